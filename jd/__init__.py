@@ -1,0 +1,33 @@
+"""JobDistributor: run parameter sweeps on the machines you have.
+
+What an entry script calls is imported on first use, so that `import jd` costs next to nothing
+and touches no file.
+"""
+
+import importlib
+from typing import Any, List
+
+__version__ = "1.15.0"
+
+_HOME_OF = {
+    "jd_job_dir": "jd.script.directories",
+    "jd_exp_dir": "jd.script.directories",
+    "jd_worker_workspace": "jd.script.directories",
+    "jd_upload": "jd.script.upload",
+    "jd_update_checkpoint": "jd.script.checkpoint",
+    "jd_get_last_checkpoint": "jd.script.checkpoint",
+}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError("module 'jd' has no attribute %r" % name)
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted(set(globals()) | set(__all__))

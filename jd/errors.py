@@ -1,0 +1,75 @@
+"""JdError and its kinds. Each carries the exit status a command ends with.
+
+Raise the specific kind where the fact is known; `run_command` is the one place that turns it into
+a line on stderr and an exit status.
+"""
+
+import os
+import sys
+from typing import Callable, List, Optional
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+
+class JdError(Exception):
+    """Something went wrong that the user can understand: the message says what, and what to do."""
+
+    exit_status = EXIT_FAILURE
+
+
+class UsageError(JdError):
+    """What was typed or set cannot be used: wrong argument, variable, name or value."""
+
+    exit_status = EXIT_USAGE
+
+
+class OutsideJobError(JdError):
+    """A function that needs a running job was called from a script that no worker started."""
+
+
+class LimitError(JdError, ValueError):
+    """Something is larger than what is allowed."""
+
+
+class ServerUnreachable(JdError):
+    """No answer from the server: refused, reset, timed out, or its name is unknown."""
+
+
+class ServerRefused(JdError):
+    """The server answered, and the answer is an error. `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StorageError(JdError):
+    """A file or database could not be read or written; the message names its path."""
+
+
+def debugging() -> bool:
+    """Whether `JD_DEBUG=1` asks for tracebacks."""
+    return os.environ.get("JD_DEBUG", "") == "1"
+
+
+def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = None) -> int:
+    """Run `main(argv)` and return its exit status; a JdError becomes one or two lines on stderr."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        status = main(arguments)
+        sys.stdout.flush()
+        return status
+    except JdError as error:
+        if debugging():
+            raise
+        print("error: %s" % error, file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_FAILURE
+    except BrokenPipeError:
+        # The reader of our output left (`| head`). Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FAILURE

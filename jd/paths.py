@@ -1,0 +1,83 @@
+"""Variables to directories, in one place. Nothing here creates or touches a file.
+
+Library reference, sections 2, 3, 6 and 7. Every function takes the environment to read, so that
+a worker and its tests can ask about another one's.
+"""
+
+import os
+from pathlib import Path
+from typing import Mapping
+
+from jd.errors import UsageError
+
+Environ = Mapping[str, str]
+
+
+def home(environ: Environ = os.environ) -> Path:
+    """The user's home directory: $HOME, or what the password database says.
+
+    Raises UsageError where neither knows (a container with a random uid and no HOME).
+    """
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except (RuntimeError, KeyError):
+        raise UsageError(
+            "no home directory: HOME is not set and uid %d has no passwd entry; "
+            "set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH" % os.getuid()
+        ) from None
+
+
+def _directory(environ: Environ, variable: str, default: str) -> Path:
+    given = environ.get(variable, "").strip()
+    if not given:
+        return home(environ) / default
+    if given == "~" or given.startswith("~/"):
+        return home(environ) / given[2:]
+    return Path(os.path.abspath(given))
+
+
+def data_root(environ: Environ = os.environ) -> Path:
+    """`~/jd_data`, or `<JD_WORKSPACE_PATH>/jd_data`."""
+    return _directory(environ, "JD_WORKSPACE_PATH", "") / "jd_data"
+
+
+def experiment_dir(experiment: str, environ: Environ = os.environ) -> Path:
+    """What all jobs of an experiment share on this machine."""
+    return data_root(environ) / experiment
+
+
+def job_dir(experiment: str, job_id: int, environ: Environ = os.environ) -> Path:
+    """The directory of one job."""
+    return experiment_dir(experiment, environ) / str(job_id)
+
+
+def log_dir(experiment: str, environ: Environ = os.environ) -> Path:
+    """Where worker logs go when neither `log_dir=` nor JD_LOG_DIR says otherwise."""
+    return experiment_dir(experiment, environ) / "jd_worker_logs"
+
+
+def log_file(directory: Path, worker_id: str) -> Path:
+    """The log of one worker in `directory`."""
+    return directory / ("jd_worker_%s.log" % worker_id)
+
+
+def cache_root(environ: Environ = os.environ) -> Path:
+    """`~/.jd_cache`, or JD_CACHE_PATH: what a worker keeps about itself."""
+    return _directory(environ, "JD_CACHE_PATH", ".jd_cache")
+
+
+def experiment_cache(experiment: str, environ: Environ = os.environ) -> Path:
+    """The directory of the worker registry of one experiment."""
+    return cache_root(environ) / ".cache" / experiment
+
+
+def outbox_dir(experiment: str, environ: Environ = os.environ) -> Path:
+    """Results that wait for the server to come back."""
+    return experiment_cache(experiment, environ) / "outbox"
+
+
+def default_server_workspace(environ: Environ = os.environ) -> Path:
+    """Where `jd_server` keeps its data unless `--workspace_path` says otherwise."""
+    return home(environ) / "jd_server"

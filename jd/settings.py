@@ -1,0 +1,254 @@
+"""Every argument and JD_* variable, declared once: name, variable, default, parser, help.
+
+The command lines, `help`, the documentation and its tests derive from these tables. A value comes
+from the command line, else from the variable, else from the default; whichever it is, the same
+parser checks it, and the error names the place it came from.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from urllib.parse import urlsplit
+
+from jd import protocol
+from jd.errors import UsageError
+
+Parser = Callable[[str], Any]
+
+
+# ---- parsers: text in, value out; ValueError says what is allowed
+
+def text(value: str) -> str:
+    """Anything that can be shown on one line."""
+    if not value.isprintable() or len(value) > 1000:
+        raise ValueError("printable text of at most 1000 characters")
+    return value
+
+
+def secret(value: str) -> str:
+    """A key or token: one word, which no error message repeats."""
+    if not value.strip() or len(value.split()) != 1 or not value.isascii():
+        raise ValueError("one word of ASCII characters")
+    return value.strip()
+
+
+def boolean(value: str) -> bool:
+    """true/false, 1/0, yes/no, on/off."""
+    word = value.strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off", ""):
+        return False
+    raise ValueError("true, false, 1, 0, yes or no")
+
+
+def whole(low: int, high: int) -> Parser:
+    """A parser for whole numbers from `low` to `high`."""
+    def parse(value: str) -> int:
+        allowed = "a whole number from %d to %d" % (low, high)
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not low <= number <= high:
+            raise ValueError(allowed)
+        return number
+    return parse
+
+
+def seconds(low: float, high: float = 366 * 86400.0) -> Parser:
+    """A parser for durations in seconds, from `low` to `high`."""
+    def parse(value: str) -> float:
+        allowed = "a number of seconds from %g to %g" % (low, high)
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError(allowed)
+        return number
+    return parse
+
+
+def one_of(*words: str) -> Parser:
+    """A parser for one of the given words."""
+    def parse(value: str) -> str:
+        if value.strip().lower() not in words:
+            raise ValueError("one of %s" % ", ".join(words))
+        return value.strip().lower()
+    return parse
+
+
+def path(value: str) -> Path:
+    """A path; a leading ~ is the home directory. It need not exist."""
+    if not value or "\0" in value:
+        raise ValueError("a path")
+    return Path(os.path.expanduser(value))
+
+
+def path_list(value: str) -> List[Path]:
+    """Paths separated as in $PATH."""
+    return [path(part) for part in value.split(os.pathsep) if part]
+
+
+def experiment(value: str) -> str:
+    """A name that can be a directory and part of a URL."""
+    return protocol.check_experiment_name(value)
+
+
+def server_url(value: str) -> str:
+    """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
+    given = value.strip().rstrip("/")
+    url = given if "://" in given else "http://" + given
+    try:
+        parts = urlsplit(url)
+        parts.port
+    except ValueError:
+        raise ValueError("a host name or URL, e.g. 192.168.1.10 or https://host:8000") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("a host name or URL, e.g. 192.168.1.10 or https://host:8000")
+    return url
+
+
+# ---- declarations
+
+@dataclass(frozen=True)
+class Setting:
+    """One argument and its variable. `default` is the text a user would type, or None."""
+
+    name: str
+    variable: Optional[str]
+    default: Optional[str]
+    parse: Parser
+    help: str
+    metavar: str = "VALUE"
+    argument: bool = True  # False: it exists as a variable only
+    secret: bool = False
+    many: bool = False  # may be given several times; the value is a list
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether naming it is enough (`--insecure`)."""
+        return self.parse is boolean
+
+    @property
+    def key(self) -> str:
+        """The name as a Python identifier."""
+        return self.name.replace("-", "_")
+
+
+class Given(NamedTuple):
+    """A value as text, and where it came from, for error messages."""
+
+    text: str
+    origin: str
+
+
+WORKER: Tuple[Setting, ...] = (
+    Setting("expId", "JD_EXP_ID", None, experiment, "experiment name, as the server's --expId", "NAME"),
+    Setting("entry_script", "JD_ENTRY_SCRIPT", None, path, "Python script to run for each job", "PATH"),
+    Setting("api_key", "JD_API_KEY", None, secret, "Hub API key; better set in the environment", "KEY",
+            secret=True),
+    Setting("hub", "JD_HUB_URL", "https://hub.jobdistributor.net", server_url, "Hub base URL", "URL"),
+    Setting("server", "JD_SERVER", "http://localhost", server_url, "job server, without a Hub", "URL"),
+    Setting("port", "JD_PORT", str(protocol.API_PORT), whole(1, 65535),
+            "port where server= has none", "N"),
+    Setting("machine_type", "JD_MACHINE_TYPE", "worker", text, "label shown in the dashboard", "LABEL"),
+    Setting("process_id", None, "0", whole(0, 2 ** 31 - 1),
+            "number of a single worker; ignored with num_workers > 1", "N"),
+    Setting("num_workers", "JD_NUM_WORKERS", "1", whole(1, 4096), "parallel workers to start", "N"),
+    Setting("foreground", "JD_FOREGROUND", "false", boolean, "stay attached, logs to the terminal"),
+    Setting("once", "JD_ONCE", "false", boolean, "exit after one job, or when there is none"),
+    Setting("log_dir", "JD_LOG_DIR", None, path, "directory for worker logs", "PATH"),
+    Setting("base_path", "JD_BASE_PATH", "auto", one_of("auto", "always", "never"),
+            "pass --base_path to the script; auto: if its source mentions base_path"),
+    Setting("grace", "JD_GRACE", "20", seconds(0, 86400),
+            "how long a job may take to stop before it is killed", "SECONDS"),
+    Setting("JD_WORKSPACE_PATH", "JD_WORKSPACE_PATH", "~", path,
+            "parent of jd_data/, where job directories go", "PATH", argument=False),
+    Setting("JD_CACHE_PATH", "JD_CACHE_PATH", "~/.jd_cache", path,
+            "the worker registry and results not delivered yet", "PATH", argument=False),
+    Setting("JD_LOG_MAX_MB", "JD_LOG_MAX_MB", "50", seconds(0.01, 100000),
+            "size of one of the two log files of a worker, in MB", "MB", argument=False),
+    Setting("JD_SERVER_TOKEN", "JD_SERVER_TOKEN", None, secret,
+            "token of a server started with --token-file", "TOKEN", argument=False, secret=True),
+    Setting("JD_SERVER_TOKEN_FILE", "JD_SERVER_TOKEN_FILE", None, path,
+            "file that holds that token", "PATH", argument=False),
+)
+
+SCRIPT: Tuple[Setting, ...] = (
+    Setting("JD_UPLOAD_MAX_RETRIES", "JD_UPLOAD_MAX_RETRIES", "5", whole(1, 1000),
+            "attempts of jd_upload and of the checkpoint functions", "N", argument=False),
+)
+
+SERVER: Tuple[Setting, ...] = (
+    Setting("expId", "JD_SERVER_EXP_ID", None, experiment, "experiment this server serves", "NAME"),
+    Setting("host", "JD_SERVER_HOST", "127.0.0.1", text, "address to listen on", "ADDRESS"),
+    Setting("port", "JD_SERVER_PORT", str(protocol.API_PORT), whole(0, 65535),
+            "port for workers; 0 picks a free one", "N"),
+    Setting("dashboard-port", "JD_SERVER_DASHBOARD_PORT", str(protocol.DASHBOARD_PORT),
+            whole(0, 65535), "port for the dashboard; 0 picks a free one", "N"),
+    Setting("workspace_path", "JD_SERVER_WORKSPACE_PATH", "~/jd_server", path,
+            "directory for the data of all experiments", "DIR"),
+    Setting("jobs", "JD_SERVER_JOBS", None, path_list,
+            "jobs to create: .json, .csv or .tsv; a file is loaded once", "FILE", many=True),
+    Setting("idle-timeout", "JD_SERVER_IDLE_TIMEOUT", "600", seconds(1),
+            "lease: a job not heard of for so long goes back to PENDING", "SECONDS"),
+    Setting("aborted-job-reset-timeout", "JD_SERVER_ABORTED_JOB_RESET_TIMEOUT", "1200", seconds(0),
+            "pause before a failed job is tried again", "SECONDS"),
+    Setting("max-attempts", "JD_SERVER_MAX_ATTEMPTS", "3", whole(1, 1000),
+            "how often a job may fail before it stays ABORTED", "N"),
+    Setting("token-file", "JD_SERVER_TOKEN_FILE", None, path,
+            "file with the token that workers must send", "FILE"),
+    Setting("insecure", "JD_SERVER_INSECURE", "false", boolean,
+            "serve other machines without any token"),
+    Setting("json", "JD_SERVER_JSON", "false", boolean, "print events as JSON lines"),
+)
+
+DEBUG = Setting("JD_DEBUG", "JD_DEBUG", None, boolean, "1 shows tracebacks", argument=False)
+
+
+# ---- resolution
+
+def parse_given(setting: Setting, given: Given) -> Any:
+    """The value of `given`; UsageError says what was given, where, and what is allowed."""
+    try:
+        return setting.parse(given.text)
+    except protocol.ProtocolError as error:
+        raise UsageError("%s: %s" % (given.origin, error)) from None
+    except ValueError as error:
+        what = "that value" if setting.secret else protocol.shown(given.text)
+        raise UsageError("%s: %s is not allowed; give %s" % (given.origin, what, error)) from None
+
+
+def lookup(setting: Setting, arguments: Mapping[str, str],
+           environ: Mapping[str, str]) -> Optional[Given]:
+    """What the user gave for a setting: the argument, else the variable. An empty variable is unset."""
+    if setting.name in arguments:
+        return Given(arguments[setting.name], setting.name + "=" if setting.argument else setting.name)
+    if setting.variable and environ.get(setting.variable, "").strip():
+        return Given(environ[setting.variable], setting.variable)
+    return None
+
+
+def resolve(table: Sequence[Setting], arguments: Mapping[str, str],
+            environ: Mapping[str, str]) -> Dict[str, Any]:
+    """Values by `Setting.key`; None where nothing was given and there is no default.
+
+    Raises UsageError for the first value that cannot be used.
+    """
+    values: Dict[str, Any] = {}
+    for setting in table:
+        given = lookup(setting, arguments, environ)
+        if given is None and setting.default is not None:
+            given = Given(setting.default, "default of " + setting.name)
+        values[setting.key] = None if given is None else parse_given(setting, given)
+    return values
+
+
+def value_of(table: Sequence[Setting], name: str, environ: Mapping[str, str]) -> Any:
+    """One setting from the environment or its default."""
+    return resolve([setting for setting in table if setting.name == name], {}, environ)[
+        name.replace("-", "_")]

@@ -1,0 +1,120 @@
+"""What people see: colour only on a terminal, aligned tables, a progress bar with ETA.
+
+NO_COLOR (no-color.org) and TERM=dumb are honoured. A progress bar writes nothing where its stream
+is no terminal.
+"""
+
+import os
+import shutil
+import sys
+import time
+from typing import Callable, List, Optional, Sequence, TextIO
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person is likely to be reading `stream`."""
+    try:
+        return stream.isatty()
+    except (ValueError, AttributeError):
+        return False
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether `stream` may be coloured."""
+    return (is_terminal(stream) and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM") != "dumb")
+
+
+def paint(text: str, style: str, stream: Optional[TextIO] = None) -> str:
+    """`text` in a style ("bold", "red", …) if the stream (default stdout) takes colour."""
+    if not colours(stream if stream is not None else sys.stdout):
+        return text
+    return "\033[%sm%s\033[0m" % (_CODES[style], text)
+
+
+def duration(seconds: float) -> str:
+    """A duration as people write it: 8s, 3m 05s, 2h 10m, 4d 03h."""
+    whole = int(max(0.0, seconds) + 0.5)
+    if whole < 60:
+        return "%ds" % whole
+    if whole < 3600:
+        return "%dm %02ds" % divmod(whole, 60)
+    if whole < 86400:
+        return "%dh %02dm" % (whole // 3600, whole % 3600 // 60)
+    return "%dd %02dh" % (whole // 86400, whole % 86400 // 3600)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> List[str]:
+    """Aligned lines, the header first; the columns in `numeric` are set flush right."""
+    widths = [max([len(header[i])] + [len(row[i]) for row in rows]) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(width) if i in numeric else cell.ljust(width)
+                  for i, (cell, width) in enumerate(zip(cells, widths))]
+        return "  ".join(padded).rstrip()
+
+    return [line(header)] + [line(row) for row in rows]
+
+
+class Progress:
+    """A progress bar with ETA, redrawn in place on a terminal.
+
+    Use it as a context manager and call `update(done)`; the line stays when it ends.
+    """
+
+    WIDTH = 28
+    MIN_INTERVAL = 0.1
+
+    def __init__(self, total: int, label: str, stream: Optional[TextIO] = None,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self.total = total
+        self.label = label
+        self.stream = stream if stream is not None else sys.stderr
+        self.active = is_terminal(self.stream)
+        self._clock = clock
+        self._started = clock()
+        self._start_done: Optional[int] = None
+        self._drawn_at = float("-inf")
+        self._done = 0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.active:
+            self._draw("")
+            self.stream.write("\n")
+            self.stream.flush()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that `done` of `total` are done; `note` stands behind the bar."""
+        self._done = done
+        if self._start_done is None:
+            self._start_done = done
+        now = self._clock()
+        if self.active and (now - self._drawn_at >= self.MIN_INTERVAL or done >= self.total):
+            self._drawn_at = now
+            self._draw(note)
+
+    def line(self, note: str = "") -> str:
+        """The bar as text, cut to nothing: the caller knows the width."""
+        share = self._done / self.total if self.total else 1.0
+        filled = int(share * self.WIDTH)
+        elapsed = self._clock() - self._started
+        gained = self._done - (self._start_done or 0)
+        if self._done >= self.total:
+            time_left = "in " + duration(elapsed)
+        elif gained > 0:
+            time_left = "ETA " + duration(elapsed / gained * (self.total - self._done))
+        else:
+            time_left = "ETA --"
+        return "%s  [%s%s] %3d%%  %d/%d  %s%s" % (
+            self.label, "#" * filled, "." * (self.WIDTH - filled), int(share * 100),
+            self._done, self.total, time_left, "  " + note if note else "")
+
+    def _draw(self, note: str) -> None:
+        columns = shutil.get_terminal_size().columns
+        self.stream.write("\r" + self.line(note)[:columns - 1] + "\033[K")
+        self.stream.flush()
