@@ -76,8 +76,3 @@ def experiment_cache(experiment: str, environ: Environ = os.environ) -> Path:
 def outbox_dir(experiment: str, environ: Environ = os.environ) -> Path:
     """Results that wait for the server to come back."""
     return experiment_cache(experiment, environ) / "outbox"
-
-
-def default_server_workspace(environ: Environ = os.environ) -> Path:
-    """Where `jd_server` keeps its data unless `--workspace_path` says otherwise."""
-    return home(environ) / "jd_server"

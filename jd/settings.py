@@ -85,7 +85,10 @@ def path(value: str) -> Path:
     """A path; a leading ~ is the home directory. It need not exist."""
     if not value or "\0" in value:
         raise ValueError("a path")
-    return Path(os.path.expanduser(value))
+    expanded = os.path.expanduser(value)
+    if expanded.startswith("~"):
+        raise ValueError("a path without ~: there is no home directory to put in its place")
+    return Path(expanded)
 
 
 def path_list(value: str) -> List[Path]:
@@ -223,25 +226,28 @@ def parse_given(setting: Setting, given: Given) -> Any:
         raise UsageError("%s: %s is not allowed; give %s" % (given.origin, what, error)) from None
 
 
-def lookup(setting: Setting, arguments: Mapping[str, str],
-           environ: Mapping[str, str]) -> Optional[Given]:
-    """What the user gave for a setting: the argument, else the variable. An empty variable is unset."""
+def lookup(setting: Setting, arguments: Mapping[str, str], environ: Mapping[str, str],
+           style: str = "%s=") -> Optional[Given]:
+    """What the user gave for a setting: the argument, else the variable. An empty variable is unset.
+
+    `style` is how an argument is written on this command line, for error messages.
+    """
     if setting.name in arguments:
-        return Given(arguments[setting.name], setting.name + "=" if setting.argument else setting.name)
+        return Given(arguments[setting.name], style % setting.name)
     if setting.variable and environ.get(setting.variable, "").strip():
         return Given(environ[setting.variable], setting.variable)
     return None
 
 
-def resolve(table: Sequence[Setting], arguments: Mapping[str, str],
-            environ: Mapping[str, str]) -> Dict[str, Any]:
+def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Mapping[str, str],
+            style: str = "%s=") -> Dict[str, Any]:
     """Values by `Setting.key`; None where nothing was given and there is no default.
 
     Raises UsageError for the first value that cannot be used.
     """
     values: Dict[str, Any] = {}
     for setting in table:
-        given = lookup(setting, arguments, environ)
+        given = lookup(setting, arguments, environ, style)
         if given is None and setting.default is not None:
             given = Given(setting.default, "default of " + setting.name)
         values[setting.key] = None if given is None else parse_given(setting, given)

@@ -1,0 +1,54 @@
+"""What kind of file system a path is on, read from the mount table.
+
+SQLite's WAL needs shared memory and locks of one host: it is not for network file systems.
+"""
+
+import os
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+# As the kernel names them in the mount table; FUSE ones have a prefix.
+NETWORK = frozenset((
+    "nfs", "nfs4", "lustre", "gpfs", "mmfs", "beegfs", "beegfs_nodev", "ceph", "cifs", "smb3",
+    "smbfs", "9p", "afs", "glusterfs", "orangefs", "pvfs2", "panfs", "wekafs", "virtiofs",
+    "davfs", "ocfs2", "gfs2",
+))
+MOUNT_TABLE = Path("/proc/self/mounts")
+
+
+def type_of(path: Path, table: Path = MOUNT_TABLE) -> Optional[str]:
+    """The file system type of a path that may not exist yet; None where there is no mount table."""
+    try:
+        text = table.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    wanted = os.path.realpath(str(path))
+    best: Tuple[int, Optional[str]] = (-1, None)
+    for mount_point, kind in _mounts(text):
+        prefix = mount_point.rstrip("/") + "/"
+        # The last one wins among equals: it is mounted over the others.
+        if (wanted + "/").startswith(prefix) and len(prefix) >= best[0]:
+            best = (len(prefix), kind)
+    return best[1]
+
+
+def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
+    """Whether a path is on a network or FUSE file system, where WAL and locks are not safe."""
+    kind = type_of(path, table)
+    return kind is not None and (kind in NETWORK or kind.startswith("fuse."))
+
+
+def _mounts(text: str) -> List[Tuple[str, str]]:
+    mounts = []
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) >= 3:
+            mounts.append((_unescape(fields[1]), fields[2]))
+    return mounts
+
+
+def _unescape(field: str) -> str:
+    """The mount table writes space, tab, newline and backslash as octal."""
+    for octal, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(octal, character)
+    return field

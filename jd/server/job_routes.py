@@ -1,0 +1,112 @@
+"""Job management for orchestrating clients (PROTOCOL.md, "Base: job management")."""
+
+import asyncio
+from typing import List, Optional
+
+from jd import protocol as p
+from jd.net.routing import Request, Response, Router
+from jd.server.experiment import Experiment
+from jd.server.store import batches, files, jobs
+from jd.server.store.jobs import Query
+from jd.server.waiting import WaitingRoom
+from jd.server.worker_routes import file_response
+
+# A million jobs of a few dozen bytes each.
+MAX_CREATE_BODY = 128 * 1024 * 1024
+MAX_PAGE = 10 ** 9
+
+
+class JobRoutes:
+    """The `/api/jobs` routes on one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+        self._experiment = experiment
+        self._room = room
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("POST", p.CREATE_JOBS, self.create, max_body=MAX_CREATE_BODY)
+        router.add("GET", p.LIST_JOBS, self.list)
+        router.add("GET", p.JOB_STATUSES, self.statuses)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download)
+
+    async def create(self, request: Request) -> Response:
+        """Add the jobs of a grid or a list."""
+        body = await request.json()
+        # A million combinations take seconds to check.
+        batch = await asyncio.get_running_loop().run_in_executor(
+            None, batches.from_request, body)
+        replace = p.take(body, "replace", bool, False)
+        created = await self._experiment.write(batches.create, batch, replace,
+                                               self._experiment.clock())
+        self._room.call(created.total)
+        return Response.json({
+            "success": True,
+            "message": "%s %d jobs, ids %d to %d" % (
+                created.action, created.total, created.start_id,
+                created.start_id + created.total - 1),
+            "total_jobs": created.total, "action": created.action, "start_id": created.start_id,
+        })
+
+    async def list(self, request: Request) -> Response:
+        """One page of jobs."""
+        query = request.query
+        status: Optional[str] = query.get("status") or None
+        if status is not None and status not in p.JOB_STATUSES_ALL:
+            raise p.ProtocolError("status must be one of %s, not %s" % (
+                ", ".join(p.JOB_STATUSES_ALL), p.shown(status)))
+        wanted = Query(
+            page=_number(query.get("page"), "page", 1, MAX_PAGE),
+            per_page=_number(query.get("per_page"), "per_page", 50, p.MAX_PER_PAGE),
+            status=status,
+            search=(query.get("search") or "").strip()[:p.MAX_NAME_CHARS] or None,
+            ids=_ids(query["ids"]) if query.get("ids") else None)
+        page = await self._experiment.read(jobs.select, wanted)
+        return Response.json({
+            "jobs": page.jobs, "total_count": page.total,
+            "total_pages": -(-page.total // wanted.per_page),
+            "current_page": wanted.page, "per_page": wanted.per_page,
+        })
+
+    async def statuses(self, request: Request) -> Response:
+        """Status by id; an id that does not exist is left out."""
+        ids = _ids(request.query.get("ids", ""))
+        return Response.json({"statuses": await self._experiment.read(jobs.statuses, ids)})
+
+    async def uploads(self, request: Request) -> Response:
+        """What a job uploaded, newest first."""
+        job_id = _path_id(request)
+        return Response.json({
+            "job_id": job_id, "uploads": await self._experiment.read(files.uploads, job_id)})
+
+    async def download(self, request: Request) -> Response:
+        """The newest version of an upload, as an attachment."""
+        job_id = _path_id(request)
+        name = files.check_file_name(request.query.get("filename"))
+        path = await self._experiment.read(files.latest_upload, self._experiment.data_dir, job_id,
+                                           name)
+        return await file_response(path, download_as=path.name)
+
+
+def _path_id(request: Request) -> int:
+    job_id: int = p.take_id({"job id": request.params["id"]}, "job id")
+    return job_id
+
+
+def _number(text: Optional[str], name: str, default: int, highest: int) -> int:
+    return _whole(text, name, highest) if text else default
+
+
+def _whole(text: str, name: str, highest: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and 1 <= int(text) <= highest):
+        raise p.ProtocolError("%s must be a whole number from 1 to %d, not %s" % (
+            name, highest, p.shown(text)))
+    return int(text)
+
+
+def _ids(text: str) -> List[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > p.MAX_IDS:
+        raise p.ProtocolError("ids has %d entries; at most %d" % (len(parts), p.MAX_IDS))
+    return [_whole(part, "ids", 2 ** 53) for part in parts]

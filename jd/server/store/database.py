@@ -1,0 +1,176 @@
+"""Opening the database: version check, journal mode by file system, the single writer, readers.
+
+Everything that changes goes through one thread, which executes all that is queued in one
+`BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own) and only then answers. So
+one fsync makes many answers durable. Reads use read-only connections in a small pool.
+"""
+
+import queue
+import sqlite3
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar
+
+from jd import filesystems
+from jd.errors import StorageError
+from jd.server.store import schema
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], T]
+
+MIN_SQLITE = (3, 26, 0)
+BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
+MAX_GROUP = 512  # operations in one transaction: bounds how long the first one waits
+READERS = 3
+
+
+class _Task(NamedTuple):
+    operation: Operation[Any]
+    future: "Future[Any]"
+
+
+class Database:
+    """One SQLite file. `write` and `read` take an operation and give a Future of its result.
+
+    An operation is called with a connection, must not commit, and may raise: what it did is then
+    undone and the Future gets the exception.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file and bring its schema up to date.
+
+        Raises StorageError where that cannot be: SQLite too old, a directory that cannot be
+        written, a damaged file, a lock held by somebody else.
+        """
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
+            raise StorageError("this Python has SQLite %s; jd_server needs %s or newer" % (
+                sqlite3.sqlite_version, ".".join(map(str, MIN_SQLITE[:2]))))
+        self.path = path
+        self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
+        self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
+        self._local = threading.local()
+        self._reader_connections: List[sqlite3.Connection] = []
+        try:
+            self._writer_connection = self._open_writer()
+        except sqlite3.Error as error:
+            raise self._storage_error(error) from error
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="jd-reader")
+        self._closed = False
+        self._writer = threading.Thread(target=self._write_loop, name="jd-writer", daemon=True)
+        self._writer.start()
+
+    def write(self, operation: Operation[T]) -> "Future[T]":
+        """Queue an operation that changes something; the Future is done when it is durable."""
+        if self._closed:
+            raise StorageError("the database is closed: %s" % self.path)
+        future: "Future[T]" = Future()
+        self._tasks.put(_Task(operation, future))
+        return future
+
+    def read(self, operation: Operation[T]) -> "Future[T]":
+        """Run an operation that changes nothing, on what is committed."""
+        return self._readers.submit(self._read, operation)
+
+    def close(self) -> None:
+        """Finish what is queued, then close the file. Later calls of `write` raise."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tasks.put(None)
+        self._writer.join()
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._writer_connection.close()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(str(self.path), timeout=BUSY_TIMEOUT, isolation_level=None,
+                                     check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        schema.migrate(connection, str(self.path))
+        return connection
+
+    def _read(self, operation: Operation[T]) -> T:
+        connection: Optional[sqlite3.Connection] = getattr(self._local, "connection", None)
+        try:
+            if connection is None:
+                connection = sqlite3.connect(self.path.resolve().as_uri() + "?mode=ro", uri=True,
+                                             timeout=BUSY_TIMEOUT, isolation_level=None,
+                                             check_same_thread=False)
+                self._local.connection = connection
+                self._reader_connections.append(connection)
+            connection.execute("BEGIN")  # one snapshot for all its queries
+            try:
+                return operation(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._storage_error(error) from error
+
+    def _write_loop(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            group = [task]
+            ending = False
+            while len(group) < MAX_GROUP:
+                try:
+                    task = self._tasks.get_nowait()
+                except queue.Empty:
+                    break
+                if task is None:
+                    ending = True
+                    break
+                group.append(task)
+            self._write_group(group)
+            if ending:
+                return
+
+    def _write_group(self, tasks: List[_Task]) -> None:
+        connection = self._writer_connection
+        # Whoever gave up waiting before it began need not have it done.
+        group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        answers: List[Tuple["Future[Any]", Any, Optional[BaseException]]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for task in group:
+                answers.append((task.future, *self._run(connection, task.operation)))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Nothing of the group is on disk, so nobody of it may be told otherwise.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            failure = self._storage_error(error)
+            answers = [(task.future, None, failure) for task in group]
+        for future, value, problem in answers:
+            if problem is not None:
+                future.set_exception(problem)
+            else:
+                future.set_result(value)
+
+    @staticmethod
+    def _run(connection: sqlite3.Connection,
+             operation: Operation[Any]) -> Tuple[Any, Optional[BaseException]]:
+        """Run one operation in a savepoint; a failed statement is the operation's own failure.
+
+        A full disk or an I/O error may make SQLite end the whole transaction: that is the
+        group's failure and goes up.
+        """
+        connection.execute("SAVEPOINT operation")
+        try:
+            value = operation(connection)
+        except Exception as error:
+            if not connection.in_transaction:
+                raise sqlite3.OperationalError(str(error)) from error
+            connection.execute("ROLLBACK TO operation")
+            connection.execute("RELEASE operation")
+            return None, error
+        connection.execute("RELEASE operation")
+        return value, None
+
+    def _storage_error(self, error: sqlite3.Error) -> StorageError:
+        return StorageError("database %s: %s" % (self.path, error))

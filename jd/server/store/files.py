@@ -1,0 +1,214 @@
+"""Uploads and checkpoints: a row for each, the bytes in `data/<job_id>/`.
+
+A file is streamed to `data/.incoming/`, made durable, renamed into place, and only then is its row
+written. A crash in between leaves at most a file without a row, which the next upload of that
+name replaces.
+"""
+
+import os
+import re
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
+
+from jd import protocol as p
+from jd.errors import StorageError
+from jd.server.store import jobs
+
+UPLOAD = "upload"
+CHECKPOINT = "checkpoint"
+MAX_FILES_PER_JOB = 10_000
+
+_CHECKPOINT_NAME = "checkpoint"
+
+
+class NoSuchFile(Exception):
+    """404: the job has no file of that name."""
+
+
+class TooManyFiles(Exception):
+    """400: a job that uploads without end."""
+
+
+class Stored(NamedTuple):
+    """A file as it was taken."""
+
+    filename: str
+    version: int
+    size_bytes: int
+
+
+def check_file_name(name: Optional[str]) -> str:
+    """Return `name` if it can be the name of a file. Raises ProtocolError otherwise."""
+    if not name or name in (".", "..") or re.search(r'[/\\\x00-\x1f\x7f]', name):
+        raise p.ProtocolError("file name %s cannot be used: give a plain name without / or \\ "
+                              "or control characters" % p.shown(name))
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise p.ProtocolError("file name %s is not valid UTF-8" % p.shown(name)) from None
+    if size > p.MAX_FILE_NAME_BYTES:
+        raise p.ProtocolError("file name %s is %d bytes long; at most %d"
+                              % (p.shown(name), size, p.MAX_FILE_NAME_BYTES))
+    return name
+
+
+class Incoming:
+    """A file on its way in. Every path out of it ends with `discard`, which is harmless later."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises StorageError where the data directory cannot be written."""
+        self.size = 0
+        self.path = data_dir / ".incoming" / secrets.token_hex(8)
+        try:
+            self._file: BinaryIO = open(str(self.path), "xb")
+        except OSError as error:
+            raise _storage_error(error, data_dir) from error
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises StorageError (a full disk) naming the path."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _storage_error(error, self.path) from error
+        self.size += len(data)
+
+    def settle(self) -> None:
+        """Make what was written durable. Raises StorageError."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise _storage_error(error, self.path) from error
+
+    def discard(self) -> None:
+        """Close and remove the file if it is still there."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # a full disk again, as write() already said
+        try:
+            os.unlink(str(self.path))
+        except FileNotFoundError:
+            pass
+
+
+def prepare(data_dir: Path) -> None:
+    """Make the data directory and clear what an interrupted upload left. Raises StorageError."""
+    incoming = data_dir / ".incoming"
+    try:
+        incoming.mkdir(parents=True, exist_ok=True)
+        for left in incoming.iterdir():
+            left.unlink()
+    except OSError as error:
+        raise _storage_error(error, data_dir) from error
+
+
+def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
+               name: str, incoming: Incoming, now: float) -> Stored:
+    """Put an upload in place. Raises jobs.NoSuchJob, jobs.StaleAttempt, TooManyFiles."""
+    jobs.check_attempt(db, job_id, attempt)
+    version = _next_version(db, job_id, UPLOAD, name)
+    stored_name = versioned(name, version)
+    while _is_taken(db, job_id, stored_name):
+        version += 1
+        stored_name = versioned(name, version)
+    return _place(db, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, now)
+
+
+def add_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
+                   incoming: Incoming, now: float) -> Stored:
+    """Put a checkpoint in place. Raises jobs.NoSuchJob, jobs.StaleAttempt, TooManyFiles."""
+    jobs.check_attempt(db, job_id, attempt)
+    version = _next_version(db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
+    stamp = int(now)
+    while _is_taken(db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
+        stamp += 1
+    return _place(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
+                  "checkpoint_v%d_%d.pt" % (version, stamp), incoming, now)
+
+
+def versioned(name: str, version: int) -> str:
+    """`metrics.csv` is `metrics.csv`, `metrics_v1.csv`, `metrics_v2.csv`, …"""
+    if version == 0:
+        return name
+    stem, extension = os.path.splitext(name)
+    return "%s_v%d%s" % (stem, version, extension)
+
+
+def _next_version(db: sqlite3.Connection, job_id: int, kind: str, name: str) -> int:
+    held = db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0]
+    if held >= MAX_FILES_PER_JOB:
+        raise TooManyFiles("job %d has %d files already, the most a job may have" % (job_id, held))
+    latest = db.execute("SELECT max(version) FROM files WHERE job_id = ? AND kind = ?"
+                        " AND name = ?", (job_id, kind, name)).fetchone()[0]
+    return 0 if latest is None else int(latest) + 1
+
+
+def _is_taken(db: sqlite3.Connection, job_id: int, stored_name: str) -> bool:
+    return db.execute("SELECT 1 FROM files WHERE job_id = ? AND stored_name = ?",
+                      (job_id, stored_name)).fetchone() is not None
+
+
+def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str, version: int,
+           stored_name: str, incoming: Incoming, now: float) -> Stored:
+    directory = data_dir / str(job_id)
+    try:
+        directory.mkdir(exist_ok=True)
+        os.replace(str(incoming.path), str(directory / stored_name))
+        _sync_directory(directory)
+    except OSError as error:
+        raise _storage_error(error, directory) from error
+    db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
+               " uploaded_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+               (job_id, kind, name, version, stored_name, incoming.size, now))
+    return Stored(stored_name, version, incoming.size)
+
+
+def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int) -> Path:
+    """The checkpoint of the highest version. Raises NoSuchFile."""
+    return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
+
+
+def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str) -> Path:
+    """The newest version of an upload, by the name the client gave or a stored one."""
+    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
+                     " AND stored_name = ? AND name <> ?", (job_id, name, name)).fetchone()
+    if row is not None:
+        return data_dir / str(job_id) / row[0]
+    return _latest(db, data_dir, job_id, UPLOAD, name, "no upload named %s" % p.shown(name))
+
+
+def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str,
+            absence: str) -> Path:
+    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND name = ?"
+                     " ORDER BY version DESC LIMIT 1", (job_id, kind, name)).fetchone()
+    if row is None:
+        raise NoSuchFile("job %d has %s" % (job_id, absence))
+    return data_dir / str(job_id) / row[0]
+
+
+def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    """What a job uploaded, newest first. Raises jobs.NoSuchJob."""
+    if not jobs.exists(db, job_id):
+        raise jobs.NoSuchJob(job_id)
+    return [
+        {"job_id": job_id, "version": version, "filename": stored_name, "size_bytes": size,
+         "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower()}
+        for version, stored_name, size, uploaded_at in db.execute(
+            "SELECT version, stored_name, size_bytes, uploaded_at FROM files"
+            " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,))]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(str(directory), os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _storage_error(error: OSError, path: Path) -> StorageError:
+    return StorageError("cannot write %s: %s" % (path, error.strerror or error))

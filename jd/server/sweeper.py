@@ -1,0 +1,34 @@
+"""What happens by the clock: leases run out, failed jobs come back, silent workers are gone."""
+
+import asyncio
+import logging
+import sqlite3
+
+from jd.errors import StorageError
+from jd.server.experiment import Experiment
+from jd.server.store import jobs, workers
+from jd.server.store.transitions import Policy
+from jd.server.waiting import WaitingRoom
+
+INTERVAL = 1.0  # seconds
+BATCH = 1000  # rows in one step, so that workers are not kept waiting
+
+log = logging.getLogger("jd.server")
+
+
+def step(db: sqlite3.Connection, now: float, policy: Policy) -> int:
+    """Do what is due at `now`. Returns how many jobs became PENDING."""
+    freed = jobs.expire_leases(db, now, policy, BATCH)
+    freed += jobs.retry_due(db, now, BATCH)
+    workers.drop_silent(db, now)
+    return freed
+
+
+async def run(experiment: Experiment, room: WaitingRoom) -> None:
+    """Step for ever. A database that cannot be written now is tried again."""
+    while True:
+        try:
+            room.call(await experiment.write(step, experiment.clock(), experiment.policy))
+        except StorageError as error:
+            log.warning("%s", error)
+        await asyncio.sleep(INTERVAL)

@@ -1,0 +1,229 @@
+"""What workers and their scripts call (PROTOCOL.md, "Base: worker → job server").
+
+Handlers convert JSON once, run one operation of the store, and never block.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from jd import protocol as p
+from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
+from jd.net.routing import HttpError, Request, Response, Router
+from jd.server.experiment import Experiment
+from jd.server.store import files, jobs, workers
+from jd.server.waiting import WaitingRoom
+
+MAX_HEARTBEAT = 256 * 1024
+MAX_FIELD = 1024
+# The file, and room for boundaries, part headers and fields around it.
+MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
+MAX_CLEARED = 10_000
+
+
+class WorkerRoutes:
+    """The routes of workers on one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+        self._experiment = experiment
+        self._room = room
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("POST", p.HEARTBEAT, self.heartbeat, max_body=MAX_HEARTBEAT)
+        router.add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, max_body=MAX_HEARTBEAT)
+        router.add("POST", p.UPLOAD, self.upload, max_body=MAX_UPLOAD_BODY)
+        router.add("POST", p.CHECKPOINT, self.checkpoint, max_body=MAX_UPLOAD_BODY)
+        router.add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
+        router.add("GET", p.JOB_COUNTS, self.job_counts)
+        router.add("POST", p.CLI_STOP, self.cli_stop)
+        router.add("POST", p.CLI_CLEAR_ALL, self.cli_clear_all, max_body=4 * 1024 * 1024)
+
+    async def heartbeat(self, request: Request) -> Response:
+        """Liveness, result, release, command and job in one; held open while there is nothing."""
+        beat = p.Heartbeat.from_json(_object(await request.json()))
+        experiment, loop = self._experiment, asyncio.get_running_loop()
+        until = loop.time() + min(beat.wait or 0.0, p.MAX_WAIT)
+        with self._room.ticket(beat.worker_id) as ticket:
+            outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),
+                                             experiment.policy)
+            self._room.call(outcome.freed)
+            while outcome.may_wait and not self._room.closed:
+                if not await ticket.wait(until - loop.time()):
+                    break
+                outcome = await ticket.look(experiment.write(
+                    workers.assign, beat.worker_id, beat.session, experiment.clock(),
+                    experiment.policy))
+        return Response.json(dict(outcome.reply.to_json(), server_id=experiment.server_id))
+
+    async def update_job_status(self, request: Request) -> Response:
+        """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
+        result = p.Result.from_json(_object(await request.json()))
+        experiment = self._experiment
+        self._room.call(await experiment.write(jobs.finish, result, experiment.clock(),
+                                               experiment.policy))
+        return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
+                              "job_id": result.job_id, "status": result.status})
+
+    async def upload(self, request: Request) -> Response:
+        """A file of a job."""
+        async with _Receiver(self._experiment.data_dir, "file") as receiver:
+            await receiver.receive(request)
+            job_id, attempt = receiver.job()
+            name = files.check_file_name(receiver.filename)
+            stored = await self._experiment.write(
+                files.add_upload, self._experiment.data_dir, job_id, attempt, name,
+                receiver.incoming, self._experiment.clock())
+        return _stored(stored)
+
+    async def checkpoint(self, request: Request) -> Response:
+        """A checkpoint of a job."""
+        async with _Receiver(self._experiment.data_dir, "checkpoint") as receiver:
+            await receiver.receive(request)
+            job_id, attempt = receiver.job()
+            stored = await self._experiment.write(
+                files.add_checkpoint, self._experiment.data_dir, job_id, attempt,
+                receiver.incoming, self._experiment.clock())
+        return _stored(stored)
+
+    async def latest_checkpoint(self, request: Request) -> Response:
+        """The bytes of the newest checkpoint of `?job_id=N`."""
+        job_id = p.take_id({"job_id": _integer(request.query.get("job_id"), "job_id")}, "job_id")
+        return await file_response(await self._experiment.read(
+            files.latest_checkpoint, self._experiment.data_dir, job_id))
+
+    async def job_counts(self, request: Request) -> Response:
+        """Jobs by status."""
+        return Response.json(await self._experiment.read(jobs.counts))
+
+    async def cli_stop(self, request: Request) -> Response:
+        """The command line on a worker's machine stops it."""
+        body = _object(await request.json())
+        action = p.take(body, "action", str, "stop")
+        if action not in p.CLI_ACTIONS:
+            raise p.ProtocolError("action must be one of %s, not %s" % (
+                ", ".join(p.CLI_ACTIONS), p.shown(action)))
+        aborted = await self._experiment.write(
+            workers.stopped_by_cli, p.take_name(body, "worker_id"), p.take_id(body, "job_id", None),
+            action, p.take_name(body, "source", "unknown"), self._experiment.clock(),
+            self._experiment.policy)
+        return Response.json({"success": True, "job_aborted": aborted})
+
+    async def cli_clear_all(self, request: Request) -> Response:
+        """The command line wipes its machine: all the workers that it knew are gone."""
+        body = _object(await request.json())
+        source = p.take_name(body, "source", "unknown")
+        listed: List[Any] = p.take(body, "workers", list)
+        if len(listed) > MAX_CLEARED:
+            raise p.ProtocolError("workers has %d entries; at most %d" % (len(listed), MAX_CLEARED))
+        named = [(p.take_name(_object(entry), "worker_id"), p.take_id(entry, "job_id", None))
+                 for entry in listed]
+        experiment = self._experiment
+
+        def clear(db: Any) -> None:
+            for worker_id, job_id in named:
+                workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
+                                       experiment.clock(), experiment.policy)
+
+        await experiment.write(clear)
+        return Response.json({"success": True, "processed": len(named)})
+
+
+class _Receiver:
+    """One multipart upload: its fields in memory, its file streamed to disk."""
+
+    def __init__(self, data_dir: Path, part_name: str) -> None:
+        self.incoming = files.Incoming(data_dir)
+        self.filename: Optional[str] = None
+        self._part_name = part_name
+        self._fields: Dict[str, bytearray] = {}
+        self._current: Optional[str] = None
+        self._has_file = False
+
+    async def __aenter__(self) -> "_Receiver":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self.incoming.discard()
+
+    async def receive(self, request: Request) -> None:
+        """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it."""
+        parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
+        loop = asyncio.get_running_loop()
+        async for chunk in request.stream():
+            data = [event for event in parser.receive(chunk) if not self._take(event)]
+            # Disks stall: the loop must not.
+            if data:
+                await loop.run_in_executor(None, self._write, data)
+        if not parser.finished:
+            raise HttpError(400, "the multipart body ends before its closing boundary")
+        if not self._has_file:
+            raise HttpError(400, "the file part %r is missing" % self._part_name)
+        await loop.run_in_executor(None, self.incoming.settle)
+
+    def job(self) -> Any:
+        """The job and, where given, the attempt that the file belongs to."""
+        numbers = {name: _integer(value.decode("utf-8", "replace"), name)
+                   for name, value in self._fields.items() if name in ("job_id", "attempt")}
+        return p.take_id(numbers, "job_id"), p.take_id(numbers, "attempt", None)
+
+    def _take(self, event: Any) -> bool:
+        """Take in what is not file data; whether it was that."""
+        if isinstance(event, PartHead):
+            self._current = event.name
+            if event.name == self._part_name:
+                if self._has_file:
+                    raise HttpError(400, "the file part %r is there twice" % self._part_name)
+                self._has_file = True
+                self.filename = event.filename
+            else:
+                self._fields[event.name] = bytearray()
+            return True
+        if isinstance(event, PartEnd):
+            return True
+        if self._current == self._part_name:
+            return False
+        field = self._fields[self._current or ""]
+        field += event.data
+        if len(field) > MAX_FIELD:
+            raise HttpError(400, "field %s is longer than %d bytes" % (
+                p.shown(self._current), MAX_FIELD))
+        return True
+
+    def _write(self, events: List[PartData]) -> None:
+        for event in events:
+            if self.incoming.size + len(event.data) > p.MAX_FILE_BYTES:
+                raise HttpError(413, "the file is larger than %d MB, the most that is taken"
+                                % (p.MAX_FILE_BYTES // 2 ** 20))
+            self.incoming.write(event.data)
+
+
+async def file_response(path: Path, download_as: Optional[str] = None) -> Response:
+    """Stream a stored file; a file that has gone from the disk is a 404 that names it."""
+    loop = asyncio.get_running_loop()
+    try:
+        opened = await loop.run_in_executor(None, open, str(path), "rb")
+    except FileNotFoundError:
+        raise HttpError(404, "%s was removed from the server's disk" % path.name) from None
+    if download_as is not None:
+        return Response.attachment(opened, download_as)
+    return Response(file=opened)
+
+
+def _object(body: Any) -> Dict[str, Any]:
+    if not isinstance(body, dict):
+        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
+    return body
+
+
+def _integer(text: Optional[str], name: str) -> int:
+    if text is None:
+        raise p.ProtocolError("%s is missing" % name)
+    if not (text.isascii() and text.isdigit() and len(text) < 17):
+        raise p.ProtocolError("%s must be a positive whole number, not %s" % (name, p.shown(text)))
+    return int(text)
+
+
+def _stored(stored: files.Stored) -> Response:
+    return Response.json({"success": True, "filename": stored.filename, "version": stored.version,
+                          "size_bytes": stored.size_bytes})

@@ -1,0 +1,47 @@
+"""A database in a temporary directory, driven by a clock that the test sets."""
+
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from jd import protocol as p
+from jd.server.store import batches, files, jobs, workers
+from jd.server.store.database import Database
+from jd.server.store.transitions import Policy
+
+
+class Desk:
+    """Runs operations at `now` and waits for them, as a handler would."""
+
+    def __init__(self, directory: Path, policy: Policy = Policy()) -> None:
+        self.policy = policy
+        self.now = 1_000_000.0
+        self.data_dir = directory / "data"
+        files.prepare(self.data_dir)
+        self.database = Database(directory / "jobs.db")
+
+    def write(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+        return self.database.write(lambda db: operation(db, *arguments)).result(10)
+
+    def read(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+        return self.database.read(lambda db: operation(db, *arguments)).result(10)
+
+    def create(self, count: int, **request: Any) -> None:
+        batch = batches.from_request(dict({"parameters": {"x": list(range(count))}}, **request))
+        self.write(batches.create, batch, False, self.now)
+
+    def beat(self, worker_id: str = "w", **fields: Any) -> workers.Outcome:
+        beat = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
+        return self.write(workers.heartbeat, beat, self.now, self.policy)
+
+    def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> int:
+        result = p.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
+        return self.write(jobs.finish, result, self.now, self.policy)
+
+    def job(self, job_id: int) -> Any:
+        return self.read(jobs.select, jobs.Query(ids=[job_id])).jobs[0]
+
+    def status(self, job_id: int) -> Optional[str]:
+        return self.read(jobs.statuses, [job_id]).get(str(job_id))
+
+    def counts(self) -> Any:
+        return {status: n for status, n in self.read(jobs.counts).items() if n}

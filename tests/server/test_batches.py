@@ -1,0 +1,84 @@
+import pytest
+
+from jd import protocol as p
+from jd.protocol import ProtocolError
+from jd.server.store import batches, jobs
+
+
+def rows(desk):
+    return [job["parameters"] for job in desk.read(jobs.select, jobs.Query(per_page=1000)).jobs]
+
+
+def test_the_last_name_varies_fastest(desk):
+    batch = batches.from_grid({"a": [1, 2], "b": ["x", "y"]})
+    created = desk.write(batches.create, batch, False, desk.now)
+    assert created == (1, 4, "Created")
+    assert rows(desk) == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"},
+                          {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+def test_values_come_back_as_they_were(desk):
+    job = {"f": 0.1, "big": 2 ** 70, "s": "ü\n\"'\\ ☃", "e": "", "n": None, "t": True,
+           "l": [1, [2]], "o": {"k": {"z": []}}, "minus": "-x"}
+    desk.write(batches.create, batches.from_list([job]), False, desk.now)
+    assert rows(desk) == [job]
+
+
+def test_ids_are_contiguous_and_appended(desk):
+    desk.create(3)
+    created = desk.write(batches.create, batches.from_grid({"y": [1, 2]}), False, desk.now)
+    assert created == (4, 2, "Appended")
+
+
+def test_replace_takes_the_place_of_what_is_pending(desk):
+    desk.create(3)
+    desk.beat()
+    created = desk.write(batches.create, batches.from_grid({"y": [1]}), True, desk.now)
+    assert created.start_id == 4
+    assert desk.counts() == {"SERVED": 1, "DELETED": 2, "PENDING": 1}
+    assert desk.job(2)["message"][0]["reason"] == "replaced by new jobs"
+
+
+def test_a_file_is_loaded_once(desk):
+    grid = {"x": [1, 2]}
+    assert desk.write(batches.load, batches.from_grid(grid), "a.json", desk.now).total == 2
+    assert desk.write(batches.load, batches.from_grid(grid), "b.json", desk.now) is None
+    assert desk.write(batches.load, batches.from_grid({"x": [1, 3]}), "a.json", desk.now).total == 2
+    assert desk.counts() == {"PENDING": 4}
+
+
+@pytest.mark.parametrize("body, says", [
+    ([], "an object with parameters or jobs"),
+    ({}, "exactly one of"),
+    ({"parameters": {"a": [1]}, "jobs": [{"a": 1}]}, "exactly one of"),
+    ({"parameters": {}}, "parameters is empty"),
+    ({"parameters": [1]}, "parameters must be an object"),
+    ({"parameters": {"a": []}}, "'a': a non-empty list"),
+    ({"parameters": {"a": 3}}, "'a': a non-empty list"),
+    ({"parameters": {"a b": [1]}}, "'a b' cannot be a --flag"),
+    ({"parameters": {"": [1]}}, "'' cannot be a --flag"),
+    ({"parameters": {"-x": [1]}}, "'-x' cannot be a --flag"),
+    ({"parameters": {"a=b": [1]}}, "cannot be a --flag"),
+    ({"parameters": {"x" * 129: [1]}}, "cannot be a --flag"),
+    ({"parameters": {"help": [1]}}, "--help makes a script exit"),
+    ({"parameters": {"a": ["\0"]}}, "NUL"),
+    ({"parameters": {"a": ["\ud800"]}}, "cannot be written as JSON"),
+    ({"parameters": {"a": [float("nan")]}}, "cannot be written as JSON"),
+    ({"parameters": {"a": ["x" * p.MAX_PARAMETERS_BYTES]}}, "at most 65536"),
+    ({"parameters": {c: list(range(100)) for c in "abcdefghij"}}, "at most 1,000,000"),
+    ({"jobs": []}, "jobs is empty"),
+    ({"jobs": [{"a": 1}, {}]}, r"jobs\[1\]: a non-empty object"),
+    ({"jobs": [3]}, r"jobs\[0\]: a non-empty object"),
+    ({"jobs": [{"a": 1}], "idle_timeout": 0}, "idle_timeout must be from 1"),
+    ({"jobs": [{"a": 1}], "idle_timeout": "x"}, "idle_timeout must be a number"),
+    ({"jobs": [{"a": 1}], "aborted_job_reset_timeout": -1}, "must be from 0"),
+])
+def test_bad_requests_say_what_is_wrong(body, says):
+    with pytest.raises(ProtocolError, match=says):
+        batches.from_request(body)
+
+
+def test_a_million_combinations_are_allowed_and_not_made_before_they_are_needed():
+    batch = batches.from_grid({c: list(range(100)) for c in "abc"})
+    assert batch.total == 10 ** 6
+    assert next(batch.texts()) == '{"a": 0, "b": 0, "c": 0}'

@@ -1,0 +1,199 @@
+import sqlite3
+import threading
+
+import pytest
+
+from jd import filesystems
+from jd.errors import StorageError
+from jd.server.store import database, schema
+from jd.server.store.database import Database
+
+
+@pytest.fixture
+def db(tmp_path):
+    opened = Database(tmp_path / "jobs.db")
+    yield opened
+    opened.close()
+
+
+def put(key, value):
+    return lambda db: db.execute("INSERT INTO settings VALUES (?, ?)", (key, value))
+
+
+def get_all(db):
+    return dict(db.execute("SELECT name, value FROM settings"))
+
+
+def test_what_was_answered_is_on_disk(db, tmp_path):
+    db.write(put("a", "1")).result(10)
+    with sqlite3.connect(str(tmp_path / "jobs.db")) as other:
+        assert get_all(other) == {"a": "1"}
+    assert db.read(get_all).result(10) == {"a": "1"}
+
+
+def test_a_failed_operation_is_undone_and_its_neighbours_stay(db):
+    def half(connection):
+        put("half", "1")(connection)
+        raise ValueError("no")
+
+    started, gate = threading.Event(), threading.Event()
+
+    def block(_connection):
+        started.set()
+        gate.wait(10)
+
+    blocker = db.write(block)
+    assert started.wait(10)
+    # These three are queued behind the blocker, so they share one transaction.
+    first, bad, last = db.write(put("a", "1")), db.write(half), db.write(put("b", "2"))
+    gate.set()
+    blocker.result(10), first.result(10), last.result(10)
+    with pytest.raises(ValueError):
+        bad.result(10)
+    assert db.read(get_all).result(10) == {"a": "1", "b": "2"}
+
+
+def test_operations_queued_together_share_one_commit(db):
+    commits = []
+    db._writer_connection.set_trace_callback(
+        lambda statement: commits.append(statement) if statement == "COMMIT" else None)
+    started, gate = threading.Event(), threading.Event()
+
+    def block(_connection):
+        started.set()
+        gate.wait(10)
+
+    futures = [db.write(block)]
+    assert started.wait(10)
+    futures += [db.write(put(str(i), "x")) for i in range(50)]
+    gate.set()
+    for future in futures:
+        future.result(10)
+    assert len(commits) == 2
+
+
+def test_nobody_is_told_of_success_when_the_commit_fails(db):
+    def full_disk(_connection):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    class Failing:
+        def __init__(self, connection):
+            self._connection = connection
+
+        def execute(self, statement, *arguments):
+            if statement == "COMMIT":
+                full_disk(None)
+            return self._connection.execute(statement, *arguments)
+
+        def __getattr__(self, name):
+            return getattr(self._connection, name)
+
+    real = db._writer_connection
+    db._writer_connection = Failing(real)
+    with pytest.raises(StorageError, match="disk is full"):
+        db.write(put("a", "1")).result(10)
+    db._writer_connection = real
+    assert db.read(get_all).result(10) == {}
+    db.write(put("b", "1")).result(10)
+    assert db.read(get_all).result(10) == {"b": "1"}
+
+
+def test_a_cancelled_operation_is_not_done(db):
+    started, gate = threading.Event(), threading.Event()
+
+    def block(_connection):
+        started.set()
+        gate.wait(10)
+
+    blocker = db.write(block)
+    assert started.wait(10)
+    doomed = db.write(put("doomed", "1"))
+    assert doomed.cancel()
+    gate.set()
+    blocker.result(10)
+    db.write(put("after", "1")).result(10)
+    assert db.read(get_all).result(10) == {"after": "1"}
+
+
+def test_close_finishes_what_is_queued(tmp_path):
+    opened = Database(tmp_path / "jobs.db")
+    futures = [opened.write(put(str(i), "x")) for i in range(20)]
+    opened.close()
+    assert all(future.done() for future in futures)
+    with pytest.raises(StorageError, match="closed"):
+        opened.write(put("late", "x"))
+
+
+def test_readers_cannot_write(db):
+    with pytest.raises(StorageError, match="readonly"):
+        db.read(put("a", "1")).result(10)
+
+
+def test_wal_locally_and_not_on_network_file_systems(tmp_path, monkeypatch):
+    local = Database(tmp_path / "local.db")
+    assert local.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()[0]).result(10) == "wal"
+    local.close()
+    monkeypatch.setattr(filesystems, "is_network", lambda path: True)
+    remote = Database(tmp_path / "remote.db")
+    assert remote.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()[0]).result(10) == "delete"
+    remote.close()
+
+
+def test_commits_are_synchronous(db):
+    full = db.write(lambda c: c.execute("PRAGMA synchronous").fetchone()[0]).result(10)
+    assert full == 2
+
+
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
+    path = tmp_path / "jobs.db"
+    with sqlite3.connect(str(path)) as other:
+        other.execute("PRAGMA user_version = %d" % (len(schema.MIGRATIONS) + 1))
+    with pytest.raises(StorageError, match="newer jd_server"):
+        Database(path)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "jobs.db"
+    path.write_bytes(b"this is not a database, " * 100)
+    with pytest.raises(StorageError, match="jobs.db.*not a database"):
+        Database(path)
+
+
+def test_an_old_sqlite_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(database.sqlite3, "sqlite_version_info", (3, 25, 0))
+    monkeypatch.setattr(database.sqlite3, "sqlite_version", "3.25.0")
+    with pytest.raises(StorageError, match="3.25.0.*needs 3.26"):
+        Database(tmp_path / "jobs.db")
+
+
+def test_schema_stays_within_sqlite_3_26():
+    text = "\n".join(schema.MIGRATIONS).upper()
+    for newer in ("RETURNING", "STRICT", "->>", "DROP COLUMN", "GENERATED ALWAYS"):
+        assert newer not in text
+
+
+MOUNTS = r"""/dev/sda1 / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb1 /home/local\040disk xfs rw 0 0
+sshfs /mnt/s fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize("path, kind, network", [
+    ("/var/x", "ext4", False),
+    ("/home/ann/x", "nfs4", True),
+    ("/homes/x", "ext4", False),
+    ("/home/local disk/x", "xfs", False),
+    ("/mnt/s", "fuse.sshfs", True),
+])
+def test_file_system_types_from_the_mount_table(tmp_path, path, kind, network):
+    from pathlib import Path
+    table = tmp_path / "mounts"
+    table.write_text(MOUNTS)
+    assert filesystems.type_of(Path(path), table) == kind
+    assert filesystems.is_network(Path(path), table) is network
+
+
+def test_no_mount_table_means_unknown(tmp_path):
+    assert filesystems.type_of(tmp_path, tmp_path / "none") is None
+    assert filesystems.is_network(tmp_path, tmp_path / "none") is False

@@ -1,0 +1,137 @@
+import os
+
+import pytest
+
+from jd.errors import StorageError
+from jd.protocol import ProtocolError
+from jd.server.store import files, jobs
+
+
+@pytest.fixture
+def busy(desk):
+    """A store with two jobs, the first of them running."""
+    desk.create(2)
+    desk.beat(session="s")
+    return desk
+
+
+def put(desk, name, content=b"x", job_id=1, attempt=None):
+    incoming = files.Incoming(desk.data_dir)
+    try:
+        incoming.write(content)
+        incoming.settle()
+        return desk.write(files.add_upload, desk.data_dir, job_id, attempt, name, incoming, desk.now)
+    finally:
+        incoming.discard()
+
+
+def checkpoint(desk, content, attempt=None):
+    incoming = files.Incoming(desk.data_dir)
+    try:
+        incoming.write(content)
+        incoming.settle()
+        return desk.write(files.add_checkpoint, desk.data_dir, 1, attempt, incoming, desk.now)
+    finally:
+        incoming.discard()
+
+
+def test_the_first_keeps_its_name_and_repeats_are_numbered(busy):
+    stored = [put(busy, "metrics.csv", b"%d" % i) for i in range(3)]
+    assert [(s.filename, s.version, s.size_bytes) for s in stored] == [
+        ("metrics.csv", 0, 1), ("metrics_v1.csv", 1, 1), ("metrics_v2.csv", 2, 1)]
+    assert (busy.data_dir / "1" / "metrics_v1.csv").read_bytes() == b"1"
+    newest = busy.read(files.latest_upload, busy.data_dir, 1, "metrics.csv")
+    assert newest.read_bytes() == b"2"
+    exactly = busy.read(files.latest_upload, busy.data_dir, 1, "metrics_v1.csv")
+    assert exactly.read_bytes() == b"1"
+
+
+def test_a_name_that_looks_like_a_version_is_not_overwritten(busy):
+    put(busy, "a_v1.txt", b"mine")
+    put(busy, "a.txt")
+    assert put(busy, "a.txt").filename == "a_v2.txt"
+    assert (busy.data_dir / "1" / "a_v1.txt").read_bytes() == b"mine"
+
+
+def test_names_that_differ_in_case_do_not_share_a_file(busy):
+    put(busy, "A.txt", b"upper")
+    assert put(busy, "a.txt", b"lower").filename == "a_v1.txt"
+
+
+def test_uploads_newest_first(busy):
+    put(busy, "a.txt")
+    put(busy, "noext")
+    listed = busy.read(files.uploads, 1)
+    assert [(u["filename"], u["format"], u["job_id"]) for u in listed] == [
+        ("noext", "", 1), ("a.txt", "txt", 1)]
+    with pytest.raises(jobs.NoSuchJob):
+        busy.read(files.uploads, 99)
+
+
+def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy):
+    names = [checkpoint(busy, b"%d" % i).filename for i in range(2)]
+    assert names == ["checkpoint_v0_1000000.pt", "checkpoint_v1_1000000.pt"]
+    assert busy.read(files.latest_checkpoint, busy.data_dir, 1).read_bytes() == b"1"
+    with pytest.raises(files.NoSuchFile, match="no checkpoint yet"):
+        busy.read(files.latest_checkpoint, busy.data_dir, 2)
+    assert busy.read(files.uploads, 1) == []
+
+
+def test_files_of_an_attempt_that_was_overtaken_are_refused(busy):
+    busy.beat(session="s", reported_status="busy", released={"job_id": 1, "attempt": 1})
+    busy.beat(session="s")
+    with pytest.raises(jobs.StaleAttempt):
+        put(busy, "a.txt", attempt=1)
+    with pytest.raises(jobs.StaleAttempt):
+        checkpoint(busy, b"old", attempt=1)
+    assert put(busy, "a.txt", attempt=2).version == 0
+
+
+def test_nothing_is_left_behind_by_a_refused_upload(busy):
+    with pytest.raises(jobs.NoSuchJob):
+        put(busy, "a.txt", job_id=99)
+    assert os.listdir(str(busy.data_dir)) == [".incoming"]
+    assert os.listdir(str(busy.data_dir / ".incoming")) == []
+
+
+def test_what_an_interrupted_upload_left_is_cleared(busy):
+    files.Incoming(busy.data_dir).write(b"half")
+    files.prepare(busy.data_dir)
+    assert os.listdir(str(busy.data_dir / ".incoming")) == []
+
+
+def test_a_file_without_a_row_does_not_block_its_name(busy):
+    (busy.data_dir / "1").mkdir()
+    (busy.data_dir / "1" / "a.txt").write_bytes(b"from a crash")
+    assert put(busy, "a.txt", b"new").filename == "a.txt"
+    assert (busy.data_dir / "1" / "a.txt").read_bytes() == b"new"
+
+
+def test_a_full_disk_is_an_error_that_names_the_path(busy, monkeypatch):
+    incoming = files.Incoming(busy.data_dir)
+
+    class Full:
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    incoming._file.close()
+    incoming._file = Full()
+    with pytest.raises(StorageError, match=r"\.incoming.*No space left"):
+        incoming.write(b"x")
+    incoming.discard()
+
+
+@pytest.mark.parametrize("name", [
+    None, "", ".", "..", "a/b", "../x", "a\\b", "a\nb", "a\0b", "a\x7f", "ü" * 101, "\ud800"])
+def test_names_that_are_no_plain_file_are_refused(name):
+    with pytest.raises(ProtocolError):
+        files.check_file_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.txt", ".env", "a b'\"$.csv", "ünï.json", "...", "x" * 200])
+def test_ordinary_and_odd_names_are_taken(busy, name):
+    assert files.check_file_name(name) == name
+    assert put(busy, name, b"1").filename == name

@@ -1,0 +1,298 @@
+"""The way of a job through the store: claim, heartbeat, result, lease, retry."""
+
+import pytest
+
+from jd import protocol as p
+from jd.server import sweeper
+from jd.server.store import batches, jobs, workers
+from jd.server.store.transitions import Policy
+from tests.server.store_support import Desk
+
+
+def sweep(desk):
+    return desk.write(sweeper.step, desk.now, desk.policy)
+
+
+def test_jobs_go_out_in_order_once_each(desk):
+    desk.create(3)
+    given = [desk.beat("w%d" % i).reply.job for i in range(4)]
+    assert [(job.job_id, job.parameters, job.attempt) for job in given[:3]] == [
+        (1, {"x": 0}, 1), (2, {"x": 1}, 1), (3, {"x": 2}, 1)]
+    assert given[3] is None
+    assert desk.counts() == {"SERVED": 3}
+
+
+def test_a_result_and_the_next_claim_in_one_round_trip(desk):
+    desk.create(2)
+    first = desk.beat(session="s").reply.job
+    done = {"job_id": first.job_id, "attempt": 1, "status": "DONE", "runtime": 2.5, "exit_code": 0}
+    outcome = desk.beat(session="s", finished=done)
+    assert outcome.reply.job.job_id == 2
+    assert desk.counts() == {"DONE": 1, "SERVED": 1}
+    assert desk.job(1)["required_time"] == 2.5
+
+
+def test_an_identical_result_is_recorded_once(desk):
+    desk.create(1)
+    desk.beat()
+    for _ in range(3):
+        desk.finish(1, "ABORTED", message="exit status 1")
+    assert desk.counts() == {"ABORTED": 1}
+    assert len(desk.job(1)["message"]) == 1
+
+
+def test_a_different_second_result_is_refused(desk):
+    desk.create(1)
+    desk.beat()
+    desk.finish(1, "DONE")
+    with pytest.raises(jobs.NotServed):
+        desk.finish(1, "ABORTED")
+    with pytest.raises(jobs.StaleAttempt):
+        desk.finish(1, "ABORTED", attempt=1)
+    assert desk.counts() == {"DONE": 1}
+
+
+def test_a_result_for_a_job_that_was_never_given_out(desk):
+    desk.create(1)
+    with pytest.raises(jobs.NotServed, match="PENDING"):
+        desk.finish(1)
+    with pytest.raises(jobs.NoSuchJob):
+        desk.finish(7)
+
+
+def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk):
+    desk.create(1)
+    desk.beat("a", session="a")
+    desk.now += desk.policy.lease - 1
+    assert sweep(desk) == 0
+    desk.now += 1
+    assert sweep(desk) == 1
+    assert desk.status(1) == "PENDING"
+    with pytest.raises(jobs.StaleAttempt, match="has ended"):
+        desk.finish(1, attempt=1)
+    second = desk.beat("b", session="b").reply.job
+    assert second.attempt == 2
+    with pytest.raises(jobs.StaleAttempt, match="not the current one, which is 2"):
+        desk.finish(1, attempt=1)
+    with pytest.raises(jobs.StaleAttempt):
+        desk.beat("a", session="a", reported_status="busy", current_job_id=1, attempt=1)
+    assert desk.status(1) == "SERVED"
+    assert "no heartbeat for 600 s" in desk.job(1)["message"][0]["reason"]
+
+
+def test_heartbeats_renew_the_lease(desk):
+    desk.create(1)
+    desk.beat(session="s")
+    for _ in range(5):
+        desk.now += desk.policy.lease - 1
+        desk.beat(session="s", reported_status="busy", current_job_id=1, attempt=1)
+        assert sweep(desk) == 0
+    assert desk.status(1) == "SERVED"
+
+
+def test_a_base_client_renews_by_its_name_only(desk):
+    desk.create(1)
+    desk.beat("mine")
+    desk.now += desk.policy.lease - 1
+    desk.beat("other", reported_status="busy", current_job_id=1)
+    desk.now += 1
+    assert sweep(desk) == 1
+
+
+def test_failures_are_spaced_and_counted(desk):
+    desk.create(1)
+    for failure in range(1, 4):
+        assert desk.beat(session="s").reply.job.attempt == failure
+        desk.finish(1, "ABORTED", attempt=failure, exit_code=1)
+        assert desk.status(1) == "ABORTED"
+        desk.now += desk.policy.retry_pause - 1
+        assert sweep(desk) == 0
+        desk.now += 1
+        assert sweep(desk) == (1 if failure < 3 else 0)
+    assert desk.status(1) == "ABORTED"
+
+
+def test_released_jobs_come_back_at_once_and_are_no_failures(desk):
+    desk.create(1)
+    for attempt in range(1, 6):
+        assert desk.beat(session="s").reply.job.attempt == attempt
+        outcome = desk.beat(session="s", reported_status="busy",
+                            released={"job_id": 1, "attempt": attempt, "reason": "SIGTERM"})
+        assert outcome.freed == 1 and outcome.reply.job is None
+        assert desk.status(1) == "PENDING"
+    released_twice = desk.beat(session="s", reported_status="busy",
+                               released={"job_id": 1, "attempt": 5, "reason": "SIGTERM"})
+    assert released_twice.freed == 0
+
+
+def test_interruptions_end_some_day(tmp_path):
+    desk = Desk(tmp_path, Policy(max_interruptions=2))
+    try:
+        desk.create(1)
+        for attempt in (1, 2):
+            desk.beat(session="s")
+            desk.beat(session="s", reported_status="busy",
+                      released={"job_id": 1, "attempt": attempt})
+        assert desk.status(1) == "ABORTED"
+    finally:
+        desk.database.close()
+
+
+def test_a_lost_answer_is_given_again_to_its_session_only(desk):
+    desk.create(2)
+    desk.beat("a", session="a")
+    again = desk.beat("a", session="a").reply.job
+    assert (again.job_id, again.attempt) == (1, 1)
+    assert desk.beat("b", session="b").reply.job.job_id == 2
+
+
+def test_a_second_live_process_of_one_name_is_refused(desk):
+    desk.create(2)
+    desk.beat("w", session="first")
+    with pytest.raises(workers.NameTaken):
+        desk.beat("w", session="second")
+    desk.now += workers.SESSION_LIVE
+    assert desk.beat("w", session="second").reply.job.job_id == 2
+
+
+def test_leaving_gives_back_what_the_session_holds(desk):
+    desk.create(1)
+    desk.beat("w", session="s")
+    outcome = desk.beat("w", session="s", reported_status="busy", leave=True)
+    assert outcome.freed == 1 and outcome.reply.job is None and not outcome.may_wait
+    assert desk.status(1) == "PENDING"
+    # The heartbeat that was held open for the session that left gets nothing.
+    late = desk.write(workers.assign, "w", "s", desk.now, desk.policy)
+    assert late.reply.job is None and not late.may_wait
+    assert desk.beat("w", session="next").reply.job.job_id == 1
+
+
+def test_leases_start_anew_when_the_server_was_down(desk):
+    desk.create(1)
+    desk.beat(session="s")
+    desk.now += 10 * desk.policy.lease
+    desk.write(jobs.extend_leases, desk.now, desk.policy)
+    assert sweep(desk) == 0
+    desk.finish(1, attempt=1)
+    assert desk.counts() == {"DONE": 1}
+
+
+def test_a_batch_can_have_a_lease_and_a_pause_of_its_own(desk):
+    desk.create(1, idle_timeout=5, aborted_job_reset_timeout=7)
+    desk.beat(session="s")
+    desk.now += 5
+    assert sweep(desk) == 1
+    desk.beat(session="s")
+    desk.finish(1, "ABORTED", attempt=2)
+    desk.now += 6
+    assert sweep(desk) == 0
+    desk.now += 1
+    assert sweep(desk) == 1
+
+
+@pytest.mark.parametrize("state, gets_job, waits", [
+    ("run", True, False), ("pause", False, True), ("drain", False, False), ("stop", False, False)])
+def test_commands_hold_jobs_back(desk, state, gets_job, waits):
+    desk.beat("w", session="s")
+    desk.write(lambda db: db.execute(
+        "UPDATE workers SET desired_state = ?, desired_version = 1", (state,)))
+    desk.create(1)
+    told = desk.beat("w", session="s")
+    assert told.reply.pending and told.reply.job is None and not told.may_wait
+    assert (told.reply.desired_state, told.reply.desired_version) == (state, 1)
+    acknowledged = desk.beat("w", session="s", applied_version=1)
+    assert not acknowledged.reply.pending
+    assert (acknowledged.reply.job is not None) == gets_job
+    assert acknowledged.may_wait == waits
+
+
+def test_commands_for_a_process_before_do_not_bind_the_next(desk):
+    desk.beat("w")
+    desk.write(lambda db: db.execute(
+        "UPDATE workers SET desired_state = 'stop', desired_version = 3"))
+    desk.beat("w", applied_version=3)
+    desk.create(1)
+    assert desk.beat("w", applied_version=0).reply.job is not None
+
+
+def test_silent_workers_are_gone_until_heard_of(desk):
+    def gone():
+        return desk.read(lambda db: db.execute("SELECT left_reason FROM workers").fetchone()[0])
+
+    desk.beat("w")
+    desk.now += workers.SILENCE
+    sweep(desk)
+    assert gone() is None
+    desk.now += 1
+    sweep(desk)
+    assert gone() == "heartbeat lost"
+    desk.beat("w")
+    assert gone() is None
+
+
+def test_a_stop_from_the_cli_aborts_for_good(desk):
+    desk.create(1)
+    desk.beat("w", session="s")
+    aborted = desk.write(workers.stopped_by_cli, "w", 1, "stop", "login1", desk.now, desk.policy)
+    assert aborted is True
+    assert desk.status(1) == "ABORTED"
+    assert "stopped from the CLI on login1" in desk.job(1)["message"][-1]["reason"]
+    desk.now += 10 * desk.policy.retry_pause
+    assert sweep(desk) == 0
+    # What the worker gives back while it stops changes nothing any more.
+    desk.beat("w", session="s", reported_status="busy", leave=True,
+              released={"job_id": 1, "attempt": 1})
+    assert desk.status(1) == "ABORTED"
+
+
+def test_a_stop_from_the_cli_touches_no_other_workers_job(desk):
+    desk.create(1)
+    desk.beat("w", session="s")
+    assert desk.write(workers.stopped_by_cli, "v", 1, "stop", "h", desk.now, desk.policy) is False
+    assert desk.write(workers.stopped_by_cli, "w", 2, "stop", "h", desk.now, desk.policy) is False
+    assert desk.status(1) == "SERVED"
+
+
+def test_counts_agree_with_the_table(desk):
+    desk.create(5)
+    for _ in range(3):
+        desk.beat()
+    desk.finish(1), desk.finish(2, "ABORTED")
+    desk.write(batches.create, batches.from_grid({"y": [1]}), True, desk.now)
+    counted = desk.read(lambda db: dict(db.execute(
+        "SELECT status, count(*) FROM jobs GROUP BY status")))
+    assert desk.counts() == counted == {
+        "DONE": 1, "ABORTED": 1, "SERVED": 1, "DELETED": 2, "PENDING": 1}
+
+
+def test_pages_filters_and_search(desk):
+    desk.create(25)
+    desk.write(batches.create, batches.from_list([{"name": "50%_off"}]), False, desk.now)
+    page = desk.read(jobs.select, jobs.Query(page=2, per_page=10))
+    assert [job["id"] for job in page.jobs] == list(range(11, 21)) and page.total == 26
+    assert desk.read(jobs.select, jobs.Query(page=9)).jobs == []
+    desk.beat()
+    served = desk.read(jobs.select, jobs.Query(status="SERVED"))
+    assert [job["id"] for job in served.jobs] == [1] and served.total == 1
+    assert desk.read(jobs.select, jobs.Query(search="26")).jobs[0]["parameters"] == {
+        "name": "50%_off"}
+    assert desk.read(jobs.select, jobs.Query(search="0%_o")).total == 1
+    assert desk.read(jobs.select, jobs.Query(search="0x_o")).total == 0
+    assert desk.read(jobs.select, jobs.Query(search="9" * 30)).total == 0
+    some = desk.read(jobs.select, jobs.Query(ids=[3, 99, 5]))
+    assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
+
+
+def test_a_claim_does_not_scan_the_table(desk):
+    plan = desk.read(lambda db: db.execute(
+        "EXPLAIN QUERY PLAN SELECT id, parameters, attempt, lease FROM jobs"
+        " WHERE status = 'PENDING' ORDER BY id LIMIT 1").fetchall())
+    # No further step either: the index gives the order too.
+    assert len(plan) == 1 and "USING INDEX jobs_by_status (status=?)" in plan[0][-1]
+
+
+def test_verdicts_are_worked_out_for_base_clients():
+    assert p.Result(1, "DONE").settled_verdict() == "done"
+    assert p.Result(1, "ABORTED").settled_verdict() == "failed"
+    assert p.Result(1, "ABORTED", exit_code=-9).settled_verdict() == "killed"
+    assert p.Result(1, "ABORTED", exit_code=-9, verdict="oom").settled_verdict() == "oom"
