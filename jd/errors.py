@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Callable, List, Optional
 
+from jd.terminal import silence_stdout
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -70,6 +72,5 @@ def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = No
         print("interrupted", file=sys.stderr)
         return EXIT_FAILURE
     except BrokenPipeError:
-        # The reader of our output left (`| head`). Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        silence_stdout()
         return EXIT_FAILURE

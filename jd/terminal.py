@@ -21,6 +21,16 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def silence_stdout() -> None:
+    """Send what is still to be written to stdout nowhere: its reader has left (`| head`).
+
+    Python would complain once more at exit about what is in the buffer.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def colours(stream: TextIO) -> bool:
     """Whether `stream` may be coloured."""
     return (is_terminal(stream) and not os.environ.get("NO_COLOR")

@@ -21,7 +21,7 @@ from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store import batches
 from jd.server.store.transitions import Policy
-from jd.terminal import paint
+from jd.terminal import paint, silence_stdout
 
 
 def entry() -> int:
@@ -129,7 +129,7 @@ class Announcer:
         try:
             print(line, flush=True)
         except OSError:
-            pass  # nobody reads any more; the server goes on
+            silence_stdout()  # nobody reads any more; the server goes on
 
 
 def reachable_name(host: str) -> str:

@@ -1,0 +1,108 @@
+"""A real server and real workers on loopback, each stopped by its pid."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from tests.support import free_env, python, wait_until
+
+EXPERIMENT = "exp"
+
+
+class Process:
+    """A child process that is gone when the `with` block ends, however it ends."""
+
+    def __init__(self, arguments: List[str], environment: Dict[str, str], output: Path,
+                 cwd: Optional[Path] = None) -> None:
+        self.output = output
+        with open(str(output), "ab") as stream:
+            self.popen = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE,
+                                          stderr=stream, stdin=subprocess.DEVNULL,
+                                          cwd=None if cwd is None else str(cwd))
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait(10)
+        assert self.popen.stdout is not None
+        self.popen.stdout.close()
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
+        """Send a signal and return the exit status."""
+        os.kill(self.popen.pid, number)
+        return self.popen.wait(timeout)
+
+    @property
+    def errors(self) -> str:
+        return self.output.read_text(errors="replace")
+
+
+class Server(Process):
+    """`jd_server` on free ports; `url` and `ready` are known once it listens."""
+
+    def __init__(self, directory: Path, *flags: Any, port: int = 0, **environ: Any) -> None:
+        self.workspace = directory / "server"
+        super().__init__(
+            python("-m", "jd.server", "--expId", EXPERIMENT, "--port", port, "--dashboard-port", 0,
+                   "--workspace_path", self.workspace, "--json", *flags),
+            free_env(directory, **environ), directory / "server.err")
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        assert line, "the server did not start: " + self.errors
+        self.ready = json.loads(line)
+        self.url = self.ready["server_url"]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def event(self) -> Dict[str, Any]:
+        """The next line that it prints."""
+        assert self.popen.stdout is not None
+        return dict(json.loads(self.popen.stdout.readline()))
+
+    def call(self, route: str, body: Any = None, **headers: str) -> Any:
+        """Decoded answer; a refusal is `(status, decoded answer)`."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + route, data, dict({"Content-Type": "application/json"}, **headers))
+        try:
+            with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+                return json.loads(answer.read())
+        except HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    def counts(self) -> Dict[str, int]:
+        """Jobs by status, without the statuses that no job has."""
+        return {status: n for status, n in self.call("/job_counts").items() if n}
+
+    def until(self, timeout: float = 30, **counts: int) -> None:
+        """Wait until the counts are exactly these."""
+        wait_until(lambda: self.counts() == counts, timeout, "counts %s" % counts)
+
+    def jobs(self) -> List[Dict[str, Any]]:
+        return list(self.call("/api/jobs?per_page=1000")["jobs"])
+
+
+class Worker(Process):
+    """`jd_worker_cli … foreground=true` for a script, its output in a file."""
+
+    def __init__(self, directory: Path, server: str, script: Path, *words: str, name: str = "worker",
+                 **environ: Any) -> None:
+        self.directory = directory
+        super().__init__(
+            python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script,
+                   "server=" + server, "foreground=true", *words),
+            free_env(directory, **environ), directory / (name + ".err"), directory)
+
+    def finish(self, timeout: float = 60) -> str:
+        """Wait for its end; returns what it printed."""
+        output, _ = self.popen.communicate(timeout=timeout)
+        return output.decode(errors="replace")

@@ -1,0 +1,169 @@
+"""jd_server as a process: start, stop, restart, refusal."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from tests.e2e.processes import EXPERIMENT, Server
+from tests.support import free_env, python, wait_until
+
+GRID = {"parameters": {"x": [1, 2, 3]}}
+
+
+def run(tmp_path, *flags, **environ):
+    return subprocess.run(python("-m", "jd.server", *flags), env=free_env(tmp_path, **environ),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                          timeout=30)
+
+
+def test_ready_line_server_file_and_clean_stop(tmp_path):
+    with Server(tmp_path) as server:
+        assert server.ready == {"event": "ready", "server_url": server.url, "pid": server.popen.pid,
+                                "dashboard_url": server.ready["dashboard_url"]}
+        meta = server.workspace / EXPERIMENT / "meta"
+        published = json.loads((meta / "server.json").read_text())
+        assert published["server_url"] == server.url and published["pid"] == server.popen.pid
+        assert server.call("/healthz")["status"] == "ok"
+        assert server.stop() == 0
+        assert (meta / "jobs.db").is_file() and not (meta / "server.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path, number):
+    with Server(tmp_path) as server:
+        body = json.dumps({"worker_id": "w", "session": "s", "wait": 100}).encode()
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+            connection.sendall(b"POST /worker/heartbeat HTTP/1.1\r\nHost: localhost\r\n"
+                               b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                               % (len(body), body))
+            wait_until(lambda: server.call("/api/jobs")["total_count"] == 0)
+            assert server.stop(number) == 0
+            assert connection.makefile("rb").readline().split()[1] == b"200"
+
+
+def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path):
+    with Server(tmp_path) as server:
+        server.call("/api/jobs/create", GRID)
+        content = (b"--b\r\nContent-Disposition: form-data; name=\"job_id\"\r\n\r\n1\r\n"
+                   b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n")
+        rest = b"x" * 100 + b"\r\n--b--\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+            connection.sendall(b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
+                               b"Content-Type: multipart/form-data; boundary=b\r\n\r\n%s"
+                               % (len(content) + len(rest), content))
+            incoming = server.workspace / EXPERIMENT / "data" / ".incoming"
+            wait_until(lambda: list(incoming.iterdir()), message="the upload begins")
+            os.kill(server.popen.pid, signal.SIGTERM)
+            assert server.event() == {"event": "stopping"}
+            connection.sendall(rest)
+            assert connection.makefile("rb").readline().split()[1] == b"200"
+        assert server.popen.wait(20) == 0
+        assert (server.workspace / EXPERIMENT / "data" / "1" / "a").read_bytes() == b"x" * 100
+
+
+def test_a_second_server_on_the_same_data_is_refused_with_the_firsts_pid_and_url(tmp_path):
+    with Server(tmp_path) as server:
+        second = run(tmp_path, "--expId", EXPERIMENT, "--port", "0", "--dashboard-port", "0",
+                     "--workspace_path", str(server.workspace))
+        assert second.returncode == 1 and second.stdout == ""
+        assert str(server.popen.pid) in second.stderr and server.url in second.stderr
+        assert second.stderr.count("\n") == 1
+        assert server.call("/healthz")["status"] == "ok"
+
+
+def test_kill_9_loses_nothing_that_was_answered(tmp_path):
+    with Server(tmp_path) as server:
+        server.call("/api/jobs/create", GRID)
+        server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})
+        server.call("/update_job_status", {"job_id": 1, "attempt": 1, "status": "DONE"})
+        server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})
+        first_id = server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})["server_id"]
+        server.stop(signal.SIGKILL)
+    with Server(tmp_path) as server:
+        assert server.counts() == {"DONE": 1, "SERVED": 1, "PENDING": 1}
+        again = server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})
+        assert (again["job"]["job_id"], again["job"]["attempt"]) == (2, 1)
+        assert again["server_id"] == first_id
+        assert server.stop() == 0
+
+
+def test_a_jobs_file_is_loaded_once(tmp_path):
+    sweep = tmp_path / "sweep.json"
+    sweep.write_text('{"x": [1, 2, 3]}')
+    with Server(tmp_path, "--jobs", sweep) as server:
+        assert server.event() == {"event": "jobs", "file": "sweep.json", "created": 3, "start_id": 1}
+        server.stop()
+    with Server(tmp_path, "--jobs", sweep) as server:
+        assert server.event()["created"] == 0
+        assert server.counts() == {"PENDING": 3}
+        server.stop()
+
+
+def test_leases_run_out_by_the_clock(tmp_path):
+    with Server(tmp_path, "--idle-timeout", 1) as server:
+        server.call("/api/jobs/create", {"parameters": {"x": [1]}})
+        server.call("/worker/heartbeat", {"worker_id": "w"})
+        held = server.call("/worker/heartbeat", {"worker_id": "v", "session": "v", "wait": 15})
+        assert held["job"]["attempt"] == 2
+        server.stop()
+
+
+def test_options_come_from_variables_too(tmp_path):
+    with Server(tmp_path, JD_SERVER_TOKEN_FILE=_token(tmp_path), JD_SERVER_HOST="0.0.0.0") as server:
+        url = "http://127.0.0.1:%d" % server.port
+        server.url = url
+        assert server.call("/job_counts")[0] == 401
+        assert "PENDING" in server.call("/job_counts", Authorization="Bearer " + "t" * 20)
+        server.stop()
+
+
+def _token(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("t" * 20 + "\n")
+    return path
+
+
+@pytest.mark.parametrize("flags, status, says", [
+    ([], 2, "--expId NAME is missing"),
+    (["--expId", ".."], 2, "experiment name '..' cannot be used"),
+    (["--expId", "e", "--port", "70000"], 2, "--port: '70000' is not allowed"),
+    (["--expId", "e", "--idle-timeout", "nan"], 2, "--idle-timeout"),
+    (["--expId", "e", "--host", "0.0.0.0"], 2, "--token-file FILE"),
+    (["--expId", "e", "--host", "192.0.2.1", "--insecure"], 1, "192.0.2.1"),
+    (["--expId", "e", "--jobs", "none.json"], 2, "none.json: No such file"),
+    (["--expId", "e", "--nonsense"], 2, "--nonsense"),
+])
+def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(tmp_path, flags, status, says):
+    workspace = tmp_path / "server"
+    done = run(tmp_path, *flags, "--workspace_path", str(workspace))
+    assert done.returncode == status
+    assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    if status == 2:
+        assert not workspace.exists()
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = str(taken.getsockname()[1])
+        done = run(tmp_path, "--expId", "e", "--port", port, "--workspace_path", str(tmp_path / "w"))
+    assert done.returncode == 1 and port in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_unwritable_workspace_is_named(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    done = run(tmp_path, "--expId", "e", "--workspace_path", str(blocker))
+    assert done.returncode == 1 and str(blocker) in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_it_serves_on_when_nobody_reads_its_output(tmp_path):
+    with Server(tmp_path) as server:
+        server.popen.stdout.close()
+        assert server.call("/healthz")["status"] == "ok"
+        assert server.stop() == 0
