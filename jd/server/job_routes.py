@@ -43,7 +43,7 @@ class JobRoutes:
         self._room.call(created.total)
         return Response.json({
             "success": True,
-            "message": "%s %d jobs, ids %d to %d" % (
+            "message": "%s jobs: %d, with ids %d to %d" % (
                 created.action, created.total, created.start_id,
                 created.start_id + created.total - 1),
             "total_jobs": created.total, "action": created.action, "start_id": created.start_id,

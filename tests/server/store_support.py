@@ -20,10 +20,10 @@ class Desk:
         self.database = Database(directory / "jobs.db")
 
     def write(self, operation: Callable[..., Any], *arguments: Any) -> Any:
-        return self.database.write(lambda db: operation(db, *arguments)).result(10)
+        return self.database.write(lambda db: operation(db, *arguments)).result(60)
 
     def read(self, operation: Callable[..., Any], *arguments: Any) -> Any:
-        return self.database.read(lambda db: operation(db, *arguments)).result(10)
+        return self.database.read(lambda db: operation(db, *arguments)).result(60)
 
     def create(self, count: int, **request: Any) -> None:
         batch = batches.from_request(dict({"parameters": {"x": list(range(count))}}, **request))
