@@ -1,0 +1,79 @@
+# GNU make. PYTHON, VENV and the checkout may have spaces in their paths.
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+venv_python = $(VENV)/bin/python
+benches = $(sort $(wildcard tests/bench/bench_*.py))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check wheel bench clean venv pytest python
+
+help: ## show this list
+	@echo "JobDistributor. Targets:"
+	@awk -F ' *:[^#]*## *' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@echo "Variables: PYTHON=$(PYTHON)  VENV=$(VENV)  PYTEST_ARGS=$(PYTEST_ARGS)"
+
+demo: venv ## run a small sweep on this machine; needs no network
+	@"$(venv_python)" docs/examples/digits-tune/demo.py
+
+test: pytest ## run the tests; downloads pytest once and nothing else
+	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m pytest -q $(PYTEST_ARGS)
+
+check: ## run everything that CI runs
+	@PYTHON="$(PYTHON)" bash .ci/run
+
+wheel: python ## build the wheel into dist/
+	@PYTHONPATH=. "$(PYTHON)" -m jd.dist wheel --out dist
+
+bench: venv ## run the benchmarks in tests/bench
+	@test -n "$(benches)" || echo "no benchmarks: tests/bench has no bench_*.py"
+	@set -e; for bench in $(benches); do echo "== $$bench"; "$(venv_python)" "$$bench"; done
+
+clean: ## remove VENV, dist/ and caches
+	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
+	@rm -rf dist build .pytest_cache
+	@find . -name '.?*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Below: what the targets above need.
+
+new_enough = -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null
+which = -c 'import sys; print(sys.version.split()[0], "of", sys.base_prefix)'
+
+python:
+	@"$(PYTHON)" $(new_enough) || { said=$$("$(PYTHON)" --version 2>&1 | tail -n 1); \
+	  echo "error: PYTHON=$(PYTHON) is not Python 3.8 or newer ($$said);" \
+	       "name one: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+
+# No pip in it, so neither ensurepip (Debian without python3-venv) nor a network is needed; the
+# sources are linked. A venv that is there already is used as it is, and never wiped.
+venv: python
+	@runs() { "$(venv_python)" $(new_enough); }; \
+	if ! runs; then \
+	  echo "venv: making $(VENV) with $$("$(PYTHON)" --version)"; \
+	  "$(PYTHON)" -m venv --without-pip "$(VENV)"; \
+	  runs || { echo "error: $(VENV) is there, without a Python 3.8 or newer that runs;" \
+	                 "remove it (make clean) or give another VENV" >&2; exit 1; }; \
+	elif [ "$(origin PYTHON)" != file ]; then \
+	  has=$$("$(venv_python)" $(which)); wanted=$$("$(PYTHON)" $(which)); \
+	  [ "$$has" = "$$wanted" ] || { \
+	    echo "error: $(VENV) has Python $$has, and PYTHON=$(PYTHON) is $$wanted;" \
+	         "give another VENV, or remove this one (make clean)" >&2; exit 1; }; \
+	fi
+	@PYTHONPATH=. "$(venv_python)" -m jd.dist.install --editable --quiet
+
+# Some versions of ensurepip forget a file in TMPDIR.
+pytest: venv
+	@if "$(venv_python)" -c 'import pytest' 2>/dev/null; then exit 0; fi; \
+	if TMPDIR="$$(cd "$(VENV)" && pwd)" "$(venv_python)" -m ensurepip >/dev/null 2>&1; then \
+	  echo "pytest: downloading it into $(VENV)"; \
+	  "$(venv_python)" -m pip install -q --disable-pip-version-check 'pytest>=7' && exit 0; \
+	  problem="pytest could not be downloaded (see above)"; \
+	else \
+	  problem="there is no pip for $(PYTHON): on Debian or Ubuntu, apt install python3-venv"; \
+	fi; \
+	borrowed=$$("$(PYTHON)" -c 'import os, pytest; print(os.path.dirname(os.path.dirname(pytest.__file__)))' 2>/dev/null) || { \
+	  echo "error: $$problem; or give a PYTHON that has pytest" >&2; exit 1; }; \
+	echo "pytest: $$problem; using the one of $(PYTHON)"; \
+	printf '%s\n' "$$borrowed" > "$$("$(venv_python)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed-pytest.pth"

@@ -1,0 +1,238 @@
+"""`python -m jd.dist.install [WHEEL]`: install into the Python that runs it, without pip.
+
+For a venv made with `--without-pip`. Without WHEEL it installs what it is run from: a source tree,
+or a wheel on PYTHONPATH. What it leaves behind is what pip would: pip can list and uninstall it.
+"""
+
+import argparse
+import csv
+import io
+import os
+import py_compile
+import re
+import shlex
+import shutil
+import sys
+import sysconfig
+import tempfile
+from importlib.util import cache_from_source
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Set
+
+from jd.dist import backend, wheel
+from jd.dist.metadata import ProjectError, load_project
+from jd.dist.unpack import Wheel, read_wheel
+from jd.errors import StorageError, UsageError, run_command
+
+# Linux cuts a #! line at 127 characters before 5.1; longer ones go through sh.
+MAX_SHEBANG = 127
+
+_SCRIPT = """\
+import sys
+from %(module)s import %(function)s
+if __name__ == "__main__":
+    sys.exit(%(function)s())
+"""
+
+
+class Target(NamedTuple):
+    """Where an installation goes."""
+
+    packages: Path  # site-packages
+    scripts: Path
+    python: str
+
+
+class Installed(NamedTuple):
+    """What `install` did."""
+
+    name: str
+    version: str
+    replaced: Optional[str]  # the version that was there before
+    packages: Path
+
+
+def running_python() -> Target:
+    """The Python that runs this. Raises UsageError where its packages belong to the system."""
+    outside_venv = sys.prefix == sys.base_prefix
+    if outside_venv and os.path.exists(os.path.join(sysconfig.get_path("stdlib"),
+                                                    "EXTERNALLY-MANAGED")):
+        raise UsageError("the packages of %s are managed by the system (PEP 668); make a venv: "
+                         "%s -m venv --without-pip .venv, and run this with .venv/bin/python"
+                         % (sys.executable, sys.executable))
+    return Target(Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts")),
+                  sys.executable)
+
+
+def shebang(python: str) -> str:
+    """The first lines of a script that `python` is to run, whatever its path looks like."""
+    if not python.isprintable() or "\\" in python or "'''" in python:
+        raise UsageError("%r: a script cannot name a Python with a backslash, three quotes or a "
+                         "control character in its path; make the venv elsewhere" % python)
+    line = "#!%s\n" % python
+    if " " not in python and len(os.fsencode(line)) <= MAX_SHEBANG:
+        return line
+    # To sh the second line is `exec PYTHON …`; to Python lines two and three are one string.
+    return "#!/bin/sh\n'''exec' %s \"$0\" \"$@\"\n' '''\n" % shlex.quote(python)
+
+
+def script_text(python: str, target: str) -> str:
+    """A command that calls `module:function` and exits with what it returns."""
+    module, function = target.split(":")
+    return shebang(python) + _SCRIPT % {"module": module, "function": function}
+
+
+def install(source: Path, target: Target) -> Installed:
+    """Install a wheel file, in place of an earlier version of the same distribution.
+
+    Everything is written beside its place first; what was there stays whole if that fails.
+    Raises ProjectError or StorageError.
+    """
+    contents = read_wheel(source)
+    before = _installed(contents.name, target.packages)
+    old = [path for info in before for path in _recorded(info, target)]
+    scripts = {command: script_text(target.python, entry) for command, entry in contents.scripts}
+    staging: Optional[str] = None
+    try:
+        target.packages.mkdir(parents=True, exist_ok=True)
+        target.scripts.mkdir(parents=True, exist_ok=True)
+        staging = tempfile.mkdtemp(prefix="~jd-dist-", dir=str(target.packages))
+        placed = _place(contents, scripts, target, Path(staging))
+        kept = {os.path.normpath(str(path)) for path in placed}
+        for path in old:
+            if path not in kept:
+                _remove(path, target.packages)
+    except OSError as error:
+        raise StorageError("cannot install into %s: %s" % (
+            error.filename or target.packages, error.strerror or error)) from None
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    replaced = before[0].name[:-len(".dist-info")].split("-")[1] if before else None
+    return Installed(contents.name, contents.version, replaced, target.packages)
+
+
+def _place(contents: Wheel, scripts: Dict[str, str], target: Target, staging: Path) -> Set[Path]:
+    """Write all files, then move them into place; the paths now there, bytecode included."""
+    moves: Dict[Path, Path] = {}
+    rows: List[List[str]] = []
+
+    def stage(place: Path, data: bytes, executable: bool = False) -> None:
+        waiting = staging / str(len(moves))
+        waiting.write_bytes(data)
+        if executable:
+            waiting.chmod(waiting.stat().st_mode | 0o111)
+        moves[waiting] = place
+        rows.append([_in_record(place, target), wheel.digest(data), str(len(data))])
+
+    for name, data in contents.files.items():
+        stage(target.packages / name, data)
+    for command, text in scripts.items():
+        stage(target.scripts / command, os.fsencode(text), executable=True)
+    info = target.packages / contents.dist_info
+    stage(info / "INSTALLER", b"jd.dist\n")
+    stage(info / "REQUESTED", b"")
+    compiled = [Path(cache_from_source(str(place))) for place in moves.values()
+                if place.suffix == ".py"] if sys.pycache_prefix is None else []
+    rows += [[_in_record(path, target), "", ""] for path in compiled]
+    rows.append([_in_record(info / "RECORD", target), "", ""])
+    record = io.StringIO()
+    csv.writer(record, lineterminator="\n").writerows(rows)
+    stage(info / "RECORD", record.getvalue().encode("utf-8", "surrogateescape"))
+    for waiting, place in moves.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(str(waiting), str(place))
+    for place in moves.values():
+        if place.suffix == ".py" and compiled:
+            py_compile.compile(str(place), doraise=True)
+    return set(moves.values()) | set(compiled)
+
+
+def _in_record(place: Path, target: Target) -> str:
+    return os.path.relpath(str(place), str(target.packages)).replace(os.sep, "/")
+
+
+def _installed(name: str, packages: Path) -> List[Path]:
+    """The .dist-info directories of a distribution; RECORD tells what belongs to it (PEP 376)."""
+    def normal(text: str) -> str:
+        return re.sub(r"[-_.]+", "-", text).lower()
+
+    found = [info for info in sorted(packages.glob("*-*.dist-info"))
+             if normal(info.name.split("-")[0]) == normal(name)]
+    for info in found:
+        if not (info / "RECORD").is_file():
+            raise ProjectError("%s has no RECORD, so what it installed is not known; "
+                               "uninstall it with the tool that installed it" % info)
+    return found
+
+
+def _recorded(info: Path, target: Target) -> List[str]:
+    """The files of an installation that lie where this module installs to: bytecode too, RECORD last."""
+    inside = tuple(os.path.normpath(str(place)) + os.sep
+                   for place in (target.packages, target.scripts))
+    record = str(info / "RECORD")
+    try:
+        text = Path(record).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise StorageError("cannot read %s: %s" % (record, error.strerror)) from None
+    paths = []
+    for row in csv.reader(io.StringIO(text)):
+        path = os.path.normpath(os.path.join(str(target.packages), row[0])) if row else ""
+        if path.startswith(inside) and path != record:
+            paths.append(path)
+            if path.endswith(".py"):
+                stem = os.path.basename(path)[:-3]
+                cache = Path(path).parent / "__pycache__"
+                paths += [str(cached) for cached in cache.glob("%s.*.pyc" % stem)]
+    return paths + [record]
+
+
+def _remove(path: str, packages: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    parent = Path(path).parent
+    while packages in parent.parents:
+        try:
+            parent.rmdir()
+        except OSError:  # not empty: someone else's files are in it
+            return
+        parent = parent.parent
+
+
+def _source(given: Optional[Path], editable: bool, scratch: Path) -> Path:
+    """The wheel to install: the one given, the one this runs from, or one built from the tree."""
+    root = backend.source_root()
+    if editable and given is not None:
+        raise UsageError("--editable takes no WHEEL: it points at the source tree it is run from")
+    if given is not None:
+        return given
+    if root.is_file() and not editable:
+        return root
+    project = load_project(root)
+    return (wheel.build_editable if editable else wheel.build_wheel)(project, scratch)
+
+
+def main(argv: List[str]) -> int:
+    """Install and say so in one line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jd.dist.install",
+        description="Install into the Python that runs this, without pip.")
+    parser.add_argument("wheel", metavar="WHEEL", nargs="?", type=Path,
+                        help="what to install (default: what this is run from)")
+    parser.add_argument("--editable", action="store_true",
+                        help="install a pointer to the source tree instead of a copy")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    arguments = parser.parse_args(argv)
+    target = running_python()
+    with tempfile.TemporaryDirectory(prefix="jd-dist-") as scratch:
+        done = install(_source(arguments.wheel, arguments.editable, Path(scratch)), target)
+    if not arguments.quiet:
+        was = " (before: %s)" % done.replaced if done.replaced not in (None, done.version) else ""
+        print("%s %s installed into %s%s" % (done.name, done.version, done.packages, was))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

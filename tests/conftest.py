@@ -1,0 +1,52 @@
+"""Every test starts without the caller's settings, in a home of its own, and leaves no process."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+
+from tests.support import wait_until
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(autouse=True)
+def own_surroundings(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("JD_") or name.lower() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", tempfile.mkdtemp(dir=str(homes)))
+
+
+def _left_running(base: str) -> List[str]:
+    """Processes that have something below `base` in their command line or environment (Linux)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            command = (process / "cmdline").read_bytes()
+            told = command + (process / "environ").read_bytes()
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if (base + os.sep).encode() in told:
+            found.append("%s %s" % (process.name, command.replace(b"\0", b" ").decode("utf-8", "replace")))
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    base = str(tmp_path_factory.getbasetemp())
+    yield
+    try:
+        wait_until(lambda: not _left_running(base), timeout=3)
+    except AssertionError:
+        pytest.fail("processes that tests started are still running:\n  "
+                    + "\n  ".join(_left_running(base)), pytrace=False)
