@@ -6,7 +6,7 @@ a line on stderr and an exit status.
 
 import os
 import sys
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 from jd.terminal import silence_stdout
 
@@ -45,6 +45,17 @@ class ServerRefused(JdError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # multiprocessing pickles what a script raises; Exception alone would forget the status.
+        return _restored, (type(self), str(self), self.__dict__)
+
+
+def _restored(kind: Type[ServerRefused], message: str, state: Dict[str, Any]) -> ServerRefused:
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
 
 
 class StorageError(JdError):

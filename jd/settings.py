@@ -103,8 +103,8 @@ def experiment(value: str) -> str:
 
 def server_url(value: str) -> str:
     """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
-    given = value.strip().rstrip("/")
-    url = given if "://" in given else "http://" + given
+    given = value.strip()
+    url = (given if "://" in given else "http://" + given).rstrip("/")
     try:
         parts = urlsplit(url)
         parts.port
@@ -179,6 +179,8 @@ WORKER: Tuple[Setting, ...] = (
             "token of a server started with --token-file", "TOKEN", argument=False, secret=True),
     Setting("JD_SERVER_TOKEN_FILE", "JD_SERVER_TOKEN_FILE", None, path,
             "file that holds that token", "PATH", argument=False),
+    Setting("JD_CA_BUNDLE", "JD_CA_BUNDLE", None, path,
+            "PEM file of certificate authorities for https servers", "PATH", argument=False),
 )
 
 SCRIPT: Tuple[Setting, ...] = (

@@ -129,7 +129,7 @@ class Demo:
         self.start("workers", console_script("jd_worker_cli", "jd.cli") + [
             "expId=" + EXPERIMENT, "entry_script=%s" % (HERE / "train.py"),
             "server=" + self.server_url, "foreground=true", "num_workers=%d" % WORKERS])
-        print("workers    %d, each runs train.py once per job" % WORKERS, flush=True)
+        print("workers    %d, each runs train.py once per job" % WORKERS)
 
     def wait(self, client: Client, counts: Dict[str, int]) -> Dict[str, int]:
         """Show the progress until no job is waiting or running; returns the last counts."""
@@ -141,7 +141,7 @@ class Demo:
                 progress.update(total - _open_jobs(counts), _note(counts))
                 if not progress.active and (now - said >= LINE_SECONDS or not _open_jobs(counts)):
                     said = now
-                    print(progress.line(_note(counts)), flush=True)
+                    print(progress.line(_note(counts)))
                 if not _open_jobs(counts):
                     return counts
                 if now - changed > STALL_SECONDS:
@@ -166,7 +166,7 @@ class Demo:
         if any(program.process.poll() is None for program in self.programs):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
-            print("stopping the workers and the server", flush=True)
+            print("stopping the workers and the server")
         for program in reversed(self.programs):
             program.stop()
 
@@ -231,7 +231,7 @@ def run(directory: Path) -> int:
         demo.close()
     aborted = counts[protocol.ABORTED]
     if aborted:
-        print("%d jobs were aborted: see %s" % (aborted, directory / "workers.log"))
+        print("aborted jobs: %d; %s says why" % (aborted, directory / "workers.log"))
     print("The server was %s; it and the workers are stopped." % demo.server_url)
     print("Files and logs stay in %s: delete it when you have seen enough." % directory)
     return EXIT_FAILURE if aborted else EXIT_OK
@@ -257,7 +257,9 @@ def main(argv: List[str]) -> int:
     # SIGINT too: a background child of a script starts with it ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    print("data       %s" % directory, flush=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a log, lines appear when they are said
+    print("data       %s" % directory)
     try:
         return run(directory)
     except KeyboardInterrupt:

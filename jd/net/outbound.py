@@ -1,0 +1,226 @@
+"""The way out: from a URL to an open connection, through a proxy where one is set.
+
+Loopback addresses never go through a proxy, whatever no_proxy says: a proxy host's own loopback is
+never what was meant. Certificates are checked against JD_CA_BUNDLE (a PEM file) if it is set, else
+against the system's. Texts made here name hosts and ports, never credentials.
+"""
+
+import base64
+import errno
+import http.client
+import ipaddress
+import os
+import socket
+import ssl
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Optional
+from urllib.parse import unquote, urlsplit
+
+from jd import settings
+from jd.errors import UsageError
+
+# A dead host shows in this time, even where the answer itself may be waited for much longer.
+CONNECT_SECONDS = 30.0
+# NAT gateways drop a silent connection, often after 5 minutes; a held heartbeat is silent.
+KEEPALIVE_IDLE_SECONDS = 60
+CA_VARIABLE = "JD_CA_BUNDLE"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is. `prefix` is the URL's path without a slash at its end, often empty."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+    basic: Optional[str] = field(default=None, repr=False)  # "Basic …", from user:password@
+    password: Optional[str] = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """The address of `url`; a bare host name gets http://. Raises UsageError."""
+        try:
+            # http.client would refuse such a name later, with the whole URL in its message.
+            if not url.strip().isprintable() or " " in url.strip():
+                raise ValueError("a URL without spaces and control characters")
+            parts = urlsplit(settings.server_url(url))
+            host = _ascii_host(parts.hostname or "")
+        except ValueError as error:
+            given = "this server URL" if "@" in url else "server URL %r" % url[:200]
+            raise UsageError("%s cannot be used; give %s" % (given, error)) from None
+        secure = parts.scheme == "https"
+        return cls(parts.scheme, host, parts.port or (443 if secure else 80),
+                   parts.path.rstrip("/"), _basic(parts.username, parts.password),
+                   unquote(parts.password) if parts.password else None)
+
+    @property
+    def netloc(self) -> str:
+        """host:port, the port left out where it is the scheme's own."""
+        host = "[%s]" % self.host if ":" in self.host else self.host
+        usual = 443 if self.scheme == "https" else 80
+        return host if self.port == usual else "%s:%d" % (host, self.port)
+
+    @property
+    def shown(self) -> str:
+        """The URL as error messages name it."""
+        return "%s://%s%s" % (self.scheme, self.netloc, self.prefix)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy."""
+
+    host: str
+    port: int
+    basic: Optional[str] = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> str:
+        return "%s:%d" % (self.host, self.port)
+
+
+def _ascii_host(host: str) -> str:
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError("a URL with a host name that DNS can know") from None
+
+
+def _basic(username: Optional[str], password: Optional[str]) -> Optional[str]:
+    if username is None:
+        return None
+    pair = "%s:%s" % (unquote(username), unquote(password or ""))
+    return "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")
+
+
+# ---- proxies
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine: localhost, 127.0.0.0/8, ::1, 0.0.0.0."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        number = ipaddress.ip_address(name.split("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(number, "ipv4_mapped", None)
+    return (mapped or number).is_loopback or (mapped or number).is_unspecified
+
+
+def proxy_for(address: Address) -> Optional[Proxy]:
+    """The proxy that http_proxy, https_proxy or all_proxy ask for; None for a direct connection.
+
+    Raises UsageError for a proxy that is no plain HTTP proxy.
+    """
+    if is_loopback(address.host):
+        return None
+    proxies = urllib.request.getproxies()
+    url = proxies.get(address.scheme) or proxies.get("all")
+    if not url or _is_exempt(address, proxies.get("no", "")):
+        return None
+    try:
+        parts = urlsplit(url if "://" in url else "http://" + url)
+        port = parts.port or 80
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if parts.scheme != "http" or not parts.hostname:
+        raise UsageError(
+            "the proxy for %s cannot be used: %s_proxy must be like http://host:3128; to go "
+            "without it, add %s to no_proxy" % (address.shown, address.scheme, address.host))
+    return Proxy(parts.hostname, port, _basic(parts.username, parts.password))
+
+
+def _is_exempt(address: Address, no_proxy: str) -> bool:
+    """Whether no_proxy names the host; besides names also networks such as 10.0.0.0/8."""
+    if urllib.request.proxy_bypass("%s:%d" % (address.host, address.port)):
+        return True
+    try:
+        number = ipaddress.ip_address(address.host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        try:
+            if number in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+# ---- connections
+
+def tls_context() -> ssl.SSLContext:
+    """Certificates are checked, against JD_CA_BUNDLE or the system's. Raises UsageError."""
+    bundle = os.path.expanduser(os.environ.get(CA_VARIABLE, "").strip())
+    try:
+        context = ssl.create_default_context(cafile=bundle or None)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError("%s: %s cannot be used: %s; give a file of certificates in PEM form" % (
+            CA_VARIABLE, bundle, error.strerror or "it holds no certificate")) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
+                    tls: Optional[ssl.SSLContext] = None) -> http.client.HTTPConnection:
+    """A connection to `address`, open, through `proxy` if one is given.
+
+    `timeout` in seconds is for every later read or write; connecting has CONNECT_SECONDS at most.
+    Raises OSError or http.client.HTTPException.
+    """
+    host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
+    patience = min(timeout, CONNECT_SECONDS)
+    if address.scheme == "https":
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            host, port, timeout=patience, context=tls or tls_context())
+        if proxy:
+            headers = {"Proxy-Authorization": proxy.basic} if proxy.basic else {}
+            connection.set_tunnel(address.host, address.port, headers)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=patience)
+    try:
+        connection.connect()
+        _settle(connection.sock, timeout)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _settle(sock: socket.socket, timeout: float) -> None:
+    sock.settimeout(timeout)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+
+
+# ---- failures in plain words
+
+def plain_words(error: BaseException, timeout: float) -> str:
+    """What happened to a connection, and what to do about it, as a clause for an error message."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ("its TLS certificate is not trusted (%s); set %s to the PEM file of the authority "
+                "that signed it" % (error.verify_message, CA_VARIABLE))
+    if isinstance(error, ssl.SSLError):
+        return ("the TLS handshake failed (%s); check that the port speaks https"
+                % (error.reason or "unknown reason"))
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return ("it timed out after %g s; the host may be down, behind a firewall or overloaded"
+                % timeout)
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return "the host name is unknown; check its spelling and this machine's DNS"
+    if isinstance(error, ConnectionRefusedError):
+        return ("the connection was refused; check that the server runs and that host and port "
+                "are right")
+    if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+        return ("the connection was closed before the answer was complete; the server may have "
+                "been restarted, or something between closed it")
+    if isinstance(error, http.client.HTTPException):
+        return "what answers there does not speak HTTP; check the port and http:// or https://"
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return "there is no way to that host from this machine; check the network"
+    detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "%s; check the address and the network" % detail

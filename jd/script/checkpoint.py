@@ -1,0 +1,159 @@
+"""Checkpoints: a Python object to the server and back (library reference, section 5)."""
+
+import os
+import pickle
+import tempfile
+from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
+
+from jd import protocol
+from jd.errors import JdError, LimitError, ServerRefused, StorageError
+from jd.net.client import Client
+from jd.script.context import JobContext
+from jd.script.directories import jd_job_dir
+from jd.script.upload import Patience, send
+
+T = TypeVar("T")
+
+PICKLE_PROTOCOL = 4  # the highest that every Python from 3.8 on reads and that streams large objects
+_NAME = "checkpoint.pt"
+_LIMIT_MB = protocol.MAX_FILE_BYTES >> 20
+
+
+def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
+                         server: Optional[str] = None) -> Dict[str, Any]:
+    """Pickle `obj`, at most 100 MB of it, and keep it on the server as the job's newest checkpoint.
+
+    Returns `{"success", "filename", "version", "size_bytes"}`. It is tried 5 times, or
+    JD_UPLOAD_MAX_RETRIES. The pickle goes to an unnamed temporary file first, in the job's
+    directory where there is one, so that it is not in memory a second time.
+
+    Raises LimitError when it is larger (nothing is sent), JdError when `obj` cannot be pickled,
+    StorageError when the temporary file cannot be written, OutsideJobError outside a job,
+    ServerRefused and ServerUnreachable when the server did not take it.
+    """
+    context = JobContext.current("jd_update_checkpoint", job_id, server)
+    return save(context, obj, Patience.configured())
+
+
+def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
+                           server: Optional[str] = None) -> Optional[Any]:
+    """The job's newest checkpoint as the object it was; None when there is none yet.
+
+    Unpickling runs code that the pickle names: this trusts the server, and everyone who may upload
+    to it, as much as the script itself.
+
+    Raises JdError when what the server keeps cannot be unpickled here, OutsideJobError outside a
+    job, ServerRefused and ServerUnreachable when it cannot be fetched after as many attempts as
+    JD_UPLOAD_MAX_RETRIES says.
+    """
+    context = JobContext.current("jd_get_last_checkpoint", job_id, server)
+    return load(context, Patience.configured())
+
+
+def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]:
+    """`jd_update_checkpoint` for a given job."""
+    with _scratch_file() as file:
+        _dump(obj, file, context.job_id)
+        return send(context, patience, protocol.CHECKPOINT, "checkpoint", file, _NAME, file.tell(),
+                    failed="the checkpoint of job %d was not saved" % context.job_id,
+                    comfort="The object in memory is as it was, and earlier checkpoints stay")
+
+
+def load(context: JobContext, patience: Patience) -> Optional[Any]:
+    """`jd_get_last_checkpoint` for a given job."""
+    client = Client(context.server, context.token)
+    with _scratch_file() as file:
+        def fetch() -> bool:
+            file.seek(0)
+            file.truncate()
+            try:
+                client.download(protocol.LATEST_CHECKPOINT, {"job_id": context.job_id}, file,
+                                protocol.MAX_FILE_BYTES)
+            except ServerRefused as error:
+                if error.status != 404:  # none yet: that is an answer, not a failure
+                    raise
+                return False
+            return True
+
+        if not patience.run(fetch, "the checkpoint of job %d was not fetched" % context.job_id,
+                            "It is still on the server"):
+            return None
+        return _restored(file, context.job_id)
+
+
+def _scratch_file() -> BinaryIO:
+    """A temporary file without a name, so that no way to end leaves it behind."""
+    try:
+        return _in_directory(str(jd_job_dir()))
+    except (OSError, JdError):
+        pass  # no job directory, or one that cannot be written: any place will do
+    try:
+        return _in_directory(tempfile.gettempdir())
+    except OSError as error:
+        raise StorageError("no temporary file for the checkpoint can be made: %s; set TMPDIR to a "
+                           "directory that can be written" % (error.strerror or error)) from None
+
+
+def _in_directory(directory: str) -> BinaryIO:
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=directory))
+
+
+class _Limited:
+    """The file that a pickle is written to: stops it at the limit, and names a full disk."""
+
+    def __init__(self, file: BinaryIO, job_id: int) -> None:
+        self._file = file
+        self._job_id = job_id
+        self._left = protocol.MAX_FILE_BYTES
+
+    def write(self, data: bytes) -> int:
+        self._left -= len(data)
+        if self._left < 0:
+            raise LimitError(
+                "the checkpoint of job %d is larger than %d MB, the most that can be saved; keep "
+                "only what is needed to resume, or split it with jd_upload" % (
+                    self._job_id, _LIMIT_MB))
+        return self._write_out(lambda: self._file.write(data))
+
+    def flush(self) -> None:
+        self._write_out(self._file.flush)
+
+    def _write_out(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OSError as error:
+            raise StorageError(
+                "the checkpoint of job %d cannot be written to the temporary file in %s: %s" % (
+                    self._job_id, _place_of(self._file), error.strerror or error)) from error
+
+
+def _place_of(file: BinaryIO) -> str:
+    """The directory of an unnamed file, where the system tells; for error messages."""
+    try:
+        return os.path.dirname(os.readlink("/proc/self/fd/%d" % file.fileno()))
+    except OSError:
+        return "the job's or the system's temporary directory"
+
+
+def _dump(obj: object, file: BinaryIO, job_id: int) -> None:
+    limited = _Limited(file, job_id)
+    try:
+        pickle.Pickler(limited, protocol=PICKLE_PROTOCOL).dump(obj)
+        limited.flush()
+    except JdError:
+        raise
+    except Exception as error:  # __getstate__ and __reduce__ are the user's: anything may come
+        raise JdError(
+            "the checkpoint of job %d cannot be pickled: %s: %s; keep plain data in it, such as "
+            "state_dict() of a model" % (job_id, type(error).__name__, error)) from error
+
+
+def _restored(file: BinaryIO, job_id: int) -> Any:
+    file.seek(0)
+    try:
+        return pickle.load(file)
+    except Exception as error:  # unpickling runs code of the classes it finds
+        raise JdError(
+            "the checkpoint of job %d cannot be unpickled: %s: %s; most often a class in it cannot "
+            "be imported here, or a library has another version than the one that saved it" % (
+                job_id, type(error).__name__, error)) from error

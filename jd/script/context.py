@@ -1,0 +1,122 @@
+"""Which job a script runs for, and which server it belongs to.
+
+A worker says so in variables (library reference, section 6); everything here reads them when it is
+called, never at import.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional
+from urllib.parse import urlsplit
+
+from jd import protocol, settings
+from jd.auth.shared import worker_token
+from jd.errors import OutsideJobError, UsageError
+
+Environ = Mapping[str, str]
+
+_HOW_TO_RUN = (
+    "run the script through `jd_worker_cli expId=NAME entry_script=SCRIPT`, or for a try-out set "
+    "JD_EXP_ID and JD_JOB_ID"
+)
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The job that a call is about.
+
+    `token` gives the bearer token of the moment, or None. `attempt` is None where the worker's
+    server counts no attempts, and where the call names another job than the one that runs.
+    """
+
+    experiment: Optional[str]
+    job_id: int
+    server: str
+    token: Callable[[], Optional[str]]
+    attempt: Optional[int] = None
+
+    @classmethod
+    def current(cls, caller: str, job_id: Optional[int] = None, server: Optional[str] = None,
+                environ: Environ = os.environ) -> "JobContext":
+        """The running job, as the variables say; `job_id` and `server` replace what they say.
+
+        Raises OutsideJobError, which names `caller` and what is missing, and UsageError for a
+        value that cannot be used. The token of the running job goes to a replaced server too.
+        """
+        running = _number(environ, "JD_JOB_ID")
+        wanted = running if job_id is None else _job_number(job_id, "%s: job_id" % caller)
+        if wanted is None:
+            raise outside_job(caller, "JD_JOB_ID")
+        attempt = _number(environ, "JD_JOB_ATTEMPT") if wanted == running and not server else None
+        return cls(
+            experiment=_experiment(environ),
+            job_id=wanted,
+            server=_server(environ, server, caller),
+            token=lambda: script_token(environ),
+            attempt=attempt,
+        )
+
+
+def outside_job(caller: str, *missing: str) -> OutsideJobError:
+    """The error of a function that was called where no job runs."""
+    return OutsideJobError("%s needs a running job, and %s not set; %s" % (
+        caller, " and ".join(missing) + (" is" if len(missing) == 1 else " are"), _HOW_TO_RUN))
+
+
+def require_experiment(caller: str, environ: Environ = os.environ) -> str:
+    """JD_EXP_ID, checked. Raises OutsideJobError or UsageError."""
+    experiment = _experiment(environ)
+    if experiment is None:
+        raise outside_job(caller, "JD_EXP_ID")
+    return experiment
+
+
+def require_job(caller: str, environ: Environ = os.environ) -> int:
+    """JD_JOB_ID, checked. Raises OutsideJobError or UsageError."""
+    job_id = _number(environ, "JD_JOB_ID")
+    if job_id is None:
+        raise outside_job(caller, "JD_JOB_ID")
+    return job_id
+
+
+def script_token(environ: Environ = os.environ) -> Optional[str]:
+    """JD_WORKER_TOKEN, else the shared token of a standalone server, else None."""
+    return environ.get("JD_WORKER_TOKEN", "").strip() or worker_token(environ)
+
+
+def _experiment(environ: Environ) -> Optional[str]:
+    experiment: Optional[str] = settings.value_of(settings.WORKER, "expId", environ)
+    return experiment
+
+
+def _number(environ: Environ, variable: str) -> Optional[int]:
+    given = environ.get(variable, "").strip()
+    return _job_number(given, variable) if given else None
+
+
+def _job_number(given: Any, origin: str) -> int:
+    try:
+        number = given if isinstance(given, int) and not isinstance(given, bool) else int(str(given))
+    except ValueError:
+        number = 0
+    if not 1 <= number < 2 ** 53:
+        raise UsageError("%s: %s is not allowed; give a positive whole number" % (
+            origin, protocol.shown(given)))
+    return number
+
+
+def _server(environ: Environ, replaced: Optional[str], caller: str) -> str:
+    """The base URL. A bare host name gets http:// and the port of a standalone server; a URL is
+    complete as it is (reference, sections 2 and 6)."""
+    given = (replaced or environ.get("JD_SERVER", "")).strip()
+    origin = "%s: server" % caller if replaced else "JD_SERVER"
+    given = given or "localhost"
+    try:
+        url = settings.server_url(given)
+    except ValueError as error:
+        what = "that value" if "@" in given else protocol.shown(given)
+        raise UsageError("%s: %s is not allowed; give %s" % (origin, what, error)) from None
+    parts = urlsplit(url)
+    if "://" not in given and parts.port is None and not parts.path:
+        url += ":%d" % settings.value_of(settings.WORKER, "port", environ)
+    return url

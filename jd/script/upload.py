@@ -1,0 +1,148 @@
+"""Files of a job to the server (library reference, section 4)."""
+
+import os
+import stat
+import time
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple, TypeVar, Union
+
+from jd import protocol, settings
+from jd.errors import (
+    JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError,
+)
+from jd.net.client import Client, UnusableAnswer, is_temporary, retry
+from jd.script.context import JobContext
+
+T = TypeVar("T")
+
+# Long enough for a server to be restarted; random, since a whole sweep may end at once.
+PAUSES = (1.0, 20.0)
+# The server writes the whole file to its disk before it answers.
+_TIMEOUT_SECONDS = 120.0
+_RETRIES = "JD_UPLOAD_MAX_RETRIES"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a script's call is made before it fails, with what pauses (seconds) between."""
+
+    attempts: int
+    pauses: Tuple[float, float] = PAUSES
+    sleep: Callable[[float], None] = time.sleep
+
+    @classmethod
+    def configured(cls) -> "Patience":
+        """As JD_UPLOAD_MAX_RETRIES says. Raises UsageError."""
+        return cls(settings.value_of(settings.SCRIPT, _RETRIES, os.environ))
+
+    def run(self, call: Callable[[], T], failed: str, comfort: str,
+            should_retry: Callable[[JdError], bool] = is_temporary) -> T:
+        """`call()`, tried again while that can help.
+
+        The error in the end is of the kind of the last failure. It begins with `failed`, says how
+        often it was tried, and ends with `comfort`: what has not been lost.
+        """
+        made: List[int] = []
+
+        def counted() -> T:
+            made.append(1)
+            return call()
+
+        try:
+            return retry(counted, self.attempts, self.pauses, should_retry, self.sleep)
+        except (ServerUnreachable, ServerRefused) as error:
+            tried = "1 attempt" if len(made) == 1 else "%d attempts, the last failure" % len(made)
+            text = "%s after %s: %s. %s" % (failed, tried, error, comfort)
+            if len(made) == self.attempts and should_retry(error):
+                text += "; %s sets the number of attempts" % _RETRIES
+            if isinstance(error, ServerRefused):
+                raise ServerRefused(error.status, text) from error
+            raise type(error)(text) from error
+
+
+def jd_upload(file_path: Union[str, "os.PathLike[str]"], *, job_id: Optional[int] = None,
+              server: Optional[str] = None) -> Dict[str, Any]:
+    """Send a local file of at most 100 MB to the job server, as a result of the running job.
+
+    Returns `{"success", "filename", "version", "size_bytes"}`, where `filename` is the name it has
+    on the server. It is tried 5 times, or JD_UPLOAD_MAX_RETRIES. `job_id` and `server` replace what
+    the worker's variables say.
+
+    Raises LimitError for a file too large, StorageError for one that cannot be read or changes
+    while it is sent, UsageError for a name that cannot be stored, OutsideJobError outside a job,
+    ServerRefused and ServerUnreachable when the server did not take it. The local file stays.
+    """
+    context = JobContext.current("jd_upload", job_id, server)
+    return upload_file(context, file_path, Patience.configured())
+
+
+def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"],
+                patience: Patience) -> Dict[str, Any]:
+    """`jd_upload` for a given job. The file is opened once: what was checked is what is sent."""
+    path = os.path.abspath(os.fsdecode(file_path))
+    filename = checked_name(os.path.basename(path))
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > protocol.MAX_FILE_BYTES:
+            raise LimitError(
+                "%s has %d bytes, and %d (%d MB) is the most that can be uploaded; compress or "
+                "split it" % (path, size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20))
+        return send(context, patience, protocol.UPLOAD, "file", file, filename, size,
+                    failed="%s of job %d was not uploaded" % (filename, context.job_id),
+                    comfort="The local file is still there: %s" % path)
+
+
+def send(context: JobContext, patience: Patience, route: str, part_name: str, file: BinaryIO,
+         filename: str, size: int, failed: str, comfort: str) -> Dict[str, Any]:
+    """POST an open file for a job and return the server's answer about it."""
+    client = Client(context.server, context.token, _TIMEOUT_SECONDS)
+    fields = {"job_id": str(context.job_id)}
+    if context.attempt is not None:
+        fields["attempt"] = str(context.attempt)
+
+    def call() -> Dict[str, Any]:
+        answer = client.upload(route, fields, part_name, file, filename, size)
+        if not isinstance(answer, dict) or not answer.get("success"):
+            raise UnusableAnswer("%s%s answered without saying that it took the file; it may not "
+                                 "be a job server" % (client.shown, route))
+        return answer
+
+    return patience.run(call, failed, comfort)
+
+
+def checked_name(name: str) -> str:
+    """A file name that the server can store: UTF-8, no control characters, not too long."""
+    try:
+        length = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise UsageError("file name %s is not valid UTF-8; rename the file" % (
+            protocol.shown(name))) from None
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name):
+        raise UsageError("file name %s has control characters; rename the file" % (
+            protocol.shown(name)))
+    if length > protocol.MAX_FILE_NAME_BYTES:
+        raise LimitError("file name %s has %d bytes, and %d are allowed; rename the file" % (
+            protocol.shown(name), length, protocol.MAX_FILE_NAME_BYTES))
+    return name
+
+
+def _open_regular(path: str) -> BinaryIO:
+    """The file, open for reading. Opening a named pipe must not wait for its writer."""
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        file = open(path, "rb", opener=opener)
+    except FileNotFoundError:
+        raise StorageError("%s cannot be uploaded: there is no such file; jd_job_dir() is where "
+                           "the job's files are" % path) from None
+    except IsADirectoryError:
+        raise StorageError("%s cannot be uploaded: it is a directory; upload its files one by "
+                           "one, or an archive of it" % path) from None
+    except OSError as error:
+        raise StorageError("%s cannot be uploaded: %s" % (path, error.strerror or error)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise StorageError("%s cannot be uploaded: it is not a regular file; write what it yields "
+                           "to a file first" % path)
+    return file

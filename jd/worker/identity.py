@@ -1,0 +1,187 @@
+"""Who a worker is: the name people read, and the process behind it.
+
+A worker id is `{host}_{instance}_{slot}` (reference, section 2). A process is its boot, its pid
+and its start time: a pid alone is given to somebody else sooner or later.
+"""
+
+import hashlib
+import ipaddress
+import os
+import random
+import re
+import socket
+import string
+import subprocess
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import AbstractSet, Callable, NamedTuple, Optional, Sequence
+
+from jd.worker.cgroups import read_small
+from jd.worker.names import WORDS
+
+HOST_CHARS = 12
+_HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, most likely
+_ALPHABET = string.digits + string.ascii_lowercase
+_TOKEN_CHARS = 6
+
+# Ids of other clients are read too: their host part may hold more than ours, and an instance may
+# be one of the six-character tokens that were used before the words.
+_WORKER_ID = re.compile(
+    r"(?P<host>[A-Za-z0-9._-]{1,100})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6})_(?P<slot>[0-9]{1,10})",
+    re.ASCII)
+
+_PS_TIMEOUT = 5.0
+
+
+class WorkerName(NamedTuple):
+    """The parts of a worker id."""
+
+    host: str
+    instance: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process of one boot of one machine.
+
+    `start_time` compares for equality only: clock ticks after boot on Linux, a date elsewhere.
+    """
+
+    boot_id: str
+    pid: int
+    start_time: str
+
+
+Runner = Callable[[Sequence[str]], str]
+
+
+# ---- names
+
+def host_slug(hostname: Optional[str] = None) -> str:
+    """1 to 12 characters a-z0-9 that stand for a host; the default is this one.
+
+    The short name (up to the first dot) in lower case where it fits. A longer one, or one with
+    other characters, is shortened and ends in 5 characters of its hash, so that names with a
+    common beginning stay distinct. An address counts as a whole; an empty name is "host".
+    """
+    name = (socket.gethostname() if hostname is None else hostname).strip().rstrip(".").lower()
+    short = name if _is_address(name) else name.split(".", 1)[0]
+    plain = "".join(char for char in unicodedata.normalize("NFKD", short) if char in _ALPHABET)
+    if not short:
+        return "host"
+    if plain == short and len(plain) <= HOST_CHARS:
+        return plain
+    return (plain or "host")[:HOST_CHARS - _HASH_CHARS] + _hashed(short)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.split("%", 1)[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _hashed(name: str) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    number = int.from_bytes(digest[:8], "big")
+    chars = []
+    for _ in range(_HASH_CHARS):
+        number, index = divmod(number, len(_ALPHABET))
+        chars.append(_ALPHABET[index])
+    return "".join(chars)
+
+
+def new_worker_id(slot: int, taken: AbstractSet[str] = frozenset(),
+                  rng: Optional[random.Random] = None, hostname: Optional[str] = None) -> str:
+    """A worker id of this host whose instance is a word not in `taken`.
+
+    `taken` holds worker ids or bare instances, of whatever host. Where every word is taken, the
+    instance is a random token of 6 letters and digits.
+    """
+    chooser = rng if rng is not None else random.Random()
+    used = {_instance_of(name) for name in taken}
+    free = [word for word in WORDS if word not in used]
+    instance = chooser.choice(free) if free else _token(chooser, used)
+    return "%s_%s_%d" % (host_slug(hostname), instance, slot)
+
+
+def _instance_of(name: str) -> str:
+    parts = split_worker_id(name)
+    return name if parts is None else parts.instance
+
+
+def _token(chooser: random.Random, used: AbstractSet[str]) -> str:
+    while True:
+        token = "".join(chooser.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
+        if token not in used:
+            return token
+
+
+def split_worker_id(worker_id: str) -> Optional[WorkerName]:
+    """The parts of a worker id, or None where it has another form."""
+    found = _WORKER_ID.fullmatch(worker_id)
+    if found is None:
+        return None
+    return WorkerName(found.group("host"), found.group("instance"), int(found.group("slot")))
+
+
+# ---- processes
+
+def process_identity(pid: Optional[int] = None, proc: Path = Path("/proc"),
+                     run: Optional[Runner] = None) -> Optional[ProcessIdentity]:
+    """The identity of a running process, by default this one; None where there is no such process.
+
+    A zombie, which only waits for its parent to ask, is not running. Where there is no /proc
+    (macOS) `ps` is asked, through `run` if given.
+    """
+    number = os.getpid() if pid is None else pid
+    if number <= 0:
+        return None
+    if (proc / "self").exists():
+        return _from_proc(number, proc)
+    return _from_ps(number, run if run is not None else _run)
+
+
+def is_running(identity: ProcessIdentity, proc: Path = Path("/proc"),
+               run: Optional[Runner] = None) -> bool:
+    """Whether this very process is alive: same boot, same pid, same start."""
+    return process_identity(identity.pid, proc, run) == identity
+
+
+def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:
+    # proc(5): "pid (comm) state ppid …"; comm may hold spaces and parentheses. The start time is
+    # field 22, the 20th after the last parenthesis.
+    fields = read_small(proc / str(pid) / "stat").rpartition(")")[2].split()
+    if len(fields) < 20 or fields[0] in ("Z", "X", "x"):
+        return None
+    boot = read_small(proc / "sys" / "kernel" / "random" / "boot_id").strip()
+    return ProcessIdentity(boot or _boot_time(proc), pid, fields[19])
+
+
+def _boot_time(proc: Path) -> str:
+    """What tells one boot from another where a sandbox hides the boot id."""
+    for line in read_small(proc / "stat").splitlines():
+        if line.startswith("btime "):
+            return line.strip()
+    return ""
+
+
+def _from_ps(pid: int, run: Runner) -> Optional[ProcessIdentity]:
+    state, _, started = run(["ps", "-o", "stat=,lstart=", "-p", str(pid)]).strip().partition(" ")
+    if not state or state.startswith("Z") or not started.strip():
+        return None
+    boot = run(["sysctl", "-n", "kern.bootsessionuuid"]).strip()
+    return ProcessIdentity(boot, pid, " ".join(started.split()))
+
+
+def _run(command: Sequence[str]) -> str:
+    environ = dict(os.environ, LC_ALL="C", TZ="UTC")
+    try:
+        return subprocess.run(command, env=environ, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=_PS_TIMEOUT, check=False).stdout.decode("ascii", "replace")
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,141 @@
+"""The training script of the digits-tune example, without a worker."""
+
+import importlib.util
+import itertools
+import json
+import pickle
+import subprocess
+import types
+
+import pytest
+
+from jd.errors import OutsideJobError
+from tests.support import ROOT, free_env, python
+
+EXAMPLE = ROOT / "docs" / "examples" / "digits-tune"
+
+
+@pytest.fixture
+def script():
+    """train.py as a module of its own."""
+    spec = importlib.util.spec_from_file_location("digits_train", str(EXAMPLE / "train.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Job:
+    """Stands in for `jd` inside a job: keeps checkpoints as pickles and names of uploads."""
+
+    def __init__(self, directory, checkpoint=None):
+        self.directory = directory
+        self.start = checkpoint
+        self.saved = []
+        self.uploaded = []
+
+    def module(self):
+        return types.SimpleNamespace(
+            jd_job_dir=lambda: self.directory,
+            jd_get_last_checkpoint=lambda: pickle.loads(self.start) if self.start else None,
+            jd_update_checkpoint=lambda value: self.saved.append(pickle.dumps(value)),
+            jd_upload=lambda path: self.uploaded.append(path.name),
+        )
+
+    def run(self, script, monkeypatch, *flags):
+        monkeypatch.setattr(script, "jd", self.module())
+        monkeypatch.setattr("sys.argv", ["train.py", *flags])
+        script.main()
+        return json.loads((self.directory / "result.json").read_text())
+
+
+def outside():
+    raise OutsideJobError("no job")
+
+
+def test_the_data_is_the_whole_test_set(script):
+    training, validation = script.load()
+    assert (len(training), len(validation)) == (1437, 360)
+    for pixels, label in training + validation:
+        assert len(pixels) == 65 and pixels[64] == 1.0
+        assert 0.0 <= min(pixels) and max(pixels) <= 1.0
+        assert 0 <= label <= 9
+    assert script.load() == (training, validation)
+
+
+def test_validation_samples_are_not_trained_on(script):
+    training, validation = script.load()
+    assert not {tuple(s.pixels) for s in training} & {tuple(s.pixels) for s in validation}
+
+
+def test_it_learns(script, monkeypatch, tmp_path):
+    result = Job(tmp_path).run(script, monkeypatch, "--epochs", "3", "--hidden", "8", "--lr", "0.05")
+    assert result["accuracy"] > 0.75
+    losses = [entry["loss"] for entry in result["history"]]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_hopeless_setting_does_worse(script, monkeypatch, tmp_path):
+    result = Job(tmp_path).run(script, monkeypatch, "--epochs", "1", "--hidden", "4", "--lr", "0.0001",
+                               "--momentum", "0")
+    assert result["accuracy"] < 0.4
+
+
+def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(script, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(script, "CHECKPOINT_EVERY", 2)
+    flags = ("--epochs", "4", "--hidden", "3")
+    whole = Job(tmp_path)
+    expected = whole.run(script, monkeypatch, *flags)
+    assert len(whole.saved) == 2
+    assert "resuming" not in capsys.readouterr().out
+
+    resumed = Job(tmp_path, whole.saved[0])
+    assert resumed.run(script, monkeypatch, *flags) == expected
+    assert "resuming after epoch 2" in capsys.readouterr().out
+    assert pickle.loads(resumed.saved[0]) == pickle.loads(whole.saved[1])
+
+
+def test_a_job_resumed_after_its_last_epoch_still_delivers(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(script, "CHECKPOINT_EVERY", 1)
+    first = Job(tmp_path)
+    expected = first.run(script, monkeypatch, "--epochs", "1", "--hidden", "2")
+    again = Job(tmp_path, first.saved[-1])
+    assert again.run(script, monkeypatch, "--epochs", "1", "--hidden", "2") == expected
+    assert again.uploaded == ["result.json"]
+
+
+def test_the_result_has_settings_accuracy_and_history(script, monkeypatch, tmp_path):
+    job = Job(tmp_path / "7")
+    result = job.run(script, monkeypatch, "--epochs", "2", "--hidden", "2", "--lr", "0.02")
+    assert set(result) == {"lr", "hidden", "momentum", "batch", "epochs", "seed", "accuracy", "history"}
+    assert (result["lr"], result["hidden"], result["epochs"]) == (0.02, 2, 2)
+    assert [sorted(entry) for entry in result["history"]] == [["accuracy", "epoch", "loss"]] * 2
+    assert result["accuracy"] == result["history"][-1]["accuracy"]
+    assert job.uploaded == ["result.json"]
+
+
+def test_outside_a_job_is_noticed(script, monkeypatch):
+    monkeypatch.setattr(script, "jd", types.SimpleNamespace(jd_job_dir=outside))
+    assert not script.in_job()
+
+
+def test_run_alone_it_prints_the_result_and_says_that_nothing_was_uploaded(tmp_path):
+    done = subprocess.run(python(EXAMPLE / "train.py", "--epochs", "1", "--hidden", "2", "--batch", "64"),
+                          env=free_env(tmp_path), cwd=str(tmp_path), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("epoch  1  loss ")
+    assert "nothing was uploaded" in lines[-1]
+    assert json.loads("\n".join(lines[1:-1]))["epochs"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_every_job_of_the_sweep_can_be_started(script, monkeypatch):
+    grid = json.loads((EXAMPLE / "sweep.json").read_text())
+    jobs = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+    assert len(jobs) >= 24
+    for job in jobs:
+        flags = [text for name, value in job.items() for text in ("--" + name, str(value))]
+        monkeypatch.setattr("sys.argv", ["train.py"] + flags)
+        given = vars(script.arguments())
+        assert {name: given[name] for name in job} == job

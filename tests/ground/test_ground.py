@@ -1,0 +1,154 @@
+"""Errors, paths, the terminal and the messages of the protocol."""
+
+import io
+import pickle
+from pathlib import Path
+
+import pytest
+
+from jd import errors, paths, protocol, terminal
+from jd.errors import JdError, ServerRefused, UsageError
+from jd.protocol import ProtocolError
+
+
+# ---- errors
+
+def fail(error):
+    def main(argv):
+        raise error
+    return main
+
+
+@pytest.mark.parametrize("error, status", [(JdError("it broke"), 1), (UsageError("it broke"), 2)])
+def test_an_error_becomes_a_line_and_a_status(capsys, error, status):
+    assert errors.run_command(fail(error), []) == status
+    assert capsys.readouterr() == ("", "error: it broke\n")
+
+
+def test_debugging_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("JD_DEBUG", "1")
+    with pytest.raises(JdError):
+        errors.run_command(fail(JdError("it broke")), [])
+
+
+def test_interrupted_is_a_failure_without_traceback(capsys):
+    assert errors.run_command(fail(KeyboardInterrupt()), []) == 1
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_refusal_survives_pickling():
+    copy = pickle.loads(pickle.dumps(ServerRefused(409, "no longer yours")))
+    assert isinstance(copy, ServerRefused) and (copy.status, str(copy)) == (409, "no longer yours")
+
+
+# ---- paths
+
+def test_defaults_are_below_the_home_directory():
+    environ = {"HOME": "/home/ann"}
+    assert paths.data_root(environ) == Path("/home/ann/jd_data")
+    assert paths.job_dir("exp", 4, environ) == Path("/home/ann/jd_data/exp/4")
+    assert paths.log_dir("exp", environ) == Path("/home/ann/jd_data/exp/jd_worker_logs")
+    assert paths.cache_root(environ) == Path("/home/ann/.jd_cache")
+    assert paths.experiment_cache("exp", environ) == Path("/home/ann/.jd_cache/.cache/exp")
+
+
+def test_variables_move_them():
+    environ = {"JD_WORKSPACE_PATH": "/scratch", "JD_CACHE_PATH": "~/c", "HOME": "/h"}
+    assert paths.data_root(environ) == Path("/scratch/jd_data")
+    assert paths.cache_root(environ) == Path("/h/c")
+
+
+def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch):
+    def nobody():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(UsageError, match="set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH"):
+        paths.data_root({})
+    assert paths.data_root({"JD_WORKSPACE_PATH": "/w"}) == Path("/w/jd_data")
+
+
+# ---- terminal
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (0.2, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (185, "3m 05s"), (7800, "2h 10m"), (90000, "1d 01h")])
+def test_durations(seconds, text):
+    assert terminal.duration(seconds) == text
+
+
+def test_colour_is_for_terminals_and_no_color_is_honoured(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.paint("x", "bold", io.StringIO()) == "x"
+    assert terminal.paint("x", "bold", Terminal()) == "\033[1mx\033[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.paint("x", "bold", Terminal()) == "x"
+
+
+def test_tables_are_aligned():
+    assert terminal.table(["name", "n"], [["a", "1"], ["long name", "22"]], numeric=(1,)) == [
+        "name        n", "a           1", "long name  22"]
+
+
+def test_progress_tells_how_far_and_how_long(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    now = [0.0]
+    stream = Terminal()
+    with terminal.Progress(10, "jobs", stream, clock=lambda: now[0]) as bar:
+        bar.update(0)
+        now[0] = 20.0
+        bar.update(4)
+        assert "40%" in bar.line() and "4/10" in bar.line() and "ETA 30s" in bar.line()
+        now[0] = 50.0
+        bar.update(10)
+    assert stream.getvalue().endswith("\n") and "in 50s" in stream.getvalue()
+
+
+def test_progress_is_silent_on_a_pipe():
+    stream = io.StringIO()
+    with terminal.Progress(10, "jobs", stream) as bar:
+        bar.update(5)
+    assert stream.getvalue() == ""
+
+
+# ---- messages
+
+def test_messages_go_there_and_back():
+    beat = protocol.Heartbeat(
+        "w", "h", "gpu", "busy", 3, 1, {"cpu_util": 1.0}, "1.15.0", session="s", attempt=2,
+        finished=protocol.Result(3, "DONE", "m", 2, "done", 0, 1.5, "tail"),
+        released=protocol.Release(4, 1, "r"), output_tail="t", leave=True)
+    assert protocol.Heartbeat.from_json(beat.to_json()) == beat
+    reply = protocol.HeartbeatReply("drain", 4, 3, True, 57.0,
+                                    protocol.Assignment(1, {"a": 1}, 2), ("wait",), "id")
+    assert protocol.HeartbeatReply.from_json(reply.to_json()) == reply
+
+
+def test_a_base_heartbeat_has_no_extension_fields():
+    sent = protocol.Heartbeat("w").to_json()
+    assert set(sent) == {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
+                         "applied_version", "system_metrics", "jd_worker_version"}
+
+
+def test_unknown_fields_are_ignored_and_null_means_absent():
+    reply = protocol.HeartbeatReply.from_json({"job": None, "news": 5, "extensions": None})
+    assert reply.job is None and reply.extensions == ()
+
+
+@pytest.mark.parametrize("body", [
+    {"desired_state": "sleep"}, {"job": {"parameters": {}}}, {"job": 5},
+    {"heartbeat_interval": -1}, {"heartbeat_interval": "x"}, {"pending": 1},
+])
+def test_wrong_replies_are_told_apart(body):
+    with pytest.raises(ProtocolError):
+        protocol.HeartbeatReply.from_json(body)
+
+
+@pytest.mark.parametrize("name", ["lr", "_x", "a.b-c_d", "größe", "2d", "x" * 128])
+def test_parameter_names_that_can_be_flags(name):
+    assert protocol.check_parameter_name(name) == name

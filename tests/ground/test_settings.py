@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from jd import settings
+from jd.errors import UsageError
+
+TABLE = (
+    settings.Setting("port", "JD_PORT", "5000", settings.whole(1, 65535), "a port"),
+    settings.Setting("key", "JD_KEY", None, settings.secret, "a key", secret=True),
+)
+
+
+def test_the_argument_wins_over_the_variable_and_that_over_the_default():
+    assert settings.resolve(TABLE, {}, {})["port"] == 5000
+    assert settings.resolve(TABLE, {}, {"JD_PORT": "1"})["port"] == 1
+    assert settings.resolve(TABLE, {"port": "2"}, {"JD_PORT": "1"})["port"] == 2
+    assert settings.resolve(TABLE, {}, {"JD_PORT": "  "})["port"] == 5000
+
+
+def test_errors_name_where_the_value_came_from_and_what_is_allowed():
+    with pytest.raises(UsageError, match="port=: 'x' is not allowed; give a whole number from 1"):
+        settings.resolve(TABLE, {"port": "x"}, {})
+    with pytest.raises(UsageError, match="--port: '0'"):
+        settings.resolve(TABLE, {"port": "0"}, {}, style="--%s")
+    with pytest.raises(UsageError, match="JD_PORT: '70000'"):
+        settings.resolve(TABLE, {}, {"JD_PORT": "70000"})
+
+
+def test_secrets_are_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        settings.resolve(TABLE, {"key": "my secret"}, {})
+    assert "my secret" not in str(caught.value) and "key=" in str(caught.value)
+
+
+@pytest.mark.parametrize("text, value", [
+    ("true", True), ("1", True), ("YES", True), ("on", True), ("false", False), ("0", False),
+    ("no", False), ("off", False), ("", False)])
+def test_booleans(text, value):
+    assert settings.boolean(text) is value
+
+
+@pytest.mark.parametrize("parse, text", [
+    (settings.boolean, "maybe"), (settings.whole(0, 9), "10"), (settings.whole(0, 9), "1.0"),
+    (settings.seconds(0), "nan"), (settings.seconds(0), "inf"), (settings.seconds(1), "0"),
+    (settings.text, "a\nb"), (settings.secret, ""), (settings.one_of("a"), "b"),
+    (settings.path, ""), (settings.path, "a\0"), (settings.path, "~no_such_user/x"),
+    (settings.server_url, "http://"), (settings.server_url, ""), (settings.server_url, "ftp://h"),
+    (settings.server_url, "http://h:port"), (settings.server_url, "http://h/?q"),
+    (settings.experiment, "../x"), (settings.experiment, ""), (settings.experiment, "a/b"),
+    (settings.experiment, "x" * 101), (settings.experiment, ".hidden"),
+])
+def test_what_cannot_be_used_is_refused(parse, text):
+    with pytest.raises(ValueError):
+        parse(text)
+
+
+@pytest.mark.parametrize("text, url", [
+    ("localhost", "http://localhost"), ("10.0.0.1:80", "http://10.0.0.1:80"),
+    ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
+def test_bare_hosts_become_urls(text, url):
+    assert settings.server_url(text) == url
+
+
+def test_every_default_can_be_parsed():
+    for table in (settings.WORKER, settings.SCRIPT, settings.SERVER):
+        settings.resolve(table, {}, {})
+
+
+def test_names_and_variables_are_unique_in_each_table():
+    for table in (settings.WORKER, settings.SERVER):
+        for attribute in ("name", "key", "variable"):
+            names = [getattr(s, attribute) for s in table if getattr(s, attribute)]
+            assert len(names) == len(set(names))
+
+
+def test_path_expands_the_home_directory(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert settings.path("~/x") == Path("/home/ann/x")

@@ -1,0 +1,38 @@
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from jd.script.upload import Patience
+from tests.script.stub_server import StubServer
+
+
+@pytest.fixture
+def stub() -> Iterator[StubServer]:
+    with StubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def job(stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The surroundings of job 42, as a worker makes them; the value is its directory."""
+    root = tmp_path / "jd_data"
+    directory = root / "digits-tune" / "42"
+    directory.mkdir(parents=True)
+    monkeypatch.setenv("JD_JOB_ID", "42")
+    monkeypatch.setenv("JD_EXP_ID", "digits-tune")
+    monkeypatch.setenv("JD_SERVER", stub.url)
+    monkeypatch.setenv("JD_WORKER_WORKSPACE_ROOT", str(root))
+    monkeypatch.setenv("JD_WORKER_JOB_DIR", str(directory))
+    return directory
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public functions try again at once."""
+    configured = Patience.configured
+
+    def without_pauses() -> Patience:
+        return Patience(configured().attempts, (0.0, 0.0))
+
+    monkeypatch.setattr(Patience, "configured", without_pauses)

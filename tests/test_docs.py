@@ -1,0 +1,45 @@
+"""The documentation says what the code does."""
+
+import re
+
+import pytest
+
+from jd import protocol, settings
+from tests.support import ROOT
+
+DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md")) + [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+
+def rows(name):
+    """Table rows of a page, as lists of cells without backquotes."""
+    lines = (ROOT / "docs" / name).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+            for line in lines if line.startswith("|")]
+
+
+@pytest.mark.parametrize("setting", settings.SERVER, ids=lambda setting: setting.name)
+def test_server_options_are_documented(setting):
+    flag = "--" + setting.name + ("" if setting.is_flag else " " + setting.metavar)
+    row = next(row for row in rows("server.md") if row[0] == flag)
+    assert row[1] == setting.variable
+    assert row[2] == (setting.default or ("required" if setting.name == "expId" else ""))
+
+
+@pytest.mark.parametrize("setting", settings.WORKER, ids=lambda setting: setting.name)
+def test_worker_arguments_are_documented(setting):
+    row = next(row for row in rows("worker.md")
+               if row[0] == (setting.name + "=" if setting.argument else "")
+               and row[1] == (setting.variable or ""))
+    if setting.default is not None:
+        assert row[2] == setting.default
+
+
+def test_every_extension_is_documented():
+    assert set(protocol.EXTENSIONS) <= {row[0] for row in rows("protocol.md")}
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), "%s links to %s" % (page.name, target)
