@@ -6,7 +6,6 @@ from typing import Optional
 
 import jd
 from jd import protocol as p
-from jd.net.multipart import MultipartError
 from jd.net.routing import Request, Response, Router
 from jd.net.server import HttpServer
 from jd.server import sweeper
@@ -27,7 +26,6 @@ STATUS_OF = {
     workers.NameTaken: 409,
     jobs.NotServed: 400,
     files.TooManyFiles: 400,
-    MultipartError: 400,
 }
 
 

@@ -1,0 +1,110 @@
+"""JSON from a peer: what RFC 8259 leaves open is refused, and every cost has a bound."""
+
+import json
+import math
+import re
+from typing import Any, Dict, List, NoReturn, Tuple
+
+from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
+
+# The largest float has 309 digits. int() is quadratic in the number of digits before Python 3.11.
+MAX_NUMBER_CHARS = 310
+
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89A-Fa-f]")
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    Raises ProtocolError, with line and column where they are known, for what is no JSON and for
+    NaN, Infinity and numbers beyond a float, a name twice in an object, half a surrogate pair
+    (no database and no file can hold it) and nesting deeper than MAX_JSON_DEPTH.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProtocolError("the body is not UTF-8: byte 0x%02x at offset %d" % (
+            body[error.start], error.start)) from None
+    if not text.strip():
+        raise ProtocolError("the body is empty; JSON is needed")
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer,
+                           parse_float=_float, parse_constant=_constant)
+    except json.JSONDecodeError as error:
+        raise ProtocolError("the body is not JSON: %s at line %d column %d" % (
+            error.msg, error.lineno, error.colno)) from None
+    except RecursionError:
+        raise _too_deep() from None
+    if _SURROGATE_ESCAPE.search(text):
+        _check_surrogates(text)
+    # Fewer brackets than levels are the usual case, and cost nothing to find.
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ProtocolError("name %s is there twice in one object" % shown(name))
+            seen.add(name)
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_NUMBER_CHARS:
+        raise ProtocolError("a number of %d digits is longer than the allowed %d: %s" % (
+            len(text), MAX_NUMBER_CHARS, shown(text)))
+    return int(text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if len(text) > MAX_NUMBER_CHARS or math.isinf(value):
+        raise ProtocolError("number %s is too large or too long" % shown(text))
+    return value
+
+
+def _constant(text: str) -> NoReturn:
+    raise ProtocolError("%s is no JSON number; leave the value out or send null" % text)
+
+
+def _too_deep() -> ProtocolError:
+    return ProtocolError("the body is nested deeper than the allowed %d levels" % MAX_JSON_DEPTH)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        below: List[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                below.extend(item for item in container.values() if isinstance(item, (dict, list)))
+            elif isinstance(container, list):
+                below.extend(item for item in container if isinstance(item, (dict, list)))
+        if not below:
+            return
+        level = below
+    raise _too_deep()
+
+
+def _check_surrogates(text: str) -> None:
+    """Every \\uD800-\\uDBFF is followed by one of \\uDC00-\\uDFFF, and none of those stands alone."""
+    high_ends = -1  # where the high half ends that waits for its low half
+    lone = -1
+    for match in _ESCAPE.finditer(text):
+        unit = int(match.group(1) or "0", 16)
+        completes = 0xDC00 <= unit <= 0xDFFF and match.start() == high_ends
+        if not completes and (high_ends >= 0 or 0xDC00 <= unit <= 0xDFFF):
+            lone = high_ends - 6 if high_ends >= 0 else match.start()
+            break
+        high_ends = match.end() if 0xD800 <= unit <= 0xDBFF else -1
+    else:
+        lone = high_ends - 6 if high_ends >= 0 else -1
+    if lone >= 0:
+        raise ProtocolError("half a surrogate pair, %s, at line %d column %d" % (
+            text[lone:lone + 6], text.count("\n", 0, lone) + 1, lone - text.rfind("\n", 0, lone)))
