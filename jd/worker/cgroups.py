@@ -250,7 +250,3 @@ def _memory_usage(version: int, group: Path) -> Optional[int]:
     cached = table.get("inactive_file" if version == 2 else "total_inactive_file", 0)
     return max(0, usage - cached)
 
-
-def oom_kills(root: Path = Path("/")) -> int:
-    """`Groups(root).oom_kills()`: compare before and after to tell why a job was killed."""
-    return Groups(root).oom_kills()

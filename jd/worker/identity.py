@@ -151,14 +151,58 @@ def is_running(identity: ProcessIdentity, proc: Path = Path("/proc"),
     return process_identity(identity.pid, proc, run) == identity
 
 
-def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:
+class Here:
+    """This host as it judges registered processes: its name, boot and pid namespace, read once.
+
+    `own` is the identity of this process. Containers of one node share its boot but not its pids,
+    so a process is known by its pid namespace as well.
+    """
+
+    def __init__(self, hostname: Optional[str] = None, proc: Path = Path("/proc"),
+                 run: Optional[Runner] = None) -> None:
+        self.host = socket.gethostname() if hostname is None else hostname
+        self._proc = proc
+        self._run = run
+        own = process_identity(None, proc, run)
+        # A sandbox without /proc and ps: nothing can be told of other processes.
+        self.own = own if own is not None else ProcessIdentity("", os.getpid(), "unknown")
+        try:
+            self.pid_namespace = os.readlink(str(proc / "self" / "ns" / "pid"))
+        except OSError:
+            self.pid_namespace = ""
+
+    def start_time(self, pid: int) -> Optional[str]:
+        """When a process of this host started; None where there is none."""
+        if self._proc_is_there():
+            return _start_ticks(pid, self._proc)
+        found = process_identity(pid, self._proc, self._run)
+        return None if found is None else found.start_time
+
+    def began_at(self, pid: int) -> Optional[float]:
+        """The same in Unix seconds, to about a second; None also where that cannot be told."""
+        ticks = self.start_time(pid) if self._proc_is_there() else None
+        booted = _boot_time(self._proc)[len("btime "):]
+        if ticks is None or not booted.isdigit():
+            return None
+        return int(booted) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+    def _proc_is_there(self) -> bool:
+        return (self._proc / "self").exists()
+
+
+def _start_ticks(pid: int, proc: Path) -> Optional[str]:
     # proc(5): "pid (comm) state ppid …"; comm may hold spaces and parentheses. The start time is
     # field 22, the 20th after the last parenthesis.
     fields = read_small(proc / str(pid) / "stat").rpartition(")")[2].split()
-    if len(fields) < 20 or fields[0] in ("Z", "X", "x"):
+    return None if len(fields) < 20 or fields[0] in ("Z", "X", "x") else fields[19]
+
+
+def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:
+    started = _start_ticks(pid, proc)
+    if started is None:
         return None
     boot = read_small(proc / "sys" / "kernel" / "random" / "boot_id").strip()
-    return ProcessIdentity(boot or _boot_time(proc), pid, fields[19])
+    return ProcessIdentity(boot or _boot_time(proc), pid, started)
 
 
 def _boot_time(proc: Path) -> str:

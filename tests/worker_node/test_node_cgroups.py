@@ -174,7 +174,7 @@ def test_an_empty_machine_is_unknown_in_every_way(tmp_path):
     groups = Groups(tmp_path)
     assert groups.memory() == Memory(None, None, None)
     assert (groups.cpu_quota(), groups.cpu_seconds(), groups.cpuset()) == (None, None, None)
-    assert cgroups.oom_kills(tmp_path) == 0
+    assert groups.oom_kills() == 0
 
 
 @pytest.mark.parametrize("garbage", ["", "\n", "\0\xff", "a b c\n", "9" * 5000, "- - - -\n", ":::\n"])

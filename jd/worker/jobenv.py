@@ -1,0 +1,57 @@
+"""The environment of an entry script (reference, section 6)."""
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, Optional
+
+import jd
+from jd import paths
+from jd.protocol import Assignment
+from jd.worker.config import WorkerConfig
+
+# What a worker that was itself started by a job would otherwise hand on.
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN")
+
+
+def package_parent() -> str:
+    """The directory (or .pyz file) that `import jd` came from."""
+    return str(Path(os.path.abspath(jd.__file__)).parent.parent)
+
+
+def with_package(python_path: str) -> str:
+    """PYTHONPATH so that `import jd` works in the script when jd runs from a checkout or a .pyz.
+
+    It comes last: what the user put there keeps its precedence.
+    """
+    parent = package_parent()
+    entries = python_path.split(os.pathsep) if python_path else []
+    if os.path.basename(parent) in ("site-packages", "dist-packages") or parent in entries:
+        return python_path
+    return os.pathsep.join(entries + [parent])
+
+
+def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
+                    token: Optional[str]) -> Dict[str, str]:
+    """The worker's own environment, and what describes this job."""
+    environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
+    environ.update({
+        "JD_JOB_ID": str(assignment.job_id),
+        "JD_EXP_ID": config.experiment,
+        "JD_SERVER": config.server,
+        "JD_WORKER_WORKSPACE_ROOT": str(paths.data_root(config.environ)),
+        "JD_WORKER_JOB_DIR": str(config.job_dir(assignment.job_id)),
+        "JD_WORKER_ID": worker_id,
+        "JD_PROCESS_ID": str(config.process_id),
+        "JD_JOB_PARAMETERS": json.dumps(assignment.parameters),
+    })
+    if assignment.attempt is not None:
+        environ["JD_JOB_ATTEMPT"] = str(assignment.attempt)
+    if token:
+        environ["JD_WORKER_TOKEN"] = token
+    # Lines reach the log while the job runs, and the last ones before a crash are not lost.
+    environ.setdefault("PYTHONUNBUFFERED", "1")
+    python_path = with_package(environ.get("PYTHONPATH", ""))
+    if python_path:
+        environ["PYTHONPATH"] = python_path
+    return environ

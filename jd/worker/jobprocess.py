@@ -1,0 +1,231 @@
+"""One job: the script as a process in a session of its own, until nothing of it is left.
+
+The caller's loop reads when `fileno` is ready, and calls `step` when a child ended or `deadline`
+has come. All times are seconds on the caller's monotonic clock.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
+
+from jd.errors import JdError
+from jd.protocol import Assignment
+from jd.worker import orphans
+from jd.worker.output import OutputPump
+from jd.worker.verdict import Ended
+
+CHUNK = 64 * 1024
+CHUNKS_PER_TURN = 16  # then the caller looks at its other business
+DRAIN_TIME = 2.0  # for output of a process that we could not end and that keeps the pipe open
+CLEAR_TIME = 5.0  # for descendants to die of SIGKILL
+GIVE_UP_TIME = 10.0  # for a script that SIGKILL does not end: it hangs in the kernel (dead NFS)
+
+STOPPED_PREEMPTED = "preempted"
+STOPPED_LOST = "lost"
+
+
+class StartFailure(JdError):
+    """The script could not be started; the message names the path and says why."""
+
+
+class JobProcess:
+    """A running script. `stop_reason` is None, or why the worker is stopping it."""
+
+    def __init__(self, assignment: Assignment, process: "subprocess.Popen[bytes]", output_fd: int,
+                 strangers: FrozenSet[int], pump: OutputPump, now: float,
+                 log: Callable[[str], None], oom_kills: Callable[[], int]) -> None:
+        self.assignment = assignment
+        self.stop_reason: Optional[str] = None
+        self.pid = process.pid
+        self._process = process
+        self._fd: Optional[int] = output_fd
+        self._strangers = set(strangers)
+        self._pump = pump
+        self._started = now
+        self._log = log
+        self._oom_kills = oom_kills
+        self._oom_kills_before = oom_kills()
+        self._kill_at: Optional[float] = None
+        self._give_up_at: Optional[float] = None
+        self._exit_code: Optional[int] = None
+        self._ended_at = 0.0
+        self._cleared = False
+
+    def fileno(self) -> Optional[int]:
+        """The descriptor to wait on for output; None after its end."""
+        return self._fd
+
+    def tail(self) -> str:
+        """The last 4 KiB of output."""
+        return self._pump.tail()
+
+    def read(self, now: float) -> None:
+        """Take what output is there, at most 1 MiB."""
+        for _ in range(CHUNKS_PER_TURN):
+            if self._fd is None:
+                return
+            try:
+                chunk = os.read(self._fd, CHUNK)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self._close_output()
+                return
+            self._pump.feed(chunk, now)
+
+    def stop(self, now: float, grace: float, reason: str) -> None:
+        """SIGTERM to the process group, SIGKILL after `grace` seconds.
+
+        Does nothing to a script that has ended already: that end is reported as it was.
+        """
+        if self.stop_reason is not None or self._exit_code is not None or self._leader_ended():
+            return
+        self.stop_reason = reason
+        self._signal_group(signal.SIGTERM)
+        self._signal_group(signal.SIGCONT)  # a stopped process cannot act on TERM
+        self._kill_at = now + grace
+
+    def step(self, now: float) -> Optional[Ended]:
+        """Do what is due. Returns how the job ended, once, when nothing of it is left."""
+        self._pump.flush(now)
+        if self._exit_code is None:
+            self._mind_script(now)
+        if self._exit_code is None:
+            orphans.reap_strangers(self._strangers | {self.pid})
+            return None
+        self.read(now)
+        if not self._cleared:
+            self._cleared = self._clear(now)
+        if not self._cleared or (self._fd is not None and now < self._ended_at + DRAIN_TIME):
+            return None
+        self._close_output()
+        self._pump.flush(now, final=True)
+        return Ended(
+            exit_code=self._exit_code,
+            runtime=self._ended_at - self._started,
+            tail=self._pump.tail(),
+            out_of_memory=self._oom_kills() > self._oom_kills_before,
+        )
+
+    def deadline(self) -> Optional[float]:
+        """When `step` is due even if nothing happens."""
+        if self._exit_code is None:
+            times = [self._kill_at, self._give_up_at, self._pump.deadline()]
+        else:
+            times = [None if self._cleared else self._ended_at + CLEAR_TIME,
+                     None if self._fd is None else self._ended_at + DRAIN_TIME]
+        return min((time for time in times if time is not None), default=None)
+
+    def kill(self) -> None:
+        """End it now, without ceremony: the worker itself is failing."""
+        self._signal_group(signal.SIGKILL)
+        orphans.end_all(orphans.children() - self._strangers)
+        self._close_output()
+
+    def _mind_script(self, now: float) -> None:
+        if self._leader_ended():
+            # Its process id, and with it the group's, is ours until we wait for it.
+            self._signal_group(signal.SIGKILL)
+            self._exit_code = self._process.wait()
+            self._ended_at = now
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._give_up_at = now + GIVE_UP_TIME
+            self._log("job %d did not stop in time: killed" % self.assignment.job_id)
+            self._signal_group(signal.SIGKILL)
+        elif self._give_up_at is not None and now >= self._give_up_at:
+            self._log("process %d of job %d does not die of SIGKILL: left behind"
+                      % (self.pid, self.assignment.job_id))
+            self._exit_code = -signal.SIGKILL
+            self._ended_at = now
+            self._strangers.add(self.pid)
+
+    def _leader_ended(self) -> bool:
+        """Whether the script has ended, found out without reaping it where the system can."""
+        if self._process.returncode is not None:
+            return True
+        if not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def _clear(self, now: float) -> bool:
+        """Kill descendants that came to us as orphans; whether none is left."""
+        orphans.end_all(orphans.children() - self._strangers)
+        left = orphans.children() - self._strangers
+        if not left:
+            return True
+        if now < self._ended_at + CLEAR_TIME:
+            return False  # each that dies wakes us, and brings us its own children
+        self._log("processes of job %d do not die of SIGKILL: %s; left behind" % (
+            self.assignment.job_id, ", ".join(str(pid) for pid in sorted(left))))
+        return True
+
+    def _signal_group(self, signum: int) -> None:
+        try:
+            os.killpg(self.pid, signum)
+        except (ProcessLookupError, PermissionError):
+            pass  # the group is empty; macOS says EPERM where only a zombie is left
+
+    def _close_output(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
+          directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
+          oom_kills: Callable[[], int], now: float) -> JobProcess:
+    """Make the job's directory and start `script` with this Python. Raises StartFailure."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailure("cannot make the job directory %s: %s; see JD_WORKSPACE_PATH"
+                           % (directory, error.strerror)) from None
+    try:
+        with open(str(script), "rb"):
+            pass
+    except OSError as error:
+        raise StartFailure("cannot read the entry script %s: %s"
+                           % (script, error.strerror)) from None
+    strangers = frozenset(orphans.children())
+    process, output_fd = _spawn([sys.executable, str(script)] + arguments, environ)
+    return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
+                      log, oom_kills)
+
+
+def _spawn(argv: List[str], environ: Dict[str, str]) -> "Tuple[subprocess.Popen[bytes], int]":
+    try:
+        read_end, write_end = os.pipe()
+    except OSError as error:
+        raise StartFailure("cannot start %s: %s" % (argv[1], error.strerror)) from None
+    try:
+        os.set_blocking(read_end, False)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
+            start_new_session=True, preexec_fn=orphans.die_with_parent(signal.SIGKILL))
+        return process, read_end
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        os.close(read_end)
+        raise StartFailure(_why_not_started(argv, environ, error)) from None
+    finally:
+        os.close(write_end)
+
+
+def _why_not_started(argv: List[str], environ: Dict[str, str], error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        size = sum(len(text) for text in argv) + sum(len(k) + len(v) for k, v in environ.items())
+        return ("cannot start %s: the job's parameters and the environment are too large for a "
+                "command line (%d characters); put large values into a file" % (argv[1], size))
+    if isinstance(error, OSError):
+        return "cannot start %s with %s: %s" % (argv[1], argv[0], error.strerror)
+    if isinstance(error, UnicodeEncodeError):
+        return ("cannot start %s: a parameter has a character that the encoding %s cannot carry; "
+                "set LC_ALL=C.UTF-8" % (argv[1], error.encoding))
+    return "cannot start %s: %s in a parameter or variable" % (argv[1], error)

@@ -1,0 +1,153 @@
+"""What one worker process and its server know of each other: builds calls, reads answers.
+
+Extensions of the protocol are used only after the server has offered them (docs/protocol.md);
+`session` alone is sent always, since a server that knows only the base ignores the field.
+"""
+
+import secrets
+import socket
+from typing import Any, Callable, Dict, FrozenSet, Optional
+
+import jd
+from jd import protocol
+from jd.errors import ServerRefused, ServerUnreachable
+from jd.protocol import Assignment, Heartbeat, HeartbeatReply, ProtocolError, Release
+from jd.worker.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
+from jd.worker.outbox import Entry
+from jd.worker.verdict import PREEMPTED
+
+CALL_TIMEOUT = 30.0  # seconds; for a held call, beyond the time that it is held
+MIN_WAIT = 20.0  # seconds; proxies cut idle connections after 30 s or more
+BREAK_AFTER = 5.0  # seconds; a held call that fails sooner met no proxy's idle limit
+
+
+class Link:
+    """The worker's side of the conversation with one server."""
+
+    def __init__(self, server: str, worker_id: str, machine_type: str,
+                 metrics: Callable[[], Dict[str, Any]]) -> None:
+        self.server = server
+        self.worker_id = worker_id
+        self.session = secrets.token_hex(8)
+        self.server_id: Optional[str] = None
+        self.extensions: FrozenSet[str] = frozenset()
+        self.applied_version = 0
+        self.acknowledged_version = 0
+        self.wait = protocol.MAX_WAIT
+        self._wait_before_break: Optional[float] = None
+        self._machine_type = machine_type
+        self._metrics = metrics
+        self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
+
+    @property
+    def owes_acknowledgement(self) -> bool:
+        """Whether the server does not know yet that its last command was applied."""
+        return self.applied_version != self.acknowledged_version
+
+    def offers(self, *extensions: str) -> bool:
+        """Whether the server has offered all of these."""
+        return self.extensions.issuperset(extensions)
+
+    # ---- calls
+
+    def claim(self, entry: Optional[Entry] = None, hold: bool = False) -> Call:
+        """An idle heartbeat: asks for a job, and may report the last one's result.
+
+        One that carries a result is better not held: we want to know soon whether it was taken.
+        """
+        held = self.wait if hold and self.offers(protocol.EXT_WAIT) else 0.0
+        message = self._heartbeat(wait=held or None,
+                                  finished=entry.result if entry is not None else None)
+        return Call(CLAIM, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held, entry)
+
+    def beat(self, assignment: Assignment, tail: str) -> Call:
+        """A busy heartbeat: renews the lease."""
+        attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
+        message = self._heartbeat(
+            reported_status=protocol.BUSY, current_job_id=assignment.job_id, attempt=attempt,
+            output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
+        return Call(BEAT, protocol.HEARTBEAT, message, CALL_TIMEOUT)
+
+    def report(self, entry: Entry, timeout: float = CALL_TIMEOUT) -> Call:
+        """A result by itself, as every server understands it."""
+        return Call(REPORT, protocol.UPDATE_JOB_STATUS, entry.result.to_json(), timeout,
+                    entry=entry)
+
+    def can_claim_with(self, entry: Entry) -> bool:
+        """Whether `claim` can carry this result."""
+        return (self.offers(protocol.EXT_FINISH)
+                and entry.result.verdict != protocol.VERDICT_PREEMPTED)
+
+    def can_leave_with(self, entry: Entry) -> bool:
+        """Whether `leave` can carry this result."""
+        if entry.result.verdict == protocol.VERDICT_PREEMPTED:
+            return self.offers(protocol.EXT_RELEASE) and entry.result.attempt is not None
+        return self.can_claim_with(entry)
+
+    def leave(self, entry: Optional[Entry], timeout: float) -> Call:
+        """The last heartbeat. It says busy, so that no server answers it with a job."""
+        finished, released = None, None
+        if entry is not None:
+            result = entry.result
+            if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
+                # The word stands in the field's name here; only the base needs it in the text.
+                reason = result.message[len(PREEMPTED):]
+                released = Release(result.job_id, result.attempt, reason)
+            else:
+                finished = result
+        message = self._heartbeat(reported_status=protocol.BUSY, finished=finished,
+                                  released=released, leave=self.offers(protocol.EXT_LEAVE))
+        return Call(LEAVE, protocol.HEARTBEAT, message, timeout, entry=entry)
+
+    def _heartbeat(self, **fields: Any) -> Dict[str, Any]:
+        return Heartbeat(
+            worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
+            applied_version=self.applied_version, system_metrics=self._metrics(),
+            jd_worker_version=jd.__version__, session=self.session, **fields).to_json()
+
+    # ---- answers
+
+    def absorb(self, answer: Answer) -> HeartbeatReply:
+        """The reply to a heartbeat, and what it tells of the server.
+
+        Raises ServerUnreachable for an answer that no job server gives (a captive portal, a wrong
+        port): that is no server for us.
+        """
+        if not isinstance(answer.body, dict):
+            raise ServerUnreachable("%s answered a heartbeat with %s instead of an object: it is "
+                                    "no job server" % (self.server, protocol.shown(answer.body)))
+        try:
+            reply = HeartbeatReply.from_json(answer.body)
+        except ProtocolError as error:
+            raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
+                                    % (self.server, error)) from None
+        self.extensions = frozenset(reply.extensions)
+        if self.server_id is not None and reply.server_id != self.server_id:
+            self.applied_version = self.acknowledged_version = 0  # other data, other commands
+        else:
+            self.acknowledged_version = answer.call.body["applied_version"]
+        self.server_id = reply.server_id
+        if answer.call.held:
+            self._wait_before_break = None
+        return reply
+
+    def held_call_broke(self, answer: Answer) -> bool:
+        """Whether a held heartbeat seems to have been cut by something between us and the server.
+
+        The next one then waits half as long. That is no outage, until the shortest wait breaks too.
+        """
+        error = answer.error
+        cut = isinstance(error, ServerUnreachable) or (
+            isinstance(error, ServerRefused) and error.status in (502, 504))
+        if not cut or answer.call.held <= MIN_WAIT or answer.took < BREAK_AFTER:
+            return False
+        if self._wait_before_break is None:
+            self._wait_before_break = self.wait
+        self.wait = max(MIN_WAIT, self.wait / 2)
+        return True
+
+    def outage_began(self) -> None:
+        """The server is away: what broke the last held call was its end, not a proxy's limit."""
+        if self._wait_before_break is not None:
+            self.wait = self._wait_before_break
+            self._wait_before_break = None

@@ -1,0 +1,131 @@
+"""The log of one worker: what it did, and what its jobs wrote.
+
+    2026-11-23 12:10:52 worker| claimed job 5 (attempt 1)
+    2026-11-23 12:10:53 job   | epoch 1, loss 0.31
+
+Two files, `jd_worker_<worker_id>.log` and `.log.1`, each bounded. A disk that fills up loses log
+lines, never a job. Times are local.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Optional
+
+from jd.errors import StorageError
+from jd.worker.mirror import Mirror
+
+_WORKER = b" worker| "
+_JOB = b" job   | "
+
+
+class WorkerLog:
+    """Appends marked lines to a file of at most `max_bytes`, and to the terminal if there is one.
+
+    Raises StorageError where the file cannot be opened; a later failure is said once on stderr.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, mirror: Optional[Mirror] = None,
+                 clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._mirror = mirror
+        self._clock = clock
+        self._complained = False
+        self._second = -1
+        self._stamp = b""
+        self._fd = -1
+        self._size = 0
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open()
+        except OSError as error:
+            raise StorageError("cannot write the worker log %s: %s; set log_dir= or JD_LOG_DIR to "
+                               "a writable directory" % (path, error.strerror)) from None
+
+    def event(self, text: str) -> None:
+        """Log what the worker did. Control characters are shown as `?`."""
+        lines = ["".join(c if c.isprintable() or c == "\t" else "?" for c in line)
+                 for line in text.split("\n")]
+        self._append(_WORKER, "\n".join(lines).encode("utf-8", "replace") + b"\n")
+
+    def output(self, lines: bytes) -> None:
+        """Log what the job wrote: whole lines, ending in a newline."""
+        self._append(_JOB, lines)
+
+    def move(self, path: Path) -> None:
+        """Go on in another file: the worker has a new name."""
+        self.close()
+        self.path = path
+        try:
+            self._open()
+        except OSError as error:
+            self._complain(error)
+
+    def close(self) -> None:
+        """Close the file; what is logged later goes to the terminal only."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _append(self, mark: bytes, lines: bytes) -> None:
+        now = self._clock()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)).encode("ascii")
+        prefix = self._stamp + mark
+        marked = _prefixed(prefix, lines)
+        self._write(marked)
+        if self._mirror is not None:
+            own = self._mirror.prefix
+            self._mirror.write(_prefixed(own + prefix, lines) if own else marked)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            start = 0
+            while start < len(data) and self._fd >= 0:
+                end = self._fitting(data, start)
+                if end == start:
+                    self._rotate()
+                    continue
+                written = os.write(self._fd, memoryview(data)[start:end])
+                self._size += written
+                start += written
+        except OSError as error:
+            self._complain(error)
+
+    def _fitting(self, data: bytes, start: int) -> int:
+        """How far the file has room for `data`, cut between lines."""
+        room = self._max_bytes - self._size
+        if len(data) - start <= room:
+            return len(data)
+        newline = data.rfind(b"\n", start, start + max(0, room))
+        if newline >= start:
+            return newline + 1
+        return start + self._max_bytes if self._size == 0 else start
+
+    def _rotate(self) -> None:
+        os.replace(str(self.path), str(self.path) + ".1")
+        os.close(self._fd)
+        self._fd = -1
+        self._open()
+
+    def _open(self) -> None:
+        self._fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
+                           0o666)
+        self._size = os.fstat(self._fd).st_size
+
+    def _complain(self, error: OSError) -> None:
+        if self._complained:
+            return
+        self._complained = True
+        try:
+            print("warning: cannot write the worker log %s: %s; the worker goes on without it"
+                  % (self.path, error.strerror), file=sys.stderr)
+        except OSError:
+            self._mirror = None  # stderr is on the same full disk or gone: nobody is left to tell
+
+
+def _prefixed(prefix: bytes, lines: bytes) -> bytes:
+    return prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n"

@@ -1,0 +1,147 @@
+"""One worker process from start to exit status: puts the parts together and turns their wheel."""
+
+import os
+import selectors
+import sys
+import time
+import traceback
+from typing import Callable, Optional
+
+from jd import paths
+from jd.auth.shared import worker_token
+from jd.errors import EXIT_FAILURE
+from jd.net.client import Backoff, Client
+from jd.protocol import Assignment, ProtocolError
+from jd.worker import flags, jobenv, jobprocess, orphans
+from jd.worker.agent import Agent
+from jd.worker.cgroups import Groups
+from jd.worker.config import WorkerConfig
+from jd.worker.courier import Call, Courier
+from jd.worker.delivery import Delivery
+from jd.worker.identity import new_worker_id
+from jd.worker.jobprocess import JobProcess, StartFailure
+from jd.worker.link import Link
+from jd.worker.log import WorkerLog
+from jd.worker.metrics import SystemMetrics
+from jd.worker.mirror import Mirror
+from jd.worker.outage import Outage
+from jd.worker.outbox import Outbox
+from jd.worker.signals import Signals
+
+FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
+LONGEST_PAUSE = 60.0
+
+
+def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0) -> int:
+    """Be the worker `worker_id` until it is finished; returns its exit status.
+
+    For the main thread of a process that has no other business. Raises UsageError or StorageError
+    for a token, server or log directory that cannot be used.
+    """
+    client = Client(config.server, lambda: worker_token(config.environ))
+    worker_token(config.environ)
+    mirror = None
+    if config.foreground:
+        mirror = Mirror(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
+    log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, mirror)
+    try:
+        with Signals() as signals:
+            orphans.become_subreaper()
+            agent = _assemble(config, worker_id, slot, client, log, signals)
+            _introduce(config, worker_id, client, log)
+            return _turn(agent, signals, log)
+    finally:
+        log.close()
+
+
+def _introduce(config: WorkerConfig, worker_id: str, client: Client, log: WorkerLog) -> None:
+    log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
+        worker_id, os.getpid(), config.process_id, config.experiment))
+    log.event("server %s, script %s" % (client.shown, config.entry_script))
+    log.event("log %s" % log.path)
+
+
+def _assemble(config: WorkerConfig, worker_id: str, slot: int, client: Client, log: WorkerLog,
+              signals: Signals) -> Agent:
+    link = Link(client.shown, worker_id, config.machine_type, SystemMetrics(config.machine_type).sample)
+    outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
+
+    def deliver(call: Call) -> object:
+        return client.call("POST", call.route, call.body, timeout=call.timeout)
+
+    def rename() -> str:
+        name = new_worker_id(slot, frozenset([link.worker_id]))
+        log.move(config.log_file(name))
+        return name
+
+    return Agent(
+        link=link,
+        courier=Courier(deliver, signals.wake),
+        delivery=Delivery(outbox, link, log.event),
+        start_job=_starter(config, link, log),
+        log=log.event,
+        outage=Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event),
+        start_pause=Backoff(FIRST_PAUSE, LONGEST_PAUSE),
+        rename=rename,
+        once=config.once,
+        grace=config.grace,
+    )
+
+
+def _starter(config: WorkerConfig, link: Link,
+             log: WorkerLog) -> Callable[[Assignment, float], JobProcess]:
+    oom_kills = Groups().oom_kills
+
+    def start(assignment: Assignment, now: float) -> JobProcess:
+        script = config.entry_script
+        directory = config.job_dir(assignment.job_id)
+        try:
+            arguments = flags.flags(assignment.parameters)
+            if flags.takes_base_path(script, config.base_path, assignment.parameters):
+                arguments += ["--" + flags.BASE_PATH, str(directory)]
+        except ProtocolError as error:
+            raise StartFailure(str(error)) from None
+        except OSError as error:
+            raise StartFailure("cannot read the entry script %s: %s"
+                               % (script, error.strerror)) from None
+        environ = jobenv.job_environment(config, assignment, link.worker_id,
+                                         worker_token(config.environ))
+        return jobprocess.start(assignment, script, arguments, environ, directory, log.output,
+                                log.event, oom_kills, now)
+    return start
+
+
+def _turn(agent: Agent, signals: Signals, log: WorkerLog) -> int:
+    try:
+        while True:
+            now = time.monotonic()
+            if signals.stop is not None:
+                agent.stop(now, signals.stop)
+            if signals.drain is not None:
+                agent.drain(signals.drain)
+            deadline = agent.step(now)
+            if agent.exit_status is not None:
+                return agent.exit_status
+            _wait(agent, signals, deadline)
+    except Exception:
+        log.event("the worker failed, please report this:\n" + traceback.format_exc())
+        return EXIT_FAILURE
+    finally:
+        if agent.job is not None:
+            agent.job.kill()
+
+
+def _wait(agent: Agent, signals: Signals, deadline: Optional[float]) -> None:
+    """Sleep until there is something to do; take the job's output."""
+    output = agent.job.fileno() if agent.job is not None else None
+    # Made anew each time: descriptors of jobs come and go under the same numbers.
+    with selectors.PollSelector() as selector:
+        selector.register(signals, selectors.EVENT_READ)
+        if output is not None:
+            selector.register(output, selectors.EVENT_READ)
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = {key.fileobj for key, _ in selector.select(timeout)}
+    if signals in ready:
+        signals.drain_pipe()
+    if output in ready and agent.job is not None:
+        agent.job.read(time.monotonic())

@@ -1,0 +1,137 @@
+"""`jd_worker_cli` up to the point where workers start."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+import jd
+from jd import settings
+from jd.cli import main
+from jd.cli.commands.run import configuration, with_port
+from jd.errors import UsageError
+from tests.support import free_env, python
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "train.py"
+    path.write_text("")
+    return path
+
+
+def config(arguments: Dict[str, str], tmp_path: Path, **environ: str) -> Any:
+    return configuration(arguments, dict(free_env(tmp_path), **environ))
+
+
+def refused(arguments: Dict[str, str], tmp_path: Path, **environ: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        config(arguments, tmp_path, **environ)
+    return str(caught.value)
+
+
+def test_every_argument_arrives(script: Path, tmp_path: Path) -> None:
+    made = config({
+        "expId": "digits-tune", "entry_script": str(script), "server": "10.0.0.1", "port": "8000",
+        "machine_type": "gpu", "process_id": "3", "num_workers": "2", "foreground": "true",
+        "once": "1", "log_dir": "logs", "base_path": "never", "grace": "5"}, tmp_path,
+        JD_LOG_MAX_MB="2")
+    assert made.experiment == "digits-tune"
+    assert made.entry_script == script
+    assert made.server == "http://10.0.0.1:8000"
+    assert (made.machine_type, made.process_id, made.num_workers) == ("gpu", 3, 2)
+    assert (made.once, made.base_path, made.grace) == (True, "never", 5.0)
+    assert made.log_dir == Path(os.getcwd()) / "logs"
+    assert made.log_max_bytes == 2_000_000
+
+
+def test_variables_stand_in_for_arguments(script: Path, tmp_path: Path) -> None:
+    made = config({"machine_type": "mine"}, tmp_path, JD_EXP_ID="e", JD_ENTRY_SCRIPT=str(script),
+                  JD_FOREGROUND="true", JD_MACHINE_TYPE="theirs", JD_SERVER="https://h/prefix")
+    assert (made.experiment, made.machine_type) == ("e", "mine")
+    assert made.server == "https://h:5000/prefix"
+    assert made.log_file("w_0") == (
+        tmp_path / "workspace/jd_data/e/jd_worker_logs/jd_worker_w_0.log")
+
+
+@pytest.mark.parametrize("server, expected", [
+    ("http://localhost", "http://localhost:5000"), ("http://h:80", "http://h:80"),
+    ("https://h/a/b", "https://h:5000/a/b"), ("http://[::1]", "http://[::1]:5000"),
+    ("http://[::1]:7", "http://[::1]:7"),
+])
+def test_port_where_the_server_has_none(server: str, expected: str) -> None:
+    assert with_port(server, 5000) == expected
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"expId": None}, "expId= is missing"), ({"entry_script": None}, "entry_script= is missing"),
+    ({"foreground": None}, "add foreground=true"), ({"entry_script": "gone.py"}, "cannot find"),
+    ({"entry_script": "."}, "is a directory"), ({"entry_script": "/dev/null"}, "not a regular file"),
+    ({"num_workers": "0"}, "num_workers=: '0'"), ({"grace": "-1"}, "grace=: '-1'"),
+    ({"expId": "../x"}, "expId="), ({"server": "ftp://x"}, "server="),
+    ({"base_path": "sometimes"}, "auto, always, never"),
+])
+def test_what_cannot_be_used_is_said_before_anything_starts(
+        script: Path, tmp_path: Path, change: Dict[str, Any], words: str) -> None:
+    arguments = {"expId": "e", "entry_script": str(script), "foreground": "true", **change}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    assert words in refused(given, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "train.py"]
+
+
+def test_a_script_that_may_not_be_read(script: Path, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    arguments = {"expId": "e", "entry_script": str(script), "foreground": "true"}
+    assert "cannot be read" in refused(arguments, tmp_path)
+
+
+def test_an_api_key_without_a_server_is_not_taken_for_a_local_launch(
+        script: Path, tmp_path: Path) -> None:
+    arguments = {"expId": "e", "entry_script": str(script), "foreground": "true"}
+    message = refused(arguments, tmp_path, JD_API_KEY="jd_secretsecretsecret")
+    assert "server=" in message and "secretsecret" not in message
+    arguments["server"] = "h"
+    assert config(arguments, tmp_path, JD_API_KEY="jd_secretsecretsecret").server == "http://h:5000"
+
+
+# ---- the commands
+
+def run(tmp_path: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(python("-m", "jd.cli", *words), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=free_env(tmp_path), cwd=str(tmp_path),
+                          timeout=30)
+
+
+def test_help_names_every_setting_and_command(tmp_path: Path, capsys: Any) -> None:
+    for words in ([], ["help"], ["-h"]):  # type: List[List[str]]
+        assert main.main(words, free_env(tmp_path)) == 0
+        shown = capsys.readouterr().out
+        for setting in settings.WORKER:
+            assert (setting.name + "=" if setting.argument else setting.name) in shown
+            assert setting.help.split()[0] in shown
+        for command in main.COMMANDS:
+            assert "\n  %s " % command in shown
+        assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_version(tmp_path: Path) -> None:
+    done = run(tmp_path, "version")
+    assert done.returncode == 0
+    assert jd.__version__.encode() in done.stdout
+    assert str(tmp_path / "cache").encode() in done.stdout
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = run(tmp_path, "exp_id=a")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"error: unknown argument exp_id=; did you mean expId=?\n"
+
+
+def test_a_log_directory_that_cannot_be_is_status_1(script: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "expId=e", "entry_script=train.py", "foreground=true",
+               "log_dir=train.py/logs")
+    assert done.returncode == 1
+    assert b"log_dir=" in done.stderr and str(script).encode() in done.stderr

@@ -1,0 +1,350 @@
+"""The agent while it works: claims, heartbeats, results, outages, commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jd import protocol
+from jd.worker.jobprocess import STOPPED_LOST, StartFailure
+from jd.worker.outbox import Outbox
+from jd.protocol import Result
+from tests.worker.bench import ALL, SERVER, Bench, job
+
+
+def test_the_first_heartbeat_is_one_that_every_server_understands(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert bench.call.route == protocol.HEARTBEAT
+    assert set(bench.call.body) == {
+        "worker_id", "host", "machine_type", "reported_status", "current_job_id",
+        "applied_version", "system_metrics", "jd_worker_version", "session"}
+    assert bench.call.body["reported_status"] == "idle"
+    assert bench.call.body["current_job_id"] is None
+    assert bench.call.timeout == 30.0
+
+
+def test_base_server_is_asked_again_after_its_interval(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply()
+    assert bench.step_to_deadline() == pytest.approx(180.0)
+    assert "wait" not in bench.call.body
+
+
+def test_a_server_that_offers_it_holds_the_next_claim(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL)
+    assert bench.call.body["wait"] == 180.0
+    assert bench.call.timeout == 210.0
+    bench.reply(ALL, took=180.0)
+    assert bench.call.body["wait"] == 180.0
+
+
+def test_a_server_that_does_not_hold_what_it_offers_to_hold_is_not_stormed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL)
+    pauses = []
+    for _ in range(12):
+        bench.reply(ALL, took=0.0)
+        pauses.append(bench.step_to_deadline())
+    assert pauses[:3] == [1.0, 2.0, 4.0]
+    assert pauses[-1] == 180.0
+
+
+def test_a_held_claim_that_breaks_halves_the_wait_and_is_no_outage(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL)
+    waits = []
+    for _ in range(4):
+        bench.unreachable(took=15.0)
+        waits.append(bench.call.body["wait"])
+    assert waits == [90.0, 45.0, 22.5, 20.0]
+    assert not bench.said("is away")
+    bench.unreachable(took=20.0)
+    assert bench.said("the server is away: connection refused")
+
+
+def test_the_wait_comes_back_when_the_break_was_the_servers_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL)
+    bench.unreachable(took=15.0)
+    bench.unreachable(took=0.1)
+    bench.step_to_deadline()
+    bench.reply(ALL)
+    assert bench.call.body["wait"] == 180.0
+
+
+@pytest.mark.parametrize("extensions, attempt", [(None, None), (ALL, 1)])
+def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt: int) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(extensions, job(5, attempt))
+    assert bench.courier.in_flight is None
+    assert bench.step_to_deadline() == pytest.approx(57.0)
+    body = bench.call.body
+    assert (body["reported_status"], body["current_job_id"]) == ("busy", 5)
+    assert body.get("attempt") == attempt
+    assert body.get("output_tail") == (None if extensions is None else "the tail")
+    bench.reply(extensions)
+    assert bench.step_to_deadline() == pytest.approx(57.0)
+
+
+def test_result_and_next_claim_are_one_round_trip(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job(3, "boom\n")
+    body = bench.call.body
+    assert body["reported_status"] == "idle"
+    assert "wait" not in body
+    assert body["finished"] == {
+        "job_id": 5, "attempt": 1, "status": "ABORTED", "verdict": "failed", "exit_code": 3,
+        "message": "exit status 3\nboom", "runtime": 1.5, "output_tail": "boom\n"}
+    assert [json.loads(path.read_text())["result"] for path in bench.waiting()] == [body["finished"]]
+    bench.reply(ALL, job(6))
+    assert bench.waiting() == []
+    assert bench.jobs[-1].assignment.job_id == 6
+
+
+def test_a_base_server_gets_the_result_by_itself(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(None, job(5, None))
+    bench.end_job()
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    assert bench.call.body["job_id"] == 5
+    assert bench.call.body["status"] == "DONE"
+    assert len(bench.waiting()) == 1
+    bench.answer({"message": "ok"})
+    assert bench.waiting() == []
+    assert bench.call.route == protocol.HEARTBEAT
+
+
+def test_a_result_waits_on_disk_while_the_server_is_away(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    first = bench.call.body["finished"]
+    pauses = []
+    for _ in range(9):
+        bench.unreachable()
+        assert len(bench.waiting()) == 1
+        pauses.append(round(bench.step_to_deadline()))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert bench.times_said("the server is away") == 4
+    assert bench.call.body["finished"] == first
+    bench.reply(ALL)
+    assert bench.said("the server is back after 4m")
+    assert bench.waiting() == []
+
+
+def test_a_refused_result_is_tried_alone_and_then_dropped(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    bench.refuse(409)
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    bench.refuse(409)
+    assert bench.said("the server will not take the result of job 5")
+    assert bench.waiting() == []
+    assert bench.call.route == protocol.HEARTBEAT
+    assert "finished" not in bench.call.body
+
+
+@pytest.mark.parametrize("extensions, attempt", [(None, None), (ALL, 1)])
+def test_a_404_is_believed_only_from_a_server_that_is_there(
+        tmp_path: Path, extensions: list, attempt: int) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(extensions, job(5, attempt))
+    bench.end_job()
+    if extensions:
+        bench.refuse(404)  # the heartbeat that carried it
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    bench.refuse(404)
+    for _ in range(3):
+        assert bench.courier.in_flight is None
+        assert len(bench.waiting()) == 1
+        bench.step_to_deadline()
+        # Not an idle heartbeat: that would bring the same job again.
+        assert (bench.call.body["reported_status"], bench.call.body["current_job_id"]) == ("busy", 5)
+        bench.refuse(404)
+    bench.step_to_deadline()
+    bench.reply(extensions)
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    bench.refuse(404)
+    assert bench.waiting() == []
+    assert bench.said("dropped")
+    assert bench.call.body["reported_status"] == "idle"
+
+
+def test_a_doubted_result_whose_job_went_elsewhere(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    bench.refuse(404)
+    bench.refuse(404)
+    bench.step_to_deadline()
+    bench.refuse(409)
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    bench.refuse(409)
+    assert bench.waiting() == []
+
+
+@pytest.mark.parametrize("body", [None, [], "hello", {"job": 7}, {"desired_state": "dance"},
+                                  {"heartbeat_interval": "soon"}])
+def test_a_malformed_answer_is_a_server_that_is_away(tmp_path: Path, body: object) -> None:
+    bench = Bench(tmp_path)
+    bench.answer(body)
+    assert bench.agent.exit_status is None
+    assert bench.said("answered a heartbeat")
+    assert bench.step_to_deadline() == 1.0
+    assert bench.call.route == protocol.HEARTBEAT
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+def test_other_refusals_are_a_server_that_is_away(tmp_path: Path, status: int) -> None:
+    bench = Bench(tmp_path)
+    bench.refuse(status)
+    assert bench.agent.exit_status is None
+    assert bench.step_to_deadline() == 1.0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_idle_worker_without_the_right_token_exits(tmp_path: Path, status: int) -> None:
+    bench = Bench(tmp_path)
+    bench.refuse(status)
+    assert bench.agent.exit_status == 1
+    assert bench.times_said("JD_SERVER_TOKEN") == 1
+
+
+def test_a_job_goes_on_without_the_right_token(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.step_to_deadline()
+    for _ in range(3):
+        bench.refuse(401)
+        assert bench.jobs[0].stop_reason is None
+        assert bench.step_to_deadline() == pytest.approx(60.0)
+    bench.reply(ALL)
+    bench.end_job()
+    assert "finished" in bench.call.body
+
+
+def test_a_taken_name_is_changed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.refuse(409)
+    assert bench.call.body["worker_id"] == "node_bird_1"
+    bench.reply(ALL, job(5))
+    assert bench.jobs
+
+
+def test_names_are_not_changed_forever(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(6):
+        bench.refuse(409)
+    assert bench.courier.in_flight is None
+    assert bench.step_to_deadline() == 1.0
+
+
+def test_a_lost_attempt_is_stopped_and_not_reported(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.step_to_deadline()
+    bench.refuse(409)
+    assert bench.jobs[0].stop_reason == STOPPED_LOST
+    assert bench.courier.in_flight is None
+    bench.step(200.0)
+    assert bench.courier.in_flight is None
+    bench.end_job(-15)
+    assert bench.waiting() == []
+    assert "finished" not in bench.call.body
+    assert bench.call.body["reported_status"] == "idle"
+
+
+def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.step_to_deadline()
+    assert len(bench.courier.abandoned) == 1
+    assert bench.said("did not end")
+    bench.step_to_deadline()
+    assert bench.call.route == protocol.HEARTBEAT
+
+
+# ---- jobs that do not start
+
+def test_a_script_that_does_not_start_is_reported_and_the_next_claim_waits(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.start_failure = StartFailure("cannot read the entry script /x.py: gone")
+    pauses = []
+    for _ in range(3):
+        bench.reply(ALL, job(5))
+        assert bench.call.route == protocol.UPDATE_JOB_STATUS
+        assert bench.call.body["verdict"] == "failed"
+        assert "/x.py" in bench.call.body["message"]
+        bench.answer({})
+        assert bench.courier.in_flight is None
+        pauses.append(round(bench.step_to_deadline()))
+    assert pauses == [1, 2, 4]
+
+
+# ---- the outbox of earlier workers
+
+def test_results_left_by_others_are_delivered(tmp_path: Path) -> None:
+    earlier = Outbox(tmp_path / "outbox", print)
+    earlier.put(Result(1, "DONE"), "http://elsewhere", "data-1", "old_worker_0")
+    earlier.put(Result(2, "DONE"), SERVER, "other-data", "old_worker_0")
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    assert bench.call.body["job_id"] == 1
+    bench.answer({})
+    assert bench.courier.in_flight is None
+    assert [path.name.split("-")[0] for path in bench.waiting()] == ["2"]
+
+
+def test_results_that_come_up_during_an_outage_are_looked_for_after_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(None)
+    bench.step_to_deadline()
+    bench.unreachable()
+    Outbox(tmp_path / "outbox", print).put(Result(1, "DONE"), SERVER, None, "other_worker_0")
+    bench.step_to_deadline()
+    bench.reply(None)
+    assert bench.call.body["job_id"] == 1
+
+
+# ---- commands
+
+def test_pause_takes_nothing_and_stays(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(None, desired_state="pause", desired_version=1, pending=True)
+    assert bench.call.body["applied_version"] == 1  # acknowledged at once
+    bench.reply(None, desired_state="pause", desired_version=1)
+    assert bench.agent.exit_status is None
+    assert bench.step_to_deadline() == pytest.approx(180.0)
+    bench.reply(None, job(5, None), desired_state="run", desired_version=2)
+    assert bench.jobs
+
+
+def test_a_command_to_a_busy_worker_is_acknowledged_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.step_to_deadline()
+    bench.reply(ALL, desired_state="drain", desired_version=4)
+    assert bench.call.body["applied_version"] == 4
+    assert bench.call.body["reported_status"] == "busy"
+    bench.reply(ALL, desired_state="drain", desired_version=4)
+    assert bench.courier.in_flight is None
+    assert bench.jobs[0].stop_reason is None
+
+
+def test_an_old_command_is_ignored(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(None, desired_state="run", desired_version=3)
+    bench.reply(None, desired_state="stop", desired_version=3)
+    assert bench.agent.exit_status is None
+    assert bench.courier.in_flight is None
+
+
+def test_other_data_behind_the_server_has_its_own_commands(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, server_id="data-1", desired_version=9)
+    bench.reply(ALL, server_id="data-1", desired_version=9)
+    bench.reply(ALL, server_id="data-2", desired_state="stop", desired_version=1)
+    assert bench.call.body.get("leave") is True

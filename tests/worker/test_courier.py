@@ -1,0 +1,73 @@
+"""Blocking calls in a thread."""
+
+import threading
+from typing import Any, Iterator, List
+
+import pytest
+
+from jd.errors import ServerRefused, ServerUnreachable
+from jd.worker.courier import CLAIM, Answer, Call, Courier
+
+CALL = Call(CLAIM, "/x", {}, 1.0)
+
+
+class Post:
+    """What stands behind the courier: each call waits for `release`."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Semaphore(0)
+        self.release = threading.Semaphore(0)
+        self.outcome: Any = {"ok": 1}
+        self.courier = Courier(self.deliver, self.woken.release)
+
+    def deliver(self, call: Call) -> Any:
+        self.release.acquire()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def answers(self) -> List[Answer]:
+        assert self.woken.acquire(timeout=10)
+        return self.courier.collect()
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    post = Post()
+    yield post
+    for _ in range(10):
+        post.release.release()
+
+
+def test_an_answer_comes_back(post: Post) -> None:
+    post.courier.send(CALL)
+    assert post.courier.collect() == []
+    assert post.courier.in_flight is CALL
+    post.release.release()
+    answer = post.answers()[0]
+    assert (answer.call, answer.body, answer.error) == (CALL, {"ok": 1}, None)
+    assert post.courier.in_flight is None
+
+
+@pytest.mark.parametrize("outcome, kind", [
+    (ServerRefused(500, "oops"), ServerRefused), (ServerUnreachable("away"), ServerUnreachable),
+    (ZeroDivisionError("a bug"), ServerUnreachable)])
+def test_every_error_is_an_answer(post: Post, outcome: Exception, kind: type) -> None:
+    post.outcome = outcome
+    for _ in range(2):
+        post.courier.send(CALL)
+        post.release.release()
+        assert isinstance(post.answers()[0].error, kind)
+
+
+def test_an_abandoned_call_holds_nobody_up(post: Post) -> None:
+    post.courier.send(CALL)
+    post.courier.abandon()
+    assert post.courier.in_flight is None
+    second = Call(CLAIM, "/y", {}, 1.0)
+    post.courier.send(second)
+    post.release.release()
+    post.release.release()
+    assert post.woken.acquire(timeout=10) and post.woken.acquire(timeout=10)
+    assert [answer.call for answer in post.courier.collect()] == [second]
+    assert post.courier.collect() == []

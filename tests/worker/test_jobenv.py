@@ -1,0 +1,58 @@
+"""The environment of an entry script."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jd.protocol import Assignment
+from jd.worker import jobenv
+from jd.worker.config import WorkerConfig
+from tests.support import ROOT, free_env, python
+
+
+def config(tmp_path: Path, **environ: str) -> WorkerConfig:
+    return WorkerConfig("digits-tune", tmp_path / "train.py", "http://host:5000", process_id=3,
+                        environ=dict(free_env(tmp_path), **environ))
+
+
+def test_what_the_reference_promises(tmp_path: Path) -> None:
+    environ = jobenv.job_environment(config(tmp_path), Assignment(42, {"lr": "ü"}, 2), "n_egg_0",
+                                     "a-token")
+    root = str(tmp_path / "workspace" / "jd_data")
+    expected = {
+        "JD_JOB_ID": "42", "JD_EXP_ID": "digits-tune", "JD_SERVER": "http://host:5000",
+        "JD_WORKER_WORKSPACE_ROOT": root, "JD_WORKER_JOB_DIR": root + "/digits-tune/42",
+        "JD_WORKER_ID": "n_egg_0", "JD_WORKER_TOKEN": "a-token", "JD_JOB_ATTEMPT": "2",
+        "JD_PROCESS_ID": "3", "PYTHONUNBUFFERED": "1",
+    }
+    assert {name: environ.get(name) for name in expected} == expected
+    assert json.loads(environ["JD_JOB_PARAMETERS"]) == {"lr": "ü"}
+    assert environ["JD_JOB_PARAMETERS"].isascii()
+
+
+def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
+    inherited = config(tmp_path, JD_JOB_ID="1", JD_JOB_ATTEMPT="9", JD_WORKER_TOKEN="old",
+                       JD_API_KEY="jd_key", MINE="kept", PYTHONUNBUFFERED="0")
+    environ = jobenv.job_environment(inherited, Assignment(42, {}), "n_egg_0", None)
+    assert environ["JD_JOB_ID"] == "42"
+    assert "JD_JOB_ATTEMPT" not in environ
+    assert "JD_WORKER_TOKEN" not in environ
+    assert environ["JD_API_KEY"] == "jd_key"
+    assert environ["MINE"] == "kept"
+    assert environ["PYTHONUNBUFFERED"] == "0"
+
+
+def test_the_package_comes_last_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert jobenv.with_package("") == str(ROOT)
+    assert jobenv.with_package("/mine") == "/mine" + os.pathsep + str(ROOT)
+    assert jobenv.with_package(str(ROOT)) == str(ROOT)
+    monkeypatch.setattr(jobenv, "package_parent", lambda: "/venv/lib/python3/site-packages")
+    assert jobenv.with_package("/mine") == "/mine"
+
+
+def test_import_jd_works_in_the_script(tmp_path: Path) -> None:
+    environ = jobenv.job_environment(config(tmp_path, PYTHONPATH=""), Assignment(1, {}), "w", None)
+    subprocess.check_call(python("-c", "import jd"), env=environ, cwd=str(tmp_path))

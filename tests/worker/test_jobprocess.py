@@ -1,0 +1,364 @@
+"""One job as a real process, to its end and that of all it started."""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Optional
+
+import pytest
+
+from jd.protocol import Assignment
+from jd.worker import jobprocess, orphans
+from jd.worker.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
+from jd.worker.signals import Signals
+from jd.worker.verdict import Ended
+from tests.support import wait_until
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prctl")
+
+
+class Runner:
+    def __init__(self, tmp_path: Path, signals: Signals) -> None:
+        self.tmp_path = tmp_path
+        self.signals = signals
+        self.output = b""
+        self.logged: List[str] = []
+        self.oom_kills = 0
+
+    def take(self, lines: bytes) -> None:
+        self.output += lines
+
+    def start(self, source: str, arguments: Optional[List[str]] = None,
+              **environ: str) -> JobProcess:
+        script = self.tmp_path / "script.py"
+        script.write_text(source)
+        full = dict(os.environ, PYTHONUNBUFFERED="1", **environ)
+        return jobprocess.start(Assignment(5, {}), script, arguments or [], full,
+                                self.tmp_path / "jobs" / "5", self.take, self.logged.append,
+                                lambda: self.oom_kills, time.monotonic())
+
+    def turn(self, job: JobProcess, timeout: float = 20.0,
+             until: Callable[[], bool] = lambda: False) -> Optional[Ended]:
+        """What the worker's loop does, until the job has ended or `until()`."""
+        limit = time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            assert now < limit, "the job does not end: %r" % self.output[-500:]
+            ended = job.step(now)
+            if ended is not None:
+                return ended
+            if until():
+                return None
+            waiting = [self.signals.fileno()] + ([job.fileno()] if job.fileno() is not None else [])
+            pause = min([limit] + [t for t in [job.deadline()] if t is not None]) - now
+            ready = select.select(waiting, [], [], max(0.0, pause))[0]
+            self.signals.drain_pipe()
+            if job.fileno() in ready:
+                job.read(time.monotonic())
+
+    def run(self, source: str, **environ: str) -> Ended:
+        ended = self.turn(self.start(source, **environ))
+        assert ended is not None
+        return ended
+
+    def said(self) -> bool:
+        return b"ready\n" in self.output
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    orphans.become_subreaper()
+    try:
+        with Signals() as signals:
+            yield Runner(tmp_path, signals)
+    finally:
+        if sys.platform.startswith("linux"):
+            ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("source, exit_code", [
+    ("", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(255)", 255), ("1/0", 1),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -15),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9),
+    ("import os; os.abort()", -6),
+])
+def test_exit_codes(runner: Runner, source: str, exit_code: int) -> None:
+    ended = runner.run(source)
+    assert ended.exit_code == exit_code
+    assert 0.0 < ended.runtime < 20.0
+    assert not ended.out_of_memory
+
+
+def test_both_streams_arrive_in_order(runner: Runner) -> None:
+    ended = runner.run("import os\nfor i in range(3):\n os.write(1, b'out\\n'); os.write(2, b'err\\n')")
+    assert runner.output == b"out\nerr\n" * 3
+    assert ended.tail == "out\nerr\n" * 3
+
+
+def test_the_script_has_a_session_of_its_own_and_our_directory(runner: Runner) -> None:
+    runner.run("import os\nprint(os.getsid(0) == os.getpid(), os.getcwd())")
+    assert runner.output.decode() == "True %s\n" % os.getcwd()
+    assert (runner.tmp_path / "jobs" / "5").is_dir()
+
+
+def test_the_script_does_not_read_the_workers_input(runner: Runner) -> None:
+    read_end, write_end = os.pipe()
+    before = os.dup(0)
+    os.dup2(read_end, 0)
+    try:
+        runner.run("import sys\nprint(repr(sys.stdin.read()))")
+    finally:
+        os.dup2(before, 0)
+        for end in (read_end, write_end, before):
+            os.close(end)
+    assert runner.output == b"''\n"
+
+
+def test_signals_are_at_their_defaults_in_the_script(runner: Runner) -> None:
+    runner.run("import signal as s\nprint([s.getsignal(n) == d for n, d in ["
+               "(s.SIGINT, s.default_int_handler), (s.SIGTERM, s.SIG_DFL), (s.SIGHUP, s.SIG_DFL),"
+               "(s.SIGUSR2, s.SIG_DFL), (s.SIGCHLD, s.SIG_DFL)]], s.pthread_sigmask(s.SIG_BLOCK, []))")
+    assert runner.output == b"[True, True, True, True, True] set()\n"
+
+
+def test_output_of_the_last_moment_is_there(runner: Runner) -> None:
+    ended = runner.run("import os\nos.write(1, b'x' * 60000 + b'\\nlast words')\nos._exit(1)")
+    assert ended.tail.endswith("last words\n")
+    assert len(runner.output) == 60000 + len("\nlast words\n")
+
+
+def test_binary_output(runner: Runner) -> None:
+    ended = runner.run("import os\nos.write(1, bytes(range(256)) * 4)")
+    assert b"\x00" not in runner.output and b"\x1b" not in runner.output
+    assert "\ufffd" in ended.tail
+
+
+def test_out_of_memory_is_noticed(runner: Runner) -> None:
+    job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    runner.oom_kills += 1
+    ended = runner.turn(job)
+    assert ended is not None and ended.out_of_memory
+
+
+# ---- nothing survives
+
+GRANDCHILD = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], %s)
+print(child.pid)
+"""
+
+
+def test_grandchildren_end_with_the_script(runner: Runner) -> None:
+    runner.run(GRANDCHILD % "")
+    pid = int(runner.output)
+    wait_until(lambda: not alive(pid))
+
+
+def test_the_process_group_ends_with_the_script_on_every_system(
+        runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orphans, "children", lambda: set())
+    runner.run(GRANDCHILD % "")
+    monkeypatch.undo()
+    pid = int(runner.output)
+    wait_until(lambda: orphans.reap_strangers(set()) or not alive(pid))
+
+
+@linux_only
+def test_a_daemon_ends_with_the_script(runner: Runner) -> None:
+    ended = runner.run(GRANDCHILD % "start_new_session=True")
+    assert ended.exit_code == 0
+    assert not alive(int(runner.output))
+    assert orphans.children() == set()
+
+
+@linux_only
+def test_a_family_of_daemons_ends_with_the_script(runner: Runner) -> None:
+    tree = """
+import os, sys, time
+def daemon(depth):
+    if os.fork() == 0:
+        os.setsid()
+        os.write(1, b"%d\\n" % os.getpid())
+        if depth:
+            daemon(depth - 1)
+        time.sleep(600)
+daemon(4)
+time.sleep(0.3)
+raise SystemExit(7)
+"""
+    ended = runner.run(tree)
+    assert ended.exit_code == 7
+    pids = [int(word) for word in runner.output.split()]
+    assert len(pids) == 5
+    assert not any(alive(pid) for pid in pids)
+
+
+@linux_only
+def test_dead_daemons_do_not_pile_up_while_the_job_runs(runner: Runner) -> None:
+    job = runner.start("""
+import os, sys, time
+for _ in range(20):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)
+        os._exit(0)
+    os.wait()
+print("ready")
+time.sleep(600)
+""")
+    runner.turn(job, until=lambda: runner.said() and orphans.children() == {job.pid})
+    job.stop(time.monotonic(), 5.0, STOPPED_PREEMPTED)
+    runner.turn(job)
+
+
+@linux_only
+def test_other_children_of_the_worker_are_left_alone(runner: Runner) -> None:
+    mine = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        runner.run("")
+        assert mine.poll() is None
+    finally:
+        mine.communicate(b"\n")
+    assert mine.returncode == 0
+
+
+def test_an_escaped_process_that_holds_the_pipe_is_not_waited_for(
+        runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobprocess, "DRAIN_TIME", 0.2)
+    monkeypatch.setattr(orphans, "children", lambda: set())
+    monkeypatch.setattr(orphans, "reap_strangers", lambda known: None)
+    ended = runner.run(GRANDCHILD % "start_new_session=True")
+    pid = int(runner.output)
+    assert ended.exit_code == 0
+    os.kill(pid, signal.SIGKILL)
+    monkeypatch.undo()
+    wait_until(lambda: orphans.reap_strangers(set()) or not alive(pid))
+
+
+# ---- stopping
+
+def test_stop_lets_the_script_save_its_work(runner: Runner) -> None:
+    job = runner.start("""
+import signal, sys, time
+def save(*_):
+    print("saved"); sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("ready")
+time.sleep(600)
+""")
+    runner.turn(job, until=runner.said)
+    job.stop(time.monotonic(), 10.0, STOPPED_PREEMPTED)
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == 0
+    assert job.stop_reason == STOPPED_PREEMPTED
+    assert runner.output == b"ready\nsaved\n"
+
+
+def test_a_script_that_ignores_term_is_killed_after_its_grace(runner: Runner) -> None:
+    job = runner.start("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                       "print('ready')\ntime.sleep(600)\n")
+    runner.turn(job, until=runner.said)
+    began = time.monotonic()
+    job.stop(began, 0.3, STOPPED_PREEMPTED)
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == -9
+    assert 0.3 <= time.monotonic() - began < 5.0
+
+
+def test_term_reaches_the_whole_group(runner: Runner) -> None:
+    job = runner.start("""
+import os, signal, time
+def note(*_):
+    os.write(1, b"told\\n"); os._exit(0)
+signal.signal(signal.SIGTERM, note)
+if os.fork():
+    os.write(1, b"ready\\n")
+time.sleep(600)
+""")
+    runner.turn(job, until=runner.said)
+    job.stop(time.monotonic(), 10.0, STOPPED_PREEMPTED)
+    runner.turn(job)
+    assert b"told" in runner.output
+
+
+def test_a_stopped_process_gets_its_chance(runner: Runner) -> None:
+    job = runner.start("import os, signal, sys, time\n"
+                       "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))\n"
+                       "print('ready')\nos.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(600)\n")
+    runner.turn(job, until=runner.said)
+    job.stop(time.monotonic(), 10.0, STOPPED_PREEMPTED)
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == 4
+
+
+def test_a_script_that_has_ended_cannot_be_stopped(runner: Runner) -> None:
+    job = runner.start("print('ready')")
+    wait_until(lambda: os.waitid(os.P_PID, job.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+               if hasattr(os, "waitid") else True)
+    job.stop(time.monotonic(), 10.0, STOPPED_PREEMPTED)
+    assert job.stop_reason is None
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == 0
+
+
+# ---- not starting
+
+def failure(runner: Runner, change: Callable[[], Any], **kwargs: Any) -> str:
+    change()
+    with pytest.raises(StartFailure) as caught:
+        runner.start("", **kwargs)
+    return str(caught.value)
+
+
+def test_a_job_directory_that_cannot_be_made(runner: Runner) -> None:
+    message = failure(runner, lambda: (runner.tmp_path / "jobs").write_text(""))
+    assert str(runner.tmp_path / "jobs" / "5") in message
+
+
+def test_a_script_that_vanished(runner: Runner) -> None:
+    with pytest.raises(StartFailure, match="gone.py"):
+        jobprocess.start(Assignment(5, {}), runner.tmp_path / "gone.py", [], dict(os.environ),
+                         runner.tmp_path / "d", runner.take, print, lambda: 0, 0.0)
+
+
+@pytest.mark.parametrize("argument, words", [
+    ("x" * 4_000_000, "too large for a command line"), ("a\0b", "null"),
+    ("\ud800", "cannot carry"),
+])
+def test_arguments_that_no_process_can_have(runner: Runner, argument: str, words: str) -> None:
+    descriptors = len(os.listdir("/dev/fd"))
+    assert words in failure(runner, lambda: None, arguments=[argument])
+    assert len(os.listdir("/dev/fd")) == descriptors
+
+
+def test_no_more_processes(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_fork(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(jobprocess.subprocess, "Popen", no_fork)
+    assert "Resource temporarily unavailable" in failure(runner, lambda: None)
+
+
+# ---- what orphans.py sees
+
+@linux_only
+def test_children_by_scan_are_the_children() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert orphans._children_by_scan() == orphans._children_by_task() == {child.pid}
+    finally:
+        child.communicate(b"\n")

@@ -1,0 +1,86 @@
+"""From chunks to lines."""
+
+from typing import List
+
+import pytest
+
+from jd.worker import output
+from jd.worker.output import OutputPump
+
+
+def lines_of(*chunks: bytes) -> List[bytes]:
+    written: List[bytes] = []
+    pump = OutputPump(written.append)
+    for chunk in chunks:
+        pump.feed(chunk, 0.0)
+    pump.flush(0.0, final=True)
+    assert all(piece.endswith(b"\n") for piece in written)
+    return b"".join(written).split(b"\n")[:-1]
+
+
+TEXT = "one\ntwo\r\nthree\rfour\r\r\nfünf 🚀\n\nlast".encode()
+EXPECTED = [b"one", b"two", b"three", b"four", b"", "fünf 🚀".encode(), b"", b"last"]
+
+
+def test_whole() -> None:
+    assert lines_of(TEXT) == EXPECTED
+
+
+def test_byte_by_byte() -> None:
+    assert lines_of(*[TEXT[i:i + 1] for i in range(len(TEXT))]) == EXPECTED
+
+
+def test_a_progress_bar_leaves_each_state() -> None:
+    assert lines_of(b"\r 10%\r 50%", b"\r100%\n", b"done\n") == [b" 10%", b" 50%", b"100%", b"done"]
+
+
+@pytest.mark.parametrize("given, shown", [
+    (b"\x1b[31mred\x1b[0m\n", b"red"),
+    (b"\x1b]0;title\x07x\n", b"x"),
+    (b"bell\x07 nul\x00 del\x7f tab\t\n", b"bell? nul? del? tab\t"),
+    (b"\xff\xfe raw\n", b"\xff\xfe raw"),
+    ("c1 \u009b31m\n".encode(), b"c1 ?31m"),
+    (b"half \x1b[\n", b"half ?["),
+])
+def test_nothing_that_a_terminal_obeys(given: bytes, shown: bytes) -> None:
+    assert lines_of(given) == [shown]
+
+
+def test_a_line_without_end_is_cut_between_characters() -> None:
+    data = "ä".encode() * 200_000
+    chunks = [data[i:i + 4095] for i in range(0, len(data), 4095)]
+    pieces = lines_of(*chunks)
+    assert b"".join(pieces) == data
+    assert len(pieces) >= 4
+    assert max(map(len, pieces)) <= 2 * output.MAX_LINE
+    for piece in pieces:
+        piece.decode("utf-8")
+
+
+def test_an_unfinished_line_is_shown_after_a_while() -> None:
+    written: List[bytes] = []
+    pump = OutputPump(written.append)
+    pump.feed(b"Password: ", 10.0)
+    assert (written, pump.deadline()) == ([], 12.0)
+    pump.flush(11.9)
+    assert written == []
+    pump.feed(b"(hidden)", 11.9)
+    pump.flush(12.0)
+    assert written == [b"Password: (hidden)\n"]
+    assert pump.deadline() is None
+
+
+def test_the_tail_is_the_last_4_kib() -> None:
+    pump = OutputPump(lambda lines: None)
+    for number in range(5000):
+        pump.feed(b"line %d\n" % number, 0.0)
+    pump.feed(b"unfinished", 0.0)
+    tail = pump.tail()
+    assert tail.endswith("line 4999\nunfinished")
+    assert 4000 < len(tail) <= 4096
+
+
+def test_the_tail_does_not_begin_inside_a_character() -> None:
+    pump = OutputPump(lambda lines: None)
+    pump.feed(("€" * 3000 + "\n\n").encode(), 0.0)
+    assert set(pump.tail()) == {"€", "\n"}
