@@ -151,7 +151,8 @@ class _Receiver:
         parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
         loop = asyncio.get_running_loop()
         async for chunk in request.stream():
-            data = [event for event in parser.receive(chunk) if not self._take(event)]
+            data = [event for event in parser.receive(chunk)
+                    if not self._take(event) and isinstance(event, PartData)]
             # Disks stall: the loop must not.
             if data:
                 await loop.run_in_executor(None, self._write, data)

@@ -177,7 +177,7 @@ def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str
     row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
                      " AND stored_name = ? AND name <> ?", (job_id, name, name)).fetchone()
     if row is not None:
-        return data_dir / str(job_id) / row[0]
+        return data_dir / str(job_id) / str(row[0])
     return _latest(db, data_dir, job_id, UPLOAD, name, "no upload named %s" % p.shown(name))
 
 
@@ -187,7 +187,7 @@ def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name
                      " ORDER BY version DESC LIMIT 1", (job_id, kind, name)).fetchone()
     if row is None:
         raise NoSuchFile("job %d has %s" % (job_id, absence))
-    return data_dir / str(job_id) / row[0]
+    return data_dir / str(job_id) / str(row[0])
 
 
 def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:

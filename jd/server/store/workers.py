@@ -6,7 +6,7 @@ that version back as `applied_version`. Functions are operations for Database.wr
 
 import json
 import sqlite3
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
 from jd.server.store import jobs
@@ -137,7 +137,7 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
         (beat.session, *_words(beat), state, version, applied, now, beat.worker_id))
 
 
-def _words(beat: p.Heartbeat) -> tuple:
+def _words(beat: p.Heartbeat) -> Tuple[Any, ...]:
     return (beat.host, beat.machine_type, beat.jd_worker_version, beat.reported_status,
             beat.current_job_id, json.dumps(beat.system_metrics))
 
