@@ -5,11 +5,11 @@ from typing import List, Optional
 
 from jd import protocol as p
 from jd.net.routing import Request, Response, Router
+from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import batches, files, jobs
 from jd.server.store.jobs import Query
 from jd.server.waiting import WaitingRoom
-from jd.server.worker_routes import file_response
 
 # A million jobs of a few dozen bytes each.
 MAX_CREATE_BODY = 128 * 1024 * 1024

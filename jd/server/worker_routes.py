@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
 from jd.net.routing import HttpError, Request, Response, Router
+from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import files, jobs, workers
 from jd.server.waiting import WaitingRoom
@@ -197,18 +198,6 @@ class _Receiver:
                 raise HttpError(413, "the file is larger than %d MB, the most that is taken"
                                 % (p.MAX_FILE_BYTES // 2 ** 20))
             self.incoming.write(event.data)
-
-
-async def file_response(path: Path, download_as: Optional[str] = None) -> Response:
-    """Stream a stored file; a file that has gone from the disk is a 404 that names it."""
-    loop = asyncio.get_running_loop()
-    try:
-        opened = await loop.run_in_executor(None, open, str(path), "rb")
-    except FileNotFoundError:
-        raise HttpError(404, "%s was removed from the server's disk" % path.name) from None
-    if download_as is not None:
-        return Response.attachment(opened, download_as)
-    return Response(file=opened)
 
 
 def _object(body: Any) -> Dict[str, Any]:
