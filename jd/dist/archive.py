@@ -62,18 +62,32 @@ def zip_bytes(entries: Iterable[Entry], moment: int) -> bytes:
 
 
 def tar_gz_bytes(entries: Iterable[Entry], moment: int) -> bytes:
-    """A gzipped POSIX.1-2001 tar file (PEP 517, source distributions) with the entries in order."""
+    """A gzipped tar file (PEP 517, source distributions) with the entries in order.
+
+    ustar, which every POSIX.1-2001 reader takes: names are ASCII and short enough for it.
+    """
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=buffer,
                        mtime=moment) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for entry in entries:
-                info = tarfile.TarInfo(entry.name)
-                info.size = len(entry.data)
-                info.mtime = moment
-                info.mode = entry.mode
-                archive.addfile(info, io.BytesIO(entry.data))
+        for entry in entries:
+            packed.write(_tar_header(entry, moment))
+            packed.write(entry.data)
+            packed.write(bytes(-len(entry.data) % tarfile.BLOCKSIZE))
+        packed.write(bytes(2 * tarfile.BLOCKSIZE))
     return buffer.getvalue()
+
+
+def _tar_header(entry: Entry, moment: int) -> bytes:
+    info = tarfile.TarInfo(entry.name)
+    info.size = len(entry.data)
+    info.mtime = moment
+    info.mode = entry.mode
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    # Python 3.8 writes device numbers of ordinary files as "0000000", later ones leave them out.
+    header[329:345] = bytes(16)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
 
 
 def write_whole(path: Path, data: bytes) -> None:

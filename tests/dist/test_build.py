@@ -1,5 +1,6 @@
 """Wheels and sdists: what is in them, and that the same tree gives the same bytes."""
 
+import gzip
 import os
 import subprocess
 import time
@@ -57,6 +58,13 @@ def test_an_sdist_holds_what_the_rule_names(tmp_path: Path) -> None:
         (0, 0, "", "", archive.EARLIEST)}
     # RFC 1952: no flags, so no file name, and the time of the entries.
     assert sdist.read_bytes()[3:8] == b"\0" + archive.EARLIEST.to_bytes(4, "little")
+
+
+def test_an_sdist_has_no_field_that_pythons_write_differently(tmp_path: Path) -> None:
+    sdist = build_sdist(load_project(make_tree(tmp_path / "tree")), tmp_path)
+    header = gzip.decompress(sdist.read_bytes())[:512]
+    assert header[257:263] == b"ustar\0"
+    assert header[329:345] == bytes(16)  # device numbers: Python 3.8 fills them in
 
 
 def _rebuild_elsewhere(tree: Path, out: Path, tmp_path: Path) -> None:
