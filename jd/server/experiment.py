@@ -18,8 +18,9 @@ from typing import Any, Callable, Dict, TypeVar
 
 from jd.errors import JdError, StorageError
 from jd.server.store import files, jobs, workers
-from jd.server.store.database import Database
+from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
+from jd.storage.database import Database
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Experiment:
         self._lock = self._take_lock()
         try:
             files.prepare(self.data_dir)
-            self.database = Database(self.meta_dir / "jobs.db")
+            self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS)
             self.server_id = self.database.write(self._wake_up).result()
         except BaseException:
             os.close(self._lock)

@@ -5,8 +5,9 @@ from typing import Any, Callable, Optional
 
 from jd import protocol as p
 from jd.server.store import batches, files, jobs, workers
-from jd.server.store.database import Database
+from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
+from jd.storage.database import Database
 
 
 class Desk:
@@ -17,7 +18,7 @@ class Desk:
         self.now = 1_000_000.0
         self.data_dir = directory / "data"
         files.prepare(self.data_dir)
-        self.database = Database(directory / "jobs.db")
+        self.database = Database(directory / "jobs.db", MIGRATIONS)
 
     def write(self, operation: Callable[..., Any], *arguments: Any) -> Any:
         return self.database.write(lambda db: operation(db, *arguments)).result(60)

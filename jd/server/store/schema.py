@@ -1,13 +1,6 @@
-"""The database schema as numbered migrations, in the subset of SQL that SQLite 3.26 has.
+"""The schema of the job database, as migrations (see `jd.storage.database`)."""
 
-`PRAGMA user_version` holds the number of migrations applied. A migration is never edited once
-released; a change is a new one at the end.
-"""
-
-import sqlite3
-from typing import List
-
-from jd.errors import StorageError
+from typing import Tuple
 
 _FIRST = """
 CREATE TABLE settings (
@@ -130,19 +123,4 @@ CREATE TABLE files (
 CREATE INDEX files_by_name ON files (job_id, kind, name, version);
 """
 
-MIGRATIONS: List[str] = [_FIRST]
-
-
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring a database up to date, each migration in a transaction of its own.
-
-    Raises StorageError for a database that a newer version of this software wrote.
-    """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StorageError(
-            "%s was written by a newer jd_server (schema %d, this one knows %d); upgrade jd-worker"
-            % (path, version, len(MIGRATIONS)))
-    for number in range(version, len(MIGRATIONS)):
-        connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
-                                 % (MIGRATIONS[number], number + 1))
+MIGRATIONS: Tuple[str, ...] = (_FIRST,)

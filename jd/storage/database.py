@@ -1,4 +1,4 @@
-"""Opening the database: version check, journal mode by file system, the single writer, readers.
+"""A SQLite file of a server: version check, migrations, journal mode, one writer, readers.
 
 Everything that changes goes through one thread, which executes all that is queued in one
 `BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own) and only then answers. So
@@ -10,11 +10,10 @@ import sqlite3
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import filesystems
 from jd.errors import StorageError
-from jd.server.store import schema
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -37,16 +36,19 @@ class Database:
     undone and the Future gets the exception.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         """Open or create the file and bring its schema up to date.
 
-        Raises StorageError where that cannot be: SQLite too old, a directory that cannot be
-        written, a damaged file, a lock held by somebody else.
+        `migrations` are SQL scripts, in the subset that SQLite 3.26 has; one is never edited once
+        released, a change is a new one at the end. Raises StorageError where the file cannot be
+        used: SQLite too old, a directory that cannot be written, a damaged file, a lock held by
+        somebody else.
         """
         if sqlite3.sqlite_version_info < MIN_SQLITE:
-            raise StorageError("this Python has SQLite %s; jd_server needs %s or newer" % (
+            raise StorageError("this Python has SQLite %s; JobDistributor needs %s or newer" % (
                 sqlite3.sqlite_version, ".".join(map(str, MIN_SQLITE[:2]))))
         self.path = path
+        self._migrations = migrations
         self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
         self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
         self._local = threading.local()
@@ -90,8 +92,22 @@ class Database:
         connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        schema.migrate(connection, str(self.path))
+        self._migrate(connection)
         return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Apply what is new, each migration in a transaction of its own.
+
+        `PRAGMA user_version` holds how many were applied.
+        """
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(self._migrations):
+            raise StorageError(
+                "%s was written by a newer version (schema %d, this one knows %d); upgrade jd-worker"
+                % (self.path, version, len(self._migrations)))
+        for number in range(version, len(self._migrations)):
+            connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
+                                     % (self._migrations[number], number + 1))
 
     def _read(self, operation: Operation[T]) -> T:
         connection: Optional[sqlite3.Connection] = getattr(self._local, "connection", None)

@@ -5,13 +5,14 @@ import pytest
 
 from jd import filesystems
 from jd.errors import StorageError
-from jd.server.store import database, schema
-from jd.server.store.database import Database
+from jd.server.store.schema import MIGRATIONS
+from jd.storage import database
+from jd.storage.database import Database
 
 
 @pytest.fixture
 def db(tmp_path):
-    opened = Database(tmp_path / "jobs.db")
+    opened = Database(tmp_path / "jobs.db", MIGRATIONS)
     yield opened
     opened.close()
 
@@ -116,7 +117,7 @@ def test_a_cancelled_operation_is_not_done(db):
 
 
 def test_close_finishes_what_is_queued(tmp_path):
-    opened = Database(tmp_path / "jobs.db")
+    opened = Database(tmp_path / "jobs.db", MIGRATIONS)
     futures = [opened.write(put(str(i), "x")) for i in range(20)]
     opened.close()
     assert all(future.done() for future in futures)
@@ -130,11 +131,11 @@ def test_readers_cannot_write(db):
 
 
 def test_wal_locally_and_not_on_network_file_systems(tmp_path, monkeypatch):
-    local = Database(tmp_path / "local.db")
+    local = Database(tmp_path / "local.db", MIGRATIONS)
     assert local.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()[0]).result(10) == "wal"
     local.close()
     monkeypatch.setattr(filesystems, "is_network", lambda path: True)
-    remote = Database(tmp_path / "remote.db")
+    remote = Database(tmp_path / "remote.db", MIGRATIONS)
     assert remote.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()[0]).result(10) == "delete"
     remote.close()
 
@@ -147,27 +148,27 @@ def test_commits_are_synchronous(db):
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
     path = tmp_path / "jobs.db"
     with sqlite3.connect(str(path)) as other:
-        other.execute("PRAGMA user_version = %d" % (len(schema.MIGRATIONS) + 1))
-    with pytest.raises(StorageError, match="newer jd_server"):
-        Database(path)
+        other.execute("PRAGMA user_version = %d" % (len(MIGRATIONS) + 1))
+    with pytest.raises(StorageError, match="newer version"):
+        Database(path, MIGRATIONS)
 
 
 def test_a_file_that_is_no_database(tmp_path):
     path = tmp_path / "jobs.db"
     path.write_bytes(b"this is not a database, " * 100)
     with pytest.raises(StorageError, match="jobs.db.*not a database"):
-        Database(path)
+        Database(path, MIGRATIONS)
 
 
 def test_an_old_sqlite_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(database.sqlite3, "sqlite_version_info", (3, 25, 0))
     monkeypatch.setattr(database.sqlite3, "sqlite_version", "3.25.0")
     with pytest.raises(StorageError, match="3.25.0.*needs 3.26"):
-        Database(tmp_path / "jobs.db")
+        Database(tmp_path / "jobs.db", MIGRATIONS)
 
 
 def test_schema_stays_within_sqlite_3_26():
-    text = "\n".join(schema.MIGRATIONS).upper()
+    text = "\n".join(MIGRATIONS).upper()
     for newer in ("RETURNING", "STRICT", "->>", "DROP COLUMN", "GENERATED ALWAYS"):
         assert newer not in text
 
