@@ -10,6 +10,7 @@ from jd.net.routing import Request, Response, Router
 from jd.net.server import HttpServer
 from jd.server import sweeper
 from jd.server.access import Access
+from jd.server.creation import Creation
 from jd.server.experiment import Experiment
 from jd.server.job_routes import JobRoutes
 from jd.server.store import files, jobs, workers
@@ -35,12 +36,13 @@ class JobServer:
     def __init__(self, experiment: Experiment, access: Access) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
+        self.creation = Creation(experiment, self.room)
         self.api = Router(guard=access, status_of=STATUS_OF)
         self.dashboard = Router(guard=access, status_of=STATUS_OF)
         self._api_server = HttpServer(self.api)
         self._dashboard_server = HttpServer(self.dashboard)
         WorkerRoutes(experiment, self.room).add_to(self.api)
-        JobRoutes(experiment, self.room).add_to(self.api)
+        JobRoutes(experiment, self.creation).add_to(self.api)
         for router in (self.api, self.dashboard):
             router.add("GET", p.HEALTH, self._health, public=True)
         self.dashboard.add("GET", "/", self._front_page)

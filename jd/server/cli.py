@@ -68,8 +68,7 @@ async def _serve(experiment: Experiment, access: Access, loading: List[Any],
     try:
         say.ready(values["host"], server.port, server.dashboard_port)
         for path, batch in loading:
-            say.loaded(path.name, batch.total, await experiment.write(
-                batches.load, batch, path.name, experiment.clock()))
+            say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
         await stop.wait()
         say.stopping()
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, TypeVar
 
 from jd.errors import JdError, StorageError
-from jd.server.store import files, jobs, workers
+from jd.server.store import batches, files, jobs, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
 from jd.storage.database import Database
@@ -111,6 +111,7 @@ class Experiment:
     def _wake_up(self, db: sqlite3.Connection) -> str:
         """Put right what changed while no server ran. Returns the id of this data."""
         now = self.clock()
+        batches.abandon(db)
         jobs.extend_leases(db, now, self.policy)
         workers.seen(db, now)
         db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)",

@@ -5,11 +5,11 @@ from typing import List, Optional
 
 from jd import protocol as p
 from jd.net.routing import Request, Response, Router
+from jd.server.creation import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import batches, files, jobs
 from jd.server.store.jobs import Query
-from jd.server.waiting import WaitingRoom
 
 # A million jobs of a few dozen bytes each.
 MAX_CREATE_BODY = 128 * 1024 * 1024
@@ -19,9 +19,9 @@ MAX_PAGE = 10 ** 9
 class JobRoutes:
     """The `/api/jobs` routes on one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+    def __init__(self, experiment: Experiment, creation: Creation) -> None:
         self._experiment = experiment
-        self._room = room
+        self._creation = creation
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -38,9 +38,7 @@ class JobRoutes:
         batch = await asyncio.get_running_loop().run_in_executor(
             None, batches.from_request, body)
         replace = p.take(body, "replace", bool, False)
-        created = await self._experiment.write(batches.create, batch, replace,
-                                               self._experiment.clock())
-        self._room.call(created.total)
+        created = await self._creation.create(batch, replace)
         return Response.json({
             "success": True,
             "message": "%s jobs: %d, with ids %d to %d" % (

@@ -40,7 +40,7 @@ def claims_at_once(desk: Desk) -> None:
 def fill(desk: Desk, total: int) -> None:
     side = round(total ** 0.5)
     grid = {"x": list(range(side)), "y": list(range(side))}
-    desk.write(batches.create, batches.from_grid(grid), False, 0.0)
+    desk.add(batches.from_grid(grid))
 
 
 def one_by_one(desk: Desk) -> None:

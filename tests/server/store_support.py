@@ -27,8 +27,12 @@ class Desk:
         return self.database.read(lambda db: operation(db, *arguments)).result(60)
 
     def create(self, count: int, **request: Any) -> None:
-        batch = batches.from_request(dict({"parameters": {"x": list(range(count))}}, **request))
-        self.write(batches.create, batch, False, self.now)
+        self.add(batches.from_request(dict({"parameters": {"x": list(range(count))}}, **request)))
+
+    def add(self, batch: batches.Batch, replace: bool = False) -> batches.Created:
+        start_id = self.write(batches.begin)
+        self.write(batches.add, start_id, list(batch.texts()), batch)
+        return self.write(batches.publish, start_id, batch, replace, self.now)
 
     def beat(self, worker_id: str = "w", **fields: Any) -> workers.Outcome:
         beat = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))

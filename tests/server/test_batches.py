@@ -11,7 +11,7 @@ def rows(desk):
 
 def test_the_last_name_varies_fastest(desk):
     batch = batches.from_grid({"a": [1, 2], "b": ["x", "y"]})
-    created = desk.write(batches.create, batch, False, desk.now)
+    created = desk.add(batch)
     assert created == (1, 4, "Created")
     assert rows(desk) == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"},
                           {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
@@ -20,31 +20,44 @@ def test_the_last_name_varies_fastest(desk):
 def test_values_come_back_as_they_were(desk):
     job = {"f": 0.1, "big": 2 ** 70, "s": "ü\n\"'\\ ☃", "e": "", "n": None, "t": True,
            "l": [1, [2]], "o": {"k": {"z": []}}, "minus": "-x"}
-    desk.write(batches.create, batches.from_list([job]), False, desk.now)
+    desk.add(batches.from_list([job]))
     assert rows(desk) == [job]
 
 
 def test_ids_are_contiguous_and_appended(desk):
     desk.create(3)
-    created = desk.write(batches.create, batches.from_grid({"y": [1, 2]}), False, desk.now)
+    created = desk.add(batches.from_grid({"y": [1, 2]}))
     assert created == (4, 2, "Appended")
 
 
 def test_replace_takes_the_place_of_what_is_pending(desk):
     desk.create(3)
     desk.beat()
-    created = desk.write(batches.create, batches.from_grid({"y": [1]}), True, desk.now)
+    created = desk.add(batches.from_grid({"y": [1]}), replace=True)
     assert created.start_id == 4
     assert desk.counts() == {"SERVED": 1, "DELETED": 2, "PENDING": 1}
     assert desk.job(2)["message"][0]["reason"] == "replaced by new jobs"
 
 
-def test_a_file_is_loaded_once(desk):
-    grid = {"x": [1, 2]}
-    assert desk.write(batches.load, batches.from_grid(grid), "a.json", desk.now).total == 2
-    assert desk.write(batches.load, batches.from_grid(grid), "b.json", desk.now) is None
-    assert desk.write(batches.load, batches.from_grid({"x": [1, 3]}), "a.json", desk.now).total == 2
-    assert desk.counts() == {"PENDING": 4}
+def test_a_batch_cannot_be_claimed_before_it_is_whole(desk):
+    batch = batches.from_grid({"x": [1, 2]})
+    start_id = desk.write(batches.begin)
+    desk.write(batches.add, start_id, ['{"x": 1}'], batch)
+    assert desk.beat().reply.job is None
+    desk.write(batches.add, start_id + 1, ['{"x": 2}'], batch)
+    desk.write(batches.publish, start_id, batch, False, desk.now)
+    assert desk.beat().reply.job.job_id == start_id
+
+
+def test_a_batch_that_was_not_published_leaves_nothing(desk):
+    desk.create(1)
+    start_id = desk.write(batches.begin)
+    desk.write(batches.add, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]}))
+    desk.write(batches.abandon)
+    assert desk.counts() == {"PENDING": 1}
+    desk.write(batches.abandon)
+    assert desk.counts() == {"PENDING": 1}
+    assert desk.add(batches.from_grid({"y": [1]})).start_id == start_id
 
 
 @pytest.mark.parametrize("body, says", [

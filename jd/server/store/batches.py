@@ -133,37 +133,62 @@ def _check_total(total: int) -> None:
 
 
 # ---- operations
+#
+# A large batch is written in slices, so that workers are served in between. Until it is published
+# its jobs cannot be claimed, and a server that starts removes what was not published.
 
-def create(db: sqlite3.Connection, batch: Batch, replace: bool, now: float) -> Created:
-    """Add a batch with contiguous ids; with `replace` the PENDING jobs make room for it."""
-    if replace:
-        _delete_pending(db, now)
-    last, alive = db.execute("SELECT coalesce(max(id), 0), (SELECT sum(n) FROM job_counts"
-                             " WHERE status <> 'DELETED') FROM jobs").fetchone()
+CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
+SLICE = 10_000  # jobs in one operation
+
+
+def begin(db: sqlite3.Connection) -> int:
+    """Start a batch; gives its first id. There is one at a time."""
+    start_id = int(db.execute("SELECT coalesce(max(id), 0) + 1 FROM jobs").fetchone()[0])
+    db.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (CREATING_FROM, str(start_id)))
+    return start_id
+
+
+def add(db: sqlite3.Connection, first_id: int, texts: Sequence[str], batch: Batch) -> None:
+    """Write a slice of the batch that was begun."""
     db.executemany(
         "INSERT INTO jobs (id, status, parameters, lease, retry_pause)"
         " VALUES (?, 'PENDING', ?, ?, ?)",
         ((job_id, text, batch.lease, batch.retry_pause)
-         for job_id, text in enumerate(batch.texts(), last + 1)))
-    return Created(last + 1, batch.total, "Appended" if alive else "Created")
+         for job_id, text in enumerate(texts, first_id)))
 
 
-def load(db: sqlite3.Connection, batch: Batch, name: str, now: float) -> Optional[Created]:
-    """Add the jobs of a file, once: None if a file with these very jobs was loaded before.
+def publish(db: sqlite3.Connection, start_id: int, batch: Batch, replace: bool, now: float) -> Created:
+    """The batch is whole: let workers have it. With `replace` what was PENDING before is deleted."""
+    if replace:
+        following = transitions.after(p.PENDING, transitions.REPLACE)
+        db.execute("INSERT INTO job_history (job_id, timestamp, reason)"
+                   " SELECT id, ?, 'replaced by new jobs' FROM jobs"
+                   " WHERE status = 'PENDING' AND id < ?", (now, start_id))
+        db.execute("UPDATE jobs SET status = ? WHERE status = 'PENDING' AND id < ?",
+                   (following, start_id))
+    before = db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
+    db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    return Created(start_id, batch.total, "Appended" if before > batch.total else "Created")
 
-    So a server that is started again with the same command goes on where it was.
-    """
-    digest = batch.digest()
-    if db.execute("SELECT 1 FROM loaded_files WHERE digest = ?", (digest,)).fetchone():
-        return None
-    created = create(db, batch, False, now)
+
+def abandon(db: sqlite3.Connection) -> None:
+    """Remove what was written of a batch that will not be published, if there is one."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (CREATING_FROM,)).fetchone()
+    if row is not None:
+        db.execute("DELETE FROM jobs WHERE id >= ?", (int(row[0]),))
+        db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+
+
+def is_loaded(db: sqlite3.Connection, digest: str) -> bool:
+    """Whether a file with these very jobs was loaded before."""
+    return db.execute("SELECT 1 FROM loaded_files WHERE digest = ?",
+                      (digest,)).fetchone() is not None
+
+
+def publish_file(db: sqlite3.Connection, start_id: int, batch: Batch, name: str, digest: str,
+                 now: float) -> Created:
+    """`publish`, and remember that the file was loaded."""
+    created = publish(db, start_id, batch, False, now)
     db.execute("INSERT INTO loaded_files (digest, name, start_id, total, loaded_at)"
                " VALUES (?, ?, ?, ?, ?)", (digest, name, created.start_id, created.total, now))
     return created
-
-
-def _delete_pending(db: sqlite3.Connection, now: float) -> None:
-    following = transitions.after(p.PENDING, transitions.REPLACE)
-    db.execute("INSERT INTO job_history (job_id, timestamp, reason)"
-               " SELECT id, ?, 'replaced by new jobs' FROM jobs WHERE status = 'PENDING'", (now,))
-    db.execute("UPDATE jobs SET status = ? WHERE status = 'PENDING'", (following,))

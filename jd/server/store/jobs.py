@@ -57,11 +57,16 @@ def note(db: sqlite3.Connection, job_id: int, reason: str, now: float) -> None:
 
 # ---- the way of a job
 
+# Not yet those of a batch that is being written (see `batches`).
+NEXT_JOB = ("SELECT id, parameters, attempt, lease FROM jobs WHERE status = 'PENDING' AND id <"
+            " coalesce((SELECT cast(value AS INTEGER) FROM settings WHERE name = 'creating_from'),"
+            " 9223372036854775807) ORDER BY id LIMIT 1")
+
+
 def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
           policy: Policy) -> Optional[p.Assignment]:
     """Start an attempt of the first PENDING job; None if there is none."""
-    row = db.execute("SELECT id, parameters, attempt, lease FROM jobs WHERE status = 'PENDING'"
-                     " ORDER BY id LIMIT 1").fetchone()
+    row = db.execute(NEXT_JOB).fetchone()
     if row is None:
         return None
     job_id, parameters, attempt, lease = row

@@ -1,0 +1,68 @@
+"""Making jobs while workers are served: a batch in slices, one batch at a time."""
+
+import asyncio
+import itertools
+from typing import Any, Callable, Optional
+
+from jd.server.experiment import Experiment
+from jd.server.store import batches
+from jd.server.store.batches import Batch, Created
+from jd.server.waiting import WaitingRoom
+
+
+class Creation:
+    """Creates jobs in one experiment, and calls waiting workers to them."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+        self._experiment = experiment
+        self._room = room
+        self._turn = asyncio.Lock()
+
+    async def create(self, batch: Batch, replace: bool = False) -> Created:
+        """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING."""
+        async with self._turn:
+            return await self._write(batch, batches.publish, replace)
+
+    async def load(self, batch: Batch, name: str) -> Optional[Created]:
+        """Add the jobs of a file, once: None if a file with these very jobs was loaded before.
+
+        So a server that is started again with the same command goes on where it was.
+        """
+        loop = asyncio.get_running_loop()
+        digest = await loop.run_in_executor(None, batch.digest)
+        async with self._turn:
+            if await self._experiment.read(batches.is_loaded, digest):
+                return None
+            return await self._write(batch, batches.publish_file, name, digest)
+
+    async def _write(self, batch: Batch, publish: Callable[..., Created], *rest: Any) -> Created:
+        experiment = self._experiment
+        if batch.total <= batches.SLICE:
+            created = await experiment.write(_at_once, batch, publish, rest, experiment.clock())
+        else:
+            created = await self._in_slices(batch, publish, rest)
+        self._room.call(created.total)
+        return created
+
+    async def _in_slices(self, batch: Batch, publish: Callable[..., Created], rest: Any) -> Created:
+        experiment = self._experiment
+        start_id = await experiment.write(batches.begin)
+        try:
+            texts, next_id = batch.texts(), start_id
+            while True:
+                part = list(itertools.islice(texts, batches.SLICE))
+                if not part:
+                    return await experiment.write(publish, start_id, batch, *rest,
+                                                  experiment.clock())
+                await experiment.write(batches.add, next_id, part, batch)
+                next_id += len(part)
+        except BaseException:
+            # A full disk, or a client that hung up: nothing of the batch stays.
+            await asyncio.shield(experiment.write(batches.abandon))
+            raise
+
+
+def _at_once(db: Any, batch: Batch, publish: Callable[..., Created], rest: Any, now: float) -> Created:
+    start_id = batches.begin(db)
+    batches.add(db, start_id, list(batch.texts()), batch)
+    return publish(db, start_id, batch, *rest, now)

@@ -1,0 +1,109 @@
+"""Large batches are written in slices, between which workers are served."""
+
+import asyncio
+import json
+
+import pytest
+
+from jd import protocol as p
+from jd.server.creation import Creation
+from jd.server.experiment import Experiment
+from jd.server.store import batches, jobs, workers
+from jd.server.store.transitions import Policy
+from jd.server.waiting import WaitingRoom
+
+GRID = {"x": list(range(50))}
+
+
+@pytest.fixture
+def slices(monkeypatch):
+    monkeypatch.setattr(batches, "SLICE", 10)
+
+
+def run(tmp_path, scenario):
+    async def main():
+        experiment = Experiment(tmp_path, "exp", Policy())
+        try:
+            return await asyncio.wait_for(scenario(experiment, Creation(experiment, WaitingRoom())), 20)
+        finally:
+            experiment.close()
+    return asyncio.run(main())
+
+
+async def counts(experiment):
+    return (await experiment.read(jobs.counts))["PENDING"]
+
+
+def test_slices_make_the_same_jobs(tmp_path, slices):
+    async def scenario(experiment, creation):
+        created = await creation.create(batches.from_grid(GRID))
+        assert created == (1, 50, "Created")
+        page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
+        assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"]
+        assert (await creation.create(batches.from_grid(GRID))) == (51, 50, "Appended")
+    run(tmp_path, scenario)
+
+
+def test_workers_are_served_in_between_and_get_none_of_it(tmp_path, slices):
+    async def scenario(experiment, creation):
+        await creation.create(batches.from_list([{"first": 1}]))
+        making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
+        while await counts(experiment) < 11:
+            await asyncio.sleep(0)
+        answers = []
+        for name in ("a", "b"):
+            answers.append(await experiment.write(
+                workers.heartbeat, p.Heartbeat(name), experiment.clock(), experiment.policy))
+        assert not making.done()
+        assert answers[0].reply.job.parameters == {"first": 1}
+        assert answers[1].reply.job is None
+        await making
+    run(tmp_path, scenario)
+
+
+def test_what_is_given_up_leaves_nothing(tmp_path, slices):
+    async def scenario(experiment, creation):
+        making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
+        while await counts(experiment) < 20:
+            await asyncio.sleep(0)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert await counts(experiment) == 0
+        assert (await creation.create(batches.from_grid(GRID))).start_id == 1
+    run(tmp_path, scenario)
+
+
+def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path):
+    async def half(experiment, _creation):
+        await experiment.write(batches.begin)
+        await experiment.write(batches.add, 1, [json.dumps({"x": 1})], batches.from_grid(GRID))
+        assert await counts(experiment) == 1
+
+    async def nothing(experiment, _creation):
+        assert await counts(experiment) == 0
+
+    run(tmp_path, half)
+    run(tmp_path, nothing)
+
+
+def test_two_batches_do_not_mix(tmp_path, slices):
+    async def scenario(experiment, creation):
+        made = await asyncio.gather(*[creation.create(batches.from_grid(GRID)) for _ in range(3)])
+        assert sorted(created.start_id for created in made) == [1, 51, 101]
+        page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
+        assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"] * 3
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("total", [5, 50])
+def test_a_file_is_loaded_once(tmp_path, slices, total):
+    grid = batches.from_grid({"x": list(range(total))})
+
+    async def scenario(experiment, creation):
+        assert (await creation.load(grid, "a.json")).total == total
+        assert await creation.load(grid, "b.json") is None
+        assert (await creation.load(batches.from_grid({"y": [1]}), "a.json")).total == 1
+        assert await counts(experiment) == total + 1
+
+    run(tmp_path, scenario)
