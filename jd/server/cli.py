@@ -14,9 +14,10 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 import jd
 from jd import filesystems, settings
+from jd.auth import shared
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.server import jobfile
-from jd.server.access import Access
+from jd.server.access import Access, is_loopback
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store import batches
@@ -54,6 +55,22 @@ def _allow_many_connections() -> None:
         pass  # macOS: a hard limit of infinity is not what it takes
 
 
+def _warn(experiment: Experiment, values: Dict[str, Any]) -> None:
+    """Say on stderr what works and is still not wise."""
+    token_file = values["token_file"]
+    if token_file is not None and shared.is_exposed(token_file):
+        _warning("other users can read the token file %s; chmod 600 it" % token_file)
+    if values["insecure"] and token_file is None and not is_loopback(values["host"]):
+        _warning("--insecure: anybody who reaches this address can read and change the jobs")
+    if filesystems.is_network(experiment.meta_dir):
+        _warning("%s is on a network file system: slower, and locks may fail; a local "
+                 "--workspace_path is better" % experiment.meta_dir)
+
+
+def _warning(text: str) -> None:
+    print("%s: %s" % (paint("warning", "yellow", sys.stderr), text), file=sys.stderr)
+
+
 async def _serve(experiment: Experiment, access: Access, loading: List[Any],
                  values: Dict[str, Any]) -> int:
     server = JobServer(experiment, access)
@@ -67,6 +84,7 @@ async def _serve(experiment: Experiment, access: Access, loading: List[Any],
     await server.start(values["host"], values["port"], values["dashboard_port"])
     try:
         say.ready(values["host"], server.port, server.dashboard_port)
+        _warn(experiment, values)
         for path, batch in loading:
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
         await stop.wait()
@@ -98,9 +116,6 @@ class Announcer:
         self._say("  server     %s" % facts["server_url"])
         self._say("  dashboard  %s" % facts["dashboard_url"])
         self._say("  data       %s" % self._experiment.directory)
-        if filesystems.is_network(self._experiment.meta_dir):
-            print("warning: %s is on a network file system: slower, and locks may fail; a local "
-                  "--workspace_path is better" % self._experiment.meta_dir, file=sys.stderr)
 
     def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
         """What became of a jobs file."""

@@ -121,6 +121,25 @@ def test_options_come_from_variables_too(tmp_path):
         server.stop()
 
 
+def test_what_is_unwise_is_warned_of(tmp_path):
+    token = _token(tmp_path)
+    token.chmod(0o644)
+    with Server(tmp_path, "--token-file", token) as server:
+        server.stop()
+        assert "chmod 600" in server.errors
+    with Server(tmp_path, "--insecure", "--host", "0.0.0.0") as server:
+        server.stop()
+        assert "anybody" in server.errors
+
+
+def test_a_safe_server_warns_of_nothing(tmp_path):
+    token = _token(tmp_path)
+    token.chmod(0o600)
+    with Server(tmp_path, "--token-file", token) as server:
+        server.stop()
+        assert server.errors == ""
+
+
 def _token(tmp_path):
     path = tmp_path / "token"
     path.write_text("t" * 20 + "\n")
