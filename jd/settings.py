@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from jd import protocol
 from jd.errors import UsageError
@@ -115,6 +115,14 @@ def server_url(value: str) -> str:
     return url
 
 
+def with_port(server: str, port: int) -> str:
+    """A server URL with `port` where it has none (reference, section 2, `port=`)."""
+    parts = urlsplit(server)
+    if parts.port is not None:
+        return server
+    return urlunsplit(parts._replace(netloc="%s:%d" % (parts.netloc.rstrip(":"), port)))
+
+
 # ---- declarations
 
 @dataclass(frozen=True)
@@ -166,7 +174,8 @@ WORKER: Tuple[Setting, ...] = (
     Setting("once", "JD_ONCE", "false", boolean, "exit after one job, or when there is none"),
     Setting("log_dir", "JD_LOG_DIR", None, path, "directory for worker logs", "PATH"),
     Setting("base_path", "JD_BASE_PATH", "auto", one_of("auto", "always", "never"),
-            "pass --base_path to the script; auto: if its source mentions base_path"),
+            "pass --base_path to the script; auto: if its source mentions base_path",
+            "auto|always|never"),
     Setting("grace", "JD_GRACE", "20", seconds(0, 86400),
             "how long a job may take to stop before it is killed", "SECONDS"),
     Setting("JD_WORKSPACE_PATH", "JD_WORKSPACE_PATH", "~", path,
@@ -181,6 +190,18 @@ WORKER: Tuple[Setting, ...] = (
             "file that holds that token", "PATH", argument=False),
     Setting("JD_CA_BUNDLE", "JD_CA_BUNDLE", None, path,
             "PEM file of certificate authorities for https servers", "PATH", argument=False),
+    Setting("JD_SKIP_REGISTRY_PRUNE", "JD_SKIP_REGISTRY_PRUNE", "false", boolean,
+            "1 skips the clean-up of the registries at start (for debugging)", argument=False),
+)
+
+# Arguments of management commands; the ones of a launch are in WORKER.
+MANAGEMENT: Tuple[Setting, ...] = (
+    Setting("json", None, "false", boolean, "print facts as JSON, for programs"),
+    Setting("watch", None, "false", boolean, "show it live, until q or Ctrl-C"),
+    Setting("lines", None, "50", whole(0, 10_000_000), "how many of the last lines", "N"),
+    Setting("follow", None, "false", boolean, "go on with new lines, until Ctrl-C"),
+    Setting("job", None, None, whole(1, 2 ** 53), "the job whose worker is meant", "N"),
+    Setting("confirm-stop", None, "false", boolean, "ask for the experiment name first"),
 )
 
 SCRIPT: Tuple[Setting, ...] = (
@@ -210,6 +231,16 @@ SERVER: Tuple[Setting, ...] = (
     Setting("insecure", "JD_SERVER_INSECURE", "false", boolean,
             "serve other machines without any token"),
     Setting("json", "JD_SERVER_JSON", "false", boolean, "print events as JSON lines"),
+)
+
+HUB: Tuple[Setting, ...] = (
+    Setting("host", "JD_HUB_HOST", "127.0.0.1", text, "address to listen on", "ADDRESS"),
+    Setting("port", "JD_HUB_PORT", "5080", whole(0, 65535),
+            "port to listen on; 0 picks a free one", "N"),
+    Setting("data", "JD_HUB_DATA", "~/jd_hub", path, "directory for the Hub's data", "DIR"),
+    Setting("base-url", "JD_HUB_BASE_URL", None, server_url,
+            "URL at which others reach the Hub, for instance through a TLS proxy", "URL"),
+    Setting("json", "JD_HUB_JSON", "false", boolean, "print JSON, for programs"),
 )
 
 DEBUG = Setting("JD_DEBUG", "JD_DEBUG", None, boolean, "1 shows tracebacks", argument=False)
@@ -254,6 +285,18 @@ def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Map
             given = Given(setting.default, "default of " + setting.name)
         values[setting.key] = None if given is None else parse_given(setting, given)
     return values
+
+
+def usable(table: Sequence[Setting], environ: Mapping[str, str]) -> Dict[str, str]:
+    """`environ` without those variables of `table` whose values cannot be used."""
+    kept = dict(environ)
+    for setting in table:
+        if lookup(setting, {}, kept) is not None:
+            try:
+                resolve([setting], {}, kept)
+            except UsageError:
+                kept.pop(setting.variable or "")
+    return kept
 
 
 def value_of(table: Sequence[Setting], name: str, environ: Mapping[str, str]) -> Any:

@@ -2,29 +2,84 @@
 
 import importlib
 import os
-from typing import Dict, List, Mapping
+import sys
+from typing import List, Mapping
 
 from jd import errors, settings
 from jd.cli import tokens
+from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES,
+                            SHELL_COMMANDS)
+from jd.cli.tokens import CommandLine
+from jd.errors import EXIT_OK, StorageError
+from jd.terminal import Progress
 
-RUN = "run"
-# name → what it does; the module is jd.cli.commands.<name>, with `run(line, environ) -> int`.
-COMMANDS: Dict[str, str] = {
-    RUN: "start workers (the word can be left out)",
-    "help": "this text",
-    "version": "package version, Python and cache directory",
-}
-ALIASES = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}
+# From so many registered workers on the clean-up shows a progress bar (reference, section 2).
+MANY_WORKERS = 50
+# These look at no registry, are about to clean up themselves, or tell what there is to clean up.
+_WITHOUT_SWEEP = ("help", "completion", "version", "prune", "doctor")
+
+_swept = False
 
 
 def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run one command line; returns its exit status. Raises JdError."""
-    line = tokens.parse(argv, list(COMMANDS), settings.WORKER, ALIASES)
-    command = line.command
-    if command is None:
-        command = RUN if line.arguments else "help"
-    module = importlib.import_module("jd.cli.commands.%s" % command.replace("-", "_"))
-    return int(module.run(line, environ))
+    if argv[:1] == [COMPLETION]:
+        from jd.cli import completing
+        if completing.asked(argv):
+            print(completing.answer(argv[2:], environ), end="")
+            return EXIT_OK
+    line = parse(argv)
+    if line.command is None:
+        # `api_key=` alone opens a shell for that key (reference, section 2, "Interactive mode").
+        command = RUN if set(line.arguments) - {"api_key"} else INTERACTIVE
+        line = CommandLine(command, line.words, line.arguments)
+    return execute(line, environ)
+
+
+def parse(argv: List[str], inside: bool = False) -> CommandLine:
+    """Tokens as a command line. `inside` knows what only interactive mode has. Raises UsageError."""
+    if inside:
+        return tokens.parse(argv, {**COMMANDS, **SHELL_COMMANDS}, {**ALIASES, **SHELL_ALIASES})
+    return tokens.parse(argv, COMMANDS, ALIASES)
+
+
+def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
+    """Run a parsed command line; returns its exit status. Raises JdError."""
+    from jd.cli.context import Context
+    context = Context(line, environ)
+    if context.command.name not in _WITHOUT_SWEEP:
+        sweep_once(context.environ)
+    module = importlib.import_module("jd.cli.commands.%s" % context.command.name.replace("-", "_"))
+    return int(module.run(context))
+
+
+def sweep_once(environ: Mapping[str, str]) -> None:
+    """Clean up the registries, the first time in this process (reference, section 2)."""
+    global _swept
+    if _swept or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
+        return
+    _swept = True
+    from jd.worker import census
+    from jd.worker.identity import Here
+    bar: List[Progress] = []
+
+    def show(done: int, total: int) -> None:
+        if total >= MANY_WORKERS:
+            if not bar:
+                bar.append(Progress(total, "checking workers"))
+            bar[0].update(done)
+
+    try:
+        problems = list(census.sweep(environ, Here(), show).problems)
+    except StorageError as error:
+        problems = [str(error)]
+    finally:
+        for shown in bar:
+            shown.__exit__()
+    # What a clean-up cannot do must not stop the command that it comes before.
+    if problems:
+        more = " (and %d more; jd_worker_cli prune names them)" % (len(problems) - 1)
+        print("warning: %s%s" % (problems[0], more if problems[1:] else ""), file=sys.stderr)
 
 
 def entry() -> int:

@@ -5,15 +5,18 @@ matter (reference, section 2). Nothing is looked up or checked here beyond the n
 """
 
 import difflib
+import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from jd.cli.catalog import RUN, Command, argument
 from jd.errors import UsageError
 from jd.protocol import shown
-from jd.settings import Setting
 
 MAX_TOKENS = 10_000
 _SECRET_CHARS = 20  # a word this long may be a key that was typed in the wrong place
+_WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
+_HELP = ("-h", "--help")
 
 
 @dataclass(frozen=True)
@@ -25,63 +28,97 @@ class CommandLine:
     arguments: Dict[str, str]
 
 
-def parse(tokens: Sequence[str], commands: Sequence[str], table: Sequence[Setting],
-          aliases: Dict[str, str]) -> CommandLine:
-    """Sort tokens. Raises UsageError for an unknown key or command and for a key given twice."""
+def parse(tokens: Sequence[str], commands: Mapping[str, Command],
+          aliases: Mapping[str, str]) -> CommandLine:
+    """Sort tokens. Raises UsageError for an unknown command, for a key that is unknown or that the
+    command does not take, and for a key given twice.
+
+    The command is the first bare word that is the name of one: `egg_0 worker-status` works too.
+    `stop -h` is `help stop`.
+    """
     if len(tokens) > MAX_TOKENS:
-        raise UsageError("more than %d arguments" % MAX_TOKENS)
-    keys = [setting.name for setting in table if setting.argument]
+        raise UsageError("more than %d arguments; a command line has a few" % MAX_TOKENS)
+    keys = list(dict.fromkeys(key for command in commands.values() for key in command.keys))
     arguments: Dict[str, str] = {}
-    words = []
+    words: List[str] = []
     for token in tokens:
         key, separator, value = token.partition("=")
         if not separator:
             words.append(token)
             continue
         if key not in keys:
-            raise UsageError(_unknown_key(key, keys))
+            raise UsageError(_unknown_key(key, keys, commands))
         if key in arguments:
             raise UsageError("%s= is given twice; give it once" % key)
         arguments[key] = value
-    if not words:
-        return CommandLine(None, (), arguments)
-    command = aliases.get(words[0], words[0])
-    if command not in commands:
-        raise UsageError(_unknown_command(words[0], commands, keys))
-    return CommandLine(command, tuple(words[1:]), arguments)
+    named = [word for word in words if aliases.get(word, word) in commands]
+    if words and not named:
+        raise UsageError(_unknown_command(words[0], list(commands), keys))
+    if len(named) > 1 and any(word in _HELP for word in named):
+        asked = next((word for word in named if aliases.get(word, word) != "help"), None)
+        return CommandLine("help", () if asked is None else (aliases.get(asked, asked),), {})
+    name = aliases.get(named[0], named[0]) if named else None
+    if named:
+        words.remove(named[0])
+    if name != "help":  # `expId=x help`: whatever else stands there, help is what is wanted
+        _check_taken(name, arguments, commands)
+    return CommandLine(name, tuple(words), {} if name == "help" else arguments)
 
 
-def no_words(line: CommandLine) -> None:
-    """Raise UsageError if there are words that the command has no use for."""
-    if line.words:
-        raise UsageError("%s takes no further words, but %s is given; arguments are key=value"
-                         % (line.command or "a launch", _named(line.words[0])))
+def unexpected(word: str, keys: Iterable[str]) -> str:
+    """What to say of a bare word that a command with these keys has no use for."""
+    keys = list(keys)
+    close = _closest(word, keys)
+    if close is None:
+        return "unexpected word %s" % _named(word)
+    value = "true" if argument(close).is_flag else "..."
+    return "unexpected word %s; did you mean %s=%s?" % (_named(word), close, value)
+
+
+def _check_taken(name: Optional[str], arguments: Mapping[str, str],
+                 commands: Mapping[str, Command]) -> None:
+    taken = commands[name or RUN].keys
+    for key in arguments:
+        if key in taken:
+            continue
+        if name is None:
+            raise UsageError("%s= goes with %s; name the command" % (
+                key, " or ".join(c.name for c in commands.values() if key in c.keys)))
+        raise UsageError("%s does not take %s=; it takes %s" % (
+            name, key, ", ".join(k + "=" for k in taken) or "no arguments"))
 
 
 def _closest(word: str, known: Iterable[str]) -> Optional[str]:
     plain = {name.lower().replace("_", "").replace("-", ""): name for name in known}
     wanted = word.lower().replace("_", "").replace("-", "")
-    found = difflib.get_close_matches(wanted, list(plain), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(wanted, list(plain), n=1, cutoff=0.7)
     return plain[found[0]] if found else None
 
 
-def _unknown_key(key: str, keys: Sequence[str]) -> str:
+def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:
     close = _closest(key, keys)
-    hint = "did you mean %s=?" % close if close else "see jd_worker_cli help"
+    if key in commands:
+        hint = "%s is a command: write it without =, as in %s" % (key, commands[key].usage)
+    elif close:
+        hint = "did you mean %s=?" % close
+    else:
+        hint = "see jd_worker_cli help"
     return "unknown argument %s=; %s" % (_named(key).strip("'"), hint)
 
 
 def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) -> str:
-    if word.endswith(".py"):
-        return "unknown command %s; did you mean entry_script=%s?" % (_named(word), word)
     key = _closest(word, keys)
     command = _closest(word, commands)
-    if command:
-        hint = "did you mean %s?" % command
-    elif key:
+    if word.endswith(".py"):
+        hint = "did you mean entry_script=%s?" % word
+    elif key and (word.startswith("-") or not command):
         hint = "arguments are key=value; did you mean %s=...?" % key
+    elif command:
+        hint = "did you mean %s?" % command
+    elif _WORKER_ID.fullmatch(word):
+        hint = "say what to do with it, for example worker-status %s" % word
     else:
-        hint = "commands are %s; see jd_worker_cli help" % ", ".join(commands)
+        hint = "see jd_worker_cli help"
     return "unknown command %s; %s" % (_named(word), hint)
 
 

@@ -54,6 +54,7 @@ class Agent:
                  rename: Callable[[], str], once: bool = False, grace: float = 20.0) -> None:
         self.job: Optional[JobProcess] = None
         self.exit_status: Optional[int] = None
+        self.heard_at: Optional[float] = None  # the last answer to a heartbeat
         self._link = link
         self._courier = courier
         self._delivery = delivery
@@ -96,6 +97,18 @@ class Agent:
         if self._drained_by is None:
             self._drained_by = signal_name
             self._log("%s: draining" % signal_name)
+
+    @property
+    def status(self) -> str:
+        """The worker in one word, for people: idle, busy, paused, draining or stopping."""
+        if self._signalled:
+            return "stopping"
+        if (self._leaving is not None or self._drained_by is not None
+                or self._state in (protocol.DRAIN, protocol.STOP)):
+            return "draining"
+        if self.job is not None:
+            return protocol.BUSY
+        return "paused" if self._state == protocol.PAUSE else protocol.IDLE
 
     # ---- one step
 
@@ -241,6 +254,7 @@ class Agent:
             self._delivery.accepted(answer.call.entry)
         if reply is None:
             return
+        self.heard_at = now
         if recovered or not self._met:
             self._met = True
             self._delivery.look_on_disk()

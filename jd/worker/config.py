@@ -1,15 +1,22 @@
-"""What one launch of workers was asked for, checked and ready to use."""
+"""What one launch of workers was asked for, checked and ready to use.
+
+The registry keeps it as JSON, so that `restart` and `scale` start workers as they were started.
+"""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
-from jd import paths
+from jd import paths, settings
+from jd.errors import StorageError
+from jd.protocol import ProtocolError, take, take_number
 
 BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"
 BASE_PATH_NEVER = "never"
+
+_PREFIX = "JD_"
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,8 @@ class WorkerConfig:
     """The launch arguments of the reference (section 2), after defaults and checks.
 
     `entry_script` is absolute, `server` a URL with its port, `grace` in seconds. `environ` is the
-    environment that directories and tokens are taken from, and that jobs inherit.
+    environment that directories and tokens are taken from, and that jobs inherit. `directory` is
+    where the launch was typed: jobs run there.
     """
 
     experiment: str
@@ -32,7 +40,8 @@ class WorkerConfig:
     base_path: str = BASE_PATH_AUTO
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    directory: Path = field(default_factory=Path.cwd)
 
     def log_file(self, worker_id: str) -> Path:
         """The log of one worker of this launch."""
@@ -44,3 +53,60 @@ class WorkerConfig:
     def job_dir(self, job_id: int) -> Path:
         """The directory of one job, absolute."""
         return paths.job_dir(self.experiment, job_id, self.environ).absolute()
+
+    def to_json(self) -> Dict[str, Any]:
+        """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""
+        stored = {name: str(value) if isinstance(value, Path) else value
+                  for name, value in self.__dict__.items()}
+        stored["environ"] = {name: value for name, value in self.environ.items()
+                             if name.startswith(_PREFIX)}
+        return stored
+
+
+def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerConfig:
+    """The configuration that `to_json` gave. Raises StorageError for one that another client wrote.
+
+    The JD_* variables are those of the launch; everything else, such as PATH, is that of `environ`.
+    """
+    try:
+        variables = take(stored, "environ", dict)
+        log_dir = take(stored, "log_dir", str, None)
+        grace = take_number(stored, "grace", 20.0)
+        return WorkerConfig(
+            experiment=take(stored, "experiment", str),
+            entry_script=Path(take(stored, "entry_script", str)),
+            server=take(stored, "server", str),
+            machine_type=take(stored, "machine_type", str),
+            process_id=take(stored, "process_id", int),
+            num_workers=take(stored, "num_workers", int),
+            foreground=take(stored, "foreground", bool),
+            once=take(stored, "once", bool),
+            log_dir=None if log_dir is None else Path(log_dir),
+            base_path=take(stored, "base_path", str),
+            grace=20.0 if grace is None else grace,
+            log_max_bytes=take(stored, "log_max_bytes", int),
+            environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),
+            directory=Path(take(stored, "directory", str)),
+        )
+    except ProtocolError as error:
+        raise StorageError("its launch configuration was stored by another version (%s); stop it, "
+                           "and start it anew with entry_script=" % error) from None
+
+
+def launch_environ(environ: Mapping[str, str], variables: Mapping[str, str]) -> Dict[str, str]:
+    """`environ` with exactly these JD_* variables."""
+    others = {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
+    return dict(others, **variables)
+
+
+def with_absolute_paths(environ: Mapping[str, str], directory: Path) -> Dict[str, str]:
+    """`environ` with the JD_* variables that are paths made absolute.
+
+    A worker leaves the directory that it was started in, and restarts come from another.
+    """
+    absolute = dict(environ)
+    for setting in settings.WORKER:
+        given = environ.get(setting.variable or "", "").strip()
+        if setting.parse is settings.path and given and not given.startswith("~"):
+            absolute[str(setting.variable)] = os.path.join(str(directory), given)
+    return absolute

@@ -33,6 +33,9 @@ _WORKER_ID = re.compile(
 
 _PS_TIMEOUT = 5.0
 
+# The start time of a process where neither /proc nor ps can tell it.
+UNKNOWN_START = "unknown"
+
 
 class WorkerName(NamedTuple):
     """The parts of a worker id."""
@@ -163,9 +166,10 @@ class Here:
         self.host = socket.gethostname() if hostname is None else hostname
         self._proc = proc
         self._run = run
+        self._has_proc = (proc / "self").exists()
         own = process_identity(None, proc, run)
         # A sandbox without /proc and ps: nothing can be told of other processes.
-        self.own = own if own is not None else ProcessIdentity("", os.getpid(), "unknown")
+        self.own = own if own is not None else ProcessIdentity("", os.getpid(), UNKNOWN_START)
         try:
             self.pid_namespace = os.readlink(str(proc / "self" / "ns" / "pid"))
         except OSError:
@@ -173,27 +177,24 @@ class Here:
 
     def start_time(self, pid: int) -> Optional[str]:
         """When a process of this host started; None where there is none."""
-        if self._proc_is_there():
+        if self._has_proc:
             return _start_ticks(pid, self._proc)
         found = process_identity(pid, self._proc, self._run)
         return None if found is None else found.start_time
 
     def began_at(self, pid: int) -> Optional[float]:
         """The same in Unix seconds, to about a second; None also where that cannot be told."""
-        ticks = self.start_time(pid) if self._proc_is_there() else None
+        ticks = self.start_time(pid) if self._has_proc else None
         booted = _boot_time(self._proc)[len("btime "):]
         if ticks is None or not booted.isdigit():
             return None
         return int(booted) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
-    def _proc_is_there(self) -> bool:
-        return (self._proc / "self").exists()
-
 
 def _start_ticks(pid: int, proc: Path) -> Optional[str]:
     # proc(5): "pid (comm) state ppid …"; comm may hold spaces and parentheses. The start time is
     # field 22, the 20th after the last parenthesis.
-    fields = read_small(proc / str(pid) / "stat").rpartition(")")[2].split()
+    fields = read_small(proc / ("%d/stat" % pid)).rpartition(")")[2].split()
     return None if len(fields) < 20 or fields[0] in ("Z", "X", "x") else fields[19]
 
 

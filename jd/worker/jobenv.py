@@ -1,5 +1,6 @@
 """The environment of an entry script (reference, section 6)."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -14,8 +15,13 @@ from jd.worker.config import WorkerConfig
 _OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN")
 
 
+@functools.lru_cache(maxsize=None)
 def package_parent() -> str:
-    """The directory (or .pyz file) that `import jd` came from."""
+    """The directory (or .pyz file) that `import jd` came from.
+
+    It is found out once: in background workers before they leave the directory of the launch,
+    which a .pyz may have been named relative to.
+    """
     return str(Path(os.path.abspath(jd.__file__)).parent.parent)
 
 

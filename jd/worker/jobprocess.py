@@ -181,8 +181,8 @@ class JobProcess:
 
 def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
-          oom_kills: Callable[[], int], now: float) -> JobProcess:
-    """Make the job's directory and start `script` with this Python. Raises StartFailure."""
+          oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None) -> JobProcess:
+    """Make the job's directory, start `script` in `cwd` with this Python. Raises StartFailure."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -195,12 +195,13 @@ def start(assignment: Assignment, script: Path, arguments: List[str], environ: D
         raise StartFailure("cannot read the entry script %s: %s"
                            % (script, error.strerror)) from None
     strangers = frozenset(orphans.children())
-    process, output_fd = _spawn([sys.executable, str(script)] + arguments, environ)
+    process, output_fd = _spawn([sys.executable, str(script)] + arguments, environ, cwd)
     return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
                       log, oom_kills)
 
 
-def _spawn(argv: List[str], environ: Dict[str, str]) -> "Tuple[subprocess.Popen[bytes], int]":
+def _spawn(argv: List[str], environ: Dict[str, str],
+           cwd: Optional[Path]) -> "Tuple[subprocess.Popen[bytes], int]":
     try:
         read_end, write_end = os.pipe()
     except OSError as error:
@@ -209,10 +210,15 @@ def _spawn(argv: List[str], environ: Dict[str, str]) -> "Tuple[subprocess.Popen[
         os.set_blocking(read_end, False)
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
-            start_new_session=True, preexec_fn=orphans.die_with_parent(signal.SIGKILL))
+            cwd=None if cwd is None else str(cwd), start_new_session=True,
+            preexec_fn=orphans.die_with_parent(signal.SIGKILL))
         return process, read_end
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)
+        if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
+            raise StartFailure(
+                "cannot start %s in %s, the directory that its worker was started in: %s; start "
+                "workers in a directory that stays" % (argv[1], cwd, error.strerror)) from None
         raise StartFailure(_why_not_started(argv, environ, error)) from None
     finally:
         os.close(write_end)

@@ -1,19 +1,23 @@
-"""Several workers in the foreground: one parent that forks them, passes signals on, and waits."""
+"""Workers in the foreground: one is this very process; several have a parent that passes signals
+on, and waits.
+"""
 
 import os
 import select
 import signal
 import sys
-import traceback
+import time
 from dataclasses import replace
 from typing import Callable, Dict, List
 
-from jd.errors import EXIT_FAILURE, EXIT_OK, JdError
+from jd.errors import EXIT_OK, StorageError
 from jd.worker import orphans
 from jd.worker.config import WorkerConfig
-from jd.worker.identity import new_worker_id
+from jd.worker.forking import Forked
+from jd.worker.identity import Here, ProcessIdentity
+from jd.worker.registry import Registry
 from jd.worker.run import run_worker
-from jd.worker.signals import DRAINING, STOPPING, Signals
+from jd.worker.signals import Signals
 from jd.worker.verdict import signal_name
 
 RunWorker = Callable[[WorkerConfig, str, int], int]
@@ -23,62 +27,71 @@ def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
     """Run `num_workers` workers; returns when all have ended, with the worst exit status.
 
     A single worker runs in this very process: what a scheduler signals is the worker itself.
+    Raises StorageError for a registry that cannot be used.
     """
-    first = new_worker_id(0)
-    if config.num_workers == 1:
-        return run(config, first, 0)
-    # One instance word for all, told apart by the slot (reference, "Background workers").
-    stem = first.rpartition("_")[0]
-    with Signals() as signals:
-        running: Dict[int, int] = {}
-        for slot in range(config.num_workers):
-            own = replace(config, process_id=slot)
-            try:
-                pid = _fork(lambda: run(own, "%s_%d" % (stem, slot), slot), signals)
-            except OSError as error:
-                _tell(list(running), signal.SIGTERM)
-                _wait_for_all(running, signals)
-                raise JdError(
-                    "cannot start worker %d of %d: %s; the others were stopped; see ulimit -u"
-                    % (slot + 1, config.num_workers, error.strerror)) from None
-            running[pid] = slot
-        return _wait_for_all(running, signals)
+    registry, here = Registry(config.experiment, config.environ), Here()
+    ids = registry.reserve(range(config.num_workers), config.to_json(), here, time.time())
+    try:
+        if config.num_workers == 1:
+            settle(registry, config, ids, [here.own])
+            return run(config, ids[0], 0)
+        return _launch_several(config, run, registry, here, ids)
+    finally:
+        try:
+            registry.remove(ids)  # of workers that were killed; the others did it themselves
+        except StorageError:
+            pass  # said in the log of each worker, if at all; the next clean-up does it
 
 
-def _fork(work: Callable[[], int], signals: Signals) -> int:
-    """Fork before any thread exists; the child never returns from here.
+def settle(registry: Registry, config: WorkerConfig, ids: List[str],
+           identities: List[ProcessIdentity]) -> None:
+    """Enter the processes that the reserved workers are."""
+    registry.settle_all([
+        (worker_id, process_id_of(config, worker_id), config.log_file(worker_id), identity)
+        for worker_id, identity in zip(ids, identities)], time.time())
 
-    Signals wait while the child has no handlers of its own: `Signals` lets them in.
-    """
+
+def process_id_of(config: WorkerConfig, worker_id: str) -> int:
+    """What `process_id=` is for a worker: its slot, unless it was launched alone."""
+    return config.process_id if config.num_workers == 1 else slot_of(worker_id)
+
+
+def slot_of(worker_id: str) -> int:
+    """The slot that a worker id of ours ends in."""
+    return int(worker_id.rpartition("_")[2])
+
+
+def identify(pids: List[int], here: Here) -> List[ProcessIdentity]:
+    """The identities of children that nobody has waited for."""
+    return [ProcessIdentity(here.own.boot_id, pid, here.start_time(pid) or "ended")
+            for pid in pids]
+
+
+def _launch_several(config: WorkerConfig, run: RunWorker, registry: Registry, here: Here,
+                    ids: List[str]) -> int:
     die_with_us = orphans.die_with_parent(signal.SIGTERM)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING + DRAINING)
-    try:
-        pid = os.fork()
-    except OSError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        raise
-    if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return pid
-    status = EXIT_FAILURE
-    try:
+
+    def in_child() -> None:
         if die_with_us is not None:
             die_with_us()
         signals.__exit__()
-        status = work()
-    except JdError as error:
-        print("error: %s" % error, file=sys.stderr)
-        status = error.exit_status
-    except BaseException:  # nothing may climb into the parent's code from here
-        traceback.print_exc()
-    finally:
+
+    def be(index: int) -> int:
+        own = replace(config, process_id=process_id_of(config, ids[index]))
+        return run(own, ids[index], slot_of(ids[index]))
+
+    def failed(index: int, text: str) -> None:
+        print(text.rstrip("\n"), file=sys.stderr)
+
+    with Signals() as signals:
+        forked = Forked(len(ids), be, in_child, failed)
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
+            settle(registry, config, ids, identify(forked.pids, here))
+        except BaseException:
+            forked.call_off()
+            raise
+        forked.open_gate()
+        return _wait_for_all({pid: slot_of(name) for pid, name in zip(forked.pids, ids)}, signals)
 
 
 def _wait_for_all(running: Dict[int, int], signals: Signals) -> int:

@@ -3,13 +3,14 @@
 import os
 import selectors
 import sys
+import threading
 import time
 import traceback
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from jd import paths
 from jd.auth.shared import worker_token
-from jd.errors import EXIT_FAILURE
+from jd.errors import EXIT_FAILURE, JdError
 from jd.net.client import Backoff, Client
 from jd.protocol import Assignment, ProtocolError
 from jd.worker import flags, jobenv, jobprocess, orphans
@@ -26,17 +27,25 @@ from jd.worker.metrics import SystemMetrics
 from jd.worker.mirror import Mirror
 from jd.worker.outage import Outage
 from jd.worker.outbox import Outbox
+from jd.worker.presence import Presence
+from jd.worker.registry import Registry
 from jd.worker.signals import Signals
 
 FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
 LONGEST_PAUSE = 60.0
 
 
-def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0) -> int:
-    """Be the worker `worker_id` until it is finished; returns its exit status.
+def _nobody_waits(worker_id: str) -> None:
+    pass
 
-    For the main thread of a process that has no other business. Raises UsageError or StorageError
-    for a token, server or log directory that cannot be used.
+
+def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
+               ready: Callable[[str], None] = _nobody_waits) -> int:
+    """Be the registered worker `worker_id` until it is finished; returns its exit status.
+
+    For the main thread of a process that has no other business. `ready` gets the worker's id when
+    the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
+    server or log directory that cannot be used; any other failure ends up in the log.
     """
     client = Client(config.server, lambda: worker_token(config.environ))
     worker_token(config.environ)
@@ -44,14 +53,53 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0) -> int:
     if config.foreground:
         mirror = Mirror(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
     log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, mirror)
+    presence = Presence(Registry(config.experiment, config.environ), worker_id, log.event)
+    before, threading.excepthook = threading.excepthook, _into(log)
     try:
         with Signals() as signals:
-            orphans.become_subreaper()
-            agent = _assemble(config, worker_id, slot, client, log, signals)
-            _introduce(config, worker_id, client, log)
-            return _turn(agent, signals, log)
+            try:
+                orphans.become_subreaper()
+                link = Link(client.shown, worker_id, config.machine_type,
+                            SystemMetrics(config.machine_type).sample)
+                agent = _assemble(config, link, slot, client, log, signals)
+                _introduce(config, worker_id, client, log)
+                observe = _observer(agent, link, log, presence, ready)
+                return _turn(agent, signals, observe)
+            except JdError:
+                raise
+            except Exception:
+                log.event("the worker failed, please report this:\n"
+                          + traceback.format_exc().rstrip())
+                return EXIT_FAILURE
     finally:
+        presence.leave()
+        threading.excepthook = before
         log.close()
+
+
+def _into(log: WorkerLog) -> Callable[[Any], None]:
+    """A `threading.excepthook`: background workers have no stderr that anybody sees."""
+    def hook(args: Any) -> None:
+        log.event("a thread of the worker failed, please report this:\n" + "".join(
+            traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)).rstrip())
+    return hook
+
+
+def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
+              ready: Callable[[str], None]) -> Callable[[], None]:
+    """What is to be called after each step: it tells the registry, and once who waits for us."""
+    waited_for = True
+
+    def observe() -> None:
+        nonlocal waited_for
+        if agent.heard_at is None:
+            return
+        if waited_for:
+            waited_for = False
+            ready(link.worker_id)
+        job_id = None if agent.job is None else agent.job.assignment.job_id
+        presence.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at)
+    return observe
 
 
 def _introduce(config: WorkerConfig, worker_id: str, client: Client, log: WorkerLog) -> None:
@@ -61,9 +109,8 @@ def _introduce(config: WorkerConfig, worker_id: str, client: Client, log: Worker
     log.event("log %s" % log.path)
 
 
-def _assemble(config: WorkerConfig, worker_id: str, slot: int, client: Client, log: WorkerLog,
+def _assemble(config: WorkerConfig, link: Link, slot: int, client: Client, log: WorkerLog,
               signals: Signals) -> Agent:
-    link = Link(client.shown, worker_id, config.machine_type, SystemMetrics(config.machine_type).sample)
     outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
 
     def deliver(call: Call) -> object:
@@ -107,11 +154,11 @@ def _starter(config: WorkerConfig, link: Link,
         environ = jobenv.job_environment(config, assignment, link.worker_id,
                                          worker_token(config.environ))
         return jobprocess.start(assignment, script, arguments, environ, directory, log.output,
-                                log.event, oom_kills, now)
+                                log.event, oom_kills, now, config.directory)
     return start
 
 
-def _turn(agent: Agent, signals: Signals, log: WorkerLog) -> int:
+def _turn(agent: Agent, signals: Signals, observe: Callable[[], None]) -> int:
     try:
         while True:
             now = time.monotonic()
@@ -120,12 +167,10 @@ def _turn(agent: Agent, signals: Signals, log: WorkerLog) -> int:
             if signals.drain is not None:
                 agent.drain(signals.drain)
             deadline = agent.step(now)
+            observe()
             if agent.exit_status is not None:
                 return agent.exit_status
             _wait(agent, signals, deadline)
-    except Exception:
-        log.event("the worker failed, please report this:\n" + traceback.format_exc())
-        return EXIT_FAILURE
     finally:
         if agent.job is not None:
             agent.job.kill()

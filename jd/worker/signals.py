@@ -2,7 +2,7 @@
 
 TERM, INT and HUP ask to stop, USR2 to drain (what Slurm's `--signal=B:USR2@300` sends); CHLD tells
 that a child ended. They are installed whatever was inherited: background children of a shell start
-with INT ignored.
+with INT ignored. Only HUP stays ignored where it was: that is what `nohup` asks for.
 """
 
 import os
@@ -30,8 +30,10 @@ class Signals:
         os.set_blocking(self._write_end, False)
         self._wakeup_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in STOPPING + DRAINING + (signal.SIGCHLD,):
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._handle)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, list(self._before))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING + DRAINING + (signal.SIGCHLD,))
         # A reader that left must be an error of one write, not the end of the worker.
         self._before[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         return self

@@ -4,14 +4,13 @@ from typing import List
 
 import pytest
 
-from jd import settings
 from jd.cli import tokens
-from jd.cli.main import ALIASES, COMMANDS
+from jd.cli.catalog import ALIASES, COMMANDS
 from jd.errors import UsageError
 
 
 def parse(*words: str) -> tokens.CommandLine:
-    return tokens.parse(words, list(COMMANDS), settings.WORKER, ALIASES)
+    return tokens.parse(words, COMMANDS, ALIASES)
 
 
 def refused(*words: str) -> str:
@@ -27,21 +26,44 @@ def test_order_does_not_matter() -> None:
     assert parse("server=http://x?y=z", "expId=a", "run") == expected
 
 
-def test_words_after_the_command() -> None:
-    line = parse("version", "gpunode_egg_0", "expId=a", "more")
-    assert (line.command, line.words) == ("version", ("gpunode_egg_0", "more"))
-    with pytest.raises(UsageError, match="gpunode_egg_0"):
-        tokens.no_words(line)
+@pytest.mark.parametrize("words", [
+    ["expId=a", "stop", "gpunode_egg_0"], ["stop", "gpunode_egg_0", "expId=a"],
+    ["gpunode_egg_0", "stop", "expId=a"],
+])
+def test_words_of_a_command(words: List[str]) -> None:
+    assert parse(*words) == tokens.CommandLine("stop", ("gpunode_egg_0",), {"expId": "a"})
+
+
+def test_stop_by_job() -> None:
+    assert parse("stop", "job=42", "expId=a") == tokens.CommandLine(
+        "stop", (), {"job": "42", "expId": "a"})
+
+
+def test_a_word_after_the_command_may_be_the_name_of_another() -> None:
+    assert parse("worker-status", "stop").words == ("stop",)
+    assert parse("help", "stop") == tokens.CommandLine("help", ("stop",), {})
+    assert parse("restart", "restart").words == ("restart",)
 
 
 def test_no_command() -> None:
     assert parse("expId=a").command is None
-    assert parse("--help").command == "help"
+    assert parse() == tokens.CommandLine(None, (), {})
+
+
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["help"], ["expId=a", "help"]])
+def test_help(words: List[str]) -> None:
+    assert parse(*words) == tokens.CommandLine("help", (), {})
+
+
+@pytest.mark.parametrize("words", [["stop", "-h"], ["-h", "stop"], ["expId=a", "stop", "--help"]])
+def test_help_for_what_is_being_typed(words: List[str]) -> None:
+    assert parse(*words) == tokens.CommandLine("help", ("stop",), {})
 
 
 @pytest.mark.parametrize("token, hint", [
-    ("exp_id=a", "expId="), ("expid=a", "expId="), ("--expId=a", "expId="),
+    ("exp_id=a", "expId="), ("expid=a", "expId="), ("--expId=a", "expId="), ("EXPID=a", "expId="),
     ("entry-script=a", "entry_script="), ("num_worker=2", "num_workers="), ("apikey=a", "api_key="),
+    ("confirm_stop=true", "confirm-stop="), ("line=4", "lines="),
 ])
 def test_a_key_that_was_meant(token: str, hint: str) -> None:
     assert "did you mean %s?" % hint in refused(token)
@@ -52,21 +74,47 @@ def test_a_key_that_does_not_exist(token: str) -> None:
     assert "unknown argument" in refused(token)
 
 
+def test_a_command_written_as_a_key() -> None:
+    assert "stop is a command" in refused("stop=all")
+
+
 @pytest.mark.parametrize("word, hint", [
     ("hlep", "did you mean help?"), ("Version", "did you mean version?"),
-    ("foreground", "foreground=..."), ("train.py", "entry_script=train.py"),
-    ("xyzzy", "commands are run, help, version"),
+    ("workerlist", "did you mean worker-list?"), ("worker_list", "did you mean worker-list?"),
+    ("clear-all", "did you mean clear_all?"), ("foreground", "foreground=..."),
+    ("--num_workers", "num_workers=..."), ("train.py", "entry_script=train.py"),
+    ("gpunode_egg_0", "worker-status gpunode_egg_0"), ("xyzzy", "see jd_worker_cli help"),
 ])
 def test_a_command_that_was_meant(word: str, hint: str) -> None:
-    assert hint in refused(word)
+    message = refused(word)
+    assert hint in message and "\n" not in message
+
+
+def test_a_key_that_the_command_does_not_take() -> None:
+    assert refused("worker-list", "lines=5") == (
+        "worker-list does not take lines=; it takes expId=, json=, watch=")
+    assert refused("clear_all", "expId=a") == "clear_all does not take expId=; it takes no arguments"
+
+
+def test_a_key_of_some_command_where_none_is_named() -> None:
+    assert refused("expId=a", "lines=5") == "lines= goes with worker-logs; name the command"
 
 
 @pytest.mark.parametrize("words", [
     ["api_key=jd_secretsecretsecret", "api_key=jd_secretsecretsecret"],
     ["apikey=jd_secretsecretsecret"], ["jd_secretsecretsecret"], ["jd_secretsecretsecret=1"],
+    ["worker-list", "api_key=jd_secretsecretsecret"],
 ])
 def test_no_message_repeats_a_secret(words: List[str]) -> None:
     assert "secretsecret" not in refused(*words)
+
+
+def test_a_word_that_a_command_has_no_use_for() -> None:
+    assert tokens.unexpected("follow", ("expId", "follow")) == (
+        "unexpected word 'follow'; did you mean follow=true?")
+    assert tokens.unexpected("line", ("lines",)).endswith("did you mean lines=...?")
+    assert tokens.unexpected("xyzzy", ("lines",)) == "unexpected word 'xyzzy'"
+    assert "secretsecret" not in tokens.unexpected("jd_secretsecretsecret", ())
 
 
 def test_a_key_given_twice() -> None:

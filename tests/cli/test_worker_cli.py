@@ -1,7 +1,9 @@
 """`jd_worker_cli` up to the point where workers start."""
 
+import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -10,8 +12,9 @@ import pytest
 import jd
 from jd import settings
 from jd.cli import main
-from jd.cli.commands.run import configuration, with_port
-from jd.errors import UsageError
+from jd.cli.commands.run import configuration
+from jd.errors import StorageError, UsageError
+from jd.worker.config import from_json
 from tests.support import free_env, python
 
 
@@ -45,6 +48,34 @@ def test_every_argument_arrives(script: Path, tmp_path: Path) -> None:
     assert (made.once, made.base_path, made.grace) == (True, "never", 5.0)
     assert made.log_dir == Path(os.getcwd()) / "logs"
     assert made.log_max_bytes == 2_000_000
+    assert made.directory == Path(os.getcwd())
+
+
+def test_a_launch_survives_the_registry(script: Path, tmp_path: Path) -> None:
+    made = config({"expId": "e", "entry_script": str(script), "log_dir": "logs", "once": "true"},
+                  tmp_path, JD_API_KEY="jd_key", JD_SERVER="h", JD_SERVER_TOKEN="t", MINE="1")
+    text = json.dumps(made.to_json())
+    again = from_json(json.loads(text), {"PATH": "/bin", "JD_API_KEY": "another", "JD_ONCE": "0"})
+    assert "MINE" not in text and "jd_key" in text
+    assert "jd_key" not in repr(made)
+    assert again == replace(made, environ=again.environ)
+    assert again.environ["JD_API_KEY"] == "jd_key" and again.environ["JD_SERVER_TOKEN"] == "t"
+    assert again.environ["PATH"] == "/bin" and "JD_ONCE" not in again.environ
+
+
+def test_a_launch_of_another_client_cannot_be_repeated(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="another version"):
+        from_json({"entry_script": "x.py", "server": "http://h:1"}, {})
+
+
+def test_variables_that_are_paths_do_not_depend_on_the_directory(
+        script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = config({"expId": "e", "entry_script": "train.py", "server": "h"}, tmp_path,
+                  JD_WORKSPACE_PATH="ws", JD_SERVER_TOKEN_FILE="../t", JD_CACHE_PATH="~/c")
+    assert made.environ["JD_WORKSPACE_PATH"] == str(tmp_path / "ws")
+    assert made.environ["JD_SERVER_TOKEN_FILE"] == str(tmp_path / "../t")
+    assert made.environ["JD_CACHE_PATH"] == "~/c"
 
 
 def test_variables_stand_in_for_arguments(script: Path, tmp_path: Path) -> None:
@@ -62,12 +93,12 @@ def test_variables_stand_in_for_arguments(script: Path, tmp_path: Path) -> None:
     ("http://[::1]:7", "http://[::1]:7"),
 ])
 def test_port_where_the_server_has_none(server: str, expected: str) -> None:
-    assert with_port(server, 5000) == expected
+    assert settings.with_port(server, 5000) == expected
 
 
 @pytest.mark.parametrize("change, words", [
     ({"expId": None}, "expId= is missing"), ({"entry_script": None}, "entry_script= is missing"),
-    ({"foreground": None}, "add foreground=true"), ({"entry_script": "gone.py"}, "cannot find"),
+    ({"entry_script": "gone.py"}, "cannot find"),
     ({"entry_script": "."}, "is a directory"), ({"entry_script": "/dev/null"}, "not a regular file"),
     ({"num_workers": "0"}, "num_workers=: '0'"), ({"grace": "-1"}, "grace=: '-1'"),
     ({"expId": "../x"}, "expId="), ({"server": "ftp://x"}, "server="),
@@ -106,7 +137,7 @@ def run(tmp_path: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def test_help_names_every_setting_and_command(tmp_path: Path, capsys: Any) -> None:
-    for words in ([], ["help"], ["-h"]):  # type: List[List[str]]
+    for words in (["help"], ["-h"]):  # type: List[str]
         assert main.main(words, free_env(tmp_path)) == 0
         shown = capsys.readouterr().out
         for setting in settings.WORKER:

@@ -164,4 +164,4 @@ def test_the_command_builds_this_project(tmp_path: Path) -> None:
                           timeout=60, check=True)
     path = Path(done.stdout.decode().strip())
     assert path.parent == tmp_path / "out"
-    assert read_wheel(path).scripts[0][0] == "jd_server"
+    assert read_wheel(path).scripts[0][0] == "jd_hub"

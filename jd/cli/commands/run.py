@@ -4,22 +4,28 @@ import os
 import stat
 from pathlib import Path
 from typing import Any, Dict, Mapping
-from urllib.parse import urlsplit, urlunsplit
 
 from jd import settings
-from jd.cli.tokens import CommandLine, no_words
+from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.worker.config import WorkerConfig
+from jd.worker.config import WorkerConfig, with_absolute_paths
 
 _SERVER = next(setting for setting in settings.WORKER if setting.name == "server")
 
 
-def run(line: CommandLine, environ: Mapping[str, str]) -> int:
-    """Start the workers that the line asks for; returns when they have ended."""
-    no_words(line)
-    config = configuration(line.arguments, environ)
-    from jd.worker.launcher import launch
-    return launch(config)
+def run(context: Context) -> int:
+    """Start the workers that the line asks for, in the background unless `foreground=true`.
+
+    In the background it returns when they have begun; in the foreground when they have ended.
+    """
+    context.words_exactly(0)
+    config = configuration(context.arguments, context.environ)
+    if config.foreground:
+        from jd.worker.launcher import launch
+        return launch(config)
+    from jd.cli.starting import announce
+    from jd.worker import background
+    return announce(config, background.start(config, range(config.num_workers), context.here))
 
 
 def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> WorkerConfig:
@@ -27,17 +33,16 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
     values = settings.resolve(settings.WORKER, arguments, environ)
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
-    if not values["foreground"]:
-        raise UsageError("workers run in the foreground only; add foreground=true")
     given = settings.lookup(_SERVER, arguments, environ)
     if values["api_key"] is not None and given is None:
         raise UsageError("an API key belongs to a Hub, and this launch names no server; "
                          "give server=, or unset JD_API_KEY for a server on this machine")
     log_dir = values["log_dir"]
+    directory = _current_directory()
     return WorkerConfig(
         experiment=values["expId"],
         entry_script=checked_script(values["entry_script"]),
-        server=with_port(values["server"], values["port"]),
+        server=settings.with_port(values["server"], values["port"]),
         machine_type=values["machine_type"],
         process_id=values["process_id"],
         num_workers=values["num_workers"],
@@ -47,8 +52,27 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         base_path=values["base_path"],
         grace=values["grace"],
         log_max_bytes=int(values["JD_LOG_MAX_MB"] * 1_000_000),
-        environ=dict(environ),
+        environ=_launch_environ(arguments, environ, directory),
+        directory=directory,
     )
+
+
+def _launch_environ(arguments: Mapping[str, str], environ: Mapping[str, str],
+                    directory: Path) -> Dict[str, str]:
+    """The variables of the launch; what was typed for the Hub counts like its variables."""
+    variables = with_absolute_paths(environ, directory)
+    for name, variable in (("api_key", "JD_API_KEY"), ("hub", "JD_HUB_URL")):
+        if arguments.get(name):
+            variables[variable] = arguments[name]
+    return variables
+
+
+def _current_directory() -> Path:
+    try:
+        return Path(os.getcwd())
+    except OSError as error:
+        raise UsageError("the current directory cannot be used: %s; cd to one that exists, jobs "
+                         "run in it" % error.strerror) from None
 
 
 def checked_script(path: Path) -> Path:
@@ -66,14 +90,6 @@ def checked_script(path: Path) -> Path:
         raise UsageError("entry_script=: %s cannot be read by this user (uid %d); check its mode"
                          % (script, os.getuid()))
     return script
-
-
-def with_port(server: str, port: int) -> str:
-    """`server` with `port` where it has none (reference, section 2, `port=`)."""
-    parts = urlsplit(server)
-    if parts.port is not None:
-        return server
-    return urlunsplit(parts._replace(netloc="%s:%d" % (parts.netloc.rstrip(":"), port)))
 
 
 def _required(values: Dict[str, Any], name: str, variable: str, example: str) -> None:

@@ -1,0 +1,165 @@
+"""Every command of `jd_worker_cli`, declared once: help, completion, docs and checks derive from it.
+
+A command is a module `jd.cli.commands.<name>` (with `_` for `-`) that has
+`run(context: Context) -> int`. `arguments` are the keys that it takes besides `expId`; any other
+key is refused.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+from jd import settings
+from jd.settings import Setting
+
+PROGRAM = "jd_worker_cli"
+RUN = "run"
+INTERACTIVE = "interactive"
+COMPLETION = "completion"
+
+# How to reach the job server; without them it is the one that the workers here were started with.
+_SERVER = ("server", "port", "api_key", "hub")
+# More optional keys than this are not listed in a line of usage.
+_SHOWN_KEYS = 4
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. `words` shows what may follow it; `experiment` is "needed", "taken" or "".
+
+    `required` are those of `arguments` that must be given. `detail` goes on where the summary ends.
+    """
+
+    name: str
+    summary: str
+    words: str = ""
+    experiment: str = ""
+    arguments: Tuple[str, ...] = ()
+    examples: Tuple[str, ...] = ()
+    detail: str = ""
+    required: Tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> Tuple[str, ...]:
+        """All keys that it takes."""
+        return (("expId",) if self.experiment else ()) + self.arguments
+
+    @property
+    def usage(self) -> str:
+        """How it is typed, without the program's name."""
+        parts = {"needed": [shown_key("expId")], "taken": ["[%s]" % shown_key("expId")],
+                 "": []}[self.experiment]
+        parts += ["[run]" if self.name == RUN else self.name] + ([self.words] if self.words else [])
+        parts += [shown_key(key) for key in self.required]
+        optional = ["[%s]" % shown_key(key) for key in self.arguments
+                    if key not in self.required and shown_key(key) not in self.words]
+        parts += ["[key=value ...]"] if len(optional) > _SHOWN_KEYS else optional
+        return " ".join(parts)
+
+
+def argument(key: str) -> Setting:
+    """The setting of a key. Raises KeyError."""
+    return _BY_KEY[key]
+
+
+def words_of(key: str) -> Tuple[str, ...]:
+    """The values that a key can have, where they are words."""
+    setting = argument(key)
+    if setting.is_flag:
+        return ("true", "false")
+    return tuple(setting.metavar.split("|")) if "|" in setting.metavar else ()
+
+
+def shown_key(key: str) -> str:
+    """A key with what it takes: `num_workers=<N>`, `once=true`."""
+    setting = argument(key)
+    if setting.is_flag or words_of(key):
+        return "%s=%s" % (key, "true" if setting.is_flag else setting.metavar)
+    return "%s=<%s>" % (key, setting.metavar if setting.metavar == "N" else setting.metavar.lower())
+
+
+_BY_KEY: Dict[str, Setting] = {
+    setting.name: setting for setting in settings.WORKER + settings.MANAGEMENT if setting.argument}
+
+_LAUNCH = tuple(s.name for s in settings.WORKER if s.argument and s.name != "expId")
+
+GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
+    ("Start", (
+        Command(RUN, "start workers; the word can be left out", "", "needed", _LAUNCH,
+                ("expId=digits-tune entry_script=train.py",
+                 "expId=digits-tune entry_script=train.py num_workers=4 machine_type=gpu",
+                 "expId=digits-tune entry_script=train.py foreground=true once=true",
+                 "expId=digits-tune entry_script=train.py server=192.168.1.10 port=8000"),
+                "A worker asks the server for a job, runs the script with the job's parameters, "
+                "reports how it ended, and asks for the next.", ("entry_script",)),
+        Command(INTERACTIVE, "a shell for managing workers; also -i, or no arguments at all", "",
+                "taken", _SERVER, ("", "-i expId=digits-tune"),
+                "Commands are typed without jd_worker_cli in front, and without expId= once "
+                "`use <name>` has set it."),
+    )),
+    ("Look", (
+        Command("exp-list", "experiments on this machine, with worker counts", "", "", ("json",)),
+        Command("exp-status", "an experiment: workers, busy and idle, draining", "", "needed",
+                ("json", "watch")),
+        Command("worker-list", "running workers: id, pid, status, current job", "", "needed",
+                ("json", "watch"), ("expId=digits-tune worker-list",)),
+        Command("worker-status", "one worker: uptime, current job, last heartbeat, log",
+                "<worker-id>", "needed", ("json",),
+                ("expId=digits-tune worker-status gpunode_egg_0",)),
+        Command("worker-logs", "print or follow the log of a worker", "<worker-id>", "needed",
+                ("lines", "follow"),
+                ("expId=digits-tune worker-logs gpunode_egg_0 lines=200 follow=true",)),
+        Command("server-info", "job counts by status, from the server", "", "needed",
+                _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
+        Command("where", "paths of registry, job data and logs", "", "needed", ("json",)),
+        Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",
+                ("json",)),
+    )),
+    ("Control", (
+        Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",
+                "all|<worker-id>|job=<N>|all-experiments", "taken", ("job", "confirm-stop", "json"),
+                ("expId=digits-tune stop all", "expId=digits-tune stop gpunode_egg_0",
+                 "expId=digits-tune stop job=42", "expId=digits-tune stop all confirm-stop=true",
+                 "stop all-experiments"),
+                "expId= is needed for all of these but all-experiments."),
+        Command("confirm-stop", "stop all workers after typing the experiment name", "", "needed"),
+        Command("restart", "stop workers and start them with their stored configuration",
+                "all|<worker-id>", "needed"),
+        Command("scale", "start or stop workers until there are exactly so many", "", "needed",
+                ("num_workers",), ("expId=digits-tune scale num_workers=8",),
+                required=("num_workers",)),
+        Command("drain", "workers finish their current job, then exit", "", "needed", (),
+                ("expId=digits-tune drain",), "The next launch of the experiment ends it."),
+    )),
+    ("Clean up", (
+        Command("prune", "remove what dead workers left in all registries", "", "", ("json",),
+                detail="Every command but help, version, doctor and completion begins with the "
+                       "same clean-up; this one says what it did."),
+        Command("clear_all", "wipe the local cache of all experiments",
+                detail="Job directories and logs stay."),
+    )),
+    ("Other", (
+        Command("health", "whether server and Hub can be reached", "", "taken",
+                _SERVER + ("json",), ("health", "health server=192.168.1.10 port=8000")),
+        Command("doctor", "what would go wrong on this node, and what to do", "", "taken",
+                _SERVER + ("json",)),
+        Command(COMPLETION, "print a completion script for a shell", "bash|zsh|fish", "", (),
+                ("completion bash > ~/.local/share/bash-completion/completions/jd_worker_cli",
+                 "completion zsh > ~/.zfunc/_jd_worker_cli",
+                 "completion fish > ~/.config/fish/completions/jd_worker_cli.fish"),
+                "For the shell that is open: source <(jd_worker_cli completion bash)"),
+        Command("version", "package version, Python and cache directory", "", "", ("json",)),
+        Command("help", "this text, or one command's", "[<command>]", "", (), ("help stop",)),
+    )),
+)
+
+COMMANDS: Dict[str, Command] = {
+    command.name: command for _, commands in GROUPS for command in commands}
+ALIASES: Dict[str, str] = {"-h": "help", "--help": "help", "-V": "version",
+                           "--version": "version", "-i": INTERACTIVE}
+
+# What only interactive mode has (reference, section 2, "Interactive mode").
+SHELL_COMMANDS: Dict[str, Command] = {command.name: command for command in (
+    Command("use", "set the experiment of the session; without a name, show it", "[<name>]"),
+    Command("exit", "leave; also quit, \\q or Ctrl-D"),
+)}
+SHELL_ALIASES: Dict[str, str] = {"\\h": "help", "?": "help", "\\q": "exit", "quit": "exit"}

@@ -1,0 +1,90 @@
+"""All checks of `doctor`, in the order of its page."""
+
+import os
+from pathlib import Path
+from typing import List, Mapping, Optional
+
+from jd import paths, settings
+from jd.cli.catalog import argument
+from jd.cli.checkup import batch, hardware, remains, server, software, surroundings, variables
+from jd.cli.checkup.finding import Check, Group
+from jd.cli.checkup.server import Target, Visit
+from jd.cli.checkup.storage import TOPIC as STORAGE
+from jd.cli.checkup.storage import Directory
+from jd.cli.context import Context
+from jd.cli.tokens import CommandLine
+from jd.errors import JdError
+from jd.worker.cgroups import Groups
+
+
+def groups(context: Context) -> List[Group]:
+    """Groups of checks. Nothing is looked at yet: that is for a process that may be killed.
+
+    A variable whose value cannot be used is a finding of its own; to the other checks it is unset.
+    """
+    environ = settings.usable(settings.WORKER, context.environ)
+    found = [
+        Group(software.TOPIC, [
+            Check("Python", software.python), Check("modules", software.modules),
+            Check("importing jd", lambda: software.package(environ)),
+            Check("the encoding", software.encoding),
+            Check("the entry script", lambda: software.entry_script(environ))]),
+        Group(variables.TOPIC, [
+            Check("variables", lambda: (variables.names(context.environ)
+                                        + variables.values(context.environ)))]),
+        Group(surroundings.TOPIC, [
+            Check("the host name", surroundings.host),
+            Check("the clock", surroundings.clock),
+            Check("the umask", surroundings.mask),
+            Check("limits", surroundings.limits),
+            Check("signals", surroundings.signals),
+            Check("processors", lambda: hardware.processors(environ, Groups())),
+            Check("memory", lambda: hardware.memory(environ, Groups())),
+            Check("temporary files", lambda: surroundings.temporary_files(environ)),
+            Check("user and home directory", lambda: surroundings.user(environ))]),
+        Group(batch.TOPIC, [
+            Check("the scheduler", lambda: batch.surroundings(environ)),
+            Check("the time left", lambda: batch.time_left(environ)),
+            Check("scratch", lambda: batch.scratch(environ))]),
+        Group(hardware.GPUS, [Check("the GPUs", lambda: hardware.gpus(environ))]),
+    ]
+    found += [Group(STORAGE, directory.checks())
+              for directory in directories(environ, context.experiment)]
+    named = _names_a_server(context, environ)
+    visit = Visit(lambda: _target(context, environ), context.experiment, environ)
+    found += [
+        Group(server.TOPIC, visit.checks()),
+        Group("Hub", [Check("the Hub",
+                            lambda: server.hub(environ, context.arguments, named))]),
+        Group(remains.TOPIC, remains.checks(environ, context.experiment, lambda: context.here)),
+    ]
+    return found
+
+
+def directories(environ: Mapping[str, str], experiment: Optional[str]) -> List[Directory]:
+    """Where workers of the experiment write; each may be on a file system of its own."""
+    found = [Directory("workspace", "JD_WORKSPACE_PATH", lambda: paths.data_root(environ)),
+             Directory("cache", "JD_CACHE_PATH", lambda: paths.cache_root(environ), True)]
+    log_dir: Optional[Path] = settings.value_of(settings.WORKER, "log_dir", environ)
+    if log_dir is not None:
+        given = Path(os.path.abspath(str(log_dir)))
+        found.append(Directory("logs", "JD_LOG_DIR", lambda: given))
+    elif experiment is not None:
+        found.append(Directory("logs", "JD_LOG_DIR", lambda: paths.log_dir(experiment, environ)))
+    return found
+
+
+def _names_a_server(context: Context, environ: Mapping[str, str]) -> bool:
+    return settings.lookup(argument("server"), context.arguments, environ) is not None
+
+
+def _target(context: Context, environ: Mapping[str, str]) -> Target:
+    """The server that other commands would use."""
+    values = settings.resolve([argument("server"), argument("port")], context.arguments, environ)
+    url = default = settings.with_port(values["server"], values["port"])
+    try:
+        line = CommandLine(context.command.name, context.words, context.arguments)
+        url = Context(line, environ).server()
+    except JdError:
+        pass  # told elsewhere; a launch from this shell would use the default
+    return Target(url, _names_a_server(context, environ) or url != default)

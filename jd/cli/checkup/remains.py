@@ -1,0 +1,113 @@
+"""What workers left on this machine: registry rows, the draining mark, results not delivered."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional
+
+from jd import paths
+from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.errors import JdError, UsageError
+from jd.net.outbound import Address
+from jd.worker.census import Life, life
+from jd.worker.identity import Here
+from jd.worker.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
+from jd.worker.registry import Registry, experiments
+
+TOPIC = "Workers here"
+_NAMED_HOSTS = 3
+
+
+def checks(environ: Mapping[str, str], experiment: Optional[str],
+           here: Callable[[], Here]) -> List[Check]:
+    """Of one experiment, or of all that are known here. Without a home directory there are none."""
+    try:
+        paths.cache_root(environ)
+    except UsageError:
+        return []  # said under storage
+    return [Check("the worker registry", lambda: registries(environ, experiment, here())),
+            Check("results that wait", lambda: outboxes(environ, experiment))]
+
+
+def registries(environ: Mapping[str, str], experiment: Optional[str],
+               here: Here) -> List[Finding]:
+    """Workers that live, died, or belong to other hosts; experiments that drain."""
+    notes = Notes(TOPIC)
+    for name in _experiments(notes, environ, experiment):
+        registry = Registry(name, environ)
+        try:
+            rows, draining = registry.rows(), registry.draining()
+        except JdError as error:
+            notes.problem(*in_two(str(error)))
+            continue
+        count = Counter(life(row, here) for row in rows)
+        if count[Life.ALIVE]:
+            notes.ok("%s: %s running" % (name, _workers(count[Life.ALIVE])))
+        if count[Life.DEAD]:
+            notes.warn("%s: %s died without saying so" % (name, _workers(count[Life.DEAD])),
+                       "their logs tell why; any other command removes them from the list")
+        if count[Life.ELSEWHERE]:
+            hosts = sorted({row.host or "unknown" for row in rows
+                            if life(row, here) is Life.ELSEWHERE})
+            more = "" if len(hosts) <= _NAMED_HOSTS else " and %d more" % (len(hosts) - _NAMED_HOSTS)
+            notes.warn("%s: the registry has %s of %s%s" % (
+                name, _workers(count[Life.ELSEWHERE]), ", ".join(hosts[:_NAMED_HOSTS]), more),
+                "nodes or containers share it: they are managed from there; set JD_CACHE_PATH to "
+                "node-local storage for a registry of this node's own")
+        if draining:
+            notes.warn("%s: draining: workers exit after their job" % name,
+                       "starting workers ends that")
+    return notes.findings or notes.ok("none registered")
+
+
+def outboxes(environ: Mapping[str, str], experiment: Optional[str]) -> List[Finding]:
+    """Results that no server has taken yet, by server, and files that are no results."""
+    notes = Notes(TOPIC)
+    # What cannot be listed is told by `registries`.
+    for name in _experiments(Notes(TOPIC), environ, experiment):
+        directory = paths.outbox_dir(name, environ)
+        try:
+            names = sorted(os.listdir(str(directory)))[:2 * MAX_ENTRIES]
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            notes.problem("%s: %s cannot be read: %s" % (name, directory, error.strerror),
+                          "check its owner and mode")
+            continue
+        waiting = [file for file in names if file.endswith(".json") and not file.startswith(".")]
+        servers: Dict[str, int] = Counter(_server_of(directory / file) for file in waiting)
+        for server, count in sorted(servers.items()):
+            notes.warn("%s: %d result%s wait%s for %s" % (
+                name, count, "" if count == 1 else "s", "s" if count == 1 else "", server),
+                "start a worker of the experiment here while that server runs: it delivers them")
+        bad = [file for file in names if file.endswith(".bad")]
+        if bad:
+            notes.warn("%s: %d file%s in %s cannot be read, for example %s" % (
+                name, len(bad), "" if len(bad) == 1 else "s", directory, bad[0]),
+                "the jobs run again; delete the files")
+    return notes.findings
+
+
+def _experiments(notes: Notes, environ: Mapping[str, str],
+                 experiment: Optional[str]) -> List[str]:
+    if experiment is not None:
+        return [experiment]
+    try:
+        return experiments(environ)
+    except JdError as error:
+        notes.problem(*in_two(str(error)))
+        return []
+
+
+def _server_of(path: Path) -> str:
+    try:
+        with open(str(path), "rb") as file:
+            server = json.loads(file.read(MAX_ENTRY_BYTES).decode("utf-8"))["server"]
+        return Address.parse(str(server)).shown  # without a password that it may hold
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
+        return "an unknown server"
+
+
+def _workers(count: int) -> str:
+    return "%d worker%s" % (count, "" if count == 1 else "s")

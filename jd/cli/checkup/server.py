@@ -1,0 +1,309 @@
+"""The way to the job server, step by step, so that the step that fails is known by name:
+the host name, the connection, the proxy, TLS, what answers, whose experiment it is, the clock, the
+token.
+"""
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import quote
+
+import jd
+from jd import protocol, settings
+from jd.auth.shared import is_exposed, worker_token
+from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.errors import JdError, ServerRefused, UsageError
+from jd.net.client import USER_AGENT, Client
+from jd.net.outbound import (
+    CA_VARIABLE, Address, Proxy, is_loopback, open_connection, plain_words, proxy_for, tls_context,
+)
+
+TOPIC = "Server"
+TIMEOUT = 5.0  # seconds, for each step
+MAX_HEALTH_BYTES = 64 * 1024
+SKEW_WARNING = 5.0
+SKEW_PROBLEM = 300.0
+CERTIFICATE_DAYS = 14
+
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+_NOT_YET_VALID = 9
+_OTHER_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
+
+
+class Target(NamedTuple):
+    """The server to look at. `named`: somebody said so; else it is the default, and what fails is
+    a warning only."""
+
+    url: str
+    named: bool
+
+
+class Visit:
+    """One visit to a server. Each step is a check; after one that failed the later ones are mute.
+
+    `find` gives the target when the first step is made, for it may have to read a registry.
+    """
+
+    def __init__(self, find: Callable[[], Target], experiment: Optional[str],
+                 environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+        self._find = find
+        self._experiment = experiment
+        self._environ = environ
+        self._clock = clock
+        self._named = True
+        self._url = ""
+        self._address: Optional[Address] = None  # None after a step that failed
+        self._proxy: Optional[Proxy] = None
+        self._tls: Optional[ssl.SSLContext] = None
+        self._health: Optional[Tuple[int, http.client.HTTPMessage, bytes, float]] = None
+
+    def checks(self) -> List[Check]:
+        """The steps in their order."""
+        return [Check("the server to use", self.address), Check("the host name", self.name),
+                Check("the connection", self.connection), Check("TLS", self.tls),
+                Check("the server's answer", self.answer), Check("the token", self.token)]
+
+    # ---- the steps
+
+    def address(self) -> List[Finding]:
+        """URL and proxy."""
+        notes = Notes(TOPIC)
+        try:
+            self._url, self._named = self._find()
+            self._address = Address.parse(self._url)
+            self._proxy = proxy_for(self._address)
+        except JdError as error:
+            return self._failed(notes, *in_two(str(error)))
+        if not self._named:
+            notes.warn("no server is named; this is about the default, %s" % self._address.shown,
+                       "give server=, or set JD_SERVER")
+        else:
+            notes.ok("server %s" % self._address.shown)
+        if self._proxy is not None:
+            notes.ok("it is reached through the proxy %s; %s in no_proxy would go without"
+                     % (self._proxy.shown, self._address.host))
+        return notes.findings
+
+    def name(self) -> List[Finding]:
+        """The host name, of the proxy if there is one: a proxy resolves names for us."""
+        notes = Notes(TOPIC)
+        if self._address is None:
+            return notes.findings
+        host, port = self._first_hop(self._address)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            who = "proxy" if self._proxy is not None else "server"
+            return self._failed(notes, "the name of the %s, %s, is unknown here" % (who, host),
+                                "check its spelling and this node's DNS; compute nodes may know the "
+                                "name of its internal network only")
+        numbers = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if numbers != [host]:
+            notes.ok("%s is %s" % (host, ", ".join(numbers[:4])))
+        return notes.findings
+
+    def connection(self) -> List[Finding]:
+        """A TCP connection, to the proxy if there is one."""
+        notes = Notes(TOPIC)
+        if self._address is None:
+            return notes.findings
+        host, port = self._first_hop(self._address)
+        before = time.monotonic()
+        try:
+            socket.create_connection((host, port), TIMEOUT).close()
+        except OSError as error:
+            what, advice = in_two(plain_words(error, TIMEOUT))
+            return self._failed(notes, "no connection to %s:%d: %s" % (host, port, what),
+                                self._advice(advice))
+        return notes.ok("port %d of %s takes connections (%.0f ms)" % (
+            port, host, (time.monotonic() - before) * 1000))
+
+    def tls(self) -> List[Finding]:
+        """The handshake, through the proxy's tunnel if there is one, and the certificate's end."""
+        notes = Notes(TOPIC)
+        if self._address is None or self._address.scheme != "https":
+            return notes.findings
+        try:
+            self._tls = tls_context()
+            connection = open_connection(self._address, self._proxy, TIMEOUT, self._tls)
+        except UsageError as error:
+            return self._failed(notes, *in_two(str(error)))
+        except ssl.SSLCertVerificationError as error:
+            return self._failed(notes, "its TLS certificate is not accepted: %s"
+                                % error.verify_message, _certificate_advice(error.verify_code))
+        except (OSError, http.client.HTTPException) as error:
+            what, advice = in_two(plain_words(error, TIMEOUT))
+            return self._failed(notes, "no TLS connection: %s" % what, self._advice(advice))
+        try:
+            assert isinstance(connection.sock, ssl.SSLSocket)
+            certificate = connection.sock.getpeercert()
+            version = connection.sock.version()
+        finally:
+            connection.close()
+        return certificate_end(certificate, str(version), self._clock())
+
+    def answer(self) -> List[Finding]:
+        """What says GET /healthz."""
+        notes = Notes(TOPIC)
+        if self._address is None:
+            return notes.findings
+        try:
+            self._health = self._ask(self._address)
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            what, advice = in_two(plain_words(error, TIMEOUT))
+            return self._failed(notes, "no answer to GET %s: %s" % (protocol.HEALTH, what),
+                                self._advice(advice))
+        status, headers, body, at = self._health
+        notes.findings += clock_skew(headers.get("Date"), at)
+        if status != 200:
+            return self._failed(
+                notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
+                self._advice("it may be no job server: check host and port"))
+        told = _object(body)
+        if told is None or not isinstance(told.get("expId"), str):
+            return self._failed(notes, "what answers there is no job server",
+                                self._advice("check host and port"))
+        return self._introduced(notes, told)
+
+    def token(self) -> List[Finding]:
+        """Whether GET /job_counts is answered with the token that workers would send."""
+        notes = Notes(TOPIC)
+        path = self._environ.get("JD_SERVER_TOKEN_FILE", "").strip()
+        try:
+            token = worker_token(self._environ)
+        except JdError as error:
+            return notes.problem(*in_two(str(error)))
+        if path and is_exposed(settings.path(path)):
+            notes.warn("token file %s can be read by others" % path, "chmod 600 %s" % path)
+        if self._address is None:
+            return notes.findings
+        try:
+            Client(self._url, lambda: token, TIMEOUT).call("GET", protocol.JOB_COUNTS)
+        except ServerRefused as error:
+            if error.status == 401:
+                what = "the server wants a token, and none is set" if token is None else (
+                    "the token is not accepted")
+                return notes.problem(what, "set JD_SERVER_TOKEN_FILE to a copy of the server's "
+                                           "--token-file")
+            return notes.problem(*in_two(str(error)))
+        except JdError as error:
+            return notes.problem(*in_two(str(error)))
+        return notes.ok("the token is accepted" if token else "the server wants no token")
+
+    # ---- how
+
+    def _failed(self, notes: Notes, what: str, advice: str) -> List[Finding]:
+        self._address = None
+        return (notes.problem if self._named else notes.warn)(what, advice)
+
+    def _first_hop(self, address: Address) -> Tuple[str, int]:
+        if self._proxy is not None:
+            return self._proxy.host, self._proxy.port
+        return address.host, address.port
+
+    def _advice(self, advice: str) -> str:
+        assert self._address is not None
+        if self._proxy is not None:
+            return "%s; the proxy %s is in between: if the server is inside your network, add %s " \
+                   "to no_proxy" % (advice, self._proxy.shown, self._address.host)
+        if is_loopback(self._address.host):
+            return "%s; %s is this very node: if the server runs on another one, name that" % (
+                advice, self._address.host)
+        return advice
+
+    def _ask(self, address: Address) -> Tuple[int, http.client.HTTPMessage, bytes, float]:
+        connection = open_connection(address, self._proxy, TIMEOUT, self._tls)
+        try:
+            target = quote(address.prefix + protocol.HEALTH, safe="/:@!$&'()*+,;=~%")
+            headers = {"Host": address.netloc, "User-Agent": USER_AGENT, "Connection": "close"}
+            if address.basic is not None:
+                headers["Authorization"] = address.basic
+            if self._proxy is not None and address.scheme == "http":
+                target = "http://%s%s" % (address.netloc, target)
+                if self._proxy.basic is not None:
+                    headers["Proxy-Authorization"] = self._proxy.basic
+            connection.request("GET", target, headers=headers)
+            answer = connection.getresponse()
+            at = self._clock()
+            return answer.status, answer.headers, answer.read(MAX_HEALTH_BYTES), at
+        finally:
+            connection.close()
+
+    def _introduced(self, notes: Notes, told: Dict[str, Any]) -> List[Finding]:
+        serves, version = protocol.shown(told["expId"]), str(told.get("version", "unknown"))[:40]
+        if self._experiment is not None and told["expId"] != self._experiment:
+            notes.problem("the server serves experiment %s, not %r" % (serves, self._experiment),
+                          "give expId=%s, or the URL of the other server" % serves.strip("'"))
+        else:
+            notes.ok("job server %s, experiment %s" % (version, serves))
+        if version.split(".")[:2] != jd.__version__.split(".")[:2]:
+            notes.warn("the server is version %s, this node has %s" % (version, jd.__version__),
+                       "install the same version on both")
+        return notes.findings
+
+
+def certificate_end(certificate: Optional[Mapping[str, Any]], version: str,
+                    now: float) -> List[Finding]:
+    """How long a certificate that was accepted will be."""
+    notes = Notes(TOPIC)
+    ends = str((certificate or {}).get("notAfter", ""))
+    if not ends:
+        return notes.ok("%s, certificate accepted" % version)
+    days = (ssl.cert_time_to_seconds(ends) - now) / 86400
+    text = "%s, certificate valid until %s" % (version, ends)
+    if days < CERTIFICATE_DAYS:
+        return notes.warn("%s: %.1f days left" % (text, days), "have it renewed before the sweep")
+    return notes.ok(text)
+
+
+def clock_skew(date: Optional[str], now: float) -> List[Finding]:
+    """This node's clock against the Date of an answer that came at `now`, in Unix seconds."""
+    notes = Notes(TOPIC)
+    try:
+        theirs = parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return notes.findings
+    # The header counts whole seconds: it is up to one behind.
+    ahead = now - theirs - 0.5
+    if abs(ahead) <= SKEW_WARNING:
+        return notes.ok("this node's clock agrees with the server's")
+    text = "this node's clock is %.0f s %s the server's" % (
+        abs(ahead), "ahead of" if ahead > 0 else "behind")
+    grave = abs(ahead) > SKEW_PROBLEM
+    return (notes.problem if grave else notes.warn)(
+        text, "have both set by NTP: tokens expire wrongly, and logs do not line up")
+
+
+def _certificate_advice(code: int) -> str:
+    if code in (_EXPIRED, _NOT_YET_VALID):
+        return "have it renewed, or set the clock of this node if it is wrong"
+    if code in _OTHER_HOST:
+        return "use the name that the certificate is for, or have the right one installed"
+    return "set %s to the PEM file of the authority that signed it" % CA_VARIABLE
+
+
+def _object(body: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        told = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool) -> List[Finding]:
+    """This version speaks to no Hub."""
+    notes = Notes("Hub")
+    if environ.get("JD_API_KEY", "").strip() or arguments.get("api_key"):
+        if not named:
+            return notes.problem("an API key is set, and this version cannot use a Hub yet",
+                                 "give server=, or unset JD_API_KEY for a server on this node")
+        return notes.warn("an API key is set, and this version cannot use a Hub yet",
+                          "it is not used, and may be left out")
+    if environ.get("JD_HUB_URL", "").strip() or arguments.get("hub"):
+        return notes.warn("a Hub is named, and this version cannot use one yet",
+                          "give server= for the job server")
+    return notes.ok("not configured")

@@ -1,0 +1,122 @@
+"""Python, its modules, this package, and the entry script."""
+
+import importlib
+import os
+import subprocess
+import sys
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+
+import jd
+from jd import settings
+from jd.cli.checkup.finding import Finding, Notes
+from jd.cli.commands.run import checked_script
+from jd.errors import UsageError
+from jd.worker.jobenv import package_parent, with_package
+
+TOPIC = "Python"
+OLDEST_PYTHON = (3, 8)
+OLDEST_SQLITE = (3, 26, 0)
+IMPORT_SECONDS = 5.0
+
+Environ = Mapping[str, str]
+RunChild = Callable[[Sequence[str], Mapping[str, str]], Tuple[int, str]]
+
+
+def python(version: Tuple[int, ...] = sys.version_info[:3],
+           executable: str = sys.executable) -> List[Finding]:
+    """The interpreter that workers and scripts run with."""
+    notes = Notes(TOPIC)
+    text = "Python %s, %s" % (".".join(map(str, version)), executable or "executable unknown")
+    if tuple(version[:2]) < OLDEST_PYTHON:
+        return notes.problem(text, "use Python %d.%d or newer" % OLDEST_PYTHON)
+    if not executable:
+        return notes.problem(text, "scripts run with the worker's interpreter: start it by its path")
+    return notes.ok(text)
+
+
+def modules(load: Callable[[str], Any] = importlib.import_module) -> List[Finding]:
+    """The optional parts of the standard library that are needed."""
+    notes = Notes(TOPIC)
+    try:
+        version = load("sqlite3").sqlite_version_info
+    except ImportError as error:
+        notes.problem("this Python has no sqlite3 module (%s)" % error,
+                      "workers keep their registry in SQLite: use another Python")
+    else:
+        text = "SQLite %s" % ".".join(map(str, version))
+        if version < OLDEST_SQLITE:
+            notes.problem(text, "use a Python with SQLite %s or newer"
+                          % ".".join(map(str, OLDEST_SQLITE)))
+        else:
+            notes.ok(text)
+    try:
+        notes.ok(load("ssl").OPENSSL_VERSION)
+    except ImportError as error:
+        notes.problem("this Python has no ssl module (%s)" % error,
+                      "no server can be reached without it: use another Python")
+    return notes.findings
+
+
+def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
+    """Which jd this is, and whether a script gets the same one, from another directory."""
+    notes = Notes(TOPIC)
+    notes.ok("jd %s from %s" % (jd.__version__, package_parent()))
+    path = with_package(environ.get("PYTHONPATH", ""))
+    child = {**environ, "PYTHONPATH": path} if path else dict(environ)
+    code = "import jd; print(jd.__version__, jd.__file__)"
+    status, output = (run if run is not None else _run)([sys.executable, "-c", code], child)
+    version, _, where = output.strip().partition(" ")
+    if status != 0:
+        last = (output.strip().splitlines() or ["exit status %d" % status])[-1]
+        notes.problem("a script cannot import jd: %s" % last,
+                      "start jd_worker_cli with a Python that has it installed; look for PYTHONHOME"
+                      " and for a jd.py or jd/ on PYTHONPATH")
+    elif version != jd.__version__:
+        notes.warn("a script that imports jd gets version %s from %s" % (version, where),
+                   "take the other one off PYTHONPATH, or uninstall it")
+    else:
+        notes.ok("scripts can import jd")
+    return notes.findings
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> Tuple[int, str]:
+    try:
+        done = subprocess.run(command, env=dict(environ), cwd=os.sep, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=IMPORT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return 1, "Python did not start within %g s" % IMPORT_SECONDS
+    except OSError as error:
+        return 1, "%s: %s" % (command[0], error.strerror)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def encoding(file_system: str = sys.getfilesystemencoding()) -> List[Finding]:
+    """Whether names and output may hold any character."""
+    notes = Notes(TOPIC)
+    if file_system.lower().replace("-", "") == "utf8":
+        return notes.findings
+    return notes.warn("text is encoded as %s: other characters in names and output fail"
+                      % file_system, "set LANG=C.UTF-8, or PYTHONUTF8=1")
+
+
+def entry_script(environ: Environ) -> List[Finding]:
+    """JD_ENTRY_SCRIPT, where it is set: there, readable, and Python that this version reads."""
+    notes = Notes(TOPIC)
+    try:
+        given = settings.value_of(settings.WORKER, "entry_script", environ)
+        if given is None:
+            return notes.findings
+        script = checked_script(given)
+        with open(str(script), "rb") as file:
+            compile(file.read(), str(script), "exec", dont_inherit=True)
+    except UsageError as error:
+        what, _, advice = str(error).partition("; ")
+        return notes.problem(what, advice)
+    except SyntaxError as error:
+        return notes.problem("entry script %s, line %s: %s" % (script, error.lineno, error.msg),
+                             "run it once by hand with %s" % sys.executable)
+    except (OSError, ValueError) as error:
+        return notes.problem("entry script %s: %s" % (script, error),
+                             "give a Python script that can be read")
+    return notes.ok("entry script %s" % script)

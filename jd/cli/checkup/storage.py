@@ -1,0 +1,144 @@
+"""Directories: whether they can be had, written and locked, and how much room there is.
+
+Everything is tried out, since permissions tell little on network file systems. A directory that is
+not there yet is not made: a worker may be about to, and what is then removed would be its. The
+trial is made one level up, under a name of its own.
+"""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Callable, List, Optional
+
+from jd import filesystems
+from jd.cli.checkup import locks
+from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.errors import UsageError
+
+TOPIC = "Storage"
+ENOUGH_BYTES = 1024 ** 3
+ENOUGH_INODES = 1000
+LOCAL_EXAMPLE = "/tmp/.jd_cache"
+
+_HINTS = {
+    errno.EACCES: "it belongs to somebody else",
+    errno.EPERM: "it belongs to somebody else",
+    errno.EROFS: "the file system is mounted read-only",
+    errno.ENOSPC: "no space or no inodes are left: delete something",
+    errno.EDQUOT: "your quota is used up: delete something",
+    errno.ENOTDIR: "it, or something on the way to it, is a file",
+    errno.ESTALE: "the file server forgot it: the mount must be made anew",
+}
+
+
+class Directory:
+    """One directory that workers write to. `find` may raise UsageError where there is no home."""
+
+    def __init__(self, label: str, variable: str, find: Callable[[], Path],
+                 is_registry: bool = False, mount_table: Path = filesystems.MOUNT_TABLE) -> None:
+        self._label = label
+        self._variable = variable
+        self._find = find
+        self._is_registry = is_registry
+        self._mount_table = mount_table
+        self._writable: Optional[Path] = None  # known by the first check; without it others are mute
+
+    def checks(self) -> List[Check]:
+        """What is to be looked at, in an order in which later ones need what earlier ones show."""
+        found = [Check(self._label, self.writing), Check(self._label + ", free space", self.room)]
+        if self._is_registry:
+            found.append(Check(self._label + ", locking", self.locking))
+        return found
+
+    def writing(self) -> List[Finding]:
+        """A file is written, synced, renamed and removed. `room` tells of what works."""
+        notes = Notes(TOPIC)
+        try:
+            path = self._find()
+        except UsageError as error:
+            return notes.problem(*in_two("%s: %s" % (self._label, error)))
+        failure = write_through(path)
+        if failure is not None:
+            return notes.problem("%s %s cannot be written: %s" % (self._label, path, failure),
+                                 "set %s to a directory that can be" % self._variable)
+        self._writable = path
+        if self._is_registry and filesystems.is_network(path, self._mount_table):
+            return notes.warn("%s %s is on a network file system (%s): locks may be slow, absent or "
+                              "stale" % (self._label, path,
+                                         filesystems.type_of(path, self._mount_table)),
+                              "set JD_CACHE_PATH to node-local storage, for example %s"
+                              % LOCAL_EXAMPLE)
+        return notes.findings
+
+    def room(self, ask: Callable[[str], os.statvfs_result] = os.statvfs) -> List[Finding]:
+        """File system, free bytes and inodes, as the system tells them. It tells of no quota."""
+        notes = Notes(TOPIC)
+        if self._writable is None:
+            return notes.findings
+        text = "%s %s: " % (self._label, self._writable)
+        try:
+            told = ask(str(existing(self._writable)))
+        except OSError as error:
+            return notes.warn(text + "free space is unknown: %s" % error.strerror)
+        kind = filesystems.type_of(self._writable, self._mount_table)
+        free = told.f_bavail * told.f_frsize
+        text += "%s%s free" % (kind + ", " if kind else "", gib(free))
+        few_bytes = free < ENOUGH_BYTES
+        # Some file systems make inodes as they need them, and count none.
+        few_inodes = told.f_files > 0 and told.f_favail < ENOUGH_INODES
+        if few_inodes:
+            text += ", room for %d more files" % told.f_favail
+        if few_bytes or few_inodes:
+            return notes.warn(text, "delete something, or set %s to a larger disk" % self._variable)
+        return notes.ok(text)
+
+    def locking(self, try_locks: Callable[[Path], List[str]] = locks.failures) -> List[Finding]:
+        """Whether a second process is kept out, by fcntl locks and by SQLite."""
+        notes = Notes(TOPIC)
+        if self._writable is None:
+            return notes.findings
+        with _trial(self._writable) as place:
+            failures = try_locks(Path(place))
+        for failure in failures:
+            notes.problem("%s: %s" % (self._label, failure),
+                          "set JD_CACHE_PATH to node-local storage, for example %s" % LOCAL_EXAMPLE)
+        return notes.findings or notes.ok("%s: locks work" % self._label)
+
+
+def write_through(path: Path) -> Optional[str]:
+    """Really write in a directory, or where it would be made; what fails in words, None if nothing.
+
+    Data and the rename are synced, as workers do with results.
+    """
+    try:
+        with _trial(path) as name:
+            place = Path(name)
+            with open(str(place / "file"), "wb") as file:
+                file.write(bytes(4096))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(str(place / "file"), str(place / "renamed"))
+            os.unlink(str(place / "renamed"))
+    except OSError as error:
+        words = error.strerror or str(error)
+        hint = _HINTS.get(error.errno or 0)
+        return "%s (%s)" % (words, hint) if hint else words
+    return None
+
+
+def _trial(path: Path) -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix=".jd-doctor-", dir=str(existing(path)))
+
+
+def existing(path: Path) -> Path:
+    """The directory, or the nearest thing above it that is there."""
+    return next(place for place in [path, *path.parents] if os.path.lexists(str(place)))
+
+
+def gib(count: float) -> str:
+    """Bytes as people write them."""
+    for unit, size in (("TiB", 1024 ** 4), ("GiB", 1024 ** 3)):
+        if count >= size:
+            return "%.1f %s" % (count / size, unit)
+    return "%d MiB" % (count / 1024 ** 2)

@@ -1,0 +1,59 @@
+"""JD_* variables: misspelt names, and values that cannot be used."""
+
+import difflib
+from typing import Dict, List, Mapping
+
+from jd import settings
+from jd.cli.checkup.finding import Finding, Notes, in_two
+from jd.errors import UsageError
+from jd.settings import Given, Setting
+
+TOPIC = "Settings"
+PREFIX = "JD_"
+
+# What a worker tells its job (docs/worker.md), and what templates for clusters read.
+_OF_A_JOB = ("JD_JOB_ID", "JD_JOB_PARAMETERS", "JD_JOB_ATTEMPT", "JD_WORKER_ID", "JD_WORKER_TOKEN",
+             "JD_WORKER_JOB_DIR", "JD_WORKER_WORKSPACE_ROOT", "JD_PROCESS_ID")
+_OF_TEMPLATES = ("JD_SCRATCH", "JD_SETUP", "JD_VENV")
+
+
+def _by_variable() -> Dict[str, Setting]:
+    tables = (settings.HUB + settings.SERVER + settings.SCRIPT + settings.WORKER
+              + (settings.DEBUG,))
+    return {setting.variable: setting for setting in tables if setting.variable}
+
+
+def names(environ: Mapping[str, str]) -> List[Finding]:
+    """Variables that look like ours and are not."""
+    notes = Notes(TOPIC)
+    known = list(_by_variable()) + list(_OF_A_JOB) + list(_OF_TEMPLATES)
+    for name in sorted(environ):
+        if not name.upper().startswith(PREFIX) or name in known:
+            continue
+        close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.6)
+        notes.warn("%s is set, and nothing reads it" % name,
+                   "did you mean %s?" % close[0] if close else "unset it if it is a mistake")
+    return notes.findings
+
+
+def values(environ: Mapping[str, str]) -> List[Finding]:
+    """Variables whose values cannot be used. The values of good ones are listed, secrets hidden."""
+    notes = Notes(TOPIC)
+    own = {setting.variable for setting in settings.WORKER + settings.SCRIPT}
+    used = []
+    for name, setting in sorted(_by_variable().items()):
+        text = environ.get(name, "")
+        if not text.strip():
+            continue
+        try:
+            settings.parse_given(setting, Given(text, name))
+        except UsageError as error:
+            # A worker does not read what is for a server on the same machine.
+            (notes.problem if name in own else notes.warn)(*in_two(str(error)))
+        else:
+            used.append(name)
+    if used:
+        notes.ok("set: " + ", ".join(used))
+    elif not notes.findings:
+        notes.ok("no JD_ variable is set")
+    return notes.findings

@@ -1,0 +1,98 @@
+"""`jd_worker_cli clear_all`: wipe the local cache of all experiments (reference, section 2)."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from jd import paths, terminal
+from jd.cli.context import Context
+from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
+from jd.errors import JdError, StorageError
+from jd.worker import control
+from jd.worker.registry import Registry, Row, experiments
+
+WORD = "clear_all"
+
+
+def run(context: Context) -> int:
+    """Ask, tell the servers, stop the workers, remove. Exit status 1 if something had to stay.
+
+    Job data and logs are not part of the cache; they stay.
+    """
+    context.words_exactly(0)
+    status = 0
+    rows: Dict[str, List[Row]] = {}
+    for name in experiments(context.environ):
+        problem = _why_kept(context, name, rows)
+        if problem is not None:
+            status = 1
+            print("error: %s is kept: %s" % (name, problem), file=sys.stderr)
+    if not rows:
+        print("nothing to clear in %s" % (paths.cache_root(context.environ) / ".cache"))
+        return status
+    waiting = {name: waiting_results(name, context) for name in rows}
+    question = "\n".join(terminal.table(
+        ["experiment", "workers to stop", "results not delivered"],
+        [[name, str(len(alive(its, context.here))), str(len(waiting[name]))]
+         for name, its in rows.items()], (1, 2)))
+    for name, files in waiting.items():
+        if files:
+            question += ("\n%s of %s would be LOST: %s\n"
+                         "(any worker of that experiment would still deliver what is there)" % (
+                             count(len(files), "result"), name, files[0].parent))
+    if not confirmed(WORD, question):
+        raise JdError("that was not %s: nothing was changed" % WORD)
+    return max(status, _clear(context, rows, waiting))
+
+
+def waiting_results(experiment: str, context: Context) -> List[Path]:
+    """Files with results that no server has taken yet."""
+    return sorted(paths.outbox_dir(experiment, context.environ).glob("*.json"))
+
+
+def _why_kept(context: Context, name: str, rows: Dict[str, List[Row]]) -> Optional[str]:
+    """Why an experiment must stay; where it need not, its rows are put into `rows`."""
+    try:
+        listed = Registry(name, context.environ).rows()
+    except StorageError as error:
+        # A registry that nobody can read is what this command is there for; who runs is unknown.
+        print("warning: %s" % error, file=sys.stderr)
+        listed = []
+    others = elsewhere(listed, context.here)
+    if others:
+        return "%s on %s; run clear_all there" % (
+            count(len(others), "worker"),
+            ", ".join(sorted({row.host or "another host" for row in others})[:5]))
+    rows[name] = listed
+    return None
+
+
+def _clear(context: Context, rows: Dict[str, List[Row]],
+           waiting: Dict[str, List[Path]]) -> int:
+    everyone = [row for its in rows.values() for row in its]
+    running = alive(everyone, context.here)
+    notices = list(control.clear_notices(running, context.environ))
+    outcomes = stop_rows(everyone, context.here, context.environ, WORD, notices=notices)
+    left = {o.experiment: "not all of its workers were stopped"
+            for o in outcomes if o.outcome == control.FAILED}
+    for name in rows:
+        # A worker that is stopped may leave a result that nobody was asked about.
+        more = set(waiting_results(name, context)) - set(waiting[name])
+        if more:
+            left.setdefault(name, "%s came in meanwhile that no server has; to lose it too, run "
+                            "clear_all again" % count(len(more), "result"))
+    cleared = 0
+    for name in rows:
+        if name in left:
+            print("error: %s is kept: %s" % (name, left[name]), file=sys.stderr)
+            continue
+        directory = paths.experiment_cache(name, context.environ)
+        try:
+            shutil.rmtree(str(directory))
+        except OSError as error:
+            raise StorageError("cannot remove %s: %s; %s cleared before it" % (
+                directory, error.strerror, count(cleared, "experiment"))) from None
+        cleared += 1
+    print("cleared %s" % count(cleared, "experiment"))
+    return 1 if left else 0

@@ -1,0 +1,93 @@
+"""`jd_worker_cli expId=... exp-status`: an experiment as this machine sees it."""
+
+import os
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from jd import paths, settings, terminal
+from jd.cli import live, views
+from jd.cli.catalog import argument
+from jd.cli.context import Context
+from jd.errors import StorageError
+from jd.worker.census import Life
+
+
+class Status(NamedTuple):
+    """What is known here of an experiment. `counts` are workers of this host by status."""
+
+    counts: Dict[str, int]
+    elsewhere: int
+    draining: bool
+    server: str
+    server_known: bool
+    jobs: List[int]
+    undelivered: int
+
+
+def run(context: Context) -> int:
+    """Summarise an experiment (reference, section 2)."""
+    context.words_exactly(0)
+
+    def document(status: Status) -> Dict[str, object]:
+        return {"experiment": context.experiment, "workers": sum(status.counts.values()),
+                "statuses": status.counts, "elsewhere": status.elsewhere,
+                "draining": status.draining, "server": status.server, "jobs": status.jobs,
+                "undelivered": status.undelivered}
+
+    def draw(status: Status, columns: Optional[int]) -> List[str]:
+        return views.facts([("experiment", str(context.experiment))] + _pairs(status, columns))
+
+    return live.present(context, lambda: look(context), draw, document)
+
+
+def look(context: Context) -> Status:
+    """The status now. Raises StorageError."""
+    assert context.experiment is not None
+    workers = views.look(context.registry, context.here)
+    given = settings.lookup(argument("server"), context.arguments, context.environ)
+    return Status(
+        counts=views.counted(workers),
+        elsewhere=views.elsewhere(workers),
+        draining=context.registry.draining(),
+        server=views.shown_url(context.server()),
+        server_known=given is not None or any(seen.row.config.get("server") for seen in workers),
+        jobs=sorted(seen.row.current_job_id for seen in workers
+                    if seen.life is Life.ALIVE and seen.row.current_job_id is not None),
+        undelivered=undelivered(context.experiment, context.environ),
+    )
+
+
+def undelivered(experiment: str, environ: Mapping[str, str]) -> int:
+    """How many results of an experiment wait on this machine for their server."""
+    directory = paths.outbox_dir(experiment, environ)
+    try:
+        return sum(name.endswith(".json") and not name.startswith(".")
+                   for name in os.listdir(str(directory)))
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StorageError("cannot read %s, where results wait for the server: %s"
+                           % (directory, error.strerror)) from None
+
+
+def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
+    count = sum(status.counts.values())
+    workers = "%d here%s" % (count, ": " + views.status_words(status.counts) if count else "")
+    if status.elsewhere:
+        workers += "; %d on other hosts" % status.elsewhere
+    jobs = ", ".join(map(str, status.jobs)) or "none"
+    draining = "no"
+    if status.draining:
+        draining = terminal.paint("yes", "yellow") + ", until workers are started again"
+    waiting = views.plural(status.undelivered, "result")
+    if status.undelivered:
+        waiting = terminal.paint(waiting, "yellow") + ", until the server is back"
+    room = 0 if columns is None else columns - len("undelivered") - 2
+    if columns is not None and len(jobs) > room:
+        jobs = "%d: %s..." % (len(status.jobs), jobs[:max(0, room - 12)].rpartition(" ")[0])
+    return [
+        ("workers", workers),
+        ("jobs", jobs),
+        ("draining", draining),
+        ("server", status.server + ("" if status.server_known else " (the default)")),
+        ("undelivered", waiting),
+    ]

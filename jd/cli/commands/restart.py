@@ -1,0 +1,73 @@
+"""`jd_worker_cli restart`: stop, and start with the stored configuration (reference, section 2)."""
+
+import sys
+from typing import Dict, List, Tuple
+
+from jd.cli.context import Context
+from jd.cli.starting import announce
+from jd.cli.stopping import named, stop_rows
+from jd.errors import JdError, UsageError
+from jd.worker import background, control
+from jd.worker.config import WorkerConfig, from_json
+from jd.worker.identity import split_worker_id
+from jd.worker.registry import Row
+
+Launches = Dict[str, List[Tuple[Row, WorkerConfig]]]
+
+
+def run(context: Context) -> int:
+    """Restart workers; those of one launch get one new instance word, and keep their slots.
+
+    Exit status 1 if one of them was not restarted. What cannot be started again is not stopped.
+    """
+    if not context.words:
+        raise UsageError("say which workers: jd_worker_cli %s" % context.command.usage)
+    rows = named(context, context.registry, context.words)
+    if not rows:
+        print("no worker of %s runs here" % context.experiment)
+        return 0
+    status = 0
+    ready: List[Tuple[Row, WorkerConfig]] = []
+    for row in rows:
+        try:
+            ready.append((row, _startable(context, row)))
+        except JdError as error:
+            status = 1
+            print("error: %s was not restarted: %s" % (row.worker_id, error), file=sys.stderr)
+    outcomes = stop_rows([row for row, _ in ready], context.here, context.environ, "restart")
+    left = {o.worker_id for o in outcomes if o.outcome == control.FAILED}
+    launches: Launches = {}
+    for row, config in ready:
+        if row.worker_id not in left:
+            launches.setdefault(_launch_of(row), []).append((row, config))
+    for launch in launches.values():
+        status = max(status, _start_again(context, launch))
+    return 1 if left else status
+
+
+def _startable(context: Context, row: Row) -> WorkerConfig:
+    problem = control.why_not(row, context.here)
+    if problem is not None:
+        raise JdError(problem)
+    config = from_json(row.config, context.environ)
+    if config.foreground:
+        raise JdError("it runs in the foreground; stop it, and start it where it was started")
+    if not config.entry_script.is_file():
+        raise JdError("its entry script %s is gone" % config.entry_script)
+    return config
+
+
+def _launch_of(row: Row) -> str:
+    name = split_worker_id(row.worker_id)
+    return row.worker_id if name is None else "%s_%s" % (name.host, name.instance)
+
+
+def _start_again(context: Context, launch: List[Tuple[Row, WorkerConfig]]) -> int:
+    launch.sort(key=lambda pair: pair[0].slot)
+    config = launch[0][1]
+    try:
+        started = background.start(config, [row.slot for row, _ in launch], context.here)
+    except JdError as error:
+        print("error: %d stopped and not started again: %s" % (len(launch), error), file=sys.stderr)
+        return 1
+    return announce(config, started, [row.worker_id for row, _ in launch])

@@ -1,0 +1,97 @@
+"""`jd_worker_cli expId=... server-info`: the experiment as its server sees it."""
+
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from jd import protocol, terminal
+from jd.cli import live, views
+from jd.cli.context import Context
+from jd.errors import ServerUnreachable
+from jd.net.client import Client
+
+BAR = 28  # characters
+_STYLES = {protocol.DONE: "green", protocol.ABORTED: "red", protocol.SERVED: "cyan"}
+
+
+class Counts(NamedTuple):
+    """Jobs by status at a moment of one monotonic clock."""
+
+    server: str
+    jobs: Dict[str, int]
+    at: float
+
+    @property
+    def total(self) -> int:
+        """Jobs that the sweep has: deleted ones no longer count."""
+        return sum(n for status, n in self.jobs.items() if status != protocol.DELETED)
+
+    @property
+    def done(self) -> int:
+        """Jobs that are DONE."""
+        return self.jobs.get(protocol.DONE, 0)
+
+
+def run(context: Context) -> int:
+    """Job counts by status (reference, section 2)."""
+    context.words_exactly(0)
+    first: List[Counts] = []
+
+    def fetch() -> Counts:
+        client = context.client()
+        return Counts(client.shown, job_counts(client), time.monotonic())
+
+    def document(counts: Counts) -> Dict[str, Any]:
+        return {"experiment": context.experiment, "server": counts.server, "counts": counts.jobs,
+                "total": counts.total, "done_share": _share(counts.done, counts.total)}
+
+    def draw(counts: Counts, columns: Optional[int]) -> List[str]:
+        if not first:
+            first.append(counts)
+        return lines(counts, first[0], columns)
+
+    return live.present(context, fetch, draw, document)
+
+
+def job_counts(client: Client) -> Dict[str, int]:
+    """Jobs by status, in the order of a job's life.
+
+    Raises ServerUnreachable where what answered is no job server, and what `Client.call` raises.
+    """
+    answer = client.call("GET", protocol.JOB_COUNTS)
+    if not isinstance(answer, dict) or not all(
+            isinstance(n, int) and not isinstance(n, bool) for n in answer.values()):
+        raise ServerUnreachable("%s%s answered %s instead of job counts: it is no job server; "
+                                "check the URL" % (client.shown, protocol.JOB_COUNTS,
+                                                   protocol.shown(answer)))
+    known = [status for status in protocol.JOB_STATUSES_ALL if status in answer]
+    return {status: answer[status] for status in known + sorted(set(answer) - set(known))}
+
+
+def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
+    """Counts for people; with the bar, where they go to a terminal. `first` is where an estimate
+    of the time left begins."""
+    rows = [[views.plain(status), str(n), "" if status == protocol.DELETED else
+             "%d %%" % int(100 * _share(n, counts.total))] for status, n in counts.jobs.items()]
+    rows.append(["total", str(counts.total), ""])
+    table = terminal.table(["JOBS", "", ""], rows, (1, 2))[1:]
+    for at, (line, (status, n)) in enumerate(zip(table, counts.jobs.items())):
+        if n and status in _STYLES:
+            table[at] = terminal.paint(line, _STYLES[status])
+    shown = [terminal.paint("server", "bold") + "  " + counts.server, ""] + table
+    return shown if columns is None else shown + ["", _bar(counts, first)]
+
+
+def _bar(counts: Counts, first: Counts) -> str:
+    share = _share(counts.done, counts.total)
+    filled = int(share * BAR)
+    bar = "[%s%s] %d %%  %d of %d done" % ("#" * filled, "." * (BAR - filled), int(share * 100),
+                                          counts.done, counts.total)
+    gained, elapsed = counts.done - first.done, counts.at - first.at
+    left = counts.jobs.get(protocol.PENDING, 0) + counts.jobs.get(protocol.SERVED, 0)
+    if gained > 0 and elapsed > 0 and left:
+        bar += "  ETA %s" % terminal.duration(elapsed / gained * left)
+    return bar
+
+
+def _share(part: int, total: int) -> float:
+    return part / total if total else 0.0

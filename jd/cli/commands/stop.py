@@ -1,0 +1,55 @@
+"""`jd_worker_cli stop`: tell the server, then SIGTERM, then SIGKILL (reference, section 2)."""
+
+from typing import List
+
+from jd.cli.context import Context
+from jd.cli.stopping import ALL, confirmed, count, named, running_job, stop_and_report
+from jd.errors import JdError, StorageError, UsageError
+from jd.worker.registry import Registry, Row, experiments
+
+ALL_EXPERIMENTS = "all-experiments"
+
+
+def run(context: Context) -> int:
+    """Stop the workers that the words name. Exit status 1 if one of them could not be stopped."""
+    if ALL_EXPERIMENTS in context.words:
+        return _stop_everything(context)
+    if context.experiment is None:
+        raise UsageError("expId= is missing: jd_worker_cli %s; or set JD_EXP_ID"
+                         % context.command.usage)
+    job_id = context.values["job"]
+    if (job_id is None) == (not context.words) or (ALL in context.words and len(context.words) > 1):
+        raise UsageError("say what to stop: jd_worker_cli %s" % context.command.usage)
+    if job_id is not None:
+        rows = [running_job(context.registry, job_id)]
+    else:
+        rows = named(context, context.registry, context.words)
+    return stop_these(context, rows, context.experiment, context.values["confirm_stop"])
+
+
+def stop_these(context: Context, rows: List[Row], word: str, ask: bool) -> int:
+    """Stop rows, after the user has typed `word` if `ask`."""
+    as_json = bool(context.values.get("json"))
+    if not rows and not as_json:
+        print("no worker runs here" if word == ALL_EXPERIMENTS
+              else "no worker of %s runs here" % word)
+        return 0
+    if ask and rows and not confirmed(word, "%s will be stopped." % count(len(rows), "worker")):
+        raise JdError("that was not %s: nothing was stopped" % word)
+    return stop_and_report(context, rows, "stop", as_json)
+
+
+def _stop_everything(context: Context) -> int:
+    if len(context.words) > 1 or context.values["job"] is not None:
+        raise UsageError("say what to stop: jd_worker_cli %s" % context.command.usage)
+    rows: List[Row] = []
+    problems: List[StorageError] = []
+    for name in experiments(context.environ):
+        try:
+            rows += Registry(name, context.environ).rows()
+        except StorageError as error:
+            problems.append(error)  # of one experiment: the others are stopped first
+    status = stop_these(context, rows, ALL_EXPERIMENTS, context.values["confirm_stop"])
+    for problem in problems:
+        raise problem
+    return status

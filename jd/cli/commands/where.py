@@ -1,0 +1,38 @@
+"""`jd_worker_cli expId=... where`: the paths of an experiment on this machine."""
+
+from pathlib import Path
+from typing import List, Tuple
+
+from jd import paths, settings, terminal
+from jd.cli import views
+from jd.cli.context import Context
+
+
+def run(context: Context) -> int:
+    """Show paths (reference, section 2). Nothing is made."""
+    context.words_exactly(0)
+    found = _places(context)
+    views.emit(context, dict([("experiment", context.experiment)]
+                             + [(key, str(path)) for key, _, path in found]),
+               views.facts([(name, _shown(path)) for _, name, path in found]))
+    return 0
+
+
+def _places(context: Context) -> List[Tuple[str, str, Path]]:
+    """JSON key, name and path of each place."""
+    assert context.experiment is not None
+    experiment, environ = context.experiment, context.environ
+    logs = settings.value_of(settings.WORKER, "log_dir", environ)
+    return [
+        ("registry", "registry", context.registry.path),
+        ("outbox", "outbox", paths.outbox_dir(experiment, environ)),
+        ("jd_data", "jd_data", paths.data_root(environ)),
+        ("job_dirs", "job directories", paths.experiment_dir(experiment, environ) / "<job_id>"),
+        ("logs", "logs", paths.log_dir(experiment, environ) if logs is None else logs.absolute()),
+    ]
+
+
+def _shown(path: Path) -> str:
+    there = path.parent if path.name == "<job_id>" else path
+    note = "" if there.exists() else terminal.paint("  (not there yet)", "dim")
+    return views.plain(path) + note

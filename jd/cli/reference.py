@@ -1,0 +1,196 @@
+"""The reference of the command line, as text for `help` and as Markdown for docs/cli.md.
+
+    python -m jd.cli.reference > docs/cli.md
+
+All of it is derived from the catalogue of commands and the tables of settings.
+"""
+
+import sys
+import textwrap
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+import jd
+from jd import settings, terminal
+from jd.cli.catalog import (ALIASES, COMMANDS, GROUPS, PROGRAM, RUN, SHELL_COMMANDS,
+                            Command, argument, shown_key)
+from jd.settings import Setting
+
+WIDTH = 96  # columns at most
+_SHELL_TITLE = "In interactive mode"
+_LEAD = "runs your script once for each job of a sweep"
+_USAGES = ("expId=<name> entry_script=<path> [key=value ...]  start workers",
+           "[expId=<name>] <command> [key=value ...]          manage them",
+           "[-i]                                              a shell for it")
+_OVERVIEW = ("expId=digits-tune worker-list", "expId=digits-tune stop all")
+_LONG_NAME = 24
+_NBSP = "\u00a0"
+
+Rows = Sequence[Tuple[str, str]]
+
+
+# ---- text
+
+def overview(width: int = WIDTH) -> str:
+    """What `help` prints."""
+    commands = [(_title(title), [(_listed(c), c.summary) for c in group]) for title, group in GROUPS]
+    commands.append((_title(_SHELL_TITLE), [
+        ("  " + _typed(c), c.summary) for c in SHELL_COMMANDS.values()]))
+    sections: List[Tuple[str, Rows]] = commands + [
+        (_title("Arguments of a launch") + ", with the variable that can be set instead",
+         _arguments(COMMANDS[RUN].keys)),
+        (_title("Arguments of other commands"),
+         _arguments(s.name for s in settings.MANAGEMENT)),
+        (_title("Variables"), _variables()),
+    ]
+    left = _left([row for _, rows in sections for row in rows])
+    lines = ["%s %s - %s" % (PROGRAM, jd.__version__, _LEAD), "", _title("Usage")]
+    lines += ["  %s %s" % (PROGRAM, words) for words in _USAGES]
+    for title, rows in sections:
+        lines += ["", title] + _columns(rows, left, width)
+    lines += ["", _title("Examples")] + _examples(COMMANDS[RUN].examples[:2] + _OVERVIEW, width)
+    lines += [""] + textwrap.wrap(
+        "* needs expId=<name>, or JD_EXP_ID. Words and key=value come in any order. "
+        "More: %s help <command>" % PROGRAM, width)
+    return "\n".join(lines)
+
+
+def about(command: Command, width: int = WIDTH) -> str:
+    """What `help <command>` prints."""
+    inside = command.name in SHELL_COMMANDS
+    usage = command.usage if inside else "%s %s" % (PROGRAM, command.usage)
+    lines = textwrap.wrap(usage, width, subsequent_indent=" " * (len(PROGRAM) + 1),
+                          break_on_hyphens=False)
+    lines += [""] + textwrap.wrap(_sentence(command), width)
+    rows = _arguments(command.keys)
+    if rows:
+        lines += ["", _title("Arguments")] + _columns(rows, _left(rows), width)
+    aliases = [alias for alias, name in ALIASES.items() if name == command.name]
+    if aliases:
+        lines += ["", "Also: " + ", ".join(aliases)]
+    if command.examples:
+        lines += ["", _title("Examples")] + _examples(command.examples, width)
+    return "\n".join(lines)
+
+
+def _title(word: str) -> str:
+    return terminal.paint(word, "bold")
+
+
+def _listed(command: Command) -> str:
+    return "  %s%s" % (command.name, " *" if command.experiment == "needed" else "")
+
+
+def _typed(command: Command) -> str:
+    return " ".join([command.name] + ([command.words] if command.words else []))
+
+
+def _sentence(command: Command) -> str:
+    text = command.summary[0].upper() + command.summary[1:] + "."
+    return text + (" " + command.detail if command.detail else "")
+
+
+def _arguments(keys: Iterable[str]) -> Rows:
+    return [("  " + shown_key(key), _about_setting(argument(key))) for key in keys]
+
+
+def _variables() -> Rows:
+    return [("  " + s.name, _about_setting(s)) for s in settings.WORKER if not s.argument]
+
+
+def _about_setting(setting: Setting) -> str:
+    notes = []
+    if setting.argument and setting.variable:
+        notes.append(setting.variable)
+    if setting.default is not None and not setting.is_flag:
+        notes.append("default%s%s" % (_NBSP, setting.default))
+    return setting.help + (" [%s]" % ", ".join(notes) if notes else "")
+
+
+def _examples(examples: Iterable[str], width: int) -> List[str]:
+    """Commands that can be copied: those that do not fit go on after a backslash."""
+    lines: List[str] = []
+    for example in examples:
+        parts = textwrap.wrap(
+            "%s %s" % (PROGRAM, example), width - 2, initial_indent="  ",
+            subsequent_indent=" " * (len(PROGRAM) + 3), break_long_words=False,
+            break_on_hyphens=False)
+        lines += [part + " \\" for part in parts[:-1]] + parts[-1:]
+    return lines
+
+
+def _left(rows: Rows) -> int:
+    """Where the second column begins; a few long names have a line of their own."""
+    return max(len(name) for name, _ in rows if len(name) <= _LONG_NAME) + 2
+
+
+def _columns(rows: Rows, left: int, width: int) -> List[str]:
+    lines: List[str] = []
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, max(20, width - left), break_on_hyphens=False,
+                                break_long_words=False)
+        if len(name) + 2 > left:
+            lines += [name] + [" " * left + more for more in wrapped]
+        else:
+            lines.append((name.ljust(left) + wrapped[0]).rstrip())
+            lines += [" " * left + more for more in wrapped[1:]]
+    return [line.replace(_NBSP, " ") for line in lines]
+
+
+# ---- Markdown
+
+def markdown() -> str:
+    """docs/cli.md."""
+    lines = [
+        "# Commands of %s" % PROGRAM, "",
+        "This page is generated from the program's own tables: "
+        "`python -m jd.cli.reference > docs/cli.md`.", "",
+        "Arguments are `key=value`, commands are bare words, in any order. `%s help <command>` says "
+        "the" % PROGRAM,
+        "same in a terminal. Exit status: 0 as asked, 1 failure, 2 wrong usage. With `json=true` a "
+        "command prints",
+        "one JSON document on standard output and nothing else.", "",
+    ]
+    for title, group in GROUPS:
+        lines += _command_table(title, group)
+    lines += _command_table(_SHELL_TITLE, SHELL_COMMANDS.values())
+    lines += ["Trailing semicolons, comments (`#`) and quotes as in a shell are fine. With standard "
+              "input that is no", "terminal, each line is a command and the exit status is 1 if any "
+              "of them failed.", ""]
+    for _, group in GROUPS:
+        for command in group:
+            lines += _section(command)
+    lines += ["## Variables", "", "Variables of arguments are named beside them above. These are "
+              "variables only.", "", "| variable | default | meaning |", "|---|---|---|"]
+    lines += ["| `%s` | %s | %s |" % (s.name, _code(s.default), s.help)
+              for s in settings.WORKER if not s.argument]
+    return "\n".join(lines) + "\n"
+
+
+def _command_table(title: str, group: Iterable[Command]) -> List[str]:
+    return (["## " + title, "", "| command | what it does |", "|---|---|"]
+            + ["| %s | %s |" % (
+                _code(c.name) if c.name in SHELL_COMMANDS else "[`%s`](#%s)" % (c.name, c.name),
+                c.summary.replace("|", "\\|")) for c in group] + [""])
+
+
+def _section(command: Command) -> List[str]:
+    lines = ["### " + command.name, "", "```", "%s %s" % (PROGRAM, command.usage), "```", "",
+             _sentence(command), ""]
+    if command.keys:
+        lines += ["| argument | variable | default | meaning |", "|---|---|---|---|"]
+        lines += ["| `%s` | %s | %s | %s |" % (
+            shown_key(key).replace("|", "\\|"), _code(argument(key).variable),
+            _code(argument(key).default), argument(key).help) for key in command.keys]
+        lines.append("")
+    if command.examples:
+        lines += ["```bash"] + [("%s %s" % (PROGRAM, example)).rstrip()
+                                for example in command.examples] + ["```", ""]
+    return lines
+
+
+def _code(text: Optional[str]) -> str:
+    return "`%s`" % text if text else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,115 @@
+"""What workers left behind, as `doctor` tells it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import pytest
+
+from jd import paths
+from jd.cli.checkup import remains
+from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
+from jd.worker.identity import Here
+from jd.worker.registry import Registry
+from tests.cli.test_doctor_checks import only
+from tests.support import free_env
+
+
+class Other(Here):
+    """This machine's judgement, for a process of it that has ended, or under another host name."""
+
+    def __init__(self, host: str, start_time: Optional[str] = None) -> None:
+        super().__init__(host)
+        if start_time is not None:
+            self.own = self.own.__class__(self.own.boot_id, self.own.pid, start_time)
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> Dict[str, str]:
+    return free_env(tmp_path)
+
+
+def register(environ: Dict[str, str], here: Here, count: int = 1, experiment: str = "exp") -> None:
+    Registry(experiment, environ).reserve(range(count), {}, here, 1000.0)
+
+
+def looked_at(environ: Dict[str, str], experiment: Optional[str] = None) -> List[Finding]:
+    return [f for check in remains.checks(environ, experiment, lambda: Here("node1")) for f in check.find()]
+
+
+def test_nothing_is_left_and_nothing_made(environ: Dict[str, str]) -> None:
+    only(looked_at(environ), OK, "none registered")
+    only(looked_at(environ, "exp"), OK, "none registered")
+    assert not Path(environ["JD_CACHE_PATH"]).exists()
+
+
+def test_workers_that_run(environ: Dict[str, str]) -> None:
+    register(environ, Here("node1"), 2)
+    only(looked_at(environ), OK, "exp: 2 workers running")
+
+
+def test_workers_that_died_stay_in_the_registry(environ: Dict[str, str]) -> None:
+    register(environ, Other("node1", "1"))
+    for _ in range(2):
+        only(looked_at(environ), WARNING, "exp: 1 worker died", "logs")
+
+
+def test_workers_of_other_hosts(environ: Dict[str, str]) -> None:
+    for host in ("node2", "node3", "node4", "node5"):
+        register(environ, Other(host))
+    only(looked_at(environ), WARNING, "4 workers of node2, node3, node4 and 1 more", "JD_CACHE_PATH")
+
+
+def test_an_experiment_that_drains(environ: Dict[str, str]) -> None:
+    Registry("exp", environ).set_draining()
+    only(looked_at(environ), WARNING, "exp: draining", "starting workers ends that")
+    assert looked_at(environ, "other")[0].what == "none registered"
+
+
+def test_a_registry_that_cannot_be_read(environ: Dict[str, str]) -> None:
+    path = Registry("exp", environ).path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database" * 100)
+    only(looked_at(environ), PROBLEM, str(path), "not a database")
+
+
+def put(environ: Dict[str, str], name: str, content: object) -> Path:
+    outbox = paths.outbox_dir("exp", environ)
+    outbox.mkdir(parents=True, exist_ok=True)
+    path = outbox / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_results_that_wait(environ: Dict[str, str]) -> None:
+    put(environ, "1-1-a.json", {"server": "http://a:5000"})
+    put(environ, "2-1-b.json", {"server": "http://a:5000"})
+    put(environ, "3-1-c.json", {"server": "http://ann:pw@b:5000"})
+    put(environ, ".4-1-d.json.tmp", "")
+    found = [f for f in looked_at(environ) if f.level == WARNING]
+    assert [f.what for f in found] == ["exp: 2 results wait for http://a:5000", "exp: 1 result waits for http://b:5000"]
+    assert all("start a worker" in f.advice for f in found)
+
+
+def test_files_that_are_no_results_are_left_alone(environ: Dict[str, str]) -> None:
+    broken = put(environ, "1-1-a.json", "{")
+    put(environ, "2-1-b.json.bad", "{")
+    found = [f for f in looked_at(environ) if f.level == WARNING]
+    assert "1 result waits for an unknown server" in found[0].what
+    assert "1 file in" in found[1].what and "2-1-b.json.bad" in found[1].what
+    assert broken.exists()
+
+
+def test_an_outbox_that_cannot_be_listed(environ: Dict[str, str]) -> None:
+    outbox = paths.outbox_dir("exp", environ)
+    outbox.parent.mkdir(parents=True)
+    outbox.touch()
+    assert [f.level for f in remains.outboxes(environ, None)] == [PROBLEM]
+
+
+def test_a_cache_that_cannot_be_listed_is_said_once(environ: Dict[str, str]) -> None:
+    Path(environ["JD_CACHE_PATH"]).mkdir()
+    (Path(environ["JD_CACHE_PATH"]) / ".cache").touch()
+    found = looked_at(environ)
+    assert [f.level for f in found] == [PROBLEM] and os.strerror(20) in found[0].what

@@ -1,0 +1,183 @@
+"""server-info and health, against a server that answers what a test wants."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, Dict, Iterator, Tuple
+
+import pytest
+
+import jd
+from jd import protocol
+from jd.cli.commands.server_info import Counts, lines
+from jd.errors import ServerRefused, ServerUnreachable
+from tests.cli.info_support import Machine
+
+COUNTS = {"PENDING": 5, "SERVED": 2, "DONE": 10, "ABORTED": 3, "DELETED": 7}
+
+
+class Stub:
+    """Answers by route: status and body. `asked` are the routes and tokens of the requests."""
+
+    def __init__(self) -> None:
+        self.answers: Dict[str, Tuple[int, Any]] = {
+            protocol.HEALTH: (200, {"status": "ok", "expId": "exp", "version": jd.__version__}),
+            protocol.JOB_COUNTS: (200, COUNTS)}
+        self.tokens: Dict[str, Any] = {}
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stub.tokens[self.path] = self.headers["Authorization"]
+                status, body = stub.answers.get(self.path, (404, {"error": "no such route"}))
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d" % self.server.server_port
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    made = Stub()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+def closed_port() -> str:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        return "http://127.0.0.1:%d" % server.server_port
+
+
+def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    stub.answers[protocol.JOB_COUNTS] = (200, dict(sorted(COUNTS.items())))
+    assert Machine(tmp_path).run("expId=exp", "server-info", "server=" + stub.url) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["server", stub.url]
+    assert [line.split() for line in shown[2:]] == [
+        ["PENDING", "5", "25", "%"], ["SERVED", "2", "10", "%"], ["DONE", "10", "50", "%"],
+        ["ABORTED", "3", "15", "%"], ["DELETED", "7"], ["total", "20"]]
+
+
+def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
+                     "done_share": 0.5}
+
+
+def test_the_server_is_the_one_of_the_workers_here(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    machine = Machine(tmp_path)
+    machine.enter(config={"server": stub.url})
+    assert machine.facts(capsys, "expId=exp", "server-info")["server"] == stub.url
+
+
+def test_a_bar_and_the_time_left_on_a_terminal() -> None:
+    first = Counts("http://h", {"PENDING": 8, "SERVED": 0, "DONE": 2}, 100.0)
+    later = Counts("http://h", {"PENDING": 4, "SERVED": 1, "DONE": 5}, 160.0)
+    assert lines(later, first, None)[-1].split() == ["total", "10"]
+    bar = lines(later, first, 80)[-1]
+    assert bar.startswith("[##############..............] 50 %  5 of 10 done")
+    assert bar.endswith("ETA 1m 40s")  # 3 in 60 s, 5 to go
+    assert "ETA" not in lines(first, first, 80)[-1]
+
+
+def test_no_jobs_at_all() -> None:
+    empty = Counts("http://h", dict.fromkeys(protocol.JOB_STATUSES_ALL, 0), 0.0)
+    assert "0 of 0 done" in lines(empty, empty, 80)[-1]
+
+
+def test_nearly_done_is_not_done() -> None:
+    nearly = Counts("http://h", {"PENDING": 1, "DONE": 999_999}, 0.0)
+    assert "99 %" in lines(nearly, nearly, 80)[-1]
+
+
+@pytest.mark.parametrize("answer", [[1], {"PENDING": "5"}, {"PENDING": True}, "login", {"error": None}])
+def test_an_answer_that_is_no_count(stub: Stub, tmp_path: Path, answer: Any) -> None:
+    stub.answers[protocol.JOB_COUNTS] = (200, answer)
+    with pytest.raises(ServerUnreachable, match="no job server"):
+        Machine(tmp_path).run("expId=exp", "server-info", "server=" + stub.url)
+
+
+def test_a_server_that_is_away_is_one_line(tmp_path: Path) -> None:
+    url = closed_port()
+    with pytest.raises(ServerUnreachable) as caught:
+        Machine(tmp_path).run("expId=exp", "server-info", "server=" + url, "json=true")
+    assert url in str(caught.value) and "\n" not in str(caught.value)
+    assert caught.value.exit_status == 1
+
+
+def test_a_server_that_refuses(stub: Stub, tmp_path: Path) -> None:
+    stub.answers[protocol.JOB_COUNTS] = (401, {"error": "a token is needed"})
+    with pytest.raises(ServerRefused, match="a token is needed"):
+        Machine(tmp_path).run("expId=exp", "server-info", "server=" + stub.url)
+
+
+# ---- health
+
+def test_all_is_well(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    machine = Machine(tmp_path, JD_SERVER_TOKEN="tokentokentokentoken")
+    facts = machine.facts(capsys, "expId=exp", "health", "server=" + stub.url)
+    server = facts["server"]
+    assert facts["ok"] and facts["experiments_agree"] and server["authorized"]
+    assert (server["version"], server["experiment"], server["error"]) == (jd.__version__, "exp", None)
+    assert 0 <= server["seconds"] < 10
+    assert facts["hub"] == {"configured": False, "available": False}
+    assert stub.tokens[protocol.JOB_COUNTS] == "Bearer tokentokentokentoken"
+    assert machine.run("health", "server=" + stub.url) == 0
+    shown = capsys.readouterr().out
+    assert "reachable in" in shown and "not configured" in shown and "10 DONE" in shown
+    assert "token" not in shown
+
+
+def test_nothing_answers(tmp_path: Path, capsys: Any) -> None:
+    url = closed_port()
+    facts = Machine(tmp_path).facts(capsys, "health", "server=" + url, status=1)
+    assert not facts["ok"] and not facts["server"]["reachable"] and url in facts["server"]["error"]
+    assert Machine(tmp_path).run("health", "server=" + url) == 1
+    assert "not reachable" in capsys.readouterr().out
+
+
+def test_the_token_is_refused(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    stub.answers[protocol.JOB_COUNTS] = (401, {"error": "a token is needed"})
+    facts = Machine(tmp_path).facts(capsys, "health", "server=" + stub.url, status=1)
+    server = facts["server"]
+    assert server["reachable"] and not server["authorized"] and "a token is needed" in server["error"]
+
+
+def test_another_experiments_server(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    facts = Machine(tmp_path).facts(capsys, "expId=mine", "health", "server=" + stub.url, status=1)
+    assert facts["experiments_agree"] is False and not facts["ok"]
+    assert Machine(tmp_path).run("expId=mine", "health", "server=" + stub.url) == 1
+    assert "not mine" in capsys.readouterr().out
+
+
+def test_a_server_that_has_no_health_route(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    del stub.answers[protocol.HEALTH]
+    facts = Machine(tmp_path).facts(capsys, "expId=exp", "health", "server=" + stub.url)
+    assert facts["ok"] and facts["experiments_agree"] is None
+
+
+@pytest.mark.parametrize("health", [(500, {"error": "disk"}), (200, b"<html>login</html>"), (200, [])])
+def test_a_server_that_is_ill_or_none(stub: Stub, tmp_path: Path, capsys: Any, health: Any) -> None:
+    stub.answers[protocol.HEALTH] = health
+    facts = Machine(tmp_path).facts(capsys, "health", "server=" + stub.url, status=1)
+    assert not facts["ok"] and facts["server"]["error"]
+
+
+@pytest.mark.parametrize("word, variable", [("hub=https://hub.example", {}), ("", {"JD_API_KEY": "jd_x"})])
+def test_a_hub_is_plainly_not_to_be_had(stub: Stub, tmp_path: Path, capsys: Any, word: str,
+                                        variable: Dict[str, str]) -> None:
+    words = ["health", "server=" + stub.url] + ([word] if word else [])
+    assert Machine(tmp_path, **variable).run(*words) == 0
+    assert "Hub mode is not available in this version" in capsys.readouterr().out

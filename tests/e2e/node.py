@@ -1,0 +1,83 @@
+"""A machine with background workers: commands typed on it, and its registry."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Set
+
+from jd.worker.identity import Here
+from jd.worker.registry import Registry, Row
+from tests.e2e.processes import EXPERIMENT
+from tests.support import free_env, python, wait_until
+
+
+class Node:
+    """Runs `jd_worker_cli` in `directory`. Workers that are left at the end are killed by pid."""
+
+    def __init__(self, directory: Path, server: str = "127.0.0.1:9", **environ: Any) -> None:
+        self.directory = directory
+        self.server = server
+        self.environ: Dict[str, str] = free_env(directory, **environ)
+        self._seen: Set[Any] = set()
+
+    def __enter__(self) -> "Node":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.rows()
+        here = Here()
+        for pid, started in self._seen:
+            if here.start_time(pid) == started:
+                os.kill(pid, signal.SIGKILL)
+
+    def cli(self, *words: Any, typed: str = "", status: Optional[int] = 0, cwd: Optional[Path] = None,
+            inherited: Sequence[int] = (), **environ: Any) -> "subprocess.CompletedProcess[str]":
+        """Type a command; `status` is the exit status that is expected, None for any.
+
+        `inherited` are descriptors that the shell has left open.
+        """
+        done = subprocess.run(
+            python("-m", "jd.cli", *words), input=typed, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, universal_newlines=True, timeout=60, cwd=str(cwd or self.directory),
+            pass_fds=inherited,
+            env=dict(self.environ, **{name: str(value) for name, value in environ.items()}))
+        self.rows()
+        assert status is None or done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def exp(self, *words: Any, **more: Any) -> "subprocess.CompletedProcess[str]":
+        """Type a command about the experiment."""
+        return self.cli("expId=" + EXPERIMENT, *words, **more)
+
+    def start(self, script: Path, *words: str, **more: Any) -> List[Row]:
+        """Start workers in the background; all rows then."""
+        self.exp("entry_script=%s" % script, "server=" + self.server, *words, **more)
+        return self.rows()
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(EXPERIMENT, self.environ)
+
+    def rows(self) -> List[Row]:
+        """Rows of the experiment."""
+        rows = self.registry.rows()
+        self._seen.update((row.pid, row.identity.start_time) for row in rows if row.identity)
+        return rows
+
+    def until_row(self, worker_id: str, **fields: Any) -> Row:
+        """Wait until the row of a worker has these values."""
+        def matching() -> Optional[Row]:
+            row = self.registry.row(worker_id)
+            return row if row is not None and all(
+                getattr(row, name) == value for name, value in fields.items()) else None
+        return wait_until(matching, message="%s with %s" % (worker_id, fields))  # type: ignore[no-any-return]
+
+    def log(self, worker_id: str) -> str:
+        return (self.directory / "workspace" / "jd_data" / EXPERIMENT / "jd_worker_logs" / (
+            "jd_worker_%s.log" % worker_id)).read_text()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    return Here().start_time(pid) is not None

@@ -1,0 +1,308 @@
+"""Commands that stop, restart, scale, drain and wipe real background workers."""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+
+import pytest
+
+from jd.worker import control
+from jd.worker.identity import Here
+from jd.worker.registry import DRAINING
+from tests.e2e.node import Node, is_running
+from tests.e2e.processes import EXPERIMENT, Server
+from tests.support import wait_until
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+
+# Runs until the file $GO is there; leaves its pid, and that of a child which is hard to end.
+WAITS = """
+import os, signal, subprocess, sys, time
+marks = os.environ["MARKS"]
+if os.environ.get("STUBBORN"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen([sys.executable, "-c", "import signal, time; "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"],
+        start_new_session=True, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    open(os.path.join(marks, "pid-%d" % child.pid), "w").close()
+open(os.path.join(marks, "pid-%d" % os.getpid()), "w").close()
+open(os.path.join(marks, "runs-" + os.environ["JD_JOB_ID"]), "w").close()
+while not os.path.exists(os.path.join(marks, "go")):
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(WAITS)
+    return path
+
+
+@pytest.fixture
+def marks(tmp_path):
+    directory = tmp_path / "marks"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One server for tests that need no jobs of their own."""
+    with Server(tmp_path_factory.mktemp("shared")) as server:
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def node(tmp_path, marks, shared):
+    with Node(tmp_path, shared.url, MARKS=marks) as node:
+        yield node
+
+
+def created(server, count):
+    server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
+
+
+def job_pids(marks):
+    return [int(path.name[len("pid-"):]) for path in marks.glob("pid-*")]
+
+
+def ids(rows):
+    return [row.worker_id for row in rows]
+
+
+def change(node, worker_id, **fields):
+    """Write into the registry what only another host could."""
+    with sqlite3.connect(str(node.registry.path)) as db:
+        for name, value in fields.items():
+            db.execute("UPDATE workers SET %s = ? WHERE worker_id = ?" % name, (value, worker_id))
+    db.close()
+
+
+# ---- stop
+
+def test_four_idle_workers_stop_at_once(node, script):
+    rows = node.start(script, "num_workers=4")
+    started = time.monotonic()
+    done = node.exp("stop", "all")
+    assert time.monotonic() - started < 5
+    assert sorted(done.stdout.splitlines()) == sorted(
+        "stopped %s (pid %d)" % (row.worker_id, row.pid) for row in rows)
+    assert done.stderr == "" and node.rows() == []
+    assert node.exp("stop", "all").stdout == "no worker of exp runs here\n"
+    assert node.exp("stop", "all", "json=true").stdout == "[]\n"
+
+
+def test_stop_by_name(node, script, shared):
+    first, second, third = node.start(script, "num_workers=3")
+    for words in (("egg_0",), (first.worker_id, "egg_0"), (), ("all", first.worker_id),
+                  ("all", "job=1"), ("all-experiments", first.worker_id)):
+        assert node.exp("stop", *words, status=2).stdout == ""
+    assert "expId=" in node.cli("stop", "all", status=2).stderr
+    assert ids(node.rows()) == ids([first, second, third])
+    done = node.exp("stop", third.worker_id, first.worker_id, "json=true")
+    told = {entry["worker_id"]: entry for entry in json.loads(done.stdout)}
+    assert set(told) == {first.worker_id, third.worker_id}
+    assert told[first.worker_id]["outcome"] == "stopped" and told[first.worker_id]["pid"] == first.pid
+    assert ids(node.rows()) == [second.worker_id]
+    assert "stopped" in node.cli("stop", "all-experiments").stdout
+    assert not is_running(second.pid)
+    assert node.cli("stop", "all-experiments").stdout == "no worker runs here\n"
+
+
+def test_stop_by_job_aborts_that_job_and_no_other(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        node.start(script, "num_workers=2")
+        created(server, 2)
+        wait_until(lambda: len(job_pids(marks)) == 2)
+        assert "runs job 9" in node.exp("stop", "job=9", status=1).stderr
+        assert node.exp("stop", "job=2").stdout.startswith("stopped")
+        assert len(node.rows()) == 1
+        # The worker gave its job back as well: that must not undo what the server was told.
+        assert server.counts() == {"SERVED": 1, "ABORTED": 1}
+        (job,) = [job for job in server.jobs() if job["status"] == "ABORTED"]
+        assert job["id"] == 2 and "CLI" in json.dumps(job["message"])
+        (marks / "go").touch()
+        server.until(DONE=1, ABORTED=1)
+        node.exp("stop", "all")
+        server.stop()
+
+
+def test_a_server_that_is_away_does_not_keep_workers_from_stopping(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        (row,) = node.start(script)
+        server.stop(signal.SIGKILL)
+        done = node.exp("stop", "all")
+        assert done.stderr.startswith("warning: %s was not told" % server.url)
+        assert done.stderr.count("\n") == 1
+        assert not is_running(row.pid)
+
+
+@linux_only
+def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(
+            tmp_path, server.url, MARKS=marks, STUBBORN=1, JD_GRACE=300) as node:
+        (row,) = node.start(script)
+        created(server, 1)
+        wait_until(lambda: len(job_pids(marks)) == 2)
+        assert control.patience(row) > 300
+        os.kill(row.pid, signal.SIGSTOP)  # nor does the worker itself react
+        reported = []
+        (outcome,) = control.stop([row], Here(), node.environ, reported.append, kill_after=0.1)
+        assert outcome.outcome == control.KILLED and reported == [outcome]
+        assert not is_running(row.pid)
+        wait_until(lambda: not any(is_running(pid) for pid in job_pids(marks)))
+        assert node.rows() == []
+        server.stop()
+
+
+def test_confirmation(node, script):
+    (row,) = node.start(script)
+    for words in (("confirm-stop",), ("stop", "all", "confirm-stop=true")):
+        for typed in ("", "no\n", "all\n"):
+            done = node.exp(*words, typed=typed, status=1)
+            assert "nothing was stopped" in done.stderr and done.stdout == ""
+    assert is_running(row.pid)
+    assert "1 worker will be stopped" in node.exp("confirm-stop", typed=EXPERIMENT + "\n").stderr
+    assert not is_running(row.pid)
+    (row,) = node.start(script)
+    node.exp("stop", "all", "confirm-stop=true", typed=EXPERIMENT + "\n")
+    assert node.rows() == []
+
+
+def test_what_runs_on_another_host_is_left_alone(node, script):
+    here, there = node.start(script, "num_workers=2")
+    change(node, there.worker_id, host="gpunode07")
+    done = node.exp("stop", "all", status=1)
+    assert "%s was not stopped: it runs on host gpunode07; run this there" % there.worker_id in done.stderr
+    assert not is_running(here.pid) and is_running(there.pid)
+    for words in (("restart", "all"), ("drain",), ("scale", "num_workers=1")):
+        assert node.exp(*words, status=1).stderr
+    kept = node.cli("clear_all", typed="clear_all\n", status=1)
+    assert "exp is kept: 1 worker on gpunode07" in kept.stderr
+    assert is_running(there.pid) and ids(node.rows()) == [there.worker_id]
+    change(node, there.worker_id, host=here.host)
+    node.exp("stop", "all")
+
+
+# ---- restart, scale, drain
+
+def test_restart_keeps_the_launch(node, script, shared):
+    old = node.start(script, "num_workers=3", "machine_type=gpu", "grace=7", JD_API_KEY="jd_key",
+                     JD_SERVER_TOKEN="correct-horse-battery")
+    done = node.exp("restart", "all", cwd=node.directory / "marks", JD_MACHINE_TYPE="other")
+    new = node.rows()
+    assert [row.slot for row in new] == [0, 1, 2]
+    assert not set(ids(new)) & set(ids(old)) and len({i.rpartition("_")[0] for i in ids(new)}) == 1
+    assert not any(is_running(row.pid) for row in old) and all(is_running(row.pid) for row in new)
+    assert [row.config for row in new] == [row.config for row in old]
+    assert new[0].config["environ"]["JD_API_KEY"] == "jd_key" and new[0].config["grace"] == 7.0
+    assert [row.process_id for row in new] == [0, 1, 2]
+    for before, after in zip(old, new):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(after.worker_id)]
+        assert line.split() == [after.worker_id, str(after.pid), before.worker_id]
+    node.exp("restart", new[1].worker_id)
+    again = node.rows()
+    assert {new[0].worker_id, new[2].worker_id} < set(ids(again)) and len(again) == 3
+    assert sorted(row.slot for row in again) == [0, 1, 2]
+    assert "correct-horse" not in done.stdout + done.stderr
+    assert "expId=" not in node.exp("restart", status=2).stdout
+    script.unlink()
+    assert "train.py is gone" in node.exp("restart", "all", status=1).stderr
+    assert ids(node.rows()) == ids(again), "what cannot start again was stopped"
+    node.exp("stop", "all")
+    assert node.exp("restart", "all").stdout == "no worker of exp runs here\n"
+
+
+def test_scale(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        assert "entry_script=" in node.exp("scale", "num_workers=2", status=1).stderr
+        (first,) = node.start(script, "machine_type=gpu")
+        assert node.exp("scale", status=2).stdout == ""
+        node.exp("scale", "num_workers=4", cwd=marks)
+        rows = node.rows()
+        stem = first.worker_id.rpartition("_")[0]
+        assert ids(rows) == ["%s_%d" % (stem, slot) for slot in range(4)]
+        assert rows[0].pid == first.pid
+        assert {row.machine_type for row in rows} == {"gpu"}
+        assert rows[3].config["directory"] == str(tmp_path) and rows[3].process_id == 3
+        assert "nothing to do" in node.exp("scale", "num_workers=4").stdout
+        node.exp("stop", rows[1].worker_id)
+        created(server, 1)
+        busy = wait_until(lambda: [row for row in node.rows() if row.current_job_id])[0]
+        node.exp("scale", "num_workers=1")
+        assert ids(node.rows()) == [busy.worker_id], "the busy worker stays"
+        used = busy.slot
+        node.exp("scale", "num_workers=2")
+        assert sorted(row.slot for row in node.rows()) == sorted([used, 1 if used == 0 else 0])
+        assert server.counts() == {"SERVED": 1}
+        (marks / "go").touch()
+        server.until(DONE=1)
+        node.exp("stop", "all")
+        server.stop()
+
+
+def test_drain_lets_the_running_job_end(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        assert node.exp("drain").stdout == "no worker of exp runs here\n"
+        assert not node.registry.draining()
+        node.start(script, "num_workers=3")
+        created(server, 1)
+        busy = wait_until(lambda: [row for row in node.rows() if row.current_job_id])[0]
+        done = node.exp("drain")
+        assert done.stdout.splitlines() == [
+            "draining exp: 2 idle workers end now, 1 busy worker finishes its job first",
+            "  %s  job 1" % busy.worker_id]
+        wait_until(lambda: len(node.rows()) == 1)
+        node.until_row(busy.worker_id, status=DRAINING, current_job_id=1)
+        assert node.registry.draining()
+        created(server, 2)
+        (marks / "go").touch()
+        wait_until(lambda: node.rows() == [] and not is_running(busy.pid))
+        assert server.counts() == {"DONE": 1, "PENDING": 2}
+        node.start(script)
+        assert not node.registry.draining(), "a launch ends the draining"
+        server.until(DONE=3)
+        node.exp("stop", "all")
+        server.stop()
+
+
+# ---- clear_all
+
+def test_clear_all(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        assert "nothing to clear" in node.cli("clear_all").stdout
+        rows = node.start(script, "num_workers=2")
+        created(server, 1)
+        wait_until(lambda: [row for row in node.rows() if row.current_job_id])
+        outbox = node.registry.path.parent / "outbox"
+        outbox.mkdir(exist_ok=True)
+        (outbox / "7-1-abcd.json").write_text("{}")
+        done = node.cli("clear_all", typed="yes\n", status=1)
+        assert "nothing was changed" in done.stderr and "1 result of exp" in done.stderr
+        assert str(outbox) in done.stderr
+        assert all(is_running(row.pid) for row in rows) and (outbox / "7-1-abcd.json").exists()
+        done = node.cli("clear_all", typed="clear_all\n")
+        assert "cleared 1 experiment" in done.stdout and done.stdout.count("stopped") == 2
+        assert not any(is_running(row.pid) for row in rows)
+        assert not node.registry.path.parent.exists()
+        assert server.counts() == {"ABORTED": 1}, "the server was told"
+        assert (tmp_path / "workspace" / "jd_data" / EXPERIMENT).is_dir()
+        server.stop()
+
+
+def test_clear_all_keeps_a_result_that_nobody_was_asked_about(tmp_path, script, marks):
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks, JD_GRACE=1) as node:
+        node.start(script)
+        created(server, 1)
+        wait_until(lambda: [row for row in node.rows() if row.current_job_id])
+        server.stop(signal.SIGKILL)
+        done = node.cli("clear_all", typed="clear_all\n", status=1)
+        assert "exp is kept: 1 result came in meanwhile" in done.stderr
+        assert len(list((node.registry.path.parent / "outbox").glob("*.json"))) == 1
+        assert node.rows() == []

@@ -1,0 +1,200 @@
+"""Whom a stop signals and whom never, and how long it waits for servers."""
+
+import os
+import socket
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from jd import protocol
+from jd.cli.commands.scale import free_slots, surplus
+from jd.worker import control, registry
+from jd.worker.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
+from jd.worker.descendants import Descendants
+from jd.worker.identity import Here, ProcessIdentity
+from jd.worker.registry import Row
+from tests.support import free_env, python, wait_until
+
+SLEEPS = "import time; print(flush=True); time.sleep(600)"
+IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
+
+
+class Sleeper:
+    """A process that stands in for a worker, with the row that it would have."""
+
+    def __init__(self, source: str = SLEEPS) -> None:
+        self.process = subprocess.Popen(python("-c", source), stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+        here = Here()
+        identity = ProcessIdentity(here.own.boot_id, self.process.pid,
+                                   here.start_time(self.process.pid) or "")
+        self.row = row(pid=self.process.pid, identity=identity)
+
+    def end(self) -> None:
+        if self.is_running():
+            self.process.kill()
+        self.process.communicate()
+
+    def is_running(self) -> bool:
+        return Here().start_time(self.process.pid) is not None
+
+
+def row(worker_id: str = "n_egg_0", pid: int = 1, **fields: Any) -> Row:
+    here = Here()
+    made = Row(worker_id, "e", pid, 0, "x.py", "cpu", "", 0.0, registry.IDLE, None, None, here.host,
+               here.pid_namespace, ProcessIdentity(here.own.boot_id, pid, "1"))
+    return replace(made, **fields)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Sleeper]:
+    sleeper = Sleeper()
+    yield sleeper
+    sleeper.end()
+
+
+def stop(tmp_path: Path, *rows: Row, **more: Any) -> List[Outcome]:
+    return control.stop(rows, Here(), free_env(tmp_path), lambda outcome: None, **more)
+
+
+@pytest.fixture(params=["pidfd", "polling"])
+def both_ways(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "polling":
+        monkeypatch.setattr(control, "_pidfd", lambda pid: None)
+    elif not hasattr(os, "pidfd_open"):
+        pytest.skip("needs os.pidfd_open")
+
+
+def test_a_worker_is_stopped(both_ways: None, tmp_path: Path, sleeper: Sleeper) -> None:
+    started = time.monotonic()
+    (outcome,) = stop(tmp_path, sleeper.row)
+    assert (outcome.outcome, outcome.pid) == (STOPPED, sleeper.process.pid)
+    assert not sleeper.is_running() and time.monotonic() - started < 5
+
+
+def test_who_does_not_stop_is_killed(both_ways: None, tmp_path: Path) -> None:
+    sleeper = Sleeper(IGNORES)
+    (outcome,) = stop(tmp_path, sleeper.row, kill_after=0.05)
+    assert outcome.outcome == KILLED and not sleeper.is_running()
+    sleeper.end()
+
+
+@pytest.mark.parametrize("change, outcome, words", [
+    ({"start_time": "1"}, GONE, ""),  # the pid belongs to somebody else now
+    ({"boot_id": "another"}, GONE, ""),
+    ({"host": "gpunode07"}, FAILED, "it runs on host gpunode07; run this there"),
+    ({"pid_namespace": "pid:[1]"}, FAILED, "another container"),
+    ({"status": registry.STARTING}, FAILED, "just being started"),
+])
+def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleeper,
+                                change: Dict[str, str], outcome: str, words: str) -> None:
+    assert sleeper.row.identity is not None
+    identity = {name: change[name] for name in ("start_time", "boot_id") if name in change}
+    fields = {name: value for name, value in change.items() if name not in identity}
+    changed = replace(sleeper.row, identity=replace(sleeper.row.identity, **identity), **fields)
+    (told,) = stop(tmp_path, changed)
+    assert told.outcome == outcome and words in told.problem
+    assert control.drain([changed], Here())[0] == []
+    assert sleeper.is_running()
+
+
+def test_only_ended_workers_leave_the_registry(tmp_path: Path, sleeper: Sleeper) -> None:
+    mine = registry.Registry("e", free_env(tmp_path))
+    names = mine.reserve([0, 1], {}, Here(), 1.0)
+    gone, there = row(names[0], pid=2 ** 22 + 1), row(names[1], host="elsewhere")
+    assert [o.outcome for o in stop(tmp_path, gone, there)] == [GONE, FAILED]
+    assert [left.worker_id for left in mine.rows()] == [names[1]]
+
+
+def test_how_long_a_worker_has() -> None:
+    assert control.patience(row()) == 30.0
+    assert control.patience(row(config={"grace": 20.0})) == 30.0
+    assert control.patience(row(config={"grace": 600.0})) == 605.0
+
+
+def test_descendants_are_ended_and_nobody_else(sleeper: Sleeper) -> None:
+    source = ("import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', %r], "
+              "start_new_session=True); print(p.pid, flush=True); p.wait()" % "import time; time.sleep(600)")
+    parent = subprocess.Popen(python("-c", source), stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    grandchild = int(parent.stdout.readline())
+    here = Here()
+    below = Descendants(parent.pid, here)
+    assert set(below.started) == {grandchild}
+    below.started[sleeper.process.pid] = "1"  # a pid that was given to somebody else
+    below.kill()
+    wait_until(lambda: here.start_time(grandchild) is None)
+    parent.communicate()
+    assert sleeper.is_running()
+    assert os.getpid() not in Descendants(os.getppid(), here).started
+
+
+# ---- telling servers
+
+def test_servers_that_do_not_answer_are_waited_for_once() -> None:
+    with socket.socket() as silent, socket.socket() as free:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        free.bind(("127.0.0.1", 0))
+        urls = ["http://127.0.0.1:%d" % s.getsockname()[1] for s in (silent, free)]
+        notices = [Notice(url, protocol.CLI_STOP, {}, {}) for url in urls for _ in range(40)]
+        started = time.monotonic()
+        problems = control.tell(notices, 0.5)
+        assert time.monotonic() - started < 5
+    assert len(problems) == 2
+    assert [problem.split(" was not told: ")[0] for problem in problems] == urls
+
+
+HANGS_UP = """
+import socket
+rude = socket.socket()
+rude.bind(("127.0.0.1", 0))
+rude.listen(128)
+print(rude.getsockname()[1], flush=True)
+while True:
+    rude.accept()[0].close()
+    print("met", flush=True)
+"""
+
+
+def test_a_server_that_fails_is_not_asked_for_every_worker() -> None:
+    rude = subprocess.Popen(python("-c", HANGS_UP), stdout=subprocess.PIPE)
+    try:
+        assert rude.stdout is not None
+        url = "http://127.0.0.1:%d" % int(rude.stdout.readline())
+        (problem,) = control.tell([Notice(url, protocol.CLI_STOP, {}, {})] * 200, 5.0)
+    finally:
+        rude.kill()
+    assert problem.startswith(url)
+    assert 1 <= rude.communicate()[0].count(b"met") < 100
+
+
+def test_what_servers_are_told() -> None:
+    config = {"server": "http://h:1", "environ": {"JD_SERVER_TOKEN": "t"}}
+    rows = [row("n_egg_0", config=config, current_job_id=5), row("n_egg_1", config=config), row("n_egg_2")]
+    busy, idle = control.stop_notices(rows, "stop", {"PATH": "/bin", "JD_SERVER_TOKEN": "mine"})
+    assert busy.route == protocol.CLI_STOP and busy.environ == {"PATH": "/bin", "JD_SERVER_TOKEN": "t"}
+    assert busy.body == {"worker_id": "n_egg_0", "source": socket.gethostname(), "action": "stop", "job_id": 5}
+    assert "job_id" not in idle.body
+    (clear,) = control.clear_notices(rows, {})
+    assert clear.route == protocol.CLI_CLEAR_ALL and clear.body["workers"] == [
+        {"worker_id": "n_egg_0", "job_id": 5}, {"worker_id": "n_egg_1", "job_id": None}]
+
+
+# ---- scale
+
+def test_whom_scale_stops() -> None:
+    rows = [row("n_egg_0"), row("n_egg_1", status=registry.BUSY, current_job_id=4), row("n_egg_2"),
+            row("n_egg_10", status=registry.PAUSED), row("n_egg_11", status=registry.BUSY, current_job_id=9)]
+    assert [r.slot for r in surplus(rows, 3)] == [10, 2]
+    assert [r.slot for r in surplus(rows, 1)] == [10, 2, 0, 11]
+
+
+def test_free_slots() -> None:
+    assert free_slots([], 2) == [0, 1]
+    assert free_slots([0, 2, 3, 9], 3) == [1, 4, 5]
