@@ -43,6 +43,12 @@ def using(root: Path, timeout: float) -> Iterator[None]:
         yield
 
 
+def has_locks(root: Path) -> bool:
+    """Whether the file system of `root` can lock at all."""
+    with _lock_file(root) as fd:
+        return fd is not None and _flock(fd, fcntl.LOCK_SH) is not None
+
+
 @contextmanager
 def _lock_file(root: Path) -> Iterator[Optional[int]]:
     """A descriptor of its own: flock tells descriptors apart, so threads count as well."""

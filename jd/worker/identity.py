@@ -193,9 +193,19 @@ class Here:
 
 def _start_ticks(pid: int, proc: Path) -> Optional[str]:
     # proc(5): "pid (comm) state ppid …"; comm may hold spaces and parentheses. The start time is
-    # field 22, the 20th after the last parenthesis.
-    fields = read_small(proc / ("%d/stat" % pid)).rpartition(")")[2].split()
-    return None if len(fields) < 20 or fields[0] in ("Z", "X", "x") else fields[19]
+    # field 22, the 20th after the last parenthesis. Read bare: a clean-up asks for thousands.
+    try:
+        fd = os.open("%s/%d/stat" % (proc, pid), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        stat = os.read(fd, 4096)
+    except OSError:
+        return None  # it ended meanwhile
+    finally:
+        os.close(fd)
+    fields = stat.rpartition(b")")[2].split()
+    return None if len(fields) < 20 or fields[0] in (b"Z", b"X", b"x") else fields[19].decode("ascii")
 
 
 def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:

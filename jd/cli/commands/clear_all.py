@@ -2,17 +2,19 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Mapping, Optional
 
 from jd import paths, terminal
 from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
-from jd.worker import control
+from jd.worker import cachelock, control
 from jd.worker.registry import Registry, Row, experiments
 
 WORD = "clear_all"
+REMOVE_TIME = 5.0  # seconds to wait for other commands that use a registry at this moment
 
 
 def run(context: Context) -> int:
@@ -87,12 +89,28 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
         if name in left:
             print("error: %s is kept: %s" % (name, left[name]), file=sys.stderr)
             continue
-        directory = paths.experiment_cache(name, context.environ)
-        try:
-            shutil.rmtree(str(directory))
-        except OSError as error:
-            raise StorageError("cannot remove %s: %s; %s cleared before it" % (
-                directory, error.strerror, count(cleared, "experiment"))) from None
+        _remove(name, context.environ, cleared)
         cleared += 1
     print("cleared %s" % count(cleared, "experiment"))
     return 1 if left else 0
+
+
+def _remove(name: str, environ: Mapping[str, str], cleared: int) -> None:
+    """Remove the cache of one experiment. Raises StorageError."""
+    directory = paths.experiment_cache(name, environ)
+    deadline = time.monotonic() + REMOVE_TIME
+    problem = "other commands are at work in it; try again"
+    while True:
+        with cachelock.removing(directory.parent) as alone:
+            # Without locks the word that was typed has to do.
+            if alone or not cachelock.has_locks(directory.parent):
+                try:
+                    shutil.rmtree(str(directory))
+                    return
+                except OSError as error:
+                    problem = str(error.strerror)
+                    deadline = 0.0
+        if time.monotonic() >= deadline:
+            raise StorageError("cannot remove %s: %s; %s cleared before it" % (
+                directory, problem, count(cleared, "experiment")))
+        time.sleep(0.02)
