@@ -161,7 +161,7 @@ def test_there_are_no_dependencies() -> None:
     assert "dependencies" not in document["project"].get("dynamic", [])
 
 
-@pytest.mark.parametrize("command", ["jd_worker_cli", "jd_server"])
+@pytest.mark.parametrize("command", ["jd_worker_cli", "jd_server", "jd_hub"])
 def test_every_command_is_there(command: str) -> None:
     document = parse_toml((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     module, function = document["project"]["scripts"][command].split(":")

@@ -1,0 +1,7 @@
+"""`python -m jd.hub`"""
+
+import sys
+
+from jd.hub.cli import entry
+
+sys.exit(entry())

@@ -1,0 +1,79 @@
+"""The Hub: its data, its routes and its clean-up, in one asyncio process."""
+
+import asyncio
+import logging
+from typing import Mapping, Optional, Type
+
+import jd
+from jd import protocol as p
+from jd.errors import StorageError, UsageError
+from jd.hub.access import Access
+from jd.hub.data import HubData
+from jd.hub.quota import Quota
+from jd.hub.routes import ApiRoutes
+from jd.hub.store import accounts, experiments, issuing, tokens
+from jd.net.routing import Request, Response, Router
+from jd.net.server import HttpServer
+
+STOP_GRACE = 10.0  # seconds for requests in flight when the Hub stops
+PRUNE_INTERVAL = 600.0  # seconds
+PRUNE_BATCH = 1000  # rows in one step, so that nobody is kept waiting
+
+log = logging.getLogger("jd.hub")
+
+# What the store raises, as HTTP answers.
+STATUS_OF: Mapping[Type[Exception], int] = {
+    experiments.NoSuchExperiment: 404,
+    experiments.NotOwner: 403,
+    experiments.ExperimentGone: 403,
+    experiments.NameTaken: 409,
+    experiments.TooManyExperiments: 400,
+    issuing.KeyRefused: 403,
+    tokens.NoSuchToken: 404,
+    accounts.NoSuchUser: 404,
+    accounts.NoSuchKey: 404,
+    accounts.UserExists: 409,
+    accounts.TooManyKeys: 400,
+    accounts.BadLink: 403,
+    UsageError: 400,
+}
+
+
+class Hub:
+    """One running Hub. `start`, then `stop`; both are awaited."""
+
+    def __init__(self, data: HubData, quota: Optional[Quota] = None) -> None:
+        self.data = data
+        self.router = Router(guard=Access(data), status_of=STATUS_OF)
+        ApiRoutes(data, quota if quota is not None else Quota()).add_to(self.router)
+        self.router.add("GET", p.HEALTH, self._health, public=True)
+        self._server = HttpServer(self.router)
+        self._pruner: Optional["asyncio.Task[None]"] = None
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises JdError where the address cannot be had."""
+        self.port = await self._server.start(host, port)
+        self._pruner = asyncio.get_running_loop().create_task(self._prune())
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what was accepted."""
+        if self._pruner is not None:
+            self._pruner.cancel()
+        await self._server.stop(STOP_GRACE)
+
+    async def _health(self, _request: Request) -> Response:
+        """200 while the process and its database answer."""
+        await self.data.read(accounts.has_admin)
+        return Response.json({"status": "ok", "service": "jd_hub", "version": jd.__version__})
+
+    async def _prune(self) -> None:
+        """Forget expired tokens, for ever. A database that cannot be written is tried again."""
+        while True:
+            try:
+                while await self.data.write(tokens.prune, self.data.clock(),
+                                            PRUNE_BATCH) == PRUNE_BATCH:
+                    pass
+            except StorageError as error:
+                log.warning("%s", error)
+            await asyncio.sleep(PRUNE_INTERVAL)

@@ -1,0 +1,185 @@
+"""A Hub's data on disk: directory, database, the lock that keeps a second Hub out.
+
+    <data>/hub.db     accounts, keys, experiments (0600: it holds what tokens are signed with)
+          /hub.json   where the Hub is, while it runs
+          /hub.lock   held by the running Hub
+          /open.lock  held for a moment by whoever opens the database
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, TypeVar
+
+from jd.errors import JdError, StorageError
+from jd.hub.store.schema import MIGRATIONS
+from jd.storage.database import Database
+
+T = TypeVar("T")
+
+OPEN_TIMEOUT = 10.0  # seconds that another command may take to open the database
+DEFAULT_URL = "http://127.0.0.1:5080"
+
+
+class HubData:
+    """The data of a Hub: the running one (`claim`) or a command beside it.
+
+    `read` and `write` run an operation of the store and are awaited; `read_now` and `write_now`
+    are the same for commands, which have no event loop. `clock` gives Unix seconds.
+    """
+
+    def __init__(self, directory: Path, create: bool = True,
+                 clock: Callable[[], float] = time.time) -> None:
+        """Open the data, or make it. Raises StorageError, also if it is not there and `create` is
+        False.
+        """
+        self.directory = directory
+        self.clock = clock
+        self._path = directory / "hub.db"
+        self._hub_file = directory / "hub.json"
+        self._lock: Optional[int] = None
+        if not create and not self._path.exists():
+            raise StorageError("there is no Hub data in %s; start one with jd_hub serve, or give its "
+                               "directory: --data DIR" % directory)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError("cannot create %s: %s; choose another --data" % (
+                directory, error.strerror)) from error
+        self.database = self._open()
+
+    async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """Run `operation(connection, *arguments)` durably."""
+        return await asyncio.wrap_future(
+            self.database.write(lambda db: operation(db, *arguments)))
+
+    async def read(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """Run `operation(connection, *arguments)` on what is committed."""
+        return await asyncio.wrap_future(
+            self.database.read(lambda db: operation(db, *arguments)))
+
+    def write_now(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """`write`, waiting for it in this thread."""
+        return self.database.write(lambda db: operation(db, *arguments)).result()
+
+    def read_now(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """`read`, waiting for it in this thread."""
+        return self.database.read(lambda db: operation(db, *arguments)).result()
+
+    def close(self) -> None:
+        """Finish what was accepted and let go of the data."""
+        self.database.close()
+        if self._lock is not None:
+            self._remove_hub_file()
+            os.close(self._lock)
+            self._lock = None
+
+    # ---- the running Hub
+
+    def claim(self) -> None:
+        """Be the Hub of this data, until `close`. Raises JdError if another one is."""
+        lock = self._open_lock("hub.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise JdError(self._occupied()) from None
+        except OSError as error:
+            os.close(lock)
+            raise self._no_locks(error) from error
+        self._lock = lock
+        self._remove_hub_file()  # of one that was killed
+
+    def publish(self, facts: Dict[str, Any]) -> None:
+        """Write `hub.json`: who runs and where."""
+        draft = self.directory / ".hub.json.new"
+        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(facts, indent=2) + "\n")
+        os.replace(str(draft), str(self._hub_file))
+        self.write_now(_remember_url, facts["hub_url"])
+
+    def url(self) -> str:
+        """Where the Hub is, or was when it last ran."""
+        return self.read_now(_remembered_url) or DEFAULT_URL
+
+    def exposed(self) -> bool:
+        """Whether others on this machine can look into the directory."""
+        try:
+            return bool(stat.S_IMODE(os.stat(str(self.directory)).st_mode) & 0o077)
+        except OSError:
+            return False
+
+    def _occupied(self) -> str:
+        owner: Dict[str, Any] = {}
+        try:
+            owner = json.loads(self._hub_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            pass  # it is starting or stopping just now
+        return "a Hub runs on %s already%s; stop it first, or use another --data" % (
+            self.directory, ": pid %s on %s at %s" % (owner.get("pid"), owner.get("host"),
+                                                      owner.get("hub_url")) if owner else "")
+
+    def _remove_hub_file(self) -> None:
+        try:
+            self._hub_file.unlink()
+        except FileNotFoundError:
+            pass
+
+    # ---- opening
+
+    def _open(self) -> Database:
+        """One at a time: a Hub and a command that start together must not both make the tables."""
+        lock = self._open_lock("open.lock")
+        try:
+            self._wait_for(lock)
+            # SQLite gives its -wal and -shm files the mode of the database.
+            os.close(os.open(str(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            return Database(self._path, MIGRATIONS)
+        except PermissionError as error:
+            raise self._not_writable(self._path, error) from error
+        except OSError as error:
+            raise self._no_locks(error) from error
+        finally:
+            os.close(lock)
+
+    def _wait_for(self, lock: int) -> None:
+        deadline = time.monotonic() + OPEN_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise StorageError("another command has held %s for %g s; end it, or try again" % (
+                        self.directory / "open.lock", OPEN_TIMEOUT)) from None
+                time.sleep(0.02)
+
+    def _open_lock(self, name: str) -> int:
+        path = self.directory / name
+        try:
+            return os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._not_writable(path, error) from error
+
+    def _not_writable(self, path: Path, error: OSError) -> StorageError:
+        return StorageError("cannot write %s: %s; run this as the user that the Hub runs as, or give "
+                            "another --data" % (path, error.strerror))
+
+    def _no_locks(self, error: OSError) -> StorageError:
+        return StorageError("the file system of %s cannot lock files (%s); choose a --data on "
+                            "another" % (self.directory, error.strerror))
+
+
+def _remember_url(db: sqlite3.Connection, url: str) -> None:
+    db.execute("INSERT OR REPLACE INTO settings VALUES ('hub_url', ?)", (url,))
+
+
+def _remembered_url(db: sqlite3.Connection) -> Optional[str]:
+    row = db.execute("SELECT value FROM settings WHERE name = 'hub_url'").fetchone()
+    return None if row is None else row[0]

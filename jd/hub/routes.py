@@ -1,0 +1,178 @@
+"""The Hub's API: PROTOCOL "Base: the Hub", and docs/hub.md."""
+
+from typing import Any, Callable, Dict, Optional, TypeVar
+from urllib.parse import urlsplit
+
+from jd import protocol as p
+from jd import settings
+from jd.hub.data import HubData
+from jd.hub.quota import Quota
+from jd.hub.store import experiments, issuing, tokens
+from jd.hub.store.accounts import Caller
+from jd.hub.store.experiments import Experiment
+from jd.net.routing import HttpError, Request, Response, Router
+
+T = TypeVar("T")
+
+WORKER_TOKEN = "/api/worker/token"
+EXPERIMENTS = "/api/experiments"
+EXPERIMENT = "/api/experiments/<name>"
+SIGNUP = "/signup"
+
+MAX_URL_CHARS = 500
+RETRY_AFTER = 30  # seconds until a job server may have registered
+
+
+class ApiRoutes:
+    """Handlers for programs that send an API key; `request.principal` is the Caller."""
+
+    def __init__(self, data: HubData, quota: Quota) -> None:
+        self._data = data
+        self._quota = quota
+
+    def add_to(self, router: Router) -> None:
+        """Put the rows into the table."""
+        router.add("POST", WORKER_TOKEN, self._worker_token)
+        router.add("POST", EXPERIMENTS, self._create)
+        router.add("GET", EXPERIMENT, self._show)
+        router.add("DELETE", EXPERIMENT, self._delete)
+        router.add("GET", EXPERIMENT + "/runtime-config", self._runtime_config)
+        router.add("POST", EXPERIMENT + "/register", self._register)
+        router.add("POST", EXPERIMENT + "/heartbeat", self._heartbeat)
+        router.add("GET", EXPERIMENT + "/revoked-tokens", self._revoked_tokens)
+        router.add("POST", EXPERIMENT + "/revoke-token", self._revoke_token)
+
+    # ---- workers
+
+    async def _worker_token(self, request: Request) -> Response:
+        caller = _caller(request)
+        wait = self._quota.take(caller.key_id)
+        if wait:
+            raise HttpError(429, "this API key has asked for %d tokens within a minute; try again in "
+                                 "%d s" % (self._quota.limit, wait), {"Retry-After": str(wait)})
+        # Any text will do: clients check a key by asking for a name that can't exist.
+        name = p.take(_object(await request.json()), "experiment_name", str)
+        try:
+            issued = await self._write(issuing.issue, caller, name)
+        except issuing.NoServer as error:
+            raise HttpError(503, str(error), {"Retry-After": str(RETRY_AFTER)}) from None
+        return Response.json({
+            "worker_token": issued.token, "server_url": issued.server_url,
+            "exp_name": issued.exp_name, "expires_at": issued.expires_at,
+            "refresh_margin_secs": int(issuing.REFRESH_MARGIN)})
+
+    # ---- experiments
+
+    async def _create(self, request: Request) -> Response:
+        caller = _caller(request)
+        name = p.take(_object(await request.json()), "name", str)
+        return Response.json(created(await self._write(
+            experiments.create, name, caller.user_id, caller.email)), 201)
+
+    async def _show(self, request: Request) -> Response:
+        found = await self._data.read(experiments.find, request.params["name"],
+                                      _caller(request).user_id)
+        return Response.json({
+            "id": found.id, "name": found.name, "status": found.status,
+            "server_url": found.server_url, "dashboard_url": found.dashboard_url,
+            "created_at": found.created_at, "last_activity": found.last_activity})
+
+    async def _delete(self, request: Request) -> Response:
+        caller = _caller(request)
+        found = await self._write(experiments.delete, request.params["name"], caller.user_id,
+                                  caller.email)
+        return Response.json({"success": True, "name": found.name, "status": found.status,
+                              "message": "experiment %s is deleted; its workers are told to stop"
+                                         % found.name})
+
+    # ---- job servers
+
+    async def _runtime_config(self, request: Request) -> Response:
+        found, secret = await self._data.read(_with_secret, request.params["name"],
+                                              _caller(request).user_id)
+        return Response.json({
+            "worker_shared_secret": secret, "server_url": found.server_url,
+            "dashboard_url": found.dashboard_url, "experiment_id": found.id, "name": found.name,
+            "status": found.status})
+
+    async def _register(self, request: Request) -> Response:
+        body = _object(await request.json())
+        server_url = _url(body, "server_url")
+        if server_url is None:
+            raise p.ProtocolError("server_url is missing: the URL at which workers reach this server")
+        found = await self._write(experiments.register, request.params["name"],
+                                  _caller(request).user_id, server_url, _url(body, "dashboard_url"))
+        return Response.json({"status": found.status, "experiment_id": found.id,
+                              "server_url": found.server_url, "dashboard_url": found.dashboard_url})
+
+    async def _heartbeat(self, request: Request) -> Response:
+        body = {} if request.body.length == 0 else _object(await request.json())
+        found = await self._write(experiments.server_seen, request.params["name"],
+                                  _caller(request).user_id, p.take_name(body, "experiment_id", None))
+        return Response.json({"status": found.status})
+
+    async def _revoked_tokens(self, request: Request) -> Response:
+        return Response.json({"revoked_jtis": await self._data.read(
+            _revoked, request.params["name"], _caller(request).user_id, self._data.clock())})
+
+    async def _revoke_token(self, request: Request) -> Response:
+        caller = _caller(request)
+        jti = p.take_name(_object(await request.json()), "jti")
+        await self._write(_revoke, request.params["name"], caller.user_id, jti)
+        return Response.json({"success": True, "jti": jti})
+
+    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """Run an operation whose last argument is the time."""
+        return await self._data.write(operation, *arguments, self._data.clock())
+
+
+def created(found: Experiment) -> Dict[str, Any]:
+    """What is told of a new experiment."""
+    return {"experiment_id": found.id, "name": found.name, "server_url": found.server_url,
+            "dashboard_url": found.dashboard_url,
+            "message": "experiment %s is created; workers can join when its job server has registered"
+                       % found.name}
+
+
+def signup_url(base_url: str, token: str) -> str:
+    """A one-time link. The secret is in the query, which no log of the Hub repeats."""
+    return "%s%s?token=%s" % (base_url, SIGNUP, token)
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.principal
+    return caller
+
+
+def _object(body: Any) -> Dict[str, Any]:
+    if not isinstance(body, dict):
+        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
+    return body
+
+
+def _url(body: Dict[str, Any], name: str) -> Optional[str]:
+    """A URL that workers and browsers will be sent to: http or https, without a password in it."""
+    given = p.take_name(body, name, None, MAX_URL_CHARS)
+    if given is None:
+        return None
+    try:
+        url = settings.server_url(given)
+        if "://" in given and given.isascii() and " " not in given and "@" not in urlsplit(url).netloc:
+            return url
+    except ValueError:
+        pass
+    raise p.ProtocolError("%s must be a URL such as https://host:5000, without a user name, not %s"
+                          % (name, p.shown(given)))
+
+
+def _with_secret(db: Any, name: str, user_id: int) -> Any:
+    found = experiments.active(db, name, user_id)
+    return found, experiments.secret_of(db, found.id)
+
+
+def _revoked(db: Any, name: str, user_id: int, now: float) -> Any:
+    return tokens.revoked(db, experiments.owned(db, name, user_id).name, now)
+
+
+def _revoke(db: Any, name: str, user_id: int, jti: str, now: float) -> None:
+    tokens.revoke(db, experiments.owned(db, name, user_id).id, jti, now)

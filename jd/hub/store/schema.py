@@ -1,0 +1,91 @@
+"""The schema of the Hub's database, as migrations (see `jd.storage.database`).
+
+Keys and links are stored as digests, passwords hashed. One secret is stored as it is, because
+tokens are signed with it: `experiments.secret`. That is why the file is for its owner alone (0600).
+"""
+
+from typing import Tuple
+
+_FIRST = """
+CREATE TABLE settings (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE users (
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,   -- tokens name it: never given twice
+  email        TEXT NOT NULL UNIQUE COLLATE NOCASE,
+  password     TEXT,                                -- hashed; NULL until the sign-up link is used
+  admin        INTEGER NOT NULL DEFAULT 0,
+  created_at   REAL NOT NULL,
+  suspended_at REAL                                 -- NULL while in good standing
+);
+
+CREATE TABLE signup_links (
+  digest     TEXT PRIMARY KEY,
+  user_id    INTEGER REFERENCES users (id),         -- NULL: makes the first administrator
+  created_at REAL NOT NULL,
+  expires_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE api_keys (
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,
+  user_id      INTEGER NOT NULL REFERENCES users (id),
+  name         TEXT NOT NULL,
+  digest       TEXT NOT NULL UNIQUE,
+  prefix       TEXT NOT NULL,                       -- what lists show of it
+  created_at   REAL NOT NULL,
+  last_used_at REAL,                                -- to the minute
+  revoked_at   REAL
+);
+CREATE INDEX api_keys_of ON api_keys (user_id);
+
+CREATE TABLE experiments (
+  id             TEXT PRIMARY KEY,                  -- UUID
+  name           TEXT NOT NULL,
+  owner_id       INTEGER NOT NULL REFERENCES users (id),
+  secret         TEXT NOT NULL,                     -- worker_shared_secret, in clear
+  server_url     TEXT,                              -- NULL until a job server has registered
+  dashboard_url  TEXT,
+  created_at     REAL NOT NULL,
+  last_activity  REAL NOT NULL,
+  server_seen_at REAL,                              -- latest register or heartbeat
+  deleted_at     REAL                               -- NULL: its status is active
+);
+CREATE UNIQUE INDEX experiments_live ON experiments (name) WHERE deleted_at IS NULL;
+CREATE INDEX experiments_by_name ON experiments (name);
+CREATE INDEX experiments_of ON experiments (owner_id);
+
+CREATE TABLE shares (
+  experiment_id TEXT NOT NULL REFERENCES experiments (id),
+  user_id       INTEGER NOT NULL REFERENCES users (id),
+  created_at    REAL NOT NULL,
+  PRIMARY KEY (experiment_id, user_id)
+) WITHOUT ROWID;
+CREATE INDEX shares_with ON shares (user_id);
+
+CREATE TABLE worker_tokens (
+  jti           TEXT PRIMARY KEY,
+  experiment_id TEXT NOT NULL REFERENCES experiments (id),
+  user_id       INTEGER NOT NULL REFERENCES users (id),
+  key_id        INTEGER NOT NULL REFERENCES api_keys (id),
+  issued_at     REAL NOT NULL,
+  expires_at    REAL NOT NULL,
+  revoked_at    REAL
+) WITHOUT ROWID;
+CREATE INDEX worker_tokens_of ON worker_tokens (experiment_id, user_id);
+CREATE INDEX worker_tokens_by_key ON worker_tokens (key_id);
+CREATE INDEX worker_tokens_end ON worker_tokens (expires_at);
+CREATE INDEX worker_tokens_revoked ON worker_tokens (experiment_id) WHERE revoked_at IS NOT NULL;
+
+CREATE TABLE history (
+  id        INTEGER PRIMARY KEY,
+  timestamp REAL NOT NULL,
+  actor     TEXT NOT NULL,                          -- an email address, or cli (NAME)
+  event     TEXT NOT NULL,
+  subject   TEXT NOT NULL                           -- what it was done to
+);
+CREATE INDEX history_of ON history (subject, id);
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST,)

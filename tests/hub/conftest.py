@@ -1,0 +1,11 @@
+import pytest
+
+from tests.hub.hub_support import Bench
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A Hub on an empty database."""
+    opened = Bench(tmp_path)
+    yield opened
+    opened.data.close()
