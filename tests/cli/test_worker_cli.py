@@ -5,7 +5,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
 
