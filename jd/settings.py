@@ -230,6 +230,17 @@ SERVER: Tuple[Setting, ...] = (
             "file with the token that workers must send", "FILE"),
     Setting("insecure", "JD_SERVER_INSECURE", "false", boolean,
             "serve other machines without any token"),
+    Setting("hub", "JD_SERVER_HUB", None, server_url,
+            "let in the workers of this Hub's experiment; needs JD_API_KEY", "URL"),
+    Setting("create", "JD_SERVER_CREATE", "false", boolean,
+            "with --hub: make the experiment if the Hub has none of that name"),
+    Setting("public-url", "JD_SERVER_PUBLIC_URL", None, server_url,
+            "URL at which workers reach this server, for instance through a proxy", "URL"),
+    Setting("public-dashboard-url", "JD_SERVER_PUBLIC_DASHBOARD_URL", None, server_url,
+            "the same for the dashboard", "URL"),
+    Setting("tls-cert", "JD_SERVER_TLS_CERT", None, path,
+            "certificate, in PEM form, to serve https with", "FILE"),
+    Setting("tls-key", "JD_SERVER_TLS_KEY", None, path, "private key of that certificate", "FILE"),
     Setting("json", "JD_SERVER_JSON", "false", boolean, "print events as JSON lines"),
 )
 
@@ -240,6 +251,9 @@ HUB: Tuple[Setting, ...] = (
     Setting("data", "JD_HUB_DATA", "~/jd_hub", path, "directory for the Hub's data", "DIR"),
     Setting("base-url", "JD_HUB_BASE_URL", None, server_url,
             "URL at which others reach the Hub, for instance through a TLS proxy", "URL"),
+    Setting("tls-cert", "JD_HUB_TLS_CERT", None, path,
+            "certificate, in PEM form, to serve https with", "FILE"),
+    Setting("tls-key", "JD_HUB_TLS_KEY", None, path, "private key of that certificate", "FILE"),
     Setting("json", "JD_HUB_JSON", "false", boolean, "print JSON, for programs"),
 )
 

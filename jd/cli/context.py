@@ -4,6 +4,8 @@ import os
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from jd import settings
+from jd.auth import hubtoken
+from jd.auth.hubtoken import Access
 from jd.auth.shared import worker_token
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
 from jd.cli.tokens import CommandLine, unexpected
@@ -80,19 +82,35 @@ class Context:
     def server(self, row: Optional[Row] = None) -> str:
         """The job server's URL: as given, else that of `row`, else of a worker of the experiment.
 
-        Without any of these it is the default of `server=`.
+        In Hub mode it is the one that the Hub names; without any of these the default of `server=`.
+        Raises what `hubtoken.grant_for` does.
         """
+        return self._way(row)[0]
+
+    @property
+    def hub(self) -> Optional[Access]:
+        """Hub and key, where the mode rule says Hub mode. Raises UsageError."""
+        return hubtoken.access(self.arguments, self.environ)
+
+    def _way(self, row: Optional[Row]) -> Tuple[str, Optional[str]]:
+        """URL of the job server, and the token that a Hub gave for it."""
         given = settings.lookup(argument("server"), self.arguments, self.environ)
-        stored = None
         if given is None and self.experiment is not None:
             rows = [row] if row is not None else self.registry.rows()
-            stored = next((str(r.config["server"]) for r in rows if r.config.get("server")), None)
-        if stored is not None:
-            return stored
+            stored = next((r for r in rows if r.config.get("server")), None)
+            if stored is not None and not stored.config.get("hub"):
+                return str(stored.config["server"]), None
+            hub = self.hub
+            if hub is not None:
+                grant = hubtoken.grant_for(hub, self.experiment)
+                return grant.server, grant.token
+            if stored is not None:
+                return str(stored.config["server"]), stored.worker_token or None
         values = settings.resolve([argument("server"), argument("port")], self.arguments,
                                   self.environ)
-        return settings.with_port(values["server"], values["port"])
+        return settings.with_port(values["server"], values["port"]), None
 
     def client(self, row: Optional[Row] = None, timeout: float = 10.0) -> Client:
-        """A client of that server, with the token of the environment."""
-        return Client(self.server(row), lambda: worker_token(self.environ), timeout)
+        """A client of that server, with the Hub's token or that of the environment."""
+        server, token = self._way(row)
+        return Client(server, lambda: token or worker_token(self.environ), timeout)

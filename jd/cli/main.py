@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import List, Mapping
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from jd import errors, settings
 from jd.cli import tokens
@@ -17,6 +17,7 @@ from jd.terminal import Progress
 MANY_WORKERS = 50
 # These look at no registry, are about to clean up themselves, or tell what there is to clean up.
 _WITHOUT_SWEEP = ("help", "completion", "version", "prune", "doctor")
+_KEY_WORD = "api_key="
 
 _swept = False
 
@@ -83,5 +84,35 @@ def sweep_once(environ: Mapping[str, str]) -> None:
 
 
 def entry() -> int:
-    """The console script."""
+    """The console script. A key on the command line is moved to where `ps` does not show it."""
+    command = without_key(sys.argv)
+    if command is not None:
+        arguments, environ = command
+        os.execve(arguments[0], arguments, environ)
     return errors.run_command(main)
+
+
+def without_key(argv: List[str]) -> Optional[Tuple[List[str], Dict[str, str]]]:
+    """This process's command line without `api_key=`, and the environment that has it instead.
+
+    None where there is none, or where the line is wrong: then the error is about what was typed.
+    """
+    typed = [word for word in argv[1:] if word.startswith(_KEY_WORD)]
+    if len(typed) != 1 or not typed[0][len(_KEY_WORD):].strip() or not sys.executable:
+        return None
+    try:
+        parse(argv[1:])
+    except errors.JdError:
+        return None
+    original = list(getattr(sys, "orig_argv", None) or _as_started(argv))
+    original[0] = sys.executable
+    rest = [word for word in original if not word.startswith(_KEY_WORD)]
+    return rest, dict(os.environ, JD_API_KEY=typed[0][len(_KEY_WORD):])
+
+
+def _as_started(argv: List[str]) -> List[str]:
+    """What Python before 3.10 does not keep: `python -m package`, or `python script`."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and "." in spec.name:
+        return [sys.executable, "-m", spec.name.rpartition(".__main__")[0] or spec.name] + argv[1:]
+    return [sys.executable] + argv

@@ -18,9 +18,6 @@ from jd.cli.main import execute, parse
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, UsageError, debugging
 from jd.terminal import is_terminal
 
-_HUB_LINE = ("Signing in to a Hub is not part of this version; server= or JD_SERVER names a job "
-             "server.")
-
 
 class Leave(Exception):
     """The user wants to leave."""
@@ -84,8 +81,6 @@ class Repl:
         """Read from a terminal until the user leaves; returns the exit status."""
         say("%s %s \u2014 interactive mode" % (PROGRAM, jd.__version__))
         say("Type help for commands, exit or Ctrl-D to quit.")
-        if not self.environ.get("JD_SERVER", "").strip():
-            say(_HUB_LINE)
         while True:
             try:
                 line = input(self.prompt)

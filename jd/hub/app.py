@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
-from typing import Mapping, Optional, Type
+import ssl
+from typing import Any, Mapping, Optional, Type
 
 import jd
 from jd import protocol as p
 from jd.errors import StorageError, UsageError
 from jd.hub.access import Access
+from jd.hub.attempts import Attempts
 from jd.hub.data import HubData
+from jd.hub.pages import PageRoutes
 from jd.hub.quota import Quota
 from jd.hub.routes import ApiRoutes
+from jd.hub.sessions import WEB, Sessions
 from jd.hub.store import accounts, experiments, issuing, tokens
+from jd.hub.store import sessions as stored_sessions
+from jd.hub.webroutes import WebRoutes
 from jd.net.routing import Request, Response, Router
 from jd.net.server import HttpServer
 
@@ -42,12 +48,19 @@ STATUS_OF: Mapping[Type[Exception], int] = {
 class Hub:
     """One running Hub. `start`, then `stop`; both are awaited."""
 
-    def __init__(self, data: HubData, quota: Optional[Quota] = None) -> None:
+    def __init__(self, data: HubData, quota: Optional[Quota] = None,
+                 tries: Optional[Attempts] = None,
+                 tls: Optional[ssl.SSLContext] = None) -> None:
         self.data = data
-        self.router = Router(guard=Access(data), status_of=STATUS_OF)
+        self._access = Access(data)
+        self._sessions = Sessions(data, tries)
+        self.router = Router(guard=self._guard, status_of=STATUS_OF)
         ApiRoutes(data, quota if quota is not None else Quota()).add_to(self.router)
         self.router.add("GET", p.HEALTH, self._health, public=True)
-        self._server = HttpServer(self.router)
+        self._sessions.add_to(self.router)
+        WebRoutes(data).add_to(self.router)
+        PageRoutes(self._sessions).add_to(self.router)
+        self._server = HttpServer(self.router, ssl_context=tls)
         self._pruner: Optional["asyncio.Task[None]"] = None
         self.port = 0
 
@@ -61,6 +74,14 @@ class Hub:
         if self._pruner is not None:
             self._pruner.cancel()
         await self._server.stop(STOP_GRACE)
+        self._sessions.close()
+
+    async def _guard(self, request: Request, route: Any) -> None:
+        """Pages have a session, programs a key; neither opens the other's door."""
+        if route.pattern.startswith(WEB):
+            await self._sessions.guard(request)
+        else:
+            await self._access(request, route)
 
     async def _health(self, _request: Request) -> Response:
         """200 while the process and its database answer."""
@@ -68,12 +89,12 @@ class Hub:
         return Response.json({"status": "ok", "service": "jd_hub", "version": jd.__version__})
 
     async def _prune(self) -> None:
-        """Forget expired tokens, for ever. A database that cannot be written is tried again."""
+        """Forget what is over, for ever. A database that cannot be written is tried again."""
         while True:
             try:
-                while await self.data.write(tokens.prune, self.data.clock(),
-                                            PRUNE_BATCH) == PRUNE_BATCH:
-                    pass
+                for prune in (tokens.prune, stored_sessions.prune):
+                    while await self.data.write(prune, self.data.clock(), PRUNE_BATCH) == PRUNE_BATCH:
+                        pass
             except StorageError as error:
                 log.warning("%s", error)
             await asyncio.sleep(PRUNE_INTERVAL)

@@ -7,29 +7,33 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 import jd
 from jd import filesystems
+from jd.auth import shared
 from jd.errors import EXIT_OK
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
 from jd.hub.store import accounts
-from jd.server.access import is_loopback
-from jd.server.cli import reachable_name
+from jd.net.addresses import is_loopback, url_of
+from jd.net.tls import server_context
 from jd.terminal import paint, silence_stdout
+
 
 def run(values: Dict[str, Any]) -> int:
     """Serve until SIGINT or SIGTERM. Raises JdError if another Hub has the data or the port."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    tls = server_context(values["tls_cert"], values["tls_key"])
     _allow_many_connections()
     data = HubData(values["data"])
     try:
         data.claim()
         _warn(data, values)
-        return asyncio.run(_serve(data, values))
+        return asyncio.run(_serve(data, values, tls))
     finally:
         data.close()
 
@@ -44,10 +48,13 @@ def _allow_many_connections() -> None:
 
 
 def _warn(data: HubData, values: Mapping[str, Any]) -> None:
-    encrypted = (values["base_url"] or "").startswith("https://")
+    key = values["tls_key"]
+    encrypted = key is not None or (values["base_url"] or "").startswith("https://")
     if not is_loopback(values["host"]) and not encrypted:
-        print("warning: --host %s takes API keys from other machines unencrypted; put a TLS proxy in "
-              "front of it and give --base-url https://…" % values["host"], file=sys.stderr)
+        print("warning: --host %s takes API keys from other machines unencrypted; give --tls-cert and "
+              "--tls-key, or put a TLS proxy in front of it and give --base-url https://…" % values["host"], file=sys.stderr)
+    if key is not None and shared.is_exposed(key):
+        print("warning: other users can read the key %s; chmod 600 it" % key, file=sys.stderr)
     if data.exposed():
         print("warning: others can look into %s, where secrets are kept; chmod 700 it"
               % data.directory, file=sys.stderr)
@@ -56,18 +63,19 @@ def _warn(data: HubData, values: Mapping[str, Any]) -> None:
               "is better" % data.directory, file=sys.stderr)
 
 
-async def _serve(data: HubData, values: Mapping[str, Any]) -> int:
+async def _serve(data: HubData, values: Mapping[str, Any],
+                 tls: Optional[ssl.SSLContext]) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup and its like have SIGHUP ignored, and mean it.
         if signal.getsignal(number) == signal.SIG_IGN and number == signal.SIGHUP:
             continue
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    hub = Hub(data)
+    hub = Hub(data, tls=tls)
     say = Announcer(values["json"])
     await hub.start(values["host"], values["port"])
     try:
-        url = values["base_url"] or "http://%s:%d" % (reachable_name(values["host"]), hub.port)
+        url = values["base_url"] or url_of(values["host"], hub.port, tls is not None)
         data.publish({"hub_url": url, "pid": os.getpid(), "host": socket.gethostname(),
                       "version": jd.__version__})
         say.ready(url, data)

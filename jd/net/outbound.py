@@ -97,7 +97,7 @@ def _basic(username: Optional[str], password: Optional[str]) -> Optional[str]:
 
 # ---- proxies
 
-def is_loopback(host: str) -> bool:
+def is_own_machine(host: str) -> bool:
     """Whether `host` can only be this machine: localhost, 127.0.0.0/8, ::1, 0.0.0.0."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
@@ -115,7 +115,7 @@ def proxy_for(address: Address) -> Optional[Proxy]:
 
     Raises UsageError for a proxy that is no plain HTTP proxy.
     """
-    if is_loopback(address.host):
+    if is_own_machine(address.host):
         return None
     proxies = urllib.request.getproxies()
     url = proxies.get(address.scheme) or proxies.get("all")

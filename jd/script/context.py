@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping, Optional
 from urllib.parse import urlsplit
 
 from jd import protocol, settings
+from jd.auth import stored
 from jd.auth.shared import worker_token
 from jd.errors import OutsideJobError, UsageError
 
@@ -80,8 +81,9 @@ def require_job(caller: str, environ: Environ = os.environ) -> int:
 
 
 def script_token(environ: Environ = os.environ) -> Optional[str]:
-    """JD_WORKER_TOKEN, else the shared token of a standalone server, else None."""
-    return environ.get("JD_WORKER_TOKEN", "").strip() or worker_token(environ)
+    """The worker's token, renewed ones included, else the shared token of a standalone server, else
+    None."""
+    return stored.newest(environ) or worker_token(environ)
 
 
 def _experiment(environ: Environ) -> Optional[str]:

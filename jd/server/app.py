@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import ssl
 from typing import Optional
 
 import jd
@@ -33,14 +34,15 @@ STATUS_OF = {
 class JobServer:
     """One running server. `start`, then `stop`; both are awaited."""
 
-    def __init__(self, experiment: Experiment, access: Access) -> None:
+    def __init__(self, experiment: Experiment, access: Access,
+                 tls: Optional[ssl.SSLContext] = None) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
         self.creation = Creation(experiment, self.room)
         self.api = Router(guard=access, status_of=STATUS_OF)
         self.dashboard = Router(guard=access, status_of=STATUS_OF)
-        self._api_server = HttpServer(self.api)
-        self._dashboard_server = HttpServer(self.dashboard)
+        self._api_server = HttpServer(self.api, ssl_context=tls)
+        self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room).add_to(self.api)
         JobRoutes(experiment, self.creation).add_to(self.api)
         for router in (self.api, self.dashboard):

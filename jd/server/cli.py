@@ -10,16 +10,20 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NoReturn, Optional
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 import jd
 from jd import filesystems, settings
 from jd.auth import shared
 from jd.errors import EXIT_OK, UsageError, run_command
+from jd.net.addresses import is_loopback, url_of
+from jd.net.client import Client
+from jd.net.tls import server_context
 from jd.server import jobfile
-from jd.server.access import Access, is_loopback
+from jd.server.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
+from jd.server.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.store import batches
 from jd.server.store.transitions import Policy
 from jd.terminal import paint, silence_stdout
@@ -30,20 +34,45 @@ def entry() -> int:
     return run_command(main)
 
 
-def main(argv: List[str]) -> int:
-    """Run the server until SIGINT or SIGTERM."""
+def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
+    """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
     values = options(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     _allow_many_connections()
-    access = Access(values["host"], values["token_file"], values["insecure"])
+    tls = server_context(values["tls_cert"], values["tls_key"])
+    link = _link(values, intervals)
+    access = Access(values["host"], values["token_file"], values["insecure"],
+                    None if link is None else link.verify)
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
     policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
                     values["max_attempts"])
     experiment = Experiment(values["workspace_path"], values["expId"], policy)
+
+    async def serve() -> int:
+        # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop from the start.
+        return await _serve(JobServer(experiment, access, tls), link, loading, values)
     try:
-        return asyncio.run(_serve(experiment, access, loading, values))
+        if link is not None:
+            link.connect()
+        return asyncio.run(serve())
     finally:
         experiment.close()
+
+
+def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
+    """The link to the Hub that --hub asks for. Raises UsageError."""
+    if values["hub"] is None:
+        if values["create"]:
+            raise UsageError("--create is for a Hub: give --hub URL with it")
+        return None
+    # Never a flag: every user of a machine sees the arguments of every process.
+    key = settings.value_of(settings.WORKER, "api_key", os.environ)
+    if key is None:
+        raise UsageError("--hub needs an API key of yours: set JD_API_KEY in the environment "
+                         "(jd_hub key create, or the Hub's web page, makes one)")
+    memory = values["workspace_path"] / values["expId"] / "meta" / "hub.json"
+    return HubLink(Client(values["hub"], lambda: str(key), TIMEOUT), values["expId"], memory, _warning,
+                   values["create"], intervals)
 
 
 def _allow_many_connections() -> None:
@@ -55,43 +84,71 @@ def _allow_many_connections() -> None:
         pass  # macOS: a hard limit of infinity is not what it takes
 
 
-def _warn(experiment: Experiment, values: Dict[str, Any]) -> None:
+def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink]) -> None:
     """Say on stderr what works and is still not wise."""
     token_file = values["token_file"]
     if token_file is not None and shared.is_exposed(token_file):
         _warning("other users can read the token file %s; chmod 600 it" % token_file)
     if values["insecure"] and token_file is None and not is_loopback(values["host"]):
         _warning("--insecure: anybody who reaches this address can read and change the jobs")
+    if values["tls_key"] is not None and shared.is_exposed(values["tls_key"]):
+        _warning("other users can read the key %s; chmod 600 it" % values["tls_key"])
+    if (link is not None and values["public_url"] is None and is_loopback(values["host"])
+            and not link.is_local):
+        _warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
+                 "0.0.0.0 or --public-url" % values["host"])
     if filesystems.is_network(experiment.meta_dir):
         _warning("%s is on a network file system: slower, and locks may fail; a local "
                  "--workspace_path is better" % experiment.meta_dir)
 
 
 def _warning(text: str) -> None:
-    print("%s: %s" % (paint("warning", "yellow", sys.stderr), text), file=sys.stderr)
+    try:
+        # Before Python 3.9 stderr is buffered where it is no terminal.
+        print("%s: %s" % (paint("warning", "yellow", sys.stderr), text), file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody reads any more, or the disk of a log file is full; the server goes on
 
 
-async def _serve(experiment: Experiment, access: Access, loading: List[Any],
+async def _serve(server: JobServer, link: Optional[HubLink], loading: List[Any],
                  values: Dict[str, Any]) -> int:
-    server = JobServer(experiment, access)
+    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    reasons: List[str] = []
+
+    def gone(reason: str) -> None:
+        reasons.append(reason)
+        loop.call_soon_threadsafe(stop.set)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup and its like have SIGHUP ignored, and mean it.
         if signal.getsignal(number) == signal.SIG_IGN and number == signal.SIGHUP:
             continue
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    say = Announcer(values["json"], experiment)
+        loop.add_signal_handler(number, stop.set)
+    say = Announcer(values["json"], server.experiment)
     await server.start(values["host"], values["port"], values["dashboard_port"])
     try:
-        say.ready(values["host"], server.port, server.dashboard_port)
-        _warn(experiment, values)
+        urls = server_urls(server, values)
+        if link is not None:
+            await loop.run_in_executor(None, link.announce, *urls)
+            link.start(gone)
+        say.ready(urls, None if link is None else link.shown)
+        _warn(server.experiment, values, link)
         for path, batch in loading:
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
         await stop.wait()
-        say.stopping()
+        say.stopping(reasons[0] if reasons else None)
     finally:
+        if link is not None:
+            link.stop()
         await server.stop()
     return EXIT_OK
+
+
+def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
+    """Where others reach the API and the dashboard of a server that listens."""
+    secure = values["tls_cert"] is not None
+    return (values["public_url"] or url_of(values["host"], server.port, secure),
+            values["public_dashboard_url"] or url_of(values["host"], server.dashboard_port, secure))
 
 
 class Announcer:
@@ -101,11 +158,11 @@ class Announcer:
         self._as_json = as_json
         self._experiment = experiment
 
-    def ready(self, host: str, port: int, dashboard_port: int) -> None:
+    def ready(self, urls: Tuple[str, str], hub: Optional[str]) -> None:
         """Where the server is; also written to meta/server.json."""
-        name = reachable_name(host)
-        facts = {"server_url": "http://%s:%d" % (name, port),
-                 "dashboard_url": "http://%s:%d" % (name, dashboard_port), "pid": os.getpid()}
+        facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
+        if hub is not None:
+            facts["hub_url"] = hub
         self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
                                       expId=self._experiment.name))
         if self._as_json:
@@ -115,6 +172,8 @@ class Announcer:
                                          self._experiment.name))
         self._say("  server     %s" % facts["server_url"])
         self._say("  dashboard  %s" % facts["dashboard_url"])
+        if hub is not None:
+            self._say("  hub        %s" % hub)
         self._say("  data       %s" % self._experiment.directory)
 
     def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
@@ -128,12 +187,12 @@ class Announcer:
         else:
             self._say("  jobs       %d from %s" % (total, name))
 
-    def stopping(self) -> None:
-        """A signal came."""
+    def stopping(self, reason: Optional[str]) -> None:
+        """A signal came, or the experiment is over for a reason."""
         if self._as_json:
-            self._event("stopping", {})
+            self._event("stopping", {} if reason is None else {"reason": reason})
         else:
-            self._say("stopping")
+            self._say("stopping" if reason is None else "stopping: " + reason)
 
     def _event(self, event: str, facts: Mapping[str, Any]) -> None:
         self._say(json.dumps(dict({"event": event}, **facts)))
@@ -144,13 +203,6 @@ class Announcer:
             print(line, flush=True)
         except OSError:
             silence_stdout()  # nobody reads any more; the server goes on
-
-
-def reachable_name(host: str) -> str:
-    """What other programs put into a URL for the address that the server listens on."""
-    if host in ("0.0.0.0", "::", ""):
-        return socket.gethostname() or "localhost"
-    return "[%s]" % host if ":" in host else host
 
 
 class _Parser(argparse.ArgumentParser):

@@ -51,7 +51,8 @@ class Agent:
 
     def __init__(self, link: Link, courier: Courier, delivery: Delivery, start_job: StartJob,
                  log: Callable[[str], None], outage: Outage, start_pause: Backoff,
-                 rename: Callable[[], str], once: bool = False, grace: float = 20.0) -> None:
+                 rename: Callable[[], str], once: bool = False, grace: float = 20.0,
+                 advice: str = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE") -> None:
         self.job: Optional[JobProcess] = None
         self.exit_status: Optional[int] = None
         self.heard_at: Optional[float] = None  # the last answer to a heartbeat
@@ -65,8 +66,10 @@ class Agent:
         self._rename = rename
         self._once = once
         self._grace = grace
+        self._advice = advice
         self._state = protocol.RUN
         self._drained_by: Optional[str] = None
+        self._given_up: Optional[str] = None
         self._signalled = False
         self._leaving: Optional[Leaving] = None
         self._finished_one = False
@@ -98,12 +101,16 @@ class Agent:
             self._drained_by = signal_name
             self._log("%s: draining" % signal_name)
 
+    def give_up(self, why: str) -> None:
+        """Finish the current job, take no other, exit with status 1."""
+        self._given_up = why
+
     @property
     def status(self) -> str:
         """The worker in one word, for people: idle, busy, paused, draining or stopping."""
         if self._signalled:
             return "stopping"
-        if (self._leaving is not None or self._drained_by is not None
+        if (self._leaving is not None or self._drained_by is not None or self._given_up is not None
                 or self._state in (protocol.DRAIN, protocol.STOP)):
             return "draining"
         if self.job is not None:
@@ -319,8 +326,7 @@ class Agent:
 
     def _denied(self, error: ServerRefused, now: float) -> None:
         if self.job is None:
-            self._log("the server does not accept this worker: %s; check JD_SERVER_TOKEN or "
-                      "JD_SERVER_TOKEN_FILE" % error)
+            self._log("the server does not accept this worker: %s; %s" % (error, self._advice))
             leaving = self._leaving
             if leaving is not None:
                 self._end(leaving.status, leaving.why)
@@ -368,6 +374,8 @@ class Agent:
         since = self._outage.since
         if self._state in (protocol.DRAIN, protocol.STOP):
             self._leave("the server asked it to %s" % self._state)
+        elif self._given_up is not None:
+            self._leaving = Leaving(self._given_up, EXIT_FAILURE, LEAVE_TIME)
         elif self._drained_by is not None:
             self._leave("drained by %s" % self._drained_by)
         elif self._once and self._finished_one:

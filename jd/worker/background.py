@@ -24,6 +24,7 @@ from jd.worker.identity import Here
 from jd.worker.launcher import identify, process_id_of, settle, slot_of
 from jd.worker.log import WorkerLog
 from jd.worker.registry import Registry
+from jd.worker.renewal import authorised
 from jd.worker.run import run_worker
 from jd.worker.verdict import signal_name
 
@@ -63,13 +64,16 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
 
     Returns when each has had its first heartbeat answered, at most after `patience` seconds: a
     server that is away is no failure. Raises StorageError, UsageError or JdError where not a
-    single one could start: registry, log directory, token, server URL, number of processes.
+    single one could start: registry, log directory, token, server URL, number of processes, and
+    in Hub mode whatever the Hub has against it.
     """
-    config = replace(config, foreground=False)
+    config = authorised(replace(config, foreground=False))
     Client(config.server)
-    worker_token(config.environ)
+    if config.grant is None:
+        worker_token(config.environ)
     registry = Registry(config.experiment, config.environ)
-    ids = registry.reserve(slots, config.to_json(), here, time.time(), instance=instance)
+    ids = registry.reserve(slots, config.to_json(), here, time.time(), instance=instance,
+                           token="" if config.grant is None else config.grant.token)
     listening, telling = os.pipe()
     try:
         WorkerLog(config.log_file(ids[0]), config.log_max_bytes).close()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from jd import paths, settings
-from jd.errors import StorageError
+from jd.auth.hubtoken import Access, Grant
+from jd.errors import StorageError, UsageError
 from jd.protocol import ProtocolError, take, take_number
 
 BASE_PATH_AUTO = "auto"
@@ -25,7 +26,8 @@ class WorkerConfig:
 
     `entry_script` is absolute, `server` a URL with its port, `grace` in seconds. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit. `directory` is
-    where the launch was typed: jobs run there.
+    where the launch was typed: jobs run there. In Hub mode `hub` is the Hub's URL, its key is in
+    `environ`, and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
     """
 
     experiment: str
@@ -42,6 +44,19 @@ class WorkerConfig:
     log_max_bytes: int = 50_000_000
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     directory: Path = field(default_factory=Path.cwd)
+    hub: Optional[str] = None
+    grant: Optional[Grant] = field(default=None, repr=False, compare=False)
+
+    @property
+    def hub_access(self) -> Optional[Access]:
+        """Hub and key; None without a Hub. Raises UsageError for a key that cannot be used."""
+        if self.hub is None:
+            return None
+        key = settings.value_of(settings.WORKER, "api_key", self.environ)
+        if key is None:
+            raise UsageError("this launch belongs to the Hub %s, and JD_API_KEY is not set; set it"
+                             % self.hub)
+        return Access(self.hub, key)
 
     def log_file(self, worker_id: str) -> Path:
         """The log of one worker of this launch."""
@@ -57,7 +72,7 @@ class WorkerConfig:
     def to_json(self) -> Dict[str, Any]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""
         stored = {name: str(value) if isinstance(value, Path) else value
-                  for name, value in self.__dict__.items()}
+                  for name, value in self.__dict__.items() if name != "grant"}
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX)}
         return stored
@@ -87,6 +102,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             log_max_bytes=take(stored, "log_max_bytes", int),
             environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),
             directory=Path(take(stored, "directory", str)),
+            hub=take(stored, "hub", str, None),
         )
     except ProtocolError as error:
         raise StorageError("its launch configuration was stored by another version (%s); stop it, "

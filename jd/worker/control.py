@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from jd import protocol
@@ -242,12 +242,17 @@ def _forget(outcomes: Sequence[Outcome], environ: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Notice:
-    """One message to the server of some workers, with the environment that has its token."""
+    """One message to the server of some workers, with what has its token."""
 
     server: str
     route: str
     body: Dict[str, Any]
     environ: Mapping[str, str]
+    token: str = field(default="", repr=False)
+
+    def bearer(self) -> Optional[str]:
+        """The token that its Hub gave to the workers, else that of the environment."""
+        return self.token or worker_token(self.environ)
 
 
 def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:
@@ -259,7 +264,8 @@ def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -
                                     "source": socket.gethostname() or "unknown"}
             if row.current_job_id is not None:
                 body["job_id"] = row.current_job_id
-            yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ))
+            yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
+                         row.worker_token)
 
 
 def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
@@ -272,7 +278,8 @@ def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[N
     for (_, server), its_rows in by_server.items():
         body = {"source": socket.gethostname() or "unknown", "workers": [
             {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
-        yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ))
+        yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
+                     its_rows[0].worker_token)
 
 
 def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -327,7 +334,7 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
             problem = ""
             if notice.server not in away:  # who did not answer once is not asked 64 times
                 try:
-                    Client(notice.server, lambda: worker_token(notice.environ), seconds).call(
+                    Client(notice.server, notice.bearer, seconds).call(
                         "POST", notice.route, notice.body)
                 except Exception as error:  # whatever it is, the worker is stopped all the same
                     problem = str(error) or type(error).__name__

@@ -16,6 +16,7 @@ from jd.worker.config import WorkerConfig
 from jd.worker.forking import Forked
 from jd.worker.identity import Here, ProcessIdentity
 from jd.worker.registry import Registry
+from jd.worker.renewal import authorised
 from jd.worker.run import run_worker
 from jd.worker.signals import Signals
 from jd.worker.verdict import signal_name
@@ -27,10 +28,13 @@ def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
     """Run `num_workers` workers; returns when all have ended, with the worst exit status.
 
     A single worker runs in this very process: what a scheduler signals is the worker itself.
-    Raises StorageError for a registry that cannot be used.
+    In Hub mode the Hub is asked once for all. Raises StorageError for a registry that cannot be
+    used, and what `authorised` raises.
     """
+    config = authorised(config)
     registry, here = Registry(config.experiment, config.environ), Here()
-    ids = registry.reserve(range(config.num_workers), config.to_json(), here, time.time())
+    ids = registry.reserve(range(config.num_workers), config.to_json(), here, time.time(),
+                           token="" if config.grant is None else config.grant.token)
     try:
         if config.num_workers == 1:
             settle(registry, config, ids, [here.own])

@@ -21,12 +21,13 @@ from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, O
                     Tuple, TypeVar, Union)
 
 from jd import filesystems, paths
+from jd.auth.stored import REGISTRY_FILE
 from jd.errors import StorageError
 from jd.protocol import EXPERIMENT_NAME
 from jd.worker.cachelock import removing, using
 from jd.worker.identity import Here, ProcessIdentity, new_worker_id, split_worker_id
 
-FILE_NAME = "workers.db"
+FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
 _TRIES = 20  # to get into a file that somebody takes away
 
@@ -67,7 +68,7 @@ class Row:
     """One registered worker. Times are Unix seconds.
 
     `identity` is None in rows that another client wrote. `config` is the launch configuration as
-    JSON and may hold secrets.
+    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty.
     """
 
     worker_id: str
@@ -85,6 +86,7 @@ class Row:
     pid_namespace: str
     identity: Optional[ProcessIdentity]
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    worker_token: str = field(default="", repr=False)
 
     @property
     def slot(self) -> int:
@@ -95,7 +97,7 @@ class Row:
 
 _COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
             "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
-            "start_time", "pid_namespace", "config_json")
+            "start_time", "pid_namespace", "config_json", "worker_token")
 
 T = TypeVar("T")
 _Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
@@ -144,11 +146,12 @@ class Registry:
     # ---- changes
 
     def reserve(self, slots: Sequence[int], config: Mapping[str, Any], here: Here, now: float,
-                rng: Optional[random.Random] = None, instance: Optional[str] = None) -> List[str]:
+                rng: Optional[random.Random] = None, instance: Optional[str] = None,
+                token: str = "") -> List[str]:
         """Enter workers that are about to start, under one new instance word; gives their ids.
 
         They are this process's own until each calls `settle`. `instance` reuses a word instead:
-        for slots that are added to a running launch.
+        for slots that are added to a running launch. `token` is what the Hub gave to all of them.
         """
         identity = here.own
         with self._change(create=True) as db:
@@ -161,12 +164,13 @@ class Registry:
             db.executemany(
                 "INSERT INTO workers (worker_id, exp_id, pid, process_id, entry_script,"
                 " machine_type, log_path, started_at, status, config_json, host, boot_id,"
-                " start_time, pid_namespace) VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?)",
+                " start_time, pid_namespace, worker_token, token_updated_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(name, self.experiment, identity.pid, slot,
                   _stored(config.get("entry_script", "")),
                   _stored(config.get("machine_type", "worker")), now, STARTING,
                   json.dumps(config), here.host, identity.boot_id, identity.start_time,
-                  here.pid_namespace)
+                  here.pid_namespace, token, now if token else None)
                  for name, slot in zip(names, slots)])
             db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 0)"
                        " ON CONFLICT (exp_id) DO UPDATE SET drained = 0", (self.experiment,))
@@ -195,6 +199,13 @@ class Registry:
             db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
                        " last_ping_at = coalesce(?, last_ping_at) WHERE worker_id = ?",
                        (status, job_id, last_ping_at, worker_id))
+
+    def store_token(self, identity: ProcessIdentity, token: str, now: float) -> None:
+        """A process has a new worker token, whatever its worker is called by now."""
+        with self._change() as db:
+            db.execute("UPDATE workers SET worker_token = ?, token_updated_at = ?"
+                       " WHERE pid = ? AND start_time = ? AND boot_id = ?",
+                       (token, now, identity.pid, identity.start_time, identity.boot_id))
 
     def rename(self, worker_id: str, new_id: str, log_path: Path) -> None:
         """The worker took another name."""
@@ -442,6 +453,7 @@ def _row(values: Sequence[Any]) -> Row:
         pid_namespace=_text(of["pid_namespace"]),
         identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
         config=_config(of["config_json"]),
+        worker_token=_text(of["worker_token"]),
     )
 
 

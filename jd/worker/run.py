@@ -6,18 +6,19 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from jd import paths
-from jd.auth.shared import worker_token
 from jd.errors import EXIT_FAILURE, JdError
-from jd.net.client import Backoff, Client
+from jd.net.client import Backoff
 from jd.protocol import Assignment, ProtocolError
 from jd.worker import flags, jobenv, jobprocess, orphans
 from jd.worker.agent import Agent
 from jd.worker.cgroups import Groups
 from jd.worker.config import WorkerConfig
-from jd.worker.courier import Call, Courier
+from jd.worker.connection import Connection
+from jd.worker.courier import Courier
 from jd.worker.delivery import Delivery
 from jd.worker.identity import new_worker_id
 from jd.worker.jobprocess import JobProcess, StartFailure
@@ -39,6 +40,10 @@ def _nobody_waits(worker_id: str) -> None:
     pass
 
 
+def _nothing() -> None:
+    pass
+
+
 def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
                ready: Callable[[str], None] = _nobody_waits) -> int:
     """Be the registered worker `worker_id` until it is finished; returns its exit status.
@@ -47,8 +52,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
     the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
     server or log directory that cannot be used; any other failure ends up in the log.
     """
-    client = Client(config.server, lambda: worker_token(config.environ))
-    worker_token(config.environ)
+    Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
     mirror = None
     if config.foreground:
         mirror = Mirror(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
@@ -57,20 +61,24 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
     before, threading.excepthook = threading.excepthook, _into(log)
     try:
         with Signals() as signals:
+            connection = Connection(config, log.event, signals.wake)
             try:
                 orphans.become_subreaper()
-                link = Link(client.shown, worker_id, config.machine_type,
+                link = Link(connection.shown, worker_id, config.machine_type,
                             SystemMetrics(config.machine_type).sample)
-                agent = _assemble(config, link, slot, client, log, signals)
-                _introduce(config, worker_id, client, log)
+                agent = _assemble(config, link, slot, connection, log, signals)
+                _introduce(config, worker_id, connection, log)
                 observe = _observer(agent, link, log, presence, ready)
-                return _turn(agent, signals, observe)
+                connection.start()
+                return _turn(agent, signals, connection, observe)
             except JdError:
                 raise
             except Exception:
                 log.event("the worker failed, please report this:\n"
                           + traceback.format_exc().rstrip())
                 return EXIT_FAILURE
+            finally:
+                connection.end()
     finally:
         presence.leave()
         threading.excepthook = before
@@ -102,19 +110,18 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
     return observe
 
 
-def _introduce(config: WorkerConfig, worker_id: str, client: Client, log: WorkerLog) -> None:
+def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
+               log: WorkerLog) -> None:
     log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
         worker_id, os.getpid(), config.process_id, config.experiment))
-    log.event("server %s, script %s" % (client.shown, config.entry_script))
+    hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
+    log.event("server %s%s, script %s" % (connection.shown, hub, config.entry_script))
     log.event("log %s" % log.path)
 
 
-def _assemble(config: WorkerConfig, link: Link, slot: int, client: Client, log: WorkerLog,
-              signals: Signals) -> Agent:
+def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
+              log: WorkerLog, signals: Signals) -> Agent:
     outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
-
-    def deliver(call: Call) -> object:
-        return client.call("POST", call.route, call.body, timeout=call.timeout)
 
     def rename() -> str:
         name = new_worker_id(slot, frozenset([link.worker_id]))
@@ -123,19 +130,20 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, client: Client, log: 
 
     return Agent(
         link=link,
-        courier=Courier(deliver, signals.wake),
+        courier=Courier(connection.deliver, signals.wake),
         delivery=Delivery(outbox, link, log.event),
-        start_job=_starter(config, link, log),
+        start_job=_starter(config, link, connection, log),
         log=log.event,
         outage=Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event),
         start_pause=Backoff(FIRST_PAUSE, LONGEST_PAUSE),
         rename=rename,
         once=config.once,
         grace=config.grace,
+        advice=connection.advice,
     )
 
 
-def _starter(config: WorkerConfig, link: Link,
+def _starter(config: WorkerConfig, link: Link, connection: Connection,
              log: WorkerLog) -> Callable[[Assignment, float], JobProcess]:
     oom_kills = Groups().oom_kills
 
@@ -151,14 +159,15 @@ def _starter(config: WorkerConfig, link: Link,
         except OSError as error:
             raise StartFailure("cannot read the entry script %s: %s"
                                % (script, error.strerror)) from None
-        environ = jobenv.job_environment(config, assignment, link.worker_id,
-                                         worker_token(config.environ))
+        environ = jobenv.job_environment(replace(config, server=connection.server), assignment,
+                                         link.worker_id, connection.token())
         return jobprocess.start(assignment, script, arguments, environ, directory, log.output,
                                 log.event, oom_kills, now, config.directory)
     return start
 
 
-def _turn(agent: Agent, signals: Signals, observe: Callable[[], None]) -> int:
+def _turn(agent: Agent, signals: Signals, connection: Connection,
+          observe: Callable[[], None]) -> int:
     try:
         while True:
             now = time.monotonic()
@@ -166,6 +175,8 @@ def _turn(agent: Agent, signals: Signals, observe: Callable[[], None]) -> int:
                 agent.stop(now, signals.stop)
             if signals.drain is not None:
                 agent.drain(signals.drain)
+            if connection.refusal is not None:
+                agent.give_up("the Hub gives it no further token")
             deadline = agent.step(now)
             observe()
             if agent.exit_status is not None:

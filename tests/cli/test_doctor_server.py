@@ -231,8 +231,13 @@ def test_a_server_that_tells_no_time(date: Optional[str]) -> None:
     assert server.clock_skew(date, time.time()) == []
 
 
-def test_the_hub() -> None:
+def test_the_hub(stub: StubServer) -> None:
     only(server.hub({}, {}, False), OK, "not configured")
-    only(server.hub({"JD_API_KEY": "jd_x"}, {}, False), PROBLEM, "API key", "server=")
-    only(server.hub({}, {"api_key": "jd_x"}, True), WARNING, "API key")
-    only(server.hub({"JD_HUB_URL": "https://h"}, {}, True), WARNING, "Hub is named")
+    only(server.hub({}, {"api_key": "jd_x"}, True), OK, "not used")
+    only(server.hub({"JD_HUB_URL": "https://h"}, {}, False), WARNING, "no API key", "https://h/api-keys")
+    environ = {"JD_API_KEY": "jd_x", "JD_HUB_URL": stub.url}
+    stub.will_answer(Answer(404, {"error": "no such experiment"}), Answer(401, {"error": "who?"}))
+    assert server.hub(environ, {}, False)[-1].what == "the Hub knows the API key"
+    refused = server.hub(environ, {}, False)[-1]
+    assert refused.level == PROBLEM and "does not know this key" in refused.what
+    assert {finding.topic for finding in server.hub(environ, {}, False)} == {"Hub"}

@@ -132,7 +132,7 @@ def test_all_is_well(stub: Stub, tmp_path: Path, capsys: Any) -> None:
     assert facts["ok"] and facts["experiments_agree"] and server["authorized"]
     assert (server["version"], server["experiment"], server["error"]) == (jd.__version__, "exp", None)
     assert 0 <= server["seconds"] < 10
-    assert facts["hub"] == {"configured": False, "available": False}
+    assert facts["hub"] == {"configured": False}
     assert stub.tokens[protocol.JOB_COUNTS] == "Bearer tokentokentokentoken"
     assert machine.run("health", "server=" + stub.url) == 0
     shown = capsys.readouterr().out
@@ -175,9 +175,6 @@ def test_a_server_that_is_ill_or_none(stub: Stub, tmp_path: Path, capsys: Any, h
     assert not facts["ok"] and facts["server"]["error"]
 
 
-@pytest.mark.parametrize("word, variable", [("hub=https://hub.example", {}), ("", {"JD_API_KEY": "jd_x"})])
-def test_a_hub_is_plainly_not_to_be_had(stub: Stub, tmp_path: Path, capsys: Any, word: str,
-                                        variable: Dict[str, str]) -> None:
-    words = ["health", "server=" + stub.url] + ([word] if word else [])
-    assert Machine(tmp_path, **variable).run(*words) == 0
-    assert "Hub mode is not available in this version" in capsys.readouterr().out
+def test_a_named_server_leaves_the_hub_alone(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+    assert Machine(tmp_path, JD_API_KEY="jd_x").run("health", "server=" + stub.url) == 0
+    assert "not used: a server is named" in capsys.readouterr().out

@@ -119,13 +119,15 @@ def test_a_script_that_may_not_be_read(script: Path, tmp_path: Path,
     assert "cannot be read" in refused(arguments, tmp_path)
 
 
-def test_an_api_key_without_a_server_is_not_taken_for_a_local_launch(
-        script: Path, tmp_path: Path) -> None:
+def test_an_api_key_is_for_the_hub_unless_a_server_is_named(script: Path, tmp_path: Path) -> None:
     arguments = {"expId": "e", "entry_script": str(script), "foreground": "true"}
-    message = refused(arguments, tmp_path, JD_API_KEY="jd_secretsecretsecret")
-    assert "server=" in message and "secretsecret" not in message
-    arguments["server"] = "h"
-    assert config(arguments, tmp_path, JD_API_KEY="jd_secretsecretsecret").server == "http://h:5000"
+    made = config(arguments, tmp_path, JD_API_KEY="jd_secret", JD_HUB_URL="http://hub:1")
+    assert made.hub == "http://hub:1" and made.hub_access.key == "jd_secret"
+    assert "jd_secret" not in repr(made.hub_access)
+    assert config(dict(arguments, server="h"), tmp_path, JD_API_KEY="jd_secret").hub is None
+    assert config(arguments, tmp_path, JD_API_KEY="jd_secret", JD_SERVER="h").hub is None
+    assert config(arguments, tmp_path).hub is None
+    assert from_json(made.to_json(), {}).hub_access == made.hub_access
 
 
 # ---- the commands

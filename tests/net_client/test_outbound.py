@@ -5,7 +5,7 @@ import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client
-from jd.net.outbound import CONNECT_SECONDS, Address, is_loopback, open_connection, proxy_for
+from jd.net.outbound import CONNECT_SECONDS, Address, is_own_machine, open_connection, proxy_for
 from tests.script.stub_server import Answer, StubServer
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -14,12 +14,12 @@ DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens there
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.8.9.1",
                                   "::1", "0.0.0.0", "::ffff:127.0.0.1"])
 def test_loopback_is_known(host: str) -> None:
-    assert is_loopback(host)
+    assert is_own_machine(host)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example", "128.0.0.1", "::2", "node1", ""])
 def test_other_hosts_are_not_loopback(host: str) -> None:
-    assert not is_loopback(host)
+    assert not is_own_machine(host)
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])

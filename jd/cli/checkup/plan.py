@@ -51,7 +51,10 @@ def groups(context: Context) -> List[Group]:
     found += [Group(STORAGE, directory.checks())
               for directory in directories(environ, context.experiment)]
     named = _names_a_server(context, environ)
-    visit = Visit(lambda: _target(context, environ), context.experiment, environ)
+    # `access` of the visit has the variables alone to go by.
+    typed = {str(argument(key).variable): context.arguments[key]
+             for key in ("server", "api_key", "hub") if context.arguments.get(key)}
+    visit = Visit(lambda: _target(context, environ), context.experiment, dict(environ, **typed))
     found += [
         Group(server.TOPIC, visit.checks()),
         Group("Hub", [Check("the Hub",

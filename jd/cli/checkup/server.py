@@ -8,21 +8,24 @@ import json
 import socket
 import ssl
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 import jd
 from jd import protocol, settings
+from jd.auth import hubtoken
 from jd.auth.shared import is_exposed, worker_token
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net.client import USER_AGENT, Client
 from jd.net.outbound import (
-    CA_VARIABLE, Address, Proxy, is_loopback, open_connection, plain_words, proxy_for, tls_context,
+    CA_VARIABLE, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, tls_context,
 )
 
 TOPIC = "Server"
+HUB_TOPIC = "Hub"
 TIMEOUT = 5.0  # seconds, for each step
 MAX_HEALTH_BYTES = 64 * 1024
 SKEW_WARNING = 5.0
@@ -49,7 +52,9 @@ class Visit:
     """
 
     def __init__(self, find: Callable[[], Target], experiment: Optional[str],
-                 environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+                 environ: Mapping[str, str], clock: Callable[[], float] = time.time,
+                 what: str = "server") -> None:
+        self._what = what
         self._find = find
         self._experiment = experiment
         self._environ = environ
@@ -82,7 +87,7 @@ class Visit:
             notes.warn("no server is named; this is about the default, %s" % self._address.shown,
                        "give server=, or set JD_SERVER")
         else:
-            notes.ok("server %s" % self._address.shown)
+            notes.ok("%s %s" % (self._what, self._address.shown))
         if self._proxy is not None:
             notes.ok("it is reached through the proxy %s; %s in no_proxy would go without"
                      % (self._proxy.shown, self._address.host))
@@ -97,7 +102,7 @@ class Visit:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            who = "proxy" if self._proxy is not None else "server"
+            who = "proxy" if self._proxy is not None else self._what
             return self._failed(notes, "the name of the %s, %s, is unknown here" % (who, host),
                                 "check its spelling and this node's DNS; compute nodes may know the "
                                 "name of its internal network only")
@@ -174,7 +179,14 @@ class Visit:
         notes = Notes(TOPIC)
         path = self._environ.get("JD_SERVER_TOKEN_FILE", "").strip()
         try:
-            token = worker_token(self._environ)
+            access = hubtoken.access({}, self._environ) if self._experiment is not None else None
+            if access is not None and self._experiment is not None:
+                if self._address is None:
+                    return notes.findings
+                path = ""
+                token: Optional[str] = hubtoken.grant_for(access, self._experiment).token
+            else:
+                token = worker_token(self._environ)
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         if path and is_exposed(settings.path(path)):
@@ -185,6 +197,9 @@ class Visit:
             Client(self._url, lambda: token, TIMEOUT).call("GET", protocol.JOB_COUNTS)
         except ServerRefused as error:
             if error.status == 401:
+                if access is not None:
+                    return notes.problem("the token from the Hub is not accepted", "the server must "
+                                         "be one that was started with --hub for this experiment")
                 what = "the server wants a token, and none is set" if token is None else (
                     "the token is not accepted")
                 return notes.problem(what, "set JD_SERVER_TOKEN_FILE to a copy of the server's "
@@ -193,6 +208,11 @@ class Visit:
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         return notes.ok("the token is accepted" if token else "the server wants no token")
+
+    @property
+    def failed(self) -> bool:
+        """Whether a step has failed, or none was made."""
+        return self._address is None
 
     # ---- how
 
@@ -210,7 +230,7 @@ class Visit:
         if self._proxy is not None:
             return "%s; the proxy %s is in between: if the server is inside your network, add %s " \
                    "to no_proxy" % (advice, self._proxy.shown, self._address.host)
-        if is_loopback(self._address.host):
+        if is_own_machine(self._address.host):
             return "%s; %s is this very node: if the server runs on another one, name that" % (
                 advice, self._address.host)
         return advice
@@ -295,15 +315,26 @@ def _object(body: bytes) -> Optional[Dict[str, Any]]:
 
 
 def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool) -> List[Finding]:
-    """This version speaks to no Hub."""
-    notes = Notes("Hub")
-    if environ.get("JD_API_KEY", "").strip() or arguments.get("api_key"):
-        if not named:
-            return notes.problem("an API key is set, and this version cannot use a Hub yet",
-                                 "give server=, or unset JD_API_KEY for a server on this node")
-        return notes.warn("an API key is set, and this version cannot use a Hub yet",
-                          "it is not used, and may be left out")
-    if environ.get("JD_HUB_URL", "").strip() or arguments.get("hub"):
-        return notes.warn("a Hub is named, and this version cannot use one yet",
-                          "give server= for the job server")
-    return notes.ok("not configured")
+    """The way to the Hub, and whether it knows the key. `named`: somebody names a job server."""
+    notes = Notes(HUB_TOPIC)
+    key = arguments.get("api_key", "").strip() or environ.get("JD_API_KEY", "").strip()
+    if named:
+        return notes.ok("not used: a job server is named" if key else "not configured")
+    try:
+        access = hubtoken.access(arguments, environ)
+        if access is None:
+            if environ.get("JD_HUB_URL", "").strip() or arguments.get("hub"):
+                return notes.warn("a Hub is named, and there is no API key for it",
+                                  "set JD_API_KEY; keys are made at %s%s" % (
+                                      hubtoken.hub_url(arguments, environ), hubtoken.KEYS_PAGE))
+            return notes.ok("not configured")
+        url = access.url
+        visit = Visit(lambda: Target(url, True), None, environ, what="Hub")
+        for step in (visit.address, visit.name, visit.connection, visit.tls):
+            notes.findings += [replace(found, topic=HUB_TOPIC) for found in step()]
+        if visit.failed:
+            return notes.findings
+        hubtoken.check_key(access)
+    except JdError as error:
+        return notes.problem(*in_two(str(error)))
+    return notes.ok("the Hub knows the API key")

@@ -1,10 +1,11 @@
-"""`jd_worker_cli health`: can the job server be reached, and does it let us in?"""
+"""`jd_worker_cli health`: can Hub and job server be reached, and do they let us in?"""
 
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import jd
 from jd import protocol, settings, terminal
+from jd.auth import hubtoken
 from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.commands.server_info import job_counts
@@ -12,7 +13,14 @@ from jd.cli.context import Context
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Client
 
-_NO_HUB = "given, but Hub mode is not available in this version; workers use server= directly"
+
+class Hub(NamedTuple):
+    """What came of asking a Hub, in the same way. `key_valid` is None where it was not told."""
+
+    url: str
+    seconds: Optional[float] = None
+    key_valid: Optional[bool] = None
+    problem: Optional[str] = None
 
 
 class Server(NamedTuple):
@@ -28,27 +36,83 @@ class Server(NamedTuple):
 
 
 def run(context: Context) -> int:
-    """Check connectivity (reference, section 2). Status 1 unless the server can be used."""
+    """Check connectivity (reference, section 2). Status 1 unless Hub and server can be used.
+
+    In Hub mode the server is the one that the Hub names for the experiment.
+    """
     context.words_exactly(0)
-    server = ask(context.client())
+    hub = _ask_hub(context)
+    server = None
+    if hub is None or (hub.problem is None and context.experiment is not None):
+        try:
+            server = ask(context.client())
+        except JdError as error:
+            if hub is None:
+                raise
+            hub = hub._replace(problem=str(error))
     asked = context.experiment
-    agree = None if asked is None or server.experiment is None else asked == server.experiment
-    well = server.problem is None and agree is not False
-    hub = [key for key in ("api_key", "hub")
-           if settings.lookup(argument(key), context.arguments, context.environ)]
+    serves = None if server is None else server.experiment
+    agree = None if asked is None or serves is None else asked == serves
+    well = ((server is None or server.problem is None) and agree is not False
+            and (hub is None or hub.problem is None))
     document: Dict[str, Any] = {
-        "ok": well,
-        "server": {"url": server.url, "reachable": server.seconds is not None,
-                   "seconds": server.seconds, "authorized": server.counts is not None,
-                   "version": server.version, "experiment": server.experiment,
-                   "error": server.problem},
-        "experiment": asked, "experiments_agree": agree,
-        "hub": {"configured": bool(hub), "available": False},
+        "ok": well, "server": None if server is None else _server_facts(server),
+        "experiment": asked, "experiments_agree": agree, "hub": _hub_facts(hub),
     }
-    pairs = _pairs(server, asked, agree)
-    pairs.append(("hub", terminal.paint(_NO_HUB, "yellow") if hub else "not configured"))
+    pairs = _hub_pairs(hub, context)
+    if server is not None:
+        pairs = _pairs(server, asked, agree) + pairs
+    elif hub is not None and hub.problem is None:
+        pairs.append(("job server", "give expId= to look at the one of an experiment"))
     views.emit(context, document, views.facts(pairs))
     return EXIT_OK if well else EXIT_FAILURE
+
+
+def _ask_hub(context: Context) -> Optional[Hub]:
+    """What the Hub says of the key; None without a Hub."""
+    access = context.hub
+    if access is None:
+        return None
+    found = Hub(access.client().shown)
+    began = time.monotonic()
+    try:
+        hubtoken.check_key(access)
+    except ServerRefused as error:
+        known = False if error.status in (401, 403) else None
+        return found._replace(seconds=_since(began), key_valid=known, problem=str(error))
+    except JdError as error:
+        return found._replace(problem=str(error))
+    return found._replace(seconds=_since(began), key_valid=True)
+
+
+def _server_facts(server: Server) -> Dict[str, Any]:
+    return {"url": server.url, "reachable": server.seconds is not None,
+            "seconds": server.seconds, "authorized": server.counts is not None,
+            "version": server.version, "experiment": server.experiment, "error": server.problem}
+
+
+def _hub_facts(hub: Optional[Hub]) -> Dict[str, Any]:
+    if hub is None:
+        return {"configured": False}
+    return {"configured": True, "url": hub.url, "reachable": hub.seconds is not None,
+            "seconds": hub.seconds, "key_valid": hub.key_valid, "error": hub.problem}
+
+
+def _hub_pairs(hub: Optional[Hub], context: Context) -> List[Tuple[str, str]]:
+    if hub is None:
+        given = settings.lookup(argument("api_key"), context.arguments, context.environ)
+        return [("hub", "not configured" if given is None else "not used: a server is named")]
+    if hub.seconds is None:
+        state = terminal.paint("not reachable", "red")
+    else:
+        state = terminal.paint("reachable", "green") + " in %.0f ms" % (hub.seconds * 1000)
+    pairs = [("hub", "%s  %s" % (hub.url, state))]
+    if hub.key_valid is not None:
+        pairs.append(("API key", terminal.paint("valid", "green") if hub.key_valid
+                      else terminal.paint("not valid", "red")))
+    if hub.problem is not None:
+        pairs.append(("problem", terminal.paint(hub.problem, "red")))
+    return pairs
 
 
 def ask(client: Client) -> Server:

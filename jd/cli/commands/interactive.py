@@ -1,20 +1,37 @@
-"""`jd_worker_cli`, `jd_worker_cli -i`: interactive mode."""
+"""`jd_worker_cli`, `jd_worker_cli -i`: interactive mode.
 
+It begins when the Hub knows the API key (reference, section 2, "Interactive mode"), or at once for
+a job server that is named.
+"""
+
+import getpass
 import sys
-from typing import Dict
+from typing import Callable, Dict, Mapping, Optional
 
+from jd import settings
+from jd.auth import hubtoken
+from jd.auth.hubtoken import Access, HubRefused
 from jd.cli import completing, history
 from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.cli.repl import Repl
+from jd.errors import JdError, UsageError
 from jd.terminal import is_terminal
+
+PROMPTS = 3
+_OR_SERVER = "or give server= for a job server without a Hub"
+
+Ask = Callable[[str], str]
 
 
 def run(context: Context) -> int:
     """Talk to a terminal, or run what standard input holds; returns the exit status."""
     context.words_exactly(0)
     environ = _with_arguments(context)
-    if not is_terminal(sys.stdin):
+    ask: Optional[Ask] = getpass.getpass if is_terminal(sys.stdin) else None
+    if settings.lookup(argument("server"), {}, environ) is None:
+        environ["JD_API_KEY"] = checked_key(environ, ask)
+    if ask is None:
         return Repl(environ).script()
     readline = history.import_readline()
     repl = Repl(environ, history.History(environ, readline))
@@ -22,6 +39,49 @@ def run(context: Context) -> int:
         history.complete_with(
             readline, lambda words: completing.candidates(words, repl.environ, inside=True))
     return repl.talk()
+
+
+def checked_key(environ: Mapping[str, str], ask: Optional[Ask]) -> str:
+    """An API key that the Hub knows: that of the environment, else what `ask` answers, 3 times.
+
+    Raises JdError where there is none, and what `hubtoken.check_key` raises where nothing can be
+    said about it. Without `ask` nobody can be asked.
+    """
+    url = hubtoken.hub_url({}, environ)
+    key = environ.get("JD_API_KEY", "").strip()
+    if not key and ask is None:
+        raise UsageError("an API key is needed, and standard input is no terminal to ask for it; "
+                         "set JD_API_KEY (keys are made at %s%s), %s" % (
+                             url, hubtoken.KEYS_PAGE, _OR_SERVER))
+    asked = 0
+    while True:
+        if not key and ask is not None:
+            if not asked:
+                print("An API key of the Hub is needed; keys are made at %s%s" % (
+                    url, hubtoken.KEYS_PAGE), file=sys.stderr)
+            asked += 1
+            try:
+                key = ask("API key: ").strip()
+            except EOFError:
+                print(file=sys.stderr)
+                raise JdError("no API key was given; set JD_API_KEY, %s" % _OR_SERVER) from None
+        problem = _problem(url, key)
+        if problem is None:
+            return key
+        if ask is None or asked >= PROMPTS:
+            raise problem
+        print("error: %s" % problem, file=sys.stderr)
+        key = ""
+
+
+def _problem(url: str, key: str) -> Optional[JdError]:
+    """What is wrong with a key; None if the Hub knows it."""
+    try:
+        settings.parse_given(argument("api_key"), settings.Given(key, "the API key"))
+        hubtoken.check_key(Access(url, key))
+    except (UsageError, HubRefused) as error:
+        return error
+    return None
 
 
 def _with_arguments(context: Context) -> Dict[str, str]:

@@ -9,6 +9,7 @@ from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
 from jd.worker import background, control
 from jd.worker.config import WorkerConfig, from_json
+from jd.worker.renewal import authorised
 from jd.worker.identity import split_worker_id
 from jd.worker.registry import Row
 
@@ -49,7 +50,7 @@ def _startable(context: Context, row: Row) -> WorkerConfig:
     problem = control.why_not(row, context.here)
     if problem is not None:
         raise JdError(problem)
-    config = from_json(row.config, context.environ)
+    config = authorised(from_json(row.config, context.environ))
     if config.foreground:
         raise JdError("it runs in the foreground; stop it, and start it where it was started")
     if not config.entry_script.is_file():

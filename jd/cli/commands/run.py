@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from jd import settings
+from jd.auth import hubtoken
 from jd.cli.context import Context
 from jd.errors import UsageError
 from jd.worker.config import WorkerConfig, with_absolute_paths
-
-_SERVER = next(setting for setting in settings.WORKER if setting.name == "server")
+from jd.worker.renewal import authorised
 
 
 def run(context: Context) -> int:
@@ -19,7 +19,7 @@ def run(context: Context) -> int:
     In the background it returns when they have begun; in the foreground when they have ended.
     """
     context.words_exactly(0)
-    config = configuration(context.arguments, context.environ)
+    config = authorised(configuration(context.arguments, context.environ))
     if config.foreground:
         from jd.worker.launcher import launch
         return launch(config)
@@ -29,14 +29,14 @@ def run(context: Context) -> int:
 
 
 def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> WorkerConfig:
-    """The launch configuration from arguments and variables. Raises UsageError."""
+    """The launch configuration from arguments and variables. Raises UsageError.
+
+    In Hub mode `server` is but the default, until the launch is authorised.
+    """
     values = settings.resolve(settings.WORKER, arguments, environ)
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
-    given = settings.lookup(_SERVER, arguments, environ)
-    if values["api_key"] is not None and given is None:
-        raise UsageError("an API key belongs to a Hub, and this launch names no server; "
-                         "give server=, or unset JD_API_KEY for a server on this machine")
+    hub = hubtoken.access(arguments, environ)
     log_dir = values["log_dir"]
     directory = _current_directory()
     return WorkerConfig(
@@ -54,6 +54,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         log_max_bytes=int(values["JD_LOG_MAX_MB"] * 1_000_000),
         environ=_launch_environ(arguments, environ, directory),
         directory=directory,
+        hub=None if hub is None else hub.url,
     )
 
 

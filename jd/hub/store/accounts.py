@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from jd.auth import keys
 from jd.errors import JdError, UsageError
-from jd.hub.store import tokens
+from jd.hub.store import sessions, tokens
 from jd.hub.store.history import note
 from jd.protocol import shown
 
@@ -124,11 +124,12 @@ def add_user(db: sqlite3.Connection, email: str, admin: bool, actor: str, now: f
 
 
 def suspend(db: sqlite3.Connection, email: str, actor: str, now: float) -> User:
-    """Refuse the user's keys from now on, and revoke the tokens that they were given."""
+    """Refuse the user's keys from now on, revoke the tokens they were given, sign them out."""
     user = find_user(db, email)
     if user.suspended_at is None:
         db.execute("UPDATE users SET suspended_at = ? WHERE id = ?", (now, user.id))
         tokens.revoke_of_user(db, user.id, now)
+        sessions.close_of_user(db, user.id)
         note(db, actor, "suspended", user.email, now)
     return find_user(db, email)
 
@@ -185,7 +186,8 @@ def link_user(db: sqlite3.Connection, token: str, now: float) -> Optional[User]:
 
 def sign_up(db: sqlite3.Connection, token: str, password: str, email: Optional[str],
             now: float) -> User:
-    """Use a link: set the (hashed) password. `email` names the first administrator.
+    """Use a link: set the (hashed) password, and sign the user out everywhere. `email` names the
+    first administrator.
 
     Raises BadLink, and as `add_user`; then the link still works.
     """
@@ -194,6 +196,7 @@ def sign_up(db: sqlite3.Connection, token: str, password: str, email: Optional[s
         user = add_user(db, email or "", True, email or "", now)
     db.execute("UPDATE users SET password = ? WHERE id = ?", (password, user.id))
     db.execute("DELETE FROM signup_links WHERE digest = ?", (keys.digest(token),))
+    sessions.close_of_user(db, user.id)
     note(db, user.email, "password set", user.email, now)
     return find_user(db, user.email)
 

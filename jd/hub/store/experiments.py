@@ -149,11 +149,16 @@ def secret_of(db: sqlite3.Connection, experiment_id: str) -> str:
 
 # ---- life
 
-def create(db: sqlite3.Connection, name: str, owner_id: int, actor: str, now: float) -> Experiment:
-    """A new experiment. Raises ProtocolError for the name, NameTaken, TooManyExperiments."""
+def check_free(db: sqlite3.Connection, name: str, owner_id: int) -> None:
+    """Whether this user may create an experiment of this name. Raises ProtocolError, NameTaken."""
     earlier = _latest(db, check_name(name))
     if earlier is not None and (earlier.deleted_at is None or earlier.owner_id != owner_id):
         raise NameTaken("the name %s is taken; choose another" % name)
+
+
+def create(db: sqlite3.Connection, name: str, owner_id: int, actor: str, now: float) -> Experiment:
+    """A new experiment. Raises ProtocolError for the name, NameTaken, TooManyExperiments."""
+    check_free(db, name, owner_id)
     count = db.execute("SELECT count(*) FROM experiments WHERE owner_id = ? AND deleted_at IS NULL",
                        (owner_id,)).fetchone()[0]
     if count >= MAX_EXPERIMENTS:

@@ -1,6 +1,6 @@
 """The schema of the Hub's database, as migrations (see `jd.storage.database`).
 
-Keys and links are stored as digests, passwords hashed. One secret is stored as it is, because
+Keys, links and sessions are stored as digests, passwords hashed. One secret is stored as it is, because
 tokens are signed with it: `experiments.secret`. That is why the file is for its owner alone (0600).
 """
 
@@ -88,4 +88,15 @@ CREATE TABLE history (
 CREATE INDEX history_of ON history (subject, id);
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST,)
+_SESSIONS = """
+CREATE TABLE sessions (
+  digest     TEXT PRIMARY KEY,
+  user_id    INTEGER NOT NULL REFERENCES users (id),
+  created_at REAL NOT NULL,
+  expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_of ON sessions (user_id);
+CREATE INDEX sessions_end ON sessions (expires_at);
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS)

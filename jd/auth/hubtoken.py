@@ -1,0 +1,178 @@
+"""What the Hub gives to who has an API key: a worker token, and where the job server is.
+
+docs/hub.md, "API". The mode rule is `access`: Hub mode is when there is an API key and nobody
+names a server.
+"""
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from jd import settings
+from jd.auth.stored import lifetime
+from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.net.client import Client, Refusal, retry
+from jd.protocol import ProtocolError, take, take_number
+from jd.settings import WORKER, Setting
+
+ROUTE = "/api/worker/token"
+KEYS_PAGE = "/api-keys"
+TIMEOUT = 10.0  # seconds for each wait on the network
+LIFETIME = 3600.0  # seconds, of a token that does not say (docs/hub.md)
+MARGIN = 300.0  # seconds before the end, from where on it is renewed
+BUSY_TRIES = 4  # in all, when the Hub says that there are too many requests
+_BUSY_PAUSES = (2.0, 10.0)
+# No experiment can be called so: 404 tells that the key is good (spec: the Hub).
+_IMPOSSIBLE = "-key-check-"
+_DEFINITE = (401, 403, 404)
+
+
+class HubRefused(ServerRefused):
+    """The Hub said no, and will say so again: the key, the account or the experiment is wrong."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """A Hub and a key for it."""
+
+    url: str
+    key: str = field(repr=False)
+
+    @property
+    def keys_page(self) -> str:
+        """Where people create keys."""
+        return self.url + KEYS_PAGE
+
+    def client(self, timeout: float = TIMEOUT) -> Client:
+        """A client that sends the key."""
+        return Client(self.url, lambda: self.key, timeout)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A worker token and what belongs to it. `expires` and `since` are on the monotonic clock;
+    it is renewed from `margin` seconds before the end."""
+
+    token: str = field(repr=False)
+    server: str
+    since: float
+    expires: float
+    margin: float
+
+
+def _setting(name: str) -> Setting:
+    return next(setting for setting in WORKER if setting.name == name)
+
+
+def access(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Optional[Access]:
+    """The mode rule: Hub and key, or None for a launch that names its server, or has no key.
+
+    Raises UsageError for a key or URL that cannot be used.
+    """
+    if settings.lookup(_setting("server"), arguments, environ) is not None:
+        return None
+    if not arguments.get("api_key", "").strip():
+        arguments = {name: value for name, value in arguments.items() if name != "api_key"}
+    values = settings.resolve([_setting("api_key"), _setting("hub")], arguments, environ)
+    return None if values["api_key"] is None else Access(values["hub"], values["api_key"])
+
+
+def hub_url(arguments: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """The Hub that is named, or the default. Raises UsageError."""
+    return str(settings.resolve([_setting("hub")], arguments, environ)["hub"])
+
+
+def request(hub: Access, experiment: str, clock: Callable[[], float] = time.monotonic) -> Grant:
+    """Ask the Hub for a token, once.
+
+    Raises HubRefused where asking again is of no use; ServerRefused for another refusal, with the
+    Hub's Retry-After; ServerUnreachable when it cannot be reached.
+    """
+    since = clock()  # the Hub counts from later: the token lives a little longer than we think
+    client = hub.client()
+    try:
+        answer = client.call("POST", ROUTE, {"experiment_name": experiment})
+    except ServerRefused as error:
+        raise _explained(hub, experiment, error) from error
+    except ServerUnreachable as error:
+        raise _away(client, error) from error
+    try:
+        return _grant(answer, since)
+    except (ProtocolError, ValueError) as error:
+        raise ServerUnreachable("%s answered wrongly: %s; it may be no Hub: check hub= or "
+                                "JD_HUB_URL" % (client.shown, error)) from None
+
+
+def request_patiently(hub: Access, experiment: str,
+                      sleep: Callable[[float], None] = time.sleep, rng: Any = random) -> Grant:
+    """`request` for a launch: a Hub that has too much to do is asked a few times."""
+    return retry(lambda: request(hub, experiment), BUSY_TRIES, _BUSY_PAUSES, _is_busy, sleep, rng)
+
+
+_grants: Dict[Tuple[Access, str], Grant] = {}
+
+
+def grant_for(hub: Access, experiment: str) -> Grant:
+    """A token that is good for a while yet; the Hub is asked once in this process for each."""
+    found = _grants.get((hub, experiment))
+    if found is None or time.monotonic() >= found.since + (found.expires - found.since) / 2:
+        found = _grants[hub, experiment] = request_patiently(hub, experiment)
+    return found
+
+
+def check_key(hub: Access) -> None:
+    """Returns if the Hub knows the key.
+
+    Raises HubRefused for one that it does not know or that is suspended, ServerRefused and
+    ServerUnreachable where the Hub could not tell.
+    """
+    client = hub.client()
+    try:
+        client.call("POST", ROUTE, {"experiment_name": _IMPOSSIBLE})
+    except ServerRefused as error:
+        if error.status in (401, 403):
+            raise _explained(hub, _IMPOSSIBLE, error) from error
+        if error.status not in (404, 429):  # too many requests of a key that it knows
+            raise
+    except ServerUnreachable as error:
+        raise _away(client, error) from error
+
+
+# ---- how
+
+def _away(client: Client, error: JdError) -> ServerUnreachable:
+    return ServerUnreachable("the Hub %s cannot be reached: %s; hub= or JD_HUB_URL names another, "
+                             "and server= a job server without a Hub" % (client.shown, error))
+
+
+def _is_busy(error: JdError) -> bool:
+    return isinstance(error, ServerRefused) and error.status == 429
+
+
+def _explained(hub: Access, experiment: str, error: ServerRefused) -> ServerRefused:
+    shown = hub.client().shown
+    texts = {
+        401: "the Hub %s does not know this key; create one at %s%s and set JD_API_KEY" % (
+            shown, shown, KEYS_PAGE),
+        403: "the Hub lets nobody work with this key or experiment: %s" % error,
+        404: "the Hub %s has no experiment %s for this key; check expId=, or have it created or "
+             "shared with you" % (shown, experiment),
+        503: "no job server of %s has registered with the Hub yet; start one: jd_server --expId %s "
+             "--hub %s" % (experiment, experiment, shown),
+    }
+    text = texts.get(error.status, "the Hub gave no token: %s" % error)
+    if error.status in _DEFINITE:
+        return HubRefused(error.status, text)
+    return Refusal(error.status, text, getattr(error, "retry_after", None))
+
+
+def _grant(answer: Any, since: float) -> Grant:
+    if not isinstance(answer, dict):
+        raise ValueError("not with an object")
+    token = take(answer, "worker_token", str)
+    server = settings.server_url(take(answer, "server_url", str))
+    ends = take_number(answer, "expires_at")
+    margin = take_number(answer, "refresh_margin_secs", MARGIN) or 0.0
+    life = lifetime(token) or (LIFETIME if ends is None else max(0.0, ends - time.time()))
+    return Grant(token, server, since, since + life, min(margin, life / 2))

@@ -1,0 +1,148 @@
+"""Sign-up, sign-in and sign-out with a browser, and the guard of what a browser may ask."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
+
+from jd import protocol as p
+from jd.auth import passwords
+from jd.hub import attempts
+from jd.hub.attempts import Attempts
+from jd.hub.data import HubData
+from jd.hub.store import accounts, sessions
+from jd.hub.store.sessions import Holder
+from jd.net.routing import HttpError, Request, Response, Router
+
+T = TypeVar("T")
+
+WEB = "/web/"  # what pages ask; a session is needed for it
+COOKIE = "jd_hub_session"
+SECURE_COOKIE = "__Host-" + COOKIE  # no other host and no unencrypted page can set it (RFC 6265bis)
+HASHERS = 2  # threads; each takes 32 MiB while it hashes
+
+_BAD_LINK = "this link was used already or is older than 7 days; ask an administrator for a new one"
+_WRONG = "the email address or the password is wrong"
+
+
+class Sessions:
+    """Sessions of people at a browser."""
+
+    def __init__(self, data: HubData, tries: Optional[Attempts] = None) -> None:
+        self._data = data
+        self._tries = tries if tries is not None else Attempts()
+        self._hashers = ThreadPoolExecutor(HASHERS, "password")
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._hashers.shutdown(wait=False)
+
+    def add_to(self, router: Router) -> None:
+        """Put the rows into the table."""
+        router.add("POST", WEB + "signin", self._signin, public=True)
+        router.add("POST", WEB + "signout", self._signout, public=True)
+        router.add("POST", WEB + "signup", self._signup, public=True)
+        router.add("POST", WEB + "signup-link", self._signup_link, public=True)
+
+    async def find(self, request: Request) -> Optional[Holder]:
+        """Who is signed in, or None."""
+        secret = _secret(request)
+        if secret is None:
+            return None
+        return await self._data.read(sessions.holder, secret, self._data.clock())
+
+    async def guard(self, request: Request) -> None:
+        """Set `request.principal` to the Holder. Raises HttpError (401)."""
+        holder = await self.find(request)
+        if holder is None:
+            raise HttpError(401, "you are not signed in, or no longer; sign in")
+        request.principal = holder
+
+    # ---- handlers
+
+    async def _signin(self, request: Request) -> Response:
+        body = await json_object(request)
+        email, password = p.take(body, "email", str).strip(), p.take(body, "password", str)
+        account = attempts.account(email)
+        self._take(account, attempts.address(request))
+        stored = await self._data.read(accounts.password_of, email)
+        if not await self._hash(passwords.verify, password, stored):
+            raise HttpError(403, _WRONG)
+        self._tries.succeeded(account[0])
+        return await self._open(email, str(stored))
+
+    async def _signout(self, request: Request) -> Response:
+        await json_object(request)
+        secret = _secret(request)
+        if secret is not None:
+            await self._data.write(sessions.close_session, secret)
+        return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
+
+    async def _signup_link(self, request: Request) -> Response:
+        """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
+        body = await json_object(request)
+        self._take(attempts.address(request))
+        user = await self._link_user(p.take(body, "token", str))
+        return Response.json({"email": None if user is None else user.email,
+                              "min_chars": passwords.MIN_CHARS})
+
+    async def _signup(self, request: Request) -> Response:
+        body = await json_object(request)
+        token, password = p.take(body, "token", str), p.take(body, "password", str)
+        email = p.take(body, "email", str, None)
+        self._take(attempts.address(request))
+        user = await self._link_user(token)
+        if user is None:
+            email = accounts.check_email((email or "").strip())
+        # Refused here, before a thread is taken up with it.
+        passwords.check(password)
+        encoded = await self._hash(passwords.encode, password)
+        try:
+            user = await self._data.write(accounts.sign_up, token, encoded, email, self._data.clock())
+        except accounts.BadLink:
+            raise HttpError(403, _BAD_LINK) from None
+        return await self._open(user.email, encoded)
+
+    # ---- steps
+
+    def _take(self, *subjects: attempts.Subject) -> None:
+        wait = self._tries.take(subjects)
+        if wait:
+            raise HttpError(429, "too many attempts; try again in %s" % attempts.spelled(wait),
+                            {"Retry-After": str(wait)})
+
+    async def _link_user(self, token: str) -> Optional[accounts.User]:
+        try:
+            return await self._data.read(accounts.link_user, token, self._data.clock())
+        except accounts.BadLink:
+            raise HttpError(403, _BAD_LINK) from None
+
+    async def _open(self, email: str, stored: str) -> Response:
+        secret = await self._data.write(sessions.open_session, email, stored, self._data.clock())
+        if secret is None:
+            # Told only to who knows the password.
+            raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)
+        cookie = await self._cookie(secret, int(sessions.LIFETIME))
+        return Response.json({"success": True, "email": email}, 200, {"Set-Cookie": cookie})
+
+    async def _cookie(self, value: str, lifetime: int) -> str:
+        text = "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % (value, lifetime)
+        url = await asyncio.get_running_loop().run_in_executor(None, self._data.url)
+        if url.startswith("https://"):
+            return SECURE_COOKIE + text + "; Secure"
+        return COOKIE + text
+
+    async def _hash(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, function, *arguments)
+
+
+async def json_object(request: Request) -> Dict[str, Any]:
+    """The body, which every write from a page has: its type keeps other sites' forms out."""
+    body = await request.json()
+    if not isinstance(body, dict):
+        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
+    return body
+
+
+def _secret(request: Request) -> Optional[str]:
+    names: Tuple[str, ...] = (SECURE_COOKIE, COOKIE)
+    return next((value for value in map(request.cookie, names) if value), None)

@@ -1,0 +1,86 @@
+import {$, actions, ago, ask, button, dialog, el, empty, fail, field, frame, keepFresh, show, table, toast} from "./common.js";
+
+const SERVERS = {online: ["online", "good"], silent: ["silent", "warn"], none: ["none yet", ""]};
+
+async function load() {
+  const {now, experiments} = await ask("experiments");
+  show(experiments.length ? table(["Name", "Job server", "Last activity", "Shared", ""], experiments.map((one) => row(one, now)))
+    : empty("No experiments yet", "An experiment is one parameter sweep: its job server registers here, and its workers find it by name.",
+      button("Create your first experiment", create, "primary")));
+}
+
+function row(one, now) {
+  const [text, kind] = SERVERS[one.server];
+  const seen = one.server === "silent" ? el("small", {}, "last seen ", ago(now, one.server_seen_at)) : null;
+  const shared = one.own ? (one.shared_with.length ? "with " + one.shared_with.length : "–") : el("span", {class: "cut", title: one.owner}, "by " + one.owner);
+  return {cells: [one.name, el("div", {}, el("span", {class: "state " + kind}, text), seen), ago(now, one.last_activity), shared,
+    actions(dashboard(one), one.own ? button("Share", () => share(one)) : null,
+      one.own ? button("Delete", () => remove(one), "danger") : null)]};
+}
+
+function dashboard(one) {
+  if (!/^https?:\/\//i.test(one.dashboard_url || "")) return null;
+  return el("a", {class: "button", href: one.dashboard_url, target: "_blank", rel: "noopener noreferrer",
+    "aria-label": "Dashboard of " + one.name}, "Dashboard ↗");
+}
+
+function create() {
+  const name = field("Name", {maxlength: 47, placeholder: "digits-tune"});
+  const rule = "2 to 47 of a-z, 0-9 and -, the first a letter. Workers join by this name.";
+  let timer = 0, asked = 0;
+  name.say(rule);
+  name.input.addEventListener("input", () => {
+    clearTimeout(timer);
+    const text = name.input.value, number = (asked += 1);
+    if (!text) return name.say(rule);
+    timer = setTimeout(async () => {
+      try {
+        const found = await ask("experiments/check", {name: text});
+        // An answer may come after that to a later question.
+        if (number === asked) name.say(found.free ? text + " is free" : found.reason, found.free ? "good" : "bad");
+      } catch (error) { name.say(error.message, "bad"); }
+    }, 200);
+  });
+  dialog({title: "New experiment", content: [name.node], action: "Create", submit: async () => {
+    const made = await ask("experiments", {name: name.input.value});
+    toast("Experiment " + made.name + " is created");
+    load().catch(fail);
+  }});
+}
+
+function share(one) {
+  const email = field("Email address", {type: "email", placeholder: "colleague@example.org"});
+  const people = el("ul", {class: "people", "aria-label": "Shared with"});
+  const path = "experiments/" + encodeURIComponent(one.name);
+  const fill = (emails) => people.replaceChildren(...emails.map((who) =>
+    el("li", {}, who, button("Remove", async () => {
+      try {
+        fill((await ask(path + "/unshare", {email: who})).shared_with);
+        toast(who + " has no access any more");
+      } catch (error) { fail(error); }
+    }, "danger quiet"))));
+  fill(one.shared_with);
+  dialog({title: "Share " + one.name, action: "Share", close: () => load().catch(fail),
+    content: [el("p", {class: "hint"}, "Their workers may join this experiment. All else stays with you."), email.node, people],
+    submit: async () => {
+      fill((await ask(path + "/share", {email: email.input.value})).shared_with);
+      toast("Shared with " + email.input.value.trim());
+    }});
+}
+
+function remove(one) {
+  const typed = field("Type " + one.name + " to confirm", {});
+  const {go} = dialog({title: "Delete " + one.name + "?", action: "Delete experiment", danger: true,
+    content: [el("p", {}, "Its job server and its workers are told to stop. Results that the job server keeps stay where they are."), typed.node],
+    submit: async () => {
+      await ask("experiments/" + encodeURIComponent(one.name) + "/delete", {confirm: typed.input.value});
+      toast("Experiment " + one.name + " is deleted");
+      load().catch(fail);
+    }});
+  go.disabled = true;
+  typed.input.addEventListener("input", () => { go.disabled = typed.input.value !== one.name; });
+}
+
+$("new").addEventListener("click", create);
+frame().catch(fail);
+keepFresh(load);

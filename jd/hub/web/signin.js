@@ -1,0 +1,19 @@
+import {$, ask} from "./common.js";
+
+const PAGES = ["/experiments", "/api-keys", "/users"];
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const go = event.submitter || event.target.querySelector("button");
+  go.disabled = true;
+  $("problem").textContent = "";
+  try {
+    await ask("signin", {email: $("email").value, password: $("password").value});
+    const next = new URLSearchParams(location.search).get("next");
+    location.assign(PAGES.includes(next) ? next : PAGES[0]);
+  } catch (error) {
+    $("problem").textContent = error.message;
+    go.disabled = false;
+    $("password").select();
+  }
+});

@@ -1,0 +1,29 @@
+"""Addresses that a server listens on: who can reach them, and how they look in a URL."""
+
+import ipaddress
+import socket
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's loopback and nothing else.
+
+    Strict, since it decides who is let in: 0.0.0.0 and names below localhost are not.
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def reachable_name(host: str) -> str:
+    """What other programs put into a URL for the address that a server listens on."""
+    if host in ("0.0.0.0", "::", ""):
+        return socket.gethostname() or "localhost"
+    return "[%s]" % host if ":" in host else host
+
+
+def url_of(host: str, port: int, secure: bool) -> str:
+    """The URL of a server that listens on `host`; https if it is `secure`."""
+    return "%s://%s:%d" % ("https" if secure else "http", reachable_name(host), port)

@@ -1,0 +1,118 @@
+"""How one worker reaches its job server: the client of the moment, and the token in it.
+
+Without a Hub that is one client for ever. In Hub mode the Hub may name another server with each
+token, and a token that the server does not accept is exchanged before the worker gives up.
+"""
+
+import time
+from typing import Callable, Optional
+
+from jd.auth.hubtoken import Grant
+from jd.auth.shared import worker_token
+from jd.errors import ServerRefused, ServerUnreachable, StorageError
+from jd.net.client import Client
+from jd.worker.config import WorkerConfig
+from jd.worker.courier import Call
+from jd.worker.identity import Here
+from jd.worker.registry import Registry
+from jd.worker.renewal import Renewal, asker
+
+_SHARED_ADVICE = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE"
+
+
+class Connection:
+    """The job server, for one worker. Raises UsageError or StorageError for an unusable token.
+
+    `refused` is called, in a thread, when the Hub will give no further token.
+    """
+
+    def __init__(self, config: WorkerConfig, log: Callable[[str], None],
+                 refused: Callable[[], None]) -> None:
+        self._config = config
+        self._log = log
+        self._complained = False
+        self.renewal: Optional[Renewal] = None
+        hub = config.hub_access
+        if hub is not None and config.grant is not None:
+            self.renewal = Renewal(config.grant, asker(hub, config.experiment), log, self._fresh,
+                                   refused)
+        self._client = self._made(config.server)
+        if self.renewal is None:
+            worker_token(config.environ)
+
+    @property
+    def shown(self) -> str:
+        """The server's URL for messages."""
+        return self._client.shown
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._config.server if self.renewal is None else self.renewal.current.server
+
+    @property
+    def advice(self) -> str:
+        """What people can do when the server does not accept this worker."""
+        if self.renewal is None:
+            return _SHARED_ADVICE
+        return "see jd_worker_cli expId=%s health" % self._config.experiment
+
+    @property
+    def refusal(self) -> Optional[str]:
+        """Why the Hub gives no further token; None as long as it may."""
+        if self.renewal is None or self.renewal.refusal is None:
+            return None
+        return str(self.renewal.refusal)
+
+    def token(self) -> Optional[str]:
+        """The token of the moment."""
+        if self.renewal is None:
+            return worker_token(self._config.environ)
+        return self.renewal.current.token
+
+    def start(self) -> None:
+        """Begin to keep the token fresh."""
+        if self.renewal is not None:
+            self.renewal.start()
+
+    def end(self) -> None:
+        """Stop that."""
+        if self.renewal is not None:
+            self.renewal.end()
+
+    def deliver(self, call: Call) -> object:
+        """Make a call of the worker; for the courier's thread, where waiting for the Hub is no harm.
+
+        Raises what `Client.call` and `Renewal.renew` raise.
+        """
+        if self.renewal is None:
+            return self._send(call)
+        used = self.renewal.current.token
+        try:
+            return self._send(call)
+        except ServerRefused as error:
+            if error.status != 401:
+                raise
+            self.renewal.renew(used, time.monotonic())
+            return self._send(call)
+        except ServerUnreachable:
+            if not call.held:  # what holds a call may just have been cut by a proxy
+                self.renewal.server_is_away(time.monotonic())
+            raise
+
+    def _send(self, call: Call) -> object:
+        return self._client.call("POST", call.route, call.body, timeout=call.timeout)
+
+    def _made(self, server: str) -> Client:
+        return Client(server, self.token)
+
+    def _fresh(self, grant: Grant) -> None:
+        self._client = self._made(grant.server)
+        try:
+            registry = Registry(self._config.experiment, self._config.environ)
+            if registry.exists:
+                registry.store_token(Here().own, grant.token, time.time())
+        except StorageError as error:
+            if not self._complained:
+                self._complained = True
+                self._log("%s; scripts that run now keep their older token" % error)

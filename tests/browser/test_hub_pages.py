@@ -1,0 +1,150 @@
+"""The Hub's pages in Chromium, against `jd_hub serve`."""
+
+import pytest
+
+from jd.hub.data import HubData
+from jd.hub.store import accounts, experiments
+from tests.browser.webdriver import ENTER, TAB, Browser, needs_browser
+from tests.hub.hub_support import EXPERIMENTS, HubProcess
+
+pytestmark = needs_browser
+
+ANN, PASSWORD = "ann@example.org", "correct horse"
+EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hub(tmp_path, browser):
+    """A new Hub; its pages must have said nothing on the console and asked nobody else."""
+    browser.devtools("Network.clearBrowserCookies")
+    browser.size(1280, 720)
+    with HubProcess(tmp_path) as started:
+        started.link = started.event()["signup_url"]
+        browser.requested()
+        yield started
+        assert browser.console() == []
+        asked = browser.requested()
+        assert asked and [url for url in asked if not url.startswith(started.url + "/")] == []
+        assert started.errors == ""
+
+
+def sign_up(browser, hub):
+    browser.go(hub.link)
+    browser.type("#email", ANN)
+    browser.type("#password", PASSWORD)
+    browser.type("#again", PASSWORD)
+    browser.click("button", "Set password and sign in")
+    browser.wait_path("/experiments")
+    browser.wait_text("No experiments yet")
+
+
+def test_sign_up_key_and_experiment(browser, hub):
+    sign_up(browser, hub)
+    (cookie,) = browser.cookies()
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+    browser.click("#new")
+    browser.type("dialog input", "No Good")
+    browser.wait("document.querySelector('.say.bad') !== null")
+    browser.type("dialog input", "digits-tune")
+    browser.wait_text("digits-tune is free")
+    browser.click("dialog button", "Create")
+    browser.wait("document.querySelector('td')?.textContent === 'digits-tune'")
+    browser.click("nav a", "API keys")
+    browser.click("button", "Create your first key")
+    browser.type("dialog input", "laptop")
+    browser.click("dialog button", "Create key")
+    key = browser.wait("document.getElementById('key')?.textContent")
+    lines = browser.run("return document.getElementById('lines').textContent").splitlines()
+    assert lines == ["export JD_HUB_URL=" + hub.url, "export JD_API_KEY=" + key]
+    assert hub.call("GET", EXPERIMENTS + "/digits-tune", key)[0] == 200
+    browser.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.click("dialog .secret button", "Copy")
+    browser.wait_text("Copied")
+    browser.click("dialog button", "Done")
+    browser.wait("!document.documentElement.outerHTML.includes(arguments[0])", key)
+    browser.click("button", "Revoke")
+    browser.click("dialog button", "Revoke key")
+    browser.wait_text("revoked just now")
+    assert hub.call("GET", EXPERIMENTS + "/digits-tune", key)[0] == 401
+    browser.click("nav a", "Experiments")
+    browser.click("button", "Delete")
+    assert browser.run("return document.querySelector('dialog .primary').disabled")
+    browser.type("dialog input", "digits-tune")
+    browser.click("dialog button", "Delete experiment")
+    browser.wait_text("No experiments yet")
+
+
+def test_an_added_user_signs_up_and_is_suspended(browser, hub):
+    sign_up(browser, hub)
+    browser.click("nav a", "Users")
+    browser.click("#new")
+    browser.type("dialog input", "bob@example.org")
+    browser.click("dialog button", "Add user")
+    link = browser.wait("document.getElementById('link')?.textContent")
+    browser.click("dialog button", "Done")
+    browser.click("button", "Suspend")
+    browser.click("dialog button", "Suspend")
+    browser.wait_text("suspended")
+    browser.click("button", "Resume")
+    browser.click("#signout")
+    browser.wait_path("/signin")
+    browser.go(link)
+    browser.wait("document.getElementById('email').value === 'bob@example.org'")
+    assert browser.path == "/signup"  # the secret has left the address bar
+    browser.type("#password", "short")
+    browser.click("button", "Set password and sign in")
+    browser.wait_text("at least 10 characters")
+
+
+def test_sign_in_with_the_keyboard_alone(browser, hub):
+    sign_up(browser, hub)
+    browser.click("#signout")
+    browser.wait_path("/signin")
+    browser.go(hub.url + "/api-keys")
+    browser.wait("document.activeElement.id === 'email'")
+    browser.keys(ANN + TAB + "wrong horse" + ENTER)
+    browser.wait_text("is wrong")
+    browser.wait("document.activeElement.id === 'password'")
+    browser.keys(PASSWORD + ENTER)
+    browser.wait_path("/api-keys")
+    browser.wait_text("No API keys yet")
+    for _ in range(12):
+        browser.keys(TAB)
+        if browser.run("return document.activeElement.id") == "new":
+            break
+    assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.keys(ENTER)
+    browser.wait("document.activeElement.matches('dialog input')")
+    browser.keys("laptop" + ENTER)
+    browser.wait("document.getElementById('key') !== null")
+
+
+def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser, hub):
+    sign_up(browser, hub)
+    data = HubData(hub.data)
+    try:
+        data.write_now(accounts.create_key, ANN, EVIL[:60], ANN, 1.0)
+        data.write_now(accounts.create_key, ANN, EVIL[-60:], ANN, 1.0)
+        data.write_now(accounts.add_user, "x" * 64 + "@" + "y" * 60 + ".example", False, ANN, 1.0)
+        ann = data.read_now(accounts.find_user, ANN)
+        data.write_now(experiments.create, "n" * 47, ann.id, ANN, 1.0)
+        data.write_now(experiments.register, "n" * 47, ann.id, "http://n:1", "javascript:alert(1)", 1.0)
+    finally:
+        data.close()
+    browser.size(360, 740)
+    for path in ("/experiments", "/api-keys", "/users"):
+        browser.go(hub.url + path)
+        browser.wait("document.querySelector('#list tbody tr') !== null")
+        assert browser.run("return document.documentElement.scrollWidth") <= 360, path
+        assert browser.run("return document.querySelectorAll('#list img, #list script, a[href^=java]').length") == 0
+        assert "owned" not in browser.run("return document.title")
+        if path == "/api-keys":
+            browser.wait_text(EVIL[:60])
+        browser.click("#new")
+        assert browser.run("return document.documentElement.scrollWidth") <= 360, path

@@ -1,0 +1,308 @@
+"""The Hub's web pages without a browser: sessions, limits, who may what, headers."""
+
+import asyncio
+
+import pytest
+
+from jd.auth import passwords
+from jd.hub import pages
+from jd.hub.app import Hub
+from jd.hub.attempts import PER_ACCOUNT, PER_ADDRESS, Attempts
+from jd.hub.store import accounts, sessions
+from jd.net.routing import Request
+from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, mentions
+
+PASSWORD = "correct horse"
+ADMIN = "admin@example.org"
+# Every route that wants a session, with a body that it takes.
+GUARDED = [
+    ("GET", "/web/me", None),
+    ("GET", "/web/experiments", None),
+    ("POST", "/web/experiments", {"name": "new"}),
+    ("POST", "/web/experiments/check", {"name": "new"}),
+    ("POST", "/web/experiments/exp/share", {"email": BOB}),
+    ("POST", "/web/experiments/exp/unshare", {"email": BOB}),
+    ("POST", "/web/experiments/exp/delete", {"confirm": "exp"}),
+    ("GET", "/web/api-keys", None),
+    ("POST", "/web/api-keys", {"name": "new"}),
+    ("POST", "/web/api-keys/1/revoke", {}),
+    ("GET", "/web/users", None),
+    ("POST", "/web/users", {"email": "new@example.org"}),
+    ("POST", "/web/users/link", {"email": ALICE}),
+    ("POST", "/web/users/suspend", {"email": ALICE}),
+    ("POST", "/web/users/resume", {"email": ALICE}),
+]
+OF_OWNER = [route for route in GUARDED if "/exp/" in route[1] or "/1/" in route[1]]
+OF_ADMIN = [route for route in GUARDED if "/users" in route[1]]
+
+
+class Site:
+    """Alice with an experiment and a key, Bob, and an administrator; all know their password."""
+
+    def __init__(self, bench):
+        self.bench, self.ticks = bench, 0.0
+        bench.hub = Hub(bench.data, tries=Attempts(clock=lambda: self.ticks))
+        self.alice_id, self.key = bench.user(ALICE)
+        bench.user(BOB)
+        bench.write(accounts.add_user, ADMIN, True, "test")
+        stored = passwords.encode(PASSWORD)
+        bench.data.write_now(lambda db: db.execute("UPDATE users SET password = ?", (stored,)))
+        self.stored = stored
+        bench.experiment("exp", self.alice_id)
+
+    def signed_in(self, email):
+        """The Cookie header of a new session."""
+        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, self.stored)
+
+    def call(self, method, target, cookie=None, body=None, **headers):
+        if cookie is not None:
+            headers["cookie"] = cookie
+        return self.bench.call(method, target, None, body, **headers)
+
+    def signin(self, email=ALICE, password=PASSWORD, **headers):
+        return self.call("POST", "/web/signin", None, {"email": email, "password": password}, **headers)
+
+    def page(self, path, cookie=None):
+        headers = {} if cookie is None else {"cookie": cookie}
+        return asyncio.run(self.bench.hub.router.dispatch(Request("GET", path, headers)))
+
+
+@pytest.fixture
+def site(bench):
+    made = Site(bench)
+    yield made
+    made.bench.hub._sessions.close()
+
+
+def cookie_of(answer):
+    return answer.headers["Set-Cookie"].partition(";")[0]
+
+
+# ---- sessions
+
+def test_sign_in_and_sign_out(site):
+    answer = site.signin(email=ALICE.upper())
+    assert answer.status == 200
+    attributes = answer.headers["Set-Cookie"].split("; ")[1:]
+    assert attributes == ["Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Lax"]
+    cookie = cookie_of(answer)
+    assert site.call("GET", "/web/me", cookie).body == {"email": ALICE, "admin": False}
+    secret = cookie.partition("=")[2]
+    assert len(secret) >= 43
+    dump = "\n".join(site.bench.data.database.read(lambda db: list(db.iterdump())).result(10))
+    assert mentions(dump, [secret, PASSWORD]) == []
+    out = site.call("POST", "/web/signout", cookie, {})
+    assert out.status == 200 and "Max-Age=0" in out.headers["Set-Cookie"]
+    assert site.call("GET", "/web/me", cookie).status == 401
+
+
+def test_the_cookie_is_secure_under_an_https_base_url(site):
+    site.bench.data.publish({"hub_url": "https://hub.example"})
+    answer = site.signin()
+    assert answer.headers["Set-Cookie"].startswith("__Host-jd_hub_session=")
+    assert answer.headers["Set-Cookie"].endswith("; Secure")
+    assert site.call("GET", "/web/me", cookie_of(answer)).status == 200
+
+
+def test_a_session_ends_after_seven_days(site):
+    cookie = site.signed_in(ALICE)
+    site.bench.now += sessions.LIFETIME - 1
+    assert site.call("GET", "/web/me", cookie).status == 200
+    site.bench.now += 1
+    assert site.call("GET", "/web/me", cookie).status == 401
+    assert site.bench.write(lambda db, now: sessions.prune(db, now, 10)) == 1
+
+
+def test_a_suspension_and_a_new_password_end_sessions(site):
+    cookie, other = site.signed_in(ALICE), site.signed_in(BOB)
+    site.bench.write(accounts.suspend, ALICE, "test")
+    assert site.call("GET", "/web/me", cookie).status == 401
+    answer = site.signin()
+    assert answer.status == 403 and "suspended" in answer.body["error"] and not answer.headers.get("Set-Cookie")
+    site.bench.write(accounts.resume, ALICE, "test")
+    assert site.call("GET", "/web/me", cookie).status == 401  # and stays ended
+    _, token = site.bench.write(accounts.invite_again, BOB, "test")
+    site.bench.write(lambda db, now: accounts.sign_up(db, token, "hash", None, now))
+    assert site.call("GET", "/web/me", other).status == 401
+    # A password that was checked before it changed opens nothing.
+    assert site.bench.write(sessions.open_session, BOB, site.stored) is None
+
+
+def test_a_user_has_so_many_sessions(site):
+    cookies = []
+    for _ in range(sessions.MAX_SESSIONS + 1):
+        site.bench.now += 1
+        cookies.append(site.signed_in(ALICE))
+    assert [site.call("GET", "/web/me", one).status for one in (cookies[0], cookies[1])] == [401, 200]
+
+
+# ---- limits
+
+def test_wrong_passwords_and_unknown_accounts_look_the_same(site):
+    wrong, unknown = site.signin(password="wrong horse"), site.signin(email="nobody@example.org")
+    assert wrong.status == unknown.status == 403 and wrong.body == unknown.body
+    site.bench.write(accounts.add_user, "invited@example.org", False, "test")
+    assert site.signin(email="invited@example.org").body == wrong.body
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(passwords, "verify", lambda password, stored: stored is not None
+                        and password == PASSWORD)
+
+
+def test_attempts_are_limited_by_account(site, quick):
+    for _ in range(PER_ACCOUNT):
+        assert site.signin(password="wrong").status == 403
+    answer = site.signin()
+    assert answer.status == 429 and "try again in 10 min" in answer.body["error"]
+    assert answer.headers["Retry-After"] == "600"
+    assert site.signin(email=BOB).status == 200
+    site.ticks += 600
+    assert site.signin().status == 200
+    for _ in range(PER_ACCOUNT):  # a success takes the account's attempts back
+        assert site.signin().status == 200
+
+
+def test_attempts_are_limited_by_address(site, quick):
+    for number in range(PER_ADDRESS):
+        assert site.signin(email="u%d@example.org" % number).status == 403
+    assert site.signin().status == 429
+    # The proxy on this machine names the client; what the client claims stands before that.
+    assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 200
+
+
+# ---- sign-up
+
+def test_sign_up_works_once(site):
+    _, token = site.bench.write(accounts.invite, "new@example.org", False, "test")
+    assert site.call("POST", "/web/signup-link", None, {"token": token}).body == {
+        "email": "new@example.org", "min_chars": 10}
+    short = site.call("POST", "/web/signup", None, {"token": token, "password": "x" * 9})
+    assert short.status == 400 and "at least 10" in short.body["error"]
+    answer = site.call("POST", "/web/signup", None, {"token": token, "password": PASSWORD})
+    assert answer.status == 200
+    assert site.call("GET", "/web/me", cookie_of(answer)).body["email"] == "new@example.org"
+    for route in ("signup", "signup-link"):
+        again = site.call("POST", "/web/" + route, None, {"token": token, "password": PASSWORD})
+        assert again.status == 403 and token not in again.body["error"]
+
+
+# ---- who may what
+
+def test_every_route_of_pages_is_listed_here(bench):
+    public = {"/web/signin", "/web/signout", "/web/signup", "/web/signup-link"}
+    routes = [route for route in bench.hub.router.routes if route.pattern.startswith("/web/")]
+    assert {route.pattern for route in routes if route.public} == public
+    assert len(routes) == len(GUARDED) + len(public)
+
+
+@pytest.mark.parametrize("method, target, body", GUARDED)
+def test_a_session_is_needed_and_a_key_is_none(site, method, target, body):
+    for cookie in (None, "jd_hub_session=", "jd_hub_session=x"):
+        assert site.call(method, target, cookie, body).status == 401
+    assert site.bench.call(method, target, site.key, body).status == 401
+    if method == "POST":
+        foreign = site.call(method, target, site.signed_in(ADMIN), body, origin="https://evil.example")
+        assert foreign.status == 403
+        form = site.call(method, target, site.signed_in(ADMIN), None,
+                         **{"content-type": "application/x-www-form-urlencoded"})
+        assert form.status == 415
+
+
+def test_a_session_is_no_key(site):
+    assert site.call("GET", EXPERIMENTS + "/exp", site.signed_in(ALICE)).status == 401
+
+
+@pytest.mark.parametrize("method, target, body", OF_OWNER)
+@pytest.mark.parametrize("email", [BOB, ADMIN])
+def test_what_is_of_others_does_not_exist(site, email, method, target, body):
+    assert site.call(method, target, site.signed_in(email), body).status == 404
+    assert site.call(method, target, site.signed_in(ALICE), body).status == 200
+
+
+def test_a_share_lets_see_and_nothing_more(site):
+    assert site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE),
+                     {"email": BOB}).body["shared_with"] == [BOB]
+    bob = site.signed_in(BOB)
+    (seen,) = site.call("GET", "/web/experiments", bob).body["experiments"]
+    assert (seen["name"], seen["own"], seen["owner"], seen["shared_with"]) == ("exp", False, ALICE, [])
+    for action, body in (("share", {"email": ADMIN}), ("unshare", {"email": BOB}), ("delete", {"confirm": "exp"})):
+        assert site.call("POST", "/web/experiments/exp/" + action, bob, body).status == 403
+
+
+@pytest.mark.parametrize("method, target, body", OF_ADMIN)
+def test_users_are_for_administrators(site, method, target, body):
+    assert site.call(method, target, site.signed_in(ALICE), body).status == 403
+    assert site.call(method, target, site.signed_in(ADMIN), body).status in (200, 201)
+
+
+def test_lists_hold_ones_own_and_no_secret(site):
+    bob, alice = site.signed_in(BOB), site.signed_in(ALICE)
+    assert site.call("GET", "/web/experiments", bob).body["experiments"] == []
+    assert [key["id"] for key in site.call("GET", "/web/api-keys", alice).body["keys"]] == [1]
+    made = site.call("POST", "/web/api-keys", alice, {"name": "new"}).body
+    listed = site.call("GET", "/web/api-keys", alice).body
+    assert mentions(str(listed), [made["key"], site.key]) == [] and len(listed["keys"]) == 2
+    assert site.bench.call("GET", EXPERIMENTS + "/exp", made["key"]).status == 200
+    site.call("POST", "/web/api-keys/%d/revoke" % made["id"], alice, {})
+    assert site.bench.call("GET", EXPERIMENTS + "/exp", made["key"]).status == 401
+
+
+def test_names_are_checked_and_deletion_wants_the_name(site):
+    alice = site.signed_in(ALICE)
+
+    def free(name, cookie=alice):
+        return site.call("POST", "/web/experiments/check", cookie, {"name": name}).body["free"]
+    assert [free("new-one"), free("exp"), free("No Good")] == [True, False, False]
+    wrong = site.call("POST", "/web/experiments/exp/delete", alice, {"confirm": "ex"})
+    assert wrong.status == 400 and "nothing was deleted" in wrong.body["error"]
+    assert site.call("POST", "/web/experiments/exp/delete", alice, {"confirm": "exp"}).status == 200
+    assert [free("exp"), free("exp", site.signed_in(BOB))] == [True, False]
+
+
+@pytest.mark.parametrize("age, state", [(0, "online"), (299, "online"), (300, "silent")])
+def test_state_of_the_job_server(site, age, state):
+    site.bench.now += age
+    (seen,) = site.call("GET", "/web/experiments", site.signed_in(ALICE)).body["experiments"]
+    assert seen["server"] == state
+
+
+def test_nobody_suspends_themselves(site):
+    answer = site.call("POST", "/web/users/suspend", site.signed_in(ADMIN), {"email": ADMIN.upper()})
+    assert answer.status == 400
+
+
+# ---- pages
+
+def test_pages_lead_to_the_sign_in_and_back(site):
+    def leads(path, cookie=None):
+        answer = site.page(path, cookie)
+        return answer.status, answer.headers.get("Location")
+    assert leads("/") == (303, "/signin")
+    assert leads("/api-keys") == (303, "/signin?next=%2Fapi-keys")
+    alice = site.signed_in(ALICE)
+    assert leads("/", alice) == leads("/signin", alice) == leads("/users", alice) == (303, "/experiments")
+    assert leads("/users", site.signed_in(ADMIN)) == (200, None)
+    assert b"/users" not in site.page("/experiments", alice).body
+
+
+@pytest.mark.parametrize("path", ["/signin", "/signup"] + [page.path for page in pages.PAGES]
+                         + ["/static/" + name for name in pages.STATIC])
+def test_every_page_is_closed_to_scripts_of_others(site, path):
+    answer = site.page(path, None if path.startswith("/sign") else site.signed_in(ADMIN))
+    assert answer.status == 200 and answer.body
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy == {"default-src": "'none'", "script-src": "'self'", "style-src": "'self'",
+                      "img-src": "'self' data:", "connect-src": "'self'", "form-action": "'self'",
+                      "frame-ancestors": "'none'", "base-uri": "'none'"}
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    text = answer.body.decode("utf-8")
+    assert mentions(text, ["{{", "innerHTML", "insertAdjacentHTML", "style=\"", "<style", "onclick=\"",
+                           "https://"]) == []
+
+
+@pytest.mark.parametrize("name", ["nope.js", "frame.html", "..%2fpages.py", "%2e%2e%2fapp.py"])
+def test_other_files_are_not_served(site, name):
+    assert site.page("/static/" + name).status == 404
