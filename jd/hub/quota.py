@@ -5,7 +5,8 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict
 
-TOKENS_PER_MINUTE = 600  # a thousand workers that start at once are through within two minutes
+# 5,000 workers of one key renew within four minutes of each other.
+TOKENS_PER_MINUTE = 2000
 _CROWD = 1000  # keys; beyond it those that have been quiet are forgotten
 
 

@@ -41,7 +41,7 @@ CHUNK_BYTES = 256 * 1024
 # A server that refuses an upload half-way has answered by now; its answer is only to be picked up.
 EARLY_ANSWER_SECONDS = 5.0
 MAX_RETRY_AFTER = 60.0
-# PROTOCOL.md, "What clients are known to retry on upload".
+# docs/protocol.md, "What clients are known to retry on upload".
 RETRIED_STATUSES = frozenset((404, 408, 429, 500, 502, 503, 504))
 
 

@@ -1,4 +1,4 @@
-"""Who may call the server (DESIGN.md, "Security"; docs/server.md, "Who may connect").
+"""Who may call the server (docs/server.md, "Who may connect").
 
 Without keys a server is for this machine alone: it listens on loopback and takes requests that
 were meant for loopback, so that a web page cannot reach it by a name of its own (DNS rebinding).
@@ -29,7 +29,7 @@ class Access:
         Raises UsageError for settings that would let in anybody without saying so.
         """
         if verify is not None and (insecure or token_file is not None):
-            raise UsageError("--hub and %s exclude each other: with a Hub workers send its tokens"
+            raise UsageError("a Hub and %s exclude each other: with a Hub workers send its tokens"
                              % ("--insecure" if insecure else "--token-file"))
         self._verify = verify
         self._token = shared.read_token_file(token_file) if token_file is not None else None
@@ -39,7 +39,7 @@ class Access:
                 "--host %s lets other machines in: give --token-file FILE (workers send its token),"
                 " --hub URL, or --insecure if anybody on that network may use this server" % host)
 
-    def __call__(self, request: Request, _route: Any) -> None:
+    def __call__(self, request: Request, _route: Any = None) -> None:
         if self._verify is not None:
             request.principal = self._claims(request, self._verify)
         elif self._token is not None:

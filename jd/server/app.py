@@ -43,7 +43,7 @@ class JobServer:
         self.dashboard = Router(guard=access, status_of=STATUS_OF)
         self._api_server = HttpServer(self.api, ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
-        WorkerRoutes(experiment, self.room).add_to(self.api)
+        WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation).add_to(self.api)
         for router in (self.api, self.dashboard):
             router.add("GET", p.HEALTH, self._health, public=True)

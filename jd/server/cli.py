@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
@@ -21,6 +22,7 @@ from jd.net.client import Client
 from jd.net.tls import server_context
 from jd.server import jobfile
 from jd.server.access import Access
+from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.hublink import TIMEOUT, HubLink, Intervals
@@ -41,26 +43,41 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     _allow_many_connections()
     tls = server_context(values["tls_cert"], values["tls_key"])
     link = _link(values, intervals)
-    access = Access(values["host"], values["token_file"], values["insecure"],
-                    None if link is None else link.verify)
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
-    policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
-                    values["max_attempts"])
-    experiment = Experiment(values["workspace_path"], values["expId"], policy)
+    with ExitStack() as closing:
+        hub = None
+        if values["with_hub"]:
+            hub = AllInOne(values["hub_data"])
+            closing.callback(hub.close)
+        judge = hub if hub is not None else link
+        access = Access(values["host"], values["token_file"], values["insecure"],
+                        None if judge is None else judge.verify)
+        policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
+                        values["max_attempts"])
+        experiment = Experiment(values["workspace_path"], values["expId"], policy)
+        closing.callback(experiment.close)
 
-    async def serve() -> int:
-        # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop from the start.
-        return await _serve(JobServer(experiment, access, tls), link, loading, values)
-    try:
+        async def serve() -> int:
+            # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
+            server = JobServer(experiment, access, tls)
+            if hub is None:
+                return await _serve(server, link, None, loading, values)
+            async with hub.running(values, tls, _memory(values), _warning,
+                                   intervals) as (own, facts):
+                return await _serve(server, own, facts, loading, values)
+
         if link is not None:
             link.connect()
         return asyncio.run(serve())
-    finally:
-        experiment.close()
 
 
 def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
     """The link to the Hub that --hub asks for. Raises UsageError."""
+    if values["with_hub"] and values["hub"] is not None:
+        raise UsageError("--hub and --with-hub exclude each other: the first names another Hub, the "
+                         "second runs one")
+    if values["with_hub"]:
+        return None
     if values["hub"] is None:
         if values["create"]:
             raise UsageError("--create is for a Hub: give --hub URL with it")
@@ -70,9 +87,14 @@ def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
     if key is None:
         raise UsageError("--hub needs an API key of yours: set JD_API_KEY in the environment "
                          "(jd_hub key create, or the Hub's web page, makes one)")
-    memory = values["workspace_path"] / values["expId"] / "meta" / "hub.json"
-    return HubLink(Client(values["hub"], lambda: str(key), TIMEOUT), values["expId"], memory, _warning,
-                   values["create"], intervals)
+    return HubLink(Client(values["hub"], lambda: str(key), TIMEOUT), values["expId"],
+                   _memory(values), _warning, values["create"], intervals)
+
+
+def _memory(values: Dict[str, Any]) -> Path:
+    """Where the link to a Hub keeps what it was told."""
+    path: Path = values["workspace_path"] / values["expId"] / "meta" / "hub.json"
+    return path
 
 
 def _allow_many_connections() -> None:
@@ -93,7 +115,7 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
         _warning("--insecure: anybody who reaches this address can read and change the jobs")
     if values["tls_key"] is not None and shared.is_exposed(values["tls_key"]):
         _warning("other users can read the key %s; chmod 600 it" % values["tls_key"])
-    if (link is not None and values["public_url"] is None and is_loopback(values["host"])
+    if (link is not None and not values["with_hub"] and values["public_url"] is None and is_loopback(values["host"])
             and not link.is_local):
         _warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
                  "0.0.0.0 or --public-url" % values["host"])
@@ -110,8 +132,8 @@ def _warning(text: str) -> None:
         pass  # nobody reads any more, or the disk of a log file is full; the server goes on
 
 
-async def _serve(server: JobServer, link: Optional[HubLink], loading: List[Any],
-                 values: Dict[str, Any]) -> int:
+async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[Facts],
+                 loading: List[Any], values: Dict[str, Any]) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     reasons: List[str] = []
@@ -131,7 +153,10 @@ async def _serve(server: JobServer, link: Optional[HubLink], loading: List[Any],
         if link is not None:
             await loop.run_in_executor(None, link.announce, *urls)
             link.start(gone)
-        say.ready(urls, None if link is None else link.shown)
+        say.ready(urls, own_hub.url if own_hub is not None else link.shown if link is not None
+                  else None)
+        if own_hub is not None:
+            say.own_hub(own_hub)
         _warn(server.experiment, values, link)
         for path, batch in loading:
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
@@ -175,6 +200,18 @@ class Announcer:
         if hub is not None:
             self._say("  hub        %s" % hub)
         self._say("  data       %s" % self._experiment.directory)
+
+    def own_hub(self, facts: Facts) -> None:
+        """The Hub in this process: its key, and what to type on a worker's machine."""
+        command = worker_command(facts, self._experiment.name)
+        if self._as_json:
+            self._event("hub", {"hub_url": facts.url, "api_key": facts.key,
+                                "worker_command": command, "signup_url": facts.signup})
+            return
+        self._say("  key        %s  (kept in %s)" % (facts.key, facts.key_file))
+        if facts.signup is not None:
+            self._say("  sign up    %s" % facts.signup)
+        self._say("  workers    %s" % command)
 
     def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
         """What became of a jobs file."""

@@ -1,4 +1,4 @@
-"""Job management for orchestrating clients (PROTOCOL.md, "Base: job management")."""
+"""Job management for orchestrating clients (docs/protocol.md, "Base: job management")."""
 
 import asyncio
 from typing import List, Optional

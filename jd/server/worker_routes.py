@@ -1,4 +1,4 @@
-"""What workers and their scripts call (PROTOCOL.md, "Base: worker → job server").
+"""What workers and their scripts call (docs/protocol.md, "Base: worker → job server").
 
 Handlers convert JSON once, run one operation of the store, and never block.
 """
@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
 from jd.net.routing import HttpError, Request, Response, Router
+from jd.server.access import Access
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import files, jobs, workers
@@ -25,9 +26,10 @@ MAX_CLEARED = 10_000
 class WorkerRoutes:
     """The routes of workers on one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+    def __init__(self, experiment: Experiment, room: WaitingRoom, access: Access) -> None:
         self._experiment = experiment
         self._room = room
+        self._access = access
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -52,6 +54,8 @@ class WorkerRoutes:
             while outcome.may_wait and not self._room.closed:
                 if not await ticket.wait(until - loop.time()):
                     break
+                # Its token may have been revoked while it waited.
+                self._access(request)
                 outcome = await ticket.look(experiment.write(
                     workers.assign, beat.worker_id, beat.session, experiment.clock(),
                     experiment.policy))

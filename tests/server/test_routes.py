@@ -1,4 +1,4 @@
-"""The routes of PROTOCOL.md, called through the router: no sockets, a clock set by hand."""
+"""The routes of docs/protocol.md, called through the router: no sockets, a clock set by hand."""
 
 import asyncio
 import json
@@ -8,10 +8,12 @@ import pytest
 from jd import protocol as p
 from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
-from jd.net.routing import Request
+from jd.net.routing import HttpError, Request
 from jd.server.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
+from jd.server.store.batches import from_grid
+from jd.server.store.jobs import counts
 from jd.server.store.transitions import Policy
 
 
@@ -314,6 +316,26 @@ def test_a_worker_that_hangs_up_passes_its_call_on(run):
         # b followed the call either before or after the job was there; a second one finds it.
         bench.server.room.call(1)
         assert (await second)[1]["job"]["job_id"] == 1
+    run(scenario)
+
+
+def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run):
+    async def scenario(bench):
+        refused = []
+
+        def access(request, _route=None):
+            if refused:
+                raise HttpError(401, "the token was revoked")
+
+        server = JobServer(bench.experiment, access)
+        bench.server = server
+        task = await held(bench, "a")
+        refused.append(True)
+        await server.creation.create(from_grid({"x": [1]}))
+        status, answer = await task
+        assert (status, answer["error"]) == (401, "the token was revoked")
+        assert (await bench.experiment.read(counts))["PENDING"] == 1
+        assert not server.room.tickets
     run(scenario)
 
 

@@ -1,6 +1,6 @@
 """Making jobs: a grid or a list, checked whole before anything is written.
 
-PROTOCOL.md, `POST /api/jobs/create`: `parameters` is an object of name to non-empty list, and its
+docs/protocol.md, `POST /api/jobs/create`: `parameters` is an object of name to non-empty list, and its
 jobs are the Cartesian product in which the last name varies fastest; `jobs` is a non-empty list of
 non-empty objects.
 """

@@ -78,7 +78,7 @@ def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: 
     """What the worker is told now, and a job if it may have one.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
-    pending (PROTOCOL.md); one that its session holds already is handed out again, not a second.
+    pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
     row = db.execute("SELECT session, reported_status, desired_state, desired_version,"
                      " applied_version, left_at FROM workers WHERE worker_id = ?",
