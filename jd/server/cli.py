@@ -2,11 +2,8 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import os
-import resource
-import signal
 import socket
 import sys
 from contextlib import ExitStack
@@ -19,6 +16,7 @@ from jd.auth import shared
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
+from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
 from jd.server import jobfile
 from jd.server.access import Access
@@ -28,7 +26,7 @@ from jd.server.experiment import Experiment
 from jd.server.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.store import batches
 from jd.server.store.transitions import Policy
-from jd.terminal import paint, silence_stdout
+from jd.terminal import paint
 
 
 def entry() -> int:
@@ -40,7 +38,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
     values = options(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
-    _allow_many_connections()
+    allow_many_connections()
     tls = server_context(values["tls_cert"], values["tls_key"])
     link = _link(values, intervals)
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
@@ -62,7 +60,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
             server = JobServer(experiment, access, tls)
             if hub is None:
                 return await _serve(server, link, None, loading, values)
-            async with hub.running(values, tls, _memory(values), _warning,
+            async with hub.running(values, tls, _memory(values), warning,
                                    intervals) as (own, facts):
                 return await _serve(server, own, facts, loading, values)
 
@@ -88,7 +86,7 @@ def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
         raise UsageError("--hub needs an API key of yours: set JD_API_KEY in the environment "
                          "(jd_hub key create, or the Hub's web page, makes one)")
     return HubLink(Client(values["hub"], lambda: str(key), TIMEOUT), values["expId"],
-                   _memory(values), _warning, values["create"], intervals)
+                   _memory(values), warning, values["create"], intervals)
 
 
 def _memory(values: Dict[str, Any]) -> Path:
@@ -97,39 +95,22 @@ def _memory(values: Dict[str, Any]) -> Path:
     return path
 
 
-def _allow_many_connections() -> None:
-    """Each held heartbeat is an open file; the usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError):
-        pass  # macOS: a hard limit of infinity is not what it takes
-
-
 def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink]) -> None:
     """Say on stderr what works and is still not wise."""
     token_file = values["token_file"]
     if token_file is not None and shared.is_exposed(token_file):
-        _warning("other users can read the token file %s; chmod 600 it" % token_file)
+        warning("other users can read the token file %s; chmod 600 it" % token_file)
     if values["insecure"] and token_file is None and not is_loopback(values["host"]):
-        _warning("--insecure: anybody who reaches this address can read and change the jobs")
+        warning("--insecure: anybody who reaches this address can read and change the jobs")
     if values["tls_key"] is not None and shared.is_exposed(values["tls_key"]):
-        _warning("other users can read the key %s; chmod 600 it" % values["tls_key"])
-    if (link is not None and not values["with_hub"] and values["public_url"] is None and is_loopback(values["host"])
-            and not link.is_local):
-        _warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
-                 "0.0.0.0 or --public-url" % values["host"])
+        warning("other users can read the key %s; chmod 600 it" % values["tls_key"])
+    if (link is not None and not values["with_hub"] and values["public_url"] is None
+            and is_loopback(values["host"]) and not link.is_local):
+        warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
+                "0.0.0.0 or --public-url" % values["host"])
     if filesystems.is_network(experiment.meta_dir):
-        _warning("%s is on a network file system: slower, and locks may fail; a local "
-                 "--workspace_path is better" % experiment.meta_dir)
-
-
-def _warning(text: str) -> None:
-    try:
-        # Before Python 3.9 stderr is buffered where it is no terminal.
-        print("%s: %s" % (paint("warning", "yellow", sys.stderr), text), file=sys.stderr, flush=True)
-    except OSError:
-        pass  # nobody reads any more, or the disk of a log file is full; the server goes on
+        warning("%s is on a network file system: slower, and locks may fail; a local "
+                "--workspace_path is better" % experiment.meta_dir)
 
 
 async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[Facts],
@@ -141,11 +122,8 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
     def gone(reason: str) -> None:
         reasons.append(reason)
         loop.call_soon_threadsafe(stop.set)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup and its like have SIGHUP ignored, and mean it.
-        if signal.getsignal(number) == signal.SIG_IGN and number == signal.SIGHUP:
-            continue
-        loop.add_signal_handler(number, stop.set)
+
+    stop_on_signals(stop)
     say = Announcer(values["json"], server.experiment)
     await server.start(values["host"], values["port"], values["dashboard_port"])
     try:
@@ -176,11 +154,11 @@ def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
             values["public_dashboard_url"] or url_of(values["host"], server.dashboard_port, secure))
 
 
-class Announcer:
-    """What the server says on stdout: lines for people, or one JSON object a line."""
+class Announcer(Voice):
+    """What the server says on stdout."""
 
     def __init__(self, as_json: bool, experiment: Experiment) -> None:
-        self._as_json = as_json
+        super().__init__(as_json)
         self._experiment = experiment
 
     def ready(self, urls: Tuple[str, str], hub: Optional[str]) -> None:
@@ -190,56 +168,46 @@ class Announcer:
             facts["hub_url"] = hub
         self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
                                       expId=self._experiment.name))
-        if self._as_json:
-            self._event("ready", facts)
+        if self.as_json:
+            self.event("ready", facts)
             return
-        self._say("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
+        self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
                                          self._experiment.name))
-        self._say("  server     %s" % facts["server_url"])
-        self._say("  dashboard  %s" % facts["dashboard_url"])
+        self.line("  server     %s" % facts["server_url"])
+        self.line("  dashboard  %s" % facts["dashboard_url"])
         if hub is not None:
-            self._say("  hub        %s" % hub)
-        self._say("  data       %s" % self._experiment.directory)
+            self.line("  hub        %s" % hub)
+        self.line("  data       %s" % self._experiment.directory)
 
     def own_hub(self, facts: Facts) -> None:
         """The Hub in this process: its key, and what to type on a worker's machine."""
         command = worker_command(facts, self._experiment.name)
-        if self._as_json:
-            self._event("hub", {"hub_url": facts.url, "api_key": facts.key,
+        if self.as_json:
+            self.event("hub", {"hub_url": facts.url, "api_key": facts.key,
                                 "worker_command": command, "signup_url": facts.signup})
             return
-        self._say("  key        %s  (kept in %s)" % (facts.key, facts.key_file))
+        self.line("  key        %s  (kept in %s)" % (facts.key, facts.key_file))
         if facts.signup is not None:
-            self._say("  sign up    %s" % facts.signup)
-        self._say("  workers    %s" % command)
+            self.line("  sign up    %s" % facts.signup)
+        self.line("  workers    %s" % command)
 
     def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
         """What became of a jobs file."""
         start = None if created is None else created.start_id
-        if self._as_json:
-            self._event("jobs", {"file": name, "created": 0 if created is None else total,
+        if self.as_json:
+            self.event("jobs", {"file": name, "created": 0 if created is None else total,
                                  "start_id": start})
         elif created is None:
-            self._say("  jobs       %s was loaded before: nothing added" % name)
+            self.line("  jobs       %s was loaded before: nothing added" % name)
         else:
-            self._say("  jobs       %d from %s" % (total, name))
+            self.line("  jobs       %d from %s" % (total, name))
 
     def stopping(self, reason: Optional[str]) -> None:
         """A signal came, or the experiment is over for a reason."""
-        if self._as_json:
-            self._event("stopping", {} if reason is None else {"reason": reason})
+        if self.as_json:
+            self.event("stopping", {} if reason is None else {"reason": reason})
         else:
-            self._say("stopping" if reason is None else "stopping: " + reason)
-
-    def _event(self, event: str, facts: Mapping[str, Any]) -> None:
-        self._say(json.dumps(dict({"event": event}, **facts)))
-
-    @staticmethod
-    def _say(line: str) -> None:
-        try:
-            print(line, flush=True)
-        except OSError:
-            silence_stdout()  # nobody reads any more; the server goes on
+            self.line("stopping" if reason is None else "stopping: " + reason)
 
 
 class _Parser(argparse.ArgumentParser):
