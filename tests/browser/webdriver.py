@@ -24,6 +24,7 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
           "--disable-background-networking", "--disable-component-update", "--disable-sync",
           "--disable-dev-shm-usage", "--no-proxy-server", "--force-color-profile=srgb"]
+_LONGEST = 45
 ENTER, TAB, ESCAPE = "\ue007", "\ue004", "\ue00c"
 
 
@@ -35,8 +36,9 @@ class Browser:
     """A browser with an empty profile; both its processes are gone when the `with` block ends."""
 
     def __init__(self, directory: Path, dark: bool = False) -> None:
-        # Short: a socket of Chromium's lies in the profile, and its path has a limit.
-        self._scratch = tempfile.mkdtemp(prefix="jdb", dir=str(directory))
+        # A socket of Chromium's lies in here, whose path has a limit of 107 bytes (unix(7)).
+        near = str(directory) if len(str(directory)) <= _LONGEST else "/tmp"
+        self._scratch = tempfile.mkdtemp(prefix="jdb", dir=near)
         self._log = Path(self._scratch, "driver.log")
         self._session = ""
         with open(str(self._log), "wb") as log:
