@@ -16,7 +16,7 @@ from jd.worker.cgroups import Groups
 GIB = 1024 ** 3
 
 
-def only(findings: List[Finding], level: str, *words: str) -> Finding:
+def expect_only(findings: List[Finding], level: str, *words: str) -> Finding:
     """The one finding of `level`, which is the worst, says `words`, and gives advice."""
     assert worst(findings) == level, findings
     finding, = [found for found in findings if found.level == level]
@@ -29,13 +29,13 @@ def only(findings: List[Finding], level: str, *words: str) -> Finding:
 # ---- software
 
 def test_python_as_it_is() -> None:
-    only(software.python(), OK)
+    expect_only(software.python(), OK)
     assert worst(software.modules()) == OK
 
 
 def test_an_old_python() -> None:
-    only(software.python((3, 7, 9), "/usr/bin/python3"), PROBLEM, "3.7.9", "3.8 or newer")
-    only(software.python((3, 8, 0), ""), PROBLEM, "executable unknown")
+    expect_only(software.python((3, 7, 9), "/usr/bin/python3"), PROBLEM, "3.7.9", "3.8 or newer")
+    expect_only(software.python((3, 8, 0), ""), PROBLEM, "executable unknown")
 
 
 def module(**attributes: Any) -> SimpleNamespace:
@@ -44,7 +44,7 @@ def module(**attributes: Any) -> SimpleNamespace:
 
 def test_an_old_sqlite() -> None:
     versions = {"sqlite3": module(sqlite_version_info=(3, 25, 9)), "ssl": module(OPENSSL_VERSION="OpenSSL")}
-    only(software.modules(versions.__getitem__), PROBLEM, "SQLite 3.25.9", "3.26.0")
+    expect_only(software.modules(versions.__getitem__), PROBLEM, "SQLite 3.25.9", "3.26.0")
     versions["sqlite3"] = module(sqlite_version_info=(3, 26, 0))
     assert worst(software.modules(versions.__getitem__)) == OK
 
@@ -55,7 +55,7 @@ def test_a_python_without_a_module(missing: str) -> None:
         if name == missing:
             raise ImportError("No module named _" + name)
         return module(sqlite_version_info=(3, 40, 0), OPENSSL_VERSION="OpenSSL")
-    only(software.modules(load), PROBLEM, "no %s module" % missing)
+    expect_only(software.modules(load), PROBLEM, "no %s module" % missing)
 
 
 def test_scripts_can_import_jd_from_anywhere() -> None:
@@ -65,14 +65,14 @@ def test_scripts_can_import_jd_from_anywhere() -> None:
 def test_a_script_that_cannot_import_jd_or_gets_another(tmp_path: Path) -> None:
     def run(_command: Sequence[str], _environ: Mapping[str, str]) -> Tuple[int, str]:
         return 1, "Traceback\nModuleNotFoundError: No module named 'jd'\n"
-    only(software.package({}, run), PROBLEM, "cannot import jd: ModuleNotFoundError")
+    expect_only(software.package({}, run), PROBLEM, "cannot import jd: ModuleNotFoundError")
     (tmp_path / "jd.py").write_text("__version__ = '0.1'")
-    only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "version 0.1", str(tmp_path))
+    expect_only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "version 0.1", str(tmp_path))
     assert jd.__version__ != "0.1"
 
 
 def test_an_encoding_that_holds_little() -> None:
-    only(software.encoding("ascii"), WARNING, "ascii", "C.UTF-8")
+    expect_only(software.encoding("ascii"), WARNING, "ascii", "C.UTF-8")
     assert software.encoding("utf-8") == software.encoding("UTF8") == []
 
 
@@ -84,7 +84,7 @@ def test_the_entry_script(content: Optional[str], level: str, words: str, tmp_pa
     script = tmp_path / "train.py"
     if content is not None:
         script.write_text(content)
-    only(software.entry_script({"JD_ENTRY_SCRIPT": str(script)}), level, words)
+    expect_only(software.entry_script({"JD_ENTRY_SCRIPT": str(script)}), level, words)
 
 
 def test_no_entry_script_is_no_finding() -> None:
@@ -98,7 +98,7 @@ def test_no_entry_script_is_no_finding() -> None:
     ("JD_SERVER_TOKENFILE", "JD_SERVER_TOKEN_FILE?"), ("JD_QQQQ", "unset it"),
 ])
 def test_a_misspelt_variable(name: str, words: str) -> None:
-    finding = only(variables.names({name: "a-secret", "PATH": "/bin"}), WARNING, name, words)
+    finding = expect_only(variables.names({name: "a-secret", "PATH": "/bin"}), WARNING, name, words)
     assert "a-secret" not in finding.what + finding.advice
 
 
@@ -109,9 +109,9 @@ def test_known_variables_are_no_news(name: str) -> None:
 
 
 def test_values_that_cannot_be_used() -> None:
-    only(variables.values({"JD_PORT": "70000"}), PROBLEM, "JD_PORT: '70000'", "from 1 to 65535")
-    only(variables.values({"JD_UPLOAD_MAX_RETRIES": "x"}), PROBLEM, "JD_UPLOAD_MAX_RETRIES")
-    only(variables.values({"JD_SERVER_MAX_ATTEMPTS": "x"}), WARNING, "JD_SERVER_MAX_ATTEMPTS")
+    expect_only(variables.values({"JD_PORT": "70000"}), PROBLEM, "JD_PORT: '70000'", "from 1 to 65535")
+    expect_only(variables.values({"JD_UPLOAD_MAX_RETRIES": "x"}), PROBLEM, "JD_UPLOAD_MAX_RETRIES")
+    expect_only(variables.values({"JD_SERVER_MAX_ATTEMPTS": "x"}), WARNING, "JD_SERVER_MAX_ATTEMPTS")
 
 
 def test_secrets_are_never_shown() -> None:
@@ -121,14 +121,14 @@ def test_secrets_are_never_shown() -> None:
 
 
 def test_no_variables() -> None:
-    only(variables.values({"JD_PORT": "  "}), OK, "no JD_ variable")
+    expect_only(variables.values({"JD_PORT": "  "}), OK, "no JD_ variable")
 
 
 # ---- surroundings
 
 @pytest.mark.parametrize("name", ["", "localhost", "localhost.localdomain", "(none)"])
 def test_a_host_without_a_name(name: str) -> None:
-    only(surroundings.host(name), WARNING, "look alike")
+    expect_only(surroundings.host(name), WARNING, "look alike")
 
 
 def test_users(tmp_path: Path) -> None:
@@ -137,31 +137,31 @@ def test_users(tmp_path: Path) -> None:
 
     def unknown(uid: int) -> Any:
         raise KeyError(uid)
-    only(surroundings.user({}, 7, known), OK, "user ann (uid 7), home %s" % tmp_path)
-    only(surroundings.user({"HOME": str(tmp_path)}, 7, unknown), OK, "uid 7, without a passwd entry")
-    only(surroundings.user({}, 7, unknown), PROBLEM, "no home directory", "set HOME")
+    expect_only(surroundings.user({}, 7, known), OK, "user ann (uid 7), home %s" % tmp_path)
+    expect_only(surroundings.user({"HOME": str(tmp_path)}, 7, unknown), OK, "uid 7, without a passwd entry")
+    expect_only(surroundings.user({}, 7, unknown), PROBLEM, "no home directory", "set HOME")
     both = {"JD_WORKSPACE_PATH": "/w", "JD_CACHE_PATH": "/c"}
-    only(surroundings.user(both, 7, unknown), WARNING, "no home directory")
+    expect_only(surroundings.user(both, 7, unknown), WARNING, "no home directory")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
-    only(surroundings.user({"HOME": str(tmp_path / "home")}), WARNING, "cannot be written: Not a directory")
+    expect_only(surroundings.user({"HOME": str(tmp_path / "home")}), WARNING, "cannot be written: Not a directory")
 
 
 def test_temporary_files(tmp_path: Path) -> None:
-    only(surroundings.temporary_files({"TMPDIR": str(tmp_path / "gone")}), WARNING, "TMPDIR is")
+    expect_only(surroundings.temporary_files({"TMPDIR": str(tmp_path / "gone")}), WARNING, "TMPDIR is")
 
     def nowhere() -> str:
         raise FileNotFoundError("No usable temporary directory found")
-    only(surroundings.temporary_files({}, nowhere), PROBLEM, "set TMPDIR")
-    only(surroundings.temporary_files({"TMPDIR": str(tmp_path)}), OK)
+    expect_only(surroundings.temporary_files({}, nowhere), PROBLEM, "set TMPDIR")
+    expect_only(surroundings.temporary_files({"TMPDIR": str(tmp_path)}), OK)
 
 
 @pytest.mark.parametrize("mask, level", [(0o000, WARNING), (0o020, WARNING), (0o700, PROBLEM), (0o477, PROBLEM)])
 def test_umasks(mask: int, level: str) -> None:
-    only(surroundings.mask(mask), level, "umask %03o" % mask)
+    expect_only(surroundings.mask(mask), level, "umask %03o" % mask)
 
 
 def test_usual_umasks_are_no_news() -> None:
@@ -170,7 +170,7 @@ def test_usual_umasks_are_no_news() -> None:
 
 
 def test_a_clock_that_was_never_set() -> None:
-    only(surroundings.clock(0.0), PROBLEM, "1970-01-01")
+    expect_only(surroundings.clock(0.0), PROBLEM, "1970-01-01")
     assert surroundings.clock() == []
 
 
@@ -190,8 +190,8 @@ def test_limits_that_a_sweep_runs_into(name: str, value: int, words: str) -> Non
 
 
 def test_generous_limits() -> None:
-    only(surroundings.limits(limited()), OK, "unlimited open files, unlimited processes", "core files of any size")
-    only(surroundings.limits(limited(nofile=1024, nproc=4096, core=0)), OK, "core files off")
+    expect_only(surroundings.limits(limited()), OK, "unlimited open files, unlimited processes", "core files of any size")
+    expect_only(surroundings.limits(limited(nofile=1024, nproc=4096, core=0)), OK, "core files off")
 
 
 def ignoring(*numbers: int) -> Any:
@@ -203,7 +203,7 @@ def ignoring(*numbers: int) -> Any:
     (signal.SIGINT, OK, "background jobs"), (signal.SIGHUP, OK, "nohup"),
 ])
 def test_ignored_signals(number: signal.Signals, level: str, words: str) -> None:
-    only(surroundings.signals(ignoring(number)), level, number.name + " is ignored", words)
+    expect_only(surroundings.signals(ignoring(number)), level, number.name + " is ignored", words)
 
 
 def test_signals_as_usual() -> None:
@@ -229,27 +229,27 @@ def machine(tmp_path: Path, meminfo: str = "MemTotal: 8388608 kB\nMemAvailable: 
 def test_more_workers_than_processors(tmp_path: Path) -> None:
     groups, _ = machine(tmp_path)
     cpus = frozenset(range(8))
-    only(hardware.processors({"JD_NUM_WORKERS": "8"}, groups, cpus), OK, "8 processors")
-    only(hardware.processors({"JD_NUM_WORKERS": "9"}, groups, cpus), WARNING, "JD_NUM_WORKERS=9")
-    only(hardware.processors({}, groups, frozenset([3])), OK, "1 processor")
+    expect_only(hardware.processors({"JD_NUM_WORKERS": "8"}, groups, cpus), OK, "8 processors")
+    expect_only(hardware.processors({"JD_NUM_WORKERS": "9"}, groups, cpus), WARNING, "JD_NUM_WORKERS=9")
+    expect_only(hardware.processors({}, groups, frozenset([3])), OK, "1 processor")
 
 
 def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:
     groups, _ = machine(tmp_path, cpu_max="150000 100000")
-    finding = only(hardware.processors({"JD_NUM_WORKERS": "4"}, groups, frozenset(range(8))), WARNING)
+    finding = expect_only(hardware.processors({"JD_NUM_WORKERS": "4"}, groups, frozenset(range(8))), WARNING)
     assert "8 processors, of which the container or job may use 1.5" in finding.what
 
 
 def test_memory(tmp_path: Path) -> None:
     groups, root = machine(tmp_path)
-    only(hardware.memory({}, groups, root), OK, "4.0 GiB of memory available")
-    only(hardware.memory({"JD_NUM_WORKERS": "8"}, groups, root), OK)
-    only(hardware.memory({"JD_NUM_WORKERS": "9"}, groups, root), WARNING, "for 9 workers")
+    expect_only(hardware.memory({}, groups, root), OK, "4.0 GiB of memory available")
+    expect_only(hardware.memory({"JD_NUM_WORKERS": "8"}, groups, root), OK)
+    expect_only(hardware.memory({"JD_NUM_WORKERS": "9"}, groups, root), WARNING, "for 9 workers")
 
 
 def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
     groups, root = machine(tmp_path, memory_max=str(GIB), memory_current=str(GIB * 3 // 4))
-    only(hardware.memory({}, groups, root), WARNING, "256 MiB", "limit of the container or job 1.0 GiB")
+    expect_only(hardware.memory({}, groups, root), WARNING, "256 MiB", "limit of the container or job 1.0 GiB")
 
 
 SMI = "GPU 0: A100 (UUID: GPU-1)\nGPU 1: A100 (UUID: GPU-2)\n"
@@ -260,14 +260,14 @@ def gpus(environ: Dict[str, str], status: int = 0, output: str = SMI, tool: str 
 
 
 def test_gpus() -> None:
-    only(gpus({}), OK, "nvidia-smi lists 2 GPUs")
-    only(gpus({}, output="GPU[0]\t: Name\nGPU[0]\t: ID\n", tool="rocm-smi"), OK, "rocm-smi lists 1 GPU")
-    only(gpus({}, tool=""), OK, "none")
+    expect_only(gpus({}), OK, "nvidia-smi lists 2 GPUs")
+    expect_only(gpus({}, output="GPU[0]\t: Name\nGPU[0]\t: ID\n", tool="rocm-smi"), OK, "rocm-smi lists 1 GPU")
+    expect_only(gpus({}, tool=""), OK, "none")
     assert [f.what for f in gpus({"ZE_AFFINITY_MASK": "0.1"}, tool="")] == ["ZE_AFFINITY_MASK=0.1"]
 
 
 def test_a_driver_that_does_not_answer() -> None:
-    only(gpus({}, 9, "NVIDIA-SMI has failed\n"), WARNING, "nvidia-smi does not work: NVIDIA-SMI has failed")
+    expect_only(gpus({}, 9, "NVIDIA-SMI has failed\n"), WARNING, "nvidia-smi does not work: NVIDIA-SMI has failed")
 
 
 @pytest.mark.parametrize("value, level", [("0,1", OK), ("MIG-x", OK), ("GPU-2", OK), ("2", WARNING), ("", WARNING),

@@ -12,7 +12,7 @@ from jd.cli.checkup import remains
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.worker.identity import Here
 from jd.worker.registry import Registry
-from tests.cli.test_doctor_checks import only
+from tests.cli.test_doctor_checks import expect_only
 from tests.support import free_env
 
 
@@ -39,31 +39,31 @@ def looked_at(environ: Dict[str, str], experiment: Optional[str] = None) -> List
 
 
 def test_nothing_is_left_and_nothing_made(environ: Dict[str, str]) -> None:
-    only(looked_at(environ), OK, "none registered")
-    only(looked_at(environ, "exp"), OK, "none registered")
+    expect_only(looked_at(environ), OK, "none registered")
+    expect_only(looked_at(environ, "exp"), OK, "none registered")
     assert not Path(environ["JD_CACHE_PATH"]).exists()
 
 
 def test_workers_that_run(environ: Dict[str, str]) -> None:
     register(environ, Here("node1"), 2)
-    only(looked_at(environ), OK, "exp: 2 workers running")
+    expect_only(looked_at(environ), OK, "exp: 2 workers running")
 
 
 def test_workers_that_died_stay_in_the_registry(environ: Dict[str, str]) -> None:
     register(environ, Other("node1", "1"))
     for _ in range(2):
-        only(looked_at(environ), WARNING, "exp: 1 worker died", "logs")
+        expect_only(looked_at(environ), WARNING, "exp: 1 worker died", "logs")
 
 
 def test_workers_of_other_hosts(environ: Dict[str, str]) -> None:
     for host in ("node2", "node3", "node4", "node5"):
         register(environ, Other(host))
-    only(looked_at(environ), WARNING, "4 workers of node2, node3, node4 and 1 more", "JD_CACHE_PATH")
+    expect_only(looked_at(environ), WARNING, "4 workers of node2, node3, node4 and 1 more", "JD_CACHE_PATH")
 
 
 def test_an_experiment_that_drains(environ: Dict[str, str]) -> None:
     Registry("exp", environ).set_draining()
-    only(looked_at(environ), WARNING, "exp: draining", "starting workers ends that")
+    expect_only(looked_at(environ), WARNING, "exp: draining", "starting workers ends that")
     assert looked_at(environ, "other")[0].what == "none registered"
 
 
@@ -71,7 +71,7 @@ def test_a_registry_that_cannot_be_read(environ: Dict[str, str]) -> None:
     path = Registry("exp", environ).path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no database" * 100)
-    only(looked_at(environ), PROBLEM, str(path), "not a database")
+    expect_only(looked_at(environ), PROBLEM, str(path), "not a database")
 
 
 def put(environ: Dict[str, str], name: str, content: object) -> Path:

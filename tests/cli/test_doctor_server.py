@@ -13,7 +13,7 @@ from jd.cli.checkup import server
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, worst
 from jd.cli.checkup.server import Target, Visit
 from jd.errors import UsageError
-from tests.cli.test_doctor_checks import only
+from tests.cli.test_doctor_checks import expect_only
 from tests.net_client.test_tls import CERTIFICATE
 from tests.script.stub_server import Answer, StubServer
 
@@ -59,12 +59,12 @@ def test_a_url_with_a_path_and_a_password(stub: StubServer) -> None:
 
 def test_the_server_of_another_experiment(stub: StubServer) -> None:
     stub.will_answer(Answer(200, HEALTHY))
-    only(visit(stub.url, "other"), PROBLEM, "serves experiment 'exp', not 'other'", "expId=exp")
+    expect_only(visit(stub.url, "other"), PROBLEM, "serves experiment 'exp', not 'other'", "expId=exp")
 
 
 def test_another_version(stub: StubServer) -> None:
     stub.will_answer(Answer(200, dict(HEALTHY, version="0.9.1")))
-    only(visit(stub.url), WARNING, "version 0.9.1", jd.__version__)
+    expect_only(visit(stub.url), WARNING, "version 0.9.1", jd.__version__)
 
 
 @pytest.mark.parametrize("answer, words", [
@@ -74,7 +74,7 @@ def test_another_version(stub: StubServer) -> None:
 ])
 def test_something_else_answers(stub: StubServer, answer: Answer, words: str) -> None:
     stub.will_answer(answer)
-    only(visit(stub.url), PROBLEM, words)
+    expect_only(visit(stub.url), PROBLEM, words)
     assert len(stub.asked) == 1  # nothing is asked of it any more, with a token least of all
 
 
@@ -82,7 +82,7 @@ def test_something_else_answers(stub: StubServer, answer: Answer, words: str) ->
 def test_a_wrong_token(stub: StubServer, token: str, words: str) -> None:
     stub.will_answer(Answer(200, HEALTHY), Answer(401, {"error": "no: " + TOKEN}))
     found = visit(stub.url, JD_SERVER_TOKEN=token)
-    only(found, PROBLEM, words, "JD_SERVER_TOKEN_FILE")
+    expect_only(found, PROBLEM, words, "JD_SERVER_TOKEN_FILE")
     assert TOKEN not in repr(found)
 
 
@@ -95,7 +95,7 @@ def test_other_refusals(stub: StubServer, status: int) -> None:
 
 def test_a_token_that_cannot_be_read(stub: StubServer, tmp_path: Path) -> None:
     stub.will_answer(Answer(200, HEALTHY))
-    only(visit(stub.url, JD_SERVER_TOKEN_FILE=str(tmp_path / "gone")), PROBLEM, "gone does not exist")
+    expect_only(visit(stub.url, JD_SERVER_TOKEN_FILE=str(tmp_path / "gone")), PROBLEM, "gone does not exist")
     assert len(stub.asked) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_token_file_that_others_can_read(stub: StubServer, tmp_path: Path) -> 
     token_file.write_text(TOKEN)
     token_file.chmod(0o644)
     stub.will_answer(Answer(200, HEALTHY), Answer(200, {}))
-    only(visit(stub.url, JD_SERVER_TOKEN_FILE=str(token_file)), WARNING, "read by others", "chmod 600")
+    expect_only(visit(stub.url, JD_SERVER_TOKEN_FILE=str(token_file)), WARNING, "read by others", "chmod 600")
 
 
 # ---- not there
@@ -117,7 +117,7 @@ def closed_port() -> int:
 
 def test_nothing_listens() -> None:
     port = closed_port()
-    finding = only(visit("http://127.0.0.1:%d" % port), PROBLEM, "127.0.0.1:%d: the connection was refused" % port)
+    finding = expect_only(visit("http://127.0.0.1:%d" % port), PROBLEM, "127.0.0.1:%d: the connection was refused" % port)
     assert "127.0.0.1 is this very node" in finding.advice
 
 
@@ -132,7 +132,7 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     found = visit("http://gpuhost:5000")
-    only(found, PROBLEM, "the name of the server, gpuhost, is unknown")
+    expect_only(found, PROBLEM, "the name of the server, gpuhost, is unknown")
     assert len(found) == 2
 
 
@@ -161,17 +161,17 @@ def test_a_proxy_is_named_without_its_password(stub: StubServer, monkeypatch: py
 def test_a_proxy_that_answers_itself(stub: StubServer, monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
     monkeypatch.setenv("http_proxy", "127.0.0.1:%d" % stub.port)
     stub.will_answer(answer)
-    only(visit("http://jobs.example:5000"), PROBLEM, "add jobs.example to no_proxy")
+    expect_only(visit("http://jobs.example:5000"), PROBLEM, "add jobs.example to no_proxy")
 
 
 def test_a_proxy_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "127.0.0.1:%d" % closed_port())
-    only(visit("http://jobs.example:5000"), PROBLEM, "no connection to 127.0.0.1", "no_proxy")
+    expect_only(visit("http://jobs.example:5000"), PROBLEM, "no connection to 127.0.0.1", "no_proxy")
 
 
 def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
-    only(visit("http://jobs.example:5000"), PROBLEM, "http_proxy must be like", "no_proxy")
+    expect_only(visit("http://jobs.example:5000"), PROBLEM, "http_proxy must be like", "no_proxy")
 
 
 # ---- TLS
@@ -191,29 +191,29 @@ def test_a_certificate_that_is_trusted(secure: StubServer, monkeypatch: pytest.M
 
 
 def test_a_certificate_of_an_unknown_authority(secure: StubServer) -> None:
-    only(visit(secure.url), PROBLEM, "is not accepted: self", "set JD_CA_BUNDLE")
+    expect_only(visit(secure.url), PROBLEM, "is not accepted: self", "set JD_CA_BUNDLE")
     assert secure.asked == []
 
 
 def test_a_certificate_for_another_name(secure: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_CA_BUNDLE", str(CERTIFICATE))
-    only(visit("https://0.0.0.0:%d" % secure.port), PROBLEM, "not accepted", "the name that the certificate is for")
+    expect_only(visit("https://0.0.0.0:%d" % secure.port), PROBLEM, "not accepted", "the name that the certificate is for")
 
 
 def test_a_bundle_that_is_none(secure: StubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JD_CA_BUNDLE", str(tmp_path / "gone.pem"))
-    only(visit(secure.url), PROBLEM, "JD_CA_BUNDLE", "PEM form")
+    expect_only(visit(secure.url), PROBLEM, "JD_CA_BUNDLE", "PEM form")
 
 
 def test_a_port_that_speaks_no_tls(stub: StubServer) -> None:
-    only(visit("https://127.0.0.1:%d" % stub.port), PROBLEM, "no TLS connection", "speaks https")
+    expect_only(visit("https://127.0.0.1:%d" % stub.port), PROBLEM, "no TLS connection", "speaks https")
 
 
 def test_a_certificate_that_ends_soon() -> None:
     certificate: Dict[str, Any] = {"notAfter": "Jan 10 00:00:00 2030 GMT"}
     now = 1893456000.0  # 2030-01-01
-    only(server.certificate_end(certificate, "TLSv1.3", now), WARNING, "9.0 days left", "renewed")
-    only(server.certificate_end(certificate, "TLSv1.3", now - 10 * 86400), OK, "TLSv1.3")
+    expect_only(server.certificate_end(certificate, "TLSv1.3", now), WARNING, "9.0 days left", "renewed")
+    expect_only(server.certificate_end(certificate, "TLSv1.3", now - 10 * 86400), OK, "TLSv1.3")
 
 
 # ---- clocks, Hub
@@ -223,7 +223,7 @@ def test_a_certificate_that_ends_soon() -> None:
     (301, PROBLEM, "301 s ahead of"), (-400, PROBLEM, "behind"),
 ])
 def test_clocks(ahead: int, level: str, words: str) -> None:
-    only(server.clock_skew(formatdate(1000000, usegmt=True), 1000000.5 + ahead), level, words)
+    expect_only(server.clock_skew(formatdate(1000000, usegmt=True), 1000000.5 + ahead), level, words)
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Jan 2020 00:00:00 GMT"])
@@ -232,9 +232,9 @@ def test_a_server_that_tells_no_time(date: Optional[str]) -> None:
 
 
 def test_the_hub(stub: StubServer) -> None:
-    only(server.hub({}, {}, False), OK, "not configured")
-    only(server.hub({}, {"api_key": "jd_x"}, True), OK, "not used")
-    only(server.hub({"JD_HUB_URL": "https://h"}, {}, False), WARNING, "no API key", "https://h/api-keys")
+    expect_only(server.hub({}, {}, False), OK, "not configured")
+    expect_only(server.hub({}, {"api_key": "jd_x"}, True), OK, "not used")
+    expect_only(server.hub({"JD_HUB_URL": "https://h"}, {}, False), WARNING, "no API key", "https://h/api-keys")
     environ = {"JD_API_KEY": "jd_x", "JD_HUB_URL": stub.url}
     stub.will_answer(Answer(404, {"error": "no such experiment"}), Answer(401, {"error": "who?"}))
     assert server.hub(environ, {}, False)[-1].what == "the Hub knows the API key"

@@ -14,7 +14,7 @@ from jd.cli.checkup import locks, storage
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.cli.checkup.storage import Directory, gib, write_through
 from jd.errors import UsageError
-from tests.cli.test_doctor_checks import only
+from tests.cli.test_doctor_checks import expect_only
 
 GIB = 1024 ** 3
 
@@ -91,10 +91,10 @@ def room(tmp_path: Path, **told: int) -> List[Finding]:
 
 
 def test_room(tmp_path: Path) -> None:
-    only(room(tmp_path), OK, "2.0 GiB free")
-    only(room(tmp_path, f_bavail=1000), WARNING, "3 MiB free", "JD_CACHE_PATH")
-    only(room(tmp_path, f_favail=999), WARNING, "room for 999 more files")
-    only(room(tmp_path, f_favail=0, f_files=0), OK)  # btrfs counts no inodes
+    expect_only(room(tmp_path), OK, "2.0 GiB free")
+    expect_only(room(tmp_path, f_bavail=1000), WARNING, "3 MiB free", "JD_CACHE_PATH")
+    expect_only(room(tmp_path, f_favail=999), WARNING, "room for 999 more files")
+    expect_only(room(tmp_path, f_favail=0, f_files=0), OK)  # btrfs counts no inodes
 
 
 def test_free_space_that_is_not_told(tmp_path: Path) -> None:
@@ -163,5 +163,5 @@ def test_a_failure_names_the_way_out(tmp_path: Path) -> None:
     def fail(place: Path) -> List[str]:
         places.append(place)
         return ["file locks (fcntl) do not work: No locks available"]
-    only(directory.locking(fail), PROBLEM, "cache: file locks", "JD_CACHE_PATH", storage.LOCAL_EXAMPLE)
+    expect_only(directory.locking(fail), PROBLEM, "cache: file locks", "JD_CACHE_PATH", storage.LOCAL_EXAMPLE)
     assert places[0].parent == tmp_path and not places[0].exists()

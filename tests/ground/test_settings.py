@@ -63,8 +63,11 @@ def test_bare_hosts_become_urls(text, url):
 
 
 def test_every_default_can_be_parsed():
-    for table in (settings.WORKER, settings.SCRIPT, settings.SERVER):
-        settings.resolve(table, {}, {})
+    for table in (settings.WORKER, settings.MANAGEMENT, settings.SCRIPT, settings.SERVER,
+                  settings.HUB):
+        values = settings.resolve(table, {}, {})
+        assert ({key for key, value in values.items() if value is not None}
+                == {setting.key for setting in table if setting.default is not None})
 
 
 def test_names_and_variables_are_unique_in_each_table():
