@@ -8,7 +8,6 @@
 
 import asyncio
 import fcntl
-import json
 import os
 import sqlite3
 import stat
@@ -19,6 +18,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage.database import Database
+from jd.storage.occupancy import Occupancy, Occupied
 
 T = TypeVar("T")
 
@@ -41,8 +41,7 @@ class HubData:
         self.directory = directory
         self.clock = clock
         self._path = directory / "hub.db"
-        self._hub_file = directory / "hub.json"
-        self._lock: Optional[int] = None
+        self._occupancy = Occupancy(directory, "hub")
         if not create and not self._path.exists():
             raise StorageError("there is no Hub data in %s; start one with jd_hub serve, or give its "
                                "directory: --data DIR" % directory)
@@ -74,34 +73,28 @@ class HubData:
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
         self.database.close()
-        if self._lock is not None:
-            self._remove_hub_file()
-            os.close(self._lock)
-            self._lock = None
+        self._occupancy.release()
 
     # ---- the running Hub
 
     def claim(self) -> None:
         """Be the Hub of this data, until `close`. Raises JdError if another one is."""
-        lock = self._open_lock("hub.lock")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise JdError(self._occupied()) from None
+            self._occupancy.take()
+        except Occupied as taken:
+            owner = taken.owner
+            raise JdError("a Hub runs on %s already%s; stop it first, or use another --data" % (
+                self.directory, ": pid %s on %s at %s" % (
+                    owner.get("pid"), owner.get("host"), owner.get("hub_url")) if owner else "")
+            ) from None
+        except PermissionError as error:
+            raise self._not_writable(self.directory / "hub.lock", error) from error
         except OSError as error:
-            os.close(lock)
             raise self._no_locks(error) from error
-        self._lock = lock
-        self._remove_hub_file()  # of one that was killed
 
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `hub.json`: who runs and where."""
-        draft = self.directory / ".hub.json.new"
-        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(facts, indent=2) + "\n")
-        os.replace(str(draft), str(self._hub_file))
+        self._occupancy.publish(facts, 0o600)
         self.write_now(_remember_url, facts["hub_url"])
 
     def url(self) -> str:
@@ -114,22 +107,6 @@ class HubData:
             return bool(stat.S_IMODE(os.stat(str(self.directory)).st_mode) & 0o077)
         except OSError:
             return False
-
-    def _occupied(self) -> str:
-        owner: Dict[str, Any] = {}
-        try:
-            owner = json.loads(self._hub_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            pass  # it is starting or stopping just now
-        return "a Hub runs on %s already%s; stop it first, or use another --data" % (
-            self.directory, ": pid %s on %s at %s" % (owner.get("pid"), owner.get("host"),
-                                                      owner.get("hub_url")) if owner else "")
-
-    def _remove_hub_file(self) -> None:
-        try:
-            self._hub_file.unlink()
-        except FileNotFoundError:
-            pass
 
     # ---- opening
 

@@ -7,9 +7,6 @@
 """
 
 import asyncio
-import fcntl
-import json
-import os
 import secrets
 import sqlite3
 import time
@@ -21,6 +18,7 @@ from jd.server.store import batches, files, jobs, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
 from jd.storage.database import Database
+from jd.storage.occupancy import Occupancy, Occupied
 
 T = TypeVar("T")
 
@@ -45,13 +43,14 @@ class Experiment:
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --workspace_path" % (
                 self.meta_dir, error.strerror)) from error
-        self._lock = self._take_lock()
+        self._occupancy = Occupancy(self.meta_dir, "server")
+        self._occupy()
         try:
             files.prepare(self.data_dir)
             self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS)
             self.server_id = self.database.write(self._wake_up).result()
         except BaseException:
-            os.close(self._lock)
+            self._occupancy.release()
             raise
 
     async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
@@ -67,46 +66,24 @@ class Experiment:
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
         self.database.close()
-        self._server_file.unlink(missing_ok=True)
-        os.close(self._lock)
+        self._occupancy.release()
 
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
-        draft = self.meta_dir / ".server.json.new"
-        draft.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        os.replace(str(draft), str(self._server_file))
+        self._occupancy.publish(facts)
 
-    @property
-    def _server_file(self) -> Path:
-        return self.meta_dir / "server.json"
-
-    def _take_lock(self) -> int:
-        path = self.meta_dir / "server.lock"
+    def _occupy(self) -> None:
         try:
-            lock = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._occupancy.take()
+        except Occupied as taken:
+            owner = taken.owner
+            raise JdError("experiment %s is served already%s; stop that server first, or use another "
+                          "--expId" % (self.name, " by pid %s on %s at %s" % (
+                              owner.get("pid"), owner.get("host"),
+                              owner.get("server_url")) if owner else "")) from None
         except OSError as error:
-            raise StorageError("cannot write %s: %s; choose another --workspace_path" % (
-                path, error.strerror)) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise JdError(self._occupied()) from None
-        except OSError as error:
-            os.close(lock)
-            raise StorageError("the file system of %s cannot lock files (%s); choose a "
-                               "--workspace_path on another" % (path, error.strerror)) from error
-        return lock
-
-    def _occupied(self) -> str:
-        owner: Dict[str, Any] = {}
-        try:
-            owner = json.loads(self._server_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            pass  # it is starting or stopping just now
-        return "experiment %s is served already%s; stop that server first, or use another --expId" % (
-            self.name, " by pid %s on %s at %s" % (owner.get("pid"), owner.get("host"),
-                                                   owner.get("server_url")) if owner else "")
+            raise StorageError("cannot lock %s: %s; choose another --workspace_path" % (
+                self.meta_dir / "server.lock", error.strerror)) from error
 
     def _wake_up(self, db: sqlite3.Connection) -> str:
         """Put right what changed while no server ran. Returns the id of this data."""

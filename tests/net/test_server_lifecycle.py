@@ -221,7 +221,9 @@ def test_after_the_grace_period_the_rest_is_cancelled() -> None:
 
 
 def test_stop_without_start() -> None:
-    run(HttpServer(one(hello)).stop(0))
+    server = HttpServer(one(hello))
+    run(server.stop(0))
+    assert server.connections == 0 and not server.is_stopping
 
 
 # ---- TLS

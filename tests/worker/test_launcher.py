@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
@@ -46,11 +46,30 @@ sys.exit(launcher.launch(config, stand_in))
 """
 
 
-def launch(tmp_path: Path, behaviour: str, number: int) -> "subprocess.Popen[bytes]":
+Launch = Callable[[str, int], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start a launcher of so many stand-ins; whatever a failed test leaves of it is killed."""
+    started: List["subprocess.Popen[bytes]"] = []
     script = tmp_path / "launch.py"
     script.write_text(STAND_IN)
-    return subprocess.Popen(python(script, behaviour, number), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=free_env(tmp_path), cwd=str(tmp_path))
+
+    def start(behaviour: str, number: int) -> "subprocess.Popen[bytes]":
+        started.append(subprocess.Popen(
+            python(script, behaviour, number), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=free_env(tmp_path), cwd=str(tmp_path), start_new_session=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 def notes(process: "subprocess.Popen[bytes]", number: int) -> List[List[str]]:
@@ -59,16 +78,16 @@ def notes(process: "subprocess.Popen[bytes]", number: int) -> List[List[str]]:
                   key=lambda words: int(words[1]))
 
 
-def test_one_worker_is_the_process_itself(tmp_path: Path) -> None:
-    process = launch(tmp_path, "give_status", 1)
+def test_one_worker_is_the_process_itself(launch: Launch) -> None:
+    process = launch("give_status", 1)
     (worker_id, slot, process_id, pid), = notes(process, 1)
     process.communicate(timeout=20)
     assert (slot, process_id, int(pid), process.returncode) == ("0", "7", process.pid, 0)
     assert worker_id.endswith("_0")
 
 
-def test_slots_share_one_instance(tmp_path: Path) -> None:
-    process = launch(tmp_path, "until_stopped", 3)
+def test_slots_share_one_instance(launch: Launch) -> None:
+    process = launch("until_stopped", 3)
     workers = notes(process, 3)
     assert [words[1:3] for words in workers] == [["0", "0"], ["1", "1"], ["2", "2"]]
     assert len({words[0].rpartition("_")[0] for words in workers}) == 1
@@ -83,8 +102,8 @@ def test_slots_share_one_instance(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number, told", [
     (signal.SIGINT, b"SIGTERM None"), (signal.SIGHUP, b"SIGTERM None"),
     (signal.SIGUSR2, b"None SIGUSR2")])
-def test_signals_are_passed_on(tmp_path: Path, number: int, told: bytes) -> None:
-    process = launch(tmp_path, "until_stopped", 2)
+def test_signals_are_passed_on(launch: Launch, number: int, told: bytes) -> None:
+    process = launch("until_stopped", 2)
     notes(process, 2)
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)
@@ -92,20 +111,20 @@ def test_signals_are_passed_on(tmp_path: Path, number: int, told: bytes) -> None
     assert process.returncode == 0
 
 
-def test_the_worst_status_counts(tmp_path: Path) -> None:
-    process = launch(tmp_path, "give_status", 4)
+def test_the_worst_status_counts(launch: Launch) -> None:
+    process = launch("give_status", 4)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + 9
     assert b"error: slot 2 cannot" in errors
     assert b"worker 3 was killed by SIGKILL" in errors
-    other = launch(tmp_path, "give_status", 3)
+    other = launch("give_status", 3)
     other.communicate(timeout=20)
     assert other.returncode == 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs PR_SET_PDEATHSIG")
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    process = launch(tmp_path, "until_stopped", 2)
+def test_workers_end_with_their_parent(launch: Launch) -> None:
+    process = launch("until_stopped", 2)
     pids = [int(words[3]) for words in notes(process, 2)]
     process.kill()
     output, _ = process.communicate(timeout=20)  # both have closed the pipe by then

@@ -143,5 +143,6 @@ def test_a_terminal_that_hung_up_is_left_alone(pipe: Any, monkeypatch: pytest.Mo
         mirror = Mirror(pipe[1])
         mirror.write(b"one\n")
         mirror.write(b"two\n")
+        assert mirror._gone
     finally:
         signal.signal(signal.SIGPIPE, before)

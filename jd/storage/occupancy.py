@@ -1,0 +1,73 @@
+"""Who serves a data directory: a lock that one process holds, and a file that tells where it is.
+
+The lock is `flock`, which the kernel gives up when the process ends, however it ends.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+
+class Occupied(Exception):
+    """Another process holds the data. `owner` is what it published; empty while it starts or stops."""
+
+    def __init__(self, owner: Dict[str, Any]) -> None:
+        super().__init__("the data is served by another process")
+        self.owner = owner
+
+
+class Occupancy:
+    """The hold of this process on a directory: `<name>.lock`, and `<name>.json` while it serves."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._lock_file = directory / (name + ".lock")
+        self._facts_file = directory / (name + ".json")
+        self._draft = directory / (".%s.json.new" % name)
+        self._lock: Optional[int] = None
+
+    def take(self) -> None:
+        """Hold the directory until `release`.
+
+        Raises Occupied if another process does, and OSError where the lock file cannot be written
+        (PermissionError and its like) or the file system cannot lock.
+        """
+        lock = os.open(str(self._lock_file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Occupied(self._owner()) from None
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
+        self._withdraw()  # what one that was killed left
+
+    def publish(self, facts: Dict[str, Any], mode: int = 0o666) -> None:
+        """Tell tools on this machine who serves and where; `mode` is subject to the umask."""
+        handle = os.open(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(facts, indent=2) + "\n")
+        os.replace(str(self._draft), str(self._facts_file))
+
+    def release(self) -> None:
+        """Let go. Harmless if nothing is held."""
+        if self._lock is not None:
+            self._withdraw()
+            os.close(self._lock)
+            self._lock = None
+
+    def _owner(self) -> Dict[str, Any]:
+        try:
+            owner = json.loads(self._facts_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+    def _withdraw(self) -> None:
+        try:
+            self._facts_file.unlink()
+        except FileNotFoundError:
+            pass
