@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 import unicodedata
 from typing import Callable, Optional, Sequence, Tuple
@@ -22,6 +23,7 @@ _LOG_N, _R, _P = 15, 8, 1
 _ROUNDS = 600_000
 _SALT_BYTES = 16
 _HASH_BYTES = 32
+_FOREIGN = re.compile(r"(?:scrypt\$[0-9]{1,2}\$8\$1|pbkdf2\$[1-9][0-9]{0,7})\$[^$]{16,64}\$[^$]{40,64}")
 
 
 class UnusablePassword(UsageError):
@@ -40,12 +42,17 @@ def check(password: str) -> None:
 def encode(password: str) -> str:
     """What to store. Raises as `check`."""
     check(password)
+    return hashed(password)
+
+
+def hashed(secret: str) -> str:
+    """What to store of a secret with rules of its own."""
     salt = secrets.token_bytes(_SALT_BYTES)
     if _scrypt() is not None:
         head = "scrypt$%d$%d$%d" % (_LOG_N, _R, _P)
     else:
         head = "pbkdf2$%d" % _ROUNDS
-    return "%s$%s$%s" % (head, _text(salt), _text(_derive(password, head.split("$"), salt)))
+    return "%s$%s$%s" % (head, _text(salt), _text(_derive(secret, head.split("$"), salt)))
 
 
 def verify(password: str, encoded: Optional[str]) -> bool:
@@ -57,10 +64,23 @@ def verify(password: str, encoded: Optional[str]) -> bool:
     if len(_bytes(password)) > MAX_BYTES:
         return False
     if encoded is None:
-        encode("no password at all")
+        hashed("no password at all")
         return False
     head, salt, expected = _parse(encoded)
     return hmac.compare_digest(_derive(password, head, salt), expected)
+
+
+def is_usable(encoded: str) -> bool:
+    """Whether `verify` can work with what another program encoded, and in a bearable time."""
+    if _FOREIGN.fullmatch(encoded) is None:
+        return False
+    try:
+        head, _, _ = _parse(encoded)
+    except ValueError:
+        return False
+    if head[0] == "scrypt":
+        return _scrypt() is not None and int(head[1]) <= _LOG_N + 2
+    return int(head[1]) <= 4 * _ROUNDS
 
 
 def _parse(encoded: str) -> Tuple[Sequence[str], bytes, bytes]:
@@ -68,7 +88,7 @@ def _parse(encoded: str) -> Tuple[Sequence[str], bytes, bytes]:
     try:
         salt, expected = (base64.b64decode(part, validate=True) for part in parts[-2:])
     except (ValueError, binascii.Error):
-        raise ValueError("the stored password is damaged") from None
+        raise ValueError("the stored hash is damaged") from None
     return parts[:-2], salt, expected
 
 
@@ -76,14 +96,14 @@ def _derive(password: str, head: Sequence[str], salt: bytes) -> bytes:
     if head[0] == "scrypt" and len(head) == 4:
         scrypt = _scrypt()
         if scrypt is None:
-            raise ValueError("the stored password needs scrypt, which this Python was built without")
+            raise ValueError("the stored hash needs scrypt, which this Python was built without")
         log_n, r, p = (int(number) for number in head[1:])
         # OpenSSL refuses to take more than 32 MiB unless it is told to.
         return scrypt(_bytes(password), salt=salt, n=2 ** log_n, r=r, p=p,
                       maxmem=(128 * r * (2 ** log_n + p) + 2 ** 20), dklen=_HASH_BYTES)
     if head[0] == "pbkdf2" and len(head) == 2:
         return hashlib.pbkdf2_hmac("sha256", _bytes(password), salt, int(head[1]), _HASH_BYTES)
-    raise ValueError("the stored password is damaged")
+    raise ValueError("the stored hash is damaged")
 
 
 def _scrypt() -> Optional[Callable[..., bytes]]:

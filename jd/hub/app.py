@@ -7,9 +7,9 @@ from typing import Any, Mapping, Optional, Type
 
 import jd
 from jd import protocol as p
+from jd.auth.attempts import Attempts
 from jd.errors import StorageError, UsageError
 from jd.hub.access import Access
-from jd.hub.attempts import Attempts
 from jd.hub.data import HubData
 from jd.hub.pages import PageRoutes
 from jd.hub.quota import Quota
@@ -58,7 +58,7 @@ class Hub:
         ApiRoutes(data, quota if quota is not None else Quota()).add_to(self.router)
         self.router.add("GET", p.HEALTH, self._health, public=True)
         self._sessions.add_to(self.router)
-        WebRoutes(data).add_to(self.router)
+        WebRoutes(data, self._sessions.hashers).add_to(self.router)
         PageRoutes(self._sessions).add_to(self.router)
         self._server = HttpServer(self.router, ssl_context=tls)
         self._pruner: Optional["asyncio.Task[None]"] = None

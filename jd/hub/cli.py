@@ -88,7 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
     serve.epilog = "The first start prints a link with which the first administrator signs up."
     _add_user(_group(groups, "user", "add, list, suspend and resume users"))
     _add_key(_group(groups, "key", "create, list and revoke API keys"))
-    _add_experiment(_group(groups, "experiment", "create, list, delete, transfer, share experiments"))
+    _add_experiment(_group(groups, "experiment",
+                           "create, list, delete, transfer, share experiments, reset PINs"))
     _leaf(groups, "backup", commands.make_backup, "copy the database while the Hub runs").add_argument(
         "file", metavar="FILE", help="a file that does not exist yet")
     return parser
@@ -123,6 +124,8 @@ def _add_experiment(group: Any) -> None:
     listing.add_argument("--all", action="store_true", help="deleted ones as well")
     _name(_leaf(group, "delete", commands.experiment_delete,
                 "delete an experiment; its job server and its workers are told to stop"))
+    _name(_leaf(group, "pin-reset", commands.experiment_pin_reset,
+                "make up another PIN for the dashboard and print it"))
     for name, command, text in (
             ("transfer", commands.experiment_transfer, "give an experiment to another user"),
             ("share", commands.experiment_share, "let the workers of another user in"),

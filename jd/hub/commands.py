@@ -11,12 +11,13 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.hub import backup
+from jd.auth import pins
 from jd.hub.data import HubData
 from jd.hub.routes import created, signup_url
 from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
+from jd.storage import backup
 from jd.terminal import duration, is_terminal, paint, table
 
 
@@ -211,6 +212,18 @@ def experiment_unshare(data: HubData, arguments: Namespace) -> Report:
                            time.time())
     return _experiment_report(data, found, "experiment %s is not shared with %s" % (
         found.name, arguments.email))
+
+
+def experiment_pin_reset(data: HubData, arguments: Namespace) -> Report:
+    """Another PIN for the dashboard, shown this once."""
+    data.read_now(experiments.active, arguments.name, None)
+    pin = pins.new_pin()
+    found = data.write_now(experiments.reset_pin, arguments.name, None, pins.encode(pin), actor(),
+                           time.time())
+    return Report({"name": found.name, "pin": pin},
+                  ["new PIN for the dashboard of %s: %s" % (found.name, pin),
+                   "its job server takes it within 30 s while it runs, else after its next start, and signs "
+                   "everybody out"])
 
 
 # ---- the rest

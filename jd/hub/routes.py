@@ -108,8 +108,13 @@ class ApiRoutes:
     async def _heartbeat(self, request: Request) -> Response:
         body = {} if request.body.length == 0 else _object(await request.json())
         found = await self._write(experiments.server_seen, request.params["name"],
-                                  _caller(request).user_id, p.take_name(body, "experiment_id", None))
-        return Response.json({"status": found.status})
+                                  _caller(request).user_id, p.take_name(body, "experiment_id", None),
+                                  p.take_id(body, "dashboard_pin", 0))
+        pin = await self._data.read(experiments.waiting_pin, found.id)
+        facts: Dict[str, Any] = {"status": found.status}
+        if pin is not None:
+            facts["dashboard_pin"] = {"number": pin.number, "hash": pin.hash}
+        return Response.json(facts)
 
     async def _revoked_tokens(self, request: Request) -> Response:
         return Response.json({"revoked_jtis": await self._data.read(

@@ -1,24 +1,21 @@
 """Sign-up, sign-in and sign-out with a browser, and the guard of what a browser may ask."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
+from typing import Optional
 
 from jd import protocol as p
-from jd.auth import passwords
-from jd.hub import attempts
-from jd.hub.attempts import Attempts
+from jd.auth import attempts, passwords
+from jd.auth.attempts import Attempts
+from jd.auth.cookies import SessionCookie
+from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
 from jd.hub.store import accounts, sessions
 from jd.hub.store.sessions import Holder
 from jd.net.routing import HttpError, Request, Response, Router
-
-T = TypeVar("T")
+from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask; a session is needed for it
-COOKIE = "jd_hub_session"
-SECURE_COOKIE = "__Host-" + COOKIE  # no other host and no unencrypted page can set it (RFC 6265bis)
-HASHERS = 2  # threads; each takes 32 MiB while it hashes
+COOKIE = SessionCookie("jd_hub_session", "Lax")
 
 _BAD_LINK = "this link was used already or is older than 7 days; ask an administrator for a new one"
 _WRONG = "the email address or the password is wrong"
@@ -30,11 +27,11 @@ class Sessions:
     def __init__(self, data: HubData, tries: Optional[Attempts] = None) -> None:
         self._data = data
         self._tries = tries if tries is not None else Attempts()
-        self._hashers = ThreadPoolExecutor(HASHERS, "password")
+        self.hashers = Hashers()
 
     def close(self) -> None:
         """Let the threads end."""
-        self._hashers.shutdown(wait=False)
+        self.hashers.close()
 
     def add_to(self, router: Router) -> None:
         """Put the rows into the table."""
@@ -45,7 +42,7 @@ class Sessions:
 
     async def find(self, request: Request) -> Optional[Holder]:
         """Who is signed in, or None."""
-        secret = _secret(request)
+        secret = COOKIE.secret(request)
         if secret is None:
             return None
         return await self._data.read(sessions.holder, secret, self._data.clock())
@@ -65,14 +62,14 @@ class Sessions:
         account = attempts.account(email)
         self._take(account, attempts.address(request))
         stored = await self._data.read(accounts.password_of, email)
-        if not await self._hash(passwords.verify, password, stored):
+        if not await self.hashers.run(passwords.verify, password, stored):
             raise HttpError(403, _WRONG)
         self._tries.succeeded(account[0])
         return await self._open(email, str(stored))
 
     async def _signout(self, request: Request) -> Response:
         await json_object(request)
-        secret = _secret(request)
+        secret = COOKIE.secret(request)
         if secret is not None:
             await self._data.write(sessions.close_session, secret)
         return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
@@ -95,7 +92,7 @@ class Sessions:
             email = accounts.check_email((email or "").strip())
         # Refused here, before a thread is taken up with it.
         passwords.check(password)
-        encoded = await self._hash(passwords.encode, password)
+        encoded = await self.hashers.run(passwords.encode, password)
         try:
             user = await self._data.write(accounts.sign_up, token, encoded, email, self._data.clock())
         except accounts.BadLink:
@@ -121,28 +118,9 @@ class Sessions:
         if secret is None:
             # Told only to who knows the password.
             raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)
-        cookie = await self._cookie(secret, int(sessions.LIFETIME))
+        cookie = await self._cookie(secret, sessions.LIFETIME)
         return Response.json({"success": True, "email": email}, 200, {"Set-Cookie": cookie})
 
-    async def _cookie(self, value: str, lifetime: int) -> str:
-        text = "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Lax" % (value, lifetime)
+    async def _cookie(self, secret: str, lifetime: float) -> str:
         url = await asyncio.get_running_loop().run_in_executor(None, self._data.url)
-        if url.startswith("https://"):
-            return SECURE_COOKIE + text + "; Secure"
-        return COOKIE + text
-
-    async def _hash(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._hashers, function, *arguments)
-
-
-async def json_object(request: Request) -> Dict[str, Any]:
-    """The body, which every write from a page has: its type keeps other sites' forms out."""
-    body = await request.json()
-    if not isinstance(body, dict):
-        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
-    return body
-
-
-def _secret(request: Request) -> Optional[str]:
-    names: Tuple[str, ...] = (SECURE_COOKIE, COOKIE)
-    return next((value for value in map(request.cookie, names) if value), None)
+        return COOKIE.header(secret, lifetime, url.startswith("https://"))

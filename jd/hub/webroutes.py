@@ -4,14 +4,17 @@ import asyncio
 from typing import Any, Callable, Dict, List, TypeVar
 
 from jd import protocol as p
+from jd.auth import pins
+from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
-from jd.hub.sessions import WEB, json_object
+from jd.hub.sessions import WEB
 from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
 from jd.hub.store.sessions import Holder
 from jd.net.routing import HttpError, Request, Response, Router
+from jd.web.bodies import json_object
 
 T = TypeVar("T")
 
@@ -21,8 +24,9 @@ SERVER_SILENT = 300.0  # seconds without a word after which a job server counts 
 class WebRoutes:
     """Handlers for pages; `request.principal` is the Holder of a session."""
 
-    def __init__(self, data: HubData) -> None:
+    def __init__(self, data: HubData, hashers: Hashers) -> None:
         self._data = data
+        self._hashers = hashers
 
     def add_to(self, router: Router) -> None:
         """Put the rows into the table."""
@@ -32,6 +36,7 @@ class WebRoutes:
         router.add("POST", WEB + "experiments/check", self._check_name)
         router.add("POST", WEB + "experiments/<name>/share", self._share)
         router.add("POST", WEB + "experiments/<name>/unshare", self._unshare)
+        router.add("POST", WEB + "experiments/<name>/pin", self._reset_pin)
         router.add("POST", WEB + "experiments/<name>/delete", self._delete)
         router.add("GET", WEB + "api-keys", self._keys)
         router.add("POST", WEB + "api-keys", self._create_key)
@@ -81,6 +86,16 @@ class WebRoutes:
             raise HttpError(400, "this experiment is yours already; give the address of somebody else")
         return Response.json({"success": True, "shared_with": await self._data.read(
             experiments.shared_with, found.id)})
+
+    async def _reset_pin(self, request: Request) -> Response:
+        """A PIN for the dashboard, told this once."""
+        me, name = _holder(request), request.params["name"]
+        await json_object(request)
+        await self._data.read(experiments.active, name, me.user_id)  # before a thread is taken up with it
+        pin = pins.new_pin()
+        encoded = await self._hashers.run(pins.encode, pin)
+        await self._write(experiments.reset_pin, name, me.user_id, encoded, me.email)
+        return Response.json({"success": True, "name": name, "pin": pin})
 
     async def _delete(self, request: Request) -> Response:
         me, name = _holder(request), request.params["name"]
@@ -176,18 +191,23 @@ def _admin(request: Request) -> Holder:
 
 
 def _experiments_of(db: Any, me: Holder, now: float) -> List[Dict[str, Any]]:
-    return [_experiment_facts(found, me, now,
-                              experiments.shared_with(db, found.id) if found.owner_id == me.user_id else [])
+    return [_own_facts(db, found, me, now) if found.owner_id == me.user_id
+            else _experiment_facts(found, me, now)
             for found in experiments.list_experiments(db, me.user_id)]
 
 
-def _experiment_facts(found: Experiment, me: Holder, now: float, friends: List[str]) -> Dict[str, Any]:
+def _own_facts(db: Any, found: Experiment, me: Holder, now: float) -> Dict[str, Any]:
+    return dict(_experiment_facts(found, me, now), shared_with=experiments.shared_with(db, found.id),
+                pin_waits=experiments.waiting_pin(db, found.id) is not None)
+
+
+def _experiment_facts(found: Experiment, me: Holder, now: float) -> Dict[str, Any]:
     if found.server_url is None or found.server_seen_at is None:
         server = "none"
     else:
         server = "online" if now - found.server_seen_at < SERVER_SILENT else "silent"
     return {"name": found.name, "owner": found.owner, "own": found.owner_id == me.user_id,
-            "shared_with": friends, "server": server, "server_url": found.server_url,
+            "shared_with": [], "pin_waits": False, "server": server, "server_url": found.server_url,
             "dashboard_url": found.dashboard_url, "created_at": found.created_at,
             "last_activity": found.last_activity, "server_seen_at": found.server_seen_at}
 

@@ -5,6 +5,7 @@ Everything that changes goes through one thread, which executes all that is queu
 one fsync makes many answers durable. Reads use read-only connections in a small pool.
 """
 
+import json
 import queue
 import sqlite3
 import threading
@@ -22,6 +23,35 @@ MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
 MAX_GROUP = 512  # operations in one transaction: bounds how long the first one waits
 READERS = 3
+
+
+def add_json(connection: sqlite3.Connection) -> None:
+    """Make sure that a connection has `json_extract`, which SQLite can be built without."""
+    try:
+        connection.execute("SELECT json_extract('{}', '$.\"a\"')")
+    except sqlite3.OperationalError:
+        connection.create_function("json_extract", 2, extracted, deterministic=True)
+
+
+def extracted(text: Optional[str], path: str) -> Any:
+    """What SQLite's json_extract gives for the path `$."name"`: the value of one name of an object.
+
+    true and false are 1 and 0; a list or an object is its JSON; None for null and for what is not
+    there. Other paths raise ValueError.
+    """
+    if not (path.startswith('$."') and path.endswith('"') and path.count('"') == 2):
+        raise ValueError("json_extract knows only paths such as $.\"name\" here")
+    if text is None:
+        return None
+    value = json.loads(text)
+    found = value.get(path[3:-1]) if isinstance(value, dict) else None
+    if isinstance(found, bool):
+        return int(found)
+    if isinstance(found, (dict, list)):
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(found, int) and not -2 ** 63 <= found < 2 ** 63:
+        return float(found)
+    return found
 
 
 class _Task(NamedTuple):
@@ -89,6 +119,7 @@ class Database:
     def _open_writer(self) -> sqlite3.Connection:
         connection = sqlite3.connect(str(self.path), timeout=BUSY_TIMEOUT, isolation_level=None,
                                      check_same_thread=False)
+        add_json(connection)
         connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -116,6 +147,7 @@ class Database:
                 connection = sqlite3.connect(self.path.resolve().as_uri() + "?mode=ro", uri=True,
                                              timeout=BUSY_TIMEOUT, isolation_level=None,
                                              check_same_thread=False)
+                add_json(connection)
                 self._local.connection = connection
                 self._reader_connections.append(connection)
             connection.execute("BEGIN")  # one snapshot for all its queries

@@ -148,3 +148,22 @@ def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser, hub):
             browser.wait_text(EVIL[:60])
         browser.click("#new")
         assert browser.run("return document.documentElement.scrollWidth") <= 360, path
+
+
+def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser, hub):
+    sign_up(browser, hub)
+    data = HubData(hub.data)
+    try:
+        ann = data.read_now(accounts.find_user, ANN)
+        data.write_now(experiments.create, "digits-tune", ann.id, ANN, 1.0)
+    finally:
+        data.close()
+    browser.go(hub.url + "/experiments")
+    browser.click("button", "Reset dashboard PIN")
+    browser.click("dialog button", "Reset PIN")
+    pin = browser.wait("document.getElementById('new-pin')?.textContent")
+    assert len(pin) == 6 and pin.isdigit()
+    browser.wait_text("within 30 seconds")
+    browser.click("dialog button", "Done")
+    browser.wait_text("new PIN waits for it")
+    assert not browser.run("return document.documentElement.outerHTML.includes(arguments[0])", pin)

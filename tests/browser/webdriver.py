@@ -143,7 +143,7 @@ class Browser:
     def size(self, width: int, height: int) -> None:
         """The size of the page in CSS pixels, also below the least width of a window."""
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                      deviceScaleFactor=1, mobile=width < 500)
+                      deviceScaleFactor=1, mobile=width < 500, screenWidth=width, screenHeight=height)
 
     # ---- facts
 

@@ -31,7 +31,7 @@ def test_commands_are_documented():
     for name in ("user", "key", "experiment"):
         actions = groups[name]._subparsers._group_actions[0].choices
         commands |= {"%s %s" % (name, action) for action in actions}
-    told = {" ".join(re.findall(r"^[a-z]+(?: [a-z]+)?", part.strip())) for row in ROWS
+    told = {" ".join(re.findall(r"^[a-z]+(?: [a-z-]+)?", part.strip())) for row in ROWS
             for part in row[0].split(",")}
     assert commands <= told
 

@@ -9,13 +9,13 @@ import pytest
 
 from jd.auth import keys, passwords
 from jd.errors import JdError, StorageError, UsageError
-from jd.hub import backup
 from jd.hub import data as data_module
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
 from jd.hub.store import accounts, experiments, history, tokens
 from jd.hub.store.schema import MIGRATIONS
 from jd.protocol import ProtocolError
+from jd.storage import backup
 from tests.hub.hub_support import ALICE, BOB
 
 DAY = 86400.0

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from jd.auth import passwords
+from jd.auth.attempts import PER_ACCOUNT, PER_ADDRESS, Attempts
 from jd.hub import pages
 from jd.hub.app import Hub
-from jd.hub.attempts import PER_ACCOUNT, PER_ADDRESS, Attempts
 from jd.hub.store import accounts, sessions
 from jd.net.routing import Request
+from jd.web.files import SHARED
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, mentions
 
 PASSWORD = "correct horse"
@@ -22,6 +23,7 @@ GUARDED = [
     ("POST", "/web/experiments/check", {"name": "new"}),
     ("POST", "/web/experiments/exp/share", {"email": BOB}),
     ("POST", "/web/experiments/exp/unshare", {"email": BOB}),
+    ("POST", "/web/experiments/exp/pin", {}),
     ("POST", "/web/experiments/exp/delete", {"confirm": "exp"}),
     ("GET", "/web/api-keys", None),
     ("POST", "/web/api-keys", {"name": "new"}),
@@ -227,7 +229,8 @@ def test_a_share_lets_see_and_nothing_more(site):
     bob = site.signed_in(BOB)
     (seen,) = site.call("GET", "/web/experiments", bob).body["experiments"]
     assert (seen["name"], seen["own"], seen["owner"], seen["shared_with"]) == ("exp", False, ALICE, [])
-    for action, body in (("share", {"email": ADMIN}), ("unshare", {"email": BOB}), ("delete", {"confirm": "exp"})):
+    for action, body in (("share", {"email": ADMIN}), ("unshare", {"email": BOB}), ("pin", {}),
+                         ("delete", {"confirm": "exp"})):
         assert site.call("POST", "/web/experiments/exp/" + action, bob, body).status == 403
 
 
@@ -288,7 +291,8 @@ def test_pages_lead_to_the_sign_in_and_back(site):
 
 
 @pytest.mark.parametrize("path", ["/signin", "/signup"] + [page.path for page in pages.PAGES]
-                         + ["/static/" + name for name in pages.STATIC])
+                         + ["/static/" + name for name in list(pages.PLACES) + list(SHARED)
+                            if not name.endswith(".html")])
 def test_every_page_is_closed_to_scripts_of_others(site, path):
     answer = site.page(path, None if path.startswith("/sign") else site.signed_in(ADMIN))
     assert answer.status == 200 and answer.body

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import threading
 
@@ -7,7 +8,7 @@ from jd import filesystems
 from jd.errors import StorageError
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import database
-from jd.storage.database import Database
+from jd.storage.database import Database, add_json, extracted
 
 
 @pytest.fixture
@@ -198,3 +199,41 @@ def test_file_system_types_from_the_mount_table(tmp_path, path, kind, network):
 def test_no_mount_table_means_unknown(tmp_path):
     assert filesystems.type_of(tmp_path, tmp_path / "none") is None
     assert filesystems.is_network(tmp_path, tmp_path / "none") is False
+
+
+@pytest.mark.parametrize("value", [
+    None, True, False, 0, -1.5, 1e300, 2 ** 62, 2 ** 70, "", "text", "ünï \" \\",
+    [1, [None, "é"]], {"k": {"z": 0.1}}])
+def test_json_without_the_help_of_sqlite(value):
+    text = json.dumps({"a.b-c": value, "other": 1}, ensure_ascii=False)
+    db = sqlite3.connect(":memory:")
+    try:
+        theirs = db.execute("""SELECT json_extract(?, '$."a.b-c"')""", (text,)).fetchone()[0]
+        ours = extracted(text, '$."a.b-c"')
+        assert ours == theirs and type(ours) is type(theirs)
+        assert extracted(text, '$."nope"') is None and extracted(None, '$."a"') is None
+        assert extracted("[1]", '$."a"') is None
+        db.create_function("json_extract", 2, extracted, deterministic=True)
+        assert db.execute("""SELECT json_extract(?, '$."a.b-c"')""", (text,)).fetchone()[0] == theirs
+    finally:
+        db.close()
+    with pytest.raises(ValueError):
+        extracted(text, "$.a")
+
+
+def test_json_is_added_where_sqlite_has_none():
+    class Bare:
+        def __init__(self, has_json):
+            self.has_json, self.added = has_json, []
+
+        def execute(self, _sql):
+            if not self.has_json:
+                raise sqlite3.OperationalError("no such function: json_extract")
+
+        def create_function(self, name, *_, deterministic):
+            self.added.append((name, deterministic))
+
+    for has_json in (True, False):
+        bare = Bare(has_json)
+        add_json(bare)
+        assert bare.added == ([] if has_json else [("json_extract", True)])

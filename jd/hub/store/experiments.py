@@ -193,8 +193,8 @@ def transfer(db: sqlite3.Connection, name: str, email: str, user_id: Optional[in
     if heir.id != found.owner_id:
         tokens.revoke_of_experiment(db, found.id, now)
         db.execute("UPDATE experiments SET owner_id = ?, secret = ?, server_url = NULL,"
-                   " dashboard_url = NULL, server_seen_at = NULL, last_activity = ? WHERE id = ?",
-                   (heir.id, _new_secret(), now, found.id))
+                   " dashboard_url = NULL, server_seen_at = NULL, pin_hash = NULL, last_activity = ?"
+                   " WHERE id = ?", (heir.id, _new_secret(), now, found.id))
         db.execute("DELETE FROM shares WHERE experiment_id = ? AND user_id = ?", (found.id, heir.id))
         note(db, actor, "transferred from %s to %s" % (found.owner, heir.email), name, now)
     return find(db, name, heir.id)
@@ -244,6 +244,34 @@ def _is_shared(db: sqlite3.Connection, experiment_id: str, user_id: Optional[int
                       (experiment_id, user_id)).fetchone() is not None
 
 
+# ---- the PIN of its dashboard
+
+class Pin(NamedTuple):
+    """A PIN on its way to the job server. Numbers grow, so that the server takes each once."""
+
+    number: int
+    hash: str
+
+
+def reset_pin(db: sqlite3.Connection, name: str, user_id: Optional[int], encoded: str, actor: str,
+              now: float) -> Experiment:
+    """Have the job server take another PIN. Raises as `active`."""
+    found = active(db, name, user_id)
+    # By the clock: also greater than what a server took before this Hub came back from a backup, or
+    # before the experiment was created anew.
+    db.execute("UPDATE experiments SET pin_number = max(pin_number + 1, ?), pin_hash = ?,"
+               " last_activity = ? WHERE id = ?", (int(now * 1000), encoded, now, found.id))
+    note(db, actor, "PIN of the dashboard reset", name, now)
+    return found
+
+
+def waiting_pin(db: sqlite3.Connection, experiment_id: str) -> Optional[Pin]:
+    """The PIN that the job server has not taken yet."""
+    row = db.execute("SELECT pin_number, pin_hash FROM experiments WHERE id = ? AND pin_hash IS NOT NULL",
+                     (experiment_id,)).fetchone()
+    return None if row is None else Pin(*row)
+
+
 # ---- its job server
 
 def register(db: sqlite3.Connection, name: str, user_id: int, server_url: str,
@@ -256,11 +284,12 @@ def register(db: sqlite3.Connection, name: str, user_id: int, server_url: str,
 
 
 def server_seen(db: sqlite3.Connection, name: str, user_id: int, experiment_id: Optional[str],
-                now: float) -> Experiment:
-    """A job server is still there. Raises as `active`.
+                pin_number: int, now: float) -> Experiment:
+    """A job server is still there, and has taken the PIN of this number. Raises as `active`.
 
     With `experiment_id` it must be the one of this name: a server of an experiment that was
-    deleted and created anew is told that its own is gone.
+    deleted and created anew is told that its own is gone. The hash of a PIN that was taken is
+    forgotten: another server of the experiment has a PIN of its own.
     """
     found = active(db, name, user_id)
     if experiment_id not in (None, found.id):
@@ -268,4 +297,6 @@ def server_seen(db: sqlite3.Connection, name: str, user_id: int, experiment_id: 
                              % name)
     db.execute("UPDATE experiments SET server_seen_at = ?, last_activity = ? WHERE id = ?",
                (now, now, found.id))
+    db.execute("UPDATE experiments SET pin_hash = NULL WHERE id = ? AND pin_number <= ?",
+               (found.id, pin_number))
     return found

@@ -99,4 +99,10 @@ CREATE INDEX sessions_of ON sessions (user_id);
 CREATE INDEX sessions_end ON sessions (expires_at);
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS)
+# A PIN for the dashboard, until the experiment's job server says that it took it.
+_DASHBOARD_PIN = """
+ALTER TABLE experiments ADD COLUMN pin_number INTEGER NOT NULL DEFAULT 0;  -- of the latest reset
+ALTER TABLE experiments ADD COLUMN pin_hash TEXT;                          -- NULL: taken, or none
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS, _DASHBOARD_PIN)

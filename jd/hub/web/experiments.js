@@ -1,4 +1,4 @@
-import {$, actions, ago, ask, button, dialog, el, empty, fail, field, frame, keepFresh, show, table, toast} from "./common.js";
+import {$, actions, ago, ask, button, dialog, el, empty, fail, field, frame, keepFresh, secret, show, table, toast} from "./common.js";
 
 const SERVERS = {online: ["online", "good"], silent: ["silent", "warn"], none: ["none yet", ""]};
 
@@ -12,9 +12,11 @@ async function load() {
 function row(one, now) {
   const [text, kind] = SERVERS[one.server];
   const seen = one.server === "silent" ? el("small", {}, "last seen ", ago(now, one.server_seen_at)) : null;
+  const pin = one.pin_waits ? el("small", {}, "new PIN waits for it") : null;
   const shared = one.own ? (one.shared_with.length ? "with " + one.shared_with.length : "–") : el("span", {class: "cut", title: one.owner}, "by " + one.owner);
-  return {cells: [one.name, el("div", {}, el("span", {class: "state " + kind}, text), seen), ago(now, one.last_activity), shared,
+  return {cells: [one.name, el("div", {}, el("span", {class: "state " + kind}, text), seen, pin), ago(now, one.last_activity), shared,
     actions(dashboard(one), one.own ? button("Share", () => share(one)) : null,
+      one.own ? button("Reset dashboard PIN", () => resetPin(one)) : null,
       one.own ? button("Delete", () => remove(one), "danger") : null)]};
 }
 
@@ -65,6 +67,17 @@ function share(one) {
     submit: async () => {
       fill((await ask(path + "/share", {email: email.input.value})).shared_with);
       toast("Shared with " + email.input.value.trim());
+    }});
+}
+
+function resetPin(one) {
+  dialog({title: "Reset the PIN of " + one.name + "?", action: "Reset PIN", danger: true,
+    content: [el("p", {}, "Its dashboard gets a new PIN, and everybody who is signed in there has to sign in again.")],
+    submit: async () => {
+      const made = await ask("experiments/" + encodeURIComponent(one.name) + "/pin", {});
+      return () => dialog({title: "New PIN of " + one.name, close: () => load().catch(fail),
+        content: [secret(made.pin, "PIN", "new-pin"), el("p", {class: "note"},
+          "It is not shown again. The job server takes it within 30 seconds while it runs, else after its next start.")]});
     }});
 }
 

@@ -3,23 +3,26 @@
 export const $ = (id) => document.getElementById(id);
 
 export class Refused extends Error {
-  constructor(message, status) { super(message); this.status = status; }
+  /** `wait`: seconds after which it may be tried again, 0 if nothing was said of that. */
+  constructor(message, status, wait = 0) { super(message); this.status = status; this.wait = wait; }
 }
 
-/** Ask the Hub: GET without a body, POST with one. Throws Refused with a message for people. */
-export async function ask(path, body) {
-  const options = body === undefined ? {} : {
-    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
+/** Ask the service: GET without a body, POST with one. Throws Refused with a message for people;
+ * AbortError when `signal` ended it. */
+export async function ask(path, body, signal) {
+  const options = body === undefined ? {signal} : {
+    signal, method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
   let answer, content;
   try {
     answer = await fetch("/web/" + path, options);
     content = await answer.json();
   } catch (error) {
-    throw new Refused("The Hub does not answer. Check that it runs, then try again.", 0);
+    if (error.name === "AbortError") throw error;
+    throw new Refused(`The ${document.documentElement.dataset.service} does not answer. Check that it runs, then try again.`, 0);
   }
   if (answer.ok) return content;
-  if (answer.status === 401) location.assign("/signin?next=" + encodeURIComponent(location.pathname));
-  throw new Refused(sentence(content.error || "something went wrong"), answer.status);
+  if (answer.status === 401) location.assign("/signin?next=" + encodeURIComponent(location.pathname + location.search));
+  throw new Refused(sentence(content.error || "something went wrong"), answer.status, Number(answer.headers.get("Retry-After")) || 0);
 }
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
@@ -97,6 +100,40 @@ export function secret(text, label, id) {
   });
   copy.setAttribute("aria-label", "Copy " + label);
   return el("div", {class: "secret"}, pre, copy);
+}
+
+/** A button that opens a menu. `items()` gives what is in it when it opens: [text, onclick, kind], where kind
+ * may be "danger" or "checked", null for a line between; or an element. */
+export function menu(label, items, attributes) {
+  const list = el("div", {class: "menu", popover: "auto", role: "menu"});
+  const opener = el("button", Object.assign({type: "button", "aria-haspopup": "true", "aria-expanded": "false"}, attributes), label);
+  const entry = ([text, onclick, kind]) => el("button", {type: "button", role: "menuitem", class: kind || false,
+    onclick: () => { list.hidePopover(); opener.focus(); onclick(); }}, text);
+  opener.addEventListener("click", () => {
+    if (list.matches(":popover-open")) return list.hidePopover();
+    const made = items();
+    list.setAttribute("role", made.every((item) => item === null || Array.isArray(item)) ? "menu" : "group");
+    list.replaceChildren(...made.map((item) => (item === null ? el("hr") : Array.isArray(item) ? entry(item) : item)));
+    opener.after(list);
+    list.showPopover();
+    const at = opener.getBoundingClientRect(), wide = document.documentElement.clientWidth;
+    const below = at.bottom + 4 + list.offsetHeight <= innerHeight || at.top < list.offsetHeight;
+    list.style.setProperty("left", Math.max(8, Math.min(at.left, wide - list.offsetWidth - 8)) + "px");
+    list.style.setProperty("top", (below ? at.bottom + 4 : at.top - 4 - list.offsetHeight) + "px");
+    list.querySelector("button, input")?.focus();
+  });
+  list.addEventListener("toggle", (event) => {
+    opener.setAttribute("aria-expanded", String(event.newState === "open"));
+    if (event.newState === "closed" && list.contains(document.activeElement)) opener.focus();
+  });
+  list.addEventListener("keydown", (event) => {
+    const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = [...list.querySelectorAll("button, input")], at = all.indexOf(document.activeElement);
+    all[(at + step + all.length) % all.length]?.focus();
+  });
+  return opener;
 }
 
 let fields = 0;

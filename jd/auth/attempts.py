@@ -39,6 +39,11 @@ class Attempts:
         """Its attempts do not count any more."""
         self._made.pop(name, None)
 
+    def take_back(self, name: str) -> None:
+        """One attempt of it does not count any more."""
+        if self._made.get(name):
+            self._made[name].pop()
+
     def _wait(self, name: str, limit: int, now: float) -> int:
         made = self._made.get(name, deque())
         while made and made[0] <= now - self._period:
@@ -56,7 +61,7 @@ def account(email: str) -> Subject:
     return "account " + email[:254].lower(), PER_ACCOUNT
 
 
-def address(request: Request) -> Subject:
+def address(request: Request, limit: int = PER_ADDRESS) -> Subject:
     """Where a request comes from: what the TLS proxy on this machine says, else its peer.
 
     Of IPv6 the /64 counts, which is what one household has.
@@ -65,15 +70,17 @@ def address(request: Request) -> Subject:
     if peer is not None and peer.is_loopback:
         peer = _parsed(request.headers.get("x-forwarded-for", "").split(",")[-1].strip()) or peer
     if isinstance(peer, ipaddress.IPv6Address):
-        return "address %d" % (int(peer) >> 64), PER_ADDRESS
-    return "address %s" % (peer or request.peer), PER_ADDRESS
+        return "address %d" % (int(peer) >> 64), limit
+    return "address %s" % (peer or request.peer), limit
 
 
 def _parsed(text: str) -> Optional[Union[ipaddress.IPv4Address, ipaddress.IPv6Address]]:
     try:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # A socket for both kinds shows IPv4 as ::ffff:192.0.2.1, all of it in one /64.
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def spelled(seconds: int) -> str:

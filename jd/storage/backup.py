@@ -1,4 +1,4 @@
-"""A copy of the Hub's database, taken while the Hub runs."""
+"""A copy of a database, taken while its server runs."""
 
 import os
 import sqlite3

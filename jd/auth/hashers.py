@@ -1,0 +1,24 @@
+"""Threads for hashing passwords and PINs, which takes long by intent."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, TypeVar
+
+T = TypeVar("T")
+
+THREADS = 2  # each takes 32 MiB while it hashes
+
+
+class Hashers:
+    """A few threads of their own, so that many attempts to sign in keep nothing else waiting."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, "password")
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """`function(*arguments)`, one of `passwords` or `pins`, in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
