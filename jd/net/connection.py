@@ -20,7 +20,7 @@ import http
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING, Dict, Optional, Tuple, cast
+from typing import TYPE_CHECKING, AsyncIterator, Dict, Optional, Tuple, cast
 
 from jd import __version__
 from jd.net.body import BodyStream
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
     __slots__ = ("_server", "_limits", "_loop", "_transport", "_parser", "_peer", "_secure", "phase",
                  "_since", "_task", "_body", "_keep", "_expects", "_progress", "_paused_at",
                  "_drain_waiter", "_write_paused", "_written", "_taken", "_taken_at",
-                 "_linger_left")
+                 "_linger_left", "_streaming", "_cancelled")
 
     def __init__(self, server: "HttpServer") -> None:
         self._server = server
@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.IDLE
         self._since = self._loop.time()  # when the phase began; for LINGER, when it has to end
         self._task: Optional["asyncio.Task[None]"] = None
+        self._cancelled = False  # the task, once: a second time would disturb how it tidies up
         self._expects = False  # the client waits for 100 Continue
         self._body: Optional[BodyStream] = None
         self._keep = True
@@ -80,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._taken = 0  # bytes that the system had taken at the last look
         self._taken_at = 0.0
         self._linger_left = 0
+        self._streaming = False  # the answer is a stream, which may have no end
 
     # ---- called by asyncio
 
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
                          self._limits.short_linger)
 
     def data_received(self, data: bytes) -> None:
+        self._server.traffic.bytes_in += len(data)
         if self.phase is Phase.LINGER:
             self._linger_left -= len(data)
             if self._linger_left < 0:
@@ -156,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._enter(Phase.REQUEST)
         self._expects = head.expect_continue
         self._keep = head.keep_alive
+        self._cancelled = False
         self._progress = self._since
         self._body = BodyStream(head.content_length, self._ask_for_body, self._resume_reading,
                                 self._limits.body_buffer // 4)
@@ -202,7 +206,7 @@ class Connection(asyncio.Protocol):
         response: Optional[Response] = None
         try:
             response = await self._answer(head, body)
-            await self._send(head.method, response, body)
+            await self._send(head, response, body)
         except ConnectionError:
             self._abort()
         except asyncio.CancelledError:
@@ -212,9 +216,11 @@ class Connection(asyncio.Protocol):
             log.exception("the answer to %s could not be sent", head.method)
             self._abort()
         finally:
-            if response is not None:
-                response.close()
-            self._done(body)
+            try:
+                if response is not None:
+                    await response.aclose()
+            finally:
+                self._done(body)
 
     async def _answer(self, head: RequestHead, body: BodyStream) -> Response:
         try:
@@ -223,19 +229,30 @@ class Connection(asyncio.Protocol):
             return error_response(error.status, error.message, error.headers)
         return await self._server.router.dispatch(request)
 
-    async def _send(self, method: str, response: Response, body: BodyStream) -> None:
+    async def _send(self, asked: RequestHead, response: Response, body: BodyStream) -> None:
         self._expects = False
-        if not body.complete or body.failed or self._server.is_stopping:
+        if response.stream is not None and self._server.is_stopping:
+            await response.aclose()
+            response = error_response(503, "the server stops; try again later")
+        chunked = response.stream is not None and asked.version >= (1, 1)
+        if not body.complete or body.failed or self._server.is_stopping or (
+                response.stream is not None and not chunked):
             self._keep = False
+        self._server.traffic.count(response.status)
         length = response.length if response.file is not None else len(response.body)
-        head = _head_bytes(response, length or 0, self._keep)
-        if method == "HEAD" or response.status in _BODILESS:
+        head = _head_bytes(response, _framing(response, length or 0, chunked), self._keep)
+        if asked.method == "HEAD" or response.status in _BODILESS:
             self._write(head)
-            return
-        # In one piece: two small packets would cost more than the copy.
-        self._write(head + response.body)
-        await self._drain()
-        left = length or 0
+        elif response.stream is not None:
+            self._write(head)
+            await self._send_stream(response.stream, chunked)
+        else:
+            # In one piece: two small packets would cost more than the copy.
+            self._write(head + response.body)
+            await self._drain()
+            await self._send_file(response, length or 0)
+
+    async def _send_file(self, response: Response, left: int) -> None:
         while left and response.file is not None:
             data = await self._loop.run_in_executor(
                 None, response.file.read, min(left, self._limits.file_chunk))
@@ -244,6 +261,20 @@ class Connection(asyncio.Protocol):
             left -= len(data)
             self._write(data)
             await self._drain()
+
+    async def _send_stream(self, stream: AsyncIterator[bytes], chunked: bool) -> None:
+        """Each piece as a chunk (RFC 9112, 7.1), or as it is: then the end of the connection is
+        the end of the answer, the only way that HTTP/1.0 has."""
+        self._streaming = True
+        try:
+            async for data in stream:
+                if data:  # an empty chunk would be the last one
+                    self._write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                    await self._drain()
+        finally:
+            self._streaming = False
+        if chunked:
+            self._write(b"0\r\n\r\n")
 
     def _done(self, body: BodyStream) -> None:
         self._task = None
@@ -267,6 +298,7 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() == 0:
             self._taken_at = self._loop.time()
         self._written += len(data)
+        self._server.traffic.bytes_out += len(data)
         self._transport.write(data)
 
     async def _drain(self) -> None:
@@ -281,8 +313,10 @@ class Connection(asyncio.Protocol):
     def _refuse(self, status: int, message: str, linger: Optional[float] = None) -> None:
         """Answer without a request, and part."""
         response = error_response(status, message)
+        self._server.traffic.count(status)
+        framing = _framing(response, len(response.body), False)
         try:
-            self._write(_head_bytes(response, len(response.body), False) + response.body)
+            self._write(_head_bytes(response, framing, False) + response.body)
         except ConnectionError:
             self._abort()
             return
@@ -311,7 +345,8 @@ class Connection(asyncio.Protocol):
         """The client has left: nobody waits for what its handler does."""
         task = self._task
         self._close()
-        if task is not None:
+        if task is not None and not self._cancelled:
+            self._cancelled = True
             task.cancel()
 
     def _close(self) -> None:
@@ -327,18 +362,25 @@ class Connection(asyncio.Protocol):
 
     # ---- called by the server
 
-    def stop(self) -> None:
-        """Close now if no request is being answered; else after its answer."""
+    def stop(self) -> Optional["asyncio.Task[None]"]:
+        """Close now if no request is being answered, else after its answer.
+
+        A stream is cut off, since it may have no end; its cancelled task is returned.
+        """
+        if self._streaming:
+            return self.kill()
         if self.phase in (Phase.IDLE, Phase.HEAD):
             self._close()
         elif self.phase is Phase.LINGER:
             self._since = min(self._since, self._loop.time() + self._limits.short_linger)
+        return None
 
     def kill(self) -> Optional["asyncio.Task[None]"]:
         """Close whatever happens; the cancelled task, if there is one."""
         task = self._task
         self._abort()
         if task is not None:
+            self._cancelled = True
             task.cancel()
         return task
 
@@ -413,7 +455,16 @@ def _http_date() -> str:
     return _date[1]
 
 
-def _head_bytes(response: Response, length: int, keep: bool) -> bytes:
+def _framing(response: Response, length: int, chunked: bool) -> Dict[str, str]:
+    """The header that tells the client where the body ends, if one does."""
+    if response.status in _BODILESS:
+        return {}
+    if response.stream is None:
+        return {"Content-Length": str(length)}
+    return {"Transfer-Encoding": "chunked"} if chunked else {}
+
+
+def _head_bytes(response: Response, framing: Dict[str, str], keep: bool) -> bytes:
     """Status line and header section of an answer."""
     headers = {
         "Date": _http_date(),
@@ -424,7 +475,7 @@ def _head_bytes(response: Response, length: int, keep: bool) -> bytes:
     }
     if response.status not in _BODILESS:
         headers["Content-Type"] = response.content_type
-        headers["Content-Length"] = str(length)
+    headers.update(framing)
     given = {name.lower() for name in response.headers}
     lines = ["HTTP/1.1 %d %s" % (response.status, _REASONS.get(response.status, "Unknown"))]
     lines += ["%s: %s" % item for item in headers.items() if item[0].lower() not in given]

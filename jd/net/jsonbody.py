@@ -14,8 +14,8 @@ _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89A-Fa-f]")
 
 
-def parse_json(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+def parse_json(body: bytes, what: str = "the body") -> Any:
+    """The value of a JSON text in UTF-8; `what` names the text in errors.
 
     Raises ProtocolError, with line and column where they are known, for what is no JSON and for
     NaN, Infinity and numbers beyond a float, a name twice in an object, half a surrogate pair
@@ -24,23 +24,23 @@ def parse_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ProtocolError("the body is not UTF-8: byte 0x%02x at offset %d" % (
-            body[error.start], error.start)) from None
+        raise ProtocolError("%s is not UTF-8: byte 0x%02x at offset %d" % (
+            what, body[error.start], error.start)) from None
     if not text.strip():
-        raise ProtocolError("the body is empty; JSON is needed")
+        raise ProtocolError("%s is empty; JSON is needed" % what)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer,
                            parse_float=_float, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        raise ProtocolError("the body is not JSON: %s at line %d column %d" % (
-            error.msg, error.lineno, error.colno)) from None
+        raise ProtocolError("%s is not JSON: %s at line %d column %d" % (
+            what, error.msg, error.lineno, error.colno)) from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(what) from None
     if _SURROGATE_ESCAPE.search(text):
         _check_surrogates(text)
     # Fewer brackets than levels are the usual case, and cost nothing to find.
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH:
-        _check_depth(value)
+        _check_depth(value, what)
     return value
 
 
@@ -73,11 +73,11 @@ def _constant(text: str) -> NoReturn:
     raise ProtocolError("%s is no JSON number; leave the value out or send null" % text)
 
 
-def _too_deep() -> ProtocolError:
-    return ProtocolError("the body is nested deeper than the allowed %d levels" % MAX_JSON_DEPTH)
+def _too_deep(what: str) -> ProtocolError:
+    return ProtocolError("%s is nested deeper than the allowed %d levels" % (what, MAX_JSON_DEPTH))
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, what: str) -> None:
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
         below: List[Any] = []
@@ -89,7 +89,7 @@ def _check_depth(value: Any) -> None:
         if not below:
             return
         level = below
-    raise _too_deep()
+    raise _too_deep(what)
 
 
 def _check_surrogates(text: str) -> None:

@@ -151,11 +151,17 @@ def _split_target(target: str) -> Tuple[str, Dict[str, str]]:
 
 @dataclass
 class Response:
-    """What a handler answers: `body`, or the rest of `file`.
+    """What a handler answers: `body`, the rest of `file`, or what `stream` gives.
 
     A file is read from its position on, `length` bytes or up to its present end, in pieces, and
-    is closed in any case. Every answer says `Cache-Control: no-store` and
-    `X-Content-Type-Options: nosniff` unless `headers` say otherwise.
+    is closed in any case. A stream has no known length and may go on for ever: the next piece is
+    asked for when the client has taken most of the last, and its `aclose`, if it has one, is
+    awaited when it is over, when the client has gone and when the server stops, which waits for
+    no stream. An iterator that has much to give must await something now and then, or nobody
+    else is served; one that raises cuts the answer off, so that the client can tell.
+
+    Every answer says `Cache-Control: no-store` and `X-Content-Type-Options: nosniff` unless
+    `headers` say otherwise.
     """
 
     status: int = 200
@@ -164,6 +170,7 @@ class Response:
     headers: Dict[str, str] = field(default_factory=dict)
     file: Optional[BinaryIO] = None
     length: Optional[int] = None
+    stream: Optional[AsyncIterator[bytes]] = None
 
     def __post_init__(self) -> None:
         if self.file is not None and self.length is None:
@@ -193,6 +200,13 @@ class Response:
         """Close the file, if there is one."""
         if self.file is not None:
             self.file.close()
+
+    async def aclose(self) -> None:
+        """Close the file and the stream, whichever there is."""
+        self.close()
+        ending = getattr(self.stream, "aclose", None)
+        if ending is not None:
+            await ending()
 
 
 def error_response(status: int, message: str,
@@ -287,7 +301,7 @@ class Router:
                     await result
             request.max_body = route.max_body
             request.check_length(route.max_body)
-            return _checked(await route.handler(request))
+            return await _checked(await route.handler(request))
         except Exception as error:
             return self.error_answer(request.method, request.path, error)
 
@@ -308,13 +322,13 @@ class Router:
         return error_response(500, "internal error")
 
 
-def _checked(response: Response) -> Response:
+async def _checked(response: Response) -> Response:
     """Refuse what would break the message, such as a line break in a header."""
     if not isinstance(response, Response):
         raise TypeError("the handler returned %s, not a Response" % type(response).__name__)
     for name, value in [*response.headers.items(), ("Content-Type", response.content_type)]:
         if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value) or not _is_latin1(value):
-            response.close()
+            await response.aclose()
             raise ValueError("the handler's response has an unusable header %r" % name)
     return response
 

@@ -15,8 +15,9 @@ from jd.errors import JdError
 from jd.net.connection import Connection
 from jd.net.limits import Limits
 from jd.net.routing import Router
+from jd.net.traffic import Traffic
 
-__all__ = ["HttpServer", "Limits"]
+__all__ = ["HttpServer", "Limits", "Traffic"]
 
 log = logging.getLogger("jd.net")
 
@@ -29,7 +30,8 @@ class HttpServer:
 
     A handler is `async def handler(request) -> Response`. It is cancelled when its client
     disconnects. A handler that holds its answer back may take as long as it likes; it should
-    also wait for `stopping`, so that it can answer when the server goes down.
+    also wait for `stopping`, so that it can answer when the server goes down. A stream
+    (`Response.stream`) need not: it is cut off.
     """
 
     stopping: asyncio.Event
@@ -39,6 +41,7 @@ class HttpServer:
                  ssl_context: Optional[ssl.SSLContext] = None) -> None:
         self.router = router
         self.limits = limits
+        self.traffic = Traffic()
         self._ssl = ssl_context
         self._listeners: List[asyncio.AbstractServer] = []
         self._connections: Set[Connection] = set()
@@ -77,15 +80,18 @@ class HttpServer:
         return int(sockets[0].getsockname()[1])
 
     async def stop(self, grace: float) -> None:
-        """Stop accepting, close idle connections, give requests `grace` seconds, cancel the rest."""
+        """Stop accepting, close idle connections, cut streams off, give requests `grace` seconds,
+        cancel the rest."""
         if self._all_closed is None:
             return
         self.is_stopping = True
         self.stopping.set()
         for listener in self._listeners:
             listener.close()
-        for connection in list(self._connections):
-            connection.stop()
+        streams = [task for task in [connection.stop() for connection in list(self._connections)]
+                   if task is not None]
+        if streams:
+            await asyncio.wait(streams, timeout=_CLEANUP)
         try:
             await asyncio.wait_for(self._all_closed.wait(), grace)
         except asyncio.TimeoutError:
@@ -110,6 +116,7 @@ class HttpServer:
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; whether it may be served."""
         self._connections.add(connection)
+        self.traffic.connections = len(self._connections)
         if self._all_closed is not None:
             self._all_closed.clear()
         return len(self._connections) <= self.limits.max_connections
@@ -117,6 +124,7 @@ class HttpServer:
     def forget(self, connection: Connection) -> None:
         """The connection is closed."""
         self._connections.discard(connection)
+        self.traffic.connections = len(self._connections)
         if not self._connections and self._all_closed is not None:
             self._all_closed.set()
 
