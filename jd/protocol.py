@@ -7,7 +7,7 @@ ProtocolError for what is missing or of the wrong type; `to_json` is the way bac
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
 
 API_PORT = 5000
 DASHBOARD_PORT = 5050
@@ -67,15 +67,17 @@ EXT_FINISH = "finish"
 EXT_RELEASE = "release"
 EXT_OUTPUT = "output"
 EXT_LEAVE = "leave"
+EXT_WATCH = "watch"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
-    EXT_LEAVE,
+    EXT_LEAVE, EXT_WATCH,
 )
 
 # ---- intervals, in seconds
 
 IDLE_INTERVAL = 180.0
 BUSY_INTERVAL = 57.0
+WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 MAX_WAIT = 180.0
 
 # ---- limits
@@ -128,6 +130,31 @@ def shown(value: Any) -> str:
     """`value` for an error message: quoted, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+# ---- the name of a worker
+
+# Ids of other clients are read too: their host part may hold more than ours, and an instance may
+# be one of the six-character tokens that were used before the words.
+_WORKER_ID = re.compile(
+    r"(?P<host>[A-Za-z0-9._-]{1,100})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6})_(?P<slot>[0-9]{1,10})",
+    re.ASCII)
+
+
+class WorkerName(NamedTuple):
+    """The parts of a worker id."""
+
+    host: str
+    instance: str
+    slot: int
+
+
+def split_worker_id(worker_id: str) -> Optional[WorkerName]:
+    """The parts of a worker id, or None where it has another form."""
+    found = _WORKER_ID.fullmatch(worker_id)
+    if found is None:
+        return None
+    return WorkerName(found.group("host"), found.group("instance"), int(found.group("slot")))
 
 
 # ---- fields of a message

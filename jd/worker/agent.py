@@ -6,6 +6,7 @@
 
 There is at most one job and one call in flight. What goes next is decided in `_next_call` alone:
 a running job's heartbeat, then our last result, then what waited on disk, then the next claim.
+A heartbeat that the server holds while the job runs is abandoned when the job ends.
 Times are seconds on one monotonic clock. `exit_status` is None until the worker is finished.
 """
 
@@ -30,6 +31,8 @@ OVERDUE = 60.0  # beyond a call's timeout, which bounds each wait on the network
 DENIED_PAUSE = 60.0  # between heartbeats of a running job that the server does not authorise
 MAX_RENAMES = 5
 SWIFT = 1.0  # a held heartbeat that comes back empty sooner was not held
+FULLY_HELD = 0.9  # of the time asked for: then the hold was the pause between two heartbeats
+FIRST_BEAT = 3.0  # after a job's start, where beats are held: a shorter job costs none
 
 StartJob = Callable[[Assignment, float], JobProcess]
 
@@ -134,7 +137,9 @@ class Agent:
     def _next_call(self, now: float) -> Optional[Call]:
         if self.job is not None:
             if self.job.stop_reason != STOPPED_LOST and now >= self._beat_at:
-                return self._link.beat(self.job.assignment, self.job.tail())
+                # What waits on disk goes while no heartbeat stands in its way.
+                hold = self._outage.since is None and not self._delivery.backlog
+                return self._link.beat(self.job.assignment, self.job.tail(), hold)
             return self._spare_call()
         if self._leaving is not None:
             return self._last_call(self._leaving, now)
@@ -218,6 +223,9 @@ class Agent:
         if ended is None:
             return
         job, self.job = self.job, None
+        call = self._courier.in_flight
+        if call is not None and call.kind == BEAT and call.held:
+            self._courier.abandon()
         self._finished_one = True
         self._claim_at = now
         label, took = _label(job.assignment), _took(ended.runtime)
@@ -269,9 +277,18 @@ class Agent:
         if answer.call.kind == CLAIM:
             self._after_claim(answer, reply, now)
         elif answer.call.kind == BEAT:
-            self._beat_at = now if self._link.owes_acknowledgement else now + reply.interval
+            self._after_beat(answer, reply, now)
         elif self._leaving is not None:
             self._leaving.said_goodbye = True
+
+    def _after_beat(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
+        held = answer.call.held
+        if self._link.owes_acknowledgement or held and answer.took >= held * FULLY_HELD:
+            self._beat_at = now
+        elif held:
+            self._beat_at = max(now, now - answer.took + reply.interval)
+        else:
+            self._beat_at = now + reply.interval
 
     def _after_claim(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
         swift = answer.call.held > 0 and answer.took < SWIFT
@@ -279,7 +296,8 @@ class Agent:
         self._renames = 0
         if reply.job is not None:
             self._swift_replies = 0
-            first = min(reply.interval, protocol.BUSY_INTERVAL)
+            first = min(reply.interval, FIRST_BEAT if self._link.offers(protocol.EXT_WATCH)
+                        else protocol.BUSY_INTERVAL)
             self._beat_at = now if self._link.owes_acknowledgement else now + first
             self._start(reply.job, now)
         elif self._link.owes_acknowledgement:
@@ -316,7 +334,7 @@ class Agent:
             if error.status == 409 and call.kind == CLAIM and self._renames < MAX_RENAMES:
                 self._take_new_name(error)
                 return
-        if call.kind == CLAIM and self._link.held_call_broke(answer):
+        if self._link.held_call_broke(answer):
             return
         self._away(str(error), now)
 

@@ -1,7 +1,7 @@
 """Blocking HTTP for a loop that must not block: one daemon thread, one call at a time.
 
-A call may be held by the server for minutes. Giving up on one costs nothing: the thread is left
-alone with it and dies with the process, and its answer is ignored.
+A call may be held by the server for minutes. Giving up on one costs little: the thread is left
+alone with it and ends with it, and its answer is ignored.
 """
 
 import queue
@@ -51,7 +51,7 @@ class Courier:
     def __init__(self, deliver: Callable[[Call], Any], wake: Callable[[], None]) -> None:
         self._deliver = deliver
         self._wake = wake
-        self._calls: "Optional[queue.SimpleQueue[Call]]" = None
+        self._calls: "Optional[queue.SimpleQueue[Optional[Call]]]" = None
         self._answers: "queue.SimpleQueue[Answer]" = queue.SimpleQueue()
         self.in_flight: Optional[Call] = None
 
@@ -76,14 +76,18 @@ class Courier:
 
     def abandon(self) -> None:
         """Forget the call in flight; its thread is left behind, the next call gets a new one."""
+        if self._calls is not None:
+            self._calls.put(None)
         self.in_flight = None
         self._calls = None
         self._answers = queue.SimpleQueue()
 
-    def _work(self, calls: "queue.SimpleQueue[Call]",
+    def _work(self, calls: "queue.SimpleQueue[Optional[Call]]",
               answers: "queue.SimpleQueue[Answer]") -> None:
         while True:
             call = calls.get()
+            if call is None:
+                return
             started = time.monotonic()
             body: Any = None
             error: Optional[JdError] = None

@@ -8,15 +8,15 @@ import hashlib
 import ipaddress
 import os
 import random
-import re
 import socket
 import string
 import subprocess
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import AbstractSet, Callable, NamedTuple, Optional, Sequence
+from typing import AbstractSet, Callable, Optional, Sequence
 
+from jd.protocol import split_worker_id
 from jd.worker.cgroups import read_small
 from jd.worker.names import WORDS
 
@@ -25,24 +25,10 @@ _HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, m
 _ALPHABET = string.digits + string.ascii_lowercase
 _TOKEN_CHARS = 6
 
-# Ids of other clients are read too: their host part may hold more than ours, and an instance may
-# be one of the six-character tokens that were used before the words.
-_WORKER_ID = re.compile(
-    r"(?P<host>[A-Za-z0-9._-]{1,100})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6})_(?P<slot>[0-9]{1,10})",
-    re.ASCII)
-
 _PS_TIMEOUT = 5.0
 
 # The start time of a process where neither /proc nor ps can tell it.
 UNKNOWN_START = "unknown"
-
-
-class WorkerName(NamedTuple):
-    """The parts of a worker id."""
-
-    host: str
-    instance: str
-    slot: int
 
 
 @dataclass(frozen=True)
@@ -121,14 +107,6 @@ def _token(chooser: random.Random, used: AbstractSet[str]) -> str:
         token = "".join(chooser.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         if token not in used:
             return token
-
-
-def split_worker_id(worker_id: str) -> Optional[WorkerName]:
-    """The parts of a worker id, or None where it has another form."""
-    found = _WORKER_ID.fullmatch(worker_id)
-    if found is None:
-        return None
-    return WorkerName(found.group("host"), found.group("instance"), int(found.group("slot")))
 
 
 # ---- processes

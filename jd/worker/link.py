@@ -35,6 +35,7 @@ class Link:
         self.acknowledged_version = 0
         self.wait = protocol.MAX_WAIT
         self._wait_before_break: Optional[float] = None
+        self._may_hold_beats = True
         self._machine_type = machine_type
         self._metrics = metrics
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
@@ -60,13 +61,17 @@ class Link:
                                   finished=entry.result if entry is not None else None)
         return Call(CLAIM, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held, entry)
 
-    def beat(self, assignment: Assignment, tail: str) -> Call:
-        """A busy heartbeat: renews the lease."""
+    def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
+        """A busy heartbeat: renews the lease. One that is held comes back early when there is a
+        command, or when somebody wants to see the output."""
         attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
+        held = 0.0
+        if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
+            held = min(self.wait, protocol.BUSY_INTERVAL)
         message = self._heartbeat(
             reported_status=protocol.BUSY, current_job_id=assignment.job_id, attempt=attempt,
-            output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
-        return Call(BEAT, protocol.HEARTBEAT, message, CALL_TIMEOUT)
+            wait=held or None, output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
+        return Call(BEAT, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held)
 
     def report(self, entry: Entry, timeout: float = CALL_TIMEOUT) -> Call:
         """A result by itself, as every server understands it."""
@@ -134,20 +139,26 @@ class Link:
     def held_call_broke(self, answer: Answer) -> bool:
         """Whether a held heartbeat seems to have been cut by something between us and the server.
 
-        The next one then waits half as long. That is no outage, until the shortest wait breaks too.
+        The next one then waits half as long. That is no outage, until the shortest wait of a claim
+        breaks too; a beat does without being held before it comes to that.
         """
-        error = answer.error
+        error, call = answer.error, answer.call
         cut = isinstance(error, ServerUnreachable) or (
             isinstance(error, ServerRefused) and error.status in (502, 504))
-        if not cut or answer.call.held <= MIN_WAIT or answer.took < BREAK_AFTER:
+        if not cut or not call.held or answer.took < BREAK_AFTER:
             return False
+        if call.held <= MIN_WAIT:
+            if call.kind == BEAT:
+                self._may_hold_beats = False
+            return call.kind == BEAT
         if self._wait_before_break is None:
             self._wait_before_break = self.wait
-        self.wait = max(MIN_WAIT, self.wait / 2)
+        self.wait = max(MIN_WAIT, call.held / 2)
         return True
 
     def outage_began(self) -> None:
         """The server is away: what broke the last held call was its end, not a proxy's limit."""
+        self._may_hold_beats = True
         if self._wait_before_break is not None:
             self.wait = self._wait_before_break
             self._wait_before_break = None

@@ -198,9 +198,9 @@ def test_what_people_see(tmp_path, hub):
                "--workspace_path", tmp_path / "w", "--hub", hub.url), stdout=subprocess.PIPE,
         env=free_env(tmp_path, JD_API_KEY=hub.key), universal_newlines=True)
     try:
-        lines = [process.stdout.readline().split() for _ in range(5)]
-        assert [line[0] for line in lines] == ["jd_server", "server", "dashboard", "hub", "data"]
-        assert lines[3] == ["hub", hub.url]
+        lines = [process.stdout.readline().split() for _ in range(6)]
+        assert [line[0] for line in lines] == ["jd_server", "server", "dashboard", "pin", "hub", "data"]
+        assert lines[4] == ["hub", hub.url]
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -258,3 +258,29 @@ def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_
         done = subprocess.run(python("-m", *module, "--tls-cert", pem), env=free_env(tmp_path),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
         assert done.returncode == 2 and b"--tls-key FILE is missing" in done.stderr
+
+
+def test_a_pin_that_is_reset_at_the_hub_opens_the_dashboard(tmp_path, hub):
+    def reset():
+        done = subprocess.run(python("-m", "jd.hub", "experiment", "pin-reset", EXPERIMENT, "--data",
+                                     tmp_path / "data", "--json"), env=free_env(tmp_path), check=True,
+                              stdout=subprocess.PIPE, timeout=30)
+        return json.loads(done.stdout)["pin"]
+
+    with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
+        server.url = server.ready["dashboard_url"]
+
+        def opens(pin):
+            return server.ask(None, "/web/signin", {"pin": pin})[0] == 200
+        assert opens(server.ready["pin"])
+        pin = reset()
+        wait_until(lambda: "was reset at the Hub" in server.errors)
+        assert opens(pin) and pin not in server.errors + hub.errors
+        server.stop()
+    later = reset()
+    with HubServer(tmp_path, hub.url, hub.key) as server:
+        assert "pin" not in server.ready
+        wait_until(lambda: server.errors.count("was reset at the Hub") == 2)
+        server.url = server.ready["dashboard_url"]
+        assert server.ask(None, "/web/signin", {"pin": later})[0] == 200
+        server.stop()

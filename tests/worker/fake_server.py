@@ -90,10 +90,12 @@ class FakeServer:
                 return 200, {"message": "ok", "job_id": body["job_id"], "status": body["status"]}
             if route != protocol.HEARTBEAT:
                 return 404, {"error": "no such route"}
-            if protocol.EXT_WAIT in self.extensions and body.get("wait"):
+            idle = body["reported_status"] == protocol.IDLE
+            if body.get("wait") and (protocol.EXT_WAIT if idle else protocol.EXT_WATCH) in self.extensions:
                 version = body["applied_version"]
-                self.changed.wait_for(lambda: self.closing or bool(self.jobs)
-                                      or self.command[1] > version, body["wait"])
+                self.changed.wait_for(
+                    lambda: self.closing or idle and bool(self.jobs) or self.command[1] > version,
+                    body["wait"] if idle else min(body["wait"], self.intervals[protocol.BUSY]))
             return 200, self._reply(body)
 
     def _reply(self, body: Dict[str, Any]) -> Dict[str, Any]:

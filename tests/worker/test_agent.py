@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jd import protocol
+from jd.worker.courier import Call
 from jd.worker.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.outbox import Outbox
 from jd.protocol import Result
@@ -73,7 +74,10 @@ def test_the_wait_comes_back_when_the_break_was_the_servers_end(tmp_path: Path) 
     assert bench.call.body["wait"] == 180.0
 
 
-@pytest.mark.parametrize("extensions, attempt", [(None, None), (ALL, 1)])
+NO_WATCH = [name for name in ALL if name != protocol.EXT_WATCH]
+
+
+@pytest.mark.parametrize("extensions, attempt", [(None, None), (NO_WATCH, 1)])
 def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt: int) -> None:
     bench = Bench(tmp_path)
     bench.reply(extensions, job(5, attempt))
@@ -83,8 +87,95 @@ def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt:
     assert (body["reported_status"], body["current_job_id"]) == ("busy", 5)
     assert body.get("attempt") == attempt
     assert body.get("output_tail") == (None if extensions is None else "the tail")
+    assert "wait" not in body and bench.call.timeout == 30.0
     bench.reply(extensions)
     assert bench.step_to_deadline() == pytest.approx(57.0)
+
+
+def watched(bench: Bench) -> Call:
+    """The first heartbeat of a job, which the server is asked to hold."""
+    bench.reply(ALL, job(5))
+    assert bench.courier.in_flight is None
+    assert bench.step_to_deadline() == pytest.approx(3.0)
+    return bench.call
+
+
+def test_a_server_that_watches_holds_the_heartbeat_of_a_running_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    call = watched(bench)
+    assert (call.body["reported_status"], call.body["wait"], call.timeout) == ("busy", 57.0, 87.0)
+    bench.reply(ALL, took=57.0)
+    assert bench.call.body["wait"] == 57.0  # at once: the hold was the pause
+
+
+def test_a_heartbeat_that_comes_back_early_is_followed_after_the_interval_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    watched(bench)
+    bench.reply(ALL, took=30.0, heartbeat_interval=2.0)
+    assert bench.call.body["output_tail"] == "the tail"  # at once: who watches waits for it
+    bench.reply(ALL, took=0.01, heartbeat_interval=2.0)
+    assert bench.step_to_deadline() == pytest.approx(1.99)
+    bench.reply(ALL, took=0.01)  # a server that does not hold what it offers to hold
+    assert bench.step_to_deadline() == pytest.approx(56.99)
+
+
+def test_a_command_in_a_held_heartbeat_is_acknowledged_by_the_next(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    watched(bench)
+    bench.reply(ALL, took=10.0, desired_state="pause", desired_version=1, pending=True)
+    assert (bench.call.body["applied_version"], bench.call.body["wait"]) == (1, 57.0)
+
+
+def test_the_end_of_a_job_abandons_its_held_heartbeat(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    held = watched(bench)
+    bench.end_job()
+    assert bench.courier.abandoned == [held]
+    assert bench.call.body["finished"]["job_id"] == 5
+
+
+def test_the_end_of_a_job_awaits_a_heartbeat_that_is_not_held(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(NO_WATCH, job(5))
+    bench.step_to_deadline()
+    bench.end_job()
+    assert bench.courier.abandoned == []
+    assert "finished" not in bench.call.body
+
+
+def test_a_held_heartbeat_that_breaks_is_no_outage_and_in_the_end_not_held(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    watched(bench)
+    waits = []
+    for _ in range(3):
+        bench.unreachable(took=15.0)
+        waits.append(bench.call.body.get("wait"))
+    assert waits == [28.5, 20.0, None]
+    assert not bench.said("is away")
+    bench.reply(ALL)
+    assert bench.step_to_deadline() == pytest.approx(57.0)
+    bench.unreachable()
+    assert bench.said("is away")
+    bench.step_to_deadline()
+    assert "wait" not in bench.call.body  # it is to tell soon that the server is back
+    bench.reply(ALL)
+    bench.step_to_deadline()
+    assert bench.call.body["wait"] == 57.0
+
+
+def test_what_waits_on_disk_is_not_held_up_by_a_held_heartbeat(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    watched(bench)
+    bench.unreachable()
+    for number in (1, 2):
+        Outbox(tmp_path / "outbox", print).put(Result(number, "DONE"), SERVER, "data-1", "old_worker_0")
+    bench.step_to_deadline()
+    bench.reply(ALL)
+    sent = []
+    while bench.courier.in_flight is not None:
+        sent.append(bench.call.body["job_id"])
+        bench.answer({})
+    assert sent == [1, 2]
 
 
 def test_result_and_next_claim_are_one_round_trip(tmp_path: Path) -> None:

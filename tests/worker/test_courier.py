@@ -71,3 +71,13 @@ def test_an_abandoned_call_holds_nobody_up(post: Post) -> None:
     assert post.woken.acquire(timeout=10) and post.woken.acquire(timeout=10)
     assert [answer.call for answer in post.courier.collect()] == [second]
     assert post.courier.collect() == []
+
+
+def test_the_thread_of_an_abandoned_call_ends_with_it(post: Post) -> None:
+    before = set(threading.enumerate())
+    post.courier.send(CALL)
+    thread, = set(threading.enumerate()) - before
+    post.courier.abandon()
+    post.release.release()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from jd.protocol import WorkerName, split_worker_id
 from jd.worker import identity
 from jd.worker.identity import (
-    ProcessIdentity, WorkerName, host_slug, is_running, new_worker_id, process_identity,
-    split_worker_id,
+    ProcessIdentity, host_slug, is_running, new_worker_id, process_identity,
 )
 from jd.worker.names import WORDS
 

@@ -11,7 +11,7 @@ from jd.errors import JdError, UsageError
 from jd.worker import background, control
 from jd.worker.config import from_json
 from jd.worker.renewal import authorised
-from jd.worker.identity import split_worker_id
+from jd.protocol import split_worker_id
 from jd.worker.registry import IDLE, PAUSED, Row
 
 
