@@ -1,20 +1,30 @@
 """The job server: an experiment, its routes on two ports, its sweeper, in one asyncio process."""
 
 import asyncio
-import html
 import ssl
-from typing import Optional
+from typing import Dict, Optional
 
 import jd
 from jd import protocol as p
-from jd.net.routing import Request, Response, Router
+from jd.net.routing import Request, Response, Route, Router
 from jd.net.server import HttpServer
+from jd.net.traffic import Traffic
 from jd.server import sweeper
 from jd.server.access import Access
 from jd.server.creation import Creation
+from jd.server.dashboard.creating import CreateJobs
+from jd.server.dashboard.details import JobDetails
+from jd.server.dashboard.jobs import JobTable
+from jd.server.dashboard.live import Live
+from jd.server.dashboard.operations import Operations
+from jd.server.dashboard.pages import Pages
+from jd.server.dashboard.results import Results
+from jd.server.dashboard.signin import SignIn
+from jd.server.dashboard.workers import Workers
 from jd.server.experiment import Experiment
 from jd.server.job_routes import JobRoutes
-from jd.server.store import files, jobs, workers
+from jd.server.prometheus import Metrics
+from jd.server.store import bulk, details, files, jobs, roster, workers
 from jd.server.waiting import WaitingRoom
 from jd.server.worker_routes import WorkerRoutes
 
@@ -24,7 +34,10 @@ STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
 STATUS_OF = {
     jobs.NoSuchJob: 404,
     files.NoSuchFile: 404,
+    details.NoSuchAttempt: 404,
+    roster.NoSuchWorker: 404,
     jobs.StaleAttempt: 409,
+    bulk.NotPending: 409,
     workers.NameTaken: 409,
     jobs.NotServed: 400,
     files.TooManyFiles: 400,
@@ -35,19 +48,28 @@ class JobServer:
     """One running server. `start`, then `stop`; both are awaited."""
 
     def __init__(self, experiment: Experiment, access: Access,
-                 tls: Optional[ssl.SSLContext] = None) -> None:
+                 tls: Optional[ssl.SSLContext] = None, metrics_token: Optional[str] = None) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
         self.creation = Creation(experiment, self.room)
-        self.api = Router(guard=access, status_of=STATUS_OF)
-        self.dashboard = Router(guard=access, status_of=STATUS_OF)
+        self._access = access
+        self._metrics = Metrics(experiment, self._traffic, metrics_token)
+        self.api = Router(guard=self._let_in, status_of=STATUS_OF)
+        self.signin = SignIn(experiment)
+        self.live = Live(experiment, self.creation, self.signin.guard)
+        self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF)
         self._api_server = HttpServer(self.api, ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation).add_to(self.api)
         for router in (self.api, self.dashboard):
             router.add("GET", p.HEALTH, self._health, public=True)
-        self.dashboard.add("GET", "/", self._front_page)
+        self._metrics.add_to(self.api)
+        for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.room, self.live),
+                     CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
+                     Results(experiment, self.live), Workers(experiment, self.room, self.live),
+                     Operations(experiment, self.room, self._traffic, self.live)):
+            part.add_to(self.dashboard)
         self._sweeper: Optional["asyncio.Task[None]"] = None
         self.port = 0
         self.dashboard_port = 0
@@ -60,6 +82,7 @@ class JobServer:
         except BaseException:
             await self._api_server.stop(0)
             raise
+        self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(
             sweeper.run(self.experiment, self.room))
 
@@ -68,8 +91,10 @@ class JobServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.room.close()
+        self.live.stop()
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
+        self.signin.close()
 
     async def _health(self, _request: Request) -> Response:
         """200 while the process and its database answer."""
@@ -77,14 +102,11 @@ class JobServer:
         return Response.json({"status": "ok", "expId": self.experiment.name,
                               "version": jd.__version__})
 
-    async def _front_page(self, _request: Request) -> Response:
-        """The dashboard port: how the sweep is, as a plain page."""
-        counts = await self.experiment.read(jobs.counts)
-        rows = "".join("<tr><td>%s</td><td>%d</td></tr>" % (status, counts[status])
-                       for status in p.JOB_STATUSES_ALL)
-        page = ("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
-                "<meta http-equiv=\"refresh\" content=\"5\"><title>%s</title><h1>%s</h1>"
-                "<table>%s</table></html>\n")
-        name = html.escape(self.experiment.name)
-        return Response(200, (page % (name, name, rows)).encode(),
-                        content_type="text/html; charset=utf-8")
+    def _let_in(self, request: Request, route: Route) -> None:
+        """The guard of the API."""
+        if not self._metrics.admits(request, route):
+            self._access(request, route)
+
+    def _traffic(self) -> Dict[str, Traffic]:
+        """What went over the two ports since the start."""
+        return {"api": self._api_server.traffic, "dashboard": self._dashboard_server.traffic}

@@ -18,7 +18,8 @@ from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
-from jd.server import jobfile
+from jd.server import jobfile, pincommand
+from jd.server import pin as pins
 from jd.server.access import Access
 from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
@@ -28,6 +29,10 @@ from jd.server.store import batches
 from jd.server.store.transitions import Policy
 from jd.terminal import paint
 
+# Options that are fields of Policy: people can change those on the dashboard too.
+_POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
+           "max-attempts": "max_attempts"}
+
 
 def entry() -> int:
     """The console script."""
@@ -36,11 +41,14 @@ def entry() -> int:
 
 def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
+    if argv[:1] == ["pin"]:
+        return pincommand.main(argv[1:], os.environ)
     values = options(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     allow_many_connections()
     tls = server_context(values["tls_cert"], values["tls_key"])
     link = _link(values, intervals)
+    values["pin"] = pins.given(values)
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
     with ExitStack() as closing:
         hub = None
@@ -50,14 +58,17 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         judge = hub if hub is not None else link
         access = Access(values["host"], values["token_file"], values["insecure"],
                         None if judge is None else judge.verify)
+        metrics_file = values["metrics_token_file"]
+        metrics_token = None if metrics_file is None else shared.read_token_file(metrics_file)
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
                         values["max_attempts"])
-        experiment = Experiment(values["workspace_path"], values["expId"], policy)
+        experiment = Experiment(values["workspace_path"], values["expId"], policy,
+                                fixed=values["fixed"])
         closing.callback(experiment.close)
 
         async def serve() -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
-            server = JobServer(experiment, access, tls)
+            server = JobServer(experiment, access, tls, metrics_token)
             if hub is None:
                 return await _serve(server, link, None, loading, values)
             async with hub.running(values, tls, _memory(values), warning,
@@ -100,6 +111,10 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
     token_file = values["token_file"]
     if token_file is not None and shared.is_exposed(token_file):
         warning("other users can read the token file %s; chmod 600 it" % token_file)
+    if values["metrics_token_file"] is not None and shared.is_exposed(values["metrics_token_file"]):
+        warning("other users can read the token file %s; chmod 600 it" % values["metrics_token_file"])
+    if values["pin_file"] is not None and shared.is_exposed(values["pin_file"]):
+        warning("other users can read the PIN file %s; chmod 600 it" % values["pin_file"])
     if values["insecure"] and token_file is None and not is_loopback(values["host"]):
         warning("--insecure: anybody who reaches this address can read and change the jobs")
     if values["tls_key"] is not None and shared.is_exposed(values["tls_key"]):
@@ -130,9 +145,10 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         urls = server_urls(server, values)
         if link is not None:
             await loop.run_in_executor(None, link.announce, *urls)
-            link.start(gone)
-        say.ready(urls, own_hub.url if own_hub is not None else link.shown if link is not None
-                  else None)
+            server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
+            link.start(gone, pins.HubPin(server.experiment.database, warning))
+        made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"])
+        say.ready(urls, server.signin.hub_url, made)
         if own_hub is not None:
             say.own_hub(own_hub)
         _warn(server.experiment, values, link)
@@ -161,20 +177,23 @@ class Announcer(Voice):
         super().__init__(as_json)
         self._experiment = experiment
 
-    def ready(self, urls: Tuple[str, str], hub: Optional[str]) -> None:
-        """Where the server is; also written to meta/server.json."""
+    def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str]) -> None:
+        """Where the server is, which is also written to meta/server.json; and the PIN if it is new."""
         facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
         if hub is not None:
             facts["hub_url"] = hub
         self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
                                       expId=self._experiment.name))
         if self.as_json:
-            self.event("ready", facts)
+            self.event("ready", facts if pin is None else dict(facts, pin=pin))
             return
         self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
                                          self._experiment.name))
         self.line("  server     %s" % facts["server_url"])
         self.line("  dashboard  %s" % facts["dashboard_url"])
+        if pin is not None:
+            self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes another)"
+                      % pin)
         if hub is not None:
             self.line("  hub        %s" % hub)
         self.line("  data       %s" % self._experiment.directory)
@@ -216,11 +235,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
-    """Settings by key, from flags and JD_SERVER_* variables. Raises UsageError."""
+    """Settings by key, from flags and JD_SERVER_* variables. `fixed` is the set of fields of Policy
+    that were given, rather than left to the dashboard. Raises UsageError."""
     parser = _Parser(prog="jd_server", allow_abbrev=False,
                      description="Serve the jobs of one experiment to workers.",
-                     epilog="Every option can also be set by the variable in brackets.")
-    for setting in settings.SERVER:
+                     epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
+                            "tells how to change the PIN of a dashboard.")
+    table = [setting for setting in settings.SERVER if setting.argument]
+    for setting in table:
         text = "%s [%s]" % (setting.help, setting.variable)
         if setting.default is not None and not setting.is_flag:
             text += " (%s)" % setting.default
@@ -232,9 +254,12 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
                                 action="append" if setting.many else "store", help=text)
     parser.add_argument("--version", action="version", version="jd_server " + jd.__version__)
     given = vars(parser.parse_args(argv))
-    named = {setting.name: given[setting.key] for setting in settings.SERVER
+    named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
     values = settings.resolve(settings.SERVER, named, environ, style="--%s")
+    values["fixed"] = frozenset(
+        _POLICY[setting.name] for setting in table
+        if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)
     if given["jobs"]:
         values["jobs"] = [Path(name) for name in given["jobs"]]
     if values["expId"] is None:

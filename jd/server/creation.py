@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 from jd.server.experiment import Experiment
 from jd.server.store import batches
@@ -11,12 +11,17 @@ from jd.server.waiting import WaitingRoom
 
 
 class Creation:
-    """Creates jobs in one experiment, and calls waiting workers to them."""
+    """Creates jobs in one experiment, and calls waiting workers to them.
+
+    `progress` is (done, total) of the batch that is being written, None while there is none: also
+    for one that is small enough to be written at once.
+    """
 
     def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
         self._experiment = experiment
         self._room = room
         self._turn = asyncio.Lock()
+        self.progress: Optional[Tuple[int, int]] = None
 
     async def create(self, batch: Batch, replace: bool = False) -> Created:
         """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING."""
@@ -49,6 +54,7 @@ class Creation:
         start_id = await experiment.write(batches.begin)
         try:
             texts, next_id = batch.texts(), start_id
+            self.progress = (0, batch.total)
             while True:
                 part = list(itertools.islice(texts, batches.SLICE))
                 if not part:
@@ -56,10 +62,17 @@ class Creation:
                                                   experiment.clock())
                 await experiment.write(batches.add, next_id, part, batch)
                 next_id += len(part)
+                self.progress = (next_id - start_id, batch.total)
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
-            await asyncio.shield(experiment.write(batches.abandon))
+            await asyncio.shield(self._abandon())
             raise
+        finally:
+            self.progress = None
+
+    async def _abandon(self) -> None:
+        while await self._experiment.write(batches.abandon):
+            pass
 
 
 def _at_once(db: Any, batch: Batch, publish: Callable[..., Created], rest: Any, now: float) -> Created:

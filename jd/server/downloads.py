@@ -1,8 +1,9 @@
-"""Stored files on their way out."""
+"""Stored files, and what is made of them, on their way out."""
 
 import asyncio
+import threading
 from pathlib import Path
-from typing import Optional
+from typing import AsyncIterator, Generator, Optional
 
 from jd.net.routing import HttpError, Response
 
@@ -17,3 +18,36 @@ async def file_response(path: Path, download_as: Optional[str] = None) -> Respon
     if download_as is not None:
         return Response.attachment(opened, download_as)
     return Response(file=opened)
+
+
+def stream_response(stream: AsyncIterator[bytes], content_type: str, download_as: str) -> Response:
+    """A download that is made while it is sent; `download_as` is a plain ASCII name without quotes."""
+    return Response(stream=stream, content_type=content_type,
+                    headers={"Content-Disposition": 'attachment; filename="%s"' % download_as})
+
+
+async def in_steps(pieces: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+    """What a generator gives, each step of it run in an executor.
+
+    However it is left, the generator is closed, after the step that is being run.
+    """
+    loop = asyncio.get_running_loop()
+    turn = threading.Lock()
+
+    def step() -> Optional[bytes]:
+        with turn:
+            return next(pieces, None)
+
+    def close() -> None:
+        with turn:
+            pieces.close()
+
+    try:
+        while True:
+            data = await loop.run_in_executor(None, step)
+            if data is None:
+                return
+            if data:
+                yield data
+    finally:
+        loop.run_in_executor(None, close)

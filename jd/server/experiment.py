@@ -11,10 +11,10 @@ import secrets
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
 from jd.errors import JdError, StorageError
-from jd.server.store import batches, files, jobs, workers
+from jd.server.store import batches, files, jobs, options, values, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
 from jd.storage.database import Database
@@ -27,17 +27,26 @@ class Experiment:
     """The data of one experiment, held by this process alone.
 
     `read` and `write` run an operation of the store and are awaited; `clock` gives Unix seconds.
+    `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
+    the server, once it was published.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
-                 clock: Callable[[], float] = time.time) -> None:
-        """Open or create the data. Raises StorageError, or JdError if another server has it."""
+                 clock: Callable[[], float] = time.time, fixed: FrozenSet[str] = frozenset()) -> None:
+        """Open or create the data. What people set on the dashboard replaces that part of
+        `policy`, but not its fields named in `fixed`, which were given at this start.
+
+        Raises StorageError, or JdError if another server has the data.
+        """
         self.name = name
         self.directory = workspace / name
         self.meta_dir = self.directory / "meta"
         self.data_dir = self.directory / "data"
         self.policy = policy
         self.clock = clock
+        self.bulk: Optional[Tuple[str, int, int]] = None
+        self.server_url: Optional[str] = None
+        self._on_write: List[Callable[[], None]] = []
         try:
             self.meta_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -48,6 +57,11 @@ class Experiment:
         try:
             files.prepare(self.data_dir)
             self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS)
+            self.policy = self.database.read(lambda db: options.load(db, policy, fixed)).result()
+            # A million jobs of a database without values take some ten seconds, once.
+            for repair in (batches.abandon, values.catch_up):
+                while self.database.write(repair).result():
+                    pass
             self.server_id = self.database.write(self._wake_up).result()
         except BaseException:
             self._occupancy.release()
@@ -55,8 +69,16 @@ class Experiment:
 
     async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
         """Run `operation(connection, *arguments)` durably."""
-        return await asyncio.wrap_future(
+        result = await asyncio.wrap_future(
             self.database.write(lambda db: operation(db, *arguments)))
+        for told in self._on_write:
+            told()
+        return result
+
+    def on_write(self, told: Callable[[], None]) -> None:
+        """Have `told` called in the loop after what was written. It must be quick: it is called for
+        each heartbeat. A write whose caller went away meanwhile is reported with the next one."""
+        self._on_write.append(told)
 
     async def read(self, operation: Callable[..., T], *arguments: Any) -> T:
         """Run `operation(connection, *arguments)` on what is committed."""
@@ -70,6 +92,7 @@ class Experiment:
 
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
+        self.server_url = facts["server_url"]
         self._occupancy.publish(facts)
 
     def _occupy(self) -> None:
@@ -88,9 +111,9 @@ class Experiment:
     def _wake_up(self, db: sqlite3.Connection) -> str:
         """Put right what changed while no server ran. Returns the id of this data."""
         now = self.clock()
-        batches.abandon(db)
         jobs.extend_leases(db, now, self.policy)
         workers.seen(db, now)
+        workers.take_names_apart(db)
         db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)",
                    (secrets.token_hex(8),))
         return str(db.execute("SELECT value FROM settings WHERE name = 'server_id'").fetchone()[0])

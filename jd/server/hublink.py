@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, FrozenSet, NamedTuple, Optional
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
 from jd import protocol as p
@@ -23,6 +23,7 @@ from jd.auth import jwt
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Backoff, Client, UnusableAnswer
 from jd.net.outbound import is_own_machine
+from jd.server.pin import HubPin
 
 log = logging.getLogger("jd.server")
 
@@ -85,6 +86,7 @@ class HubLink:
         self._wake = threading.Event()
         self._stopping = False
         self._thread: Optional[threading.Thread] = None
+        self._pin: Optional[HubPin] = None
 
     @property
     def shown(self) -> str:
@@ -205,9 +207,25 @@ class HubLink:
         self._registered = True
 
     def _heartbeat(self) -> None:
-        experiment_id = None if self._known is None else self._known.experiment_id
-        self._client.call("POST", self._route + "/heartbeat",
-                          {} if experiment_id is None else {"experiment_id": experiment_id})
+        body: Dict[str, Any] = {}
+        if self._known is not None and self._known.experiment_id is not None:
+            body["experiment_id"] = self._known.experiment_id
+        if self._pin is not None and self._pin.taken():
+            body["dashboard_pin"] = self._pin.taken()
+        self._take_pin(self._client.call("POST", self._route + "/heartbeat", body))
+
+    def _take_pin(self, answer: Any) -> None:
+        """The Hub may have a new PIN for the dashboard, until it is told that it was taken."""
+        if self._pin is None or not isinstance(answer, dict) or answer.get("dashboard_pin") is None:
+            return
+        try:
+            told = p.take(answer, "dashboard_pin", dict)
+            number, encoded = p.take_id(told, "number"), p.take(told, "hash", str)
+        except p.ProtocolError:
+            # Not the answer itself: it holds a hash of six digits.
+            log.warning("the Hub %s sent a PIN for the dashboard in a form that is not known", self.shown)
+            return
+        self._pin.take(number, encoded)
 
     # ---- the loop
 
@@ -252,9 +270,10 @@ class HubLink:
         self._registered = False
         return max(self._backoff.next(), getattr(error, "retry_after", None) or 0.0)
 
-    def start(self, gone: Callable[[str], None]) -> None:
+    def start(self, gone: Callable[[str], None], pin: Optional[HubPin] = None) -> None:
         """Make the calls from now on. `gone` is called, from another thread and at most once, with
-        the reason when the experiment is over."""
+        the reason when the experiment is over. `pin` takes the PINs of the Hub."""
+        self._pin = pin
         # A daemon: a call that hangs must not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, args=(gone,), name="hub", daemon=True)
         self._thread.start()

@@ -1,31 +1,20 @@
-"""`--jobs FILE`: jobs from .json, .csv or .tsv.
+"""`--jobs FILE`: jobs from .json, .csv or .tsv (see `jobtext`)."""
 
-JSON: a grid object (name to list of values), a list of objects, or either of them below `jobs` or
-`parameters`. A table has a header line of names and a line for each job; a cell is read as JSON
-where it is a number, true, false, null, a list or an object, else it is text.
-"""
-
-import codecs
-import csv
-import io
 import os
 from pathlib import Path
-from typing import Any, Dict, List
 
 from jd.errors import UsageError
-from jd.net.jsonbody import parse_json
-from jd.protocol import ProtocolError, shown
-from jd.server.store import batches
+from jd.protocol import ProtocolError
+from jd.server import jobtext
 from jd.server.store.batches import Batch
 
 MAX_FILE = 512 * 1024 * 1024
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def read(path: Path) -> Batch:
     """The jobs of a file. Raises UsageError that names the file, the line or key, and the fault."""
-    kind = path.suffix.lower()
-    if kind != ".json" and kind not in _SEPARATORS:
+    form = path.suffix.lower()[1:]
+    if form not in jobtext.FORMATS:
         raise UsageError("jobs file %s: its name must end in .json, .csv or .tsv" % path)
     try:
         size = os.stat(str(path)).st_size
@@ -34,66 +23,7 @@ def read(path: Path) -> Batch:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError("jobs file %s: %s" % (path, error.strerror)) from None
-    if content.startswith(codecs.BOM_UTF8):
-        content = content[len(codecs.BOM_UTF8):]
     try:
-        return _from_json(content) if kind == ".json" else _from_table(content, _SEPARATORS[kind])
+        return jobtext.parse(content, form)
     except ProtocolError as error:
         raise UsageError("jobs file %s: %s" % (path, error)) from None
-
-
-def _from_json(content: bytes) -> Batch:
-    value = parse_json(content)
-    if isinstance(value, list):
-        return batches.from_list(value)
-    if not isinstance(value, dict):
-        raise ProtocolError("an object or a list is needed, not %s" % shown(value))
-    # A grid may have a parameter that is called jobs: then its values are no objects.
-    listed = value.get("jobs")
-    if isinstance(listed, list) and listed and isinstance(listed[0], dict):
-        return batches.from_request(value)
-    if isinstance(value.get("parameters"), dict):
-        return batches.from_request(value)
-    return batches.from_grid(value)
-
-
-def _from_table(content: bytes, separator: str) -> Batch:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ProtocolError("line %d is not UTF-8" % (
-            content.count(b"\n", 0, error.start) + 1)) from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows: List[Dict[str, Any]] = []
-    lines: List[int] = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not any(header):
-            raise ProtocolError("line 1: a header line with parameter names is needed")
-        twice = [name for name in header if header.count(name) > 1]
-        if twice:
-            raise ProtocolError("line 1: the column %s is there twice" % shown(twice[0]))
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise ProtocolError("line %d has %d cells, the header has %d" % (
-                    reader.line_num, len(cells), len(header)))
-            rows.append({name: _cell(cell) for name, cell in zip(header, cells)})
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise ProtocolError("line %d: %s" % (reader.line_num, error)) from None
-    if not rows:
-        raise ProtocolError("there is no job: the file has a header line only")
-    return batches.from_list(rows, where=lambda index: "line %d" % lines[index])
-
-
-def _cell(text: str) -> Any:
-    if not text:
-        return text
-    try:
-        value = parse_json(text.encode("utf-8"))
-    except ProtocolError:
-        return text
-    # "quoted" text in a cell stays as it stands
-    return text if isinstance(value, str) else value

@@ -6,7 +6,7 @@ import sqlite3
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
-from jd.server.store import jobs, workers
+from jd.server.store import completions, jobs, sweepend, workers
 from jd.server.store.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
@@ -21,7 +21,13 @@ def step(db: sqlite3.Connection, now: float, policy: Policy) -> int:
     freed = jobs.expire_leases(db, now, policy, BATCH)
     freed += jobs.retry_due(db, now, BATCH)
     workers.drop_silent(db, now)
+    completions.prune(db, now, BATCH)
     return freed
+
+
+async def _stop_when_done(experiment: Experiment, room: WaitingRoom) -> None:
+    for worker_id in await experiment.write(sweepend.stop_workers, experiment.clock()):
+        room.call_worker(worker_id)
 
 
 async def run(experiment: Experiment, room: WaitingRoom) -> None:
@@ -29,6 +35,8 @@ async def run(experiment: Experiment, room: WaitingRoom) -> None:
     while True:
         try:
             room.call(await experiment.write(step, experiment.clock(), experiment.policy))
+            if experiment.policy.stop_when_done:
+                await _stop_when_done(experiment, room)
         except StorageError as error:
             log.warning("%s", error)
         await asyncio.sleep(INTERVAL)

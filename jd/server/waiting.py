@@ -1,25 +1,37 @@
-"""The waiting room: idle heartbeats that are held open until there is a job or a command.
+"""The waiting room: heartbeats that are held open until there is something to answer.
+
+An idle worker waits for a job or a command; a busy one for a command, for the end of its attempt
+by somebody else, or for somebody who looks at its job's output.
 
 A ticket is taken before the store is asked, so that a job which appears in between is not
 missed; a ticket that was called but is not needed calls the next.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
-from typing import Any, Awaitable, Optional, TypeVar
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, TypeVar
 
 T = TypeVar("T")
+
+LOOK_LASTS = 10.0  # seconds; a page that shows output asks again long before
+MANY_LOOKS = 1000  # jobs; then those that nobody looks at any more are forgotten
 
 
 class Ticket:
     """One held heartbeat. Use it as a context manager.
 
-    A call counts until `look` has followed it through, so that none is lost when the client
-    disconnects halfway.
+    `job_id` is None for an idle worker; a busy one is not called for jobs. A call counts until
+    `look` has followed it through, so that none is lost when the client disconnects halfway.
     """
 
-    def __init__(self, room: "WaitingRoom", worker_id: str) -> None:
+    def __init__(self, room: "WaitingRoom", worker_id: str, session: Optional[str], idle: bool,
+                 job_id: Optional[int]) -> None:
         self.worker_id = worker_id
+        self.session = session
+        self.idle = idle
+        self.job_id = job_id
+        self.superseded = False
         self._room = room
         self._calls = 0
         self._followed = 0
@@ -31,22 +43,30 @@ class Ticket:
         return self._calls > self._followed
 
     def __enter__(self) -> "Ticket":
-        self._room.tickets[self] = None
+        self._room.add(self)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        del self._room.tickets[self]
-        if self.called:
+        self._room.remove(self)
+        if self.called and self.idle:
             self._room.call(1)
 
     def call(self) -> None:
         """Tell the holder to look again."""
         self._calls += 1
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        self._wake()
+
+    def supersede(self) -> None:
+        """End older heartbeats of the same process: it has given up waiting for their answers."""
+        for other in self._room.of_worker(self.worker_id):
+            if other is not self and other.session == self.session and self.session is not None:
+                other.superseded = True
+                other._wake()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a call, at most so long. Returns whether there is one to follow."""
+        """Wait for a call, at most so long. Returns whether there is one to follow.
+
+        Returns early when the heartbeat is superseded."""
         if not self.called:
             self._future = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._future], timeout=max(0.0, seconds))
@@ -60,17 +80,69 @@ class Ticket:
         self._followed = calls
         return result
 
+    def _wake(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class Watching:
+    """Who looks at the output of which job, within the last LOOK_LASTS seconds."""
+
+    def __init__(self, call_job: Callable[[int], None],
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._call_job = call_job
+        self._clock = clock
+        self._looked_at: Dict[int, float] = {}
+
+    def look(self, job_id: int) -> None:
+        """Somebody looks at the output of a job now: its worker is to send what there is."""
+        now = self._clock()
+        if len(self._looked_at) >= MANY_LOOKS and job_id not in self._looked_at:
+            self._looked_at = {job: at for job, at in self._looked_at.items()
+                               if now - at < LOOK_LASTS}
+        self._looked_at[job_id] = now
+        self._call_job(job_id)
+
+    def watched(self, job_id: Optional[int]) -> bool:
+        """Whether somebody looks at the output of this job."""
+        at = None if job_id is None else self._looked_at.get(job_id)
+        return at is not None and self._clock() - at < LOOK_LASTS
+
 
 class WaitingRoom:
-    """All held heartbeats, first come first called."""
+    """All held heartbeats; those of idle workers first come first called."""
 
     def __init__(self) -> None:
-        self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()
+        self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()  # of idle workers
         self.closed = False
+        self.watching = Watching(self.call_job)
+        # A worker may have several: one whose answer it no longer awaits, and the next.
+        self._of_worker: Dict[str, Dict[Ticket, None]] = {}
+        self._of_job: Dict[int, Dict[Ticket, None]] = {}
 
-    def ticket(self, worker_id: str) -> Ticket:
+    def ticket(self, worker_id: str, session: Optional[str] = None, idle: bool = True,
+               job_id: Optional[int] = None) -> Ticket:
         """A ticket for one heartbeat of a worker."""
-        return Ticket(self, worker_id)
+        return Ticket(self, worker_id, session, idle, job_id)
+
+    def add(self, ticket: Ticket) -> None:
+        """Take in a heartbeat."""
+        if ticket.idle:
+            self.tickets[ticket] = None
+        self._of_worker.setdefault(ticket.worker_id, {})[ticket] = None
+        if ticket.job_id is not None:
+            self._of_job.setdefault(ticket.job_id, {})[ticket] = None
+
+    def remove(self, ticket: Ticket) -> None:
+        """Let a heartbeat go."""
+        self.tickets.pop(ticket, None)
+        _remove(self._of_worker, ticket.worker_id, ticket)
+        if ticket.job_id is not None:
+            _remove(self._of_job, ticket.job_id, ticket)
+
+    def of_worker(self, worker_id: str) -> Tuple[Ticket, ...]:
+        """The held heartbeats of a worker, in the order of their arrival."""
+        return tuple(self._of_worker.get(worker_id, ()))
 
     def call(self, count: int) -> None:
         """So many jobs became PENDING: call as many, not everybody."""
@@ -83,12 +155,24 @@ class WaitingRoom:
 
     def call_worker(self, worker_id: str) -> None:
         """There is a command for this worker."""
-        for ticket in self.tickets:
-            if ticket.worker_id == worker_id:
-                ticket.call()
+        for ticket in self.of_worker(worker_id):
+            ticket.call()
+
+    def call_job(self, job_id: int) -> None:
+        """The worker of this job is to say or to hear something: its output is wanted, or its
+        attempt was ended by somebody else."""
+        for ticket in tuple(self._of_job.get(job_id, ())):
+            ticket.call()
 
     def close(self) -> None:
         """The server stops: everybody gets an answer, and nobody waits any more."""
         self.closed = True
-        for ticket in self.tickets:
-            ticket.call()
+        for worker_id in tuple(self._of_worker):
+            self.call_worker(worker_id)
+
+
+def _remove(tickets: Dict[Any, Dict[Ticket, None]], key: Any, ticket: Ticket) -> None:
+    of_key = tickets[key]
+    del of_key[ticket]
+    if not of_key:
+        del tickets[key]

@@ -4,17 +4,20 @@ Handlers convert JSON once, run one operation of the store, and never block.
 """
 
 import asyncio
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
 from jd.net.routing import HttpError, Request, Response, Router
+from jd.server import resultfile
 from jd.server.access import Access
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
-from jd.server.store import files, jobs, workers
-from jd.server.waiting import WaitingRoom
+from jd.server.store import files, jobs, results, workers
+from jd.server.waiting import Ticket, WaitingRoom
 
 MAX_HEARTBEAT = 256 * 1024
 MAX_FIELD = 1024
@@ -45,21 +48,46 @@ class WorkerRoutes:
     async def heartbeat(self, request: Request) -> Response:
         """Liveness, result, release, command and job in one; held open while there is nothing."""
         beat = p.Heartbeat.from_json(_object(await request.json()))
-        experiment, loop = self._experiment, asyncio.get_running_loop()
-        until = loop.time() + min(beat.wait or 0.0, p.MAX_WAIT)
-        with self._room.ticket(beat.worker_id) as ticket:
+        experiment, idle = self._experiment, beat.reported_status == p.IDLE
+        with self._room.ticket(beat.worker_id, beat.session, idle,
+                               None if idle else beat.current_job_id) as ticket:
             outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),
                                              experiment.policy)
             self._room.call(outcome.freed)
-            while outcome.may_wait and not self._room.closed:
-                if not await ticket.wait(until - loop.time()):
-                    break
-                # Its token may have been revoked while it waited.
-                self._access(request)
-                outcome = await ticket.look(experiment.write(
-                    workers.assign, beat.worker_id, beat.session, experiment.clock(),
-                    experiment.policy))
-        return Response.json(dict(outcome.reply.to_json(), server_id=experiment.server_id))
+            ticket.supersede()
+            outcome = await self._hold(request, beat, ticket, outcome)
+            job = outcome.reply.job
+            if job is not None and ticket.superseded:
+                # The newer heartbeat finds that its session holds this job.
+                self._room.call_worker(beat.worker_id)
+        reply = outcome.reply
+        if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
+            reply = replace(reply, interval=p.WATCHED_INTERVAL)
+        return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
+
+    async def _hold(self, request: Request, beat: p.Heartbeat, ticket: Ticket,
+                    outcome: workers.Outcome) -> workers.Outcome:
+        """Wait until there is something to tell, or the time is up. Returns what there is then."""
+        experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
+        longest = p.MAX_WAIT if ticket.idle else p.BUSY_INTERVAL
+        until = loop.time() + min(beat.wait or 0.0, longest)
+        while outcome.may_wait and not room.closed and not ticket.superseded:
+            if not ticket.idle and room.watching.watched(ticket.job_id):
+                break
+            called = await ticket.wait(until - loop.time())
+            if not called or ticket.superseded:
+                break
+            # Its token may have been revoked while it waited.
+            self._access(request)
+            if not ticket.idle:
+                outcome = await ticket.look(experiment.read(workers.told, beat))
+                continue
+            outcome = await ticket.look(experiment.write(
+                workers.assign, beat.worker_id, beat.session, experiment.clock(),
+                experiment.policy))
+            if outcome.reply.job is None and not outcome.may_wait:
+                room.call(1)  # it was told something else: what it was called for is another's
+        return outcome
 
     async def update_job_status(self, request: Request) -> Response:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
@@ -76,10 +104,20 @@ class WorkerRoutes:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
             name = files.check_file_name(receiver.filename)
-            stored = await self._experiment.write(
-                files.add_upload, self._experiment.data_dir, job_id, attempt, name,
-                receiver.incoming, self._experiment.clock())
-        return _stored(stored)
+            found: Optional[resultfile.Numbers] = None
+            if name in resultfile.FILE_NAMES:
+                found = await asyncio.get_running_loop().run_in_executor(
+                    None, resultfile.read, receiver.incoming.path, receiver.incoming.size)
+            now = self._experiment.clock()
+
+            def place(db: sqlite3.Connection) -> files.Stored:
+                stored = files.add_upload(db, self._experiment.data_dir, job_id, attempt, name,
+                                          receiver.incoming, now)
+                if found is not None:
+                    results.take(db, job_id, name, found, now)
+                return stored
+
+            return _stored(await self._experiment.write(place))
 
     async def checkpoint(self, request: Request) -> Response:
         """A checkpoint of a job."""

@@ -45,7 +45,12 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk):
     desk.write(batches.add, start_id, ['{"x": 1}'], batch)
     assert desk.beat().reply.job is None
     desk.write(batches.add, start_id + 1, ['{"x": 2}'], batch)
+    def changes():
+        return desk.read(lambda db: db.execute("SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0])
+
+    before = changes()
     desk.write(batches.publish, start_id, batch, False, desk.now)
+    assert changes() == before + 1
     assert desk.beat().reply.job.job_id == start_id
 
 

@@ -301,3 +301,50 @@ def test_a_memory_that_cannot_be_written_is_a_warning(bench):
     link = bench.running()
     assert link.verify(token()).jti == "j1"
     assert len(bench.said) == 1 and str(bench.memory) in bench.said[0]
+
+
+# ---- the PIN of the dashboard
+
+class Keeper:
+    """Takes PINs of the Hub as HubPin does."""
+
+    def __init__(self):
+        self.numbers = [0]
+        self.given = []
+
+    def taken(self):
+        return self.numbers[-1]
+
+    def take(self, number, encoded):
+        self.numbers.append(number)
+        self.given.append((number, encoded))
+
+
+def test_a_pin_of_the_hub_is_passed_on_and_acknowledged(bench):
+    link, keeper = bench.running(), Keeper()
+    link._pin = keeper
+    link.step(30.0)
+    bench.hub.answers["heartbeat"] = {"status": "active", "dashboard_pin": {"number": 7, "hash": "h"}}
+    link.step(60.0)
+    assert keeper.given == [(7, "h")]
+    bench.hub.answers["heartbeat"] = {"status": "active"}
+    link.step(90.0)
+    known = {"experiment_id": "id-1"}
+    assert bench.hub.made("heartbeat") == [known, known, dict(known, dashboard_pin=7)]
+
+
+@pytest.mark.parametrize("given", [7, {}, {"number": "7", "hash": "h"}, {"number": -1, "hash": "h"}, {"number": 7},
+                                   {"number": 7, "hash": 8}, {"number": 7.5, "hash": "secret"}])
+def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench, caplog, given):
+    link, keeper = bench.running(), Keeper()
+    link._pin = keeper
+    bench.hub.answers["heartbeat"] = {"dashboard_pin": given}
+    link.step(30.0)
+    assert keeper.given == [] and "form that is not known" in caplog.text and "secret" not in caplog.text
+
+
+def test_without_a_keeper_or_with_another_answer_nothing_happens(bench):
+    link = bench.running()
+    for answer in ({"dashboard_pin": {"number": 7, "hash": "h"}}, [], None, {"dashboard_pin": None}):
+        bench.hub.answers["heartbeat"] = answer
+        link.step(1000.0)

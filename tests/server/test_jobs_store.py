@@ -283,11 +283,60 @@ def test_pages_filters_and_search(desk):
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
 
 
-def test_a_claim_does_not_scan_the_table(desk):
+def work(desk, operation):
+    """Instructions of SQLite's machine, in tens, that an operation takes."""
+    def counted(db):
+        count = []
+        db.set_progress_handler(lambda: count.append(1), 10)
+        try:
+            operation(db)
+        finally:
+            db.set_progress_handler(None, 0)
+        return len(count)
+    return desk.write(counted)
+
+
+def test_a_claim_looks_at_one_job(desk):
     plan = desk.read(lambda db: [step[-1] for step in db.execute(
         "EXPLAIN QUERY PLAN " + jobs.NEXT_JOB)])
-    assert "USING INDEX jobs_by_status (status=? AND" in plan[0]
-    assert not [step for step in plan if "SCAN" in step or "TEMP B-TREE" in step]
+    assert len(plan) == 1 and "USING INDEX jobs_queue" in plan[0]
+    desk.create(500)
+    assert work(desk, jobs.next_job) < 20
+
+
+def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk):
+    start_id = desk.write(batches.begin)
+    texts = ['{"x": %d}' % number for number in range(500)]
+    desk.write(batches.add, start_id, texts, batches.from_grid({"x": [1]}))
+    assert desk.beat().reply.job is None
+    assert work(desk, jobs.next_job) < 20
+
+
+def test_what_a_worker_did_before_costs_its_heartbeats_nothing(desk):
+    desk.create(300)
+    desk.write(lambda db: db.execute("UPDATE jobs SET status = 'DONE', worker_id = 'w', session = 's'"))
+    assert work(desk, lambda db: jobs.held_by(db, "w", "s")) < 10
+    assert work(desk, lambda db: jobs.served_to(db, "w")) < 10
+
+
+def test_what_waits_goes_out_while_a_batch_is_being_written(desk):
+    desk.create(3)
+    desk.write(lambda db: db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
+    start_id = desk.write(batches.begin)
+    desk.write(batches.add, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]}))
+    given = [desk.beat("w%d" % number).reply.job for number in range(4)]
+    assert [job and job.job_id for job in given] == [2, 1, 3, None]
+
+
+def test_deep_pages_of_all_jobs(desk):
+    desk.create(50)
+    page = jobs.Query(page=10, per_page=5)
+    assert [job["id"] for job in desk.read(jobs.select, page).jobs] == list(range(46, 51))
+    assert work(desk, lambda db: jobs.select(db, page)) <= work(
+        desk, lambda db: jobs.select(db, page._replace(page=1)))
+    desk.write(lambda db: db.execute("DELETE FROM jobs WHERE id = 7"))
+    found = desk.read(jobs.select, page)
+    assert [job["id"] for job in found.jobs] == list(range(47, 51)) and found.total == 49
 
 
 def test_verdicts_are_worked_out_for_base_clients():

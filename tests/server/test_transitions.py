@@ -7,7 +7,15 @@ from jd.server.store.transitions import IllegalTransition, Policy, after, ending
 LEGAL = {
     ("PENDING", "claim"): "SERVED",
     ("PENDING", "replace"): "DELETED",
+    ("PENDING", "delete"): "DELETED",
+    ("PENDING", "abort"): "ABORTED",
     ("ABORTED", "retry"): "PENDING",
+    ("ABORTED", "delete"): "DELETED",
+    ("DONE", "retry"): "PENDING",
+    ("DONE", "delete"): "DELETED",
+    ("DELETED", "restore to PENDING"): "PENDING",
+    ("DELETED", "restore to DONE"): "DONE",
+    ("DELETED", "restore to ABORTED"): "ABORTED",
     ("SERVED", "done"): "DONE",
     ("SERVED", "failed"): "ABORTED",
     ("SERVED", "killed"): "ABORTED",
@@ -29,6 +37,19 @@ def test_only_what_the_table_has_may_happen(status, event):
         with pytest.raises(IllegalTransition) as caught:
             after(status, event)
         assert caught.value.status == status
+
+
+def test_a_job_is_restored_to_where_it_was():
+    for before in ("PENDING", "DONE", "ABORTED"):
+        assert after("DELETED", transitions.restore(before)) == before
+    assert after("DELETED", transitions.restore(None)) == "PENDING"
+    with pytest.raises(IllegalTransition):
+        after("DELETED", transitions.restore("SERVED"))
+
+
+def test_where_an_event_is_allowed():
+    for event in EVENTS:
+        assert set(transitions.allowing(event)) == {status for status, name in LEGAL if name == event}
 
 
 @pytest.mark.parametrize("verdict", transitions.FAILURES)

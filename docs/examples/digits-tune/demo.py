@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from jd import protocol
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, UsageError, run_command
 from jd.net.client import Client
+from jd.program import SERVER, WORKER, command
 from jd.terminal import Progress, paint, table
 
 HERE = Path(__file__).resolve().parent
@@ -78,12 +79,6 @@ class Program:
             self.process.wait()
 
 
-def console_script(name: str, module: str) -> List[str]:
-    """The command beside this Python, or its module where nothing is installed (a checkout)."""
-    script = Path(sys.executable).parent / name
-    return [str(script)] if script.exists() else [sys.executable, "-m", module]
-
-
 def environment(directory: Path) -> Dict[str, str]:
     """For the children: nothing of the user's own JobDistributor settings, nothing outside `directory`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("JD_")}
@@ -108,7 +103,7 @@ class Demo:
 
     def start_server(self) -> Client:
         """Start it and wait until the jobs of sweep.json are in its queue."""
-        server = self.start("server", console_script("jd_server", "jd.server") + [
+        server = self.start("server", command(SERVER) + [
             "--json", "--expId", EXPERIMENT, "--host", "127.0.0.1", "--port", "0",
             "--dashboard-port", "0", "--workspace_path", str(self.directory / "server"),
             "--jobs", str(HERE / "sweep.json")])
@@ -122,11 +117,12 @@ class Demo:
         ready = server.event("ready") or {}
         self.server_url = ready["server_url"]
         print("server     %s" % self.server_url)
-        print("dashboard  %s" % ready["dashboard_url"])
+        print("dashboard  %s%s" % (ready["dashboard_url"],
+                                   "  PIN " + ready["pin"] if "pin" in ready else ""))
         return Client(self.server_url)
 
     def start_workers(self) -> None:
-        self.start("workers", console_script("jd_worker_cli", "jd.cli") + [
+        self.start("workers", command(WORKER) + [
             "expId=" + EXPERIMENT, "entry_script=%s" % (HERE / "train.py"),
             "server=" + self.server_url, "foreground=true", "num_workers=%d" % WORKERS])
         print("workers    %d, each runs train.py once per job" % WORKERS)

@@ -9,10 +9,11 @@ import hashlib
 import itertools
 import json
 import sqlite3
-from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store import transitions
+from jd.server.store import values as stored
 
 
 class Batch(NamedTuple):
@@ -74,7 +75,7 @@ def from_list(jobs: Sequence[Any], where: Callable[[int], str] = "jobs[{}]".form
     rows = []
     for index, job in enumerate(jobs):
         try:
-            rows.append(_job_text(job))
+            rows.append(job_text(job))
         except p.ProtocolError as error:
             raise p.ProtocolError("%s: %s" % (where(index), error)) from None
     return Batch(len(rows), None, rows)
@@ -90,12 +91,18 @@ def from_request(body: Any) -> Batch:
         batch = from_grid(p.take(body, "parameters", dict))
     else:
         batch = from_list(p.take(body, "jobs", list))
-    return batch._replace(
-        lease=p.take_number(body, "idle_timeout", low=1.0, high=366 * 86400.0),
-        retry_pause=p.take_number(body, "aborted_job_reset_timeout", high=366 * 86400.0))
+    lease, retry_pause = durations(body)
+    return batch._replace(lease=lease, retry_pause=retry_pause)
 
 
-def _job_text(job: Any) -> str:
+def durations(body: Mapping[str, Any]) -> Tuple[Optional[float], Optional[float]]:
+    """Lease and retry pause of a batch, in seconds; None where the body has none. Raises ProtocolError."""
+    return (p.take_number(body, "idle_timeout", low=1.0, high=366 * 86400.0),
+            p.take_number(body, "aborted_job_reset_timeout", high=366 * 86400.0))
+
+
+def job_text(job: Any) -> str:
+    """The parameters of one job as JSON. Raises ProtocolError that names what is wrong."""
     if not isinstance(job, dict) or not job:
         raise p.ProtocolError("a non-empty object of parameters is needed, not %s" % p.shown(job))
     parts = []
@@ -138,7 +145,7 @@ def _check_total(total: int) -> None:
 # its jobs cannot be claimed, and a server that starts removes what was not published.
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
-SLICE = 10_000  # jobs in one operation
+SLICE = 4_000  # jobs in one operation
 
 
 def begin(db: sqlite3.Connection) -> int:
@@ -155,6 +162,9 @@ def add(db: sqlite3.Connection, first_id: int, texts: Sequence[str], batch: Batc
         " VALUES (?, 'PENDING', ?, ?, ?)",
         ((job_id, text, batch.lease, batch.retry_pause)
          for job_id, text in enumerate(texts, first_id)))
+    db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
+    stored.put(db, stored.PARAMETER,
+               ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
 
 
 def publish(db: sqlite3.Connection, start_id: int, batch: Batch, replace: bool, now: float) -> Created:
@@ -164,19 +174,32 @@ def publish(db: sqlite3.Connection, start_id: int, batch: Batch, replace: bool, 
         db.execute("INSERT INTO job_history (job_id, timestamp, reason)"
                    " SELECT id, ?, 'replaced by new jobs' FROM jobs"
                    " WHERE status = 'PENDING' AND id < ?", (now, start_id))
-        db.execute("UPDATE jobs SET status = ? WHERE status = 'PENDING' AND id < ?",
-                   (following, start_id))
+        db.execute("UPDATE jobs SET status = ?, deleted_from = status WHERE status = 'PENDING'"
+                   " AND id < ?", (following, start_id))
     before = db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
     db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    # The rows of a batch appear for those who look at the table when it is whole.
+    db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
     return Created(start_id, batch.total, "Appended" if before > batch.total else "Created")
 
 
-def abandon(db: sqlite3.Connection) -> None:
-    """Remove what was written of a batch that will not be published, if there is one."""
+def abandon(db: sqlite3.Connection, limit: int = SLICE) -> bool:
+    """Remove what was written of a batch that will not be published, if there is one.
+
+    That is up to `limit` jobs, the latest first: returns whether there are more.
+    """
     row = db.execute("SELECT value FROM settings WHERE name = ?", (CREATING_FROM,)).fetchone()
-    if row is not None:
-        db.execute("DELETE FROM jobs WHERE id >= ?", (int(row[0]),))
-        db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    if row is None:
+        return False
+    found = db.execute("SELECT id, parameters FROM jobs WHERE id >= ? ORDER BY id DESC LIMIT ?",
+                       (int(row[0]), limit)).fetchall()
+    stored.remove(db, stored.PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
+    if found:
+        db.execute("DELETE FROM jobs WHERE id >= ?", (found[-1][0],))
+    if len(found) == limit:
+        return True
+    db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    return False
 
 
 def is_loaded(db: sqlite3.Connection, digest: str) -> bool:

@@ -31,6 +31,16 @@ class TooManyFiles(Exception):
     """400: a job that uploads without end."""
 
 
+class Found(NamedTuple):
+    """A file in its place; `kind` is UPLOAD or CHECKPOINT."""
+
+    path: Path
+    kind: str
+    name: str
+    size_bytes: int
+    uploaded_at: float
+
+
 class Stored(NamedTuple):
     """A file as it was taken."""
 
@@ -188,6 +198,23 @@ def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name
     if row is None:
         raise NoSuchFile("job %d has %s" % (job_id, absence))
     return data_dir / str(job_id) / str(row[0])
+
+
+def find(db: sqlite3.Connection, data_dir: Path, file_id: int) -> Found:
+    """A file by its id. Raises NoSuchFile."""
+    row = db.execute("SELECT job_id, stored_name, kind, name, size_bytes, uploaded_at FROM files"
+                     " WHERE id = ?", (file_id,)).fetchone()
+    if row is None:
+        raise NoSuchFile("there is no file %d" % file_id)
+    return Found(data_dir / str(row[0]) / str(row[1]), *row[2:])
+
+
+def of_job(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Found]:
+    """All files of a job, the oldest first."""
+    return [Found(data_dir / str(job_id) / str(stored_name), *rest)
+            for stored_name, *rest in db.execute(
+                "SELECT stored_name, kind, name, size_bytes, uploaded_at FROM files"
+                " WHERE job_id = ? ORDER BY id", (job_id,))]
 
 
 def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:

@@ -9,7 +9,7 @@ import sqlite3
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store import transitions
+from jd.server.store import completions, streaks, transitions
 from jd.server.store.transitions import Policy
 
 
@@ -57,16 +57,32 @@ def note(db: sqlite3.Connection, job_id: int, reason: str, now: float) -> None:
 
 # ---- the way of a job
 
-# Not yet those of a batch that is being written (see `batches`).
-NEXT_JOB = ("SELECT id, parameters, attempt, lease FROM jobs WHERE status = 'PENDING' AND id <"
-            " coalesce((SELECT cast(value AS INTEGER) FROM settings WHERE name = 'creating_from'),"
-            " 9223372036854775807) ORDER BY id LIMIT 1")
+NEXT_JOB = ("SELECT id, parameters, attempt, lease FROM jobs INDEXED BY jobs_queue WHERE"
+            " status = 'PENDING' ORDER BY priority DESC, id LIMIT 1")
+
+
+def next_job(db: sqlite3.Connection) -> Optional[Tuple[int, str, int, Optional[float]]]:
+    """Id, parameters, attempt and lease of the PENDING job that goes out next.
+
+    Jobs of a batch that is being written (see `batches`) do not go out yet. They have the highest
+    ids and no priority, so when one of them is first nothing else waits.
+    """
+    row: Optional[Tuple[int, str, int, Optional[float]]] = db.execute(NEXT_JOB).fetchone()
+    return None if row is None or row[0] >= creating_from(db) else row
+
+
+def creating_from(db: sqlite3.Connection) -> int:
+    """The first id of the batch that is being written; above all ids if there is none."""
+    row = db.execute("SELECT value FROM settings WHERE name = 'creating_from'").fetchone()
+    return 2 ** 62 if row is None else int(row[0])
 
 
 def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
           policy: Policy) -> Optional[p.Assignment]:
-    """Start an attempt of the first PENDING job; None if there is none."""
-    row = db.execute(NEXT_JOB).fetchone()
+    """Start an attempt of the first PENDING job; None if there is none, or the server is paused."""
+    if policy.paused:
+        return None
+    row = next_job(db)
     if row is None:
         return None
     job_id, parameters, attempt, lease = row
@@ -83,8 +99,9 @@ def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: f
 
 def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tuple[int, int]]:
     """The job and attempt that a session has been given and not ended, if any."""
-    row = db.execute("SELECT id, attempt FROM jobs WHERE status = 'SERVED' AND worker_id = ?"
-                     " AND session = ? ORDER BY id LIMIT 1", (worker_id, session)).fetchone()
+    row = db.execute("SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+                     " AND worker_id = ? AND session = ? ORDER BY id LIMIT 1",
+                     (worker_id, session)).fetchone()
     return None if row is None else (row[0], row[1])
 
 
@@ -171,6 +188,13 @@ def check_attempt(db: sqlite3.Connection, job_id: int, attempt: Optional[int]) -
         raise StaleAttempt(_stale(job, attempt))
 
 
+def check_running(db: sqlite3.Connection, job_id: int, attempt: int) -> None:
+    """Raise NoSuchJob, or StaleAttempt where the attempt is not the one that runs."""
+    job = _job(db, job_id)
+    if job.status != p.SERVED or job.attempt != attempt:
+        raise StaleAttempt(_stale(job, attempt))
+
+
 def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: Policy, *,
         message: str = "", exit_code: Optional[int] = None, runtime: Optional[float] = None,
         tail: str = "") -> int:
@@ -191,6 +215,9 @@ def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: P
         " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
         (now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
+    if job.worker_id is not None:
+        completions.note(db, job.worker_id, verdict, now)
+        streaks.note(db, job.worker_id, verdict, now, policy)
     reason = _ending_line(job, verdict, outcome, pause)
     note(db, job_id, "%s: %s" % (reason, message) if message else reason, now)
     return 1 if outcome.status == p.PENDING else 0
@@ -262,18 +289,23 @@ class Page(NamedTuple):
 def select(db: sqlite3.Connection, query: Query) -> Page:
     """One page of jobs by id, and how many match in all."""
     where, values = _condition(query)
+    offset = (query.page - 1) * query.per_page
     if query.search is None and query.ids is None:
         by_status = counts(db)
         total = by_status[query.status] if query.status else sum(by_status.values())
     else:
         total = db.execute("SELECT count(*) FROM jobs" + where, values).fetchone()[0]
+    ids = "SELECT id AS page_id FROM jobs" + where
+    if not where and total == db.execute("SELECT max(id) FROM jobs").fetchone()[0]:
+        # No id is missing, as usual: a deep page is found without stepping over all before it.
+        ids, values, offset = ids + " WHERE id > ?", [offset], 0
     rows = db.execute(
         "SELECT j.id, j.status, j.parameters, j.worker_id, j.attempt, j.request_timestamp,"
         " j.completion_timestamp, j.required_time, j.last_ping_timestamp, a.system_metrics"
-        " FROM (SELECT id AS page_id FROM jobs%s ORDER BY id LIMIT ? OFFSET ?)"
+        " FROM (%s ORDER BY id LIMIT ? OFFSET ?)"
         " JOIN jobs j ON j.id = page_id"
-        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id" % where,
-        (*values, query.per_page, (query.page - 1) * query.per_page)).fetchall()
+        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id" % ids,
+        (*values, query.per_page, offset)).fetchall()
     histories = _histories(db, [row[0] for row in rows])
     return Page([_described(row, histories.get(row[0], [])) for row in rows], total)
 
@@ -342,6 +374,6 @@ def exists(db: sqlite3.Connection, job_id: int) -> bool:
 
 def served_to(db: sqlite3.Connection, worker_id: str) -> Optional[int]:
     """The job a worker is running, if any."""
-    row = db.execute("SELECT id FROM jobs WHERE status = 'SERVED' AND worker_id = ?"
-                     " ORDER BY id LIMIT 1", (worker_id,)).fetchone()
+    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+                     " AND worker_id = ? ORDER BY id LIMIT 1", (worker_id,)).fetchone()
     return None if row is None else int(row[0])

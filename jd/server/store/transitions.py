@@ -8,16 +8,22 @@ one verdict:
     preempted, lost                 PENDING at once; ABORTED after a much larger number of them
     stopped                         ABORTED, and it never comes back by itself
 
+A person may delete a job that is not SERVED and restore it to what it was, abort one that waits, and
+have one that is over tried again. (Aborting a SERVED job ends its attempt: stopped.)
+
 Anything that the table does not have raises IllegalTransition.
 """
 
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
 
 CLAIM = "claim"
 RETRY = "retry"
 REPLACE = "replace"
+DELETE = "delete"
+ABORT = "abort"
+_RESTORE = "restore to %s"
 
 FAILURES = (p.VERDICT_FAILED, p.VERDICT_KILLED, p.VERDICT_OOM, p.VERDICT_TIMEOUT)
 INTERRUPTIONS = (p.VERDICT_PREEMPTED, p.VERDICT_LOST)
@@ -25,12 +31,19 @@ INTERRUPTIONS = (p.VERDICT_PREEMPTED, p.VERDICT_LOST)
 _TABLE: Dict[Tuple[str, str], str] = {
     (p.PENDING, CLAIM): p.SERVED,
     (p.PENDING, REPLACE): p.DELETED,
+    (p.PENDING, DELETE): p.DELETED,
+    (p.PENDING, ABORT): p.ABORTED,
     (p.ABORTED, RETRY): p.PENDING,
+    (p.ABORTED, DELETE): p.DELETED,
+    (p.DONE, RETRY): p.PENDING,
+    (p.DONE, DELETE): p.DELETED,
     (p.SERVED, p.VERDICT_DONE): p.DONE,
     (p.SERVED, p.VERDICT_STOPPED): p.ABORTED,
 }
 _TABLE.update({(p.SERVED, verdict): p.ABORTED for verdict in FAILURES})
 _TABLE.update({(p.SERVED, verdict): p.PENDING for verdict in INTERRUPTIONS})
+_TABLE.update({(p.DELETED, _RESTORE % status): status
+               for (status, event) in list(_TABLE) if event == DELETE})
 
 
 class IllegalTransition(Exception):
@@ -42,12 +55,16 @@ class IllegalTransition(Exception):
 
 
 class Policy(NamedTuple):
-    """The server's settings that decide about jobs; durations in seconds."""
+    """The server's settings that decide about jobs and workers; durations in seconds."""
 
     lease: float = 600.0
     retry_pause: float = 1200.0
     max_attempts: int = 3
     max_interruptions: int = 100
+    paused: bool = False  # no job is handed out
+    stop_when_done: bool = False  # workers are told to stop when there is nothing left to do
+    pause_failing: bool = False  # a worker that is marked as failing is paused
+    failing_after: int = 5  # failures in a row that mark it (see `streaks`)
 
 
 class Ending(NamedTuple):
@@ -65,6 +82,16 @@ def after(status: str, event: str) -> str:
         return _TABLE[status, event]
     except KeyError:
         raise IllegalTransition(status, event) from None
+
+
+def restore(deleted_from: Optional[str]) -> str:
+    """The event that restores a job. Without `deleted_from` it was replaced while PENDING."""
+    return _RESTORE % (deleted_from or p.PENDING)
+
+
+def allowing(event: str) -> Tuple[str, ...]:
+    """The statuses in which a job can take this event."""
+    return tuple(status for status in p.JOB_STATUSES_ALL if (status, event) in _TABLE)
 
 
 def ending(status: str, verdict: str, failures: int, interruptions: int, policy: Policy) -> Ending:

@@ -1,21 +1,27 @@
 """Workers: what they say of themselves, what they are told, when they were last heard of.
 
 A command (pause, drain, stop, run) raises `desired_version`; it is pending until the worker sends
-that version back as `applied_version`. Functions are operations for Database.write or .read.
+that version back as `applied_version` (see `commands`). Functions are operations for Database.write or .read.
 """
 
 import json
+import math
 import sqlite3
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
 from jd.server.store import jobs
+from jd.server.store.worker_history import note
 from jd.server.store.transitions import Policy
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
 SESSION_LIVE = p.IDLE_INTERVAL + 20.0
 # Three idle heartbeats missed: the worker is gone.
 SILENCE = 3 * p.IDLE_INTERVAL + 60.0
+# Of a worker's figures one sample a minute is kept, for so many minutes.
+RING = 120
+MAX_FIGURES = 40  # in one sample; a worker of ours sends 14
 
 
 class NameTaken(Exception):
@@ -37,18 +43,31 @@ class _Worker(NamedTuple):
     applied_version: int
     last_seen: float
     left_at: Optional[float]
+    requested_at: Optional[float]
+    requested_by: Optional[str]
+    previous_state: Optional[str]
+    acknowledged_at: Optional[float]
+    done_at: Optional[float]
+    host: str
+    machine_type: str
+    version: str
+
+
+class _Progress(NamedTuple):
+    """How far the latest command is."""
+
+    requested_at: Optional[float] = None
+    requested_by: Optional[str] = None
+    previous_state: Optional[str] = None
+    acknowledged_at: Optional[float] = None
+    done_at: Optional[float] = None
 
 
 def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
     row = db.execute("SELECT session, desired_state, desired_version, applied_version, last_seen,"
-                     " left_at FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
+                     " left_at, requested_at, requested_by, previous_state, acknowledged_at, done_at,"
+                     " host, machine_type, version FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     return None if row is None else _Worker(*row)
-
-
-def note(db: sqlite3.Connection, worker_id: str, event: str, source: str, now: float) -> None:
-    """Add a line to a worker's history."""
-    db.execute("INSERT INTO worker_history (worker_id, timestamp, event, source)"
-               " VALUES (?, ?, ?, ?)", (worker_id, now, event, source))
 
 
 def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy) -> Outcome:
@@ -58,6 +77,7 @@ def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Pol
     nothing of it has happened.
     """
     _admit(db, beat, now)
+    _sample(db, beat, now)
     freed = 0
     if beat.finished is not None:
         freed += jobs.finish(db, beat.finished, now, policy)
@@ -80,29 +100,44 @@ def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: 
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
-    row = db.execute("SELECT session, reported_status, desired_state, desired_version,"
-                     " applied_version, left_at FROM workers WHERE worker_id = ?",
-                     (worker_id,)).fetchone()
-    known_session, status, state, version, applied, left_at = row
-    idle = status == p.IDLE
-    pending = version > applied
+    outcome, idle, present = _standing(db, worker_id, session)
+    reply = outcome.reply
+    if not (present and idle and reply.desired_state == p.RUN) or reply.pending:
+        return outcome
+    held = jobs.held_by(db, worker_id, session) if session is not None else None
+    job = (jobs.claim(db, worker_id, session, now, policy) if held is None
+           else jobs.redeliver(db, held[0], held[1], now, policy))
+    if job is None:
+        return outcome
+    db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
+               (job.job_id, now, worker_id))
+    return Outcome(replace(reply, job=job, interval=p.BUSY_INTERVAL), False, 0)
+
+
+def told(db: sqlite3.Connection, beat: p.Heartbeat) -> Outcome:
+    """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
+
+    Raises jobs.StaleAttempt if somebody else has ended its attempt meanwhile.
+    """
+    if beat.current_job_id is not None and beat.attempt is not None:
+        jobs.check_running(db, beat.current_job_id, beat.attempt)
+    return _standing(db, beat.worker_id, beat.session)[0]
+
+
+def _standing(db: sqlite3.Connection, worker_id: str,
+              session: Optional[str]) -> Tuple[Outcome, bool, bool]:
+    """What a worker is told besides a job, whether it is idle, whether it is active."""
+    known_session, status, state, version, applied, left_at = db.execute(
+        "SELECT session, reported_status, desired_state, desired_version, applied_version, left_at"
+        " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
+    idle, pending = status == p.IDLE, version > applied
     present = left_at is None and known_session == session
-    job = None
-    if present and idle and state == p.RUN and not pending:
-        held = jobs.held_by(db, worker_id, session) if session is not None else None
-        if held is not None:
-            job = jobs.redeliver(db, held[0], held[1], now, policy)
-        else:
-            job = jobs.claim(db, worker_id, session, now, policy)
-        if job is not None:
-            db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
-                       (job.job_id, now, worker_id))
     reply = p.HeartbeatReply(
         desired_state=state, desired_version=version, applied_version=applied, pending=pending,
-        interval=p.BUSY_INTERVAL if job is not None or not idle else p.IDLE_INTERVAL, job=job,
-        extensions=p.EXTENSIONS)
-    nothing_to_tell = job is None and not pending and state in (p.RUN, p.PAUSE)
-    return Outcome(reply, present and idle and nothing_to_tell, 0)
+        interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS)
+    # Who is to go and has no job goes at once.
+    may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))
+    return Outcome(reply, may_wait, 0), idle, present
 
 
 def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
@@ -110,10 +145,11 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
     known = _worker(db, beat.worker_id)
     if known is None:
         db.execute(
-            "INSERT INTO workers (worker_id, session, host, machine_type, version,"
+            "INSERT INTO workers (host, machine_type, version, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
-            " first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (beat.worker_id, beat.session, *_words(beat), beat.applied_version,
+            " first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
+             beat.current_job_id, json.dumps(beat.system_metrics), beat.applied_version,
              beat.applied_version, now, now))
         note(db, beat.worker_id, "started", "worker", now)
         return
@@ -124,22 +160,69 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
     if anew:
         # What the process before it was told is not meant for this one.
         state, version, applied = p.RUN, beat.applied_version, beat.applied_version
+        db.execute("UPDATE workers SET failures_in_row = 0, failing = 0, failing_since = NULL"
+                   " WHERE worker_id = ?", (beat.worker_id,))
         note(db, beat.worker_id, "started", "worker", now)
-    elif beat.applied_version > known.applied_version:
+    elif known.applied_version < known.desired_version <= applied:
         note(db, beat.worker_id, "applied %s" % known.desired_state, "worker", now)
     if known.left_at is not None and not anew:
         note(db, beat.worker_id, "heard of again", "worker", now)
     db.execute(
-        "UPDATE workers SET session = ?, host = ?, machine_type = ?, version = ?,"
-        " reported_status = ?, current_job_id = ?, system_metrics = ?, desired_state = ?,"
-        " desired_version = ?, applied_version = ?, last_seen = ?, left_at = NULL,"
-        " left_reason = NULL WHERE worker_id = ?",
-        (beat.session, *_words(beat), state, version, applied, now, beat.worker_id))
+        "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?,"
+        " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
+        " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
+        " acknowledged_at = ?, done_at = ? WHERE worker_id = ?",
+        (beat.session, beat.reported_status, beat.current_job_id, json.dumps(beat.system_metrics),
+         state, version, applied, now, *(_Progress() if anew else _progress(known, beat, now)),
+         beat.worker_id))
+    identity = _identity(beat)
+    # Seldom, and apart: the indexes on these columns cost more than the rest.
+    if known.left_at is not None or identity[:3] != (known.host, known.machine_type, known.version):
+        db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, instance = ?,"
+                   " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
+                   (*identity, beat.worker_id))
 
 
-def _words(beat: p.Heartbeat) -> Tuple[Any, ...]:
-    return (beat.host, beat.machine_type, beat.jd_worker_version, beat.reported_status,
-            beat.current_job_id, json.dumps(beat.system_metrics))
+def _progress(known: _Worker, beat: p.Heartbeat, now: float) -> _Progress:
+    """How far the latest command is after a heartbeat.
+
+    Run and pause are done when the worker has taken them and has no job, drain and stop when it
+    has left.
+    """
+    has_it = max(known.applied_version, beat.applied_version) >= known.desired_version
+    acknowledged, done = known.acknowledged_at, known.done_at
+    if known.left_at is not None:
+        done = None
+    if known.requested_at is not None and has_it:
+        acknowledged = now if acknowledged is None else acknowledged
+        if (done is None and known.desired_state in (p.RUN, p.PAUSE)
+                and beat.reported_status == p.IDLE):
+            done = now
+    return _Progress(known.requested_at, known.requested_by,
+                     None if has_it else known.previous_state, acknowledged, done)
+
+
+def _identity(beat: p.Heartbeat) -> Tuple[Any, ...]:
+    """Host, machine type, version, instance, slot."""
+    name = p.split_worker_id(beat.worker_id)
+    return (beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
+            *((name.instance, name.slot) if name else ("", None)))
+
+
+def _sample(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
+    """Keep the first figures of each minute."""
+    minute = int(now // 60)
+    kept = db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
+                      (beat.worker_id, minute % RING)).fetchone()
+    if kept is not None and kept[0] >= minute * 60:
+        return
+    figures = {name: value for name, value in list(beat.system_metrics.items())[:MAX_FIGURES]
+               if isinstance(value, (int, float)) and not isinstance(value, bool)
+               and abs(value) < 1e15 and math.isfinite(value) and len(name) <= 60}
+    if figures:
+        db.execute("INSERT OR REPLACE INTO worker_metrics (worker_id, place, timestamp, metrics)"
+                   " VALUES (?, ?, ?, ?)",
+                   (beat.worker_id, minute % RING, now, json.dumps(figures)))
 
 
 def _check_session(beat: p.Heartbeat, known: _Worker, now: float) -> None:
@@ -168,9 +251,10 @@ def _leave(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy
 
 
 def mark_left(db: sqlite3.Connection, worker_id: str, reason: str, source: str, now: float) -> None:
-    """Count a worker as gone until it is heard of again."""
-    db.execute("UPDATE workers SET left_at = ?, left_reason = ?, current_job_id = NULL"
-               " WHERE worker_id = ?", (now, reason, worker_id))
+    """Count a worker as gone until it is heard of again. What it was told last is done by that."""
+    db.execute("UPDATE workers SET left_at = ?, left_reason = ?, current_job_id = NULL,"
+               " done_at = CASE WHEN requested_at IS NULL THEN NULL ELSE coalesce(done_at, ?) END"
+               " WHERE worker_id = ?", (now, reason, now, worker_id))
     note(db, worker_id, reason, source, now)
 
 
@@ -186,6 +270,15 @@ def drop_silent(db: sqlite3.Connection, now: float) -> int:
 def seen(db: sqlite3.Connection, now: float) -> None:
     """Count every active worker as heard of now: while the server was down it could not be."""
     db.execute("UPDATE workers SET last_seen = ? WHERE left_at IS NULL", (now,))
+
+
+def take_names_apart(db: sqlite3.Connection) -> None:
+    """Fill in instance and slot of workers that a version before the dashboard wrote down."""
+    for (worker_id,) in db.execute("SELECT worker_id FROM workers WHERE slot IS NULL").fetchall():
+        name = p.split_worker_id(worker_id)
+        if name is not None:
+            db.execute("UPDATE workers SET instance = ?, slot = ? WHERE worker_id = ?",
+                       (name.instance, name.slot, worker_id))
 
 
 def stopped_by_cli(db: sqlite3.Connection, worker_id: str, job_id: Optional[int], action: str,

@@ -1,0 +1,1 @@
+"""What the dashboard asks the job server: sign-in, pages, and the routes below /web/."""

@@ -1,0 +1,134 @@
+"""One job with everything that is known of it, its files shown and fetched."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from jd.net.routing import HttpError, Request, Response, Router
+from jd.protocol import ProtocolError
+from jd.server import previews, zipping
+from jd.server.dashboard import query
+from jd.server.downloads import file_response, in_steps, stream_response
+from jd.server.experiment import Experiment
+from jd.server.store import details, files
+from jd.server.store.files import Found
+from jd.server.waiting import Watching
+
+MAX_KNOWN_KINDS = 10_000
+
+# An image is shown inside the page; opened on its own it can do nothing there.
+_IMAGE_HEADERS = {"Content-Security-Policy": "sandbox; default-src 'none'",
+                  "Cross-Origin-Resource-Policy": "same-origin",
+                  "Cache-Control": "private, max-age=3600"}
+
+
+class JobDetails:
+    """`/web/job` of one experiment."""
+
+    def __init__(self, experiment: Experiment, watching: Watching) -> None:
+        self._experiment = experiment
+        self._watching = watching
+        # What files can be shown as, by id: a stored file does not change.
+        self._kinds: "OrderedDict[int, Optional[str]]" = OrderedDict()
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("GET", "/web/job", self.job)
+        router.add("GET", "/web/job/output", self.output)
+        router.add("GET", "/web/job/file", self.file)
+        router.add("GET", "/web/job/preview", self.preview)
+        router.add("GET", "/web/job/image", self.image)
+        router.add("GET", "/web/job/zip", self.zip)
+
+    async def job(self, request: Request) -> Response:
+        """Everything about `?id=N`."""
+        found = await self._experiment.read(details.job, query.number_of(request))
+        self._watching.look(found["id"])
+        await self._add_kinds(found["id"], found["files"])
+        return Response.json(found)
+
+    async def output(self, request: Request) -> Response:
+        """The last output of an attempt, of the latest where `attempt` is not given."""
+        number = query.whole(request, "attempt", 1, query.MAX_ID, None)
+        found = await self._experiment.read(details.output, query.number_of(request), number)
+        self._watching.look(query.number_of(request))
+        return Response.json(found._asdict())
+
+    async def file(self, request: Request) -> Response:
+        """A file as an attachment."""
+        found = await self._find(request)
+        return await file_response(found.path, download_as=found.path.name)
+
+    async def preview(self, request: Request) -> Response:
+        """The beginning of a text file, with the first rows of a table."""
+        found = await self._find(request)
+        seen = await self._from_disk(previews.read, found)
+        if seen.kind is None:
+            raise ProtocolError("%s is no text in UTF-8 and cannot be shown: download it" % found.path.name)
+        shown: Dict[str, Any] = {"kind": seen.kind, "text": seen.text, "truncated": seen.truncated}
+        if seen.rows is not None:
+            shown["rows"] = seen.rows
+        return Response.json(shown)
+
+    async def image(self, request: Request) -> Response:
+        """An image for the page to show."""
+        found = await self._find(request)
+        content, kind = await self._from_disk(_image, found)
+        if kind is None:
+            raise ProtocolError("%s is no PNG, JPEG, GIF or WebP of at most %d MB: download it" % (
+                found.path.name, previews.MAX_IMAGE // 2 ** 20))
+        return Response(200, content, kind, dict(_IMAGE_HEADERS))
+
+    async def zip(self, request: Request) -> Response:
+        """All files of a job, and what is known of it as `job.json`."""
+        experiment = self._experiment
+        job_id = query.number_of(request)
+        job = await experiment.read(details.job, job_id)
+        found: List[Found] = await experiment.read(files.of_job, experiment.data_dir, job_id)
+
+        def described(gone: Set[int]) -> bytes:
+            job["files"] = [{"kind": file.kind, "name": file.name, "stored_name": file.path.name,
+                             "size_bytes": file.size_bytes, "uploaded_at": file.uploaded_at,
+                             "missing": index in gone} for index, file in enumerate(found)]
+            return json.dumps(job, indent=2, allow_nan=False).encode("ascii")
+
+        members = [zipping.Member(file.path, file.path.name, file.uploaded_at) for file in found]
+        pieces = zipping.pack("job-%d" % job_id, members, "job.json", described, experiment.clock())
+        return stream_response(in_steps(pieces), "application/zip",
+                               "%s-job-%d.zip" % (experiment.name, job_id))
+
+    async def _find(self, request: Request) -> Found:
+        return await self._experiment.read(files.find, self._experiment.data_dir,
+                                           query.number_of(request))
+
+    @staticmethod
+    async def _from_disk(look: Any, found: Found) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, look, found.path)
+        except FileNotFoundError:
+            raise HttpError(404, "%s was removed from the server's disk" % found.path.name) from None
+
+    async def _add_kinds(self, job_id: int, listed: List[Dict[str, Any]]) -> None:
+        """Say of each upload as what it can be shown; checkpoints are pickles."""
+        directory = self._experiment.data_dir / str(job_id)
+        new = [entry for entry in listed
+               if entry["kind"] == files.UPLOAD and entry["id"] not in self._kinds]
+
+        def look() -> List[Optional[str]]:
+            return [previews.kind_of(directory / entry["stored_name"]) for entry in new]
+
+        if new:
+            kinds = await asyncio.get_running_loop().run_in_executor(None, look)
+            self._kinds.update(zip((entry["id"] for entry in new), kinds))
+        for entry in listed:
+            entry["preview"] = self._kinds.get(entry["id"])
+        while len(self._kinds) > MAX_KNOWN_KINDS:
+            self._kinds.popitem(last=False)
+
+
+def _image(path: Any) -> Tuple[bytes, Optional[str]]:
+    with open(str(path), "rb") as file:
+        content = file.read(previews.MAX_IMAGE + 1)
+    kind = previews.image_type(content)
+    return (content, kind) if len(content) <= previews.MAX_IMAGE else (b"", None)

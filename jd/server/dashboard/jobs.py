@@ -1,0 +1,225 @@
+"""The table of jobs: a page of it, how many match, and what is done to jobs."""
+
+import asyncio
+from typing import Any, AsyncIterator, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from jd import protocol as p
+from jd.net.routing import HttpError, Request, Response, Router
+from jd.server.dashboard import query
+from jd.server.dashboard.live import Live
+from jd.server.experiment import Experiment
+from jd.server.store import batches, bulk, conditions, filters, listing, scanning
+from jd.server.store.bulk import Changed
+from jd.server.waiting import WaitingRoom
+
+MAX_REASON_CHARS = 500
+DEFAULT_LIMIT = 50
+MAX_ACT_BODY = 256 * 1024  # MAX_IDS ids
+MAX_EDIT_BODY = 2 * p.MAX_PARAMETERS_BYTES
+
+
+class _Order(NamedTuple):
+    """What `POST /web/jobs/act` asks for: to these ids, or else to the jobs of the filter."""
+
+    action: str
+    reason: str
+    ids: Optional[List[int]]
+    filter: str
+
+
+class JobTable:
+    """`/web/jobs` of one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom, live: Live) -> None:
+        self._experiment = experiment
+        self._room = room
+        self._live = live
+        self._running: Set["asyncio.Task[Tuple[int, int]]"] = set()
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("GET", "/web/jobs", self.page)
+        router.add("GET", "/web/jobs/count", self.count)
+        router.add("POST", "/web/jobs/act", self.act, max_body=MAX_ACT_BODY)
+        router.add("POST", "/web/jobs/<int:id>/parameters", self.edit, max_body=MAX_EDIT_BODY)
+
+    async def page(self, request: Request) -> Response:
+        """A page of the table, made once for all who look at it."""
+        async def make() -> Response:
+            return await self._page(request)
+        return await self._live.shared(request, ("jobs",), make)
+
+    async def _page(self, request: Request) -> Response:
+        text = query.text(request, "filter", filters.MAX_CHARS)
+        sort = query.text(request, "sort", p.MAX_NAME_CHARS, "id") or "id"
+        after = query.text(request, "after", listing.MAX_CURSOR_CHARS)
+        limit = query.whole(request, "limit", 1, listing.MAX_LIMIT, DEFAULT_LIMIT)
+        now = self._experiment.clock()
+
+        def look(db: Any) -> Tuple[listing.Page, Dict[str, List[str]]]:
+            wanted, by = conditions.compiled(db, text, now), listing.order(db, sort)
+            place = listing.cursor(after, by) if after else None
+            return listing.page(db, wanted, by, place, limit), listing.columns(db)
+
+        found, columns = await self._experiment.read(look)
+        # Jobs may have 64 KiB of parameters each.
+        return await asyncio.get_running_loop().run_in_executor(None, Response.json, {
+            "columns": columns, "jobs": found.jobs, "next": found.next, "scanned": found.scanned,
+            "total": found.total})
+
+    async def count(self, request: Request) -> Response:
+        """One step of counting what matches, by status."""
+        text = query.text(request, "filter", filters.MAX_CHARS)
+        after = query.whole(request, "after", 0, query.MAX_ID, 0)
+        found = await self._count(text, after)
+        return Response.json({"matching": found.matching, "next": found.next, "scanned": found.scanned})
+
+    async def _count(self, text: str, after: int = 0) -> scanning.Counted:
+        now = self._experiment.clock()
+        return await self._experiment.read(
+            lambda db: scanning.count(db, conditions.compiled(db, text, now), after))
+
+    # ---- actions
+
+    async def act(self, request: Request) -> Response:
+        """Do something to jobs, or with `preview` tell what that would be."""
+        body = _object(await request.json())
+        order = _order(body)
+        if p.take(body, "preview", bool, False):
+            by_status = await self._by_status(order)
+            return Response.json({
+                "matching": sum(by_status.values()), "by_status": by_status,
+                "eligible": _eligible(order.action, by_status)})
+        if order.ids is not None and len(order.ids) <= bulk.passes(order.action)[-1].slice:
+            changed = (await self._write(order, order.ids)).changed
+            return _answer(changed, len(order.ids) - changed)
+        if self._experiment.bulk is not None:
+            raise HttpError(409, "jobs are being changed already (%s, %d of %d); wait until that is "
+                                 "done" % self._experiment.bulk)
+        self._experiment.bulk = (order.action, 0, 0)
+        # It goes on when the browser is closed: half of it would be hard to tell from the rest.
+        task = asyncio.ensure_future(self._in_slices(order))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        done, skipped = await asyncio.shield(task)
+        return _answer(done, skipped)
+
+    def _ended(self, task: "asyncio.Task[Tuple[int, int]]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked for it may have gone
+
+    async def _by_status(self, order: _Order) -> Dict[str, int]:
+        """How many jobs an order is about, by status."""
+        if order.ids is not None:
+            return await self._experiment.read(bulk.statuses_of, order.ids)
+        total: Dict[str, int] = {}
+        after: Optional[int] = 0
+        while after is not None:
+            step = await self._count(order.filter, after)
+            for status, n in step.matching.items():
+                total[status] = total.get(status, 0) + n
+            after = step.next
+        return total
+
+    async def _write(self, order: _Order, ids: List[int]) -> Changed:
+        experiment = self._experiment
+        changed = await experiment.write(bulk.act, order.action, ids, order.reason, experiment.clock(),
+                                         experiment.policy)
+        self._room.call(changed.freed)
+        if order.action == bulk.ABORT:
+            for job_id in ids:
+                self._room.call_job(job_id)
+        return changed
+
+    async def _in_slices(self, order: _Order) -> Tuple[int, int]:
+        """Carry out a large order. Returns how many jobs were changed and skipped."""
+        experiment = self._experiment
+        try:
+            by_status = await self._by_status(order)
+            about = sum(by_status.values()) if order.ids is None else len(order.ids)
+            total = _eligible(order.action, by_status)
+            experiment.bulk = (order.action, 0, total)
+            changed = 0
+            async for ids in self._slices(order):
+                changed += (await self._write(order, ids)).changed
+                experiment.bulk = (order.action, min(changed, total), total)
+            return changed, max(0, about - changed)
+        finally:
+            experiment.bulk = None
+            # Only what is written is told to viewers.
+            await experiment.write(_nothing)
+
+    async def _slices(self, order: _Order) -> AsyncIterator[List[int]]:
+        """Ids for one operation each."""
+        experiment = self._experiment
+        now = experiment.clock()
+        for part in bulk.passes(order.action):
+            if order.ids is not None:
+                chosen = await experiment.read(bulk.in_statuses, order.ids, part.statuses)
+                for start in range(0, len(chosen), part.slice):
+                    yield chosen[start:start + part.slice]
+                continue
+            up_to = await experiment.read(bulk.last_id)
+            after: Optional[int] = 0
+            while after is not None:
+                found = await experiment.read(_next_slice, order.filter, now, part, after, up_to)
+                if found.ids:
+                    yield found.ids
+                after = found.next
+
+    async def edit(self, request: Request) -> Response:
+        """Give a PENDING job other parameters."""
+        job_id = p.take_id({"job id": request.params["id"]}, "job id")
+        body = _object(await request.json())
+        text = batches.job_text(p.take(body, "parameters", dict))
+        await self._experiment.write(bulk.edit, job_id, text, _reason(body), self._experiment.clock())
+        return Response.json({"success": True})
+
+
+def _next_slice(db: Any, text: str, now: float, part: bulk.Pass, after: int,
+                up_to: int) -> scanning.Matching:
+    return bulk.candidates(db, conditions.compiled(db, text, now), part, after, up_to)
+
+
+def _nothing(_db: Any) -> None:
+    pass
+
+
+def _answer(changed: int, skipped: int) -> Response:
+    return Response.json({"success": True, "changed": changed, "skipped": skipped})
+
+
+def _eligible(action: str, by_status: Dict[str, int]) -> int:
+    return sum(n for status, n in by_status.items() if status in bulk.ELIGIBLE[action])
+
+
+def _object(body: Any) -> Dict[str, Any]:
+    if not isinstance(body, dict):
+        raise p.ProtocolError("an object is needed, not %s" % p.shown(body))
+    return body
+
+
+def _reason(body: Dict[str, Any]) -> str:
+    reason: str = p.take(body, "reason", str, "")
+    if len(reason) > MAX_REASON_CHARS:
+        raise p.ProtocolError("reason has %d characters; at most %d" % (len(reason), MAX_REASON_CHARS))
+    return reason.strip()
+
+
+def _order(body: Dict[str, Any]) -> _Order:
+    action = p.take(body, "action", str)
+    if action not in bulk.ACTIONS:
+        raise p.ProtocolError("action must be one of %s, not %s" % (
+            ", ".join(bulk.ACTIONS), p.shown(action)))
+    if ("ids" in body) == ("filter" in body):
+        raise p.ProtocolError("give exactly one of ids (a list) or filter (a text; \"\" means all jobs)")
+    if "filter" in body:
+        text: str = p.take(body, "filter", str)
+        filters.parse(text)
+        return _Order(action, _reason(body), None, text)
+    ids: List[Any] = p.take(body, "ids", list)
+    if len(ids) > p.MAX_IDS:
+        raise p.ProtocolError("ids has %d entries; at most %d: use a filter" % (len(ids), p.MAX_IDS))
+    return _Order(action, _reason(body),
+                  list(dict.fromkeys(p.take_id({"ids": job_id}, "ids") for job_id in ids)), "")

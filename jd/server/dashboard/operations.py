@@ -1,0 +1,122 @@
+"""Settings of the running server, its traffic, its backup."""
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Dict, Mapping
+
+import jd
+from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.traffic import Traffic
+from jd.server.dashboard.live import Live
+from jd.server.experiment import Experiment
+from jd.server.store import options, sweepend
+from jd.server.waiting import WaitingRoom
+from jd.storage import backup
+from jd.storage.database import Database
+from jd.web.bodies import json_object
+
+Flow = Callable[[], Mapping[str, Traffic]]
+"""Traffic by port: `api`, `dashboard`."""
+
+
+class Operations:
+    """Settings and operations of one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom, traffic: Flow, live: Live) -> None:
+        self._experiment = experiment
+        self._room = room
+        self._traffic = traffic
+        self._live = live
+        self._started = time.monotonic()
+        self._since = experiment.clock()
+        self._copying = False
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("GET", "/web/settings", self._settings)
+        router.add("POST", "/web/settings", self._change)
+        router.add("GET", "/web/backup", self._backup)
+
+    async def _settings(self, _request: Request) -> Response:
+        database = self._experiment.database
+        size = await asyncio.get_running_loop().run_in_executor(None, size_of, database)
+        traffic: Dict[str, Any] = {"since": self._since}
+        for port, flow in self._traffic().items():
+            traffic[port] = {"requests": flow.answers, "bytes_in": flow.bytes_in,
+                             "bytes_out": flow.bytes_out, "connections": flow.connections}
+        return Response.json(dict(
+            self._experiment.policy._asdict(), traffic=traffic,
+            database={"path": str(database.path), "size_bytes": size,
+                      "journal_mode": database.journal_mode},
+            data_bytes=None, viewers=self._live.viewers,
+            uptime=time.monotonic() - self._started, version=jd.__version__))
+
+    async def _change(self, request: Request) -> Response:
+        values = options.checked(await json_object(request))
+        experiment = self._experiment
+        was_paused = experiment.policy.paused
+        await experiment.write(_save, values)
+        experiment.policy = experiment.policy._replace(**values)
+        if was_paused and not experiment.policy.paused:
+            self._room.call(len(self._room.tickets))
+        return Response.json(dict(experiment.policy._asdict(), success=True))
+
+    async def _backup(self, _request: Request) -> Response:
+        if self._copying:
+            raise HttpError(503, "a backup is being made already; try again when it is done",
+                            {"Retry-After": "10"})
+        experiment = self._experiment
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(experiment.clock()))
+        self._copying = True
+        copying = asyncio.get_running_loop().run_in_executor(
+            None, copy_of, experiment.database, experiment.meta_dir)
+        copying.add_done_callback(self._copied)
+        try:
+            file = await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            copying.add_done_callback(_unwanted)
+            raise
+        return Response.attachment(file, "%s-%s.db" % (experiment.name, stamp))
+
+    def _copied(self, _copying: "asyncio.Future[BinaryIO]") -> None:
+        self._copying = False
+
+
+def _unwanted(copying: "asyncio.Future[BinaryIO]") -> None:
+    """The browser went away before the copy was made."""
+    if not copying.cancelled() and copying.exception() is None:
+        copying.result().close()
+
+
+def _save(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    options.save(db, values)
+    if values.get("stop_when_done") is False:
+        sweepend.forget(db)
+
+
+def size_of(database: Database) -> int:
+    """Bytes that the database takes, with what is in its log and not yet in it. Not for the loop."""
+    total = 0
+    for suffix in ("", "-wal"):
+        try:
+            total += os.stat(str(database.path) + suffix).st_size
+        except FileNotFoundError:
+            pass
+    return total
+
+
+def copy_of(database: Database, directory: Path) -> BinaryIO:
+    """A consistent copy of the database as an open file without a name: it is gone when it is closed.
+
+    It takes as much room in `directory` meanwhile. Raises StorageError. Not for the loop.
+    """
+    path = directory / (".backup-%s.db" % secrets.token_hex(8))
+    backup.write(database, path)
+    try:
+        return open(path, "rb")
+    finally:
+        os.unlink(path)

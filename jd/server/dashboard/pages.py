@@ -1,0 +1,67 @@
+"""The dashboard's pages: files of the package that hold no data.
+
+Every page is the same shell, web/index.html, whose scripts show what the path names.
+"""
+
+import html
+from urllib.parse import quote, urlencode
+
+from jd.net.routing import Request, Response, Router
+from jd.server.dashboard.signin import SignIn
+from jd.web.files import Files, page, redirect
+
+SIGNIN = "/signin"
+HOME = "/jobs"
+PAGES = (HOME, "/jobs/<int:id>", "/results", "/workers", "/settings")
+
+FILES = (
+    "index.html", "signin.html", "style.css", "app.js", "signin.js", "live.js", "theme.js", "format.js",
+    "svg.js", "chart.js", "shortcuts.js", "notices.js",
+    "jobs.js", "table.js", "columns.js", "filter.js", "finder.js", "summary.js", "bulk.js",
+    "bulkbar.js", "start.js",
+    "create.js", "grid.js", "job.js", "output.js", "preview.js", "job.css",
+    "results.js", "plots.js", "numbers.js", "scatter.js", "boxes.js", "parallel.js", "heatmap.js",
+    "importance.js", "leaderboard.js", "colours.js", "resultcards.js", "axes.js", "results.css",
+    "workers.js", "workerrows.js", "workermarks.js", "workerstart.js", "worker.js", "workermetrics.js",
+    "commands.js",
+    "settings.js", "workers.css",
+)
+"""Every file in web/."""
+
+
+class Pages:
+    """Pages and what they are made of."""
+
+    def __init__(self, signin: SignIn) -> None:
+        self._signin = signin
+        self._files = Files({name: "jd.server:web/" + name for name in FILES})
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router. A page looks for the session by itself, to lead to the sign-in
+        instead of refusing."""
+        router.add("GET", "/", self._home, public=True)
+        router.add("GET", SIGNIN, self._sign_in, public=True)
+        for pattern in PAGES:
+            router.add("GET", pattern, self._page, public=True)
+        router.add("GET", "/static/<name>", self._files.static, public=True)
+
+    async def _home(self, request: Request) -> Response:
+        return redirect(HOME if await self._signin.find(request) else SIGNIN)
+
+    async def _sign_in(self, request: Request) -> Response:
+        if await self._signin.find(request):
+            return redirect(HOME)
+        text = self._files.content("signin.html").decode("utf-8")
+        return page(text.replace("{{experiment}}",
+                                 html.escape(self._signin.experiment_name)).encode("utf-8"))
+
+    async def _page(self, request: Request) -> Response:
+        if await self._signin.find(request) is None:
+            return redirect("%s?next=%s" % (SIGNIN, quote(_target(request), safe="")))
+        return page(self._files.content("index.html"))
+
+
+def _target(request: Request) -> str:
+    """Path and query, as they were asked for."""
+    query = urlencode(request.query)
+    return quote(request.path) + ("?" + query if query else "")

@@ -1,0 +1,90 @@
+"""What people look for: metrics as columns, completions over time, everything as CSV."""
+
+import asyncio
+import time
+from typing import AsyncIterator, Optional
+
+from jd.net.routing import Request, Response, Router
+from jd.protocol import ProtocolError
+from jd.server.dashboard import query
+from jd.server.dashboard.live import Live
+from jd.server.downloads import stream_response
+from jd.server.experiment import Experiment
+from jd.server.resultfile import MAX_NAME_CHARS
+from jd.server.store import completions, export, filters, resultviews
+
+MAX_HOST_CHARS = 200
+
+
+class Results:
+    """Results and completions of one experiment."""
+
+    def __init__(self, experiment: Experiment, live: Live) -> None:
+        self._experiment = experiment
+        self._live = live
+        # A million results take seconds: the other readers of the database stay free.
+        self._turn = asyncio.Lock()
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("GET", "/web/results/names", self.names)
+        router.add("GET", "/web/results/columns", self.columns)
+        router.add("GET", "/web/completions", self.completions)
+        router.add("GET", "/web/export.csv", self.csv)
+
+    async def names(self, request: Request) -> Response:
+        """The parameters and results that jobs have."""
+        async def make() -> Response:
+            found = await self._experiment.read(resultviews.names)
+            return Response.json({"parameters": [name._asdict() for name in found.parameters],
+                                  "results": [name._asdict() for name in found.results]})
+        return await self._live.shared(request, ("jobs",), make)
+
+    async def columns(self, request: Request) -> Response:
+        """The jobs that have `metric`, as arrays."""
+        metric = query.text(request, "metric", MAX_NAME_CHARS)
+        if not metric:
+            raise ProtocolError("metric is missing from the URL: give the name of a result")
+        limit = query.whole(request, "limit", 1, resultviews.MAX_SHOWN, resultviews.MAX_SHOWN)
+        wanted = _filter(request)
+
+        async def make() -> Response:
+            async with self._turn:
+                found = await self._experiment.read(
+                    resultviews.columns, metric, wanted, limit, self._experiment.clock())
+                return await asyncio.get_running_loop().run_in_executor(
+                    None, Response.json, found._asdict())
+        return await self._live.shared(request, ("jobs",), make)
+
+    async def completions(self, request: Request) -> Response:
+        """Ended attempts by minute, hour or day, on one host or all."""
+        unit = query.one_of(request, "unit", tuple(completions.SECONDS), completions.HOUR)
+        host = query.text(request, "host", MAX_HOST_CHARS)
+
+        async def make() -> Response:
+            now = self._experiment.clock()
+            series = await self._experiment.read(completions.series, unit, host, now)
+            hosts = await self._experiment.read(completions.hosts, now)
+            return Response.json(dict(series._asdict(), hosts=hosts))
+        return await self._live.shared(request, ("jobs",), make)
+
+    async def csv(self, request: Request) -> Response:
+        """Jobs, their parameters and results as CSV, written while it is sent."""
+        now = self._experiment.clock()
+        table = await self._experiment.read(export.begin, _filter(request), now)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        return stream_response(self._lines(table), "text/csv; charset=utf-8",
+                               "%s-%s.csv" % (self._experiment.name, stamp))
+
+    async def _lines(self, table: export.Table) -> AsyncIterator[bytes]:
+        yield export.header(table).encode("utf-8")
+        after: Optional[int] = 0
+        while after is not None:
+            part = await self._experiment.read(export.lines, table, after)
+            if part.lines:
+                yield part.lines.encode("utf-8")
+            after = part.after
+
+
+def _filter(request: Request) -> str:
+    return query.text(request, "filter", filters.MAX_CHARS)

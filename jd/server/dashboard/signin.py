@@ -1,0 +1,151 @@
+"""Sign-in with the PIN, sessions, and the guard of what a browser may ask."""
+
+from typing import Any, Dict, Optional
+
+import jd
+from jd import protocol as p
+from jd.auth import attempts, keys, passwords, pins
+from jd.auth.attempts import Attempts
+from jd.auth.cookies import SessionCookie
+from jd.auth.hashers import Hashers
+from jd.net.routing import HttpError, Request, Response, Router
+from jd.server.experiment import Experiment
+from jd.server.store import pin as stored_pin
+from jd.server.store import sessions
+from jd.web.bodies import json_object
+
+WEB = "/web/"  # what pages ask
+PER_ADDRESS = 10  # attempts within attempts.PERIOD
+# Wrong ones from everywhere together: half a million, in which a PIN is found on average, take 11 days
+# and not the hours that a thousand addresses would need with 10 each.
+IN_ALL = ("all addresses", 300)
+
+_WRONG = "the PIN is wrong"
+
+
+class SignIn:
+    """Sessions of one experiment's dashboard.
+
+    `hub_url` is for the pages: the Hub that the server belongs to, once that is known.
+    """
+
+    def __init__(self, experiment: Experiment, tries: Optional[Attempts] = None) -> None:
+        self._experiment = experiment
+        self._tries = tries if tries is not None else Attempts()
+        self._hashers = Hashers()
+        # Strict: no link on another site opens anything but the sign-in, whose script goes on from there.
+        self._cookie = SessionCookie("jd_dashboard_" + experiment.server_id, "Strict")
+        self.hub_url: Optional[str] = None
+
+    @property
+    def experiment_name(self) -> str:
+        """What the sign-in is for."""
+        return self._experiment.name
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._hashers.close()
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("POST", WEB + "signin", self._signin, public=True)
+        router.add("POST", WEB + "signout", self._signout, public=True)
+        router.add("POST", WEB + "pin", self._change_pin)
+        router.add("GET", WEB + "me", self._me)
+
+    async def find(self, request: Request) -> Optional[str]:
+        """The digest of the session that a request belongs to, or None."""
+        secret = self._cookie.secret(request)
+        if secret is None:
+            return None
+        digest = keys.digest(secret)
+        return digest if await self.is_open(digest) else None
+
+    async def is_open(self, digest: str) -> bool:
+        """Whether a session lasts. What streams asks again, since a new PIN ends sessions."""
+        return await self._experiment.read(sessions.is_open, digest, self._experiment.clock())
+
+    async def guard(self, request: Request, _route: Any) -> None:
+        """Set `request.principal` to the session's digest. Raises HttpError (401)."""
+        request.principal = await self.find(request)
+        if request.principal is None:
+            raise HttpError(401, "you are not signed in, or no longer; sign in with the PIN")
+
+    # ---- handlers
+
+    async def _signin(self, request: Request) -> Response:
+        body = await json_object(request)
+        pin = "".join(_take_pin(body, "pin").split())
+        if not pins.has_form(pin):
+            raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
+        known = await self._known(request, pin)
+        secret = await self._experiment.write(_open_session, known, self._experiment.clock())
+        if secret is None:
+            raise HttpError(403, _WRONG)
+        return self._answer(request, secret, sessions.LIFETIME)
+
+    async def _signout(self, request: Request) -> Response:
+        await json_object(request)
+        digest = await self.find(request)
+        if digest is not None:
+            await self._experiment.write(sessions.close_session, digest)
+        return self._answer(request, "", 0)
+
+    async def _change_pin(self, request: Request) -> Response:
+        body = await json_object(request)
+        current, new = _take_pin(body, "current"), _take_pin(body, "new")
+        try:
+            pins.check(new)  # before a thread is taken up with it
+        except pins.UnusablePin as error:
+            raise p.ProtocolError("new: %s" % error) from None
+        known = await self._known(request, current)
+        encoded = await self._hashers.run(pins.encode, new)
+        if not await self._experiment.write(stored_pin.replace, known, encoded):
+            raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
+        return self._answer(request, "", 0)
+
+    async def _me(self, _request: Request) -> Response:
+        return Response.json({
+            "expId": self._experiment.name, "version": jd.__version__,
+            "server_id": self._experiment.server_id, "hub": self.hub_url is not None,
+            "hub_url": self.hub_url, "server_url": self._experiment.server_url,
+            "now": self._experiment.clock()})
+
+    # ---- steps
+
+    async def _known(self, request: Request, pin: str) -> Optional[str]:
+        """The stored hash that `pin` is right for. Raises HttpError: 429, and 403 if it is wrong."""
+        address = attempts.address(request, PER_ADDRESS)
+        wait = self._tries.take((address, IN_ALL))
+        if wait:
+            raise HttpError(429, "too many wrong PINs; try again in %s" % attempts.spelled(wait),
+                            {"Retry-After": str(wait)})
+        known = await self._experiment.read(stored_pin.stored)
+        try:
+            right = await self._hashers.run(passwords.verify, pin, known)
+        except ValueError as error:
+            raise HttpError(503, "%s; make another PIN on the server's machine: jd_server pin reset"
+                            % error) from None
+        if not right:
+            raise HttpError(403, _WRONG)
+        self._tries.succeeded(address[0])
+        self._tries.take_back(IN_ALL[0])
+        return known
+
+    def _answer(self, request: Request, secret: str, lifetime: float) -> Response:
+        # Behind a TLS proxy the browser tells that the page is https; its host was compared before.
+        secure = request.secure or request.headers.get("origin", "").lower().startswith("https://")
+        return Response.json({"success": True}, 200, {
+            "Set-Cookie": self._cookie.header(secret, lifetime, secure)})
+
+
+def _take_pin(body: Dict[str, Any], name: str) -> str:
+    """A field that no error repeats. Raises ProtocolError."""
+    if body.get(name) is not None and not isinstance(body[name], str):
+        raise p.ProtocolError("%s must be a string of %d digits" % (name, pins.DIGITS))
+    return str(p.take(body, name, str))
+
+
+def _open_session(db: Any, known: str, now: float) -> Optional[str]:
+    """The secret of a new session, or None if the PIN was changed while it was being checked."""
+    return sessions.open_session(db, now) if stored_pin.stored(db) == known else None

@@ -1,0 +1,126 @@
+"""The workers: who they are, how they are, what they are told."""
+
+from typing import Any, Dict, Mapping, Optional
+
+from jd import protocol as p
+from jd.net.routing import Request, Response, Router
+from jd.server.dashboard.live import Live
+from jd.server.experiment import Experiment
+from jd.server.store import bulk, commands, roster, streaks
+from jd.server.store.commands import Selection
+from jd.server.waiting import WaitingRoom
+from jd.web.bodies import json_object
+
+SOURCE = "dashboard"
+MAX_LIMIT = 500
+MAX_NAMED = 10_000  # workers in one command
+SHOWN = 100  # ids in an answer
+_JOBS = 200  # in one operation
+
+
+class Workers:
+    """`/web/workers` of one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom, live: Live) -> None:
+        self._experiment = experiment
+        self._room = room
+        self._live = live
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("GET", "/web/workers", self._list)
+        router.add("GET", "/web/worker", self._one)
+        router.add("POST", "/web/workers/command", self._command, max_body=4 * 1024 * 1024)
+        router.add("POST", "/web/workers/retry-failed", self._retry_failed)
+
+    async def _list(self, request: Request) -> Response:
+        query = _query(request.query)
+
+        async def make() -> Response:
+            return Response.json((await self._experiment.read(roster.page, query))._asdict())
+
+        return await self._live.shared(request, ("workers",), make)
+
+    async def _one(self, request: Request) -> Response:
+        worker_id = p.take_name(request.query, "id")
+        return Response.json(await self._experiment.read(roster.one, worker_id))
+
+    async def _command(self, request: Request) -> Response:
+        """Tell workers something; an idle one hears it at once, a busy one that is held too."""
+        body = await json_object(request)
+        action = p.take(body, "action", str)
+        if action not in commands.ACTIONS:
+            raise p.ProtocolError("action must be one of %s, not %s" % (
+                ", ".join(commands.ACTIONS), p.shown(action)))
+        chosen, preview = _selection(body), p.take(body, "preview", bool, False)
+        told = await self._experiment.read(commands.affected, action, chosen)
+        if not preview:
+            candidates, told = told, []
+            for start in range(0, len(candidates), commands.SLICE):
+                done = await self._experiment.write(
+                    commands.tell, action, candidates[start:start + commands.SLICE], SOURCE,
+                    self._experiment.clock())
+                for worker_id in done:
+                    self._room.call_worker(worker_id)
+                told += done
+        return Response.json({"success": True, "affected": len(told), "workers": told[:SHOWN]})
+
+    async def _retry_failed(self, request: Request) -> Response:
+        """Put the jobs that failed on one worker back into the queue."""
+        body = await json_object(request)
+        worker_id = p.take_name(body, "worker_id")
+        experiment = self._experiment
+        await experiment.read(roster.check, worker_id)
+        if p.take(body, "preview", bool, False):
+            return Response.json({"success": True,
+                                  "matching": await experiment.read(streaks.count_failed_on, worker_id)})
+        changed, after, reason = 0, 0, "it failed on %s" % worker_id
+        while True:
+            ids = await experiment.read(streaks.failed_on, worker_id, after, _JOBS)
+            if not ids:
+                return Response.json({"success": True, "changed": changed})
+            done = await experiment.write(bulk.act, bulk.RETRY, ids, reason, experiment.clock(),
+                                          experiment.policy)
+            self._room.call(done.freed)
+            changed, after = changed + done.changed, ids[-1]
+
+
+def _query(given: Mapping[str, str]) -> roster.Query:
+    """Absent and empty are the same: a form sends its empty fields too."""
+    named: Dict[str, Any] = {name: given[name] for name in ("tab", "host", "instance", "state", "text",
+                                                            "sort", "after") if given.get(name)}
+    for name, value in named.items():
+        if len(value) > p.MAX_NAME_CHARS + 100:
+            raise p.ProtocolError("%s is longer than %d characters" % (name, p.MAX_NAME_CHARS + 100))
+    query = roster.Query(slot=_whole(given, "slot", 0, 2 ** 31),
+                         limit=_whole(given, "limit", 1, MAX_LIMIT) or roster.Query().limit, **named)
+    return roster.checked(query)
+
+
+def _whole(given: Mapping[str, str], name: str, low: int, high: int) -> Optional[int]:
+    text = given.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high):
+        raise p.ProtocolError("%s must be a whole number from %d to %d, not %s" % (
+            name, low, high, p.shown(text)))
+    return int(text)
+
+
+def _selection(body: Mapping[str, Any]) -> Selection:
+    """Exactly one of `workers`, `host` (with or without `instance`) and `all`."""
+    everybody = p.take(body, "all", bool, False)
+    named = p.take(body, "workers", list, None)
+    host, instance = p.take_name(body, "host", None), p.take_name(body, "instance", None)
+    if [everybody, named is not None, host is not None].count(True) != 1 or (
+            instance is not None and host is None):
+        raise p.ProtocolError("say whom: workers (a list of ids), host (with or without instance), "
+                              "or all: true; one of them")
+    if named is None:
+        return Selection(None, host, instance)
+    if len(named) > MAX_NAMED:
+        raise p.ProtocolError("workers has %d entries; at most %d, or use host or all" % (
+            len(named), MAX_NAMED))
+    for worker_id in named:
+        p.take_name({"workers": worker_id}, "workers")
+    return Selection(named)

@@ -1,0 +1,95 @@
+"""`jd_server pin set|reset`: another PIN for a dashboard, whether its server runs or not."""
+
+import argparse
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NoReturn, Optional
+
+from jd import settings
+from jd.auth import pins
+from jd.errors import EXIT_OK, JdError, UsageError
+from jd.server import pin as sources
+from jd.server.store import beside
+from jd.server.store import pin as stored_pin
+
+_WORDS = ("expId", "workspace_path", "pin-file", "json")
+
+
+def main(argv: List[str], environ: Mapping[str, str]) -> int:
+    """Run `jd_server pin …`, without these two words. Raises JdError."""
+    values = options(argv, environ)
+    database: Path = values["workspace_path"] / values["expId"] / "meta" / "jobs.db"
+    if not database.is_file():
+        raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
+                      "--workspace_path" % (values["expId"], values["workspace_path"]))
+    resetting = values["action"] == "reset"
+    chosen = pins.new_pin() if resetting else _chosen(values["pin_file"])
+    encoded = pins.encode(chosen)
+    signed_out = beside.write(database, lambda db: stored_pin.change(db, encoded))
+    _report(values, chosen if resetting else None, signed_out)
+    return EXIT_OK
+
+
+def _report(values: Dict[str, Any], made: Optional[str], signed_out: int) -> None:
+    if values["json"]:
+        facts = {"expId": values["expId"], "signed_out": signed_out}
+        print(json.dumps(dict(facts, pin=made) if made is not None else facts))
+        return
+    print("new PIN for the dashboard of %s%s" % (values["expId"], "" if made is None else ": " + made))
+    print("everybody has to sign in again (%d signed out)" % signed_out)
+
+
+def _chosen(file: Optional[Path]) -> str:
+    """The PIN of the file, of a person at a terminal, or of the first line that comes in."""
+    if file is not None:
+        return sources.read_file(file)
+    if sys.stdin.isatty():
+        try:
+            pin = getpass.getpass("New PIN: ").strip()
+            pins.check(pin)
+            if getpass.getpass("Once more: ").strip() != pin:
+                raise UsageError("the two PINs differ; nothing was changed")
+        except EOFError:
+            raise UsageError("no PIN was given; nothing was changed") from None
+    else:
+        pin = sys.stdin.readline(sources.MAX_FILE_BYTES).strip()
+        pins.check(pin)
+    return pin
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("%s; see jd_server pin --help" % message)
+
+
+def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
+    """What to do and where. Raises UsageError."""
+    parser = _Parser(
+        prog="jd_server pin", allow_abbrev=False,
+        description="Set or reset the PIN of a dashboard, while its server runs or not. Everybody is "
+                    "signed out.",
+        epilog="set asks for the PIN on a terminal, else it reads it from the standard input. A server "
+               "that is started with --pin-file or JD_SERVER_PIN takes that PIN again.")
+    parser.add_argument("action", choices=("set", "reset"),
+                        help="set: choose one; reset: have one made up and printed")
+    table = [setting for setting in settings.SERVER if setting.name in _WORDS]
+    for setting in table:
+        if setting.is_flag:
+            parser.add_argument("--" + setting.name, dest=setting.key, action="store_const", const="true",
+                                help="print JSON, for programs")
+        else:
+            parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
+                                help="%s (set)" % setting.help if setting.name == "pin-file"
+                                else setting.help)
+    given = vars(parser.parse_args(argv))
+    named = {setting.name: given[setting.key] for setting in table if given[setting.key] is not None}
+    # The variable of --pin-file is for the start of the server: here it would answer for who is asked.
+    others = {name: value for name, value in environ.items() if name != "JD_SERVER_PIN_FILE"}
+    values = settings.resolve(table, named, others, style="--%s")
+    if values["expId"] is None:
+        raise UsageError("--expId NAME is missing: the experiment of the dashboard; see jd_server pin --help")
+    if given["action"] == "reset" and values["pin_file"] is not None:
+        raise UsageError("--pin-file is for jd_server pin set; reset makes a PIN up")
+    return dict(values, action=given["action"])

@@ -1,0 +1,37 @@
+"""Changing the data of an experiment from another process than its server, which may run meanwhile."""
+
+import sqlite3
+from pathlib import Path
+from typing import Callable, TypeVar
+
+from jd.errors import StorageError
+from jd.server.store.schema import MIGRATIONS
+from jd.storage.database import BUSY_TIMEOUT
+
+T = TypeVar("T")
+
+
+def write(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a short operation in a transaction of its own, durably, and return what it returned.
+
+    Raises StorageError where the database cannot be changed. One of another version is left alone: its
+    server may run, and brings it up to date at its next start.
+    """
+    try:
+        db = sqlite3.connect(path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT,
+                             isolation_level=None)
+        try:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version != len(MIGRATIONS):
+                raise StorageError(
+                    "%s is of another version (schema %d, this one is %d); start its server with this "
+                    "version of jd_server, then try again" % (path, version, len(MIGRATIONS)))
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            value = operation(db)
+            db.execute("COMMIT")
+            return value
+        finally:
+            db.close()  # what was not committed is undone
+    except sqlite3.Error as error:
+        raise StorageError("database %s: %s" % (path, error)) from error

@@ -1,0 +1,170 @@
+"""The filter language of the dashboard: text → terms. No database here; `conditions` makes SQL of them.
+
+Terms are separated by blanks and all of them must hold. `name=value` (also !=, <, <=, >, >=) compares,
+a word without operator is looked for as text. Quotes keep blanks and operators: `opt="a b"`, `"a=b"`;
+inside, `\\"` and `\\\\` stand for themselves. `name=a,b` is a list: any of them. A value that begins with
+[ or { is JSON. See docs/server.md, "Searching jobs".
+"""
+
+import json
+import re
+from datetime import datetime, timezone
+from typing import List, NamedTuple, Optional, Pattern, Tuple
+
+from jd.protocol import ProtocolError, shown
+
+MAX_CHARS = 500
+MAX_TERMS = 20
+
+EQUAL = "="
+UNEQUAL = "!="
+ORDERINGS = ("<", "<=", ">", ">=")
+
+_COMPARISON = re.compile(r"([^\s\"=<>!,]+)(!=|<=|>=|=|<|>)")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_BARE = re.compile(r'[^\s"]+')
+_BARE_ITEM = re.compile(r'[^\s",]+')
+_BARE_JSON = re.compile(r"\S+")
+
+
+class Value(NamedTuple):
+    """One value as written. Quotes make `null` and `true` plain texts."""
+
+    text: str
+    quoted: bool = False
+
+    @property
+    def is_null(self) -> bool:
+        return not self.quoted and self.text.lower() == "null"
+
+    @property
+    def truth(self) -> Optional[bool]:
+        """Of true and false; None for everything else."""
+        return None if self.quoted else {"true": True, "false": False}.get(self.text.lower())
+
+
+class Term(NamedTuple):
+    """`name operator values`; a text that is looked for has neither name nor operator."""
+
+    name: str
+    operator: str
+    values: Tuple[Value, ...]
+
+    @property
+    def text(self) -> str:
+        """The term in words, for errors."""
+        return self.name + self.operator + ",".join(value.text for value in self.values)
+
+
+def parse(text: str) -> List[Term]:
+    """The terms of a filter. Raises ProtocolError that says what is wrong and how to write it."""
+    if len(text) > MAX_CHARS:
+        raise ProtocolError("the filter has %d characters; at most %d" % (len(text), MAX_CHARS))
+    if "\0" in text:
+        raise ProtocolError("the filter has a NUL character")
+    terms: List[Term] = []
+    position = _skip(text, 0)
+    while position < len(text):
+        term, position = _term(text, position)
+        terms.append(term)
+        following = _skip(text, position)
+        if following == position < len(text):
+            raise ProtocolError("a blank is missing before %s in the filter; a value with quotes, commas "
+                                "or blanks in it goes into quotes" % shown(text[position:]))
+        position = following
+    if len(terms) > MAX_TERMS:
+        raise ProtocolError("the filter has %d conditions; at most %d" % (len(terms), MAX_TERMS))
+    return terms
+
+
+def _skip(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
+
+def _term(text: str, position: int) -> Tuple[Term, int]:
+    comparison = _COMPARISON.match(text, position)
+    if comparison is None:
+        value, position = _value(text, position, _BARE)
+        return Term("", "", (value,)), position
+    name, operator = comparison.groups()
+    position = comparison.end()
+    if text[position:position + 1] in ("[", "{"):
+        value, position = _value(text, position, _BARE_JSON)
+        return Term(name, operator, (Value(_minified(value.text)),)), position
+    values: List[Value] = []
+    while True:
+        value, position = _value(text, position, _BARE_ITEM, "%s%s" % (name, operator))
+        values.append(value)
+        if text[position:position + 1] != ",":
+            break
+        position += 1
+    if len(values) > 1 and operator in ORDERINGS:
+        raise ProtocolError("%s%s takes one value, not a list" % (name, operator))
+    return Term(name, operator, tuple(values)), position
+
+
+def _value(text: str, position: int, bare: Pattern[str], before: str = "") -> Tuple[Value, int]:
+    if text[position:position + 1] == '"':
+        quoted = _QUOTED.match(text, position)
+        if quoted is None:
+            raise ProtocolError("a quote is not closed: %s" % shown(text[position:]))
+        content = re.sub(r"\\(.)", r"\1", quoted.group(1))
+        if content[:1] in ("[", "{"):
+            content = _minified(content)
+        return Value(content, True), quoted.end()
+    found = bare.match(text, position)
+    if found is None:
+        raise ProtocolError("a value is missing after %s (an empty text is written \"\")" % before)
+    return Value(found.group()), found.end()
+
+
+def _minified(text: str) -> str:
+    """JSON as it is kept for sorting; what is no JSON stays as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
+# ---- values of times and durations
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smhdw])", re.ASCII)
+_TIMES = (("%Y-%m-%d", 86400.0), ("%Y-%m-%dT%H:%M", 60.0), ("%Y-%m-%d %H:%M", 60.0),
+          ("%Y-%m-%dT%H:%M:%S", 1.0), ("%Y-%m-%d %H:%M:%S", 1.0))
+
+
+class Span(NamedTuple):
+    """From `start` up to and without `end`, in Unix seconds."""
+
+    start: float
+    end: float
+
+
+def duration(text: str) -> Optional[float]:
+    """Seconds of `90`, `1.5h`, `30m`, …; None for anything else."""
+    found = _DURATION.fullmatch(text)
+    if found is not None:
+        return float(found.group(1)) * _UNITS[found.group(2)]
+    return float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text, re.ASCII) else None
+
+
+def moment(text: str, now: float) -> Span:
+    """The day, minute or second (UTC) that a text names, or the moment so long ago (`-1h`, `30m`, `2d`).
+
+    Raises ProtocolError.
+    """
+    ago = _DURATION.fullmatch(text[1:] if text.startswith("-") else text)
+    if ago is not None:
+        at = now - float(ago.group(1)) * _UNITS[ago.group(2)]
+        return Span(at, at)
+    for form, length in _TIMES:
+        try:
+            at = datetime.strptime(text.rstrip("Zz"), form).replace(tzinfo=timezone.utc).timestamp()
+        except (ValueError, OverflowError):
+            continue
+        return Span(at, at + length)
+    raise ProtocolError("%s is no time: give a date (2026-01-31), a time in UTC (2026-01-31T12:30) or how "
+                        "long ago (30m, 1h, 2d)" % shown(text))

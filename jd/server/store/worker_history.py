@@ -1,0 +1,27 @@
+"""What happened to each worker, line by line."""
+
+import sqlite3
+from typing import List, NamedTuple
+
+SHOWN = 200
+
+
+class Line(NamedTuple):
+    """One line; `source` is who caused it: worker, server, dashboard, cli on HOST."""
+
+    timestamp: float
+    event: str
+    source: str
+
+
+def note(db: sqlite3.Connection, worker_id: str, event: str, source: str, now: float) -> None:
+    """Add a line to a worker's history."""
+    db.execute("INSERT INTO worker_history (worker_id, timestamp, event, source)"
+               " VALUES (?, ?, ?, ?)", (worker_id, now, event, source))
+
+
+def of(db: sqlite3.Connection, worker_id: str) -> List[Line]:
+    """The latest SHOWN lines of a worker, newest first."""
+    return [Line(*row) for row in db.execute(
+        "SELECT timestamp, event, source FROM worker_history WHERE worker_id = ?"
+        " ORDER BY id DESC LIMIT ?", (worker_id, SHOWN))]

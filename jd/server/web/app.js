@@ -1,0 +1,179 @@
+// The shell: which page is shown, the frame around it, and when it is asked to refresh itself.
+//
+// A page module exports `async function show(main, params, query)`: `main` is empty and the page's own,
+// `params` the named parts of the path, `query` a URLSearchParams. It gives {refresh(changes, previous),
+// close()}, both optional. `refresh` may be async; it is called at most once a second, one at a time, when a
+// number in Summary.changes has moved, and only while the tab is seen.
+
+import {$, ask, button, el, empty, fail, menu} from "./common.js";
+import {live} from "./live.js";
+import {showNotices} from "./notices.js";
+import {help, listen} from "./shortcuts.js";
+
+const EVERY = 1000, PATIENCE = 400;
+const routes = [];
+let page = null, number = 0, seen = {}, refreshed = 0, timer = 0, busy = false;
+
+/** What the server said of itself (/web/me); null until it did. */
+export let me = null;
+
+/** Show `module` (a path for import()) for paths like "/jobs/:id"; `title` stands in the tab. */
+export function route(pattern, module, title) {
+  const names = [], parts = pattern.replace(/:(\w+)/g, (_, name) => { names.push(name); return "([^/]+)"; });
+  routes.push({test: new RegExp("^" + parts + "$"), names, module, title});
+}
+
+/** Go to a path of this site, as a link does. */
+export function go(path) {
+  if (path === location.pathname + location.search) return show();
+  remember();
+  history.pushState({}, "", path);
+  return show();
+}
+
+/** Put what the page shows into its address: an object of names and values, of which empty ones go.
+ * `push` makes it a step to go back from. */
+export function setQuery(values, push = false) {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(values)) {
+    if (value == null || value === "") query.delete(name); else query.set(name, value);
+  }
+  const path = location.pathname + (query.size ? "?" + query : "");
+  if (path === location.pathname + location.search) return;
+  if (push) remember();
+  history[push ? "pushState" : "replaceState"](push ? {} : history.state, "", path);
+}
+
+/** Keep facts with this step of the history; `remembered()` gives them after a reload or on coming back. The shell
+ * keeps the place and the link that had the focus. */
+export function remember(facts) {
+  const link = document.activeElement && document.activeElement.closest("main a[href]");
+  history.replaceState(Object.assign({}, history.state, facts, {scroll: scrollY, link: link ? link.getAttribute("href") : null}), "");
+}
+export const remembered = () => history.state || {};
+
+/** The title of the tab: "12 · demo". */
+export function setTitle(text) {
+  document.title = [text, me && me.expId].filter(Boolean).join(" · ") || "JobDistributor";
+}
+
+async function show() {
+  const mine = (number += 1), path = location.pathname;
+  const found = routes.find((one) => one.test.test(path));
+  if (page && page.close) page.close();
+  page = null;
+  for (const link of document.querySelectorAll(".nav a")) {
+    if (path === link.pathname || path.startsWith(link.pathname + "/")) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const main = el("main", {id: "main", tabindex: -1, class: "page"});
+  $("main").replaceWith(main);
+  if (!found) return main.append(empty("There is no such page", "The address may be mistyped.",
+    el("a", {class: "button primary", href: "/jobs"}, "Go to the jobs")));
+  setTitle(found.title);
+  const values = found.test.exec(path).slice(1).map(decodeURIComponent);
+  const params = Object.fromEntries(found.names.map((name, at) => [name, values[at]]));
+  try {
+    const module = await import(found.module);
+    if (mine !== number) return;
+    const changes = live.summary && live.summary.changes;
+    const made = await module.show(main, params, new URLSearchParams(location.search)) || {};
+    if (mine !== number) return made.close && made.close();
+    page = made;
+    seen = changes || {};
+    const {scroll, link} = remembered();
+    if (link) main.querySelector(`a[href="${CSS.escape(link)}"]`)?.focus({preventScroll: true});
+    if (scroll) scrollTo(0, scroll);
+    consider();
+  } catch (error) {
+    if (mine !== number) return;
+    console.warn(error);
+    main.replaceChildren(empty("This page could not be shown", error.message, button("Try again", show, "primary")));
+  }
+}
+
+// Something changed: ask the page to refresh, not more than once in EVERY, not while it still does.
+function consider() {
+  clearTimeout(timer);
+  const changes = live.summary && live.summary.changes;
+  if (!changes || !page || busy || document.hidden) return;
+  if (Object.keys(changes).every((name) => changes[name] === seen[name])) return;
+  const wait = refreshed + EVERY - Date.now();
+  if (wait > 0) { timer = setTimeout(consider, wait); return; }
+  const previous = seen;
+  seen = changes;
+  refreshed = Date.now();
+  if (!page.refresh) return;
+  busy = true;
+  Promise.resolve(page.refresh(changes, previous)).catch((error) => console.warn(error)).finally(() => { busy = false; consider(); });
+}
+
+function follow(event) {
+  const link = event.target.closest && event.target.closest("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
+  if (!routes.some((one) => one.test.test(link.pathname))) return;
+  if (link.hash && link.pathname === location.pathname) {
+    // A jump within the page would be a step of the history, and steps show pages anew.
+    if (link.matches(".skip")) { event.preventDefault(); $("main").focus(); }
+    return;
+  }
+  event.preventDefault();
+  go(link.pathname + link.search);
+  scrollTo(0, 0);
+  if (link.closest(".nav, .brand")) $("main").focus({preventScroll: true});
+}
+
+// ---- theme
+
+const THEMES = [["System", ""], ["Light", "light"], ["Dark", "dark"]];
+
+/** "" (the system's), "light" or "dark". */
+export const theme = () => document.documentElement.dataset.theme || "";
+
+/** Choose a theme. Charts that paint on a canvas listen to the event "theme" of document. */
+export function setTheme(name) {
+  if (name) document.documentElement.dataset.theme = name; else delete document.documentElement.dataset.theme;
+  try { localStorage.setItem("theme", name); } catch (error) { /* it holds until the page is left */ }
+  document.dispatchEvent(new Event("theme"));
+}
+
+function frame() {
+  const chooser = menu("Theme", () => THEMES.map(([text, name]) =>
+    [text, () => setTheme(name), name === theme() ? "checked" : ""]), {class: "quiet", id: "theme", title: "Theme"});
+  $("theme").replaceWith(chooser);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("theme")));
+  $("signout").addEventListener("click", () => ask("signout", {}).then(() => location.assign("/signin"), fail));
+  $("keys").addEventListener("click", help);
+  live.watch((state) => {
+    $("link").textContent = {lost: "reconnecting…", polling: "every 2 s"}[state] || "";
+    $("link").title = state === "polling" ? "The live connection fails; the page asks every two seconds" : "";
+  });
+}
+
+async function begin() {
+  route("/jobs", "./jobs.js", "Jobs");
+  route("/jobs/:id", "./job.js", "Job");
+  route("/results", "./results.js", "Results");
+  route("/workers", "./workers.js", "Workers");
+  route("/settings", "./settings.js", "Settings");
+  history.scrollRestoration = "manual";
+  frame();
+  listen(go);
+  document.addEventListener("click", follow);
+  addEventListener("popstate", show);
+  live.on(showNotices($("notices")));
+  live.on(consider);
+  document.addEventListener("visibilitychange", consider);
+  try {
+    me = await ask("me");
+    $("experiment").textContent = me.expId;
+    $("experiment").title = me.expId;
+  } catch (error) { fail(error); }
+  live.start();
+  // What a page loads is compared with the summary before it: without one it would load twice.
+  await new Promise((ready) => { live.on(ready); setTimeout(ready, PATIENCE); });
+  await show();
+}
+
+begin();

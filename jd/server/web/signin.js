@@ -1,0 +1,54 @@
+import {$, ask} from "./common.js";
+
+const input = $("pin"), problem = $("problem"), go = $("form").querySelector("button");
+
+/** Where to after the sign-in: a page of this site, whatever the link says. */
+function destination() {
+  try {
+    const url = new URL(new URLSearchParams(location.search).get("next") || "/", location.origin);
+    if (url.origin === location.origin && !url.pathname.startsWith("/signin")) return url.href;
+  } catch (error) { /* not a URL */ }
+  return "/";
+}
+
+/** Say how long to wait, second by second, until it can be tried again. */
+function wait(seconds, timer = 0) {
+  const end = performance.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((end - performance.now()) / 1000);
+    if (left > 0) {
+      const shown = left > 90 ? Math.ceil(left / 60) + " min" : left + " s";
+      const text = "Too many wrong PINs. Try again in " + shown + ".";
+      if (problem.textContent !== text) problem.textContent = text;
+      return;
+    }
+    clearInterval(timer);
+    problem.textContent = "";
+    go.disabled = false;
+    input.focus();
+  };
+  timer = setInterval(tick, 500);
+  // A screen reader says it once, not every second.
+  problem.setAttribute("aria-live", "off");
+  tick();
+}
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (go.disabled) return;
+  go.disabled = true;
+  problem.setAttribute("aria-live", "assertive");
+  problem.textContent = "";
+  try {
+    await ask("signin", {pin: input.value});
+    location.replace(destination());
+  } catch (error) {
+    problem.textContent = error.message;
+    input.select();
+    if (error.wait) wait(error.wait);
+    else go.disabled = false;
+  }
+});
+
+// The cookie does not come along when another site leads here: who is signed in goes on at once.
+fetch("/web/me").then((answer) => { if (answer.ok) location.replace(destination()); }, () => {});

@@ -1,0 +1,186 @@
+"""Making jobs and the page of one job in Chromium, against `jd_server`."""
+
+import json
+import struct
+import zlib
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+from jd.net.multipart import encode_upload
+from tests.browser.dashboard_support import (EVIL, PHONE, Dashboard, browser, dashboard,
+                                             no_sideways_scrolling)
+from tests.browser.webdriver import Browser, needs_browser
+
+pytestmark = needs_browser
+__all__ = ["browser", "dashboard"]
+
+EVIL_NAME = "<img src=x onerror=document.title='owned'>.csv"
+BUSY = {"worker_id": "node1-0-0", "host": "node1", "machine_type": "cpu", "reported_status": "busy",
+        "applied_version": 0, "system_metrics": {"cpu_util": 41.5}, "jd_worker_version": "1.15.0"}
+
+
+def upload(dashboard: Dashboard, job_id: int, name: str, content: bytes) -> None:
+    """As a script's jd_upload does."""
+    frame = encode_upload({"job_id": str(job_id)}, "file", name, len(content))
+    request = Request(dashboard.url + "/upload", frame.prefix + content + frame.suffix,
+                      {"Content-Type": frame.content_type})
+    with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+        assert answer.status == 200
+
+
+def picture() -> bytes:
+    """A PNG of one red pixel (PNG specification, 11.2)."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(b"\x00\xff\x00\x00")) + chunk(b"IEND", b""))
+
+
+def fill(browser: Browser, css: str, text: str, at: int = 0) -> None:
+    """Put text into the field at a place among those of a selector."""
+    browser.wait("document.querySelectorAll(arguments[0]).length > arguments[1]", css, at)
+    browser.run("const one = document.querySelectorAll(arguments[0])[arguments[1]]; one.value = arguments[2];"
+                "one.dispatchEvent(new Event('input', {bubbles: true}))", css, at, text)
+
+
+def parameters(dashboard: Dashboard) -> Any:
+    return [job["parameters"] for job in dashboard.jobs()]
+
+
+def test_a_grid_from_the_form(browser, dashboard):
+    browser.click("button", "New jobs")
+    browser.wait("document.activeElement.matches('.grid-name')")
+    browser.keys("lr")
+    fill(browser, ".grid-values", "1e-3..1e-1 log 3")
+    fill(browser, ".grid-name", "opt", 1)
+    fill(browser, ".grid-values", "adam, \"a, b\"", 1)
+    browser.wait("document.querySelector('.grid-sum').textContent === '3 × 2 = 6'")
+    browser.click("dialog button", "Create 6 jobs")
+    browser.wait_text("6 jobs are made: 1 to 6.")
+    assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1) for opt in ("adam", "a, b")]
+    browser.wait("document.querySelectorAll('.jobs tbody tr').length === 6")
+
+
+def test_an_absurd_product_is_refused_before_anything_is_made(browser, dashboard):
+    browser.click("button", "New jobs")
+    for at, name in enumerate(("a", "b")):
+        fill(browser, ".grid-name", name, at)
+        fill(browser, ".grid-values", "1..1001", at)
+    browser.wait_text("That makes 1,002,001 jobs; at most 1,000,000 at once.")
+    assert browser.run("return document.querySelector('dialog .primary').disabled")
+    fill(browser, ".grid-values", "5..1 step -1", 1)
+    browser.wait_text("-1 is not a positive number.")
+    fill(browser, ".grid-name", "no good", 1)
+    fill(browser, ".grid-values", "true, null", 1)
+    browser.wait_text("cannot be a --flag")  # the server's word
+    assert dashboard.counts() == {}
+
+
+def test_json_and_a_table(browser, dashboard):
+    browser.click("button", "New jobs")
+    browser.click("[role=tab]", "JSON")
+    fill(browser, ".create-text", '{"parameters":\n {"lr": [1, 2}}')
+    browser.wait_text("see line 2, column")
+    fill(browser, ".create-text", '[{"lr":1},{"lr":2,"deep":{"a":[1]}}]')
+    browser.click("dialog button", "Format")
+    browser.wait("document.querySelector('.create-text').value.includes('\\n')")
+    browser.click("dialog button", "Create 2 jobs")
+    browser.wait_text("2 jobs are made: 1 to 2.")
+    browser.click("button", "New jobs")
+    browser.click("[role=tab]", "CSV / TSV")
+    browser.click("label", "Replace what is pending")
+    fill(browser, ".create-text", "lr\topt\n0.5\tsgd\n0.25\n")
+    browser.wait_text("Line 3 has")
+    fill(browser, ".create-text", "lr\topt\n0.5\tsgd\n")
+    browser.wait_text("2 pending jobs go to Deleted")
+    browser.click("dialog button", "Create 1 job")
+    browser.wait_text("Job 3 is made.")
+    assert dashboard.counts() == {"PENDING": 1, "DELETED": 2}
+    assert parameters(dashboard) == [{"lr": 1}, {"lr": 2, "deep": {"a": [1]}}, {"lr": 0.5, "opt": "sgd"}]
+
+
+def test_a_running_job_is_followed_live(browser, dashboard):
+    dashboard.create([{"lr": 0.1}])
+    job = dashboard.claim()
+    assert job["job_id"] == 1
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait_text("No output yet.")
+    browser.run("window.box = document.querySelector('.output')")
+    dashboard.call("/worker/heartbeat", dict(BUSY, current_job_id=1, output_tail="\x1b[31mepoch 1\x1b[0m\n10%\r99%\n"))
+    browser.wait("document.querySelector('.output').textContent === 'epoch 1\\n99%\\n'")
+    browser.wait("document.querySelector('#job-metrics').textContent.includes('41.5')")
+    upload(dashboard, 1, "result.json", json.dumps({"loss": 0.25, "test": {"f1": 0.5}}).encode())
+    browser.wait("document.querySelector('#job-results').innerText.includes('test.f1')")
+    dashboard.finish(1)
+    browser.wait("document.querySelector('.job-title .status').textContent === 'done'")
+    assert browser.run("return window.box.isConnected && window.box.textContent.startsWith('epoch 1')")
+
+
+def test_files_are_shown_and_stay_open(browser, dashboard):
+    dashboard.create([{"lr": 0.1}])
+    dashboard.claim()
+    upload(dashboard, 1, "curve.csv", b"epoch,loss\n1,0.5\n2,0.25\n")
+    upload(dashboard, 1, "plot.png", picture())
+    upload(dashboard, 1, "page.html", b"<script>document.title='owned'</script>")
+    upload(dashboard, 1, "weights.bin", bytes(range(256)))
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelectorAll('.files > li').length === 4")
+    assert browser.run("return [...document.querySelectorAll('.files > li')].map((one) => one.innerText.includes('Preview'))") == [
+        False, True, True, True]
+    browser.run("document.querySelectorAll('[aria-controls^=preview]').forEach((one) => one.click())")
+    browser.wait("document.querySelector('.preview-table tbody')?.innerText === '1\\t0.5\\n2\\t0.25'")
+    browser.wait("document.querySelector('.preview img')?.naturalWidth === 1")
+    browser.wait_text("<script>document.title='owned'</script>")
+    upload(dashboard, 1, "later.txt", b"more")
+    browser.wait("document.querySelectorAll('.files > li').length === 5")
+    assert browser.run("return document.querySelector('.preview img').getClientRects().length") == 1
+    assert "owned" not in browser.run("return document.title")
+
+
+def test_what_is_done_to_a_job_and_why_is_kept(browser, dashboard):
+    dashboard.create([{"lr": 0.1}, {"lr": 0.2}])
+    browser.go(dashboard.page + "/jobs/1")
+    browser.click("button", "Edit parameters")
+    browser.wait("document.activeElement.matches('dialog textarea')")
+    fill(browser, "dialog textarea", "{\"lr\": ")
+    browser.click("dialog button", "Save")
+    browser.wait_text("This is not JSON")
+    fill(browser, "dialog textarea", '{"lr": 0.3}')
+    browser.type("#edit-reason", "a slip")
+    browser.click("dialog button", "Save")
+    browser.wait("document.querySelector('#job-parameters').innerText.includes('0.3')")
+    browser.wait("document.querySelector('.timeline').innerText.includes('a slip')")
+    browser.click("button", "Abort")
+    browser.type("dialog input", "not needed")
+    browser.click("dialog button", "Abort")
+    browser.wait("document.querySelector('.timeline').innerText.includes('not needed')")
+    dashboard.until(PENDING=1, ABORTED=1)
+    browser.click("button", "Retry")
+    browser.click("dialog button", "Retry")
+    browser.wait("document.querySelector('.job-title .status').textContent === 'pending'")
+    browser.go(dashboard.page + "/jobs/99")
+    browser.wait_text("There is no job 99")
+    browser.console()  # the browser notes the 404 by itself
+
+
+def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser, dashboard):
+    dashboard.create([{"evil": EVIL, "long": "x" * 400}])
+    dashboard.claim("n" * 90 + "-0-0")
+    upload(dashboard, 1, EVIL_NAME, ("a,b\n%s,1\n" % EVIL).encode())
+    dashboard.call("/worker/heartbeat", dict(BUSY, worker_id="n" * 90 + "-0-0", current_job_id=1, output_tail=EVIL + "y" * 300))
+    dashboard.finish(1, "ABORTED", EVIL)
+    for size in ((1440, 900), PHONE):
+        browser.size(*size)
+        browser.go(dashboard.page + "/jobs/1")
+        browser.wait("document.querySelectorAll('.files > li').length === 1")
+        browser.click("[aria-controls^=preview]")
+        browser.wait("document.querySelector('.preview td') !== null")
+        assert no_sideways_scrolling(browser), size
+        assert browser.run("return document.querySelectorAll('main img, main script').length") == 0
+        for place in ("#job-parameters", ".output", ".files", ".preview td", ".message", ".timeline"):
+            assert browser.run("return document.querySelector(arguments[0]).textContent.includes('<img src=x onerror=')", place), place
+    browser.go(dashboard.page + "/jobs")
+    browser.click("button", "New jobs")
+    browser.wait("document.querySelector('dialog.create').open")
+    assert browser.run("const box = document.querySelector('dialog.create'); return box.scrollWidth <= innerWidth")
+    assert "owned" not in browser.run("return document.title")

@@ -1,0 +1,90 @@
+"""A dashboard that is not listening: requests go through its router, the clocks are set by hand."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
+
+from jd.auth import pins
+from jd.auth.attempts import Attempts
+from jd.net.body import BodyStream
+from jd.net.routing import Request
+from jd.server.access import Access
+from jd.server.app import JobServer
+from jd.server.experiment import Experiment
+from jd.server.store import pin as stored_pin
+from jd.server.store import sessions
+from jd.server.store.transitions import Policy
+
+PIN = "482913"
+HOST = "127.0.0.1:5050"
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+    headers: Dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The message of an answer that reports an error."""
+        assert self.json["success"] is False
+        return str(self.json["error"])
+
+    @property
+    def cookie(self) -> str:
+        """What a browser would send from now on."""
+        return self.headers["Set-Cookie"].partition(";")[0]
+
+
+class Dashboard:
+    """A server of experiment `exp`; `now` is its clock, `ticks` that of the attempts. To be made in
+    a running loop: before Python 3.10 what asyncio offers belongs to one."""
+
+    def __init__(self, workspace: Path, pin: Optional[str] = None) -> None:
+        self.now = 1_000_000.0
+        self.ticks = 0.0
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
+        self.server.signin._tries = Attempts(clock=lambda: self.ticks)
+        if pin is not None:
+            encoded = pins.encode(pin)
+            self.experiment.database.write(lambda db: stored_pin.change(db, encoded)).result(20)
+
+    def close(self) -> None:
+        self.server.signin.close()
+        self.experiment.close()
+
+    def signed_in(self) -> str:
+        """The Cookie header of a new session."""
+        secret = self.experiment.database.write(
+            lambda db: sessions.open_session(db, self.now)).result(20)
+        return "jd_dashboard_%s=%s" % (self.experiment.server_id, secret)
+
+    async def send(self, method: str, target: str, body: Any = None, cookie: Optional[str] = None,
+                   peer: str = "127.0.0.1", secure: bool = False, **headers: str) -> Answer:
+        sent = {"host": HOST}
+        if body is not None:
+            sent["content-type"] = "application/json"
+        if cookie is not None:
+            sent["cookie"] = cookie
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        data = b"" if body is None else json.dumps(body).encode()
+        response = await self.server.dashboard.dispatch(
+            Request(method, target, sent, BodyStream.of(data), peer, secure))
+        return Answer(response.status, response.body, response.headers)
+
+
+def run(workspace: Path, scenario: Callable[[Dashboard], Awaitable[Any]]) -> Any:
+    """Await a scenario on a new dashboard whose PIN is PIN, for 20 s at most."""
+    async def limited() -> Any:
+        dashboard = Dashboard(workspace, PIN)
+        try:
+            return await asyncio.wait_for(scenario(dashboard), 20)
+        finally:
+            dashboard.close()
+    return asyncio.run(limited())

@@ -1,0 +1,106 @@
+"""Routes of workers and of parts of the dashboard on one experiment, called without sockets or sign-in."""
+
+import asyncio
+import json
+
+from jd import protocol as p
+from jd.net.body import BodyStream
+from jd.net.multipart import encode_upload
+from jd.net.routing import Request, Router
+from jd.server.access import Access
+from jd.server.app import STATUS_OF
+from jd.server.creation import Creation
+from jd.server.dashboard.creating import CreateJobs
+from jd.server.dashboard.details import JobDetails
+from jd.server.dashboard.live import Live
+from jd.server.dashboard.results import Results
+from jd.server.experiment import Experiment
+from jd.server.store.transitions import Policy
+from jd.server.waiting import WaitingRoom
+from jd.server.worker_routes import WorkerRoutes
+
+
+class Answer:
+    """A response whose file or stream has been read."""
+
+    def __init__(self, response, content):
+        self.status = response.status
+        self.headers = response.headers
+        self.content_type = response.content_type
+        self.content = content
+
+    @property
+    def json(self):
+        return json.loads(self.content)
+
+
+class PartsBench:
+    """`now` is the server's clock."""
+
+    def __init__(self, workspace):
+        self.now = 1_700_000_000.0
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        room = WaitingRoom()
+        self.creation = Creation(self.experiment, room)
+        live = Live(self.experiment, self.creation, lambda _request, _route: None)
+        self.router = Router(status_of=STATUS_OF)
+        for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
+                     CreateJobs(self.experiment, self.creation), JobDetails(self.experiment, room.watching),
+                     Results(self.experiment, live)):
+            part.add_to(self.router)
+
+    async def send(self, method, target, body=b"", headers=None):
+        response = await self.router.dispatch(
+            Request(method, target, headers or {}, BodyStream.of(body)))
+        content = response.body
+        if response.file is not None:
+            content = response.file.read()
+        elif response.stream is not None:
+            content = b"".join([piece async for piece in response.stream])
+        await response.aclose()
+        return Answer(response, content)
+
+    async def get(self, target):
+        return await self.send("GET", target)
+
+    async def post(self, target, body):
+        return await self.send("POST", target, json.dumps(body).encode(),
+                               {"content-type": "application/json"})
+
+    async def create(self, *jobs):
+        answer = await self.post("/web/create", {"jobs": list(jobs)})
+        assert answer.status == 200, answer.content
+
+    async def beat(self, worker_id="w", **fields):
+        """A heartbeat; the job it gives, if any."""
+        answer = await self.post(p.HEARTBEAT, dict({"worker_id": worker_id}, **fields))
+        assert answer.status == 200, answer.content
+        return answer.json["job"]
+
+    async def finish(self, job_id, status="DONE", **fields):
+        answer = await self.post(p.UPDATE_JOB_STATUS,
+                                 dict({"job_id": job_id, "status": status}, **fields))
+        assert answer.status == 200, answer.content
+
+    async def upload(self, job_id, name, content, route=p.UPLOAD, part="file", status=200, **fields):
+        content = content.encode() if isinstance(content, str) else content
+        frame = encode_upload(dict({"job_id": str(job_id)}, **fields), part, name, len(content))
+        answer = await self.send("POST", route, frame.prefix + content + frame.suffix,
+                                 {"content-type": frame.content_type})
+        assert answer.status == status, answer.content
+
+    def sql(self, text, *values):
+        """What a query gives, at once."""
+        return self.experiment.database.read(
+            lambda db: db.execute(text, values).fetchall()).result(20)
+
+
+def run_bench(workspace, scenario):
+    """Run a coroutine function on a new bench, and close it."""
+    async def main():
+        bench = PartsBench(workspace)
+        try:
+            return await asyncio.wait_for(scenario(bench), 30)
+        finally:
+            bench.experiment.close()
+    return asyncio.run(main())

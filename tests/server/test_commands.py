@@ -1,0 +1,159 @@
+"""What workers are told, and how far it is."""
+
+import pytest
+
+from jd import protocol as p
+from jd.server.store import commands, roster
+from jd.server.store.commands import CANCEL, Selection
+
+
+@pytest.fixture
+def tell(desk):
+    """Tell worker w something; whether it was something new."""
+    def say(action, *workers):
+        return desk.write(commands.tell, action, workers or ("w",), "dashboard", desk.now)
+    return say
+
+
+@pytest.fixture
+def row(desk):
+    return lambda worker_id="w": desk.read(roster.one, worker_id)
+
+
+def take_command(desk, worker_id="w", **fields):
+    """The worker hears what it is told, and says that it has it."""
+    told = desk.beat(worker_id, applied_version=0, **fields).reply
+    return desk.beat(worker_id, applied_version=told.desired_version, **fields).reply
+
+
+def test_a_command_is_queued_until_the_worker_takes_it(desk, tell, row):
+    desk.beat(reported_status="idle")
+    desk.now += 1
+    assert tell(p.DRAIN) == ["w"]
+    assert (row()["queued"], row()["pending"], row()["state"]) == ("drain", True, "idle")
+    assert (row()["requested_at"], row()["requested_by"]) == (desk.now, "dashboard")
+    told = desk.beat().reply
+    assert (told.desired_state, told.desired_version, told.pending) == ("drain", 1, True)
+    assert row()["acknowledged_at"] is None
+    desk.now += 1
+    assert not desk.beat(applied_version=1).reply.pending
+    assert (row()["queued"], row()["pending"], row()["state"]) == (None, False, "draining")
+    assert (row()["acknowledged_at"], row()["done_at"]) == (desk.now, None)
+    assert [line["event"] for line in row()["history"]] == ["applied drain", "queued drain", "started"]
+    assert [line["source"] for line in row()["history"]] == ["worker", "dashboard", "worker"]
+
+
+def test_no_job_is_handed_out_while_a_command_is_queued(desk, tell):
+    desk.beat()
+    tell(p.PAUSE)
+    desk.create(1)
+    assert desk.beat().reply.job is None
+    tell(CANCEL)
+    assert desk.beat().reply.job is None
+    assert desk.beat(applied_version=2).reply.job is not None
+
+
+@pytest.mark.parametrize("queued, then, desired", [
+    ("pause", "stop", "stop"), ("pause", "drain", "drain"), ("drain", "stop", "stop"),
+    ("stop", "drain", "stop"), ("stop", "pause", "stop"), ("drain", "pause", "drain"),
+    ("drain", "run", "drain"), ("pause", "run", "pause"),
+])
+def test_of_several_queued_commands_the_stronger_holds(desk, tell, row, queued, then, desired):
+    desk.beat()
+    tell(queued)
+    assert tell(then) == (["w"] if desired == then else [])
+    assert row()["desired_state"] == desired
+    tell(CANCEL)
+    assert (row()["desired_state"], row()["queued"]) == ("run", None)
+
+
+def test_a_command_that_was_taken_gives_way_to_any_other(desk, tell, row):
+    desk.beat(reported_status="busy")
+    tell(p.DRAIN)
+    take_command(desk, reported_status="busy")
+    assert tell(p.RUN) == ["w"]
+    assert (row()["queued"], row()["state"]) == ("run", "draining")
+    assert desk.beat(reported_status="busy", applied_version=1).reply.desired_version == 2
+
+
+def test_what_is_so_already_is_nothing_new(desk, tell, row):
+    desk.beat()
+    assert tell(p.RUN) == []
+    tell(p.PAUSE)
+    assert tell(p.PAUSE) == []
+    assert row()["desired_version"] == 1
+
+
+def test_cancel_reverts_to_what_was_before_with_a_new_version(desk, tell, row):
+    desk.beat()
+    tell(p.PAUSE)
+    take_command(desk)
+    tell(p.DRAIN)
+    tell(p.STOP)
+    assert tell(CANCEL) == ["w"]
+    assert (row()["desired_state"], row()["desired_version"], row()["queued"]) == ("pause", 4, None)
+    assert row()["state"] == "paused"
+    assert tell(CANCEL) == []
+    assert row()["history"][0]["event"] == "cancelled stop"
+
+
+def test_there_is_nothing_to_cancel_once_a_command_was_taken(desk, tell):
+    desk.beat()
+    tell(p.PAUSE)
+    take_command(desk)
+    assert tell(CANCEL) == []
+
+
+def test_a_pause_is_done_when_the_worker_has_no_job(desk, tell, row):
+    desk.create(1)
+    desk.beat()
+    tell(p.PAUSE)
+    take_command(desk, reported_status="busy", current_job_id=1, attempt=1)
+    assert (row()["state"], row()["done_at"]) == ("busy", None)
+    assert row()["acknowledged_at"] == desk.now
+    desk.now += 60
+    desk.finish(1)
+    desk.beat(applied_version=1)
+    assert (row()["state"], row()["done_at"]) == ("paused", desk.now)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_worker_that_has_left_has_done_what_it_was_told(desk, tell, row, taken):
+    desk.beat(session="s")
+    tell(p.STOP)
+    if taken:
+        take_command(desk, session="s")
+    desk.now += 1
+    desk.beat(session="s", leave=True, reported_status="busy", applied_version=int(taken))
+    assert (row()["state"], row()["done_at"], row()["queued"]) == ("stopped", desk.now, None)
+    assert not row()["pending"]
+
+
+def test_workers_that_have_left_are_told_nothing(desk, tell):
+    desk.beat(session="s")
+    desk.beat(session="s", leave=True)
+    assert tell(p.STOP) == []
+    assert desk.read(commands.affected, p.STOP, Selection()) == []
+    assert desk.read(commands.affected, p.STOP, Selection(["w", "nobody"])) == []
+
+
+def test_a_new_process_is_not_told_what_the_one_before_it_was(desk, tell, row):
+    desk.beat(session="a")
+    tell(p.STOP)
+    desk.beat(session="a", leave=True, reported_status="busy")
+    assert desk.beat(session="b").reply.desired_state == "run"
+    assert (row()["requested_at"], row()["done_at"], row()["queued"]) == (None, None, None)
+
+
+def test_workers_are_chosen_by_id_host_launch_or_all(desk):
+    for worker_id, host in [("a_egg_0", "A"), ("a_egg_1", "A"), ("a_fox_0", "A"), ("b_egg_0", "B")]:
+        desk.beat(worker_id, host=host)
+    desk.write(commands.tell, p.PAUSE, ["a_egg_1"], "dashboard", desk.now)
+
+    def chosen(*selection):
+        return desk.read(commands.affected, p.PAUSE, Selection(*selection))
+    assert chosen() == ["a_egg_0", "a_fox_0", "b_egg_0"]
+    assert chosen(None, "A") == ["a_egg_0", "a_fox_0"]
+    assert chosen(None, "A", "egg") == ["a_egg_0"]
+    assert chosen(["b_egg_0", "b_egg_0", "a_egg_1"]) == ["b_egg_0"]
+    assert desk.read(commands.affected, CANCEL, Selection()) == ["a_egg_1"]

@@ -1,0 +1,78 @@
+"""Attempts are counted when they end, and charts read the counts."""
+
+import pytest
+
+from jd.server import sweeper
+from jd.server.store import completions
+
+T0 = 1_700_000_000 // 86400 * 86400  # midnight
+
+
+def note(desk, verdict="done", worker="node1_abc_0", at=T0):
+    desk.write(completions.note, worker, verdict, at)
+
+
+def series(desk, unit, host="", at=T0):
+    return desk.read(completions.series, unit, host, at)
+
+
+def test_an_attempt_that_ends_is_counted_once_in_each_unit(desk):
+    desk.create(2)
+    desk.now = T0 + 3725.5
+    desk.beat("w", host="node7")
+    desk.finish(1)
+    for unit in completions.SECONDS:
+        found = series(desk, unit, at=desk.now)
+        assert (found.done[-1], sum(found.done), sum(found.failed), sum(found.other)) == (1, 1, 0, 0)
+        assert series(desk, unit, "node7", desk.now).done == found.done
+        assert sum(series(desk, unit, "node8", desk.now).done) == 0
+
+
+def test_verdicts_fall_into_three_groups(desk):
+    for verdict in ("done", "failed", "killed", "oom", "timeout", "preempted", "lost", "stopped"):
+        note(desk, verdict)
+    found = series(desk, "hour")
+    assert (found.done[-1], found.failed[-1], found.other[-1]) == (1, 4, 3)
+
+
+@pytest.mark.parametrize("unit, count, step", [("minute", 60, 60), ("hour", 48, 3600), ("day", 30, 86400)])
+def test_a_series_ends_with_the_bucket_of_now(desk, unit, count, step):
+    now = T0 + 7.5 * step
+    first = T0 + (7 - count + 1) * step
+    for at in (first - 0.5, first, T0 + 7 * step, now + step):
+        note(desk, at=at)
+    found = series(desk, unit, at=now)
+    assert (found.start, found.step, len(found.done)) == (first, step, count)
+    assert found.done == [1] + [0] * (count - 2) + [1]
+
+
+def test_the_host_is_what_the_worker_says_or_what_its_name_has(desk):
+    desk.beat("node1_abc_0", host="its-own-word")
+    note(desk, worker="node1_abc_0")
+    note(desk, worker="node2_abc_0")
+    note(desk, worker="nobody")
+    assert desk.read(completions.hosts, T0) == ["its-own-word", "node2", "unknown"]
+    assert sum(series(desk, "day").done) == 3
+    assert sum(series(desk, "day", "node2").done) == 1
+
+
+def test_hosts_of_long_ago_are_not_listed(desk):
+    note(desk, worker="old_abc_0", at=T0 - 31 * 86400)
+    note(desk, worker="new_abc_0", at=T0 - 29 * 86400)
+    assert desk.read(completions.hosts, T0) == ["new"]
+
+
+def test_the_sweeper_prunes_minutes_and_hours_in_steps_and_keeps_days(desk, monkeypatch):
+    for age in (0, 1, 3, 61, 300):
+        note(desk, at=T0 - age * 86400 + 1)
+
+    def left(unit):
+        return desk.read(lambda db: db.execute(
+            "SELECT count(*) FROM completions WHERE unit = ? AND host = ''", (unit,)).fetchone()[0])
+
+    assert desk.write(completions.prune, T0, 1) == 2  # one row of each unit
+    monkeypatch.setattr(sweeper, "BATCH", 3)
+    for _ in range(4):
+        desk.write(sweeper.step, T0, desk.policy)
+    assert (left("minute"), left("hour"), left("day")) == (2, 3, 5)
+    assert desk.write(completions.prune, T0, 1000) == 0

@@ -1,0 +1,236 @@
+"""The filter language: how it is read, and what the conditions made of it find."""
+
+import pytest
+
+from jd.protocol import ProtocolError
+from jd.server.store import batches, conditions, filters, scanning, values
+from jd.server.store.filters import Term, Value, parse
+
+
+@pytest.mark.parametrize("text, terms", [
+    ("", []),
+    ("  \t ", []),
+    ("adam", [Term("", "", (Value("adam"),))]),
+    ("lr=0.1", [Term("lr", "=", (Value("0.1"),))]),
+    ("a!=1 b<2 c<=3 d>4 e>=5", [Term(name, operator, (Value(value),)) for name, operator, value in (
+        ("a", "!=", "1"), ("b", "<", "2"), ("c", "<=", "3"), ("d", ">", "4"), ("e", ">=", "5"))]),
+    ('opt="a b"', [Term("opt", "=", (Value("a b", True),))]),
+    (r'opt="a\"b\\c"', [Term("opt", "=", (Value('a"b\\c', True),))]),
+    ('"x=1"', [Term("", "", (Value("x=1", True),))]),
+    ('opt=""', [Term("opt", "=", (Value("", True),))]),
+    ('status=DONE,ABORTED', [Term("status", "=", (Value("DONE"), Value("ABORTED")))]),
+    ('opt="a,b",c', [Term("opt", "=", (Value("a,b", True), Value("c")))]),
+    ("layers=[64,32]", [Term("layers", "=", (Value("[64,32]"),))]),
+    ('layers="[64, 32]"', [Term("layers", "=", (Value("[64,32]", True),))]),
+    ("finished>-1h", [Term("finished", ">", (Value("-1h"),))]),
+    ("val/acc>0.5 p@5=1", [Term("val/acc", ">", (Value("0.5"),)), Term("p@5", "=", (Value("1"),))]),
+    ("started>2026-01-31T12:30", [Term("started", ">", (Value("2026-01-31T12:30"),))]),
+])
+def test_text_becomes_terms(text, terms):
+    assert parse(text) == terms
+
+
+@pytest.mark.parametrize("text, says", [
+    ('a="b', "quote is not closed"),
+    ("a=", "value is missing after a="),
+    ("a=b,", "value is missing after a="),
+    ("a= b", "value is missing after a="),
+    ("a<1,2", "takes one value"),
+    ('a=b"c"', "a blank is missing before"),
+    ("x" * 501, "501 characters; at most 500"),
+    (" ".join(["a"] * 21), "21 conditions; at most 20"),
+    ("a=\0", "NUL"),
+])
+def test_what_cannot_be_read_is_refused_with_a_reason(text, says):
+    with pytest.raises(ProtocolError, match=says):
+        parse(text)
+
+
+@pytest.mark.parametrize("text, span", [
+    ("1970-01-02", (86400.0, 172800.0)),
+    ("1970-01-01T00:01", (60.0, 120.0)),
+    ("1970-01-01 00:01", (60.0, 120.0)),
+    ("1970-01-01T00:00:05Z", (5.0, 6.0)),
+    ("-1h", (6400.0, 6400.0)),
+    ("1h", (6400.0, 6400.0)),
+    ("1.5m", (9910.0, 9910.0)),
+])
+def test_moments(text, span):
+    assert filters.moment(text, 10_000.0) == span
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "1y", "", "12", "0001-01-01T00:00:00+01:00"])
+def test_no_moments(text):
+    with pytest.raises(ProtocolError, match="is no time"):
+        filters.moment(text, 0.0)
+
+
+# ---- what is found
+
+JOBS = [
+    {"lr": 0.1, "opt": "adam"},                      # 1
+    {"lr": "0.10", "opt": "a b"},                    # 2
+    {"lr": 1, "flag": True},                         # 3
+    {"lr": 10, "flag": False},                       # 4
+    {"lr": "2024-01-01", "flag": "True"},            # 5
+    {"opt": None, "layers": [64, 32]},               # 6
+    {"opt": "x=1 \"q\" \\ % _", "size": 9007199254740993},  # 7
+    {"opt": "long" * 100, "param.z": 1, "status": "odd"},   # 8
+    {"opt": "ünï", "both": 1},                       # 9
+]
+
+
+@pytest.fixture(params=["few", "many"])
+def found(request, desk, monkeypatch):
+    """Ids that a filter finds, by looking at few jobs at once or step by step through an index."""
+    if request.param == "many":
+        monkeypatch.setattr(scanning, "FEW", -1)
+        monkeypatch.setattr(scanning, "SCAN", 4)
+    desk.add(batches.from_list(JOBS))
+
+    def find(text):
+        ids, after = [], 0
+        while after is not None:
+            step = desk.read(lambda db: scanning.matching(
+                db, conditions.compiled(db, text, desk.now), after, 3))
+            ids += step.ids
+            after = step.next
+        return ids
+
+    return find
+
+
+@pytest.mark.parametrize("text, ids", [
+    ("", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("lr=0.1", [1, 2]),
+    ("lr=1e-1", [1, 2]),
+    ('lr="0.1"', [1, 2]),
+    ("lr!=0.1", [3, 4, 5, 6, 7, 8, 9]),
+    ("lr=0.1,10", [1, 2, 4]),
+    ("lr!=0.1,10", [3, 5, 6, 7, 8, 9]),
+    ("lr<1", [1, 2]),
+    ("lr<=1", [1, 2, 3]),
+    ("lr>0.1", [3, 4]),
+    ("lr>=0.1", [1, 2, 3, 4]),
+    ("lr>2023-01-01", [5]),
+    ("lr=2024-01-01", [5]),
+    ("lr=2024", []),
+    ("lr=null", [6, 7, 8, 9]),
+    ("lr!=null", [1, 2, 3, 4, 5]),
+    ("lr=1,null", [3, 6, 7, 8, 9]),
+    ('lr="null"', []),
+    ("flag=true", [3, 5]),
+    ("flag=false", [4]),
+    ("flag=true,false", [3, 4, 5]),
+    ("opt=null", [3, 4, 5, 6]),
+    ("opt=adam", [1]),
+    ("opt=ADAM", []),
+    ('opt="a b"', [2]),
+    ("opt>b", [7, 8, 9]),
+    ("layers=[64,32]", [6]),
+    ('layers="[64, 32]"', [6]),
+    ("size=9007199254740993", [7]),
+    ("size=9007199254740992", []),
+    ("opt=" + "long" * 100, [8]),
+    ("opt=" + "long" * 50, []),
+    ("opt=" + "long" * 99 + "lonG", []),
+    ("param.z=1", [8]),
+    ("param.param.z=1", [8]),
+    ("param.status=odd", [8]),
+    ("param.lr=1", [3]),
+    ("adam", [1]),
+    ("ADAM", [1]),
+    ('"a b"', [2]),
+    ("%", [7]),
+    ("_", [7]),
+    ('"\\"q"', [7]),
+    ("\\", [7]),
+    ("ünï", [9]),
+    ("id=3", [3]),
+    ("id=3,5,99", [3, 5]),
+    ("id!=3", [1, 2, 4, 5, 6, 7, 8, 9]),
+    ("id>7", [8, 9]),
+    ("id>=7.5 id<9", [8]),
+    ("id<=2", [1, 2]),
+    ("id<1e300", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("9007199254740993", [7]),
+    ("status=PENDING", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("status=done,deleted", []),
+    ("status=DONE status=PENDING", []),
+    ("lr>0 lr<2 flag=true", [3]),
+    ("attempts=0 priority=0 runtime=null", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("host=h", []),
+    ("worker!=w id<3", [1, 2]),
+    ("worker=null id<3", [1, 2]),
+    ("'; DROP TABLE jobs; --", []),
+])
+def test_what_a_filter_finds(found, text, ids):
+    assert found(text) == ids
+
+
+@pytest.mark.parametrize("text, says", [
+    ("nope=1", "there is no 'nope' to search or sort by; known: status, id, worker.*param.lr"),
+    ("result.lr=1", "there is no 'result.lr'"),
+    ("status=LOST", "status must be one of PENDING"),
+    ("status<DONE", "with = and != only"),
+    ("worker>a", "with = and != only"),
+    ("id=x", "compared with a number"),
+    ("id<x", "compared with a number"),
+    ("runtime>x", "compared with a duration"),
+    ("started>x", "is no time"),
+    ("finished<null", "by = and != only"),
+    ("lr<null", "by = and != only"),
+    ("lr<true", "by = and != only"),
+    ("x';--=1", "there is no"),
+])
+def test_a_filter_that_makes_no_sense_says_so(found, text, says):
+    with pytest.raises(ProtocolError, match=says):
+        found(text)
+
+
+def test_a_long_list_of_names_is_cut(desk):
+    desk.add(batches.from_list([{"p%d" % number: 1} for number in range(100)]))
+    with pytest.raises(ProtocolError, match="param.p20, .*…$") as caught:
+        desk.read(conditions.compiled, "nope=1", 0.0)
+    assert len(str(caught.value)) < 600
+
+
+def test_times_runtimes_workers_and_attempts(found, desk):
+    desk.beat("h1_abc_0", session="a", host="h1")
+    desk.beat("h2_abc_0", session="b", host="h2")
+    desk.now += 100
+    desk.finish(1, runtime=90.0)
+    assert found("status=DONE") == found("runtime=90") == found("runtime>1m") == [1]
+    assert found("runtime<=1.5m") == [1] and found("runtime>1.5m") == []
+    assert found("finished>-1m") == [1] and found("finished>0s") == []
+    assert found("started>2m") == [1, 2] and found("started>1m") == []
+    assert found("started=1970-01-12") == found("started!=null") == [1, 2]
+    assert found("started<1970-01-12") == found("started>1970-01-12") == []
+    assert found("started<=1970-01-12 started>=1970-01-12") == [1, 2]
+    assert found("worker=h1_abc_0") == found("host=h1") == found("h1_abc") == [1]
+    assert found("worker=h1_abc_0,h2_abc_0") == found("host=h1,h2") == found("attempts=1") == [1, 2]
+    assert found("host!=h1 attempts>0") == found("status=served") == [2]
+    assert found("worker!=h1_abc_0 worker!=null") == [2]
+
+
+def test_a_bare_name_prefers_the_parameter_to_the_result(found, desk):
+    desk.write(values.put_results, 1, {"lr": 5.0, "acc": 0.5})
+    assert found("result.lr=5") == found("result.lr>4") == found("acc=0.5") == [1]
+    assert found("lr=5") == []
+    assert found("result.acc=null id<3") == [2]
+
+
+def test_deleted_jobs_are_found_when_the_status_is_named(found, desk):
+    desk.add(batches.from_list([{"lr": 7}]), replace=True)
+    assert found("") == [10]
+    assert found("lr<2") == []
+    assert found("status=DELETED lr<2") == [1, 2, 3]
+    assert found("status!=PENDING lr<2") == [1, 2, 3]
+
+
+def test_the_sql_has_no_text_of_the_filter(desk):
+    desk.add(batches.from_list(JOBS))
+    text = "secretword lr=secretword opt>secretword worker=secretword host=secretword layers=[secretword]"
+    compiled = desk.read(conditions.compiled, text, 0.0)
+    pieces = [*compiled.conditions, *(arm for source in compiled.sources for arm in source.arms)]
+    assert pieces and not any("secretword" in piece.text for piece in pieces)

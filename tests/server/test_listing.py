@@ -1,0 +1,202 @@
+"""Pages of the table of jobs: against a plain sort of all jobs, whichever way they are found."""
+
+import base64
+import json
+import random
+
+import pytest
+
+from jd.protocol import ProtocolError
+from jd.server.store import batches, bulk, conditions, jobs, listing, scanning, values
+from tests.server.store_support import Desk
+
+SORTS = ["id", "status", "worker", "attempts", "started", "finished", "runtime", "priority",
+         "lr", "opt", "result.acc"]
+FILTERS = ["", "status=PENDING,DELETED", "lr>=0.2", "opt=a", "opt=a,b status!=ABORTED", "b",
+           "result.acc=null", "opt=c lr<0.3", "id>20 id<=60", "nope"]
+
+
+def page(db, text="", sort="id", after=None, limit=50):
+    by = listing.order(db, sort)
+    return listing.page(db, conditions.compiled(db, text, 0.0), by,
+                        listing.cursor(after, by) if after else None, limit)
+
+
+def walk(desk, text, sort, limit):
+    """The ids of all pages."""
+    ids, after = [], None
+    for _ in range(500):
+        found = desk.read(page, text, sort, after, limit)
+        assert len(found.jobs) <= limit
+        ids += [job["id"] for job in found.jobs]
+        after = found.next
+        if after is None:
+            return ids
+    raise AssertionError("there is no end")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """80 jobs in all states, with values of all kinds, some of them missing; for reading only."""
+    desk = Desk(tmp_path_factory.mktemp("sweep"))
+    yield filled(desk)
+    desk.database.close()
+
+
+def filled(desk):
+    chance = random.Random(5)
+    rows = []
+    for number in range(80):
+        row = {"n": number}
+        if chance.random() < 0.8:
+            row["lr"] = chance.choice([0.1, "0.1", 0.25, 1, "1e-1", True, None, "x", -3, [1], 0.3])
+        if chance.random() < 0.8:
+            row["opt"] = chance.choice(["a", "b", "c", "é", "\U0001f600", "\uffee"])
+        rows.append(row)
+    desk.add(batches.from_list(rows))
+    for number in range(40):
+        desk.now += chance.choice([0, 1])
+        desk.beat("w%d" % (number % 3))
+    for job_id in chance.sample(range(1, 41), 30):
+        desk.now += chance.choice([0, 1])
+        desk.finish(job_id, chance.choice(["DONE", "ABORTED"]), runtime=chance.choice([1, 2.5, 2.5, 9]))
+        if chance.random() < 0.7:
+            desk.write(values.put_results, job_id, {"acc": chance.choice([0.5, 0.9, 1, -1.5])})
+    everything = list(range(1, 81))
+    for action, n in ((bulk.DELETE, 10), (bulk.PRIORITISE, 20), (bulk.RETRY, 15)):
+        desk.write(bulk.act, action, chance.sample(everything, n), "", desk.now, desk.policy)
+    return desk
+
+
+def expected(desk, text, sort):
+    """The same by looking at each job."""
+    matching = desk.read(lambda db: [row[0] for row in db.execute(
+        "SELECT j.id FROM jobs j WHERE %s" % conditions.compiled(db, text, 0.0).where().text,
+        conditions.compiled(db, text, 0.0).where().values)])
+    descending, name = sort.startswith("-"), sort.lstrip("-")
+    placed = []
+    for row in desk.read(listing.rows, matching):
+        if name in ("lr", "opt"):
+            key = values.key(row["parameters"].get(name))
+        elif name == "result.acc":
+            key = (row["results"] or {}).get("acc")
+        else:
+            key = {"worker": row["worker_id"], "attempts": row["attempt"] or None, "id": 0,
+                   "priority": row["priority"] or None}.get(name, row.get(name))
+        placed.append((isinstance(key, str), key, row["id"]))
+    with_key = sorted((place for place in placed if place[1] is not None), reverse=descending)
+    without = sorted((place[2] for place in placed if place[1] is None), reverse=descending)
+    return [place[2] for place in with_key] + without
+
+
+@pytest.mark.parametrize("few, scan, limit", [(5000, 50_000, 30), (-1, 50_000, 9), (-1, 13, 100)])
+@pytest.mark.parametrize("sort", SORTS + ["-" + sort for sort in SORTS])
+def test_pages_are_those_of_a_plain_sort(sweep, monkeypatch, sort, few, scan, limit):
+    monkeypatch.setattr(scanning, "FEW", few)
+    monkeypatch.setattr(scanning, "SCAN", scan)
+    for text in FILTERS:
+        assert walk(sweep, text, sort, limit) == expected(sweep, text, sort), text
+
+
+def test_one_request_looks_at_no_more_than_it_may(sweep, monkeypatch):
+    monkeypatch.setattr(scanning, "FEW", -1)
+    monkeypatch.setattr(scanning, "SCAN", 10)
+    for sort in ("id", "lr", "-finished"):
+        found = sweep.read(page, "nope", sort, None, 5)
+        assert found.jobs == [] and found.next is not None and found.total is None
+        assert 10 <= found.scanned <= 15
+
+
+def test_counts_add_up(sweep, monkeypatch):
+    def counted(text):
+        total, steps, after = {}, 0, 0
+        while after is not None:
+            step = sweep.read(lambda db: scanning.count(db, conditions.compiled(db, text, 0.0), after))
+            total = {status: total.get(status, 0) + n for status, n in step.matching.items()}
+            steps, after = steps + 1, step.next
+        return total, steps
+
+    for text in FILTERS:
+        monkeypatch.setattr(scanning, "FEW", 5000)
+        at_once, _ = counted(text)
+        monkeypatch.setattr(scanning, "FEW", -1)
+        monkeypatch.setattr(scanning, "SCAN", 9)
+        stepwise, steps = counted(text)
+        assert at_once == stepwise
+        assert sum(at_once.values()) == len(expected(sweep, text, "id"))
+        assert steps == 1 or text
+    assert counted("nope")[1] > 3
+
+
+def test_totals_that_are_known(sweep):
+    alive = sum(n for status, n in sweep.read(jobs.counts).items() if status != "DELETED")
+    assert sweep.read(page, "", "lr", None, 5).total == alive
+    assert sweep.read(page, "opt=a", "lr", None, 5).total == len(expected(sweep, "opt=a", "lr"))
+
+
+def test_what_a_row_holds(desk):
+    desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"new": 1}]))
+    desk.beat("h_abc_0", session="s")
+    started = desk.now
+    desk.now += 10
+    desk.finish(1, "ABORTED", message="exit status 1", runtime=9.5)
+    desk.write(values.put_results, 1, {"acc": 0.5})
+    first, second = desk.read(page).jobs
+    assert first == {
+        "id": 1, "status": "ABORTED", "parameters": {"lr": 0.1, "opt": "a"}, "results": {"acc": 0.5},
+        "attempt": 1, "failures": 1, "worker_id": "h_abc_0", "priority": 0, "started": started,
+        "finished": desk.now, "runtime": 9.5, "retry_at": desk.now + desk.policy.retry_pause,
+        "message": "attempt 1 failed on h_abc_0, tried again in 1200 s: exit status 1"}
+    assert second["results"] is None and second["message"] is None and second["attempt"] == 0
+    assert desk.read(listing.columns) == {"parameters": ["lr", "opt", "new"], "results": ["acc"]}
+
+
+def made(*parts):
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("cursor", [
+    "x", "%%", "é", "AAAA", made(), made("id", None), made("id", None, -1), made("id", None, 2 ** 60),
+    made("id", None, True), made("id", 5, 1), made("lr", None, 1), made("id", [1], 1), made("id", None, "1"),
+    made("id", "\ud800", 1), "x" * 3000, base64.urlsafe_b64encode(b"[" * 1400).decode()])
+def test_a_cursor_that_was_not_given_out_is_refused(sweep, cursor):
+    with pytest.raises(ProtocolError, match="is no place in this list"):
+        sweep.read(page, "", "id", cursor)
+
+
+@pytest.mark.parametrize("cursor", [
+    made("lr", {}, 1), made("lr", 2 ** 70, 1), made("lr", True, 1), made("-lr", 1, 1),
+    made("lr", "\ud800", 1)])
+def test_a_cursor_of_another_order_is_refused(sweep, cursor):
+    with pytest.raises(ProtocolError, match="is no place in this list"):
+        sweep.read(page, "", "lr", cursor)
+
+
+@pytest.mark.parametrize("sort", ["nope", "--id", "", "host"])
+def test_an_order_by_what_is_not_there_is_refused(sweep, sort):
+    with pytest.raises(ProtocolError, match="to search or sort by"):
+        sweep.read(page, "", sort)
+
+
+def test_a_page_needs_no_sorting(sweep, monkeypatch):
+    monkeypatch.setattr(scanning, "FEW", -1)
+    statements = []
+
+    def traced(db, sort, after):
+        db.set_trace_callback(statements.append)
+        try:
+            return page(db, "n>=0", sort, after, 5)
+        finally:
+            db.set_trace_callback(None)
+
+    for sort in SORTS:
+        for text in (sort, "-" + sort):
+            after = sweep.read(traced, text, None).next
+            sweep.read(traced, text, after)
+    assert len(statements) > 50
+    for statement in statements:
+        if "d CROSS JOIN" in statement:
+            statement = statement.replace("-Inf", "-1e999")
+            plan = [row[-1] for row in sweep.read(
+                lambda db: db.execute("EXPLAIN QUERY PLAN " + statement).fetchall())]
+            assert not [step for step in plan if "TEMP B-TREE" in step], (statement, plan)

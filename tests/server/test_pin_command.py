@@ -1,0 +1,268 @@
+"""Where the PIN comes from at the start, `jd_server pin`, and the PIN of a Hub."""
+
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+
+from jd.auth import passwords, pins
+from jd.errors import JdError, StorageError, UsageError
+from jd.server import cli, pin, pincommand
+from jd.server.store import beside, sessions
+from jd.server.store import pin as stored_pin
+from tests.e2e.processes import EXPERIMENT, Server
+from tests.server.store_support import Desk
+from tests.support import free_env, python
+
+PIN, OTHER = "482913", "739105"
+
+
+def verifies(desk, given):
+    return passwords.verify(given, desk.read(stored_pin.stored))
+
+
+def signed_in(desk):
+    return desk.read(lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0])
+
+
+# ---- at the start
+
+def test_a_pin_is_made_up_once(desk):
+    made = pin.settle(desk.database, None)
+    assert verifies(desk, made)
+    desk.write(sessions.open_session, 0.0)
+    assert pin.settle(desk.database, None) is None
+    assert verifies(desk, made) and signed_in(desk) == 1
+
+
+def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
+    assert pin.settle(desk.database, PIN) is None
+    desk.write(sessions.open_session, 0.0)
+    assert pin.settle(desk.database, PIN) is None and signed_in(desk) == 1
+    assert pin.settle(desk.database, OTHER) is None and signed_in(desk) == 0
+    assert verifies(desk, OTHER)
+
+
+def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk):
+    desk.write(stored_pin.change, "argon$x$y")
+    pin.settle(desk.database, PIN)
+    assert verifies(desk, PIN)
+
+
+def values(*flags, **environ):
+    return cli.options(["--expId", "exp"] + [str(flag) for flag in flags], environ)
+
+
+def test_the_file_counts_before_the_variable(tmp_path):
+    path = tmp_path / "pin"
+    path.write_text(" %s \r\n" % PIN)
+    assert pin.given(values()) is None
+    assert pin.given(values(JD_SERVER_PIN=OTHER)) == OTHER
+    assert pin.given(values("--pin-file", path, JD_SERVER_PIN=OTHER)) == PIN
+    assert pin.given(values(JD_SERVER_PIN_FILE=str(path))) == PIN
+
+
+def test_no_flag_takes_the_pin_itself():
+    with pytest.raises(UsageError, match="unrecognized arguments: --pin"):
+        values("--pin", PIN)
+
+
+@pytest.mark.parametrize("content, says", [
+    ("", "not 6 digits"), ("12345", "not 6 digits"), ("555555", "easy to guess"),
+    ("482913\n739105", "not 6 digits"), ("\xff" * 2000, "not 6 digits")])
+def test_a_file_without_a_usable_pin(tmp_path, content, says):
+    path = tmp_path / "pin"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(UsageError) as refused:
+        pin.given(values("--pin-file", path))
+    assert says in str(refused.value) and str(path) in str(refused.value)
+    assert not content or content not in str(refused.value).replace(pins.RULE, "")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for path, says in ((tmp_path / "none", "does not exist"), (tmp_path, "cannot be read")):
+        with pytest.raises(StorageError, match=says):
+            pin.given(values("--pin-file", path))
+
+
+@pytest.mark.parametrize("wrong", ["98431", "two words", "777777"])
+def test_a_wrong_variable_is_named_and_not_repeated(wrong):
+    with pytest.raises(UsageError, match="JD_SERVER_PIN") as refused:
+        pin.given(values(JD_SERVER_PIN=wrong))
+    assert wrong not in str(refused.value)
+
+
+# ---- the command
+
+class Command:
+    """`jd_server pin` on the data of a server that does not run."""
+
+    def __init__(self, directory, monkeypatch, capsys):
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.workspace = directory / "ws"
+        meta = self.workspace / EXPERIMENT / "meta"
+        meta.mkdir(parents=True)
+        self.path = meta / "jobs.db"
+        Desk(meta).database.close()
+
+    def run(self, *words, stdin=None):
+        """What it prints."""
+        if stdin is not None:
+            source = self.workspace / "stdin"
+            source.write_text(stdin)
+            self.monkeypatch.setattr("sys.stdin", open(str(source), encoding="utf-8"))
+        assert cli.main(["pin"] + list(words) + ["--expId", EXPERIMENT, "--workspace_path",
+                                                 str(self.workspace)]) == 0
+        return self.capsys.readouterr().out
+
+    def read(self, operation):
+        return beside.write(self.path, operation)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    return Command(tmp_path, monkeypatch, capsys)
+
+
+def test_reset_prints_a_new_pin_and_signs_everybody_out(command):
+    command.read(lambda db: sessions.open_session(db, 0.0))
+    told = json.loads(command.run("reset", "--json"))
+    assert (told["expId"], told["signed_out"]) == (EXPERIMENT, 1)
+    assert passwords.verify(told["pin"], command.read(stored_pin.stored))
+    lines = command.run("reset").splitlines()
+    assert passwords.verify(lines[0].rpartition(" ")[2], command.read(stored_pin.stored))
+
+
+def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command, tmp_path):
+    path = tmp_path / "pin"
+    path.write_text(PIN)
+    assert PIN not in command.run("set", "--pin-file", str(path))
+    assert passwords.verify(PIN, command.read(stored_pin.stored))
+    command.monkeypatch.setenv("JD_SERVER_PIN_FILE", str(path))  # for the server
+    assert json.loads(command.run("set", "--json", stdin=OTHER + "\n")) == {"expId": EXPERIMENT,
+                                                                            "signed_out": 0}
+    assert passwords.verify(OTHER, command.read(stored_pin.stored))
+
+
+@pytest.mark.parametrize("words, stdin, says", [
+    (["set"], "", "not 6 digits"), (["set"], "123456\n", "easy to guess"), (["change"], None,
+                                                                            "invalid choice"),
+    ([], None, "action"), (["reset", "--pin-file", "x"], None, "for jd_server pin set"),
+    (["set", "--pin", PIN], None, "unrecognized")])
+def test_wrong_usage_changes_nothing(command, words, stdin, says):
+    before = command.read(stored_pin.stored)
+    with pytest.raises(UsageError, match=says):
+        command.run(*words, stdin=stdin)
+    assert command.read(stored_pin.stored) == before
+
+
+def test_an_experiment_is_named_and_was_served_before(command, tmp_path):
+    with pytest.raises(UsageError, match="--expId NAME is missing"):
+        pincommand.main(["reset"], {})
+    with pytest.raises(JdError, match="no server has served it there"):
+        pincommand.main(["reset", "--expId", "other", "--workspace_path", str(command.workspace)], {})
+    assert not (command.workspace / "other").exists()
+
+
+def test_data_of_another_version_is_left_alone(command):
+    db = sqlite3.connect(str(command.path))
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(StorageError, match="of another version"):
+        command.run("reset")
+    command.path.write_bytes(b"no database at all, only text" * 100)
+    with pytest.raises(StorageError, match="not a database"):
+        command.run("reset")
+
+
+@pytest.mark.parametrize("second, status, says", [(PIN, 0, "new PIN for the dashboard"), (OTHER, 2,
+                                                                                          "differ")])
+def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command, tmp_path, second, status, says):
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        python("-m", "jd.server", "pin", "set", "--expId", EXPERIMENT, "--workspace_path", command.workspace),
+        env=free_env(tmp_path), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            close_fds=True)
+    os.close(slave)
+    killer = threading.Timer(20, process.kill)
+    killer.start()
+    try:
+        shown = b""
+        for prompt, answer in ((b"New PIN: ", PIN), (b"Once more: ", second)):
+            while prompt not in shown:
+                shown += os.read(master, 1000)
+            os.write(master, answer.encode() + b"\n")
+        assert process.wait(20) == status
+        try:
+            while True:
+                more = os.read(master, 1000)
+                if not more:
+                    break
+                shown += more
+        except OSError:  # what Linux says at the end
+            pass
+    finally:
+        killer.cancel()
+        process.kill()
+        process.wait()
+        os.close(master)
+    assert says in shown.decode() and PIN not in shown.decode()
+
+
+def test_beside_a_running_server_it_counts_at_once(tmp_path):
+    with Server(tmp_path) as server:
+        made = server.ready["pin"]
+        server.url = server.ready["dashboard_url"]
+        assert server.call("/web/signin", {"pin": made}) == {"success": True}
+        done = subprocess.run(
+            python("-m", "jd.server", "pin", "set", "--expId", EXPERIMENT, "--workspace_path",
+                   server.workspace),
+            env=free_env(tmp_path), input=PIN.encode(), stdout=subprocess.PIPE, timeout=30, check=True)
+        assert b"(1 signed out)" in done.stdout
+        assert server.call("/web/signin", {"pin": PIN}) == {"success": True}
+        if made != PIN:
+            assert server.call("/web/signin", {"pin": made})[0] == 403
+        server.stop()
+        assert made not in server.errors and PIN not in server.errors
+    with Server(tmp_path) as server:
+        assert "pin" not in server.ready
+        server.stop()
+
+
+def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path):
+    path = tmp_path / "pin"
+    path.write_text(PIN)
+    path.chmod(0o644)
+    with Server(tmp_path, "--pin-file", path) as server:
+        assert "pin" not in server.ready
+        server.stop()
+        assert "chmod 600" in server.errors and PIN not in server.errors
+
+
+# ---- a PIN of the Hub
+
+def test_a_pin_of_the_hub_is_taken_once(desk):
+    said = []
+    keeper = pin.HubPin(desk.database, said.append)
+    assert keeper.taken() == 0
+    desk.write(sessions.open_session, 0.0)
+    encoded = pins.encode(PIN)
+    keeper.take(5, encoded)
+    assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0
+    pin.settle(desk.database, OTHER)
+    keeper.take(5, encoded)
+    assert verifies(desk, OTHER) and len(said) == 1
+
+
+def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk):
+    pin.settle(desk.database, PIN)
+    said = []
+    keeper = pin.HubPin(desk.database, said.append)
+    for _ in range(2):
+        keeper.take(5, "argon$x$y")
+    assert len(said) == 1 and "jd_server pin set" in said[0]
+    assert verifies(desk, PIN) and keeper.taken() == 0

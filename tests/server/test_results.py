@@ -1,0 +1,295 @@
+"""result.json and metrics.json: from an upload to columns and CSV."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from jd.server import resultfile
+from jd.server.store import batches, export, resultviews
+from tests.server.parts_bench import run_bench
+
+
+@pytest.fixture
+def run(tmp_path):
+    return lambda scenario: run_bench(tmp_path, scenario)
+
+
+# ---- what a file says
+
+@pytest.mark.parametrize("content, numbers", [
+    ('{"loss": 0.25, "epochs": 3}', {"loss": 0.25, "epochs": 3}),
+    ('{"ok": true, "bad": false, "note": "text", "none": null}', {"ok": 1, "bad": 0}),
+    ('{"val": {"loss": [0.2, {"x": 1}]}, "top": 5}', {"top": 5, "val.loss.0": 0.2, "val.loss.1.x": 1}),
+    ('{"a": NaN, "b": Infinity, "c": 1e999, "d": -1}', {"d": -1}),
+    ('{"val/acc": 1, "top-5 %": 2, ".x": 3}', {"val/acc": 1, "top-5__": 2, "_x": 3}),
+    ('{"big": 123456789012345678901234567890}', {"big": 1.2345678901234568e29}),
+    ('{"huge": %s, "a": 1}' % ("9" * 100_000), {"a": 1}),
+    ('{"a": 1, "a": 2}', {"a": 2}),
+    ('\ufeff{"a": 1}', {"a": 1}),
+    ('{"%s": 1}' % ("n" * 500), {"n" * 128: 1}),
+])
+def test_numbers_of_a_file(content, numbers):
+    assert resultfile.parse(content.encode()) == (numbers, "")
+
+
+@pytest.mark.parametrize("content, says", [
+    (b"", "not JSON"), (b"{'a': 1}", "line 1 column 2"), (b"[1]", "an object|object"), (b"\xff", "UTF-8"),
+    (b'{"a": "1"}', "no number"), (b"[" * 100_000, "deep"), (b'{"a": 1' + b" " * 100, "not JSON"),
+])
+def test_what_is_no_result_says_why(content, says):
+    found = resultfile.parse(content)
+    assert found.numbers is None
+    assert any(word in found.remark for word in says.split("|"))
+
+
+def test_a_long_list_does_not_crowd_out_the_rest():
+    found = resultfile.parse(json.dumps({"curve": list(range(1000)), "best": 7}).encode())
+    assert len(found.numbers) == resultfile.MAX_NUMBERS and found.numbers["best"] == 7
+    assert "801 numbers more" in found.remark
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    assert "at most" in resultfile.read(tmp_path / "not-there", resultfile.MAX_FILE + 1).remark
+
+
+# ---- what becomes of it
+
+def results_of(bench, job_id=1):
+    text = bench.sql("SELECT results FROM jobs WHERE id = ?", job_id)[0][0]
+    by_value = dict(bench.sql("SELECT n.name, v.value FROM job_values v JOIN value_names n"
+                              " ON n.id = v.name_id WHERE n.kind = 'result' AND v.job_id = ?", job_id))
+    found = None if text is None else json.loads(text)
+    assert by_value == (found or {})
+    return found
+
+
+def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run):
+    async def scenario(bench):
+        await bench.create({"x": 1})
+        await bench.upload(1, "other.json", '{"loss": 9}')
+        assert results_of(bench) is None
+        await bench.upload(1, "result.json", '{"loss": 0.5, "old": 1}')
+        assert results_of(bench) == {"loss": 0.5, "old": 1}
+        await bench.upload(1, "metrics.json", '{"loss": 0.4, "speed": 7}')
+        assert results_of(bench) == {"loss": 0.4, "old": 1, "speed": 7}
+        await bench.upload(1, "result.json", '{"loss": 0.3, "new": 2}')
+        assert results_of(bench) == {"loss": 0.3, "new": 2, "speed": 7}
+    run(scenario)
+
+
+def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run):
+    async def scenario(bench):
+        await bench.create({"x": 1})
+        await bench.upload(1, "result.json", '{"loss": 0.5}')
+        await bench.upload(1, "result.json", '{"loss": ')
+        assert results_of(bench) == {"loss": 0.5}
+        job = (await bench.get("/web/job?id=1")).json
+        assert [file["version"] for file in job["files"]] == [1, 0]
+        assert job["message"].startswith("result.json is not taken as a result: not JSON")
+    run(scenario)
+
+
+def test_results_stay_until_the_next_attempt_uploads(run):
+    async def scenario(bench):
+        await bench.create({"x": 1})
+        await bench.beat()
+        await bench.upload(1, "result.json", '{"loss": 0.5}')
+        await bench.finish(1, "ABORTED")
+        assert results_of(bench) == {"loss": 0.5}
+    run(scenario)
+
+
+def test_a_result_of_a_lost_attempt_is_refused(run):
+    async def scenario(bench):
+        await bench.create({"x": 1})
+        await bench.beat()
+        await bench.upload(1, "result.json", '{"a": 1}', status=409, attempt="7")
+        assert results_of(bench) is None
+    run(scenario)
+
+
+# ---- names and columns
+
+async def sweep(bench, n, result=lambda i: {"loss": i / 10}):
+    await bench.create(*[{"lr": i % 4, "opt": "adam" if i % 2 else "sgd", "i": i} for i in range(n)])
+    for i in range(n):
+        if result(i) is not None:
+            await bench.upload(i + 1, "result.json", json.dumps(result(i)))
+
+
+def test_names_say_what_can_be_plotted(run, monkeypatch):
+    async def scenario(bench):
+        await sweep(bench, 8, lambda i: {"loss": i, "rare": 1} if i == 3 else {"loss": i})
+        found = (await bench.get("/web/results/names")).json
+        assert found == {
+            "parameters": [{"name": "lr", "numeric": True, "distinct": 4},
+                           {"name": "opt", "numeric": False, "distinct": 2},
+                           {"name": "i", "numeric": True, "distinct": 8}],
+            "results": [{"name": "loss", "n": 8}, {"name": "rare", "n": 1}]}
+        monkeypatch.setattr(resultviews, "MAX_DISTINCT", 7)
+        found = (await bench.get("/web/results/names?again")).json
+        assert [p["distinct"] for p in found["parameters"]] == [4, 2, None]
+    run(scenario)
+
+
+def test_columns_have_the_jobs_with_the_metric(run):
+    async def scenario(bench):
+        await sweep(bench, 5, lambda i: None if i == 2 else {"loss": i, "acc": 1 - i} if i else {"loss": 0})
+        found = (await bench.get("/web/results/columns?metric=loss")).json
+        assert found == {
+            "metric": "loss", "total": 4, "shown": 4, "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],
+            "parameters": {"lr": [0, 1, 3, 0], "opt": ["sgd", "adam", "adam", "sgd"], "i": [0, 1, 3, 4]},
+            "results": {"acc": [None, 0, -2, -3]}}
+        assert (await bench.get("/web/results/columns?metric=nothing")).json["ids"] == []
+    run(scenario)
+
+
+def test_columns_leave_deleted_jobs_out_and_take_a_filter(run):
+    async def scenario(bench):
+        await sweep(bench, 6)
+        await bench.experiment.write(lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
+
+        async def ids(text):
+            return (await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"]
+        assert await ids("") == [1, 3, 4, 5, 6]
+        assert await ids("opt%3Dadam") == [4, 6]
+        assert await ids("status%3DDELETED") == [2]
+        answer = await bench.get("/web/results/columns?metric=loss&filter=nonsense%3D1")
+        assert answer.status == 400 and "nonsense" in answer.json["error"]
+    run(scenario)
+
+
+def test_more_jobs_than_may_be_shown_are_sampled_evenly(run, monkeypatch):
+    async def scenario(bench):
+        await sweep(bench, 20)
+        found = (await bench.get("/web/results/columns?metric=loss&limit=5")).json
+        assert (found["total"], found["shown"], found["ids"]) == (20, 5, [1, 5, 9, 13, 17])
+        assert found["parameters"]["i"] == [0, 4, 8, 12, 16]
+        monkeypatch.setattr(resultviews, "MAX_CELLS", 40)  # four columns: ten jobs
+        assert (await bench.get("/web/results/columns?metric=loss")).json["shown"] == 10
+    run(scenario)
+
+
+def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
+    async def scenario(bench):
+        await bench.create({"layers": [64, 32], "flag": True}, {"layers": None, "third": 1})
+        for job_id in (1, 2):
+            await bench.upload(job_id, "result.json", '{"loss": 1}')
+        found = (await bench.get("/web/results/columns?metric=loss")).json
+        assert found["parameters"] == {"layers": ["[64, 32]", None], "flag": [True, None],
+                                       "third": [None, 1]}
+        monkeypatch.setattr(resultviews, "MAX_COLUMNS", 1)
+        found = (await bench.get("/web/results/columns?metric=loss&again")).json
+        assert list(found["parameters"]) == ["layers"]
+    run(scenario)
+
+
+def test_an_answer_is_worked_out_once_until_something_changes(run, monkeypatch):
+    calls = []
+    columns = resultviews.columns
+    monkeypatch.setattr(resultviews, "columns", lambda *given: calls.append(given) or columns(*given))
+
+    async def scenario(bench):
+        await sweep(bench, 3)
+        for _ in range(3):
+            assert (await bench.get("/web/results/columns?metric=loss")).json["total"] == 3
+        assert len(calls) == 1
+        await bench.upload(1, "result.json", '{"loss": 99}')
+        assert (await bench.get("/web/results/columns?metric=loss")).json["values"][0] == 99
+        assert len(calls) == 2
+    run(scenario)
+
+
+@pytest.mark.parametrize("target, says", [
+    ("/web/results/columns", "metric is missing"),
+    ("/web/results/columns?metric=a&limit=50001", "limit must be"),
+    ("/web/results/columns?metric=" + "a" * 200, "at most 128"),
+    ("/web/completions?unit=year", "minute, hour, day"),
+    ("/web/export.csv?filter=" + "a" * 501, "at most 500"),
+    ("/web/export.csv?filter=nonsense%3D1", "nonsense"),
+])
+def test_what_cannot_be_asked(run, target, says):
+    async def scenario(bench):
+        answer = await bench.get(target)
+        assert answer.status == 400 and says in answer.json["error"]
+    run(scenario)
+
+
+def test_completions_of_a_finished_job(run):
+    async def scenario(bench):
+        await bench.create({"x": 1})
+        await bench.beat(host="node1")
+        await bench.finish(1)
+        found = (await bench.get("/web/completions?unit=minute&host=node1")).json
+        assert (found["unit"], found["step"], len(found["done"]), found["done"][-1], found["hosts"]) == (
+            "minute", 60, 60, 1, ["node1"])
+        assert sum((await bench.get("/web/completions?host=elsewhere")).json["done"]) == 0
+    run(scenario)
+
+
+# ---- CSV
+
+def table(answer):
+    assert answer.content_type == "text/csv; charset=utf-8"
+    return list(csv.reader(io.StringIO(answer.content.decode())))
+
+
+def test_everything_as_csv(run):
+    async def scenario(bench):
+        await bench.create({"lr": 0.1, "name": 'a "b", c\nd', "loss": 1, "id": 7},
+                           {"lr": -2, "layers": [1, {"a": 2}]})
+        await bench.beat("node1_abc_0")
+        bench.now += 1.5
+        await bench.finish(1, runtime=1.25)
+        await bench.upload(1, "result.json", '{"loss": 0.5, "acc": 1e-9}')
+        answer = await bench.get("/web/export.csv")
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="exp-20231114T221321Z.csv"'
+        assert table(answer) == [
+            ["id", "status", "attempts", "worker", "started", "finished", "runtime",
+             "lr", "name", "param.loss", "param.id", "layers", "result.loss", "acc"],
+            ["1", "DONE", "1", "node1_abc_0", "2023-11-14T22:13:20.000Z", "2023-11-14T22:13:21.500Z", "1.25",
+             "0.1", 'a "b", c\nd', "1", "7", "", "0.5", "1e-09"],
+            ["2", "PENDING", "0", "", "", "", "", "-2", "", "", "", '[1, {"a": 2}]', "", ""]]
+    run(scenario)
+
+
+@pytest.mark.parametrize("value, cell", [
+    ("=1+2", "'=1+2"), ("@SUM(A1)", "'@SUM(A1)"), ("-cmd", "'-cmd"), ("+x", "'+x"), ("\t=1", "'\t=1"),
+    ("-1.5e3", "-1.5e3"), ("+2", "+2"), (-3, "-3"), (True, "true"), ("", ""), ("a=b", "a=b"),
+])
+def test_formulas_are_kept_from_running_and_numbers_as_they_are(run, value, cell):
+    async def scenario(bench):
+        await bench.create({"x": value})
+        assert table(await bench.get("/web/export.csv"))[1][-1] == cell
+    run(scenario)
+
+
+def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_batches(run, monkeypatch):
+    monkeypatch.setattr(export, "PAGE", 3)
+
+    async def scenario(bench):
+        await bench.create(*[{"x": i} for i in range(10)])
+        await bench.experiment.write(
+            lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id IN (1, 5)"))
+
+        async def ids(text=""):
+            return [int(row[0]) for row in table(await bench.get("/web/export.csv?filter=" + text))[1:]]
+        assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
+        assert await ids("x>=8") == [9, 10]
+        batch = batches.from_list([{"x": 100}])
+        await bench.experiment.write(batches.begin)
+        await bench.experiment.write(batches.add, 11, list(batch.texts()), batch)
+        assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
+    run(scenario)
+
+
+def test_results_can_be_filtered_by_the_names_that_they_keep(run):
+    async def scenario(bench):
+        await bench.create({"x": 1}, {"x": 2})
+        await bench.upload(1, "result.json", '{"val/acc": 0.5, "m": {"f1": 3}}')
+        for text in ("val/acc%3C1", "m.f1%3D3"):
+            found = table(await bench.get("/web/export.csv?filter=" + text))
+            assert [row[0] for row in found[1:]] == ["1"]
+    run(scenario)

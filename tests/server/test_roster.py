@@ -1,0 +1,224 @@
+"""The list of workers and its routes."""
+
+import asyncio
+
+import pytest
+
+from jd import protocol as p
+from jd.protocol import ProtocolError
+from jd.server.store import commands, jobs, roster, workers
+from jd.server.store.roster import Query
+from tests.server.dashboard_bench import Dashboard
+
+
+@pytest.fixture
+def crew(desk):
+    """Six workers: idle, busy, paused, told to drain, gone, and one not heard of any more."""
+    desk.create(1)
+    desk.beat("a_egg_10", host="A", session="1")
+    desk.beat("a_egg_9", host="A", session="2", machine_type="gpu")
+    desk.beat("b_fox_0", host="B", session="3")
+    desk.beat("b_fox_1", host="B", session="4")
+    desk.beat("c_owl_0", host="C", session="5")
+    desk.beat("c_owl_0", host="C", session="5", leave=True)
+    desk.now -= 10_000
+    desk.beat("d_owl_0", host="D", session="6")
+    desk.now += 10_000
+    desk.write(workers.drop_silent, desk.now)
+    desk.write(commands.tell, p.PAUSE, ["b_fox_0"], "dashboard", desk.now)
+    desk.beat("b_fox_0", host="B", session="3", applied_version=1)
+    desk.write(commands.tell, p.DRAIN, ["b_fox_1"], "dashboard", desk.now)
+    return desk
+
+
+def ids(desk, **query):
+    return [row["worker_id"] for row in desk.read(roster.page, Query(**query)).workers]
+
+
+def test_states_and_counts(crew):
+    page = crew.read(roster.page, Query())
+    assert {row["worker_id"]: row["state"] for row in page.workers} == {
+        "a_egg_9": "idle", "a_egg_10": "busy", "b_fox_0": "paused", "b_fox_1": "idle"}
+    assert page.total == 4
+    assert page.counts == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0}
+    gone = crew.read(roster.page, Query(tab="disabled"))
+    assert {row["worker_id"]: row["state"] for row in gone.workers} == {
+        "c_owl_0": "stopped", "d_owl_0": "lost"}
+    assert crew.read(roster.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
+                                        "active": 4, "disabled": 2}
+
+
+def test_filters(crew):
+    assert ids(crew, host="A") == ["a_egg_9", "a_egg_10"]
+    assert ids(crew, instance="fox", slot=1) == ["b_fox_1"]
+    assert ids(crew, slot=0) == ["b_fox_0"]
+    assert ids(crew, text="EGG_1") == ["a_egg_10"]
+    assert ids(crew, text="gpu") == ["a_egg_9"]
+    assert ids(crew, text="a%") == [] and ids(crew, text="\\") == []
+    page = crew.read(roster.page, Query(host="B", state="queued"))
+    assert [row["worker_id"] for row in page.workers] == ["b_fox_1"]
+    assert (page.total, page.counts["paused"]) == (1, 1)  # counts show what other states would give
+    assert (page.hosts, page.instances, page.slots) == (["A", "B"], ["egg", "fox"], [0, 1, 9, 10])
+
+
+@pytest.mark.parametrize("state", sorted(roster.STATES))
+def test_every_state_can_be_asked_for(crew, state):
+    for tab in roster.TABS:
+        page = crew.read(roster.page, Query(tab=tab, state=state))
+        assert page.total == len(page.workers)
+        if tab == "active" and state in page.counts:
+            assert page.total == page.counts[state]
+
+
+@pytest.mark.parametrize("sort", sorted(roster.SORTS))
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
+    for number in range(23):
+        desk.now += number % 3
+        desk.beat("h%d_egg_%d" % (number % 4, number), host="h%d" % (number % 4),
+                  reported_status="busy" if number % 5 == 0 else "idle",
+                  current_job_id=number if number % 5 == 0 and number else None)
+    everything = ids(desk, sort=sign + sort)
+    paged, after = [], None
+    while True:
+        page = desk.read(roster.page, Query(sort=sign + sort, limit=5, after=after))
+        paged += [row["worker_id"] for row in page.workers]
+        after = page.next
+        if after is None:
+            break
+    assert paged == everything and len(set(paged)) == 23
+    if sort == "seen":
+        seen = [row["last_seen"] for row in desk.read(roster.page, Query(sort=sign + sort)).workers]
+        assert seen == sorted(seen, reverse=bool(sign))
+
+
+@pytest.mark.parametrize("query", [
+    {"tab": "all"}, {"sort": "colour"}, {"sort": "--seen"}, {"state": "asleep"}, {"after": "x"},
+    {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
+def test_what_cannot_be_asked_is_said(desk, query):
+    with pytest.raises(ProtocolError):
+        desk.read(roster.page, Query(**query))
+    with pytest.raises(ProtocolError):
+        roster.checked(Query(**query))
+
+
+def test_the_latest_jobs_of_a_worker(desk):
+    desk.create(30)
+    for _ in range(25):
+        desk.now += 1
+        job = desk.beat(session="s").reply.job
+        desk.finish(job.job_id, attempt=1)
+    desk.beat(session="s")
+    recent = desk.read(roster.one, "w")["recent_jobs"]
+    assert [job["id"] for job in recent] == list(range(26, 6, -1))
+    assert recent[0] == {"id": 26, "status": "SERVED", "verdict": None, "ended": None}
+    assert recent[1] == {"id": 25, "status": "DONE", "verdict": "done", "ended": desk.now}
+
+
+# ---- the routes
+
+@pytest.fixture
+def loop():
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield made
+    asyncio.set_event_loop(None)
+    made.close()
+
+
+@pytest.fixture
+def dashboard(tmp_path, loop):
+    opened = Dashboard(tmp_path)  # before Python 3.10 what asyncio offers belongs to a loop
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ask(dashboard, loop):
+    """Ask as somebody who is signed in; status and JSON."""
+    cookie = dashboard.signed_in()
+
+    def send(target, body=None):
+        answer = loop.run_until_complete(asyncio.wait_for(
+            dashboard.send("GET" if body is None else "POST", target, body, cookie), 20))
+        return answer.status, answer.json
+    return send
+
+
+def beat(dashboard, worker_id="w", **fields):
+    message = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
+    return dashboard.experiment.database.write(lambda db: workers.heartbeat(
+        db, message, dashboard.now, dashboard.experiment.policy)).result(20)
+
+
+def test_a_page_as_the_browser_gets_it(dashboard, ask):
+    beat(dashboard, "n_egg_0", host="n", system_metrics={"cpu_util": 3})
+    status, page = ask("/web/workers?tab=active&host=&state=&limit=10&slot=0")
+    assert status == 200
+    assert set(page) == {"workers", "next", "total", "counts", "hosts", "instances", "slots"}
+    assert set(page["workers"][0]) == {
+        "worker_id", "host", "instance", "slot", "machine_type", "version", "state", "current_job_id",
+        "desired_state", "desired_version", "applied_version", "pending", "queued", "requested_at",
+        "requested_by", "acknowledged_at", "done_at", "first_seen", "last_seen", "left_at",
+        "left_reason", "jobs_done", "jobs_failed", "failures_in_row", "failing"}
+    assert page["workers"][0]["failing"] is False and page["workers"][0]["pending"] is False
+    status, worker = ask("/web/worker?id=n_egg_0")
+    assert status == 200
+    assert set(worker) - set(page["workers"][0]) == {"history", "metrics", "series", "recent_jobs"}
+    assert worker["metrics"] == {"cpu_util": 3}
+
+
+@pytest.mark.parametrize("target, status", [
+    ("/web/workers?tab=x", 400), ("/web/workers?limit=501", 400), ("/web/workers?limit=0", 400),
+    ("/web/workers?slot=-1", 400), ("/web/workers?text=" + "x" * 400, 400),
+    ("/web/workers?after=%5B1%5D", 400), ("/web/worker", 400), ("/web/worker?id=nobody", 404)])
+def test_bad_questions(ask, target, status):
+    found, answer = ask(target)
+    assert found == status and answer["error"]
+
+
+@pytest.mark.parametrize("body", [
+    {}, {"action": "dance", "all": True}, {"action": "stop"}, {"action": "stop", "all": False},
+    {"action": "stop", "all": True, "host": "h"}, {"action": "stop", "instance": "egg"},
+    {"action": "stop", "workers": "w"}, {"action": "stop", "workers": [5]},
+    {"action": "stop", "workers": ["w"] * 10_001}, {"action": "stop", "host": 5}, ["stop"]])
+def test_bad_commands(dashboard, ask, body):
+    beat(dashboard)
+    status, answer = ask("/web/workers/command", body)
+    assert status == 400 and answer["error"]
+    assert ask("/web/workers")[1]["counts"]["queued"] == 0
+
+
+def test_a_command_and_its_preview(dashboard, ask):
+    for number in range(450):
+        beat(dashboard, "n_egg_%d" % number)
+    body = {"action": "pause", "all": True}
+    status, preview = ask("/web/workers/command", dict(body, preview=True))
+    assert (status, preview["affected"], len(preview["workers"])) == (200, 450, 100)
+    assert ask("/web/workers")[1]["counts"]["queued"] == 0
+    assert ask("/web/workers/command", body)[1]["affected"] == 450
+    assert ask("/web/workers")[1]["counts"]["queued"] == 450
+    assert ask("/web/workers/command", body)[1] == {"success": True, "affected": 0, "workers": []}
+    assert ask("/web/workers/command", {"action": "cancel", "workers": ["n_egg_7"]})[1] == {
+        "success": True, "affected": 1, "workers": ["n_egg_7"]}
+
+
+def test_failed_jobs_of_a_worker_are_sent_back(dashboard, ask):
+    database = dashboard.experiment.database
+    assert ask("/web/create", {"parameters": {"x": list(range(250))}})[0] == 200
+
+    def fail(worker_id, verdict):
+        job = beat(dashboard, worker_id).reply.job
+        result = p.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
+        database.write(lambda db: jobs.finish(db, result, dashboard.now,
+                                              dashboard.experiment.policy)).result(20)
+    for _ in range(210):
+        fail("bad", "failed")
+    fail("other", "failed")
+    assert ask("/web/workers/retry-failed", {"worker_id": "bad", "preview": True}) == (
+        200, {"success": True, "matching": 210})
+    assert ask("/web/workers/retry-failed", {"worker_id": "bad"}) == (
+        200, {"success": True, "changed": 210})
+    counted = database.read(jobs.counts).result(20)
+    assert (counted["ABORTED"], counted["PENDING"]) == (1, 249)
+    assert ask("/web/workers/retry-failed", {"worker_id": "nobody"})[0] == 404

@@ -1,0 +1,319 @@
+"""Sign-in with the PIN: sessions, cookies, limits, pages."""
+
+import pytest
+
+from jd.auth import passwords
+from jd.server.dashboard import pages
+from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
+from jd.server.store import pin as stored_pin
+from jd.server.store import sessions
+from tests.server import dashboard_bench
+from tests.server.dashboard_bench import HOST, PIN, Dashboard
+
+OTHER = "739105"
+PUBLIC = {"/healthz", "/", "/signin", "/static/<name>", "/web/signin", "/web/signout"} | set(pages.PAGES)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a coroutine function on a Dashboard whose PIN is PIN."""
+    return lambda scenario: dashboard_bench.run(tmp_path / "ws", scenario)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Checking takes no time."""
+    monkeypatch.setattr(passwords, "verify", lambda pin, known: known is not None and pin == PIN)
+
+
+async def signin(dashboard, pin=PIN, **options):
+    return await dashboard.send("POST", "/web/signin", {"pin": pin}, **options)
+
+
+async def status_of(dashboard, cookie):
+    return (await dashboard.send("GET", "/web/me", cookie=cookie)).status
+
+
+# ---- sessions
+
+def test_sign_in_and_sign_out(run):
+    async def scenario(dashboard):
+        answer = await signin(dashboard)
+        assert answer.status == 200 and answer.json == {"success": True}
+        name, _, secret = answer.cookie.partition("=")
+        assert name == "jd_dashboard_" + dashboard.experiment.server_id and len(secret) >= 43
+        assert answer.headers["Set-Cookie"].split("; ")[1:] == [
+            "Path=/", "Max-Age=604800", "HttpOnly", "SameSite=Strict"]
+        me = await dashboard.send("GET", "/web/me", cookie=answer.cookie)
+        assert me.json == {"expId": "exp", "version": me.json["version"], "hub": False, "hub_url": None,
+                           "server_url": None, "server_id": dashboard.experiment.server_id,
+                               "now": dashboard.now}
+        dump = await dashboard.experiment.read(lambda db: "\n".join(db.iterdump()))
+        assert secret not in dump and "'%s'" % PIN not in dump
+        out = await dashboard.send("POST", "/web/signout", {}, cookie=answer.cookie)
+        assert out.status == 200 and "Max-Age=0" in out.headers["Set-Cookie"]
+        assert await status_of(dashboard, answer.cookie) == 401
+        assert (await dashboard.send("POST", "/web/signout", {})).status == 200
+    run(scenario)
+
+
+def test_two_servers_on_one_host_have_cookies_of_their_own(run, tmp_path):
+    async def scenario(dashboard):
+        other = Dashboard(tmp_path / "other", PIN)
+        try:
+            both = "; ".join((dashboard.signed_in(), other.signed_in()))
+            assert await status_of(dashboard, both) == await status_of(other, both) == 200
+        finally:
+            other.close()
+    run(scenario)
+
+
+@pytest.mark.parametrize("options", [{"secure": True}, {"origin": "https://" + HOST}])
+def test_on_https_the_cookie_is_for_this_host_and_https_alone(run, options):
+    async def scenario(dashboard):
+        answer = await signin(dashboard, **options)
+        assert answer.cookie.startswith("__Host-jd_dashboard_")
+        assert answer.headers["Set-Cookie"].endswith("; Secure")
+        assert await status_of(dashboard, answer.cookie) == 200
+    run(scenario)
+
+
+def test_a_session_ends_after_seven_days(run):
+    async def scenario(dashboard):
+        cookie = dashboard.signed_in()
+        dashboard.now += sessions.LIFETIME - 1
+        assert await status_of(dashboard, cookie) == 200
+        dashboard.now += 1
+        assert await status_of(dashboard, cookie) == 401
+        dashboard.signed_in()
+        count = await dashboard.experiment.read(
+            lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0])
+        assert count == 1
+    run(scenario)
+
+
+def test_so_many_sessions_and_the_oldest_give_way(run, monkeypatch):
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+
+    async def scenario(dashboard):
+        cookies = []
+        for _ in range(3):
+            dashboard.now += 1
+            cookies.append(dashboard.signed_in())
+        assert [await status_of(dashboard, cookie) for cookie in cookies] == [401, 200, 200]
+    run(scenario)
+
+
+@pytest.mark.parametrize("pin", ["", "12345", "1234567", "abcdef", "\u0664\u0668\u0662\u0669\u0661\u0663"])
+def test_what_is_no_pin_is_told_and_counts_as_no_attempt(run, pin):
+    async def scenario(dashboard):
+        for _ in range(PER_ADDRESS + 1):
+            answer = await signin(dashboard, pin)
+            assert answer.status == 400 and answer.error == "a PIN has 6 digits"
+        assert (await signin(dashboard, "482 913")).status == 200
+    run(scenario)
+
+
+@pytest.mark.parametrize("body", [{}, {"pin": None}, {"pin": 482913}, {"pin": ["482913"]}, []])
+def test_other_bodies_are_refused(run, body):
+    async def scenario(dashboard):
+        answer = await dashboard.send("POST", "/web/signin", body)
+        assert answer.status == 400 and "482913" not in answer.error
+    run(scenario)
+
+
+def test_before_there_is_a_pin_nobody_comes_in(run, tmp_path):
+    async def scenario(_dashboard):
+        bare = Dashboard(tmp_path / "bare")
+        try:
+            assert (await signin(bare)).status == 403
+        finally:
+            bare.close()
+    run(scenario)
+
+
+def test_a_hash_that_this_python_cannot_check_is_explained(run):
+    async def scenario(dashboard):
+        await dashboard.experiment.write(stored_pin.change, "argon$x$y")
+        answer = await signin(dashboard)
+        assert answer.status == 503 and "jd_server pin reset" in answer.error
+    run(scenario)
+
+
+# ---- limits
+
+def test_attempts_are_limited_by_address(run, quick):
+    async def scenario(dashboard):
+        for _ in range(PER_ADDRESS):
+            answer = await signin(dashboard, OTHER)
+            assert answer.status == 403 and answer.error == "the PIN is wrong"
+        late = await signin(dashboard)
+        assert late.status == 429 and late.headers["Retry-After"] == "600"
+        assert "try again in 10 min" in late.error
+        assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 200
+        assert (await signin(dashboard, peer="192.0.2.8", x_forwarded_for="127.0.0.1")).status == 200
+        dashboard.ticks += 600
+        for _ in range(PER_ADDRESS + 1):  # right ones do not count
+            assert (await signin(dashboard)).status == 200
+    run(scenario)
+
+
+def test_one_network_of_ipv6_is_one_address(run, quick):
+    async def scenario(dashboard):
+        for number in range(PER_ADDRESS):
+            assert (await signin(dashboard, OTHER, peer="2001:db8::%x" % (number + 1))).status == 403
+        assert (await signin(dashboard, peer="2001:db8::ffff")).status == 429
+        assert (await signin(dashboard, peer="2001:db8:0:1::1")).status == 200
+    run(scenario)
+
+
+def test_many_addresses_cannot_search_and_sessions_go_on(run, quick):
+    async def scenario(dashboard):
+        cookie = dashboard.signed_in()
+        for number in range(IN_ALL[1]):
+            assert (await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))).status == 403
+        assert (await signin(dashboard, peer="198.51.100.1")).status == 429
+        assert await status_of(dashboard, cookie) == 200
+        dashboard.ticks += 600
+        assert (await signin(dashboard, peer="198.51.100.1")).status == 200
+    run(scenario)
+
+
+def test_right_pins_do_not_give_attempts_to_others(run, quick):
+    async def scenario(dashboard):
+        for number in range(IN_ALL[1] - 1):
+            await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))
+        assert (await signin(dashboard, peer="198.51.100.1")).status == 200
+        assert (await signin(dashboard, OTHER, peer="198.51.100.2")).status == 403
+        assert (await signin(dashboard, OTHER, peer="198.51.100.3")).status == 429
+    run(scenario)
+
+
+# ---- another PIN
+
+def test_a_new_pin_signs_everybody_out(run):
+    async def scenario(dashboard):
+        mine, others = dashboard.signed_in(), dashboard.signed_in()
+        answer = await dashboard.send("POST", "/web/pin", {"current": PIN, "new": OTHER}, cookie=mine)
+        assert answer.status == 200 and "Max-Age=0" in answer.headers["Set-Cookie"]
+        assert await status_of(dashboard, mine) == await status_of(dashboard, others) == 401
+        assert (await signin(dashboard)).status == 403
+        assert (await signin(dashboard, OTHER)).status == 200
+    run(scenario)
+
+
+@pytest.mark.parametrize("body, status, says", [
+    ({"current": OTHER, "new": "193847"}, 403, "wrong"), ({"current": PIN, "new": "123456"}, 400,
+                                                          "easy to guess"),
+    ({"current": PIN, "new": "12345"}, 400, "6 digits"), ({"current": PIN}, 400, "new is missing"),
+    ({"new": OTHER}, 400, "current is missing")])
+def test_a_pin_that_cannot_be_changed_changes_nothing(run, quick, body, status, says):
+    async def scenario(dashboard):
+        cookie = dashboard.signed_in()
+        answer = await dashboard.send("POST", "/web/pin", body, cookie=cookie)
+        assert answer.status == status and says in answer.error
+        assert await status_of(dashboard, cookie) == 200
+    run(scenario)
+
+
+def test_changing_the_pin_is_no_way_around_the_limit(run, quick):
+    async def scenario(dashboard):
+        cookie = dashboard.signed_in()
+        for _ in range(PER_ADDRESS):
+            await dashboard.send("POST", "/web/pin", {"current": OTHER, "new": "193847"}, cookie=cookie)
+        assert (await signin(dashboard)).status == 429
+    run(scenario)
+
+
+def test_a_pin_that_was_checked_before_it_changed_opens_nothing(run, monkeypatch):
+    async def scenario(dashboard):
+        def verify(_pin, known):  # in this moment a command sets another
+            dashboard.experiment.database.write(lambda db: stored_pin.change(db, known + "+")).result(20)
+            return True
+        monkeypatch.setattr(passwords, "verify", verify)
+        assert (await signin(dashboard)).status == 403
+        cookie = dashboard.signed_in()
+        answer = await dashboard.send("POST", "/web/pin", {"current": PIN, "new": OTHER}, cookie=cookie)
+        assert answer.status == 409
+    run(scenario)
+
+
+def test_a_pin_of_the_hub_counts_once_and_signs_everybody_out(run):
+    async def scenario(dashboard):
+        write = dashboard.experiment.write
+        cookie = dashboard.signed_in()
+        assert await write(stored_pin.take_from_hub, 7, "first")
+        assert await status_of(dashboard, cookie) == 401
+        await write(stored_pin.change, "changed here")
+        for number in (7, 3):
+            assert not await write(stored_pin.take_from_hub, number, "again")
+        assert await dashboard.experiment.read(stored_pin.stored) == "changed here"
+        assert await dashboard.experiment.read(stored_pin.from_hub) == 7
+    run(scenario)
+
+
+# ---- who may what
+
+def test_only_these_are_for_everybody(run):
+    async def scenario(dashboard):
+        assert {route.pattern for route in dashboard.server.dashboard.routes if route.public} == PUBLIC
+    run(scenario)
+
+
+def test_every_other_route_wants_a_session(run):
+    async def scenario(dashboard):
+        foreign = "jd_dashboard_0123456789abcdef=" + dashboard.signed_in().partition("=")[2]
+        for route in dashboard.server.dashboard.routes:
+            if not route.public:
+                for cookie in (None, foreign, "jd_dashboard_%s=x" % dashboard.experiment.server_id):
+                    answer = await dashboard.send(route.method, route.pattern.replace("<int:id>", "1"),
+                                                  {} if route.method == "POST" else None, cookie)
+                    assert answer.status == 401, route.pattern
+    run(scenario)
+
+
+def test_other_sites_cannot_write(run):
+    async def scenario(dashboard):
+        for route in dashboard.server.dashboard.routes:
+            if route.method == "POST":
+                path = route.pattern.replace("<int:id>", "1")
+                foreign = await dashboard.send("POST", path, {}, dashboard.signed_in(),
+                                               origin="https://evil.example")
+                assert foreign.status == 403, path
+                form = await dashboard.send("POST", path, None, dashboard.signed_in(),
+                                            content_type="application/x-www-form-urlencoded")
+                assert form.status == 415, path
+    run(scenario)
+
+
+# ---- pages
+
+def test_pages_lead_to_the_sign_in_and_back(run):
+    async def scenario(dashboard):
+        async def leads(path, cookie=None):
+            answer = await dashboard.send("GET", path, cookie=cookie)
+            return answer.status, answer.headers.get("Location")
+        cookie = dashboard.signed_in()
+        assert await leads("/") == (303, "/signin")
+        assert await leads("/", cookie) == await leads("/signin", cookie) == (303, "/jobs")
+        assert await leads("/jobs/7") == (303, "/signin?next=%2Fjobs%2F7")
+        assert await leads("/jobs?filter=lr%3D0.1%20%26&x=%C3%A4") == (
+            303, "/signin?next=%2Fjobs%3Ffilter%3Dlr%253D0.1%2B%2526%26x%3D%25C3%25A4")
+        for path in ("/jobs", "/jobs/7", "/results", "/workers", "/settings?a=b"):
+            answer = await dashboard.send("GET", path, cookie=cookie)
+            assert answer.status == 200 and b"/static/app.js" in answer.body
+            assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert (await leads("/nowhere", cookie))[0] == 404
+    run(scenario)
+
+
+def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run):
+    async def scenario(dashboard):
+        answer = await dashboard.send("GET", "/signin")
+        text = answer.body.decode("utf-8")
+        assert answer.status == 200 and "Sign in to exp<" in text and "{{" not in text
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        script = await dashboard.send("GET", "/static/signin.js")
+        assert script.status == 200
+        assert (await dashboard.send("GET", "/static/index.html")).status == 404
+    run(scenario)

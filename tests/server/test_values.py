@@ -1,0 +1,111 @@
+"""Values by which jobs are sorted: what they are, and that they stay in step with the jobs."""
+
+import json
+import sqlite3
+
+import pytest
+
+from jd.server.experiment import Experiment
+from jd.server.store import batches, bulk, jobs, values
+from jd.server.store.schema import MIGRATIONS
+from jd.server.store.transitions import Policy
+
+
+def kept(desk):
+    """(kind, name, value, job) of all values."""
+    return desk.read(lambda db: db.execute(
+        "SELECT n.kind, n.name, v.value, v.job_id FROM job_values v JOIN value_names n ON n.id = v.name_id"
+        " ORDER BY v.name_id, v.value, v.job_id").fetchall())
+
+
+@pytest.mark.parametrize("value, key", [
+    (1, 1), (0.5, 0.5), (True, 1), (False, 0), (None, None), (float("nan"), None),
+    ("1", 1), (" -2.50 ", -2.5), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("+7", 7),
+    ("1_000", "1_000"), ("0x10", "0x10"), ("nan", "nan"), ("inf", "inf"), ("1e", "1e"), ("", ""),
+    ("٣", "٣"),
+    (2 ** 62, 2 ** 62), (2 ** 70, float(2 ** 70)), ("9" * 30, 1e30), (10 ** 400, str(10 ** 400)[:200]),
+    ([64, [1, None]], "[64,[1,null]]"), ({"a": "ü"}, '{"a":"ü"}'), ("x" * 300, "x" * 200),
+])
+def test_what_a_value_is_sorted_by(value, key):
+    found = values.key(value)
+    assert found == key and type(found) is type(key)
+
+
+@pytest.mark.parametrize("text", [" 1", "1\t", "1e5", "-.5", "1.", "+3", "1e", "0x1", "1_0", "--1", "1 2",
+                                  "e5", "2024-01-01", "", "inf", "1" * 50])
+def test_sqlite_takes_the_same_texts_for_numbers(desk, text):
+    """Conditions compare what is in JSON by SQLite's rule, sources find it by ours."""
+    theirs = desk.read(lambda db: db.execute(
+        "SELECT json_extract(?, '$.\"a\"') <= CAST(9e999 AS REAL)", (json.dumps({"a": text}),)).fetchone()[0])
+    assert bool(theirs) == (not isinstance(values.key(text), str))
+
+
+def test_new_jobs_have_their_values(desk):
+    desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"opt": "a", "lr": "0.1"}, {"lr": None, "x": [1]}]))
+    assert kept(desk) == [
+        ("parameter", "lr", 0.1, 1), ("parameter", "lr", 0.1, 2),
+        ("parameter", "opt", "a", 1), ("parameter", "opt", "a", 2), ("parameter", "x", "[1]", 3)]
+    assert desk.read(values.names, values.PARAMETER) == ["lr", "opt", "x"]
+    assert desk.read(values.names, values.PARAMETER, 2) == ["lr", "opt"]
+    assert desk.read(values.name_id, values.PARAMETER, "nope") is None
+
+
+def test_a_batch_that_was_not_published_leaves_no_values(desk):
+    desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
+    before = kept(desk)
+    texts = ['{"lr": %d, "opt": "a", "new": null}' % number for number in range(5)]
+    start_id = desk.write(batches.begin)
+    desk.write(batches.add, start_id, texts, batches.from_grid({"lr": [1]}))
+    assert desk.counts() == {"PENDING": 6}
+    assert len(kept(desk)) == 12
+    steps = 1
+    while desk.write(batches.abandon, 2):
+        assert desk.beat("w%d" % steps).reply.job is None or steps == 1
+        steps += 1
+    assert steps == 3
+    assert kept(desk) == before and sum(desk.counts().values()) == 1
+    assert desk.write(batches.begin) == start_id
+
+
+def test_results_are_merged_or_set(desk):
+    desk.create(2)
+    desk.write(values.put_results, 1, {"acc": 0.5, "loss": 2})
+    desk.write(values.put_results, 1, {"acc": 0.75})
+    assert desk.read(values.results, 1) == {"acc": 0.75, "loss": 2}
+    assert [row for row in kept(desk) if row[0] == "result"] == [
+        ("result", "acc", 0.75, 1), ("result", "loss", 2, 1)]
+    desk.write(values.set_results, 1, {"loss": 3})
+    assert desk.read(values.results, 1) == {"loss": 3}
+    desk.write(values.set_results, 1, {})
+    assert desk.read(values.results, 1) == {} == desk.read(values.results, 2)
+    assert not [row for row in kept(desk) if row[0] == "result"]
+    with pytest.raises(jobs.NoSuchJob):
+        desk.write(values.put_results, 9, {"acc": 1})
+
+
+def test_other_parameters_have_other_values(desk):
+    desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
+    desk.write(bulk.edit, 1, '{"lr": 2, "new": true}', "", desk.now)
+    assert kept(desk) == [("parameter", "lr", 2, 1), ("parameter", "new", 1, 1)]
+    assert desk.job(1)["parameters"] == {"lr": 2, "new": True}
+
+
+def test_jobs_of_a_database_made_before_get_their_values_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(values.catch_up, "__defaults__", (2,))
+    meta = tmp_path / "exp" / "meta"
+    meta.mkdir(parents=True)
+    with sqlite3.connect(str(meta / "jobs.db")) as old:
+        old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        old.executemany("INSERT INTO jobs (status, parameters) VALUES (?, ?)",
+                        [("DONE", '{"lr": %d}' % number) for number in range(5)])
+    old.close()
+    for _ in range(2):
+        experiment = Experiment(tmp_path, "exp", Policy())
+        try:
+            found = experiment.database.read(lambda db: db.execute(
+                "SELECT value, job_id FROM job_values").fetchall()).result(20)
+            assert found == [(number, number + 1) for number in range(5)]
+            assert experiment.database.read(jobs.counts).result(20)["DONE"] == 5
+            assert not experiment.database.write(values.catch_up).result(20)
+        finally:
+            experiment.close()

@@ -1,0 +1,216 @@
+"""Heartbeats of busy workers that are held: until there is a command, a viewer, or another owner."""
+
+import asyncio
+import json
+
+import pytest
+
+from jd import protocol as p
+from jd.net.body import BodyStream
+from jd.net.routing import Request
+from jd.server.access import Access
+from jd.server.app import JobServer
+from jd.server.experiment import Experiment
+from jd.server.store import bulk, commands, jobs, sessions
+from jd.server.store.transitions import Policy
+from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
+
+
+class Bench:
+    """A server that is not listening; worker w has job 1."""
+
+    def __init__(self, workspace):
+        self.now = 1_000_000.0
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
+        self.room = self.server.room
+
+    async def beat(self, **fields):
+        body = json.dumps(dict({"worker_id": "w", "session": "s"}, **fields)).encode()
+        response = await self.server.api.dispatch(Request(
+            "POST", p.HEARTBEAT, {"host": "127.0.0.1:5000", "content-type": "application/json"},
+            BodyStream.of(body)))
+        return response.status, json.loads(response.body)
+
+    async def busy(self, **fields):
+        return await self.beat(**dict(dict(reported_status="busy", current_job_id=1, attempt=1, wait=57,
+                                           output_tail="so far"), **fields))
+
+    async def held(self, wanted=1, **fields):
+        """Send a busy heartbeat and let it come to rest in the waiting room."""
+        task = asyncio.ensure_future(self.busy(**fields))
+        while sum(ticket._future is not None for ticket in self.room.of_worker("w")) < wanted:
+            await asyncio.sleep(0)
+            assert not task.done(), task.result()
+        return task
+
+    async def tell(self, action):
+        await self.experiment.write(commands.tell, action, ["w"], "dashboard", self.now)
+        self.room.call_worker("w")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run_scenario(scenario):
+        async def main():
+            bench = Bench(tmp_path)
+            try:
+                await bench.experiment.write(lambda db: db.executemany(
+                    "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')", [()] * 2))
+                assert (await bench.beat())[1]["job"]["job_id"] == 1
+                await asyncio.wait_for(scenario(bench), 20)
+                assert not bench.room.tickets and not bench.room._of_worker and not bench.room._of_job
+            finally:
+                bench.server.signin.close()
+                bench.experiment.close()
+        asyncio.run(main())
+    return run_scenario
+
+
+def test_a_command_reaches_a_busy_worker_at_once(run):
+    async def scenario(bench):
+        held = await bench.held()
+        await bench.tell("pause")
+        status, reply = await held
+        assert (status, reply["desired_state"], reply["desired_version"]) == (200, "pause", 1)
+        assert (reply["pending"], reply["job"], reply["heartbeat_interval"]) == (True, None, 57.0)
+        again = await bench.held(applied_version=1)  # its acknowledgement is held like any other
+        await bench.tell("run")
+        assert (await again)[1]["desired_version"] == 2
+    run(scenario)
+
+
+def test_somebody_who_looks_gets_the_output_at_once(run):
+    async def scenario(bench):
+        held = await bench.held()
+        bench.room.watching.look(2)
+        await asyncio.sleep(0)
+        assert not held.done()
+        bench.room.watching.look(1)
+        assert (await held)[1]["heartbeat_interval"] == 2.0
+        # While somebody looks none is held.
+        assert (await bench.busy(output_tail="more"))[1]["heartbeat_interval"] == 2.0
+        tail = await bench.experiment.read(
+            lambda db: db.execute("SELECT output_tail FROM attempts").fetchone()[0])
+        assert tail == "more"
+    run(scenario)
+
+
+def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run):
+    async def scenario(bench):
+        cookie = "jd_dashboard_%s=%s" % (
+            bench.experiment.server_id,
+            await bench.experiment.write(lambda db: sessions.open_session(db, bench.now)))
+        for target in ("/web/job?id=1", "/web/job/output?id=1"):
+            bench.room.watching._looked_at.clear()
+            held = await bench.held()
+            answer = await bench.server.dashboard.dispatch(Request(
+                "GET", target, {"host": "127.0.0.1:5050", "cookie": cookie}))
+            assert answer.status == 200
+            assert (await held)[1]["heartbeat_interval"] == 2.0
+    run(scenario)
+
+
+def test_a_worker_that_does_not_wait_is_answered_as_ever(run):
+    async def scenario(bench):
+        bench.room.watching.look(1)
+        for fields in ({"wait": None}, {"wait": None, "attempt": None, "session": None}):
+            reply = (await bench.busy(**fields))[1]
+            assert reply["heartbeat_interval"] == 57.0
+    run(scenario)
+
+
+def test_a_held_heartbeat_of_a_busy_worker_takes_no_job_and_no_call_for_one(run):
+    async def scenario(bench):
+        held = await bench.held()
+        bench.room.call(5)
+        await asyncio.sleep(0)
+        assert not held.done()
+        assert (await bench.beat(worker_id="v", session="v"))[1]["job"]["job_id"] == 2
+        bench.room.close()
+        assert (await held)[1]["job"] is None
+    run(scenario)
+
+
+def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run):
+    async def scenario(bench):
+        bench.now += 100
+        held = await bench.held()
+        lease = await bench.experiment.read(
+            lambda db: db.execute("SELECT lease_until FROM jobs WHERE id = 1").fetchone()[0])
+        assert lease == bench.now + bench.experiment.policy.lease
+        bench.room.close()
+        await held
+    run(scenario)
+
+
+def test_a_worker_whose_attempt_was_ended_hears_it_at_once(run):
+    async def scenario(bench):
+        held = await bench.held()
+        await bench.experiment.write(bulk.act, bulk.ABORT, [1], "", bench.now, bench.experiment.policy)
+        bench.room.call_job(1)
+        status, answer = await held
+        assert status == 409 and "ABORTED" in answer["error"]
+    run(scenario)
+
+
+def test_the_result_ends_the_held_heartbeat_of_the_same_process(run):
+    async def scenario(bench):
+        held = await bench.held()
+        reply = (await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"}))[1]
+        assert reply["job"]["job_id"] == 2
+        assert (await held)[1]["job"] is None
+        counted = await bench.experiment.read(jobs.counts)
+        assert (counted["DONE"], counted["SERVED"]) == (1, 1)
+    run(scenario)
+
+
+def test_a_job_that_an_abandoned_heartbeat_got_is_handed_out_again(run):
+    async def scenario(bench):
+        await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"})
+        await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
+        abandoned = await bench.held(reported_status="idle", current_job_id=None, attempt=None)
+        ticket = bench.room.of_worker("w")[0]
+        await bench.experiment.write(lambda db: db.execute(
+            "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
+        newer = bench.room.ticket("w", "s")
+        with newer:
+            bench.room.call(1)
+            while ticket._future is not None:  # it has gone to claim the job
+                await asyncio.sleep(0)
+            newer.supersede()
+            assert (await abandoned)[1]["job"]["job_id"] == 3
+            assert newer.called
+            newer._followed = newer._calls
+    run(scenario)
+
+
+def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run):
+    async def scenario(bench):
+        await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"})
+        await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
+        idle = dict(reported_status="idle", current_job_id=None, attempt=None)
+        told = await bench.held(**idle)
+        other = asyncio.ensure_future(bench.busy(worker_id="v", session="v", **idle))
+        while not any(t._future is not None for t in bench.room.of_worker("v")):
+            await asyncio.sleep(0)
+        await bench.experiment.write(commands.tell, "pause", ["w"], "server", bench.now)
+        await bench.experiment.write(lambda db: db.execute(
+            "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
+        bench.room.call(1)
+        assert (await told)[1]["desired_state"] == "pause"
+        assert (await other)[1]["job"]["job_id"] == 3
+    run(scenario)
+
+
+def test_looks_pass_and_are_forgotten():
+    now, called = [0.0], []
+    watching = Watching(called.append, lambda: now[0])
+    for job_id in range(MANY_LOOKS):
+        watching.look(job_id)
+    assert watching.watched(5) and not watching.watched(None)
+    now[0] = LOOK_LASTS
+    assert not watching.watched(5)
+    watching.look(MANY_LOOKS)
+    assert len(watching._looked_at) == 1
+    assert called == list(range(MANY_LOOKS + 1))
