@@ -4,8 +4,9 @@ import asyncio
 import itertools
 from typing import Any, Callable, Optional, Tuple
 
+from jd import protocol as p
 from jd.server.experiment import Experiment
-from jd.server.store import batches
+from jd.server.store import batches, jobs
 from jd.server.store.batches import Batch, Created
 from jd.server.waiting import WaitingRoom
 
@@ -26,7 +27,7 @@ class Creation:
     async def create(self, batch: Batch, replace: bool = False) -> Created:
         """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING."""
         async with self._turn:
-            return await self._write(batch, batches.publish, replace)
+            return await self._write(batch, replace, batches.publish)
 
     async def load(self, batch: Batch, name: str) -> Optional[Created]:
         """Add the jobs of a file, once: None if a file with these very jobs was loaded before.
@@ -38,18 +39,21 @@ class Creation:
         async with self._turn:
             if await self._experiment.read(batches.is_loaded, digest):
                 return None
-            return await self._write(batch, batches.publish_file, name, digest)
+            return await self._write(batch, False, batches.publish_file, name, digest)
 
-    async def _write(self, batch: Batch, publish: Callable[..., Created], *rest: Any) -> Created:
+    async def _write(self, batch: Batch, replace: bool, publish: Callable[..., Created],
+                     *rest: Any) -> Created:
         experiment = self._experiment
-        if batch.total <= batches.SLICE:
-            created = await experiment.write(_at_once, batch, publish, rest, experiment.clock())
+        pending = (await experiment.read(jobs.counts))[p.PENDING] if replace else 0
+        if batch.total + pending <= batches.SLICE:
+            created = await experiment.write(_at_once, batch, replace, publish, rest, experiment.clock())
         else:
-            created = await self._in_slices(batch, publish, rest)
+            created = await self._in_slices(batch, replace, publish, rest)
         self._room.call(created.total)
         return created
 
-    async def _in_slices(self, batch: Batch, publish: Callable[..., Created], rest: Any) -> Created:
+    async def _in_slices(self, batch: Batch, replace: bool, publish: Callable[..., Created],
+                         rest: Any) -> Created:
         experiment = self._experiment
         start_id = await experiment.write(batches.begin)
         try:
@@ -58,11 +62,14 @@ class Creation:
             while True:
                 part = list(itertools.islice(texts, batches.SLICE))
                 if not part:
-                    return await experiment.write(publish, start_id, batch, *rest,
-                                                  experiment.clock())
+                    break
                 await experiment.write(batches.add, next_id, part, batch)
                 next_id += len(part)
                 self.progress = (next_id - start_id, batch.total)
+            while replace and await experiment.write(batches.set_aside, start_id,
+                                                     experiment.clock(), batches.SLICE):
+                pass
+            return await experiment.write(publish, start_id, batch, *rest, experiment.clock())
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
             await asyncio.shield(self._abandon())
@@ -75,7 +82,11 @@ class Creation:
             pass
 
 
-def _at_once(db: Any, batch: Batch, publish: Callable[..., Created], rest: Any, now: float) -> Created:
+def _at_once(db: Any, batch: Batch, replace: bool, publish: Callable[..., Created], rest: Any,
+             now: float) -> Created:
     start_id = batches.begin(db)
     batches.add(db, start_id, list(batch.texts()), batch)
+    if replace:
+        while batches.set_aside(db, start_id, now):
+            pass
     return publish(db, start_id, batch, *rest, now)

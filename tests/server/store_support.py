@@ -32,7 +32,9 @@ class Desk:
     def add(self, batch: batches.Batch, replace: bool = False) -> batches.Created:
         start_id = self.write(batches.begin)
         self.write(batches.add, start_id, list(batch.texts()), batch)
-        return self.write(batches.publish, start_id, batch, replace, self.now)
+        while replace and self.write(batches.set_aside, start_id, self.now):
+            pass
+        return self.write(batches.publish, start_id, batch, self.now)
 
     def beat(self, worker_id: str = "w", **fields: Any) -> workers.Outcome:
         beat = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))

@@ -49,7 +49,7 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk):
         return desk.read(lambda db: db.execute("SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0])
 
     before = changes()
-    desk.write(batches.publish, start_id, batch, False, desk.now)
+    desk.write(batches.publish, start_id, batch, desk.now)
     assert changes() == before + 1
     assert desk.beat().reply.job.job_id == start_id
 

@@ -279,7 +279,7 @@ def test_jobs_made_meanwhile_are_not_in_an_order(dashboard, monkeypatch):
     def create_more():
         if not more:
             more.append(dashboard.experiment.database.write(lambda db: batches.publish(
-                db, _add(db), batches.from_grid({"x": [1]}), False, 0.0)))
+                db, _add(db), batches.from_grid({"x": [1]}), 0.0)))
     dashboard.experiment.on_write(create_more)
     assert post(dashboard, action="delete", filter="").json["changed"] == 10
     assert dashboard.experiment.database.read(jobs.counts).result(20)["PENDING"] == 1

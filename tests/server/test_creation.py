@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import sqlite3
 
 import pytest
 
 from jd import protocol as p
 from jd.server.creation import Creation
 from jd.server.experiment import Experiment
-from jd.server.store import batches, jobs, workers
+from jd.server.store import batches, bulk, jobs, workers
 from jd.server.store.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
@@ -72,6 +73,50 @@ def test_what_is_given_up_leaves_nothing(tmp_path, slices):
         assert await counts(experiment) == 0
         assert (await creation.create(batches.from_grid(GRID))).start_id == 1
     run(tmp_path, scenario)
+
+
+async def _statuses(experiment):
+    return {status: n for status, n in (await experiment.read(jobs.counts)).items() if n}
+
+
+def test_many_are_replaced_in_slices(tmp_path, slices, monkeypatch):
+    sizes, real = [], batches.set_aside
+    monkeypatch.setattr(batches, "set_aside", lambda db, start_id, now, limit: sizes.append(limit) or real(
+        db, start_id, now, limit))
+
+    async def scenario(experiment, creation):
+        await creation.create(batches.from_grid(GRID))
+        await creation.create(batches.from_grid({"y": [1]}), replace=True)
+        assert sizes == [10] * 6
+        assert await _statuses(experiment) == {"PENDING": 1, "DELETED": 50}
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path, slices, monkeypatch, killed):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def half(experiment, creation):
+        await creation.create(batches.from_grid(GRID))
+        await experiment.write(bulk.act, bulk.DELETE, [1], "", experiment.clock(), experiment.policy)
+        monkeypatch.setattr(batches, "publish", full)
+        if killed:
+            monkeypatch.setattr(creation, "_abandon", asyncio.Event().wait)
+        making = asyncio.ensure_future(creation.create(batches.from_grid({"y": [1]}), replace=True))
+        while killed and await counts(experiment) != 1:
+            await asyncio.sleep(0)
+        if not killed:
+            with pytest.raises(sqlite3.OperationalError, match="full"):
+                await making
+            assert await _statuses(experiment) == {"PENDING": 49, "DELETED": 1}
+        else:
+            making.cancel()
+
+    async def then(experiment, _creation):
+        assert await _statuses(experiment) == {"PENDING": 49, "DELETED": 1}
+    run(tmp_path, half)
+    run(tmp_path, then)
 
 
 def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path):

@@ -167,15 +167,28 @@ def add(db: sqlite3.Connection, first_id: int, texts: Sequence[str], batch: Batc
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
 
 
-def publish(db: sqlite3.Connection, start_id: int, batch: Batch, replace: bool, now: float) -> Created:
-    """The batch is whole: let workers have it. With `replace` what was PENDING before is deleted."""
-    if replace:
-        following = transitions.after(p.PENDING, transitions.REPLACE)
-        db.execute("INSERT INTO job_history (job_id, timestamp, reason)"
-                   " SELECT id, ?, 'replaced by new jobs' FROM jobs"
-                   " WHERE status = 'PENDING' AND id < ?", (now, start_id))
-        db.execute("UPDATE jobs SET status = ?, deleted_from = status WHERE status = 'PENDING'"
-                   " AND id < ?", (following, start_id))
+def set_aside(db: sqlite3.Connection, start_id: int, now: float, limit: int = SLICE) -> bool:
+    """Delete up to `limit` jobs that were PENDING before the batch: it takes their place.
+
+    Returns whether there are more. Until the batch is published `abandon` brings them back.
+    """
+    ids = [row[0] for row in db.execute(
+        "SELECT id FROM jobs WHERE status = 'PENDING' AND id < ? ORDER BY id LIMIT ?",
+        (start_id, limit))]
+    db.executemany("INSERT INTO job_history (job_id, timestamp, reason)"
+                   " VALUES (?, ?, 'replaced by new jobs')", ((job_id, now) for job_id in ids))
+    db.executemany("UPDATE jobs SET status = ?, deleted_from = ? WHERE id = ?",
+                   ((transitions.after(p.PENDING, transitions.REPLACE), _set_aside_by(start_id),
+                     job_id) for job_id in ids))
+    return len(ids) == limit
+
+
+def _set_aside_by(start_id: int) -> str:
+    return transitions.deleted_by(p.PENDING, start_id)
+
+
+def publish(db: sqlite3.Connection, start_id: int, batch: Batch, _now: float) -> Created:
+    """The batch is whole: let workers have it."""
     before = db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
     db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
     # The rows of a batch appear for those who look at the table when it is whole.
@@ -184,13 +197,16 @@ def publish(db: sqlite3.Connection, start_id: int, batch: Batch, replace: bool, 
 
 
 def abandon(db: sqlite3.Connection, limit: int = SLICE) -> bool:
-    """Remove what was written of a batch that will not be published, if there is one.
+    """Remove what was written of a batch that will not be published, if there is one, and bring
+    back what it had set aside.
 
-    That is up to `limit` jobs, the latest first: returns whether there are more.
+    That is up to `limit` jobs, of the batch the latest first: returns whether there are more.
     """
     row = db.execute("SELECT value FROM settings WHERE name = ?", (CREATING_FROM,)).fetchone()
     if row is None:
         return False
+    if _bring_back(db, int(row[0]), limit):
+        return True
     found = db.execute("SELECT id, parameters FROM jobs WHERE id >= ? ORDER BY id DESC LIMIT ?",
                        (int(row[0]), limit)).fetchall()
     stored.remove(db, stored.PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
@@ -202,6 +218,17 @@ def abandon(db: sqlite3.Connection, limit: int = SLICE) -> bool:
     return False
 
 
+def _bring_back(db: sqlite3.Connection, start_id: int, limit: int) -> int:
+    tag = _set_aside_by(start_id)
+    status = transitions.after(p.DELETED, transitions.restore(tag))
+    ids = [row[0] for row in db.execute(
+        "SELECT id FROM jobs WHERE status = 'DELETED' AND deleted_from = ? AND id < ? LIMIT ?",
+        (tag, start_id, limit))]
+    db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL WHERE id = ?",
+                   ((status, job_id) for job_id in ids))
+    return len(ids)
+
+
 def is_loaded(db: sqlite3.Connection, digest: str) -> bool:
     """Whether a file with these very jobs was loaded before."""
     return db.execute("SELECT 1 FROM loaded_files WHERE digest = ?",
@@ -211,7 +238,7 @@ def is_loaded(db: sqlite3.Connection, digest: str) -> bool:
 def publish_file(db: sqlite3.Connection, start_id: int, batch: Batch, name: str, digest: str,
                  now: float) -> Created:
     """`publish`, and remember that the file was loaded."""
-    created = publish(db, start_id, batch, False, now)
+    created = publish(db, start_id, batch, now)
     db.execute("INSERT INTO loaded_files (digest, name, start_id, total, loaded_at)"
                " VALUES (?, ?, ?, ?, ?)", (digest, name, created.start_id, created.total, now))
     return created

@@ -84,9 +84,14 @@ def after(status: str, event: str) -> str:
         raise IllegalTransition(status, event) from None
 
 
+def deleted_by(status: str, batch_id: int) -> str:
+    """What `deleted_from` says of a job that a batch took the place of."""
+    return "%s %d" % (status, batch_id)
+
+
 def restore(deleted_from: Optional[str]) -> str:
     """The event that restores a job. Without `deleted_from` it was replaced while PENDING."""
-    return _RESTORE % (deleted_from or p.PENDING)
+    return _RESTORE % (deleted_from or p.PENDING).partition(" ")[0]
 
 
 def allowing(event: str) -> Tuple[str, ...]:
