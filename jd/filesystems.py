@@ -1,4 +1,4 @@
-"""What kind of file system a path is on, read from the mount table.
+"""What kind of file system a path is on, read from the mount table; making what is on it durable.
 
 SQLite's WAL needs shared memory and locks of one host: it is not for network file systems.
 """
@@ -52,3 +52,12 @@ def _unescape(field: str) -> str:
     for octal, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(octal, character)
     return field
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the names in a directory, durable. Raises OSError."""
+    handle = os.open(str(path), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from jd import filesystems
 from jd.errors import JdError, StorageError
 from jd.storage.database import Database
 
@@ -23,8 +24,8 @@ def write(database: Database, path: Path) -> int:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
     try:
         database.read(lambda db: _copy(db, path)).result()
-        _sync(path)
-        _sync(path.parent)
+        filesystems.sync(path)
+        filesystems.sync(path.parent)
         return path.stat().st_size
     except OSError as error:
         _remove(path)
@@ -44,14 +45,6 @@ def _copy(source: sqlite3.Connection, path: Path) -> None:
         raise StorageError("cannot write %s: %s" % (path, error)) from error
     finally:
         copy.close()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(str(path), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:
