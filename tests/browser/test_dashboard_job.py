@@ -184,3 +184,16 @@ def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser, d
     browser.wait("document.querySelector('dialog.create').open")
     assert browser.run("const box = document.querySelector('dialog.create'); return box.scrollWidth <= innerWidth")
     assert "owned" not in browser.run("return document.title")
+
+
+def test_what_a_script_measured_comes_before_what_it_repeats(browser, dashboard):
+    dashboard.create([{"lr": 0.1, "depth": 4}])
+    dashboard.claim()
+    upload(dashboard, 1, "result.json", json.dumps({"lr": 0.1, "depth": 4, "accuracy": 0.5}).encode())
+    browser.wait("[...document.querySelectorAll('.jobs th')].some((one) => one.textContent === 'accuracy')")
+    heads = browser.run("return [...document.querySelectorAll('.jobs th')].map((one) => one.textContent)")
+    assert heads.count("lr") == 1 and heads.index("depth") + 1 == heads.index("accuracy")
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelector('#job-results dt')?.textContent === 'accuracy'")
+    browser.go(dashboard.page + "/results")
+    browser.wait("document.querySelector('main select')?.value === 'accuracy'")

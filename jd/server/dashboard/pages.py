@@ -17,7 +17,7 @@ PAGES = (HOME, "/jobs/<int:id>", "/results", "/workers", "/settings")
 FILES = (
     "index.html", "signin.html", "style.css", "app.js", "signin.js", "live.js", "theme.js", "format.js",
     "svg.js", "chart.js", "shortcuts.js", "notices.js",
-    "jobs.js", "table.js", "columns.js", "filter.js", "finder.js", "summary.js", "bulk.js",
+    "jobs.js", "table.js", "columns.js", "echoes.js", "filter.js", "finder.js", "summary.js", "bulk.js",
     "bulkbar.js", "start.js",
     "create.js", "grid.js", "job.js", "output.js", "preview.js", "job.css",
     "results.js", "plots.js", "numbers.js", "scatter.js", "boxes.js", "parallel.js", "heatmap.js",

@@ -1,6 +1,7 @@
 // The columns of the jobs table: what they show, how they sort, which are chosen.
 
 import {el, menu} from "./common.js";
+import {measuredFirst} from "./echoes.js";
 import {duration, metric, number, status, value, when} from "./format.js";
 import {live} from "./live.js";
 
@@ -41,10 +42,11 @@ const LAST = [
 export function columnsOf({parameters, results}) {
   const own = parameters.map((name, at) => ({key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
     extra: at >= MOST.parameter, cell: (job) => cut(job.parameters[name])}));
-  const found = results.map((name, at) => ({key: "result." + name, head: name, sort: "result." + name, kind: "num result", group: "Results",
-    extra: at >= MOST.result, cell: (job) => (job.results && job.results[name] != null ? metric(job.results[name]) : plain(null))}));
+  const known = new Set(parameters);
+  const found = measuredFirst(results, parameters).map((name, at) => ({key: "result." + name, head: name, sort: "result." + name, kind: "num result", group: "Results",
+    extra: at >= MOST.result || known.has(name), cell: (job) => (job.results && job.results[name] != null ? metric(job.results[name]) : plain(null))}));
   // Start and runtime tell the end; where there is much to show it waits in the list of columns.
-  const many = own.length + found.length > 6;
+  const many = [...own, ...found].filter((one) => !one.extra).length > 6;
   return [...FIRST, ...own, ...found, ...LAST.map((one) => (one.key === "finished" ? Object.assign({}, one, {extra: many}) : one))];
 }
 

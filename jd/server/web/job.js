@@ -3,6 +3,7 @@
 import {ask, button, dialog, el, empty, fail, toast} from "./common.js";
 import {setTitle} from "./app.js";
 import {ACTIONS, openAction} from "./bulk.js";
+import {measuredFirst} from "./echoes.js";
 import {duration, status, value as shown, when} from "./format.js";
 import {outputBox} from "./output.js";
 import {fileList} from "./preview.js";
@@ -59,10 +60,11 @@ class JobPage {
     this.draw("title", [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime, job.retry_at,
       job.priority, job.lease_until > 0], () => this.drawTitle(job));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
-    this.draw("parameters", job.parameters, () => this.parameters.body.replaceChildren(facts(job.parameters)));
+    this.draw("parameters", job.parameters, () => this.parameters.body.replaceChildren(facts(Object.entries(job.parameters))));
     this.draw("results", job.results, () => {
       this.results.node.hidden = !job.results || Object.keys(job.results).length === 0;
-      this.results.body.replaceChildren(facts(job.results || {}));
+      const names = measuredFirst(Object.keys(job.results || {}), Object.keys(job.parameters));
+      this.results.body.replaceChildren(facts(names.map((name) => [name, job.results[name]])));
     });
     this.draw("attempts", job.attempts, () => this.attempts.body.replaceChildren(attempts(job.attempts)));
     this.draw("history", job.history, () => this.history.body.replaceChildren(history(job.history)));
@@ -70,7 +72,7 @@ class JobPage {
     const latest = job.attempts[0];
     this.draw("metrics", latest && latest.metrics, () => {
       this.metrics.node.hidden = !latest || Object.keys(latest.metrics || {}).length === 0;
-      this.metrics.body.replaceChildren(facts((latest && latest.metrics) || {}));
+      this.metrics.body.replaceChildren(facts(Object.entries((latest && latest.metrics) || {})));
     });
     this.written.node.hidden = !latest;
     if (latest) this.output.show(job.output || "", job.status === "SERVED");
@@ -166,7 +168,7 @@ function part(title, attributes, ...tools) {
 
 /** Names and values, one pair a line. */
 function facts(given) {
-  const pairs = Object.entries(given).flatMap(([name, one]) => [el("dt", {}, name), el("dd", {class: "mono"}, shown(one))]);
+  const pairs = given.flatMap(([name, one]) => [el("dt", {}, name), el("dd", {class: "mono"}, shown(one))]);
   return el("dl", {class: "facts"}, ...pairs);
 }
 

@@ -2,6 +2,7 @@
 
 import {go, setQuery} from "./app.js";
 import {ask, button, el, empty} from "./common.js";
+import {measuredFirst} from "./echoes.js";
 import {filterBox} from "./filter.js";
 import {count, number} from "./format.js";
 import {importanceCard, weigh} from "./importance.js";
@@ -46,6 +47,12 @@ export async function show(main, params, query) {
   return {refresh: (changes, previous) => page.refresh(changes, previous), close: () => page.close()};
 }
 
+async function names() {
+  const found = await ask("results/names"), by = new Map(found.results.map((one) => [one.name, one]));
+  const order = measuredFirst([...by.keys()], found.parameters.map(({name}) => name));
+  return {parameters: found.parameters, results: order.map((name) => by.get(name))};
+}
+
 class ResultsPage {
   constructor(main, query) {
     this.main = main;
@@ -74,7 +81,7 @@ class ResultsPage {
   }
 
   async begin() {
-    this.names = await ask("results/names");
+    this.names = await names();
     if (this.names.results.length) {
       this.frame();
       await this.load();
@@ -93,7 +100,10 @@ class ResultsPage {
 
   frame() {
     const known = this.names.results.map((result) => result.name);
-    if (!known.includes(this.metric)) this.metric = this.names.results.slice().sort((a, b) => b.n - a.n)[0].name;
+    const own = new Set(this.names.parameters.map(({name}) => name));
+    if (!known.includes(this.metric)) {
+      this.metric = this.names.results.slice().sort((a, b) => own.has(a.name) - own.has(b.name) || b.n - a.n)[0].name;
+    }
     this.box = filterBox({value: this.filter, placeholder: "Filter: lr<0.01 opt=adam", onchange: (text) => {
       this.filter = text;
       setQuery({filter: text});
@@ -194,7 +204,7 @@ class ResultsPage {
       if (this.plots.parallel.busy()) { this.timer = setTimeout(again, 1000); return; }
       this.loaded = Date.now();
       const had = this.names.results.length;
-      this.names = await ask("results/names");
+      this.names = await names();
       if (this.closed || !this.names.results.length) return;
       if (!had) { this.frame(); await this.load(); return; }
       if (this.names.results.length !== had) this.tools();

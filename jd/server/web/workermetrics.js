@@ -10,9 +10,12 @@ const KNOWN = {
   ram_util: {name: "Memory", unit: "%", span: [0, 100]},
   load_per_cpu: {name: "Load per CPU", unit: "", span: [0, 1]},
   disk_io_util: {name: "Disk", unit: "%", span: [0, 100]},
+  gpu_util: {name: "GPU", unit: "%", span: [0, 100]},
+  gpu_memory_util: {name: "GPU memory", unit: "%", span: [0, 100]},
   ram_available: {name: "Memory available", unit: "GiB", span: [0, 0]},
 };
-const FACTS = {cpu_cores: "cores", cpu_threads: "threads", cpu_freq_mhz: "MHz", ram_total: "GiB memory", load_1min: "load (1 min)"};
+const FACTS = {cpu_cores: "cores", cpu_threads: "threads", cpu_freq_mhz: "MHz", ram_total: "GiB memory", gpu_count: "GPUs",
+  gpu_memory_total: "GiB GPU memory", load_1min: "load (1 min)"};
 const WIDE = 240, HIGH = 56, TOP = 6;
 const GAP = 200;  // seconds: the samples come once a minute, idle workers' every three
 
@@ -24,6 +27,7 @@ export function metricPlots(series, latest) {
   const names = Object.keys(series).filter((name) => name !== "t" && series[name].some((value) => value != null))
     .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   const facts = Object.entries(FACTS).filter(([name]) => latest[name] != null).map(([name, text]) => `${shown(latest[name])} ${text}`);
+  if (latest.gpus) facts.push(`GPU ${latest.gpus}`);
   const made = [facts.length ? el("p", {class: "hint"}, facts.join(" · ")) : null];
   if (times.length < 2 || !names.length) {
     return [...made, el("p", {class: "hint"}, names.length || Object.keys(latest).length
