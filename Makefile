@@ -8,7 +8,7 @@ benches = $(sort $(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check wheel bench clean venv pytest python
+.PHONY: help demo test check wheel pyz bundle image sif bench clean venv pytest python
 
 help: ## show this list
 	@echo "JobDistributor. Targets:"
@@ -26,6 +26,18 @@ check: ## run everything that CI runs
 
 wheel: python ## build the wheel into dist/
 	@PYTHONPATH=. "$(PYTHON)" -m jd.dist wheel --out dist
+
+pyz: python ## build jd-worker.pyz, every command in one file, into dist/
+	@PYTHONPATH=. "$(PYTHON)" -m jd.dist pyz --out dist
+
+bundle: python ## build what is carried to machines without a network into dist/
+	@PYTHONPATH=. "$(PYTHON)" -m jd.dist bundle --out dist
+
+image: ## build the images jd-worker, jd-server, jd-hub (docker, podman or buildah); IMAGE_ARGS="--build-arg BASE=…"
+	@docker/build.sh $(IMAGE_ARGS)
+
+sif: python ## build jd-worker.sif and jd-server.sif (apptainer or singularity) into dist/; SIF_ARGS=--fakeroot
+	@PYTHON="$(PYTHON)" apptainer/build.sh $(SIF_ARGS)
 
 bench: venv ## run the benchmarks in tests/bench
 	@test -n "$(benches)" || echo "no benchmarks: tests/bench has no bench_*.py"

@@ -1,8 +1,16 @@
-"""`python -m jd.cli`: the same as `jd_worker_cli`."""
+"""`jd_worker_cli`, and `python -m jd.cli`."""
 
 import sys
 
-from jd.cli.main import entry
+from jd.startup import prepare
+
+
+def entry() -> int:
+    """The console script."""
+    prepare()
+    from jd.cli import main
+    return main.entry()
+
 
 if __name__ == "__main__":
     sys.exit(entry())

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from jd import errors, settings
+from jd import errors, program, settings
 from jd.cli import tokens
 from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES,
                             SHELL_COMMANDS)
@@ -104,15 +104,5 @@ def without_key(argv: List[str]) -> Optional[Tuple[List[str], Dict[str, str]]]:
         parse(argv[1:])
     except errors.JdError:
         return None
-    original = list(getattr(sys, "orig_argv", None) or _as_started(argv))
-    original[0] = sys.executable
-    rest = [word for word in original if not word.startswith(_KEY_WORD)]
+    rest = [word for word in program.again(argv) if not word.startswith(_KEY_WORD)]
     return rest, dict(os.environ, JD_API_KEY=typed[0][len(_KEY_WORD):])
-
-
-def _as_started(argv: List[str]) -> List[str]:
-    """What Python before 3.10 does not keep: `python -m package`, or `python script`."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None and "." in spec.name:
-        return [sys.executable, "-m", spec.name.rpartition(".__main__")[0] or spec.name] + argv[1:]
-    return [sys.executable] + argv

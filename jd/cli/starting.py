@@ -3,7 +3,7 @@
 import sys
 from typing import Dict, List, Sequence
 
-from jd import terminal
+from jd import program, terminal
 from jd.cli.stopping import count
 from jd.worker.background import Started
 from jd.worker.config import WorkerConfig
@@ -44,7 +44,7 @@ def _print_listed(config: WorkerConfig, started: Sequence[Started], listed: Sequ
     lines = terminal.table(header, rows, (1,))
     print(terminal.paint(lines[0], "dim"))
     print("\n".join(lines[1:]))
-    command = "jd_worker_cli expId=%s " % config.experiment
+    command = "%s expId=%s " % (program.typed(program.WORKER), config.experiment)
     for name, text in (("logs", str(listed[0].log_path.parent)), ("list", command + "worker-list"),
                        ("stop", command + "stop all")):
         print("%s  %s" % (terminal.paint(name, "dim"), text))

@@ -47,11 +47,12 @@ def timestamp(environ: Mapping[str, str] = os.environ) -> int:
     return min(max(int(given), EARLIEST), LATEST)
 
 
-def zip_bytes(entries: Iterable[Entry], moment: int) -> bytes:
-    """A zip file with the entries in the order given."""
+def zip_bytes(entries: Iterable[Entry], moment: int, start: bytes = b"") -> bytes:
+    """A zip file with the entries in the order given, behind `start` (a `#!` line)."""
     year, month, day, hour, minute, second = time.gmtime(moment)[:6]
     date_time: Tuple[int, int, int, int, int, int] = (year, month, day, hour, minute, second)
     buffer = io.BytesIO()
+    buffer.write(start)
     with zipfile.ZipFile(buffer, "w") as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.name, date_time)
@@ -90,13 +91,19 @@ def _tar_header(entry: Entry, moment: int) -> bytes:
     return bytes(header)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in place whole or not at all; its directory is made. Raises StorageError."""
+def write_whole(path: Path, data: bytes, executable: bool = False) -> None:
+    """Put a file in place whole or not at all; its directory is made. Raises StorageError.
+
+    Whoever may read an executable one may run it; who may read it, the umask says.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(data)
+            if executable:
+                mode = partial.stat().st_mode
+                partial.chmod(mode | (mode & 0o444) >> 2)
             os.replace(str(partial), str(path))
         except BaseException:
             if partial.exists():

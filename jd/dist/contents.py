@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import Iterator, List
 
+from jd.dist.archive import Entry
 from jd.dist.metadata import ProjectError
 from jd.errors import StorageError
 
 PACKAGE = "jd"
 PACKAGE_KINDS = frozenset((
-    ".py", ".html", ".css", ".js", ".svg", ".png", ".ico", ".json", ".sql", ".txt", ".webmanifest"))
+    ".py", ".html", ".css", ".js", ".svg", ".png", ".ico", ".json", ".sh", ".sql", ".txt", ".webmanifest"))
 
 SOURCE_FILES = (
     ".ci/run", ".dockerignore", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md",
@@ -34,15 +35,26 @@ def package_files(root: Path) -> List[str]:
     return sorted(name for name in _walk(root, PACKAGE) if _suffix(name) in PACKAGE_KINDS)
 
 
+def tree_files(root: Path, tree: str) -> List[str]:
+    """Paths relative to `root`, with slashes, sorted: one tree of those that an sdist carries."""
+    if tree == PACKAGE:
+        return package_files(root)
+    return sorted(name for name in _walk(root, tree) if _is_source(root, name))
+
+
 def source_files(root: Path) -> List[str]:
     """Paths relative to `root`, with slashes, sorted: what an sdist carries."""
     found = [name for name in SOURCE_FILES if (root / name).is_file()]
     for tree in SOURCE_TREES:
-        if tree == PACKAGE:
-            found += package_files(root)
-        else:
-            found += [name for name in _walk(root, tree) if _is_source(root, name)]
+        found += tree_files(root, tree)
     return sorted(found)
+
+
+def read_entry(root: Path, name: str) -> Entry:
+    """A file of the tree, executable if it starts with `#!`: mode bits do not survive every file
+    system. Raises what `read_bytes` does."""
+    data = read_bytes(root, name)
+    return Entry(name, data, executable=data[:2] == b"#!")
 
 
 def read_bytes(root: Path, name: str) -> bytes:

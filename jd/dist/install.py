@@ -1,6 +1,6 @@
-"""`python -m jd.dist.install [WHEEL]`: install into the Python that runs it, without pip.
+"""`python -m jd.dist.install [WHEEL]`: install without pip, and uninstall.
 
-For a venv made with `--without-pip`. Without WHEEL it installs what it is run from: a source tree,
+Into the Python that runs it (a venv made with `--without-pip`), or elsewhere. Without WHEEL it installs what it is run from: a source tree,
 or a wheel on PYTHONPATH. What it leaves behind is what pip would: pip can list and uninstall it.
 """
 
@@ -12,35 +12,36 @@ import py_compile
 import re
 import shlex
 import shutil
+import subprocess
 import sys
-import sysconfig
 import tempfile
+from contextlib import ExitStack
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Set
+from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
 from jd.dist import backend, wheel
 from jd.dist.metadata import ProjectError, load_project
+from jd.dist.place import (PREFIX_PACKAGES, Target, prefix, running_python, user_home,
+                           venv_python)
 from jd.dist.unpack import Wheel, read_wheel
 from jd.errors import StorageError, UsageError, run_command
 
 # Linux cuts a #! line at 127 characters before 5.1; longer ones go through sh.
 MAX_SHEBANG = 127
 
+NAME = "jd-worker"  # of the distribution
+
+# Isolated, so neither PYTHON* variables nor a directory jd/ where it is typed lead elsewhere.
+_BOOT = ("import sys; sys.path.insert(0, sys.argv.pop(1)); from jd.dist.install import main; "
+         "from jd.errors import run_command; sys.exit(run_command(main))")
+
 _SCRIPT = """\
 import sys
-from %(module)s import %(function)s
+%(search)sfrom %(module)s import %(function)s
 if __name__ == "__main__":
     sys.exit(%(function)s())
 """
-
-
-class Target(NamedTuple):
-    """Where an installation goes."""
-
-    packages: Path  # site-packages
-    scripts: Path
-    python: str
 
 
 class Installed(NamedTuple):
@@ -50,18 +51,6 @@ class Installed(NamedTuple):
     version: str
     replaced: Optional[str]  # the version that was there before
     packages: Path
-
-
-def running_python() -> Target:
-    """The Python that runs this. Raises UsageError where its packages belong to the system."""
-    outside_venv = sys.prefix == sys.base_prefix
-    if outside_venv and os.path.exists(os.path.join(sysconfig.get_path("stdlib"),
-                                                    "EXTERNALLY-MANAGED")):
-        raise UsageError("the packages of %s are managed by the system (PEP 668); make a venv: "
-                         "%s -m venv --without-pip .venv, and run this with .venv/bin/python"
-                         % (sys.executable, sys.executable))
-    return Target(Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts")),
-                  sys.executable)
 
 
 def shebang(python: str) -> str:
@@ -76,10 +65,14 @@ def shebang(python: str) -> str:
     return "#!/bin/sh\n'''exec' %s \"$0\" \"$@\"\n' '''\n" % shlex.quote(python)
 
 
-def script_text(python: str, target: str) -> str:
-    """A command that calls `module:function` and exits with what it returns."""
+def script_text(python: str, target: str, search: Optional[Path] = None) -> str:
+    """A command that calls `module:function` and exits with what it returns.
+
+    It looks for the module in `search` first, where that is given.
+    """
     module, function = target.split(":")
-    return shebang(python) + _SCRIPT % {"module": module, "function": function}
+    looking = "" if search is None else "sys.path.insert(0, %s)\n" % ascii(str(search))
+    return shebang(python) + _SCRIPT % {"module": module, "function": function, "search": looking}
 
 
 def install(source: Path, target: Target) -> Installed:
@@ -91,7 +84,8 @@ def install(source: Path, target: Target) -> Installed:
     contents = read_wheel(source)
     before = _installed(contents.name, target.packages)
     old = [path for info in before for path in _recorded(info, target)]
-    scripts = {command: script_text(target.python, entry) for command, entry in contents.scripts}
+    scripts = {command: script_text(target.python, entry, target.search)
+               for command, entry in contents.scripts}
     staging: Optional[str] = None
     try:
         target.packages.mkdir(parents=True, exist_ok=True)
@@ -108,8 +102,24 @@ def install(source: Path, target: Target) -> Installed:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-    replaced = before[0].name[:-len(".dist-info")].split("-")[1] if before else None
+    replaced = _version(before[0]) if before else None
     return Installed(contents.name, contents.version, replaced, target.packages)
+
+
+def uninstall(name: str, target: Target) -> Optional[str]:
+    """Remove a distribution; the version that was there, or None. Raises ProjectError or StorageError."""
+    before = _installed(name, target.packages)
+    for info in before:
+        for path in _recorded(info, target):
+            try:
+                _remove(path, target.packages)
+            except OSError as error:
+                raise StorageError("cannot remove %s: %s" % (path, error.strerror)) from None
+    return _version(before[0]) if before else None
+
+
+def _version(info: Path) -> str:
+    return info.name[:-len(".dist-info")].split("-")[1]
 
 
 def _place(contents: Wheel, scripts: Dict[str, str], target: Target, staging: Path) -> Set[Path]:
@@ -201,7 +211,7 @@ def _remove(path: str, packages: Path) -> None:
         parent = parent.parent
 
 
-def _source(given: Optional[Path], editable: bool, scratch: Path) -> Path:
+def _source(given: Optional[Path], editable: bool, scratch: Callable[[], Path]) -> Path:
     """The wheel to install: the one given, the one this runs from, or one built from the tree."""
     root = backend.source_root()
     if editable and given is not None:
@@ -211,26 +221,88 @@ def _source(given: Optional[Path], editable: bool, scratch: Path) -> Path:
     if root.is_file() and not editable:
         return root
     project = load_project(root)
-    return (wheel.build_editable if editable else wheel.build_wheel)(project, scratch)
+    return (wheel.build_editable if editable else wheel.build_wheel)(project, scratch())
 
 
-def main(argv: List[str]) -> int:
-    """Install and say so in one line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m jd.dist.install",
-        description="Install into the Python that runs this, without pip.")
+        prog="install.sh" if sys.argv[0] == "install.sh" else "python -m jd.dist.install",
+        description="Install into the Python that runs this, or where an option says, without pip.")
     parser.add_argument("wheel", metavar="WHEEL", nargs="?", type=Path,
                         help="what to install (default: what this is run from)")
-    parser.add_argument("--editable", action="store_true",
-                        help="install a pointer to the source tree instead of a copy")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--venv", metavar="DIR", type=Path,
+                       help="install into this venv; it is made if there is none")
+    where.add_argument("--prefix", metavar="DIR", type=Path,
+                       help="install into DIR/bin and DIR/%s" % PREFIX_PACKAGES)
+    where.add_argument("--user", action="store_true", help="install for this user and this Python")
+    where.add_argument("--editable", action="store_true",
+                       help="install a pointer to the source tree instead of a copy")
+    parser.add_argument("--uninstall", action="store_true", help="remove what was installed there")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    arguments = parser.parse_args(argv)
-    target = running_python()
-    with tempfile.TemporaryDirectory(prefix="jd-dist-") as scratch:
-        done = install(_source(arguments.wheel, arguments.editable, Path(scratch)), target)
+    return parser
+
+
+def _target(arguments: argparse.Namespace) -> Target:
+    if arguments.prefix is not None:
+        return prefix(arguments.prefix)
+    return user_home() if arguments.user else running_python()
+
+
+def _in_venv(arguments: argparse.Namespace) -> int:
+    """Do it with the Python of the venv, for which bytecode and paths are then right."""
+    python = venv_python(arguments.venv, create=not arguments.uninstall)
+    words = [] if arguments.wheel is None else [os.path.abspath(str(arguments.wheel))]
+    words += [flag for flag in ("--uninstall", "--quiet") if getattr(arguments, flag[2:])]
+    return subprocess.call([python, "-I", "-c", _BOOT, str(backend.source_root())] + words)
+
+
+def _install(arguments: argparse.Namespace) -> None:
+    target = _target(arguments)
+    with ExitStack() as closing:
+        def scratch() -> Path:
+            return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="jd-dist-")))
+        done = install(_source(arguments.wheel, arguments.editable, scratch), target)
     if not arguments.quiet:
         was = " (before: %s)" % done.replaced if done.replaced not in (None, done.version) else ""
         print("%s %s installed into %s%s" % (done.name, done.version, done.packages, was))
+        if target.search is not None or arguments.user:
+            _tell_more(target.scripts, "PYTHONPATH=%s %s -m jd.dist.install --uninstall %s" % (
+                shlex.quote(str(target.packages)), shlex.quote(target.python),
+                "--user" if arguments.user else "--prefix " + shlex.quote(str(target.scripts.parent))))
+
+
+def _tell_more(scripts: Path, uninstalling: str) -> None:
+    print("commands:     %s" % (scripts / "jd_worker_cli"))
+    if str(scripts) not in os.environ.get("PATH", "").split(os.pathsep):
+        print('find them:    export PATH=%s:"$PATH"' % shlex.quote(str(scripts)))
+    print("to uninstall: %s" % uninstalling)
+
+
+def _uninstall(arguments: argparse.Namespace) -> int:
+    target = _target(arguments)
+    version = uninstall(NAME, target)
+    if version is None:
+        raise UsageError("%s is not installed in %s" % (NAME, target.packages))
+    if not arguments.quiet:
+        print("%s %s removed from %s" % (NAME, version, target.packages))
+    return 0
+
+
+def main(argv: List[str]) -> int:
+    """Install or uninstall, and say so."""
+    arguments = _parser().parse_args(argv)
+    if arguments.uninstall and (arguments.wheel is not None or arguments.editable):
+        raise UsageError("--uninstall takes no WHEEL and no --editable: it removes what is there")
+    if arguments.venv is not None:
+        status = _in_venv(arguments)
+        if status == 0 and not arguments.uninstall and not arguments.quiet:
+            place = os.path.abspath(str(arguments.venv.expanduser()))
+            _tell_more(Path(place) / "bin", "rm -r " + shlex.quote(place))
+        return status
+    if arguments.uninstall:
+        return _uninstall(arguments)
+    _install(arguments)
     return 0
 
 

@@ -13,15 +13,9 @@ def file_name(project: Project) -> str:
 
 
 def build_sdist(project: Project, directory: Path) -> Path:
-    """Write the sdist into `directory` and return its path. The same tree gives the same bytes
-    (but for Python 3.8, whose tar headers differ in two unused fields).
-
-    A file is executable if it starts with `#!`: mode bits do not survive every file system.
-    """
-    entries = []
-    for name in contents.source_files(project.root):
-        data = contents.read_bytes(project.root, name)
-        entries.append(Entry(name, data, executable=data[:2] == b"#!"))
+    """Write the sdist into `directory` and return its path. The same tree gives the same bytes."""
+    entries = [contents.read_entry(project.root, name)
+               for name in contents.source_files(project.root)]
     entries.append(Entry("PKG-INFO", metadata_text(project).encode("utf-8")))
     inside = [entry._replace(name="%s/%s" % (project.file_name, entry.name))
               for entry in sorted(entries)]

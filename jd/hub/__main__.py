@@ -1,7 +1,16 @@
-"""`python -m jd.hub`"""
+"""`jd_hub`, and `python -m jd.hub`."""
 
 import sys
 
-from jd.hub.cli import entry
+from jd.startup import prepare
 
-sys.exit(entry())
+
+def entry() -> int:
+    """The console script."""
+    prepare()
+    from jd.hub import cli
+    return cli.entry()
+
+
+if __name__ == "__main__":
+    sys.exit(entry())

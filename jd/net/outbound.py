@@ -14,7 +14,7 @@ import socket
 import ssl
 import urllib.request
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 from jd import settings
@@ -181,6 +181,7 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
             connection.set_tunnel(address.host, address.port, headers)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=patience)
+    setattr(connection, "_create_connection", _connect)
     try:
         connection.connect()
         _settle(connection.sock, timeout)
@@ -188,6 +189,17 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
         connection.close()
         raise
     return connection
+
+
+def _connect(address: Tuple[str, int], *more: Any) -> socket.socket:
+    """As socket.create_connection. `localhost` is loopback also on a bare system that has no
+    /etc/hosts to say so (RFC 6761, section 6.3)."""
+    try:
+        return socket.create_connection(address, *more)
+    except socket.gaierror:
+        if address[0].lower().rstrip(".") != "localhost":
+            raise
+        return socket.create_connection(("127.0.0.1", address[1]), *more)
 
 
 def _settle(sock: socket.socket, timeout: float) -> None:

@@ -1,7 +1,16 @@
-"""`python -m jd.server`"""
+"""`jd_server`, and `python -m jd.server`."""
 
 import sys
 
-from jd.server.cli import entry
+from jd.startup import prepare
 
-sys.exit(entry())
+
+def entry() -> int:
+    """The console script."""
+    prepare()
+    from jd.server import cli
+    return cli.entry()
+
+
+if __name__ == "__main__":
+    sys.exit(entry())

@@ -11,7 +11,7 @@ import pytest
 
 from jd.cli import main
 from jd.cli.catalog import COMMANDS
-from jd.cli.commands.completion import SCRIPTS
+from jd.cli.commands.completion import SCRIPTS, script
 from jd.cli.completing import candidates
 from jd.worker.identity import Here
 from jd.worker.registry import BUSY, Registry
@@ -78,7 +78,7 @@ def test_interactive_mode_has_words_of_its_own(environ: Dict[str, str],
                                                workers: List[str]) -> None:
     assert candidates(["us"], environ, inside=True) == ["use"]
     assert candidates(["use", "d"], environ, inside=True) == ["digits-tune"]
-    assert candidates(["ex"], environ, inside=True) == ["exit", "exp-list", "exp-status", "expId="]
+    assert candidates(["ex"], environ, inside=True) == ["exit", "exit_when_empty=", "exp-list", "exp-status", "expId="]
 
 
 def test_files(environ: Dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_fish(environ: Dict[str, str], workers: List[str], program: Path, tmp_pa
 def test_the_script_is_printed(name: str, environ: Dict[str, str],
                                capsys: pytest.CaptureFixture) -> None:
     assert main.main(["completion", name], environ) == 0
-    assert capsys.readouterr().out == SCRIPTS[name]
+    assert capsys.readouterr().out == script(name)
 
 
 def test_a_shell_that_it_does_not_know(environ: Dict[str, str]) -> None:
@@ -227,6 +227,6 @@ def test_a_shell_that_it_does_not_know(environ: Dict[str, str]) -> None:
 
 
 def test_bash_reads_the_script_without_a_complaint() -> None:
-    done = subprocess.run([shell("bash"), "-n"], input=SCRIPTS["bash"].encode(),
+    done = subprocess.run([shell("bash"), "-n"], input=script("bash").encode(),
                           stderr=subprocess.PIPE, cwd=str(ROOT), env={"PATH": os.defpath}, timeout=30)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -4,14 +4,17 @@ import csv
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Dict, List
 
 import pytest
 
 from jd.dist import install as installer
-from jd.dist.install import Target, install, script_text, shebang
+from jd.dist import place
+from jd.dist.install import install, script_text, shebang
 from jd.dist.metadata import ProjectError, load_project
+from jd.dist.place import Target
 from jd.dist.unpack import read_wheel
 from jd.dist.wheel import build_wheel, digest
 from jd.errors import StorageError, UsageError
@@ -216,14 +219,14 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:
 def test_system_packages_are_left_to_the_system(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "EXTERNALLY-MANAGED").write_text("")
-    monkeypatch.setattr(installer.sysconfig, "get_path", lambda name: str(tmp_path))
-    monkeypatch.setattr(installer.sys, "prefix", "/usr")
-    monkeypatch.setattr(installer.sys, "base_prefix", "/usr")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", "/usr")
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
     with pytest.raises(UsageError) as caught:
-        installer.running_python()
+        place.running_python()
     assert "-m venv --without-pip" in str(caught.value)
-    monkeypatch.setattr(installer.sys, "prefix", str(tmp_path))
-    assert installer.running_python().scripts == tmp_path
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert place.running_python().scripts == tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_help_is_the_default_and_names_every_target(checkout: Path) -> None:
     done = _make(checkout)
     assert done.returncode == 0
     listed = re.findall(r"^  make (\w+) +\w", done.stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "check", "wheel", "bench", "clean"]
+    assert listed == ["help", "demo", "test", "check", "wheel", "pyz", "bundle", "image", "sif", "bench", "clean"]
     columns = {re.match(r"  make \w+ +", line).end()  # type: ignore[union-attr]
                for line in done.stdout.splitlines() if line.startswith("  make ")}
     assert len(columns) == 1

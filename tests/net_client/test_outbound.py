@@ -34,6 +34,20 @@ def test_loopback_never_goes_through_a_proxy(
         Client("http://jobs.example:5000").call("GET", "/job_counts")
 
 
+def test_localhost_needs_no_etc_hosts(stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def knows_no_names(host: str, *more: Any, **words: Any) -> Any:
+        if host[0].isdigit():
+            return real(host, *more, **words)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    monkeypatch.setattr(socket, "getaddrinfo", knows_no_names)
+    Client("http://localhost:%d" % stub.port).call("GET", "/job_counts")
+    assert stub.asked[0].headers["Host"] == "localhost:%d" % stub.port
+    with pytest.raises(ServerUnreachable, match="the host name is unknown"):
+        Client("http://elsewhere:%d" % stub.port).call("GET", "/job_counts")
+
+
 def test_proxy_gets_the_whole_url_and_its_own_credentials(
         stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://bob:pr0xy@127.0.0.1:%d" % stub.port)

@@ -4,6 +4,9 @@ Each script calls `completion words` with the words up to the cursor and offers 
 `jd.cli.completing`.
 """
 
+import shlex
+
+from jd import program
 from jd.cli.context import Context
 from jd.errors import UsageError
 from jd.protocol import shown
@@ -44,10 +47,10 @@ _jd_worker_cli() {
         COMPREPLY+=("$word")
     done < <("${words[0]}" completion words "${words[@]:1}" 2>/dev/null)
 }
-complete -o nospace -F _jd_worker_cli jd_worker_cli
+complete -o nospace -F _jd_worker_cli @COMMAND@
 """
 
-_ZSH = r"""#compdef jd_worker_cli
+_ZSH = r"""#compdef @COMMAND@
 # Completion of jd_worker_cli for zsh. Save it as _jd_worker_cli in a directory of $fpath, or
 # after compinit: source <(jd_worker_cli completion zsh)
 
@@ -71,7 +74,7 @@ _jd_worker_cli() {
 if [[ ${funcstack[1]} == _jd_worker_cli ]]; then
     _jd_worker_cli "$@"
 else
-    compdef _jd_worker_cli jd_worker_cli
+    compdef _jd_worker_cli @COMMAND@
 fi
 """
 
@@ -84,7 +87,7 @@ function __jd_worker_cli_words
     set -e words[1]
     $program completion words $words (commandline -ct) 2>/dev/null
 end
-complete -c jd_worker_cli -f -a '(__jd_worker_cli_words)'
+complete -c @COMMAND@ -f -a '(__jd_worker_cli_words)'
 """
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
@@ -96,5 +99,10 @@ def run(context: Context) -> int:
     if shell not in SCRIPTS:
         raise UsageError("there is no completion for %s; give %s" % (
             shown(shell), " or ".join(SCRIPTS)))
-    print(SCRIPTS[shell], end="")
+    print(script(shell), end="")
     return 0
+
+
+def script(shell: str) -> str:
+    """The script for a shell, for the name that this program has as a command."""
+    return SCRIPTS[shell].replace("@COMMAND@", shlex.quote(program.name()))
