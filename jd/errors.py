@@ -68,7 +68,10 @@ def debugging() -> bool:
 
 
 def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = None) -> int:
-    """Run `main(argv)` and return its exit status; a JdError becomes one or two lines on stderr."""
+    """Run `main(argv)` and return its exit status; a JdError becomes one or two lines on stderr.
+
+    So does an OSError that nobody foresaw, such as a full disk below stdout.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     try:
         status = main(arguments)
@@ -84,4 +87,12 @@ def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = No
         return EXIT_FAILURE
     except BrokenPipeError:
         silence_stdout()
+        return EXIT_FAILURE
+    except OSError as error:
+        if debugging():
+            raise
+        silence_stdout()
+        where = "%s: " % error.filename if error.filename else ""
+        print("error: %s%s; JD_DEBUG=1 shows where" % (where, error.strerror or error),
+              file=sys.stderr)
         return EXIT_FAILURE

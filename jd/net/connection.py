@@ -91,8 +91,12 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
-        _keep_tcp_alive(transport.get_extra_info("socket"))
-        if not self._server.admit(self):
+        sock = transport.get_extra_info("socket")
+        _keep_tcp_alive(sock)
+        descriptor = -1 if sock is None else sock.fileno()
+        if not self._server.has_room(descriptor):
+            self._abort()
+        elif not self._server.admit(self, descriptor):
             self._refuse(503, "the server has as many connections as it can serve; try again later",
                          self._limits.short_linger)
 

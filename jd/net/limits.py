@@ -1,6 +1,8 @@
 """How much of everything one connection may have. Sizes in bytes, times in seconds."""
 
+import resource
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jd.net.parser import ParserLimits
 
@@ -32,3 +34,27 @@ class Limits:
     short_linger: float = 1.0  # when there are too many connections, or the server stops
 
     sweep_interval: float = 1.0
+
+
+class Room(NamedTuple):
+    """How far a process may use up its file descriptors. The system gives out the lowest number that
+    is free: that of a new connection tells how many are taken, by whatever."""
+
+    refuse: float  # from this number on a connection is answered that there is no room
+    drop: float  # from this one on it is closed without a word: saying it takes a while
+    at_once: int  # connections that a listener accepts before it looks at the first of them
+
+
+# Descriptors that connections leave to databases, uploads and whatever else the process opens.
+_LEAST_KEPT = 16
+_MOST_KEPT = 512
+
+
+def room() -> Room:
+    """What `ulimit -n` leaves for connections."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return Room(float("inf"), float("inf"), _MOST_KEPT // 16)
+    kept = max(_LEAST_KEPT, min(_MOST_KEPT, files // 8))
+    # It takes asyncio some four turns to close what it accepted, and there are up to three listeners.
+    return Room(files - kept, files - kept // 2, max(1, kept // 16))

@@ -9,11 +9,11 @@ import errno
 import logging
 import socket
 import ssl
-from typing import List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from jd.errors import JdError
 from jd.net.connection import Connection
-from jd.net.limits import Limits
+from jd.net.limits import Limits, room
 from jd.net.routing import Router
 from jd.net.traffic import Traffic
 
@@ -23,6 +23,8 @@ log = logging.getLogger("jd.net")
 
 # How long handlers that were cancelled may take to clean up before they are left alone, in seconds.
 _CLEANUP = 5.0
+# How often it is said that there are too few open files, in seconds.
+_WARN_AGAIN = 300.0
 
 
 class HttpServer:
@@ -48,6 +50,8 @@ class HttpServer:
         self._all_closed: Optional[asyncio.Event] = None
         self._sweeper: Optional[asyncio.TimerHandle] = None
         self.is_stopping = False
+        self._room = room()
+        self._warned_at: Optional[float] = None  # of too few files
 
     @property
     def connections(self) -> int:
@@ -63,6 +67,8 @@ class HttpServer:
         self._all_closed = asyncio.Event()
         self._all_closed.set()
         loop = asyncio.get_running_loop()
+        if loop.get_exception_handler() is None:  # one server speaks for all of the loop
+            loop.set_exception_handler(self._trouble)
         sockets = await _bind(host, port)
         # A handshake that never ends is no connection yet, and has its own clock.
         handshake = self.limits.head_timeout if self._ssl is not None else None
@@ -70,7 +76,9 @@ class HttpServer:
             for sock in sockets:
                 self._listeners.append(await loop.create_server(
                     lambda: Connection(self), sock=sock, ssl=self._ssl,
-                    backlog=self.limits.backlog, ssl_handshake_timeout=handshake))
+                    backlog=self._room.at_once, ssl_handshake_timeout=handshake))
+                # To asyncio `backlog` is also how many it accepts before it looks at any of them.
+                sock.listen(self.limits.backlog)
         except OSError as error:
             for listener in self._listeners:
                 listener.close()
@@ -113,12 +121,19 @@ class HttpServer:
 
     # ---- called by connections
 
-    def admit(self, connection: Connection) -> bool:
+    def has_room(self, descriptor: int) -> bool:
+        """Whether a new connection can even be told that it is not served."""
+        return descriptor < self._room.drop
+
+    def admit(self, connection: Connection, descriptor: int) -> bool:
         """Count a new connection; whether it may be served."""
         self._connections.add(connection)
         self.traffic.connections = len(self._connections)
         if self._all_closed is not None:
             self._all_closed.clear()
+        if descriptor >= self._room.refuse:
+            self._warn_of_files(asyncio.get_running_loop().time())
+            return False
         return len(self._connections) <= self.limits.max_connections
 
     def forget(self, connection: Connection) -> None:
@@ -127,6 +142,21 @@ class HttpServer:
         self.traffic.connections = len(self._connections)
         if not self._connections and self._all_closed is not None:
             self._all_closed.set()
+
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: Dict[str, Any]) -> None:
+        """What asyncio reports. Connections count here only when their TLS handshake is done: with
+        many at once the files may end all the same, and asyncio says so thousands of times."""
+        number = getattr(context.get("exception"), "errno", None)
+        if number in (errno.EMFILE, errno.ENFILE) and "accept" in context["message"]:
+            self._warn_of_files(loop.time())
+        else:
+            loop.default_exception_handler(context)
+
+    def _warn_of_files(self, now: float) -> None:
+        if self._warned_at is None or now >= self._warned_at + _WARN_AGAIN:
+            self._warned_at = now
+            log.warning("connections are refused: as many are open as ulimit -n allows; raise it "
+                        "where the server is started")
 
     # ---- time
 

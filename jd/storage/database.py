@@ -6,6 +6,7 @@ one fsync makes many answers durable. Reads use read-only connections in a small
 """
 
 import json
+import os
 import queue
 import sqlite3
 import threading
@@ -117,6 +118,7 @@ class Database:
         self._writer_connection.close()
 
     def _open_writer(self) -> sqlite3.Connection:
+        self._create()
         connection = sqlite3.connect(str(self.path), timeout=BUSY_TIMEOUT, isolation_level=None,
                                      check_same_thread=False)
         add_json(connection)
@@ -125,6 +127,13 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         self._migrate(connection)
         return connection
+
+    def _create(self) -> None:
+        """Make the file, closed to others whatever the umask: it may hold what lets people in."""
+        try:
+            os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660))
+        except OSError:
+            pass  # SQLite says it better
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Apply what is new, each migration in a transaction of its own.

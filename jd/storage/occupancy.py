@@ -45,7 +45,7 @@ class Occupancy:
         self._lock = lock
         self._withdraw()  # what one that was killed left
 
-    def publish(self, facts: Dict[str, Any], mode: int = 0o666) -> None:
+    def publish(self, facts: Dict[str, Any], mode: int = 0o644) -> None:
         """Tell tools on this machine who serves and where; `mode` is subject to the umask."""
         handle = os.open(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(handle, "w", encoding="utf-8") as file:
