@@ -73,6 +73,8 @@ export function openCreate() {
   }
 
   async function submit() {
+    const cancel = opened.box.querySelector(".foot button");
+    cancel.textContent = "Close";  // they are made all the same
     const stop = live.on(() => {
       const made = live.summary && live.summary.creating;
       progress.hidden = !made;
@@ -89,6 +91,7 @@ export function openCreate() {
       throw error;
     } finally {
       stop();
+      cancel.textContent = "Cancel";
       progress.hidden = true;
     }
   }
