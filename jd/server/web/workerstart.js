@@ -12,8 +12,7 @@ function lines() {
       "The key is made on the Hub's page API keys. The Hub tells workers where this server is."]];
   }
   return [["On any machine that reaches this server", start,
-    "Without a port it is 5000; add port= if the server was started with another. Others than the server's own machine reach it only if "
-    + "it listens for them (--host 0.0.0.0 and a token)."],
+    "Other machines than the server's own reach it only if it listens for them (--host 0.0.0.0 and a token)."],
   ["If the server was started with --token-file", "export JD_SERVER_TOKEN_FILE=token.txt\n" + start, "The file holds the same token."]];
 }
 
