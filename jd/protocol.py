@@ -68,10 +68,18 @@ EXT_RELEASE = "release"
 EXT_OUTPUT = "output"
 EXT_LEAVE = "leave"
 EXT_WATCH = "watch"
+EXT_FIT = "fit"
+EXT_EMPTY = "empty"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
-    EXT_LEAVE, EXT_WATCH,
+    EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY,
 )
+
+# What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
+# archive of a checkpoint directory, whose first bytes are the mark.
+OBJECT = "object"
+DIRECTORY = "directory"
+DIRECTORY_MARK = b"jd-checkpoint-dir-v1"
 
 # ---- intervals, in seconds
 
@@ -79,6 +87,7 @@ IDLE_INTERVAL = 180.0
 BUSY_INTERVAL = 57.0
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 MAX_WAIT = 180.0
+YEAR = 366 * 86400.0  # the longest duration that a message can name
 
 # ---- limits
 
@@ -296,7 +305,9 @@ class Release:
 class Heartbeat:
     """What a worker says of itself: the body of `POST /worker/heartbeat`.
 
-    `wait` is in seconds. Everything from `session` on belongs to an extension.
+    `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
+    `min_time` is what a job needs whose sweep does not say. Everything from `session` on belongs
+    to an extension.
     """
 
     worker_id: str
@@ -314,6 +325,9 @@ class Heartbeat:
     released: Optional[Release] = None
     output_tail: Optional[str] = None
     leave: bool = False
+    time_left: Optional[float] = None
+    min_time: Optional[float] = None
+    exit_when_empty: bool = False
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -341,6 +355,9 @@ class Heartbeat:
             released=Release.from_json(released) if released is not None else None,
             output_tail=_take_tail(body) if body.get("output_tail") is not None else None,
             leave=take(body, "leave", bool, False),
+            time_left=take_number(body, "time_left"),
+            min_time=take_number(body, "min_time"),
+            exit_when_empty=take(body, "exit_when_empty", bool, False),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -350,27 +367,33 @@ class Heartbeat:
             message["finished"] = self.finished.to_json()
         if self.released is not None:
             message["released"] = self.released.to_json()
-        if not self.leave:
-            del message["leave"]
+        for name in ("leave", "exit_when_empty"):
+            if not message[name]:
+                del message[name]
         return message
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A job handed to a worker. `attempt` is None from a server that knows only the base."""
+    """A job handed to a worker. `attempt` is None from a server that knows only the base.
+
+    `min_time` is in seconds: what its sweep says that it needs.
+    """
 
     job_id: int
     parameters: Dict[str, Any]
     attempt: Optional[int] = None
+    min_time: Optional[float] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Assignment":
         return cls(take_id(body, "job_id"), take(body, "parameters", dict, {}),
-                   take_id(body, "attempt", None))
+                   take_id(body, "attempt", None), take_number(body, "min_time"))
 
     def to_json(self) -> Dict[str, Any]:
         return _without_none({"job_id": self.job_id, "parameters": self.parameters,
-                              "status": SERVED, "attempt": self.attempt})
+                              "status": SERVED, "attempt": self.attempt,
+                              "min_time": self.min_time})
 
 
 @dataclass(frozen=True)
@@ -378,7 +401,9 @@ class HeartbeatReply:
     """What the server answers a heartbeat. Intervals are in seconds.
 
     `server_id` names the data that the server keeps: results that waited on disk are delivered
-    only to the data they belong to.
+    only to the data they belong to. `needs` says that jobs are PENDING of which none can end in the
+    worker's `time_left`, and what the shortest of them needs; `runtime_p90` is the 90th percentile
+    of recent runtimes; `empty` tells whether nothing is left that could still become a job.
     """
 
     desired_state: str = RUN
@@ -389,6 +414,9 @@ class HeartbeatReply:
     job: Optional[Assignment] = None
     extensions: Tuple[str, ...] = ()
     server_id: Optional[str] = None
+    needs: Optional[float] = None
+    runtime_p90: Optional[float] = None
+    empty: Optional[bool] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -408,9 +436,13 @@ class HeartbeatReply:
             job=Assignment.from_json(job) if job is not None else None,
             extensions=tuple(name for name in extensions if isinstance(name, str)),
             server_id=take(body, "server_id", str, None),
+            needs=take_number(body, "needs"),
+            runtime_p90=take_number(body, "runtime_p90"),
+            empty=take(body, "empty", bool, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
+        told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty}
         return {
             "desired_state": self.desired_state,
             "desired_version": self.desired_version,
@@ -421,4 +453,5 @@ class HeartbeatReply:
             "job": self.job.to_json() if self.job is not None else None,
             "extensions": list(self.extensions),
             "server_id": self.server_id,
+            **_without_none(told),
         }

@@ -72,6 +72,24 @@ def seconds(low: float, high: float = 366 * 86400.0) -> Parser:
     return parse
 
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(low: float, high: float = 366 * 86400.0) -> Parser:
+    """A parser for durations as people write them: 90, 90s, 10m, 1.5h, 2d. Its value is in seconds."""
+    def parse(value: str) -> float:
+        word = value.strip().lower()
+        unit = _UNITS.get(word[-1:])
+        try:
+            number = float(word if unit is None else word[:-1]) * (unit or 1.0)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError("a time from %g s to %g days, as 90, 10m, 2h or 1d" % (low, high / 86400))
+        return number
+    return parse
+
+
 def one_of(*words: str) -> Parser:
     """A parser for one of the given words."""
     def parse(value: str) -> str:
@@ -89,6 +107,28 @@ def path(value: str) -> Path:
     if expanded.startswith("~"):
         raise ValueError("a path without ~: there is no home directory to put in its place")
     return Path(expanded)
+
+
+def file_patterns(value: str) -> str:
+    """Patterns for files in a job's directory, separated by commas: `*.json,ckpt/**`."""
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) > 100 or len(value) > 4000:
+        raise ValueError("at most 100 patterns")
+    for part in parts:
+        if (part.startswith(("/", "~")) or ".." in part.split("/") or not part.isprintable()
+                or part.split("/").count("**") > 4):  # each ** multiplies the ways to match
+            raise ValueError("patterns such as *.json,ckpt/** for files inside the job's "
+                             "directory, without a leading / or .., and at most four **")
+    return value
+
+
+def gpu_share(value: str) -> str:
+    """How many GPUs a worker gets: auto, none, or a number."""
+    word = value.strip().lower()
+    if word not in ("auto", "none") and not (word.isascii() and word.isdigit()
+                                             and 1 <= int(word[:9]) <= 1024):
+        raise ValueError("auto, none, or a whole number from 1 to 1024")
+    return word
 
 
 def path_list(value: str) -> List[Path]:
@@ -115,8 +155,24 @@ def server_url(value: str) -> str:
     return url
 
 
+PUBLISHED = "@"  # in front of the path of a file that holds the server's URL
+
+
+def server_place(value: str) -> str:
+    """A server's URL, or `@path` of a file that holds it; the path becomes absolute."""
+    given = value.strip()
+    if not given.startswith(PUBLISHED):
+        return server_url(given)
+    return PUBLISHED + os.path.abspath(str(path(given[len(PUBLISHED):])))
+
+
 def with_port(server: str, port: int) -> str:
-    """A server URL with `port` where it has none (reference, section 2, `port=`)."""
+    """A server URL with `port` where it has none (reference, section 2, `port=`).
+
+    A published file says the port itself.
+    """
+    if server.startswith(PUBLISHED):
+        return server
     parts = urlsplit(server)
     if parts.port is not None:
         return server
@@ -159,11 +215,13 @@ class Given(NamedTuple):
 
 WORKER: Tuple[Setting, ...] = (
     Setting("expId", "JD_EXP_ID", None, experiment, "experiment name, as the server's --expId", "NAME"),
-    Setting("entry_script", "JD_ENTRY_SCRIPT", None, path, "Python script to run for each job", "PATH"),
+    Setting("entry_script", "JD_ENTRY_SCRIPT", None, path,
+            "script to run for each job: Python, or any that begins with #!", "PATH"),
     Setting("api_key", "JD_API_KEY", None, secret, "Hub API key; better set in the environment", "KEY",
             secret=True),
     Setting("hub", "JD_HUB_URL", "https://hub.jobdistributor.net", server_url, "Hub base URL", "URL"),
-    Setting("server", "JD_SERVER", "http://localhost", server_url, "job server, without a Hub", "URL"),
+    Setting("server", "JD_SERVER", "http://localhost", server_place,
+            "job server, without a Hub; @FILE: its URL is in a file", "URL"),
     Setting("port", "JD_PORT", str(protocol.API_PORT), whole(1, 65535),
             "port where server= has none", "N"),
     Setting("machine_type", "JD_MACHINE_TYPE", "worker", text, "label shown in the dashboard", "LABEL"),
@@ -171,13 +229,30 @@ WORKER: Tuple[Setting, ...] = (
             "number of a single worker; ignored with num_workers > 1", "N"),
     Setting("num_workers", "JD_NUM_WORKERS", "1", whole(1, 4096), "parallel workers to start", "N"),
     Setting("foreground", "JD_FOREGROUND", "false", boolean, "stay attached, logs to the terminal"),
-    Setting("once", "JD_ONCE", "false", boolean, "exit after one job, or when there is none"),
+    Setting("once", "JD_ONCE", "false", boolean,
+            "exit after one job, or when there is none; slurm-scale: after one look"),
     Setting("log_dir", "JD_LOG_DIR", None, path, "directory for worker logs", "PATH"),
     Setting("base_path", "JD_BASE_PATH", "auto", one_of("auto", "always", "never"),
             "pass --base_path to the script; auto: if its source mentions base_path",
             "auto|always|never"),
     Setting("grace", "JD_GRACE", "20", seconds(0, 86400),
             "how long a job may take to stop before it is killed", "SECONDS"),
+    Setting("collect", "JD_COLLECT", None, file_patterns,
+            "files of the job's directory to upload when its script has ended: *.csv,out/**",
+            "PATTERNS"),
+    Setting("checkpoint_interval", "JD_CHECKPOINT_INTERVAL", "300", seconds(1),
+            "pause between two uploads of JD_CHECKPOINT_DIR while a script runs", "SECONDS"),
+    Setting("gpus", "JD_GPUS", None, gpu_share,
+            "devices for each worker: auto is one; none hides them", "auto|N|none"),
+    Setting("min_time", "JD_MIN_TIME", None, duration(0),
+            "take no job when less is left until the scheduler's limit", "TIME"),
+    Setting("idle_timeout", "JD_IDLE_TIMEOUT", None, duration(1),
+            "exit after so long without a job", "TIME"),
+    Setting("exit_when_empty", "JD_EXIT_WHEN_EMPTY", "false", boolean,
+            "exit when no job is left that could still come"),
+    Setting("JD_END_TIME", "JD_END_TIME", None, whole(0, 2 ** 53),
+            "when the scheduler ends the worker, in Unix seconds; Slurm tells it by itself",
+            "SECONDS", argument=False),
     Setting("JD_WORKSPACE_PATH", "JD_WORKSPACE_PATH", "~", path,
             "parent of jd_data/, where job directories go", "PATH", argument=False),
     Setting("JD_CACHE_PATH", "JD_CACHE_PATH", "~/.jd_cache", path,
@@ -202,6 +277,13 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("follow", None, "false", boolean, "go on with new lines, until Ctrl-C"),
     Setting("job", None, None, whole(1, 2 ** 53), "the job whose worker is meant", "N"),
     Setting("confirm-stop", None, "false", boolean, "ask for the experiment name first"),
+    Setting("template", None, "slurm/jd_array.sbatch", path, "batch script whose array tasks are workers",
+            "PATH"),
+    Setting("max_workers", None, "16", whole(1, 10000), "array tasks queued or running at once", "N"),
+    Setting("jobs_per_task", None, "1", whole(1, 1_000_000), "jobs that one array task is to run", "N"),
+    Setting("sbatch_args", None, None, text, "more arguments for sbatch, quoted as in a shell", "WORDS"),
+    Setting("apply", None, "false", boolean, "do it; without, only say what would be done"),
+    Setting("interval", None, "1m", duration(1, 86400), "pause between two looks", "TIME"),
 )
 
 SCRIPT: Tuple[Setting, ...] = (
@@ -248,6 +330,8 @@ SERVER: Tuple[Setting, ...] = (
             "with --with-hub: directory for its data", "DIR"),
     Setting("public-url", "JD_SERVER_PUBLIC_URL", None, server_url,
             "URL at which workers reach this server, for instance through a proxy", "URL"),
+    Setting("publish-url", "JD_SERVER_PUBLISH_URL", None, path,
+            "file to write that URL to, for workers with server=@FILE", "FILE"),
     Setting("public-dashboard-url", "JD_SERVER_PUBLIC_DASHBOARD_URL", None, server_url,
             "the same for the dashboard", "URL"),
     Setting("tls-cert", "JD_SERVER_TLS_CERT", None, path,

@@ -15,7 +15,8 @@ from jd.errors import JdError
 WORDS = "words"
 _EXPERIMENT = "expId"
 _WORKER = "<worker-id>"
-_PATHS = {"entry_script": ".py", "log_dir": ""}  # which files, besides directories
+# Which files, besides directories.
+_PATHS: Dict[str, Tuple[str, ...]] = {"entry_script": (".py", ".sh"), "log_dir": ()}
 _MOST_FILES = 1000
 
 
@@ -98,8 +99,8 @@ def _workers(experiment: Optional[str],
             for row in Registry(experiment, environ).rows(configs=False)]
 
 
-def _files(value: str, ending: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Directories, with a slash, and files with that ending, as they go on from `value`."""
+def _files(value: str, endings: Tuple[str, ...], environ: Mapping[str, str]) -> Iterator[str]:
+    """Directories, with a slash, and files with such an ending, as they go on from `value`."""
     head, _, tail = value.rpartition("/")
     start = head + "/" if "/" in value else ""
     directory = start
@@ -111,7 +112,7 @@ def _files(value: str, ending: str, environ: Mapping[str, str]) -> Iterator[str]
                 continue
             if entry.is_dir():
                 yield start + entry.name + "/"
-            elif ending and entry.name.endswith(ending):
+            elif entry.name.endswith(endings):
                 yield start + entry.name
 
 

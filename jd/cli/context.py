@@ -12,6 +12,7 @@ from jd.cli.tokens import CommandLine, unexpected
 from jd.errors import UsageError
 from jd.net.client import Client
 from jd.protocol import shown
+from jd.worker import published
 from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 
@@ -83,7 +84,7 @@ class Context:
         """The job server's URL: as given, else that of `row`, else of a worker of the experiment.
 
         In Hub mode it is the one that the Hub names; without any of these the default of `server=`.
-        Raises what `hubtoken.grant_for` does.
+        Raises what `hubtoken.grant_for` and `published.now` do.
         """
         return self._way(row)[0]
 
@@ -108,6 +109,10 @@ class Context:
                 return str(stored.config["server"]), stored.worker_token or None
         values = settings.resolve([argument("server"), argument("port")], self.arguments,
                                   self.environ)
+        path = published.file_of(values["server"])
+        if path is not None:
+            place = published.now(path)
+            return place.url, worker_token(published.with_token_file(self.environ, place))
         return settings.with_port(values["server"], values["port"]), None
 
     def client(self, row: Optional[Row] = None, timeout: float = 10.0) -> Client:

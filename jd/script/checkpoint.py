@@ -39,6 +39,8 @@ def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
                            server: Optional[str] = None) -> Optional[Any]:
     """The job's newest checkpoint as the object it was; None when there is none yet.
 
+    Archives of JD_CHECKPOINT_DIR are passed over: they are not for this function.
+
     Unpickling runs code that the pickle names: this trusts the server, and everyone who may upload
     to it, as much as the script itself.
 
@@ -52,7 +54,7 @@ def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
 
 def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]:
     """`jd_update_checkpoint` for a given job."""
-    with _scratch_file() as file:
+    with scratch_file() as file:
         _dump(obj, file, context.job_id)
         return send(context, patience, protocol.CHECKPOINT, "checkpoint", file, _NAME, file.tell(),
                     failed="the checkpoint of job %d was not saved" % context.job_id,
@@ -61,19 +63,9 @@ def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]
 
 def load(context: JobContext, patience: Patience) -> Optional[Any]:
     """`jd_get_last_checkpoint` for a given job."""
-    client = Client(context.server, context.token)
-    with _scratch_file() as file:
+    with scratch_file() as file:
         def fetch() -> bool:
-            file.seek(0)
-            file.truncate()
-            try:
-                client.download(protocol.LATEST_CHECKPOINT, {"job_id": context.job_id}, file,
-                                protocol.MAX_FILE_BYTES)
-            except ServerRefused as error:
-                if error.status != 404:  # none yet: that is an answer, not a failure
-                    raise
-                return False
-            return True
+            return fetch_latest(context, file, protocol.OBJECT)
 
         if not patience.run(fetch, "the checkpoint of job %d was not fetched" % context.job_id,
                             "It is still on the server"):
@@ -81,7 +73,57 @@ def load(context: JobContext, patience: Patience) -> Optional[Any]:
         return _restored(file, context.job_id)
 
 
-def _scratch_file() -> BinaryIO:
+def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
+    """Fetch the job's newest checkpoint of `kind`, protocol.OBJECT or DIRECTORY, into an empty
+    file; False where there is none. Raises what Client.download raises.
+
+    Most jobs have one kind only, so the newest is asked for, as every server understands, and no
+    more of another kind read than its first bytes. A server that does not know `kind=` then gives
+    the same again: what is below it cannot be had.
+    """
+    client = Client(context.server, context.token)
+    for query in ({"job_id": context.job_id}, {"job_id": context.job_id, "kind": kind}):
+        file.seek(0)
+        file.truncate()
+        try:
+            client.download(protocol.LATEST_CHECKPOINT, query, cast(BinaryIO, _OfKind(file, kind)),
+                            protocol.MAX_FILE_BYTES)
+            return True
+        except _AnotherKind:
+            continue
+        except ServerRefused as error:
+            if error.status != 404:  # none yet: that is an answer, not a failure
+                raise
+            return False
+    return False
+
+
+class _AnotherKind(Exception):
+    """The server gave a checkpoint of another kind."""
+
+
+class _OfKind:
+    """The file that a checkpoint is fetched into; raises _AnotherKind when its beginning is known
+    to be wrong."""
+
+    def __init__(self, file: BinaryIO, kind: str) -> None:
+        self.name = _place_of(file)
+        self._file = file
+        self._wants_directory = kind == protocol.DIRECTORY
+        self._head: Optional[bytes] = b""
+
+    def write(self, data: bytes) -> int:
+        if self._head is not None:
+            self._head += data[:len(protocol.DIRECTORY_MARK)]
+            is_directory = self._head.startswith(protocol.DIRECTORY_MARK)
+            settled = is_directory or not protocol.DIRECTORY_MARK.startswith(self._head)
+            if settled and is_directory != self._wants_directory:
+                raise _AnotherKind
+            self._head = None if settled else self._head
+        return self._file.write(data)
+
+
+def scratch_file() -> BinaryIO:
     """A temporary file without a name, so that no way to end leaves it behind."""
     try:
         return _in_directory(str(jd_job_dir()))

@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 from jd import protocol, settings
@@ -11,6 +12,7 @@ from jd.errors import (
     JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError,
 )
 from jd.net.client import Client, UnusableAnswer, is_temporary, retry
+from jd.script import ledger
 from jd.script.context import JobContext
 
 T = TypeVar("T")
@@ -73,23 +75,31 @@ def jd_upload(file_path: Union[str, "os.PathLike[str]"], *, job_id: Optional[int
     ServerRefused and ServerUnreachable when the server did not take it. The local file stays.
     """
     context = JobContext.current("jd_upload", job_id, server)
-    return upload_file(context, file_path, Patience.configured())
+    own = os.environ.get("JD_WORKER_JOB_DIR", "") if not job_id and not server else ""
+    return upload_file(context, file_path, Patience.configured(), Path(own) if own else None)
 
 
-def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"],
-                patience: Patience) -> Dict[str, Any]:
-    """`jd_upload` for a given job. The file is opened once: what was checked is what is sent."""
+def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], patience: Patience,
+                job_dir: Optional[Path] = None, name: Optional[str] = None) -> Dict[str, Any]:
+    """`jd_upload` for a given job. The file is opened once: what was checked is what is sent.
+
+    It is noted in the ledger of `job_dir`. `name` is what the server is to call it.
+    """
     path = os.path.abspath(os.fsdecode(file_path))
-    filename = checked_name(os.path.basename(path))
+    filename = checked_name(os.path.basename(path) if name is None else name)
     with _open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        size = status.st_size
         if size > protocol.MAX_FILE_BYTES:
             raise LimitError(
                 "%s has %d bytes, and %d (%d MB) is the most that can be uploaded; compress or "
                 "split it" % (path, size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20))
-        return send(context, patience, protocol.UPLOAD, "file", file, filename, size,
-                    failed="%s of job %d was not uploaded" % (filename, context.job_id),
-                    comfort="The local file is still there: %s" % path)
+        answer = send(context, patience, protocol.UPLOAD, "file", file, filename, size,
+                      failed="%s of job %d was not uploaded" % (filename, context.job_id),
+                      comfort="The local file is still there: %s" % path)
+    if job_dir is not None:
+        ledger.add(job_dir, path, ledger.version_of(status))
+    return answer
 
 
 def send(context: JobContext, patience: Patience, route: str, part_name: str, file: BinaryIO,

@@ -18,7 +18,7 @@ from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
-from jd.server import jobfile, pincommand
+from jd.server import jobfile, pincommand, publishing
 from jd.server import pin as pins
 from jd.server.access import Access
 from jd.server.allinone import AllInOne, Facts, worker_command
@@ -123,6 +123,10 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
             and is_loopback(values["host"]) and not link.is_local):
         warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
                 "0.0.0.0 or --public-url" % values["host"])
+    if (values["publish_url"] is not None and values["public_url"] is None
+            and is_loopback(values["host"])):
+        warning("--publish-url: only this machine reaches %s; give --host 0.0.0.0 or --public-url"
+                % values["host"])
     if filesystems.is_network(experiment.meta_dir):
         warning("%s is on a network file system: slower, and locks may fail; a local "
                 "--workspace_path is better" % experiment.meta_dir)
@@ -133,6 +137,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     reasons: List[str] = []
+    published: Optional[str] = None
 
     def gone(reason: str) -> None:
         reasons.append(reason)
@@ -154,9 +159,16 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         _warn(server.experiment, values, link)
         for path, batch in loading:
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
+        # After the jobs: workers that exit when there are none may be waiting for the file.
+        if values["publish_url"] is not None:
+            await loop.run_in_executor(None, publishing.publish, values["publish_url"], urls[0],
+                                       values["token_file"])
+            published = urls[0]
         await stop.wait()
         say.stopping(reasons[0] if reasons else None)
     finally:
+        if published is not None:
+            publishing.withdraw(values["publish_url"], published)
         if link is not None:
             link.stop()
         await server.stop()
@@ -256,7 +268,12 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     given = vars(parser.parse_args(argv))
     named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
-    values = settings.resolve(settings.SERVER, named, environ, style="--%s")
+    of_own_hub = [setting for setting in settings.SERVER if setting.name == "hub-data"]
+    values = settings.resolve([setting for setting in settings.SERVER if setting not in of_own_hub],
+                              named, environ, style="--%s")
+    if values["with_hub"]:
+        # Its default needs a home directory, which other servers can do without.
+        values.update(settings.resolve(of_own_hub, named, environ, style="--%s"))
     values["fixed"] = frozenset(
         _POLICY[setting.name] for setting in table
         if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)

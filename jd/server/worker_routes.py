@@ -16,7 +16,7 @@ from jd.server import resultfile
 from jd.server.access import Access
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
-from jd.server.store import files, jobs, results, workers
+from jd.server.store import files, fitting, jobs, results, workers
 from jd.server.waiting import Ticket, WaitingRoom
 
 MAX_HEARTBEAT = 256 * 1024
@@ -69,6 +69,7 @@ class WorkerRoutes:
                     outcome: workers.Outcome) -> workers.Outcome:
         """Wait until there is something to tell, or the time is up. Returns what there is then."""
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
+        limit = fitting.limit_of(beat, experiment.clock())
         longest = p.MAX_WAIT if ticket.idle else p.BUSY_INTERVAL
         until = loop.time() + min(beat.wait or 0.0, longest)
         while outcome.may_wait and not room.closed and not ticket.superseded:
@@ -83,8 +84,7 @@ class WorkerRoutes:
                 outcome = await ticket.look(experiment.read(workers.told, beat))
                 continue
             outcome = await ticket.look(experiment.write(
-                workers.assign, beat.worker_id, beat.session, experiment.clock(),
-                experiment.policy))
+                workers.answer, beat, limit, experiment.clock(), experiment.policy))
             if outcome.reply.job is None and not outcome.may_wait:
                 room.call(1)  # it was told something else: what it was called for is another's
         return outcome
@@ -130,10 +130,14 @@ class WorkerRoutes:
         return _stored(stored)
 
     async def latest_checkpoint(self, request: Request) -> Response:
-        """The bytes of the newest checkpoint of `?job_id=N`."""
+        """The bytes of the newest checkpoint of `?job_id=N`, or with `kind=` of that kind."""
         job_id = p.take_id({"job_id": _integer(request.query.get("job_id"), "job_id")}, "job_id")
+        kind = request.query.get("kind")
+        if kind not in (None, p.OBJECT, p.DIRECTORY):
+            raise p.ProtocolError("kind must be %s or %s, not %s" % (
+                p.OBJECT, p.DIRECTORY, p.shown(kind)))
         return await file_response(await self._experiment.read(
-            files.latest_checkpoint, self._experiment.data_dir, job_id))
+            files.latest_checkpoint, self._experiment.data_dir, job_id, kind))
 
     async def job_counts(self, request: Request) -> Response:
         """Jobs by status."""

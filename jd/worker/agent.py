@@ -20,7 +20,10 @@ from jd.protocol import Assignment, HeartbeatReply
 from jd.worker import verdict
 from jd.worker.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call, Courier
 from jd.worker.delivery import Delivery
-from jd.worker.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, JobProcess, StartFailure
+from jd.worker import limits as bounds
+from jd.worker.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
+from jd.worker.jobrun import JobRun
+from jd.worker.limits import Limits
 from jd.worker.link import Link
 from jd.worker.outage import Outage
 
@@ -32,9 +35,10 @@ DENIED_PAUSE = 60.0  # between heartbeats of a running job that the server does 
 MAX_RENAMES = 5
 SWIFT = 1.0  # a held heartbeat that comes back empty sooner was not held
 FULLY_HELD = 0.9  # of the time asked for: then the hold was the pause between two heartbeats
+CLOCK_SLACK = 0.5  # seconds by which the clock of a limit may lag behind ours
 FIRST_BEAT = 3.0  # after a job's start, where beats are held: a shorter job costs none
 
-StartJob = Callable[[Assignment, float], JobProcess]
+StartJob = Callable[[Assignment, float], JobRun]
 
 
 @dataclass
@@ -55,8 +59,9 @@ class Agent:
     def __init__(self, link: Link, courier: Courier, delivery: Delivery, start_job: StartJob,
                  log: Callable[[str], None], outage: Outage, start_pause: Backoff,
                  rename: Callable[[], str], once: bool = False, grace: float = 20.0,
-                 advice: str = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE") -> None:
-        self.job: Optional[JobProcess] = None
+                 advice: str = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE",
+                 limits: Limits = Limits()) -> None:
+        self.job: Optional[JobRun] = None
         self.exit_status: Optional[int] = None
         self.heard_at: Optional[float] = None  # the last answer to a heartbeat
         self._link = link
@@ -70,6 +75,7 @@ class Agent:
         self._once = once
         self._grace = grace
         self._advice = advice
+        self._limits = limits
         self._state = protocol.RUN
         self._drained_by: Optional[str] = None
         self._given_up: Optional[str] = None
@@ -83,6 +89,11 @@ class Agent:
         self._beat_at = 0.0
         self._claim_at = 0.0
         self._overdue_at = 0.0
+        self._idle_since: Optional[float] = None  # from the start on, or the end of the last job
+        self._job_since = 0.0
+        self._job_expected: Optional[float] = None  # seconds that the job takes, as far as known
+        self._stop_job_at: Optional[float] = None
+        self._complained = False
 
     # ---- what the outside asks for
 
@@ -98,11 +109,19 @@ class Agent:
                 self._log("%s: %s has %s to stop" % (
                     signal_name, _label(self.job.assignment), terminal.duration(self._grace)))
 
-    def drain(self, signal_name: str) -> None:
-        """Finish the current job, take no other, exit."""
-        if self._drained_by is None:
-            self._drained_by = signal_name
-            self._log("%s: draining" % signal_name)
+    def drain(self, now: float, signal_name: str) -> None:
+        """Take no other job, exit. The current one is finished if it can be before the limit, else
+        it is stopped while there is time to save what it has done."""
+        if self._drained_by is not None or self._signalled:
+            return
+        self._drained_by = signal_name
+        why = ""
+        if self.job is not None:
+            fate = bounds.drain(self._limits.left(), self._job_expected, now - self._job_since,
+                                self._grace)
+            self._stop_job_at = None if fate.stop_in is None else now + fate.stop_in
+            why = "; " + fate.why
+        self._log("%s: draining%s" % (signal_name, why))
 
     def give_up(self, why: str) -> None:
         """Finish the current job, take no other, exit with status 1."""
@@ -124,6 +143,8 @@ class Agent:
 
     def step(self, now: float) -> Optional[float]:
         """Do everything that is due. Returns when to be called again if nothing happens."""
+        if self._idle_since is None:
+            self._idle_since = now
         self._mind_call_in_flight(now)
         self._mind_job(now)
         self._mind_exit(now)
@@ -184,14 +205,26 @@ class Agent:
         elif self.job.stop_reason != STOPPED_LOST:
             times.append(max(self._not_before, self._beat_at))
         if self.job is not None:
-            times.append(self.job.deadline())
+            times += [self.job.deadline(), self._stop_job_at]
         elif self._leaving is not None:
             times.append(self._leaving.deadline)
             if self._may_abandon():
                 times.append(self._leaving.patience)
-        elif self._once and self._outage.since is not None:
-            times.append(self._outage.since + BOUNDED_TIME)
+        else:
+            times += self._ends_of_idling(now)
         return min((time for time in times if time is not None), default=None)
+
+    def _ends_of_idling(self, now: float) -> List[Optional[float]]:
+        """When there may be a reason to leave although nothing happens."""
+        times: List[Optional[float]] = []
+        if self._once and self._outage.since is not None:
+            times.append(self._outage.since + BOUNDED_TIME)
+        if self._limits.idle_timeout is not None and self._idle_since is not None:
+            times.append(self._idle_since + self._limits.idle_timeout)
+        until = self._limits.until_too_late()
+        if until is not None:
+            times.append(now + until + CLOCK_SLACK)
+        return times
 
     # ---- the job
 
@@ -205,24 +238,41 @@ class Agent:
         try:
             self.job = self._start_job(assignment, now)
         except StartFailure as failure:
-            # A node on which nothing starts must not run through the whole queue in a minute.
-            pause = self._start_pause.next()
-            self._log("%s did not start: %s; next claim in %s" % (
-                label, failure, terminal.duration(pause)))
-            self._delivery.hold(verdict.never_started(assignment, str(failure)), alone=True)
-            self._claim_at = now + pause
-            self._finished_one = True
+            self._did_not_start(assignment, failure, now)
             return
         self._start_pause.reset()
+        self._job_since = now
+        self._job_expected = next((seconds for seconds in (
+            assignment.min_time, self._limits.min_time, self._link.runtime_p90)
+            if seconds is not None), None)
         self._log("claimed %s" % label)
+
+    def _did_not_start(self, assignment: Assignment, failure: StartFailure, now: float) -> None:
+        # A node on which nothing starts must not run through the whole queue in a minute.
+        pause = self._start_pause.next()
+        self._log("%s did not start: %s; next claim in %s" % (
+            _label(assignment), failure, terminal.duration(pause)))
+        self._delivery.hold(verdict.never_started(assignment, str(failure)), alone=True)
+        self._claim_at = now + pause
+        self._idle_since, self._stop_job_at = now, None
+        self._finished_one = True
 
     def _mind_job(self, now: float) -> None:
         if self.job is None:
             return
-        ended = self.job.step(now)
+        if self._stop_job_at is not None and now >= self._stop_job_at:
+            self._stop_job_at = None
+            self._stop_drained(self.job, now)
+        try:
+            ended = self.job.step(now)
+        except StartFailure as failure:
+            assignment, self.job = self.job.assignment, None
+            self._did_not_start(assignment, failure, now)
+            return
         if ended is None:
             return
         job, self.job = self.job, None
+        self._idle_since, self._stop_job_at = now, None
         call = self._courier.in_flight
         if call is not None and call.kind == BEAT and call.held:
             self._courier.abandon()
@@ -233,15 +283,23 @@ class Agent:
             self._log("%s ended after %s; it was no longer ours: nothing is reported"
                       % (label, took))
         elif job.stop_reason == STOPPED_PREEMPTED:
-            why = self._leaving.why if self._leaving is not None else "stopped"
+            why = (self._leaving.why if self._leaving is not None
+                   else "drained by %s, for want of time" % self._drained_by)
             self._log("%s stopped after %s, goes back to the queue" % (label, took))
             self._delivery.hold(verdict.given_back(
-                job.assignment, "the worker was %s" % why))
+                job.assignment, "the worker was %s" % why, ended.note), parcel=ended.parcel)
         else:
             result = verdict.judge(job.assignment, ended)
             how = "done" if ended.exit_code == 0 else "failed: " + verdict.verdict_line(ended)
             self._log("%s %s, after %s" % (label, how, took))
-            self._delivery.hold(result)
+            self._delivery.hold(result, parcel=ended.parcel)
+
+    def _stop_drained(self, job: JobRun, now: float) -> None:
+        window = bounds.window(self._limits.left(), self._grace)
+        job.stop(now, window, STOPPED_PREEMPTED)
+        if job.stop_reason == STOPPED_PREEMPTED:
+            self._log("%s cannot be finished before the limit: it has %s to stop" % (
+                _label(job.assignment), terminal.duration(window)))
 
     # ---- answers
 
@@ -302,14 +360,28 @@ class Agent:
             self._start(reply.job, now)
         elif self._link.owes_acknowledgement:
             return
-        elif self._once and self._leaving is None:
-            self._leave("no job is waiting (once=true)")
+        elif self._leaving is None and self._reason_in(reply) is not None:
+            self._leave(str(self._reason_in(reply)))
         elif not self._link.offers(protocol.EXT_WAIT):
             self._claim_at = now + reply.interval
         else:
             self._swift_replies = min(self._swift_replies + 1, 16) if swift else 0
             if swift:
                 self._claim_at = now + min(reply.interval, 0.5 * 2.0 ** self._swift_replies)
+
+    def _reason_in(self, reply: HeartbeatReply) -> Optional[str]:
+        """Why to leave after an answer that brought no job."""
+        if reply.needs is not None:
+            return self._limits.nothing_fits(reply.needs)
+        if self._limits.exit_when_empty and reply.empty:
+            return "no job is left that could still come (exit_when_empty)"
+        if self._once:
+            return "no job is waiting (once=true)"
+        if (self._limits.exit_when_empty and not self._link.offers(protocol.EXT_EMPTY)
+                and not self._complained):
+            self._complained = True
+            self._log("the server does not tell whether jobs are left: exit_when_empty has no effect")
+        return None
 
     def _obey(self, reply: HeartbeatReply) -> None:
         if reply.desired_version <= self._link.applied_version:
@@ -401,6 +473,11 @@ class Agent:
         elif self._once and since is not None and now - since >= BOUNDED_TIME:
             self._end(EXIT_FAILURE, "no answer from the server for %s (once=true)"
                       % terminal.duration(now - since))
+        else:
+            why = self._limits.too_late() or self._limits.idle_too_long(
+                now - (now if self._idle_since is None else self._idle_since))
+            if why is not None:
+                self._leave(why)
 
     def _may_abandon(self) -> bool:
         """Whether the call in flight only stands in the way of the last ones."""

@@ -17,7 +17,7 @@ from typing import List, Optional, Sequence
 from jd.auth.shared import worker_token
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
-from jd.worker import jobenv
+from jd.worker import gpus, jobenv
 from jd.worker.config import WorkerConfig
 from jd.worker.forking import Forked
 from jd.worker.identity import Here
@@ -68,6 +68,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     in Hub mode whatever the Hub has against it.
     """
     config = authorised(replace(config, foreground=False))
+    division = gpus.divide(config, slots)
     Client(config.server)
     if config.grant is None:
         worker_token(config.environ)
@@ -78,7 +79,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     try:
         WorkerLog(config.log_file(ids[0]), config.log_max_bytes).close()
         _import_everything()
-        forked = _fork(config, ids, telling)
+        forked = _fork(config, division, ids, telling)
         try:
             settle(registry, config, ids, identify(forked.pids, here))
         except BaseException:
@@ -118,7 +119,7 @@ def _import_everything() -> None:
 
 # ---- in the worker
 
-def _fork(config: WorkerConfig, ids: List[str], telling: int) -> Forked:
+def _fork(config: WorkerConfig, division: gpus.Division, ids: List[str], telling: int) -> Forked:
     def in_child() -> None:
         os.setsid()
 
@@ -129,7 +130,8 @@ def _fork(config: WorkerConfig, ids: List[str], telling: int) -> Forked:
         def ready(worker_id: str) -> None:
             _tell(telling, "%d ready %s" % (index, worker_id))
             os.close(telling)
-        return run_worker(own, ids[index], slot_of(ids[index]), ready)
+        slot = slot_of(ids[index])
+        return run_worker(division.given(own, slot), ids[index], slot, ready)
 
     def failed(index: int, text: str) -> None:
         _tell(telling, "%d failed %s" % (index, " ".join(text.split("\n")[-2:])

@@ -18,6 +18,7 @@ BASE_PATH_ALWAYS = "always"
 BASE_PATH_NEVER = "never"
 
 _PREFIX = "JD_"
+_OF_THE_MOMENT = ("JD_END_TIME",)  # of the batch job that a command is typed in, not of a launch
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class WorkerConfig:
 
     `entry_script` is absolute, `server` a URL with its port, `grace` in seconds. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit. `directory` is
-    where the launch was typed: jobs run there. In Hub mode `hub` is the Hub's URL, its key is in
-    `environ`, and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
+    where the launch was typed: jobs run there. `server_file` is where `server` stands, with
+    `server=@path`; `min_time`, `idle_timeout` and `checkpoint_interval` are in seconds; `collect`
+    and `gpus` are as they were typed. In Hub mode `hub` is the Hub's URL, its key is in `environ`,
+    and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
     """
 
     experiment: str
@@ -42,6 +45,13 @@ class WorkerConfig:
     base_path: str = BASE_PATH_AUTO
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
+    server_file: Optional[Path] = None
+    min_time: Optional[float] = None
+    idle_timeout: Optional[float] = None
+    exit_when_empty: bool = False
+    collect: str = ""
+    checkpoint_interval: float = 300.0
+    gpus: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     directory: Path = field(default_factory=Path.cwd)
     hub: Optional[str] = None
@@ -74,7 +84,7 @@ class WorkerConfig:
         stored = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name != "grant"}
         stored["environ"] = {name: value for name, value in self.environ.items()
-                             if name.startswith(_PREFIX)}
+                             if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
 
 
@@ -86,6 +96,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
     try:
         variables = take(stored, "environ", dict)
         log_dir = take(stored, "log_dir", str, None)
+        server_file = take(stored, "server_file", str, None)
         grace = take_number(stored, "grace", 20.0)
         return WorkerConfig(
             experiment=take(stored, "experiment", str),
@@ -102,6 +113,13 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             log_max_bytes=take(stored, "log_max_bytes", int),
             environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),
             directory=Path(take(stored, "directory", str)),
+            server_file=None if server_file is None else Path(server_file),
+            min_time=take_number(stored, "min_time"),
+            idle_timeout=take_number(stored, "idle_timeout"),
+            exit_when_empty=take(stored, "exit_when_empty", bool, False),
+            collect=take(stored, "collect", str, ""),
+            checkpoint_interval=take_number(stored, "checkpoint_interval") or 300.0,
+            gpus=take(stored, "gpus", str, ""),
             hub=take(stored, "hub", str, None),
         )
     except ProtocolError as error:
@@ -111,7 +129,8 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
 
 def launch_environ(environ: Mapping[str, str], variables: Mapping[str, str]) -> Dict[str, str]:
     """`environ` with exactly these JD_* variables."""
-    others = {name: value for name, value in environ.items() if not name.startswith(_PREFIX)}
+    others = {name: value for name, value in environ.items()
+              if not name.startswith(_PREFIX) or name in _OF_THE_MOMENT}
     return dict(others, **variables)
 
 

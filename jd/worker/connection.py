@@ -1,7 +1,8 @@
 """How one worker reaches its job server: the client of the moment, and the token in it.
 
-Without a Hub that is one client for ever. In Hub mode the Hub may name another server with each
-token, and a token that the server does not accept is exchanged before the worker gives up.
+Without a Hub that is one client, until a file that names the server names another. In Hub mode the
+Hub may name another server with each token, and a token that the server does not accept is
+exchanged before the worker gives up.
 """
 
 import time
@@ -11,6 +12,7 @@ from jd.auth.hubtoken import Grant
 from jd.auth.shared import worker_token
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.net.client import Client
+from jd.worker import published
 from jd.worker.config import WorkerConfig
 from jd.worker.courier import Call
 from jd.worker.identity import Here
@@ -29,6 +31,8 @@ class Connection:
     def __init__(self, config: WorkerConfig, log: Callable[[str], None],
                  refused: Callable[[], None]) -> None:
         self._config = config
+        self._server = config.server
+        self._environ = config.environ
         self._log = log
         self._complained = False
         self.renewal: Optional[Renewal] = None
@@ -38,7 +42,7 @@ class Connection:
                                    refused)
         self._client = self._made(config.server)
         if self.renewal is None:
-            worker_token(config.environ)
+            worker_token(self._environ)
 
     @property
     def shown(self) -> str:
@@ -48,7 +52,7 @@ class Connection:
     @property
     def server(self) -> str:
         """The server's URL."""
-        return self._config.server if self.renewal is None else self.renewal.current.server
+        return self._server if self.renewal is None else self.renewal.current.server
 
     @property
     def advice(self) -> str:
@@ -67,7 +71,7 @@ class Connection:
     def token(self) -> Optional[str]:
         """The token of the moment."""
         if self.renewal is None:
-            return worker_token(self._config.environ)
+            return worker_token(self._environ)
         return self.renewal.current.token
 
     def start(self) -> None:
@@ -86,7 +90,11 @@ class Connection:
         Raises what `Client.call` and `Renewal.renew` raise.
         """
         if self.renewal is None:
-            return self._send(call)
+            try:
+                return self._send(call)
+            except ServerUnreachable:
+                self._look_for_server()
+                raise
         used = self.renewal.current.token
         try:
             return self._send(call)
@@ -102,6 +110,24 @@ class Connection:
 
     def _send(self, call: Call) -> object:
         return self._client.call("POST", call.route, call.body, timeout=call.timeout)
+
+    def _look_for_server(self) -> None:
+        """The server is away: it may have come up elsewhere, and have said so in its file."""
+        path = self._config.server_file
+        if path is None:
+            return
+        try:
+            place = published.read(path)
+        except StorageError as error:
+            if not self._complained:
+                self._complained = True
+                self._log(str(error))
+            return
+        if place is not None and place.url != self._server:
+            self._server = place.url
+            self._environ = published.with_token_file(self._config.environ, place)
+            self._client = self._made(place.url)
+            self._log("the job server is now at %s" % self._client.shown)
 
     def _made(self, server: str) -> Client:
         return Client(server, self.token)

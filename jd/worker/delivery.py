@@ -6,15 +6,17 @@ as well while the server behind them is away. For our last result that something
 which still holds its job; an idle one would get the same job handed out again.
 """
 
+from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from jd.errors import ServerRefused
 from jd.protocol import Assignment, Result
 from jd.worker.courier import CLAIM, LEAVE, Call
-from jd.worker.link import Link
+from jd.worker.link import CALL_TIMEOUT, Link
 from jd.worker.outbox import Entry, Outbox
 
 FINAL_REFUSALS = (400, 404, 409)
+PARCEL_TIMEOUT = 480.0  # seconds, for a result with files: a running job's lease outlives it
 
 
 class Delivery:
@@ -29,11 +31,14 @@ class Delivery:
         self._log = log
         self._doubted: Dict[str, bool] = {}
 
-    def hold(self, result: Result, alone: bool = False) -> None:
-        """Keep a result until it is delivered; `alone`: not together with the next claim."""
+    def hold(self, result: Result, alone: bool = False, parcel: Optional[Path] = None) -> None:
+        """Keep a result until it is delivered; `alone`: not together with the next claim.
+
+        The files of `parcel` go before it.
+        """
         self.own = self._outbox.put(result, self._link.server, self._link.server_id,
-                                    self._link.worker_id)
-        self.alone = alone
+                                    self._link.worker_id, parcel)
+        self.alone = alone or parcel is not None
 
     def look_on_disk(self) -> None:
         """Read the outbox: at the start, and after an outage."""
@@ -56,11 +61,11 @@ class Delivery:
         if away and self._doubted.get(_key(self.own)):
             return self._still_ours(self.own)
         together = not self.alone and self._link.can_claim_with(self.own)
-        return self._link.claim(self.own) if together else self._link.report(self.own)
+        return self._link.claim(self.own) if together else self._report(self.own)
 
     def backlog_call(self) -> Optional[Call]:
         """The call that delivers one result from the backlog."""
-        return self._link.report(self.backlog[0]) if self.backlog else None
+        return self._report(self.backlog[0]) if self.backlog else None
 
     def leaving_call(self, away: bool, timeout: float) -> Optional[Call]:
         """The call that delivers our last result and, if the server knows how, takes our leave."""
@@ -103,6 +108,9 @@ class Delivery:
             return "the result of job %d is lost: neither the server nor the disk took it" % job_id
         return ("the result of job %d waits in %s; the next worker of this experiment on this "
                 "machine delivers it" % (job_id, self.own.path))
+
+    def _report(self, entry: Entry) -> Call:
+        return self._link.report(entry, CALL_TIMEOUT if entry.parcel is None else PARCEL_TIMEOUT)
 
     def _still_ours(self, entry: Entry) -> Call:
         result = entry.result

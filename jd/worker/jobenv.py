@@ -12,7 +12,7 @@ from jd.protocol import Assignment
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
-_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN")
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR")
 
 
 @functools.lru_cache(maxsize=None)
@@ -38,8 +38,9 @@ def with_package(python_path: str) -> str:
 
 
 def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
-                    token: Optional[str]) -> Dict[str, str]:
-    """The worker's own environment, and what describes this job."""
+                    token: Optional[str], checkpoints: Optional[Path] = None) -> Dict[str, str]:
+    """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
+    checkpoint directory."""
     environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
     environ.update({
         "JD_JOB_ID": str(assignment.job_id),
@@ -53,6 +54,8 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
     })
     if assignment.attempt is not None:
         environ["JD_JOB_ATTEMPT"] = str(assignment.attempt)
+    if checkpoints is not None:
+        environ["JD_CHECKPOINT_DIR"] = str(checkpoints)
     if token:
         environ["JD_WORKER_TOKEN"] = token
     # Lines reach the log while the job runs, and the last ones before a crash are not lost.

@@ -8,19 +8,21 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
-from jd.errors import JdError
+from jd.errors import JdError, UsageError
 from jd.protocol import Assignment
-from jd.worker import orphans
+from jd.worker import entry, orphans
 from jd.worker.output import OutputPump
 from jd.worker.verdict import Ended
 
 CHUNK = 64 * 1024
 CHUNKS_PER_TURN = 16  # then the caller looks at its other business
 DRAIN_TIME = 2.0  # for output of a process that we could not end and that keeps the pipe open
+# Slurm may signal every process of a step, and the script may die before we know that all is over.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SETTLE_TIME = 1.0
 CLEAR_TIME = 5.0  # for descendants to die of SIGKILL
 GIVE_UP_TIME = 10.0  # for a script that SIGKILL does not end: it hangs in the kernel (dead NFS)
 
@@ -80,9 +82,17 @@ class JobProcess:
     def stop(self, now: float, grace: float, reason: str) -> None:
         """SIGTERM to the process group, SIGKILL after `grace` seconds.
 
-        Does nothing to a script that has ended already: that end is reported as it was.
+        Does nothing to a script that has ended already: that end is reported as it was, unless it is
+        preempted and the same signal was faster to reach the script than us. For one that
+        is being stopped the time can become shorter.
         """
-        if self.stop_reason is not None or self._exit_code is not None or self._leader_ended():
+        if self.stop_reason is not None and self._kill_at is not None:
+            self._kill_at = min(self._kill_at, now + grace)
+        if self._exit_code is None and self._leader_ended():
+            self._mind_script(now)
+        if self.stop_reason is None and reason == STOPPED_PREEMPTED and self._ended_by_stop_signal():
+            self.stop_reason = reason
+        if self.stop_reason is not None or self._exit_code is not None:
             return
         self.stop_reason = reason
         self._signal_group(signal.SIGTERM)
@@ -102,6 +112,8 @@ class JobProcess:
             self._cleared = self._clear(now)
         if not self._cleared or (self._fd is not None and now < self._ended_at + DRAIN_TIME):
             return None
+        if self.stop_reason is None and self._ended_by_stop_signal() and now < self._ended_at + SETTLE_TIME:
+            return None
         self._close_output()
         self._pump.flush(now, final=True)
         return Ended(
@@ -117,7 +129,9 @@ class JobProcess:
             times = [self._kill_at, self._give_up_at, self._pump.deadline()]
         else:
             times = [None if self._cleared else self._ended_at + CLEAR_TIME,
-                     None if self._fd is None else self._ended_at + DRAIN_TIME]
+                     None if self._fd is None else self._ended_at + DRAIN_TIME,
+                     self._ended_at + SETTLE_TIME
+                     if self.stop_reason is None and self._ended_by_stop_signal() else None]
         return min((time for time in times if time is not None), default=None)
 
     def kill(self) -> None:
@@ -155,6 +169,10 @@ class JobProcess:
         except ChildProcessError:
             return True
 
+    def _ended_by_stop_signal(self) -> bool:
+        """Whether it died of what also tells a worker to stop."""
+        return self._exit_code is not None and -self._exit_code in STOP_SIGNALS
+
     def _clear(self, now: float) -> bool:
         """Kill descendants that came to us as orphans; whether none is left."""
         orphans.end_all(orphans.children() - self._strangers)
@@ -182,56 +200,76 @@ class JobProcess:
 def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
           oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None) -> JobProcess:
-    """Make the job's directory, start `script` in `cwd` with this Python. Raises StartFailure."""
+    """Make the job's directory, start `script` in `cwd` as `entry` says. Raises StartFailure."""
+    make_directory(directory)
+    try:
+        words = entry.command(script)
+    except UsageError as error:
+        raise StartFailure(str(error)) from None
+    except OSError as error:
+        raise StartFailure("cannot read the entry script %s: %s"
+                           % (script, error.strerror)) from None
+    strangers = frozenset(orphans.children())
+    process, output_fd = _spawn(script, words + arguments, environ, cwd)
+    return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
+                      log, oom_kills)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a job's directory, if it is not there. Raises StartFailure."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartFailure("cannot make the job directory %s: %s; see JD_WORKSPACE_PATH"
                            % (directory, error.strerror)) from None
-    try:
-        with open(str(script), "rb"):
-            pass
-    except OSError as error:
-        raise StartFailure("cannot read the entry script %s: %s"
-                           % (script, error.strerror)) from None
-    strangers = frozenset(orphans.children())
-    process, output_fd = _spawn([sys.executable, str(script)] + arguments, environ, cwd)
-    return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
-                      log, oom_kills)
 
 
-def _spawn(argv: List[str], environ: Dict[str, str],
+def _first_in_child() -> Callable[[], None]:
+    """What the script's process does before it becomes the script."""
+    die_with_us = orphans.die_with_parent(signal.SIGKILL)
+
+    def in_child() -> None:
+        # Slurm may signal every process of a step: draining is the worker's business, and would
+        # kill a script that knows nothing of the signal.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        if die_with_us is not None:
+            die_with_us()
+    return in_child
+
+
+def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
            cwd: Optional[Path]) -> "Tuple[subprocess.Popen[bytes], int]":
     try:
         read_end, write_end = os.pipe()
     except OSError as error:
-        raise StartFailure("cannot start %s: %s" % (argv[1], error.strerror)) from None
+        raise StartFailure("cannot start %s: %s" % (script, error.strerror)) from None
     try:
         os.set_blocking(read_end, False)
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
             cwd=None if cwd is None else str(cwd), start_new_session=True,
-            preexec_fn=orphans.die_with_parent(signal.SIGKILL))
+            preexec_fn=_first_in_child())
         return process, read_end
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)
         if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
             raise StartFailure(
                 "cannot start %s in %s, the directory that its worker was started in: %s; start "
-                "workers in a directory that stays" % (argv[1], cwd, error.strerror)) from None
-        raise StartFailure(_why_not_started(argv, environ, error)) from None
+                "workers in a directory that stays" % (script, cwd, error.strerror)) from None
+        raise StartFailure(_why_not_started(script, argv, environ, error)) from None
     finally:
         os.close(write_end)
 
 
-def _why_not_started(argv: List[str], environ: Dict[str, str], error: Exception) -> str:
+def _why_not_started(script: Path, argv: List[str], environ: Dict[str, str],
+                     error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.E2BIG:
         size = sum(len(text) for text in argv) + sum(len(k) + len(v) for k, v in environ.items())
         return ("cannot start %s: the job's parameters and the environment are too large for a "
-                "command line (%d characters); put large values into a file" % (argv[1], size))
+                "command line (%d characters); put large values into a file" % (script, size))
     if isinstance(error, OSError):
-        return "cannot start %s with %s: %s" % (argv[1], argv[0], error.strerror)
+        return "cannot start %s with %s: %s" % (script, argv[0], error.strerror)
     if isinstance(error, UnicodeEncodeError):
         return ("cannot start %s: a parameter has a character that the encoding %s cannot carry; "
-                "set LC_ALL=C.UTF-8" % (argv[1], error.encoding))
-    return "cannot start %s: %s in a parameter or variable" % (argv[1], error)
+                "set LC_ALL=C.UTF-8" % (script, error.encoding))
+    return "cannot start %s: %s in a parameter or variable" % (script, error)

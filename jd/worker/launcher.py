@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Callable, Dict, List
 
 from jd.errors import EXIT_OK, StorageError
-from jd.worker import orphans
+from jd.worker import gpus, orphans
 from jd.worker.config import WorkerConfig
 from jd.worker.forking import Forked
 from jd.worker.identity import Here, ProcessIdentity
@@ -29,17 +29,18 @@ def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
 
     A single worker runs in this very process: what a scheduler signals is the worker itself.
     In Hub mode the Hub is asked once for all. Raises StorageError for a registry that cannot be
-    used, and what `authorised` raises.
+    used, UsageError for `gpus=` that there are not, and what `authorised` raises.
     """
     config = authorised(config)
+    division = gpus.divide(config, range(config.num_workers))
     registry, here = Registry(config.experiment, config.environ), Here()
     ids = registry.reserve(range(config.num_workers), config.to_json(), here, time.time(),
                            token="" if config.grant is None else config.grant.token)
     try:
         if config.num_workers == 1:
             settle(registry, config, ids, [here.own])
-            return run(config, ids[0], 0)
-        return _launch_several(config, run, registry, here, ids)
+            return run(division.given(config, 0), ids[0], 0)
+        return _launch_several(config, division, run, registry, here, ids)
     finally:
         try:
             registry.remove(ids)  # of workers that were killed; the others did it themselves
@@ -71,8 +72,8 @@ def identify(pids: List[int], here: Here) -> List[ProcessIdentity]:
             for pid in pids]
 
 
-def _launch_several(config: WorkerConfig, run: RunWorker, registry: Registry, here: Here,
-                    ids: List[str]) -> int:
+def _launch_several(config: WorkerConfig, division: gpus.Division, run: RunWorker,
+                    registry: Registry, here: Here, ids: List[str]) -> int:
     die_with_us = orphans.die_with_parent(signal.SIGTERM)
 
     def in_child() -> None:
@@ -81,8 +82,9 @@ def _launch_several(config: WorkerConfig, run: RunWorker, registry: Registry, he
         signals.__exit__()
 
     def be(index: int) -> int:
+        slot = slot_of(ids[index])
         own = replace(config, process_id=process_id_of(config, ids[index]))
-        return run(own, ids[index], slot_of(ids[index]))
+        return run(division.given(own, slot), ids[index], slot)
 
     def failed(index: int, text: str) -> None:
         print(text.rstrip("\n"), file=sys.stderr)

@@ -1,7 +1,8 @@
 """What one worker process and its server know of each other: builds calls, reads answers.
 
-Extensions of the protocol are used only after the server has offered them (docs/protocol.md);
-`session` alone is sent always, since a server that knows only the base ignores the field.
+Extensions of the protocol are used only after the server has offered them (docs/protocol.md).
+`session`, and in an idle heartbeat what limits the worker, are sent always: a server that knows
+only the base ignores these fields, and the first answer may bring a job already.
 """
 
 import secrets
@@ -13,11 +14,14 @@ from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.protocol import Assignment, Heartbeat, HeartbeatReply, ProtocolError, Release
 from jd.worker.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
+from jd.worker.limits import Limits
 from jd.worker.outbox import Entry
 from jd.worker.verdict import PREEMPTED
 
 CALL_TIMEOUT = 30.0  # seconds; for a held call, beyond the time that it is held
 MIN_WAIT = 20.0  # seconds; proxies cut idle connections after 30 s or more
+# Who is to exit when nothing is left asks so often: a held heartbeat does not tell.
+LOOK_EVERY = 30.0
 BREAK_AFTER = 5.0  # seconds; a held call that fails sooner met no proxy's idle limit
 
 
@@ -25,7 +29,7 @@ class Link:
     """The worker's side of the conversation with one server."""
 
     def __init__(self, server: str, worker_id: str, machine_type: str,
-                 metrics: Callable[[], Dict[str, Any]]) -> None:
+                 metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits()) -> None:
         self.server = server
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)
@@ -38,6 +42,8 @@ class Link:
         self._may_hold_beats = True
         self._machine_type = machine_type
         self._metrics = metrics
+        self._limits = limits
+        self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
 
     @property
@@ -57,8 +63,14 @@ class Link:
         One that carries a result is better not held: we want to know soon whether it was taken.
         """
         held = self.wait if hold and self.offers(protocol.EXT_WAIT) else 0.0
+        left = self._limits.left()
+        if self._limits.exit_when_empty:
+            held = min(held, LOOK_EVERY)
         message = self._heartbeat(wait=held or None,
-                                  finished=entry.result if entry is not None else None)
+                                  finished=entry.result if entry is not None else None,
+                                  time_left=None if left is None else round(left, 1),
+                                  min_time=None if left is None else self._limits.usual_time,
+                                  exit_when_empty=self._limits.exit_when_empty)
         return Call(CLAIM, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held, entry)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
@@ -127,6 +139,8 @@ class Link:
             raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
                                     % (self.server, error)) from None
         self.extensions = frozenset(reply.extensions)
+        if reply.runtime_p90 is not None:
+            self.runtime_p90 = reply.runtime_p90
         if self.server_id is not None and reply.server_id != self.server_id:
             self.applied_version = self.acknowledged_version = 0  # other data, other commands
         else:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from jd.protocol import ProtocolError, Result, take, take_number
+from jd.protocol import ProtocolError, Result, shown, take, take_number
+from jd.worker.parcel import SUFFIX, Parcel, forget_old
 
 MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours
 MAX_ENTRIES = 10_000  # looked at in one go
@@ -23,7 +24,8 @@ class Entry:
     """A result and whom it is for. `path` is None where it could not be written.
 
     `server_id` names the data that the result belongs to; None from a base server, which is known
-    by its URL alone. `written` is in Unix seconds.
+    by its URL alone. `written` is in Unix seconds. `parcel` is a directory of files that go before
+    the result.
     """
 
     result: Result
@@ -32,6 +34,7 @@ class Entry:
     worker_id: str
     written: float
     path: Optional[Path] = None
+    parcel: Optional[Path] = None
 
 
 class Outbox:
@@ -44,10 +47,10 @@ class Outbox:
         self._clock = clock
 
     def put(self, result: Result, server: str, server_id: Optional[str],
-            worker_id: str) -> Entry:
+            worker_id: str, parcel: Optional[Path] = None) -> Entry:
         """Keep a result. It is on disk when this returns, unless the disk refuses: that is logged,
         and the entry lives in memory only."""
-        entry = Entry(result, server, server_id, worker_id, self._clock())
+        entry = Entry(result, server, server_id, worker_id, self._clock(), None, parcel)
         name = "%d-%d-%s.json" % (result.job_id, result.attempt or 0, secrets.token_hex(4))
         path = self.directory / name
         try:
@@ -60,7 +63,9 @@ class Outbox:
         return replace(entry, path=path)
 
     def remove(self, entry: Entry) -> None:
-        """Forget a result that the server took, or will never take."""
+        """Forget a result that the server took, or will never take, and its files."""
+        if entry.parcel is not None:
+            Parcel(entry.parcel).discard()
         if entry.path is None:
             return
         try:
@@ -82,6 +87,8 @@ class Outbox:
             self._log("cannot read the outbox %s: %s" % (self.directory, error.strerror))
             return []
         entries = [entry for entry in map(self._read, names[:MAX_ENTRIES]) if entry is not None]
+        if len(entries) == len(names):  # else a parcel may belong to one that was not read
+            forget_old(self.directory, [e.parcel for e in entries if e.parcel])
         mine = [entry for entry in entries
                 if (entry.server_id == server_id if entry.server_id is not None
                     else entry.server == server)]
@@ -113,12 +120,17 @@ class Outbox:
 
 def _to_json(entry: Entry) -> Dict[str, object]:
     return {"result": entry.result.to_json(), "server": entry.server,
-            "server_id": entry.server_id, "worker_id": entry.worker_id, "written": entry.written}
+            "server_id": entry.server_id, "worker_id": entry.worker_id, "written": entry.written,
+            "files": None if entry.parcel is None else entry.parcel.name}
 
 
 def _from_json(body: object, path: Path) -> Entry:
     if not isinstance(body, dict):
         raise ProtocolError("not an object")
+    files = take(body, "files", str, None)
+    if files is not None and (os.path.basename(files) != files
+                              or not files.endswith(SUFFIX)):
+        raise ProtocolError("files must be the name of a parcel, not %s" % shown(files))
     return Entry(
         result=Result.from_json(take(body, "result", dict)),
         server=take(body, "server", str),
@@ -126,6 +138,7 @@ def _from_json(body: object, path: Path) -> Entry:
         worker_id=take(body, "worker_id", str),
         written=take_number(body, "written") or 0.0,
         path=path,
+        parcel=None if files is None else path.parent / files,
     )
 
 

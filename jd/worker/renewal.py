@@ -6,6 +6,7 @@ the same moment: each draws its moment from the whole margin before the end.
 """
 
 import random
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any, Callable, Optional
 from jd import terminal
 from jd.auth.hubtoken import Access, Grant, HubRefused, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
+from jd.worker import published
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away
@@ -28,10 +30,16 @@ Ask = Callable[[], Grant]
 
 
 def authorised(config: WorkerConfig) -> WorkerConfig:
-    """The launch with a token and the job server of the moment; unchanged without a Hub.
+    """The launch with the job server of the moment, and with a token where a Hub gives one.
 
-    The Hub is asked once for all workers of a launch. Raises what `hubtoken.request` does.
+    The Hub is asked once for all workers of a launch. A file that names the server (`server=@path`)
+    is waited for. Raises what `hubtoken.request` and `published.wait_for` do.
     """
+    if config.server_file is not None:
+        place = published.wait_for(
+            config.server_file, lambda line: print(line, file=sys.stderr, flush=True))
+        return replace(config, server=place.url,
+                       environ=published.with_token_file(config.environ, place))
     hub = config.hub_access
     if hub is None:
         return config

@@ -6,31 +6,31 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.client import Backoff
-from jd.protocol import Assignment, ProtocolError
-from jd.worker import flags, jobenv, jobprocess, orphans
+from jd.worker import gpus, orphans
 from jd.worker.agent import Agent
-from jd.worker.cgroups import Groups
 from jd.worker.config import WorkerConfig
 from jd.worker.connection import Connection
 from jd.worker.courier import Courier
 from jd.worker.delivery import Delivery
+from jd.worker.gpumetrics import GpuMetrics
 from jd.worker.identity import new_worker_id
-from jd.worker.jobprocess import JobProcess, StartFailure
+from jd.worker.limits import Limits
 from jd.worker.link import Link
 from jd.worker.log import WorkerLog
-from jd.worker.metrics import SystemMetrics
+from jd.worker.metrics import SystemMetrics, json_clean
 from jd.worker.mirror import Mirror
 from jd.worker.outage import Outage
 from jd.worker.outbox import Outbox
 from jd.worker.presence import Presence
 from jd.worker.registry import Registry
 from jd.worker.signals import Signals
+from jd.worker.starting import Starter
+from jd.worker.timelimit import TimeLimit
 
 FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
 LONGEST_PAUSE = 60.0
@@ -64,9 +64,10 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
             connection = Connection(config, log.event, signals.wake)
             try:
                 orphans.become_subreaper()
+                limits = _limits(config)
                 link = Link(connection.shown, worker_id, config.machine_type,
-                            SystemMetrics(config.machine_type).sample)
-                agent = _assemble(config, link, slot, connection, log, signals)
+                            _metrics(config), limits)
+                agent = _assemble(config, link, slot, connection, log, signals, limits)
                 _introduce(config, worker_id, connection, log)
                 observe = _observer(agent, link, log, presence, ready)
                 connection.start()
@@ -110,17 +111,28 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
     return observe
 
 
+def _metrics(config: WorkerConfig) -> Callable[[], Dict[str, Any]]:
+    machine, devices = SystemMetrics(config.machine_type), GpuMetrics(config.environ)
+
+    def sample() -> Dict[str, Any]:
+        return dict(machine.sample(), **json_clean(devices.sample()))
+    return sample
+
+
 def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
                log: WorkerLog) -> None:
     log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
         worker_id, os.getpid(), config.process_id, config.experiment))
     hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
     log.event("server %s%s, script %s" % (connection.shown, hub, config.entry_script))
+    devices = gpus.shown(config.environ)
+    if devices is not None or config.gpus:
+        log.event("GPUs: %s" % (devices or "none"))
     log.event("log %s" % log.path)
 
 
 def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
-              log: WorkerLog, signals: Signals) -> Agent:
+              log: WorkerLog, signals: Signals, limits: Limits) -> Agent:
     outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
 
     def rename() -> str:
@@ -128,11 +140,12 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
         log.move(config.log_file(name))
         return name
 
+    starter = Starter(config, link, connection, log, signals.wake)
     return Agent(
         link=link,
-        courier=Courier(connection.deliver, signals.wake),
+        courier=Courier(starter.deliver, signals.wake),
         delivery=Delivery(outbox, link, log.event),
-        start_job=_starter(config, link, connection, log),
+        start_job=starter,
         log=log.event,
         outage=Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event),
         start_pause=Backoff(FIRST_PAUSE, LONGEST_PAUSE),
@@ -140,30 +153,14 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
         once=config.once,
         grace=config.grace,
         advice=connection.advice,
+        limits=limits,
     )
 
 
-def _starter(config: WorkerConfig, link: Link, connection: Connection,
-             log: WorkerLog) -> Callable[[Assignment, float], JobProcess]:
-    oom_kills = Groups().oom_kills
-
-    def start(assignment: Assignment, now: float) -> JobProcess:
-        script = config.entry_script
-        directory = config.job_dir(assignment.job_id)
-        try:
-            arguments = flags.flags(assignment.parameters)
-            if flags.takes_base_path(script, config.base_path, assignment.parameters):
-                arguments += ["--" + flags.BASE_PATH, str(directory)]
-        except ProtocolError as error:
-            raise StartFailure(str(error)) from None
-        except OSError as error:
-            raise StartFailure("cannot read the entry script %s: %s"
-                               % (script, error.strerror)) from None
-        environ = jobenv.job_environment(replace(config, server=connection.server), assignment,
-                                         link.worker_id, connection.token())
-        return jobprocess.start(assignment, script, arguments, environ, directory, log.output,
-                                log.event, oom_kills, now, config.directory)
-    return start
+def _limits(config: WorkerConfig) -> Limits:
+    clock = TimeLimit(config.environ)
+    return Limits(config.min_time, config.idle_timeout, config.exit_when_empty, clock.left,
+                  clock.is_fresh)
 
 
 def _turn(agent: Agent, signals: Signals, connection: Connection,
@@ -174,7 +171,7 @@ def _turn(agent: Agent, signals: Signals, connection: Connection,
             if signals.stop is not None:
                 agent.stop(now, signals.stop)
             if signals.drain is not None:
-                agent.drain(signals.drain)
+                agent.drain(now, signals.drain)
             if connection.refusal is not None:
                 agent.give_up("the Hub gives it no further token")
             deadline = agent.step(now)

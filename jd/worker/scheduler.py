@@ -36,11 +36,12 @@ class _Variables(NamedTuple):
     task: Tuple[str, ...] = ()
     restarts: str = ""
     ends_at: str = ""
+    began_at: str = ""
 
 
 _TABLE: Tuple[_Variables, ...] = (
     _Variables(SLURM, ("SLURM_JOB_ID",), ("SLURM_ARRAY_TASK_ID",), "SLURM_RESTART_COUNT",
-               "SLURM_JOB_END_TIME"),
+               "SLURM_JOB_END_TIME", "SLURM_JOB_START_TIME"),
     _Variables("PBS", ("PBS_JOBID",), ("PBS_ARRAY_INDEX", "PBS_ARRAYID")),
     _Variables("LSF", ("LSB_JOBID",), ("LSB_JOBINDEX",)),
     # JOB_ID alone is too common a name to mean anything.
@@ -57,8 +58,9 @@ _DURATION = re.compile(r"(?:(?P<days>\d{1,6})-)?(?P<clock>\d{1,6}(?::\d{1,2}){1,
 class Allocation:
     """The scheduler's job that this process is part of.
 
-    `job_id` is empty for Kubernetes, which numbers no jobs. `ends_at` is in Unix seconds, where a
-    variable tells it. `query` is how the scheduler's own commands name this very task.
+    `job_id` is empty for Kubernetes, which numbers no jobs. `began_at` and `ends_at` are in Unix
+    seconds, where a variable tells them. `query` is how the scheduler's own commands name this very
+    task.
     """
 
     scheduler: str
@@ -67,6 +69,7 @@ class Allocation:
     restarts: int = 0
     ends_at: Optional[float] = None
     query: str = ""
+    began_at: Optional[float] = None
 
     @property
     def shown(self) -> str:
@@ -90,7 +93,8 @@ def detect(environ: Environ) -> Optional[Allocation]:
                 # The id of an array's last task is that of the whole array as well.
                 query = "%s_%s" % (environ[_ARRAY_JOB], in_array)
             return Allocation(row.name, job_id, in_array, int(_number(environ, row.restarts) or 0),
-                              _number(environ, row.ends_at), query)
+                              _number(environ, row.ends_at), query,
+                              _number(environ, row.began_at))
     return None
 
 

@@ -2,6 +2,8 @@
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
 
 from jd import protocol
 from jd.protocol import Assignment, Result
@@ -16,13 +18,16 @@ class Ended:
     """The end of a job process. `exit_code` is negative for a signal, `runtime` in seconds.
 
     `tail` is the last of its output; `out_of_memory` says that the kernel killed for memory in our
-    cgroup while it ran.
+    cgroup while it ran. `note` is what the job's history is to say of its files; `parcel` is where
+    those wait that the server has not got yet.
     """
 
     exit_code: int
     runtime: float
     tail: str = ""
     out_of_memory: bool = False
+    note: str = ""
+    parcel: Optional[Path] = None
 
 
 def signal_name(number: int) -> str:
@@ -48,12 +53,13 @@ def verdict_line(ended: Ended) -> str:
 
 def judge(assignment: Assignment, ended: Ended) -> Result:
     """The result of a job that ended by itself."""
-    verdict, message = protocol.VERDICT_DONE, ""
+    verdict, message = protocol.VERDICT_DONE, ended.note[:MESSAGE_CHARS]
     if ended.exit_code != 0:
         verdict = protocol.VERDICT_FAILED if ended.exit_code > 0 else protocol.VERDICT_KILLED
         if -ended.exit_code == signal.SIGKILL and ended.out_of_memory:
             verdict = protocol.VERDICT_OOM
-        message = with_output(verdict_line(ended), ended.tail)
+        line = verdict_line(ended)
+        message = with_output("%s\n%s" % (line, message) if message else line, ended.tail)
     return Result(
         job_id=assignment.job_id,
         status=protocol.DONE if ended.exit_code == 0 else protocol.ABORTED,
@@ -72,14 +78,15 @@ def never_started(assignment: Assignment, reason: str) -> Result:
                   verdict=protocol.VERDICT_FAILED, message=reason[:MESSAGE_CHARS], runtime=0.0)
 
 
-def given_back(assignment: Assignment, reason: str) -> Result:
+def given_back(assignment: Assignment, reason: str, note: str = "") -> Result:
     """The result of a job that was stopped, or not begun, because its worker was stopped."""
+    reason = "%s; %s" % (reason, note) if note else reason
     return Result(job_id=assignment.job_id, status=protocol.ABORTED, attempt=assignment.attempt,
-                  verdict=protocol.VERDICT_PREEMPTED, message=PREEMPTED + reason)
+                  verdict=protocol.VERDICT_PREEMPTED, message=(PREEMPTED + reason)[:MESSAGE_CHARS])
 
 
 def with_output(line: str, tail: str) -> str:
     """`line`, and below it the last lines of output, as far as they fit into a message."""
     last = "\n".join(tail.rstrip("\n").split("\n")[-MESSAGE_LINES:])
     room = MESSAGE_CHARS - len(line) - 1
-    return line + "\n" + last[-room:] if last else line
+    return line + "\n" + last[-room:] if last and room > 0 else line[:MESSAGE_CHARS]

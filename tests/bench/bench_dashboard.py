@@ -41,7 +41,7 @@ def create(desk: Desk, total: int) -> Created:
             break
         longest = max(longest, timed(lambda: desk.write(batches.add, next_id, part, batch)))
         next_id += len(part)
-    desk.write(batches.publish, start_id, batch, False, desk.now)
+    desk.write(batches.publish, start_id, batch, desk.now)
     return Created(time.perf_counter() - started, longest)
 
 

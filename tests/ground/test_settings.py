@@ -80,3 +80,15 @@ def test_names_and_variables_are_unique_in_each_table():
 def test_path_expands_the_home_directory(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     assert settings.path("~/x") == Path("/home/ann/x")
+
+
+@pytest.mark.parametrize("text, seconds", [
+    ("90", 90.0), ("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), (" 2D ", 172800.0)])
+def test_times_as_people_write_them(text, seconds):
+    assert settings.duration(0)(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1w", "10 m n", "nan", "infh", "1e9d", "0"])
+def test_times_that_cannot_be(text):
+    with pytest.raises(ValueError, match="as 90, 10m, 2h or 1d"):
+        settings.duration(1)(text)

@@ -54,6 +54,17 @@ def test_first_run_has_none_and_does_not_wait(stub: StubServer, job: Path) -> No
     assert len(stub.asked) == 1
 
 
+def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path) -> None:
+    archive = protocol.DIRECTORY_MARK + b"\0" * 500_000
+    stub.will_answer(Answer(200, archive), Answer(200, pickle.dumps("own")))
+    assert jd.jd_get_last_checkpoint() == "own"
+    assert stub.asked[-1].target == "/checkpoint/latest?job_id=42&kind=object"
+    stub.will_answer(Answer(200, archive), Answer(200, archive))  # it does not know kind=
+    assert jd.jd_get_last_checkpoint() is None
+    stub.will_answer(Answer(200, archive), Answer(404))
+    assert jd.jd_get_last_checkpoint() is None
+
+
 def test_another_job_on_another_server(stub: StubServer) -> None:
     stub.will_answer(Answer(200, SAVED), Answer(404, {}))
     jd.jd_update_checkpoint(1, job_id=7, server=stub.url)

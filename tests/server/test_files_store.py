@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from jd import protocol as p
 from jd.errors import StorageError
 from jd.protocol import ProtocolError
 from jd.server.store import files, jobs
@@ -75,6 +76,18 @@ def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy):
     with pytest.raises(files.NoSuchFile, match="no checkpoint yet"):
         busy.read(files.latest_checkpoint, busy.data_dir, 2)
     assert busy.read(files.uploads, 1) == []
+
+
+def test_the_latest_checkpoint_of_a_kind(busy):
+    for content in (b"object", p.DIRECTORY_MARK + b"\0 archive", b"newer object"):
+        checkpoint(busy, content)
+
+    def latest(kind):
+        return busy.read(files.latest_checkpoint, busy.data_dir, 1, kind).read_bytes()
+    assert latest(None) == latest(p.OBJECT) == b"newer object"
+    assert latest(p.DIRECTORY).startswith(p.DIRECTORY_MARK)
+    with pytest.raises(files.NoSuchFile, match="directory"):
+        busy.read(files.latest_checkpoint, busy.data_dir, 2, p.DIRECTORY)
 
 
 def test_files_of_an_attempt_that_was_overtaken_are_refused(busy):

@@ -12,6 +12,7 @@ from jd.worker.agent import Agent
 from jd.worker.courier import Answer, Call
 from jd.worker.delivery import Delivery
 from jd.worker.jobprocess import JobProcess, StartFailure
+from jd.worker.limits import Limits
 from jd.worker.link import Link
 from jd.worker.outage import Outage
 from jd.worker.outbox import Outbox
@@ -64,6 +65,7 @@ class FakeJob:
         self.stop_reason: Optional[str] = None
         self.ended: Optional[Ended] = None
         self.has_ended_unseen = False
+        self.stopped_with: List[float] = []  # the grace of each call to stop
 
     def tail(self) -> str:
         return "the tail"
@@ -72,6 +74,7 @@ class FakeJob:
         return self.ended
 
     def stop(self, now: float, grace: float, reason: str) -> None:
+        self.stopped_with.append(grace)
         if self.stop_reason is None and not self.has_ended_unseen:
             self.stop_reason = reason
 
@@ -80,7 +83,7 @@ class FakeJob:
 
 
 class Bench:
-    def __init__(self, tmp_path: Path, once: bool = False) -> None:
+    def __init__(self, tmp_path: Path, once: bool = False, limits: Limits = Limits()) -> None:
         self.now = 1000.0
         self.logged: List[str] = []
         self.courier = FakeCourier()
@@ -89,12 +92,12 @@ class Bench:
         self.outbox_dir = tmp_path / "outbox"
         self.names = iter("node_bird_%d" % n for n in range(1, 100))
         log = self.logged.append
-        self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0})
+        self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0}, limits)
         outbox = Outbox(self.outbox_dir, log)
         self.agent = Agent(
             self.link, self.courier, Delivery(outbox, self.link, log), self._start,  # type: ignore
             log, Outage(Backoff(1.0, 60.0, Longest), log), Backoff(1.0, 60.0, Longest),
-            lambda: next(self.names), once=once)
+            lambda: next(self.names), once=once, limits=limits)
         self.deadline = self.agent.step(self.now)
 
     def _start(self, assignment: Assignment, now: float) -> JobProcess:

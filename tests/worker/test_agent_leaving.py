@@ -225,7 +225,7 @@ def test_a_drain_that_is_cancelled_in_time_has_no_effect(tmp_path: Path) -> None
 def test_a_drain_signal_lets_the_job_finish(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.reply(ALL, job(5))
-    bench.agent.drain("SIGUSR2")
+    bench.agent.drain(bench.now, "SIGUSR2")
     bench.step()
     assert bench.jobs[0].stop_reason is None
     bench.end_job()

@@ -127,10 +127,10 @@ def test_the_script_does_not_read_the_workers_input(runner: Runner) -> None:
     assert runner.output == b"''\n"
 
 
-def test_signals_are_at_their_defaults_in_the_script(runner: Runner) -> None:
+def test_signals_are_at_their_defaults_in_the_script_but_for_the_drain_signal(runner: Runner) -> None:
     runner.run("import signal as s\nprint([s.getsignal(n) == d for n, d in ["
                "(s.SIGINT, s.default_int_handler), (s.SIGTERM, s.SIG_DFL), (s.SIGHUP, s.SIG_DFL),"
-               "(s.SIGUSR2, s.SIG_DFL), (s.SIGCHLD, s.SIG_DFL)]], s.pthread_sigmask(s.SIG_BLOCK, []))")
+               "(s.SIGUSR2, s.SIG_IGN), (s.SIGCHLD, s.SIG_DFL)]], s.pthread_sigmask(s.SIG_BLOCK, []))")
     assert runner.output == b"[True, True, True, True, True] set()\n"
 
 
@@ -362,3 +362,32 @@ def test_children_by_scan_are_the_children() -> None:
         assert orphans._children_by_scan() == orphans._children_by_task() == {child.pid}
     finally:
         child.communicate(b"\n")
+
+
+def test_the_time_to_stop_can_become_shorter_and_not_longer(runner: Runner) -> None:
+    job = runner.start("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                       "print('ready')\ntime.sleep(60)")
+    runner.turn(job, until=runner.said)
+    now = time.monotonic()
+    for grace in (100.0, 0.2, 50.0):
+        job.stop(now, grace, STOPPED_PREEMPTED)
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == -signal.SIGKILL
+    assert time.monotonic() - now < 10.0
+
+
+def test_a_script_that_got_the_signal_before_the_worker_is_preempted(runner: Runner) -> None:
+    job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    wait_until(job._leader_ended)
+    now = time.monotonic()
+    assert job.step(now) is None  # perhaps the worker is about to get it too
+    job.stop(now, 20.0, STOPPED_PREEMPTED)
+    assert job.stop_reason == STOPPED_PREEMPTED
+    ended = runner.turn(job)
+    assert ended.exit_code == -signal.SIGTERM
+
+
+def test_a_script_that_was_terminated_alone_has_failed(runner: Runner) -> None:
+    job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    ended = runner.turn(job)
+    assert (ended.exit_code, job.stop_reason) == (-signal.SIGTERM, None)

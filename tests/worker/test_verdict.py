@@ -33,6 +33,16 @@ def test_a_failure_shows_its_last_lines() -> None:
     assert message.splitlines() == ["exit status 1"] + ["line %d" % n for n in range(80, 100)]
 
 
+def test_the_note_about_its_files_comes_before_the_output() -> None:
+    assert verdict.judge(JOB, Ended(0, 1.0, "out", note="collected 1 file")).message == "collected 1 file"
+    failed = verdict.judge(JOB, Ended(3, 1.0, "out\n", note="collected 1 file")).message
+    assert failed == "exit status 3\ncollected 1 file\nout"
+    given_back = verdict.given_back(JOB, "stopped", "checkpoint saved").message
+    assert given_back == "preempted: stopped; checkpoint saved"
+    for size in (100, 3000):
+        assert len(verdict.judge(JOB, Ended(3, 1.0, "x" * 4096, note="n" * size)).message) <= 2000
+
+
 def test_a_message_is_bounded() -> None:
     message = verdict.judge(JOB, Ended(1, 1.0, "x" * 4096 + "END\n")).message
     assert len(message) == 2000

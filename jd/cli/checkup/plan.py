@@ -89,5 +89,7 @@ def _target(context: Context, environ: Mapping[str, str]) -> Target:
         line = CommandLine(context.command.name, context.words, context.arguments)
         url = Context(line, environ).server()
     except JdError:
-        pass  # told elsewhere; a launch from this shell would use the default
+        if url.startswith(settings.PUBLISHED):
+            raise  # the file is all that would tell
+        # Told elsewhere; a launch from this shell would use the default.
     return Target(url, _names_a_server(context, environ) or url != default)

@@ -101,15 +101,16 @@ def encoding(file_system: str = sys.getfilesystemencoding()) -> List[Finding]:
 
 
 def entry_script(environ: Environ) -> List[Finding]:
-    """JD_ENTRY_SCRIPT, where it is set: there, readable, and Python that this version reads."""
+    """JD_ENTRY_SCRIPT, where it is set: there, can be run, and if it is Python then of this version."""
     notes = Notes(TOPIC)
     try:
         given = settings.value_of(settings.WORKER, "entry_script", environ)
         if given is None:
             return notes.findings
         script = checked_script(given)
-        with open(str(script), "rb") as file:
-            compile(file.read(), str(script), "exec", dont_inherit=True)
+        if script.suffix == ".py":
+            with open(str(script), "rb") as file:
+                compile(file.read(), str(script), "exec", dont_inherit=True)
     except UsageError as error:
         what, _, advice = str(error).partition("; ")
         return notes.problem(what, advice)
@@ -118,5 +119,5 @@ def entry_script(environ: Environ) -> List[Finding]:
                              "run it once by hand with %s" % sys.executable)
     except (OSError, ValueError) as error:
         return notes.problem("entry script %s: %s" % (script, error),
-                             "give a Python script that can be read")
+                             "give a script that can be read")
     return notes.ok("entry script %s" % script)

@@ -7,10 +7,10 @@ from jd.cli.context import Context
 from jd.cli.starting import announce
 from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
-from jd.worker import background, control
+from jd.worker import background, control, gpus
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.renewal import authorised
-from jd.worker.identity import split_worker_id
+from jd.protocol import split_worker_id
 from jd.worker.registry import Row
 
 Launches = Dict[str, List[Tuple[Row, WorkerConfig]]]
@@ -55,6 +55,7 @@ def _startable(context: Context, row: Row) -> WorkerConfig:
         raise JdError("it runs in the foreground; stop it, and start it where it was started")
     if not config.entry_script.is_file():
         raise JdError("its entry script %s is gone" % config.entry_script)
+    gpus.divide(config, [row.slot])
     return config
 
 

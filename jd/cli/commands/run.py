@@ -9,6 +9,7 @@ from jd import settings
 from jd.auth import hubtoken
 from jd.cli.context import Context
 from jd.errors import UsageError
+from jd.worker import entry, published
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.renewal import authorised
 
@@ -31,9 +32,13 @@ def run(context: Context) -> int:
 def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> WorkerConfig:
     """The launch configuration from arguments and variables. Raises UsageError.
 
-    In Hub mode `server` is but the default, until the launch is authorised.
+    In Hub mode and with `server=@path` the server is but the default, until the launch is
+    authorised.
     """
     values = settings.resolve(settings.WORKER, arguments, environ)
+    server_file = published.file_of(values["server"])
+    if server_file is not None:
+        values["server"] = settings.value_of(settings.WORKER, "server", {})
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
     hub = hubtoken.access(arguments, environ)
@@ -51,6 +56,13 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         log_dir=None if log_dir is None else log_dir.absolute(),
         base_path=values["base_path"],
         grace=values["grace"],
+        server_file=server_file,
+        min_time=values["min_time"],
+        idle_timeout=values["idle_timeout"],
+        exit_when_empty=values["exit_when_empty"],
+        collect=values["collect"] or "",
+        checkpoint_interval=values["checkpoint_interval"],
+        gpus=values["gpus"] or "",
         log_max_bytes=int(values["JD_LOG_MAX_MB"] * 1_000_000),
         environ=_launch_environ(arguments, environ, directory),
         directory=directory,
@@ -77,19 +89,28 @@ def _current_directory() -> Path:
 
 
 def checked_script(path: Path) -> Path:
-    """The entry script as an absolute path. Raises UsageError unless it is a readable file."""
+    """The entry script as an absolute path. Raises UsageError unless it is a file that can be run."""
     script = path.absolute()
     try:
         mode = os.stat(str(script)).st_mode
     except OSError as error:
-        raise UsageError("entry_script=: cannot find %s: %s; give the path of a Python script"
+        raise UsageError("entry_script=: cannot find %s: %s; give the path of a script"
                          % (script, error.strerror)) from None
     if not stat.S_ISREG(mode):
-        raise UsageError("entry_script=: %s is %s; give the path of a Python script" % (
+        raise UsageError("entry_script=: %s is %s; give the path of a script" % (
             script, "a directory" if stat.S_ISDIR(mode) else "not a regular file"))
-    if not os.access(str(script), os.R_OK):
+    # A program may be executable without being readable.
+    if not os.access(str(script), os.R_OK) and (
+            entry.is_python(script) or not os.access(str(script), os.X_OK)):
         raise UsageError("entry_script=: %s cannot be read by this user (uid %d); check its mode"
                          % (script, os.getuid()))
+    try:
+        entry.command(script)
+    except UsageError as error:
+        raise UsageError("entry_script=: %s" % error) from None
+    except OSError as error:
+        raise UsageError("entry_script=: %s cannot be read: %s" % (
+            script, error.strerror)) from None
     return script
 
 

@@ -74,8 +74,10 @@ def batch_of(body: Any) -> Batch:
     batch = jobtext.parse(p.take(body, "text", str).encode("utf-8"), form)
     # What the form says beside the text wins over what the text says.
     lease, retry_pause = batches.durations(body)
+    min_time = batches.min_time(body)
     return batch._replace(lease=batch.lease if lease is None else lease,
-                          retry_pause=batch.retry_pause if retry_pause is None else retry_pause)
+                          retry_pause=batch.retry_pause if retry_pause is None else retry_pause,
+                          min_time=batch.min_time if min_time is None else min_time)
 
 
 def _asked(body: Any) -> _Asked:

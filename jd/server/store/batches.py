@@ -24,6 +24,7 @@ class Batch(NamedTuple):
     rows: List[str]
     lease: Optional[float] = None  # seconds; None: the server's
     retry_pause: Optional[float] = None
+    min_time: Optional[float] = None  # seconds that a worker must have left; None: not said
 
     def texts(self) -> Iterator[str]:
         """The parameters of each job, in the order of their ids."""
@@ -33,7 +34,10 @@ class Batch(NamedTuple):
 
     def digest(self) -> str:
         """A name for this very set of jobs."""
-        digest = hashlib.sha256(json.dumps([self.grid, self.lease, self.retry_pause]).encode())
+        # What is not said is left out: files that were loaded by an earlier version are known.
+        facts = [self.grid, self.lease, self.retry_pause]
+        facts += [self.min_time] if self.min_time is not None else []
+        digest = hashlib.sha256(json.dumps(facts).encode())
         for row in self.rows:
             digest.update(row.encode() + b"\n")
         return digest.hexdigest()
@@ -92,13 +96,19 @@ def from_request(body: Any) -> Batch:
     else:
         batch = from_list(p.take(body, "jobs", list))
     lease, retry_pause = durations(body)
-    return batch._replace(lease=lease, retry_pause=retry_pause)
+    return batch._replace(lease=lease, retry_pause=retry_pause, min_time=min_time(body))
 
 
 def durations(body: Mapping[str, Any]) -> Tuple[Optional[float], Optional[float]]:
     """Lease and retry pause of a batch, in seconds; None where the body has none. Raises ProtocolError."""
     return (p.take_number(body, "idle_timeout", low=1.0, high=366 * 86400.0),
             p.take_number(body, "aborted_job_reset_timeout", high=366 * 86400.0))
+
+
+def min_time(body: Mapping[str, Any]) -> Optional[float]:
+    """Seconds that a worker must have left for a job of a batch; None where the body does not say.
+    Raises ProtocolError."""
+    return p.take_number(body, "min_time", high=p.YEAR)
 
 
 def job_text(job: Any) -> str:
@@ -158,9 +168,9 @@ def begin(db: sqlite3.Connection) -> int:
 def add(db: sqlite3.Connection, first_id: int, texts: Sequence[str], batch: Batch) -> None:
     """Write a slice of the batch that was begun."""
     db.executemany(
-        "INSERT INTO jobs (id, status, parameters, lease, retry_pause)"
-        " VALUES (?, 'PENDING', ?, ?, ?)",
-        ((job_id, text, batch.lease, batch.retry_pause)
+        "INSERT INTO jobs (id, status, parameters, lease, retry_pause, min_time)"
+        " VALUES (?, 'PENDING', ?, ?, ?, ?)",
+        ((job_id, text, batch.lease, batch.retry_pause, batch.min_time)
          for job_id, text in enumerate(texts, first_id)))
     db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
     stored.put(db, stored.PARAMETER,

@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
 
+from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
 from jd.server.store import jobs
@@ -168,7 +169,7 @@ def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name:
     try:
         directory.mkdir(exist_ok=True)
         os.replace(str(incoming.path), str(directory / stored_name))
-        _sync_directory(directory)
+        filesystems.sync(directory)
     except OSError as error:
         raise _storage_error(error, directory) from error
     db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
@@ -177,9 +178,26 @@ def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name:
     return Stored(stored_name, version, incoming.size)
 
 
-def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int) -> Path:
-    """The checkpoint of the highest version. Raises NoSuchFile."""
-    return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
+def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
+                      kind: Optional[str] = None) -> Path:
+    """The checkpoint of the highest version, among those of `kind` (p.OBJECT or p.DIRECTORY) if
+    one is given. Raises NoSuchFile."""
+    if kind is None:
+        return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
+    for (name,) in db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ?"
+                              " ORDER BY version DESC", (job_id, CHECKPOINT)):
+        path = data_dir / str(job_id) / str(name)
+        if _is_directory_checkpoint(path) == (kind == p.DIRECTORY):
+            return path
+    raise NoSuchFile("job %d has no checkpoint of kind %s yet" % (job_id, kind))
+
+
+def _is_directory_checkpoint(path: Path) -> bool:
+    try:
+        with open(str(path), "rb") as file:
+            return file.read(len(p.DIRECTORY_MARK)) == p.DIRECTORY_MARK
+    except OSError as error:
+        raise StorageError("cannot read %s: %s" % (path, error.strerror or error)) from error
 
 
 def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str) -> Path:
@@ -227,14 +245,6 @@ def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
         for version, stored_name, size, uploaded_at in db.execute(
             "SELECT version, stored_name, size_bytes, uploaded_at FROM files"
             " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,))]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(str(directory), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _storage_error(error: OSError, path: Path) -> StorageError:

@@ -9,7 +9,8 @@ import sqlite3
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store import completions, streaks, transitions
+from jd.server.store import completions, fitting, runtimes, streaks, transitions
+from jd.server.store.fitting import Waiting
 from jd.server.store.transitions import Policy
 
 
@@ -57,18 +58,18 @@ def note(db: sqlite3.Connection, job_id: int, reason: str, now: float) -> None:
 
 # ---- the way of a job
 
-NEXT_JOB = ("SELECT id, parameters, attempt, lease FROM jobs INDEXED BY jobs_queue WHERE"
-            " status = 'PENDING' ORDER BY priority DESC, id LIMIT 1")
+NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
+            " status = 'PENDING' ORDER BY priority DESC, id LIMIT 1" % fitting.WAITING)
 
 
-def next_job(db: sqlite3.Connection) -> Optional[Tuple[int, str, int, Optional[float]]]:
-    """Id, parameters, attempt and lease of the PENDING job that goes out next.
+def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
+    """The PENDING job that goes out next.
 
     Jobs of a batch that is being written (see `batches`) do not go out yet. They have the highest
     ids and no priority, so when one of them is first nothing else waits.
     """
-    row: Optional[Tuple[int, str, int, Optional[float]]] = db.execute(NEXT_JOB).fetchone()
-    return None if row is None or row[0] >= creating_from(db) else row
+    row = db.execute(NEXT_JOB).fetchone()
+    return None if row is None or row[0] >= creating_from(db) else Waiting(*row)
 
 
 def creating_from(db: sqlite3.Connection) -> int:
@@ -78,14 +79,19 @@ def creating_from(db: sqlite3.Connection) -> int:
 
 
 def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
-          policy: Policy) -> Optional[p.Assignment]:
-    """Start an attempt of the first PENDING job; None if there is none, or the server is paused."""
+          policy: Policy, limit: Optional[fitting.Limit] = None) -> Optional[p.Assignment]:
+    """Start an attempt of the first PENDING job; None if there is none, or the server is paused.
+
+    With a limit it is the first that fits. Raises fitting.NothingFits.
+    """
     if policy.paused:
         return None
-    row = next_job(db)
-    if row is None:
+    job = next_job(db)
+    if job is None:
         return None
-    job_id, parameters, attempt, lease = row
+    if limit is not None:
+        job = fitting.first(db, limit, job, creating_from(db), now)
+    job_id, parameters, attempt, lease, min_time = job
     db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
@@ -94,7 +100,7 @@ def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: f
          now + (lease or policy.lease), now, now, job_id))
     db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at)"
                " VALUES (?, ?, ?, ?, ?)", (job_id, attempt + 1, worker_id, session, now))
-    return p.Assignment(job_id, json.loads(parameters), attempt + 1)
+    return p.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
 
 
 def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tuple[int, int]]:
@@ -109,8 +115,9 @@ def redeliver(db: sqlite3.Connection, job_id: int, attempt: int, now: float,
               policy: Policy) -> p.Assignment:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
     renew(db, job_id, attempt, None, now, policy)
-    row = db.execute("SELECT parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return p.Assignment(job_id, json.loads(row[0]), attempt)
+    parameters, min_time = db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
+                                      (job_id,)).fetchone()
+    return p.Assignment(job_id, json.loads(parameters), attempt, min_time)
 
 
 def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id: Optional[str],
@@ -217,6 +224,7 @@ def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: P
         (now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
     if job.worker_id is not None:
         completions.note(db, job.worker_id, verdict, now)
+        runtimes.note(db, verdict, runtime)
         streaks.note(db, job.worker_id, verdict, now, policy)
     reason = _ending_line(job, verdict, outcome, pause)
     note(db, job_id, "%s: %s" % (reason, message) if message else reason, now)
@@ -359,6 +367,16 @@ def _described(row: Sequence[Any], history: List[Dict[str, Any]]) -> Dict[str, A
         "last_ping_timestamp": pinged,
         "system_metrics": json.loads(metrics) if metrics else {},
     }
+
+
+def work_is_left(db: sqlite3.Connection) -> bool:
+    """Whether a job is PENDING or SERVED, waits for its retry, or is being made."""
+    counted = counts(db)
+    if counted[p.PENDING] or counted[p.SERVED]:
+        return True
+    return db.execute("SELECT 1 FROM jobs WHERE retry_at IS NOT NULL"
+                      " UNION ALL SELECT 1 FROM settings WHERE name = 'creating_from'"
+                      " LIMIT 1").fetchone() is not None
 
 
 def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:

@@ -238,4 +238,16 @@ INSERT INTO settings (name, value)
   SELECT 'values_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD)
+# Workers whose time is limited: what a job needs (see `fitting`), how long jobs take (`runtimes`).
+_TIME = """
+ALTER TABLE jobs ADD COLUMN min_time REAL;      -- seconds, of its batch; NULL: not said
+CREATE INDEX jobs_needing ON jobs (min_time, priority DESC, id)
+  WHERE status = 'PENDING' AND min_time IS NOT NULL;
+CREATE TABLE runtimes (
+  n       INTEGER PRIMARY KEY,                  -- the order in which jobs were done
+  seconds REAL NOT NULL
+);
+CREATE INDEX runtimes_by_length ON runtimes (seconds);
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME)

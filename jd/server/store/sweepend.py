@@ -17,7 +17,7 @@ def stop_workers(db: sqlite3.Connection, now: float) -> List[str]:
     At most commands.SLICE workers are told in one call. Returns those that were.
     """
     told = db.execute("SELECT 1 FROM settings WHERE name = ?", (TOLD,)).fetchone() is not None
-    if _work_is_left(db):
+    if jobs.work_is_left(db):
         if told:
             forget(db)
         return []
@@ -35,12 +35,3 @@ def stop_workers(db: sqlite3.Connection, now: float) -> List[str]:
 def forget(db: sqlite3.Connection) -> None:
     """Let the workers be told once more."""
     db.execute("DELETE FROM settings WHERE name = ?", (TOLD,))
-
-
-def _work_is_left(db: sqlite3.Connection) -> bool:
-    counted = jobs.counts(db)
-    if counted[p.PENDING] or counted[p.SERVED]:
-        return True
-    return db.execute("SELECT 1 FROM jobs WHERE retry_at IS NOT NULL"
-                      " UNION ALL SELECT 1 FROM settings WHERE name = 'creating_from'"
-                      " LIMIT 1").fetchone() is not None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
-from jd.server.store import jobs
+from jd.server.store import fitting, jobs, runtimes
 from jd.server.store.worker_history import note
 from jd.server.store.transitions import Policy
 
@@ -89,24 +89,41 @@ def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Pol
         metrics = json.dumps(beat.system_metrics) if beat.system_metrics else None
         jobs.renew(db, beat.current_job_id, beat.attempt, beat.worker_id, now, policy,
                    beat.output_tail, metrics)
-    outcome = assign(db, beat.worker_id, beat.session, now, policy)
+    outcome = answer(db, beat, fitting.limit_of(beat, now), now, policy)
     return outcome._replace(freed=freed)
 
 
-def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
+def answer(db: sqlite3.Connection, beat: p.Heartbeat, limit: Optional[fitting.Limit], now: float,
            policy: Policy) -> Outcome:
+    """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
+    idle and gets no job whether one may still come. Who would leave then is told at once."""
+    outcome = assign(db, beat.worker_id, beat.session, now, policy, limit)
+    if beat.reported_status != p.IDLE or outcome.reply.job is not None:
+        return outcome
+    empty = not jobs.work_is_left(db)
+    return outcome._replace(reply=replace(outcome.reply, empty=empty),
+                            may_wait=outcome.may_wait and not (empty and beat.exit_when_empty))
+
+
+def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
+           policy: Policy, limit: Optional[fitting.Limit] = None) -> Outcome:
     """What the worker is told now, and a job if it may have one.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
     outcome, idle, present = _standing(db, worker_id, session)
+    if limit is not None:
+        outcome = outcome._replace(reply=replace(outcome.reply, runtime_p90=runtimes.p90(db)))
     reply = outcome.reply
     if not (present and idle and reply.desired_state == p.RUN) or reply.pending:
         return outcome
     held = jobs.held_by(db, worker_id, session) if session is not None else None
-    job = (jobs.claim(db, worker_id, session, now, policy) if held is None
-           else jobs.redeliver(db, held[0], held[1], now, policy))
+    try:
+        job = (jobs.claim(db, worker_id, session, now, policy, limit) if held is None
+               else jobs.redeliver(db, held[0], held[1], now, policy))
+    except fitting.NothingFits as error:
+        return Outcome(replace(reply, needs=error.needs), False, 0)
     if job is None:
         return outcome
     db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",

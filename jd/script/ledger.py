@@ -1,0 +1,81 @@
+"""Which files of a job's directory the server has already, in the version that lies there.
+
+The worker begins the ledger when it is to collect files; `jd_upload` adds what it has sent. It is
+a file of JSON lines, each written in one piece: `{"name", "size", "mtime_ns"}`, after a first line
+`{"data"}` that says which server's data the directory belongs to.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, Iterable, Optional, Tuple
+
+NAME = ".jd_uploads"
+MAX_BYTES = 16 * 1024 * 1024
+
+Version = Tuple[int, int]  # size and time of the last change, in ns
+
+
+def version_of(status: os.stat_result) -> Version:
+    """What tells one version of a file from another."""
+    return status.st_size, status.st_mtime_ns
+
+
+def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
+    """Whose data it is, and versions by path relative to `directory`. Nothing where there is no
+    ledger; lines that cannot be read are skipped. Raises OSError."""
+    try:
+        with open(str(directory / NAME), "rb") as file:
+            lines = file.read(MAX_BYTES).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return None, {}
+    data: Optional[str] = None
+    versions: Dict[str, Version] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            if "data" in entry:
+                data = str(entry["data"])
+            else:
+                versions[str(entry["name"])] = int(entry["size"]), int(entry["mtime_ns"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # half a line, of a script that was killed
+    return data, versions
+
+
+def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> None:
+    """Begin the ledger of a directory, unless it is one of the same `data`.
+
+    `there` are the files that lie in it: they belong to another sweep. Raises OSError.
+    """
+    if read(directory)[0] == data:
+        return
+    lines = [json.dumps({"data": data})]
+    lines += [_line(name, version) for name, version in there]
+    temporary = directory / (NAME + ".tmp")
+    with open(str(temporary), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    os.replace(str(temporary), str(directory / NAME))
+
+
+def add(directory: Path, path: str, version: Version) -> None:
+    """Note that the server has this version of a file, if there is a ledger and it is the
+    directory's own. What cannot be noted is uploaded once more: that is no failure."""
+    name = os.path.relpath(os.path.realpath(path), os.path.realpath(str(directory)))
+    if name.startswith(os.pardir):
+        return
+    try:
+        fd = os.open(str(directory / NAME), os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        return
+    try:
+        # The line break comes first: the line before may be half of one.
+        os.write(fd, ("\n" + _line(name, version) + "\n").encode("utf-8", "replace"))
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _line(name: str, version: Version) -> str:
+    return json.dumps({"name": name, "size": version[0], "mtime_ns": version[1]})

@@ -1,0 +1,71 @@
+"""How long the worker has: what variables or the scheduler say, asked seldom and never waited for.
+
+Where a variable tells the end, that is it. Else Slurm is asked: once before the worker begins, and
+again by a thread, since a limit can be changed, and an overloaded squeue takes its time.
+"""
+
+import math
+import threading
+import time
+from typing import Callable, Mapping, Optional
+
+from jd import settings
+from jd.worker import scheduler
+from jd.worker.scheduler import Runner
+
+ASK_EVERY = 600.0  # seconds
+ASK_AGAIN = 60.0  # seconds, while it is not known
+FRESH = 0.9  # of an allocation: who has so much left will not get more elsewhere
+
+
+class TimeLimit:
+    """When the scheduler ends the worker. `clock` gives Unix seconds."""
+
+    def __init__(self, environ: Mapping[str, str], run: Optional[Runner] = None,
+                 clock: Callable[[], float] = time.time) -> None:
+        """Raises UsageError for a JD_END_TIME that cannot be used."""
+        self._clock = clock
+        self._run = run
+        self._asking: Optional[threading.Thread] = None
+        self._asked_at = 0.0
+        self._allocation = scheduler.detect(environ)
+        ends_at = settings.value_of(settings.WORKER, "JD_END_TIME", environ)
+        self._ends_at: Optional[float] = None if ends_at is None else float(ends_at)
+        if self._ends_at is None and self._allocation is not None:
+            self._ends_at = self._allocation.ends_at
+        # Only who has no such variable is to be asked.
+        self._asks = self._ends_at is None and self._allocation is not None and bool(
+            self._allocation.query)
+        if self._asks:
+            self._ask()
+
+    def left(self) -> Optional[float]:
+        """Seconds until the end, at least 0; None without a limit, or where it is not known."""
+        now = self._clock()
+        if self._asks:
+            self._ask_if_due(now)
+        if self._ends_at is None or math.isinf(self._ends_at):
+            return None
+        return max(0.0, self._ends_at - now)
+
+    def is_fresh(self) -> bool:
+        """Whether the allocation has hardly begun, as far as the scheduler says."""
+        begun = None if self._allocation is None else self._allocation.began_at
+        left = self.left()
+        if begun is None or left is None or self._ends_at is None:
+            return False
+        return left >= FRESH * (self._ends_at - begun)
+
+    def _ask_if_due(self, now: float) -> None:
+        pause = ASK_AGAIN if self._ends_at is None else ASK_EVERY
+        if now - self._asked_at >= pause and (self._asking is None or not self._asking.is_alive()):
+            self._asked_at = now
+            self._asking = threading.Thread(target=self._ask, name="jd-squeue", daemon=True)
+            self._asking.start()
+
+    def _ask(self) -> None:
+        assert self._allocation is not None
+        self._asked_at = now = self._clock()
+        left = scheduler.time_left(self._allocation, now, self._run)
+        if left is not None:  # an answer that did not come leaves what was known
+            self._ends_at = now + left

@@ -1,0 +1,78 @@
+"""A held claim of a worker whose time is limited: what is left counts from when it came."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Callable, Coroutine
+
+import pytest
+
+from jd import protocol as p
+from jd.server.store import batches
+from tests.server.test_watching import Bench
+
+Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Scenario], None]:
+    def run_scenario(scenario: Scenario) -> None:
+        async def main() -> None:
+            bench = Bench(tmp_path)
+            try:
+                await asyncio.wait_for(scenario(bench), 20)
+                assert not bench.room.tickets
+            finally:
+                bench.server.signin.close()
+                bench.experiment.close()
+        asyncio.run(main())
+    return run_scenario
+
+
+async def held(bench: Bench, worker: str, **fields: Any) -> "asyncio.Future[Any]":
+    """An idle heartbeat that has come to rest in the waiting room."""
+    task = asyncio.ensure_future(bench.beat(worker_id=worker, session=worker, wait=180, **fields))
+    while not any(ticket._future is not None for ticket in bench.room.of_worker(worker)):
+        await asyncio.sleep(0)
+        assert not task.done(), task.result()
+    return task
+
+
+async def create(bench: Bench, min_time: float) -> None:
+    batch = batches.from_request({"parameters": {"x": [1]}, "min_time": min_time})
+    await bench.server.creation.create(batch)
+
+
+@pytest.mark.parametrize("needs, fits", [(100.0, True), (101.0, False)])
+def test_the_time_in_the_waiting_room_counts(run: Any, needs: float, fits: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        answer = await held(bench, "w", time_left=150.0)
+        bench.now += 50.0
+        await create(bench, needs)
+        _, reply = await answer
+        assert (reply["job"] is not None) is fits
+        assert reply.get("needs") == (None if fits else needs)
+
+    run(scenario)
+
+
+def test_a_job_that_does_not_fit_the_first_goes_to_the_next(run: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        short = await held(bench, "short", time_left=60.0)
+        long = await held(bench, "long", time_left=6000.0)
+        await create(bench, 600.0)
+        assert (await short)[1]["needs"] == 600.0
+        assert (await long)[1]["job"]["min_time"] == 600.0
+
+    run(scenario)
+
+
+def test_what_says_that_nothing_is_left_is_held_only_for_who_stays(run: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        _, reply = await bench.beat(wait=180, exit_when_empty=True)
+        assert reply["empty"] is True
+        staying = await held(bench, "v")
+        assert p.EXT_EMPTY in reply["extensions"] and not staying.done()
+        bench.room.close()
+        assert (await staying)[1]["empty"] is True
+
+    run(scenario)

@@ -1,0 +1,151 @@
+"""What is done for a job's files when its script has ended, without a server."""
+
+import threading
+from pathlib import Path
+from typing import Any, List, Optional
+
+import pytest
+
+from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.script.context import JobContext
+from jd.worker import aftercare, checkpointdir
+from jd.worker.aftercare import Aftercare, Outcome, Wishes
+from jd.worker.parcel import Parcel
+
+JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)
+
+
+class Bench:
+    """An attempt that has ended; `away` is what uploads raise."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.job_dir = tmp_path / "5"
+        self.checkpoints = self.job_dir / "jd_checkpoint" / "2"
+        self.outbox = tmp_path / "outbox"
+        self.checkpoints.mkdir(parents=True)
+        self.sent: List[str] = []
+        self.logged: List[str] = []
+        self.failure: Optional[JdError] = None
+        self.before_sending = lambda: None
+        self.woken = threading.Event()
+        monkeypatch.setattr(aftercare, "send", self.send)
+        monkeypatch.setattr(aftercare, "upload_file", self.upload_file)
+        self.care: Optional[Aftercare] = None
+
+    def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,
+             size: int, *texts: str) -> None:
+        self.upload(name)
+
+    def upload_file(self, context: Any, path: str, patience: Any, job_dir: Path, name: str) -> None:
+        self.upload(name)
+
+    def upload(self, name: str) -> None:
+        self.before_sending()
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(name)
+
+    def begin(self, *patterns: str) -> Aftercare:
+        self.care = Aftercare(Wishes(list(patterns), 100.0, self.outbox), self.job_dir, self.checkpoints,
+                              lambda: JOB, "data", self.logged.append, self.woken.set)
+        self.care.start()
+        return self.care
+
+    def end(self, exit_code: int = 0, stopped: bool = False) -> Outcome:
+        assert self.care is not None
+        self.care.finish(exit_code, stopped)
+        assert self.woken.wait(10) and self.care.outcome is not None
+        return self.care.outcome
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
+    bench.begin()
+    assert bench.end() == Outcome()
+    assert list(bench.job_dir.iterdir()) == [] and not bench.outbox.exists()
+
+
+@pytest.mark.parametrize("exit_code, stopped, stays", [(0, False, True), (1, False, False), (0, True, False)])
+def test_the_directory_is_saved_and_stays_for_people_where_no_attempt_follows(
+        bench: Bench, exit_code: int, stopped: bool, stays: bool) -> None:
+    bench.begin()
+    (bench.checkpoints / "state").write_text("1")
+    outcome = bench.end(exit_code, stopped)
+    assert bench.sent == [checkpointdir.NAME]
+    assert outcome == Outcome("checkpoint saved" if stopped else "")
+    assert bench.checkpoints.exists() is stays
+
+
+def test_what_a_killed_script_was_writing_is_not_saved(bench: Bench) -> None:
+    bench.begin()
+    (bench.checkpoints / "state").write_text("half")
+    assert "torn" in bench.end(-9).note
+    assert bench.sent == [] and (bench.checkpoints / "state").exists()
+
+
+def test_of_a_stopped_job_a_copy_is_kept_before_the_server_is_asked(bench: Bench) -> None:
+    seen: List[int] = []
+    bench.before_sending = lambda: seen.append(len(list(bench.outbox.glob("*.files/*.json"))))
+    bench.begin()
+    (bench.checkpoints / "state").write_text("1")
+    assert bench.end(0, stopped=True).parcel is None
+    assert seen == [1] and list(bench.outbox.iterdir()) == []
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("failure", [ServerUnreachable("away"), ServerRefused(503, "soon")])
+def test_what_cannot_be_sent_waits(bench: Bench, failure: JdError, stopped: bool) -> None:
+    bench.failure = failure
+    bench.begin("*.csv")
+    (bench.checkpoints / "state").write_text("1")
+    (bench.job_dir / "a.csv").write_text("1")
+    outcome = bench.end(1, stopped)
+    assert outcome.parcel is not None
+    assert [item.name for item in Parcel(outcome.parcel).items()] == [checkpointdir.NAME, "a.csv"]
+    assert "its checkpoint waits" in outcome.note and "1 file waited" in outcome.note
+    assert (bench.checkpoints / "state").exists()
+
+
+def test_a_lost_attempt_sends_no_more(bench: Bench) -> None:
+    bench.failure = ServerRefused(409, "stale")
+    bench.begin("*.csv")
+    for name in "ab":
+        (bench.job_dir / (name + ".csv")).write_text("1")
+    outcome = bench.end()
+    assert outcome.parcel is None and "collected no more after 0 files: stale" in outcome.note
+
+
+def test_a_file_that_is_refused_is_named(bench: Bench) -> None:
+    bench.failure = ServerRefused(400, "too many files")
+    bench.begin("*.csv")
+    (bench.job_dir / "a.csv").write_text("1")
+    assert bench.end() == Outcome("collected 0 files; not collected: a.csv (too many files)")
+
+
+def test_cancelled_it_sends_nothing(bench: Bench) -> None:
+    care = bench.begin("*.csv")
+    (bench.checkpoints / "state").write_text("1")
+    care.cancel()
+    assert bench.woken.wait(10)
+    assert care.outcome == Outcome() and bench.sent == []
+
+
+def test_when_the_time_is_up_the_copy_waits(bench: Bench) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        go.wait(10)
+    bench.before_sending = hang
+    care = bench.begin()
+    (bench.checkpoints / "state").write_text("1")
+    care.finish(0, True)
+    assert entered.wait(10)
+    outcome = care.give_up()
+    assert outcome.parcel is not None and len(Parcel(outcome.parcel).items()) == 1
+    go.set()
+    assert bench.woken.wait(10)

@@ -1,0 +1,255 @@
+"""The checkpoint directory: packed, unpacked, saved at the right moment."""
+
+import io
+import os
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Dict, List, Optional
+
+import pytest
+
+from jd import protocol
+from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError
+from jd.script.context import JobContext
+from jd.worker import checkpointdir, checkpointtar
+from jd.worker.checkpointdir import QUIET, Saver
+from jd.worker.checkpointtar import UnsafeArchive, pack, unpack
+
+MARK = protocol.DIRECTORY_MARK.decode()
+
+
+def tree(directory: Path) -> Dict[str, Any]:
+    found: Dict[str, Any] = {}
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        found[name] = os.readlink(str(path)) if path.is_symlink() else (
+            None if path.is_dir() else path.read_bytes())
+    return found
+
+
+def fill(directory: Path) -> None:
+    (directory / "deep" / "empty").mkdir(parents=True)
+    (directory / "deep" / ("ü " + "x" * 150)).write_bytes(b"data")
+    (directory / "model.pt").write_bytes(os.urandom(100_000))
+    (directory / "run.sh").write_text("#!/bin/sh\n")
+    (directory / "run.sh").chmod(0o755)
+    os.symlink("model.pt", str(directory / "latest"))
+
+
+def test_what_was_packed_comes_back(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    fill(source)
+    expected = tree(source)
+    os.symlink("/etc/passwd", str(source / "absolute"))
+    os.symlink("../..", str(source / "deep" / "out"))
+    os.mkfifo(str(source / "pipe"))
+    file = io.BytesIO()
+    assert pack(source, file) == len(file.getvalue())
+    assert checkpointtar.is_ours(file.getvalue()[:512])
+    assert unpack(file, target) == 3
+    assert tree(target) == expected
+    assert os.access(str(target / "run.sh"), os.X_OK)
+
+
+def archive(*members: tarfile.TarInfo, mark: str = MARK) -> BinaryIO:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as made:
+        for member in (tarfile.TarInfo(mark),) + members:
+            made.addfile(member, io.BytesIO(b"x" * member.size))
+    return file
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.size = kind, link, size
+    return made
+
+
+SYM, DIR = tarfile.SYMTYPE, tarfile.DIRTYPE
+
+
+@pytest.mark.parametrize("members", [
+    [member("/etc/evil")], [member("../evil")], [member("a/../../evil")], [member("a//evil")],
+    [member("link", SYM, "/etc")], [member("link", SYM, "../out")], [member("a/link", SYM, "../../out")],
+    [member("up", SYM, "."), member("b", SYM, "up/../../out")],
+    [member("out", SYM, ".."), member("out/evil")], [member("out", SYM, "x"), member("out/l", SYM, "y")],
+    [member("hard", tarfile.LNKTYPE, "/etc/passwd")], [member("dev", tarfile.CHRTYPE)],
+    [member("pipe", tarfile.FIFOTYPE)], [member("twice"), member("twice")],
+    [member("file", size=1), member("file/below")],
+], ids=lambda members: members[-1].name)
+def test_unsafe_members_refuse_the_whole_archive(tmp_path: Path, members: List[tarfile.TarInfo]) -> None:
+    with pytest.raises(UnsafeArchive):
+        unpack(archive(member("good", size=3), *members), tmp_path / "in" / "target")
+    assert tree(tmp_path) in ({}, {"in": None})
+
+
+def test_what_is_no_archive_of_ours_is_refused(tmp_path: Path) -> None:
+    whole = archive(member("a", size=5000))
+    whole.seek(0)
+    cut = io.BytesIO(whole.read(3000))
+    for file in (archive(mark="other"), cut, io.BytesIO(b"not a tar"), io.BytesIO(b"")):
+        with pytest.raises(UnsafeArchive):
+            unpack(file, tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    fill(source)
+    monkeypatch.setattr(protocol, "MAX_FILE_BYTES", 50_000)
+    with pytest.raises(LimitError, match="keep only what is needed"):
+        pack(source, io.BytesIO())
+    with pytest.raises(UnsafeArchive, match="more than"):
+        unpack(archive(member("a", size=50_001)), tmp_path / "target")
+    monkeypatch.setattr(checkpointtar, "MAX_ENTRIES", 3)
+    with pytest.raises(LimitError, match="3 files"):
+        checkpointtar.snapshot(source)
+
+
+class Bench:
+    """A saver whose uploads are kept."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.directory = tmp_path / "jd_checkpoint" / "1"
+        self.directory.mkdir(parents=True)
+        self.uploads: List[bytes] = []
+        self.logged: List[str] = []
+        self.failure: Optional[Exception] = None
+        self.saver = Saver(self.directory, self.upload, self.logged.append, interval=100.0)
+
+    def upload(self, file: BinaryIO) -> None:
+        if self.failure is not None:
+            raise self.failure
+        file.seek(0)
+        self.uploads.append(file.read())
+
+    def write(self, text: str) -> None:
+        (self.directory / "state").write_text(text)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_it_is_saved_when_quiet_and_not_too_often(bench: Bench) -> None:
+    saver = bench.saver
+    saver.look(1000.0)
+    bench.write("1")
+    saver.look(1001.0)
+    saver.look(1001.0 + QUIET / 2)
+    assert bench.uploads == []  # not quiet yet
+    bench.write("22")
+    saver.look(1001.0 + QUIET)
+    assert bench.uploads == []  # changed again
+    saver.look(1001.0 + QUIET * 2)
+    assert len(bench.uploads) == 1 and not saver.unsaved
+    bench.write("333")
+    for now in range(1010, 1100):
+        saver.look(float(now))
+    assert len(bench.uploads) == 1
+    for now in range(1100, 1110):
+        saver.look(float(now))
+    assert len(bench.uploads) == 2
+
+
+def test_what_changes_while_it_is_packed_is_not_saved(bench: Bench,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    real = checkpointtar.pack
+
+    def meddling(directory: Path, to: BinaryIO) -> int:
+        size = real(directory, to)
+        bench.write("other")
+        return size
+    monkeypatch.setattr(checkpointtar, "pack", meddling)
+    bench.write("1")
+    bench.saver.look(1000.0)
+    bench.saver.look(1000.0 + QUIET)
+    assert bench.uploads == [] and bench.saver.unsaved
+
+
+def test_an_empty_directory_never_replaces_a_checkpoint(bench: Bench) -> None:
+    bench.write("1")
+    bench.saver.final(bench.upload)
+    (bench.directory / "state").unlink()
+    bench.saver.final(bench.upload)
+    bench.directory.rmdir()
+    bench.saver.final(bench.upload)
+    assert len(bench.uploads) == 1 and bench.saver.problem is None
+
+
+def test_what_is_too_large_is_said_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_FILE_BYTES", 10)
+    bench.write("more than ten bytes")
+    for now in range(1000, 1300):
+        bench.saver.look(float(now))
+    bench.saver.final(bench.upload)
+    assert len(bench.logged) == 1 and "keep only what is needed" in bench.logged[0]
+    assert bench.saver.problem == bench.logged[0]
+
+
+def test_a_failed_upload_is_tried_again(bench: Bench) -> None:
+    bench.failure = ServerUnreachable("away")
+    bench.write("1")
+    bench.saver.final(bench.upload)
+    assert bench.saver.problem is not None and bench.saver.unsaved
+    bench.failure = None
+    bench.saver.final(bench.upload)
+    assert len(bench.uploads) == 1 and bench.saver.problem is None
+
+
+def test_what_was_written_just_now_may_be_torn(bench: Bench) -> None:
+    bench.write("1")
+    written = os.stat(str(bench.directory / "state")).st_mtime
+    assert bench.saver.may_be_torn(written + QUIET / 2)
+    assert not bench.saver.may_be_torn(written + QUIET + 1)
+
+
+# ---- restoring
+
+def restore(tmp_path: Path, fetch: Callable[..., bool], monkeypatch: pytest.MonkeyPatch,
+            cancelled: Optional[threading.Event] = None) -> Path:
+    monkeypatch.setattr(checkpointdir, "fetch_latest", fetch)
+    target = tmp_path / "jd_checkpoint" / "2"
+    checkpointdir.restore(target, tmp_path, lambda: JobContext("e", 1, "http://127.0.0.1:9", lambda: None),
+                          lambda text: None, cancelled or threading.Event())
+    return target
+
+
+def test_restoring_waits_for_a_server_that_is_away(tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: List[Exception] = [ServerUnreachable("away"), ServerRefused(503, "soon"),
+                                 ServerRefused(401, "token")]
+
+    def fetch(context: JobContext, file: BinaryIO, kind: str) -> bool:
+        if failures:
+            raise failures.pop()
+        file.write(archive(member("state", size=2)).getvalue())  # type: ignore[attr-defined]
+        return True
+
+    class NeverWaits(threading.Event):
+        def wait(self, timeout: Optional[float] = None) -> bool:
+            return False
+    assert tree(restore(tmp_path, fetch, monkeypatch, NeverWaits())) == {"state": b"xx"}
+
+
+def test_without_a_checkpoint_the_directory_is_empty(tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(context: JobContext, file: BinaryIO, kind: str) -> bool:
+        raise ServerRefused(501, "no such route")
+    assert tree(restore(tmp_path, fetch, monkeypatch)) == {}
+
+
+def test_each_attempt_has_a_place_of_its_own(tmp_path: Path) -> None:
+    first = checkpointdir.place(tmp_path, 2)
+    first.mkdir(parents=True)
+    assert first.name == "2"
+    assert checkpointdir.place(tmp_path, 2).name == "2-1"
+    assert checkpointdir.place(tmp_path, None).name == "1"
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        checkpointdir.make(tmp_path / "file" / "1")

@@ -1,0 +1,104 @@
+"""Files that wait with a result."""
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from jd import protocol
+from jd.errors import ServerRefused, ServerUnreachable
+from jd.protocol import Result
+from jd.script.context import JobContext
+from jd.worker import parcel
+from jd.worker.outbox import Outbox
+from jd.worker.parcel import FORGOTTEN, Parcel, forget_old
+
+JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 1)
+
+
+def filled(tmp_path: Path) -> Parcel:
+    made = Parcel.new(tmp_path, 5, 1)
+    made.add(protocol.UPLOAD, "a.csv", io.BytesIO(b"aaa"))
+    made.add(protocol.CHECKPOINT, "checkpoint.tar", io.BytesIO(b"tar"))
+    return made
+
+
+class Sent:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: Any) -> None:
+        self.files: List[Any] = []
+        self.errors = list(errors)
+        monkeypatch.setattr(parcel, "send", self)
+
+    def __call__(self, context: JobContext, patience: Any, route: str, part: str, file: Any, name: str,
+                 size: int, *texts: str) -> None:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        self.files.append((route, part, name, file.read(), size))
+
+
+def test_items_go_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = filled(tmp_path)
+    assert os.stat(str(made.path)).st_mode & 0o777 == 0o700
+    sent = Sent(monkeypatch)
+    Parcel(made.path).send(JOB, lambda text: None)
+    assert sent.files == [("/upload", "file", "a.csv", b"aaa", 3),
+                          ("/checkpoint", "checkpoint", "checkpoint.tar", b"tar", 3)]
+    assert made.items() == []
+
+
+@pytest.mark.parametrize("error", [ServerUnreachable("away"), ServerRefused(503, "x"),
+                                   ServerRefused(404, "x"), ServerRefused(409, "x")])
+def test_what_has_arrived_does_not_go_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            error: Exception) -> None:
+    made = filled(tmp_path)
+    sent = Sent(monkeypatch, None, error)
+    with pytest.raises(type(error)):
+        made.send(JOB, lambda text: None)
+    made.send(JOB, lambda text: None)
+    assert [name for _, _, name, _, _ in sent.files] == ["a.csv", "checkpoint.tar"]
+
+
+def test_a_file_that_is_refused_is_dropped_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, logged = filled(tmp_path), []  # type: ignore[var-annotated]
+    sent = Sent(monkeypatch, ServerRefused(413, "too large"))
+    made.send(JOB, logged.append)
+    assert len(sent.files) == 1 and "too large; dropped" in logged[0] and made.items() == []
+
+
+def test_half_an_item_is_none(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    made.items()[0].description.unlink()
+    (made.path / "x.json").write_text("{")
+    (made.path / "y.json").write_text('{"route": "/etc", "name": "x"}')
+    assert [item.name for item in made.items()] == ["checkpoint.tar"]
+
+
+def test_the_outbox_knows_and_removes_the_parcel_of_a_result(tmp_path: Path) -> None:
+    logged: List[str] = []
+    box = Outbox(tmp_path, logged.append)
+    box.put(Result(5, "DONE"), "s", "d", "w_0", filled(tmp_path).path)
+    entry = box.waiting("s", "d")[0]
+    assert entry.parcel is not None and len(Parcel(entry.parcel).items()) == 2
+    box.remove(entry)
+    assert os.listdir(str(tmp_path)) == [] and logged == []
+
+
+def test_an_entry_cannot_name_a_directory_elsewhere(tmp_path: Path) -> None:
+    box = Outbox(tmp_path / "box", lambda text: None)
+    entry = box.put(Result(5, "DONE"), "s", "d", "w_0", tmp_path / "box" / "a.files")
+    assert entry.path is not None
+    entry.path.write_text(entry.path.read_text().replace("a.files", "../a.files"))
+    assert box.waiting("s", "d") == []
+
+
+def test_parcels_of_nobody_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    old, wanted, young = filled(tmp_path), filled(tmp_path), filled(tmp_path)
+    past = time.time() - FORGOTTEN - 10
+    for made in (old, wanted):
+        os.utime(str(made.path), (past, past))
+    forget_old(tmp_path, [wanted.path])
+    assert sorted(tmp_path.iterdir()) == sorted([wanted.path, young.path])
