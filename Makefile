@@ -19,7 +19,7 @@ demo: venv ## run a small sweep on this machine; needs no network
 	@"$(venv_python)" docs/examples/digits-tune/demo.py
 
 test: pytest ## run the tests; downloads pytest once and nothing else
-	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m pytest -q $(PYTEST_ARGS)
+	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m tests.run $(PYTEST_ARGS)
 
 check: ## run everything that CI runs
 	@PYTHON="$(PYTHON)" bash .ci/run

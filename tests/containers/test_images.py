@@ -207,10 +207,14 @@ if os.fork() == 0:
         os._exit(0)            # of nobody's: its parent ends at once
     os._exit(0)
 os.wait()
+def state(pid):
+    try:
+        return open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"             # it goes just now: look again
 deadline = time.monotonic() + 10
 while time.monotonic() < deadline:
-    states = [open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()[0]
-              for pid in os.listdir("/proc") if pid.isdigit()]
+    states = [state(pid) for pid in os.listdir("/proc") if pid.isdigit()]
     if "Z" not in states and len(states) == 2:
         raise SystemExit(0)
     time.sleep(0.01)
