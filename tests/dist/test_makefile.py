@@ -84,7 +84,7 @@ def test_a_python_that_is_too_old_or_missing_is_named(checkout: Path, tmp_path: 
 
 def test_without_pip_it_says_what_to_install_or_borrows_pytest(checkout: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    options = ("VENV=%s" % venv, "PYTEST_ARGS=--version")
+    options = ("VENV=%s" % venv, "PYTEST_ARGS=--version tests")
     # A Python as Debian has it without python3-venv: `-m ensurepip` fails in its venvs.
     put(tmp_path, {"broken/ensurepip/__init__.py": "raise SystemExit(1)\n",
                    "bare": "#!/bin/sh\nexec '%s' -S \"$@\"\n" % sys.executable})
