@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dist.trees import copy_checkout, put
-from tests.support import free_env
+from tests.support import ROOT, free_env
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what `make` needs, under a path with a space, with a demo of one line."""
     root = copy_checkout(tmp_path_factory.mktemp("make") / "a checkout")
-    put(root, {"docs/examples/digits-tune/demo.py": "import sys, jd\nprint(sys.prefix, jd.__file__)\n"})
+    put(root, {"docs/examples/digits-tune/demo.py": "import sys, jd\nprint(sys.prefix, jd.__file__)\n",
+               "tests/run.py": (ROOT / "tests" / "run.py").read_text(encoding="utf-8")})
     return root
 
 
