@@ -12,7 +12,7 @@ from jd.cli.tokens import CommandLine, unexpected
 from jd.errors import UsageError
 from jd.net.client import Client
 from jd.protocol import shown
-from jd.worker import published
+from jd.net import published
 from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 

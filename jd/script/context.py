@@ -6,13 +6,15 @@ called, never at import.
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 from urllib.parse import urlsplit
 
 from jd import protocol, settings
 from jd.auth import stored
 from jd.auth.shared import worker_token
-from jd.errors import OutsideJobError, UsageError
+from jd.errors import OutsideJobError, StorageError, UsageError
+from jd.net import published
 
 Environ = Mapping[str, str]
 
@@ -110,6 +112,9 @@ def _job_number(given: Any, origin: str) -> int:
 def _server(environ: Environ, replaced: Optional[str], caller: str) -> str:
     """The base URL. A bare host name gets http:// and the port of a standalone server; a URL is
     complete as it is (reference, sections 2 and 6)."""
+    moved = None if replaced else _published(environ)
+    if moved is not None:
+        return moved
     given = (replaced or environ.get("JD_SERVER", "")).strip()
     origin = "%s: server" % caller if replaced else "JD_SERVER"
     given = given or "localhost"
@@ -122,3 +127,13 @@ def _server(environ: Environ, replaced: Optional[str], caller: str) -> str:
     if "://" not in given and parts.port is None and not parts.path:
         url += ":%d" % settings.value_of(settings.WORKER, "port", environ)
     return url
+
+
+def _published(environ: Environ) -> Optional[str]:
+    """Where the server is now, by the file of `server=@path`: it may have moved since the script began."""
+    path = environ.get("JD_SERVER_FILE", "")
+    try:
+        place = published.read(Path(path)) if path else None
+    except StorageError:
+        return None  # JD_SERVER is where it was
+    return None if place is None else place.url

@@ -12,7 +12,7 @@ from jd.auth.hubtoken import Grant
 from jd.auth.shared import worker_token
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.net.client import Client
-from jd.worker import published
+from jd.net import published
 from jd.worker.config import WorkerConfig
 from jd.worker.courier import Call
 from jd.worker.identity import Here

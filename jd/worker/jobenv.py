@@ -12,7 +12,7 @@ from jd.protocol import Assignment
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
-_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR")
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE")
 
 
 @functools.lru_cache(maxsize=None)
@@ -56,6 +56,8 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         environ["JD_JOB_ATTEMPT"] = str(assignment.attempt)
     if checkpoints is not None:
         environ["JD_CHECKPOINT_DIR"] = str(checkpoints)
+    if config.server_file is not None:
+        environ["JD_SERVER_FILE"] = str(config.server_file)
     if token:
         environ["JD_WORKER_TOKEN"] = token
     # Lines reach the log while the job runs, and the last ones before a crash are not lost.

@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 from jd import terminal
 from jd.auth.hubtoken import Access, Grant, HubRefused, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
-from jd.worker import published
+from jd.net import published
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away

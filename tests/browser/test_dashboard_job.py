@@ -55,10 +55,15 @@ def test_a_grid_from_the_form(browser, dashboard):
     fill(browser, ".grid-name", "opt", 1)
     fill(browser, ".grid-values", "adam, \"a, b\"", 1)
     browser.wait("document.querySelector('.grid-sum').textContent === '3 × 2 = 6'")
+    browser.click("summary", "Advanced")
+    fill(browser, "#create-time", "3600")
     browser.click("dialog button", "Create 6 jobs")
     browser.wait_text("6 jobs are made: 1 to 6.")
     assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1) for opt in ("adam", "a, b")]
     browser.wait("document.querySelectorAll('.jobs tbody tr').length === 6")
+    short = dict(BUSY, reported_status="idle", current_job_id=None, time_left=60.0)
+    assert dashboard.call("/worker/heartbeat", short)["job"] is None
+    assert dashboard.claim()["job_id"] == 1
 
 
 def test_an_absurd_product_is_refused_before_anything_is_made(browser, dashboard):

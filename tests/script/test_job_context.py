@@ -96,3 +96,14 @@ def test_public_functions_name_themselves(tmp_path: Path) -> None:
                        ("jd_get_last_checkpoint", jd.jd_get_last_checkpoint)):
         with pytest.raises(OutsideJobError, match="^%s needs a running job" % name):
             call()
+
+
+def test_a_server_that_moved_is_found_by_its_file(tmp_path):
+    place = tmp_path / "server"
+    environ = {"JD_JOB_ID": "1", "JD_SERVER": "http://first:5000", "JD_SERVER_FILE": str(place)}
+    assert JobContext.current("f", environ=environ).server == "http://first:5000"
+    place.write_text("http://second:5000\n/a/token\n")
+    assert JobContext.current("f", environ=environ).server == "http://second:5000"
+    assert JobContext.current("f", server="http://third:5000", environ=environ).server == "http://third:5000"
+    place.write_bytes(b"\xff")
+    assert JobContext.current("f", environ=environ).server == "http://first:5000"

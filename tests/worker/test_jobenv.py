@@ -1,6 +1,7 @@
 """The environment of an entry script."""
 
 import json
+from dataclasses import replace
 import os
 import subprocess
 from pathlib import Path
@@ -33,13 +34,20 @@ def test_what_the_reference_promises(tmp_path: Path) -> None:
     assert environ["JD_JOB_PARAMETERS"].isascii()
 
 
+def test_the_script_knows_the_file_of_a_server_that_moves(tmp_path: Path) -> None:
+    moving = replace(config(tmp_path), server_file=tmp_path / "server")
+    environ = jobenv.job_environment(moving, Assignment(42, {}), "n_egg_0", None)
+    assert environ["JD_SERVER_FILE"] == str(tmp_path / "server")
+
+
 def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
     inherited = config(tmp_path, JD_JOB_ID="1", JD_JOB_ATTEMPT="9", JD_WORKER_TOKEN="old",
-                       JD_API_KEY="jd_key", MINE="kept", PYTHONUNBUFFERED="0")
+                       JD_SERVER_FILE="/of/another", JD_API_KEY="jd_key", MINE="kept", PYTHONUNBUFFERED="0")
     environ = jobenv.job_environment(inherited, Assignment(42, {}), "n_egg_0", None)
     assert environ["JD_JOB_ID"] == "42"
     assert "JD_JOB_ATTEMPT" not in environ
     assert "JD_WORKER_TOKEN" not in environ
+    assert "JD_SERVER_FILE" not in environ
     assert environ["JD_API_KEY"] == "jd_key"
     assert environ["MINE"] == "kept"
     assert environ["PYTHONUNBUFFERED"] == "0"

@@ -11,7 +11,8 @@ from jd.cli.commands.run import configuration
 from jd.cli.main import parse
 from jd.cli.context import Context
 from jd.errors import ServerUnreachable, StorageError
-from jd.worker import published, renewal
+from jd.net import published
+from jd.worker import renewal
 from jd.worker.connection import Connection
 from jd.worker.courier import CLAIM, Call
 from tests.support import free_env

@@ -9,7 +9,8 @@ from jd import settings
 from jd.auth import hubtoken
 from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.worker import entry, published
+from jd.net import published
+from jd.worker import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.renewal import authorised
 

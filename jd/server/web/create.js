@@ -310,11 +310,13 @@ function optionsBox() {
     el("input", {id, type: "number", min: 0, step: "any", placeholder: "as the server", inputmode: "decimal"})];
   const [leaseLabel, lease] = seconds("create-lease", "Lease, seconds");
   const [pauseLabel, pause] = seconds("create-pause", "Pause before a retry, seconds");
+  const [timeLabel, time] = seconds("create-time", "Time a worker must have left, seconds");
   const append = radio("append", "Add to the queue", true), replace = radio("replace", "Replace what is pending", false);
   const node = el("div", {class: "create-options"},
     el("fieldset", {}, el("legend", {}, "Jobs that are pending now"), append, replace),
     el("details", {}, el("summary", {}, "Advanced"),
-      el("div", {class: "create-advanced"}, el("div", {}, leaseLabel, lease), el("div", {}, pauseLabel, pause))));
+      el("div", {class: "create-advanced"}, el("div", {}, leaseLabel, lease), el("div", {}, pauseLabel, pause),
+        el("div", {}, timeLabel, time))));
   const chosen = () => replace.querySelector("input").checked;
   return {
     node, replace: chosen,
@@ -322,6 +324,7 @@ function optionsBox() {
       const given = {replace: chosen()};
       if (lease.value !== "") given.idle_timeout = Number(lease.value);
       if (pause.value !== "") given.aborted_job_reset_timeout = Number(pause.value);
+      if (time.value !== "") given.min_time = Number(time.value);
       return given;
     },
   };
