@@ -91,7 +91,7 @@ def bare_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         return
     base = str(tmp_path_factory.getbasetemp())
     if base not in _made:
-        _made[base] = _debootstrap(tmp_path_factory.mktemp("bare") / "root")
+        _made[base] = make_root(tmp_path_factory.mktemp("bare") / "root")
     yield _made[base]
     # Fixtures of a session end together, so nobody uses it any more. pytest would keep 200 MB.
     for root in [_made.pop(key) for key in list(_made)]:
@@ -113,11 +113,12 @@ def _mirror() -> Tuple[str, str]:
     return _MIRROR
 
 
-def _debootstrap(root: Path) -> Path:
+def make_root(root: Path, packages: Sequence[str] = PACKAGES) -> Path:
+    """Install Debian with `packages` into a new directory; skips the test where that cannot be done."""
     url, name = _mirror()
     # In a mount namespace, so that a debootstrap that is killed leaves no /proc mounted.
     done = subprocess.run(
-        ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+        ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=" + ",".join(packages),
          name, str(root), url],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         env={"PATH": PATH, "LC_ALL": "C"})
