@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "jd").rglob("*.py"))
 # Rooms by floor; a room imports rooms of its own floor and below. Modules directly in jd/ are the
 # ground. What the building has a rule of its own for stands in FORBIDDEN.
 TOP = {"cli", "worker", "server", "hub"}
-MIDDLE = {"script", "sweep", "auth", "net", "storage", "web"}
+MIDDLE = {"script", "sweep", "auth", "net", "storage", "web", "node"}
 GROUND = "ground"
 FORBIDDEN: Dict[str, Set[str]] = {
     "worker": {"server", "hub"},

@@ -10,10 +10,10 @@ from jd.auth.shared import worker_token
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
 from jd.cli.tokens import CommandLine, unexpected
 from jd.errors import UsageError
-from jd.net.client import Client
-from jd.protocol import shown
 from jd.net import published
-from jd.worker.identity import Here
+from jd.net.client import Client
+from jd.node.identity import Here
+from jd.protocol import shown
 from jd.worker.registry import Registry, Row
 
 # To these a variable whose value cannot be used is unset: they tell of it.

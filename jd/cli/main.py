@@ -61,7 +61,7 @@ def sweep_once(environ: Mapping[str, str]) -> None:
         return
     _swept = True
     from jd.worker import census
-    from jd.worker.identity import Here
+    from jd.node.identity import Here
     bar: List[Progress] = []
 
     def show(done: int, total: int) -> None:

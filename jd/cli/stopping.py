@@ -8,11 +8,11 @@ from typing import List, Mapping, Optional, Sequence
 from jd import terminal
 from jd.cli.context import Context
 from jd.errors import JdError, UsageError
+from jd.node.identity import Here
 from jd.protocol import shown
 from jd.worker import control
 from jd.worker.census import Life, life
 from jd.worker.control import Outcome
-from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 
 ALL = "all"

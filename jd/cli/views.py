@@ -14,10 +14,10 @@ from jd import terminal
 from jd.cli.context import Context
 from jd.errors import UsageError
 from jd.net.outbound import Address
+from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker import registry
 from jd.worker.census import Life, life
-from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 
 _GAP = 2  # columns between the cells of terminal.table

@@ -17,10 +17,10 @@ from typing import List, Optional, Sequence
 from jd.auth.shared import worker_token
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
+from jd.node.identity import Here
 from jd.worker import gpus, jobenv
 from jd.worker.config import WorkerConfig
 from jd.worker.forking import Forked
-from jd.worker.identity import Here
 from jd.worker.launcher import identify, process_id_of, settle, slot_of
 from jd.worker.log import WorkerLog
 from jd.worker.registry import Registry

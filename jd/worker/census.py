@@ -11,8 +11,8 @@ from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from jd import paths
 from jd.errors import StorageError
+from jd.node.identity import UNKNOWN_START, Here, host_slug
 from jd.protocol import split_worker_id
-from jd.worker.identity import UNKNOWN_START, Here, host_slug
 from jd.worker.registry import FILE_NAME, Registry, Row, experiments
 
 # Host names that many machines have: they prove nothing after a reboot.

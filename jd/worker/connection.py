@@ -11,11 +11,11 @@ from typing import Callable, Optional
 from jd.auth.hubtoken import Grant
 from jd.auth.shared import worker_token
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
-from jd.net.client import Client
 from jd.net import published
+from jd.net.client import Client
+from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
 from jd.worker.courier import Call
-from jd.worker.identity import Here
 from jd.worker.registry import Registry
 from jd.worker.renewal import Renewal, asker
 

@@ -18,11 +18,11 @@ from jd import protocol
 from jd.auth.shared import worker_token
 from jd.errors import StorageError
 from jd.net.client import Client
+from jd.node.identity import Here
 from jd.worker import registry as states
 from jd.worker.census import Life, life
 from jd.worker.config import launch_environ
 from jd.worker.descendants import Descendants
-from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 
 KILL_AFTER = 30.0  # seconds (reference, section 2)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 from typing import Dict, List, Optional, Set, Tuple
 
-from jd.worker.identity import Here
+from jd.node.identity import Here
 
 _PS_TIMEOUT = 5.0  # seconds
 

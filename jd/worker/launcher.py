@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Callable, Dict, List
 
 from jd.errors import EXIT_OK, StorageError
+from jd.node.identity import Here, ProcessIdentity
 from jd.worker import gpus, orphans
 from jd.worker.config import WorkerConfig
 from jd.worker.forking import Forked
-from jd.worker.identity import Here, ProcessIdentity
 from jd.worker.registry import Registry
 from jd.worker.renewal import authorised
 from jd.worker.run import run_worker

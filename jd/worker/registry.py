@@ -23,9 +23,9 @@ from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, O
 from jd import filesystems, paths
 from jd.auth.stored import REGISTRY_FILE
 from jd.errors import StorageError
+from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import EXPERIMENT_NAME, split_worker_id
 from jd.worker.cachelock import removing, using
-from jd.worker.identity import Here, ProcessIdentity, new_worker_id
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free

@@ -11,6 +11,9 @@ from typing import Any, Callable, Dict, Optional
 from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.client import Backoff
+from jd.node.identity import new_worker_id
+from jd.node.metrics import SystemMetrics, json_clean
+from jd.node.timelimit import TimeLimit
 from jd.worker import gpus, orphans
 from jd.worker.agent import Agent
 from jd.worker.config import WorkerConfig
@@ -18,11 +21,9 @@ from jd.worker.connection import Connection
 from jd.worker.courier import Courier
 from jd.worker.delivery import Delivery
 from jd.worker.gpumetrics import GpuMetrics
-from jd.worker.identity import new_worker_id
 from jd.worker.limits import Limits
 from jd.worker.link import Link
 from jd.worker.log import WorkerLog
-from jd.worker.metrics import SystemMetrics, json_clean
 from jd.worker.mirror import Mirror
 from jd.worker.outage import Outage
 from jd.worker.outbox import Outbox
@@ -30,7 +31,6 @@ from jd.worker.presence import Presence
 from jd.worker.registry import Registry
 from jd.worker.signals import Signals
 from jd.worker.starting import Starter
-from jd.worker.timelimit import TimeLimit
 
 FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
 LONGEST_PAUSE = 60.0

@@ -7,11 +7,11 @@ from typing import Callable
 
 from jd import paths
 from jd.errors import JdError
+from jd.node.cgroups import Groups
 from jd.protocol import Assignment, ProtocolError
 from jd.script.context import JobContext
 from jd.worker import checkpointdir, collect, flags, jobenv, jobprocess
 from jd.worker.aftercare import Aftercare, Wishes
-from jd.worker.cgroups import Groups
 from jd.worker.config import WorkerConfig
 from jd.worker.connection import Connection
 from jd.worker.courier import Call

@@ -16,8 +16,8 @@ from typing import Any, Dict, List
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
+from jd.node.identity import Here, process_identity
 from jd.worker.census import sweep
-from jd.worker.identity import Here, process_identity
 from jd.worker.registry import Registry
 
 ROUNDS = 7

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from jd.cli import main
-from jd.worker.identity import Here, ProcessIdentity
+from jd.node.identity import Here, ProcessIdentity
 from jd.worker.registry import Registry
 from tests.support import free_env
 

@@ -13,7 +13,7 @@ from jd.cli import main
 from jd.cli.catalog import COMMANDS
 from jd.cli.commands.completion import SCRIPTS, script
 from jd.cli.completing import candidates
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.registry import BUSY, Registry
 from tests.support import ROOT, free_env
 

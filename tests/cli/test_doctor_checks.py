@@ -11,7 +11,7 @@ import pytest
 import jd
 from jd.cli.checkup import hardware, software, surroundings, variables
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, worst
-from jd.worker.cgroups import Groups
+from jd.node.cgroups import Groups
 
 GIB = 1024 ** 3
 

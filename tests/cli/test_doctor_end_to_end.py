@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.registry import Registry
 from tests.cli.test_doctor_server import closed_port
 from tests.e2e.processes import EXPERIMENT, Server

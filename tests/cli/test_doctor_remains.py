@@ -10,7 +10,7 @@ import pytest
 from jd import paths
 from jd.cli.checkup import remains
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.registry import Registry
 from tests.cli.test_doctor_checks import expect_only
 from tests.support import free_env

@@ -8,7 +8,7 @@ import pytest
 
 from jd.cli.checkup import batch
 from jd.cli.checkup.finding import OK, WARNING
-from jd.worker import scheduler
+from jd.node import scheduler
 
 SLURM = {"SLURM_JOB_ID": "4711"}
 

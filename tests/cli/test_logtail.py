@@ -12,7 +12,7 @@ import pytest
 from jd.cli import logtail
 from jd.cli.commands import worker_logs
 from jd.errors import StorageError, UsageError
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.log import WorkerLog
 from tests.cli.info_support import Machine, gone, other_host, process
 from tests.support import python, wait_until

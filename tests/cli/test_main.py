@@ -11,8 +11,8 @@ from jd.cli import main
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
+from jd.node.identity import Here
 from jd.worker import census
-from jd.worker.identity import Here
 from jd.worker.registry import Registry
 from tests.support import free_env
 

@@ -20,7 +20,7 @@ from jd.cli.history import MAX_LINES, History, may_hold_secret
 from jd.cli.repl import Leave, Repl, split, statements
 from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
-from jd.worker.identity import Here, process_identity
+from jd.node.identity import Here, process_identity
 from jd.worker.registry import Registry
 from tests.support import free_env, python
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from jd.node.identity import Here
 from jd.worker import control
-from jd.worker.identity import Here
 from jd.worker.registry import DRAINING
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Server

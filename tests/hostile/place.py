@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Tuple
 from urllib.request import ProxyHandler, build_opener
 
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.registry import Registry
 from tests.support import wait_until
 

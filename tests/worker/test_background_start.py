@@ -11,9 +11,9 @@ from typing import Any, Dict, List
 import pytest
 
 from jd.cli import starting
+from jd.node.identity import Here
 from jd.worker.background import Started, last_words
 from jd.worker.config import WorkerConfig
-from jd.worker.identity import Here
 from jd.worker.registry import Registry
 from jd.worker.signals import Signals
 from tests.support import free_env, python, wait_until
@@ -23,9 +23,9 @@ LAUNCH = """
 import json, os, signal, sys, threading
 from pathlib import Path
 from jd.errors import StorageError
+from jd.node.identity import Here
 from jd.worker import background, run
 from jd.worker.config import WorkerConfig
-from jd.worker.identity import Here
 
 def stand_in(config, worker_id, slot, ready):
     return BEHAVIOUR(config, worker_id, slot, ready)

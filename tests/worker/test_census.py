@@ -11,10 +11,10 @@ import pytest
 
 from jd import paths
 from jd.errors import StorageError
+from jd.node.identity import UNKNOWN_START, Here, ProcessIdentity, host_slug, process_identity
 from jd.worker import census
 from jd.worker.cachelock import LOCK_NAME
 from jd.worker.census import Life, life, sweep
-from jd.worker.identity import UNKNOWN_START, Here, ProcessIdentity, host_slug, process_identity
 from jd.worker.registry import Registry, Row
 from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
@@ -197,7 +197,7 @@ def test_the_dead_go_and_the_living_stay(registry: Registry, here: Here,
 def test_an_instance_word_is_free_after_the_clean_up(
         registry: Registry, here: Here, environ: Dict[str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jd.worker.identity.WORDS", ("egg",))
+    monkeypatch.setattr("jd.node.identity.WORDS", ("egg",))
     name = enter(registry, here, ended_process(here))
     registry.reserve([5], {}, here, 0.0)  # the word is taken: this one is a token
     sweep(environ, here)

@@ -12,10 +12,10 @@ import pytest
 
 from jd import protocol
 from jd.cli.commands.scale import free_slots, surplus
+from jd.node.identity import Here, ProcessIdentity
 from jd.worker import control, registry
 from jd.worker.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
 from jd.worker.descendants import Descendants
-from jd.worker.identity import Here, ProcessIdentity
 from jd.worker.registry import Row
 from tests.support import free_env, python, wait_until
 

@@ -14,12 +14,12 @@ from jd.auth.hubtoken import Access, Grant, HubRefused
 from jd.cli.commands.interactive import checked_key
 from jd.cli.main import without_key
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
+from jd.node.identity import Here
 from jd.script.context import script_token
 from jd.worker import renewal
 from jd.worker.config import WorkerConfig
 from jd.worker.connection import Connection
 from jd.worker.courier import CLAIM, Call
-from jd.worker.identity import Here
 from jd.worker.registry import Registry
 from jd.worker.renewal import Renewal
 from tests.script.stub_server import Answer, StubServer

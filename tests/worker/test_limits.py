@@ -7,10 +7,10 @@ from typing import Any, List, Optional, Sequence
 import pytest
 
 from jd.errors import UsageError
+from jd.node.timelimit import ASK_AGAIN, ASK_EVERY, TimeLimit
 from jd.worker import limits as bounds
 from jd.worker.jobprocess import STOPPED_PREEMPTED
 from jd.worker.limits import Limits
-from jd.worker.timelimit import ASK_AGAIN, ASK_EVERY, TimeLimit
 from tests.worker.bench import ALL, Bench, job
 
 

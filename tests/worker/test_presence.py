@@ -10,7 +10,7 @@ from typing import Any, Iterator, List, Optional
 import pytest
 
 from jd.errors import StorageError
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.presence import Presence
 from jd.worker.registry import BUSY, IDLE, Registry, Row
 from tests.support import free_env, wait_until

@@ -11,9 +11,9 @@ from typing import Any, Dict, List
 import pytest
 
 from jd.errors import StorageError
+from jd.node.identity import Here, split_worker_id
 from jd.worker import cachelock
 from jd.worker import registry as module
-from jd.worker.identity import Here, split_worker_id
 from jd.worker.registry import BUSY, IDLE, STARTING, Registry, experiments
 from tests.support import ROOT, free_env, python
 from tests.worker.legacy_registry import legacy_file
@@ -158,7 +158,7 @@ def test_a_file_that_others_could_read_is_closed_to_them(registry: Registry, her
 
 RESERVE = """
 import sys
-from jd.worker.identity import Here
+from jd.node.identity import Here
 from jd.worker.registry import Registry
 registry, here = Registry("exp"), Here("gpunode")
 print("ready", flush=True)

@@ -8,8 +8,8 @@ from typing import List, Mapping, Optional
 from jd import filesystems, paths, terminal
 from jd.cli.checkup.finding import Finding, Notes
 from jd.errors import UsageError
-from jd.worker import scheduler
-from jd.worker.scheduler import Runner
+from jd.node import scheduler
+from jd.node.scheduler import Runner
 
 TOPIC = "Scheduler"
 SHORT = 600.0  # seconds left

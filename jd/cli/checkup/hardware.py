@@ -11,8 +11,8 @@ from jd import settings
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.checkup.storage import gib
 from jd.errors import UsageError
-from jd.worker.cgroups import Groups, read_small
-from jd.worker.metrics import parse_meminfo
+from jd.node.cgroups import Groups, read_small
+from jd.node.metrics import parse_meminfo
 
 NODE = "This node"
 GPUS = "GPUs"

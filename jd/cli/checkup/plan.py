@@ -9,12 +9,12 @@ from jd.cli.catalog import argument
 from jd.cli.checkup import batch, hardware, remains, server, software, surroundings, variables
 from jd.cli.checkup.finding import Check, Group
 from jd.cli.checkup.server import Target, Visit
-from jd.cli.checkup.storage import TOPIC as STORAGE
 from jd.cli.checkup.storage import Directory
+from jd.cli.checkup.storage import TOPIC as STORAGE
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import JdError
-from jd.worker.cgroups import Groups
+from jd.node.cgroups import Groups
 
 
 def groups(context: Context) -> List[Group]:

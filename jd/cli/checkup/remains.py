@@ -10,8 +10,8 @@ from jd import paths
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
+from jd.node.identity import Here
 from jd.worker.census import Life, life
-from jd.worker.identity import Here
 from jd.worker.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
 from jd.worker.registry import Registry, experiments
 

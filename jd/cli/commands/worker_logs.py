@@ -11,9 +11,9 @@ from jd import paths, settings
 from jd.cli import logtail, views
 from jd.cli.context import Context
 from jd.errors import EXIT_OK, StorageError, UsageError
+from jd.node.identity import Here
 from jd.terminal import silence_stdout
 from jd.worker.census import Life, life
-from jd.worker.identity import Here
 from jd.worker.registry import Registry, Row
 
 LIFE_INTERVAL = 1.0  # seconds between looks at the worker's process

@@ -9,9 +9,9 @@ from jd import terminal
 from jd.cli import views
 from jd.cli.context import Context
 from jd.cli.views import Seen
+from jd.node.cgroups import read_small
+from jd.node.identity import Here
 from jd.worker.census import Life, life
-from jd.worker.cgroups import read_small
-from jd.worker.identity import Here
 
 
 def run(context: Context) -> int:

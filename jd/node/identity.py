@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import AbstractSet, Callable, Optional, Sequence
 
+from jd.node.cgroups import read_small
+from jd.node.names import WORDS
 from jd.protocol import split_worker_id
-from jd.worker.cgroups import read_small
-from jd.worker.names import WORDS
 
 HOST_CHARS = 12
 _HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, most likely

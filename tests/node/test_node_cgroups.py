@@ -2,8 +2,8 @@
 
 import pytest
 
-from jd.worker import cgroups
-from jd.worker.cgroups import Groups, Memory
+from jd.node import cgroups
+from jd.node.cgroups import Groups, Memory
 
 GIB = 1024 ** 3
 V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from jd.worker import metrics
-from jd.worker.metrics import CpuTimes, Ram, SystemMetrics
+from jd.node import metrics
+from jd.node.metrics import CpuTimes, Ram, SystemMetrics
 
 KEYS = {"cpu_util", "ram_util", "ram_available", "ram_total", "worker_type", "idle_slots",
         "load_1min", "load_5min", "load_15min", "load_per_cpu", "disk_io_util", "cpu_cores",

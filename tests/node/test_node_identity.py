@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
+from jd.node import identity
 from jd.protocol import WorkerName, split_worker_id
-from jd.worker import identity
-from jd.worker.identity import (
+from jd.node.identity import (
     ProcessIdentity, host_slug, is_running, new_worker_id, process_identity,
 )
-from jd.worker.names import WORDS
+from jd.node.names import WORDS
 
 
 @pytest.mark.parametrize("hostname, slug", [

@@ -10,8 +10,8 @@ import time
 from typing import Callable, Mapping, Optional
 
 from jd import settings
-from jd.worker import scheduler
-from jd.worker.scheduler import Runner
+from jd.node import scheduler
+from jd.node.scheduler import Runner
 
 ASK_EVERY = 600.0  # seconds
 ASK_AGAIN = 60.0  # seconds, while it is not known

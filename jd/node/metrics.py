@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import AbstractSet, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Union
 
-from jd.worker.cgroups import Groups, read_small
+from jd.node.cgroups import Groups, read_small
 
 # Closer readings than this (seconds) differ by a clock tick or two: the last rates stand.
 MIN_INTERVAL = 0.1
