@@ -21,6 +21,10 @@ case "${1-}" in
   -h | --help | help)
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
     exit 0 ;;
+  -* | '') ;;
+  *)
+    printf 'error: what is %s? a directory is given with --venv or --prefix; see sh install.sh --help\n' "$1" >&2
+    exit 2 ;;
 esac
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || fail "cannot enter the directory of $0"

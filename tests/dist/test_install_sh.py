@@ -157,6 +157,7 @@ def test_without_a_home_it_asks_where(bundle: Path) -> None:
 def test_words_that_are_none_and_help(bundle: Path) -> None:
     said = _install(bundle, "--nonsense", status=2)
     assert "install.sh: error: unrecognized arguments: --nonsense" in said
+    assert "a directory is given with --venv or --prefix" in _install(bundle, "/opt/jd", status=2)
     assert "not allowed with" in _install(bundle, "--user", "--prefix", "x", status=2)
     said = _install(bundle, "--help")
     assert "--prefix DIR" in said and "#" not in said and "set -eu" not in said
