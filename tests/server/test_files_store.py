@@ -90,6 +90,17 @@ def test_the_latest_checkpoint_of_a_kind(busy):
         busy.read(files.latest_checkpoint, busy.data_dir, 2, p.DIRECTORY)
 
 
+def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy):
+    for at in range(5):
+        checkpoint(busy, b"object %d" % at)
+        checkpoint(busy, p.DIRECTORY_MARK + b"\0 archive %d" % at)
+    held = sorted(path.read_bytes() for path in (busy.data_dir / "1").iterdir())
+    assert held == [p.DIRECTORY_MARK + b"\0 archive %d" % at for at in (2, 3, 4)] + [
+        b"object %d" % at for at in range(5)]
+    assert checkpoint(busy, b"next").version == 10
+    assert busy.read(files.latest_checkpoint, busy.data_dir, 1, p.DIRECTORY).read_bytes().endswith(b"archive 4")
+
+
 def test_files_of_an_attempt_that_was_overtaken_are_refused(busy):
     busy.beat(session="s", reported_status="busy", released={"job_id": 1, "attempt": 1})
     busy.beat(session="s")

@@ -20,6 +20,7 @@ from jd.server.store import jobs
 UPLOAD = "upload"
 CHECKPOINT = "checkpoint"
 MAX_FILES_PER_JOB = 10_000
+KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
 
 _CHECKPOINT_NAME = "checkpoint"
 
@@ -137,8 +138,25 @@ def add_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt:
     stamp = int(now)
     while _is_taken(db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
         stamp += 1
-    return _place(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
-                  "checkpoint_v%d_%d.pt" % (version, stamp), incoming, now)
+    stored = _place(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
+                    "checkpoint_v%d_%d.pt" % (version, stamp), incoming, now)
+    if _is_directory_checkpoint(data_dir / str(job_id) / stored.filename):
+        _drop_superseded(db, data_dir, job_id)
+    return stored
+
+
+def _drop_superseded(db: sqlite3.Connection, data_dir: Path, job_id: int) -> None:
+    """Keep the newest KEPT checkpoints of a directory. Workers save those by themselves, every few
+    minutes; what a script saves with jd_update_checkpoint is kept whole."""
+    rows = db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
+                      " ORDER BY version DESC LIMIT ?", (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
+    held = [(row_id, data_dir / str(job_id) / str(name)) for row_id, name in rows]
+    for row_id, path in [one for one in held if _is_directory_checkpoint(one[1])][KEPT:]:
+        db.execute("DELETE FROM files WHERE id = ?", (row_id,))
+        try:
+            os.unlink(str(path))
+        except OSError as error:
+            raise StorageError("cannot remove %s: %s" % (path, error.strerror or error)) from error
 
 
 def versioned(name: str, version: int) -> str:
@@ -196,6 +214,8 @@ def _is_directory_checkpoint(path: Path) -> bool:
     try:
         with open(str(path), "rb") as file:
             return file.read(len(p.DIRECTORY_MARK)) == p.DIRECTORY_MARK
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (path, error.strerror or error)) from error
 
