@@ -71,6 +71,16 @@ def test_a_launch_prints_its_workers_and_returns(tmp_path, script, shared):
         assert node.rows() == [] and not any(is_running(row.pid) for row in rows)
 
 
+def _opened(pid):
+    names = []
+    for number in sorted(os.listdir("/proc/%d/fd" % pid), key=int):
+        try:
+            names.append(os.readlink("/proc/%d/fd/%s" % (pid, number)))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return names
+
+
 @linux_only
 def test_a_worker_holds_nothing_of_its_launch(tmp_path, script, shared):
     with Node(tmp_path, shared.url) as node:
@@ -83,10 +93,10 @@ def test_a_worker_holds_nothing_of_its_launch(tmp_path, script, shared):
             os.close(handle)
         assert os.getsid(row.pid) == row.pid == os.getpgid(row.pid)
         assert os.readlink("/proc/%d/cwd" % row.pid) == "/"
-        opened = [os.readlink("/proc/%d/fd/%s" % (row.pid, number))
-                  for number in sorted(os.listdir("/proc/%d/fd" % row.pid), key=int)]
-        assert opened[:3] == ["/dev/null"] * 3
-        assert [name for name in opened[3:] if name.startswith(str(tmp_path))] == [row.log_path]
+        assert _opened(row.pid)[:3] == ["/dev/null"] * 3
+        # Its registry is open for a moment whenever it writes there.
+        wait_until(lambda: [name for name in _opened(row.pid)[3:] if name.startswith(str(tmp_path))]
+                   == [row.log_path], message="nothing but the log open")
         with open("/proc/%d/status" % row.pid) as status:
             assert "Umask:\t0027\n" in status.read()
         node.exp("stop", row.worker_id)
