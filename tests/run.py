@@ -47,7 +47,9 @@ class Run:
         self.failures: List[str] = []  # ids of tests
         self.broken = False  # a part failed otherwise than by tests
         for part in parts():
-            self._left.put(part)
+            # pytest itself does not pass over what is named.
+            if "--ignore=%s" % part.relative_to(ROOT) not in options:
+                self._left.put(part)
 
     def work(self) -> None:
         """Take one part after the other, until none is left."""
