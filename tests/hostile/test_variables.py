@@ -97,11 +97,14 @@ def _noisy_sweep(place: Place) -> None:
         wait_until(lambda: place.counts(url).get("DONE") == number, TIMEOUT, "jobs are done")
 
 
+NO_LIBRARY = "No module named 'encodings'"  # what every Python says; up to 3.12 also which PYTHONHOME it has
+
+
 def test_a_python_home_that_is_none(place: Place) -> None:
     """Python itself does not start: that is no success, and the jobs stay where they are."""
     url = place.url(place.serve())
     done = place.work(url, PYTHONHOME="/nowhere")
-    assert done.returncode == 1 and "PYTHONHOME" in done.stderr
+    assert done.returncode == 1 and NO_LIBRARY in done.stderr
     assert place.counts(url) == {"PENDING": 2}
 
 
@@ -110,7 +113,7 @@ def test_what_a_job_says_with_a_python_home_that_is_none(place: Place) -> None:
     url = place.url(place.serve("--max-attempts", 1))
     place.python.append("-E")
     done = place.work(url, PYTHONHOME="/nowhere")
-    assert done.returncode == 0 and "PYTHONHOME" in done.stdout
+    assert done.returncode == 0 and NO_LIBRARY in done.stdout
     assert place.counts(url) == {"ABORTED": 1, "PENDING": 1}
 
 
