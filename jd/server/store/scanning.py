@@ -67,7 +67,8 @@ class View:
             for status in chosen) or (Sql("SELECT id FROM jobs WHERE 0"),), "id", True)
 
     def everything(self, db: sqlite3.Connection, columns: Sql, after: int = 0) -> List[Any]:
-        """The given columns of all jobs that match, in no order. For `few` only."""
+        """The given columns of all jobs that match, in no order. All are looked at in one go: pages of
+        the table ask so for `few` only, plots for whatever there is."""
         text, bound = union(self.source.arms)
         return db.execute(
             "SELECT %s FROM (%s) d CROSS JOIN jobs j WHERE j.id = d.id AND j.id > ? AND %s" % (
