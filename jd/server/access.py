@@ -7,7 +7,7 @@ carries a worker token of that Hub, on whatever address.
 """
 
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from jd.auth import jwt, shared
 from jd.errors import UsageError
@@ -16,7 +16,23 @@ from jd.net.routing import HttpError, Request
 
 Verify = Callable[[str], jwt.WorkerClaims]
 
+OWNER = "owner"  # may do everything
+EDIT = "edit"  # may also create, change and delete jobs, and steer workers
+WORK = "work"  # may run jobs, and nothing more
+
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+class Principal(NamedTuple):
+    """Who a request comes from.
+
+    `user` is the Hub's user, None without a Hub. `role` is OWNER, EDIT or WORK. `local` is whether
+    the kernel has recognised the server's own user, or root, at the other end of the connection.
+    """
+
+    user: Optional[str]
+    role: str
+    local: bool = False
 
 
 class Access:
@@ -40,8 +56,10 @@ class Access:
                 " --hub URL, or --insecure if anybody on that network may use this server" % host)
 
     def __call__(self, request: Request, _route: Any = None) -> None:
+        request.principal = Principal(None, OWNER)
         if self._verify is not None:
-            request.principal = self._claims(request, self._verify)
+            claims = self._claims(request, self._verify)
+            request.principal = Principal(str(claims.user_id), OWNER)
         elif self._token is not None:
             given = shared.bearer(request.headers.get("authorization"))
             if given is None:
