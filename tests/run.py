@@ -3,9 +3,6 @@
 What `make test` does. Each directory is a pytest of its own, as many at once as there are processors, at
 most four. A directory that fails shows what its pytest said; the last line is the sum in pytest's words.
 Where the options name files or directories, it is plain pytest on these.
-
-With `--again`, tests that failed get one more try at the end, alone: on a noisy machine a test may run into its
-time limit. Those that pass then are named as unsteady, so that somebody looks at them.
 """
 
 import os
@@ -26,8 +23,6 @@ MOST = 4
 # These take longest: begun last they would be waited for alone.
 FIRST = ("containers", "slurm", "airgap", "hostile", "browser", "e2e", "examples", "worker", "cli")
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
-AGAIN = "--again"
-MOST_AGAIN = 5  # more than so many are no accident
 
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?)")
 _WORTH_TELLING = ("SKIPPED", "FAILED", "ERROR")
@@ -44,8 +39,6 @@ class Run:
         self._lock = threading.Lock()
         self.counts: Counts[str] = Counter()
         self.failed = False
-        self.failures: List[str] = []  # ids of tests
-        self.broken = False  # a part failed otherwise than by tests
         for part in parts():
             # pytest itself does not pass over what is named.
             if "--ignore=%s" % part.relative_to(ROOT) not in options:
@@ -77,18 +70,6 @@ class Run:
             for child in self._running:
                 child.send_signal(signal.SIGINT)
 
-    def again(self) -> None:
-        """Try what failed once more, one after the other."""
-        if self.broken or not 0 < len(self.failures) <= MOST_AGAIN:
-            return
-        print("once more, alone: %s" % ", ".join(self.failures), flush=True)
-        if subprocess.call([*PYTEST, *self._options, *self.failures], cwd=str(ROOT),
-                           stdin=subprocess.DEVNULL) == 0:
-            for name in self.failures:
-                print("unsteady: %s failed, and passed alone" % name)
-            self.counts["passed"] += self.counts.pop("failed", 0) + self.counts.pop("error", 0)
-            self.failed = False
-
     def _take(self, part: Path, output: str, status: int) -> None:
         lines = output.rstrip().splitlines() or [""]
         found = {word.rstrip("s") if word.startswith(("error", "warning")) else word: int(number)
@@ -101,10 +82,6 @@ class Run:
         else:
             self.failed = True
             print(output.rstrip())
-            ids = [line.split(" ", 1)[1].partition(" - ")[0] for line in lines
-                   if line.startswith(("FAILED ", "ERROR ")) and "::" in line]
-            self.failures += ids
-            self.broken = self.broken or len(ids) != found.get("failed", 0) + found.get("error", 0)
             if not found:
                 self.counts["error"] += 1  # it did not get as far as counting
         print("%s: %s" % (part.relative_to(ROOT), lines[-1].strip("= ")), flush=True)
@@ -131,7 +108,7 @@ def main() -> int:
     if any((ROOT / option.partition("::")[0]).exists() for option in options):
         return subprocess.call([*PYTEST, *options], cwd=str(ROOT))
     began = time.monotonic()
-    run = Run([option for option in options if option != AGAIN])
+    run = Run(options)
     workers = [threading.Thread(target=run.work) for _ in range(min(MOST, os.cpu_count() or 1))]
     try:
         for worker in workers:
@@ -143,8 +120,6 @@ def main() -> int:
         run.failed = True
         for worker in workers:
             worker.join()
-    if AGAIN in options:
-        run.again()
     print(closing(run.counts, time.monotonic() - began))
     return 1 if run.failed or not run.counts["passed"] else 0
 

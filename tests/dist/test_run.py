@@ -1,4 +1,4 @@
-"""tests/run.py: what `make test` sums up, and what gets one more try."""
+"""tests/run.py: what `make test` sums up."""
 
 import shutil
 import subprocess
@@ -9,14 +9,6 @@ import pytest
 
 from tests.dist.trees import put
 from tests.support import ROOT, free_env, python
-
-UNSTEADY = """\
-import os, pytest
-@pytest.mark.parametrize("name", ["with space"])
-def test_unsteady(name):
-    assert os.path.exists("seen") or open("seen", "w").close()
-"""
-
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
@@ -49,20 +41,9 @@ def test_the_last_line_is_the_sum(house: Path) -> None:
 
 def test_what_fails_fails_the_run_and_is_shown(house: Path) -> None:
     put(house, {"tests/b/test_b.py": "def test_b(): assert 'this' == 'that'\n"})
-    for options in ((), ("--again",)):
-        status, said = run(house, *options)
-        assert status == 1 and "assert 'this' == 'that'" in said
-        assert said.splitlines()[-1].startswith("1 failed, 2 passed, 1 skipped in ")
+    status, said = run(house)
+    assert status == 1 and "assert 'this' == 'that'" in said
+    assert said.splitlines()[-1].startswith("1 failed, 2 passed, 1 skipped in ")
     put(house, {"tests/b/test_b.py": "import nothing_of_that_name\n"})
-    status, said = run(house, "--again")
+    status, said = run(house)
     assert status == 1 and "nothing_of_that_name" in said
-
-
-def test_one_more_try_is_told(house: Path) -> None:
-    put(house, {"tests/b/test_b.py": UNSTEADY})
-    assert run(house)[0] == 1
-    (house / "seen").unlink()
-    status, said = run(house, "--again")
-    assert status == 0
-    assert "unsteady: tests/b/test_b.py::test_unsteady[with space] failed, and passed alone" in said
-    assert said.splitlines()[-1].startswith("3 passed, 1 skipped in ")
