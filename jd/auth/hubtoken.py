@@ -5,6 +5,7 @@ names a server.
 """
 
 import random
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
@@ -26,6 +27,7 @@ _BUSY_PAUSES = (2.0, 10.0)
 # No experiment can be called so: 404 tells that the key is good (spec: the Hub).
 _IMPOSSIBLE = "-key-check-"
 _DEFINITE = (401, 403, 404)
+_CHECKPOINT_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class HubRefused(ServerRefused):
@@ -52,13 +54,15 @@ class Access:
 @dataclass(frozen=True)
 class Grant:
     """A worker token and what belongs to it. `expires` and `since` are on the monotonic clock;
-    it is renewed from `margin` seconds before the end."""
+    it is renewed from `margin` seconds before the end. `checkpoint_key` is what all workers of this
+    user sign checkpoints with; None from a Hub that has none to give."""
 
     token: str = field(repr=False)
     server: str
     since: float
     expires: float
     margin: float
+    checkpoint_key: Optional[str] = field(default=None, repr=False)
 
 
 def _setting(name: str) -> Setting:
@@ -175,4 +179,8 @@ def _grant(answer: Any, since: float) -> Grant:
     ends = take_number(answer, "expires_at")
     margin = take_number(answer, "refresh_margin_secs", MARGIN) or 0.0
     life = lifetime(token) or (LIFETIME if ends is None else max(0.0, ends - time.time()))
-    return Grant(token, server, since, since + life, min(margin, life / 2))
+    key = take(answer, "checkpoint_key", str, None)
+    if key is not None and not _CHECKPOINT_KEY.fullmatch(key):
+        # Not the key itself: it is a secret.
+        raise ValueError("with a checkpoint_key that is not 64 hexadecimal digits")
+    return Grant(token, server, since, since + life, min(margin, life / 2), key)

@@ -59,7 +59,8 @@ class ApiRoutes:
         return Response.json({
             "worker_token": issued.token, "server_url": issued.server_url,
             "exp_name": issued.exp_name, "expires_at": issued.expires_at,
-            "refresh_margin_secs": int(issuing.REFRESH_MARGIN)})
+            "refresh_margin_secs": int(issuing.REFRESH_MARGIN),
+            "checkpoint_key": issued.checkpoint_key})
 
     # ---- experiments
 

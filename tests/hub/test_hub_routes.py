@@ -1,11 +1,16 @@
 """The Hub's routes, called through the router: no sockets, a clock set by hand."""
 
+import json
 import logging
+import re
+import stat
 
 import pytest
 
 from jd.auth import jwt
 from jd.errors import StorageError
+from jd.hub.app import Hub
+from jd.hub.data import HubData
 from jd.hub.store import accounts, experiments
 from jd.protocol import ProtocolError
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, SERVER, TOKEN, Bench, mentions
@@ -58,7 +63,8 @@ def snapshot(bench):
 def test_a_worker_gets_a_token_that_its_server_verifies(bench, people):
     status, body, _ = bench.token(people.alice)
     assert status == 200
-    assert set(body) == {"worker_token", "server_url", "exp_name", "expires_at", "refresh_margin_secs"}
+    assert set(body) == {"worker_token", "server_url", "exp_name", "expires_at", "refresh_margin_secs",
+                         "checkpoint_key"}
     assert (body["server_url"], body["exp_name"], body["expires_at"], body["refresh_margin_secs"]) == (
         SERVER, "exp", bench.now + 3600, 300)
     claims = jwt.verify(body["worker_token"], people.secret(), bench.now)
@@ -69,6 +75,36 @@ def test_a_worker_gets_a_token_that_its_server_verifies(bench, people):
     assert len(jti) == 32 and again.jti != jti
     with pytest.raises(jwt.ExpiredToken):
         jwt.verify(body["worker_token"], people.secret(), bench.now + 3600 + jwt.LEEWAY)
+
+
+def test_all_keys_and_experiments_of_a_user_have_one_checkpoint_key_and_other_users_another(
+        bench, people, tmp_path):
+    people.share()
+    bench.experiment("other", people.alice_id)
+    second = bench.key(ALICE, "cluster")
+    own = {bench.token(key, name).body["checkpoint_key"]
+           for key in (people.alice, second) for name in ("exp", "other")}
+    assert len(own) == 1 and re.fullmatch("[0-9a-f]{64}", min(own))
+    assert bench.token(people.bob).body["checkpoint_key"] not in own
+    elsewhere = Bench(tmp_path / "elsewhere")
+    try:
+        assert People(elsewhere).alice_id == people.alice_id
+        assert elsewhere.token(elsewhere.key(ALICE, "b")).body["checkpoint_key"] not in own
+    finally:
+        elsewhere.data.close()
+
+
+def test_the_checkpoint_key_outlives_the_hub_and_what_it_is_made_of_is_told_to_nobody(bench, people):
+    key = bench.token(people.alice).body["checkpoint_key"]
+    secret = bench.read(lambda db: db.execute(
+        "SELECT value FROM settings WHERE name = 'checkpoint_secret'").fetchone()[0])
+    bench.data.close()
+    bench.data = HubData(bench.data.directory, create=False, clock=lambda: bench.now)
+    assert stat.S_IMODE((bench.data.directory / "hub.db").stat().st_mode) == 0o600
+    bench.hub = Hub(bench.data)
+    answer = bench.token(people.alice)
+    assert answer.body["checkpoint_key"] == key and secret not in json.dumps(answer.body)
+    assert not mentions(answer.body["worker_token"], [key])
 
 
 @pytest.mark.parametrize("name", ["nope", "__jd_key_check__", "", "Exp", "exp ", "../exp", "x" * 5000,

@@ -52,6 +52,19 @@ def hub() -> Iterator[StubServer]:
 
 # ---- asking
 
+def test_the_checkpoint_key_comes_with_the_token_where_the_hub_has_one(hub: StubServer) -> None:
+    key = "0123456789abcdef" * 4
+    hub.will_answer(Answer(200, token_answer()), Answer(200, token_answer(checkpoint_key=key)),
+                    Answer(200, token_answer(checkpoint_key=key.upper())))
+    access = Access(hub.url, KEY)
+    assert hubtoken.request(access, "exp").checkpoint_key is None
+    got = hubtoken.request(access, "exp")
+    assert got.checkpoint_key == key and key not in repr(got)
+    with pytest.raises(ServerUnreachable) as failed:
+        hubtoken.request(access, "exp")
+    assert "not 64 hexadecimal digits" in str(failed.value) and key.upper() not in str(failed.value)
+
+
 def test_a_token_lives_as_long_as_it_says_whatever_the_clocks_are(hub: StubServer) -> None:
     hub.will_answer(Answer(200, token_answer()))
     got = hubtoken.request(Access(hub.url, KEY), "exp", lambda: 50.0)

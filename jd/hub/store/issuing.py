@@ -1,5 +1,8 @@
-"""Issuing a worker token: who may have one for which experiment."""
+"""Issuing a worker token: who may have one for which experiment; and the user's checkpoint key."""
 
+import hashlib
+import hmac
+import secrets
 import sqlite3
 import uuid
 from typing import NamedTuple
@@ -12,6 +15,8 @@ from jd.hub.store.experiments import ExperimentGone
 
 TOKEN_LIFETIME = 3600.0  # seconds
 REFRESH_MARGIN = 300.0  # seconds before its end that a worker asks for the next
+_SECRET_BYTES = 32
+_KEY_CONTEXT = "jd checkpoint key of user %d"
 
 
 class KeyRefused(JdError):
@@ -23,12 +28,14 @@ class NoServer(JdError):
 
 
 class Issued(NamedTuple):
-    """A worker token and where to go with it. `expires_at` is in Unix seconds."""
+    """A worker token and where to go with it. `expires_at` is in Unix seconds; `checkpoint_key` is
+    what the user's workers sign checkpoints with."""
 
     token: str
     server_url: str
     exp_name: str
     expires_at: float
+    checkpoint_key: str
 
 
 def issue(db: sqlite3.Connection, caller: Caller, name: str, now: float) -> Issued:
@@ -56,4 +63,19 @@ def issue(db: sqlite3.Connection, caller: Caller, name: str, now: float) -> Issu
     tokens.record(db, claims.jti, found.id, caller.user_id, caller.key_id, now, claims.exp)
     db.execute("UPDATE experiments SET last_activity = ? WHERE id = ?", (now, found.id))
     token = jwt.sign(claims.to_json(), experiments.secret_of(db, found.id))
-    return Issued(token, found.server_url, found.name, float(claims.exp))
+    return Issued(token, found.server_url, found.name, float(claims.exp),
+                  checkpoint_key(db, caller.user_id))
+
+
+def checkpoint_key(db: sqlite3.Connection, user_id: int) -> str:
+    """64 hexadecimal digits: the same for all keys and experiments of a user, another for each user.
+
+    A worker with another key of the user's, or of another experiment's sweep, must be able to go on
+    from a checkpoint, and nobody else must be able to make one. The Hub's own secret is made when it
+    is first needed.
+    """
+    db.execute("INSERT OR IGNORE INTO settings (name, value) VALUES ('checkpoint_secret', ?)",
+               (secrets.token_hex(_SECRET_BYTES),))
+    secret, = db.execute("SELECT value FROM settings WHERE name = 'checkpoint_secret'").fetchone()
+    return hmac.new(bytes.fromhex(secret), (_KEY_CONTEXT % user_id).encode("ascii"),
+                    hashlib.sha256).hexdigest()

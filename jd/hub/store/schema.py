@@ -1,7 +1,8 @@
 """The schema of the Hub's database, as migrations (see `jd.storage.database`).
 
-Keys, links and sessions are stored as digests, passwords hashed. One secret is stored as it is, because
-tokens are signed with it: `experiments.secret`. That is why the file is for its owner alone (0600).
+Keys, links and sessions are stored as digests, passwords hashed. Two kinds of secrets are stored as they
+are: `experiments.secret`, because tokens are signed with it, and `checkpoint_secret` in `settings`, which
+the users' checkpoint keys are derived from. That is why the file is for its owner alone (0600).
 """
 
 from typing import Tuple
