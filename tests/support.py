@@ -1,10 +1,13 @@
 """What many tests share."""
 
 import os
+import pickle
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
 
 ROOT = Path(os.path.abspath(__file__)).parents[1]
 
@@ -25,6 +28,34 @@ def wait_until(predicate: Callable[[], Any], timeout: float = 10.0,
             raise AssertionError("not within %g s: %s" % (timeout, message))
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
+
+
+NOBODY, MALLORY = 54320, 54321  # numbers that no passwd file knows: the user at work, and another
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for a second user")
+
+
+def as_user(uid: int, call: Callable[[], Any], gid: Optional[int] = None) -> Any:
+    """What `call()` gives, or the exception that it raises, in a forked child that is another user."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid if gid is None else gid)
+            os.setuid(uid)
+            try:
+                outcome = call()
+            except Exception as error:
+                outcome = error
+            with os.fdopen(writing, "wb") as file:
+                pickle.dump(outcome, file)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        content = file.read()
+    os.waitpid(pid, 0)
+    return pickle.loads(content)
 
 
 def python(*args: Any) -> List[str]:

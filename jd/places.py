@@ -1,0 +1,255 @@
+"""Whether a directory may be trusted with what this user runs, and making one that may.
+
+On a machine with many users `/tmp/.jd_cache` may be somebody else's by the time it is used, and so
+may a link on the way to it. The path is walked from `/`; links are parts of it like directories.
+
+* What root or this user owns is fine. Of this user's own, nobody else may be able to write to it;
+  for private purposes no group either, from the directory on that the user named (`top`).
+* What belongs to somebody else is fine only where an administrator must have put it: right below a
+  directory that root or this user owns and nobody else can write to (/data/pi, HOME in a container).
+  A file of somebody else's never is.
+* Root's directories may be open to all (/tmp, a volume of Kubernetes); what is below must be one's own.
+
+Group 0 and a group of one's own (umask 002 is made for it) count as nobody else.
+"""
+
+import errno
+import grp
+import os
+import pwd
+import shlex
+import stat
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Deque, Optional, Tuple
+
+from jd.errors import StorageError
+
+_MAX_LINKS = 40  # as many as Linux follows
+_TRIES = 100  # while somebody removes what is made
+_BELONGS = "belongs to somebody else"
+_OPEN_TO_ALL = "can be written by everybody"
+_OPEN_TO_GROUP = "can be written by its group"
+
+
+class UnsafePlace(StorageError):
+    """Somebody else could put files where this user is about to read or write; says what to do."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a place is for: its name in messages, and the setting that gives another one.
+
+    A private one is made for its owner alone and must not be writable by a group; others are made
+    by the umask, though never writable by everybody.
+    """
+
+    name: str
+    setting: str
+    private: bool = True
+
+
+CACHE = Purpose("worker cache", "JD_CACHE_PATH")
+ACCESS = Purpose("access directory", "JD_ACCESS_DIR")
+KEYS = Purpose("key directory", "HOME")
+WORKSPACE = Purpose("workspace", "JD_WORKSPACE_PATH", private=False)
+LOGS = Purpose("log directory", "log_dir= or JD_LOG_DIR", private=False)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a path that is there, and whether its owner is root, this user, or as good."""
+
+    path: str
+    found: os.stat_result
+    trusted: bool
+
+    @property
+    def is_own(self) -> bool:
+        return self.found.st_uid == os.geteuid()
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.found.st_mode)
+
+    @property
+    def open_to_all(self) -> bool:
+        return bool(self.found.st_mode & stat.S_IWOTH)
+
+    @property
+    def open_to_group(self) -> bool:
+        gid = self.found.st_gid
+        return bool(self.found.st_mode & stat.S_IWGRP) and gid != 0 and not _own_group(gid)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody but the owner can put something into it."""
+        return not (self.open_to_all or self.open_to_group)
+
+
+def check(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
+    """Whether the directory is there; raises UnsafePlace where it, or the way to it, is not safe.
+
+    `top` is the part of `path` that the user named: from there on it is the purpose's own.
+    Raises OSError for what cannot be looked at.
+    """
+    return _walk(path, purpose, top, False) is None
+
+
+def check_file(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
+    """The same for a file, and for the directory that it is in."""
+    return _walk(path, purpose, top, True) is None
+
+
+def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
+    """Make the directory and what is missing above it; nothing where all is there.
+
+    What it ends with has been looked at after it was made. Raises UnsafePlace, OSError.
+    """
+    mode = 0o700 if purpose.private else 0o775
+    for _ in range(_TRIES):
+        missing = _walk(path, purpose, top, False)
+        if missing is None:
+            return
+        try:
+            os.mkdir(missing, mode)  # follows no link: one that was planted meanwhile is in its way
+        except (FileExistsError, FileNotFoundError):
+            pass  # somebody else is at work: what is there now is looked at again
+    raise OSError(errno.EAGAIN, "other processes remove it again and again", str(path))
+
+
+def problem(path: Path, purpose: Purpose, top: Optional[Path] = None) -> Optional[UnsafePlace]:
+    """What `check` raises, for those who go on without the place; None too where only OSError tells."""
+    try:
+        check(path, purpose, top)
+    except UnsafePlace as error:
+        return error
+    except OSError:
+        pass  # whoever uses it will say so
+    return None
+
+
+def owner(uid: int) -> str:
+    """A user by name and number, as in `alice (uid 1000)`."""
+    try:
+        return "%s (uid %d)" % (pwd.getpwuid(uid).pw_name, uid)
+    except KeyError:
+        return "uid %d" % uid
+
+
+def shown(path: str) -> str:
+    """A path in a message: as it is, or quoted where a terminal would be upset by it."""
+    return path if path.isprintable() else repr(path)
+
+
+# ---- the walk
+
+def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> Optional[str]:
+    """The first part that is not there, None if all are. Raises UnsafePlace, OSError."""
+    whole = path.absolute()
+    own_from = len((whole if top is None else top.absolute()).parts) - 1
+    pending: Deque[Tuple[str, bool]] = deque(
+        (name, depth >= own_from) for depth, name in enumerate(whole.parts[1:], 1))
+    way = [_Part("/", os.lstat("/"), True)]  # whoever owns / is the administrator here
+    links = 0
+    while pending:
+        name, is_own = pending.popleft()
+        if name == "..":
+            way = way[:-1] or way
+            continue
+        part = _part(os.path.join(way[-1].path, name), way[-1])
+        if part is None:
+            return os.path.join(way[-1].path, name)
+        _refuse(path, purpose, part, way[-1], _of_part(part, way[-1], purpose.private and is_own))
+        if not part.is_link:
+            way.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        target = os.readlink(part.path)
+        way = way[:1] if target.startswith("/") else way
+        names = [step for step in target.split("/") if step not in ("", ".")]
+        pending.extendleft((step, is_own and last == 0) for last, step in enumerate(names[::-1]))
+    end = way[-1]
+    if not (is_file or stat.S_ISDIR(end.found.st_mode)):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    _refuse(path, purpose, end, (way[:1] + way)[-2], _of_end(end, purpose.private, is_file))
+    return None
+
+
+def _part(path: str, holder: _Part) -> Optional[_Part]:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    # Where the kernel hides who the owner is, root is not told from others: what nobody but the
+    # holder's owner can have put there passes for root's.
+    return _Part(path, found, found.st_uid in (0, os.geteuid()) or (
+        found.st_uid == _hidden_uid() and holder.trusted and holder.closed))
+
+
+def _of_part(part: _Part, holder: _Part, private: bool) -> Optional[str]:
+    """What is wrong with a part of the way, None if nothing is."""
+    if not part.trusted and not (holder.trusted and holder.closed):
+        return _BELONGS
+    if not part.is_own or part.is_link or os.geteuid() == 0:
+        return None
+    if part.open_to_all and (private or not part.found.st_mode & stat.S_ISVTX):
+        return _OPEN_TO_ALL
+    return _OPEN_TO_GROUP if private and part.open_to_group else None
+
+
+def _of_end(end: _Part, private: bool, is_file: bool) -> Optional[str]:
+    """What is wrong with the last part, beyond what is with any."""
+    if not end.trusted and (is_file or private):
+        return _BELONGS
+    if end.open_to_all and (is_file or end.is_own and (private or os.geteuid() != 0)):
+        return _OPEN_TO_ALL
+    return _OPEN_TO_GROUP if private and end.open_to_group and (is_file or end.is_own) else None
+
+
+def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Optional[str]) -> None:
+    if reason is None:
+        return
+    other = "a directory of your own"
+    if holder.open_to_all:
+        other = "%s-%d" % (shlex.quote(part.path), os.geteuid())
+    way_out = "set %s to %s" % (purpose.setting, other)
+    if part.is_own:
+        way_out = "chmod go-w %s if what is in it is yours, or %s" % (shlex.quote(part.path), way_out)
+    raise UnsafePlace("%s %s is not used: %s%s %s (%s, mode %04o): others could plant files; %s" % (
+        purpose.name, shown(str(path)), "the link " if part.is_link else "", shown(part.path), reason,
+        owner(part.found.st_uid), stat.S_IMODE(part.found.st_mode), way_out))
+
+
+# ---- users and groups
+
+def _own_group(gid: int) -> bool:
+    """Whether a group is this user's alone: it has the user's name or number, and no other member."""
+    uid = os.geteuid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = None
+    try:
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return gid == uid == os.getegid()
+    return ((group.gr_name == user or gid == uid == os.getegid())
+            and all(member == user for member in group.gr_mem))
+
+
+@lru_cache(maxsize=None)
+def _hidden_uid() -> int:
+    """The number that stands for users whom this user namespace does not know; -1 where it knows all."""
+    try:
+        with open("/proc/sys/kernel/overflowuid", "rb") as file:
+            hidden = int(file.read())
+        with open("/proc/self/uid_map", "rb") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+    except (OSError, ValueError):
+        return -1
+    return -1 if any(first <= hidden < first + count for first, _, count in ranges) else hidden
