@@ -68,6 +68,11 @@ def cache_root(environ: Environ = os.environ) -> Path:
     return _directory(environ, "JD_CACHE_PATH", ".jd_cache")
 
 
+def access_dir(environ: Environ = os.environ) -> Path:
+    """`~/.jd/servers`, or JD_ACCESS_DIR: where the access files of one's servers are."""
+    return _directory(environ, "JD_ACCESS_DIR", os.path.join(".jd", "servers"))
+
+
 def experiment_cache(experiment: str, environ: Environ = os.environ) -> Path:
     """The directory of the worker registry of one experiment."""
     return cache_root(environ) / ".cache" / experiment

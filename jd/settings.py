@@ -257,6 +257,8 @@ WORKER: Tuple[Setting, ...] = (
             "parent of jd_data/, where job directories go", "PATH", argument=False),
     Setting("JD_CACHE_PATH", "JD_CACHE_PATH", "~/.jd_cache", path,
             "the worker registry and results not delivered yet", "PATH", argument=False),
+    Setting("JD_ACCESS_DIR", "JD_ACCESS_DIR", "~/.jd/servers", path,
+            "the access files of your servers", "PATH", argument=False),
     Setting("JD_LOG_MAX_MB", "JD_LOG_MAX_MB", "50", seconds(0.01, 100000),
             "size of one of the two log files of a worker, in MB", "MB", argument=False),
     Setting("JD_SERVER_TOKEN", "JD_SERVER_TOKEN", None, secret,

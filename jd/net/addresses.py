@@ -3,6 +3,8 @@
 import ipaddress
 import socket
 
+ANY = ("0.0.0.0", "::", "")  # all addresses of this machine
+
 
 def is_loopback(host: str) -> bool:
     """Whether an address or name is this machine's loopback and nothing else.
@@ -19,7 +21,7 @@ def is_loopback(host: str) -> bool:
 
 def reachable_name(host: str) -> str:
     """What other programs put into a URL for the address that a server listens on."""
-    if host in ("0.0.0.0", "::", ""):
+    if host in ANY:
         return socket.gethostname() or "localhost"
     return "[%s]" % host if ":" in host else host
 

@@ -2,7 +2,8 @@
 
 Without keys a server is for this machine alone: it listens on loopback and takes requests that
 were meant for loopback, so that a web page cannot reach it by a name of its own (DNS rebinding).
-On any other address it wants a shared token, or an explicit `--insecure`. With a Hub every request
+On any other address it wants a token: that of `--token-file`, else the one that it has made for
+itself and that stands in its access file; or an explicit `--insecure`. With a Hub every request
 carries a worker token of that Hub, on whatever address.
 """
 
@@ -42,36 +43,45 @@ class Access:
                  verify: Optional[Verify] = None) -> None:
         """`verify` judges the tokens of a Hub: it raises jwt.TokenError for a bad one.
 
-        Raises UsageError for settings that would let in anybody without saying so.
+        A server without a Hub is given its own token by `settle`. Raises UsageError for settings
+        that exclude each other.
         """
         if verify is not None and (insecure or token_file is not None):
             raise UsageError("a Hub and %s exclude each other: with a Hub workers send its tokens"
                              % ("--insecure" if insecure else "--token-file"))
         self._verify = verify
         self._token = shared.read_token_file(token_file) if token_file is not None else None
-        self._loopback_only = self._token is None and not insecure and verify is None
-        if self._loopback_only and not is_loopback(host):
-            raise UsageError(
-                "--host %s lets other machines in: give --token-file FILE (workers send its token),"
-                " --hub URL, or --insecure if anybody on that network may use this server" % host)
+        self._given = self._token is not None  # by --token-file, which everybody has to know then
+        open_to_all = self._given or insecure or verify is not None
+        self._loopback_only = not open_to_all and is_loopback(host)
+        self._wants_token = self._given or not (open_to_all or self._loopback_only)
+
+    def settle(self, make: Callable[[], str]) -> Optional[str]:
+        """The token that opens this server: of `--token-file`, else what `make` gives; None with a
+        Hub, whose tokens are the only ones. Call it before the first request."""
+        if self._verify is None and self._token is None:
+            self._token = make()
+        return self._token
 
     def __call__(self, request: Request, _route: Any = None) -> None:
         request.principal = Principal(None, OWNER)
         if self._verify is not None:
             claims = self._claims(request, self._verify)
             request.principal = Principal(str(claims.user_id), OWNER)
-        elif self._token is not None:
-            given = shared.bearer(request.headers.get("authorization"))
-            if given is None:
-                raise HttpError(401, "a token is needed: set JD_SERVER_TOKEN_FILE or "
-                                     "JD_SERVER_TOKEN to the one of the server's --token-file",
-                                _CHALLENGE)
-            if not shared.same(given, self._token):
-                raise HttpError(401, "the token is not the one of the server's --token-file",
-                                _CHALLENGE)
+        elif self._wants_token:
+            self._check_token(shared.bearer(request.headers.get("authorization")))
         elif self._loopback_only and not is_loopback(_host_name(request.headers.get("host", ""))):
             raise HttpError(403, "this server is for loopback only; call it as 127.0.0.1, "
                                  "localhost or [::1]")
+
+    def _check_token(self, given: Optional[str]) -> None:
+        whose = "of the server's --token-file" if self._given else (
+            "in the server's access file, ~/.jd/servers/<expId>.json")
+        if given is None:
+            raise HttpError(401, "a token is needed, the one %s: set JD_SERVER_TOKEN_FILE or "
+                                 "JD_SERVER_TOKEN, or give server=@ACCESS_FILE" % whose, _CHALLENGE)
+        if self._token is None or not shared.same(given, self._token):
+            raise HttpError(401, "the token is not the one %s" % whose, _CHALLENGE)
 
     @staticmethod
     def _claims(request: Request, verify: Verify) -> jwt.WorkerClaims:

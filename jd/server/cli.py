@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 import jd
 from jd import filesystems, settings
-from jd.auth import shared
+from jd.auth import kepttoken, shared
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
@@ -21,6 +21,7 @@ from jd.net.tls import server_context
 from jd.server import jobfile, pincommand, publishing
 from jd.server import pin as pins
 from jd.server.access import Access
+from jd.server.accessing import AccessFile, urls_of
 from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
@@ -65,15 +66,18 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
                                 fixed=values["fixed"])
         closing.callback(experiment.close)
+        values["token"] = access.settle(lambda: kepttoken.kept(experiment.meta_dir / kepttoken.FILE))
+        access_file = AccessFile(experiment, warning)
+        access_file.tidy()
 
         async def serve() -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
             server = JobServer(experiment, access, tls, metrics_token)
             if hub is None:
-                return await _serve(server, link, None, loading, values)
+                return await _serve(server, link, None, loading, values, access_file)
             async with hub.running(values, tls, _memory(values), warning,
                                    intervals) as (own, facts):
-                return await _serve(server, own, facts, loading, values)
+                return await _serve(server, own, facts, loading, values, access_file)
 
         if link is not None:
             link.connect()
@@ -133,7 +137,7 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
 
 
 async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[Facts],
-                 loading: List[Any], values: Dict[str, Any]) -> int:
+                 loading: List[Any], values: Dict[str, Any], access_file: AccessFile) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     reasons: List[str] = []
@@ -164,9 +168,13 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             await loop.run_in_executor(None, publishing.publish, values["publish_url"], urls[0],
                                        values["token_file"])
             published = urls[0]
+        await loop.run_in_executor(None, lambda: access_file.publish(
+            urls_of(values["host"], server.port, values["tls_cert"] is not None, values["public_url"]),
+            values["token"], None, server.signin.hub_url))
         await stop.wait()
         say.stopping(reasons[0] if reasons else None)
     finally:
+        access_file.withdraw()
         if published is not None:
             publishing.withdraw(values["publish_url"], published)
         if link is not None:

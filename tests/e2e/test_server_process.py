@@ -153,7 +153,6 @@ def _token(tmp_path):
     (["--expId", ".."], 2, "experiment name '..' cannot be used"),
     (["--expId", "e", "--port", "70000"], 2, "--port: '70000' is not allowed"),
     (["--expId", "e", "--idle-timeout", "nan"], 2, "--idle-timeout"),
-    (["--expId", "e", "--host", "0.0.0.0"], 2, "--token-file FILE"),
     (["--expId", "e", "--host", "192.0.2.1", "--insecure"], 1, "192.0.2.1"),
     (["--expId", "e", "--jobs", "none.json"], 2, "none.json: No such file"),
     (["--expId", "e", "--nonsense"], 2, "--nonsense"),
