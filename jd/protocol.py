@@ -220,6 +220,13 @@ def take_name(body: Mapping[str, Any], name: str, default: Any = _MISSING,
     return value
 
 
+def _take_text(body: Mapping[str, Any], name: str, limit: int) -> str:
+    """Field `name`, or nothing. What is too long ends in …: a result or a heartbeat is worth more
+    than the end of a text in it."""
+    text: str = take(body, name, str, "")
+    return text if len(text) <= limit else text[:limit - 1] + "…"
+
+
 def _take_tail(body: Mapping[str, Any]) -> str:
     return str(take(body, "output_tail", str, ""))[-MAX_TAIL_CHARS:]
 
@@ -264,7 +271,7 @@ class Result:
         return cls(
             job_id=take_id(body, "job_id"),
             status=status,
-            message=str(take(body, "message", str, ""))[:MAX_MESSAGE_CHARS],
+            message=_take_text(body, "message", MAX_MESSAGE_CHARS),
             attempt=take_id(body, "attempt", None),
             verdict=verdict,
             exit_code=exit_code,
@@ -295,7 +302,7 @@ class Release:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Release":
         return cls(take_id(body, "job_id"), take_id(body, "attempt"),
-                   str(take(body, "reason", str, ""))[:MAX_MESSAGE_CHARS])
+                   _take_text(body, "reason", MAX_MESSAGE_CHARS))
 
     def to_json(self) -> Dict[str, Any]:
         return dict(self.__dict__)
@@ -341,13 +348,13 @@ class Heartbeat:
         released = take(body, "released", dict, None)
         return cls(
             worker_id=take_name(body, "worker_id"),
-            host=take(body, "host", str, "")[:MAX_NAME_CHARS],
-            machine_type=take(body, "machine_type", str, "")[:MAX_NAME_CHARS],
+            host=_take_text(body, "host", MAX_NAME_CHARS),
+            machine_type=_take_text(body, "machine_type", MAX_NAME_CHARS),
             reported_status=status,
             current_job_id=take_id(body, "current_job_id", None),
             applied_version=applied,
             system_metrics=take(body, "system_metrics", dict, {}),
-            jd_worker_version=take(body, "jd_worker_version", str, "")[:MAX_NAME_CHARS],
+            jd_worker_version=_take_text(body, "jd_worker_version", MAX_NAME_CHARS),
             session=take_name(body, "session", None),
             attempt=take_id(body, "attempt", None),
             wait=take_number(body, "wait", high=86400.0),

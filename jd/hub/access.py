@@ -28,7 +28,7 @@ class Access:
         if given is None:
             raise HttpError(401, "an API key is needed: send Authorization: Bearer jd_…; workers "
                                  "take it from JD_API_KEY", _CHALLENGE)
-        caller = await self._data.read(accounts.caller, given) if keys.is_key(given) else None
+        caller = await self._data.look_up(accounts.caller, given) if keys.is_key(given) else None
         if caller is None:
             raise HttpError(401, "the API key is unknown or was revoked; create one on the Hub: "
                                  "jd_hub key create", _CHALLENGE)

@@ -85,7 +85,7 @@ class Hub:
 
     async def _health(self, _request: Request) -> Response:
         """200 while the process and its database answer."""
-        await self.data.read(accounts.has_admin)
+        await self.data.look_up(accounts.has_admin)
         return Response.json({"status": "ok", "service": "jd_hub", "version": jd.__version__})
 
     async def _prune(self) -> None:

@@ -29,7 +29,7 @@ DEFAULT_URL = "http://127.0.0.1:5080"
 class HubData:
     """The data of a Hub: the running one (`claim`) or a command beside it.
 
-    `read` and `write` run an operation of the store and are awaited; `read_now` and `write_now`
+    `read`, `look_up` and `write` run an operation of the store and are awaited; `read_now` and `write_now`
     are the same for commands, which have no event loop. `clock` gives Unix seconds.
     """
 
@@ -61,6 +61,11 @@ class HubData:
         """Run `operation(connection, *arguments)` on what is committed."""
         return await asyncio.wrap_future(
             self.database.read(lambda db: operation(db, *arguments)))
+
+    async def look_up(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """`read` for who calls: a row by its key, which never waits for what pages read."""
+        return await asyncio.wrap_future(
+            self.database.look_up(lambda db: operation(db, *arguments)))
 
     def write_now(self, operation: Callable[..., T], *arguments: Any) -> T:
         """`write`, waiting for it in this thread."""

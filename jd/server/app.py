@@ -98,7 +98,7 @@ class JobServer:
 
     async def _health(self, _request: Request) -> Response:
         """200 while the process and its database answer."""
-        await self.experiment.read(jobs.counts)
+        await self.experiment.look_up(jobs.counts)
         return Response.json({"status": "ok", "expId": self.experiment.name,
                               "version": jd.__version__})
 

@@ -17,7 +17,7 @@ from jd.errors import JdError, StorageError
 from jd.server.store import batches, files, jobs, options, values, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
-from jd.storage.database import Database
+from jd.storage.database import READ_SECONDS, Database
 from jd.storage.occupancy import Occupancy, Occupied
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Experiment:
     """The data of one experiment, held by this process alone.
 
-    `read` and `write` run an operation of the store and are awaited; `clock` gives Unix seconds.
+    `read`, `look_up` and `write` run an operation of the store and are awaited; `clock` gives Unix seconds.
     `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
     the server, once it was published.
     """
@@ -80,10 +80,19 @@ class Experiment:
         each heartbeat. A write whose caller went away meanwhile is reported with the next one."""
         self._on_write.append(told)
 
-    async def read(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run `operation(connection, *arguments)` on what is committed."""
+    async def read(self, operation: Callable[..., T], *arguments: Any,
+                   seconds: float = READ_SECONDS) -> T:
+        """Run `operation(connection, *arguments)` on what is committed, for people.
+
+        It ends after `seconds` (raises reading.TookTooLong), and when the one that awaits it is cancelled.
+        """
         return await asyncio.wrap_future(
-            self.database.read(lambda db: operation(db, *arguments)))
+            self.database.read(lambda db: operation(db, *arguments), seconds))
+
+    async def look_up(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """`read` for workers: a few rows by an index, which never waits for what people read."""
+        return await asyncio.wrap_future(
+            self.database.look_up(lambda db: operation(db, *arguments)))
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""

@@ -8,12 +8,14 @@ from jd.net.routing import Request, Response, Router
 from jd.server.creation import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
-from jd.server.store import batches, files, jobs
+from jd.server.store import batches, files, jobs, textsearch
 from jd.server.store.jobs import Query
+from jd.storage.reading import TookTooLong
 
 # A million jobs of a few dozen bytes each.
 MAX_CREATE_BODY = 128 * 1024 * 1024
 MAX_PAGE = 10 ** 9
+SEARCH_SECONDS = 30.0  # for a text among all jobs; published clients wait 120
 
 
 class JobRoutes:
@@ -54,18 +56,44 @@ class JobRoutes:
         if status is not None and status not in p.JOB_STATUSES_ALL:
             raise p.ProtocolError("status must be one of %s, not %s" % (
                 ", ".join(p.JOB_STATUSES_ALL), p.shown(status)))
+        search = query.get("search", "").strip()
+        if len(search) > p.MAX_NAME_CHARS:
+            raise p.ProtocolError("search has %d characters; at most %d" % (
+                len(search), p.MAX_NAME_CHARS))
         wanted = Query(
             page=_number(query.get("page"), "page", 1, MAX_PAGE),
             per_page=_number(query.get("per_page"), "per_page", 50, p.MAX_PER_PAGE),
             status=status,
-            search=(query.get("search") or "").strip()[:p.MAX_NAME_CHARS] or None,
+            search=search or None,
             ids=_ids(query["ids"]) if query.get("ids") else None)
-        page = await self._experiment.read(jobs.select, wanted)
+        if wanted.is_text:
+            page = await self._search(wanted)
+        else:
+            page = await self._experiment.read(jobs.select, wanted)
         return Response.json({
             "jobs": page.jobs, "total_count": page.total,
             "total_pages": -(-page.total // wanted.per_page),
             "current_page": wanted.page, "per_page": wanted.per_page,
         })
+
+    async def _search(self, wanted: Query) -> jobs.Page:
+        """A page of the jobs that have a text in them, and how many those are.
+
+        It may take a while with a million jobs: others are answered between the steps.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SEARCH_SECONDS
+        first = (wanted.page - 1) * wanted.per_page
+        ids: List[int] = []
+        total, after = 0, 0  # type: int, Optional[int]
+        while after is not None:
+            if loop.time() > until:
+                raise TookTooLong(SEARCH_SECONDS)
+            found = await self._experiment.read(textsearch.step, wanted, after)
+            ids += found.ids[max(0, first - total):max(0, first + wanted.per_page - total)]
+            total, after = total + len(found.ids), found.next
+        page = await self._experiment.read(jobs.select, Query(ids=ids, per_page=p.MAX_PER_PAGE))
+        return jobs.Page(page.jobs, total)
 
     async def statuses(self, request: Request) -> Response:
         """Status by id; an id that does not exist is left out."""

@@ -81,7 +81,7 @@ class WorkerRoutes:
             # Its token may have been revoked while it waited.
             self._access(request)
             if not ticket.idle:
-                outcome = await ticket.look(experiment.read(workers.told, beat))
+                outcome = await ticket.look(experiment.look_up(workers.told, beat))
                 continue
             outcome = await ticket.look(experiment.write(
                 workers.answer, beat, limit, experiment.clock(), experiment.policy))
@@ -136,12 +136,12 @@ class WorkerRoutes:
         if kind not in (None, p.OBJECT, p.DIRECTORY):
             raise p.ProtocolError("kind must be %s or %s, not %s" % (
                 p.OBJECT, p.DIRECTORY, p.shown(kind)))
-        return await file_response(await self._experiment.read(
+        return await file_response(await self._experiment.look_up(
             files.latest_checkpoint, self._experiment.data_dir, job_id, kind))
 
     async def job_counts(self, request: Request) -> Response:
         """Jobs by status."""
-        return Response.json(await self._experiment.read(jobs.counts))
+        return Response.json(await self._experiment.look_up(jobs.counts))
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

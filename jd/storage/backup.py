@@ -23,7 +23,9 @@ def write(database: Database, path: Path) -> int:
     except OSError as error:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
     try:
-        database.read(lambda db: _copy(db, path)).result()
+        # It takes its time, and none of those that answer questions.
+        with database.snapshot() as connection:
+            _copy(connection, path)
         filesystems.sync(path)
         filesystems.sync(path.parent)
         return path.stat().st_size

@@ -2,7 +2,8 @@
 
 Everything that changes goes through one thread, which executes all that is queued in one
 `BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own) and only then answers. So
-one fsync makes many answers durable. Reads use read-only connections in a small pool.
+one fsync makes many answers durable. Reads use read-only connections in two small pools: what
+people ask, which may take a while, and what must not wait for that (see `reading`).
 """
 
 import json
@@ -10,20 +11,25 @@ import os
 import queue
 import sqlite3
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import filesystems
 from jd.errors import StorageError
+from jd.storage.reading import Operation, Reader, Readers
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], T]
 
 MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
 MAX_GROUP = 512  # operations in one transaction: bounds how long the first one waits
 READERS = 3
+READ_SECONDS = 5.0  # that a reading may take: who looks at a page waits no longer either
+# For looking up a few rows by their key. They need little; a disk that stalls is another matter.
+LOOKUP_READERS = 2
+LOOKUP_SECONDS = 30.0
 
 
 def add_json(connection: sqlite3.Connection) -> None:
@@ -82,13 +88,12 @@ class Database:
         self._migrations = migrations
         self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
         self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
-        self._local = threading.local()
-        self._reader_connections: List[sqlite3.Connection] = []
         try:
             self._writer_connection = self._open_writer()
         except sqlite3.Error as error:
             raise self._storage_error(error) from error
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="jd-reader")
+        self._readers = Readers(self._open_reader, self._storage_error, "jd-reader", READERS)
+        self._lookups = Readers(self._open_reader, self._storage_error, "jd-lookup", LOOKUP_READERS)
         self._closed = False
         self._writer = threading.Thread(target=self._write_loop, name="jd-writer", daemon=True)
         self._writer.start()
@@ -101,9 +106,25 @@ class Database:
         self._tasks.put(_Task(operation, future))
         return future
 
-    def read(self, operation: Operation[T]) -> "Future[T]":
-        """Run an operation that changes nothing, on what is committed."""
-        return self._readers.submit(self._read, operation)
+    def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
+        """Run an operation that changes nothing, on what is committed.
+
+        The Future raises reading.TookTooLong after so many seconds; to cancel it ends the operation.
+        """
+        return self._submit(self._readers, operation, seconds)
+
+    def look_up(self, operation: Operation[T]) -> "Future[T]":
+        """`read` for what finds a few rows by an index: it never waits for a `read`."""
+        return self._submit(self._lookups, operation, LOOKUP_SECONDS)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read-only connection of one's own, without a deadline. Raises StorageError."""
+        connection = self._open_reader()
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Finish what is queued, then close the file. Later calls of `write` raise."""
@@ -112,9 +133,8 @@ class Database:
         self._closed = True
         self._tasks.put(None)
         self._writer.join()
-        self._readers.shutdown(wait=True)
-        for connection in self._reader_connections:
-            connection.close()
+        self._readers.close()
+        self._lookups.close()
         self._writer_connection.close()
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -149,21 +169,19 @@ class Database:
             connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
                                      % (self._migrations[number], number + 1))
 
-    def _read(self, operation: Operation[T]) -> T:
-        connection: Optional[sqlite3.Connection] = getattr(self._local, "connection", None)
+    def _submit(self, readers: Readers, operation: Operation[T], seconds: float) -> "Future[T]":
+        if self._closed:
+            raise StorageError("the database is closed: %s" % self.path)
+        return readers.submit(operation, seconds)
+
+    def _open_reader(self) -> Reader:
         try:
-            if connection is None:
-                connection = sqlite3.connect(self.path.resolve().as_uri() + "?mode=ro", uri=True,
-                                             timeout=BUSY_TIMEOUT, isolation_level=None,
-                                             check_same_thread=False)
-                add_json(connection)
-                self._local.connection = connection
-                self._reader_connections.append(connection)
-            connection.execute("BEGIN")  # one snapshot for all its queries
-            try:
-                return operation(connection)
-            finally:
-                connection.execute("ROLLBACK")
+            connection: Reader = sqlite3.connect(
+                self.path.resolve().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT,
+                isolation_level=None, check_same_thread=False, factory=Reader)
+            add_json(connection)
+            connection.watch()
+            return connection
         except sqlite3.Error as error:
             raise self._storage_error(error) from error
 

@@ -14,6 +14,7 @@ from jd.server.resultfile import MAX_NAME_CHARS
 from jd.server.store import completions, export, filters, resultviews
 
 MAX_HOST_CHARS = 200
+PLOT_SECONDS = 30.0  # a million results take several; one at a time are looked for
 
 
 class Results:
@@ -51,7 +52,8 @@ class Results:
         async def make() -> Response:
             async with self._turn:
                 found = await self._experiment.read(
-                    resultviews.columns, metric, wanted, limit, self._experiment.clock())
+                    resultviews.columns, metric, wanted, limit, self._experiment.clock(),
+                    seconds=PLOT_SECONDS)
                 return await asyncio.get_running_loop().run_in_executor(
                     None, Response.json, found._asdict())
         return await self._live.shared(request, ("jobs",), make)

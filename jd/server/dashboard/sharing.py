@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Awaitable, Callable, Hashable, NamedTuple, Optional
+from typing import Awaitable, Callable, Hashable, Optional
 
 from jd.net.routing import Response
 
@@ -12,10 +12,14 @@ MAX_BYTES = 16 * 2 ** 20  # of all answers that are kept
 MAX_AGE = 5.0  # seconds: what an answer says of the time, such as "in the last hour", grows old
 
 
-class _Kept(NamedTuple):
-    version: Hashable
-    made_at: float
-    answer: "asyncio.Task[Response]"
+class _Kept:
+    """An answer and how many wait for it."""
+
+    def __init__(self, version: Hashable, made_at: float, answer: "asyncio.Task[Response]") -> None:
+        self.version = version
+        self.made_at = made_at
+        self.answer = answer
+        self.waiting = 0
 
 
 class Shared:
@@ -32,24 +36,36 @@ class Shared:
                   make: Callable[[], Awaitable[Response]]) -> Response:
         """What `make` gave for this key and version; it is asked once for all who come meanwhile.
 
-        Raises what `make` raises, to each who waited for it; that is not kept.
+        Raises what `make` raises, to each who waited for it; that is not kept. When the last one who
+        waits is cancelled, so is `make`.
         """
         now = self._clock()
         kept = self._kept.get(key)
         if kept is None or kept.version != version or now - kept.made_at > MAX_AGE:
             kept = _Kept(version, now, asyncio.ensure_future(_made(make)))
-            kept.answer.add_done_callback(lambda _: self._settle(key))
+            new = kept
+            kept.answer.add_done_callback(lambda _: self._settle(key, new))
             self._kept[key] = kept
         self._kept.move_to_end(key)
         self._trim()
-        # Whoever asked first may go away; the others still wait for it.
-        return await asyncio.shield(kept.answer)
+        kept.waiting += 1
+        try:
+            # Whoever asked first may go away; the others still wait for it.
+            return await asyncio.shield(kept.answer)
+        finally:
+            kept.waiting -= 1
+            if not kept.waiting and not kept.answer.done():
+                kept.answer.cancel()
+                self._forget(key, kept)
 
-    def _settle(self, key: Hashable) -> None:
-        kept = self._kept.get(key)
-        if kept is not None and kept.answer.done() and _size(kept.answer) is None:
-            del self._kept[key]
+    def _settle(self, key: Hashable, kept: _Kept) -> None:
+        if _size(kept.answer) is None:
+            self._forget(key, kept)
         self._trim()
+
+    def _forget(self, key: Hashable, kept: _Kept) -> None:
+        if self._kept.get(key) is kept:
+            del self._kept[key]
 
     def _trim(self) -> None:
         """Let go of what was not asked for the longest time."""

@@ -174,14 +174,19 @@ def _statuses(term: Term) -> Set[str]:
 
 
 def _text(word: str) -> Sql:
-    """Parameters, as they are written in JSON, or the worker contain it; or it is the id."""
-    in_json = json.dumps(word, ensure_ascii=False)[1:-1]
-    text = "(j.parameters LIKE ? ESCAPE '\\' OR j.worker_id LIKE ? ESCAPE '\\'"
-    found: List[Any] = [_pattern(in_json), _pattern(word)]
+    """`contain` it, where parameters are looked at as they are written in JSON; or it is the id."""
+    found = contain(word, json.dumps(word, ensure_ascii=False)[1:-1])
     if word.isascii() and word.isdigit() and len(word) < 16:
-        text += " OR j.id = ?"
-        found.append(int(word))
-    return Sql(text + ")", tuple(found))
+        return Sql("(%s OR j.id = ?)" % found.text, (*found.values, int(word)))
+    return found
+
+
+def contain(word: str, in_json: str) -> Sql:
+    """A text is in the worker or in the message of an attempt, or `in_json` in the parameters."""
+    # Most jobs had one attempt, or none: to look at its message is one step in an index.
+    return Sql("(j.parameters LIKE ? ESCAPE '\\' OR j.worker_id LIKE ? ESCAPE '\\' OR (j.attempt > 0"
+               " AND EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.message LIKE ?"
+               " ESCAPE '\\')))", (_pattern(in_json), _pattern(word), _pattern(word)))
 
 
 def _pattern(word: str) -> str:

@@ -280,13 +280,18 @@ def counts(db: sqlite3.Connection) -> Dict[str, int]:
 
 
 class Query(NamedTuple):
-    """What `GET /api/jobs` may ask for."""
+    """What `GET /api/jobs` may ask for. `search` is a text (see `textsearch`), or digits: an id."""
 
     page: int = 1
     per_page: int = 50
     status: Optional[str] = None
     search: Optional[str] = None
     ids: Optional[Sequence[int]] = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a text is looked for."""
+        return self.search is not None and not (self.search.isascii() and self.search.isdigit())
 
 
 class Page(NamedTuple):
@@ -295,7 +300,7 @@ class Page(NamedTuple):
 
 
 def select(db: sqlite3.Connection, query: Query) -> Page:
-    """One page of jobs by id, and how many match in all."""
+    """One page of jobs by id, and how many match in all; not for a query that `is_text`."""
     where, values = _condition(query)
     offset = (query.page - 1) * query.per_page
     if query.search is None and query.ids is None:
@@ -326,14 +331,10 @@ def _condition(query: Query) -> Tuple[str, List[Any]]:
         values.append(query.status)
     if query.ids is not None:
         clauses.append("id IN (%s)" % _id_list(query.ids))
-    if query.search is not None and query.search.isascii() and query.search.isdigit():
+    if query.search is not None:
         clauses.append("id = ?")
         # More digits than an id can have match nothing.
         values.append(int(query.search) if len(query.search) < 16 else -1)
-    elif query.search is not None:
-        pattern = "%%%s%%" % query.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        clauses.append("(parameters LIKE ? ESCAPE '\\' OR worker_id LIKE ? ESCAPE '\\')")
-        values += [pattern, pattern]
     return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
 
 

@@ -4,7 +4,6 @@ import {button, el} from "./common.js";
 import {STATUSES} from "./format.js";
 
 const WAIT = 600;
-const LONGEST = 500;
 const EXAMPLES = [
   ["lr<0.01 opt=adam", "all conditions hold; =  !=  <  <=  >  >="],
   ["status=DONE,ABORTED", "one of several"],
@@ -13,7 +12,7 @@ const EXAMPLES = [
   ["runtime>600 attempts>=2", "seconds; how often it was started"],
   ["worker=node7-0-1", "the whole worker id"],
   ["result.loss<0.3 param.lr=0.1", "when a name is both"],
-  ["resnet", "a word alone: in parameters and worker ids; digits also match the job's id"],
+  ["resnet", "a word alone: in parameters, worker ids and messages of attempts; digits also match the job's id"],
 ];
 
 const words = (text) => text.match(/(?:[^\s"]|"[^"]*"?)+/g) || [];
@@ -45,7 +44,7 @@ export function filterBox({value, onchange, placeholder}) {
     applied = text;
     onchange(text);
   };
-  const input = el("input", {type: "search", class: "filter", maxlength: LONGEST, autocomplete: "off", autocapitalize: "none", spellcheck: "false",
+  const input = el("input", {type: "search", class: "filter", autocomplete: "off", autocapitalize: "none", spellcheck: "false",
     "aria-label": "Filter", "aria-describedby": "filter-say", placeholder: placeholder || "Filter: lr<0.01 opt=adam status=DONE",
     oninput: () => { clearTimeout(timer); timer = setTimeout(apply, input.value ? WAIT : 0); },
     onkeydown: (event) => { if (event.key === "Escape" && !input.value) input.blur(); }});

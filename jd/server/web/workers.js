@@ -61,7 +61,7 @@ class Page {
     this.tabs = el("nav", {class: "tabs", "aria-label": "Active or gone"},
       this.tab("", "Active"), this.tab("disabled", "Disabled / Stopped"));
     this.text = el("input", {type: "search", placeholder: "Worker, machine type…", "aria-label": "Text in worker or machine type",
-      maxlength: 200, value: this.filter.text, oninput: () => {
+      value: this.filter.text, oninput: () => {
         clearTimeout(this.typing);
         this.typing = setTimeout(() => this.set({text: this.text.value.trim()}), 250);
       }});

@@ -1,0 +1,207 @@
+"""What people ask is bounded, and in nobody's way."""
+
+import asyncio
+import http.client
+import threading
+
+import pytest
+
+from jd import protocol as p
+from jd.net.body import BodyStream
+from jd.net.routing import Request
+from jd.server import job_routes
+from jd.server.access import Access
+from jd.server.app import JobServer
+from jd.server.dashboard import jobs as table
+from jd.server.experiment import Experiment
+from jd.server.store import batches, conditions, scanning, textsearch
+from jd.server.store.jobs import Query
+from jd.server.store.transitions import Policy
+from jd.storage.database import READERS
+from tests.server.test_routes import Bench
+
+FOREVER = "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT sum(n) FROM count"
+
+
+class Endless:
+    """In the place of an operation of the store: begun, ended, and how often."""
+
+    def __init__(self):
+        self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, db, *_):
+        self.begun.release()
+        try:
+            return db.execute(FOREVER).fetchone()
+        finally:
+            self.ended.release()
+
+    async def await_begun(self, times):
+        await _acquired(self.begun, times)
+
+    async def await_ended(self, times):
+        await _acquired(self.ended, times)
+
+
+async def _acquired(semaphore, times):
+    for _ in range(times):
+        assert await asyncio.get_running_loop().run_in_executor(None, semaphore.acquire, True, 20)
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run_scenario(scenario):
+        async def main():
+            bench = Bench(tmp_path)
+            try:
+                return await asyncio.wait_for(scenario(bench), 60)
+            finally:
+                bench.experiment.close()
+        return asyncio.run(main())
+    return run_scenario
+
+
+def test_workers_and_health_are_answered_while_people_have_all_their_readers(run, monkeypatch):
+    endless = Endless()
+    monkeypatch.setattr(textsearch, "step", endless)
+    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 3600.0)
+
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
+        searches = [asyncio.ensure_future(bench.call("GET", "/api/jobs?search=text"))
+                    for _ in range(READERS)]
+        await endless.await_begun(READERS)
+        status, reply = await bench.beat(reported_status="idle")
+        assert status == 200 and reply["job"]["job_id"] == 1
+        status, reply = await bench.call("POST", p.HEARTBEAT, {
+            "worker_id": "w", "reported_status": "busy", "current_job_id": 1, "attempt": 1})
+        assert status == 200
+        assert (await bench.call("GET", p.HEALTH))[0] == 200
+        assert (await bench.call("GET", p.JOB_COUNTS))[1]["SERVED"] == 1
+        assert (await bench.call("GET", p.LATEST_CHECKPOINT + "?job_id=1"))[0] == 404
+        assert not any(search.done() for search in searches)
+        for search in searches:
+            search.cancel()
+        await endless.await_ended(READERS)
+    run(scenario)
+
+
+def test_a_search_that_takes_too_long_is_an_error_that_says_so(run, monkeypatch):
+    monkeypatch.setattr(textsearch, "step", Endless())
+    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 0.05)
+
+    async def scenario(bench):
+        status, answer = await bench.call("GET", "/api/jobs?search=text")
+        assert status == 503 and "longer than the 0.05 s" in answer["error"]
+        assert "ask for less" in answer["error"]
+    run(scenario)
+
+
+def test_a_search_of_many_steps_has_a_deadline_for_all_of_them(run, monkeypatch):
+    monkeypatch.setattr(scanning, "SCAN", 5)
+    monkeypatch.setattr(scanning, "FEW", 0)
+
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": list(range(20))}})
+        status, answer = await bench.call("GET", "/api/jobs?search=x")
+        assert status == 200 and answer["total_count"] == 20
+        monkeypatch.setattr(job_routes, "SEARCH_SECONDS", -1.0)
+        assert (await bench.call("GET", "/api/jobs?search=x"))[0] == 503
+    run(scenario)
+
+
+@pytest.mark.parametrize("port", ["port", "dashboard_port"])
+def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
+    """A real connection that is closed: the API's search, and a page that a viewer shares with nobody."""
+    endless = Endless()
+    monkeypatch.setattr(textsearch, "step", endless)
+    monkeypatch.setattr(table.conditions, "compiled", endless)
+    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 3600.0)
+    target = "/api/jobs?search=text" if port == "port" else "/web/jobs?filter=text"
+
+    async def main():
+        experiment = Experiment(tmp_path, "exp", Policy())
+        server = JobServer(experiment, Access("127.0.0.1", None, False))
+
+        async def anybody(*_):
+            pass
+
+        server.signin.guard = anybody
+        server.dashboard._guard = anybody
+        try:
+            await server.start("127.0.0.1", 0, 0)
+            loop = asyncio.get_running_loop()
+            client = http.client.HTTPConnection("127.0.0.1", getattr(server, port), timeout=20)
+            await loop.run_in_executor(None, client.request, "GET", target)
+            await endless.await_begun(1)
+            client.close()
+            await endless.await_ended(1)
+        finally:
+            await server.stop()
+            experiment.close()
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+# ---- searching for text
+
+def test_a_search_that_is_too_long_is_refused_and_not_cut(run):
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"jobs": [{"name": "a" * 200}]})
+        assert (await bench.call("GET", "/api/jobs?search=" + "a" * 200))[1]["total_count"] == 1
+        status, answer = await bench.call("GET", "/api/jobs?search=" + "a" * 200 + "b")
+        assert status == 400 and answer["error"] == "search has 201 characters; at most 200"
+    run(scenario)
+
+
+def test_a_search_in_steps_finds_what_one_look_finds(run, monkeypatch):
+    jobs = [{"name": "yes" if number % 3 == 0 else "no"} for number in range(100)]
+
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"jobs": jobs})
+
+        async def pages():
+            found = [(await bench.call("GET", "/api/jobs?search=yes&per_page=10&page=%d" % page))[1]
+                     for page in range(1, 6)]
+            assert {page["total_count"] for page in found} == {34}
+            assert {page["total_pages"] for page in found} == {4}
+            return [job["id"] for page in found for job in page["jobs"]]
+
+        whole = await pages()
+        assert whole == list(range(1, 101, 3))
+        monkeypatch.setattr(scanning, "FEW", 0)
+        monkeypatch.setattr(scanning, "SCAN", 7)
+        assert await pages() == whole
+        status, some = await bench.call("GET", "/api/jobs?search=yes&ids=1,2,3,4&status=PENDING")
+        assert [job["id"] for job in some["jobs"]] == [1, 4] and some["total_count"] == 2
+        assert (await bench.call("GET", "/api/jobs?search=yes&status=DONE"))[1]["jobs"] == []
+        piece = "/api/jobs?search=%22name%22%3A%20%22yes"  # a piece of JSON, as it is written
+        assert (await bench.call("GET", piece))[1]["total_count"] == 34
+    run(scenario)
+
+
+def test_a_search_finds_the_messages_of_failed_attempts(run):
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2, 3]}})
+        for number in (1, 2):
+            await bench.beat(reported_status="idle")
+            await bench.call("POST", p.UPDATE_JOB_STATUS, {
+                "job_id": number, "status": "ABORTED", "message": "CUDA out of memory 100%% (%d)" % number})
+        for target, ids in [("search=out+of+MEMORY", [1, 2]), ("search=100%25+(2", [2]), ("search=out_of", [])]:
+            answer = (await bench.call("GET", "/api/jobs?" + target))[1]
+            assert [job["id"] for job in answer["jobs"]] == ids, target
+        experiment = bench.experiment
+        found = await experiment.read(lambda db: scanning.matching(
+            db, conditions.compiled(db, '"out of memory"', 0.0), 0, 10))
+        assert found.ids == [1, 2]
+    run(scenario)
+
+
+def test_a_step_of_a_search_looks_at_so_many_jobs(run, monkeypatch):
+    async def scenario(bench):
+        monkeypatch.setattr(scanning, "FEW", 0)
+        monkeypatch.setattr(scanning, "SCAN", 50)
+        batch = batches.from_grid({"x": list(range(200))})
+        await bench.server.creation.create(batch)
+        step = await bench.experiment.read(textsearch.step, Query(search="x"), 0)
+        assert (len(step.ids), step.next, step.scanned) == (50, 50, 50)
+    run(scenario)
