@@ -30,14 +30,17 @@ Headers = Dict[str, str]
 # RFC 9110, 5.6.2 (token) and 5.5 (field values: no control character but the tab).
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# RFC 9112, 2.3 and 3.2: origin-form, absolute-form, or the asterisk. No fragment, no raw octet.
+# RFC 9112, 2.3 and 3.2: origin-form, absolute-form, or the asterisk. No fragment, no raw octet: all
+# that they let through is printable ASCII.
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _ORIGIN_FORM = re.compile(rb"/[!\"$-~]*")
-_ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)([/?][!\"$-~]*)?")
+_ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([!\"$-.0->A-~]+)([/?][!\"$-~]*)?")
 # RFC 3986, 3.2.2 and 3.2.3, without percent-encoding: host name, IPv4 or [IPv6], and a port.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 # RFC 9112, 7.1. Sixteen digits are 2**64: more is nobody's chunk.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[\t\x20-\x7e\x80-\xff]*)?")
+# What decides who is let in and what a body means: two of them are two answers.
+_ONCE = frozenset(("host", "origin", "authorization", "content-type"))
 _DIGITS = re.compile(r"[0-9]+")
 _MAX_LENGTH_DIGITS = 18
 
@@ -374,8 +377,8 @@ def _make_head(method: str, target: str, version: Tuple[int, int],
     for name, value in fields:
         if name not in headers:
             headers[name] = value
-        elif name == "host":
-            raise ParseError(400, "there is more than one Host header")
+        elif name in _ONCE:
+            raise ParseError(400, "there is more than one header %s" % name.title())
         else:
             headers[name] += ("; " if name == "cookie" else ", ") + value
     target = _settle_host(target, version, headers)

@@ -57,7 +57,7 @@ class HttpError(Exception):
 class Request:
     """One request, as a handler sees it.
 
-    `path` is percent-decoded, `query` holds the last value of each name, `headers` the values by
+    `path` is percent-decoded, `query` has each name once, `headers` the values by
     lower-case name, `params` what the route's pattern found, `peer` the address that the
     connection comes from, `secure` whether it is TLS. `principal` belongs to the guard.
     """
@@ -65,7 +65,7 @@ class Request:
     def __init__(self, method: str, target: str, headers: Optional[Headers] = None,
                  body: Optional[BodyStream] = None, peer: str = "127.0.0.1",
                  secure: bool = False) -> None:
-        """Raises HttpError (400) for a target that cannot be decoded."""
+        """Raises HttpError (400) for a target that cannot be decoded, or has a name twice."""
         self.method = method
         self.path, self.query = _split_target(target)
         self.headers = headers if headers is not None else {}
@@ -138,12 +138,17 @@ def _split_target(target: str) -> Tuple[str, Dict[str, str]]:
         path = unquote(raw_path, errors="strict")
         if _CONTROL.search(path):
             raise ValueError("the path contains a control character")
-        query = dict(parse_qsl(raw_query, keep_blank_values=True, errors="strict",
-                               max_num_fields=MAX_QUERY_FIELDS))
+        pairs = parse_qsl(raw_query, keep_blank_values=True, errors="strict",
+                          max_num_fields=MAX_QUERY_FIELDS)
     except UnicodeDecodeError:
         raise HttpError(400, "the URL is not percent-encoded UTF-8") from None
     except ValueError as error:
         raise HttpError(400, "the URL cannot be used: %s" % error) from None
+    query: Dict[str, str] = {}
+    for name, value in pairs:
+        if name in query:
+            raise HttpError(400, "%s is there twice in the URL; give it once" % shown(name))
+        query[name] = value
     return path, query
 
 

@@ -224,6 +224,8 @@ class _Receiver:
                     raise HttpError(400, "the file part %r is there twice" % self._part_name)
                 self._has_file = True
                 self.filename = event.filename
+            elif event.name in self._fields:
+                raise HttpError(400, "field %s is there twice" % p.shown(event.name))
             else:
                 self._fields[event.name] = bytearray()
             return True

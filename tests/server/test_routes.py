@@ -403,3 +403,20 @@ def test_every_route_but_health_is_guarded(run, tmp_path):
         for route in bench.server.api.routes:
             assert route.public == (route.pattern == p.HEALTH), route.pattern
     run(scenario, token_file=token_file)
+
+
+@pytest.mark.parametrize("route, part", [(p.UPLOAD, "file"), (p.CHECKPOINT, "checkpoint")])
+@pytest.mark.parametrize("twice", ["job_id", "attempt", "note"])
+def test_a_form_field_that_is_there_twice_is_refused(run, route, part, twice):
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
+        await bench.beat(reported_status="idle")
+        first = encode_upload({"job_id": "1", "attempt": "1", "note": "a"}, part, "f", 1)
+        opening = first.prefix.partition(b"\r\n")[0]
+        extra = opening + b'\r\nContent-Disposition: form-data; name="%s"\r\n\r\n1\r\n' % twice.encode()
+        status, content = await bench.send("POST", route, extra + first.prefix + b"x" + first.suffix,
+                                           {"content-type": first.content_type})
+        assert status == 400 and "field '%s' is there twice" % twice in json.loads(content)["error"]
+        status, _ = await bench.put(route, part, "f", b"x", {"job_id": "1", "attempt": "1"})
+        assert status == 200
+    run(scenario)

@@ -16,8 +16,9 @@ MAX_COLUMNS = 1000  # of parameters, and again of results
 FIXED = ("id", "status", "attempts", "worker", "started", "finished", "runtime")
 
 _EPOCH = datetime(1970, 1, 1)
-# What a spreadsheet takes for a formula (OWASP, "CSV Injection"); -1.5 is none.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+# What a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind blanks, which some drop, and
+# in the wide forms that some read as the others; -1.5 is none.
+_FORMULA = re.compile("\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
@@ -54,7 +55,7 @@ def header(table: Table) -> str:
              for name in table.parameters]
     names += [name if name not in FIXED and name not in table.parameters else "result." + name
               for name in table.results]
-    return _lines([[*FIXED, *names]])
+    return _lines([[*FIXED, *map(_cell, names)]])
 
 
 def lines(db: sqlite3.Connection, table: Table, after: int) -> Part:
