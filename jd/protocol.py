@@ -27,6 +27,14 @@ CREATE_JOBS = "/api/jobs/create"
 LIST_JOBS = "/api/jobs"
 JOB_STATUSES = "/api/jobs/statuses"
 
+# The experiment that a call is meant for.
+EXPERIMENT_HEADER = "X-JD-Experiment"
+
+# What GET /healthz says of who answers: `role` of a job server's two ports, `service` of a Hub.
+ROLE_API = "api"
+ROLE_DASHBOARD = "dashboard"
+HUB_SERVICE = "jd_hub"
+
 # ---- words
 
 PENDING = "PENDING"
@@ -70,9 +78,10 @@ EXT_LEAVE = "leave"
 EXT_WATCH = "watch"
 EXT_FIT = "fit"
 EXT_EMPTY = "empty"
+EXT_EXPERIMENT = "experiment"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
-    EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY,
+    EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -335,6 +344,7 @@ class Heartbeat:
     time_left: Optional[float] = None
     min_time: Optional[float] = None
     exit_when_empty: bool = False
+    exp_id: Optional[str] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -365,6 +375,7 @@ class Heartbeat:
             time_left=take_number(body, "time_left"),
             min_time=take_number(body, "min_time"),
             exit_when_empty=take(body, "exit_when_empty", bool, False),
+            exp_id=take_name(body, "exp_id", None),
         )
 
     def to_json(self) -> Dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from jd import settings
 from jd.auth.stored import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.net import answering
 from jd.net.client import Client, Refusal, retry
 from jd.protocol import ProtocolError, take, take_number
 from jd.settings import WORKER, Setting
@@ -24,14 +25,19 @@ LIFETIME = 3600.0  # seconds, of a token that does not say (docs/hub.md)
 MARGIN = 300.0  # seconds before the end, from where on it is renewed
 BUSY_TRIES = 4  # in all, when the Hub says that there are too many requests
 _BUSY_PAUSES = (2.0, 10.0)
-# No experiment can be called so: 404 tells that the key is good (spec: the Hub).
+# No experiment can be called so: a Hub's 404 tells that the key is good (spec: the Hub).
 _IMPOSSIBLE = "-key-check-"
 _DEFINITE = (401, 403, 404)
+_CHECK_URL = "check hub= or JD_HUB_URL"
 _CHECKPOINT_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class HubRefused(ServerRefused):
     """The Hub said no, and will say so again: the key, the account or the experiment is wrong."""
+
+
+class NoHub(ServerUnreachable):
+    """Something answered, and it is no Hub: what it says is nothing about the key."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def request(hub: Access, experiment: str, clock: Callable[[], float] = time.mono
     """Ask the Hub for a token, once.
 
     Raises HubRefused where asking again is of no use; ServerRefused for another refusal, with the
-    Hub's Retry-After; ServerUnreachable when it cannot be reached.
+    Hub's Retry-After; ServerUnreachable when it cannot be reached, NoHub where something else answers.
     """
     since = clock()  # the Hub counts from later: the token lives a little longer than we think
     client = hub.client()
@@ -128,8 +134,8 @@ def grant_for(hub: Access, experiment: str) -> Grant:
 def check_key(hub: Access) -> None:
     """Returns if the Hub knows the key.
 
-    Raises HubRefused for one that it does not know or that is suspended, ServerRefused and
-    ServerUnreachable where the Hub could not tell.
+    Raises HubRefused for one that it does not know or that is suspended, NoHub where something else
+    answers, ServerRefused and ServerUnreachable where the Hub could not tell.
     """
     client = hub.client()
     try:
@@ -139,11 +145,33 @@ def check_key(hub: Access) -> None:
             raise _explained(hub, _IMPOSSIBLE, error) from error
         if error.status not in (404, 429):  # too many requests of a key that it knows
             raise
+        _check_origin(client, error)
     except ServerUnreachable as error:
         raise _away(client, error) from error
+    else:
+        raise NoHub("%s gave a token for an experiment that cannot exist: it is no Hub; %s" % (
+            client.shown, _CHECK_URL))
 
 
 # ---- how
+
+def _check_origin(client: Client, error: ServerRefused) -> None:
+    """Returns if a refusal can be a Hub's. Raises NoHub.
+
+    A Hub that knows only the base protocol does not say what it is, and may have a page for every
+    path; its refusals are JSON objects.
+    """
+    if getattr(error, "told", None) is None:
+        raise NoHub("%s: that is not how a Hub answers; %s" % (error, _CHECK_URL))
+    try:
+        kind = answering.ask(client).kind
+    except (ServerUnreachable, answering.WrongPort):
+        return
+    if kind != answering.HUB and (kind in (answering.JOB_SERVER, answering.DASHBOARD)
+                                  or answering.counts_jobs(client)):
+        raise NoHub("%s is a job server%s, not a Hub; %s" % (
+            client.shown, "'s dashboard" if kind == answering.DASHBOARD else "", _CHECK_URL))
+
 
 def _away(client: Client, error: JdError) -> ServerUnreachable:
     return ServerUnreachable("the Hub %s cannot be reached: %s; hub= or JD_HUB_URL names another, "
@@ -167,6 +195,7 @@ def _explained(hub: Access, experiment: str, error: ServerRefused) -> ServerRefu
     }
     text = texts.get(error.status, "the Hub gave no token: %s" % error)
     if error.status in _DEFINITE:
+        _check_origin(hub.client(), error)
         return HubRefused(error.status, text)
     return Refusal(error.status, text, getattr(error, "retry_after", None))
 

@@ -118,4 +118,4 @@ class Context:
     def client(self, row: Optional[Row] = None, timeout: float = 10.0) -> Client:
         """A client of that server, with the Hub's token or that of the environment."""
         server, token = self._way(row)
-        return Client(server, lambda: token or worker_token(self.environ), timeout)
+        return Client(server, lambda: token or worker_token(self.environ), timeout, self.experiment)

@@ -1,11 +1,13 @@
 """Calls out: JSON in and out, files streamed from and to disk, and the policies for trying again.
 
 One call is one connection. Two kinds of failure come out: ServerUnreachable, when nothing that
-could be the server answered, and ServerRefused, when it answered with an error status. Their texts
+could be the server answered, and ServerRefused, when it answered with an error status. A client that
+knows which experiment it is for says so, and a server of another one is no server for it. Their texts
 hold no token, no password, and not more of an answer than can be shown on a terminal.
 Redirects are not followed: a bearer token must not travel to where an answer points.
 """
 
+import copy
 import http.client
 import json
 import os
@@ -22,7 +24,7 @@ from typing import (
 )
 from urllib.parse import quote, urlencode, urlsplit
 
-from jd import __version__
+from jd import __version__, protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.net.multipart import encode_upload
 from jd.net.outbound import (
@@ -50,11 +52,25 @@ class UnusableAnswer(ServerUnreachable):
 
 
 class Refusal(ServerRefused):
-    """A ServerRefused that also knows how many seconds the server asked to wait (Retry-After)."""
+    """A ServerRefused that also knows how many seconds the server asked to wait (Retry-After), and
+    `told`, the answer's body where that is a JSON object."""
 
-    def __init__(self, status: int, message: str, retry_after: Optional[float] = None) -> None:
+    def __init__(self, status: int, message: str, retry_after: Optional[float] = None,
+                 told: Optional[Mapping[str, Any]] = None) -> None:
         super().__init__(status, message)
         self.retry_after = retry_after
+        self.told = told
+
+
+class OtherExperiment(ServerUnreachable):
+    """A job server answered, and it serves the experiment `serves` instead of ours.
+
+    It is of the kind of a server that is away: ours is not there, and may come back.
+    """
+
+    def __init__(self, message: str, serves: str = "") -> None:
+        super().__init__(message)
+        self.serves = serves
 
 
 def no_token() -> Optional[str]:
@@ -76,21 +92,30 @@ class Client:
     """Speaks to one server. It keeps no connection, so threads may share it.
 
     `token` is asked before every call, so that a refreshed token is used at once. `timeout` is in
-    seconds and for each wait on the network, not for a whole transfer. Every method raises
-    ServerUnreachable, ServerRefused, and UsageError for a URL, token or proxy that cannot be used.
+    seconds and for each wait on the network, not for a whole transfer. `experiment` is the one that
+    the calls are meant for. Every method raises ServerUnreachable, among these OtherExperiment where a
+    server of another experiment answers; ServerRefused; and UsageError for a URL, token or proxy that
+    cannot be used.
     """
 
     def __init__(self, base_url: str, token: Callable[[], Optional[str]] = no_token,
-                 timeout: float = 30.0) -> None:
+                 timeout: float = 30.0, experiment: Optional[str] = None) -> None:
         self._address = Address.parse(base_url)
         self._token = token
         self._timeout = timeout
+        self._experiment = experiment
         self._tls: Optional[ssl.SSLContext] = None
 
     @property
     def shown(self) -> str:
         """The server's URL for messages, without credentials."""
         return self._address.shown
+
+    def anonymous(self) -> "Client":
+        """A client of the same server that sends neither token nor experiment."""
+        other = copy.copy(self)
+        other._token, other._experiment = no_token, None
+        return other
 
     def call(self, method: str, route: str, body: Optional[Mapping[str, Any]] = None,
              query: Optional[Query] = None, timeout: Optional[float] = None) -> Any:
@@ -180,6 +205,8 @@ class Client:
         headers = {"User-Agent": USER_AGENT, **request.headers, "Connection": "close"}
         if authorization is not None:
             headers["Authorization"] = authorization
+        if self._experiment is not None:
+            headers[protocol.EXPERIMENT_HEADER] = self._experiment
         if request.length is not None:
             headers["Content-Length"] = str(request.length)
         if proxy is not None and self._address.scheme == "http":
@@ -210,18 +237,30 @@ class Client:
             ) from None
 
     def _refusal(self, answer: http.client.HTTPResponse, route: str, proxy: Optional[Proxy],
-                 token: Optional[str]) -> Refusal:
+                 token: Optional[str]) -> JdError:
+        body: Optional[Mapping[str, Any]] = None
         if 300 <= answer.status < 400:
             told = "a redirect to %s, which is not followed; give the URL of the server itself" % (
                 _origin(answer.getheader("Location") or ""))
         else:
-            told = _error_of(_error_body(answer)) or answer.reason or "no reason given"
+            body = _object_in(_error_body(answer))
+            serves = None if body is None else body.get("experiment")
+            if (answer.status == 409 and isinstance(serves, str)
+                    and self._experiment not in (None, serves)):
+                return other_experiment(self.shown, serves, str(self._experiment))
+            told = _error_of(body) or answer.reason or "no reason given"
         for hidden in (token, self._address.password):
             if hidden:
                 told = told.replace(hidden, "***")
         return Refusal(answer.status, "%s%s%s answered %d: %s" % (
             self.shown, route, _through(proxy), answer.status, _words(told)),
-            _retry_after(answer.getheader("Retry-After"), time.time()))
+            _retry_after(answer.getheader("Retry-After"), time.time()), body)
+
+
+def other_experiment(server: str, serves: str, wanted: str) -> OtherExperiment:
+    """The error of a server of another experiment."""
+    return OtherExperiment("%s serves experiment %s, not %s; check expId= and server=, or JD_EXP_ID and "
+                           "JD_SERVER" % (server, _words(serves), wanted), serves)
 
 
 # ---- what is sent
@@ -358,13 +397,18 @@ def _write(to: BinaryIO, chunk: bytes) -> None:
             getattr(to, "name", "the file"), error.strerror or error)) from error
 
 
-def _error_of(body: bytes) -> str:
-    """The text of the error envelope, `{"error": "..."}`; empty where there is none."""
+def _object_in(body: bytes) -> Optional[Mapping[str, Any]]:
+    """The JSON object that a body is; None for anything else."""
     try:
         value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        return ""
-    error = value.get("error") if isinstance(value, dict) else None
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _error_of(body: Optional[Mapping[str, Any]]) -> str:
+    """The text of the error envelope, `{"error": "..."}`; empty where there is none."""
+    error = None if body is None else body.get("error")
     return error.strip() if isinstance(error, str) else ""
 
 

@@ -42,14 +42,15 @@ log = logging.getLogger("jd.net")
 
 
 class HttpError(Exception):
-    """The answer is `status` with `message` in the error envelope."""
+    """The answer is `status` with `message` in the error envelope, and `facts` beside it."""
 
-    def __init__(self, status: int, message: str,
-                 headers: Optional[Mapping[str, str]] = None) -> None:
+    def __init__(self, status: int, message: str, headers: Optional[Mapping[str, str]] = None,
+                 facts: Optional[Mapping[str, Any]] = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = dict(headers or {})
+        self.facts = dict(facts or {})
 
 
 # ---- requests
@@ -214,10 +215,10 @@ class Response:
             await ending()
 
 
-def error_response(status: int, message: str,
-                   headers: Optional[Mapping[str, str]] = None) -> Response:
-    """The error envelope."""
-    return Response.json({"success": False, "error": message}, status, headers)
+def error_response(status: int, message: str, headers: Optional[Mapping[str, str]] = None,
+                   facts: Optional[Mapping[str, Any]] = None) -> Response:
+    """The error envelope, with `facts` beside its two fields."""
+    return Response.json(dict(facts or {}, success=False, error=message), status, headers)
 
 
 # ---- routes
@@ -313,7 +314,7 @@ class Router:
     def error_answer(self, method: str, path: str, error: Exception) -> Response:
         """The answer that `error` becomes."""
         if isinstance(error, HttpError):
-            return error_response(error.status, error.message, error.headers)
+            return error_response(error.status, error.message, error.headers, error.facts)
         if isinstance(error, ProtocolError):
             return error_response(400, str(error))
         for kind, status in self._status_of.items():

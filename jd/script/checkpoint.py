@@ -81,7 +81,7 @@ def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
     more of another kind read than its first bytes. A server that does not know `kind=` then gives
     the same again: what is below it cannot be had.
     """
-    client = Client(context.server, context.token)
+    client = Client(context.server, context.token, experiment=context.meant_for)
     for query in ({"job_id": context.job_id}, {"job_id": context.job_id, "kind": kind}):
         file.seek(0)
         file.truncate()

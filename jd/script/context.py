@@ -30,6 +30,7 @@ class JobContext:
 
     `token` gives the bearer token of the moment, or None. `attempt` is None where the worker's
     server counts no attempts, and where the call names another job than the one that runs.
+    `elsewhere`: the call names its server, which may have any experiment.
     """
 
     experiment: Optional[str]
@@ -37,6 +38,7 @@ class JobContext:
     server: str
     token: Callable[[], Optional[str]]
     attempt: Optional[int] = None
+    elsewhere: bool = False
 
     @classmethod
     def current(cls, caller: str, job_id: Optional[int] = None, server: Optional[str] = None,
@@ -57,7 +59,13 @@ class JobContext:
             server=_server(environ, server, caller),
             token=lambda: script_token(environ),
             attempt=attempt,
+            elsewhere=bool(server),
         )
+
+    @property
+    def meant_for(self) -> Optional[str]:
+        """The experiment that the server must have; None where any will do."""
+        return None if self.elsewhere else self.experiment
 
 
 def outside_job(caller: str, *missing: str) -> OutsideJobError:

@@ -2,14 +2,14 @@
 
 import asyncio
 import ssl
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 import jd
 from jd import protocol as p
 from jd.net.routing import Request, Response, Route, Router
 from jd.net.server import HttpServer
 from jd.net.traffic import Traffic
-from jd.server import sweeper
+from jd.server import meant, sweeper
 from jd.server.access import Access
 from jd.server.creation import Creation
 from jd.server.dashboard.creating import CreateJobs
@@ -62,8 +62,8 @@ class JobServer:
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation).add_to(self.api)
-        for router in (self.api, self.dashboard):
-            router.add("GET", p.HEALTH, self._health, public=True)
+        self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
+        self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)
         self._metrics.add_to(self.api)
         for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.room, self.live),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
@@ -96,14 +96,22 @@ class JobServer:
                              self._dashboard_server.stop(STOP_GRACE))
         self.signin.close()
 
-    async def _health(self, _request: Request) -> Response:
+    async def _health_of_api(self, _request: Request) -> Response:
+        return await self._health(role=p.ROLE_API)
+
+    async def _health_of_dashboard(self, _request: Request) -> Response:
+        """Who takes it for the API learns where that is."""
+        return await self._health(role=p.ROLE_DASHBOARD, api_port=self.port)
+
+    async def _health(self, **facts: Any) -> Response:
         """200 while the process and its database answer."""
         await self.experiment.look_up(jobs.counts)
-        return Response.json({"status": "ok", "expId": self.experiment.name,
-                              "version": jd.__version__})
+        return Response.json(dict(facts, status="ok", expId=self.experiment.name,
+                                  version=jd.__version__))
 
     def _let_in(self, request: Request, route: Route) -> None:
-        """The guard of the API."""
+        """The guard of the API. A token is of one server: for whom a request is meant comes first."""
+        meant.check_header(request, self.experiment.name)
         if not self._metrics.admits(request, route):
             self._access(request, route)
 

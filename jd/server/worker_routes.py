@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
 from jd.net.routing import HttpError, Request, Response, Router
-from jd.server import resultfile
+from jd.server import meant, resultfile
 from jd.server.access import Access
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
@@ -49,6 +49,7 @@ class WorkerRoutes:
         """Liveness, result, release, command and job in one; held open while there is nothing."""
         beat = p.Heartbeat.from_json(_object(await request.json()))
         experiment, idle = self._experiment, beat.reported_status == p.IDLE
+        meant.check(beat.exp_id, experiment.name)
         with self._room.ticket(beat.worker_id, beat.session, idle,
                                None if idle else beat.current_job_id) as ticket:
             outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),

@@ -130,7 +130,7 @@ class Connection:
             self._log("the job server is now at %s" % self._client.shown)
 
     def _made(self, server: str) -> Client:
-        return Client(server, self.token)
+        return Client(server, self.token, experiment=self._config.experiment)
 
     def _fresh(self, grant: Grant) -> None:
         self._client = self._made(grant.server)

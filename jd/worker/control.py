@@ -249,6 +249,7 @@ class Notice:
     body: Dict[str, Any]
     environ: Mapping[str, str]
     token: str = field(default="", repr=False)
+    experiment: Optional[str] = None
 
     def bearer(self) -> Optional[str]:
         """The token that its Hub gave to the workers, else that of the environment."""
@@ -265,7 +266,7 @@ def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -
             if row.current_job_id is not None:
                 body["job_id"] = row.current_job_id
             yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
-                         row.worker_token)
+                         row.worker_token, row.experiment)
 
 
 def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
@@ -275,11 +276,11 @@ def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[N
         server = row.config.get("server")
         if isinstance(server, str) and server:
             by_server.setdefault((row.experiment, server), []).append(row)
-    for (_, server), its_rows in by_server.items():
+    for (experiment, server), its_rows in by_server.items():
         body = {"source": socket.gethostname() or "unknown", "workers": [
             {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
         yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
-                     its_rows[0].worker_token)
+                     its_rows[0].worker_token, experiment)
 
 
 def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -334,7 +335,7 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
             problem = ""
             if notice.server not in away:  # who did not answer once is not asked 64 times
                 try:
-                    Client(notice.server, notice.bearer, seconds).call(
+                    Client(notice.server, notice.bearer, seconds, notice.experiment).call(
                         "POST", notice.route, notice.body)
                 except Exception as error:  # whatever it is, the worker is stopped all the same
                     problem = str(error) or type(error).__name__

@@ -1,8 +1,8 @@
 """What one worker process and its server know of each other: builds calls, reads answers.
 
 Extensions of the protocol are used only after the server has offered them (docs/protocol.md).
-`session`, and in an idle heartbeat what limits the worker, are sent always: a server that knows
-only the base ignores these fields, and the first answer may bring a job already.
+`session`, `exp_id`, and in an idle heartbeat what limits the worker, are sent always: a server that
+knows only the base ignores these fields, and the first answer may bring a job already.
 """
 
 import secrets
@@ -29,7 +29,8 @@ class Link:
     """The worker's side of the conversation with one server."""
 
     def __init__(self, server: str, worker_id: str, machine_type: str,
-                 metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits()) -> None:
+                 metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits(),
+                 experiment: Optional[str] = None) -> None:
         self.server = server
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)
@@ -43,6 +44,7 @@ class Link:
         self._machine_type = machine_type
         self._metrics = metrics
         self._limits = limits
+        self._experiment = experiment
         self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
 
@@ -120,7 +122,8 @@ class Link:
         return Heartbeat(
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
-            jd_worker_version=jd.__version__, session=self.session, **fields).to_json()
+            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
+            **fields).to_json()
 
     # ---- answers
 

@@ -236,8 +236,12 @@ def test_the_hub(stub: StubServer) -> None:
     expect_only(server.hub({}, {"api_key": "jd_x"}, True), OK, "not used")
     expect_only(server.hub({"JD_HUB_URL": "https://h"}, {}, False), WARNING, "no API key", "https://h/api-keys")
     environ = {"JD_API_KEY": "jd_x", "JD_HUB_URL": stub.url}
-    stub.will_answer(Answer(404, {"error": "no such experiment"}), Answer(401, {"error": "who?"}))
+    nothing = Answer(404, {"error": "no route"})  # to the two questions who it is
+    stub.will_answer(Answer(404, {"error": "no such experiment"}), nothing, nothing,
+                     Answer(401, {"error": "who?"}), nothing, nothing, Answer(404, b"<html>nginx"))
     assert server.hub(environ, {}, False)[-1].what == "the Hub knows the API key"
     refused = server.hub(environ, {}, False)[-1]
     assert refused.level == PROBLEM and "does not know this key" in refused.what
-    assert {finding.topic for finding in server.hub(environ, {}, False)} == {"Hub"}
+    page = server.hub(environ, {}, False)
+    assert page[-1].level == PROBLEM and "not how a Hub answers" in page[-1].what
+    assert {finding.topic for finding in page} == {"Hub"}

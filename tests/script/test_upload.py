@@ -52,6 +52,12 @@ def test_relative_paths_and_empty_files(stub: StubServer, job: Path, monkeypatch
     assert stub.asked[0].field("file") == ""
 
 
+def test_the_experiment_goes_along_unless_the_call_names_its_server(stub: StubServer, result: Path) -> None:
+    jd.jd_upload(result)
+    jd.jd_upload(result, server=stub.url)
+    assert [asked.headers.get("X-JD-Experiment") for asked in stub.asked] == ["digits-tune", None]
+
+
 def test_server_argument_replaces_the_variable(stub: StubServer, result: Path,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_SERVER", "http://127.0.0.1:9")

@@ -420,3 +420,47 @@ def test_a_form_field_that_is_there_twice_is_refused(run, route, part, twice):
         status, _ = await bench.put(route, part, "f", b"x", {"job_id": "1", "attempt": "1"})
         assert status == 200
     run(scenario)
+
+
+# ---- for which experiment
+
+@pytest.mark.parametrize("method, route, body", [
+    ("POST", p.HEARTBEAT, {"worker_id": "w"}), ("POST", p.UPDATE_JOB_STATUS, {"job_id": 1, "status": "DONE"}),
+    ("GET", p.JOB_COUNTS, None), ("POST", p.CREATE_JOBS, {"jobs": [{"a": 1}]}),
+    ("POST", p.CLI_STOP, {"worker_id": "w"}), ("GET", p.LATEST_CHECKPOINT + "?job_id=1", None),
+    ("POST", p.UPLOAD, None), ("GET", "/api/jobs", None)])
+def test_what_is_meant_for_another_experiment_is_refused(run, tmp_path, method, route, body):
+    """Before its token is looked at: that is of another server."""
+    token_file = tmp_path / "token"
+    token_file.write_text("correct-horse-battery\n")
+
+    async def scenario(bench):
+        status, answer = await bench.call(method, route, body, {p.EXPERIMENT_HEADER.lower(): "exq"})
+        assert status == 409 and answer["experiment"] == "exp" and answer["success"] is False
+        assert "experiment exp, not of 'exq'" in answer["error"]
+        status, answer = await bench.call(method, route, body, {p.EXPERIMENT_HEADER.lower(): "exp"})
+        assert status == 401 and "experiment" not in answer
+    run(scenario, token_file=token_file)
+
+
+def test_a_heartbeat_for_another_experiment_changes_nothing(run):
+    async def scenario(bench):
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"lr": [0.1]}})
+        status, answer = await bench.beat(exp_id="exq")
+        assert (status, answer["experiment"]) == (409, "exp")
+        assert (await bench.call("GET", p.JOB_COUNTS))[1]["PENDING"] == 1
+        assert (await bench.beat(exp_id=5))[0] == 400
+        status, reply = await bench.beat(exp_id="exp")
+        assert status == 200 and reply["job"]["job_id"] == 1 and "experiment" in reply["extensions"]
+    run(scenario)
+
+
+def test_both_ports_say_what_they_are(run):
+    async def scenario(bench):
+        _, told = await bench.call("GET", p.HEALTH)
+        assert (told["role"], told["expId"]) == ("api", "exp")
+        bench.server.port = 5001
+        answer = await bench.server.dashboard.dispatch(Request("GET", p.HEALTH, {"host": "127.0.0.1:5050"}))
+        told = json.loads(answer.body)
+        assert (told["role"], told["expId"], told["api_port"]) == ("dashboard", "exp", 5001)
+    run(scenario)

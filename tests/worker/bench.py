@@ -139,7 +139,10 @@ class Bench:
         self.step(took)
 
     def unreachable(self, took: float = 0.01) -> None:
-        self.courier.answer(None, ServerUnreachable("connection refused"), took)
+        self.fail(ServerUnreachable("connection refused"), took)
+
+    def fail(self, error: ServerUnreachable, took: float = 0.01) -> None:
+        self.courier.answer(None, error, took)
         self.step(took)
 
     def end_job(self, exit_code: int = 0, tail: str = "") -> None:

@@ -25,6 +25,7 @@ class FakeServer:
         self.command = (protocol.RUN, 0)
         self.intervals = {protocol.BUSY: busy_interval, protocol.IDLE: idle_interval}
         self.changed = threading.Condition()
+        self.health: Optional[Dict[str, Any]] = None  # what GET /healthz says; a base server has none
         self.closing = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
@@ -125,6 +126,9 @@ class FakeServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 status, reply = fake.answer(self.path, body, self.headers.get("Authorization"))
+                self._answer(status, reply)
+
+            def _answer(self, status: int, reply: Dict[str, Any]) -> None:
                 content = json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -134,6 +138,15 @@ class FakeServer:
                     self.wfile.write(content)
                 except OSError:
                     pass  # a worker that left does not read its answer
+
+            def do_GET(self) -> None:
+                if fake.health is not None and self.path == protocol.HEALTH:
+                    status, reply = 200, fake.health
+                elif self.path == protocol.JOB_COUNTS:
+                    status, reply = 200, {protocol.PENDING: len(fake.jobs)}
+                else:
+                    status, reply = 404, {"error": "no such route"}
+                self._answer(status, reply)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jd import protocol
+from jd.net.client import OtherExperiment
 from jd.worker.courier import Call
 from jd.worker.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.outbox import Outbox
@@ -439,3 +440,38 @@ def test_other_data_behind_the_server_has_its_own_commands(tmp_path: Path) -> No
     bench.reply(ALL, server_id="data-1", desired_version=9)
     bench.reply(ALL, server_id="data-2", desired_state="stop", desired_version=1)
     assert bench.call.body.get("leave") is True
+
+
+# ---- another server has the address
+
+def other() -> OtherExperiment:
+    return OtherExperiment("http://h:1 serves experiment b, not a", "b")
+
+
+def test_the_server_of_another_experiment_is_an_outage(tmp_path: Path) -> None:
+    """No new name is taken, and it is said once, not with each try."""
+    bench = Bench(tmp_path)
+    name = bench.call.body["worker_id"]
+    for _ in range(3):
+        bench.fail(other())
+        assert bench.step_to_deadline() < 10
+    assert bench.call.body["worker_id"] == name and not bench.said("is taken")
+    assert bench.times_said("serves experiment b, not a") == 1
+    bench.reply(ALL, job(5))
+    assert bench.said("the server is back")
+
+
+def test_it_does_not_end_a_running_job_and_gets_no_result(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.step_to_deadline()
+    bench.fail(other())
+    assert bench.jobs[-1].stop_reason is None
+    bench.end_job()
+    bench.step_to_deadline()
+    assert bench.call.entry is not None
+    bench.fail(other())
+    bench.step_to_deadline()
+    assert bench.call.entry is not None and bench.call.entry.result.job_id == 5
+    bench.reply(ALL)
+    assert bench.call.entry is None

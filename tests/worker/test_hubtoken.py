@@ -325,17 +325,62 @@ def answers(*typed: str) -> Callable[[str], str]:
     return lambda prompt: left.pop(0)
 
 
+def refusal(status: int) -> List[Answer]:
+    """What a Hub of the base protocol answers to a call and to the two questions who it is."""
+    return [Answer(status, {"error": "no"}), Answer(404, {"error": "no route"}), Answer(404, {"error": "no route"})]
+
+
+HEALTH = {"status": "ok", "version": "1.15.0"}
+
+
+@pytest.mark.parametrize("answers", [
+    refusal(404), refusal(429),
+    [Answer(404, {"error": "no experiment"}), Answer(200, dict(HEALTH, service="jd_hub"))],
+    # A Hub of the base protocol with a page for every path.
+    [Answer(404, {"error": "no experiment"}), Answer(200, b"<html>", {"Content-Type": "text/html"})]])
+def test_a_hub_that_has_no_such_experiment_knows_the_key(hub: StubServer, answers: List[Answer]) -> None:
+    hub.will_answer(*answers)
+    hubtoken.check_key(Access(hub.url, KEY))
+    assert [asked.headers.get("Authorization") for asked in hub.asked][1:] == [None] * (len(answers) - 1)
+
+
+@pytest.mark.parametrize("answers, words", [
+    ([Answer(404, b"<html>404 Not Found nginx</html>", {"Content-Type": "text/html"})], "answered 404"),
+    ([Answer(401, b"<html>401</html>")], "answered 401"), ([Answer(403, b"")], "answered 403"),
+    ([Answer(429, b"")], "answered 429"), ([Answer(404, b"[]")], "answered 404"),
+    ([Answer(200, {"whoever": "you are"})], "a token for an experiment that cannot exist"),
+    ([Answer(404, {"error": "nothing here"}), Answer(200, dict(HEALTH, expId="exp", role="api"))],
+     "is a job server, not a Hub"),
+    ([Answer(404, {"error": "nothing here"}), Answer(200, dict(HEALTH, expId="exp", role="dashboard"))],
+     "is a job server's dashboard, not a Hub"),
+    ([Answer(404, {"error": "nothing here"}), Answer(404, {"error": "nothing here"}),
+      Answer(200, {"PENDING": 1})], "is a job server, not a Hub")])
+def test_what_is_no_hub_says_nothing_about_a_key(hub: StubServer, answers: List[Answer], words: str) -> None:
+    hub.will_answer(*answers)
+    with pytest.raises(hubtoken.NoHub) as caught:
+        hubtoken.check_key(Access(hub.url, KEY))
+    assert words in str(caught.value) and hub.url in str(caught.value)
+    assert "check hub= or JD_HUB_URL" in str(caught.value)
+
+
+def test_the_404_of_a_gateway_does_not_end_a_worker(hub: StubServer) -> None:
+    """It is no Hub's word about the experiment: the Hub behind it is away, and the token is asked for again."""
+    hub.will_answer(Answer(404, b"default backend - 404"))
+    with pytest.raises(ServerUnreachable):
+        hubtoken.request(Access(hub.url, KEY), "exp")
+
+
 def test_a_key_is_asked_for_three_times(hub: StubServer, capsys: Any) -> None:
     environ = {"JD_HUB_URL": hub.url}
-    no, yes = Answer(401, {"error": "who?"}), Answer(404, {"error": "no such experiment"})
-    hub.will_answer(no, yes)
+    no, yes = refusal(401), refusal(404)
+    hub.will_answer(*no, *yes)
     assert checked_key(environ, answers("jd_wrong", "two words", KEY)) == KEY
     said = capsys.readouterr().err
     assert hub.url + "/api-keys" in said and said.count("error: ") == 2 and KEY not in said
-    hub.will_answer(no, no, no)
+    hub.will_answer(*no, *no, *no)
     with pytest.raises(HubRefused):
         checked_key(environ, answers("a", "b", "c"))
-    hub.will_answer(no, yes)
+    hub.will_answer(*no, *yes)
     assert checked_key(dict(environ, JD_API_KEY="jd_old"), answers(KEY)) == KEY
 
 

@@ -120,7 +120,7 @@ def test_what_the_base_protocol_does_not_have_is_sent_only_when_offered(
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     base = {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
-            "applied_version", "system_metrics", "jd_worker_version", "session"}
+            "applied_version", "system_metrics", "jd_worker_version", "session", "exp_id"}
     busy = server.heartbeats(reported_status="busy", current_job_id=1)[-1]
     if extensions:
         assert set(busy) == base | {"attempt", "output_tail", "wait"}

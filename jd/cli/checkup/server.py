@@ -19,6 +19,7 @@ from jd.auth import hubtoken
 from jd.auth.shared import is_exposed, worker_token
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import JdError, ServerRefused, UsageError
+from jd.net import answering
 from jd.net.client import USER_AGENT, Client
 from jd.net.outbound import (
     CA_VARIABLE, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, tls_context,
@@ -169,6 +170,10 @@ class Visit:
                 notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
                 self._advice("it may be no job server: check host and port"))
         told = _object(body)
+        try:
+            answering.confirm(answering.introduced(told or {}), self._address.shown, None)
+        except answering.WrongPort as error:
+            return self._failed(notes, *in_two(str(error)))
         if told is None or not isinstance(told.get("expId"), str):
             return self._failed(notes, "what answers there is no job server",
                                 self._advice("check host and port"))
@@ -194,7 +199,7 @@ class Visit:
         if self._address is None:
             return notes.findings
         try:
-            Client(self._url, lambda: token, TIMEOUT).call("GET", protocol.JOB_COUNTS)
+            Client(self._url, lambda: token, TIMEOUT, self._experiment).call("GET", protocol.JOB_COUNTS)
         except ServerRefused as error:
             if error.status == 401:
                 if access is not None:

@@ -4,14 +4,15 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import jd
-from jd import protocol, settings, terminal
+from jd import settings, terminal
 from jd.auth import hubtoken
 from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.commands.server_info import job_counts
 from jd.cli.context import Context
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable
-from jd.net.client import Client
+from jd.net import answering
+from jd.net.client import Client, OtherExperiment
 
 
 class Hub(NamedTuple):
@@ -77,6 +78,8 @@ def _ask_hub(context: Context) -> Optional[Hub]:
     began = time.monotonic()
     try:
         hubtoken.check_key(access)
+    except hubtoken.NoHub as error:
+        return found._replace(seconds=_since(began), problem=str(error))
     except ServerRefused as error:
         known = False if error.status in (401, 403) else None
         return found._replace(seconds=_since(began), key_valid=known, problem=str(error))
@@ -120,20 +123,22 @@ def ask(client: Client) -> Server:
     server = Server(client.shown)
     began = time.monotonic()
     try:
-        answer = client.call("GET", protocol.HEALTH)
-    except ServerRefused as error:
-        if error.status != 404:  # another implementation may have no such route
-            return server._replace(seconds=_since(began), problem=str(error))
-        answer = {}
+        found = answering.ask(client)
+        answering.confirm(found, client.shown, None)
+    except answering.WrongPort as error:
+        return server._replace(seconds=_since(began), problem=str(error))
+    except ServerUnreachable as error:
+        # A proxy that says that its server is away can itself be reached.
+        answered = isinstance(error.__cause__, ServerRefused)
+        return server._replace(seconds=_since(began) if answered else None, problem=str(error))
     except JdError as error:
         return server._replace(problem=str(error))
-    if not isinstance(answer, dict):
-        return server._replace(problem="%s answered %s: it is no job server; check the URL" % (
-            client.shown, protocol.shown(answer)))
-    server = server._replace(seconds=_since(began), version=_text(answer.get("version")),
-                             experiment=_text(answer.get("expId")))
+    server = server._replace(seconds=_since(began), version=found.version, experiment=found.experiment)
     try:
-        return server._replace(counts=job_counts(client))
+        return server._replace(counts=job_counts(
+            client.anonymous() if found.kind == answering.MUTE else client))
+    except OtherExperiment as error:
+        return server._replace(problem=str(error))
     except ServerUnreachable as error:
         return server._replace(seconds=None, problem=str(error))
     except JdError as error:
@@ -142,10 +147,6 @@ def ask(client: Client) -> Server:
 
 def _since(began: float) -> float:
     return round(time.monotonic() - began, 4)
-
-
-def _text(value: Any) -> Optional[str]:
-    return views.plain(value)[:protocol.MAX_NAME_CHARS] if isinstance(value, str) else None
 
 
 def _pairs(server: Server, asked: Optional[str], agree: Optional[bool]) -> List[Tuple[str, str]]:

@@ -1,7 +1,7 @@
 """`jd_worker_cli restart`: stop, and start with the stored configuration (reference, section 2)."""
 
 import sys
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 from jd.cli.context import Context
 from jd.cli.starting import announce
@@ -9,6 +9,7 @@ from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
 from jd.worker import background, control, gpus
 from jd.worker.config import WorkerConfig, from_json
+from jd.worker.firstlook import look
 from jd.worker.renewal import authorised
 from jd.protocol import split_worker_id
 from jd.worker.registry import Row
@@ -29,9 +30,10 @@ def run(context: Context) -> int:
         return 0
     status = 0
     ready: List[Tuple[Row, WorkerConfig]] = []
+    seen: Set[str] = set()  # servers that were looked at
     for row in rows:
         try:
-            ready.append((row, _startable(context, row)))
+            ready.append((row, _startable(context, row, seen)))
         except JdError as error:
             status = 1
             print("error: %s was not restarted: %s" % (row.worker_id, error), file=sys.stderr)
@@ -46,11 +48,14 @@ def run(context: Context) -> int:
     return 1 if left else status
 
 
-def _startable(context: Context, row: Row) -> WorkerConfig:
+def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
     problem = control.why_not(row, context.here)
     if problem is not None:
         raise JdError(problem)
     config = authorised(from_json(row.config, context.environ))
+    if config.server not in seen:
+        look(config)
+        seen.add(config.server)
     if config.foreground:
         raise JdError("it runs in the foreground; stop it, and start it where it was started")
     if not config.entry_script.is_file():

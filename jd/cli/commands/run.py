@@ -12,6 +12,7 @@ from jd.errors import UsageError
 from jd.net import published
 from jd.worker import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
+from jd.worker.firstlook import look
 from jd.worker.renewal import authorised
 
 
@@ -22,6 +23,7 @@ def run(context: Context) -> int:
     """
     context.words_exactly(0)
     config = authorised(configuration(context.arguments, context.environ))
+    look(config)
     if config.foreground:
         from jd.worker.launcher import launch
         return launch(config)

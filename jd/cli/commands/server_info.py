@@ -6,7 +6,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from jd import protocol, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
-from jd.errors import ServerUnreachable
+from jd.errors import ServerRefused, ServerUnreachable
+from jd.net import answering
 from jd.net.client import Client
 
 BAR = 28  # characters
@@ -55,9 +56,13 @@ def run(context: Context) -> int:
 def job_counts(client: Client) -> Dict[str, int]:
     """Jobs by status, in the order of a job's life.
 
-    Raises ServerUnreachable where what answered is no job server, and what `Client.call` raises.
+    Raises ServerUnreachable or WrongPort where what answered is no job server, and what `Client.call`
+    raises.
     """
-    answer = client.call("GET", protocol.JOB_COUNTS)
+    try:
+        answer = client.call("GET", protocol.JOB_COUNTS)
+    except ServerRefused as error:
+        raise answering.explained(client, error) from error
     if not isinstance(answer, dict) or not all(
             isinstance(n, int) and not isinstance(n, bool) for n in answer.values()):
         raise ServerUnreachable("%s%s answered %s instead of job counts: it is no job server; "

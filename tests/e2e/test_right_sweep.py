@@ -1,0 +1,203 @@
+"""A launch looks at its server first: another experiment's, or no job server, starts no worker."""
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.e2e.node import Node
+from tests.e2e.processes import Server, Worker
+from tests.support import wait_until
+
+WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foreground=true")]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A server of the experiment `exp`, with three jobs that nobody is to run."""
+    with Server(tmp_path_factory.mktemp("shared")) as server:
+        server.call("/api/jobs/create", {"parameters": {"x": [1, 2, 3]}})
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text("")
+    return path
+
+
+@contextmanager
+def http(status, body, content_type):
+    """Something that speaks HTTP and answers everything alike."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield "http://127.0.0.1:%d" % listening.server_address[1]
+        listening.shutdown()
+        thread.join()
+
+
+@contextmanager
+def talker(banner):
+    """Something that says `banner` to everybody and hangs up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(banner)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def refused(node, *words):
+    """What a launch that must not be says."""
+    done = node.cli(*words, "entry_script=train.py", status=1)
+    assert "started" not in done.stdout
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ")
+    assert not list(node.directory.glob("cache/**/workers.db"))
+    return done.stderr
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path, script, shared, how):
+    node = Node(tmp_path, shared.url)
+    told = refused(node, "expId=exq", "server=" + shared.url, *how)
+    assert "%s serves experiment exp, not exq; check expId=" % shared.url in told
+    assert shared.counts() == {"PENDING": 3}
+    assert shared.call("/worker/heartbeat", {"worker_id": "w", "exp_id": "exq"})[0] == 409
+
+
+def test_the_dashboards_port_names_that_of_the_api(tmp_path, script, shared):
+    url = shared.ready["dashboard_url"]
+    told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
+    assert "%s is the dashboard of experiment exp" % url in told and "server=" + shared.url in told
+
+
+def test_a_hubs_port(tmp_path, script):
+    with http(200, b'{"status":"ok","service":"jd_hub","version":"1.15.0"}', "application/json") as url:
+        told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
+    assert url + " is a Hub, not a job server" in told and "hub=" in told
+
+
+@pytest.mark.parametrize("status, body, kind", [
+    (200, b"<html>welcome</html>", "text/html"), (404, b"<html>404 nginx</html>", "text/html"),
+    (302, b"", "text/plain"), (200, b"[1]", "application/json"), (403, b"<html>", "text/html"),
+    (200, b'{"name":"another service"}', "application/json")])
+def test_something_else_that_speaks_http(tmp_path, script, status, body, kind):
+    with http(status, body, kind) as url:
+        assert url in refused(Node(tmp_path, url), "expId=exp", "server=" + url)
+
+
+@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR unknown command\r\n",
+                                    b"\x15\x03\x03\x00\x02\x02\x46"])
+def test_something_that_does_not_speak_http(tmp_path, script, banner):
+    with talker(banner) as url:
+        told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
+    assert "does not speak HTTP" in told
+
+
+def test_https_at_a_port_that_speaks_http(tmp_path, script, shared):
+    url = shared.url.replace("http:", "https:")
+    assert "check that the port speaks https" in refused(Node(tmp_path, url), "expId=exp", "server=" + url)
+
+
+@pytest.mark.parametrize("answer", [(503, b"<html>down</html>"), (502, b""), None])
+def test_a_server_that_is_away_is_waited_for(tmp_path, script, answer):
+    with http(answer[0], answer[1], "text/html") if answer else closed() as url:
+        with Node(tmp_path, url) as node:
+            done = node.exp("entry_script=train.py", "server=" + url)
+            assert "has not answered yet" in done.stderr and len(node.rows()) == 1
+            node.exp("stop", "all")
+
+
+@contextmanager
+def closed():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    yield "http://127.0.0.1:%d" % port
+
+
+def test_restart_and_scale_look_as_well(tmp_path, script, shared):
+    """The port of their server has become another experiment's."""
+    with Server(tmp_path) as own, Node(tmp_path, own.url) as node:
+        node.exp("entry_script=train.py", "server=" + own.url)
+        (row,) = node.rows()
+        node.until_row(row.worker_id, status="idle")
+        port = own.port
+        own.stop()
+        with Server(tmp_path / "..", "--expId", "another", port=port):
+            done = node.exp("scale", "num_workers=2", status=1)
+            assert "serves experiment another, not exp" in done.stderr
+            done = node.exp("restart", "all", status=1)
+            assert "was not restarted" in done.stderr and "serves experiment another" in done.stderr
+            assert [r.pid for r in node.rows()] == [row.pid]
+            wait_until(lambda: "serves experiment another" in node.log(row.worker_id), message="the log")
+        node.exp("stop", "all")
+
+
+def test_commands_say_it(tmp_path, shared):
+    node = Node(tmp_path, shared.url)
+    told = node.cli("expId=exq", "server-info", "server=" + shared.url, status=1).stderr
+    assert "serves experiment exp, not exq" in told
+    dashboard = shared.ready["dashboard_url"]
+    told = node.cli("expId=exp", "server-info", "server=" + dashboard, status=1).stderr
+    assert "is the dashboard of experiment exp" in told
+    told = json.loads(node.cli("expId=exp", "health", "json=true", "server=" + dashboard, status=1).stdout)
+    assert "is the dashboard of experiment exp" in told["server"]["error"]
+    told = node.cli("expId=exp", "doctor", "server=" + dashboard, status=1).stdout
+    assert "is the dashboard of experiment exp" in told
+
+
+def test_a_worker_waits_while_another_server_has_the_address(tmp_path, script):
+    """Its result is kept, the other server hears of nothing, and the job is done in the end."""
+    script.write_text("import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.01)")
+    go = tmp_path / "go"
+    with Server(tmp_path) as own:
+        own.call("/api/jobs/create", {"parameters": {"x": [1]}})
+        port = own.port
+        with Worker(tmp_path, own.url, script, "once=true", GO=go) as worker:
+            own.until(SERVED=1)
+            own.stop()
+            other_place = tmp_path / "other"
+            other_place.mkdir()
+            with Server(other_place, "--expId", "another", port=port) as other:
+                other.call("/api/jobs/create", {"parameters": {"y": [1]}})
+                go.write_text("")
+                logs = tmp_path / "workspace" / "jd_data" / "exp" / "jd_worker_logs"
+                wait_until(lambda: any("serves experiment another" in log.read_text()
+                                       for log in logs.glob("*.log")), 30, "the worker's log")
+                assert other.counts() == {"PENDING": 1}
+                other.stop()
+            with Server(tmp_path, port=port) as again:
+                again.until(timeout=60, DONE=1)
+            assert worker.popen.wait(30) == 0
