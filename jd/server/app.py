@@ -24,7 +24,7 @@ from jd.server.dashboard.workers import Workers
 from jd.server.experiment import Experiment
 from jd.server.job_routes import JobRoutes
 from jd.server.prometheus import Metrics
-from jd.server.store import bulk, details, files, jobs, roster, workers
+from jd.server.store import bulk, details, files, jobs, roster, workerage, workers
 from jd.server.waiting import WaitingRoom
 from jd.server.worker_routes import WorkerRoutes
 
@@ -41,6 +41,7 @@ STATUS_OF = {
     workers.NameTaken: 409,
     jobs.NotServed: 400,
     files.TooManyFiles: 400,
+    workerage.TooManyWorkers: 503,
 }
 
 

@@ -6,12 +6,13 @@ import sqlite3
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
-from jd.server.store import completions, jobs, sweepend, workers
+from jd.server.store import completions, jobs, sweepend, workerage, workers
 from jd.server.store.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
 INTERVAL = 1.0  # seconds
 BATCH = 1000  # rows in one step, so that workers are not kept waiting
+FORGOTTEN = 100  # workers in one step: each has up to 320 rows of history and figures
 
 log = logging.getLogger("jd.server")
 
@@ -22,6 +23,7 @@ def step(db: sqlite3.Connection, now: float, policy: Policy) -> int:
     freed += jobs.retry_due(db, now, BATCH)
     workers.drop_silent(db, now)
     completions.prune(db, now, BATCH)
+    workerage.prune(db, now, FORGOTTEN)
     return freed
 
 

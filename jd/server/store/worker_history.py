@@ -1,4 +1,4 @@
-"""What happened to each worker, line by line."""
+"""What happened to each worker, line by line: the latest lines, which are those that are shown."""
 
 import sqlite3
 from typing import List, NamedTuple
@@ -15,9 +15,11 @@ class Line(NamedTuple):
 
 
 def note(db: sqlite3.Connection, worker_id: str, event: str, source: str, now: float) -> None:
-    """Add a line to a worker's history."""
+    """Add a line to a worker's history; it has SHOWN lines, and the oldest makes room."""
     db.execute("INSERT INTO worker_history (worker_id, timestamp, event, source)"
                " VALUES (?, ?, ?, ?)", (worker_id, now, event, source))
+    db.execute("DELETE FROM worker_history WHERE worker_id = ?1 AND id <= (SELECT id FROM worker_history"
+               " WHERE worker_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)", (worker_id, SHOWN))
 
 
 def of(db: sqlite3.Connection, worker_id: str) -> List[Line]:

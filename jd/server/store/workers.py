@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
-from jd.server.store import fitting, jobs, runtimes
+from jd.server.store import fitting, jobs, runtimes, workerage
 from jd.server.store.worker_history import note
 from jd.server.store.transitions import Policy
 
@@ -22,6 +22,7 @@ SILENCE = 3 * p.IDLE_INTERVAL + 60.0
 # Of a worker's figures one sample a minute is kept, for so many minutes.
 RING = 120
 MAX_FIGURES = 40  # in one sample; a worker of ours sends 14
+MAX_METRICS = 16 * 1024  # bytes of all that a worker says of its machine, as JSON
 
 
 class NameTaken(Exception):
@@ -73,10 +74,11 @@ def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
 def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy) -> Outcome:
     """Take in a heartbeat and answer it; a job may be claimed by that.
 
-    Raises NameTaken, and for what it carries jobs.NoSuchJob, NotServed, StaleAttempt; then
+    Raises NameTaken, TooManyWorkers and ProtocolError, and for what it carries jobs.NoSuchJob, NotServed, StaleAttempt; then
     nothing of it has happened.
     """
-    _admit(db, beat, now)
+    metrics = _metrics(beat)
+    _admit(db, beat, metrics, now)
     _sample(db, beat, now)
     freed = 0
     if beat.finished is not None:
@@ -86,9 +88,8 @@ def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Pol
     if beat.leave:
         freed += _leave(db, beat, now, policy)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
-        metrics = json.dumps(beat.system_metrics) if beat.system_metrics else None
         jobs.renew(db, beat.current_job_id, beat.attempt, beat.worker_id, now, policy,
-                   beat.output_tail, metrics)
+                   beat.output_tail, metrics if beat.system_metrics else None)
     outcome = answer(db, beat, fitting.limit_of(beat, now), now, policy)
     return outcome._replace(freed=freed)
 
@@ -157,16 +158,25 @@ def _standing(db: sqlite3.Connection, worker_id: str,
     return Outcome(reply, may_wait, 0), idle, present
 
 
-def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
+def _metrics(beat: p.Heartbeat) -> str:
+    """What a worker says of its machine, as JSON."""
+    text = json.dumps(beat.system_metrics)
+    if len(text) > MAX_METRICS:
+        raise p.ProtocolError("system_metrics is %d bytes as JSON; at most %d" % (len(text), MAX_METRICS))
+    return text
+
+
+def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float) -> None:
     """Write down what a worker says of itself, and take in its acknowledgement."""
     known = _worker(db, beat.worker_id)
     if known is None:
+        workerage.make_room(db)
         db.execute(
             "INSERT INTO workers (host, machine_type, version, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
             " first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
-             beat.current_job_id, json.dumps(beat.system_metrics), beat.applied_version,
+             beat.current_job_id, metrics, beat.applied_version,
              beat.applied_version, now, now))
         note(db, beat.worker_id, "started", "worker", now)
         return
@@ -189,7 +199,7 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
         " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
         " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
         " acknowledged_at = ?, done_at = ? WHERE worker_id = ?",
-        (beat.session, beat.reported_status, beat.current_job_id, json.dumps(beat.system_metrics),
+        (beat.session, beat.reported_status, beat.current_job_id, metrics,
          state, version, applied, now, *(_Progress() if anew else _progress(known, beat, now)),
          beat.worker_id))
     identity = _identity(beat)
@@ -312,6 +322,4 @@ def stopped_by_cli(db: sqlite3.Connection, worker_id: str, job_id: Optional[int]
                  message="stopped from the CLI on %s (%s)" % (source, action))
     if _worker(db, worker_id) is not None:
         mark_left(db, worker_id, action + " from the CLI", "cli on " + source, now)
-    else:
-        note(db, worker_id, action + " from the CLI", "cli on " + source, now)
     return aborted

@@ -1,0 +1,117 @@
+"""What is known of workers does not grow for ever."""
+
+import pytest
+
+from jd import protocol as p
+from jd.server import sweeper
+from jd.server.app import STATUS_OF
+from jd.server.store import roster, summary, worker_history, workerage, workers
+
+
+def known(desk):
+    return [row[0] for row in desk.read(lambda db: db.execute(
+        "SELECT worker_id FROM workers ORDER BY worker_id").fetchall())]
+
+
+def rows(desk):
+    """How many rows there are of workers, in all tables."""
+    return desk.read(lambda db: sum(db.execute("SELECT count(*) FROM " + table).fetchone()[0]
+                                    for table in ("workers", "worker_history", "worker_metrics")))
+
+
+def leave(desk, worker_id):
+    desk.beat(worker_id, leave=True, system_metrics={"cpu_util": 1.0})
+    desk.now += 1.0
+
+
+def step(desk):
+    desk.write(sweeper.step, desk.now, desk.policy)
+
+
+def test_a_worker_that_left_is_forgotten_after_a_month(desk):
+    desk.create(1)
+    desk.beat("ran", reported_status="idle")
+    desk.finish(1)
+    leave(desk, "ran")
+    desk.now += workerage.KEPT - 60.0
+    leave(desk, "later")
+    step(desk)
+    assert known(desk) == ["later", "ran"]
+    seen = desk.read(summary.changes)["workers"]
+    desk.now += 60.0
+    step(desk)
+    assert known(desk) == ["later"]
+    assert desk.read(summary.changes)["workers"] > seen  # or pages would go on showing it
+    desk.now += workerage.KEPT
+    step(desk)
+    assert rows(desk) == 0
+    assert desk.job(1)["worker_id"] == "ran"
+
+
+def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk):
+    desk.beat("lost")
+    desk.beat("live")
+    for _ in range(3):
+        desk.now += workerage.KEPT / 2 + workers.SILENCE
+        desk.beat("live")
+        step(desk)
+    assert known(desk) == ["live"]
+
+
+def test_what_left_first_makes_room(desk, monkeypatch):
+    monkeypatch.setattr(workerage, "MAX_ROWS", 3)
+    for worker_id in ("b", "a", "c"):
+        leave(desk, worker_id)
+    desk.beat("c")
+    desk.beat("new")
+    assert known(desk) == ["a", "c", "new"]
+    desk.beat("newer")
+    assert known(desk) == ["c", "new", "newer"]
+    desk.beat("new")  # who is known needs no room
+    with pytest.raises(workerage.TooManyWorkers, match="3 workers are active.*try again"):
+        desk.beat("one too many")
+    assert STATUS_OF[workerage.TooManyWorkers] == 503
+    assert known(desk) == ["c", "new", "newer"]
+    leave(desk, "new")
+    desk.beat("one too many")
+    assert known(desk) == ["c", "newer", "one too many"]
+
+
+def test_a_database_with_more_is_brought_down_step_by_step(desk, monkeypatch):
+    for number in range(10):
+        leave(desk, "w%d" % number)
+    desk.beat("w0")
+    monkeypatch.setattr(workerage, "MAX_ROWS", 4)
+    assert desk.write(workerage.prune, desk.now, 5) == 5
+    assert known(desk) == ["w0", "w6", "w7", "w8", "w9"]
+    assert desk.write(workerage.prune, desk.now, 5) == 1
+    assert desk.write(workerage.prune, desk.now, 5) == 0
+    assert known(desk) == ["w0", "w7", "w8", "w9"]
+
+
+def test_a_worker_has_so_many_lines_of_history(desk):
+    for number in range(2 * worker_history.SHOWN + 50):
+        desk.now += 1.0
+        desk.beat("w", applied_version=5 * (number % 2))  # a base client that seems to start anew
+    desk.beat("other")
+    kept = desk.read(lambda db: db.execute(
+        "SELECT count(*), max(timestamp) FROM worker_history WHERE worker_id = 'w'").fetchone())
+    assert kept[0] == worker_history.SHOWN == len(desk.read(worker_history.of, "w"))
+    assert kept[1] >= desk.now - 1.0
+    assert len(desk.read(worker_history.of, "other")) == 1
+
+
+def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk):
+    for number in range(5):
+        desk.write(workers.stopped_by_cli, "w%d" % number, None, "stop", "h", desk.now, desk.policy)
+    assert rows(desk) == 0
+    desk.beat("w")
+    desk.write(workers.stopped_by_cli, "w", None, "stop", "h", desk.now, desk.policy)
+    assert desk.read(roster.one, "w")["history"][0]["event"] == "stop from the CLI"
+
+
+def test_what_a_worker_says_of_its_machine_has_a_limit(desk):
+    desk.beat("w", system_metrics={"a": "x" * (workers.MAX_METRICS - 20)})
+    with pytest.raises(p.ProtocolError, match="system_metrics is 2.... bytes.*at most 16384"):
+        desk.beat("new", system_metrics={"a": "x" * 20_000})
+    assert known(desk) == ["w"]
