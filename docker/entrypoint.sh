@@ -49,6 +49,10 @@ worker)
   if [ -z "${JD_WORKSPACE_PATH:-}" ] || [ -z "${JD_CACHE_PATH:-}" ]; then
     (umask 077 && usable "$scratch") ||
       fail "$who can write neither in /scratch nor in /tmp; add --tmpfs /tmp or -v DIR:/scratch"
+    # With Apptainer, /tmp is that of the host: somebody may have been there before.
+    if [ "$scratch" != /scratch ] && { ! [ -O "$scratch" ] || [ -L "$scratch" ]; }; then
+      fail "$scratch is not this user's ($who); set JD_WORKSPACE_PATH and JD_CACHE_PATH to directories that are"
+    fi
   fi
   export JD_WORKSPACE_PATH="${JD_WORKSPACE_PATH:-$scratch}"
   export JD_CACHE_PATH="${JD_CACHE_PATH:-$scratch/.jd_cache}"

@@ -42,19 +42,20 @@ class UnsafePlace(StorageError):
 class Purpose:
     """What a place is for: its name in messages, and the setting that gives another one.
 
-    A private one is made for its owner alone and must not be writable by a group; others are made
-    by the umask, though never writable by everybody.
+    A private one must not be writable by a group. `mode` is that of directories that are made, less
+    the umask: nothing is made that everybody can write to.
     """
 
     name: str
     setting: str
     private: bool = True
+    mode: int = 0o700
 
 
 CACHE = Purpose("worker cache", "JD_CACHE_PATH")
 ACCESS = Purpose("access directory", "JD_ACCESS_DIR")
 KEYS = Purpose("key directory", "HOME")
-WORKSPACE = Purpose("workspace", "JD_WORKSPACE_PATH", private=False)
+WORKSPACE = Purpose("workspace", "JD_WORKSPACE_PATH", private=False, mode=0o775)
 LOGS = Purpose("log directory", "log_dir= or JD_LOG_DIR", private=False)
 
 
@@ -108,13 +109,12 @@ def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
 
     What it ends with has been looked at after it was made. Raises UnsafePlace, OSError.
     """
-    mode = 0o700 if purpose.private else 0o775
     for _ in range(_TRIES):
         missing = _walk(path, purpose, top, False)
         if missing is None:
             return
         try:
-            os.mkdir(missing, mode)  # follows no link: one that was planted meanwhile is in its way
+            os.mkdir(missing, purpose.mode)  # follows no link: one that was planted meanwhile is in its way
         except (FileExistsError, FileNotFoundError):
             pass  # somebody else is at work: what is there now is looked at again
     raise OSError(errno.EAGAIN, "other processes remove it again and again", str(path))
@@ -176,7 +176,10 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
     end = way[-1]
     if not (is_file or stat.S_ISDIR(end.found.st_mode)):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    _refuse(path, purpose, end, (way[:1] + way)[-2], _of_end(end, purpose.private, is_file))
+    way = way[:1] + way
+    _refuse(path, purpose, end, way[-2], _of_end(end, purpose.private, is_file))
+    if is_file:
+        _refuse(path, purpose, way[-2], (way[:1] + way)[-3], _of_end(way[-2], purpose.private, False))
     return None
 
 

@@ -9,7 +9,8 @@ import base64
 import json
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths
+from jd import paths, places
+from jd.errors import StorageError
 from jd.protocol import EXPERIMENT_NAME
 
 REGISTRY_FILE = "workers.db"
@@ -63,12 +64,13 @@ def _kept(experiment: str, worker_id: str, environ: Mapping[str, str]) -> str:
     import sqlite3  # not for scripts whose server wants no token
     try:
         path = paths.experiment_cache(experiment, environ) / REGISTRY_FILE
+        places.check_file(path, places.CACHE, paths.cache_root(environ))
         db = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=_PATIENCE)
         try:
             found = db.execute("SELECT worker_token FROM workers WHERE worker_id = ?",
                                (worker_id,)).fetchone()
         finally:
             db.close()
-    except (sqlite3.Error, OSError, ValueError):
+    except (sqlite3.Error, OSError, ValueError, StorageError):
         return ""
     return str(found[0] or "") if found is not None else ""

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable, List, Mapping, Optional
 
-from jd import paths
-from jd.worker.registry import private_directory
+from jd import paths, places
+from jd.errors import StorageError
 
 FILE_NAME = "jd_worker_history"
 MAX_LINES = 1000
@@ -42,7 +42,8 @@ class History:
     """Lines typed in this and earlier sessions, at most MAX_LINES of them."""
 
     def __init__(self, environ: Mapping[str, str], readline: Optional[ModuleType] = None) -> None:
-        self.path = paths.cache_root(environ) / ".cache" / FILE_NAME
+        self._top = paths.cache_root(environ)
+        self.path = self._top / ".cache" / FILE_NAME
         self._readline = readline
         self._last = ""
         lines = self._read()
@@ -64,7 +65,8 @@ class History:
         if self._readline is not None:
             self._readline.add_history(line)
         try:
-            private_directory(self.path.parent)
+            places.make(self.path.parent, places.CACHE, self._top)
+            places.check_file(self.path, places.CACHE, self._top)
             fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
                          0o600)
             try:
@@ -72,7 +74,7 @@ class History:
                 os.write(fd, line.encode("utf-8", "surrogateescape") + b"\n")
             finally:
                 os.close(fd)
-        except (OSError, UnicodeError):
+        except (OSError, StorageError, UnicodeError):
             return
         self._count += 1
         if self._count > MAX_LINES:
@@ -80,8 +82,9 @@ class History:
 
     def _read(self) -> List[str]:
         try:
+            places.check_file(self.path, places.CACHE, self._top)
             content = self.path.read_bytes()
-        except OSError:
+        except (OSError, StorageError):
             return []
         lines = content.decode("utf-8", "replace").splitlines()
         return [line for line in lines if line.strip() and not may_hold_secret(line)]

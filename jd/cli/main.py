@@ -11,6 +11,7 @@ from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHE
                             SHELL_COMMANDS)
 from jd.cli.tokens import CommandLine
 from jd.errors import EXIT_OK, StorageError
+from jd.places import UnsafePlace
 from jd.terminal import Progress
 
 # From so many registered workers on the clean-up shows a progress bar (reference, section 2).
@@ -72,6 +73,8 @@ def sweep_once(environ: Mapping[str, str]) -> None:
 
     try:
         problems = list(census.sweep(environ, Here(), show).problems)
+    except UnsafePlace:
+        raise  # the command would only read what somebody else may have put there
     except StorageError as error:
         problems = [str(error)]
     finally:

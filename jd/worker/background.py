@@ -67,6 +67,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     single one could start: registry, log directory, token, server URL, number of processes, and
     in Hub mode whatever the Hub has against it.
     """
+    config.check_places()
     config = authorised(replace(config, foreground=False))
     division = gpus.divide(config, slots)
     Client(config.server)

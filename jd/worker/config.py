@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths, settings
+from jd import paths, places, settings
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
 from jd.protocol import ProtocolError, take, take_number
@@ -78,6 +78,17 @@ class WorkerConfig:
     def job_dir(self, job_id: int) -> Path:
         """The directory of one job, absolute."""
         return paths.job_dir(self.experiment, job_id, self.environ).absolute()
+
+    def check_places(self) -> None:
+        """Raises UnsafePlace where somebody else could write to what jobs and logs go to.
+
+        The cache is checked whenever it is used.
+        """
+        for purpose, directory in ((places.WORKSPACE, self.job_dir(0).parent),
+                                   (places.LOGS, self.log_file("").parent)):
+            error = places.problem(directory, purpose)
+            if error is not None:
+                raise error
 
     def to_json(self) -> Dict[str, Any]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
+from jd import places
 from jd.errors import JdError, UsageError
 from jd.protocol import Assignment
 from jd.worker import entry, orphans
@@ -218,7 +219,9 @@ def start(assignment: Assignment, script: Path, arguments: List[str], environ: D
 def make_directory(directory: Path) -> None:
     """Make a job's directory, if it is not there. Raises StartFailure."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        places.make(directory, places.WORKSPACE)
+    except places.UnsafePlace as error:
+        raise StartFailure(str(error)) from None
     except OSError as error:
         raise StartFailure("cannot make the job directory %s: %s; see JD_WORKSPACE_PATH"
                            % (directory, error.strerror)) from None

@@ -29,8 +29,10 @@ def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
 
     A single worker runs in this very process: what a scheduler signals is the worker itself.
     In Hub mode the Hub is asked once for all. Raises StorageError for a registry that cannot be
-    used, UsageError for `gpus=` that there are not, and what `authorised` raises.
+    used, UnsafePlace for a directory that others can write to, UsageError for `gpus=` that there are
+    not, and what `authorised` raises.
     """
+    config.check_places()
     config = authorised(config)
     division = gpus.divide(config, range(config.num_workers))
     registry, here = Registry(config.experiment, config.environ), Here()

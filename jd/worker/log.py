@@ -10,9 +10,11 @@ lines, never a job. Times are local.
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
+from jd import places
 from jd.errors import StorageError
 from jd.worker.mirror import Mirror
 
@@ -23,7 +25,7 @@ _JOB = b" job   | "
 class WorkerLog:
     """Appends marked lines to a file of at most `max_bytes`, and to the terminal if there is one.
 
-    Raises StorageError where the file cannot be opened; a later failure is said once on stderr.
+    Raises StorageError where the file cannot be opened, or is not this user's alone to write; a later failure is said once on stderr.
     """
 
     def __init__(self, path: Path, max_bytes: int, mirror: Optional[Mirror] = None,
@@ -38,7 +40,9 @@ class WorkerLog:
         self._fd = -1
         self._size = 0
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # What is missing above it is the workspace's, and may be for others to read.
+            places.make(path.parent.parent, replace(places.LOGS, mode=places.WORKSPACE.mode))
+            places.make(path.parent, places.LOGS)
             self._open()
         except OSError as error:
             raise StorageError("cannot write the worker log %s: %s; set log_dir= or JD_LOG_DIR to "
@@ -60,7 +64,7 @@ class WorkerLog:
         self.path = path
         try:
             self._open()
-        except OSError as error:
+        except (OSError, StorageError) as error:
             self._complain(error)
 
     def close(self) -> None:
@@ -92,7 +96,7 @@ class WorkerLog:
                 written = os.write(self._fd, memoryview(data)[start:end])
                 self._size += written
                 start += written
-        except OSError as error:
+        except (OSError, StorageError) as error:
             self._complain(error)
 
     def _fitting(self, data: bytes, start: int) -> int:
@@ -112,17 +116,19 @@ class WorkerLog:
         self._open()
 
     def _open(self) -> None:
-        self._fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
-                           0o666)
+        # In a directory that is open to all, such as /tmp, the file may be somebody's trap.
+        places.check_file(self.path, places.LOGS)
+        self._fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                           | os.O_NOFOLLOW, 0o664)
         self._size = os.fstat(self._fd).st_size
 
-    def _complain(self, error: OSError) -> None:
+    def _complain(self, error: Exception) -> None:
         if self._complained:
             return
         self._complained = True
         try:
             print("warning: cannot write the worker log %s: %s; the worker goes on without it"
-                  % (self.path, error.strerror), file=sys.stderr)
+                  % (self.path, getattr(error, "strerror", None) or error), file=sys.stderr)
         except OSError:
             self._mirror = None  # stderr is on the same full disk or gone: nobody is left to tell
 

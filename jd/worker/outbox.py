@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
+from jd import places
+from jd.errors import StorageError
 from jd.protocol import ProtocolError, Result, shown, take, take_number
 from jd.worker.parcel import SUFFIX, Parcel, forget_old
 
@@ -54,11 +56,11 @@ class Outbox:
         name = "%d-%d-%s.json" % (result.job_id, result.attempt or 0, secrets.token_hex(4))
         path = self.directory / name
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            places.make(self.directory, places.CACHE)
             _write_durably(path, json.dumps(_to_json(entry)).encode("ascii"))
-        except OSError as error:
+        except (OSError, StorageError) as error:
             self._log("cannot keep the result of job %d in %s: %s; it is delivered from memory"
-                      % (result.job_id, path, error.strerror))
+                      % (result.job_id, path, getattr(error, "strerror", None) or error))
             return entry
         return replace(entry, path=path)
 
@@ -79,12 +81,14 @@ class Outbox:
     def waiting(self, server: str, server_id: Optional[str]) -> List[Entry]:
         """Entries for this server's data, the oldest first. A corrupt file is renamed `.bad`."""
         try:
+            places.check(self.directory, places.CACHE)
             names = sorted(name for name in os.listdir(str(self.directory))
                            if name.endswith(".json") and not name.startswith("."))
         except FileNotFoundError:
             return []
-        except OSError as error:
-            self._log("cannot read the outbox %s: %s" % (self.directory, error.strerror))
+        except (OSError, StorageError) as error:
+            self._log("cannot read the outbox %s: %s" % (
+                self.directory, getattr(error, "strerror", None) or error))
             return []
         entries = [entry for entry in map(self._read, names[:MAX_ENTRIES]) if entry is not None]
         if len(entries) == len(names):  # else a parcel may belong to one that was not read

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
-from jd import protocol
+from jd import places, protocol
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.protocol import ProtocolError, take
 from jd.script.context import JobContext
@@ -56,7 +56,7 @@ class Parcel:
     def add(self, route: str, name: str, file: BinaryIO) -> Item:
         """Copy an open file from its start; it is on disk then. Raises StorageError."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            places.make(self.path, places.CACHE)
             number = sum(1 for entry in os.listdir(str(self.path)) if entry.endswith(".json"))
             item = Item(route, name, self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2))))
             file.seek(0)

@@ -6,6 +6,9 @@ The file may lie on a home that many nodes share, so a row has the host and the 
 identity of its worker, and a host judges its own rows only (see `census`). The tables are those of
 published clients, with columns added: a registry that one of them left behind is read, its rows
 just have no identity.
+
+Launch configurations in it are executed by `restart` and `scale`: a file that somebody else could have
+written is not read.
 """
 
 import errno
@@ -13,14 +16,13 @@ import json
 import os
 import random
 import sqlite3
-import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence,
                     Tuple, TypeVar, Union)
 
-from jd import filesystems, paths
+from jd import filesystems, paths, places
 from jd.auth.stored import REGISTRY_FILE
 from jd.errors import StorageError
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
@@ -106,23 +108,24 @@ _Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
 class Registry:
     """The registry of one experiment. Every call is a transaction of its own.
 
-    Raises StorageError where the file cannot be used, and waits for a lock at most BUSY_TIMEOUT.
+    Raises StorageError where the file cannot be used, UnsafePlace where somebody else could write
+    to it, and waits for a lock at most BUSY_TIMEOUT.
     """
 
     def __init__(self, experiment: str, environ: Mapping[str, str] = os.environ) -> None:
         self.experiment = experiment
         self.path = paths.experiment_cache(experiment, environ) / FILE_NAME
+        self._top = paths.cache_root(environ)
 
     @property
     def exists(self) -> bool:
         """Whether anything was registered here yet."""
         try:
-            os.stat(str(self.path))
-        except (FileNotFoundError, NotADirectoryError):
+            return places.check_file(self.path, places.CACHE, self._top)
+        except NotADirectoryError:
             return False
         except OSError as error:
             raise self._unusable(error) from error
-        return True
 
     # ---- questions: nothing is written, and a registry that does not exist is empty
 
@@ -286,7 +289,9 @@ class Registry:
         root = self.path.parent.parent
         with self._errors():
             if create:
-                private_directory(root)
+                places.make(root, places.CACHE, self._top)
+            else:
+                places.check_file(self.path, places.CACHE, self._top)
             with using(root, BUSY_TIMEOUT):
                 db = self._locked(create)
                 try:
@@ -339,15 +344,16 @@ class Registry:
     def _make_file(self) -> Optional[Tuple[int, int]]:
         """Make the file if it is missing; which file that is. Nobody else may read it: it holds
         tokens, whatever the umask says and whoever made it."""
-        private_directory(self.path.parent)
+        places.make(self.path.parent, places.CACHE, self._top)
         try:
             # Never opened when it exists: closing it would drop SQLite's locks in this process.
             os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC,
                              0o600))
         except FileExistsError:
-            found = os.stat(str(self.path))
-            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
-                os.chmod(str(self.path), 0o600)
+            if places.check_file(self.path, places.CACHE, self._top):
+                found = os.stat(str(self.path))
+                if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+                    os.chmod(str(self.path), 0o600)
         return _file_id(self.path)
 
     def _drained(self, db: sqlite3.Connection) -> bool:
@@ -379,25 +385,20 @@ class Registry:
 
 
 def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
-    """Experiments that have a directory in this user's cache, by name."""
-    root = paths.cache_root(environ) / ".cache"
+    """Experiments that have a directory in this user's cache, by name.
+
+    Raises StorageError, UnsafePlace where somebody else could have put them there.
+    """
+    top = paths.cache_root(environ)
+    root = top / ".cache"
     try:
+        places.check(root, places.CACHE, top)
         return sorted(entry.name for entry in os.scandir(str(root))
                       if EXPERIMENT_NAME.fullmatch(entry.name) and entry.is_dir())
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (root, error.strerror)) from error
-
-
-def private_directory(path: Path) -> None:
-    """Make a directory and what is missing above it, for this user alone, whatever the umask says.
-
-    Raises OSError.
-    """
-    if not path.is_dir():
-        private_directory(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _file_id(path: Path) -> Optional[Tuple[int, int]]:

@@ -15,6 +15,7 @@ from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.cli.checkup.storage import Directory, gib, write_through
 from jd.errors import UsageError
 from tests.cli.test_doctor_checks import expect_only
+from tests.support import MALLORY, needs_root
 
 GIB = 1024 ** 3
 
@@ -165,3 +166,22 @@ def test_a_failure_names_the_way_out(tmp_path: Path) -> None:
         return ["file locks (fcntl) do not work: No locks available"]
     expect_only(directory.locking(fail), PROBLEM, "cache: file locks", "JD_CACHE_PATH", storage.LOCAL_EXAMPLE)
     assert places[0].parent == tmp_path and not places[0].exists()
+
+
+@needs_root
+@pytest.mark.parametrize("label, variable, registry", [
+    ("cache", "JD_CACHE_PATH", True), ("workspace", "JD_WORKSPACE_PATH", False),
+    ("logs", "JD_LOG_DIR", False),
+])
+def test_what_somebody_else_planted_is_a_problem(
+        label: str, variable: str, registry: bool, tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    planted = shared / "x"
+    planted.mkdir()
+    planted.chmod(0o777)
+    os.chown(str(planted), MALLORY, MALLORY)
+    finding, = looked_at(Directory(label, variable, lambda: planted, registry))
+    assert finding.level == PROBLEM and "%s belongs to somebody else" % planted in finding.what
+    assert "%s to %s-0" % (variable, planted) in finding.advice

@@ -1,5 +1,6 @@
 """The templates as shell scripts: what they refuse, where they put things, what they start. No Slurm needed."""
 
+import os
 import re
 import signal
 import stat
@@ -10,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple
 
 import pytest
 
-from tests.support import ROOT, free_env
+from tests.support import MALLORY, ROOT, free_env, needs_root
 
 TEMPLATES = sorted((ROOT / "slurm").glob("*.sbatch"))
 WORKERS = ["jd_array.sbatch", "jd_gpu.sbatch", "jd_apptainer.sbatch", "jd_multinode.sbatch"]
@@ -155,6 +156,28 @@ def test_scratch_is_the_first_place_that_can_be_written(login: Login) -> None:
     assert not later.exists()
 
 
+@needs_root
+def test_scratch_that_somebody_else_has_planted_is_passed_over(login: Login) -> None:
+    planted, good = login.directory / "planted", login.directory / "good"
+    (planted / "ann").mkdir(parents=True)
+    (planted / "ann").chmod(0o777)
+    os.chown(str(planted / "ann"), MALLORY, MALLORY)
+    ran = login.run("jd_array.sbatch", JD_SCRATCH=None, PBS_JOBFS=planted, TMPDIR=good)
+    assert ran.variables["JD_WORKSPACE_PATH"] == str(good / "ann" / "7"), ran
+    ran = login.run("jd_array.sbatch", JD_SCRATCH=planted)
+    assert ran.status == 2 and "is not ann's" in ran.errors[-1] and not ran.started
+    assert list((planted / "ann").iterdir()) == []
+
+
+@needs_root
+def test_a_cache_that_somebody_else_has_planted_is_not_mounted(login: Login) -> None:
+    planted = login.directory / "planted"
+    planted.mkdir()
+    os.chown(str(planted), MALLORY, MALLORY)
+    ran = login.run("jd_apptainer.sbatch", JD_CACHE_PATH=planted)
+    assert ran.status == 2 and "somebody else's" in ran.errors[-1] and not ran.started
+
+
 def test_a_temporary_directory_of_another_machine_is_replaced(login: Login) -> None:
     ran = login.run("jd_array.sbatch", TMPDIR="/proc/self/login-node")
     assert ran.variables["TMPDIR"] == ran.variables["JD_WORKSPACE_PATH"]
@@ -255,6 +278,15 @@ def test_other_schedulers_start_a_worker(login: Login, other: Path) -> None:
     assert before + 3599 <= int(ran.variables["JD_END_TIME"]) <= time.time() + 3600
     assert stat.S_IMODE(Path(ran.variables["JD_WORKSPACE_PATH"]).stat().st_mode) == 0o700
     assert not any("secret" in word for word in ran.arguments)
+
+
+@needs_root
+def test_other_schedulers_take_no_scratch_of_somebody_elses(login: Login, other: Path) -> None:
+    planted = login.run(str(other)).variables["JD_WORKSPACE_PATH"]
+    os.chown(planted, MALLORY, MALLORY)
+    (login.directory / "seen").unlink()
+    ran = login.run(str(other))
+    assert ran.status == 2 and "set JD_SCRATCH" in ran.errors[-1] and not ran.started
 
 
 @pytest.mark.parametrize("missing", ["JD_EXP_ID", "JD_ENTRY_SCRIPT", "JD_SERVER"])

@@ -273,16 +273,16 @@ def test_where_there_are_no_locks_nothing_is_removed(registry: Registry, here: H
 
 def test_a_directory_that_goes_before_the_file_is_in_it(
         registry: Registry, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = module.private_directory
+    make = module.places.make
     taken = []
 
-    def then_it_goes(path: Path) -> None:
-        make(path)
+    def then_it_goes(path: Path, *rest: Any) -> None:
+        make(path, *rest)
         if path == registry.path.parent and not taken:
             taken.append(path)
             path.rmdir()
 
-    monkeypatch.setattr(module, "private_directory", then_it_goes)
+    monkeypatch.setattr(module.places, "make", then_it_goes)
     names = registry.reserve([0], CONFIG, here, 0.0)
     assert taken and ids(registry) == names
 

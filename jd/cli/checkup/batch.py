@@ -7,6 +7,7 @@ from typing import List, Mapping, Optional
 
 from jd import filesystems, paths, terminal
 from jd.cli.checkup.finding import Finding, Notes
+from jd.cli.checkup.storage import LOCAL_EXAMPLE
 from jd.errors import UsageError
 from jd.node import scheduler
 from jd.node.scheduler import Runner
@@ -74,7 +75,7 @@ def scratch(environ: Mapping[str, str],
     except UsageError:
         return notes.findings  # said under storage
     if filesystems.is_network(cache, mount_table):
-        place = '"$%s/.jd_cache"' % local[0][0] if local else '"/tmp/.jd_cache-$USER"'
+        place = '"$%s/.jd_cache"' % local[0][0] if local else '"%s"' % LOCAL_EXAMPLE
         notes.warn("the cache of this %s job, %s, is not node-local: all nodes share one registry"
                    % (allocation.scheduler, cache), "export JD_CACHE_PATH=%s in the batch script"
                    % place)

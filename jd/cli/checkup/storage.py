@@ -1,4 +1,5 @@
-"""Directories: whether they can be had, written and locked, and how much room there is.
+"""Directories: whether they can be had, written and locked, how much room there is, and who else could
+write to them.
 
 Everything is tried out, since permissions tell little on network file systems. A directory that is
 not there yet is not made: a worker may be about to, and what is then removed would be its. The
@@ -11,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from jd import filesystems
+from jd import filesystems, places
 from jd.cli.checkup import locks
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import UsageError
@@ -19,7 +20,8 @@ from jd.errors import UsageError
 TOPIC = "Storage"
 ENOUGH_BYTES = 1024 ** 3
 ENOUGH_INODES = 1000
-LOCAL_EXAMPLE = "/tmp/.jd_cache"
+LOCAL_EXAMPLE = "/tmp/.jd_cache-$UID"
+_PURPOSES = {"JD_WORKSPACE_PATH": places.WORKSPACE, "JD_LOG_DIR": places.LOGS}
 
 _HINTS = {
     errno.EACCES: "it belongs to somebody else",
@@ -58,6 +60,9 @@ class Directory:
             path = self._find()
         except UsageError as error:
             return notes.problem(*in_two("%s: %s" % (self._label, error)))
+        unsafe = self._unsafe(path)
+        if unsafe is not None:
+            return notes.problem(*in_two(str(unsafe)))
         failure = write_through(path)
         if failure is not None:
             return notes.problem("%s %s cannot be written: %s" % (self._label, path, failure),
@@ -70,6 +75,11 @@ class Directory:
                               "set JD_CACHE_PATH to node-local storage, for example %s"
                               % LOCAL_EXAMPLE)
         return notes.findings
+
+    def _unsafe(self, path: Path) -> Optional[places.UnsafePlace]:
+        if self._is_registry:
+            return places.problem(path / ".cache", places.CACHE, path)
+        return places.problem(path, _PURPOSES[self._variable])
 
     def room(self, ask: Callable[[str], os.statvfs_result] = os.statvfs) -> List[Finding]:
         """File system, free bytes and inodes, as the system tells them. It tells of no quota."""

@@ -10,6 +10,7 @@ from jd import paths, terminal
 from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
+from jd.places import UnsafePlace
 from jd.worker import cachelock, control
 from jd.worker.registry import Registry, Row, experiments
 
@@ -57,6 +58,8 @@ def _why_kept(context: Context, name: str, rows: Dict[str, List[Row]]) -> Option
     """Why an experiment must stay; where it need not, its rows are put into `rows`."""
     try:
         listed = Registry(name, context.environ).rows()
+    except UnsafePlace as error:
+        return str(error)
     except StorageError as error:
         # A registry that nobody can read is what this command is there for; who runs is unknown.
         print("warning: %s" % error, file=sys.stderr)
