@@ -20,6 +20,8 @@ from jd.protocol import ProtocolError, shown
 
 ALGORITHM = "HS256"
 WORKER = "worker"  # the `sub` of a worker token
+# What a worker token is good for; what each may do is the job server's to know.
+OWNER, EDIT, WORK = ROLES = ("owner", "edit", "work")
 MAX_TOKEN_BYTES = 4096
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 LEEWAY = 5.0  # seconds that two clocks may differ
@@ -60,7 +62,8 @@ class MissingClaim(TokenError):
 
 @dataclass(frozen=True)
 class WorkerClaims:
-    """What a worker token says. Times are Unix seconds; `jti` is the name to revoke it by."""
+    """What a worker token says. Times are Unix seconds; `jti` is the name to revoke it by; `role` is
+    one of ROLES, None from a Hub that knows no roles."""
 
     exp_id: str
     exp_name: str
@@ -68,9 +71,13 @@ class WorkerClaims:
     jti: str
     iat: float
     exp: float
+    role: Optional[str] = None
 
     def to_json(self) -> Dict[str, Any]:
-        return dict(self.__dict__, sub=WORKER)
+        claims = dict(self.__dict__, sub=WORKER)
+        if self.role is None:
+            del claims["role"]
+        return claims
 
 
 def sign(claims: Mapping[str, Any], secret: Secret) -> str:
@@ -121,11 +128,19 @@ def verify_worker(token: str, secret: Secret, now: float, leeway: float = LEEWAY
         exp_name=_claim(claims, "exp_name", (str,)),
         user_id=_claim(claims, "user_id", (str, int)),
         jti=_claim(claims, "jti", (str,)),
-        iat=float(claims["iat"]), exp=float(claims["exp"]))
+        iat=float(claims["iat"]), exp=float(claims["exp"]), role=_role(claims))
     if exp_name is not None and found.exp_name != exp_name:
         raise MissingClaim("the token is for experiment %s, not for %s" % (
             shown(found.exp_name), shown(exp_name)))
     return found
+
+
+def _role(claims: Mapping[str, Any]) -> Optional[str]:
+    role: Optional[str] = claims.get("role")
+    if role is not None and role not in ROLES:
+        raise MalformedToken("the token's role is %s; this version knows %s" % (
+            shown(role), ", ".join(ROLES)))
+    return role
 
 
 def _check_header(header: Mapping[str, Any]) -> None:

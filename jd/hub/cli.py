@@ -9,10 +9,12 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
+from jd.auth.jwt import WORK
 from jd.errors import EXIT_OK, EXIT_USAGE, UsageError, run_command
 from jd.hub import commands
 from jd.hub.commands import Command, Report
 from jd.hub.data import HubData
+from jd.hub.store.experiments import SHARED_ROLES
 from jd.protocol import ProtocolError
 
 _EVERYWHERE = ("data", "json")
@@ -133,6 +135,10 @@ def _add_experiment(group: Any) -> None:
         leaf = _leaf(group, name, command, text)
         _name(leaf)
         _email(leaf)
+        if command is commands.experiment_share:
+            leaf.add_argument("--role", choices=SHARED_ROLES, default=WORK, help=(
+                "work: run jobs, and nothing more (the default); edit: also create jobs, see all of them and "
+                "download what they uploaded. Sharing again changes it"))
 
 
 def _group(groups: Any, name: str, text: str) -> Any:

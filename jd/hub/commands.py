@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.auth import pins
+from jd.auth.jwt import EDIT, WORK
 from jd.hub.data import HubData
 from jd.hub.routes import created, signup_url
 from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
-from jd.hub.store.experiments import Experiment
+from jd.hub.store.experiments import Experiment, Share
 from jd.storage import backup
 from jd.terminal import duration, is_terminal, paint, table
 
@@ -156,9 +157,9 @@ def experiment_create(data: HubData, arguments: Namespace) -> Report:
     return Report(facts, [facts["message"], "  owner  %s" % found.owner, "  id     %s" % found.id])
 
 
-def _experiment_facts(found: Experiment, friends: Sequence[str]) -> Dict[str, Any]:
+def _experiment_facts(found: Experiment, friends: Sequence[Share]) -> Dict[str, Any]:
     return {"id": found.id, "name": found.name, "owner": found.owner, "status": found.status,
-            "shared_with": list(friends), "server_url": found.server_url,
+            "shared_with": [friend._asdict() for friend in friends], "server_url": found.server_url,
             "dashboard_url": found.dashboard_url, "created_at": found.created_at,
             "last_activity": found.last_activity, "server_seen_at": found.server_seen_at}
 
@@ -175,11 +176,13 @@ def experiment_list(data: HubData, arguments: Namespace) -> Report:
         user_id = data.read_now(accounts.find_user, arguments.user).id
     found = data.read_now(experiments.list_experiments, user_id, arguments.all)
     now = time.time()
-    rows = [((one.name, one.owner, one.status, ago(now, one.server_seen_at),
-              one.server_url or "none yet"), one.deleted_at is not None) for one in found]
-    facts = [_experiment_facts(one, data.read_now(experiments.shared_with, one.id)) for one in found]
+    friends = [data.read_now(experiments.shared_with, one.id) for one in found]
+    rows = [((one.name, one.owner, one.status, ago(now, one.server_seen_at), one.server_url or "none yet",
+              ", ".join("%s (%s)" % share for share in shares)), one.deleted_at is not None)
+            for one, shares in zip(found, friends)]
+    facts = [_experiment_facts(one, shares) for one, shares in zip(found, friends)]
     return Report({"experiments": facts},
-                  page(("NAME", "OWNER", "STATUS", "SERVER SEEN", "SERVER"), rows,
+                  page(("NAME", "OWNER", "STATUS", "SERVER SEEN", "SERVER", "SHARED WITH"), rows,
                        "no experiments yet; create one: jd_hub experiment create NAME --user EMAIL"))
 
 
@@ -199,11 +202,15 @@ def experiment_transfer(data: HubData, arguments: Namespace) -> Report:
 
 
 def experiment_share(data: HubData, arguments: Namespace) -> Report:
-    """Let another user's workers in."""
-    found = data.write_now(experiments.share, arguments.name, arguments.email, None, actor(),
-                           time.time())
-    return _experiment_report(data, found, "experiment %s is shared with %s" % (
-        found.name, arguments.email))
+    """Let another user's workers in, or change what they may."""
+    found = data.write_now(experiments.share, arguments.name, arguments.email, arguments.role, None,
+                           actor(), time.time())
+    return _experiment_report(data, found, "experiment %s is shared with %s, who may %s" % (
+        found.name, arguments.email, _MEANING[arguments.role]))
+
+
+_MEANING = {WORK: "work for it and nothing more; --role edit lets them create and see its jobs as well",
+            EDIT: "work for it, create and see its jobs, and download what they uploaded"}
 
 
 def experiment_unshare(data: HubData, arguments: Namespace) -> Report:

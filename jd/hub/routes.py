@@ -94,7 +94,7 @@ class ApiRoutes:
         return Response.json({
             "worker_shared_secret": secret, "server_url": found.server_url,
             "dashboard_url": found.dashboard_url, "experiment_id": found.id, "name": found.name,
-            "status": found.status})
+            "status": found.status, "owner_id": found.owner_id, "owner": found.owner})
 
     async def _register(self, request: Request) -> Response:
         body = _object(await request.json())

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, TypeVar
 
 from jd import protocol as p
 from jd.auth import pins
+from jd.auth.jwt import WORK
 from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
@@ -73,19 +74,22 @@ class WebRoutes:
         return Response.json({"success": True, "name": found.name}, 201)
 
     async def _share(self, request: Request) -> Response:
-        return await self._sharing(request, experiments.share)
+        me, body = _holder(request), await json_object(request)
+        email = p.take(body, "email", str).strip()
+        found = await self._write(experiments.share, request.params["name"], email,
+                                  p.take(body, "role", str, WORK), me.user_id, me.email)
+        if email.lower() == me.email.lower():
+            raise HttpError(400, "this experiment is yours already; give the address of somebody else")
+        return await self._shares(found)
 
     async def _unshare(self, request: Request) -> Response:
-        return await self._sharing(request, experiments.unshare)
-
-    async def _sharing(self, request: Request, operation: Callable[..., Experiment]) -> Response:
         me = _holder(request)
         email = p.take(await json_object(request), "email", str).strip()
-        found = await self._write(operation, request.params["name"], email, me.user_id, me.email)
-        if operation is experiments.share and email.lower() == me.email.lower():
-            raise HttpError(400, "this experiment is yours already; give the address of somebody else")
-        return Response.json({"success": True, "shared_with": await self._data.read(
-            experiments.shared_with, found.id)})
+        return await self._shares(await self._write(
+            experiments.unshare, request.params["name"], email, me.user_id, me.email))
+
+    async def _shares(self, found: Experiment) -> Response:
+        return Response.json({"success": True, "shared_with": await self._data.read(_shares_of, found)})
 
     async def _reset_pin(self, request: Request) -> Response:
         """A PIN for the dashboard, told this once."""
@@ -197,8 +201,12 @@ def _experiments_of(db: Any, me: Holder, now: float) -> List[Dict[str, Any]]:
 
 
 def _own_facts(db: Any, found: Experiment, me: Holder, now: float) -> Dict[str, Any]:
-    return dict(_experiment_facts(found, me, now), shared_with=experiments.shared_with(db, found.id),
+    return dict(_experiment_facts(found, me, now), shared_with=_shares_of(db, found),
                 pin_waits=experiments.waiting_pin(db, found.id) is not None)
+
+
+def _shares_of(db: Any, found: Experiment) -> List[Dict[str, str]]:
+    return [share._asdict() for share in experiments.shared_with(db, found.id)]
 
 
 def _experiment_facts(found: Experiment, me: Holder, now: float) -> Dict[str, Any]:

@@ -227,7 +227,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Route(NamedTuple):
-    """One row of the table. `max_body` is in bytes; a `public` route is not guarded."""
+    """One row of the table. `max_body` is in bytes; a `public` route is not guarded; `role` is the
+    guard's to judge."""
 
     method: str
     pattern: str
@@ -235,6 +236,7 @@ class Route(NamedTuple):
     max_body: int
     public: bool
     regex: Pattern[str]
+    role: Optional[str] = None
 
 
 Guard = Callable[[Request, Route], Any]
@@ -264,7 +266,7 @@ class Router:
         return tuple(self._routes)
 
     def add(self, method: str, pattern: str, handler: Handler, *, max_body: int = DEFAULT_MAX_BODY,
-            public: bool = False) -> None:
+            public: bool = False, role: Optional[str] = None) -> None:
         """Add a row. In a pattern `<name>` stands for one segment of the path, `<int:name>` for a
         whole number, `<path:name>` for all the rest: `/api/jobs/<int:id>/uploads`.
         """
@@ -277,7 +279,7 @@ class Router:
             at = match.end()
         parts.append(re.escape(pattern[at:]))
         self._routes.append(Route(method, pattern, handler, max_body, public,
-                                  re.compile("".join(parts))))
+                                  re.compile("".join(parts)), role))
 
     def find(self, method: str, path: str) -> Tuple[Route, Dict[str, Any]]:
         """The row for a request, and its parameters. Raises HttpError: 404, or 405 with Allow."""

@@ -4,22 +4,24 @@ Without keys a server is for this machine alone: it listens on loopback and take
 were meant for loopback, so that a web page cannot reach it by a name of its own (DNS rebinding).
 On any other address it wants a token: that of `--token-file`, else the one that it has made for
 itself and that stands in its access file; or an explicit `--insecure`. With a Hub every request
-carries a worker token of that Hub, on whatever address.
+carries a worker token of that Hub, on whatever address, and its role decides what it is good for
+(docs/server.md, "What a guest may do"): each route of the API says which one it needs.
 """
 
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 from jd.auth import jwt, shared
 from jd.errors import UsageError
 from jd.net.addresses import is_loopback
-from jd.net.routing import HttpError, Request
+from jd.net.routing import HttpError, Request, Route
 
 Verify = Callable[[str], jwt.WorkerClaims]
 
-OWNER = "owner"  # may do everything
-EDIT = "edit"  # may also create, change and delete jobs, and steer workers
-WORK = "work"  # may run jobs, and nothing more
+OWNER = jwt.OWNER  # may do everything
+EDIT = jwt.EDIT  # may also create jobs, see all of them and what they uploaded
+WORK = jwt.WORK  # may run jobs with workers of its own, and nothing more
+_RANK = {WORK: 0, EDIT: 1, OWNER: 2}
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -34,6 +36,32 @@ class Principal(NamedTuple):
     user: Optional[str]
     role: str
     local: bool = False
+
+    @property
+    def reach(self) -> Optional[str]:
+        """The user whose workers and attempts it may touch; None: everybody's."""
+        return None if self.role == OWNER else self.user or ""
+
+
+def check_routes(routes: Iterable[Route]) -> None:
+    """Raise ValueError for a guarded route that does not say which role it needs."""
+    for route in routes:
+        if not route.public and route.role not in _RANK:
+            raise ValueError("%s %s does not say which role it needs" % (route.method, route.pattern))
+
+
+def check_role(principal: Principal, route: Route, experiment: str, owner: Optional[str]) -> None:
+    """Raise HttpError (403) where the route needs more than the principal may. `owner` is whose the
+    experiment is, for the message."""
+    needed = route.role or ""
+    if _RANK[principal.role] >= _RANK[needed]:
+        return
+    way = "only its owner may do this"
+    if needed == EDIT:
+        way = ("this takes the role edit, which its owner gives on the Hub's page or with: "
+               "jd_hub experiment share %s EMAIL --role edit" % experiment)
+    raise HttpError(403, "experiment %s belongs to %s, and your token has the role %s: it may run its jobs; %s"
+                    % (experiment, owner or "somebody else", principal.role, way))
 
 
 class Access:
@@ -67,7 +95,7 @@ class Access:
         request.principal = Principal(None, OWNER)
         if self._verify is not None:
             claims = self._claims(request, self._verify)
-            request.principal = Principal(str(claims.user_id), OWNER)
+            request.principal = Principal(str(claims.user_id), claims.role or WORK)
         elif self._wants_token:
             self._check_token(shared.bearer(request.headers.get("authorization")))
         elif self._loopback_only and not is_loopback(_host_name(request.headers.get("host", ""))):

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import jd
 from jd import protocol as p
@@ -10,7 +10,7 @@ from jd.net.routing import Request, Response, Route, Router
 from jd.net.server import HttpServer
 from jd.net.traffic import Traffic
 from jd.server import meant, sweeper
-from jd.server.access import Access
+from jd.server.access import Access, check_role, check_routes
 from jd.server.creation import Creation
 from jd.server.dashboard.creating import CreateJobs
 from jd.server.dashboard.details import JobDetails
@@ -39,6 +39,7 @@ STATUS_OF = {
     jobs.StaleAttempt: 409,
     bulk.NotPending: 409,
     workers.NameTaken: 409,
+    workers.AnothersWorker: 403,
     jobs.NotServed: 400,
     files.TooManyFiles: 400,
     workerage.TooManyWorkers: 503,
@@ -66,11 +67,13 @@ class JobServer:
         self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
         self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)
         self._metrics.add_to(self.api)
+        check_routes(self.api.routes)
         for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.room, self.live),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Workers(experiment, self.room, self.live),
                      Operations(experiment, self.room, self._traffic, self.live)):
             part.add_to(self.dashboard)
+        self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages
         self._sweeper: Optional["asyncio.Task[None]"] = None
         self.port = 0
         self.dashboard_port = 0
@@ -115,6 +118,7 @@ class JobServer:
         meant.check_header(request, self.experiment.name)
         if not self._metrics.admits(request, route):
             self._access(request, route)
+            check_role(request.principal, route, self.experiment.name, self.owner())
 
     def _traffic(self) -> Dict[str, Traffic]:
         """What went over the two ports since the start."""

@@ -155,6 +155,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         if link is not None:
             await loop.run_in_executor(None, link.announce, *urls)
             server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
+            server.owner = link.owner
             link.start(gone, pins.HubPin(server.experiment.database, warning))
         made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"])
         say.ready(urls, server.signin.hub_url, made)

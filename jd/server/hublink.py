@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
@@ -56,6 +57,15 @@ class Known(NamedTuple):
     secret: str
     experiment_id: Optional[str]  # None from a Hub that does not tell
     revoked: FrozenSet[str] = frozenset()
+    owner_id: Optional[str] = None  # likewise
+    owner: Optional[str] = None  # email address, likewise
+
+    def role_of(self, claims: jwt.WorkerClaims) -> str:
+        """What a token is good for. One that does not say comes from a Hub that knows no roles, or
+        from before it did: where the Hub does not tell who the owner is either, all are alike."""
+        if claims.role is not None:
+            return claims.role
+        return jwt.OWNER if self.owner_id in (None, str(claims.user_id)) else jwt.WORK
 
 
 class HubLink:
@@ -98,10 +108,14 @@ class HubLink:
         """Whether the Hub is on this machine."""
         return is_own_machine(urlsplit(self.shown).hostname or "")
 
+    def owner(self) -> Optional[str]:
+        """The email address of the experiment's owner, where the Hub has told it."""
+        return None if self._known is None else self._known.owner
+
     # ---- tokens
 
     def verify(self, token: str) -> jwt.WorkerClaims:
-        """The claims of a worker token that is good now.
+        """The claims of a worker token that is good now; its role is never None.
 
         Raises the kind of jwt.TokenError that fits.
         """
@@ -116,7 +130,7 @@ class HubLink:
             raise
         if claims.jti in known.revoked:
             raise RevokedToken("the token was revoked; ask the Hub for a new one")
-        return claims
+        return replace(claims, role=known.role_of(claims))
 
     def _doubt(self) -> None:
         """A token does not fit the secret: the Hub may have a new one."""
@@ -181,8 +195,10 @@ class HubLink:
     def _fetch(self) -> Known:
         config = self._client.call("GET", self._route + "/runtime-config")
         try:
+            owner_id = p.take(config, "owner_id", (int, str), None)
             return Known(p.take_name(config, "worker_shared_secret", limit=4096),
-                         p.take_name(config, "experiment_id", None), self._fetch_revoked())
+                         p.take_name(config, "experiment_id", None), self._fetch_revoked(),
+                         None if owner_id is None else str(owner_id), p.take_name(config, "owner", None))
         except (p.ProtocolError, AttributeError):
             # Not the answer itself: it may hold the secret.
             raise UnusableAnswer("%s gave no usable runtime-config; check that this is the URL of a "
@@ -314,6 +330,7 @@ class HubLink:
                 os.fchmod(handle, 0o600)
                 json.dump({"hub_url": self.shown, "secret": known.secret,
                            "experiment_id": known.experiment_id,
+                           "owner_id": known.owner_id, "owner": known.owner,
                            "revoked_jtis": sorted(known.revoked)}, file)
             os.replace(str(draft), str(self._memory))
         except OSError as error:
@@ -327,7 +344,11 @@ class HubLink:
             if kept["hub_url"] != self.shown:
                 return None
             return Known(p.take_name(kept, "secret", limit=4096),
-                         p.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]))
+                         p.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]),
+                         # Not kept by a version without roles: who the owner is shows when the Hub
+                         # answers. Until then no token without a role is the owner's.
+                         p.take(kept, "owner_id", str, None) if "owner_id" in kept else "",
+                         p.take_name(kept, "owner", None))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

@@ -5,6 +5,7 @@ from typing import List, Optional
 
 from jd import protocol as p
 from jd.net.routing import Request, Response, Router
+from jd.server.access import EDIT
 from jd.server.creation import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
@@ -27,11 +28,11 @@ class JobRoutes:
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
-        router.add("POST", p.CREATE_JOBS, self.create, max_body=MAX_CREATE_BODY)
-        router.add("GET", p.LIST_JOBS, self.list)
-        router.add("GET", p.JOB_STATUSES, self.statuses)
-        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads)
-        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download)
+        router.add("POST", p.CREATE_JOBS, self.create, max_body=MAX_CREATE_BODY, role=EDIT)
+        router.add("GET", p.LIST_JOBS, self.list, role=EDIT)
+        router.add("GET", p.JOB_STATUSES, self.statuses, role=EDIT)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads, role=EDIT)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download, role=EDIT)
 
     async def create(self, request: Request) -> Response:
         """Add the jobs of a grid or a list."""

@@ -11,6 +11,7 @@ import jd
 from jd import protocol as p
 from jd.auth import shared
 from jd.net.routing import Request, Response, Route, Router
+from jd.server.access import EDIT
 from jd.server.dashboard.operations import Flow, size_of
 from jd.server.experiment import Experiment
 from jd.server.store import jobs, summary
@@ -46,7 +47,7 @@ class Metrics:
 
     def add_to(self, router: Router) -> None:
         """Put the route into a router."""
-        router.add("GET", PATH, self._metrics)
+        router.add("GET", PATH, self._metrics, role=EDIT)
 
     def admits(self, request: Request, route: Route) -> bool:
         """Whether a request brings the token that is good for this route."""

@@ -6,14 +6,13 @@ Handlers convert JSON once, run one operation of the store, and never block.
 import asyncio
 import sqlite3
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.routing import DEFAULT_MAX_BODY, Handler, HttpError, Request, Response, Router
 from jd.server import meant, resultfile
-from jd.server.access import Access
+from jd.server.access import WORK, Access, Principal
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import files, fitting, jobs, results, workers
@@ -36,14 +35,17 @@ class WorkerRoutes:
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
-        router.add("POST", p.HEARTBEAT, self.heartbeat, max_body=MAX_HEARTBEAT)
-        router.add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, max_body=MAX_HEARTBEAT)
-        router.add("POST", p.UPLOAD, self.upload, max_body=MAX_UPLOAD_BODY)
-        router.add("POST", p.CHECKPOINT, self.checkpoint, max_body=MAX_UPLOAD_BODY)
-        router.add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
-        router.add("GET", p.JOB_COUNTS, self.job_counts)
-        router.add("POST", p.CLI_STOP, self.cli_stop)
-        router.add("POST", p.CLI_CLEAR_ALL, self.cli_clear_all, max_body=4 * 1024 * 1024)
+        def add(method: str, pattern: str, handler: Handler, max_body: int = DEFAULT_MAX_BODY) -> None:
+            router.add(method, pattern, handler, max_body=max_body, role=WORK)
+
+        add("POST", p.HEARTBEAT, self.heartbeat, MAX_HEARTBEAT)
+        add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_HEARTBEAT)
+        add("POST", p.UPLOAD, self.upload, MAX_UPLOAD_BODY)
+        add("POST", p.CHECKPOINT, self.checkpoint, MAX_UPLOAD_BODY)
+        add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
+        add("GET", p.JOB_COUNTS, self.job_counts)
+        add("POST", p.CLI_STOP, self.cli_stop)
+        add("POST", p.CLI_CLEAR_ALL, self.cli_clear_all, 4 * 1024 * 1024)
 
     async def heartbeat(self, request: Request) -> Response:
         """Liveness, result, release, command and job in one; held open while there is nothing."""
@@ -52,8 +54,9 @@ class WorkerRoutes:
         meant.check(beat.exp_id, experiment.name)
         with self._room.ticket(beat.worker_id, beat.session, idle,
                                None if idle else beat.current_job_id) as ticket:
+            caller = _caller(request)
             outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),
-                                             experiment.policy)
+                                             experiment.policy, caller.user, caller.reach)
             self._room.call(outcome.freed)
             ticket.supersede()
             outcome = await self._hold(request, beat, ticket, outcome)
@@ -95,13 +98,13 @@ class WorkerRoutes:
         result = p.Result.from_json(_object(await request.json()))
         experiment = self._experiment
         self._room.call(await experiment.write(jobs.finish, result, experiment.clock(),
-                                               experiment.policy))
+                                               experiment.policy, _caller(request).reach))
         return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
                               "job_id": result.job_id, "status": result.status})
 
     async def upload(self, request: Request) -> Response:
         """A file of a job."""
-        async with _Receiver(self._experiment.data_dir, "file") as receiver:
+        async with _Receiver(self._experiment, "file", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
             name = files.check_file_name(receiver.filename)
@@ -113,7 +116,7 @@ class WorkerRoutes:
 
             def place(db: sqlite3.Connection) -> files.Stored:
                 stored = files.add_upload(db, self._experiment.data_dir, job_id, attempt, name,
-                                          receiver.incoming, now)
+                                          receiver.incoming, now, receiver.reach)
                 if found is not None:
                     results.take(db, job_id, name, found, now)
                 return stored
@@ -122,12 +125,12 @@ class WorkerRoutes:
 
     async def checkpoint(self, request: Request) -> Response:
         """A checkpoint of a job."""
-        async with _Receiver(self._experiment.data_dir, "checkpoint") as receiver:
+        async with _Receiver(self._experiment, "checkpoint", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
             stored = await self._experiment.write(
                 files.add_checkpoint, self._experiment.data_dir, job_id, attempt,
-                receiver.incoming, self._experiment.clock())
+                receiver.incoming, self._experiment.clock(), receiver.reach)
         return _stored(stored)
 
     async def latest_checkpoint(self, request: Request) -> Response:
@@ -137,6 +140,9 @@ class WorkerRoutes:
         if kind not in (None, p.OBJECT, p.DIRECTORY):
             raise p.ProtocolError("kind must be %s or %s, not %s" % (
                 p.OBJECT, p.DIRECTORY, p.shown(kind)))
+        caller = _caller(request)
+        if caller.role == WORK:
+            await self._experiment.look_up(jobs.check_running, job_id, None, caller.reach)
         return await file_response(await self._experiment.look_up(
             files.latest_checkpoint, self._experiment.data_dir, job_id, kind))
 
@@ -154,11 +160,12 @@ class WorkerRoutes:
         aborted = await self._experiment.write(
             workers.stopped_by_cli, p.take_name(body, "worker_id"), p.take_id(body, "job_id", None),
             action, p.take_name(body, "source", "unknown"), self._experiment.clock(),
-            self._experiment.policy)
+            self._experiment.policy, _caller(request).reach)
         return Response.json({"success": True, "job_aborted": aborted})
 
     async def cli_clear_all(self, request: Request) -> Response:
-        """The command line wipes its machine: all the workers that it knew are gone."""
+        """The command line wipes its machine: all the workers that it knew are gone. Of those that it
+        names, other users' are passed over."""
         body = _object(await request.json())
         source = p.take_name(body, "source", "unknown")
         listed: List[Any] = p.take(body, "workers", list)
@@ -166,24 +173,31 @@ class WorkerRoutes:
             raise p.ProtocolError("workers has %d entries; at most %d" % (len(listed), MAX_CLEARED))
         named = [(p.take_name(_object(entry), "worker_id"), p.take_id(entry, "job_id", None))
                  for entry in listed]
-        experiment = self._experiment
+        experiment, reach = self._experiment, _caller(request).reach
 
-        def clear(db: Any) -> None:
+        def clear(db: Any) -> int:
+            passed_over = 0
             for worker_id, job_id in named:
-                workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
-                                       experiment.clock(), experiment.policy)
+                try:
+                    workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
+                                           experiment.clock(), experiment.policy, reach)
+                except workers.AnothersWorker:
+                    passed_over += 1
+            return len(named) - passed_over
 
-        await experiment.write(clear)
-        return Response.json({"success": True, "processed": len(named)})
+        return Response.json({"success": True, "processed": await experiment.write(clear)})
 
 
 class _Receiver:
     """One multipart upload: its fields in memory, its file streamed to disk."""
 
-    def __init__(self, data_dir: Path, part_name: str) -> None:
-        self.incoming = files.Incoming(data_dir)
+    def __init__(self, experiment: Experiment, part_name: str, reach: Optional[str]) -> None:
+        self.incoming = files.Incoming(experiment.data_dir)
+        self.reach = reach
         self.filename: Optional[str] = None
+        self._experiment = experiment
         self._part_name = part_name
+        self._named: Optional[Tuple[int, Optional[int]]] = None  # before the file: still to be checked
         self._fields: Dict[str, bytearray] = {}
         self._current: Optional[str] = None
         self._has_file = False
@@ -195,12 +209,17 @@ class _Receiver:
         self.incoming.discard()
 
     async def receive(self, request: Request) -> None:
-        """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it."""
+        """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it, and as
+        jobs.check_running: before the file is read where its job is named before it, so that one that
+        will not be taken is not written first."""
         parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
         loop = asyncio.get_running_loop()
         async for chunk in request.stream():
             data = [event for event in parser.receive(chunk)
                     if not self._take(event) and isinstance(event, PartData)]
+            if self._named is not None:
+                named, self._named = self._named, None
+                await self._experiment.look_up(jobs.check_running, *named, self.reach)
             # Disks stall: the loop must not.
             if data:
                 await loop.run_in_executor(None, self._write, data)
@@ -210,7 +229,7 @@ class _Receiver:
             raise HttpError(400, "the file part %r is missing" % self._part_name)
         await loop.run_in_executor(None, self.incoming.settle)
 
-    def job(self) -> Any:
+    def job(self) -> Tuple[int, Optional[int]]:
         """The job and, where given, the attempt that the file belongs to."""
         numbers = {name: _integer(value.decode("utf-8", "replace"), name)
                    for name, value in self._fields.items() if name in ("job_id", "attempt")}
@@ -225,6 +244,8 @@ class _Receiver:
                     raise HttpError(400, "the file part %r is there twice" % self._part_name)
                 self._has_file = True
                 self.filename = event.filename
+                if "job_id" in self._fields:
+                    self._named = self.job()
             elif event.name in self._fields:
                 raise HttpError(400, "field %s is there twice" % p.shown(event.name))
             else:
@@ -247,6 +268,11 @@ class _Receiver:
                 raise HttpError(413, "the file is larger than %d MB, the most that is taken"
                                 % (p.MAX_FILE_BYTES // 2 ** 20))
             self.incoming.write(event.data)
+
+
+def _caller(request: Request) -> Principal:
+    principal: Principal = request.principal
+    return principal
 
 
 def _object(body: Any) -> Dict[str, Any]:

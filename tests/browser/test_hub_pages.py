@@ -167,3 +167,26 @@ def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser, hub):
     browser.click("dialog button", "Done")
     browser.wait_text("new PIN waits for it")
     assert not browser.run("return document.documentElement.outerHTML.includes(arguments[0])", pin)
+
+
+def test_an_experiment_is_shared_for_work_or_for_more(browser, hub):
+    sign_up(browser, hub)
+    data = HubData(hub.data)
+    try:
+        ann = data.read_now(accounts.find_user, ANN)
+        made = data.write_now(experiments.create, "digits-tune", ann.id, ANN, 1.0)
+        data.write_now(accounts.add_user, "bob@example.org", False, ANN, 1.0)
+        for edit, role, said in ((False, "work", "bob@example.org"), (True, "edit", "bob@example.org – may edit jobs")):
+            browser.go(hub.url + "/experiments")
+            browser.click("button", "Share")
+            browser.type("dialog input", "bob@example.org")
+            if edit:
+                browser.click("dialog label.check")
+            browser.click("dialog button", "Share")
+            browser.wait_text("Shared with bob@example.org")
+            assert data.read_now(experiments.shared_with, made.id) == [("bob@example.org", role)]
+            browser.go(hub.url + "/experiments")
+            browser.click("button", "Share")
+            browser.wait("document.querySelector('dialog .people li')?.firstChild.textContent === arguments[0]", said)
+    finally:
+        data.close()

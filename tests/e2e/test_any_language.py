@@ -179,6 +179,30 @@ def test_files_wait_with_the_result_while_the_server_is_away(tmp_path: Path, scr
             again.stop()
 
 
+def test_files_that_waited_for_an_attempt_that_was_ended_meanwhile_are_dropped_with_its_result(
+        tmp_path: Path, script: Write) -> None:
+    path = script("#!/bin/sh\ncd \"$JD_WORKER_JOB_DIR\"\n: > \"$MARKS/started\"\n"
+                  "while [ ! -f \"$MARKS/go\" ]; do sleep 0.05; done\necho 1 > result.csv\n")
+    with Server(tmp_path) as server:
+        created(server)
+        with Worker(tmp_path, server.url, path, "collect=*.csv", MARKS=tmp_path) as worker:
+            wait_until((tmp_path / "started").exists)
+            port, worker_id = server.port, server.jobs()[0]["worker_id"]
+            server.stop(signal.SIGKILL)
+            (tmp_path / "go").touch()
+            wait_until(lambda: list(outbox(tmp_path).glob("*.json")), 60)
+            worker.stop(signal.SIGKILL)
+        with Server(tmp_path, port=port) as again:
+            again.call("/workers/cli/stop", {"worker_id": worker_id, "source": "here", "action": "stop"})
+            created(again, x=2)
+            with Worker(tmp_path, again.url, path, "once=true", name="next", MARKS=tmp_path) as other:
+                said = other.finish()
+            assert "will not take the result of job 1" in said and "dropped" in said
+            assert again.counts() == {"ABORTED": 1, "DONE": 1}
+            assert uploads(again) == [] and os.listdir(str(outbox(tmp_path))) == []
+            again.stop()
+
+
 def test_a_checkpoint_that_a_silent_server_did_not_take_is_not_lost(tmp_path: Path, script: Write) -> None:
     path = script("#!/bin/sh\n"
                   "[ -f \"$JD_CHECKPOINT_DIR/state\" ] && { echo continued; exit 0; }\n"
@@ -230,9 +254,7 @@ def test_a_checkpoint_that_is_not_safe_to_unpack_is_refused(tmp_path: Path, scri
     path = script("#!/bin/sh\nexit 1\n")
     with Server(tmp_path, "--aborted-job-reset-timeout", 0) as server:
         created(server)
-        with Worker(tmp_path, server.url, path, "once=true") as worker:
-            worker.finish()
-        server.until(PENDING=1)
+        assert server.call("/worker/heartbeat", {"worker_id": "evil"})["job"]["job_id"] == 1
         evil = _archive("../../evil")
         (tmp_path / "evil.tar").write_bytes(evil)
         subprocess.run(python("-c", "from jd.script.context import JobContext\n"
@@ -241,6 +263,8 @@ def test_a_checkpoint_that_is_not_safe_to_unpack_is_refused(tmp_path: Path, scri
                               "send(JobContext('exp', 1, sys.argv[2], lambda: None), Patience(1), '/checkpoint',"
                               " 'checkpoint', file, 'x', os.path.getsize(sys.argv[1]), '', '')",
                               tmp_path / "evil.tar", server.url), env=free_env(tmp_path), check=True)
+        server.call("/update_job_status", {"job_id": 1, "status": "ABORTED"})
+        server.until(PENDING=1)
         with Worker(tmp_path, server.url, path, "once=true") as worker:
             shown = worker.finish()
         assert "did not start" in shown and "leads out of the directory" in shown

@@ -50,6 +50,7 @@ def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path, number):
 def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path):
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", GRID)
+        assert server.call("/worker/heartbeat", {"worker_id": "w"})["job"]["job_id"] == 1
         content = (b"--b\r\nContent-Disposition: form-data; name=\"job_id\"\r\n\r\n1\r\n"
                    b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n")
         rest = b"x" * 100 + b"\r\n--b--\r\n"

@@ -22,7 +22,7 @@ class People:
         self.bob_id, self.bob = bench.user(BOB)
         bench.data.write_now(lambda db: db.execute("UPDATE users SET password = 'hash'"))
         bench.experiment("exp", self.alice_id)
-        bench.write(experiments.share, "exp", BOB, self.alice_id, "test")
+        bench.write(experiments.share, "exp", BOB, "work", self.alice_id, "test")
 
     def cookie(self, email):
         return "jd_hub_session=" + self.bench.write(sessions.open_session, email, "hash")

@@ -117,8 +117,12 @@ def test_revoke(hub, facts, alice):
 def test_experiments_from_creation_to_deletion(hub, facts, alice):
     facts("user", "add", BOB)
     facts("experiment", "create", "exp", "--user", ALICE)
-    assert facts("experiment", "share", "exp", BOB)["shared_with"] == [BOB]
-    assert facts("experiment", "list", "--user", BOB)["experiments"][0]["shared_with"] == [BOB]
+    assert facts("experiment", "share", "exp", BOB)["shared_with"] == [{"email": BOB, "role": "work"}]
+    edit = [{"email": BOB, "role": "edit"}]
+    assert facts("experiment", "share", "exp", BOB, "--role", "edit")["shared_with"] == edit
+    assert facts("experiment", "list", "--user", BOB)["experiments"][0]["shared_with"] == edit
+    assert BOB + " (edit)" in hub("experiment", "list")[1]
+    assert hub("experiment", "share", "exp", BOB, "--role", "owner")[0] == 2
     assert facts("experiment", "unshare", "exp", BOB)["shared_with"] == []
     assert facts("experiment", "list", "--user", BOB)["experiments"] == []
     assert facts("experiment", "transfer", "exp", BOB)["owner"] == BOB

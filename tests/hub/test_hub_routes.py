@@ -43,8 +43,8 @@ class People:
     def secret(self):
         return self.bench.call("GET", EXP + "/runtime-config", self.alice).body["worker_shared_secret"]
 
-    def share(self):
-        self.bench.write(experiments.share, "exp", BOB, None, "test")
+    def share(self, role="work"):
+        self.bench.write(experiments.share, "exp", BOB, role, None, "test")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_worker_gets_a_token_that_its_server_verifies(bench, people):
     claims = jwt.verify(body["worker_token"], people.secret(), bench.now)
     jti = claims.pop("jti")
     assert claims == {"sub": "worker", "exp_id": people.exp.id, "exp_name": "exp",
-                      "user_id": people.alice_id, "iat": bench.now, "exp": bench.now + 3600}
+                      "user_id": people.alice_id, "role": "owner", "iat": bench.now, "exp": bench.now + 3600}
     again = jwt.verify_worker(bench.token(people.alice).body["worker_token"], people.secret(), bench.now)
     assert len(jti) == 32 and again.jti != jti
     with pytest.raises(jwt.ExpiredToken):
@@ -248,6 +248,15 @@ def test_a_shared_one_can_be_read_and_worked_for_and_nothing_more(bench, people,
     else:
         assert answer.status == 403 and ALICE in answer.body["error"]
         assert snapshot(bench) == before
+
+
+@pytest.mark.parametrize("role", ["work", "edit"])
+def test_a_guests_token_says_what_it_is_good_for(bench, people, role):
+    people.share(role)
+    claims = jwt.verify(bench.token(people.bob).body["worker_token"], people.secret(), bench.now)
+    assert (claims["user_id"], claims["role"]) == (people.bob_id, role)
+    config = bench.call("GET", EXP + "/runtime-config", people.alice).body
+    assert (config["owner_id"], config["owner"]) == (people.alice_id, ALICE)
 
 
 def test_a_share_that_is_taken_back_ends_its_tokens(bench, people):

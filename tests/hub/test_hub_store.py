@@ -176,7 +176,7 @@ def test_keys_have_a_limit(bench, alice, monkeypatch):
 
 def test_suspending_revokes_tokens_of_that_user_only(bench, alice, bob):
     bench.experiment("exp", alice)
-    bench.write(experiments.share, "exp", BOB, None, "test")
+    bench.write(experiments.share, "exp", BOB, "work", None, "test")
     for jti, user, key in (("a", alice, 1), ("b", bob, 2)):
         bench.data.write_now(tokens.record, jti, bench.read(experiments.find, "exp", None).id, user, key,
                              bench.now, bench.now + 3600)
@@ -239,7 +239,7 @@ def test_the_name_of_a_deleted_experiment_stays_with_its_owner(bench, alice, bob
 
 def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench, alice, bob):
     made = bench.experiment("exp", alice)
-    bench.write(experiments.share, "exp", BOB, None, "test")
+    bench.write(experiments.share, "exp", BOB, "work", None, "test")
     bench.data.write_now(tokens.record, "t", made.id, alice, 1, bench.now, bench.now + 3600)
     before = bench.read(experiments.secret_of, made.id)
     moved = bench.write(experiments.transfer, "exp", BOB, None, "test")
@@ -256,20 +256,37 @@ def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench, alice,
 def test_shares(bench, alice, bob):
     made = bench.experiment("exp", alice)
     for _ in range(2):
-        bench.write(experiments.share, "exp", BOB, alice, "test")
-    bench.write(experiments.share, "exp", ALICE, alice, "test")  # the owner has it anyway
-    assert bench.read(experiments.shared_with, made.id) == [BOB]
+        bench.write(experiments.share, "exp", BOB, "work", alice, "test")
+    bench.write(experiments.share, "exp", ALICE, "work", alice, "test")  # the owner has it anyway
+    assert bench.read(experiments.shared_with, made.id) == [(BOB, "work")]
     assert [one.name for one in bench.read(experiments.list_experiments, bob)] == ["exp"]
     with pytest.raises(experiments.NotOwner, match=ALICE):
-        bench.write(experiments.share, "exp", BOB, bob, "test")
+        bench.write(experiments.share, "exp", BOB, "work", bob, "test")
     with pytest.raises(accounts.NoSuchUser):
-        bench.write(experiments.share, "exp", "eve@x", alice, "test")
+        bench.write(experiments.share, "exp", "eve@x", "work", alice, "test")
     bench.data.write_now(tokens.record, "t", made.id, bob, 2, bench.now, bench.now + 3600)
     for _ in range(2):
         bench.write(experiments.unshare, "exp", BOB, alice, "test")
     assert bench.read(tokens.revoked, "exp", bench.now) == ["t"]
     with pytest.raises(experiments.NoSuchExperiment):
         bench.read(experiments.find, "exp", bob)
+
+
+def test_changing_what_a_share_is_good_for_ends_the_tokens_of_before(bench, alice, bob):
+    made = bench.experiment("exp", alice)
+    bench.write(experiments.share, "exp", BOB, "work", alice, "test")
+    for number, role in enumerate(("edit", "work")):
+        bench.data.write_now(tokens.record, "t%d" % number, made.id, bob, 2, bench.now, bench.now + 3600)
+        bench.data.write_now(tokens.record, "own%d" % number, made.id, alice, 1, bench.now, bench.now + 3600)
+        bench.write(experiments.share, "exp", BOB, role, alice, "test")
+        assert bench.read(tokens.revoked, "exp", bench.now) == ["t0", "t1"][:number + 1]
+        assert bench.read(experiments.role_of, made, bob) == role
+    bench.data.write_now(tokens.record, "t2", made.id, bob, 2, bench.now, bench.now + 3600)
+    bench.write(experiments.share, "exp", BOB, "work", alice, "test")  # as it was
+    assert "t2" not in bench.read(tokens.revoked, "exp", bench.now)
+    assert bench.read(experiments.role_of, made, alice) == "owner"
+    with pytest.raises(ProtocolError, match="work or edit"):
+        bench.write(experiments.share, "exp", BOB, "owner", alice, "test")
 
 
 def test_limits_of_experiments_and_shares(bench, alice, bob, monkeypatch):
@@ -279,18 +296,18 @@ def test_limits_of_experiments_and_shares(bench, alice, bob, monkeypatch):
     with pytest.raises(experiments.TooManyExperiments):
         bench.experiment("other", alice)
     with pytest.raises(experiments.TooManyExperiments):
-        bench.write(experiments.share, "exp", BOB, alice, "test")
+        bench.write(experiments.share, "exp", BOB, "work", alice, "test")
 
 
 def test_history_says_who_did_what(bench, alice, bob):
     bench.experiment("exp", alice)
-    bench.write(experiments.share, "exp", BOB, alice, ALICE)
+    bench.write(experiments.share, "exp", BOB, "work", alice, ALICE)
     bench.write(experiments.transfer, "exp", BOB, None, "cli (root)")
     bench.write(experiments.delete, "exp", bob, BOB)
     told = [entry[1:] for entry in bench.read(history.latest, 4)]
     assert told == [(BOB, "experiment deleted", "exp"),
                     ("cli (root)", "transferred from %s to %s" % (ALICE, BOB), "exp"),
-                    (ALICE, "shared with " + BOB, "exp"), ("test", "experiment created", "exp")]
+                    (ALICE, "shared with %s (work)" % BOB, "exp"), ("test", "experiment created", "exp")]
 
 
 # ---- the data on disk

@@ -225,10 +225,14 @@ def test_what_is_of_others_does_not_exist(site, email, method, target, body):
 
 def test_a_share_lets_see_and_nothing_more(site):
     assert site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE),
-                     {"email": BOB}).body["shared_with"] == [BOB]
+                     {"email": BOB}).body["shared_with"] == [{"email": BOB, "role": "work"}]
     bob = site.signed_in(BOB)
     (seen,) = site.call("GET", "/web/experiments", bob).body["experiments"]
     assert (seen["name"], seen["own"], seen["owner"], seen["shared_with"]) == ("exp", False, ALICE, [])
+    edit = site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE), {"email": BOB, "role": "edit"})
+    assert edit.body["shared_with"] == [{"email": BOB, "role": "edit"}]
+    refused = site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE), {"email": BOB, "role": "owner"})
+    assert refused.status == 400 and "role must be work or edit" in refused.body["error"]
     for action, body in (("share", {"email": ADMIN}), ("unshare", {"email": BOB}), ("pin", {}),
                          ("delete", {"confirm": "exp"})):
         assert site.call("POST", "/web/experiments/exp/" + action, bob, body).status == 403

@@ -98,8 +98,8 @@ def test_long_lists_end_at_their_limits_and_say_how_long_they_are(run, monkeypat
     async def scenario(bench):
         await bench.create({"x": 1})
         for _ in range(3):
-            await bench.upload(1, "a.txt", b"x")
             await bench.beat()
+            await bench.upload(1, "a.txt", b"x")
             await bench.finish(1, "ABORTED", verdict="preempted")
         job = (await bench.get("/web/job?id=1")).json
         assert ([f["version"] for f in job["files"]], job["files_total"]) == ([2, 1], 3)
@@ -139,6 +139,7 @@ def test_text_is_previewed_up_to_a_limit(run, monkeypatch):
 
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         number = await file_id(bench, "a.txt", "é" * 200)  # the limit is within a character
         assert (await bench.get("/web/job/preview?id=%d" % number)).json == {
             "kind": "text", "text": "é" * 50, "truncated": True}
@@ -175,6 +176,7 @@ def test_the_row_at_the_cut_is_left_out_and_what_is_no_table_is_text(tmp_path, m
 def test_images_come_with_their_type_and_can_do_nothing(run):
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         number = await file_id(bench, "looks-like.html", PNG)
         answer = await bench.get("/web/job/image?id=%d" % number)
         assert (answer.status, answer.content, answer.content_type) == (200, PNG, "image/png")
@@ -189,6 +191,7 @@ def test_images_come_with_their_type_and_can_do_nothing(run):
 def test_files_are_attachments_whatever_they_are(run):
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         for name, content in (("page.html", b"<script>"), ("b.png", PNG)):
             number = await file_id(bench, name, content)
             answer = await bench.get("/web/job/file?id=%d" % number)
@@ -204,6 +207,7 @@ def test_files_are_attachments_whatever_they_are(run):
 def test_checkpoints_are_listed_without_a_preview(run):
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         number = await file_id(bench, "c", b"text really", route=p.CHECKPOINT, part="checkpoint")
         file, = (await bench.get("/web/job?id=1")).json["files"]
         assert (file["kind"], file["preview"]) == ("checkpoint", None)
@@ -218,6 +222,7 @@ def test_a_zip_has_all_files_and_the_job(run, monkeypatch):
 
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         big = bytes(range(256)) * 100
         await bench.upload(1, "a.bin", big)
         await bench.upload(1, "a.bin", b"second")
@@ -269,6 +274,7 @@ def test_a_zip_is_made_in_steps_and_given_up_when_nobody_wants_it(run, monkeypat
 
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         await bench.upload(1, "a.png", b"x" * 10_000)
         response = await bench.router.dispatch(Request("GET", "/web/job/zip?id=1"))
         first = await response.stream.__anext__()

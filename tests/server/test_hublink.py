@@ -132,6 +132,33 @@ def test_a_token_that_does_not_fit_makes_it_ask_for_the_secret_but_not_each_time
     assert len(bench.hub.calls) == asked
 
 
+def test_whose_the_experiment_is_counts_and_is_remembered(bench):
+    bench.hub.answers["runtime-config"].update(owner_id=1, owner="alice@example.org")
+    link = bench.running()
+    assert link.owner() == "alice@example.org"
+    assert [link.verify(token(**one)).role for one in (
+        {}, {"user_id": 2}, {"user_id": 2, "role": "edit"}, {"role": "work"})] == ["owner", "work", "edit", "work"]
+    bench.hub.break_down(AWAY)
+    again = bench.link()
+    again.connect()
+    assert (again.owner(), again.verify(token(user_id=2)).role) == ("alice@example.org", "work")
+
+
+def test_what_a_version_without_roles_remembered_makes_nobody_the_owner(bench):
+    bench.running()
+    assert json.loads(bench.memory.read_text())["owner_id"] is None  # a Hub that does not tell
+    bench.hub.break_down(AWAY)
+    link = bench.link()
+    link.connect()
+    assert link.verify(token()).role == "owner"
+    kept = json.loads(bench.memory.read_text())
+    del kept["owner_id"], kept["owner"]
+    bench.memory.write_text(json.dumps(kept))
+    link = bench.link()
+    link.connect()
+    assert link.verify(token()).role == "work"
+
+
 def test_with_a_hub_other_machines_are_let_in_but_not_without_its_tokens(bench, tmp_path):
     verify = bench.link().verify
     Access("0.0.0.0", None, False, verify)

@@ -68,6 +68,7 @@ def results_of(bench, job_id=1):
 def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run):
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         await bench.upload(1, "other.json", '{"loss": 9}')
         assert results_of(bench) is None
         await bench.upload(1, "result.json", '{"loss": 0.5, "old": 1}')
@@ -82,6 +83,7 @@ def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run):
 def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run):
     async def scenario(bench):
         await bench.create({"x": 1})
+        await bench.beat()
         await bench.upload(1, "result.json", '{"loss": 0.5}')
         await bench.upload(1, "result.json", '{"loss": ')
         assert results_of(bench) == {"loss": 0.5}
@@ -115,6 +117,7 @@ def test_a_result_of_a_lost_attempt_is_refused(run):
 async def sweep(bench, n, result=lambda i: {"loss": i / 10}):
     await bench.create(*[{"lr": i % 4, "opt": "adam" if i % 2 else "sgd", "i": i} for i in range(n)])
     for i in range(n):
+        await bench.beat()
         if result(i) is not None:
             await bench.upload(i + 1, "result.json", json.dumps(result(i)))
 
@@ -176,6 +179,7 @@ def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
     async def scenario(bench):
         await bench.create({"layers": [64, 32], "flag": True}, {"layers": None, "third": 1})
         for job_id in (1, 2):
+            await bench.beat()
             await bench.upload(job_id, "result.json", '{"loss": 1}')
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found["parameters"] == {"layers": ["[64, 32]", None], "flag": [True, None],
@@ -241,9 +245,9 @@ def test_everything_as_csv(run):
         await bench.create({"lr": 0.1, "name": 'a "b", c\nd', "loss": 1, "id": 7},
                            {"lr": -2, "layers": [1, {"a": 2}]})
         await bench.beat("node1_abc_0")
+        await bench.upload(1, "result.json", '{"loss": 0.5, "acc": 1e-9}')
         bench.now += 1.5
         await bench.finish(1, runtime=1.25)
-        await bench.upload(1, "result.json", '{"loss": 0.5, "acc": 1e-9}')
         answer = await bench.get("/web/export.csv")
         assert answer.headers["Content-Disposition"] == 'attachment; filename="exp-20231114T221321Z.csv"'
         assert table(answer) == [
@@ -289,6 +293,7 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
 def test_results_can_be_filtered_by_the_names_that_they_keep(run):
     async def scenario(bench):
         await bench.create({"x": 1}, {"x": 2})
+        await bench.beat()
         await bench.upload(1, "result.json", '{"val/acc": 0.5, "m": {"f1": 3}}')
         for text in ("val/acc%3C1", "m.f1%3D3"):
             found = table(await bench.get("/web/export.csv?filter=" + text))

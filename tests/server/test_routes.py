@@ -9,7 +9,7 @@ from jd import protocol as p
 from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
 from jd.net.routing import HttpError, Request
-from jd.server.access import Access
+from jd.server.access import OWNER, Access, Principal
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.batches import from_grid
@@ -160,6 +160,7 @@ def test_stale_attempts_and_taken_names_are_409(run):
 def test_uploads_and_checkpoints_there_and_back(run):
     async def scenario(bench):
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
+        await bench.beat()
         content = bytes(range(256)) * 1000
         assert await bench.put(p.UPLOAD, "file", "a b.bin", b"old", {"job_id": "1"}) == (
             200, {"success": True, "filename": "a b.bin", "version": 0, "size_bytes": 3})
@@ -187,6 +188,7 @@ def test_uploads_and_checkpoints_there_and_back(run):
 def test_bad_uploads_are_400_and_leave_nothing(run, tmp_path, part, name, fields, says):
     async def scenario(bench):
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
+        await bench.beat()
         status, answer = await bench.put(p.UPLOAD, part, name, b"x", fields)
         assert status == 400 and says in answer["error"]
         left = [path for path in bench.experiment.data_dir.rglob("*") if path.is_file()]
@@ -197,6 +199,7 @@ def test_bad_uploads_are_400_and_leave_nothing(run, tmp_path, part, name, fields
 def test_broken_multipart_is_400(run):
     async def scenario(bench):
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
+        await bench.beat()
         frame = encode_upload({"job_id": "1"}, "file", "a", 1)
         for body, kind in [(frame.prefix + b"x", frame.content_type),
                            (b"nonsense", frame.content_type),
@@ -212,6 +215,7 @@ def test_a_file_over_the_limit_is_413(run, monkeypatch):
 
     async def scenario(bench):
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
+        await bench.beat()
         assert (await bench.put(p.UPLOAD, "file", "a", b"x" * 1000, {"job_id": "1"}))[0] == 200
         status, answer = await bench.put(p.UPLOAD, "file", "b", b"x" * 1001, {"job_id": "1"})
         assert status == 413 and "larger than" in answer["error"]
@@ -326,6 +330,7 @@ def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run):
         def access(request, _route=None):
             if refused:
                 raise HttpError(401, "the token was revoked")
+            request.principal = Principal(None, OWNER)
 
         server = JobServer(bench.experiment, access)
         bench.server = server

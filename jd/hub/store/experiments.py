@@ -2,7 +2,8 @@
 
 Functions are operations for Database.write or .read. Where one takes `user_id`, None is the
 administrator at the command line, who may everything. An experiment of somebody else does not
-exist for a user; one that is shared with them can be read and worked for, and nothing more.
+exist for a user; one that is shared with them can be read and worked for, and nothing more. With
+the role `edit` their tokens are good for its jobs as well; at the Hub it makes no difference.
 
 The name of a deleted experiment stays with its last owner, who may create it anew: somebody
 else's job server or workers, still set up for that name, must not end up with a stranger.
@@ -14,6 +15,7 @@ import sqlite3
 import uuid
 from typing import List, NamedTuple, Optional
 
+from jd.auth.jwt import EDIT, OWNER, WORK
 from jd.errors import JdError
 from jd.hub.store import tokens
 from jd.hub.store.accounts import find_user
@@ -24,6 +26,7 @@ ACTIVE = "active"
 DELETED = "deleted"
 MAX_EXPERIMENTS = 1000  # of one user, not counting deleted ones
 MAX_SHARES = 1000  # of one experiment
+SHARED_ROLES = (WORK, EDIT)
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,46}")
 _SECRET_BYTES = 48
@@ -99,7 +102,7 @@ def find(db: sqlite3.Connection, name: str, user_id: Optional[int]) -> Experimen
     """
     found = _latest(db, name)
     if found is not None and (user_id in (None, found.owner_id)
-                              or _is_shared(db, found.id, user_id)):
+                              or _shared_role(db, found.id, user_id) is not None):
         return found
     raise NoSuchExperiment("there is no experiment %s%s" % (
         shown(name), "" if user_id is None else " that you own or that is shared with you"))
@@ -206,17 +209,36 @@ def _new_secret() -> str:
 
 # ---- shares
 
-def share(db: sqlite3.Connection, name: str, email: str, user_id: Optional[int], actor: str,
+class Share(NamedTuple):
+    """Whom an experiment is shared with, and for what: one of SHARED_ROLES."""
+
+    email: str
+    role: str
+
+
+def share(db: sqlite3.Connection, name: str, email: str, role: str, user_id: Optional[int], actor: str,
           now: float) -> Experiment:
-    """Let another user's workers in. Raises as `active`, NoSuchUser, TooManyExperiments."""
+    """Let another user's workers in, or change what they may; their tokens of before are revoked then.
+
+    Raises as `active`, NoSuchUser, TooManyExperiments, and ProtocolError for another role.
+    """
+    if role not in SHARED_ROLES:
+        raise ProtocolError("role must be %s, not %s" % (" or ".join(SHARED_ROLES), shown(role)))
     found, friend = active(db, name, user_id), find_user(db, email)
-    if friend.id != found.owner_id and not _is_shared(db, found.id, friend.id):
+    had = _shared_role(db, found.id, friend.id)
+    if friend.id == found.owner_id or had == role:
+        return found
+    if had is None:
         if len(shared_with(db, found.id)) >= MAX_SHARES:
             raise TooManyExperiments("experiment %s is shared with %d users, more are not allowed"
                                      % (name, MAX_SHARES))
-        db.execute("INSERT INTO shares (experiment_id, user_id, created_at) VALUES (?, ?, ?)",
-                   (found.id, friend.id, now))
-        note(db, actor, "shared with %s" % friend.email, name, now)
+        db.execute("INSERT INTO shares (experiment_id, user_id, created_at, role) VALUES (?, ?, ?, ?)",
+                   (found.id, friend.id, now, role))
+    else:
+        db.execute("UPDATE shares SET role = ? WHERE experiment_id = ? AND user_id = ?",
+                   (role, found.id, friend.id))
+        tokens.revoke_of_share(db, found.id, friend.id, now)
+    note(db, actor, "shared with %s (%s)" % (friend.email, role), name, now)
     return found
 
 
@@ -224,7 +246,7 @@ def unshare(db: sqlite3.Connection, name: str, email: str, user_id: Optional[int
             now: float) -> Experiment:
     """Take a share back, and the tokens that it was used for. Raises as `share`."""
     found, friend = active(db, name, user_id), find_user(db, email)
-    if _is_shared(db, found.id, friend.id):
+    if _shared_role(db, found.id, friend.id) is not None:
         db.execute("DELETE FROM shares WHERE experiment_id = ? AND user_id = ?",
                    (found.id, friend.id))
         tokens.revoke_of_share(db, found.id, friend.id, now)
@@ -232,16 +254,22 @@ def unshare(db: sqlite3.Connection, name: str, email: str, user_id: Optional[int
     return found
 
 
-def shared_with(db: sqlite3.Connection, experiment_id: str) -> List[str]:
-    """Email addresses of the users that it is shared with."""
-    rows = db.execute("SELECT u.email FROM shares s JOIN users u ON u.id = s.user_id"
+def role_of(db: sqlite3.Connection, found: Experiment, user_id: int) -> Optional[str]:
+    """What a user's tokens for an experiment are good for (see jwt.ROLES); None without a share."""
+    return OWNER if user_id == found.owner_id else _shared_role(db, found.id, user_id)
+
+
+def shared_with(db: sqlite3.Connection, experiment_id: str) -> List[Share]:
+    """The users that it is shared with, by email address."""
+    rows = db.execute("SELECT u.email, s.role FROM shares s JOIN users u ON u.id = s.user_id"
                       " WHERE s.experiment_id = ? ORDER BY u.email", (experiment_id,))
-    return [row[0] for row in rows]
+    return [Share(*row) for row in rows]
 
 
-def _is_shared(db: sqlite3.Connection, experiment_id: str, user_id: Optional[int]) -> bool:
-    return db.execute("SELECT 1 FROM shares WHERE experiment_id = ? AND user_id = ?",
-                      (experiment_id, user_id)).fetchone() is not None
+def _shared_role(db: sqlite3.Connection, experiment_id: str, user_id: Optional[int]) -> Optional[str]:
+    row = db.execute("SELECT role FROM shares WHERE experiment_id = ? AND user_id = ?",
+                     (experiment_id, user_id)).fetchone()
+    return None if row is None else str(row[0])
 
 
 # ---- the PIN of its dashboard

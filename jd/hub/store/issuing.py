@@ -59,7 +59,8 @@ def issue(db: sqlite3.Connection, caller: Caller, name: str, now: float) -> Issu
                        % found.name)
     issued = int(now)
     claims = jwt.WorkerClaims(exp_id=found.id, exp_name=found.name, user_id=caller.user_id,
-                              jti=uuid.uuid4().hex, iat=issued, exp=issued + int(TOKEN_LIFETIME))
+                              jti=uuid.uuid4().hex, iat=issued, exp=issued + int(TOKEN_LIFETIME),
+                              role=experiments.role_of(db, found, caller.user_id))
     tokens.record(db, claims.jti, found.id, caller.user_id, caller.key_id, now, claims.exp)
     db.execute("UPDATE experiments SET last_activity = ? WHERE id = ?", (now, found.id))
     token = jwt.sign(claims.to_json(), experiments.secret_of(db, found.id))

@@ -106,4 +106,9 @@ ALTER TABLE experiments ADD COLUMN pin_number INTEGER NOT NULL DEFAULT 0;  -- of
 ALTER TABLE experiments ADD COLUMN pin_hash TEXT;                          -- NULL: taken, or none
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS, _DASHBOARD_PIN)
+# What a share is good for. Those from before were meant for work.
+_ROLES = """
+ALTER TABLE shares ADD COLUMN role TEXT NOT NULL DEFAULT 'work' CHECK (role IN ('work', 'edit'));
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS, _DASHBOARD_PIN, _ROLES)

@@ -54,8 +54,9 @@ function share(one) {
   const email = field("Email address", {type: "email", placeholder: "colleague@example.org"});
   const people = el("ul", {class: "people", "aria-label": "Shared with"});
   const path = "experiments/" + encodeURIComponent(one.name);
-  const fill = (emails) => people.replaceChildren(...emails.map((who) =>
-    el("li", {}, who, button("Remove", async () => {
+  const edit = el("input", {type: "checkbox", id: "edit"});
+  const fill = (shares) => people.replaceChildren(...shares.map(({email: who, role}) =>
+    el("li", {}, role === "edit" ? who + " – may edit jobs" : who, button("Remove", async () => {
       try {
         fill((await ask(path + "/unshare", {email: who})).shared_with);
         toast(who + " has no access any more");
@@ -63,9 +64,10 @@ function share(one) {
     }, "danger quiet"))));
   fill(one.shared_with);
   dialog({title: "Share " + one.name, action: "Share", close: () => load().catch(fail),
-    content: [el("p", {class: "hint"}, "Their workers may join this experiment. All else stays with you."), email.node, people],
+    content: [el("p", {class: "hint"}, "Their workers may join this experiment and run its jobs. Share again to change what they may."),
+      email.node, el("label", {class: "check", for: "edit"}, edit, "May also create and see jobs, and download their files"), people],
     submit: async () => {
-      fill((await ask(path + "/share", {email: email.input.value})).shared_with);
+      fill((await ask(path + "/share", {email: email.input.value, role: edit.checked ? "edit" : "work"})).shared_with);
       toast("Shared with " + email.input.value.trim());
     }});
 }

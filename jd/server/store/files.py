@@ -119,9 +119,9 @@ def prepare(data_dir: Path) -> None:
 
 
 def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
-               name: str, incoming: Incoming, now: float) -> Stored:
-    """Put an upload in place. Raises jobs.NoSuchJob, jobs.StaleAttempt, TooManyFiles."""
-    jobs.check_attempt(db, job_id, attempt)
+               name: str, incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+    """Put an upload of a running attempt in place. Raises TooManyFiles, and as jobs.check_running."""
+    jobs.check_running(db, job_id, attempt, reach)
     version = _next_version(db, job_id, UPLOAD, name)
     stored_name = versioned(name, version)
     while _is_taken(db, job_id, stored_name):
@@ -131,9 +131,10 @@ def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Opt
 
 
 def add_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
-                   incoming: Incoming, now: float) -> Stored:
-    """Put a checkpoint in place. Raises jobs.NoSuchJob, jobs.StaleAttempt, TooManyFiles."""
-    jobs.check_attempt(db, job_id, attempt)
+                   incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+    """Put a checkpoint of a running attempt in place. Raises TooManyFiles, and as
+    jobs.check_running."""
+    jobs.check_running(db, job_id, attempt, reach)
     version = _next_version(db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
     stamp = int(now)
     while _is_taken(db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):

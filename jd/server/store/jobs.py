@@ -1,7 +1,8 @@
 """Jobs and their attempts: claim, renew, end, retry, count, list.
 
 Functions here are operations for Database.write or .read: they take a connection first and the
-server's clock as `now` (Unix seconds).
+server's clock as `now` (Unix seconds). Where one takes `reach`, it is the user of the Hub whose
+attempts may be touched; None: all.
 """
 
 import json
@@ -27,6 +28,14 @@ class NotServed(Exception):
 
 class StaleAttempt(Exception):
     """409: the attempt is no longer the job's current one (fencing)."""
+
+
+class AnothersAttempt(StaleAttempt):
+    """409: a worker of another user of the Hub has it."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__("job %d is run by a worker of another user: only that user's workers and the owner "
+                         "of the experiment may report or store anything for it" % job_id)
 
 
 class _Job(NamedTuple):
@@ -98,8 +107,9 @@ def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: f
         " required_time = NULL WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
          now + (lease or policy.lease), now, now, job_id))
-    db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at)"
-               " VALUES (?, ?, ?, ?, ?)", (job_id, attempt + 1, worker_id, session, now))
+    db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
+               " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT hub_user FROM workers WHERE worker_id = ?3))",
+               (job_id, attempt + 1, worker_id, session, now))
     return p.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
 
 
@@ -122,11 +132,12 @@ def redeliver(db: sqlite3.Connection, job_id: int, attempt: int, now: float,
 
 def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id: Optional[str],
           now: float, policy: Policy, tail: Optional[str] = None,
-          metrics: Optional[str] = None) -> None:
+          metrics: Optional[str] = None, reach: Optional[str] = None) -> None:
     """Renew the lease of a running attempt, and keep its latest output and metrics.
 
     With `attempt`, raises NoSuchJob or StaleAttempt where it is not the current one. Without (a
-    client of the base protocol), it is the worker that must match, and nothing is raised.
+    client of the base protocol), it is the worker that must match, and nothing is raised of that.
+    Raises AnothersAttempt for one out of reach.
     """
     if attempt is None:
         row = db.execute("SELECT attempt, lease FROM jobs WHERE id = ? AND status = 'SERVED'"
@@ -134,10 +145,9 @@ def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id
         if row is None:
             return
         number, lease = row
+        _check_reach(db, job_id, number, reach)
     else:
-        job = _job(db, job_id)
-        if job.status != p.SERVED or job.attempt != attempt:
-            raise StaleAttempt(_stale(job, attempt))
+        job = _running(db, job_id, attempt, reach)
         number, lease = attempt, job.lease
     db.execute("UPDATE jobs SET lease_until = ?, last_ping_timestamp = ? WHERE id = ?",
                (now + (lease or policy.lease), now, job_id))
@@ -147,16 +157,18 @@ def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id
                    " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
 
 
-def finish(db: sqlite3.Connection, result: p.Result, now: float, policy: Policy) -> int:
+def finish(db: sqlite3.Connection, result: p.Result, now: float, policy: Policy,
+           reach: Optional[str] = None) -> int:
     """Record a result. Returns how many jobs became PENDING by it (0 or 1).
 
     An identical repeat is accepted and changes nothing. Raises NoSuchJob; StaleAttempt for an
     attempt that is not the current one or has ended otherwise; NotServed for the same from a
-    client that does not name its attempt.
+    client that does not name its attempt; AnothersAttempt for one out of reach.
     """
     job = _job(db, result.job_id)
     attempt = job.attempt if result.attempt is None else result.attempt
     verdict = result.settled_verdict()
+    _check_reach(db, job.id, attempt, reach)
     if job.status == p.SERVED and attempt == job.attempt:
         return end(db, job.id, verdict, now, policy, message=result.message,
                    exit_code=result.exit_code, runtime=result.runtime, tail=result.output_tail)
@@ -177,29 +189,45 @@ def _stale(job: _Job, attempt: int) -> str:
         attempt, job.id, job.attempt)
 
 
-def release(db: sqlite3.Connection, given: p.Release, now: float, policy: Policy) -> int:
+def release(db: sqlite3.Connection, given: p.Release, now: float, policy: Policy,
+            reach: Optional[str] = None) -> int:
     """Give an attempt back unfinished. Returns how many jobs became PENDING (0 or 1).
 
-    Nothing happens where the attempt has ended already: there is nothing to give back.
+    Nothing happens where the attempt has ended already: there is nothing to give back. Raises
+    NoSuchJob, and AnothersAttempt for one out of reach.
     """
     job = _job(db, given.job_id)
+    _check_reach(db, job.id, given.attempt, reach)
     if job.status != p.SERVED or job.attempt != given.attempt:
         return 0
     return end(db, job.id, p.VERDICT_PREEMPTED, now, policy, message=given.reason)
 
 
-def check_attempt(db: sqlite3.Connection, job_id: int, attempt: Optional[int]) -> None:
-    """Raise NoSuchJob, or StaleAttempt where a newer attempt of the job has begun."""
-    job = _job(db, job_id)
-    if attempt is not None and attempt != job.attempt:
-        raise StaleAttempt(_stale(job, attempt))
+def check_running(db: sqlite3.Connection, job_id: int, attempt: Optional[int] = None,
+                  reach: Optional[str] = None) -> None:
+    """Raise NoSuchJob; StaleAttempt where nobody runs the job, or not this attempt of it;
+    AnothersAttempt where it is out of reach."""
+    _running(db, job_id, attempt, reach)
 
 
-def check_running(db: sqlite3.Connection, job_id: int, attempt: int) -> None:
-    """Raise NoSuchJob, or StaleAttempt where the attempt is not the one that runs."""
+def _running(db: sqlite3.Connection, job_id: int, attempt: Optional[int], reach: Optional[str]) -> _Job:
     job = _job(db, job_id)
-    if job.status != p.SERVED or job.attempt != attempt:
+    if attempt is not None and (job.status != p.SERVED or job.attempt != attempt):
         raise StaleAttempt(_stale(job, attempt))
+    if job.status != p.SERVED:
+        raise StaleAttempt("job %d is %s: nobody runs it" % (job.id, job.status))
+    _check_reach(db, job.id, job.attempt, reach)
+    return job
+
+
+def _check_reach(db: sqlite3.Connection, job_id: int, attempt: int, reach: Optional[str]) -> None:
+    """Raise AnothersAttempt for an attempt of another user; one that never was is nobody's."""
+    if reach is None:
+        return
+    row = db.execute("SELECT hub_user FROM attempts WHERE job_id = ? AND number = ?",
+                     (job_id, attempt)).fetchone()
+    if row is not None and row[0] != reach:
+        raise AnothersAttempt(job_id)
 
 
 def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: Policy, *,
@@ -391,8 +419,10 @@ def exists(db: sqlite3.Connection, job_id: int) -> bool:
     return db.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone() is not None
 
 
-def served_to(db: sqlite3.Connection, worker_id: str) -> Optional[int]:
-    """The job a worker is running, if any."""
-    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
-                     " AND worker_id = ? ORDER BY id LIMIT 1", (worker_id,)).fetchone()
+def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> Optional[int]:
+    """The job a worker is running, if any. Another user's worker may have had the same name, and
+    have been forgotten with its job still running: that is out of reach."""
+    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?1"
+                     " AND (?2 IS NULL OR (SELECT hub_user FROM attempts WHERE job_id = id AND number = attempt)"
+                     " = ?2) ORDER BY id LIMIT 1", (worker_id, reach)).fetchone()
     return None if row is None else int(row[0])

@@ -250,4 +250,10 @@ CREATE TABLE runtimes (
 CREATE INDEX runtimes_by_length ON runtimes (seconds);
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME)
+# Whose workers they are, of the users of a Hub: NULL without one.
+_USERS = """
+ALTER TABLE workers ADD COLUMN hub_user TEXT;
+ALTER TABLE attempts ADD COLUMN hub_user TEXT;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS)

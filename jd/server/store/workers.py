@@ -2,6 +2,10 @@
 
 A command (pause, drain, stop, run) raises `desired_version`; it is pending until the worker sends
 that version back as `applied_version` (see `commands`). Functions are operations for Database.write or .read.
+
+With a Hub a worker belongs to the user whose token its first heartbeat brought, for good: nobody else can be
+heard under its name, or touch it. Where a function takes `reach`, it is the user whose workers and attempts may
+be touched; None: all.
 """
 
 import json
@@ -26,7 +30,15 @@ MAX_METRICS = 16 * 1024  # bytes of all that a worker says of its machine, as JS
 
 
 class NameTaken(Exception):
-    """409: another live process uses this worker_id."""
+    """409: another live process, or another user, has this worker_id."""
+
+
+class AnothersWorker(Exception):
+    """403: it belongs to another user of the Hub."""
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__("worker %s belongs to another user: that user and the owner of the experiment may "
+                         "stop it" % worker_id)
 
 
 class Outcome(NamedTuple):
@@ -52,6 +64,7 @@ class _Worker(NamedTuple):
     host: str
     machine_type: str
     version: str
+    hub_user: Optional[str]
 
 
 class _Progress(NamedTuple):
@@ -67,29 +80,32 @@ class _Progress(NamedTuple):
 def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
     row = db.execute("SELECT session, desired_state, desired_version, applied_version, last_seen,"
                      " left_at, requested_at, requested_by, previous_state, acknowledged_at, done_at,"
-                     " host, machine_type, version FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
+                     " host, machine_type, version, hub_user FROM workers WHERE worker_id = ?",
+                     (worker_id,)).fetchone()
     return None if row is None else _Worker(*row)
 
 
-def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy) -> Outcome:
-    """Take in a heartbeat and answer it; a job may be claimed by that.
+def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy,
+              user: Optional[str] = None, reach: Optional[str] = None) -> Outcome:
+    """Take in a heartbeat of a worker of `user` (None: without a Hub) and answer it; a job may be
+    claimed by that.
 
-    Raises NameTaken, TooManyWorkers and ProtocolError, and for what it carries jobs.NoSuchJob, NotServed, StaleAttempt; then
-    nothing of it has happened.
+    Raises NameTaken, TooManyWorkers and ProtocolError, and for what it carries jobs.NoSuchJob,
+    NotServed, StaleAttempt, AnothersAttempt; then nothing of it has happened.
     """
     metrics = _metrics(beat)
-    _admit(db, beat, metrics, now)
+    _admit(db, beat, metrics, now, user)
     _sample(db, beat, now)
     freed = 0
     if beat.finished is not None:
-        freed += jobs.finish(db, beat.finished, now, policy)
+        freed += jobs.finish(db, beat.finished, now, policy, reach)
     if beat.released is not None:
-        freed += jobs.release(db, beat.released, now, policy)
+        freed += jobs.release(db, beat.released, now, policy, reach)
     if beat.leave:
         freed += _leave(db, beat, now, policy)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
         jobs.renew(db, beat.current_job_id, beat.attempt, beat.worker_id, now, policy,
-                   beat.output_tail, metrics if beat.system_metrics else None)
+                   beat.output_tail, metrics if beat.system_metrics else None, reach)
     outcome = answer(db, beat, fitting.limit_of(beat, now), now, policy)
     return outcome._replace(freed=freed)
 
@@ -166,7 +182,7 @@ def _metrics(beat: p.Heartbeat) -> str:
     return text
 
 
-def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float) -> None:
+def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float, user: Optional[str]) -> None:
     """Write down what a worker says of itself, and take in its acknowledgement."""
     known = _worker(db, beat.worker_id)
     if known is None:
@@ -174,12 +190,13 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float) 
         db.execute(
             "INSERT INTO workers (host, machine_type, version, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
-            " first_seen, last_seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " first_seen, last_seen, hub_user) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
              beat.current_job_id, metrics, beat.applied_version,
-             beat.applied_version, now, now))
+             beat.applied_version, now, now, user))
         note(db, beat.worker_id, "started", "worker", now)
         return
+    _check_user(db, beat, known, user)
     _check_session(beat, known, now)
     state, version = known.desired_state, max(known.desired_version, beat.applied_version)
     applied = max(known.applied_version, beat.applied_version)
@@ -252,6 +269,19 @@ def _sample(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
                    (beat.worker_id, minute % RING, now, json.dumps(figures)))
 
 
+def _check_user(db: sqlite3.Connection, beat: p.Heartbeat, known: _Worker, user: Optional[str]) -> None:
+    """Raise NameTaken for a worker of somebody else. One that was heard of before there was a Hub, or
+    before users were written down, is now this user's, with what it runs."""
+    if user is None or known.hub_user == user:
+        return
+    if known.hub_user is not None:
+        raise NameTaken("worker_id %s belongs to a worker of another user; take another name" % beat.worker_id)
+    db.execute("UPDATE workers SET hub_user = ? WHERE worker_id = ?", (user, beat.worker_id))
+    db.execute("UPDATE attempts SET hub_user = ? WHERE hub_user IS NULL AND (job_id, number) IN"
+               " (SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+               " AND worker_id = ? AND session IS ?)", (user, beat.worker_id, beat.session))
+
+
 def _check_session(beat: p.Heartbeat, known: _Worker, now: float) -> None:
     if (beat.session is not None and known.session is not None and known.session != beat.session
             and known.left_at is None and now - known.last_seen < SESSION_LIVE):
@@ -309,17 +339,23 @@ def take_names_apart(db: sqlite3.Connection) -> None:
 
 
 def stopped_by_cli(db: sqlite3.Connection, worker_id: str, job_id: Optional[int], action: str,
-                   source: str, now: float, policy: Policy) -> bool:
+                   source: str, now: float, policy: Policy, reach: Optional[str] = None) -> bool:
     """A command line on `source` stops a worker: note it, and abort the job it was running.
 
     Returns whether there was such a job. `job_id` is what the command line believes; it counts
-    only if that job is this worker's.
+    only if that job is this worker's. Raises AnothersWorker for one out of reach; who cannot reach
+    all changes nothing by naming one that never was heard of.
     """
-    running = jobs.served_to(db, worker_id)
+    known = _worker(db, worker_id)
+    if reach is not None and known is None:
+        return False
+    if reach is not None and known is not None and known.hub_user != reach:
+        raise AnothersWorker(worker_id)
+    running = jobs.served_to(db, worker_id, reach)
     aborted = running is not None and job_id in (None, running)
     if running is not None and aborted:
         jobs.end(db, running, p.VERDICT_STOPPED, now, policy,
                  message="stopped from the CLI on %s (%s)" % (source, action))
-    if _worker(db, worker_id) is not None:
+    if known is not None:
         mark_left(db, worker_id, action + " from the CLI", "cli on " + source, now)
     return aborted
