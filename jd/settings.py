@@ -141,6 +141,15 @@ def experiment(value: str) -> str:
     return protocol.check_experiment_name(value)
 
 
+def user_names(value: str) -> Tuple[str, ...]:
+    """Users of this machine by name or number, separated by commas."""
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not names or len(names) > 100 or not all(
+            name.isprintable() and len(name.split()) == 1 and len(name) <= 256 for name in names):
+        raise ValueError("names or numbers of users, separated by commas")
+    return names
+
+
 def server_url(value: str) -> str:
     """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
     given = value.strip()
@@ -312,6 +321,8 @@ SERVER: Tuple[Setting, ...] = (
             "how often a job may fail before it stays ABORTED", "N"),
     Setting("token-file", "JD_SERVER_TOKEN_FILE", None, path,
             "file with the token that workers must send", "FILE"),
+    Setting("allow-user", "JD_SERVER_ALLOW_USER", None, user_names,
+            "another user of this machine who may do what you may, without a token", "NAME", many=True),
     Setting("metrics-token-file", "JD_SERVER_METRICS_TOKEN_FILE", None, path,
             "file with a token that is good for GET /metrics alone", "FILE"),
     Setting("pin-file", "JD_SERVER_PIN_FILE", None, path,

@@ -23,6 +23,7 @@ import time
 from typing import TYPE_CHECKING, AsyncIterator, Dict, Optional, Tuple, cast
 
 from jd import __version__
+from jd.net import peers
 from jd.net.body import BodyStream
 from jd.net.parser import (NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestHead, RequestParser)
 from jd.net.routing import HttpError, Request, Response, error_response
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
     __slots__ = ("_server", "_limits", "_loop", "_transport", "_parser", "_peer", "_secure", "phase",
                  "_since", "_task", "_body", "_keep", "_expects", "_progress", "_paused_at",
                  "_drain_waiter", "_write_paused", "_written", "_taken", "_taken_at",
-                 "_linger_left", "_streaming", "_cancelled")
+                 "_linger_left", "_streaming", "_cancelled", "_peer_uid", "_knows_peer_uid")
 
     def __init__(self, server: "HttpServer") -> None:
         self._server = server
@@ -65,6 +66,8 @@ class Connection(asyncio.Protocol):
         self._transport: Optional[asyncio.Transport] = None
         self._parser = RequestParser(self._limits.parser)
         self._peer = ""
+        self._peer_uid: Optional[int] = None
+        self._knows_peer_uid = False  # the system has been asked, whatever it said
         self._secure = False
         self.phase = Phase.IDLE
         self._since = self._loop.time()  # when the phase began; for LINGER, when it has to end
@@ -228,10 +231,19 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, head: RequestHead, body: BodyStream) -> Response:
         try:
-            request = Request(head.method, head.target, head.headers, body, self._peer, self._secure)
+            request = Request(head.method, head.target, head.headers, body, self._peer, self._secure,
+                              self._uid_of_peer)
         except HttpError as error:
             return error_response(error.status, error.message, error.headers)
         return await self._server.router.dispatch(request)
+
+    def _uid_of_peer(self) -> Optional[int]:
+        """Whose socket the client's end is (see jd.net.peers); asked once, when it matters."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if not self._knows_peer_uid and sock is not None:
+            self._knows_peer_uid = True
+            self._peer_uid = peers.client_uid(sock)
+        return self._peer_uid
 
     async def _send(self, asked: RequestHead, response: Response, body: BodyStream) -> None:
         self._expects = False

@@ -55,17 +55,22 @@ class HttpError(Exception):
 
 # ---- requests
 
+def _nobody() -> Optional[int]:
+    return None
+
+
 class Request:
     """One request, as a handler sees it.
 
     `path` is percent-decoded, `query` has each name once, `headers` the values by
     lower-case name, `params` what the route's pattern found, `peer` the address that the
-    connection comes from, `secure` whether it is TLS. `principal` belongs to the guard.
+    connection comes from, `secure` whether it is TLS. `peer_uid()` is the user whose program is at
+    its other end, None where that cannot be told. `principal` belongs to the guard.
     """
 
     def __init__(self, method: str, target: str, headers: Optional[Headers] = None,
                  body: Optional[BodyStream] = None, peer: str = "127.0.0.1",
-                 secure: bool = False) -> None:
+                 secure: bool = False, peer_uid: Callable[[], Optional[int]] = _nobody) -> None:
         """Raises HttpError (400) for a target that cannot be decoded, or has a name twice."""
         self.method = method
         self.path, self.query = _split_target(target)
@@ -73,6 +78,7 @@ class Request:
         self.body = body if body is not None else BodyStream()
         self.peer = peer
         self.secure = secure
+        self.peer_uid = peer_uid
         self.params: Dict[str, Any] = {}
         self.principal: Any = None
         self.max_body = DEFAULT_MAX_BODY

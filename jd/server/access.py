@@ -1,20 +1,25 @@
 """Who may call the server (docs/server.md, "Who may connect").
 
-Without keys a server is for this machine alone: it listens on loopback and takes requests that
-were meant for loopback, so that a web page cannot reach it by a name of its own (DNS rebinding).
-On any other address it wants a token: that of `--token-file`, else the one that it has made for
-itself and that stands in its access file; or an explicit `--insecure`. With a Hub every request
-carries a worker token of that Hub, on whatever address, and its role decides what it is good for
+Without keys a server is for who started it: over loopback the system tells whose program calls,
+and that of another user is refused. The request must have been meant for loopback, so that a web
+page cannot reach the server from its owner's browser by a name of its own (DNS rebinding), and not
+have come through a proxy, which is whoever uses it. Everybody else sends the server's token: that
+of `--token-file`, which everybody has to know then, else the one that it has made for itself and
+that stands in its access file. `--insecure` lets in anybody. With a Hub every request carries a
+worker token of that Hub, on whatever address, and its role decides what it is good for
 (docs/server.md, "What a guest may do"): each route of the API says which one it needs.
 """
 
+import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, NamedTuple, Optional
+from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, NamedTuple, Optional
 
 from jd.auth import jwt, shared
 from jd.errors import UsageError
+from jd.net import peers
 from jd.net.addresses import is_loopback
 from jd.net.routing import HttpError, Request, Route
+from jd.protocol import shown
 
 Verify = Callable[[str], jwt.WorkerClaims]
 
@@ -22,6 +27,10 @@ OWNER = jwt.OWNER  # may do everything
 EDIT = jwt.EDIT  # may also create jobs, see all of them and what they uploaded
 WORK = jwt.WORK  # may run jobs with workers of its own, and nothing more
 _RANK = {WORK: 0, EDIT: 1, OWNER: 2}
+
+_ROOT = 0
+# What proxies add for whom they speak for (RFC 9110, 7.6.3; RFC 7239; and custom).
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -68,8 +77,10 @@ class Access:
     """The rule of one server: called for each request, raises HttpError 401 or 403."""
 
     def __init__(self, host: str, token_file: Optional[Path], insecure: bool,
-                 verify: Optional[Verify] = None) -> None:
-        """`verify` judges the tokens of a Hub: it raises jwt.TokenError for a bad one.
+                 verify: Optional[Verify] = None,
+                 allowed: AbstractSet[int] = frozenset()) -> None:
+        """`verify` judges the tokens of a Hub: it raises jwt.TokenError for a bad one. `allowed` are
+        users of this machine that are let in like the owner.
 
         A server without a Hub is given its own token by `settle`. Raises UsageError for settings
         that exclude each other.
@@ -78,11 +89,16 @@ class Access:
             raise UsageError("a Hub and %s exclude each other: with a Hub workers send its tokens"
                              % ("--insecure" if insecure else "--token-file"))
         self._verify = verify
-        self._token = shared.read_token_file(token_file) if token_file is not None else None
-        self._given = self._token is not None  # by --token-file, which everybody has to know then
-        open_to_all = self._given or insecure or verify is not None
-        self._loopback_only = not open_to_all and is_loopback(host)
-        self._wants_token = self._given or not (open_to_all or self._loopback_only)
+        self._given = token_file is not None  # then everybody has to know it
+        self._token = None if token_file is None else shared.read_token_file(token_file)
+        self._open = insecure and not self._given
+        self._by_user = not self._given and not insecure and verify is None
+        self._on_loopback = is_loopback(host)
+        self._owner = os.geteuid()
+        self._allowed = allowed
+        if allowed and not self._by_user:
+            raise UsageError("--allow-user is for a server without a Hub, --token-file and --insecure: "
+                             "with these it is not the user of this machine that counts")
 
     def settle(self, make: Callable[[], str]) -> Optional[str]:
         """The token that opens this server: of `--token-file`, else what `make` gives; None with a
@@ -92,24 +108,50 @@ class Access:
         return self._token
 
     def __call__(self, request: Request, _route: Any = None) -> None:
-        request.principal = Principal(None, OWNER)
         if self._verify is not None:
             claims = self._claims(request, self._verify)
             request.principal = Principal(str(claims.user_id), claims.role or WORK)
-        elif self._wants_token:
-            self._check_token(shared.bearer(request.headers.get("authorization")))
-        elif self._loopback_only and not is_loopback(_host_name(request.headers.get("host", ""))):
-            raise HttpError(403, "this server is for loopback only; call it as 127.0.0.1, "
-                                 "localhost or [::1]")
+        elif self._open:
+            request.principal = Principal(None, OWNER)
+        else:
+            request.principal = Principal(None, OWNER, self._is_local(request))
 
-    def _check_token(self, given: Optional[str]) -> None:
-        whose = "of the server's --token-file" if self._given else (
-            "in the server's access file, ~/.jd/servers/<expId>.json")
+    def _is_local(self, request: Request) -> bool:
+        """Whether the owner or root calls; False for somebody else who may. Raises HttpError."""
+        uid = request.peer_uid() if self._by_user and _is_direct(request) else None
+        if uid in (self._owner, _ROOT):
+            return True
+        if uid in self._allowed:
+            return False
+        given = shared.bearer(request.headers.get("authorization"))
         if given is None:
-            raise HttpError(401, "a token is needed, the one %s: set JD_SERVER_TOKEN_FILE or "
-                                 "JD_SERVER_TOKEN, or give server=@ACCESS_FILE" % whose, _CHALLENGE)
+            raise self._refusal(request, uid)
         if self._token is None or not shared.same(given, self._token):
-            raise HttpError(401, "the token is not the one %s" % whose, _CHALLENGE)
+            raise HttpError(401, "the token is not the one %s" % self._whose, _CHALLENGE)
+        return False
+
+    @property
+    def _whose(self) -> str:
+        return "of the server's --token-file" if self._given else (
+            "in the server's access file, ~/.jd/servers/<expId>.json")
+
+    def _refusal(self, request: Request, uid: Optional[int]) -> HttpError:
+        """What to tell who sends no token, and is not known by `uid` to be let in."""
+        if uid is not None:
+            return HttpError(403, "this server belongs to %s, and you are %s: start a server of your "
+                                  "own, or ask its owner for --allow-user %s or for its token" % (
+                                      peers.described(self._owner), peers.described(uid),
+                                      peers.name_of(uid)))
+        if self._by_user and self._on_loopback and not _is_for_loopback(request):
+            return HttpError(403, "this server is for loopback only; call it as 127.0.0.1, "
+                                  "localhost or [::1], or send its token")
+        why = ""
+        if self._by_user and is_loopback(request.peer):
+            why = " (it is not known which user calls: %s)" % (
+                "the system does not tell" if _is_direct(request) else "this comes through a proxy")
+        return HttpError(401, "a token is needed, the one %s%s: set JD_SERVER_TOKEN_FILE or "
+                              "JD_SERVER_TOKEN, or give server=@ACCESS_FILE" % (self._whose, why),
+                         _CHALLENGE)
 
     @staticmethod
     def _claims(request: Request, verify: Verify) -> jwt.WorkerClaims:
@@ -121,6 +163,27 @@ class Access:
             return verify(given)
         except jwt.TokenError as error:
             raise HttpError(401, str(error), _CHALLENGE) from None
+
+
+def users(names: Iterable[str]) -> FrozenSet[int]:
+    """The users of `--allow-user`, given by name or number. Raises UsageError for one that is not
+    known."""
+    found = {name: peers.uid_of(name) for name in names}
+    for name, uid in found.items():
+        if uid is None:
+            raise UsageError("--allow-user: this machine knows no user %s; give a name that `id` knows, "
+                             "or a number" % shown(name))
+    return frozenset(uid for uid in found.values() if uid is not None)
+
+
+def _is_direct(request: Request) -> bool:
+    """Whether the program at the other end is the one that asks, and means this machine."""
+    return (is_loopback(request.peer) and _is_for_loopback(request)
+            and not any(name in request.headers for name in _OF_PROXIES))
+
+
+def _is_for_loopback(request: Request) -> bool:
+    return is_loopback(_host_name(request.headers.get("host", "")))
 
 
 def _host_name(host: str) -> str:

@@ -20,7 +20,7 @@ from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warni
 from jd.net.tls import server_context
 from jd.server import jobfile, pincommand, publishing
 from jd.server import pin as pins
-from jd.server.access import Access
+from jd.server.access import Access, users
 from jd.server.accessing import AccessFile, urls_of
 from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
@@ -58,7 +58,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
             closing.callback(hub.close)
         judge = hub if hub is not None else link
         access = Access(values["host"], values["token_file"], values["insecure"],
-                        None if judge is None else judge.verify)
+                        None if judge is None else judge.verify,
+                        allowed=users(values["allow_user"] or ()))
         metrics_file = values["metrics_token_file"]
         metrics_token = None if metrics_file is None else shared.read_token_file(metrics_file)
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
@@ -277,6 +278,8 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     given = vars(parser.parse_args(argv))
     named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
+    if given["allow_user"]:
+        named["allow-user"] = ",".join(given["allow_user"])
     of_own_hub = [setting for setting in settings.SERVER if setting.name == "hub-data"]
     values = settings.resolve([setting for setting in settings.SERVER if setting not in of_own_hub],
                               named, environ, style="--%s")

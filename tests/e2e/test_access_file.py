@@ -46,10 +46,10 @@ def test_other_machines_need_its_token(tmp_path: Path) -> None:
         told = content(tmp_path)
         server.url = told["urls"][0]
         assert server.url.startswith("http://127.0.0.1:") and len(told["urls"]) > 1
-        status, answer = server.call("/job_counts")
+        status, answer = server.call("/job_counts", Host="192.0.2.7")  # as from another machine
         assert status == 401 and "access file" in answer["error"] and told["token"] not in answer["error"]
-        assert server.call("/job_counts", **bearer("x" * 20))[0] == 401
-        assert server.call("/job_counts", **bearer(told["token"]))["DONE"] == 0
+        assert server.call("/job_counts", Host="192.0.2.7", **bearer("x" * 20))[0] == 401
+        assert server.call("/job_counts", Host="192.0.2.7", **bearer(told["token"]))["DONE"] == 0
 
 
 def test_a_token_file_stands_in_it_as_well(tmp_path: Path) -> None:

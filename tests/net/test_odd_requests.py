@@ -1,6 +1,7 @@
 """Requests made of odd bytes: whatever comes, it is refused or answered, and nothing is a traceback."""
 
 import asyncio
+import os
 import random
 from typing import List
 
@@ -66,7 +67,7 @@ async def dispatched(data: bytes) -> int:
     if not isinstance(head, RequestHead):
         return 0
     try:
-        request = Request(head.method, head.target, head.headers)
+        request = Request(head.method, head.target, head.headers, peer_uid=os.geteuid)
     except HttpError as error:
         return error.status
     return (await router().dispatch(request)).status

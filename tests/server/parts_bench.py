@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 from jd import protocol as p
 from jd.net.body import BodyStream
@@ -55,7 +56,7 @@ class PartsBench:
 
     async def send(self, method, target, body=b"", headers=None):
         response = await self.router.dispatch(
-            Request(method, target, headers or {}, BodyStream.of(body)))
+            Request(method, target, headers or {}, BodyStream.of(body), peer_uid=os.geteuid))
         content = response.body
         if response.file is not None:
             content = response.file.read()

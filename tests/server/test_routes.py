@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
@@ -30,7 +31,7 @@ class Bench:
         sent = {"host": "127.0.0.1:5000"}
         sent.update(headers or {})
         response = await self.server.api.dispatch(
-            Request(method, target, sent, BodyStream.of(body)))
+            Request(method, target, sent, BodyStream.of(body), peer_uid=os.geteuid))
         content = response.file.read() if response.file else response.body
         response.close()
         return response.status, content

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
@@ -29,7 +30,7 @@ class Bench:
         body = json.dumps(dict({"worker_id": "w", "session": "s"}, **fields)).encode()
         response = await self.server.api.dispatch(Request(
             "POST", p.HEARTBEAT, {"host": "127.0.0.1:5000", "content-type": "application/json"},
-            BodyStream.of(body)))
+            BodyStream.of(body), peer_uid=os.geteuid))
         return response.status, json.loads(response.body)
 
     async def busy(self, **fields):

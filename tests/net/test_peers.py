@@ -1,0 +1,296 @@
+"""Whose socket is at the other end: the kernel's answers, its tables in /proc, and what is nobody's."""
+
+import ipaddress
+import os
+import socket
+import struct
+import sys
+
+import pytest
+
+from jd.net import peers
+from jd.net.peers import Place
+from tests.users import OTHER, Other, needs_root
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+
+LISTEN, ESTABLISHED, FIN_WAIT2, TIME_WAIT = 10, 1, 5, 6
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+
+ways = pytest.mark.parametrize("way", ["netlink", "tables"])
+places = pytest.mark.parametrize("bound,called", [
+    ((socket.AF_INET, "127.0.0.1"), "127.0.0.1"), ((socket.AF_INET, "0.0.0.0"), "127.0.0.2"),
+    ((socket.AF_INET6, "::1"), "::1"), ((socket.AF_INET6, "::"), "127.0.0.1"), ((socket.AF_INET6, "::"), "::1"),
+], ids=["v4", "any v4", "v6", "mapped", "any v6"])
+
+
+@pytest.fixture(autouse=True)
+def closing():
+    """Sockets to be closed."""
+    sockets = []
+    yield sockets
+    for sock in sockets:
+        sock.close()
+
+
+@pytest.fixture
+def pair(closing):
+    """Makes a listener; returns it and where it listens."""
+    def make(family, address):
+        listener = socket.socket(family)
+        closing.append(listener)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((address, 0))
+        listener.listen(8)
+        return listener, listener.getsockname()[1]
+    return make
+
+
+def choose(monkeypatch, way):
+    def silent(*_):
+        raise OSError("not to be had")
+    monkeypatch.setattr(peers, "_by_netlink" if way == "tables" else "_of_tables", silent)
+
+
+@ways
+@places
+def test_both_ends_are_known(pair, closing, monkeypatch, way, bound, called):
+    choose(monkeypatch, way)
+    listener, port = pair(*bound)
+    client = socket.create_connection((called, port))
+    closing.append(client)
+    # Nobody has accepted it: it is the listener's.
+    assert peers.server_uid(client) == os.geteuid()
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+    assert peers.client_uid(accepted) == peers.server_uid(client) == os.geteuid()
+    client.shutdown(socket.SHUT_WR)
+    assert peers.client_uid(accepted) == os.geteuid()
+    assert peers.is_within_machine(client) and peers.is_within_machine(accepted)
+
+
+@ways
+@places
+def test_a_client_that_has_closed_is_nobody_and_not_root(pair, closing, monkeypatch, way, bound, called):
+    choose(monkeypatch, way)
+    listener, port = pair(*bound)
+    client = socket.create_connection((called, port))
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+    client.sendall(b"POST")
+    client.close()
+    entry = peers._entry(peers._place(accepted.getpeername()), peers._place(accepted.getsockname()))
+    assert entry is not None and entry.uid == 0 and entry.inode == 0, "this is the trap"
+    assert peers.client_uid(accepted) is None
+
+
+@ways
+def test_what_a_reset_connection_left_is_not_of_who_has_its_port_next(pair, closing, monkeypatch, way):
+    choose(monkeypatch, way)
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+
+    def client(at):
+        made = socket.socket()
+        closing.append(made)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", at))
+        made.connect(("127.0.0.1", port))
+        return made
+    first = client(0)
+    at = first.getsockname()[1]
+    first.sendall(b"an order")
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+    first.close()
+    client(at)
+    left, successor = listener.accept()[0], listener.accept()[0]
+    closing += [left, successor]
+    assert left.fileno() != successor.fileno() and peers.client_uid(left) is None
+    assert peers.client_uid(successor) == os.geteuid()
+    assert left.recv(100) == b"an order", "a server would read it"
+
+
+def test_a_connection_that_is_reset_while_it_is_looked_up_is_nobodys(pair, closing, monkeypatch):
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+    client = socket.create_connection(("127.0.0.1", port))
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+
+    def look_up(*_):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        client.close()
+        return peers.Entry(ESTABLISHED, os.geteuid(), 5)  # of who has its port next
+    monkeypatch.setattr(peers, "_entry", look_up)
+    assert peers.client_uid(accepted) is None
+
+
+@needs_root
+@ways
+@pytest.mark.parametrize("family,address", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_other_end_of_another_user(pair, closing, monkeypatch, way, family, address):
+    choose(monkeypatch, way)
+    listener, port = pair(family, address)
+
+    def call(say):
+        with socket.create_connection((address, port)) as client:
+            client.recv(1)
+
+    def listen(say):
+        with socket.socket(family) as theirs:
+            theirs.bind((address, 0))
+            theirs.listen(2)
+            say(theirs.getsockname()[1])
+            theirs.accept()[0].recv(1)
+            say("accepted")
+            theirs.accept()[0].recv(1)
+    with Other(call):
+        accepted = listener.accept()[0]
+        closing.append(accepted)
+        assert peers.client_uid(accepted) == OTHER
+    with Other(listen) as other:
+        theirs = other.hear()
+        waiting = socket.create_connection((address, theirs))
+        closing.append(waiting)
+        assert peers.server_uid(waiting) == OTHER
+        waiting.sendall(b"x")
+        assert other.hear() == "accepted" and peers.server_uid(waiting) == OTHER
+
+
+def test_an_attempt_to_connect_is_no_client(monkeypatch, pair, closing):
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+    closing.append(socket.create_connection(("127.0.0.1", port)))
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+    for state in (2, 3, 7, LISTEN):
+        monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(state, 0, 77))
+        assert peers.client_uid(accepted) is None
+    monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(ESTABLISHED, 0, 77))
+    assert peers.client_uid(accepted) == 0
+
+
+def test_who_accepts_while_it_is_asked_decides(monkeypatch, pair, closing):
+    _, port = pair(socket.AF_INET, "127.0.0.1")
+    client = socket.create_connection(("127.0.0.1", port))
+    closing.append(client)
+    told = [peers.Entry(ESTABLISHED, 0, 0), peers.Entry(LISTEN, 0, 5), peers.Entry(ESTABLISHED, 777, 6)]
+    monkeypatch.setattr(peers, "_entry", lambda *_: told.pop(0))
+    assert peers.server_uid(client) == 777
+
+
+def test_where_the_kernel_does_not_tell_nobody_knows(monkeypatch, pair, closing):
+    choose(monkeypatch, "tables")
+    choose(monkeypatch, "netlink")
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+    client = socket.create_connection(("127.0.0.1", port))
+    accepted = listener.accept()[0]
+    closing += [client, accepted]
+    assert peers.client_uid(accepted) is None and peers.server_uid(client) is None
+    ends = socket.socketpair()
+    closing += ends
+    assert peers.client_uid(ends[0]) is None and peers.server_uid(ends[0]) is None
+    assert not peers.is_within_machine(ends[0])
+    accepted.close()
+    assert peers.client_uid(accepted) is None
+
+
+def test_a_kernel_without_an_answer_is_told_from_a_socket_that_is_gone(monkeypatch, pair, closing):
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+    closing.append(socket.create_connection(("127.0.0.1", port)))
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+    monkeypatch.setattr(peers, "_by_netlink", lambda *_: None)
+    monkeypatch.setattr(peers, "_netlink_works", lambda: False)
+    assert peers.client_uid(accepted) == os.geteuid()
+    monkeypatch.setattr(peers, "_netlink_works", lambda: True)
+    assert peers.client_uid(accepted) is None
+    monkeypatch.undo()
+    assert peers._netlink_works()
+
+
+def test_another_user_namespace_has_users_without_a_number(monkeypatch, pair, closing):
+    listener, port = pair(socket.AF_INET, "127.0.0.1")
+    closing.append(socket.create_connection(("127.0.0.1", port)))
+    accepted = listener.accept()[0]
+    closing.append(accepted)
+    monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(ESTABLISHED, 65534, 8))
+    monkeypatch.setattr(peers, "_overflow_uid", lambda: 65534)
+    monkeypatch.setattr(peers, "_all_are_mapped", lambda: True)
+    assert peers.client_uid(accepted) == 65534
+    monkeypatch.setattr(peers, "_all_are_mapped", lambda: False)
+    assert peers.client_uid(accepted) is None
+
+
+# ---- the tables
+
+HEADING = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def line(local, remote, state, uid, inode):
+    def word(place):
+        raw = ipaddress.ip_address(place[0]).packed
+        if sys.byteorder == "little":
+            raw = b"".join(raw[at:at + 4][::-1] for at in range(0, len(raw), 4))
+        return "%s:%04X" % (raw.hex().upper(), place[1])
+    return ("   7: %s %s %02X 00000000:00000000 00:00000000 00000000 %5d        0 %d 1 0000000000000000 "
+            "100 0 0 10 0\n" % (word(local), word(remote), state, uid, inode)).encode()
+
+
+def found(lines, local, remote):
+    return peers.find(peers._rows([HEADING] + lines), peers._place(local), peers._place(remote))
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the text below is of a little-endian machine")
+def test_a_line_as_the_kernel_writes_it():
+    text = (b"   2: 0100007F:1388 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000  1000        0 "
+            b"41503 1 0000000000000000 20 4 30 10 -1\n")
+    text6 = (b"   0: 00000000000000000000000001000000:1388 0000000000000000FFFF00000100007F:D2F0 0A "
+             b"00000000:00000000 00:00000000 00000000  1001        0 41504 1 0000000000000000 20 4 30 10 -1\n")
+    (row,) = peers._rows([HEADING, text, b"\n", b"nonsense\n"])
+    assert row == (peers._place(("127.0.0.1", 5000)), peers._place(("127.0.0.1", 54000)), (1, 1000, 41503))
+    (row,) = peers._rows([text6])
+    assert row == (peers._place(("::1", 5000)), peers._place(("127.0.0.1", 54000)), (LISTEN, 1001, 41504))
+
+
+def test_the_table_is_searched_for_both_ends():
+    ends = ("127.0.0.1", 40000), ("127.0.0.1", 5000)
+    mapped = ("::ffff:127.0.0.1", 40000), ("::ffff:127.0.0.1", 5000)
+    others = [line(ends[1], ends[0], ESTABLISHED, 1, 11), line(("127.0.0.2", 40000), ends[1], ESTABLISHED, 2, 12),
+              line(ends[0], ("127.0.0.1", 5001), ESTABLISHED, 3, 13), line(("::1", 40000), ("::1", 5000), 1, 4, 14)]
+    assert found(others, *ends) is None
+    assert found(others + [line(*ends, ESTABLISHED, 5, 15)], *ends) == (ESTABLISHED, 5, 15)
+    assert found(others + [line(*mapped, ESTABLISHED, 6, 16)], *ends) == (ESTABLISHED, 6, 16)
+    assert found(others + [line(*ends, TIME_WAIT, 0, 0)], *ends) == (TIME_WAIT, 0, 0)
+    assert found([], *ends) is None
+
+
+def test_the_listener_that_is_meant():
+    place, nowhere = ("127.0.0.1", 5000), ("0.0.0.0", 0)
+    own = line(place, nowhere, LISTEN, 1, 11)
+    v4 = line(("0.0.0.0", 5000), nowhere, LISTEN, 2, 12)
+    v6 = line(("::", 5000), ("::", 0), LISTEN, 3, 13)
+    others = [line(("127.0.0.2", 5000), nowhere, LISTEN, 4, 14), line(("::1", 5000), ("::", 0), LISTEN, 5, 15),
+              line(("0.0.0.0", 5001), nowhere, LISTEN, 6, 16), line(place, ("127.0.0.1", 6), ESTABLISHED, 7, 17)]
+    for lines, uid in (([v6, v4, own], 1), ([own, v4, v6], 1), ([v6, v4], 2), ([v4, v6], 2), ([v6], 3)):
+        for given in (lines + others, others + lines):
+            assert found(given, place, nowhere).uid == uid
+    assert found(others, place, nowhere) is None
+    assert found([v4], ("::1", 5000), ("::", 0)) is None
+    assert found([v6], ("::1", 5000), ("::", 0)).uid == 3
+
+
+def test_addresses():
+    assert peers._place(("::ffff:10.1.2.3", 7)) == Place(bytes([10, 1, 2, 3]), 7)
+    assert peers._place(("fe80::1%eth0", 7, 0, 2)).port == 7
+    for nonsense in ("", ("",), ("/run/socket", 1), ("localhost", 80)):
+        with pytest.raises(OSError):
+            peers._place(nonsense)
+
+
+# ---- users
+
+def test_names_of_users():
+    assert peers.uid_of("root") == 0 and peers.name_of(0) == "root" and peers.described(0) == "root (uid 0)"
+    assert peers.uid_of("54321") == OTHER and peers.described(OTHER) == "uid 54321"
+    assert peers.name_of(OTHER) == "54321"
+    for unknown in ("no-such-user", "", "-1", "4294967295", "99999999999999999999", "0x10", "a\0b"):
+        assert peers.uid_of(unknown) is None

@@ -1,0 +1,75 @@
+"""Other users of this machine, for tests that run as root."""
+
+import json
+import os
+import pwd
+import signal
+import traceback
+from typing import Any, Callable, Optional
+
+import pytest
+
+OTHER = 54321  # nobody's number on any machine
+ANOTHER = 54322
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+def system_user() -> Optional[Any]:
+    """A user of this machine, not root, who has a name: his passwd entry."""
+    return next((found for found in map(_user, ("daemon", "bin", "nobody")) if found is not None), None)
+
+
+def _user(name: str) -> Optional[Any]:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+class Other:
+    """A process of user `uid` that runs `work(say)`; `say(value)` is what `hear()` returns here.
+
+    A fork, because the Python of the tests may lie where no other user may read.
+    """
+
+    def __init__(self, work: Callable[[Callable[[Any], None]], None], uid: int = OTHER) -> None:
+        reading, writing = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                os.close(reading)
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+                def say(value: Any) -> None:
+                    os.write(writing, json.dumps(value).encode() + b"\n")
+                work(say)
+            except BaseException:
+                os.write(2, traceback.format_exc().encode())
+                os._exit(1)
+            os._exit(0)
+        os.close(writing)
+        self._heard = os.fdopen(reading, "r")
+
+    def __enter__(self) -> "Other":
+        return self
+
+    def hear(self) -> Any:
+        """What it says next; waits for it."""
+        line = self._heard.readline()
+        assert line, "the other user's process has ended without a word"
+        return json.loads(line)
+
+    def __exit__(self, *_: Any) -> None:
+        os.kill(self._pid, signal.SIGKILL)  # not waited for yet: it is still this process
+        os.waitpid(self._pid, 0)
+        self._heard.close()
+
+
+def ask_as(uid: int, work: Callable[[], Any]) -> Any:
+    """What `work()` returns, as JSON has it, when user `uid` calls it."""
+    with Other(lambda say: say(work()), uid) as other:
+        return other.hear()
