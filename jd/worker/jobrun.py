@@ -29,13 +29,14 @@ Restore = Callable[[threading.Event], None]
 @dataclass(frozen=True)
 class Plan:
     """How the phases of one attempt are begun. `restore` is None where there is nothing to restore;
-    it may raise JdError. `start` raises StartFailure."""
+    it may raise JdError. `start` raises StartFailure. `note` goes into the job's history."""
 
     assignment: Assignment
     restore: Optional[Restore]
     start: Callable[[float], JobProcess]
     aftercare: Callable[[], Aftercare]
     wake: Callable[[], None]
+    note: str = ""
 
 
 class JobRun:
@@ -116,7 +117,8 @@ class JobRun:
             outcome = self._aftercare.give_up()
         if outcome is None:
             return None
-        return replace(self._ended, note=outcome.note, parcel=outcome.parcel)
+        note = "; ".join(text for text in (self._plan.note, outcome.note) if text)
+        return replace(self._ended, note=note, parcel=outcome.parcel)
 
     def deadline(self) -> Optional[float]:
         """When `step` is due even if nothing happens."""

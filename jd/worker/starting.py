@@ -10,7 +10,7 @@ from jd.errors import JdError
 from jd.node.cgroups import Groups
 from jd.protocol import Assignment, ProtocolError
 from jd.script.context import JobContext
-from jd.worker import checkpointdir, collect, flags, jobenv, jobprocess
+from jd.worker import checkpointdir, collect, flags, jobdir, jobenv, jobprocess
 from jd.worker.aftercare import Aftercare, Wishes
 from jd.worker.config import WorkerConfig
 from jd.worker.connection import Connection
@@ -41,7 +41,7 @@ class Starter:
 
     def __call__(self, assignment: Assignment, now: float) -> JobRun:
         job_dir = self._config.job_dir(assignment.job_id)
-        jobprocess.make_directory(job_dir)
+        note = self._prepare(job_dir, assignment)
         checkpoints = checkpoint_place(job_dir, assignment)
         restoring = needs_restoring(assignment)
         if not restoring:
@@ -62,7 +62,16 @@ class Starter:
                              self._link.server_id or self._link.server, self._log.event, self._wake)
 
         return JobRun(Plan(assignment, restore if restoring else None, start, aftercare,
-                           self._wake), now)
+                           self._wake, note), now)
+
+    def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
+        """Make the job's directory; returns what the job's history is to say of it."""
+        aside = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt)
+        if aside is None:
+            return ""
+        note = "its directory held files of another sweep, which are now in %s" % aside
+        self._log.event("job %d: %s" % (assignment.job_id, note))
+        return note
 
     def deliver(self, call: Call) -> object:
         """Make a call of the worker; the files that wait with a result go before it.

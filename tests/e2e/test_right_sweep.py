@@ -201,3 +201,37 @@ def test_a_worker_waits_while_another_server_has_the_address(tmp_path, script):
             with Server(tmp_path, port=port) as again:
                 again.until(timeout=60, DONE=1)
             assert worker.popen.wait(30) == 0
+
+
+LEAVES = """
+import os, pathlib
+from jd import jd_job_dir, jd_upload
+job = jd_job_dir()
+(job / os.environ["NAME"]).write_text("of " + os.environ["NAME"])
+for path in job.iterdir():
+    if path.is_file():
+        jd_upload(path)
+"""
+
+
+def test_what_an_old_sweep_left_is_no_result_of_a_new_one(tmp_path, script):
+    """Same experiment, same job numbers, same workspace, other data."""
+    script.write_text(LEAVES)
+    for name in ("old", "new"):
+        place = tmp_path / name
+        place.mkdir()
+        with Server(place) as server:
+            server.call("/api/jobs/create", {"parameters": {"x": [1]}})
+            with Worker(tmp_path, server.url, script, "once=true", name=name, NAME=name + ".txt") as worker:
+                said = worker.finish()
+            server.until(DONE=1)
+            uploads = server.call("/api/jobs/1/uploads")["uploads"]
+            assert [upload["filename"] for upload in uploads] == [name + ".txt"]
+            (job,) = server.jobs()
+            history = " ".join(message["reason"] for message in job["message"])
+            server.stop()
+    jobs = tmp_path / "workspace" / "jd_data" / "exp"
+    (aside,) = jobs.glob("1.of-*")
+    assert [path.name for path in aside.iterdir()] == ["old.txt"]
+    assert [path.name for path in (jobs / "1").iterdir()] == ["new.txt"]
+    assert str(aside) in said and "its directory held files of another sweep, which are now in %s" % aside in history

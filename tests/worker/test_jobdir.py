@@ -1,0 +1,128 @@
+"""Whose data a job directory belongs to, and what happens to one of other data."""
+
+import os
+from pathlib import Path
+from typing import Dict, Optional
+
+import pytest
+
+from jd.script import ledger
+from jd.worker import collect, jobdir
+from jd.worker.jobprocess import StartFailure
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    return tmp_path / "jd_data" / "digits" / "7"
+
+
+def leave(directory: Path, name: str = "model.pt") -> None:
+    """What a script leaves."""
+    (directory / name).write_text(name)
+
+
+def tree(job: Path) -> Dict[str, str]:
+    """All files of the experiment but the marks, with their content."""
+    return {str(path.relative_to(job.parent)): path.read_text()
+            for path in sorted(job.parent.rglob("*")) if path.is_file() and jobdir.MARKS not in path.parts}
+
+
+def test_a_directory_of_other_data_is_set_aside(job: Path) -> None:
+    assert jobdir.prepare(job, "aaaa", 1) is None
+    leave(job)
+    assert jobdir.prepare(job, "bbbb", 1) == job.parent / "7.of-aaaa"
+    assert os.listdir(str(job)) == []
+    leave(job, "b.pt")
+    assert jobdir.prepare(job, "aaaa", 2) == job.parent / "7.of-bbbb"  # whichever attempt it is
+    leave(job, "a2.pt")
+    assert jobdir.prepare(job, "bbbb", 2) == job.parent / "7.of-aaaa-2"  # the first one is not touched
+    assert tree(job) == {"7.of-aaaa/model.pt": "model.pt", "7.of-bbbb/b.pt": "b.pt",
+                         "7.of-aaaa-2/a2.pt": "a2.pt"}
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 5])
+def test_one_of_the_same_data_is_kept(job: Path, attempt: int) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    leave(job)
+    mark = job.parent / jobdir.MARKS / "7"
+    before = os.stat(str(mark)).st_mtime_ns, os.stat(str(mark)).st_ino
+    assert jobdir.prepare(job, "aaaa", attempt) is None
+    assert tree(job) == {"7/model.pt": "model.pt"}
+    assert (os.stat(str(mark)).st_mtime_ns, os.stat(str(mark)).st_ino) == before  # nothing is written for it
+
+
+@pytest.mark.parametrize("attempt, aside", [(1, "7.of-earlier"), (2, None)])
+def test_one_from_before_there_were_marks(job: Path, attempt: int, aside: Optional[str]) -> None:
+    job.mkdir(parents=True)
+    leave(job)
+    assert jobdir.prepare(job, "aaaa", attempt) == (aside and job.parent / aside)
+    assert tree(job) == {(aside or "7") + "/model.pt": "model.pt"}
+    assert jobdir.prepare(job, "aaaa", attempt) is None
+    leave(job, "more")
+    assert jobdir.prepare(job, "bbbb", 1) is not None
+
+
+def test_the_ledger_tells_whose_an_unmarked_one_is(job: Path) -> None:
+    job.mkdir(parents=True)
+    ledger.begin(job, "aaaa", ())
+    assert jobdir.prepare(job, "aaaa", 1) is None
+    assert jobdir.prepare(job, "bbbb", 2) == job.parent / "7.of-aaaa"
+
+
+def test_an_empty_one_belongs_to_whoever_comes(job: Path) -> None:
+    job.mkdir(parents=True)
+    assert jobdir.prepare(job, "aaaa", 1) is None
+    assert jobdir.prepare(job, "bbbb", 1) is None
+    leave(job)
+    assert jobdir.prepare(job, "bbbb", 2) is None and os.listdir(str(job)) == ["model.pt"]
+
+
+def test_a_mark_does_not_outlive_its_directory(job: Path) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    job.rmdir()
+    assert jobdir.prepare(job, "bbbb", 1) is None
+    leave(job)
+    assert jobdir.prepare(job, "bbbb", 2) is None
+
+
+def test_servers_of_the_base_protocol_share_their_directories(job: Path) -> None:
+    job.mkdir(parents=True)
+    leave(job)
+    assert jobdir.prepare(job, None, None) is None and jobdir.prepare(job, None, None) is None
+    assert jobdir.prepare(job, "aaaa", 2) == job.parent / "7.of-base"
+    leave(job)
+    assert jobdir.prepare(job, None, None) == job.parent / "7.of-aaaa"
+
+
+def test_an_id_from_a_server_cannot_lead_elsewhere(job: Path) -> None:
+    jobdir.prepare(job, "../../x\n" + "y" * 300, 1)
+    leave(job)
+    assert jobdir.prepare(job, "../../x\n" + "y" * 300, 2) is None
+    aside = jobdir.prepare(job, "aaaa", 1)
+    assert aside is not None and aside.parent == job.parent and len(aside.name) < 80
+
+
+def test_no_mark_is_among_the_files_of_a_job(job: Path) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    assert os.listdir(str(job)) == [] and not list(collect.regular_files(job))
+    assert os.listdir(str(job.parent / jobdir.MARKS)) == ["7"]  # and no temporary file
+
+
+@pytest.mark.parametrize("obstacle", ["rename", "replace"])
+def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    leave(job)
+
+    def refuse(*_: str) -> None:
+        raise PermissionError(13, "Permission denied")
+    monkeypatch.setattr(os, obstacle, refuse)
+    with pytest.raises(StartFailure, match="7 may hold files of another sweep.*Permission denied"):
+        jobdir.prepare(job, "bbbb", 1)
+    assert [name for name in os.listdir(str(job.parent / jobdir.MARKS))] == ["7"]
+
+
+def test_a_file_in_the_place_of_the_directory(job: Path) -> None:
+    job.parent.mkdir(parents=True)
+    job.write_text("")
+    with pytest.raises(StartFailure, match="cannot make the job directory"):
+        jobdir.prepare(job, "aaaa", 1)
