@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import Any, Dict, List, NoReturn, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
 
@@ -11,7 +11,7 @@ from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
 MAX_NUMBER_CHARS = 310
 
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89A-Fa-f]")
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89A-Fa-f]")
 
 
 def parse_json(body: bytes, what: str = "the body") -> Any:
@@ -29,19 +29,32 @@ def parse_json(body: bytes, what: str = "the body") -> Any:
     if not text.strip():
         raise ProtocolError("%s is empty; JSON is needed" % what)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer,
-                           parse_float=_float, parse_constant=_constant)
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM", text, 0)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ProtocolError("%s is not JSON: %s at line %d column %d" % (
             what, error.msg, error.lineno, error.colno)) from None
     except RecursionError:
-        raise _too_deep(what) from None
-    if _SURROGATE_ESCAPE.search(text):
-        _check_surrogates(text)
+        raise too_deep(what) from None
+    if SURROGATE_ESCAPE.search(text):
+        lone = lone_surrogate(text)
+        if lone is not None:
+            raise ProtocolError("half a surrogate pair, %s, at line %d column %d" % (
+                text[lone:lone + 6], text.count("\n", 0, lone) + 1, lone - text.rfind("\n", 0, lone)))
     # Fewer brackets than levels are the usual case, and cost nothing to find.
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH:
-        _check_depth(value, what)
+        check_depth(value, what)
     return value
+
+
+def scan(text: str, at: int) -> Tuple[Any, int]:
+    """The value that begins at a place in a text, and where it ends: for `jsonpieces`.
+
+    Raises ProtocolError, json.JSONDecodeError, RecursionError, and StopIteration where no value begins.
+    """
+    found: Tuple[Any, int] = _DECODER.scan_once(text, at)
+    return found
 
 
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
@@ -73,13 +86,18 @@ def _constant(text: str) -> NoReturn:
     raise ProtocolError("%s is no JSON number; leave the value out or send null" % text)
 
 
-def _too_deep(what: str) -> ProtocolError:
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float,
+                            parse_constant=_constant)
+
+
+def too_deep(what: str) -> ProtocolError:
     return ProtocolError("%s is nested deeper than the allowed %d levels" % (what, MAX_JSON_DEPTH))
 
 
-def _check_depth(value: Any, what: str) -> None:
+def check_depth(value: Any, what: str, levels: int = MAX_JSON_DEPTH) -> None:
+    """Raise ProtocolError where lists and objects are nested deeper than that."""
     level = [value]
-    for _ in range(MAX_JSON_DEPTH):
+    for _ in range(levels):
         below: List[Any] = []
         for container in level:
             if isinstance(container, dict):
@@ -89,22 +107,17 @@ def _check_depth(value: Any, what: str) -> None:
         if not below:
             return
         level = below
-    raise _too_deep(what)
+    raise too_deep(what)
 
 
-def _check_surrogates(text: str) -> None:
-    """Every \\uD800-\\uDBFF is followed by one of \\uDC00-\\uDFFF, and none of those stands alone."""
+def lone_surrogate(text: str) -> Optional[int]:
+    """Where a \\uD800-\\uDBFF is that none of \\uDC00-\\uDFFF follows, or one of these alone; None if
+    there is none."""
     high_ends = -1  # where the high half ends that waits for its low half
-    lone = -1
     for match in _ESCAPE.finditer(text):
         unit = int(match.group(1) or "0", 16)
         completes = 0xDC00 <= unit <= 0xDFFF and match.start() == high_ends
         if not completes and (high_ends >= 0 or 0xDC00 <= unit <= 0xDFFF):
-            lone = high_ends - 6 if high_ends >= 0 else match.start()
-            break
+            return high_ends - 6 if high_ends >= 0 else match.start()
         high_ends = match.end() if 0xD800 <= unit <= 0xDBFF else -1
-    else:
-        lone = high_ends - 6 if high_ends >= 0 else -1
-    if lone >= 0:
-        raise ProtocolError("half a surrogate pair, %s, at line %d column %d" % (
-            text[lone:lone + 6], text.count("\n", 0, lone) + 1, lone - text.rfind("\n", 0, lone)))
+    return high_ends - 6 if high_ends >= 0 else None

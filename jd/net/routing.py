@@ -8,6 +8,7 @@ guard or handler. Exceptions become answers here and nowhere else.
 
 import asyncio
 import inspect
+import io
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from jd.errors import StorageError
 from jd.net.body import BodyStream
 from jd.net.jsonbody import parse_json
+from jd.net.jsonpieces import Pieces
 from jd.net.parser import Headers
 from jd.protocol import ProtocolError, shown
 
@@ -29,8 +31,11 @@ BINARY_TYPE = "application/octet-stream"
 
 DEFAULT_MAX_BODY = 64 * 1024
 MAX_QUERY_FIELDS = 100
-# Parsing a megabyte of JSON takes about 10 ms, for which no other connection would be served.
-INLINE_JSON = 256 * 1024
+# Parsing this much JSON takes some ms, for which no other connection is served. What is larger is parsed
+# piece by piece beside the loop.
+INLINE_JSON = 64 * 1024
+# In the outer lists and objects of a body: the longest list that a route takes has 10,000 entries.
+MAX_JSON_VALUES = 100_000
 
 _READ_METHODS = ("GET", "HEAD")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -123,14 +128,25 @@ class Request:
         The Content-Type is what keeps forms on other sites from posting here: a browser asks
         first (CORS preflight) before it sends JSON, and gets no permission.
         """
+        self.check_json()
+        body = await self.read(limit)
+        if len(body) <= INLINE_JSON:
+            return parse_json(body)
+        return await asyncio.get_running_loop().run_in_executor(None, _parse_large, body)
+
+    def check_json(self) -> None:
+        """Raises HttpError (415) where the body is not said to be JSON."""
         kind = self.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != JSON_TYPE:
             raise HttpError(415, "Content-Type must be %s, not %s" % (
                 JSON_TYPE, shown(kind) if kind else "absent"))
-        body = await self.read(limit)
-        if len(body) <= INLINE_JSON:
-            return parse_json(body)
-        return await asyncio.get_running_loop().run_in_executor(None, parse_json, body)
+
+
+def _parse_large(body: bytes) -> Any:
+    pieces = Pieces(io.BytesIO(body))
+    value = pieces.whole(MAX_JSON_VALUES)
+    pieces.end()
+    return value
 
 
 def _too_large(limit: int) -> HttpError:

@@ -1,11 +1,15 @@
-"""Making jobs while workers are served: a batch in slices, one batch at a time."""
+"""Making jobs while workers are served: read beside the loop, written in slices, one batch at a time."""
 
 import asyncio
 import itertools
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Optional, Tuple
 
 from jd import protocol as p
+from jd.errors import StorageError
+from jd.net.routing import Request
+from jd.net.spool import spooled
 from jd.server.experiment import Experiment
+from jd.server.orders import Order
 from jd.server.store import batches, jobs
 from jd.server.store.batches import Batch, Created
 from jd.server.waiting import WaitingRoom
@@ -22,7 +26,24 @@ class Creation:
         self._experiment = experiment
         self._room = room
         self._turn = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self.progress: Optional[Tuple[int, int]] = None
+
+    async def read(self, request: Request, parse: Callable[[BinaryIO], Order]) -> Order:
+        """What a request orders: `parse` is run beside the loop, one at a time.
+
+        Raises HttpError, ProtocolError and StorageError. When it is cancelled the file is closed, which
+        also ends `parse`.
+        """
+        request.check_json()
+        directory = self._experiment.meta_dir
+        async with spooled(request, directory) as file:
+            async with self._reading:
+                try:
+                    return await asyncio.get_running_loop().run_in_executor(None, parse, file)
+                except OSError as error:
+                    raise StorageError("cannot keep the body in %s: %s" % (
+                        directory, error.strerror)) from error
 
     async def create(self, batch: Batch, replace: bool = False) -> Created:
         """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING."""

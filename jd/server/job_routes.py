@@ -5,16 +5,15 @@ from typing import List, Optional
 
 from jd import protocol as p
 from jd.net.routing import Request, Response, Router
+from jd.server import orders
 from jd.server.access import EDIT
 from jd.server.creation import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
-from jd.server.store import batches, files, jobs, textsearch
+from jd.server.store import files, jobs, textsearch
 from jd.server.store.jobs import Query
 from jd.storage.reading import TookTooLong
 
-# A million jobs of a few dozen bytes each.
-MAX_CREATE_BODY = 128 * 1024 * 1024
 MAX_PAGE = 10 ** 9
 SEARCH_SECONDS = 30.0  # for a text among all jobs; published clients wait 120
 
@@ -28,7 +27,7 @@ class JobRoutes:
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
-        router.add("POST", p.CREATE_JOBS, self.create, max_body=MAX_CREATE_BODY, role=EDIT)
+        router.add("POST", p.CREATE_JOBS, self.create, max_body=orders.MAX_BODY, role=EDIT)
         router.add("GET", p.LIST_JOBS, self.list, role=EDIT)
         router.add("GET", p.JOB_STATUSES, self.statuses, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads, role=EDIT)
@@ -36,12 +35,8 @@ class JobRoutes:
 
     async def create(self, request: Request) -> Response:
         """Add the jobs of a grid or a list."""
-        body = await request.json()
-        # A million combinations take seconds to check.
-        batch = await asyncio.get_running_loop().run_in_executor(
-            None, batches.from_request, body)
-        replace = p.take(body, "replace", bool, False)
-        created = await self._creation.create(batch, replace)
+        order = await self._creation.read(request, orders.read)
+        created = await self._creation.create(order.batch, order.replace)
         return Response.json({
             "success": True,
             "message": "%s jobs: %d, with ids %d to %d" % (

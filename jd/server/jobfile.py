@@ -20,10 +20,9 @@ def read(path: Path) -> Batch:
         size = os.stat(str(path)).st_size
         if size > MAX_FILE:
             raise UsageError("jobs file %s is %d bytes; at most %d" % (path, size, MAX_FILE))
-        content = path.read_bytes()
+        with open(str(path), "rb") as file:
+            return jobtext.parse(file, form)
     except OSError as error:
         raise UsageError("jobs file %s: %s" % (path, error.strerror)) from None
-    try:
-        return jobtext.parse(content, form)
     except ProtocolError as error:
         raise UsageError("jobs file %s: %s" % (path, error)) from None

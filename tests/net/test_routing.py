@@ -11,7 +11,7 @@ import pytest
 
 from jd.errors import JdError, StorageError
 from jd.net.body import BodyStream
-from jd.net.routing import (HttpError, INLINE_JSON, Request, Response, Route, Router, error_response)
+from jd.net.routing import (HttpError, INLINE_JSON, MAX_JSON_VALUES, Request, Response, Route, Router, error_response)
 from jd.protocol import ProtocolError
 from tests.net.http_wire import run
 
@@ -239,11 +239,21 @@ def test_large_json_is_parsed_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> N
         names.append(threading.current_thread() is threading.main_thread())
         return "parsed"
 
-    monkeypatch.setattr("jd.net.routing.parse_json", spy)
+    for parse in ("parse_json", "_parse_large"):
+        monkeypatch.setattr("jd.net.routing." + parse, spy)
     for size in (INLINE_JSON, INLINE_JSON + 1):
         response = answer(one(parsed, max_body=1 << 20), "POST", body=b"x" * size, content_type="application/json")
         assert response.body == b'"parsed"'
     assert names == [True, False]
+
+
+def test_large_json_has_so_many_values() -> None:
+    def status(values: int) -> int:
+        body = ('{"a": [%s0]%s}' % ("0," * (values - 2), " " * INLINE_JSON)).encode()
+        return answer(one(parsed, max_body=1 << 20), "POST", body=body, content_type="application/json").status
+
+    assert status(MAX_JSON_VALUES) == 200
+    assert status(MAX_JSON_VALUES + 1) == 400
 
 
 def test_body_limit_of_the_route_and_of_the_call() -> None:

@@ -1,13 +1,21 @@
 """A database in a temporary directory, driven by a clock that the test sets."""
 
+import io
+import json
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from jd import protocol as p
+from jd.server import orders
 from jd.server.store import batches, files, jobs, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
 from jd.storage.database import Database
+
+
+def ordered(body: Any) -> batches.Batch:
+    """The jobs that the body of a request to create some asks for."""
+    return orders.read(io.BytesIO(json.dumps(body).encode())).batch
 
 
 class Desk:
@@ -27,7 +35,7 @@ class Desk:
         return self.database.read(lambda db: operation(db, *arguments)).result(60)
 
     def create(self, count: int, **request: Any) -> None:
-        self.add(batches.from_request(dict({"parameters": {"x": list(range(count))}}, **request)))
+        self.add(ordered(dict({"parameters": {"x": list(range(count))}}, **request)))
 
     def add(self, batch: batches.Batch, replace: bool = False) -> batches.Created:
         start_id = self.write(batches.begin)

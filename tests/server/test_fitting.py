@@ -1,15 +1,18 @@
 """Jobs go only to workers that have the time for them; workers learn when nothing is left."""
 
 import hashlib
+import io
+import json
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
 from jd import protocol as p
-from jd.server.dashboard.creating import batch_of
+from jd.server import orders
 from jd.server.store import batches, fitting, jobs, runtimes
 from jd.server.store.transitions import Policy
-from tests.server.store_support import Desk
+from tests.server.store_support import Desk, ordered
 from tests.server.test_jobs_store import work
 
 
@@ -160,13 +163,16 @@ def test_only_who_leaves_then_is_told_at_once(desk: Desk) -> None:
                                   {"min_time": True}])
 def test_a_min_time_that_cannot_be_is_refused(body: Any) -> None:
     with pytest.raises(p.ProtocolError, match="min_time must be"):
-        batches.from_request(dict({"parameters": {"x": [1]}}, **body))
+        ordered(dict({"parameters": {"x": [1]}}, **body))
 
 
-def test_a_jobs_file_and_a_form_can_say_it() -> None:
+def test_a_jobs_file_and_a_form_can_say_it(tmp_path: Path) -> None:
+    def formed(body: Any) -> batches.Batch:
+        return orders.read_form(io.BytesIO(json.dumps(body).encode()), tmp_path).batch
+
     text = '{"parameters": {"x": [1]}, "min_time": 30}'
-    assert batch_of({"text": text, "format": "json"}).min_time == 30.0
-    assert batch_of({"text": text, "format": "json", "min_time": 60}).min_time == 60.0
+    assert formed({"text": text, "format": "json"}).min_time == 30.0
+    assert formed({"text": text, "format": "json", "min_time": 60}).min_time == 60.0
 
 
 def test_a_file_that_was_loaded_before_there_was_a_min_time_is_known_again() -> None:

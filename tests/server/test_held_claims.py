@@ -7,7 +7,7 @@ from typing import Any, Callable, Coroutine
 import pytest
 
 from jd import protocol as p
-from jd.server.store import batches
+from tests.server.store_support import ordered
 from tests.server.test_watching import Bench
 
 Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
@@ -38,7 +38,7 @@ async def held(bench: Bench, worker: str, **fields: Any) -> "asyncio.Future[Any]
 
 
 async def create(bench: Bench, min_time: float) -> None:
-    batch = batches.from_request({"parameters": {"x": [1]}, "min_time": min_time})
+    batch = ordered({"parameters": {"x": [1]}, "min_time": min_time})
     await bench.server.creation.create(batch)
 
 

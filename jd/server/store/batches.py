@@ -9,7 +9,8 @@ import hashlib
 import itertools
 import json
 import sqlite3
-from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple,
+                    Union)
 
 from jd import protocol as p
 from jd.server.store import transitions
@@ -49,52 +50,63 @@ class Created(NamedTuple):
     action: str  # "Created" or "Appended"
 
 
-def from_grid(parameters: Mapping[str, Any]) -> Batch:
-    """All combinations of the values of each name. Raises ProtocolError that names the key."""
-    if not parameters:
-        raise p.ProtocolError("parameters is empty: give at least one name with a list of values")
-    total = 1
+Grid = Union[Mapping[str, Any], Iterable[Tuple[str, Any]]]
+
+
+def from_grid(parameters: Grid) -> Batch:
+    """All combinations of the values of each name, given as a list or one by one by an iterator.
+
+    Raises ProtocolError that names the key, as soon as something is wrong or too much.
+    """
     grid: List[List[str]] = []
     longest = 2
-    for name, values in parameters.items():
+    for name, values in parameters.items() if isinstance(parameters, Mapping) else parameters:
         p.check_parameter_name(name)
-        if not isinstance(values, list) or not values:
+        texts: List[str] = []
+        if isinstance(values, (list, Iterator)):
+            prefix = json.dumps(name, ensure_ascii=False)
+            # So many values make more jobs than are allowed, however they are spread over the names.
+            most = p.MAX_JOBS_PER_BATCH - sum(len(others) - 1 for others in grid)
+            for value in values:
+                if len(texts) >= most:
+                    raise too_many()
+                texts.append("%s: %s" % (prefix, _value_text(name, value)))
+        if not texts:
             raise p.ProtocolError("parameter %s: a non-empty list of values is needed, not %s" % (
-                p.shown(name), p.shown(values)))
-        total *= len(values)
-        texts = ["%s: %s" % (json.dumps(name, ensure_ascii=False), _value_text(name, value))
-                 for value in values]
+                p.shown(name), "[]" if isinstance(values, Iterator) else p.shown(values)))
         longest += max(len(text.encode()) for text in texts) + 2
+        _check_size(longest, "a job of this grid")
         grid.append(texts)
-    _check_size(longest, "a job of this grid")
-    _check_total(total)
+    if not grid:
+        raise p.ProtocolError("parameters is empty: give at least one name with a list of values")
+    total = 1
+    for texts in grid:
+        total *= len(texts)
+    if total > p.MAX_JOBS_PER_BATCH:
+        raise too_many(total)
     return Batch(total, grid, [])
 
 
-def from_list(jobs: Sequence[Any], where: Callable[[int], str] = "jobs[{}]".format) -> Batch:
-    """Jobs one by one; `where` names the place of one for errors, given its index."""
-    if not jobs:
-        raise p.ProtocolError("jobs is empty: give at least one object of parameters")
-    _check_total(len(jobs))
-    rows = []
+def from_list(jobs: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".format) -> Batch:
+    """Jobs one by one; `where` names the place of one for errors, given its index.
+
+    Raises ProtocolError as soon as something is wrong or too much.
+    """
+    rows: List[str] = []
     for index, job in enumerate(jobs):
+        if index >= p.MAX_JOBS_PER_BATCH:
+            raise too_many()
         try:
             rows.append(job_text(job))
         except p.ProtocolError as error:
             raise p.ProtocolError("%s: %s" % (where(index), error)) from None
+    if not rows:
+        raise p.ProtocolError("jobs is empty: give at least one object of parameters")
     return Batch(len(rows), None, rows)
 
 
-def from_request(body: Any) -> Batch:
-    """The body of `POST /api/jobs/create`. Raises ProtocolError."""
-    if not isinstance(body, dict):
-        raise p.ProtocolError("an object with parameters or jobs is needed, not %s" % p.shown(body))
-    if ("parameters" in body) == ("jobs" in body):
-        raise p.ProtocolError("give exactly one of parameters (a grid) or jobs (a list)")
-    if "parameters" in body:
-        batch = from_grid(p.take(body, "parameters", dict))
-    else:
-        batch = from_list(p.take(body, "jobs", list))
+def timed(batch: Batch, body: Mapping[str, Any]) -> Batch:
+    """The batch with what the body says beside its jobs. Raises ProtocolError."""
     lease, retry_pause = durations(body)
     return batch._replace(lease=lease, retry_pause=retry_pause, min_time=min_time(body))
 
@@ -143,10 +155,11 @@ def _check_size(size: int, what: str) -> None:
                               "values into a file" % (what, size, p.MAX_PARAMETERS_BYTES))
 
 
-def _check_total(total: int) -> None:
-    if total > p.MAX_JOBS_PER_BATCH:
-        raise p.ProtocolError("that makes {:,} jobs; at most {:,} at once: split it".format(
-            total, p.MAX_JOBS_PER_BATCH))
+def too_many(total: Optional[int] = None) -> p.ProtocolError:
+    """The error for more jobs than are made at once; how many they are where that is known."""
+    most = p.MAX_JOBS_PER_BATCH
+    return p.ProtocolError("that makes {} jobs; at most {:,} at once: split it".format(
+        "more than {:,}".format(most) if total is None else "{:,}".format(total), most))
 
 
 # ---- operations

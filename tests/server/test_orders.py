@@ -1,0 +1,234 @@
+"""Orders for jobs are read piece by piece: too much and too bad is refused when it is met."""
+
+import asyncio
+import io
+import json
+import threading
+
+import pytest
+
+from jd import protocol as p
+from jd.net import spool
+from jd.net.body import BodyStream
+from jd.net.jsonpieces import READ
+from jd.net.routing import Request
+from jd.protocol import ProtocolError
+from jd.server import jobtext, orders
+from jd.server.store import batches, jobs
+from tests.net.test_jsonpieces import Counted
+from tests.server.parts_bench import run_bench
+
+
+@pytest.fixture
+def run(tmp_path):
+    return lambda scenario: run_bench(tmp_path, scenario)
+
+
+class Endless(Counted):
+    """`head`, then `part` again and again, up to so many bytes."""
+
+    def __init__(self, head, part, size=256 * 1024 * 1024):
+        super().__init__(b"")
+        self._rest, self._part, self._left = head, part, size
+
+    def read(self, size=-1):
+        assert size > 0, "nobody reads all of it"
+        while len(self._rest) < min(size, self._left):
+            self._rest += self._part * 10_000
+        data, self._rest = self._rest[:size], self._rest[size:]
+        self._left -= len(data)
+        self.taken += len(data)
+        return data
+
+    readable = seekable = lambda self: True
+    read1 = read
+
+    def seek(self, *_):
+        return 0
+
+    def tell(self):
+        return 0
+
+
+@pytest.mark.parametrize("head, part, says", [
+    (b'{"jobs": [', b"{},", r"jobs\[0\]: a non-empty object"),
+    (b'{"jobs": [', b'{"a":1},', "more than 1,000 jobs; at most 1,000 at once"),
+    (b'{"parameters": {"a": [', b"{},", "more than 1,000 jobs"),
+    (b'{"parameters": {"a": [1,2], "b": [', b"1,", "more than 1,000 jobs"),
+    (b'{"jobs": [{"a":"', b"x", "jobs.0.|more than 524288 characters"),
+    (b'{"other": [', b"1,", "more than 524288 characters"),
+    (b'{"jobs": [{"a":1}], "jobs": [', b"{},", "'jobs' is there twice"),
+    (b'{"jobs": [{"a":1}], "parameters": {"a":[', b"1,", "exactly one of"),
+])
+def test_a_request_is_refused_where_it_goes_wrong(head, part, says, monkeypatch):
+    monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
+    file = Endless(head, part)
+    with pytest.raises(ProtocolError, match=says):
+        orders.read(file)
+    assert file.taken <= 3 * READ  # of 256 MB
+
+
+@pytest.mark.parametrize("form, head, part, says", [
+    ("json", b"[", b"{},", r"jobs\[0\]"),
+    ("json", b"[", b'{"a":1},', "more than 1,000 jobs"),
+    ("json", b'{"jobs": [', b'{"a":1},', "more than 1,000 jobs"),
+    ("json", b'{"jobs": [', b"1,", "more than 1,000 jobs"),
+    ("json", b'{"a": [1], "b": [', b"1,", "more than 1,000 jobs"),
+    ("json", b'{"parameters": {"a": [', b"1,", "more than 1,000 jobs"),
+    ("csv", b"a,b\n", b"1,2\n", "more than 1,000 jobs"),
+    ("csv", b"a,b\n", b"1\n", "line 2 has 1 cells"),
+    ("csv", b"a,b\n", b"x", "line 2 has more than 1048576 characters|field larger"),
+    ("tsv", b"a\tb\n1\t\"", b"x\n", "field larger than field limit"),
+])
+def test_a_text_is_refused_where_it_goes_wrong(form, head, part, says, monkeypatch):
+    monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
+    file = Endless(b"\xef\xbb\xbf" + head, part)
+    with pytest.raises(ProtocolError, match=says):
+        jobtext.parse(file, form)
+    assert file.taken <= 4 * READ
+
+
+def test_which_of_a_grid_and_a_request_a_text_is():
+    def read(text):
+        batch = jobtext.parse(io.BytesIO(text.encode()), "json")
+        return [json.loads(one) for one in batch.texts()], batch.lease
+
+    assert read('{"idle_timeout": 9, "jobs": [{"a": 1}], "note": ["x"]}') == ([{"a": 1}], 9.0)
+    assert read('{"jobs": [1, {"a": 2}]}') == ([{"jobs": 1}, {"jobs": {"a": 2}}], None)
+    assert read('{"parameters": [1], "jobs": [2, 3]}')[0] == [{"parameters": 1, "jobs": 2}, {"parameters": 1, "jobs": 3}]
+    assert read('{"parameters": {"a": [1]}, "idle_timeout": 9}') == ([{"a": 1}], 9.0)
+    for both in ('{"jobs": [{"a": 1}], "parameters": {"a": [1]}}', '{"parameters": [1], "jobs": [{"a": 1}]}',
+                 '{"parameters": {"a": [1]}, "jobs": [1]}'):
+        with pytest.raises(ProtocolError, match="exactly one of"):
+            read(both)
+    with pytest.raises(ProtocolError, match="'jobs': a non-empty list"):
+        read('{"jobs": []}')
+    with pytest.raises(ProtocolError, match="Extra data"):
+        read('[{"a": 1}] x')
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r"])
+def test_lines_of_tables_end_in_any_way(breaks):
+    batch = jobtext.parse(io.BytesIO(breaks.join(["a,b", "1,\u00e4", '2,"x\ny"']).encode()), "csv")
+    assert [json.loads(text) for text in batch.texts()] == [{"a": 1, "b": "\u00e4"}, {"a": 2, "b": "x\ny"}]
+
+
+# ---- through the routes
+
+class Gate:
+    """In the place of a parser: it begins, and goes on when it is told to."""
+
+    def __init__(self, parse):
+        self.parse, self.begun, self.go = parse, threading.Event(), threading.Event()
+
+    def __call__(self, *arguments):
+        self.begun.set()
+        assert self.go.wait(20)
+        return self.parse(*arguments)
+
+
+def test_workers_are_answered_while_an_order_is_read(run, monkeypatch):
+    gate = Gate(orders.read_form)
+    monkeypatch.setattr(orders, "read_form", gate)
+
+    async def scenario(bench):
+        making = asyncio.ensure_future(bench.post("/web/create", {"jobs": [{"x": 1}]}))
+        assert await asyncio.get_running_loop().run_in_executor(None, gate.begun.wait, 20)
+        assert await bench.beat() is None
+        assert not making.done()
+        gate.go.set()
+        assert (await making).status == 200
+        assert (await bench.beat())["parameters"] == {"x": 1}
+    run(scenario)
+
+
+def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run, monkeypatch):
+    made = []
+    real = spool.tempfile.TemporaryFile
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **where: made.append((where, real(**where))) or made[-1][1])
+
+    async def scenario(bench):
+        meta = bench.experiment.meta_dir
+        before = sorted(meta.iterdir())
+        text = json.dumps([{"x": "y" * 100, "n": number} for number in range(5000)])
+        answer = await bench.post("/web/create", {"text": text, "format": "json"})
+        assert answer.status == 200 and answer.json["total_jobs"] == 5000
+        assert [where["dir"] for where, _ in made] == [str(meta)] * 2  # the body, and the text in it
+        assert all(file.closed for _, file in made)
+        answer = await bench.post("/web/create", {"text": text[:-1], "format": "json"})
+        assert answer.status == 400 and all(file.closed for _, file in made)
+        assert [path for path in sorted(meta.iterdir()) if not path.name.startswith("jobs.db")] == [
+            path for path in before if not path.name.startswith("jobs.db")]
+    run(scenario)
+
+
+def test_who_leaves_ends_the_reading(run, monkeypatch):
+    """The file is closed, so that what reads it in a thread ends too."""
+    gate, ended = Gate(lambda file: None), threading.Event()
+
+    def read(file, _directory):
+        gate(file)
+        try:
+            while True:
+                file.seek(0)
+        except ValueError:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(orders, "read_form", read)
+
+    async def scenario(bench):
+        loop = asyncio.get_running_loop()
+        making = asyncio.ensure_future(bench.post("/web/create", {"jobs": [{"x": 1}]}))
+        assert await loop.run_in_executor(None, gate.begun.wait, 20)
+        gate.go.set()
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert await loop.run_in_executor(None, ended.wait, 20)
+        monkeypatch.undo()
+        assert (await bench.post("/web/create", {"jobs": [{"x": 1}]})).status == 200
+    run(scenario)
+
+
+def test_a_full_disk_is_said(run, monkeypatch):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", full)
+
+    async def scenario(bench):
+        answer = await bench.post("/web/create", {"jobs": [{"x": "y" * 1000}] * 1000})
+        assert answer.status == 503 and "No space left on device" in answer.json["error"]
+        assert (await bench.experiment.read(jobs.counts))["PENDING"] == 0
+    run(scenario)
+
+
+def test_an_order_needs_its_content_type(run):
+    async def scenario(bench):
+        answer = await bench.send("POST", "/web/create", b'{"jobs": [{"a": 1}]}', {"content-type": "text/plain"})
+        assert answer.status == 415
+    run(scenario)
+
+
+def test_a_body_in_pieces_is_put_together(tmp_path):
+    async def main():
+        body = BodyStream(None)
+        for _ in range(5):
+            body.feed(b"x" * 100_000)
+        body.end()
+        request = Request("POST", "/", {}, body)
+        request.max_body = orders.MAX_BODY
+        async with spool.spooled(request, tmp_path) as file:
+            assert file.read() == b"x" * 500_000
+        assert file.closed and not list(tmp_path.iterdir())
+    asyncio.run(main())
+
+
+def test_as_many_values_as_jobs_make_a_grid_and_one_more_does_not(monkeypatch):
+    monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
+    assert batches.from_grid({"a": [1], "b": range(3).__iter__()}).total == 3
+    most = p.MAX_JOBS_PER_BATCH
+    assert batches.from_grid({"a": iter(range(most))}).total == most
+    with pytest.raises(ProtocolError, match="more than 1,000 jobs"):
+        batches.from_grid({"a": iter(range(most + 1))})
