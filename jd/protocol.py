@@ -422,6 +422,8 @@ class HeartbeatReply:
     only to the data they belong to. `needs` says that jobs are PENDING of which none can end in the
     worker's `time_left`, and what the shortest of them needs; `runtime_p90` is the 90th percentile
     of recent runtimes; `empty` tells whether nothing is left that could still become a job.
+    `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
+    tells to be the owner's.
     """
 
     desired_state: str = RUN
@@ -435,6 +437,7 @@ class HeartbeatReply:
     needs: Optional[float] = None
     runtime_p90: Optional[float] = None
     empty: Optional[bool] = None
+    checkpoint_key: Optional[str] = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -457,10 +460,12 @@ class HeartbeatReply:
             needs=take_number(body, "needs"),
             runtime_p90=take_number(body, "runtime_p90"),
             empty=take(body, "empty", bool, None),
+            checkpoint_key=take(body, "checkpoint_key", str, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
-        told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty}
+        told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
+                "checkpoint_key": self.checkpoint_key}
         return {
             "desired_state": self.desired_state,
             "desired_version": self.desired_version,

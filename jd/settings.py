@@ -276,6 +276,9 @@ WORKER: Tuple[Setting, ...] = (
             "file that holds that token", "PATH", argument=False),
     Setting("JD_CA_BUNDLE", "JD_CA_BUNDLE", None, path,
             "PEM file of certificate authorities for https servers", "PATH", argument=False),
+    Setting("JD_CHECKPOINTS", "JD_CHECKPOINTS", "signed", one_of("signed", "unsigned"),
+            "unsigned: also run checkpoints that no worker of yours has signed", "signed|unsigned",
+            argument=False),
     Setting("JD_SKIP_REGISTRY_PRUNE", "JD_SKIP_REGISTRY_PRUNE", "false", boolean,
             "1 skips the clean-up of the registries at start (for debugging)", argument=False),
 )

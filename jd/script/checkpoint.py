@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, StorageError
 from jd.net.client import Client
+from jd.script import signature
 from jd.script.context import JobContext
 from jd.script.directories import jd_job_dir
 from jd.script.upload import Patience, send
@@ -25,11 +26,12 @@ def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
 
     Returns `{"success", "filename", "version", "size_bytes"}`. It is tried 5 times, or
     JD_UPLOAD_MAX_RETRIES. The pickle goes to an unnamed temporary file first, in the job's
-    directory where there is one, so that it is not in memory a second time.
+    directory where there is one, so that it is not in memory a second time. It is signed with the
+    owner's keys: see `jd_get_last_checkpoint`.
 
-    Raises LimitError when it is larger (nothing is sent), JdError when `obj` cannot be pickled,
-    StorageError when the temporary file cannot be written, OutsideJobError outside a job,
-    ServerRefused and ServerUnreachable when the server did not take it.
+    Raises LimitError when it is larger (nothing is sent), JdError when `obj` cannot be pickled or
+    there is no key to sign with, StorageError when the temporary file cannot be written,
+    OutsideJobError outside a job, ServerRefused and ServerUnreachable when the server did not take it.
     """
     context = JobContext.current("jd_update_checkpoint", job_id, server)
     return save(context, obj, Patience.configured())
@@ -41,12 +43,13 @@ def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
 
     Archives of JD_CHECKPOINT_DIR are passed over: they are not for this function.
 
-    Unpickling runs code that the pickle names: this trusts the server, and everyone who may upload
-    to it, as much as the script itself.
+    Unpickling runs code that the pickle names. So only what a worker of the same owner has signed is
+    unpickled, unless JD_CHECKPOINTS=unsigned says that whoever may upload to the server is trusted as
+    much as the script itself.
 
-    Raises JdError when what the server keeps cannot be unpickled here, OutsideJobError outside a
-    job, ServerRefused and ServerUnreachable when it cannot be fetched after as many attempts as
-    JD_UPLOAD_MAX_RETRIES says.
+    Raises signature.UntrustedCheckpoint, a JdError, for any other checkpoint; JdError when it cannot be
+    unpickled here, OutsideJobError outside a job, ServerRefused and ServerUnreachable when it cannot be
+    fetched after as many attempts as JD_UPLOAD_MAX_RETRIES says.
     """
     context = JobContext.current("jd_get_last_checkpoint", job_id, server)
     return load(context, Patience.configured())
@@ -54,8 +57,9 @@ def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
 
 def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]:
     """`jd_update_checkpoint` for a given job."""
+    signer = signature.Signer.of(context)
     with scratch_file() as file:
-        _dump(obj, file, context.job_id)
+        _dump(obj, file, context.job_id, signer)
         return send(context, patience, protocol.CHECKPOINT, "checkpoint", file, _NAME, file.tell(),
                     failed="the checkpoint of job %d was not saved" % context.job_id,
                     comfort="The object in memory is as it was, and earlier checkpoints stay")
@@ -70,6 +74,7 @@ def load(context: JobContext, patience: Patience) -> Optional[Any]:
         if not patience.run(fetch, "the checkpoint of job %d was not fetched" % context.job_id,
                             "It is still on the server"):
             return None
+        signature.accept(file, context, "the checkpoint of job %d" % context.job_id, "unpickled")
         return _restored(file, context.job_id)
 
 
@@ -141,12 +146,13 @@ def _in_directory(directory: str) -> BinaryIO:
 
 
 class _Limited:
-    """The file that a pickle is written to: stops it at the limit, and names a full disk."""
+    """The file that a pickle is written to: stops it at the limit, signs it, and names a full disk."""
 
-    def __init__(self, file: BinaryIO, job_id: int) -> None:
+    def __init__(self, file: BinaryIO, job_id: int, signer: signature.Signer) -> None:
         self._file = file
         self._job_id = job_id
-        self._left = protocol.MAX_FILE_BYTES
+        self._signer = signer
+        self._left = protocol.MAX_FILE_BYTES - signer.size
 
     def write(self, data: bytes) -> int:
         self._left -= len(data)
@@ -155,9 +161,12 @@ class _Limited:
                 "the checkpoint of job %d is larger than %d MB, the most that can be saved; keep "
                 "only what is needed to resume, or split it with jd_upload" % (
                     self._job_id, _LIMIT_MB))
+        self._signer.update(data)
         return self._write_out(lambda: self._file.write(data))
 
-    def flush(self) -> None:
+    def finish(self) -> None:
+        """Write what goes behind the pickle."""
+        self._write_out(lambda: self._file.write(self._signer.trailer()))
         self._write_out(self._file.flush)
 
     def _write_out(self, action: Callable[[], T]) -> T:
@@ -177,11 +186,11 @@ def _place_of(file: BinaryIO) -> str:
         return "the job's or the system's temporary directory"
 
 
-def _dump(obj: object, file: BinaryIO, job_id: int) -> None:
-    limited = _Limited(file, job_id)
+def _dump(obj: object, file: BinaryIO, job_id: int, signer: signature.Signer) -> None:
+    limited = _Limited(file, job_id, signer)
     try:
         pickle.Pickler(limited, protocol=PICKLE_PROTOCOL).dump(obj)
-        limited.flush()
+        limited.finish()
     except JdError:
         raise
     except Exception as error:  # __getstate__ and __reduce__ are the user's: anything may come

@@ -5,13 +5,13 @@ called, never at import.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 from urllib.parse import urlsplit
 
 from jd import protocol, settings
-from jd.auth import stored
+from jd.auth import checkpointkey, stored
 from jd.auth.shared import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
 from jd.net import published
@@ -30,7 +30,8 @@ class JobContext:
 
     `token` gives the bearer token of the moment, or None. `attempt` is None where the worker's
     server counts no attempts, and where the call names another job than the one that runs.
-    `elsewhere`: the call names its server, which may have any experiment.
+    `elsewhere`: the call names its server, which may have any experiment. `keys` gives the keys for
+    checkpoints that are at hand, beside the one in the home of `environ`.
     """
 
     experiment: Optional[str]
@@ -39,6 +40,8 @@ class JobContext:
     token: Callable[[], Optional[str]]
     attempt: Optional[int] = None
     elsewhere: bool = False
+    keys: Callable[[], List[str]] = field(default=list, repr=False, compare=False)
+    environ: Environ = field(default_factory=lambda: os.environ, repr=False, compare=False)
 
     @classmethod
     def current(cls, caller: str, job_id: Optional[int] = None, server: Optional[str] = None,
@@ -60,6 +63,8 @@ class JobContext:
             token=lambda: script_token(environ),
             attempt=attempt,
             elsewhere=bool(server),
+            keys=lambda: checkpointkey.of_script(_experiment(environ), environ),
+            environ=environ,
         )
 
     @property

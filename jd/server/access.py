@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, NamedTuple, Optional
 
-from jd.auth import jwt, shared
+from jd.auth import checkpointkey, jwt, shared
 from jd.errors import UsageError
 from jd.net import peers
 from jd.net.addresses import is_loopback
@@ -106,6 +106,12 @@ class Access:
         if self._verify is None and self._token is None:
             self._token = make()
         return self._token
+
+    @property
+    def checkpoint_key(self) -> Optional[str]:
+        """What the owner's workers sign checkpoints with: who has the token of the server can work it
+        out. None with a Hub, which gives each user a key."""
+        return None if self._token is None else checkpointkey.of_token(self._token)
 
     def __call__(self, request: Request, _route: Any = None) -> None:
         if self._verify is not None:

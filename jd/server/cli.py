@@ -18,7 +18,7 @@ from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
-from jd.server import jobfile, pincommand, publishing
+from jd.server import checkpointcommand, jobfile, pincommand, publishing
 from jd.server import pin as pins
 from jd.server.access import Access, users
 from jd.server.accessing import AccessFile, urls_of
@@ -44,6 +44,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
     if argv[:1] == ["pin"]:
         return pincommand.main(argv[1:], os.environ)
+    if argv[:1] == ["checkpoint"]:
+        return checkpointcommand.main(argv[1:], os.environ)
     values = options(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     allow_many_connections()
@@ -262,7 +264,8 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     parser = _Parser(prog="jd_server", allow_abbrev=False,
                      description="Serve the jobs of one experiment to workers.",
                      epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
-                            "tells how to change the PIN of a dashboard.")
+                            "tells how to change the PIN of a dashboard, jd_server checkpoint --help how to "
+                            "accept checkpoints that no worker of yours has signed.")
     table = [setting for setting in settings.SERVER if setting.argument]
     for setting in table:
         text = "%s [%s]" % (setting.help, setting.variable)

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 from jd import settings
 from jd.auth import pins
-from jd.errors import EXIT_OK, JdError, UsageError
+from jd.errors import EXIT_OK, UsageError
 from jd.server import pin as sources
 from jd.server.store import beside
 from jd.server.store import pin as stored_pin
@@ -20,10 +20,7 @@ _WORDS = ("expId", "workspace_path", "pin-file", "json")
 def main(argv: List[str], environ: Mapping[str, str]) -> int:
     """Run `jd_server pin …`, without these two words. Raises JdError."""
     values = options(argv, environ)
-    database: Path = values["workspace_path"] / values["expId"] / "meta" / "jobs.db"
-    if not database.is_file():
-        raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
-                      "--workspace_path" % (values["expId"], values["workspace_path"]))
+    database = beside.find(values["workspace_path"], values["expId"])
     resetting = values["action"] == "reset"
     chosen = pins.new_pin() if resetting else _chosen(values["pin_file"])
     encoded = pins.encode(chosen)

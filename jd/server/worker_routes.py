@@ -67,6 +67,8 @@ class WorkerRoutes:
         reply = outcome.reply
         if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
             reply = replace(reply, interval=p.WATCHED_INTERVAL)
+        if request.principal.local:
+            reply = replace(reply, checkpoint_key=self._access.checkpoint_key)
         return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
 
     async def _hold(self, request: Request, beat: p.Heartbeat, ticket: Ticket,

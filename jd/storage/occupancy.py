@@ -38,7 +38,7 @@ class Occupancy:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise Occupied(self._owner()) from None
+            raise Occupied(self.owner()) from None
         except OSError:
             os.close(lock)
             raise
@@ -59,7 +59,8 @@ class Occupancy:
             os.close(self._lock)
             self._lock = None
 
-    def _owner(self) -> Dict[str, Any]:
+    def owner(self) -> Dict[str, Any]:
+        """What whoever holds the directory published; empty where nobody is known to."""
         try:
             owner = json.loads(self._facts_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):

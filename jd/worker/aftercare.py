@@ -18,6 +18,7 @@ from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import RETRIED_STATUSES
 from jd.script import ledger
+from jd.script.signature import Signer
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send, upload_file
 from jd.worker import collect
@@ -64,7 +65,8 @@ class Aftercare:
         job = context()
         self._parcel = Parcel.new(wishes.outbox, job.job_id, job.attempt)
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
-        self._saver = Saver(checkpoints, self._upload_checkpoint, self._say, wishes.interval)
+        self._saver = Saver(checkpoints, lambda: Signer.of(context()), self._upload_checkpoint, self._say,
+                            wishes.interval)
         self._finishing = threading.Event()
         self._exit_code = 0
         self._stopped = False

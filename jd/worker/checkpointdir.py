@@ -14,6 +14,7 @@ from typing import BinaryIO, Callable, Optional, cast
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
 from jd.net.client import Backoff, is_temporary
+from jd.script import signature
 from jd.script.checkpoint import fetch_latest
 from jd.script.context import JobContext
 from jd.worker import checkpointtar
@@ -26,6 +27,7 @@ NO_CHECKPOINTS = (405, 501)  # of a server that has no such route
 _MB = 1_000_000.0
 
 Upload = Callable[[BinaryIO], None]
+NewSigner = Callable[[], signature.Signer]
 
 
 def place(job_dir: Path, attempt: Optional[int]) -> Path:
@@ -53,7 +55,9 @@ def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
     """Make `directory`, with the job's newest saved one in it if there is one.
 
     While the server does not answer it is asked again, until `cancelled`: a job that began anew
-    would put an older state in the place of the newer one. Raises JdError where that cannot help.
+    would put an older state in the place of the newer one. Raises JdError where that cannot help, and
+    for one that no worker of the same owner has signed: it is a program as much as a pickle is, and
+    leaving it out would begin the job anew.
     """
     pauses = Backoff(1.0, 30.0)
     with scratch(job_dir) as file:
@@ -75,6 +79,8 @@ def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
             return
         file.seek(0)
         if found and checkpointtar.is_ours(file.read(64)):
+            job = context()
+            signature.accept(file, job, "the checkpoint directory of job %d" % job.job_id, "unpacked")
             files = checkpointtar.unpack(file, directory)
             log("restored the checkpoint directory: %d files, %s" % (
                 files, megabytes(os.fstat(file.fileno()).st_size)))
@@ -104,11 +110,12 @@ class Saver:
     `problem` says why the newest state is not on the server, if it is not.
     """
 
-    def __init__(self, directory: Path, upload: Upload, log: Callable[[str], None],
-                 interval: float) -> None:
+    def __init__(self, directory: Path, new_signer: NewSigner, upload: Upload,
+                 log: Callable[[str], None], interval: float) -> None:
         self.problem: Optional[str] = None
         self.saved_bytes: Optional[int] = None
         self.directory = directory
+        self._new_signer = new_signer
         self._upload = upload
         self._log = log
         self._interval = interval
@@ -152,13 +159,14 @@ class Saver:
             self.save(state, upload, finished=True)
 
     def save(self, state: Snapshot, upload: Upload, finished: bool) -> None:
-        """Pack and upload; says in the log what came of it."""
+        """Pack, sign and upload; says in the log what came of it."""
         try:
             with scratch(self.directory.parent) as file:
                 size = checkpointtar.pack(self.directory, file)
                 if not finished and self._state() != state:
                     self._not_before = 0.0
                     return  # it was written to meanwhile
+                signature.sign(file, self._new_signer(), "the checkpoint directory %s" % self.directory)
                 upload(file)
         except (LimitError, StorageError) as error:
             self._tried = state

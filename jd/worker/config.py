@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from jd import paths, places, settings
+from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
 from jd.protocol import ProtocolError, take, take_number
@@ -18,7 +19,8 @@ BASE_PATH_ALWAYS = "always"
 BASE_PATH_NEVER = "never"
 
 _PREFIX = "JD_"
-_OF_THE_MOMENT = ("JD_END_TIME",)  # of the batch job that a command is typed in, not of a launch
+# Of the batch job or job that a command is typed in, not of a launch.
+_OF_THE_MOMENT = ("JD_END_TIME", checkpointkey.VARIABLE)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ exchanged before the worker gives up.
 """
 
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
+from jd.auth import checkpointkey
 from jd.auth.hubtoken import Grant
 from jd.auth.shared import worker_token
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
-from jd.net import published
+from jd.net import ownserver, published
 from jd.net.client import Client
 from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
@@ -35,6 +36,8 @@ class Connection:
         self._environ = config.environ
         self._log = log
         self._complained = False
+        self._keys: List[str] = []
+        self._doubted = False
         self.renewal: Optional[Renewal] = None
         hub = config.hub_access
         if hub is not None and config.grant is not None:
@@ -74,6 +77,21 @@ class Connection:
             return worker_token(self._environ)
         return self.renewal.current.token
 
+    def checkpoint_keys(self) -> List[str]:
+        """What checkpoints are signed with, but for the key of the home directory."""
+        if self.renewal is not None:
+            key = self.renewal.current.checkpoint_key
+            hub = self._config.hub_access
+            return checkpointkey.distinct(([] if key is None else [key])
+                                          + ([] if hub is None else [checkpointkey.of_api_key(hub.key)]))
+        keys = checkpointkey.standalone(self._config.experiment, self._environ)
+        token = self.token()
+        if token is not None:
+            keys.append(checkpointkey.of_token(token))
+        # An access file goes when its server stops; what it said is as good as before.
+        self._keys = checkpointkey.distinct(keys + self._keys)
+        return self._keys
+
     def start(self) -> None:
         """Begin to keep the token fresh."""
         if self.renewal is not None:
@@ -109,7 +127,23 @@ class Connection:
             raise
 
     def _send(self, call: Call) -> object:
-        return self._client.call("POST", call.route, call.body, timeout=call.timeout)
+        server = self._server
+        answer = self._client.call("POST", call.route, call.body, timeout=call.timeout)
+        if self.renewal is None and isinstance(answer, dict):
+            self._hear_key(answer.get("checkpoint_key"), server)
+        return answer
+
+    def _hear_key(self, key: object, server: str) -> None:
+        """A server tells the key of its token to who the kernel says is its own user. It counts only if
+        the kernel says the same of the server: else whoever listens there could sign for the owner."""
+        if not checkpointkey.is_key(key) or key in self._keys:
+            return
+        if ownserver.is_own(server):
+            self._keys = checkpointkey.distinct([str(key)] + self._keys)
+        elif not self._doubted:
+            self._doubted = True
+            self._log("the checkpoint key that %s tells is not used: it cannot be seen that the server is "
+                      "this user's own" % self._client.shown)
 
     def _look_for_server(self) -> None:
         """The server is away: it may have come up elsewhere, and have said so in its file."""

@@ -4,15 +4,17 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence
 
 import jd
 from jd import paths
+from jd.auth import checkpointkey
 from jd.protocol import Assignment
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
-_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE")
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE",
+               checkpointkey.VARIABLE)
 
 
 @functools.lru_cache(maxsize=None)
@@ -38,9 +40,10 @@ def with_package(python_path: str) -> str:
 
 
 def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
-                    token: Optional[str], checkpoints: Optional[Path] = None) -> Dict[str, str]:
+                    token: Optional[str], checkpoints: Optional[Path] = None,
+                    keys: Sequence[str] = ()) -> Dict[str, str]:
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
-    checkpoint directory."""
+    checkpoint directory, `keys` what checkpoints are signed with."""
     environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
     environ.update({
         "JD_JOB_ID": str(assignment.job_id),
@@ -60,6 +63,8 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         environ["JD_SERVER_FILE"] = str(config.server_file)
     if token:
         environ["JD_WORKER_TOKEN"] = token
+    if keys:
+        environ[checkpointkey.VARIABLE] = checkpointkey.joined(keys)
     # Lines reach the log while the job runs, and the last ones before a crash are not lost.
     environ.setdefault("PYTHONUNBUFFERED", "1")
     python_path = with_package(environ.get("PYTHONPATH", ""))

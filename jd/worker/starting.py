@@ -88,7 +88,8 @@ class Starter:
     def context(self, assignment: Assignment) -> JobContext:
         """The job as the library's functions know it, for uploads of the worker."""
         return JobContext(self._config.experiment, assignment.job_id, self._connection.server,
-                          self._connection.token, assignment.attempt)
+                          self._connection.token, assignment.attempt,
+                          keys=self._connection.checkpoint_keys, environ=self._config.environ)
 
     def _start(self, assignment: Assignment, checkpoints: Path, now: float) -> JobProcess:
         config = self._config
@@ -104,7 +105,7 @@ class Starter:
                                % (script, error.strerror)) from None
         environ = jobenv.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
-            self._connection.token(), checkpoints)
+            self._connection.token(), checkpoints, self._connection.checkpoint_keys())
         return jobprocess.start(assignment, script, arguments, environ, job_dir, 
                                 self._log.output, self._log.event, self._oom_kills, now,
                                 config.directory)

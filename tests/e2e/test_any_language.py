@@ -267,6 +267,11 @@ def test_a_checkpoint_that_is_not_safe_to_unpack_is_refused(tmp_path: Path, scri
         server.until(PENDING=1)
         with Worker(tmp_path, server.url, path, "once=true") as worker:
             shown = worker.finish()
+        assert "did not start" in shown and "a checkpoint is a program, and it is not signed" in shown
+        assert "it is not signed" in history(server) and "JD_CHECKPOINTS=unsigned" in history(server)
+        server.until(PENDING=1)
+        with Worker(tmp_path, server.url, path, "once=true", JD_CHECKPOINTS="unsigned") as worker:
+            shown = worker.finish()
         assert "did not start" in shown and "leads out of the directory" in shown
         assert not list(tmp_path.rglob("evil"))
         server.stop()

@@ -3,7 +3,9 @@ from typing import Iterator
 
 import pytest
 
+from jd.auth import checkpointkey
 from jd.script.upload import Patience
+from tests.script.signing import KEY
 from tests.script.stub_server import StubServer
 
 
@@ -24,6 +26,7 @@ def job(stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("JD_SERVER", stub.url)
     monkeypatch.setenv("JD_WORKER_WORKSPACE_ROOT", str(root))
     monkeypatch.setenv("JD_WORKER_JOB_DIR", str(directory))
+    monkeypatch.setenv(checkpointkey.VARIABLE, KEY)
     return directory
 
 

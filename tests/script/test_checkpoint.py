@@ -11,6 +11,7 @@ import jd
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
 from jd.script import checkpoint
+from tests.script.signing import KEY, OTHER, signed
 from tests.script.stub_server import Answer, StubServer
 
 SAVED = {"success": True, "filename": "checkpoint_v0_1.pt", "version": 0, "size_bytes": 9}
@@ -42,7 +43,7 @@ def test_what_goes_over_the_wire(stub: StubServer, job: Path, monkeypatch: pytes
     assert sorted(asked.parts()) == ["attempt", "checkpoint", "job_id"]
     assert (asked.field("job_id"), asked.field("attempt")) == ("42", "2")
     assert sent_pickle(stub)[:2] == b"\x80\x04"  # the pickle protocol that Python 3.8 has by default
-    stub.will_answer(Answer(200, pickle.dumps(1)))
+    stub.will_answer(Answer(200, signed(pickle.dumps(1))))
     jd.jd_get_last_checkpoint()
     assert (stub.asked[1].method, stub.asked[1].target) == ("GET", "/checkpoint/latest?job_id=42")
     assert {asked.headers["Authorization"] for asked in stub.asked} == {"Bearer the-worker-token"}
@@ -56,7 +57,7 @@ def test_first_run_has_none_and_does_not_wait(stub: StubServer, job: Path) -> No
 
 def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path) -> None:
     archive = protocol.DIRECTORY_MARK + b"\0" * 500_000
-    stub.will_answer(Answer(200, archive), Answer(200, pickle.dumps("own")))
+    stub.will_answer(Answer(200, archive), Answer(200, signed(pickle.dumps("own"))))
     assert jd.jd_get_last_checkpoint() == "own"
     assert stub.asked[-1].target == "/checkpoint/latest?job_id=42&kind=object"
     stub.will_answer(Answer(200, archive), Answer(200, archive))  # it does not know kind=
@@ -82,11 +83,11 @@ def test_saving_is_tried_again(stub: StubServer, job: Path, hasty: None) -> None
 
 
 def test_fetching_begins_anew_after_half_an_answer(stub: StubServer, job: Path, hasty: None) -> None:
-    whole = pickle.dumps("x" * 1000)
+    whole = signed(pickle.dumps("x" * 1000))
     stub.will_answer(Answer(200, pickle.dumps("y" * 2000), cut=5), Answer(503, {}), Answer(200, whole))
     assert jd.jd_get_last_checkpoint() == "x" * 1000
     # Nor may what came before complete an answer that is not complete.
-    stub.will_answer(Answer(200, b"." * 5000, cut=5), Answer(200, whole[:-1]))
+    stub.will_answer(Answer(200, b"." * 5000, cut=5), Answer(200, signed(pickle.dumps("x" * 1000)[:-1])))
     with pytest.raises(JdError, match="cannot be unpickled"):
         jd.jd_get_last_checkpoint()
 
@@ -116,7 +117,7 @@ def test_lost_attempt_is_told_at_once(stub: StubServer, job: Path, hasty: None) 
 def test_over_the_limit_nothing_is_sent_or_left(stub: StubServer, job: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     obj = [b"x" * 100_000, "y" * 10]
-    size = len(pickle.dumps(obj, 4))
+    size = len(signed(pickle.dumps(obj, 4), KEY, OTHER))  # with the home's key there are two as well
     monkeypatch.setattr(protocol, "MAX_FILE_BYTES", size)
     jd.jd_update_checkpoint(obj)
     monkeypatch.setattr(protocol, "MAX_FILE_BYTES", size - 1)
@@ -160,7 +161,7 @@ def test_what_cannot_be_pickled(stub: StubServer, job: Path, obj: Any, says: str
     (b"", "EOFError"),
 ])
 def test_what_cannot_be_unpickled(stub: StubServer, job: Path, content: bytes, says: str) -> None:
-    stub.will_answer(Answer(200, content))
+    stub.will_answer(Answer(200, signed(content)))
     with pytest.raises(JdError, match=says) as raised:
         jd.jd_get_last_checkpoint()
     assert "checkpoint of job 42" in str(raised.value) and "another version" in str(raised.value)

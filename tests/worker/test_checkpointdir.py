@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import tarfile
 import threading
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any, BinaryIO, Callable, Dict, List, Optional
 import pytest
 
 from jd import protocol
-from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError
+from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
+from jd.script import signature
 from jd.script.context import JobContext
+from jd.script.signature import Signer, UntrustedCheckpoint
 from jd.worker import checkpointdir, checkpointtar
 from jd.worker.checkpointdir import QUIET, Saver
 from jd.worker.checkpointtar import UnsafeArchive, pack, unpack
+from tests.script.signing import KEY, OTHER, signed
 
 MARK = protocol.DIRECTORY_MARK.decode()
 
@@ -116,7 +120,8 @@ class Bench:
         self.uploads: List[bytes] = []
         self.logged: List[str] = []
         self.failure: Optional[Exception] = None
-        self.saver = Saver(self.directory, self.upload, self.logged.append, interval=100.0)
+        self.saver = Saver(self.directory, lambda: Signer([KEY], "e", 1), self.upload, self.logged.append,
+                           interval=100.0)
 
     def upload(self, file: BinaryIO) -> None:
         if self.failure is not None:
@@ -212,9 +217,14 @@ def restore(tmp_path: Path, fetch: Callable[..., bool], monkeypatch: pytest.Monk
             cancelled: Optional[threading.Event] = None) -> Path:
     monkeypatch.setattr(checkpointdir, "fetch_latest", fetch)
     target = tmp_path / "jd_checkpoint" / "2"
-    checkpointdir.restore(target, tmp_path, lambda: JobContext("e", 1, "http://127.0.0.1:9", lambda: None),
-                          lambda text: None, cancelled or threading.Event())
+    context = JobContext("e", 1, "http://127.0.0.1:9", lambda: None, keys=lambda: [KEY])
+    checkpointdir.restore(target, tmp_path, lambda: context, lambda text: None,
+                          cancelled or threading.Event())
     return target
+
+
+TAR = archive(member("state", size=2)).getvalue()  # type: ignore[attr-defined]
+SAVED = signed(TAR, experiment="e", job_id=1)
 
 
 def test_restoring_waits_for_a_server_that_is_away(tmp_path: Path,
@@ -225,13 +235,66 @@ def test_restoring_waits_for_a_server_that_is_away(tmp_path: Path,
     def fetch(context: JobContext, file: BinaryIO, kind: str) -> bool:
         if failures:
             raise failures.pop()
-        file.write(archive(member("state", size=2)).getvalue())  # type: ignore[attr-defined]
+        file.write(SAVED)
         return True
 
     class NeverWaits(threading.Event):
         def wait(self, timeout: Optional[float] = None) -> bool:
             return False
     assert tree(restore(tmp_path, fetch, monkeypatch, NeverWaits())) == {"state": b"xx"}
+
+
+@pytest.mark.parametrize("content, why", [
+    (TAR, "it is not signed"), (signed(TAR, OTHER, experiment="e", job_id=1), "no key at hand"),
+    (signed(TAR, experiment="e", job_id=2), "signed for job 2 of 'e'"),
+    (signed(TAR, experiment="f", job_id=1), "signed for job 1 of 'f'"),
+    (SAVED[:1600] + b"!" + SAVED[1601:], "or it was changed"), (SAVED[:-1], "it is not signed")])
+def test_what_no_worker_of_the_owner_signed_is_not_unpacked(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str) -> None:
+    def fetch(context: JobContext, file: BinaryIO, kind: str) -> bool:
+        file.write(content)
+        return True
+    monkeypatch.setattr(checkpointtar, "unpack", None)  # not even begun
+    with pytest.raises(UntrustedCheckpoint, match="directory of job 1 is not unpacked.*%s" % why):
+        restore(tmp_path, fetch, monkeypatch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unless_that_is_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(context: JobContext, file: BinaryIO, kind: str) -> bool:
+        file.write(TAR)
+        return True
+    monkeypatch.setenv("JD_CHECKPOINTS", "unsigned")
+    assert tree(restore(tmp_path, fetch, monkeypatch)) == {"state": b"xx"}
+
+
+def test_what_is_saved_is_signed_and_still_an_archive(bench: Bench) -> None:
+    bench.write("1")
+    bench.saver.final(bench.upload)
+    file = io.BytesIO(bench.uploads[0])
+    trailer = signature.read(file)
+    assert trailer is not None and signature.fits(file, trailer, [KEY])
+    assert (trailer.experiment, trailer.job_id) == ("e", 1)
+    assert unpack(file, bench.directory.parent / "again") == 1
+    listed = subprocess.run(["tar", "-tf", "-"], input=bench.uploads[0], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, check=True)
+    assert listed.stdout.decode().split() == [MARK, "state"] and listed.stderr == b""
+
+
+def test_with_its_signature_it_must_not_be_too_large(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("1")
+    monkeypatch.setattr(protocol, "MAX_FILE_BYTES", 10240)  # what the archive has
+    bench.saver.final(bench.upload)
+    assert bench.uploads == [] and "with its signature" in str(bench.saver.problem)
+
+
+def test_without_a_key_it_is_not_saved_and_the_job_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_key() -> Signer:
+        raise JdError("there is no key for it")
+    bench.saver = Saver(bench.directory, no_key, bench.upload, bench.logged.append, interval=100.0)
+    bench.write("1")
+    bench.saver.final(bench.upload)
+    assert bench.uploads == [] and "no key" in str(bench.saver.problem)
 
 
 def test_without_a_checkpoint_the_directory_is_empty(tmp_path: Path,

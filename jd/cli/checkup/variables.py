@@ -13,7 +13,8 @@ PREFIX = "JD_"
 
 # What a worker tells its job (docs/worker.md), and what templates for clusters read.
 _OF_A_JOB = ("JD_JOB_ID", "JD_JOB_PARAMETERS", "JD_JOB_ATTEMPT", "JD_WORKER_ID", "JD_WORKER_TOKEN",
-             "JD_WORKER_JOB_DIR", "JD_WORKER_WORKSPACE_ROOT", "JD_PROCESS_ID")
+             "JD_WORKER_JOB_DIR", "JD_WORKER_WORKSPACE_ROOT", "JD_PROCESS_ID", "JD_CHECKPOINT_DIR",
+             "JD_CHECKPOINT_KEY")
 _OF_TEMPLATES = ("JD_SCRATCH", "JD_SETUP", "JD_VENV")
 
 

@@ -4,11 +4,20 @@ import sqlite3
 from pathlib import Path
 from typing import Callable, TypeVar
 
-from jd.errors import StorageError
+from jd.errors import JdError, StorageError
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import BUSY_TIMEOUT
 
 T = TypeVar("T")
+
+
+def find(workspace: Path, experiment: str) -> Path:
+    """The database of an experiment that was served before. Raises JdError."""
+    path = workspace / experiment / "meta" / "jobs.db"
+    if not path.is_file():
+        raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
+                      "--workspace_path" % (experiment, workspace))
+    return path
 
 
 def write(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:

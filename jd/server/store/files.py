@@ -211,6 +211,43 @@ def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
     raise NoSuchFile("job %d has no checkpoint of kind %s yet" % (job_id, kind))
 
 
+class Checkpoint(NamedTuple):
+    """A stored checkpoint; `kind` is p.OBJECT or p.DIRECTORY."""
+
+    row_id: int
+    path: Path
+    kind: str
+
+
+def newest_checkpoints(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Checkpoint]:
+    """What a job would go on from: the newest of each kind that there is. Raises jobs.NoSuchJob."""
+    if not jobs.exists(db, job_id):
+        raise jobs.NoSuchJob(job_id)
+    found: Dict[str, Checkpoint] = {}
+    for row_id, name in db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
+                                   " ORDER BY version DESC", (job_id, CHECKPOINT)):
+        path = data_dir / str(job_id) / str(name)
+        kind = p.DIRECTORY if _is_directory_checkpoint(path) else p.OBJECT
+        found.setdefault(kind, Checkpoint(row_id, path, kind))
+        if len(found) == 2:
+            break
+    return list(found.values())
+
+
+def replace(db: sqlite3.Connection, checkpoint: Checkpoint, incoming: Incoming) -> None:
+    """Put other bytes into the place of a checkpoint. Raises NoSuchFile if it has gone meanwhile."""
+    row = db.execute("SELECT 1 FROM files WHERE id = ? AND stored_name = ?",
+                     (checkpoint.row_id, checkpoint.path.name)).fetchone()
+    if row is None:
+        raise NoSuchFile("%s was removed meanwhile" % checkpoint.path.name)
+    try:
+        os.replace(str(incoming.path), str(checkpoint.path))
+        filesystems.sync(checkpoint.path.parent)
+    except OSError as error:
+        raise _storage_error(error, checkpoint.path) from error
+    db.execute("UPDATE files SET size_bytes = ? WHERE id = ?", (incoming.size, checkpoint.row_id))
+
+
 def _is_directory_checkpoint(path: Path) -> bool:
     try:
         with open(str(path), "rb") as file:
