@@ -23,6 +23,7 @@ MAX_FIELD = 1024
 # The file, and room for boundaries, part headers and fields around it.
 MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
 MAX_CLEARED = 10_000
+CLEARED_SLICE = 200  # workers in one operation, so that heartbeats are not kept waiting
 
 
 class WorkerRoutes:
@@ -177,17 +178,20 @@ class WorkerRoutes:
                  for entry in listed]
         experiment, reach = self._experiment, _caller(request).reach
 
-        def clear(db: Any) -> int:
+        def clear(db: Any, some: List[Any]) -> int:
             passed_over = 0
-            for worker_id, job_id in named:
+            for worker_id, job_id in some:
                 try:
                     workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
                                            experiment.clock(), experiment.policy, reach)
                 except workers.AnothersWorker:
                     passed_over += 1
-            return len(named) - passed_over
+            return len(some) - passed_over
 
-        return Response.json({"success": True, "processed": await experiment.write(clear)})
+        processed = 0
+        for start in range(0, len(named), CLEARED_SLICE):
+            processed += await experiment.write(clear, named[start:start + CLEARED_SLICE])
+        return Response.json({"success": True, "processed": processed})
 
 
 class _Receiver:

@@ -18,7 +18,7 @@ Operation = Callable[[sqlite3.Connection], T]
 
 # Instructions of SQLite between two questions: some milliseconds. Each question waits for Python's
 # lock, so that more of them would make readings slow while other threads are busy.
-PORTION = 10_000
+PORTION = 25_000
 
 
 class TookTooLong(StorageError):

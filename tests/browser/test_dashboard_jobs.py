@@ -51,6 +51,13 @@ def test_filter_sort_and_turn_pages(browser, dashboard):
     assert browser.run("return document.querySelector('.filter').getAttribute('aria-invalid')") == "true"
 
 
+def test_a_filter_that_is_too_long_is_refused_and_not_cut(browser, dashboard):
+    sweep(dashboard)
+    rows(browser, *range(1, 51))
+    browser.type(".filter", "x" * 501)
+    browser.wait_text("Filter has 501 characters; at most 500.")
+
+
 def test_figures_filter_and_back_goes_back(browser, dashboard):
     sweep(dashboard, 4)
     job = dashboard.claim()

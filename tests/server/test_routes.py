@@ -10,6 +10,7 @@ from jd import protocol as p
 from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
 from jd.net.routing import HttpError, Request
+from jd.server import worker_routes
 from jd.server.access import OWNER, Access, Principal
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
@@ -254,6 +255,19 @@ def test_list_and_statuses(run):
             assert (await bench.call("GET", "/api/jobs?" + bad))[0] == 400, bad
         assert (await bench.call("GET", "/api/jobs/statuses"))[0] == 400
         assert (await bench.call("GET", "/api/jobs/statuses?ids=" + "1," * 10001 + "1"))[0] == 400
+    run(scenario)
+
+
+def test_clearing_thousands_of_workers_keeps_no_heartbeat_waiting(run, monkeypatch):
+    """It is one operation of the database after another."""
+    monkeypatch.setattr(worker_routes, "CLEARED_SLICE", 3)
+
+    async def scenario(bench):
+        written = []
+        bench.experiment.on_write(lambda: written.append(1))
+        answer = await bench.call("POST", p.CLI_CLEAR_ALL, {
+            "source": "h", "workers": [{"worker_id": "w%d" % number} for number in range(10)]})
+        assert answer[1]["processed"] == 10 and len(written) == 4
     run(scenario)
 
 
