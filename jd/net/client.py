@@ -34,6 +34,7 @@ from jd.net.outbound import (
 T = TypeVar("T")
 FileSource = Union[str, "os.PathLike[str]", BinaryIO]
 Query = Mapping[str, object]
+Met = Callable[[socket.socket], None]
 
 USER_AGENT = "jd-worker/" + __version__
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -86,6 +87,7 @@ class _Request(NamedTuple):
     body: Iterable[bytes]
     length: Optional[int]  # None: the request has no body
     timeout: float
+    met: Optional[Met] = None
 
 
 class Client:
@@ -118,11 +120,13 @@ class Client:
         return other
 
     def call(self, method: str, route: str, body: Optional[Mapping[str, Any]] = None,
-             query: Optional[Query] = None, timeout: Optional[float] = None) -> Any:
+             query: Optional[Query] = None, timeout: Optional[float] = None,
+             met: Optional[Met] = None) -> Any:
         """Send `body` as JSON and return the JSON of the answer, which may have 64 MiB.
 
         Raises UnusableAnswer, a ServerUnreachable, when the answer is no JSON. An answer without
-        content (204) is None. `query` leaves out what is None.
+        content (204) is None. `query` leaves out what is None. `met` is given the connection before
+        anything is sent, unless it is one to a proxy.
         """
         headers = {"Accept": "application/json"}
         payload = None if body is None else _encoded(body, route)
@@ -130,7 +134,7 @@ class Client:
             headers["Content-Type"] = "application/json"
         length = len(payload) if payload is not None else (None if method == "GET" else 0)
         with self._exchange(_Request(method, route, query, headers, _pieces(payload or b""), length,
-                                     self._timeout if timeout is None else timeout)) as answer:
+                                     self._timeout if timeout is None else timeout, met)) as answer:
             return self._json(answer, route)
 
     def upload(self, route: str, fields: Mapping[str, str], part_name: str, path_or_file: FileSource,
@@ -184,6 +188,8 @@ class Client:
         connection: Optional[http.client.HTTPConnection] = None
         try:
             connection = open_connection(self._address, proxy, request.timeout, self._tls)
+            if request.met is not None and proxy is None:
+                request.met(connection.sock)
             answer = self._send(connection, request, authorization, proxy)
             if not 200 <= answer.status < 300:
                 raise self._refusal(answer, request.route, proxy, token)

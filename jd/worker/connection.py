@@ -127,18 +127,21 @@ class Connection:
             raise
 
     def _send(self, call: Call) -> object:
-        server = self._server
-        answer = self._client.call("POST", call.route, call.body, timeout=call.timeout)
-        if self.renewal is None and isinstance(answer, dict):
-            self._hear_key(answer.get("checkpoint_key"), server)
+        if self.renewal is not None:
+            return self._client.call("POST", call.route, call.body, timeout=call.timeout)
+        own: List[bool] = []
+        answer = self._client.call("POST", call.route, call.body, timeout=call.timeout,
+                                   met=lambda connected: own.append(ownserver.is_own(connected)))
+        if isinstance(answer, dict):
+            self._hear_key(answer.get("checkpoint_key"), own == [True])
         return answer
 
-    def _hear_key(self, key: object, server: str) -> None:
+    def _hear_key(self, key: object, own: bool) -> None:
         """A server tells the key of its token to who the kernel says is its own user. It counts only if
         the kernel says the same of the server: else whoever listens there could sign for the owner."""
         if not checkpointkey.is_key(key) or key in self._keys:
             return
-        if ownserver.is_own(server):
+        if own:
             self._keys = checkpointkey.distinct([str(key)] + self._keys)
         elif not self._doubted:
             self._doubted = True

@@ -56,7 +56,7 @@ def test_what_is_no_key(tmp_path: Path, key: Any) -> None:
 
 def test_a_key_that_anybody_else_told_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: List[str] = []
-    monkeypatch.setattr(ownserver, "is_own", lambda url: False)
+    monkeypatch.setattr(ownserver, "is_own", lambda connected: False)
     with StubServer() as server:
         made = connection(tmp_path, server.url, said)
         server.will_answer(*[Answer(200, {"checkpoint_key": TOLD})] * 2)
@@ -64,6 +64,11 @@ def test_a_key_that_anybody_else_told_is_not_believed(tmp_path: Path, monkeypatc
         made.deliver(CALL)
         assert made.checkpoint_keys() == [] and len(said) == 1
         assert "not used" in said[0] and TOLD not in said[0]
+
+
+def is_own(host: str, port: int) -> bool:
+    with socket.create_connection((host, port), 10) as connected:
+        return ownserver.is_own(connected)
 
 
 @needs_root
@@ -77,20 +82,39 @@ def test_a_listener_of_another_user_is_not_ones_own() -> None:
             while True:
                 listener.accept()
     with Other(listen) as other:
-        assert ownserver.is_own("http://127.0.0.1:%d" % other.hear()) is False
+        assert is_own("127.0.0.1", other.hear()) is False
 
 
 def test_a_server_is_ones_own_on_loopback_alone() -> None:
-    with StubServer() as server:
-        assert ownserver.is_own(server.url) is True
-        assert ownserver.is_own("http://localhost:%d" % server.port) is True
-    assert ownserver.is_own(server.url) is False  # nobody listens
     with socket.socket() as listener:
         listener.bind(("0.0.0.0", 0))
         listener.listen()
-        others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
-        for address in others - {"127.0.0.1", "127.0.1.1"}:
-            assert ownserver.is_own("http://%s:%d" % (address, listener.getsockname()[1])) is False
+        port = listener.getsockname()[1]
+        assert is_own("127.0.0.1", port) is True
+        others = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+        for address in others:
+            assert is_own(address, port) is address.startswith("127.")
+
+
+def test_what_a_server_said_that_has_gone_is_nobodys() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        connected = socket.create_connection(listener.getsockname(), 10)
+        accepted, _ = listener.accept()
+    accepted.close()
+    with connected:
+        assert ownserver.is_own(connected) is False
+
+
+def test_a_proxy_is_not_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One on loopback may be ones own, and whoever is behind it is not."""
+    with StubServer() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        made = connection(tmp_path, "http://node7.example:5000", [])
+        proxy.will_answer(Answer(200, {"checkpoint_key": TOLD}))
+        made.deliver(CALL)
+        assert len(proxy.asked) == 1 and made.checkpoint_keys() == []
 
 
 def test_with_a_hub_its_key_and_the_one_of_the_api_key(tmp_path: Path) -> None:
