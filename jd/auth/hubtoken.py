@@ -1,7 +1,7 @@
 """What the Hub gives to who has an API key: a worker token, and where the job server is.
 
 docs/hub.md, "API". The mode rule is `access`: Hub mode is when there is an API key and nobody
-names a server.
+names a server or a port.
 """
 
 import random
@@ -76,11 +76,11 @@ def _setting(name: str) -> Setting:
 
 
 def access(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Optional[Access]:
-    """The mode rule: Hub and key, or None for a launch that names its server, or has no key.
+    """The mode rule: Hub and key, or None for a launch that names its server or port, or has no key.
 
     Raises UsageError for a key or URL that cannot be used.
     """
-    if settings.lookup(_setting("server"), arguments, environ) is not None:
+    if any(settings.lookup(_setting(name), arguments, environ) for name in ("server", "port")):
         return None
     if not arguments.get("api_key", "").strip():
         arguments = {name: value for name, value in arguments.items() if name != "api_key"}

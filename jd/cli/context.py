@@ -6,11 +6,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from jd import settings
 from jd.auth import hubtoken
 from jd.auth.hubtoken import Access
-from jd.auth.shared import worker_token
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
 from jd.cli.tokens import CommandLine, unexpected
+from jd.cli.way import Way, way
 from jd.errors import UsageError
-from jd.net import published
 from jd.net.client import Client
 from jd.node.identity import Here
 from jd.protocol import shown
@@ -81,41 +80,18 @@ class Context:
         return row
 
     def server(self, row: Optional[Row] = None) -> str:
-        """The job server's URL: as given, else that of `row`, else of a worker of the experiment.
-
-        In Hub mode it is the one that the Hub names; without any of these the default of `server=`.
-        Raises what `hubtoken.grant_for` and `published.now` do.
-        """
-        return self._way(row)[0]
+        """The job server's URL, `row` being the worker that it is about; see jd/cli/way.py."""
+        return self.way(row).place.url
 
     @property
     def hub(self) -> Optional[Access]:
         """Hub and key, where the mode rule says Hub mode. Raises UsageError."""
         return hubtoken.access(self.arguments, self.environ)
 
-    def _way(self, row: Optional[Row]) -> Tuple[str, Optional[str]]:
-        """URL of the job server, and the token that a Hub gave for it."""
-        given = settings.lookup(argument("server"), self.arguments, self.environ)
-        if given is None and self.experiment is not None:
-            rows = [row] if row is not None else self.registry.rows()
-            stored = next((r for r in rows if r.config.get("server")), None)
-            if stored is not None and not stored.config.get("hub"):
-                return str(stored.config["server"]), None
-            hub = self.hub
-            if hub is not None:
-                grant = hubtoken.grant_for(hub, self.experiment)
-                return grant.server, grant.token
-            if stored is not None:
-                return str(stored.config["server"]), stored.worker_token or None
-        values = settings.resolve([argument("server"), argument("port")], self.arguments,
-                                  self.environ)
-        path = published.file_of(values["server"])
-        if path is not None:
-            place = published.now(path)
-            return place.url, worker_token(published.with_token_file(self.environ, place))
-        return settings.with_port(values["server"], values["port"]), None
+    def way(self, row: Optional[Row] = None) -> Way:
+        """The job server, how it was found and what opens it. Raises what `way` does."""
+        return way(self, row)
 
     def client(self, row: Optional[Row] = None, timeout: float = 10.0) -> Client:
-        """A client of that server, with the Hub's token or that of the environment."""
-        server, token = self._way(row)
-        return Client(server, lambda: token or worker_token(self.environ), timeout, self.experiment)
+        """A client of that server, with its token."""
+        return self.way(row).client(timeout, self.experiment)

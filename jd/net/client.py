@@ -95,14 +95,18 @@ class Client:
 
     `token` is asked before every call, so that a refreshed token is used at once. `timeout` is in
     seconds and for each wait on the network, not for a whole transfer. `experiment` is the one that
-    the calls are meant for. Every method raises ServerUnreachable, among these OtherExperiment where a
-    server of another experiment answers; ServerRefused; and UsageError for a URL, token or proxy that
-    cannot be used.
+    the calls are meant for. `certificate`, in PEM form, is then the only one that is trusted. `hint`
+    ends the message when there is no answer. Every method raises ServerUnreachable, among these
+    OtherExperiment where a server of another experiment answers; ServerRefused; and UsageError for a
+    URL, token or proxy that cannot be used.
     """
 
     def __init__(self, base_url: str, token: Callable[[], Optional[str]] = no_token,
-                 timeout: float = 30.0, experiment: Optional[str] = None) -> None:
+                 timeout: float = 30.0, experiment: Optional[str] = None,
+                 certificate: Optional[str] = None, hint: str = "") -> None:
         self._address = Address.parse(base_url)
+        self._certificate = certificate
+        self._hint = hint
         self._token = token
         self._timeout = timeout
         self._experiment = experiment
@@ -184,7 +188,7 @@ class Client:
         authorization = _authorization(token, self._address)
         proxy = proxy_for(self._address)
         if self._address.scheme == "https" and self._tls is None:
-            self._tls = tls_context()
+            self._tls = tls_context(self._certificate)
         connection: Optional[http.client.HTTPConnection] = None
         try:
             connection = open_connection(self._address, proxy, request.timeout, self._tls)
@@ -196,8 +200,9 @@ class Client:
             yield answer
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             waited = request.timeout if connection else min(request.timeout, CONNECT_SECONDS)
-            raise ServerUnreachable("no answer from %s%s%s: %s" % (
-                self.shown, request.route, _through(proxy), plain_words(error, waited))) from error
+            raise ServerUnreachable("no answer from %s%s%s: %s%s" % (
+                self.shown, request.route, _through(proxy), plain_words(error, waited),
+                self._hint and "; " + self._hint)) from error
         finally:
             if connection is not None:
                 connection.close()

@@ -1,8 +1,9 @@
 """The way out: from a URL to an open connection, through a proxy where one is set.
 
 Loopback addresses never go through a proxy, whatever no_proxy says: a proxy host's own loopback is
-never what was meant. Certificates are checked against JD_CA_BUNDLE (a PEM file) if it is set, else
-against the system's. Texts made here name hosts and ports, never credentials.
+never what was meant. Certificates are checked against the one that is pinned, else against
+JD_CA_BUNDLE (a PEM file) if it is set, else against the system's. Texts made here name hosts and
+ports, never credentials.
 """
 
 import base64
@@ -152,8 +153,44 @@ def _is_exempt(address: Address, no_proxy: str) -> bool:
 
 # ---- connections
 
-def tls_context() -> ssl.SSLContext:
-    """Certificates are checked, against JD_CA_BUNDLE or the system's. Raises UsageError."""
+class OtherCertificate(ssl.SSLError):
+    """The server has shown another certificate than the one that is pinned."""
+
+
+class _Pinned(ssl.SSLContext):
+    """Trusts one certificate, whatever it says of names and dates. Whoever shows it has its key:
+    that is what the handshake proves."""
+
+    der: bytes
+
+    def wrap_socket(self, *arguments: Any, **more: Any) -> ssl.SSLSocket:
+        """As SSLContext's. Raises OtherCertificate before a byte of ours is sent."""
+        wrapped = super().wrap_socket(*arguments, **more)
+        if wrapped.getpeercert(True) != self.der:
+            wrapped.close()
+            raise OtherCertificate("another certificate")
+        return wrapped
+
+
+def pinned_context(certificate: str) -> ssl.SSLContext:
+    """For the one server whose certificate, in PEM form, is this one. Raises UsageError."""
+    context = _Pinned(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.der = ssl.PEM_cert_to_DER_cert(certificate)
+    except ValueError:
+        raise UsageError("the certificate of the server's access file is not in PEM form") from None
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def tls_context(certificate: Optional[str] = None) -> ssl.SSLContext:
+    """Certificates are checked, against `certificate` if it is given (PEM, and then nothing else
+    counts), else against JD_CA_BUNDLE or the system's. Raises UsageError."""
+    if certificate is not None:
+        return pinned_context(certificate)
     bundle = os.path.expanduser(os.environ.get(CA_VARIABLE, "").strip())
     try:
         context = ssl.create_default_context(cafile=bundle or None)
@@ -213,6 +250,9 @@ def _settle(sock: socket.socket, timeout: float) -> None:
 
 def plain_words(error: BaseException, timeout: float) -> str:
     """What happened to a connection, and what to do about it, as a clause for an error message."""
+    if isinstance(error, OtherCertificate):
+        return ("its TLS certificate is not the one in the access file; it is another server, or "
+                "somebody in between; nothing was sent to it")
     if isinstance(error, ssl.SSLCertVerificationError):
         return ("its TLS certificate is not trusted (%s); set %s to the PEM file of the authority "
                 "that signed it" % (error.verify_message, CA_VARIABLE))

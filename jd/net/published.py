@@ -1,28 +1,48 @@
-"""`server=@path`: where the job server is stands in a file, which the server writes itself.
+"""Where the job server is stands in a file that the server writes itself: `server=@path`, or the
+access file of the experiment, which is looked for where nobody names a server.
 
-The first line is the URL, the second, if there is one, the path of the file with the token that
-workers need (docs/server.md, `--publish-url`). Lines that begin with # do not count.
+A file of `--publish-url` has the URL in its first line; the second, if there is one, is the path of
+the file with the token that workers need. Lines that begin with # do not count. An access file
+(jd/net/accessfile.py) is JSON and holds the token itself.
 """
 
 import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, Mapping, Optional, Sequence
 
-from jd import settings, terminal
-from jd.errors import StorageError
+from jd import protocol, settings, terminal
+from jd.auth.shared import worker_token
+from jd.errors import JdError, StorageError
+from jd.net import accessfile
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
 MAX_BYTES = 64 * 1024
 TOKEN_FILE = "JD_SERVER_TOKEN_FILE"
+TRY_SECONDS = 3.0  # for one of several URLs
 
 
-class Place(NamedTuple):
-    """What such a file says."""
+class Stale(StorageError):
+    """An access file whose server has ended without removing it."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A job server as such a file names it. `certificate` is PEM, and then the only one to trust;
+    `hint` says what to look at when the server does not answer."""
 
     url: str
-    token_file: Optional[str]
+    token_file: Optional[str] = None
+    token: Optional[str] = field(default=None, repr=False)
+    certificate: Optional[str] = field(default=None, repr=False)
+    hint: str = field(default="", compare=False)
+
+    def bearer(self, environ: Mapping[str, str]) -> Optional[str]:
+        """The token to send: of an access file its own, which is that of this very server; else as
+        `environ` says, or the token file. Raises StorageError, UsageError."""
+        return self.token or worker_token(with_token_file(environ, self))
 
 
 def file_of(server: str) -> Optional[Path]:
@@ -30,20 +50,119 @@ def file_of(server: str) -> Optional[Path]:
     return Path(server[len(settings.PUBLISHED):]) if server.startswith(settings.PUBLISHED) else None
 
 
-def read(path: Path) -> Optional[Place]:
+def read(path: Path, preferred: Optional[str] = None) -> Optional[Place]:
     """What the file says; None while there is none, or nothing in it.
 
-    Raises StorageError for one that cannot be read or holds something else.
+    Of the URLs of an access file the first that answers is taken; `preferred` unseen if it is one of
+    them. Raises StorageError for a file that cannot be used or holds something else, and for an access
+    file whose server cannot be reached from here, or has ended (Stale).
     """
     try:
         with open(str(path), "rb") as file:
-            content = file.read(MAX_BYTES).decode("utf-8")
-    except FileNotFoundError:
-        return None
+            content = file.read(MAX_BYTES)
+        if content.lstrip().startswith(b"{"):
+            access = accessfile.read(path)
+            return None if access is None else of_access(path, access, preferred)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and not os.path.lexists(str(path)):
+            return None
         raise StorageError("server=@%s cannot be read: %s" % (
             path, getattr(error, "strerror", None) or "it is no text")) from None
-    lines = [line.strip() for line in content.splitlines()]
+    return _of_lines(path, text)
+
+
+def found(experiment: str, environ: Mapping[str, str],
+          preferred: Optional[str] = None) -> Optional[Place]:
+    """The server of the experiment by its access file; None where there is none.
+
+    Raises StorageError as `read` and `accessfile.find`.
+    """
+    access = accessfile.find(experiment, environ)
+    if access is None:
+        return None
+    return of_access(accessfile.path_of(experiment, environ), access, preferred)
+
+
+def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = None) -> Place:
+    """The server of an access file as it is reached from here. Raises StorageError."""
+    again = "jd_server --expId %s" % access.experiment
+    if access.hub is not None:
+        raise StorageError("the server of %s wants tokens of the Hub %s (%s says so): set JD_API_KEY to "
+                           "a key of yours, and JD_HUB_URL=%s" % (
+                               access.experiment, access.hub, path, access.hub))
+    if access.seat.is_over():
+        raise Stale("%s is of a server that was killed (pid %d on %s); start it again: %s" % (
+            path, access.seat.pid, access.host, again))
+    urls = access.reachable()
+    if not urls:
+        raise StorageError("the server of %s listens on the loopback of %s only (%s), and this is another "
+                           "machine; start it there with --host 0.0.0.0" % (
+                               access.experiment, access.host, path))
+    hint = "%s names pid %d on %s; if that has ended, start it again: %s" % (
+        path, access.seat.pid, access.host, again)
+    return Place(preferred if preferred in urls else _answering(access, urls), None, access.token,
+                 access.certificate, hint)
+
+
+def current(server: str, path: Optional[str]) -> Place:
+    """The server of a launch that was stored: where `path`, the file that named it, says now, else
+    where it was."""
+    try:
+        place = read(Path(path), server) if path else None
+    except StorageError:
+        place = None
+    return Place(server) if place is None else place
+
+
+def now(path: Path) -> Place:
+    """What the file says at once. Raises StorageError, also where there is none."""
+    place = read(path)
+    if place is None:
+        raise StorageError("server=@%s: there is no such file yet; jd_server %s" % (path, _who_writes(path)))
+    return place
+
+
+def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
+             clock: Callable[[], float] = time.monotonic,
+             sleep: Callable[[float], None] = time.sleep) -> Place:
+    """What the file says, once it is there, and is not that of a server that was killed.
+
+    Raises StorageError after `patience` seconds.
+    """
+    until = clock() + patience
+    said = False
+    while True:
+        stale: Optional[Stale] = None
+        try:
+            place = read(path)
+        except Stale as error:
+            place, stale = None, error
+        if place is not None:
+            return place
+        if clock() >= until:
+            raise stale or StorageError(
+                "server=@%s: no such file came within %s; is the server up? jd_server %s"
+                % (path, terminal.duration(patience), _who_writes(path)))
+        if not said:
+            said = True
+            say("waiting up to %s for %s, which the job server writes" % (
+                terminal.duration(patience), path))
+        sleep(LOOK_EVERY)
+
+
+def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
+    """`environ` with the token file of a place, unless it says itself which token counts."""
+    own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))
+    if place.token_file is None or own:
+        return dict(environ)
+    return dict(environ, **{TOKEN_FILE: os.path.expanduser(place.token_file)})
+
+
+# ---- how
+
+def _of_lines(path: Path, text: str) -> Optional[Place]:
+    lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         return None
@@ -58,36 +177,22 @@ def _default_port() -> int:
     return int(settings.value_of(settings.WORKER, "port", {}))
 
 
-def now(path: Path) -> Place:
-    """What the file says at once. Raises StorageError, also where there is none."""
-    place = read(path)
-    if place is None:
-        raise StorageError("server=@%s: there is no such file yet; jd_server --publish-url %s writes it"
-                           % (path, path))
-    return place
+def _who_writes(path: Path) -> str:
+    if path.suffix == accessfile.SUFFIX:
+        return "--expId %s writes it" % path.stem
+    return "--publish-url %s writes it" % path
 
 
-def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
-             clock: Callable[[], float] = time.monotonic,
-             sleep: Callable[[float], None] = time.sleep) -> Place:
-    """What the file says, once it is there. Raises StorageError after `patience` seconds."""
-    place = read(path)
-    if place is not None:
-        return place
-    until = clock() + patience
-    say("waiting up to %s for %s, which the job server writes" % (terminal.duration(patience), path))
-    while clock() < until:
-        sleep(LOOK_EVERY)
-        place = read(path)
-        if place is not None:
-            return place
-    raise StorageError("server=@%s: no such file came within %s; is the server up? jd_server "
-                       "--publish-url %s writes it" % (path, terminal.duration(patience), path))
-
-
-def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
-    """`environ` with the token file of a place, unless it says itself which token counts."""
-    own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))
-    if place.token_file is None or own:
-        return dict(environ)
-    return dict(environ, **{TOKEN_FILE: os.path.expanduser(place.token_file)})
+def _answering(access: accessfile.Place, urls: Sequence[str]) -> str:
+    """The first URL at which the experiment's server answers, without a token; else the first."""
+    if len(urls) > 1:
+        from jd.net.client import Client  # what a script with one URL can do without
+        for url in urls:
+            try:
+                told = Client(url, timeout=TRY_SECONDS, certificate=access.certificate).call(
+                    "GET", protocol.HEALTH)
+            except JdError:
+                continue
+            if isinstance(told, dict) and told.get("expId") == access.experiment:
+                return url
+    return urls[0]

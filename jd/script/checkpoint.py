@@ -7,7 +7,6 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
 
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, StorageError
-from jd.net.client import Client
 from jd.script import signature
 from jd.script.context import JobContext
 from jd.script.directories import jd_job_dir
@@ -86,7 +85,7 @@ def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
     more of another kind read than its first bytes. A server that does not know `kind=` then gives
     the same again: what is below it cannot be had.
     """
-    client = Client(context.server, context.token, experiment=context.meant_for)
+    client = context.client()
     for query in ({"job_id": context.job_id}, {"job_id": context.job_id, "kind": kind}):
         file.seek(0)
         file.truncate()

@@ -15,6 +15,8 @@ from jd.auth import checkpointkey, stored
 from jd.auth.shared import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
 from jd.net import published
+from jd.net.client import Client
+from jd.net.published import Place
 
 Environ = Mapping[str, str]
 
@@ -31,7 +33,8 @@ class JobContext:
     `token` gives the bearer token of the moment, or None. `attempt` is None where the worker's
     server counts no attempts, and where the call names another job than the one that runs.
     `elsewhere`: the call names its server, which may have any experiment. `keys` gives the keys for
-    checkpoints that are at hand, beside the one in the home of `environ`.
+    checkpoints that are at hand, beside the one in the home of `environ`. `certificate`, in PEM form,
+    is then the only one of the server to trust.
     """
 
     experiment: Optional[str]
@@ -42,6 +45,7 @@ class JobContext:
     elsewhere: bool = False
     keys: Callable[[], List[str]] = field(default=list, repr=False, compare=False)
     environ: Environ = field(default_factory=lambda: os.environ, repr=False, compare=False)
+    certificate: Optional[str] = None
 
     @classmethod
     def current(cls, caller: str, job_id: Optional[int] = None, server: Optional[str] = None,
@@ -56,16 +60,22 @@ class JobContext:
         if wanted is None:
             raise outside_job(caller, "JD_JOB_ID")
         attempt = _number(environ, "JD_JOB_ATTEMPT") if wanted == running and not server else None
+        place = _place(environ, server, caller)
         return cls(
             experiment=_experiment(environ),
             job_id=wanted,
-            server=_server(environ, server, caller),
-            token=lambda: script_token(environ),
+            server=place.url,
+            token=lambda: place.token or script_token(environ),
             attempt=attempt,
             elsewhere=bool(server),
             keys=lambda: checkpointkey.of_script(_experiment(environ), environ),
             environ=environ,
+            certificate=place.certificate,
         )
+
+    def client(self, timeout: float = 30.0) -> Client:
+        """A client of the job's server; `timeout` in seconds for each wait on the network."""
+        return Client(self.server, self.token, timeout, self.meant_for, self.certificate)
 
     @property
     def meant_for(self) -> Optional[str]:
@@ -122,15 +132,27 @@ def _job_number(given: Any, origin: str) -> int:
     return number
 
 
-def _server(environ: Environ, replaced: Optional[str], caller: str) -> str:
+def _place(environ: Environ, replaced: Optional[str], caller: str) -> Place:
+    """The server: as it is named, else by the worker's file, since it may have moved meanwhile, else
+    as JD_SERVER says, else by the experiment's access file. Raises StorageError and UsageError."""
+    if replaced:
+        return Place(_url(environ, replaced, "%s: server" % caller))
+    named = environ.get("JD_SERVER", "").strip()
+    path = environ.get("JD_SERVER_FILE", "")
+    try:
+        place = published.read(Path(path), named) if path else None
+    except StorageError:
+        place = None  # JD_SERVER is where it was
+    experiment = _experiment(environ)
+    if place is None and not named and experiment and not environ.get("JD_PORT", "").strip():
+        place = published.found(experiment, environ)
+    return place or Place(_url(environ, named or "localhost", "JD_SERVER"))
+
+
+def _url(environ: Environ, given: str, origin: str) -> str:
     """The base URL. A bare host name gets http:// and the port of a standalone server; a URL is
     complete as it is (reference, sections 2 and 6)."""
-    moved = None if replaced else _published(environ)
-    if moved is not None:
-        return moved
-    given = (replaced or environ.get("JD_SERVER", "")).strip()
-    origin = "%s: server" % caller if replaced else "JD_SERVER"
-    given = given or "localhost"
+    given = given.strip() or "localhost"
     try:
         url = settings.server_url(given)
     except ValueError as error:
@@ -140,13 +162,3 @@ def _server(environ: Environ, replaced: Optional[str], caller: str) -> str:
     if "://" not in given and parts.port is None and not parts.path:
         url += ":%d" % settings.value_of(settings.WORKER, "port", environ)
     return url
-
-
-def _published(environ: Environ) -> Optional[str]:
-    """Where the server is now, by the file of `server=@path`: it may have moved since the script began."""
-    path = environ.get("JD_SERVER_FILE", "")
-    try:
-        place = published.read(Path(path)) if path else None
-    except StorageError:
-        return None  # JD_SERVER is where it was
-    return None if place is None else place.url

@@ -11,7 +11,7 @@ from jd import protocol, settings
 from jd.errors import (
     JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError,
 )
-from jd.net.client import Client, UnusableAnswer, is_temporary, retry
+from jd.net.client import UnusableAnswer, is_temporary, retry
 from jd.script import ledger
 from jd.script.context import JobContext
 
@@ -105,7 +105,7 @@ def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], 
 def send(context: JobContext, patience: Patience, route: str, part_name: str, file: BinaryIO,
          filename: str, size: int, failed: str, comfort: str) -> Dict[str, Any]:
     """POST an open file for a job and return the server's answer about it."""
-    client = Client(context.server, context.token, _TIMEOUT_SECONDS, context.meant_for)
+    client = context.client(_TIMEOUT_SECONDS)
     fields = {"job_id": str(context.job_id)}
     if context.attempt is not None:
         fields["attempt"] = str(context.attempt)

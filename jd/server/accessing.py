@@ -122,7 +122,8 @@ def _is_live(other: Place) -> bool:
     answers: Dict[str, Any] = {}
     for url in other.reachable()[:2]:
         try:
-            answers = Client(url, timeout=_PATIENCE).call("GET", protocol.HEALTH)
+            answers = Client(url, timeout=_PATIENCE, certificate=other.certificate).call(
+                "GET", protocol.HEALTH)
         except JdError:
             continue
         return isinstance(answers, dict) and answers.get("expId") == other.experiment

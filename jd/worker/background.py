@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from jd.auth.shared import worker_token
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
 from jd.node.identity import Here
@@ -72,7 +71,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     division = gpus.divide(config, slots)
     Client(config.server)
     if config.grant is None:
-        worker_token(config.environ)
+        config.reached.bearer(config.environ)
     registry = Registry(config.experiment, config.environ)
     ids = registry.reserve(slots, config.to_json(), here, time.time(), instance=instance,
                            token="" if config.grant is None else config.grant.token)

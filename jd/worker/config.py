@@ -12,6 +12,7 @@ from jd import paths, places, settings
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
+from jd.net.published import Place
 from jd.protocol import ProtocolError, take, take_number
 
 BASE_PATH_AUTO = "auto"
@@ -19,6 +20,7 @@ BASE_PATH_ALWAYS = "always"
 BASE_PATH_NEVER = "never"
 
 _PREFIX = "JD_"
+_NEVER_STORED = ("grant", "place")
 # Of the batch job or job that a command is typed in, not of a launch.
 _OF_THE_MOMENT = ("JD_END_TIME", checkpointkey.VARIABLE)
 
@@ -30,7 +32,8 @@ class WorkerConfig:
     `entry_script` is absolute, `server` a URL with its port, `grace` in seconds. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit. `directory` is
     where the launch was typed: jobs run there. `server_file` is where `server` stands, with
-    `server=@path`; `min_time`, `idle_timeout` and `checkpoint_interval` are in seconds; `collect`
+    `server=@path`; with `found` it is the access file of the experiment, which may be missing. `place`
+    is what that file said; its token goes to forked workers, and is never stored. `min_time`, `idle_timeout` and `checkpoint_interval` are in seconds; `collect`
     and `gpus` are as they were typed. In Hub mode `hub` is the Hub's URL, its key is in `environ`,
     and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
     """
@@ -48,6 +51,8 @@ class WorkerConfig:
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None
+    found: bool = False
+    place: Optional[Place] = field(default=None, repr=False, compare=False)
     min_time: Optional[float] = None
     idle_timeout: Optional[float] = None
     exit_when_empty: bool = False
@@ -69,6 +74,11 @@ class WorkerConfig:
             raise UsageError("this launch belongs to the Hub %s, and JD_API_KEY is not set; set it"
                              % self.hub)
         return Access(self.hub, key)
+
+    @property
+    def reached(self) -> Place:
+        """The job server as far as it is known: what its file said, else the URL alone."""
+        return self.place or Place(self.server)
 
     def log_file(self, worker_id: str) -> Path:
         """The log of one worker of this launch."""
@@ -95,7 +105,7 @@ class WorkerConfig:
     def to_json(self) -> Dict[str, Any]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""
         stored = {name: str(value) if isinstance(value, Path) else value
-                  for name, value in self.__dict__.items() if name != "grant"}
+                  for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
@@ -127,6 +137,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),
             directory=Path(take(stored, "directory", str)),
             server_file=None if server_file is None else Path(server_file),
+            found=take(stored, "found", bool, False),
             min_time=take_number(stored, "min_time"),
             idle_timeout=take_number(stored, "idle_timeout"),
             exit_when_empty=take(stored, "exit_when_empty", bool, False),

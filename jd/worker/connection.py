@@ -1,6 +1,6 @@
 """How one worker reaches its job server: the client of the moment, and the token in it.
 
-Without a Hub that is one client, until a file that names the server names another. In Hub mode the
+Without a Hub that is one client, until a file that names the server says something else. In Hub mode the
 Hub may name another server with each token, and a token that the server does not accept is
 exchanged before the worker gives up.
 """
@@ -10,7 +10,6 @@ from typing import Callable, List, Optional
 
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Grant
-from jd.auth.shared import worker_token
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.net import ownserver, published
 from jd.net.client import Client
@@ -34,6 +33,7 @@ class Connection:
         self._config = config
         self._server = config.server
         self._environ = config.environ
+        self._place = config.reached
         self._log = log
         self._complained = False
         self._keys: List[str] = []
@@ -45,7 +45,7 @@ class Connection:
                                    refused)
         self._client = self._made(config.server)
         if self.renewal is None:
-            worker_token(self._environ)
+            self._place.bearer(self._environ)
 
     @property
     def shown(self) -> str:
@@ -74,7 +74,7 @@ class Connection:
     def token(self) -> Optional[str]:
         """The token of the moment."""
         if self.renewal is None:
-            return worker_token(self._environ)
+            return self._place.bearer(self._environ)
         return self.renewal.current.token
 
     def checkpoint_keys(self) -> List[str]:
@@ -91,6 +91,11 @@ class Connection:
         # An access file goes when its server stops; what it said is as good as before.
         self._keys = checkpointkey.distinct(keys + self._keys)
         return self._keys
+
+    @property
+    def certificate(self) -> Optional[str]:
+        """The only certificate of the server to trust, PEM; None where authorities vouch for it."""
+        return self._place.certificate if self.renewal is None else None
 
     def start(self) -> None:
         """Begin to keep the token fresh."""
@@ -113,6 +118,11 @@ class Connection:
             except ServerUnreachable:
                 self._look_for_server()
                 raise
+            except ServerRefused as error:
+                # One that began anew on other data has another token.
+                if error.status != 401 or not self._look_for_server():
+                    raise
+                return self._send(call)
         used = self.renewal.current.token
         try:
             return self._send(call)
@@ -148,26 +158,32 @@ class Connection:
             self._log("the checkpoint key that %s tells is not used: it cannot be seen that the server is "
                       "this user's own" % self._client.shown)
 
-    def _look_for_server(self) -> None:
-        """The server is away: it may have come up elsewhere, and have said so in its file."""
+    def _look_for_server(self) -> bool:
+        """The server is away, or does not know us: it may have come up elsewhere, and have said so in
+        its file. Whether it has."""
         path = self._config.server_file
         if path is None:
-            return
+            return False
         try:
             place = published.read(path)
         except StorageError as error:
             if not self._complained:
                 self._complained = True
                 self._log(str(error))
-            return
-        if place is not None and place.url != self._server:
-            self._server = place.url
-            self._environ = published.with_token_file(self._config.environ, place)
-            self._client = self._made(place.url)
+            return False
+        if place is None or place == self._place:
+            return False
+        moved = place.url != self._server
+        self._place, self._server = place, place.url
+        self._environ = published.with_token_file(self._config.environ, place)
+        self._client = self._made(place.url)
+        if moved:
             self._log("the job server is now at %s" % self._client.shown)
+        return True
 
     def _made(self, server: str) -> Client:
-        return Client(server, self.token, experiment=self._config.experiment)
+        return Client(server, self.token, experiment=self._config.experiment,
+                      certificate=self.certificate)
 
     def _fresh(self, grant: Grant) -> None:
         self._client = self._made(grant.server)

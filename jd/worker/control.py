@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from jd import protocol
-from jd.auth.shared import worker_token
 from jd.errors import StorageError
+from jd.net import published
 from jd.net.client import Client
 from jd.node.identity import Here
 from jd.worker import registry as states
@@ -242,7 +242,8 @@ def _forget(outcomes: Sequence[Outcome], environ: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Notice:
-    """One message to the server of some workers, with what has its token."""
+    """One message to the server of some workers, with what has its token; `file` is the one that
+    named it."""
 
     server: str
     route: str
@@ -250,10 +251,14 @@ class Notice:
     environ: Mapping[str, str]
     token: str = field(default="", repr=False)
     experiment: Optional[str] = None
+    file: Optional[str] = None
 
-    def bearer(self) -> Optional[str]:
-        """The token that its Hub gave to the workers, else that of the environment."""
-        return self.token or worker_token(self.environ)
+    def send(self, seconds: float) -> None:
+        """Send it to where the server is now, with the token that its Hub gave to the workers, else
+        that of its file or of the environment. Raises what Client.call does."""
+        place = published.current(self.server, self.file)
+        Client(place.url, lambda: self.token or place.bearer(self.environ), seconds, self.experiment,
+               place.certificate).call("POST", self.route, self.body)
 
 
 def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:
@@ -266,7 +271,7 @@ def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -
             if row.current_job_id is not None:
                 body["job_id"] = row.current_job_id
             yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
-                         row.worker_token, row.experiment)
+                         row.worker_token, row.experiment, row.config.get("server_file"))
 
 
 def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
@@ -280,7 +285,7 @@ def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[N
         body = {"source": socket.gethostname() or "unknown", "workers": [
             {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
         yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
-                     its_rows[0].worker_token, experiment)
+                     its_rows[0].worker_token, experiment, its_rows[0].config.get("server_file"))
 
 
 def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -335,8 +340,7 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
             problem = ""
             if notice.server not in away:  # who did not answer once is not asked 64 times
                 try:
-                    Client(notice.server, notice.bearer, seconds, notice.experiment).call(
-                        "POST", notice.route, notice.body)
+                    notice.send(seconds)
                 except Exception as error:  # whatever it is, the worker is stopped all the same
                     problem = str(error) or type(error).__name__
                     away.add(notice.server)

@@ -1,6 +1,5 @@
 """One look at the server before a launch: that it is one, and of this experiment."""
 
-from jd.auth.shared import worker_token
 from jd.net import answering
 from jd.net.client import Client
 from jd.worker.config import WorkerConfig
@@ -15,5 +14,6 @@ def look(config: WorkerConfig) -> None:
     StorageError or UsageError for a token or URL that cannot be used.
     """
     grant = config.grant
-    token = worker_token(config.environ) if grant is None else grant.token
-    answering.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment), config.experiment)
+    token = config.reached.bearer(config.environ) if grant is None else grant.token
+    answering.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
+                           config.reached.certificate), config.experiment)

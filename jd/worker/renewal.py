@@ -33,12 +33,18 @@ def authorised(config: WorkerConfig) -> WorkerConfig:
     """The launch with the job server of the moment, and with a token where a Hub gives one.
 
     The Hub is asked once for all workers of a launch. A file that names the server (`server=@path`)
-    is waited for. Raises what `hubtoken.request` and `published.wait_for` do.
+    is waited for; an access file that is not there means the server that the launch has, by default
+    one on this machine. Raises what `hubtoken.request`, `published.wait_for` and `published.found` do.
     """
+    if config.place is not None:
+        return config
     if config.server_file is not None:
-        place = published.wait_for(
-            config.server_file, lambda line: print(line, file=sys.stderr, flush=True))
-        return replace(config, server=place.url,
+        place = (published.found(config.experiment, config.environ) if config.found
+                 else published.wait_for(config.server_file,
+                                         lambda line: print(line, file=sys.stderr, flush=True)))
+        if place is None:
+            return config
+        return replace(config, server=place.url, place=place,
                        environ=published.with_token_file(config.environ, place))
     hub = config.hub_access
     if hub is None:

@@ -89,7 +89,8 @@ class Starter:
         """The job as the library's functions know it, for uploads of the worker."""
         return JobContext(self._config.experiment, assignment.job_id, self._connection.server,
                           self._connection.token, assignment.attempt,
-                          keys=self._connection.checkpoint_keys, environ=self._config.environ)
+                          keys=self._connection.checkpoint_keys, environ=self._config.environ,
+                          certificate=self._connection.certificate)
 
     def _start(self, assignment: Assignment, checkpoints: Path, now: float) -> JobProcess:
         config = self._config

@@ -77,8 +77,15 @@ def test_an_unknown_host_name(tmp_path: Path) -> None:
 
 
 def test_without_a_server_nothing_is_a_problem(tmp_path: Path) -> None:
-    done = doctor(tmp_path, JD_PORT=closed_port())
+    done = doctor(tmp_path)
     assert done.returncode == 0 and b"no server is named" in done.stdout
+
+
+def test_a_port_is_a_server_that_is_named(tmp_path: Path) -> None:
+    port = closed_port()
+    done = doctor(tmp_path, "json=true", JD_PORT=port)
+    assert "no connection to localhost:%d" % port in grave(done, "Server")
+    assert findings(done, "Server")[0]["what"] == "server http://localhost:%d, found by JD_PORT" % port
 
 
 def test_variables_that_cannot_be_used_do_not_stop_the_rest(tmp_path: Path) -> None:
@@ -95,8 +102,8 @@ def test_the_server_of_a_registered_worker_is_the_one_meant(server: Server, tmp_
     registry.reserve([0], {"server": server.url}, Here("elsewhere"), 1000.0)
     done = subprocess.run(python("-m", "jd.cli", "doctor", "expId=exp", "json=true"), env=environ,
                           stdout=subprocess.PIPE, timeout=60, cwd=str(tmp_path))
-    assert findings(done, "Server")[0] == {"level": "ok", "topic": "Server", "what": "server " + server.url,
-                                           "advice": ""}
+    assert findings(done, "Server")[0] == {"level": "ok", "topic": "Server", "advice": "",
+                                           "what": "server %s, found by a running worker" % server.url}
     assert "1 worker of elsewhere" in findings(done, "Workers here")[0]["what"]
     assert len(registry.rows()) == 1
 

@@ -21,12 +21,14 @@ def test_paths(tmp_path: Path, capsys: Any) -> None:
     assert facts == {
         "experiment": "exp", "registry": str(cache / "workers.db"), "outbox": str(cache / "outbox"),
         "jd_data": str(data), "job_dirs": str(data / "exp" / "<job_id>"),
-        "logs": str(data / "exp" / "jd_worker_logs")}
+        "logs": str(data / "exp" / "jd_worker_logs"),
+        "access_file": str(tmp_path / "home" / ".jd" / "servers" / "exp.json"),
+        "server": {"url": "http://localhost:5000", "found_by": "the default", "file": None, "error": None}}
     assert machine.run("expId=exp", "where") == 0
-    assert capsys.readouterr().out.count("(not there yet)") == 5
+    assert capsys.readouterr().out.count("(not there yet)") == 6
     machine.enter()
     assert machine.run("expId=exp", "where") == 0
-    assert capsys.readouterr().out.count("(not there yet)") == 1  # nothing waits for the server
+    assert capsys.readouterr().out.count("(not there yet)") == 2  # nothing waits for the server, nor does one run
 
 
 def test_logs_where_a_variable_puts_them(tmp_path: Path, capsys: Any) -> None:

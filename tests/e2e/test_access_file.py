@@ -1,15 +1,17 @@
 """jd_server writes an access file when it is ready, and takes it back."""
 
 import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
 from jd.net import accessfile
-from tests.e2e.processes import Server
-from tests.support import wait_until
+from tests.e2e.processes import Process, Server
+from tests.support import free_env, python, wait_until
 
 
 def access_file(directory: Path, name: str = "exp") -> Path:
@@ -96,3 +98,126 @@ def test_a_home_that_cannot_be_written_is_a_warning(tmp_path: Path, home: str) -
         assert "JD_ACCESS_DIR" in server.errors and server.errors.count("\n") == 1
         assert server.call("/healthz")["status"] == "ok"
         assert server.stop() == 0
+
+
+# ---- found by it
+
+SCRIPT = """
+import json, jd
+path = jd.jd_job_dir() / "result.json"
+path.write_text(json.dumps({"ok": 1}))
+jd.jd_upload(path)
+jd.jd_update_checkpoint({"step": 1})
+assert jd.jd_get_last_checkpoint() == {"step": 1}
+"""
+
+
+def sweep(directory: Path, jobs: int = 2) -> Path:
+    path = directory / "sweep.json"
+    path.write_text(json.dumps({"x": list(range(jobs))}))
+    return path
+
+
+def script(directory: Path, text: str = SCRIPT) -> Path:
+    path = directory / "train.py"
+    path.write_text(text)
+    return path
+
+
+def cli(directory: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(python("-m", "jd.cli", *words), env=free_env(directory, **environ), timeout=120,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                          cwd=str(directory))
+
+
+def started(directory: Path) -> Dict[str, Any]:
+    """What `jd_worker_cli` says of the server."""
+    done = cli(directory, "expId=exp", "health", "json=true")
+    return dict(json.loads(done.stdout)["server"])
+
+
+def test_a_sweep_for_all_machines_without_a_word_about_server_or_token(tmp_path: Path) -> None:
+    with Server(tmp_path, "--host", "0.0.0.0", "--jobs", sweep(tmp_path)) as server:
+        told = content(tmp_path)
+        done = cli(tmp_path, "expId=exp", "entry_script=%s" % script(tmp_path), "foreground=true",
+                   "exit_when_empty=true", "collect=*.json", JD_SERVER_TOKEN="of-another-server-altogether")
+        assert done.returncode == 0, done.stderr
+        server.url = told["urls"][0]
+        assert server.call("/job_counts", **bearer(told["token"]))["DONE"] == 2
+        info = cli(tmp_path, "expId=exp", "server-info", "json=true")
+        assert json.loads(info.stdout)["counts"]["DONE"] == 2
+        for text in (done.stdout, done.stderr, info.stdout, server.errors.encode()):
+            assert told["token"].encode() not in text
+        for root, _, names in os.walk(str(tmp_path)):
+            for name in names:
+                if name not in ("exp.json", "token"):
+                    assert told["token"].encode() not in Path(root, name).read_bytes(), name
+
+
+def test_background_workers_and_what_looks_after_them(tmp_path: Path) -> None:
+    with Server(tmp_path, "--host", "0.0.0.0") as server:
+        told = content(tmp_path)
+        launch = cli(tmp_path, "expId=exp", "entry_script=%s" % script(tmp_path))
+        assert launch.returncode == 0, launch.stderr
+        try:
+            assert json.loads(cli(tmp_path, "expId=exp", "server-info", "json=true").stdout)["total"] == 0
+            registry = (tmp_path / "cache" / ".cache" / "exp" / "workers.db").read_bytes()
+            assert told["token"].encode() not in registry and b"exp.json" in registry
+            assert cli(tmp_path, "expId=exp", "scale", "num_workers=2").returncode == 0
+            assert cli(tmp_path, "expId=exp", "restart", "all").returncode == 0
+            server.url = told["urls"][0]
+        finally:
+            stopped = cli(tmp_path, "expId=exp", "stop", "all")
+        assert stopped.returncode == 0 and b"was not told" not in stopped.stderr
+
+
+def test_two_servers_of_one_machine(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with Server(tmp_path, "--jobs", sweep(tmp_path, 1)) as first:
+        with Process(python("-m", "jd.server", "--expId", "two", "--port", "0", "--dashboard-port", "0",
+                            "--workspace_path", other, "--jobs", sweep(other, 3)),
+                     free_env(tmp_path), other / "err"):
+            content(tmp_path)
+            wait_until(access_file(tmp_path, "two").exists)
+            for name, total in (("exp", 1), ("two", 3)):
+                told = json.loads(cli(tmp_path, "expId=" + name, "server-info", "json=true").stdout)
+                assert told["total"] == total
+            assert started(tmp_path)["url"] == first.url
+
+
+def test_a_running_worker_follows_its_server_to_another_port(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        content(tmp_path)
+        with Process(python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script(tmp_path),
+                            "foreground=true"), free_env(tmp_path), tmp_path / "worker.err", tmp_path) as worker:
+            assert worker.popen.stdout is not None
+            worker.popen.stdout.readline()
+            assert server.url.encode() in worker.popen.stdout.readline()
+            server.stop()
+            with Server(tmp_path, "--jobs", sweep(tmp_path)) as again:
+                assert again.url != server.url
+                again.until(DONE=2, timeout=60)
+            worker.stop()
+
+
+def test_a_killed_server_is_named(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        content(tmp_path)
+        server.stop(signal.SIGKILL)
+        pid = server.popen.pid
+    for words in (["server-info"], ["entry_script=%s" % script(tmp_path)]):
+        done = cli(tmp_path, "expId=exp", *words)
+        assert done.returncode == 1 and done.stderr.count(b"\n") == 1
+        for part in (str(access_file(tmp_path)), "pid %d" % pid, "jd_server --expId exp"):
+            assert part.encode() in done.stderr
+
+
+def test_a_script_by_itself_finds_it(tmp_path: Path) -> None:
+    with Server(tmp_path, "--host", "0.0.0.0", "--jobs", sweep(tmp_path, 1)) as server:
+        content(tmp_path)
+        done = subprocess.run(
+            python("-c", "import jd; print(jd.jd_get_last_checkpoint())"),
+            env=free_env(tmp_path, JD_EXP_ID="exp", JD_JOB_ID="1"), stdout=subprocess.PIPE, timeout=60)
+        assert done.stdout == b"None\n"
+        assert server.popen.poll() is None

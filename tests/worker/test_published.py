@@ -1,6 +1,7 @@
-"""server=@path: the file is waited for, read, and read again when the server is away."""
+"""server=@path and access files: waited for, read, and read again when the server is away."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -10,12 +11,16 @@ from jd import protocol, settings
 from jd.cli.commands.run import configuration
 from jd.cli.main import parse
 from jd.cli.context import Context
-from jd.errors import ServerUnreachable, StorageError
-from jd.net import published
+from jd.errors import ServerRefused, ServerUnreachable, StorageError
+from jd.net import accessfile, published
+from jd.net.accessfile import Place as AccessPlace
+from jd.net.accessfile import Seat
 from jd.worker import renewal
+from jd.worker.config import from_json
 from jd.worker.connection import Connection
 from jd.worker.courier import CLAIM, Call
-from tests.support import free_env
+from tests.e2e.processes import Server
+from tests.support import free_env, wait_until
 from tests.worker.fake_server import FakeServer
 
 
@@ -49,7 +54,7 @@ class Clock:
 def test_what_a_file_says(tmp_path: Path, content: str, place: Any) -> None:
     path = tmp_path / "server.url"
     path.write_text(content)
-    assert published.read(path) == place
+    assert published.read(path) == published.Place(*place)
 
 
 @pytest.mark.parametrize("content", ["", "\n", "# soon\n"])
@@ -92,7 +97,7 @@ def test_a_token_of_the_launch_wins_over_that_of_the_file() -> None:
     assert published.with_token_file({}, place) == {"JD_SERVER_TOKEN_FILE": "/t"}
     for own in ({"JD_SERVER_TOKEN": "x" * 16}, {"JD_SERVER_TOKEN_FILE": "/mine"}):
         assert published.with_token_file(own, place) == own
-    assert published.with_token_file({}, place._replace(token_file=None)) == {}
+    assert published.with_token_file({}, published.Place("http://n1:1")) == {}
 
 
 @pytest.mark.parametrize("text", ["@", "@a\0b", "ftp://x", ""])
@@ -164,9 +169,96 @@ def test_other_commands_take_it_at_once_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_stored_launch_knows_its_file(tmp_path: Path) -> None:
-    from jd.worker.config import from_json
     config = launched(tmp_path, JD_END_TIME="5")
     again = from_json(config.to_json(), {"JD_END_TIME": "7"})
     assert again.server_file == tmp_path / "server.url"
     assert again.environ["JD_END_TIME"] == "7"  # that of the batch job in which restart is typed
     assert "JD_END_TIME" not in config.to_json()["environ"]
+
+
+# ---- access files
+
+TOKEN = "the-token-of-an-access-file"
+
+
+def access(path: Path, url: str, token: str = TOKEN, **changes: Any) -> None:
+    place = AccessPlace("exp", "id", (url,), "head", Seat.own(), token)
+    accessfile.write(path, replace(place, **changes))
+
+
+def test_an_access_file_can_be_named_too(tmp_path: Path) -> None:
+    path = tmp_path / "copy"
+    access(path, "http://n1:5001", certificate="PEM")
+    place = published.now(path)
+    assert (place.url, place.bearer({}), place.certificate) == ("http://n1:5001", TOKEN, "PEM")
+    path.chmod(0o644)
+    with pytest.raises(StorageError, match="chmod 600"):
+        published.now(path)
+
+
+def test_a_launch_waits_while_the_file_is_that_of_a_killed_server(tmp_path: Path) -> None:
+    path, said = tmp_path / "exp.json", []  # type: ignore[var-annotated]
+    access(path, "http://n1:1", seat=Seat.own()._replace(started="0"))
+    clock = Clock(lambda: access(path, "http://n1:2"))
+    assert published.wait_for(path, said.append, 10.0, clock, clock.sleep).url == "http://n1:2"
+    assert len(said) == 1
+    access(path, "http://n1:1", seat=Seat.own()._replace(started="0"))
+    with pytest.raises(published.Stale, match="was killed"):
+        published.wait_for(path, lambda line: None, 10.0, clock, clock.sleep)
+
+
+def test_the_first_url_that_answers_for_the_experiment(tmp_path: Path) -> None:
+    path = tmp_path / "exp.json"
+    gone = "http://127.0.0.1:%d" % closed_port()
+    with Server(tmp_path) as server:
+        access(path, gone, urls=(gone, server.url, "http://n1:1"))
+        assert published.now(path).url == server.url
+        access(path, gone, urls=(gone, server.url), experiment="other")
+        assert published.now(path).url == gone  # what answers serves something else
+        place = published.read(path, server.url)
+        assert place is not None and place.url == server.url  # known to work
+
+
+def found_launch(tmp_path: Path) -> Any:
+    script = tmp_path / "train.py"
+    script.write_text("")
+    return configuration({"expId": "exp", "entry_script": str(script)}, free_env(tmp_path))
+
+
+def test_a_worker_follows_the_access_file_to_another_url_and_token(tmp_path: Path) -> None:
+    path = accessfile.path_of("exp", free_env(tmp_path))
+    gone = "http://127.0.0.1:%d" % closed_port()
+    access(path, gone)
+    logged: List[str] = []
+    connection = Connection(renewal.authorised(found_launch(tmp_path)), logged.append, lambda: None)
+    assert (connection.server, connection.token()) == (gone, TOKEN)
+    with FakeServer() as server:
+        access(path, server.url, "a-token-of-its-successor")
+        with pytest.raises(ServerUnreachable):
+            connection.deliver(claim())
+        assert logged == ["the job server is now at " + server.url]
+        connection.deliver(claim())
+        assert server.tokens == ["Bearer a-token-of-its-successor"]
+
+
+def test_another_token_at_the_same_url_is_taken_at_once(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("n" * 20)
+    with Server(tmp_path, "--token-file", token) as server:
+        path = accessfile.path_of("exp", free_env(tmp_path))
+        wait_until(path.exists)
+        access(path, server.url)
+        connection = Connection(renewal.authorised(found_launch(tmp_path)), lambda line: None, lambda: None)
+        with pytest.raises(ServerRefused, match="401"):
+            connection.deliver(claim())
+        access(path, server.url, "n" * 20)
+        assert isinstance(connection.deliver(claim()), dict)
+
+
+def test_a_launch_without_the_file_means_this_machine_and_looks_again_later(tmp_path: Path) -> None:
+    config = renewal.authorised(found_launch(tmp_path))
+    assert config.server == "http://localhost:5000" and config.place is None
+    again = from_json(config.to_json(), free_env(tmp_path))
+    assert again.found and again.server_file == config.server_file
+    access(config.server_file, "http://127.0.0.1:7")
+    assert renewal.authorised(again).server == "http://127.0.0.1:7"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import List, Mapping, Optional
 
 from jd import paths, settings
+from jd.cli import way
 from jd.cli.catalog import argument
 from jd.cli.checkup import batch, hardware, remains, server, software, surroundings, variables
 from jd.cli.checkup.finding import Check, Group
@@ -14,6 +15,7 @@ from jd.cli.checkup.storage import TOPIC as STORAGE
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import JdError
+from jd.net import accessfile
 from jd.node.cgroups import Groups
 
 
@@ -78,18 +80,22 @@ def directories(environ: Mapping[str, str], experiment: Optional[str]) -> List[D
 
 
 def _names_a_server(context: Context, environ: Mapping[str, str]) -> bool:
-    return settings.lookup(argument("server"), context.arguments, environ) is not None
+    return any(settings.lookup(argument(name), context.arguments, environ) for name in ("server", "port"))
 
 
 def _target(context: Context, environ: Mapping[str, str]) -> Target:
-    """The server that other commands would use."""
-    values = settings.resolve([argument("server"), argument("port")], context.arguments, environ)
-    url = default = settings.with_port(values["server"], values["port"])
+    """The server that other commands would use. Raises JdError where a file is all that would tell."""
+    line = CommandLine(context.command.name, context.words, context.arguments)
+    forgiving = Context(line, environ)
+    by = way.HUB
     try:
-        line = CommandLine(context.command.name, context.words, context.arguments)
-        url = Context(line, environ).server()
+        by = way.source(forgiving).by
+        found = way.way(forgiving)
     except JdError:
-        if url.startswith(settings.PUBLISHED):
-            raise  # the file is all that would tell
-        # Told elsewhere; a launch from this shell would use the default.
-    return Target(url, _names_a_server(context, environ) or url != default)
+        if by != way.HUB:
+            raise
+        if forgiving.experiment is not None:
+            accessfile.find(forgiving.experiment, environ)
+        # Of Hub, registry and home others tell; a launch from this shell would use the default.
+        return Target(way.default(), False)
+    return Target(found.place.url, found.source.is_named, found.source.shown, found)

@@ -18,6 +18,7 @@ from jd import protocol, settings
 from jd.auth import hubtoken
 from jd.auth.shared import is_exposed, worker_token
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.cli.way import Way
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answering
 from jd.net.client import USER_AGENT, Client
@@ -40,10 +41,12 @@ _OTHER_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 
 class Target(NamedTuple):
     """The server to look at. `named`: somebody said so; else it is the default, and what fails is
-    a warning only."""
+    a warning only. `found_by` is how it was found, and `way` what opens it, where that is known."""
 
     url: str
     named: bool
+    found_by: str = ""
+    way: Optional[Way] = None
 
 
 class Visit:
@@ -62,6 +65,7 @@ class Visit:
         self._clock = clock
         self._named = True
         self._url = ""
+        self._way: Optional[Way] = None
         self._address: Optional[Address] = None  # None after a step that failed
         self._proxy: Optional[Proxy] = None
         self._tls: Optional[ssl.SSLContext] = None
@@ -79,7 +83,7 @@ class Visit:
         """URL and proxy."""
         notes = Notes(TOPIC)
         try:
-            self._url, self._named = self._find()
+            self._url, self._named, found_by, self._way = self._find()
             self._address = Address.parse(self._url)
             self._proxy = proxy_for(self._address)
         except JdError as error:
@@ -88,7 +92,8 @@ class Visit:
             notes.warn("no server is named; this is about the default, %s" % self._address.shown,
                        "give server=, or set JD_SERVER")
         else:
-            notes.ok("%s %s" % (self._what, self._address.shown))
+            notes.ok("%s %s%s" % (self._what, self._address.shown,
+                                  found_by and ", found by %s" % found_by))
         if self._proxy is not None:
             notes.ok("it is reached through the proxy %s; %s in no_proxy would go without"
                      % (self._proxy.shown, self._address.host))
@@ -134,7 +139,7 @@ class Visit:
         if self._address is None or self._address.scheme != "https":
             return notes.findings
         try:
-            self._tls = tls_context()
+            self._tls = tls_context(self._certificate)
             connection = open_connection(self._address, self._proxy, TIMEOUT, self._tls)
         except UsageError as error:
             return self._failed(notes, *in_two(str(error)))
@@ -191,7 +196,7 @@ class Visit:
                 path = ""
                 token: Optional[str] = hubtoken.grant_for(access, self._experiment).token
             else:
-                token = worker_token(self._environ)
+                token = self._way.token() if self._way is not None else worker_token(self._environ)
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         if path and is_exposed(settings.path(path)):
@@ -199,7 +204,8 @@ class Visit:
         if self._address is None:
             return notes.findings
         try:
-            Client(self._url, lambda: token, TIMEOUT, self._experiment).call("GET", protocol.JOB_COUNTS)
+            Client(self._url, lambda: token, TIMEOUT, self._experiment, self._certificate).call(
+                "GET", protocol.JOB_COUNTS)
         except ServerRefused as error:
             if error.status == 401:
                 if access is not None:
@@ -213,6 +219,10 @@ class Visit:
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         return notes.ok("the token is accepted" if token else "the server wants no token")
+
+    @property
+    def _certificate(self) -> Optional[str]:
+        return None if self._way is None else self._way.place.certificate
 
     @property
     def failed(self) -> bool:

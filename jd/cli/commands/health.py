@@ -15,6 +15,9 @@ from jd.net import answering
 from jd.net.client import Client, OtherExperiment
 
 
+TIMEOUT = 10.0  # seconds
+
+
 class Hub(NamedTuple):
     """What came of asking a Hub, in the same way. `key_valid` is None where it was not told."""
 
@@ -43,10 +46,11 @@ def run(context: Context) -> int:
     """
     context.words_exactly(0)
     hub = _ask_hub(context)
-    server = None
+    server = way = None
     if hub is None or (hub.problem is None and context.experiment is not None):
         try:
-            server = ask(context.client())
+            way = context.way()
+            server = ask(way.client(TIMEOUT, context.experiment))
         except JdError as error:
             if hub is None:
                 raise
@@ -57,12 +61,13 @@ def run(context: Context) -> int:
     well = ((server is None or server.problem is None) and agree is not False
             and (hub is None or hub.problem is None))
     document: Dict[str, Any] = {
-        "ok": well, "server": None if server is None else _server_facts(server),
+        "ok": well, "server": None if server is None or way is None else dict(
+            _server_facts(server), **way.source.to_json()),
         "experiment": asked, "experiments_agree": agree, "hub": _hub_facts(hub),
     }
     pairs = _hub_pairs(hub, context)
-    if server is not None:
-        pairs = _pairs(server, asked, agree) + pairs
+    if server is not None and way is not None:
+        pairs = _pairs(server, asked, agree, way.source.shown) + pairs
     elif hub is not None and hub.problem is None:
         pairs.append(("job server", "give expId= to look at the one of an experiment"))
     views.emit(context, document, views.facts(pairs))
@@ -149,12 +154,13 @@ def _since(began: float) -> float:
     return round(time.monotonic() - began, 4)
 
 
-def _pairs(server: Server, asked: Optional[str], agree: Optional[bool]) -> List[Tuple[str, str]]:
+def _pairs(server: Server, asked: Optional[str], agree: Optional[bool],
+           found_by: str) -> List[Tuple[str, str]]:
     if server.seconds is None:
         state = terminal.paint("not reachable", "red")
     else:
         state = terminal.paint("reachable", "green") + " in %.0f ms" % (server.seconds * 1000)
-    pairs = [("job server", "%s  %s" % (server.url, state))]
+    pairs = [("job server", "%s  %s" % (server.url, state)), ("found by", views.plain(found_by))]
     if server.problem is not None:
         pairs.append(("problem", terminal.paint(server.problem, "red")))
     if server.version is not None:

@@ -3,13 +3,14 @@
 import os
 import stat
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from jd import settings
 from jd.auth import hubtoken
+from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.net import published
+from jd.net import accessfile, published
 from jd.worker import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.firstlook import look
@@ -35,8 +36,8 @@ def run(context: Context) -> int:
 def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> WorkerConfig:
     """The launch configuration from arguments and variables. Raises UsageError.
 
-    In Hub mode and with `server=@path` the server is but the default, until the launch is
-    authorised.
+    In Hub mode, with `server=@path`, and where nobody names a server, the server is but the default
+    until the launch is authorised.
     """
     values = settings.resolve(settings.WORKER, arguments, environ)
     server_file = published.file_of(values["server"])
@@ -45,6 +46,9 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
     hub = hubtoken.access(arguments, environ)
+    found = hub is None and not _names_a_server(arguments, environ)
+    if found:
+        server_file = _access_file(values["expId"], environ)
     log_dir = values["log_dir"]
     directory = _current_directory()
     return WorkerConfig(
@@ -60,6 +64,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         base_path=values["base_path"],
         grace=values["grace"],
         server_file=server_file,
+        found=found,
         min_time=values["min_time"],
         idle_timeout=values["idle_timeout"],
         exit_when_empty=values["exit_when_empty"],
@@ -71,6 +76,18 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         directory=directory,
         hub=None if hub is None else hub.url,
     )
+
+
+def _names_a_server(arguments: Mapping[str, str], environ: Mapping[str, str]) -> bool:
+    return any(settings.lookup(argument(name), arguments, environ) for name in ("server", "port"))
+
+
+def _access_file(experiment: str, environ: Mapping[str, str]) -> Optional[Path]:
+    """Where the access file of the experiment is, or will be when its server comes up."""
+    try:
+        return accessfile.path_of(experiment, environ)
+    except UsageError:
+        return None  # no home directory
 
 
 def _launch_environ(arguments: Mapping[str, str], environ: Mapping[str, str],

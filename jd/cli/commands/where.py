@@ -1,21 +1,45 @@
 """`jd_worker_cli expId=... where`: the paths of an experiment on this machine."""
 
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from jd import paths, settings, terminal
-from jd.cli import views
+from jd.cli import views, way
 from jd.cli.context import Context
+from jd.errors import JdError, UsageError
+from jd.net import accessfile
 
 
 def run(context: Context) -> int:
     """Show paths (reference, section 2). Nothing is made."""
     context.words_exactly(0)
     found = _places(context)
+    server, told = _server(context)
     views.emit(context, dict([("experiment", context.experiment)]
-                             + [(key, str(path)) for key, _, path in found]),
-               views.facts([(name, _shown(path)) for _, name, path in found]))
+                             + [(key, str(path)) for key, _, path in found], server=server),
+               views.facts([(name, _shown(path)) for _, name, path in found] + [("server", told)]))
     return 0
+
+
+def _server(context: Context) -> Tuple[Dict[str, Any], str]:
+    """The server that commands would use and how they find it, for programs and for people. Nobody
+    is asked."""
+    try:
+        source = way.source(context)
+    except JdError as error:
+        return {"url": None, "found_by": None, "file": None, "error": str(error)}, str(error)
+    facts: Dict[str, Any] = dict(source.to_json(), url=source.url)
+    told = source.shown
+    if source.url is not None:
+        told = "%s  (%s)" % (views.shown_url(source.url), source.shown)
+    if source.by == way.ACCESS_FILE and context.experiment is not None:
+        place = accessfile.find(context.experiment, context.environ)
+        if place is not None:
+            facts.update(url=place.urls[0], host=place.host, pid=place.seat.pid)
+            told = "%s  (%s; pid %d on %s)" % (place.urls[0], source.shown, place.seat.pid, place.host)
+    elif source.path is not None and source.url is None:
+        told += " (%s)" % source.path
+    return dict(facts, error=None), views.plain(told)
 
 
 def _places(context: Context) -> List[Tuple[str, str, Path]]:
@@ -23,13 +47,18 @@ def _places(context: Context) -> List[Tuple[str, str, Path]]:
     assert context.experiment is not None
     experiment, environ = context.experiment, context.environ
     logs = settings.value_of(settings.WORKER, "log_dir", environ)
-    return [
+    found = [
         ("registry", "registry", context.registry.path),
         ("outbox", "outbox", paths.outbox_dir(experiment, environ)),
         ("jd_data", "jd_data", paths.data_root(environ)),
         ("job_dirs", "job directories", paths.experiment_dir(experiment, environ) / "<job_id>"),
         ("logs", "logs", paths.log_dir(experiment, environ) if logs is None else logs.absolute()),
     ]
+    try:
+        found.append(("access_file", "access file", accessfile.path_of(experiment, environ)))
+    except UsageError:
+        pass  # no home directory, and so none
+    return found
 
 
 def _shown(path: Path) -> str:
