@@ -33,7 +33,8 @@ def stranger(place: Place) -> Place:
 
 def elsewhere(place: Place) -> None:
     """Set what the troubleshooting page says to set where no home can be written."""
-    for name, variable in (("workspace", "JD_WORKSPACE_PATH"), ("cache", "JD_CACHE_PATH")):
+    for name, variable in (("workspace", "JD_WORKSPACE_PATH"), ("cache", "JD_CACHE_PATH"),
+                           ("servers", "JD_ACCESS_DIR")):
         place.environ[variable] = str(place.directory / name)
     place.workspace = place.directory / "server"
 
