@@ -109,6 +109,8 @@ def test_a_container_with_a_fresh_home(tmp_path: Path, script: Path) -> None:
             fresh = place(tmp_path, "container-%d" % number)
             assert got(attempt(server, fresh, script)) == ["%d %d" % (number, number)]
             assert sorted(os.listdir(str(fresh / "home" / ".jd"))) == ["checkpoint.key"]
+        no_home = attempt(server, place(tmp_path, "container-3"), script, HOME="/proc")
+        assert got(no_home) == ["3 3"]
         server.stop()
 
 
