@@ -107,7 +107,7 @@ def to_sign(keys: Sequence[str], environ: Mapping[str, str] = os.environ) -> Lis
             "a checkpoint has to be signed, and there is no key for it: %s. Set HOME to a directory of "
             "your own that all your workers see, or JD_SERVER_TOKEN_FILE to the token of the server"
             % error) from error
-    return distinct([*keys, own])
+    return distinct([*keys[:MAX_KEYS - 1], own])
 
 
 def to_check(keys: Sequence[str], environ: Mapping[str, str] = os.environ) -> List[str]:
@@ -122,7 +122,7 @@ def to_check(keys: Sequence[str], environ: Mapping[str, str] = os.environ) -> Li
         if not keys:
             raise
         own = []
-    return distinct([*keys, *own])
+    return list(dict.fromkeys([*keys, *own]))
 
 
 # ---- the key of the home directory

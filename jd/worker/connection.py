@@ -37,6 +37,7 @@ class Connection:
         self._log = log
         self._complained = False
         self._keys: List[str] = []
+        self._told: List[str] = []  # by the server; of the thread that makes the calls
         self._doubted = False
         self.renewal: Optional[Renewal] = None
         hub = config.hub_access
@@ -89,7 +90,7 @@ class Connection:
         if token is not None:
             keys.append(checkpointkey.of_token(token))
         # An access file goes when its server stops; what it said is as good as before.
-        self._keys = checkpointkey.distinct(keys + self._keys)
+        self._keys = checkpointkey.distinct(keys + self._told + self._keys)
         return self._keys
 
     @property
@@ -149,10 +150,10 @@ class Connection:
     def _hear_key(self, key: object, own: bool) -> None:
         """A server tells the key of its token to who the kernel says is its own user. It counts only if
         the kernel says the same of the server: else whoever listens there could sign for the owner."""
-        if not checkpointkey.is_key(key) or key in self._keys:
+        if not checkpointkey.is_key(key) or key in self._told:
             return
         if own:
-            self._keys = checkpointkey.distinct([str(key)] + self._keys)
+            self._told = checkpointkey.distinct([str(key)] + self._told)
         elif not self._doubted:
             self._doubted = True
             self._log("the checkpoint key that %s tells is not used: it cannot be seen that the server is "

@@ -138,3 +138,6 @@ def test_checking_makes_none(tmp_path: Path) -> None:
     assert os.listdir(str(tmp_path)) == []
     own = to_sign([B], environ)[1]
     assert to_check([B], environ) == [B, own]
+    many = [of_token("%020d" % number) for number in range(20)]
+    assert to_sign(many, environ) == many[:7] + [own]
+    assert to_check(many, environ) == many + [own]

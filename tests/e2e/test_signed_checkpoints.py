@@ -114,6 +114,16 @@ def test_a_container_with_a_fresh_home(tmp_path: Path, script: Path) -> None:
         server.stop()
 
 
+class Found(Worker):
+    """A worker that finds its server in an access file where one is told, and else is given its URL."""
+
+    def __init__(self, where: Path, script: Path, url: str, **environ: Any) -> None:
+        words = [] if environ else ["server=" + url]
+        Process.__init__(
+            self, python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script, "foreground=true",
+                         "once=true", *words), free_env(where, **environ), where / "worker.err", where)
+
+
 def test_who_has_the_access_file_and_who_does_not(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path, *AGAIN) as server:
         one_job(server)
@@ -123,8 +133,9 @@ def test_who_has_the_access_file_and_who_does_not(tmp_path: Path, script: Path) 
         (copy / "exp.json").chmod(0o600)
         copy.chmod(0o700)
         for number, environ in enumerate([{}, {"JD_ACCESS_DIR": files}, {}, {"JD_ACCESS_DIR": copy}]):
-            shown = attempt(server, place(tmp_path, "place-%d" % number), script, **environ)
-            assert got(shown) == ["%d %d" % (number, number)]
+            server.until(PENDING=1)
+            with Found(place(tmp_path, "place-%d" % number), script, server.url, **environ) as worker:
+                assert got(worker.finish()) == ["%d %d" % (number, number)]
         server.stop()
 
 
