@@ -5,6 +5,7 @@ A message is a dict only on the wire: `from_json` turns one into a dataclass and
 ProtocolError for what is missing or of the wrong type; `to_json` is the way back.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
@@ -142,6 +143,15 @@ def check_parameter_name(name: str) -> str:
     if name == "help":
         raise ProtocolError("parameter name 'help' cannot be used: --help makes a script exit")
     return name
+
+
+def stored_name(name: str, version: int) -> str:
+    """What an upload is called that is the `version`-th of its name, from 0 on: `metrics.csv`,
+    `metrics_v1.csv`, `metrics_v2.csv`, …"""
+    if version == 0:
+        return name
+    stem, extension = os.path.splitext(name)
+    return "%s_v%d%s" % (stem, version, extension)
 
 
 def shown(value: Any) -> str:

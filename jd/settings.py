@@ -303,6 +303,8 @@ MANAGEMENT: Tuple[Setting, ...] = (
 SCRIPT: Tuple[Setting, ...] = (
     Setting("JD_UPLOAD_MAX_RETRIES", "JD_UPLOAD_MAX_RETRIES", "5", whole(1, 1000),
             "attempts of jd_upload and of the checkpoint functions", "N", argument=False),
+    Setting("JD_TRYOUT_DIR", "JD_TRYOUT_DIR", None, path,
+            "directory of a try-out; otherwise each gets a new one", "DIR", argument=False),
 )
 
 SERVER: Tuple[Setting, ...] = (

@@ -3,13 +3,13 @@
 import os
 import pickle
 import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
 
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, StorageError
-from jd.script import signature
+from jd.script import signature, tryout
 from jd.script.context import JobContext
-from jd.script.directories import jd_job_dir
 from jd.script.upload import Patience, send
 
 T = TypeVar("T")
@@ -32,6 +32,10 @@ def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
     there is no key to sign with, StorageError when the temporary file cannot be written,
     OutsideJobError outside a job, ServerRefused and ServerUnreachable when the server did not take it.
     """
+    if tryout.applies(job_id, server):
+        with scratch_file(tryout.job_dir()) as file:
+            _dump(obj, file, None, None)  # what stays in our own directory needs no signature
+            return tryout.keep_checkpoint(file)
     context = JobContext.current("jd_update_checkpoint", job_id, server)
     return save(context, obj, Patience.configured())
 
@@ -50,6 +54,12 @@ def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
     unpickled here, OutsideJobError outside a job, ServerRefused and ServerUnreachable when it cannot be
     fetched after as many attempts as JD_UPLOAD_MAX_RETRIES says.
     """
+    if tryout.applies(job_id, server):
+        kept = tryout.last_checkpoint()
+        if kept is None:
+            return None
+        with kept:
+            return _restored(kept, None)
     context = JobContext.current("jd_get_last_checkpoint", job_id, server)
     return load(context, Patience.configured())
 
@@ -127,12 +137,15 @@ class _OfKind:
         return self._file.write(data)
 
 
-def scratch_file() -> BinaryIO:
-    """A temporary file without a name, so that no way to end leaves it behind."""
+def scratch_file(directory: Optional[Path] = None) -> BinaryIO:
+    """A temporary file without a name, so that no way to end leaves it behind: in `directory`, else in
+    that of the running job."""
+    given = os.environ.get("JD_WORKER_JOB_DIR", "").strip() if directory is None else str(directory)
     try:
-        return _in_directory(str(jd_job_dir()))
-    except (OSError, JdError):
-        pass  # no job directory, or one that cannot be written: any place will do
+        if given:
+            return _in_directory(given)
+    except OSError:
+        pass  # it is gone, or cannot be written: any place will do
     try:
         return _in_directory(tempfile.gettempdir())
     except OSError as error:
@@ -147,25 +160,28 @@ def _in_directory(directory: str) -> BinaryIO:
 class _Limited:
     """The file that a pickle is written to: stops it at the limit, signs it, and names a full disk."""
 
-    def __init__(self, file: BinaryIO, job_id: int, signer: signature.Signer) -> None:
+    def __init__(self, file: BinaryIO, job_id: Optional[int], signer: Optional[signature.Signer]) -> None:
         self._file = file
-        self._job_id = job_id
+        self._what = _named(job_id)
         self._signer = signer
-        self._left = protocol.MAX_FILE_BYTES - signer.size
+        self._left = protocol.MAX_FILE_BYTES - (0 if signer is None else signer.size)
 
     def write(self, data: bytes) -> int:
         self._left -= len(data)
         if self._left < 0:
             raise LimitError(
-                "the checkpoint of job %d is larger than %d MB, the most that can be saved; keep "
+                "%s is larger than %d MB, the most that can be saved; keep "
                 "only what is needed to resume, or split it with jd_upload" % (
-                    self._job_id, _LIMIT_MB))
-        self._signer.update(data)
+                    self._what, _LIMIT_MB))
+        if self._signer is not None:
+            self._signer.update(data)
         return self._write_out(lambda: self._file.write(data))
 
     def finish(self) -> None:
         """Write what goes behind the pickle."""
-        self._write_out(lambda: self._file.write(self._signer.trailer()))
+        signer = self._signer
+        if signer is not None:
+            self._write_out(lambda: self._file.write(signer.trailer()))
         self._write_out(self._file.flush)
 
     def _write_out(self, action: Callable[[], T]) -> T:
@@ -173,8 +189,8 @@ class _Limited:
             return action()
         except OSError as error:
             raise StorageError(
-                "the checkpoint of job %d cannot be written to the temporary file in %s: %s" % (
-                    self._job_id, _place_of(self._file), error.strerror or error)) from error
+                "%s cannot be written to the temporary file in %s: %s" % (
+                    self._what, _place_of(self._file), error.strerror or error)) from error
 
 
 def _place_of(file: BinaryIO) -> str:
@@ -185,7 +201,12 @@ def _place_of(file: BinaryIO) -> str:
         return "the job's or the system's temporary directory"
 
 
-def _dump(obj: object, file: BinaryIO, job_id: int, signer: signature.Signer) -> None:
+def _named(job_id: Optional[int]) -> str:
+    """A checkpoint, for messages; a try-out has no job."""
+    return "the checkpoint" if job_id is None else "the checkpoint of job %d" % job_id
+
+
+def _dump(obj: object, file: BinaryIO, job_id: Optional[int], signer: Optional[signature.Signer]) -> None:
     limited = _Limited(file, job_id, signer)
     try:
         pickle.Pickler(limited, protocol=PICKLE_PROTOCOL).dump(obj)
@@ -194,16 +215,16 @@ def _dump(obj: object, file: BinaryIO, job_id: int, signer: signature.Signer) ->
         raise
     except Exception as error:  # __getstate__ and __reduce__ are the user's: anything may come
         raise JdError(
-            "the checkpoint of job %d cannot be pickled: %s: %s; keep plain data in it, such as "
-            "state_dict() of a model" % (job_id, type(error).__name__, error)) from error
+            "%s cannot be pickled: %s: %s; keep plain data in it, such as "
+            "state_dict() of a model" % (_named(job_id), type(error).__name__, error)) from error
 
 
-def _restored(file: BinaryIO, job_id: int) -> Any:
+def _restored(file: BinaryIO, job_id: Optional[int]) -> Any:
     file.seek(0)
     try:
         return pickle.load(file)
     except Exception as error:  # unpickling runs code of the classes it finds
         raise JdError(
-            "the checkpoint of job %d cannot be unpickled: %s: %s; most often a class in it cannot "
+            "%s cannot be unpickled: %s: %s; most often a class in it cannot "
             "be imported here, or a library has another version than the one that saved it" % (
-                job_id, type(error).__name__, error)) from error
+                _named(job_id), type(error).__name__, error)) from error

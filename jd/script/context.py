@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Mapping, Optional
 from urllib.parse import urlsplit
 
-from jd import protocol, settings
+from jd import paths, protocol, settings
 from jd.auth import checkpointkey, stored
 from jd.auth.shared import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
@@ -20,10 +20,7 @@ from jd.net.published import Place
 
 Environ = Mapping[str, str]
 
-_HOW_TO_RUN = (
-    "run the script through `jd_worker_cli expId=NAME entry_script=SCRIPT`, or for a try-out set "
-    "JD_EXP_ID and JD_JOB_ID"
-)
+_HOW_TO_RUN = "run the script through `jd_worker_cli expId=NAME entry_script=SCRIPT`, or give job_id="
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,13 @@ class JobContext:
         attempt = _number(environ, "JD_JOB_ATTEMPT") if wanted == running and not server else None
         place = _place(environ, server, caller)
         return cls(
-            experiment=_experiment(environ),
+            experiment=experiment_of(environ),
             job_id=wanted,
             server=place.url,
             token=lambda: place.token or script_token(environ),
             attempt=attempt,
             elsewhere=bool(server),
-            keys=lambda: checkpointkey.of_script(_experiment(environ), environ),
+            keys=lambda: checkpointkey.of_script(experiment_of(environ), environ),
             environ=environ,
             certificate=place.certificate,
         )
@@ -83,26 +80,20 @@ class JobContext:
         return None if self.elsewhere else self.experiment
 
 
-def outside_job(caller: str, *missing: str) -> OutsideJobError:
-    """The error of a function that was called where no job runs."""
-    return OutsideJobError("%s needs a running job, and %s not set; %s" % (
-        caller, " and ".join(missing) + (" is" if len(missing) == 1 else " are"), _HOW_TO_RUN))
+def outside_job(caller: str, missing: str) -> OutsideJobError:
+    """The error of a function that cannot know which job it is about."""
+    return OutsideJobError("%s needs a running job, and %s is not set; %s" % (caller, missing, _HOW_TO_RUN))
 
 
-def require_experiment(caller: str, environ: Environ = os.environ) -> str:
-    """JD_EXP_ID, checked. Raises OutsideJobError or UsageError."""
-    experiment = _experiment(environ)
-    if experiment is None:
-        raise outside_job(caller, "JD_EXP_ID")
-    return experiment
+def in_worker(environ: Environ = os.environ) -> bool:
+    """Whether a worker started this script: every worker says where the job's directory is."""
+    return bool(environ.get("JD_WORKER_JOB_DIR", "").strip())
 
 
-def require_job(caller: str, environ: Environ = os.environ) -> int:
-    """JD_JOB_ID, checked. Raises OutsideJobError or UsageError."""
-    job_id = _number(environ, "JD_JOB_ID")
-    if job_id is None:
-        raise outside_job(caller, "JD_JOB_ID")
-    return job_id
+def workspace_root(environ: Environ = os.environ) -> Path:
+    """The root of all job data: what the worker says, else what the variables do."""
+    given = environ.get("JD_WORKER_WORKSPACE_ROOT", "").strip()
+    return Path(given) if given else paths.data_root(environ)
 
 
 def script_token(environ: Environ = os.environ) -> Optional[str]:
@@ -111,7 +102,8 @@ def script_token(environ: Environ = os.environ) -> Optional[str]:
     return stored.newest(environ) or worker_token(environ)
 
 
-def _experiment(environ: Environ) -> Optional[str]:
+def experiment_of(environ: Environ) -> Optional[str]:
+    """JD_EXP_ID, checked; None where it is not set. Raises UsageError."""
     experiment: Optional[str] = settings.value_of(settings.WORKER, "expId", environ)
     return experiment
 
@@ -143,7 +135,7 @@ def _place(environ: Environ, replaced: Optional[str], caller: str) -> Place:
         place = published.read(Path(path), named) if path else None
     except StorageError:
         place = None  # JD_SERVER is where it was
-    experiment = _experiment(environ)
+    experiment = experiment_of(environ)
     if place is None and not named and experiment and not environ.get("JD_PORT", "").strip():
         place = published.found(experiment, environ)
     return place or Place(_url(environ, named or "localhost", "JD_SERVER"))

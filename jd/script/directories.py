@@ -1,36 +1,38 @@
 """Where a script keeps its files (library reference, section 3).
 
-The worker's own variables come first: they say where the directories are that it has made. Nothing
-here creates a directory.
+The worker's own variables come first: they say where the directories are that it has made. Without a
+worker it is a try-out, which makes its own.
 """
 
 import os
 from pathlib import Path
 
-from jd import paths
-from jd.script.context import outside_job, require_experiment, require_job
+from jd.script import tryout
+from jd.script.context import experiment_of, outside_job, workspace_root
 
 
 def jd_job_dir() -> Path:
     """The directory of the running job, `~/jd_data/<experiment>/<job>`: all its output goes here.
 
-    It is JD_WORKER_JOB_DIR where the worker has set it. Raises OutsideJobError outside a job.
+    In a script that no worker started it is a new directory of a try-out, and raises StorageError where
+    that cannot be made.
     """
     given = os.environ.get("JD_WORKER_JOB_DIR", "").strip()
-    if given:
-        return Path(given)
-    missing = [name for name in ("JD_EXP_ID", "JD_JOB_ID") if not os.environ.get(name, "").strip()]
-    if missing:
-        raise outside_job("jd_job_dir", *missing)
-    return jd_exp_dir() / str(require_job("jd_job_dir"))
+    return Path(given) if given else tryout.job_dir()
 
 
 def jd_exp_dir() -> Path:
     """What all jobs of the experiment share on this machine, `~/jd_data/<experiment>`.
 
-    Raises OutsideJobError where JD_EXP_ID is not set.
+    Without a worker it is made, and of the experiment "tryout" where JD_EXP_ID is not set. Raises
+    OutsideJobError for a worker that sets no JD_EXP_ID, and StorageError.
     """
-    return jd_worker_workspace() / require_experiment("jd_exp_dir")
+    if tryout.applies():
+        return tryout.experiment_dir()
+    experiment = experiment_of(os.environ)
+    if experiment is None:
+        raise outside_job("jd_exp_dir", "JD_EXP_ID")
+    return jd_worker_workspace() / experiment
 
 
 def jd_worker_workspace() -> Path:
@@ -38,5 +40,4 @@ def jd_worker_workspace() -> Path:
 
     It is JD_WORKER_WORKSPACE_ROOT where the worker has set it. Works outside a job.
     """
-    given = os.environ.get("JD_WORKER_WORKSPACE_ROOT", "").strip()
-    return Path(given) if given else paths.data_root()
+    return workspace_root(os.environ)

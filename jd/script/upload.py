@@ -3,16 +3,19 @@
 import os
 import stat
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import (
+    Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union,
+)
 
 from jd import protocol, settings
 from jd.errors import (
     JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError,
 )
 from jd.net.client import UnusableAnswer, is_temporary, retry
-from jd.script import ledger
+from jd.script import ledger, tryout
 from jd.script.context import JobContext
 
 T = TypeVar("T")
@@ -68,12 +71,16 @@ def jd_upload(file_path: Union[str, "os.PathLike[str]"], *, job_id: Optional[int
 
     Returns `{"success", "filename", "version", "size_bytes"}`, where `filename` is the name it has
     on the server. It is tried 5 times, or JD_UPLOAD_MAX_RETRIES. `job_id` and `server` replace what
-    the worker's variables say.
+    the worker's variables say. In a script that no worker started, and without these, it is a try-out:
+    a copy is kept in its directory, and no server is asked.
 
     Raises LimitError for a file too large, StorageError for one that cannot be read or changes
     while it is sent, UsageError for a name that cannot be stored, OutsideJobError outside a job,
     ServerRefused and ServerUnreachable when the server did not take it. The local file stays.
     """
+    if tryout.applies(job_id, server):
+        with _checked(file_path) as sent:
+            return tryout.keep_upload(sent.file, sent.filename)
     context = JobContext.current("jd_upload", job_id, server)
     own = os.environ.get("JD_WORKER_JOB_DIR", "") if not job_id and not server else ""
     return upload_file(context, file_path, Patience.configured(), Path(own) if own else None)
@@ -85,21 +92,35 @@ def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], 
 
     It is noted in the ledger of `job_dir`. `name` is what the server is to call it.
     """
+    with _checked(file_path, name) as sent:
+        answer = send(context, patience, protocol.UPLOAD, "file", sent.file, sent.filename, sent.status.st_size,
+                      failed="%s of job %d was not uploaded" % (sent.filename, context.job_id),
+                      comfort="The local file is still there: %s" % sent.path)
+        if job_dir is not None:
+            ledger.add(job_dir, sent.path, ledger.version_of(sent.status))
+    return answer
+
+
+class _Sent(NamedTuple):
+    """A file that may be uploaded, open, and what the server is to call it."""
+
+    path: str
+    filename: str
+    file: BinaryIO
+    status: os.stat_result
+
+
+@contextmanager
+def _checked(file_path: Union[str, "os.PathLike[str]"], name: Optional[str] = None) -> Iterator[_Sent]:
     path = os.path.abspath(os.fsdecode(file_path))
     filename = checked_name(os.path.basename(path) if name is None else name)
     with _open_regular(path) as file:
         status = os.fstat(file.fileno())
-        size = status.st_size
-        if size > protocol.MAX_FILE_BYTES:
+        if status.st_size > protocol.MAX_FILE_BYTES:
             raise LimitError(
-                "%s has %d bytes, and %d (%d MB) is the most that can be uploaded; compress or "
-                "split it" % (path, size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20))
-        answer = send(context, patience, protocol.UPLOAD, "file", file, filename, size,
-                      failed="%s of job %d was not uploaded" % (filename, context.job_id),
-                      comfort="The local file is still there: %s" % path)
-    if job_dir is not None:
-        ledger.add(job_dir, path, ledger.version_of(status))
-    return answer
+                "%s has %d bytes, and %d (%d MB) is the most that can be uploaded; compress or split it" % (
+                    path, status.st_size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20))
+        yield _Sent(path, filename, file, status)
 
 
 def send(context: JobContext, patience: Patience, route: str, part_name: str, file: BinaryIO,

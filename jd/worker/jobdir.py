@@ -33,6 +33,7 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Opt
     mark = directory.parent / MARKS / directory.name
     owner = BASE if data is None else _name_of(data)
     aside = None
+    make_directory(mark.parent)  # what is above is looked at before anything of it is believed
     try:
         found = _owner(directory, mark, data is None, attempt)
         if found is not None and found != owner:
@@ -81,7 +82,6 @@ def _set_aside(directory: Path, owner: str) -> Path:
 
 def _write(mark: Path, owner: str) -> None:
     """Not synced: after a crash of the machine an empty mark is as good as none."""
-    mark.parent.mkdir(parents=True, exist_ok=True)
     temporary = mark.parent / (".%s.%s" % (mark.name, secrets.token_hex(4)))
     try:
         with open(str(temporary), "x", encoding="utf-8") as file:

@@ -13,7 +13,7 @@ from jd.protocol import Assignment
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
-_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE",
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE", "JD_TRYOUT_DIR",
                checkpointkey.VARIABLE)
 
 

@@ -9,7 +9,6 @@ import types
 
 import pytest
 
-from jd.errors import OutsideJobError
 from tests.support import ROOT, free_env, python
 
 EXAMPLE = ROOT / "docs" / "examples" / "digits-tune"
@@ -46,10 +45,6 @@ class Job:
         monkeypatch.setattr("sys.argv", ["train.py", *flags])
         script.main()
         return json.loads((self.directory / "result.json").read_text())
-
-
-def outside():
-    raise OutsideJobError("no job")
 
 
 def test_the_data_is_the_whole_test_set(script):
@@ -104,7 +99,7 @@ def test_a_job_resumed_after_its_last_epoch_still_delivers(script, monkeypatch, 
 
 
 def test_the_result_has_settings_accuracy_and_history(script, monkeypatch, tmp_path):
-    job = Job(tmp_path / "7")
+    job = Job(tmp_path)
     result = job.run(script, monkeypatch, "--epochs", "2", "--hidden", "2", "--lr", "0.02")
     assert set(result) == {"lr", "hidden", "momentum", "batch", "epochs", "seed", "accuracy", "history"}
     assert (result["lr"], result["hidden"], result["epochs"]) == (0.02, 2, 2)
@@ -113,21 +108,15 @@ def test_the_result_has_settings_accuracy_and_history(script, monkeypatch, tmp_p
     assert job.uploaded == ["result.json"]
 
 
-def test_outside_a_job_is_noticed(script, monkeypatch):
-    monkeypatch.setattr(script, "jd", types.SimpleNamespace(jd_job_dir=outside))
-    assert not script.in_job()
-
-
-def test_run_alone_it_prints_the_result_and_says_that_nothing_was_uploaded(tmp_path):
+def test_run_alone_it_keeps_its_files_to_itself(tmp_path):
     done = subprocess.run(python(EXAMPLE / "train.py", "--epochs", "1", "--hidden", "2", "--batch", "64"),
                           env=free_env(tmp_path), cwd=str(tmp_path), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True)
-    assert done.returncode == 0, done.stdout
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith("epoch  1  loss ")
-    assert "nothing was uploaded" in lines[-1]
-    assert json.loads("\n".join(lines[1:-1]))["epochs"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("epoch  1  loss ") and "try-out" in done.stderr
+    job = tmp_path / "workspace" / "jd_data" / "tryout" / "tryout" / "1" / "job"
+    assert json.loads((job / "result.json").read_text())["epochs"] == 1
+    assert (job.parent / "uploads" / "result.json").read_text() == (job / "result.json").read_text()
 
 
 def test_every_job_of_the_sweep_can_be_started(script, monkeypatch):

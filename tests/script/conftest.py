@@ -15,6 +15,12 @@ def stub() -> Iterator[StubServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def no_tryout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try-out that a test begins ends with it."""
+    monkeypatch.setenv("JD_TRYOUT_DIR", "")
+
+
 @pytest.fixture
 def job(stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The surroundings of job 42, as a worker makes them; the value is its directory."""

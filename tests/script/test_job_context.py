@@ -31,7 +31,8 @@ def test_outside_a_job_the_error_says_how_to_get_inside() -> None:
         JobContext.current("jd_upload", environ={})
     told = str(raised.value)
     assert told.startswith("jd_upload needs a running job, and JD_JOB_ID is not set; ")
-    assert "jd_worker_cli expId=" in told and "entry_script=" in told and "try-out set JD_EXP_ID" in told
+    assert "jd_worker_cli expId=" in told and "entry_script=" in told and "give job_id=" in told
+    assert "JD_EXP_ID" not in told  # setting it by hand would overwrite a job's results
 
 
 def test_a_named_job_needs_no_variables() -> None:
@@ -91,9 +92,10 @@ def test_token_is_looked_up_at_each_call() -> None:
 
 
 def test_public_functions_name_themselves(tmp_path: Path) -> None:
-    for name, call in (("jd_upload", lambda: jd.jd_upload(tmp_path)),
-                       ("jd_update_checkpoint", lambda: jd.jd_update_checkpoint(1)),
-                       ("jd_get_last_checkpoint", jd.jd_get_last_checkpoint)):
+    server = "http://127.0.0.1:9"  # which is not asked: no job is named
+    for name, call in (("jd_upload", lambda: jd.jd_upload(tmp_path, server=server)),
+                       ("jd_update_checkpoint", lambda: jd.jd_update_checkpoint(1, server=server)),
+                       ("jd_get_last_checkpoint", lambda: jd.jd_get_last_checkpoint(server=server))):
         with pytest.raises(OutsideJobError, match="^%s needs a running job" % name):
             call()
 

@@ -1,7 +1,7 @@
 """Train a small neural network on handwritten digits: the entry script of the digits-tune sweep.
 
-A worker runs it once per job, with the job's parameters as flags. It runs alone as well:
-`python train.py --lr 0.1 --hidden 24`.
+A worker runs it once per job, with the job's parameters as flags. It runs alone as well, and then
+keeps its files to itself: `python train.py --lr 0.1 --hidden 24`.
 
 One hidden layer, trained by mini-batch gradient descent with momentum, in plain Python: slow for a
 neural network, but nothing needs to be installed and every step can be read.
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import jd
-from jd.errors import OutsideJobError
 
 DATA = Path(__file__).resolve().parent / "digits.csv.gz"
 CLASSES = 10
@@ -105,16 +104,7 @@ def step(weights: Matrix, speeds: Matrix, slopes: Matrix, rate: float, momentum:
         add(row, speed, 1.0)
 
 
-def in_job() -> bool:
-    """Whether a worker started this script."""
-    try:
-        jd.jd_job_dir()
-    except OutsideJobError:
-        return False
-    return True
-
-
-def train(settings: argparse.Namespace, connected: bool) -> Dict[str, Any]:
+def train(settings: argparse.Namespace) -> Dict[str, Any]:
     """Train to the end, from the last checkpoint if there is one; returns the result.
 
     The state of the random numbers is in the checkpoint, so that a run that was interrupted ends
@@ -124,7 +114,7 @@ def train(settings: argparse.Namespace, connected: bool) -> Dict[str, Any]:
     rng = random.Random(settings.seed)
     network = Network(settings.hidden, rng)
     history: List[Dict[str, Any]] = []
-    checkpoint = jd.jd_get_last_checkpoint() if connected else None
+    checkpoint = jd.jd_get_last_checkpoint()
     if checkpoint is not None:
         network.__dict__.update(checkpoint["network"])
         history = checkpoint["history"]
@@ -140,7 +130,7 @@ def train(settings: argparse.Namespace, connected: bool) -> Dict[str, Any]:
                         "accuracy": network.accuracy(validation)})
         print("epoch %2d  loss %.4f  accuracy %.4f" % (epoch, loss, history[-1]["accuracy"]),
               flush=True)
-        if connected and epoch % CHECKPOINT_EVERY == 0:
+        if epoch % CHECKPOINT_EVERY == 0:
             jd.jd_update_checkpoint(
                 {"network": network.__dict__, "history": history, "rng": rng.getstate()})
 
@@ -159,18 +149,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    connected = in_job()
-    result = train(arguments(), connected)
-    text = json.dumps(result, indent=2)
-    if not connected:
-        print(text)
-        print("not run by a worker: nothing was saved and nothing was uploaded")
-        return
-    directory = jd.jd_job_dir()
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "result.json").write_text(text + "\n")
-    jd.jd_upload(directory / "result.json")
-    print("accuracy %.4f, result.json uploaded" % result["accuracy"])
+    result = train(arguments())
+    path = jd.jd_job_dir() / "result.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    jd.jd_upload(path)
+    print("accuracy %.4f, see %s" % (result["accuracy"], path))
 
 
 if __name__ == "__main__":

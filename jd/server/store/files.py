@@ -123,10 +123,10 @@ def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Opt
     """Put an upload of a running attempt in place. Raises TooManyFiles, and as jobs.check_running."""
     jobs.check_running(db, job_id, attempt, reach)
     version = _next_version(db, job_id, UPLOAD, name)
-    stored_name = versioned(name, version)
+    stored_name = p.stored_name(name, version)
     while _is_taken(db, job_id, stored_name):
         version += 1
-        stored_name = versioned(name, version)
+        stored_name = p.stored_name(name, version)
     return _place(db, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, now)
 
 
@@ -158,14 +158,6 @@ def _drop_superseded(db: sqlite3.Connection, data_dir: Path, job_id: int) -> Non
             os.unlink(str(path))
         except OSError as error:
             raise StorageError("cannot remove %s: %s" % (path, error.strerror or error)) from error
-
-
-def versioned(name: str, version: int) -> str:
-    """`metrics.csv` is `metrics.csv`, `metrics_v1.csv`, `metrics_v2.csv`, …"""
-    if version == 0:
-        return name
-    stem, extension = os.path.splitext(name)
-    return "%s_v%d%s" % (stem, version, extension)
 
 
 def _next_version(db: sqlite3.Connection, job_id: int, kind: str, name: str) -> int:
