@@ -69,8 +69,8 @@ def check_role(principal: Principal, route: Route, experiment: str, owner: Optio
     if needed == EDIT:
         way = ("this takes the role edit, which its owner gives on the Hub's page or with: "
                "jd_hub experiment share %s EMAIL --role edit" % experiment)
-    raise HttpError(403, "experiment %s belongs to %s, and your token has the role %s: it may run its jobs; %s"
-                    % (experiment, owner or "somebody else", principal.role, way))
+    raise HttpError(403, "experiment %s belongs to %s, and your token has the role %s: it may run its "
+                         "jobs; %s" % (experiment, owner or "somebody else", principal.role, way))
 
 
 class Access:

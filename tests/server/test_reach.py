@@ -235,7 +235,8 @@ def test_a_guest_does_not_finish_the_job_of_another(run, more):
         await bench.running()
         before = bench.everything()
         for user in (BOB, EVE):
-            status, _ = await bench.call(user, "POST", p.UPDATE_JOB_STATUS, dict({"job_id": 1, "status": "DONE"}, **more))
+            status, _ = await bench.call(user, "POST", p.UPDATE_JOB_STATUS,
+                                         dict({"job_id": 1, "status": "DONE"}, **more))
             assert status == 409 and bench.everything() == before
         for user, job_id in ((ALICE, 1), (BOB, 2), (BOB, 2)):  # the last one is a repeat
             status, _ = await bench.call(user, "POST", p.UPDATE_JOB_STATUS,
@@ -309,7 +310,8 @@ def test_a_guest_stops_no_worker_of_another(run):
 def test_a_name_that_was_forgotten_does_not_lead_to_what_it_ran(run):
     async def scenario(bench):
         await bench.running()
-        bench.experiment.database.write(lambda db: db.execute("DELETE FROM workers WHERE worker_id = 'hers'")).result(20)
+        bench.experiment.database.write(
+            lambda db: db.execute("DELETE FROM workers WHERE worker_id = 'hers'")).result(20)
         assert (await bench.beat(BOB, "hers", reported_status="busy", current_job_id=1))[0] == 409
         assert (await bench.beat(BOB, "hers", reported_status="busy"))[0] == 200
         status, answer = await bench.call(BOB, "POST", p.CLI_STOP, {"worker_id": "hers", "action": "stop"})

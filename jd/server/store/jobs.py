@@ -423,6 +423,6 @@ def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = Non
     """The job a worker is running, if any. Another user's worker may have had the same name, and
     have been forgotten with its job still running: that is out of reach."""
     row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?1"
-                     " AND (?2 IS NULL OR (SELECT hub_user FROM attempts WHERE job_id = id AND number = attempt)"
-                     " = ?2) ORDER BY id LIMIT 1", (worker_id, reach)).fetchone()
+                     " AND (?2 IS NULL OR ?2 = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
+                     " AND number = jobs.attempt)) ORDER BY id LIMIT 1", (worker_id, reach)).fetchone()
     return None if row is None else int(row[0])

@@ -3,9 +3,9 @@
 A command (pause, drain, stop, run) raises `desired_version`; it is pending until the worker sends
 that version back as `applied_version` (see `commands`). Functions are operations for Database.write or .read.
 
-With a Hub a worker belongs to the user whose token its first heartbeat brought, for good: nobody else can be
-heard under its name, or touch it. Where a function takes `reach`, it is the user whose workers and attempts may
-be touched; None: all.
+With a Hub a worker belongs to the user whose token its first heartbeat brought, as long as it is known: nobody
+else can be heard under its name, or touch it. Where a function takes `reach`, it is the user whose workers and
+attempts may be touched; None: all.
 """
 
 import json
@@ -275,7 +275,8 @@ def _check_user(db: sqlite3.Connection, beat: p.Heartbeat, known: _Worker, user:
     if user is None or known.hub_user == user:
         return
     if known.hub_user is not None:
-        raise NameTaken("worker_id %s belongs to a worker of another user; take another name" % beat.worker_id)
+        raise NameTaken("worker_id %s belongs to a worker of another user; take another name"
+                        % beat.worker_id)
     db.execute("UPDATE workers SET hub_user = ? WHERE worker_id = ?", (user, beat.worker_id))
     db.execute("UPDATE attempts SET hub_user = ? WHERE hub_user IS NULL AND (job_id, number) IN"
                " (SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
