@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import re
 from typing import Any, Callable, List
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_is_bad_is_bad(text: bytes, sizes: None) -> None:
     told, expected = str(by_pieces.value), str(at_once.value)
     # Where it is wrong is the same, what is expected there may be said in other words.
     place = " at line " if " at line " in expected else " at offset "
-    if place in expected and "BOM" not in expected and place in told:
+    if place in expected and place in told and not re.search("BOM|trailing comma", expected):
         assert told.rpartition(place)[2] == expected.rpartition(place)[2], (told, expected)
 
 

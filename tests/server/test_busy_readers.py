@@ -64,7 +64,7 @@ def run(tmp_path):
 def test_workers_and_health_are_answered_while_people_have_all_their_readers(run, monkeypatch):
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
-    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 3600.0)
+    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
 
     async def scenario(bench):
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
@@ -116,7 +116,7 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
     monkeypatch.setattr(table.conditions, "compiled", endless)
-    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 3600.0)
+    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
     target = "/api/jobs?search=text" if port == "port" else "/web/jobs?filter=text"
 
     async def main():
