@@ -316,6 +316,8 @@ SERVER: Tuple[Setting, ...] = (
             whole(0, 65535), "port for the dashboard; 0 picks a free one", "N"),
     Setting("workspace_path", "JD_SERVER_WORKSPACE_PATH", "~/jd_server", path,
             "directory for the data of all experiments", "DIR"),
+    Setting("data-group", "JD_SERVER_DATA_GROUP", None, text,
+            "group that may read the data; else it is for the server's user alone", "GROUP"),
     Setting("jobs", "JD_SERVER_JOBS", None, path_list,
             "jobs to create: .json, .csv or .tsv; a file is loaded once", "FILE", many=True),
     Setting("idle-timeout", "JD_SERVER_IDLE_TIMEOUT", "600", seconds(1),

@@ -4,18 +4,21 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
+from jd.auth import secretfile
 from jd.auth.jwt import WORK
 from jd.errors import EXIT_OK, EXIT_USAGE, UsageError, run_command
 from jd.hub import commands
-from jd.hub.commands import Command, Report
+from jd.hub.commands import SECRET, Command, Report
 from jd.hub.data import HubData
 from jd.hub.store.experiments import SHARED_ROLES
 from jd.protocol import ProtocolError
+from jd.terminal import is_terminal
 
 _EVERYWHERE = ("data", "json")
 _LINKS = _EVERYWHERE + ("base-url",)
@@ -53,7 +56,18 @@ def _show(report: Report, as_json: bool) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A key's name must not make a listing fail on a terminal that knows ASCII only.
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(json.dumps(report.facts) if as_json else "\n".join(report.lines))
+    if as_json:
+        print(json.dumps(report.facts))  # a program has asked for it
+        return
+    text = "\n".join(report.lines)
+    if report.secret is not None and is_terminal(sys.stdout):
+        text = text.replace(SECRET, report.secret.text)
+    elif report.secret is not None:
+        secretfile.keep(report.secret.file, report.secret.text)
+        # An assignment is there to be copied into a shell.
+        text = text.replace("=" + SECRET, '="$(cat %s)"' % shlex.quote(str(report.secret.file)))
+        text = text.replace(SECRET, "in %s" % report.secret.file)
+    print(text)
 
 
 def values_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.auth import pins
+from jd.auth import pins, secretfile
 from jd.auth.jwt import EDIT, WORK
 from jd.hub.data import HubData
 from jd.hub.routes import created, signup_url
@@ -27,6 +27,17 @@ class Report(NamedTuple):
 
     facts: Dict[str, Any]
     lines: Sequence[str]
+    secret: Optional["Secret"] = None
+
+
+class Secret(NamedTuple):
+    """What stands in the lines as SECRET: for a terminal itself, else kept in a file."""
+
+    text: str
+    file: Path
+
+
+SECRET = "\0"
 
 
 Command = Callable[[HubData, Namespace], Report]
@@ -63,7 +74,8 @@ def _signup_report(data: HubData, arguments: Namespace, user: User, token: str,
                    what: str) -> Report:
     url = signup_url(arguments.base_url or data.url(), token)
     return Report({"user_id": user.id, "email": user.email, "signup_url": url},
-                  [what, "  sign up  %s" % url, "           works once, for 7 days"])
+                  [what, "  sign up  " + SECRET, "           works once, for 7 days"],
+                  Secret(url, data.kept("signup", user.id)))
 
 
 def user_add(data: HubData, arguments: Namespace) -> Report:
@@ -119,7 +131,8 @@ def key_create(data: HubData, arguments: Namespace) -> Report:
                                  time.time())
     return Report({"id": key.id, "name": key.name, "key": secret},
                   ["key %d (%s) of %s; keep it now, it is not shown again" % (
-                      key.id, key.name, key.email), "  export JD_API_KEY=%s" % secret])
+                      key.id, key.name, key.email), "  export JD_API_KEY=" + SECRET],
+                  Secret(secret, data.kept("key", key.id)))
 
 
 def _key_facts(key: Key) -> Dict[str, Any]:
@@ -143,6 +156,7 @@ def key_list(data: HubData, arguments: Namespace) -> Report:
 def key_revoke(data: HubData, arguments: Namespace) -> Report:
     """Refuse a key from now on."""
     key = data.write_now(accounts.revoke_key, arguments.id, actor(), time.time())
+    secretfile.forget(data.kept("key", key.id))
     return Report(_key_facts(key), ["key %d (%s) of %s is revoked, and the worker tokens it was given"
                                     % (key.id, key.name, key.email)])
 
@@ -228,9 +242,9 @@ def experiment_pin_reset(data: HubData, arguments: Namespace) -> Report:
     found = data.write_now(experiments.reset_pin, arguments.name, None, pins.encode(pin), actor(),
                            time.time())
     return Report({"name": found.name, "pin": pin},
-                  ["new PIN for the dashboard of %s: %s" % (found.name, pin),
+                  ["new PIN for the dashboard of %s: %s" % (found.name, SECRET),
                    "its job server takes it within 30 s while it runs, else after its next start, and signs "
-                   "everybody out"])
+                   "everybody out"], Secret(pin, data.kept("pin", found.name)))
 
 
 # ---- the rest

@@ -4,6 +4,10 @@
           /hub.json   where the Hub is, while it runs
           /hub.lock   held by the running Hub
           /open.lock  held for a moment by whoever opens the database
+          /signup     a link for the first administrator, and what other commands made while nobody
+          /key-<id>, /signup-<id>, /pin-<experiment>    watched: a key, a link, a PIN (0600)
+
+The directory is 0700: what else is in it nobody reaches.
 """
 
 import asyncio
@@ -17,6 +21,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
+from jd.storage import modes
 from jd.storage.database import Database
 from jd.storage.occupancy import Occupancy, Occupied
 
@@ -47,6 +52,7 @@ class HubData:
                                "directory: --data DIR" % directory)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            modes.apply(directory, modes.PRIVATE)  # if it is not ours to close, `exposed` tells
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --data" % (
                 directory, error.strerror)) from error
@@ -106,6 +112,15 @@ class HubData:
         """Where the Hub is, or was when it last ran."""
         return self.read_now(_remembered_url) or DEFAULT_URL
 
+    @property
+    def signup_file(self) -> Path:
+        """Where the first administrator's link stands, if it could not be shown on a terminal."""
+        return self.directory / "signup"
+
+    def kept(self, kind: str, whose: object) -> Path:
+        """Where a command keeps a secret that it could not show on a terminal."""
+        return self.directory / ("%s-%s" % (kind, whose))
+
     def exposed(self) -> bool:
         """Whether others on this machine can look into the directory."""
         try:
@@ -120,7 +135,7 @@ class HubData:
         lock = self._open_lock("open.lock")
         try:
             self._wait_for(lock)
-            # SQLite gives its -wal and -shm files the mode of the database.
+            # Database would leave it to SQLite to say that it cannot be made.
             os.close(os.open(str(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             return Database(self._path, MIGRATIONS)
         except PermissionError as error:

@@ -6,11 +6,12 @@ import os
 import socket
 import ssl
 import sys
+from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 import jd
 from jd import filesystems
-from jd.auth import shared
+from jd.auth import secretfile, shared
 from jd.errors import EXIT_OK
 from jd.hub.app import Hub
 from jd.hub.data import HubData
@@ -64,8 +65,10 @@ async def _serve(data: HubData, values: Mapping[str, Any],
         data.publish({"hub_url": url, "pid": os.getpid(), "host": socket.gethostname(),
                       "version": jd.__version__})
         say.ready(url, data)
+        secretfile.forget(data.signup_file)  # of an earlier start
         if not await data.read(accounts.has_admin):
-            say.signup(signup_url(url, await data.write(accounts.make_link, None, data.clock())))
+            say.signup(signup_url(url, await data.write(accounts.make_link, None, data.clock())),
+                       data.signup_file)
         await stop.wait()
         say.stopping()
     finally:
@@ -85,12 +88,14 @@ class Announcer(Voice):
         self.line("  hub      %s" % url)
         self.line("  data     %s" % data.directory)
 
-    def signup(self, url: str) -> None:
+    def signup(self, url: str, kept: Path) -> None:
         """There is no administrator yet."""
+        if not self.shows_secrets:
+            secretfile.keep(kept, url)
         if self.as_json:
-            self.event("signup", {"signup_url": url})
+            self.event("signup", {"signup_file": str(kept)})
             return
-        self.line("  sign up  %s" % url)
+        self.line("  sign up  %s" % (url if self.shows_secrets else "in %s" % kept))
         self.line("           the administrator's link: works once, for 7 days")
 
     def stopping(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Optional
 
 from jd import protocol as p
-from jd.auth import attempts, passwords
+from jd.auth import attempts, passwords, secretfile
 from jd.auth.attempts import Attempts
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
@@ -97,6 +97,8 @@ class Sessions:
             user = await self._data.write(accounts.sign_up, token, encoded, email, self._data.clock())
         except accounts.BadLink:
             raise HttpError(403, _BAD_LINK) from None
+        for file in (self._data.signup_file, self._data.kept("signup", user.id)):
+            secretfile.forget(file)
         return await self._open(user.email, encoded)
 
     # ---- steps

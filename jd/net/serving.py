@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Any, Mapping
 
-from jd.terminal import paint, silence_stdout
+from jd.terminal import is_terminal, paint, silence_stdout
 
 
 def allow_many_connections() -> None:
@@ -46,6 +46,8 @@ class Voice:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        # Secrets are for who sees them now; what is not a terminal is somebody's log.
+        self.shows_secrets = not as_json and is_terminal(sys.stdout)
 
     def event(self, name: str, facts: Mapping[str, Any]) -> None:
         """One JSON object on a line."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AsyncIterator, Callable, Dict, NamedTuple, Optional, Tuple
 
-from jd.auth import jwt
+from jd.auth import jwt, secretfile
 from jd.errors import StorageError
 from jd.hub.app import Hub
 from jd.hub.data import HubData
@@ -28,12 +28,14 @@ KEY_FILE = "admin.key"
 
 
 class Facts(NamedTuple):
-    """What people need to use the Hub. `signup` is None once the administrator has a password."""
+    """What people need to use the Hub. `signup` is None once the administrator has a password;
+    `signup_file` is where it may be kept."""
 
     url: str
     key: str
     key_file: Path
     signup: Optional[str]
+    signup_file: Path
 
 
 class AllInOne:
@@ -86,19 +88,21 @@ class AllInOne:
         key = _kept_key(key_file)
         if key is None or await self._data.read(accounts.caller, key) is None:
             key = await self._data.write(_new_key, self._data.clock())
-            _keep(key_file, key)
+            secretfile.keep(key_file, key)
         user = await self._data.read(accounts.find_user, ADMIN)
         signup = None
         if not user.signed_up:
             signup = signup_url(url, await self._data.write(accounts.make_link, user.id,
                                                             self._data.clock()))
-        return Facts(url, key, key_file, signup)
+        else:
+            secretfile.forget(self._data.signup_file)
+        return Facts(url, key, key_file, signup, self._data.signup_file)
 
 
-def worker_command(facts: Facts, experiment: str) -> str:
-    """What a user types on any machine to work for the experiment."""
+def worker_command(facts: Facts, key: str, experiment: str) -> str:
+    """What a user types on any machine to work for the experiment; `key` as a shell takes it."""
     return "JD_API_KEY=%s JD_HUB_URL=%s jd_worker_cli expId=%s entry_script=train.py" % (
-        facts.key, facts.url, experiment)
+        key, facts.url, experiment)
 
 
 def _new_key(db: sqlite3.Connection, now: float) -> str:
@@ -117,12 +121,3 @@ def _kept_key(path: Path) -> Optional[str]:
     except OSError as error:
         raise StorageError("cannot read %s: %s; check its owner and mode" % (
             path, error.strerror)) from error
-
-
-def _keep(path: Path, key: str) -> None:
-    try:
-        handle = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(key + "\n")
-    except OSError as error:
-        raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error

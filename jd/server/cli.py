@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import shlex
 import socket
 import sys
 from contextlib import ExitStack
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 import jd
-from jd import filesystems, settings
-from jd.auth import kepttoken, shared
+from jd import filesystems, places, settings
+from jd.auth import kepttoken, secretfile, shared
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
@@ -28,6 +29,7 @@ from jd.server.experiment import Experiment
 from jd.server.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.store import batches
 from jd.server.store.transitions import Policy
+from jd.storage import modes
 from jd.terminal import paint
 
 # Options that are fields of Policy: people can change those on the dashboard too.
@@ -52,6 +54,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     tls = server_context(values["tls_cert"], values["tls_key"])
     link = _link(values, intervals)
     values["pin"] = pins.given(values)
+    kept = modes.PRIVATE if values["data_group"] is None else modes.for_group(values["data_group"])
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
     with ExitStack() as closing:
         hub = None
@@ -67,7 +70,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
                         values["max_attempts"])
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
-                                fixed=values["fixed"])
+                                fixed=values["fixed"], kept=kept)
         closing.callback(experiment.close)
         values["token"] = access.settle(lambda: kepttoken.kept(experiment.meta_dir / kepttoken.FILE))
         access_file = AccessFile(experiment, warning)
@@ -134,6 +137,9 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
             and is_loopback(values["host"])):
         warning("--publish-url: only this machine reaches %s; give --host 0.0.0.0 or --public-url"
                 % values["host"])
+    for directory in experiment.exposed:
+        warning("others may look into %s, which belongs to %s: let them chmod 700 it" % (
+            directory, places.owner(os.stat(str(directory)).st_uid)))
     if filesystems.is_network(experiment.meta_dir):
         warning("%s is on a network file system: slower, and locks may fail; a local "
                 "--workspace_path is better" % experiment.meta_dir)
@@ -160,7 +166,8 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
             server.owner = link.owner
             link.start(gone, pins.HubPin(server.experiment.database, warning))
-        made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"])
+        made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"],
+                                          say.shows_secrets)
         say.ready(urls, server.signin.hub_url, made)
         if own_hub is not None:
             say.own_hub(own_hub)
@@ -202,20 +209,25 @@ class Announcer(Voice):
         self._experiment = experiment
 
     def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str]) -> None:
-        """Where the server is, which is also written to meta/server.json; and the PIN if it is new."""
+        """Where the server is, which is also written to meta/server.json; and the PIN if it is new, or
+        the file that it is kept in."""
+        kept = pins.file_of(self._experiment.meta_dir)
+        file = kept if kept.is_file() else None
         facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
         if hub is not None:
             facts["hub_url"] = hub
         self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
                                       expId=self._experiment.name))
         if self.as_json:
-            self.event("ready", facts if pin is None else dict(facts, pin=pin))
+            self.event("ready", facts if file is None else dict(facts, pin_file=str(file)))
             return
         self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
                                          self._experiment.name))
         self.line("  server     %s" % facts["server_url"])
         self.line("  dashboard  %s" % facts["dashboard_url"])
-        if pin is not None:
+        if file is not None:
+            self.line("  pin        in %s" % file)
+        elif pin is not None:
             self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes another)"
                       % pin)
         if hub is not None:
@@ -224,15 +236,25 @@ class Announcer(Voice):
 
     def own_hub(self, facts: Facts) -> None:
         """The Hub in this process: its key, and what to type on a worker's machine."""
-        command = worker_command(facts, self._experiment.name)
+        key = facts.key if self.shows_secrets else '"$(cat %s)"' % shlex.quote(str(facts.key_file))
+        command = worker_command(facts, key, self._experiment.name)
+        signup = self.signup_told(facts)
         if self.as_json:
-            self.event("hub", {"hub_url": facts.url, "api_key": facts.key,
-                                "worker_command": command, "signup_url": facts.signup})
+            self.event("hub", {"hub_url": facts.url, "api_key_file": str(facts.key_file),
+                                "worker_command": command, "signup_file": signup})
             return
-        self.line("  key        %s  (kept in %s)" % (facts.key, facts.key_file))
-        if facts.signup is not None:
-            self.line("  sign up    %s" % facts.signup)
+        self.line("  key        %s" % ("%s  (kept in %s)" % (facts.key, facts.key_file)
+                                        if self.shows_secrets else "in %s" % facts.key_file))
+        if signup is not None:
+            self.line("  sign up    %s" % (signup if self.shows_secrets else "in %s" % signup))
         self.line("  workers    %s" % command)
+
+    def signup_told(self, facts: Facts) -> Optional[str]:
+        """The link on a terminal, else the file that it is put into; None where there is none."""
+        if facts.signup is None or self.shows_secrets:
+            return facts.signup
+        secretfile.keep(facts.signup_file, facts.signup)
+        return str(facts.signup_file)
 
     def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
         """What became of a jobs file."""

@@ -4,9 +4,12 @@
                        /meta/server.json   where its server is, while one runs
                        /meta/server.lock
                        /data/<job_id>/     uploads and checkpoints
+
+All of it is for the server's own user, or for a group to read as well (`jd/storage/modes.py`).
 """
 
 import asyncio
+import os
 import secrets
 import sqlite3
 import time
@@ -17,7 +20,9 @@ from jd.errors import JdError, StorageError
 from jd.server.store import batches, files, jobs, options, values, workers
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transitions import Policy
+from jd.storage import modes
 from jd.storage.database import READ_SECONDS, Database
+from jd.storage.modes import PRIVATE, Modes
 from jd.storage.occupancy import Occupancy, Occupied
 
 T = TypeVar("T")
@@ -28,11 +33,13 @@ class Experiment:
 
     `read`, `look_up` and `write` run an operation of the store and are awaited; `clock` gives Unix seconds.
     `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
-    the server, once it was published.
+    the server, once it was published; `exposed` are directories that others may look into, since they
+    are not this user's to close.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
-                 clock: Callable[[], float] = time.time, fixed: FrozenSet[str] = frozenset()) -> None:
+                 clock: Callable[[], float] = time.time, fixed: FrozenSet[str] = frozenset(),
+                 kept: Modes = PRIVATE) -> None:
         """Open or create the data. What people set on the dashboard replaces that part of
         `policy`, but not its fields named in `fixed`, which were given at this start.
 
@@ -46,17 +53,22 @@ class Experiment:
         self.clock = clock
         self.bulk: Optional[Tuple[str, int, int]] = None
         self.server_url: Optional[str] = None
+        self._kept = kept
         self._on_write: List[Callable[[], None]] = []
         try:
-            self.meta_dir.mkdir(parents=True, exist_ok=True)
+            os.makedirs(str(workspace.parent), exist_ok=True)
+            for directory in (workspace, self.directory, self.meta_dir):
+                modes.make_directory(directory, kept)
+            self.exposed = [directory for directory in (self.directory, self.meta_dir)
+                            if not modes.apply(directory, kept)]
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --workspace_path" % (
                 self.meta_dir, error.strerror)) from error
         self._occupancy = Occupancy(self.meta_dir, "server")
         self._occupy()
         try:
-            files.prepare(self.data_dir)
-            self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS)
+            files.prepare(self.data_dir, kept)
+            self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS, kept)
             self.policy = self.database.read(lambda db: options.load(db, policy, fixed)).result()
             # A million jobs of a database without values take some ten seconds, once.
             for repair in (batches.abandon, values.catch_up):
@@ -102,7 +114,7 @@ class Experiment:
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
         self.server_url = facts["server_url"]
-        self._occupancy.publish(facts)
+        self._occupancy.publish(facts, self._kept.file)
 
     def _occupy(self) -> None:
         try:

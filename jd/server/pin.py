@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
-from jd.auth import passwords, pins
+from jd.auth import passwords, pins, secretfile
 from jd.errors import StorageError, UsageError
 from jd.server.store import pin as stored_pin
 from jd.storage.database import Database
 
+FILE = "pin"  # in the meta directory, beside the token
 MAX_FILE_BYTES = 1000  # a PIN has six; more is another file
 
 
@@ -44,23 +45,36 @@ def _check(pin: str, origin: str) -> None:
         raise UsageError("%s: %s" % (origin, error)) from None
 
 
-def settle(database: Database, wanted: Optional[str]) -> Optional[str]:
+def file_of(meta: Path) -> Path:
+    """Where a PIN stands that was made up and could not be shown on a terminal, until it is changed."""
+    return meta / FILE
+
+
+def settle(database: Database, wanted: Optional[str], shown: bool) -> Optional[str]:
     """Make `wanted` the PIN, or make one up if there is none: that one is returned, to be told once.
 
-    A PIN that is new signs everybody out. Takes about 0.1 s: not for the event loop.
+    One that is not to be `shown` is kept in its file. A PIN that is new signs everybody out. Takes about
+    0.1 s: not for the event loop. Raises StorageError.
     """
+    file = file_of(database.path.parent)
     known = database.read(stored_pin.stored).result()
     if wanted is not None:
         if known is None or not _is(wanted, known):
             encoded = pins.encode(wanted)
             database.write(lambda db: stored_pin.change(db, encoded)).result()
+            secretfile.forget(file)
         return None
     if known is not None:
         return None
     made = pins.new_pin()
     encoded = pins.encode(made)
+    if not shown:
+        secretfile.keep(file, made)
     # A command beside the server may have set one in this moment.
-    return made if database.write(lambda db: stored_pin.replace(db, None, encoded)).result() else None
+    if database.write(lambda db: stored_pin.replace(db, None, encoded)).result():
+        return made
+    secretfile.forget(file)
+    return None
 
 
 def _is(pin: str, known: str) -> bool:
@@ -92,4 +106,5 @@ class HubPin:
                        "here: jd_server pin set")
             return
         if self._database.write(lambda db: stored_pin.take_from_hub(db, number, encoded)).result():
+            secretfile.forget(file_of(self._database.path.parent))
             self._warn("the PIN of the dashboard was reset at the Hub; everybody is signed out")

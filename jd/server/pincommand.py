@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 from jd import settings
-from jd.auth import pins
+from jd.auth import pins, secretfile
 from jd.errors import EXIT_OK, UsageError
 from jd.server import pin as sources
 from jd.server.store import beside
 from jd.server.store import pin as stored_pin
+from jd.terminal import is_terminal
 
 _WORDS = ("expId", "workspace_path", "pin-file", "json")
 
@@ -25,16 +26,24 @@ def main(argv: List[str], environ: Mapping[str, str]) -> int:
     chosen = pins.new_pin() if resetting else _chosen(values["pin_file"])
     encoded = pins.encode(chosen)
     signed_out = beside.write(database, lambda db: stored_pin.change(db, encoded))
-    _report(values, chosen if resetting else None, signed_out)
+    file = sources.file_of(database.parent)
+    secretfile.forget(file)
+    told = None
+    if resetting and not values["json"] and is_terminal(sys.stdout):
+        told = chosen
+    elif resetting:
+        secretfile.keep(file, chosen)
+        told = "in %s" % file
+    _report(values, told, file if resetting else None, signed_out)
     return EXIT_OK
 
 
-def _report(values: Dict[str, Any], made: Optional[str], signed_out: int) -> None:
+def _report(values: Dict[str, Any], told: Optional[str], file: Optional[Path], signed_out: int) -> None:
     if values["json"]:
         facts = {"expId": values["expId"], "signed_out": signed_out}
-        print(json.dumps(dict(facts, pin=made) if made is not None else facts))
+        print(json.dumps(facts if file is None else dict(facts, pin_file=str(file))))
         return
-    print("new PIN for the dashboard of %s%s" % (values["expId"], "" if made is None else ": " + made))
+    print("new PIN for the dashboard of %s%s" % (values["expId"], "" if told is None else ": " + told))
     print("everybody has to sign in again (%d signed out)" % signed_out)
 
 
@@ -70,7 +79,7 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
         epilog="set asks for the PIN on a terminal, else it reads it from the standard input. A server "
                "that is started with --pin-file or JD_SERVER_PIN takes that PIN again.")
     parser.add_argument("action", choices=("set", "reset"),
-                        help="set: choose one; reset: have one made up and printed")
+                        help="set: choose one; reset: have one made up, and shown on a terminal or else kept in a file")
     table = [setting for setting in settings.SERVER if setting.name in _WORDS]
     for setting in table:
         if setting.is_flag:

@@ -18,6 +18,8 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence
 
 from jd import filesystems
 from jd.errors import StorageError
+from jd.storage import modes
+from jd.storage.modes import PRIVATE, Modes
 from jd.storage.reading import Operation, Reader, Readers
 
 T = TypeVar("T")
@@ -73,10 +75,10 @@ class Database:
     undone and the Future gets the exception.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], kept: Modes = PRIVATE) -> None:
         """Open or create the file and bring its schema up to date.
 
-        `migrations` are SQL scripts, in the subset that SQLite 3.26 has; one is never edited once
+        The file gets the mode of `kept`, and so do those that SQLite keeps beside it. `migrations` are SQL scripts, in the subset that SQLite 3.26 has; one is never edited once
         released, a change is a new one at the end. Raises StorageError where the file cannot be
         used: SQLite too old, a directory that cannot be written, a damaged file, a lock held by
         somebody else.
@@ -86,6 +88,7 @@ class Database:
                 sqlite3.sqlite_version, ".".join(map(str, MIN_SQLITE[:2]))))
         self.path = path
         self._migrations = migrations
+        self._kept = kept
         self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
         self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
         try:
@@ -149,11 +152,16 @@ class Database:
         return connection
 
     def _create(self) -> None:
-        """Make the file, closed to others whatever the umask: it may hold what lets people in."""
+        """Make the file, closed to others whatever the umask: it may hold what lets people in.
+
+        SQLite gives those beside it the same mode; one that crashed may have left them in another.
+        """
         try:
-            os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660))
+            os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError:
             pass  # SQLite says it better
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            modes.apply(Path(str(self.path) + suffix), self._kept)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Apply what is new, each migration in a transaction of its own.

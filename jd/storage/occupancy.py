@@ -45,10 +45,11 @@ class Occupancy:
         self._lock = lock
         self._withdraw()  # what one that was killed left
 
-    def publish(self, facts: Dict[str, Any], mode: int = 0o644) -> None:
-        """Tell tools on this machine who serves and where; `mode` is subject to the umask."""
-        handle = os.open(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    def publish(self, facts: Dict[str, Any], mode: int = 0o600) -> None:
+        """Tell tools on this machine who serves and where, in a file of this mode."""
+        handle = os.open(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, mode)
             file.write(json.dumps(facts, indent=2) + "\n")
         os.replace(str(self._draft), str(self._facts_file))
 

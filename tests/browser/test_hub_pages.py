@@ -1,5 +1,7 @@
 """The Hub's pages in Chromium, against `jd_hub serve`."""
 
+from pathlib import Path
+
 import pytest
 
 from jd.hub.data import HubData
@@ -25,7 +27,7 @@ def hub(tmp_path, browser):
     browser.devtools("Network.clearBrowserCookies")
     browser.size(1280, 720)
     with HubProcess(tmp_path) as started:
-        started.link = started.event()["signup_url"]
+        started.link = Path(started.event()["signup_file"]).read_text().strip()
         browser.requested()
         yield started
         assert browser.console() == []

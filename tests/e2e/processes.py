@@ -64,6 +64,11 @@ class Server(Process):
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    @property
+    def pin(self) -> str:
+        """What it made up at its first start."""
+        return Path(self.ready["pin_file"]).read_text().strip()
+
     def event(self) -> Dict[str, Any]:
         """The next line that it prints."""
         assert self.popen.stdout is not None

@@ -201,6 +201,7 @@ def test_what_people_see(tmp_path, hub):
         lines = [process.stdout.readline().split() for _ in range(6)]
         assert [line[0] for line in lines] == ["jd_server", "server", "dashboard", "pin", "hub", "data"]
         assert lines[4] == ["hub", hub.url]
+        assert lines[3] == ["pin", "in", str(tmp_path / "w" / EXPERIMENT / "meta" / "pin")]
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -272,14 +273,14 @@ def test_a_pin_that_is_reset_at_the_hub_opens_the_dashboard(tmp_path, hub):
 
         def opens(pin):
             return server.ask(None, "/web/signin", {"pin": pin})[0] == 200
-        assert opens(server.ready["pin"])
+        assert opens(server.pin)
         pin = reset()
         wait_until(lambda: "was reset at the Hub" in server.errors)
         assert opens(pin) and pin not in server.errors + hub.errors
         server.stop()
     later = reset()
     with HubServer(tmp_path, hub.url, hub.key) as server:
-        assert "pin" not in server.ready
+        assert "pin_file" not in server.ready  # the first PIN was taken back with its file
         wait_until(lambda: server.errors.count("was reset at the Hub") == 2)
         server.url = server.ready["dashboard_url"]
         assert server.ask(None, "/web/signin", {"pin": later})[0] == 200

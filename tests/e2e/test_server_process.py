@@ -24,11 +24,11 @@ def test_ready_line_server_file_and_clean_stop(tmp_path):
     with Server(tmp_path) as server:
         assert server.ready == {"event": "ready", "server_url": server.url, "pid": server.popen.pid,
                                 "dashboard_url": server.ready["dashboard_url"],
-                                "pin": server.ready["pin"]}
+                                "pin_file": str(server.workspace / EXPERIMENT / "meta" / "pin")}
         meta = server.workspace / EXPERIMENT / "meta"
         published = json.loads((meta / "server.json").read_text())
         assert published["server_url"] == server.url and published["pid"] == server.popen.pid
-        assert "pin" not in published
+        assert "pin_file" not in published
         assert server.call("/healthz")["status"] == "ok"
         assert server.stop() == 0
         assert (meta / "jobs.db").is_file() and not (meta / "server.json").exists()

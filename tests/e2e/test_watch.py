@@ -32,7 +32,7 @@ class Viewer:
         self.url = server.ready["dashboard_url"]
         self.opener = build_opener(ProxyHandler({}))
         self.cookie = None
-        with self._send("/web/signin", {"pin": server.ready["pin"]}) as answer:
+        with self._send("/web/signin", {"pin": server.pin}) as answer:
             self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
 
     def _send(self, route, body=None):

@@ -3,6 +3,7 @@
 import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ class AllInOne(Server):
         super().__init__(directory, "--with-hub", "--hub-port", hub_port, "--hub-data", self.hub_data,
                          *flags)
         self.hub = self.event()
+        assert "api_key" not in self.hub
+        self.hub["api_key"] = Path(self.hub["api_key_file"]).read_text().strip()
 
     @property
     def hub_port(self):
@@ -54,10 +57,11 @@ def counts(server, tmp_path):
 def test_a_key_is_all_that_a_worker_needs(tmp_path, sweep):
     with AllInOne(tmp_path, "--jobs", sweep) as server:
         assert server.ready["hub_url"] == server.hub["hub_url"]
-        assert server.hub["event"] == "hub" and "/signup?token=" in server.hub["signup_url"]
+        assert server.hub["event"] == "hub" and "/signup?token=" in Path(
+            server.hub["signup_file"]).read_text()
         assert server.hub["worker_command"].startswith(
-            "JD_API_KEY=%s JD_HUB_URL=%s jd_worker_cli expId=exp" % (
-                server.hub["api_key"], server.hub["hub_url"]))
+            "JD_API_KEY=\"$(cat %s)\" JD_HUB_URL=%s jd_worker_cli expId=exp" % (
+                server.hub["api_key_file"], server.hub["hub_url"]))
         assert server.event()["created"] == 3
         status, output = work(tmp_path, server.hub)
         assert status == 0 and "done" in output and server.hub["api_key"] not in output

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -88,13 +89,32 @@ def test_what_people_see(hub, alice):
         "EMAIL              ROLE   STATUS   ADDED", "alice@example.org  user   invited  0s ago",
         "bob@example.org    admin  invited  0s ago"]
     status, out, _ = hub("key", "create", "--user", ALICE, "--name", "laptop")
-    assert re.search(r"^  export JD_API_KEY=jd_\w{40}$", out, re.M) and "not shown again" in out
+    file = re.search(r'^  export JD_API_KEY="\$\(cat (\S+)\)"$', out, re.M).group(1)
+    assert re.fullmatch(r"jd_\w{40}\n", Path(file).read_text()) and "not shown again" in out
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     hub("experiment", "create", "exp", "--user", ALICE)
     header, row = hub("experiment", "list")[1].splitlines()
     assert header.split()[:3] == ["NAME", "OWNER", "STATUS"]
     assert row.split()[:3] == ["exp", ALICE, "active"] and row.endswith("none yet")
     assert all(len(line) <= 80 for line in (header, row))
     assert "\033" not in hub("key", "list")[1]
+
+
+def test_a_secret_is_shown_at_a_terminal_alone(hub, alice, monkeypatch, tmp_path):
+    link = hub("user", "link", ALICE)[1]
+    assert "token=" not in link and "in %s" % (tmp_path / "hub" / "signup-1") in link
+    monkeypatch.setattr("jd.hub.cli.is_terminal", lambda stream: True)
+    assert "token=" in hub("user", "link", ALICE)[1]
+    out = hub("key", "create", "--user", ALICE, "--name", "laptop")[1]
+    assert re.search(r"^  export JD_API_KEY=jd_\w{40}$", out, re.M)
+    assert not (tmp_path / "hub" / "key-1").exists()
+
+
+def test_a_key_that_is_revoked_takes_its_file_along(hub, alice, tmp_path):
+    hub("key", "create", "--user", ALICE, "--name", "laptop")
+    assert (tmp_path / "hub" / "key-1").exists()
+    hub("key", "revoke", "1")
+    assert not (tmp_path / "hub" / "key-1").exists()
 
 
 def test_empty_lists_say_what_to_do(hub, alice):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -34,8 +35,9 @@ def test_ready_line_first_link_and_clean_stop(tmp_path):
     with HubProcess(tmp_path) as hub:
         assert hub.ready == {"event": "ready", "hub_url": hub.url, "pid": hub.popen.pid}
         signup = hub.event()
-        assert set(signup) == {"event", "signup_url"} and signup["event"] == "signup"
-        assert signup["signup_url"].startswith(hub.url + "/signup?token=")
+        assert signup == {"event": "signup", "signup_file": str(hub.data / "signup")}
+        assert (hub.data / "signup").read_text().startswith(hub.url + "/signup?token=")
+        assert stat.S_IMODE((hub.data / "signup").stat().st_mode) == 0o600
         published = json.loads((hub.data / "hub.json").read_text())
         assert (published["hub_url"], published["pid"]) == (hub.url, hub.popen.pid)
         assert hub.call("GET", "/healthz")[1]["status"] == "ok"
@@ -49,6 +51,7 @@ def test_ready_line_first_link_and_clean_stop(tmp_path):
         assert link.startswith("https://hub.example/signup?token=")
         assert hub.stop(signal.SIGTERM) == 0
         assert hub.event() == {"event": "stopping"}  # and no second link: there is an administrator
+    assert not (hub.data / "signup").exists()
 
 
 def test_commands_beside_a_running_hub_work_at_once(tmp_path):

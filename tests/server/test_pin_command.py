@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import sqlite3
+import stat
 import subprocess
 import threading
 
@@ -16,7 +17,7 @@ from jd.server.store import beside, sessions
 from jd.server.store import pin as stored_pin
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.server.store_support import Desk
-from tests.support import free_env, python
+from tests.support import MALLORY, free_env, needs_root, python
 
 PIN, OTHER = "482913", "739105"
 
@@ -32,24 +33,24 @@ def signed_in(desk):
 # ---- at the start
 
 def test_a_pin_is_made_up_once(desk):
-    made = pin.settle(desk.database, None)
+    made = pin.settle(desk.database, None, True)
     assert verifies(desk, made)
     desk.write(sessions.open_session, 0.0)
-    assert pin.settle(desk.database, None) is None
+    assert pin.settle(desk.database, None, True) is None
     assert verifies(desk, made) and signed_in(desk) == 1
 
 
 def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
-    assert pin.settle(desk.database, PIN) is None
+    assert pin.settle(desk.database, PIN, True) is None
     desk.write(sessions.open_session, 0.0)
-    assert pin.settle(desk.database, PIN) is None and signed_in(desk) == 1
-    assert pin.settle(desk.database, OTHER) is None and signed_in(desk) == 0
+    assert pin.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
+    assert pin.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
     assert verifies(desk, OTHER)
 
 
 def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk):
     desk.write(stored_pin.change, "argon$x$y")
-    pin.settle(desk.database, PIN)
+    pin.settle(desk.database, PIN, True)
     assert verifies(desk, PIN)
 
 
@@ -98,6 +99,19 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong):
 
 # ---- the command
 
+
+def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk):
+    file = desk.database.path.parent / "pin"
+    for change in (lambda: pin.settle(desk.database, PIN, False),
+                   lambda: pin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
+        desk.write(lambda db: db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
+        made = pin.settle(desk.database, None, False)
+        assert file.read_text().strip() == made and stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert pin.settle(desk.database, None, False) is None and file.exists()
+        change()
+        assert not file.exists()
+
+
 class Command:
     """`jd_server pin` on the data of a server that does not run."""
 
@@ -132,9 +146,37 @@ def test_reset_prints_a_new_pin_and_signs_everybody_out(command):
     command.read(lambda db: sessions.open_session(db, 0.0))
     told = json.loads(command.run("reset", "--json"))
     assert (told["expId"], told["signed_out"]) == (EXPERIMENT, 1)
-    assert passwords.verify(told["pin"], command.read(stored_pin.stored))
+    file = command.path.parent / "pin"
+    assert told["pin_file"] == str(file) and stat.S_IMODE(file.stat().st_mode) == 0o600
+    first = file.read_text().strip()
+    assert passwords.verify(first, command.read(stored_pin.stored))
     lines = command.run("reset").splitlines()
-    assert passwords.verify(lines[0].rpartition(" ")[2], command.read(stored_pin.stored))
+    second = file.read_text().strip()
+    assert lines[0] == "new PIN for the dashboard of %s: in %s" % (EXPERIMENT, file)
+    assert second != first and second not in "\n".join(lines)
+    assert passwords.verify(second, command.read(stored_pin.stored))
+
+
+def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command):
+    command.run("reset")
+    file = command.path.parent / "pin"
+    assert file.exists()
+    command.run("set", stdin=OTHER + "\n")
+    assert not file.exists()
+
+
+def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command, monkeypatch):
+    monkeypatch.setattr("jd.server.pincommand.is_terminal", lambda stream: True)
+    pin = command.run("reset").splitlines()[0].rpartition(" ")[2]
+    assert passwords.verify(pin, command.read(stored_pin.stored))
+    assert not (command.path.parent / "pin").exists()
+
+
+@needs_root
+def test_reset_by_root_leaves_a_file_that_the_servers_user_can_read(command):
+    os.chown(str(command.path.parent), MALLORY, MALLORY)
+    command.run("reset")
+    assert (command.path.parent / "pin").stat().st_uid == MALLORY
 
 
 def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command, tmp_path):
@@ -215,7 +257,7 @@ def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command, tmp_path, se
 
 def test_beside_a_running_server_it_counts_at_once(tmp_path):
     with Server(tmp_path) as server:
-        made = server.ready["pin"]
+        made = server.pin
         server.url = server.ready["dashboard_url"]
         assert server.call("/web/signin", {"pin": made}) == {"success": True}
         done = subprocess.run(
@@ -229,7 +271,7 @@ def test_beside_a_running_server_it_counts_at_once(tmp_path):
         server.stop()
         assert made not in server.errors and PIN not in server.errors
     with Server(tmp_path) as server:
-        assert "pin" not in server.ready
+        assert "pin_file" not in server.ready
         server.stop()
 
 
@@ -238,7 +280,7 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path):
     path.write_text(PIN)
     path.chmod(0o644)
     with Server(tmp_path, "--pin-file", path) as server:
-        assert "pin" not in server.ready
+        assert "pin_file" not in server.ready
         server.stop()
         assert "chmod 600" in server.errors and PIN not in server.errors
 
@@ -253,13 +295,13 @@ def test_a_pin_of_the_hub_is_taken_once(desk):
     encoded = pins.encode(PIN)
     keeper.take(5, encoded)
     assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0
-    pin.settle(desk.database, OTHER)
+    pin.settle(desk.database, OTHER, True)
     keeper.take(5, encoded)
     assert verifies(desk, OTHER) and len(said) == 1
 
 
 def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk):
-    pin.settle(desk.database, PIN)
+    pin.settle(desk.database, PIN, True)
     said = []
     keeper = pin.HubPin(desk.database, said.append)
     for _ in range(2):

@@ -194,7 +194,10 @@ def test_right_pins_do_not_give_attempts_to_others(run, quick):
 def test_a_new_pin_signs_everybody_out(run):
     async def scenario(dashboard):
         mine, others = dashboard.signed_in(), dashboard.signed_in()
+        file = dashboard.experiment.meta_dir / "pin"
+        file.write_text(PIN)
         answer = await dashboard.send("POST", "/web/pin", {"current": PIN, "new": OTHER}, cookie=mine)
+        assert not file.exists()
         assert answer.status == 200 and "Max-Age=0" in answer.headers["Set-Cookie"]
         assert await status_of(dashboard, mine) == await status_of(dashboard, others) == 401
         assert (await signin(dashboard)).status == 403

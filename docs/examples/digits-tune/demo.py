@@ -117,8 +117,7 @@ class Demo:
         ready = server.event("ready") or {}
         self.server_url = ready["server_url"]
         print("server     %s" % self.server_url)
-        print("dashboard  %s%s" % (ready["dashboard_url"],
-                                   "  PIN " + ready["pin"] if "pin" in ready else ""))
+        print("dashboard  %s%s" % (ready["dashboard_url"], _pin(ready.get("pin_file"))))
         return Client(self.server_url)
 
     def start_workers(self) -> None:
@@ -165,6 +164,13 @@ class Demo:
             print("stopping the workers and the server")
         for program in reversed(self.programs):
             program.stop()
+
+
+def _pin(file: Optional[str]) -> str:
+    """The dashboard's PIN, for who sits at the terminal; else where it stands."""
+    if file is None:
+        return ""
+    return "  PIN " + (Path(file).read_text("ascii").strip() if sys.stdout.isatty() else "in " + file)
 
 
 def _open_jobs(counts: Dict[str, int]) -> int:

@@ -4,11 +4,12 @@ from typing import Any, Dict, Optional
 
 import jd
 from jd import protocol as p
-from jd.auth import attempts, keys, passwords, pins
+from jd.auth import attempts, keys, passwords, pins, secretfile
 from jd.auth.attempts import Attempts
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
 from jd.net.routing import HttpError, Request, Response, Router
+from jd.server import pin as pin_file
 from jd.server.experiment import Experiment
 from jd.server.store import pin as stored_pin
 from jd.server.store import sessions
@@ -102,6 +103,7 @@ class SignIn:
         encoded = await self._hashers.run(pins.encode, new)
         if not await self._experiment.write(stored_pin.replace, known, encoded):
             raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
+        secretfile.forget(pin_file.file_of(self._experiment.meta_dir))
         return self._answer(request, "", 0)
 
     async def _me(self, _request: Request) -> Response:

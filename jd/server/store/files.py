@@ -16,6 +16,8 @@ from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
 from jd.server.store import jobs
+from jd.storage import modes
+from jd.storage.modes import PRIVATE, Modes
 
 UPLOAD = "upload"
 CHECKPOINT = "checkpoint"
@@ -74,7 +76,7 @@ class Incoming:
         self.size = 0
         self.path = data_dir / ".incoming" / secrets.token_hex(8)
         try:
-            self._file: BinaryIO = open(str(self.path), "xb")
+            self._file: BinaryIO = os.fdopen(modes.create(self.path, modes.of(data_dir)), "wb")
         except OSError as error:
             raise _storage_error(error, data_dir) from error
 
@@ -107,11 +109,13 @@ class Incoming:
             pass
 
 
-def prepare(data_dir: Path) -> None:
+def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
     """Make the data directory and clear what an interrupted upload left. Raises StorageError."""
     incoming = data_dir / ".incoming"
     try:
-        incoming.mkdir(parents=True, exist_ok=True)
+        for directory in (data_dir, incoming):
+            modes.make_directory(directory, kept)
+        modes.settle(data_dir, kept)
         for left in incoming.iterdir():
             left.unlink()
     except OSError as error:
@@ -178,7 +182,7 @@ def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name:
            stored_name: str, incoming: Incoming, now: float) -> Stored:
     directory = data_dir / str(job_id)
     try:
-        directory.mkdir(exist_ok=True)
+        modes.make_directory(directory, modes.of(data_dir))
         os.replace(str(incoming.path), str(directory / stored_name))
         filesystems.sync(directory)
     except OSError as error:

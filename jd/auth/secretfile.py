@@ -1,0 +1,39 @@
+"""A secret that somebody is to read once: on a terminal, else in a file that only they can open.
+
+What is printed to anything but a terminal ends up in a log: of a container, of a batch job, of cron. Logs
+are copied and read by others, so there the path stands instead.
+"""
+
+import os
+from pathlib import Path
+
+from jd.errors import StorageError
+
+
+def keep(path: Path, secret: str) -> None:
+    """Put it into a file of mode 0600, whole, in place of what was there. Raises StorageError.
+
+    Where root does that for another user's data, the file is that user's.
+    """
+    draft = path.with_name(".%s.new" % path.name)
+    try:
+        try:
+            os.unlink(str(draft))  # what one that was killed left
+        except FileNotFoundError:
+            pass
+        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(handle, "w", encoding="utf-8") as file:
+            if os.geteuid() == 0:
+                os.fchown(handle, os.stat(str(path.parent)).st_uid, -1)
+            file.write(secret + "\n")
+        os.replace(str(draft), str(path))
+    except OSError as error:
+        raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
+
+
+def forget(path: Path) -> None:
+    """Remove it: the secret is known, or is one no more."""
+    try:
+        os.unlink(str(path))
+    except OSError:
+        pass  # there is none, or it is somebody else's; it opens nothing any more
