@@ -8,6 +8,9 @@ import importlib
 from typing import Any, List
 
 __version__ = "1.15.0"
+# Another vendor has a package of this name too.
+__product__ = "self-hosted JobDistributor"
+__author__ = "the JobDistributor authors"
 
 _HOME_OF = {
     "jd_job_dir": "jd.script.directories",

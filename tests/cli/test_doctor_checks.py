@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -9,9 +10,12 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import pytest
 
 import jd
+from jd.cli import whose
 from jd.cli.checkup import hardware, software, surroundings, variables
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, worst
+from jd.dist.metadata import load_project
 from jd.node.cgroups import Groups
+from tests.support import ROOT
 
 GIB = 1024 ** 3
 
@@ -68,7 +72,52 @@ def test_a_script_that_cannot_import_jd_or_gets_another(tmp_path: Path) -> None:
     expect_only(software.package({}, run), PROBLEM, "cannot import jd: ModuleNotFoundError")
     (tmp_path / "jd.py").write_text("__version__ = '0.1'")
     expect_only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "version 0.1", str(tmp_path))
+    (tmp_path / "jd.py").write_text("__version__ = '0.1'\n__product__ = %r" % jd.__product__)
+    found = software.package({"PYTHONPATH": str(tmp_path)})
+    assert "another vendor" not in found[-1].what and "version 0.1" in found[-1].what
     assert jd.__version__ != "0.1"
+
+
+def test_another_vendors_package_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its version is ours."""
+    (tmp_path / "jd.py").write_text("__version__ = %r" % jd.__version__)
+    expect_only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "another vendor's package", str(tmp_path),
+                "pip install --no-index")
+    told = tmp_path / "jd_worker-1.29.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: jd-worker\nVersion: 1.29.0\nAuthor: Another\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert whose.other_package() == "1.29.0"
+    expect_only(software.package({}), WARNING, "jd-worker 1.29.0 of another vendor", "pip uninstall jd-worker")
+    (told / "METADATA").write_text("Name: jd-worker\nVersion: 1.15.0\nAuthor: %s\n" % jd.__author__)
+    assert whose.other_package() is None
+
+
+def test_the_package_says_who_made_it() -> None:
+    """As its metadata does: that is how an installed one is told from another vendor's."""
+    assert load_project(ROOT).authors == (jd.__author__,)
+
+
+@pytest.mark.parametrize("first_line, source, output, level, words", [
+    ("#!/bin/sh", "import jd", None, None, ""),
+    ("#!%s" % sys.executable, "print(1)", None, None, ""),
+    ("#!%s" % sys.executable, "import jd", None, OK, "has the same jd"),
+    ("#!%s" % sys.executable, "from jd import jd_upload", "other 1.15.0 /x/jd/__init__.py\n", WARNING,
+     "another vendor's package"),
+    ("#!/usr/bin/env python3", "import jd", "Traceback", WARNING, "has none")])
+def test_the_python_of_the_entry_script(tmp_path: Path, first_line: str, source: str, output: Optional[str],
+                                        level: Optional[str], words: str) -> None:
+    script = tmp_path / "train"
+    script.write_text("%s\n%s\n" % (first_line, source))
+
+    def run(command: Sequence[str], _environ: Mapping[str, str]) -> Tuple[int, str]:
+        assert list(command[:-2]) == first_line[2:].split()
+        return (1 if output == "Traceback" else 0), str(output)
+    found = software.interpreter({"JD_ENTRY_SCRIPT": str(script)}, None if output is None else run)
+    if level is None:
+        assert found == []
+    else:
+        expect_only(found, level, words)
 
 
 def test_an_encoding_that_holds_little() -> None:

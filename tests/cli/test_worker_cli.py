@@ -15,7 +15,7 @@ from jd.cli import main
 from jd.cli.commands.run import configuration
 from jd.errors import StorageError, UsageError
 from jd.worker.config import from_json
-from tests.support import free_env, python
+from tests.support import ROOT, free_env, python
 
 
 @pytest.fixture
@@ -132,9 +132,9 @@ def test_an_api_key_is_for_the_hub_unless_a_server_is_named(script: Path, tmp_pa
 
 # ---- the commands
 
-def run(tmp_path: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
+def run(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(python("-m", "jd.cli", *words), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=free_env(tmp_path), cwd=str(tmp_path),
+                          stderr=subprocess.PIPE, env=free_env(tmp_path, **environ), cwd=str(tmp_path),
                           timeout=30)
 
 
@@ -155,6 +155,13 @@ def test_version(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert jd.__version__.encode() in done.stdout
     assert str(tmp_path / "cache").encode() in done.stdout
+    assert ("jd     self-hosted JobDistributor, %s\n" % ROOT).encode() in done.stdout
+    other = tmp_path / "jd_worker-1.29.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: jd-worker\nVersion: 1.29.0\n")
+    done = run(tmp_path, "version", "json=true", PYTHONPATH="%s:%s" % (tmp_path, ROOT))
+    told = json.loads(done.stdout.decode())
+    assert (told["product"], told["other_package"]) == ("self-hosted JobDistributor", "1.29.0")
 
 
 def test_a_mistake_is_one_line_and_status_2(tmp_path: Path) -> None:

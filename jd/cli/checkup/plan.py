@@ -30,7 +30,8 @@ def groups(context: Context) -> List[Group]:
             Check("Python", software.python), Check("modules", software.modules),
             Check("importing jd", lambda: software.package(environ)),
             Check("the encoding", software.encoding),
-            Check("the entry script", lambda: software.entry_script(environ))]),
+            Check("the entry script", lambda: software.entry_script(environ)),
+            Check("the entry script's Python", lambda: software.interpreter(environ))]),
         Group(variables.TOPIC, [
             Check("variables", lambda: (variables.names(context.environ)
                                         + variables.values(context.environ)))]),

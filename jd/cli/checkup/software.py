@@ -2,21 +2,26 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
+from jd.cli import whose
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.commands.run import checked_script
 from jd.errors import UsageError
-from jd.worker.jobenv import package_parent, with_package
+from jd.worker import entry
+from jd.worker.jobenv import with_package
 
 TOPIC = "Python"
 OLDEST_PYTHON = (3, 8)
 OLDEST_SQLITE = (3, 26, 0)
 IMPORT_SECONDS = 5.0
+_IMPORTS_JD = re.compile(rb"^\s*(?:import|from)\s+jd\b", re.MULTILINE)
+_MAX_SOURCE = 1024 * 1024  # bytes of a script that are looked at
 
 Environ = Mapping[str, str]
 RunChild = Callable[[Sequence[str], Mapping[str, str]], Tuple[int, str]]
@@ -58,25 +63,66 @@ def modules(load: Callable[[str], Any] = importlib.import_module) -> List[Findin
 
 
 def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
-    """Which jd this is, and whether a script gets the same one, from another directory."""
+    """Which jd this is and whose, and whether a script gets the same one, from another directory."""
     notes = Notes(TOPIC)
-    notes.ok("jd %s from %s" % (jd.__version__, package_parent()))
-    path = with_package(environ.get("PYTHONPATH", ""))
-    child = {**environ, "PYTHONPATH": path} if path else dict(environ)
-    code = "import jd; print(jd.__version__, jd.__file__)"
-    status, output = (run if run is not None else _run)([sys.executable, "-c", code], child)
-    version, _, where = output.strip().partition(" ")
+    notes.ok("jd %s, %s, from %s" % (jd.__version__, jd.__product__, whose.place()))
+    other = whose.other_package()
+    if other is not None:
+        notes.warn("%s %s of another vendor is installed for this Python too" % (whose.DISTRIBUTION, other),
+                   whose.ADVICE)
+    status, output = _ask([sys.executable], environ, run)
     if status != 0:
         last = (output.strip().splitlines() or ["exit status %d" % status])[-1]
         notes.problem("a script cannot import jd: %s" % last,
                       "start jd_worker_cli with a Python that has it installed; look for PYTHONHOME"
                       " and for a jd.py or jd/ on PYTHONPATH")
-    elif version != jd.__version__:
-        notes.warn("a script that imports jd gets version %s from %s" % (version, where),
-                   "take the other one off PYTHONPATH, or uninstall it")
-    else:
+    elif _is_same(notes, "a script", output):
         notes.ok("scripts can import jd")
     return notes.findings
+
+
+def interpreter(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
+    """Which jd the entry script gets from a Python of its own, that of its first line."""
+    notes = Notes(TOPIC)
+    try:
+        given = settings.value_of(settings.WORKER, "entry_script", environ)
+        if given is None or entry.is_python(given):
+            return notes.findings
+        words = entry.command(given)[:-1]
+        with open(str(given), "rb") as file:
+            imports = _IMPORTS_JD.search(file.read(_MAX_SOURCE)) is not None
+    except (UsageError, OSError):
+        return notes.findings  # the check of the entry script says it
+    if not imports or "python" not in " ".join(words):
+        return notes.findings
+    status, output = _ask(words, environ, run)
+    if status != 0:
+        notes.warn("entry script %s imports jd, and its Python, %s, has none" % (given, " ".join(words)),
+                   "install this package there, or name the script *.py: it then runs with %s" % sys.executable)
+    elif _is_same(notes, "entry script %s" % given, output):
+        notes.ok("the Python of the entry script has the same jd")
+    return notes.findings
+
+
+def _ask(python: Sequence[str], environ: Environ, run: Optional[RunChild]) -> Tuple[int, str]:
+    """What a Python tells of the jd that it has, in the environment of a job."""
+    path = with_package(environ.get("PYTHONPATH", ""))
+    child = {**environ, "PYTHONPATH": path} if path else dict(environ)
+    return (run if run is not None else _run)([*python, "-c", whose.QUESTION], child)
+
+
+def _is_same(notes: Notes, who: str, output: str) -> bool:
+    """Whether an answer to `whose.QUESTION` names the jd that this is; else it is noted."""
+    owner, version, where = (output.strip().split(" ", 2) + ["", ""])[:3]
+    if owner != "ours":
+        notes.warn("%s that imports jd gets another vendor's package of this name, version %s from %s" % (
+            who, version, where), "take it off PYTHONPATH; or " + whose.ADVICE)
+    elif version != jd.__version__:
+        notes.warn("%s that imports jd gets version %s from %s" % (who, version, where),
+                   "take the other one off PYTHONPATH, or uninstall it")
+    else:
+        return True
+    return False
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> Tuple[int, str]:
