@@ -233,6 +233,8 @@ WORKER: Tuple[Setting, ...] = (
             "job server, without a Hub; @FILE: its URL is in a file", "URL"),
     Setting("port", "JD_PORT", str(protocol.API_PORT), whole(1, 65535),
             "port where server= has none", "N"),
+    Setting("trust_user", "JD_TRUST_USER", None, user_names,
+            "other users of this machine whose server may be used", "NAME[,NAME]"),
     Setting("machine_type", "JD_MACHINE_TYPE", "worker", text, "label shown in the dashboard", "LABEL"),
     Setting("process_id", None, "0", whole(0, 2 ** 31 - 1),
             "number of a single worker; ignored with num_workers > 1", "N"),

@@ -5,7 +5,7 @@ import os
 import pwd
 import signal
 import traceback
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List
 
 import pytest
 
@@ -15,16 +15,11 @@ ANOTHER = 54322
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
 
-def system_user() -> Optional[Any]:
-    """A user of this machine, not root, who has a name: his passwd entry."""
-    return next((found for found in map(_user, ("daemon", "bin", "nobody")) if found is not None), None)
-
-
-def _user(name: str) -> Optional[Any]:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
+def system_users() -> List[pwd.struct_passwd]:
+    """Users of this machine who have a name, and are no people: their passwd entries."""
+    found = [user for user in pwd.getpwall() if user.pw_name in ("daemon", "bin", "sys", "mail", "news")]
+    assert len(found) > 1, "a system has at least two of these"
+    return found
 
 
 class Other:

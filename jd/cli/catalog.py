@@ -17,7 +17,7 @@ INTERACTIVE = "interactive"
 COMPLETION = "completion"
 
 # How to reach the job server; without them it is the one that the workers here were started with.
-_SERVER = ("server", "port", "api_key", "hub")
+_SERVER = ("server", "port", "api_key", "hub", "trust_user")
 # More optional keys than this are not listed in a line of usage.
 _SHOWN_KEYS = 4
 

@@ -48,11 +48,13 @@ def parse(argv: List[str], inside: bool = False) -> CommandLine:
 def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     """Run a parsed command line; returns its exit status. Raises JdError."""
     from jd.cli.context import Context
+    from jd.net.holder import trusting
     context = Context(line, environ)
     if context.command.name not in _WITHOUT_SWEEP:
         sweep_once(context.environ)
     module = importlib.import_module("jd.cli.commands.%s" % context.command.name.replace("-", "_"))
-    return int(module.run(context))
+    with trusting(line.arguments.get("trust_user")):
+        return int(module.run(context))
 
 
 def sweep_once(environ: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.net.holder import ForeignServer
 from jd.net.client import Client, OtherExperiment, UnusableAnswer, other_experiment
 
 JOB_SERVER = "job server"
@@ -41,8 +42,8 @@ class Answerer(NamedTuple):
 def check(client: Client, experiment: str) -> None:
     """Returns where a job server that may have `experiment` answers, or nobody does.
 
-    Raises OtherExperiment for the server of another one, and WrongPort for anything else that answers. A
-    token that is not accepted is not judged here.
+    Raises OtherExperiment for the server of another one, ForeignServer where another user of this machine
+    has the port, and WrongPort for anything else that answers. A token that is not accepted is not judged here.
     """
     try:
         found = ask(client)
@@ -50,7 +51,7 @@ def check(client: Client, experiment: str) -> None:
             check_counts(client if found.kind == UNTOLD else client.anonymous())
         else:
             confirm(found, client.shown, experiment)
-    except OtherExperiment:
+    except (OtherExperiment, ForeignServer):
         raise
     except ServerUnreachable:
         pass

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from jd import settings
 from jd.errors import UsageError
+from jd.net.holder import ForeignServer, check
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.
 CONNECT_SECONDS = 30.0
@@ -206,7 +207,8 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
     """A connection to `address`, open, through `proxy` if one is given.
 
     `timeout` in seconds is for every later read or write; connecting has CONNECT_SECONDS at most.
-    Raises OSError or http.client.HTTPException.
+    Raises OSError or http.client.HTTPException, and ForeignServer where another user of this machine
+    has the port: nothing has been sent then.
     """
     host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
     patience = min(timeout, CONNECT_SECONDS)
@@ -218,10 +220,42 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
             connection.set_tunnel(address.host, address.port, headers)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=patience)
-    setattr(connection, "_create_connection", _connect)
+    setattr(connection, "_create_connection", _connect if proxy else connect)
     try:
         connection.connect()
         _settle(connection.sock, timeout)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect(address: Tuple[str, int], *more: Any) -> socket.socket:
+    """As socket.create_connection, to a server: not to one of another user of this machine.
+
+    A name may have several addresses, as localhost has ::1 and 127.0.0.1, and our server may listen on
+    one of them only: who takes another one must not keep us away from it. Raises OSError, and
+    ForeignServer if our server is at none of them.
+    """
+    try:
+        return _own(_connect(address, *more))
+    except ForeignServer as error:
+        refused = error
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(*address, type=socket.SOCK_STREAM)]
+    except OSError:
+        found = []
+    for other in [name for name in dict.fromkeys(found) if name != refused.address]:
+        try:
+            return _own(_connect((other, address[1]), *more))
+        except (OSError, ForeignServer):
+            continue
+    raise refused
+
+
+def _own(connection: socket.socket) -> socket.socket:
+    try:
+        check(connection)
     except BaseException:
         connection.close()
         raise

@@ -16,6 +16,7 @@ from jd import terminal
 from jd.auth.hubtoken import Access, Grant, HubRefused, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net import published
+from jd.net.holder import VARIABLE, trusting
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away
@@ -49,7 +50,8 @@ def authorised(config: WorkerConfig) -> WorkerConfig:
     hub = config.hub_access
     if hub is None:
         return config
-    grant = grant_for(hub, config.experiment)
+    with trusting(config.environ.get(VARIABLE)):
+        grant = grant_for(hub, config.experiment)
     return replace(config, server=grant.server, grant=grant)
 
 

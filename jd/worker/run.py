@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional
 
 from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
+from jd.net import holder
 from jd.net.client import Backoff
 from jd.node.identity import new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
@@ -52,6 +53,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
     the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
     server or log directory that cannot be used; any other failure ends up in the log.
     """
+    holder.trust(config.environ)
     Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
     mirror = None
     if config.foreground:

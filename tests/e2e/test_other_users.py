@@ -1,5 +1,7 @@
 """Another user of the same machine, and a real server on loopback."""
 
+import asyncio
+import concurrent.futures.thread  # asyncio imports it when it is needed: too late for a user who may not read it
 import json
 import os
 import shutil
@@ -9,9 +11,12 @@ import sys
 
 import pytest
 
-from tests.e2e.processes import Server
-from tests.support import wait_until
-from tests.users import ANOTHER, OTHER, Other, ask_as, needs_root, system_user
+from jd.net.routing import Response, Router
+from jd.net.server import HttpServer
+from jd.server.access import Access
+from tests.e2e.processes import Server, Worker
+from tests.support import free_env, python, wait_until
+from tests.users import ANOTHER, OTHER, Other, ask_as, needs_root, system_users
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells whose a socket is"),
@@ -92,3 +97,187 @@ def test_the_token_opens_it_for_another_user(tmp_path):
         assert exchange("127.0.0.1", server.port, CREATE)[0] == 200, "root needs none on this machine"
         forwarded = request("GET", "/job_counts", None, "X-Forwarded-For: 10.0.0.9")
         assert exchange("127.0.0.1", server.port, forwarded)[0] == 401
+
+
+# ---- the other way round: another user's server
+
+def squatting(port, connections):
+    """Work of another user: takes a port, says so, then what each connection brought."""
+    def work(say):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen(8)
+            say(listener.getsockname()[1])
+            for _ in range(connections):
+                with listener.accept()[0] as connection:
+                    say(connection.recv(65536).decode("latin-1"))
+    return work
+
+
+@pytest.mark.parametrize("foreground", ["true", "false"])
+def test_a_launch_ends_where_another_user_has_the_port(tmp_path, foreground):
+    script = tmp_path / "train.py"
+    script.write_text("import argparse\n")
+    with Other(squatting(0, 3)) as other:
+        port = other.hear()
+        environ = free_env(tmp_path, JD_SERVER_TOKEN="a-token-nobody-may-see")
+        command = python("-m", "jd.cli", "expId=exp", "server=http://127.0.0.1:%d" % port)
+        done = subprocess.run(command + ["entry_script=%s" % script, "foreground=" + foreground], env=environ,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
+        assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+        assert "port %d of this machine is held by uid %d, not by you" % (port, OTHER) in done.stderr
+        assert "JD_TRUST_USER=%d" % OTHER in done.stderr and other.hear() == ""
+        for words in (["health"], ["server-info"]):
+            done = subprocess.run(command + words, env=environ, timeout=60, universal_newlines=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert done.returncode == 1 and "is held by uid %d, not by you" % OTHER in done.stdout
+            assert other.hear() == ""
+        assert list(tmp_path.glob("cache/**/*.log")) == []
+
+
+def test_a_command_reaches_a_user_who_is_trusted(tmp_path):
+    for words, environ in ((["trust_user=%d" % OTHER], {}), ([], {"JD_TRUST_USER": "ann,%d" % OTHER})):
+        with Other(squatting(0, 1)) as other:
+            url = "http://127.0.0.1:%d" % other.hear()
+            command = python("-m", "jd.cli", "expId=exp", "server=" + url, "server-info", *words)
+            with subprocess.Popen(command, env=free_env(tmp_path, **environ), stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as asking:
+                assert other.hear().startswith("GET /")
+                asking.kill()
+
+
+def test_to_a_worker_that_runs_it_is_an_outage(tmp_path):
+    go, script = tmp_path / "go", tmp_path / "train.py"
+    script.write_text("import os, time\nopen(%r, 'w').close()\nwhile not os.path.exists(%r):\n    time.sleep(0.02)\n"
+                      % (str(tmp_path / "begun"), str(go)))
+    with Server(tmp_path) as server:
+        server.call("/api/jobs/create", {"parameters": {"lr": [0.1]}})
+        with Worker(tmp_path, server.url, script, "once=true") as worker:
+            wait_until((tmp_path / "begun").exists)
+            port = server.port
+            server.stop()
+            with Other(squatting(port, 1)) as other:
+                assert other.hear() == port
+                go.touch()
+                assert other.hear() == "", "the worker knocked, and sent nothing"
+            with Server(tmp_path, port=port) as again:
+                output = worker.finish()
+                assert worker.popen.returncode == 0 and again.counts() == {"DONE": 1}
+            assert "the server is away: port %d of this machine is held by uid %d" % (port, OTHER) in output
+
+
+def test_an_api_key_goes_to_no_other_users_hub(tmp_path):
+    key = "jd_a_key_nobody_may_see"
+    with Other(squatting(0, 2)) as other:
+        hub = "http://127.0.0.1:%d" % other.hear()
+        script = tmp_path / "train.py"
+        script.write_text("")
+        for command in (python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script, "hub=" + hub),
+                        python("-m", "jd.server", "--expId", "exp", "--hub", hub, "--port", 0, "--dashboard-port", 0,
+                               "--workspace_path", tmp_path / "server")):
+            done = subprocess.run(command, env=free_env(tmp_path, JD_API_KEY=key), stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
+            assert done.returncode == 1 and "is held by uid %d, not by you" % OTHER in done.stderr
+            assert key not in done.stderr and other.hear() == ""
+
+
+# ---- a tunnel
+
+SSHD = "/usr/sbin/sshd"
+PRIVILEGE_SEPARATION = "/run/sshd"  # Debian's sshd does not start without it
+
+
+class Tunnel:
+    """`ssh -L` of a user to a server of this machine, by an sshd of its own; `port` is its near end."""
+
+    def __init__(self, directory, user, port):
+        self._processes = []
+        self._made = not os.path.isdir(PRIVILEGE_SEPARATION)
+        if self._made:
+            os.mkdir(PRIVILEGE_SEPARATION, 0o755)
+        try:
+            self._open(directory, user, port)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, directory, user, port):
+        directory.mkdir()
+        for name in ("host", "key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
+        daemon, self.port = _free_port(), _free_port()
+        (directory / "sshd_config").write_text(
+            "ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile none\nUsePAM no\nStrictModes no\n"
+            # Not a file: sshd reads that as the user, who may not come here.
+            "AuthorizedKeysFile none\nAuthorizedKeysCommand %s %s\nAuthorizedKeysCommandUser root\n"
+            "AuthenticationMethods publickey\nAllowTcpForwarding local\n"
+            % (daemon, directory / "host", shutil.which("cat"), directory / "key.pub"))
+        self._start([SSHD, "-D", "-e", "-f", str(directory / "sshd_config")], directory / "sshd.log")
+        wait_until(lambda: _listens(daemon), message="sshd listens")
+        self._start(["ssh", "-F", "none", "-N", "-i", str(directory / "key"), "-p", str(daemon),
+                     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=%s" % (directory / "known"),
+                     "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
+                     "-L", "127.0.0.1:%d:127.0.0.1:%d" % (self.port, port), "%s@127.0.0.1" % user],
+                    directory / "ssh.log")
+        wait_until(lambda: _listens(self.port), message="the tunnel is open: %s" % (directory / "ssh.log"))
+
+    def _start(self, command, log):
+        with open(str(log), "wb") as output:
+            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for process in reversed(self._processes):
+            process.terminate()
+            process.wait(20)
+        if self._made:
+            os.rmdir(PRIVILEGE_SEPARATION)
+
+
+def _free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def _listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not os.path.exists(SSHD) or shutil.which("ssh") is None, reason="openssh-server is not installed")
+def test_a_tunnel_arrives_as_who_has_signed_in(tmp_path, monkeypatch):
+    """The server is of a user with a name, whom sshd can sign in; another one's tunnel is refused."""
+    owner, stranger = system_users()[:2]
+    with Other(be_a_server, owner.pw_uid) as other:
+        port = other.hear()
+        for user, status in ((owner, 200), (stranger, 403)):
+            with Tunnel(tmp_path / user.pw_name, user.pw_name, port) as tunnel:
+                told = exchange("127.0.0.1", tunnel.port, request("GET", "/job_counts"))
+                assert told[0] == status, told
+        assert "belongs to %s (uid %d), and you are %s (uid %d)" % (
+            owner.pw_name, owner.pw_uid, stranger.pw_name, stranger.pw_uid) in told[1]
+
+
+def be_a_server(say):
+    """Serve one route to whom a job server of this user would let in."""
+    async def serve():
+        access, router = Access("127.0.0.1", None, False), Router(guard=lambda *given: access(*given))
+        router.add("GET", "/job_counts", answer)
+        server = HttpServer(router)
+        say(await server.start("127.0.0.1", 0))
+        await server.stopping.wait()
+
+    async def answer(request):
+        assert request.principal.local
+        return Response.json({})
+    asyncio.run(serve())

@@ -22,8 +22,10 @@ from jd.cli.way import Way
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answering
 from jd.net.client import USER_AGENT, Client
+from jd.net.holder import ForeignServer
 from jd.net.outbound import (
-    CA_VARIABLE, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, tls_context,
+    CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection, plain_words, proxy_for,
+    tls_context,
 )
 
 TOPIC = "Server"
@@ -125,7 +127,9 @@ class Visit:
         host, port = self._first_hop(self._address)
         before = time.monotonic()
         try:
-            socket.create_connection((host, port), TIMEOUT).close()
+            (connect if self._proxy is None else socket.create_connection)((host, port), TIMEOUT).close()
+        except ForeignServer as error:
+            return self._failed(notes, *in_two(str(error)))
         except OSError as error:
             what, advice = in_two(plain_words(error, TIMEOUT))
             return self._failed(notes, "no connection to %s:%d: %s" % (host, port, what),
@@ -141,7 +145,7 @@ class Visit:
         try:
             self._tls = tls_context(self._certificate)
             connection = open_connection(self._address, self._proxy, TIMEOUT, self._tls)
-        except UsageError as error:
+        except (UsageError, ForeignServer) as error:
             return self._failed(notes, *in_two(str(error)))
         except ssl.SSLCertVerificationError as error:
             return self._failed(notes, "its TLS certificate is not accepted: %s"
@@ -164,6 +168,8 @@ class Visit:
             return notes.findings
         try:
             self._health = self._ask(self._address)
+        except ForeignServer as error:
+            return self._failed(notes, *in_two(str(error)))
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             what, advice = in_two(plain_words(error, TIMEOUT))
             return self._failed(notes, "no answer to GET %s: %s" % (protocol.HEALTH, what),

@@ -11,6 +11,7 @@ from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.errors import UsageError
 from jd.net import accessfile, published
+from jd.net.holder import VARIABLE
 from jd.worker import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.firstlook import look
@@ -92,9 +93,10 @@ def _access_file(experiment: str, environ: Mapping[str, str]) -> Optional[Path]:
 
 def _launch_environ(arguments: Mapping[str, str], environ: Mapping[str, str],
                     directory: Path) -> Dict[str, str]:
-    """The variables of the launch; what was typed for the Hub counts like its variables."""
+    """The variables of the launch; what was typed for the Hub, and whom to trust,
+    counts like its variables."""
     variables = with_absolute_paths(environ, directory)
-    for name, variable in (("api_key", "JD_API_KEY"), ("hub", "JD_HUB_URL")):
+    for name, variable in (("api_key", "JD_API_KEY"), ("hub", "JD_HUB_URL"), ("trust_user", VARIABLE)):
         if arguments.get(name):
             variables[variable] = arguments[name]
     return variables
