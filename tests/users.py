@@ -22,6 +22,11 @@ def system_users() -> List[pwd.struct_passwd]:
     return found
 
 
+def system_user() -> pwd.struct_passwd:
+    """One of them."""
+    return system_users()[0]
+
+
 class Other:
     """A process of user `uid` that runs `work(say)`; `say(value)` is what `hear()` returns here.
 

@@ -14,7 +14,7 @@ from tests.cli.test_doctor_checks import PROBLEM, expect_only
 from tests.cli.test_doctor_server import visit
 from tests.net_client.test_tls import CERTIFICATE
 from tests.script.stub_server import Answer, StubServer
-from tests.users import OTHER, Other, needs_root, system_users
+from tests.users import OTHER, Other, needs_root, system_user
 
 TOKEN = "a-token-nobody-may-see"
 
@@ -73,7 +73,7 @@ def test_who_has_accepted_it_counts_not_who_listens():
 @linux
 @needs_root
 def test_a_user_who_is_trusted(monkeypatch):
-    user = system_users()[0]
+    user = system_user()
     for names in (user.pw_name, str(user.pw_uid), "somebody-else, %s" % user.pw_name):
         monkeypatch.setenv(VARIABLE, names)
         with Other(listening(), user.pw_uid) as other:
