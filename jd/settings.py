@@ -150,6 +150,20 @@ def user_names(value: str) -> Tuple[str, ...]:
     return names
 
 
+def proxy_list(value: str) -> Tuple[Any, ...]:
+    """Addresses and networks, separated by commas, as networks of `ipaddress`."""
+    import ipaddress  # not for scripts, which read other settings
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        found: Tuple[Any, ...] = tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+    except ValueError:
+        found = ()
+    if not found or len(found) > 100:
+        raise ValueError("an address or a network such as 127.0.0.1, ::1 or 10.0.0.0/8, several separated by "
+                         "commas")
+    return found
+
+
 def server_url(value: str) -> str:
     """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
     given = value.strip()
@@ -350,6 +364,8 @@ SERVER: Tuple[Setting, ...] = (
             "with --with-hub: its port; 0 picks a free one", "N"),
     Setting("hub-data", "JD_SERVER_HUB_DATA", "~/jd_hub", path,
             "with --with-hub: directory for its data", "DIR"),
+    Setting("trusted-proxy", "JD_SERVER_TRUSTED_PROXY", None, proxy_list,
+            "address or network of a proxy whose X-Forwarded-For counts", "ADDRESS", many=True),
     Setting("public-url", "JD_SERVER_PUBLIC_URL", None, server_url,
             "URL at which workers reach this server, for instance through a proxy", "URL"),
     Setting("publish-url", "JD_SERVER_PUBLISH_URL", None, path,
@@ -372,6 +388,8 @@ HUB: Tuple[Setting, ...] = (
     Setting("tls-cert", "JD_HUB_TLS_CERT", None, path,
             "certificate, in PEM form, to serve https with", "FILE"),
     Setting("tls-key", "JD_HUB_TLS_KEY", None, path, "private key of that certificate", "FILE"),
+    Setting("trusted-proxy", "JD_HUB_TRUSTED_PROXY", None, proxy_list,
+            "address or network of a proxy whose X-Forwarded-For counts", "ADDRESS", many=True),
     Setting("json", "JD_HUB_JSON", "false", boolean, "print JSON, for programs"),
 )
 

@@ -4,9 +4,9 @@ import ipaddress
 import math
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Optional, Sequence, Tuple, Union
+from typing import Callable, Deque, Dict, Sequence, Tuple
 
-from jd.net.routing import Request
+from jd.net import proxies
 
 PERIOD = 600.0  # seconds
 PER_ACCOUNT = 10  # within the period; NIST SP 800-63B allows up to 100 in a row
@@ -61,26 +61,14 @@ def account(email: str) -> Subject:
     return "account " + email[:254].lower(), PER_ACCOUNT
 
 
-def address(request: Request, limit: int = PER_ADDRESS) -> Subject:
-    """Where a request comes from: what the TLS proxy on this machine says, else its peer.
-
-    Of IPv6 the /64 counts, which is what one household has.
+def address(client: str, limit: int = PER_ADDRESS) -> Subject:
+    """Where a request comes from, as `Proxies.client` tells. Of IPv6 the /64 counts, which is what one
+    household has.
     """
-    peer = _parsed(request.peer)
-    if peer is not None and peer.is_loopback:
-        peer = _parsed(request.headers.get("x-forwarded-for", "").split(",")[-1].strip()) or peer
-    if isinstance(peer, ipaddress.IPv6Address):
-        return "address %d" % (int(peer) >> 64), limit
-    return "address %s" % (peer or request.peer), limit
-
-
-def _parsed(text: str) -> Optional[Union[ipaddress.IPv4Address, ipaddress.IPv6Address]]:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    # A socket for both kinds shows IPv4 as ::ffff:192.0.2.1, all of it in one /64.
-    return getattr(found, "ipv4_mapped", None) or found
+    found = proxies.parsed(client)
+    if isinstance(found, ipaddress.IPv6Address):
+        return "address %d" % (int(found) >> 64), limit
+    return "address %s" % (found or client), limit
 
 
 def spelled(seconds: int) -> str:

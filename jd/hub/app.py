@@ -18,6 +18,7 @@ from jd.hub.sessions import WEB, Sessions
 from jd.hub.store import accounts, experiments, issuing, tokens
 from jd.hub.store import sessions as stored_sessions
 from jd.hub.webroutes import WebRoutes
+from jd.net.proxies import Proxies
 from jd.net.routing import Request, Response, Router
 from jd.net.server import HttpServer
 
@@ -50,10 +51,10 @@ class Hub:
 
     def __init__(self, data: HubData, quota: Optional[Quota] = None,
                  tries: Optional[Attempts] = None,
-                 tls: Optional[ssl.SSLContext] = None) -> None:
+                 tls: Optional[ssl.SSLContext] = None, proxies: Proxies = Proxies()) -> None:
         self.data = data
         self._access = Access(data)
-        self._sessions = Sessions(data, tries)
+        self._sessions = Sessions(data, tries, proxies)
         self.router = Router(guard=self._guard, status_of=STATUS_OF)
         ApiRoutes(data, quota if quota is not None else Quota()).add_to(self.router)
         self.router.add("GET", p.HEALTH, self._health, public=True)

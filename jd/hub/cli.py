@@ -75,6 +75,8 @@ def values_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Dict
     table = [setting for setting in settings.HUB if setting.name in arguments.words]
     given = {setting.name: getattr(arguments, _dest(setting)) for setting in table
              if hasattr(arguments, _dest(setting))}
+    given.update({setting.name: ",".join(given[setting.name]) for setting in table
+                  if setting.many and setting.name in given})
     return settings.resolve(table, given, environ, style="--%s")
 
 
@@ -190,6 +192,7 @@ def _add_settings(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
                                 const="true", default=argparse.SUPPRESS, help=text)
         else:
             parser.add_argument("--" + setting.name, dest=_dest(setting), metavar=setting.metavar,
+                                action="append" if setting.many else "store",
                                 default=argparse.SUPPRESS, help=text)
 
 

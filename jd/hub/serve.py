@@ -18,6 +18,7 @@ from jd.hub.data import HubData
 from jd.hub.routes import signup_url
 from jd.hub.store import accounts
 from jd.net.addresses import is_loopback, url_of
+from jd.net.proxies import Proxies
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
 from jd.terminal import paint
@@ -57,7 +58,7 @@ async def _serve(data: HubData, values: Mapping[str, Any],
                  tls: Optional[ssl.SSLContext]) -> int:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    hub = Hub(data, tls=tls)
+    hub = Hub(data, tls=tls, proxies=Proxies(values["trusted_proxy"]))
     say = Announcer(values["json"])
     await hub.start(values["host"], values["port"])
     try:

@@ -11,6 +11,7 @@ from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
 from jd.hub.store import accounts, sessions
 from jd.hub.store.sessions import Holder
+from jd.net.proxies import Proxies
 from jd.net.routing import HttpError, Request, Response, Router
 from jd.web.bodies import json_object
 
@@ -24,8 +25,10 @@ _WRONG = "the email address or the password is wrong"
 class Sessions:
     """Sessions of people at a browser."""
 
-    def __init__(self, data: HubData, tries: Optional[Attempts] = None) -> None:
+    def __init__(self, data: HubData, tries: Optional[Attempts] = None,
+                 proxies: Proxies = Proxies()) -> None:
         self._data = data
+        self._proxies = proxies
         self._tries = tries if tries is not None else Attempts()
         self.hashers = Hashers()
 
@@ -60,7 +63,7 @@ class Sessions:
         body = await json_object(request)
         email, password = p.take(body, "email", str).strip(), p.take(body, "password", str)
         account = attempts.account(email)
-        self._take(account, attempts.address(request))
+        self._take(account, attempts.address(self._proxies.client(request)))
         stored = await self._data.read(accounts.password_of, email)
         if not await self.hashers.run(passwords.verify, password, stored):
             raise HttpError(403, _WRONG)
@@ -77,7 +80,7 @@ class Sessions:
     async def _signup_link(self, request: Request) -> Response:
         """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
         body = await json_object(request)
-        self._take(attempts.address(request))
+        self._take(attempts.address(self._proxies.client(request)))
         user = await self._link_user(p.take(body, "token", str))
         return Response.json({"email": None if user is None else user.email,
                               "min_chars": passwords.MIN_CHARS})
@@ -86,7 +89,7 @@ class Sessions:
         body = await json_object(request)
         token, password = p.take(body, "token", str), p.take(body, "password", str)
         email = p.take(body, "email", str, None)
-        self._take(attempts.address(request))
+        self._take(attempts.address(self._proxies.client(request)))
         user = await self._link_user(token)
         if user is None:
             email = accounts.check_email((email or "").strip())

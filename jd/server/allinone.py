@@ -20,6 +20,7 @@ from jd.hub.routes import signup_url
 from jd.hub.store import accounts
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
+from jd.net.proxies import Proxies
 from jd.server.hublink import TIMEOUT, HubLink, Intervals
 
 ADMIN = "admin@localhost.localdomain"
@@ -65,7 +66,7 @@ class AllInOne:
                       warn: Callable[[str], None],
                       intervals: Intervals) -> AsyncIterator[Tuple[HubLink, Facts]]:
         """The Hub listens inside this block; gives the server's link to it. Raises JdError."""
-        hub = Hub(self._data, tls=tls)
+        hub = Hub(self._data, tls=tls, proxies=Proxies(values["trusted_proxy"]))
         await hub.start(values["host"], values["hub_port"])
         try:
             url = url_of(values["host"], hub.port, tls is not None)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional
 
 import jd
 from jd import protocol as p
+from jd.net.proxies import Proxies
 from jd.net.routing import Request, Response, Route, Router
 from jd.net.server import HttpServer
 from jd.net.traffic import Traffic
@@ -50,14 +51,15 @@ class JobServer:
     """One running server. `start`, then `stop`; both are awaited."""
 
     def __init__(self, experiment: Experiment, access: Access,
-                 tls: Optional[ssl.SSLContext] = None, metrics_token: Optional[str] = None) -> None:
+                 tls: Optional[ssl.SSLContext] = None, metrics_token: Optional[str] = None,
+                 proxies: Proxies = Proxies()) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
         self.creation = Creation(experiment, self.room)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
         self.api = Router(guard=self._let_in, status_of=STATUS_OF)
-        self.signin = SignIn(experiment)
+        self.signin = SignIn(experiment, proxies=proxies)
         self.live = Live(experiment, self.creation, self.signin.guard)
         self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF)
         self._api_server = HttpServer(self.api, ssl_context=tls)

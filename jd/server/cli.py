@@ -17,6 +17,7 @@ from jd.auth import kepttoken, secretfile, shared
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
+from jd.net.proxies import Proxies
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
 from jd.server import checkpointcommand, jobfile, pincommand, publishing
@@ -78,7 +79,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
 
         async def serve() -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
-            server = JobServer(experiment, access, tls, metrics_token)
+            server = JobServer(experiment, access, tls, metrics_token, Proxies(values["trusted_proxy"]))
             if hub is None:
                 return await _serve(server, link, None, loading, values, access_file)
             async with hub.running(values, tls, _memory(values), warning,
@@ -303,8 +304,9 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     given = vars(parser.parse_args(argv))
     named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
-    if given["allow_user"]:
-        named["allow-user"] = ",".join(given["allow_user"])
+    for name in ("allow-user", "trusted-proxy"):
+        if given[name.replace("-", "_")]:
+            named[name] = ",".join(given[name.replace("-", "_")])
     of_own_hub = [setting for setting in settings.SERVER if setting.name == "hub-data"]
     values = settings.resolve([setting for setting in settings.SERVER if setting not in of_own_hub],
                               named, environ, style="--%s")

@@ -2,8 +2,10 @@
 
 import pytest
 
+from jd import settings
 from jd.auth import attempts
 from jd.auth.attempts import Attempts
+from jd.net.proxies import Proxies
 from jd.net.routing import Request
 
 
@@ -38,9 +40,13 @@ def test_success_forgets_all_and_taking_back_one(tries):
     assert [tries.take((subject,)) for _ in range(2)] == [0, 0]
 
 
-def subject(peer, forwarded=None):
-    headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
-    return attempts.address(Request("GET", "/", headers, peer=peer), 10)
+def subject(peer):
+    return attempts.address(peer, 10)
+
+
+def client(peer, forwarded, *trusted):
+    request = Request("GET", "/", {"x-forwarded-for": forwarded}, peer=peer)
+    return Proxies(settings.proxy_list(",".join(trusted)) if trusted else None).client(request)
 
 
 def test_one_address_has_many_spellings():
@@ -49,11 +55,27 @@ def test_one_address_has_many_spellings():
     assert subject("2001:db8:1:2::1") == subject("2001:db8:1:2:ffff::9") != subject("2001:db8:1:3::1")
 
 
-def test_only_a_proxy_on_this_machine_says_who_comes():
-    for loopback in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
-        assert subject(loopback, "198.51.100.1, 192.0.2.7") == subject("192.0.2.7")
-        assert subject(loopback, "nonsense") == subject(loopback)
-    assert subject("198.51.100.9", "192.0.2.7") == subject("198.51.100.9")
+def test_nobody_is_believed_who_was_not_named():
+    for peer in ("127.0.0.1", "::1", "10.0.0.1"):
+        assert client(peer, "198.51.100.1, 192.0.2.7") == peer
+        assert client(peer, "192.0.2.7", "10.0.0.2") == peer
+
+
+def test_a_proxy_that_was_named_says_who_comes():
+    assert client("::ffff:127.0.0.1", "198.51.100.1, 192.0.2.7", "127.0.0.1") == "192.0.2.7"
+    assert client("10.1.2.3", "192.0.2.7", "10.0.0.0/8") == "192.0.2.7"
+    assert client("fd00::1", "2001:db8::7", "fd00::/8") == "2001:db8::7"
+    # What its client wrote before it counts only as far as that is trusted as well.
+    assert client("10.1.2.3", "6.6.6.6, 192.0.2.7, 10.9.9.9", "10.0.0.0/8") == "192.0.2.7"
+    for nonsense in ("", "nonsense", "192.0.2.7:80", ", "):
+        assert client("10.1.2.3", nonsense, "10.0.0.0/8") == "10.1.2.3"
+    assert client("10.1.2.3", "nonsense, 10.9.9.9", "10.0.0.0/8") == "10.9.9.9"
+
+
+@pytest.mark.parametrize("given", ["", "proxy", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])
+def test_what_is_no_proxy(given):
+    with pytest.raises(ValueError, match="an address or a network"):
+        settings.proxy_list(given)
 
 
 @pytest.mark.parametrize("seconds, text", [(1, "1 s"), (90, "90 s"), (91, "2 min"), (600, "10 min")])

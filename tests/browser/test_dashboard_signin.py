@@ -86,6 +86,22 @@ def test_after_too_many_attempts_it_says_how_long_to_wait(browser: Browser, serv
     assert browser.path == "/signin"
 
 
+def test_who_signs_in_learns_of_wrong_pins(browser: Browser, server: Dashboard) -> None:
+    server.url = server.page
+    for _ in range(2):
+        assert server.call("/web/signin", {"pin": WRONG})[0] == 403
+    browser.go(server.page + "/signin")
+    sign_in(browser)
+    browser.wait("location.pathname === '/jobs'")
+    browser.wait_text("Before you signed in: 2 wrong PINs")
+    browser.wait_text("from 127.0.0.1")
+    browser.click("button", "Dismiss")
+    browser.go(server.page + "/settings")
+    browser.wait_text("No wrong PIN since the last sign-in.")
+    browser.wait_text("Before that: 2 wrong PINs")
+    assert "Before you signed in" not in browser.run("return document.body.innerText")
+
+
 def test_a_phone_needs_no_sideways_scrolling(browser: Browser, server: Dashboard) -> None:
     browser.size(*PHONE)
     browser.go(server.page + "/signin")

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from jd import settings
 from jd.auth import passwords
 from jd.auth.attempts import PER_ACCOUNT, PER_ADDRESS, Attempts
 from jd.hub import pages
 from jd.hub.app import Hub
 from jd.hub.store import accounts, sessions
+from jd.net.proxies import Proxies
 from jd.net.routing import Request
 from jd.web.files import SHARED
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, mentions
@@ -170,7 +172,10 @@ def test_attempts_are_limited_by_address(site, quick):
     for number in range(PER_ADDRESS):
         assert site.signin(email="u%d@example.org" % number).status == 403
     assert site.signin().status == 429
-    # The proxy on this machine names the client; what the client claims stands before that.
+    # A header alone is no other address: anybody on this machine could write it.
+    assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 429
+    # The proxy that was named tells the client; what the client claims stands before that.
+    site.bench.hub._sessions._proxies = Proxies(settings.proxy_list("127.0.0.1"))
     assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 200
 
 

@@ -2,11 +2,15 @@
 
 import pytest
 
+from jd import settings
 from jd.auth import passwords
+from jd.hub import cli as hub_cli
+from jd.net.proxies import Proxies
+from jd.server import cli as server_cli
 from jd.server.dashboard import pages
 from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
 from jd.server.store import pin as stored_pin
-from jd.server.store import sessions
+from jd.server.store import sessions, wrongpins
 from tests.server import dashboard_bench
 from tests.server.dashboard_bench import HOST, PIN, Dashboard
 
@@ -55,6 +59,46 @@ def test_sign_in_and_sign_out(run):
         assert await status_of(dashboard, answer.cookie) == 401
         assert (await dashboard.send("POST", "/web/signout", {})).status == 200
     run(scenario)
+
+
+def test_wrong_pins_are_told_to_who_signs_in_next(run, quick):
+    async def scenario(dashboard):
+        async def told():
+            answer = await dashboard.send("GET", "/web/settings", cookie=cookie)
+            return answer.json["wrong_pins"]
+        cookie = dashboard.signed_in()
+        assert await told() == {"since": None, "before": None}
+        first = dashboard.now
+        for _ in range(2):
+            assert (await signin(dashboard, OTHER)).status == 403
+            dashboard.now += 60
+        await dashboard.send("POST", "/web/pin", {"current": OTHER, "new": "193847"}, cookie=cookie)
+        peer = (await told())["since"]["addresses"][0]
+        wrong = {"count": 3, "first": first, "last": first + 120, "addresses": [peer]}
+        assert await told() == {"since": wrong, "before": None}
+        answer = await signin(dashboard)
+        assert answer.json == {"success": True, "wrong_pins": wrong}
+        assert await told() == {"since": None, "before": wrong}
+        assert (await signin(dashboard)).json == {"success": True}
+        dump = await dashboard.experiment.read(lambda db: "\n".join(db.iterdump()))
+        assert OTHER not in dump
+    run(scenario)
+
+
+def test_an_address_that_a_header_claims_is_not_told_nor_limited(run, quick):
+    async def scenario(dashboard):
+        for number in range(PER_ADDRESS):
+            assert (await signin(dashboard, OTHER, **{"x_forwarded_for": "192.0.2.%d" % number})).status == 403
+        assert (await signin(dashboard, **{"x_forwarded_for": "192.0.2.99"})).status == 429
+        found = await dashboard.experiment.read(wrongpins.since)
+        assert found["count"] == PER_ADDRESS and not found["addresses"][0].startswith("192.0.2.")
+    run(scenario)
+
+
+def test_only_the_latest_addresses_are_kept(desk):
+    for number in range(20):
+        desk.write(wrongpins.count, "192.0.2.%d" % number, desk.now)
+    assert desk.read(wrongpins.since)["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
 
 
 def test_two_servers_on_one_host_have_cookies_of_their_own(run, tmp_path):
@@ -150,8 +194,10 @@ def test_attempts_are_limited_by_address(run, quick):
         late = await signin(dashboard)
         assert late.status == 429 and late.headers["Retry-After"] == "600"
         assert "try again in 10 min" in late.error
-        assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 200
+        assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 429
         assert (await signin(dashboard, peer="192.0.2.8", x_forwarded_for="127.0.0.1")).status == 200
+        dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+        assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 200
         dashboard.ticks += 600
         for _ in range(PER_ADDRESS + 1):  # right ones do not count
             assert (await signin(dashboard)).status == 200
@@ -320,3 +366,13 @@ def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run):
         assert script.status == 200
         assert (await dashboard.send("GET", "/static/index.html")).status == 404
     run(scenario)
+
+
+def test_proxies_are_named_one_by_one_or_in_a_variable():
+    wanted = settings.proxy_list("10.0.0.1,fd00::/8")
+    flags = ["--trusted-proxy", "10.0.0.1", "--trusted-proxy", "fd00::/8"]
+    assert server_cli.options(["--expId", "e"] + flags, {})["trusted_proxy"] == wanted
+    given = hub_cli.make_parser().parse_args(["serve"] + flags)
+    assert hub_cli.values_of(given, {})["trusted_proxy"] == wanted
+    variable = {"JD_SERVER_TRUSTED_PROXY": "10.0.0.1, fd00::/8"}
+    assert server_cli.options(["--expId", "e"], variable)["trusted_proxy"] == wanted

@@ -13,7 +13,7 @@ from jd.net.routing import HttpError, Request, Response, Router
 from jd.net.traffic import Traffic
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store import options, sweepend
+from jd.server.store import options, sweepend, wrongpins
 from jd.server.waiting import WaitingRoom
 from jd.storage import backup
 from jd.storage.database import Database
@@ -52,7 +52,9 @@ class Operations:
             self._experiment.policy._asdict(), traffic=traffic,
             database={"path": str(database.path), "size_bytes": size,
                       "journal_mode": database.journal_mode},
-            data_bytes=None, viewers=self._live.viewers,
+            data_bytes=None,
+            wrong_pins={"since": await self._experiment.look_up(wrongpins.since),
+                        "before": await self._experiment.look_up(wrongpins.before)}, viewers=self._live.viewers,
             uptime=time.monotonic() - self._started, version=jd.__version__))
 
     async def _change(self, request: Request) -> Response:

@@ -1,6 +1,6 @@
 """Sign-in with the PIN, sessions, and the guard of what a browser may ask."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
 from jd import protocol as p
@@ -8,11 +8,12 @@ from jd.auth import attempts, keys, passwords, pins, secretfile
 from jd.auth.attempts import Attempts
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
+from jd.net.proxies import Proxies
 from jd.net.routing import HttpError, Request, Response, Router
 from jd.server import pin as pin_file
 from jd.server.experiment import Experiment
 from jd.server.store import pin as stored_pin
-from jd.server.store import sessions
+from jd.server.store import sessions, wrongpins
 from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask
@@ -30,8 +31,10 @@ class SignIn:
     `hub_url` is for the pages: the Hub that the server belongs to, once that is known.
     """
 
-    def __init__(self, experiment: Experiment, tries: Optional[Attempts] = None) -> None:
+    def __init__(self, experiment: Experiment, tries: Optional[Attempts] = None,
+                 proxies: Proxies = Proxies()) -> None:
         self._experiment = experiment
+        self._proxies = proxies
         self._tries = tries if tries is not None else Attempts()
         self._hashers = Hashers()
         # Strict: no link on another site opens anything but the sign-in, whose script goes on from there.
@@ -80,10 +83,11 @@ class SignIn:
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
         known = await self._known(request, pin)
-        secret = await self._experiment.write(_open_session, known, self._experiment.clock())
-        if secret is None:
+        opened = await self._experiment.write(_open_session, known, self._experiment.clock())
+        if opened is None:
             raise HttpError(403, _WRONG)
-        return self._answer(request, secret, sessions.LIFETIME)
+        secret, wrong = opened
+        return self._answer(request, secret, sessions.LIFETIME, {} if wrong is None else {"wrong_pins": wrong})
 
     async def _signout(self, request: Request) -> Response:
         await json_object(request)
@@ -117,7 +121,8 @@ class SignIn:
 
     async def _known(self, request: Request, pin: str) -> Optional[str]:
         """The stored hash that `pin` is right for. Raises HttpError: 429, and 403 if it is wrong."""
-        address = attempts.address(request, PER_ADDRESS)
+        client = self._proxies.client(request)
+        address = attempts.address(client, PER_ADDRESS)
         wait = self._tries.take((address, IN_ALL))
         if wait:
             raise HttpError(429, "too many wrong PINs; try again in %s" % attempts.spelled(wait),
@@ -129,15 +134,17 @@ class SignIn:
             raise HttpError(503, "%s; make another PIN on the server's machine: jd_server pin reset"
                             % error) from None
         if not right:
+            await self._experiment.write(wrongpins.count, client, self._experiment.clock())
             raise HttpError(403, _WRONG)
         self._tries.succeeded(address[0])
         self._tries.take_back(IN_ALL[0])
         return known
 
-    def _answer(self, request: Request, secret: str, lifetime: float) -> Response:
+    def _answer(self, request: Request, secret: str, lifetime: float,
+                facts: Mapping[str, Any] = {}) -> Response:
         # Behind a TLS proxy the browser tells that the page is https; its host was compared before.
         secure = request.secure or request.headers.get("origin", "").lower().startswith("https://")
-        return Response.json({"success": True}, 200, {
+        return Response.json(dict(facts, success=True), 200, {
             "Set-Cookie": self._cookie.header(secret, lifetime, secure)})
 
 
@@ -148,6 +155,9 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     return str(p.take(body, name, str))
 
 
-def _open_session(db: Any, known: str, now: float) -> Optional[str]:
-    """The secret of a new session, or None if the PIN was changed while it was being checked."""
-    return sessions.open_session(db, now) if stored_pin.stored(db) == known else None
+def _open_session(db: Any, known: str, now: float) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
+    """The secret of a new session and which wrong PINs there were since the last one, or None if the PIN
+    was changed while it was being checked."""
+    if stored_pin.stored(db) != known:
+        return None
+    return sessions.open_session(db, now), wrongpins.end(db)

@@ -1,7 +1,7 @@
 // The strip below the bar: what is going on with the whole experiment.
 
 import {ask, button, el, fail} from "./common.js";
-import {count, number, percent} from "./format.js";
+import {count, moment, number, percent} from "./format.js";
 
 const DOING = {delete: "Deleting", restore: "Restoring", retry: "Retrying", abort: "Aborting", prioritise: "Prioritising", normal: "Lowering"};
 
@@ -17,6 +17,21 @@ const doing = (text, {done, total}) => el("div", {class: "notice"},
   el("span", {}, text + " ", el("b", {}, number(done)), " of ", number(total), " jobs"),
   progress(done, total, text), el("span", {class: "hint"}, percent(total ? done / total : 0)));
 
+/** Wrong PINs in words: how many, when, from where. */
+export const wrongPins = ({count: n, first, last, addresses}) => `${count(n, "wrong PIN")}, `
+  + `${n > 1 ? `from ${moment(first)} to ${moment(last)}` : moment(last)}, from ${addresses.join(", ")}`;
+
+// What the sign-in told; it is shown until somebody has seen it.
+function tried() {
+  const kept = sessionStorage.getItem("wrong-pins");
+  if (!kept) return null;
+  const made = el("div", {class: "notice warn"}, el("span", {}, el("b", {}, "Before you signed in: "),
+    wrongPins(JSON.parse(kept)), ". If that was not you, change the PIN."),
+  el("a", {href: "/settings"}, "Settings"),
+  button("Dismiss", () => { sessionStorage.removeItem("wrong-pins"); made.remove(); }, "small"));
+  return made;
+}
+
 /** A listener for `live.on` that keeps `place` up to date. */
 export function showNotices(place) {
   let before = "";
@@ -24,7 +39,7 @@ export function showNotices(place) {
     const now = JSON.stringify([summary.paused, summary.creating, summary.bulk, summary.workers.failing]);
     if (now === before) return;
     before = now;
-    const found = [];
+    const found = [tried()].filter(Boolean);
     if (summary.paused) found.push(el("div", {class: "notice warn"}, el("span", {}, el("b", {}, "The experiment is paused."),
       " Running jobs go on, new ones are not given out."),
       button("Resume", () => ask("settings", {paused: false}).catch(fail), "small")));

@@ -2,6 +2,7 @@
 
 import {ask, button, el, fail, field, toast} from "./common.js";
 import {me, setTheme, theme} from "./app.js";
+import {wrongPins} from "./notices.js";
 import {bytes, count, duration, moment, number} from "./format.js";
 
 // Those that take a number: name, label, unit, what it is about.
@@ -25,16 +26,17 @@ export async function show(main) {
   const first = await ask("settings");
   const jobs = numbers(NUMBERS, first), running = switches(RUNNING, first), failing = numbers([FAILING], first),
     pausing = switches(PAUSE_FAILING, first), parts = [jobs, running, failing, pausing];
-  const server = el("dl", {class: "facts"}), traffic = el("div", {class: "scroll"});
+  const server = el("dl", {class: "facts"}), traffic = el("div", {class: "scroll"}), wrong = el("div");
   main.append(el("div", {class: "head"}, el("h1", {}, "Settings")), el("div", {class: "settings"},
     el("div", {}, card("While it runs", running.node), card("Jobs", jobs.node), card("Failing workers", pausing.node, failing.node),
       appearance()),
-    el("div", {}, card("Server", server), card("Traffic", traffic), card("Backup", ...backup()), card("Change the PIN", pin()),
+    el("div", {}, card("Server", server), card("Traffic", traffic), card("Backup", ...backup()), card("Change the PIN", wrong, pin()),
       card("Metrics for Prometheus", ...prometheus()))));
   const fill = (found) => {
     for (const part of parts) part.fill(found);
     server.replaceChildren(...serverFacts(found));
     traffic.replaceChildren(trafficTable(found.traffic));
+    wrong.replaceChildren(...wrongFacts(found.wrong_pins || {}));
   };
   fill(first);
   const load = async () => fill(await ask("settings"));
@@ -192,6 +194,10 @@ function serverFacts({uptime, version, viewers, database}) {
     database.path ? ["Database", el("span", {class: "mono"}, database.path)] : null,
     ["Database size", `${bytes(database.size_bytes)}, journal mode ${String(database.journal_mode).toUpperCase()}`]);
 }
+
+const wrongFacts = ({since, before}) => [
+  el("p", {class: "hint"}, since ? el("b", {}, "Since the last sign-in: " + wrongPins(since) + ".") : "No wrong PIN since the last sign-in."),
+  before ? el("p", {class: "hint"}, "Before that: " + wrongPins(before) + ".") : null].filter(Boolean);
 
 const CLASSES = ["2xx", "3xx", "4xx", "5xx"];
 const PORTS = {api: "Workers (API)", dashboard: "Dashboard"};

@@ -40,7 +40,9 @@ $("form").addEventListener("submit", async (event) => {
   problem.setAttribute("aria-live", "assertive");
   problem.textContent = "";
   try {
-    await ask("signin", {pin: input.value});
+    const {wrong_pins: wrong} = await ask("signin", {pin: input.value});
+    // For the page that comes next: somebody else may have tried.
+    if (wrong) sessionStorage.setItem("wrong-pins", JSON.stringify(wrong));
     location.replace(destination());
   } catch (error) {
     problem.textContent = error.message;

@@ -1,0 +1,44 @@
+"""Which proxies may say for whom they ask: those that the server's owner has named.
+
+`X-Forwarded-For: client, proxy, proxy` is written by whoever comes first, so it is read from its end, and
+only as far as addresses that are trusted have written it.
+"""
+
+import ipaddress
+from typing import Optional, Sequence, Union
+
+from jd.net.routing import Request
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+MAX_HOPS = 20
+
+
+class Proxies:
+    """The trusted ones; by default none."""
+
+    def __init__(self, trusted: Optional[Sequence[Network]] = None) -> None:
+        self._trusted = tuple(trusted or ())
+
+    def client(self, request: Request) -> str:
+        """The address that a request comes from, as far as it can be believed."""
+        named = request.headers.get("x-forwarded-for", "").split(",")[::-1][:MAX_HOPS]
+        address = parsed(request.peer)
+        for name in named:
+            if address is None or not any(address in network for network in self._trusted):
+                break
+            before = parsed(name.strip())
+            if before is None:
+                break  # as much as that proxy told
+            address = before
+        return request.peer if address is None else str(address)
+
+
+def parsed(text: str) -> Optional[Address]:
+    """An address; None for what is none. IPv4 as a socket for both kinds shows it is IPv4."""
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # A socket for both kinds shows IPv4 as ::ffff:192.0.2.1, all of it in one /64.
+    return getattr(found, "ipv4_mapped", None) or found
