@@ -372,6 +372,8 @@ SERVER: Tuple[Setting, ...] = (
             "file to write that URL to, for workers with server=@FILE", "FILE"),
     Setting("public-dashboard-url", "JD_SERVER_PUBLIC_DASHBOARD_URL", None, server_url,
             "the same for the dashboard", "URL"),
+    Setting("tls", "JD_SERVER_TLS", None, one_of("auto"),
+            "auto: serve https with a certificate that the server makes, and workers know", "auto"),
     Setting("tls-cert", "JD_SERVER_TLS_CERT", None, path,
             "certificate, in PEM form, to serve https with", "FILE"),
     Setting("tls-key", "JD_SERVER_TLS_KEY", None, path, "private key of that certificate", "FILE"),

@@ -27,6 +27,10 @@ _CLEANUP = 5.0
 _WARN_AGAIN = 300.0
 
 
+class PortTaken(JdError):
+    """Another program listens on the port."""
+
+
 class HttpServer:
     """Serves a router on one address.
 
@@ -58,11 +62,20 @@ class HttpServer:
         """Connections that are open."""
         return len(self._connections)
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, others: int = 0) -> int:
         """Listen on every address that `host` means; return the port (0 picks a free one).
 
-        Raises JdError when that is not possible.
+        Where another program has it, the next `others` ports are tried. Raises PortTaken when all of
+        them are taken, and JdError when it is not possible for another reason.
         """
+        for number in range(port, port + others):
+            try:
+                return await self._listen(host, number)
+            except PortTaken:
+                pass
+        return await self._listen(host, port + others)
+
+    async def _listen(self, host: str, port: int) -> int:
         self.stopping = asyncio.Event()
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -82,6 +95,7 @@ class HttpServer:
         except OSError as error:
             for listener in self._listeners:
                 listener.close()
+            self._listeners.clear()
             _close_all(sockets)
             raise _listen_error(host, port, error) from None
         self._sweep_later()
@@ -232,8 +246,8 @@ def _close_all(sockets: List[socket.socket]) -> None:
 def _listen_error(host: str, port: int, error: OSError) -> JdError:
     where = "cannot listen on %s port %d: " % (host or "any address", port)
     if error.errno == errno.EADDRINUSE:
-        return JdError(where + "another program has the port; stop it, choose another port, or "
-                               "port 0 for a free one")
+        return PortTaken(where + "another program has the port; stop it, choose another port, or "
+                                 "port 0 for a free one")
     if error.errno == errno.EADDRNOTAVAIL:
         return JdError(where + "this machine does not have the address; use 127.0.0.1, 0.0.0.0 "
                                "for all of its addresses, or one of them")

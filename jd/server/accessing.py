@@ -85,23 +85,22 @@ def urls_of(host: str, port: int, secure: bool, public: Optional[str]) -> List[s
     given = [] if public is None else [public]
     if host in ANY:
         near = url_of("::1" if host == "::" else "127.0.0.1", port, secure)
-        urls = [near] + given + [url_of(name, port, secure) for name in _names() + _numbers()]
+        urls = [near] + given + [url_of(name, port, secure) for name in names() + numbers()]
     else:
         own = [url_of(host, port, secure)]
         urls = own + given if is_loopback(host) else given + own
     return list(dict.fromkeys(urls))[:accessfile.MAX_URLS]
 
 
-def _names() -> List[str]:
-    """Names of this machine that others may know."""
-    names = [socket.gethostname(), socket.getfqdn()]
-    return [name for name in dict.fromkeys(names)
+def names() -> List[str]:
+    """Names of this machine that others may know. May ask the name server."""
+    return [name for name in dict.fromkeys([socket.gethostname(), socket.getfqdn()])
             if name and not is_loopback(name) and not name.startswith("localhost")]
 
 
-def _numbers() -> List[str]:
+def numbers() -> List[str]:
     """Its IPv4 addresses, of every interface where that can be told (Linux)."""
-    numbers: List[str] = []
+    found: List[str] = []
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _, name in socket.if_nameindex():
@@ -109,10 +108,10 @@ def _numbers() -> List[str]:
                     answer = fcntl.ioctl(sock, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
                 except OSError:
                     continue  # an interface without such an address, or a system without the call
-                numbers.append(socket.inet_ntoa(answer[20:24]))
+                found.append(socket.inet_ntoa(answer[20:24]))
     except (OSError, AttributeError):
         pass
-    return [number for number in numbers if not is_loopback(number)]
+    return [number for number in found if not is_loopback(number)]
 
 
 def _is_live(other: Place) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import jd
 from jd import protocol as p
@@ -80,11 +80,13 @@ class JobServer:
         self.port = 0
         self.dashboard_port = 0
 
-    async def start(self, host: str, port: int, dashboard_port: int) -> None:
-        """Listen. Raises JdError where an address cannot be had."""
-        self.port = await self._api_server.start(host, port)
+    async def start(self, host: str, port: int, dashboard_port: int,
+                    others: Tuple[int, int] = (0, 0)) -> None:
+        """Listen. `others` is how many ports after each are tried where it is taken. Raises JdError
+        where an address cannot be had."""
+        self.port = await self._api_server.start(host, port, others[0])
         try:
-            self.dashboard_port = await self._dashboard_server.start(host, dashboard_port)
+            self.dashboard_port = await self._dashboard_server.start(host, dashboard_port, others[1])
         except BaseException:
             await self._api_server.stop(0)
             raise

@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import socket
+import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,10 +21,10 @@ from jd.net.client import Client
 from jd.net.proxies import Proxies
 from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.tls import server_context
-from jd.server import checkpointcommand, jobfile, pincommand, publishing
+from jd.server import checkpointcommand, jobfile, owncert, pincommand, publishing
 from jd.server import pin as pins
 from jd.server.access import Access, users
-from jd.server.accessing import AccessFile, urls_of
+from jd.server.accessing import AccessFile, names, numbers, urls_of
 from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
@@ -36,6 +37,10 @@ from jd.terminal import paint
 # Options that are fields of Policy: people can change those on the dashboard too.
 _POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
            "max-attempts": "max_attempts"}
+
+# Tried after a default port that is taken, so that the API's do not reach the dashboard's default, nor
+# these the Hub's.
+OTHER_PORTS = 29
 
 
 def entry() -> int:
@@ -52,7 +57,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     values = options(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     allow_many_connections()
-    tls = server_context(values["tls_cert"], values["tls_key"])
+    tls = _tls(values)
     link = _link(values, intervals)
     values["pin"] = pins.given(values)
     kept = modes.PRIVATE if values["data_group"] is None else modes.for_group(values["data_group"])
@@ -76,6 +81,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         values["token"] = access.settle(lambda: kepttoken.kept(experiment.meta_dir / kepttoken.FILE))
         access_file = AccessFile(experiment, warning)
         access_file.tidy()
+        if values["tls"] is not None:
+            tls = _own_tls(values, experiment)
 
         async def serve() -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
@@ -89,6 +96,25 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         if link is not None:
             link.connect()
         return asyncio.run(serve())
+
+
+def _tls(values: Mapping[str, Any]) -> Optional[ssl.SSLContext]:
+    """What to listen with, as far as it is given. Raises UsageError, also for what excludes --tls auto."""
+    if values["tls"] is not None:
+        if values["tls_cert"] is not None or values["tls_key"] is not None:
+            raise UsageError("--tls auto makes a certificate, and --tls-cert and --tls-key give one: "
+                             "leave one or the other out")
+        if values["hub"] is not None or values["with_hub"]:
+            raise UsageError("--tls auto is for a server without a Hub, whose access file holds the "
+                             "certificate; with a Hub give --tls-cert and --tls-key")
+    return server_context(values["tls_cert"], values["tls_key"])
+
+
+def _own_tls(values: Dict[str, Any], experiment: Experiment) -> Optional[ssl.SSLContext]:
+    """The same for --tls auto; the files that it made stand in `values` then."""
+    values["tls_cert"], values["tls_key"] = owncert.kept(experiment.meta_dir, names() + numbers())
+    values["certificate"] = owncert.text(values["tls_cert"])
+    return server_context(values["tls_cert"], values["tls_key"])
 
 
 def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
@@ -159,7 +185,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
 
     stop_on_signals(stop)
     say = Announcer(values["json"], server.experiment)
-    await server.start(values["host"], values["port"], values["dashboard_port"])
+    await server.start(values["host"], values["port"], values["dashboard_port"], values["other_ports"])
     try:
         urls = server_urls(server, values)
         if link is not None:
@@ -169,7 +195,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             link.start(gone, pins.HubPin(server.experiment.database, warning))
         made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"],
                                           say.shows_secrets)
-        say.ready(urls, server.signin.hub_url, made)
+        say.ready(urls, server.signin.hub_url, made, _moved(server, values))
         if own_hub is not None:
             say.own_hub(own_hub)
         _warn(server.experiment, values, link)
@@ -177,12 +203,14 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
         # After the jobs: workers that exit when there are none may be waiting for the file.
         if values["publish_url"] is not None:
-            await loop.run_in_executor(None, publishing.publish, values["publish_url"], urls[0],
-                                       values["token_file"])
+            token_file = values["token_file"]
+            if token_file is None and values["token"] is not None:
+                token_file = server.experiment.meta_dir / kepttoken.FILE
+            await loop.run_in_executor(None, publishing.publish, values["publish_url"], urls[0], token_file)
             published = urls[0]
         await loop.run_in_executor(None, lambda: access_file.publish(
             urls_of(values["host"], server.port, values["tls_cert"] is not None, values["public_url"]),
-            values["token"], None, server.signin.hub_url))
+            values["token"], values.get("certificate"), server.signin.hub_url))
         await stop.wait()
         say.stopping(reasons[0] if reasons else None)
     finally:
@@ -202,6 +230,13 @@ def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
             values["public_dashboard_url"] or url_of(values["host"], server.dashboard_port, secure))
 
 
+def _moved(server: JobServer, values: Dict[str, Any]) -> Dict[str, int]:
+    """The default ports, by name, that were taken, so that the next free ones are used."""
+    return {name: values[key] for name, key, now in (
+        ("server", "port", server.port), ("dashboard", "dashboard_port", server.dashboard_port))
+        if values[key] not in (0, now)}
+
+
 class Announcer(Voice):
     """What the server says on stdout."""
 
@@ -209,9 +244,10 @@ class Announcer(Voice):
         super().__init__(as_json)
         self._experiment = experiment
 
-    def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str]) -> None:
-        """Where the server is, which is also written to meta/server.json; and the PIN if it is new, or
-        the file that it is kept in."""
+    def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str],
+              taken: Mapping[str, int]) -> None:
+        """Where the server is, which is also written to meta/server.json; the PIN if it is new, or the
+        file that it is kept in; and which default ports were `taken`."""
         kept = pins.file_of(self._experiment.meta_dir)
         file = kept if kept.is_file() else None
         facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
@@ -220,12 +256,18 @@ class Announcer(Voice):
         self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
                                       expId=self._experiment.name))
         if self.as_json:
-            self.event("ready", facts if file is None else dict(facts, pin_file=str(file)))
+            told: Dict[str, Any] = dict(facts)
+            if file is not None:
+                told["pin_file"] = str(file)
+            if taken:
+                told["taken_ports"] = dict(taken)
+            self.event("ready", told)
             return
+        notes = {name: "  (port %d is taken)" % port for name, port in taken.items()}
         self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
                                          self._experiment.name))
-        self.line("  server     %s" % facts["server_url"])
-        self.line("  dashboard  %s" % facts["dashboard_url"])
+        self.line("  server     %s%s" % (facts["server_url"], notes.get("server", "")))
+        self.line("  dashboard  %s%s" % (facts["dashboard_url"], notes.get("dashboard", "")))
         if file is not None:
             self.line("  pin        in %s" % file)
         elif pin is not None:
@@ -316,6 +358,9 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     values["fixed"] = frozenset(
         _POLICY[setting.name] for setting in table
         if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)
+    values["other_ports"] = tuple(
+        0 if settings.lookup(setting, named, environ) is not None else OTHER_PORTS
+        for setting in table if setting.name in ("port", "dashboard-port"))
     if given["jobs"]:
         values["jobs"] = [Path(name) for name in given["jobs"]]
     if values["expId"] is None:

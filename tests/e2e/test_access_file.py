@@ -10,6 +10,7 @@ from typing import Any, Dict
 import pytest
 
 from jd.net import accessfile
+from jd.server import owncert
 from tests.e2e.processes import Process, Server
 from tests.support import free_env, python, wait_until
 
@@ -221,3 +222,72 @@ def test_a_script_by_itself_finds_it(tmp_path: Path) -> None:
             env=free_env(tmp_path, JD_EXP_ID="exp", JD_JOB_ID="1"), stdout=subprocess.PIPE, timeout=60)
         assert done.stdout == b"None\n"
         assert server.popen.poll() is None
+
+
+# ---- --tls auto
+
+def test_a_certificate_of_its_own_for_workers_scripts_and_commands(tmp_path: Path) -> None:
+    with Server(tmp_path, "--host", "0.0.0.0", "--tls", "auto", "--jobs", sweep(tmp_path)) as server:
+        told = content(tmp_path)
+        assert server.url.startswith("https://") and told["certificate"].startswith("-----BEGIN CERT")
+        done = cli(tmp_path, "expId=exp", "entry_script=%s" % script(tmp_path), "foreground=true",
+                   "exit_when_empty=true")
+        assert done.returncode == 0, done.stderr
+        info = cli(tmp_path, "expId=exp", "server-info", "json=true")
+        assert json.loads(info.stdout)["counts"]["DONE"] == 2
+        assert list((server.workspace / "exp" / "data").glob("*/result.json*"))
+        doctor = json.loads(cli(tmp_path, "expId=exp", "doctor", "json=true").stdout)
+        server_findings = [found for found in doctor["findings"] if found["topic"] == "Server"]
+        assert {found["level"] for found in server_findings} == {"ok"}, server_findings
+        assert server.stop() == 0 and "https" not in server.errors
+    key = server.workspace / "exp" / "meta" / "tls-key.pem"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_with_another_certificate_gets_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path, "--tls", "auto") as server:
+        told = content(tmp_path)
+        other = owncert.text(owncert.kept(tmp_path, []).certificate)
+        access_file(tmp_path).write_text(json.dumps(dict(told, certificate=other)))
+        for words in (["server-info"], ["entry_script=%s" % script(tmp_path)]):
+            done = cli(tmp_path, "expId=exp", *words)
+            assert done.returncode == 1 and b"certificate is not the one in the access file" in done.stderr
+        assert server.popen.poll() is None
+
+
+def test_the_certificate_holds_for_the_machine_where_the_url_is_named(tmp_path: Path) -> None:
+    with Server(tmp_path, "--tls", "auto") as server:
+        content(tmp_path)
+        bundle = server.workspace / "exp" / "meta" / "tls-cert.pem"
+        done = cli(tmp_path, "expId=exp", "server-info", "server=" + server.url, JD_CA_BUNDLE=bundle)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("flags, says", [
+    (["--tls-cert", "c", "--tls-key", "k"], "leave one"), (["--with-hub"], "without a Hub"),
+    (["--hub", "http://h"], "without a Hub")])
+def test_what_a_certificate_of_its_own_excludes(tmp_path: Path, flags: Any, says: str) -> None:
+    done = subprocess.run(python("-m", "jd.server", "--expId", "e", "--tls", "auto", *flags),
+                          env=free_env(tmp_path), stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 2 and says.encode() in done.stderr and done.stderr.count(b"\n") == 1
+
+
+# ---- the shell
+
+def shell(directory: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(python("-m", "jd.cli", *words), env=free_env(directory, **environ), timeout=60,
+                          input=b"server-info json=true\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_the_shell_opens_without_a_key_where_ones_own_server_is(tmp_path: Path) -> None:
+    assert b"an API key is needed" in shell(tmp_path, "-i").stderr
+    with Server(tmp_path) as server:
+        content(tmp_path)
+        assert json.loads(shell(tmp_path, "-i", "expId=exp").stdout)["total"] == 0
+        any_of_them = shell(tmp_path)
+        assert b"API key" not in any_of_them.stderr and b"expId= is missing" in any_of_them.stderr
+        assert b"an API key is needed" in shell(tmp_path, "-i", "expId=other").stderr
+        with_key = shell(tmp_path, "-i", JD_API_KEY="jd_x", JD_HUB_URL="http://127.0.0.1:9")
+        assert b"the Hub http://127.0.0.1:9 cannot be reached" in with_key.stderr
+        server.stop()
+    assert b"an API key is needed" in shell(tmp_path, "-i", "expId=exp").stderr

@@ -5,10 +5,11 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.processes import EXPERIMENT, Server
+from tests.e2e.processes import EXPERIMENT, Process, Server
 from tests.support import free_env, python, wait_until
 
 GRID = {"parameters": {"x": [1, 2, 3]}}
@@ -174,6 +175,50 @@ def test_a_port_that_is_taken(tmp_path):
         port = str(taken.getsockname()[1])
         done = run(tmp_path, "--expId", "e", "--port", port, "--workspace_path", str(tmp_path / "w"))
     assert done.returncode == 1 and port in done.stderr and done.stderr.count("\n") == 1
+
+
+def with_defaults(tmp_path, api, dashboard, *flags, **environ):
+    """A server whose default ports are these."""
+    code = ("import sys\nfrom jd import protocol\nprotocol.API_PORT, protocol.DASHBOARD_PORT = %d, %d\n"
+            "from jd.server import cli\nsys.exit(cli.entry())" % (api, dashboard))
+    return Process(python("-c", code, "--expId", "e", "--workspace_path", tmp_path / "w", *flags),
+                   free_env(tmp_path, **environ), tmp_path / "err")
+
+
+def taken_ports(stack):
+    ports = []
+    for _ in range(2):
+        sock = stack.enter_context(socket.socket())
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(1)
+        ports.append(sock.getsockname()[1])
+    return ports
+
+
+def test_a_default_port_that_is_taken_is_replaced_and_told(tmp_path):
+    with ExitStack() as stack:
+        api, dashboard = taken_ports(stack)
+        with with_defaults(tmp_path, api, dashboard, "--json") as server:
+            ready = json.loads(server.popen.stdout.readline())
+            assert ready["taken_ports"] == {"server": api, "dashboard": dashboard}
+            for url, port in ((ready["server_url"], api), (ready["dashboard_url"], dashboard)):
+                assert port < int(url.rpartition(":")[2]) <= port + 29
+            assert server.stop() == 0
+        with with_defaults(tmp_path, api, dashboard, "--dashboard-port", "0") as server:
+            lines = [server.popen.stdout.readline().decode() for _ in range(3)]
+            assert "(port %d is taken)" % api in lines[1] and "taken" not in lines[2]
+            assert server.stop() == 0
+
+
+@pytest.mark.parametrize("by", ["flag", "variable"])
+def test_a_port_that_was_given_is_not_replaced(tmp_path, by):
+    with ExitStack() as stack:
+        api, dashboard = taken_ports(stack)
+        flags = ["--port", api] if by == "flag" else []
+        environ = {"JD_SERVER_PORT": api} if by == "variable" else {}
+        with with_defaults(tmp_path, api, dashboard, *flags, **environ) as server:
+            assert server.popen.wait(60) == 1
+            assert "port %d: another program has the port" % api in server.errors
 
 
 def test_an_unwritable_workspace_is_named(tmp_path):

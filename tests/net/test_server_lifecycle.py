@@ -13,7 +13,7 @@ import pytest
 from jd.errors import JdError
 from jd.net.connection import Phase
 from jd.net.routing import Request, Response, Router
-from jd.net.server import HttpServer
+from jd.net.server import HttpServer, PortTaken
 from tests.net.http_wire import Client, Site, request, run, serving, until
 
 
@@ -267,4 +267,28 @@ def test_tls(certificate: Path, tmp_path: Path) -> None:
             plain = await site.client()
             await plain.send(request("GET", "/"))
             assert await plain.at_end()
+    run(scene())
+
+
+# ---- the next port
+
+def test_the_next_port_is_tried_where_one_is_taken() -> None:
+    async def scene() -> None:
+        first, second = HttpServer(one(hello)), HttpServer(one(hello))
+        port = await first.start("127.0.0.1", 0)
+        try:
+            with pytest.raises(PortTaken, match="port %d" % port):
+                await second.start("127.0.0.1", port)
+            assert port < await second.start("127.0.0.1", port, 20) <= port + 20
+        finally:
+            await asyncio.gather(first.stop(0), second.stop(0))
+
+    run(scene())
+
+
+def test_another_reason_is_no_reason_to_try_the_next() -> None:
+    async def scene() -> None:
+        with pytest.raises(JdError, match="192.0.2.1 port 5000"):
+            await HttpServer(one(hello)).start("192.0.2.1", 5000, 20)
+
     run(scene())

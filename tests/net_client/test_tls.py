@@ -4,8 +4,9 @@ from typing import Iterator
 
 import pytest
 
-from jd.errors import ServerRefused, ServerUnreachable
+from jd.errors import ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client
+from jd.server import owncert
 from tests.script.stub_server import UPLOADED, Answer, StubServer
 
 # A key and the certificate it signed itself for localhost and 127.0.0.1, for these tests alone.
@@ -46,3 +47,32 @@ def test_refusal_in_the_middle_of_an_upload_over_tls(secure: StubServer, monkeyp
     size = 60 * 1024 * 1024
     with pytest.raises(ServerRefused, match="413: too large"):
         Client(secure.url).upload("/upload", {}, "file", io.BytesIO(bytes(size)), "x", size)
+
+
+# ---- one certificate and no other
+
+def pem() -> str:
+    text = CERTIFICATE.read_text()
+    return text[text.index("-----BEGIN CERTIFICATE"):]
+
+
+def test_a_pinned_certificate_counts_under_any_name(secure: StubServer) -> None:
+    secure.will_answer(Answer(200, {"PENDING": 1}))
+    url = secure.url.replace("localhost", "0.0.0.0").replace("127.0.0.1", "0.0.0.0")
+    client = Client(url, lambda: TOKEN, certificate=pem())
+    assert client.call("GET", "/job_counts") == {"PENDING": 1}
+    assert client.anonymous().call("GET", "/job_counts") is not None
+
+
+def test_nothing_is_sent_to_another_than_the_pinned(secure: StubServer, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JD_CA_BUNDLE", str(CERTIFICATE))  # which would vouch for it
+    other = owncert.text(owncert.kept(tmp_path, []).certificate)
+    with pytest.raises(ServerUnreachable, match="certificate is not the one in the access file"):
+        Client(secure.url, lambda: TOKEN, certificate=other).call("GET", "/job_counts")
+    assert secure.asked == []
+
+
+def test_what_is_no_certificate_cannot_be_pinned(secure: StubServer) -> None:
+    with pytest.raises(UsageError, match="not in PEM form"):
+        Client(secure.url, certificate="x").call("GET", "/job_counts")

@@ -1,11 +1,12 @@
 """`jd_worker_cli`, `jd_worker_cli -i`: interactive mode.
 
 It begins when the Hub knows the API key (reference, section 2, "Interactive mode"), or at once for
-a job server that is named.
+a job server that is named, or that the user's own access file names and no key says otherwise.
 """
 
 import getpass
 import sys
+from pathlib import Path
 from typing import Callable, Dict, Mapping, Optional
 
 from jd import settings
@@ -15,11 +16,13 @@ from jd.cli import completing, history
 from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.cli.repl import Repl
-from jd.errors import JdError, UsageError
+from jd.errors import JdError, StorageError, UsageError
+from jd.net import accessfile
 from jd.terminal import is_terminal
 
 PROMPTS = 3
-_OR_SERVER = "or give server= for a job server without a Hub"
+_OR_SERVER = ("or give server= for a job server without a Hub (one of your own needs no word, while its "
+              "access file is there)")
 
 Ask = Callable[[str], str]
 
@@ -29,7 +32,7 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     environ = _with_arguments(context)
     ask: Optional[Ask] = getpass.getpass if is_terminal(sys.stdin) else None
-    if settings.lookup(argument("server"), {}, environ) is None:
+    if not _has_server(environ):
         environ["JD_API_KEY"] = checked_key(environ, ask)
     if ask is None:
         return Repl(environ).script()
@@ -39,6 +42,31 @@ def run(context: Context) -> int:
         history.complete_with(
             readline, lambda words: completing.candidates(words, repl.environ, inside=True))
     return repl.talk()
+
+
+def _has_server(environ: Mapping[str, str]) -> bool:
+    """Whether a server is named, or found without a Hub: that of the experiment, or any where none is
+    given."""
+    if any(settings.lookup(argument(name), {}, environ) for name in ("server", "port")):
+        return True
+    if environ.get("JD_API_KEY", "").strip():
+        return False
+    experiment = settings.value_of(settings.WORKER, "expId", environ)
+    try:
+        files = accessfile.found(environ) if experiment is None else (
+            accessfile.path_of(experiment, environ),)
+    except UsageError:
+        return False  # no home directory
+    return any(_is_standalone(path) for path in files)
+
+
+def _is_standalone(path: Path) -> bool:
+    """Whether an access file is of a server without a Hub. What is wrong with it the commands say."""
+    try:
+        place = accessfile.read(path)
+    except StorageError:
+        return True
+    return place is not None and place.hub is None
 
 
 def checked_key(environ: Mapping[str, str], ask: Optional[Ask]) -> str:
