@@ -64,6 +64,8 @@ server)
   data=${JD_SERVER_WORKSPACE_PATH:-/data}
   export JD_SERVER_WORKSPACE_PATH="$data" JD_SERVER_HUB_DATA="${JD_SERVER_HUB_DATA:-$data/.hub}"
   export JD_SERVER_HOST="${JD_SERVER_HOST:-0.0.0.0}"
+  # A uid without a passwd entry is given / for HOME, and nothing outside looks into this one.
+  if [ -z "${HOME:-}" ] || ! [ -w "$HOME" ]; then export JD_ACCESS_DIR="${JD_ACCESS_DIR:-$data/.jd}"; fi
   ;;
 hub)
   command=jd_hub

@@ -284,11 +284,14 @@ def test_a_worker_with_nowhere_to_write(images: Images) -> None:
                            "/tmp or -v DIR:/scratch\n")
 
 
-def test_a_server_that_others_reach_wants_a_token(images: Images, tmp_path: Path) -> None:
+def test_a_server_that_others_reach_makes_a_token(images: Images, tmp_path: Path) -> None:
     data = data_for("1001:0", tmp_path, "data")
-    done = run_in(images.server.root, images.server.with_arguments(["--expId", "sweep"]),
-                  env=images.server.environ, user="1001:0", binds={data: "/data"})
-    assert done.returncode == 2 and "--token-file" in done.stderr
+    with Network() as network, Container(images.server, tmp_path / "log", ["--expId", "sweep"],
+                                         binds={data: "/data"}, network=network) as server:
+        wait_until(lambda: healthy(server), 30, "the server is healthy")
+        assert (data / "sweep" / "meta" / "token").stat().st_mode & 0o777 == 0o600
+        told = server.execute("jd_server", "--version")
+        assert told.returncode == 0 and "warning" not in server.text
 
 
 def test_a_key_that_is_typed_is_not_in_ps(images: Images, tmp_path: Path, work: Path) -> None:

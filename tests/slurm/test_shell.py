@@ -105,7 +105,6 @@ _MISSING = [
     ({"JD_EXP_ID": None}, "JD_EXP_ID is not set"),
     ({"JD_ENTRY_SCRIPT": None}, "JD_ENTRY_SCRIPT is not set"),
     ({"JD_ENTRY_SCRIPT": "/nowhere/train.py"}, "JD_ENTRY_SCRIPT=/nowhere/train.py cannot be read"),
-    ({"JD_SERVER": None}, "neither JD_API_KEY"),
     ({"JD_SETUP": "/nowhere/setup"}, "JD_SETUP=/nowhere/setup cannot be read"),
     ({"JD_SCRATCH": "/proc/self"}, "JD_SCRATCH=/proc/self cannot be used"),
 ]
@@ -225,27 +224,21 @@ def test_variables_reach_the_container(login: Login) -> None:
     assert {"APPTAINERENV_" + name: value for name, value in ours.items()}.items() <= variables.items()
 
 
-@pytest.mark.parametrize("words, variables, own_token", [
-    ((), {}, True),
-    (("--hub", "http://hub"), {}, False),
-    (("--insecure",), {}, False),
-    (("--token-file=/t",), {}, False),
-    ((), {"JD_SERVER_HUB": "http://hub"}, False),
-    ((), {"JD_SERVER_TOKEN_FILE": "/t"}, False),
-])
-def test_a_server_without_a_hub_gets_a_token(login: Login, words: Any, variables: Dict[str, str],
-                                             own_token: bool) -> None:
-    token = login.directory / "home" / "jd_server" / "exp.token"
-    ran = login.run("jd_server.sbatch", *words, **variables)
-    assert ran.arguments == ["--expId", "exp"] + list(words)
-    assert token.exists() == own_token
-    if own_token:
-        assert ran.variables["JD_SERVER_TOKEN_FILE"] == str(token)
-        assert re.fullmatch("[0-9a-f]{64}", token.read_text())
-        assert stat.S_IMODE(token.stat().st_mode) == 0o600
-        before = token.read_text()
-        login.run("jd_server.sbatch")
-        assert token.read_text() == before
+def test_a_server_makes_its_own_token(login: Login) -> None:
+    ran = login.run("jd_server.sbatch", "--jobs", "sweep.json")
+    assert ran.arguments == ["--expId", "exp", "--jobs", "sweep.json"]
+    assert "JD_SERVER_TOKEN_FILE" not in ran.variables and ran.variables["JD_SERVER_HOST"] == "0.0.0.0"
+    assert ran.variables["JD_SERVER_PUBLISH_URL"].endswith("/jd_server/exp.url")
+
+
+@pytest.mark.parametrize("template", WORKERS)
+def test_the_server_is_that_of_the_access_file(login: Login, template: str) -> None:
+    home = login.directory / "home"
+    assert login.run(template, JD_SERVER=None).variables["JD_SERVER"] == "@%s/.jd/servers/exp.json" % home
+    assert login.run(template, JD_SERVER=None, JD_ACCESS_DIR="/shared").variables["JD_SERVER"] == (
+        "@/shared/exp.json")
+    for named in ({"JD_API_KEY": "jd_key"}, {"JD_PORT": "5001"}):
+        assert "JD_SERVER" not in login.run(template, JD_SERVER=None, **named).variables
 
 
 # ---- other schedulers: the scripts of docs/other-schedulers.md
@@ -289,7 +282,13 @@ def test_other_schedulers_take_no_scratch_of_somebody_elses(login: Login, other:
     assert ran.status == 2 and "set JD_SCRATCH" in ran.errors[-1] and not ran.started
 
 
-@pytest.mark.parametrize("missing", ["JD_EXP_ID", "JD_ENTRY_SCRIPT", "JD_SERVER"])
+def test_other_schedulers_take_the_server_of_the_access_file(login: Login, other: Path) -> None:
+    path = login.directory / "home" / ".jd" / "servers" / "exp.json"
+    assert login.run(str(other), JD_SERVER=None).variables["JD_SERVER"] == "@%s" % path
+    assert "JD_SERVER" not in login.run(str(other), JD_SERVER=None, JD_API_KEY="jd_secret").variables
+
+
+@pytest.mark.parametrize("missing", ["JD_EXP_ID", "JD_ENTRY_SCRIPT"])
 def test_other_schedulers_refuse_in_one_line(login: Login, other: Path, missing: str) -> None:
     ran = login.run(str(other), **{missing: None})
     assert (ran.status, ran.started, len(ran.errors)) == (2, False, 1), ran

@@ -59,15 +59,15 @@ def test_a_task_with_two_gpus_has_two_workers(cluster: Cluster, tmp_path: Path) 
 def test_a_server_in_an_allocation_that_comes_back_and_workers_that_find_it(
         cluster: Cluster, tmp_path: Path) -> None:
     with Sweep(cluster, tmp_path, jobs=4, open_gate=False, own_server=False) as sweep:
-        url = tmp_path / "home" / "jd_server" / "exp.url"
-        sweep.submit("jd_array.sbatch", "--array=0-1", JD_SERVER="@%s" % url)
+        sweep.submit("jd_array.sbatch", "--array=0-1")
         port, = free_ports(1)
         server = sweep.submit("jd_server.sbatch", words=("--jobs", sweep.job_file),
                               JD_SERVER_HOST="127.0.0.1", JD_SERVER_PORT=port)
         sweep.until_at_gate(2)
-        token = url.with_name("exp.token")
+        token = tmp_path / "home" / "jd_server" / "exp" / "meta" / "token"
         assert token.stat().st_mode & 0o077 == 0
-        assert token.read_text() not in url.read_text()
+        url = tmp_path / "home" / "jd_server" / "exp.url"
+        assert token.read_text().strip() not in url.read_text() and str(token) in url.read_text()
         cluster.type("scontrol", "requeue", server)
         cluster.until(server, "PENDING")
         cluster.until(server, "RUNNING")
