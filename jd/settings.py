@@ -265,6 +265,8 @@ WORKER: Tuple[Setting, ...] = (
     Setting("collect", "JD_COLLECT", None, file_patterns,
             "files of the job's directory to upload when its script has ended: *.csv,out/**",
             "PATTERNS"),
+    Setting("pass_api_key", "JD_PASS_API_KEY", None, boolean,
+            "give scripts JD_API_KEY; true, but false in an experiment that somebody shares with you"),
     Setting("checkpoint_interval", "JD_CHECKPOINT_INTERVAL", "300", seconds(1),
             "pause between two uploads of JD_CHECKPOINT_DIR while a script runs", "SECONDS"),
     Setting("gpus", "JD_GPUS", None, gpu_share,

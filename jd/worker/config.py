@@ -34,7 +34,7 @@ class WorkerConfig:
     where the launch was typed: jobs run there. `server_file` is where `server` stands, with
     `server=@path`; with `found` it is the access file of the experiment, which may be missing. `place`
     is what that file said; its token goes to forked workers, and is never stored. `min_time`, `idle_timeout` and `checkpoint_interval` are in seconds; `collect`
-    and `gpus` are as they were typed. In Hub mode `hub` is the Hub's URL, its key is in `environ`,
+    and `gpus` are as they were typed; `pass_api_key` is None where nothing was. In Hub mode `hub` is the Hub's URL, its key is in `environ`,
     and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
     """
 
@@ -59,6 +59,7 @@ class WorkerConfig:
     collect: str = ""
     checkpoint_interval: float = 300.0
     gpus: str = ""
+    pass_api_key: Optional[bool] = None
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     directory: Path = field(default_factory=Path.cwd)
     hub: Optional[str] = None
@@ -144,6 +145,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             collect=take(stored, "collect", str, ""),
             checkpoint_interval=take_number(stored, "checkpoint_interval") or 300.0,
             gpus=take(stored, "gpus", str, ""),
+            pass_api_key=take(stored, "pass_api_key", bool, None),
             hub=take(stored, "hub", str, None),
         )
     except ProtocolError as error:

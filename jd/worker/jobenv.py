@@ -8,7 +8,8 @@ from typing import Dict, Optional, Sequence
 
 import jd
 from jd import paths
-from jd.auth import checkpointkey
+from jd.auth import checkpointkey, stored
+from jd.auth.jwt import OWNER
 from jd.protocol import Assignment
 from jd.worker.config import WorkerConfig
 
@@ -39,12 +40,25 @@ def with_package(python_path: str) -> str:
     return os.pathsep.join(entries + [parent])
 
 
+def passes_api_key(config: WorkerConfig, token: Optional[str]) -> bool:
+    """Whether scripts get JD_API_KEY. The reference promises it (section 6); nothing of ours needs it there.
+
+    Not so in an experiment that somebody shares with this user: what runs there is for that one's sweep, and
+    the key opens all of this user's own. A Hub that tells no role shares nothing that way.
+    """
+    if config.pass_api_key is not None:
+        return config.pass_api_key
+    return stored.claims(token or "").get("role", OWNER) == OWNER
+
+
 def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
                     token: Optional[str], checkpoints: Optional[Path] = None,
                     keys: Sequence[str] = ()) -> Dict[str, str]:
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
     environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
+    if not passes_api_key(config, token):
+        environ.pop("JD_API_KEY", None)
     environ.update({
         "JD_JOB_ID": str(assignment.job_id),
         "JD_EXP_ID": config.experiment,

@@ -68,6 +68,44 @@ def test_a_guest_works_and_may_more_once_the_owner_says_so(tmp_path: Path) -> No
                 assert worker.stop() == 0
 
 
+# All that `import jd` does with the server, and whether the key is there.
+USE = """
+import os, sys
+import jd
+path = jd.jd_job_dir() / "key.txt"
+path.write_text(os.environ.get("JD_API_KEY", "none"))
+assert jd.jd_get_last_checkpoint() is None
+jd.jd_update_checkpoint({"epoch": 1})
+assert jd.jd_get_last_checkpoint() == {"epoch": 1}
+jd.jd_upload(path)
+"""
+
+
+def test_a_script_of_somebody_elses_sweep_is_not_given_the_key(tmp_path: Path) -> None:
+    train = tmp_path / "train.py"
+    train.write_text(USE)
+    with HubProcess(tmp_path) as hub:
+        alice, bob = member(tmp_path, ALICE), member(tmp_path, BOB)
+        hub_command(tmp_path, "experiment", "create", EXPERIMENT, "--user", ALICE)
+        hub_command(tmp_path, "experiment", "share", EXPERIMENT, BOB)
+        with HubServer(tmp_path, hub.url, alice) as server:
+            owner = hub.call("POST", TOKEN, alice, {"experiment_name": EXPERIMENT})[1]["worker_token"]
+            for job_id, (key, words, told) in enumerate([
+                    (alice, [], alice), (bob, [], "none"), (bob, ["pass_api_key=true"], bob),
+                    (alice, ["pass_api_key=false"], "none")], 1):
+                assert server.ask(owner, "/api/jobs/create", {"jobs": [{"x": job_id}]})[0] == 200
+                who = tmp_path / str(job_id)
+                who.mkdir()
+                with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true", "once=true",
+                                    "entry_script=%s" % train, *words),
+                             free_env(who, JD_API_KEY=key, JD_HUB_URL=hub.url), who / "worker.err", who) as worker:
+                    output, _ = worker.popen.communicate(timeout=60)
+                    assert worker.popen.returncode == 0, output
+                data = server.workspace / EXPERIMENT / "data" / str(job_id)
+                assert (data / "key.txt").read_text() == told, output
+            assert server.ask(owner)[1]["DONE"] == 4
+
+
 def test_what_a_job_saves_after_it_was_stopped_from_the_command_line_stays_where_it_is(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text("#!/bin/sh\ntrap 'echo 1 > \"$JD_CHECKPOINT_DIR/state\"; exit 0' TERM\n"

@@ -5,12 +5,14 @@ from dataclasses import replace
 import os
 import subprocess
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
+from jd.auth import jwt
 from jd.protocol import Assignment
 from jd.worker import jobenv
-from jd.worker.config import WorkerConfig
+from jd.worker.config import WorkerConfig, from_json
 from tests.support import ROOT, free_env, python
 
 
@@ -51,6 +53,26 @@ def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
     assert environ["JD_API_KEY"] == "jd_key"
     assert environ["MINE"] == "kept"
     assert environ["PYTHONUNBUFFERED"] == "0"
+
+
+@pytest.mark.parametrize("role, asked, given", [
+    (None, None, True), ("owner", None, True), ("work", None, False), ("edit", None, False),
+    ("owner", False, False), ("work", True, True), (None, False, False),
+])
+def test_who_is_given_the_key(tmp_path: Path, role: Optional[str], asked: Optional[bool], given: bool) -> None:
+    claims = {"exp_id": "1"} if role is None else {"exp_id": "1", "role": role}
+    launch = replace(config(tmp_path, JD_API_KEY="jd_key"), pass_api_key=asked)
+    assert from_json(json.loads(json.dumps(launch.to_json())), launch.environ).pass_api_key is asked
+    environ = jobenv.job_environment(launch, Assignment(42, {}), "n_egg_0", jwt.sign(claims, "s" * 32),
+                                     keys=["a" * 64])
+    assert ("JD_API_KEY" in environ) == given
+    assert environ["JD_CHECKPOINT_KEY"] == "a" * 64 and environ["JD_WORKER_TOKEN"]
+
+
+def test_without_a_token_the_key_is_given(tmp_path: Path) -> None:
+    launch = config(tmp_path, JD_API_KEY="jd_key")
+    for token in (None, "a-token"):
+        assert "JD_API_KEY" in jobenv.job_environment(launch, Assignment(42, {}), "n_egg_0", token)
 
 
 def test_the_package_comes_last_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         collect=values["collect"] or "",
         checkpoint_interval=values["checkpoint_interval"],
         gpus=values["gpus"] or "",
+        pass_api_key=values["pass_api_key"],
         log_max_bytes=int(values["JD_LOG_MAX_MB"] * 1_000_000),
         environ=_launch_environ(arguments, environ, directory),
         directory=directory,
