@@ -87,7 +87,7 @@ def source(context: "Context", row: Optional["Row"] = None) -> Source:
     if experiment is not None:
         rows = [row] if row is not None else context.registry.rows()
         stored = next((found for found in rows if found.config.get("server")), None)
-        if stored is not None and (context.hub is None or not stored.config.get("hub")):
+        if stored is not None and (not stored.config.get("hub") or context.hub is None):
             path_text = stored.config.get("server_file")
             return Source(WORKER, str(stored.config["server"]), Path(path_text) if path_text else None,
                           stored)

@@ -4,7 +4,7 @@ A file that cannot be written is a warning: the server serves, and its users nam
 """
 
 import fcntl
-import os
+import re
 import socket
 import struct
 from pathlib import Path
@@ -19,6 +19,7 @@ from jd.net.client import Client
 from jd.server.experiment import Experiment
 
 _SIOCGIFADDR = 0x8915  # netdevice(7)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}", re.ASCII)
 _PATIENCE = 2.0  # seconds for the server whose file is to be replaced
 
 Warn = Callable[[str], None]
@@ -50,7 +51,7 @@ class AccessFile:
         if self._path is None:
             return
         place = Place(self._experiment.name, self._experiment.server_id, tuple(urls),
-                      socket.gethostname(), Seat.own(), token, certificate, hub)
+                      _printable(socket.gethostname()), Seat.own(), token, certificate, hub)
         other = self._read()
         if other is not None and other.server_id != place.server_id and _is_live(other):
             self._warn("%s was the access file of another server, of experiment %s at %s (pid %d on %s): "
@@ -94,8 +95,13 @@ def urls_of(host: str, port: int, secure: bool, public: Optional[str]) -> List[s
 
 def names() -> List[str]:
     """Names of this machine that others may know. May ask the name server."""
-    return [name for name in dict.fromkeys([socket.gethostname(), socket.getfqdn()])
-            if name and not is_loopback(name) and not name.startswith("localhost")]
+    found = [socket.gethostname()]
+    try:
+        found.append(socket.getfqdn())
+    except (OSError, UnicodeError):
+        pass  # a host name that no name server could know
+    return [name for name in dict.fromkeys(found) if _NAME.fullmatch(name)
+            and not is_loopback(name) and not name.startswith("localhost")]
 
 
 def numbers() -> List[str]:
@@ -127,3 +133,7 @@ def _is_live(other: Place) -> bool:
             continue
         return isinstance(answers, dict) and answers.get("expId") == other.experiment
     return False
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name[:200])

@@ -214,13 +214,14 @@ def test_a_killed_server_is_named(tmp_path: Path) -> None:
             assert part.encode() in done.stderr
 
 
-def test_a_script_by_itself_finds_it(tmp_path: Path) -> None:
-    with Server(tmp_path, "--host", "0.0.0.0", "--jobs", sweep(tmp_path, 1)) as server:
-        content(tmp_path)
+def test_a_script_that_names_a_job_finds_it(tmp_path: Path) -> None:
+    with Server(tmp_path, "--host", "0.0.0.0", "--tls", "auto", "--jobs", sweep(tmp_path, 1)) as server:
+        told = content(tmp_path)
         done = subprocess.run(
-            python("-c", "import jd; print(jd.jd_get_last_checkpoint())"),
-            env=free_env(tmp_path, JD_EXP_ID="exp", JD_JOB_ID="1"), stdout=subprocess.PIPE, timeout=60)
-        assert done.stdout == b"None\n"
+            python("-c", "import jd; jd.jd_upload('sweep.json', job_id=1)"), cwd=str(tmp_path), timeout=60,
+            env=free_env(tmp_path, JD_EXP_ID="exp", JD_UPLOAD_MAX_RETRIES="1"), stderr=subprocess.PIPE)
+        # The token was accepted over TLS: what is refused is an upload to a job that nobody runs.
+        assert told["urls"][0].encode() in done.stderr and b"answered 409" in done.stderr
         assert server.popen.poll() is None
 
 

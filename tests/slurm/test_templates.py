@@ -56,6 +56,14 @@ def test_a_task_with_two_gpus_has_two_workers(cluster: Cluster, tmp_path: Path) 
         assert sorted(one["gpu"] for one in sweep.record("gate")) == ["0", "1"]
 
 
+def test_experiment_and_script_are_all_that_a_sweep_needs(cluster: Cluster, tmp_path: Path) -> None:
+    with Sweep(cluster, tmp_path, jobs=6) as sweep:
+        sweep.submit("jd_array.sbatch", "--array=0-1", JD_SERVER=None)
+        sweep.submit("jd_multinode.sbatch", JD_SERVER=None)
+        sweep.until_done()
+        sweep.check()
+
+
 def test_a_server_in_an_allocation_that_comes_back_and_workers_that_find_it(
         cluster: Cluster, tmp_path: Path) -> None:
     with Sweep(cluster, tmp_path, jobs=4, open_gate=False, own_server=False) as sweep:

@@ -5,9 +5,14 @@ import {button, el, secret} from "./common.js";
 
 const quoted = (text) => (/^[\w:/.@%+=,-]+$/.test(text) ? text : "'" + text.replace(/'/g, "'\\''") + "'");
 
+/** The command line that starts a worker where the server is found by itself: by its access file, or at the Hub. */
+export function foundCommand() {
+  return "jd_worker_cli expId=" + quoted(me.expId) + " entry_script=train.py";
+}
+
 /** The command line that starts a worker for this experiment. */
 export function workerCommand() {
-  const command = "jd_worker_cli expId=" + quoted(me.expId) + " entry_script=train.py";
+  const command = foundCommand();
   return me.hub ? command : command + " server=" + quoted(me.server_url || location.hostname);
 }
 

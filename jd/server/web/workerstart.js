@@ -2,7 +2,7 @@
 
 import {me} from "./app.js";
 import {button, el, empty, secret} from "./common.js";
-import {workerCommand} from "./start.js";
+import {foundCommand, workerCommand} from "./start.js";
 
 /** The command lines that start workers here, as [label, text, hint]. */
 function lines() {
@@ -11,9 +11,10 @@ function lines() {
     return [["With the Hub of this server", `export JD_HUB_URL=${me.hub_url}\nexport JD_API_KEY=YOUR_KEY\n${start}`,
       "The key is made on the Hub's page API keys. The Hub tells workers where this server is."]];
   }
-  return [["On any machine that reaches this server", start,
-    "Other machines than the server's own reach it only if it listens for them (--host 0.0.0.0 and a token)."],
-  ["If the server was started with --token-file", "export JD_SERVER_TOKEN_FILE=token.txt\n" + start, "The file holds the same token."]];
+  return [["As the user who started the server, on every machine that shares the home", foundCommand() + " num_workers=4",
+    "Other machines than the server's own reach it only if it listens for them: --host 0.0.0.0."],
+  ["Elsewhere", "export JD_SERVER_TOKEN_FILE=token.txt\n" + start,
+    "The file holds the server's token: that of --token-file, else the one in meta/token of its data."]];
 }
 
 /** In the place of an empty list. `past`: of those that left; `narrowed`: filters are set, `clear` takes them off. */
