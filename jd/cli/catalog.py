@@ -110,7 +110,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 ("expId=digits-tune worker-logs gpunode_egg_0 lines=200 follow=true",)),
         Command("server-info", "job counts by status, from the server", "", "needed",
                 _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
-        Command("where", "paths of registry, job data and logs", "", "needed", ("json",)),
+        Command("where", "paths of registry, job data and logs; the server, and how it is found", "", "needed", ("json",)),
         Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",
                 ("json",)),
     )),
