@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker
+from tests.script.stub_server import Answer, StubServer
 from tests.support import wait_until
 
 WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foreground=true")]
@@ -36,11 +37,14 @@ def http(status, body, content_type):
     """Something that speaks HTTP and answers everything alike."""
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, *_):
             pass
@@ -80,7 +84,10 @@ def talker(banner):
 
 def refused(node, *words):
     """What a launch that must not be says."""
-    done = node.cli(*words, "entry_script=train.py", status=1)
+    done = node.cli(*words, "entry_script=train.py", "once=true", status=None)
+    if done.returncode != 1:
+        node.cli("stop", "all-experiments")
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "started" not in done.stdout
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ")
     assert not list(node.directory.glob("cache/**/workers.db"))
@@ -94,6 +101,23 @@ def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path, script, shared, 
     assert "%s serves experiment exp, not exq; check expId=" % shared.url in told
     assert shared.counts() == {"PENDING": 3}
     assert shared.call("/worker/heartbeat", {"worker_id": "w", "exp_id": "exq"})[0] == 409
+
+
+@pytest.mark.parametrize("how", WAYS[:2])
+def test_the_server_that_a_hub_names_is_looked_at_too(tmp_path, script, shared, how):
+    with StubServer() as hub:
+        hub.otherwise = Answer(200, {"worker_token": "e30.e30.x", "server_url": shared.url, "exp_name": "exq",
+                                     "expires_at": 4600, "refresh_margin_secs": 300})
+        node = Node(tmp_path, JD_API_KEY="jd_" + "k" * 40, JD_HUB_URL=hub.url)
+        assert "%s serves experiment exp, not exq" % shared.url in refused(node, "expId=exq", *how)
+
+
+def test_a_web_server_does_not_know_a_key(tmp_path):
+    with http(404, b"<html>404 Not Found nginx</html>", "text/html") as url:
+        node = Node(tmp_path, JD_API_KEY="jd_" + "k" * 40, JD_HUB_URL=url)
+        told = json.loads(node.cli("health", "json=true", status=1).stdout)["hub"]
+        assert (told["reachable"], told["key_valid"]) == (True, None) and "not how a Hub answers" in told["error"]
+        assert "not how a Hub answers" in node.cli("interactive", typed="version\n", status=1).stderr
 
 
 def test_the_dashboards_port_names_that_of_the_api(tmp_path, script, shared):
