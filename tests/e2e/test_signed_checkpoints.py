@@ -129,6 +129,7 @@ def test_who_has_the_access_file_and_who_does_not(tmp_path: Path, script: Path) 
         one_job(server)
         files = tmp_path / "home" / ".jd" / "servers"
         copy = place(tmp_path, "copy")
+        wait_until((files / "exp.json").exists)
         (copy / "exp.json").write_bytes((files / "exp.json").read_bytes())
         (copy / "exp.json").chmod(0o600)
         copy.chmod(0o700)

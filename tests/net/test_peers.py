@@ -1,6 +1,7 @@
 """Whose socket is at the other end: the kernel's answers, its tables in /proc, and what is nobody's."""
 
 import ipaddress
+import json
 import os
 import socket
 import struct
@@ -10,6 +11,8 @@ import pytest
 
 from jd.net import peers
 from jd.net.peers import Place
+from jd.net.routing import Response, Router
+from tests.net.http_wire import run, serving
 from tests.users import OTHER, Other, needs_root
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
@@ -294,3 +297,34 @@ def test_names_of_users():
     assert peers.name_of(OTHER) == "54321"
     for unknown in ("no-such-user", "", "-1", "4294967295", "99999999999999999999", "0x10", "a\0b"):
         assert peers.uid_of(unknown) is None
+
+
+# ---- in a server
+
+def test_a_server_asks_once_for_each_connection_and_only_when_it_matters(monkeypatch):
+    asked = []
+
+    def client_uid(sock):
+        asked.append(sock.getpeername())
+        return OTHER
+    monkeypatch.setattr(peers, "client_uid", client_uid)
+
+    async def who(request):
+        return Response.json([request.peer_uid(), request.peer_uid()])
+
+    async def nobody(request):
+        return Response.json(None)
+    router = Router()
+    router.add("GET", "/who", who)
+    router.add("GET", "/nobody", nobody)
+
+    async def scenario():
+        async with serving(router) as site:
+            for connections in (1, 2):
+                client = await site.client()
+                await client.ask("GET", "/nobody")
+                assert len(asked) == connections - 1
+                for _ in range(3):
+                    assert json.loads((await client.ask("GET", "/who")).body) == [OTHER, OTHER]
+            assert len(set(asked)) == 2
+    run(scenario())

@@ -6,6 +6,7 @@ import pytest
 
 from jd.errors import UsageError
 from jd.net.routing import HttpError, Request
+from jd.server import cli
 from jd.server.access import OWNER, Access, Principal, users
 from tests.users import OTHER
 
@@ -107,6 +108,16 @@ def test_users_are_named_or_numbered():
     assert users(["root", "0", "54321"]) == {0, OTHER} and users([]) == frozenset()
     with pytest.raises(UsageError, match="--allow-user: this machine knows no user 'no-such-user'; give a name"):
         users(["root", "no-such-user"])
+
+
+@pytest.mark.parametrize("given,environ", [(["--allow-user", "root", "--allow-user", "no-such-user"], {}),
+                                           ([], {"JD_SERVER_ALLOW_USER": "root,no-such-user"})])
+def test_a_server_does_not_start_for_an_unknown_user(tmp_path, monkeypatch, given, environ):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="no user 'no-such-user'"):
+        cli.main(["--expId", "exp", "--workspace_path", str(tmp_path / "server")] + given)
+    assert not (tmp_path / "server").exists()
 
 
 @pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None), dict(token_file=True)])
