@@ -97,11 +97,13 @@ class Readers:
 
     def __init__(self, connect: Callable[[], Reader], failure: Callable[[sqlite3.Error], StorageError],
                  name: str, threads: int) -> None:
-        """`connect` is called in each thread when it has first something to do; `failure` makes an
-        error for whoever asked."""
+        """`connect` is called when a reading finds no connection that is idle, and its result is used
+        by one thread at a time; `failure` makes an error for whoever asked."""
         self._connect = connect
         self._failure = failure
         self._waiting: "queue.SimpleQueue[Optional[Reading]]" = queue.SimpleQueue()
+        # Each is two open files, so one is opened only when all others are at work.
+        self._idle: List[Reader] = []
         self._threads: List[threading.Thread] = [
             threading.Thread(target=self._work, name="%s-%d" % (name, number), daemon=True)
             for number in range(threads)]
@@ -124,28 +126,30 @@ class Readers:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join()
+        for connection in self._idle:
+            connection.close()
 
     def _work(self) -> None:
-        connection: Optional[Reader] = None
         while True:
             reading = self._waiting.get()
             if reading is None:
-                break
+                return
             if not reading.begin():
                 continue
             try:
-                if connection is None:
-                    connection = self._connect()
-                value = self._read(connection, reading)
+                value = self._read(reading)
             except BaseException as error:
                 reading.set_exception(error)
             else:
                 reading.set_result(value)
+                del value
             del reading  # nor what it gave: the next may come after hours
-        if connection is not None:
-            connection.close()
 
-    def _read(self, connection: Reader, reading: Reading) -> Any:
+    def _read(self, reading: Reading) -> Any:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
         connection.reading = reading
         try:
             connection.execute("BEGIN")  # one snapshot for all its queries
@@ -158,3 +162,4 @@ class Readers:
             connection.reading = None
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._idle.append(connection)
