@@ -78,9 +78,10 @@ class Access:
 
     def __init__(self, host: str, token_file: Optional[Path], insecure: bool,
                  verify: Optional[Verify] = None,
-                 allowed: AbstractSet[int] = frozenset()) -> None:
+                 allowed: AbstractSet[int] = frozenset(), proxied: bool = False) -> None:
         """`verify` judges the tokens of a Hub: it raises jwt.TokenError for a bad one. `allowed` are
-        users of this machine that are let in like the owner.
+        users of this machine that are let in like the owner. `proxied` is whether others are said to
+        come another way than straight to the port: who is at its other end then speaks for anybody.
 
         A server without a Hub is given its own token by `settle`. Raises UsageError for settings
         that exclude each other.
@@ -92,13 +93,13 @@ class Access:
         self._given = token_file is not None  # then everybody has to know it
         self._token = None if token_file is None else shared.read_token_file(token_file)
         self._open = insecure and not self._given
-        self._by_user = not self._given and not insecure and verify is None
+        self._by_user = not self._given and not insecure and not proxied and verify is None
         self._on_loopback = is_loopback(host)
         self._owner = os.geteuid()
         self._allowed = allowed
         if allowed and not self._by_user:
-            raise UsageError("--allow-user is for a server without a Hub, --token-file and --insecure: "
-                             "with these it is not the user of this machine that counts")
+            raise UsageError("--allow-user is for a server without a Hub, --token-file, --public-url and "
+                             "--insecure: with these it is not the user of this machine that counts")
 
     def settle(self, make: Callable[[], str]) -> Optional[str]:
         """The token that opens this server: of `--token-file`, else what `make` gives; None with a

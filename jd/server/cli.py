@@ -70,7 +70,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         judge = hub if hub is not None else link
         access = Access(values["host"], values["token_file"], values["insecure"],
                         None if judge is None else judge.verify,
-                        allowed=users(values["allow_user"] or ()))
+                        allowed=users(values["allow_user"] or ()),
+                        proxied=values["public_url"] is not None)
         metrics_file = values["metrics_token_file"]
         metrics_token = None if metrics_file is None else shared.read_token_file(metrics_file)
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],

@@ -91,6 +91,13 @@ def test_a_token_that_was_given_is_asked_of_everybody(tmp_path):
     assert ask(server(token_file=file, insecure=True), token=None)[0] == 401
 
 
+def test_behind_a_proxy_everybody_has_its_user_and_the_token_counts():
+    access = server(proxied=True)
+    for uid in (ME, 0, OTHER):
+        assert ask(access, uid)[0] == 401
+        assert ask(access, uid, token=TOKEN) == LET_IN
+
+
 def test_insecure_asks_nobody():
     assert ask(server("0.0.0.0", insecure=True), None, "10.0.0.9", "anything") == LET_IN
 
@@ -120,7 +127,8 @@ def test_a_server_does_not_start_for_an_unknown_user(tmp_path, monkeypatch, give
     assert not (tmp_path / "server").exists()
 
 
-@pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None), dict(token_file=True)])
+@pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None), dict(token_file=True),
+                                     dict(proxied=True)])
 def test_users_are_allowed_only_where_they_count(tmp_path, options):
     if "token_file" in options:
         options["token_file"] = tmp_path / "token"
