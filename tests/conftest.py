@@ -27,6 +27,17 @@ def signals_as_in_a_terminal() -> None:
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_access_file_at_home(homes: Path) -> Iterator[None]:
+    """For servers of fixtures that live longer than one test, and so than its home."""
+    before = os.environ.get("JD_ACCESS_DIR")
+    os.environ["JD_ACCESS_DIR"] = str(homes / "servers")
+    yield
+    os.environ.pop("JD_ACCESS_DIR")
+    if before is not None:
+        os.environ["JD_ACCESS_DIR"] = before
+
+
 @pytest.fixture(autouse=True)
 def own_surroundings(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
