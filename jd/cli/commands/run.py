@@ -87,7 +87,7 @@ def _names_a_server(arguments: Mapping[str, str], environ: Mapping[str, str]) ->
 def _access_file(experiment: str, environ: Mapping[str, str]) -> Optional[Path]:
     """Where the access file of the experiment is, or will be when its server comes up."""
     try:
-        return accessfile.path_of(experiment, environ)
+        return accessfile.path_of(experiment, environ).absolute()
     except UsageError:
         return None  # no home directory
 
