@@ -21,8 +21,9 @@ def home(environ: Environ = os.environ) -> Path:
     if environ.get("HOME"):
         return Path(environ["HOME"])
     try:
-        return Path.home()
-    except (RuntimeError, KeyError):
+        import pwd  # seldom needed; Path.home() takes an empty HOME for /
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
         raise UsageError(
             "no home directory: HOME is not set and uid %d has no passwd entry; "
             "set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH" % os.getuid()

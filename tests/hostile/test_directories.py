@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Optional
 
 import pytest
 
@@ -20,6 +20,13 @@ _can_be_stranger = sys.platform == "linux" and shutil.which("unshare") is not No
     STRANGER + ["true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 as_stranger = pytest.mark.skipif(
     not _can_be_stranger, reason="no user namespaces: unshare --user --map-user does not work here")
+# Root of a namespace may mount there what the rest of the machine does not see.
+ANOTHER_ROOT = ["unshare", "--user", "--map-root-user", "--mount"]
+_can_be_root = sys.platform == "linux" and shutil.which("unshare") is not None and subprocess.run(
+    ANOTHER_ROOT + ["mount", "--bind", "/etc/passwd", "/etc/passwd"],
+    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+as_another_root = pytest.mark.skipif(
+    not _can_be_root, reason="no user namespaces: unshare --user --map-root-user --mount does not work here")
 as_root = pytest.mark.skipif(
     sys.platform != "linux" or os.getuid() != 0, reason="only root can mount a small file system")
 
@@ -59,16 +66,25 @@ def test_a_uid_without_passwd_entry_and_without_home(stranger: Place) -> None:
     stranger.sweep()
 
 
-def test_home_unset(place: Place) -> None:
-    """The password database knows a home; a test must not write there."""
-    del place.environ["HOME"]
+@as_another_root
+@pytest.mark.parametrize("home", [None, ""])
+def test_home_unset(place: Place, home: Optional[str]) -> None:
+    """The password database knows a home; here it says one of the test's."""
+    known = place.directory / "known"
+    known.mkdir(mode=0o700)
+    (place.directory / "passwd").write_text("root:x:0:0:root:%s:/bin/sh\n" % known)
+    place.launcher = ANOTHER_ROOT + ["sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"',
+                                     str(place.directory / "passwd")]
+    place.environ.pop("HOME")
+    if home is not None:
+        place.environ["HOME"] = home
     elsewhere(place)
     place.sweep()
+    assert os.listdir(str(known)) == [".jd"]  # the key for checkpoints
 
 
-@pytest.mark.parametrize("home", ["", "relative/home"])
-def test_a_home_that_is_no_absolute_path(place: Place, home: str) -> None:
-    place.environ["HOME"] = home
+def test_a_home_that_is_no_absolute_path(place: Place) -> None:
+    place.environ["HOME"] = "relative/home"
     elsewhere(place)
     place.sweep()
 
