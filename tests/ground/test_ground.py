@@ -1,7 +1,9 @@
 """Errors, paths, the terminal and the messages of the protocol."""
 
 import io
+import os
 import pickle
+import pwd
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from jd import errors, paths, protocol, terminal
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.protocol import ProtocolError
+from tests.users import OTHER
 
 
 # ---- errors
@@ -58,11 +61,13 @@ def test_variables_move_them():
     assert paths.cache_root(environ) == Path("/h/c")
 
 
-def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch):
-    def nobody():
-        raise RuntimeError("no home")
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}])
+def test_an_empty_home_is_none(environ):
+    assert paths.home(environ) == Path(pwd.getpwuid(os.getuid()).pw_dir)
 
-    monkeypatch.setattr(Path, "home", nobody)
+
+def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: OTHER)
     with pytest.raises(UsageError, match="set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH"):
         paths.data_root({})
     assert paths.data_root({"JD_WORKSPACE_PATH": "/w"}) == Path("/w/jd_data")
