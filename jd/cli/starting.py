@@ -23,8 +23,9 @@ def announce(config: WorkerConfig, started: Sequence[Started], were: Sequence[st
     if silent:
         who = "the workers go" if len(silent) == len(listed) > 1 else (
             "%s of %d go" % (len(silent), len(listed)) if len(silent) > 1 else "the worker goes")
-        print("note: %s has not answered yet; %s on trying" % (config.server, who),
-              file=sys.stderr)
+        print("note: %s has not answered yet; %s on trying%s" % (
+            config.server, who, config.unnamed and "; %s: for a server on another machine give server=@FILE, "
+            "a copy of its access file" % config.unnamed), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -123,7 +123,18 @@ def way(context: "Context", row: Optional["Row"] = None) -> Way:
         found = Source(DEFAULT, default())  # its server has ended just now
     if found.path is not None:
         return Way(found, published.now(found.path), environ)
-    return Way(found, Place(str(found.url)), environ)
+    return Way(found, Place(str(found.url), hint=_unnamed(context, found)), environ)
+
+
+def _unnamed(context: "Context", found: Source) -> str:
+    """What is to be said where the default server does not answer."""
+    if found.is_named or context.experiment is None:
+        return ""
+    try:
+        path: Optional[Path] = accessfile.path_of(context.experiment, context.environ)
+    except JdError:
+        path = None  # no home directory
+    return published.nothing_names(context.experiment, path)
 
 
 def default() -> str:

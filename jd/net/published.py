@@ -151,6 +151,14 @@ def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
         sleep(LOOK_EVERY)
 
 
+def nothing_names(experiment: str, path: Optional[Path]) -> str:
+    """For messages about the default address: that nobody names a server of the experiment, and that
+    its access file, `path`, is not here either; None stands for no home directory."""
+    there = "there is no home directory to look for its access file in" if path is None else (
+        "there is no access file %s" % path)
+    return "nothing names a server of experiment %s, and %s" % (experiment, there)
+
+
 def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
     """`environ` with the token file of a place, unless it says itself which token counts."""
     own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))

@@ -12,6 +12,7 @@ from jd import paths, places, settings
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
+from jd.net import published
 from jd.net.published import Place
 from jd.protocol import ProtocolError, take, take_number
 
@@ -79,7 +80,14 @@ class WorkerConfig:
     @property
     def reached(self) -> Place:
         """The job server as far as it is known: what its file said, else the URL alone."""
-        return self.place or Place(self.server)
+        return self.place or Place(self.server, hint=self.unnamed)
+
+    @property
+    def unnamed(self) -> str:
+        """For messages: that the server is but the default; empty where anything names one."""
+        if not self.found or self.place is not None:
+            return ""
+        return published.nothing_names(self.experiment, self.server_file)
 
     def log_file(self, worker_id: str) -> Path:
         """The log of one worker of this launch."""

@@ -184,7 +184,7 @@ class Connection:
 
     def _made(self, server: str) -> Client:
         return Client(server, self.token, experiment=self._config.experiment,
-                      certificate=self.certificate)
+                      certificate=self.certificate, hint=self._place.hint)
 
     def _fresh(self, grant: Grant) -> None:
         self._client = self._made(grant.server)

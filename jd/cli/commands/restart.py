@@ -9,7 +9,7 @@ from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
 from jd.worker import background, control, gpus
 from jd.worker.config import WorkerConfig, from_json
-from jd.worker.firstlook import look
+from jd.worker.firstlook import met
 from jd.worker.renewal import authorised
 from jd.protocol import split_worker_id
 from jd.worker.registry import Row
@@ -52,10 +52,9 @@ def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
     problem = control.why_not(row, context.here)
     if problem is not None:
         raise JdError(problem)
-    config = authorised(from_json(row.config, context.environ))
-    if config.server not in seen:
-        look(config)
-        seen.add(config.server)
+    stored = from_json(row.config, context.environ)
+    config = authorised(stored) if stored.server in seen else met(stored, patience=0.0)
+    seen.add(stored.server)
     if config.foreground:
         raise JdError("it runs in the foreground; stop it, and start it where it was started")
     if not config.entry_script.is_file():

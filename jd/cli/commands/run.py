@@ -14,8 +14,7 @@ from jd.net import accessfile, published
 from jd.net.holder import VARIABLE
 from jd.worker import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
-from jd.worker.firstlook import look
-from jd.worker.renewal import authorised
+from jd.worker.firstlook import met
 
 
 def run(context: Context) -> int:
@@ -24,8 +23,7 @@ def run(context: Context) -> int:
     In the background it returns when they have begun; in the foreground when they have ended.
     """
     context.words_exactly(0)
-    config = authorised(configuration(context.arguments, context.environ))
-    look(config)
+    config = met(configuration(context.arguments, context.environ))
     if config.foreground:
         from jd.worker.launcher import launch
         return launch(config)

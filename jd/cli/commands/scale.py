@@ -10,8 +10,7 @@ from jd.cli.stopping import alive, count, stop_and_report
 from jd.errors import JdError, UsageError
 from jd.worker import background, control
 from jd.worker.config import from_json
-from jd.worker.firstlook import look
-from jd.worker.renewal import authorised
+from jd.worker.firstlook import met
 from jd.protocol import split_worker_id
 from jd.worker.registry import IDLE, PAUSED, Row
 
@@ -53,8 +52,7 @@ def _grow(context: Context, rows: List[Row], wanted: int) -> int:
     problem = control.why_not(newest, context.here)
     if problem is not None:
         raise JdError("%s cannot be copied: %s" % (newest.worker_id, problem))
-    config = authorised(replace(from_json(newest.config, context.environ), num_workers=wanted))
-    look(config)
+    config = met(replace(from_json(newest.config, context.environ), num_workers=wanted))
     instance: Optional[str] = None
     used: List[int] = []
     name = split_worker_id(newest.worker_id)

@@ -1,0 +1,139 @@
+"""The look at the server before a launch, where nobody names one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, List
+
+import pytest
+
+from jd.cli.commands.run import configuration
+from jd.cli.starting import announce
+from jd.errors import JdError
+from jd.net import accessfile, published
+from jd.net.accessfile import Place, Seat
+from jd.net.client import OtherExperiment
+from jd.net.holder import ForeignServer
+from jd.worker import firstlook
+from jd.worker.background import Started
+from jd.worker.config import WorkerConfig
+from tests.support import free_env
+from tests.worker.test_published import Clock
+
+DEFAULT = "http://localhost:5000"
+URL = "http://127.0.0.1:4999"
+OURS = Place("exp", "id", (URL,), "head", Seat.own(), "the-token-of-the-access-file")
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> WorkerConfig:
+    script = tmp_path / "train.py"
+    script.write_text("")
+    return configuration({"expId": "exp", "entry_script": str(script)}, free_env(tmp_path))
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, **by_url: JdError) -> List[str]:
+    """What `look` finds at a URL is an error, or nothing wrong; gives the URLs that were looked at."""
+    looked: List[str] = []
+
+    def look(config: WorkerConfig) -> None:
+        looked.append(config.server)
+        if config.server == DEFAULT and "default" in by_url:
+            raise by_url["default"]
+        if config.server == URL and "file" in by_url:
+            raise by_url["file"]
+
+    monkeypatch.setattr(firstlook, "look", look)
+    return looked
+
+
+def written(launch: WorkerConfig, **changes: Any) -> Callable[[], None]:
+    return lambda: accessfile.write(Path(str(launch.server_file)), replace(OURS, **changes))
+
+
+OTHER = OtherExperiment("%s serves experiment a, not exp; check expId= and server=" % DEFAULT, "a")
+FOREIGN = ForeignServer("port 5000 of this machine is held by bob, not by you, eve: a token that is sent "
+                        "there would go to that user; give the port of your own server")
+
+
+@pytest.mark.parametrize("error", [OTHER, FOREIGN, firstlook.answering.WrongPort("%s is no job server" % DEFAULT)])
+def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any, error: JdError) -> None:
+    looked = answers(monkeypatch, default=error)
+    clock = Clock(*[lambda: None] * 9, written(launch))
+    config = firstlook.met(launch, 15.0, clock, clock.sleep)
+    assert config.server == URL and looked == [DEFAULT, URL]
+    assert capsys.readouterr().err == "waiting up to 15s for %s, which the server of exp writes when it " \
+                                      "is ready\n" % launch.server_file
+
+
+def test_a_usual_start_is_no_news(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    answers(monkeypatch, default=OTHER)
+    clock = Clock(lambda: None, written(launch))
+    assert firstlook.met(launch, 15.0, clock, clock.sleep).server == URL
+    assert capsys.readouterr().err == ""
+
+
+def test_none_comes(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = answers(monkeypatch, default=OTHER)
+    clock = Clock()
+    with pytest.raises(JdError) as refused:
+        firstlook.met(launch, 15.0, clock, clock.sleep)
+    assert str(refused.value) == (
+        "nothing names a server of experiment exp, and there is no access file %s: is its server running "
+        "(jd_server --expId exp)? %s serves experiment a, not exp" % (launch.server_file, DEFAULT))
+    assert looked == [DEFAULT] and 15.0 <= clock.now < 16.0
+
+
+def test_the_file_of_a_server_that_was_killed_may_be_replaced(
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    answers(monkeypatch)
+    written(launch, seat=Seat.own()._replace(started="0"))()
+    clock = Clock(lambda: None, written(launch))
+    assert firstlook.met(launch, 15.0, clock, clock.sleep).server == URL
+    written(launch, seat=Seat.own()._replace(started="0"))()
+    clock.now = 0.0
+    with pytest.raises(published.Stale, match="start it again: jd_server --expId exp"):
+        firstlook.met(launch, 15.0, clock, clock.sleep)
+    assert clock.now < 4.0 and capsys.readouterr().err == ""
+
+
+def test_somebody_else_at_the_address_in_the_file(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, file=OtherExperiment("%s serves experiment a, not exp; check expId=" % URL, "a"))
+    written(launch)()
+    clock = Clock()
+    with pytest.raises(JdError) as refused:
+        firstlook.met(launch, 15.0, clock, clock.sleep)
+    assert str(refused.value).startswith("%s serves experiment a, not exp; %s names pid" % (
+        URL, launch.server_file))
+
+
+def test_who_names_a_server_is_told_at_once(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, default=OTHER)
+    clock = Clock()
+    with pytest.raises(OtherExperiment, match="check expId= and server="):
+        firstlook.met(replace(launch, found=False, server_file=None), 15.0, clock, clock.sleep)
+    assert clock.now == 0.0
+
+
+def test_without_a_home_there_is_nothing_to_wait_for(
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, default=OTHER)
+    clock = Clock()
+    with pytest.raises(JdError, match="no home directory"):
+        firstlook.met(replace(launch, server_file=None, environ={}), 15.0, clock, clock.sleep)
+    assert clock.now == 0.0
+
+
+def test_a_launch_that_nobody_answers_says_that_nothing_names_a_server(
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    answers(monkeypatch)
+    config = firstlook.met(launch)
+    assert config.server == DEFAULT
+    assert announce(config, [Started("w_x_0", 1, tmp_path / "log", False, None)]) == 0
+    assert capsys.readouterr().err == (
+        "note: http://localhost:5000 has not answered yet; the worker goes on trying; nothing names a server "
+        "of experiment exp, and there is no access file %s: for a server on another machine give "
+        "server=@FILE, a copy of its access file\n" % launch.server_file)
+    assert config.reached.hint == config.unnamed != ""
+    written(launch)()
+    assert firstlook.met(launch).unnamed == ""
