@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net.holder import ForeignServer
 from jd.net.client import Client, OtherExperiment, UnusableAnswer, other_experiment
+from jd.net.holder import ForeignServer
+from jd.net.proof import Unproven
 
 JOB_SERVER = "job server"
 DASHBOARD = "dashboard"
@@ -51,6 +52,7 @@ def check(client: Client, experiment: str) -> None:
             check_counts(client if found.kind == UNTOLD else client.anonymous())
         else:
             confirm(found, client.shown, experiment)
+            _have_proven(client)
     except (OtherExperiment, ForeignServer):
         raise
     except ServerUnreachable:
@@ -139,6 +141,17 @@ def introduced(answer: Mapping[str, Any]) -> Answerer:
                     port if isinstance(port, int) and 0 < port < 65536 else None)
 
 
+def _have_proven(client: Client) -> None:
+    """Returns if what calls itself our server knows the token, where it has to show that. Raises
+    WrongPort, ServerUnreachable."""
+    try:
+        client.have_proven()
+    except ServerRefused:
+        pass  # which token is right is not judged here
+    except ServerUnreachable as error:
+        raise _judged(error) or error from error
+
+
 def _judged(error: JdError) -> Optional[JdError]:
     """What a failed call tells of who answers: ServerUnreachable for nobody, OtherExperiment or
     WrongPort for somebody else; None for a refusal that is worded as ours are."""
@@ -149,7 +162,7 @@ def _judged(error: JdError) -> Optional[JdError]:
             return None
         return WrongPort("%s: it speaks HTTP, and is no job server; check server= and port=" % error)
     cause = error.__cause__
-    if isinstance(error, UnusableAnswer):
+    if isinstance(error, UnusableAnswer) or isinstance(cause, Unproven):
         return WrongPort(str(error))
     # A connection that is closed without a word may be a server that is just being restarted.
     if isinstance(cause, http.client.HTTPException) and not isinstance(

@@ -26,9 +26,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from jd import __version__, protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.net import proof
 from jd.net.multipart import encode_upload
 from jd.net.outbound import (
-    CONNECT_SECONDS, Address, Proxy, open_connection, plain_words, proxy_for, tls_context,
+    CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, tls_context,
 )
 
 T = TypeVar("T")
@@ -123,6 +124,13 @@ class Client:
         other._token, other._experiment = no_token, None
         return other
 
+    def have_proven(self) -> None:
+        """Have a server of another machine show now that it knows the token, as it has to before each
+        call. Raises as `call`; does nothing where something else tells whose server it is."""
+        if (self._address.scheme == "http" and proof.is_shared(self._token())
+                and not is_own_machine(self._address.host)):
+            self.call("GET", protocol.HEALTH)
+
     def call(self, method: str, route: str, body: Optional[Mapping[str, Any]] = None,
              query: Optional[Query] = None, timeout: Optional[float] = None,
              met: Optional[Met] = None) -> Any:
@@ -194,6 +202,8 @@ class Client:
             connection = open_connection(self._address, proxy, request.timeout, self._tls)
             if request.met is not None and proxy is None:
                 request.met(connection.sock)
+            if token is not None and proxy is None and proof.is_shared(token) and proof.is_needed(connection):
+                self._demand_proof(connection, token)
             answer = self._send(connection, request, authorization, proxy)
             if not 200 <= answer.status < 300:
                 raise self._refusal(answer, request.route, proxy, token)
@@ -206,6 +216,15 @@ class Client:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _demand_proof(self, connection: http.client.HTTPConnection, token: str) -> None:
+        """Returns when the server has shown that it knows the token, which is sent to no other."""
+        try:
+            proof.demand(connection, token, self._address.prefix, {"User-Agent": USER_AGENT})
+        except proof.OtherToken:
+            raise Refusal(401, "%s has another token than ours, which was not sent: set JD_SERVER_TOKEN_FILE "
+                               "or JD_SERVER_TOKEN to its own, or give server=@FILE with its access file"
+                          % self.shown, told={}) from None
 
     def _send(self, connection: http.client.HTTPConnection, request: _Request,
               authorization: Optional[str], proxy: Optional[Proxy]) -> http.client.HTTPResponse:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from jd import settings
 from jd.errors import UsageError
 from jd.net.holder import ForeignServer, check
+from jd.net.proof import Unproven
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.
 CONNECT_SECONDS = 30.0
@@ -298,6 +299,9 @@ def plain_words(error: BaseException, timeout: float) -> str:
                 % timeout)
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "the host name is unknown; check its spelling and this machine's DNS"
+    if isinstance(error, Unproven):
+        return ("what answers there does not show that it knows the token, which was therefore not sent: it "
+                "is an older jd_server, or another program has the port now")
     if isinstance(error, ConnectionRefusedError):
         return ("the connection was refused; check that the server runs and that host and port "
                 "are right")

@@ -12,11 +12,11 @@ worker token of that Hub, on whatever address, and its role decides what it is g
 
 import os
 from pathlib import Path
-from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, NamedTuple, Optional
+from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, Mapping, NamedTuple, Optional
 
 from jd.auth import checkpointkey, jwt, shared
 from jd.errors import UsageError
-from jd.net import peers
+from jd.net import peers, proof
 from jd.net.addresses import is_loopback
 from jd.net.routing import HttpError, Request, Route
 from jd.protocol import shown
@@ -113,6 +113,11 @@ class Access:
         """What the owner's workers sign checkpoints with: who has the token of the server can work it
         out. None with a Hub, which gives each user a key."""
         return None if self._token is None else checkpointkey.of_token(self._token)
+
+    def proof(self, request: Request) -> Mapping[str, Optional[str]]:
+        """What `/healthz` adds for who wants to know whether this server has the token (`jd.net.proof`).
+        With a Hub it has none that others could know. Raises HttpError (400)."""
+        return proof.given(request.query, self._token, lambda text: HttpError(400, text))
 
     def __call__(self, request: Request, _route: Any = None) -> None:
         if self._verify is not None:

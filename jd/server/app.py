@@ -104,8 +104,8 @@ class JobServer:
                              self._dashboard_server.stop(STOP_GRACE))
         self.signin.close()
 
-    async def _health_of_api(self, _request: Request) -> Response:
-        return await self._health(role=p.ROLE_API)
+    async def _health_of_api(self, request: Request) -> Response:
+        return await self._health(role=p.ROLE_API, **self._access.proof(request))
 
     async def _health_of_dashboard(self, _request: Request) -> Response:
         """Who takes it for the API learns where that is."""
