@@ -34,6 +34,7 @@ _UNCONNECTED = (_SYN_SENT, _SYN_RECV, _CLOSE, _LISTEN)
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _EVERY_UID = 2 ** 32 - 1
+_ROOT = 0
 
 
 class Place(NamedTuple):
@@ -102,6 +103,11 @@ def is_within_machine(connected: socket.socket) -> bool:
     except OSError:
         return False
     return here.address == there.address or ipaddress.ip_address(there.address).is_loopback
+
+
+def is_trusted(uid: Optional[int]) -> bool:
+    """Whether it is this process's own user, or root, who could be any."""
+    return uid in (os.geteuid(), _ROOT)
 
 
 def is_ambiguous(uid: int) -> bool:

@@ -1,4 +1,5 @@
-"""Which proxies may say for whom they ask: those that the server's owner has named.
+"""Which proxies may say for whom they ask: those that the server's owner has named; and what has come
+through none.
 
 `X-Forwarded-For: client, proxy, proxy` is written by whoever comes first, so it is read from its end, and
 only as far as addresses that are trusted have written it.
@@ -7,11 +8,14 @@ only as far as addresses that are trusted have written it.
 import ipaddress
 from typing import Optional, Sequence, Union
 
+from jd.net.addresses import is_loopback
 from jd.net.routing import Request
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 MAX_HOPS = 20
+# What proxies add for whom they speak for (RFC 9110, 7.6.3; RFC 7239; and custom).
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 class Proxies:
@@ -42,3 +46,22 @@ def parsed(text: str) -> Optional[Address]:
         return None
     # A socket for both kinds shows IPv4 as ::ffff:192.0.2.1, all of it in one /64.
     return getattr(found, "ipv4_mapped", None) or found
+
+
+def is_direct(request: Request) -> bool:
+    """Whether the program at the other end is one of this machine that asks for itself, and means this
+    machine: only then is it of any use to know whose it is."""
+    return (is_loopback(request.peer) and is_for_loopback(request)
+            and not any(name in request.headers for name in _OF_PROXIES))
+
+
+def is_for_loopback(request: Request) -> bool:
+    """Whether it was sent to a name of loopback, which no web page elsewhere can have."""
+    return is_loopback(_host_name(request.headers.get("host", "")))
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]

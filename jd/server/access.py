@@ -18,6 +18,7 @@ from jd.auth import checkpointkey, jwt, shared
 from jd.errors import UsageError
 from jd.net import peers, proof
 from jd.net.addresses import is_loopback
+from jd.net.proxies import is_direct, is_for_loopback
 from jd.net.routing import HttpError, Request, Route
 from jd.protocol import shown
 
@@ -27,10 +28,6 @@ OWNER = jwt.OWNER  # may do everything
 EDIT = jwt.EDIT  # may also create jobs, see all of them and what they uploaded
 WORK = jwt.WORK  # may run jobs with workers of its own, and nothing more
 _RANK = {WORK: 0, EDIT: 1, OWNER: 2}
-
-_ROOT = 0
-# What proxies add for whom they speak for (RFC 9110, 7.6.3; RFC 7239; and custom).
-_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -93,6 +90,7 @@ class Access:
         self._given = token_file is not None  # then everybody has to know it
         self._token = None if token_file is None else shared.read_token_file(token_file)
         self._open = insecure and not self._given
+        self._proxied = proxied
         self._by_user = not self._given and not insecure and not proxied and verify is None
         self._on_loopback = is_loopback(host)
         self._owner = os.geteuid()
@@ -124,14 +122,15 @@ class Access:
             claims = self._claims(request, self._verify)
             request.principal = Principal(str(claims.user_id), claims.role or WORK)
         elif self._open:
-            request.principal = Principal(None, OWNER)
+            local = not self._proxied and is_direct(request) and peers.is_trusted(request.peer_uid())
+            request.principal = Principal(None, OWNER, local)
         else:
             request.principal = Principal(None, OWNER, self._is_local(request))
 
     def _is_local(self, request: Request) -> bool:
         """Whether the owner or root calls; False for somebody else who may. Raises HttpError."""
-        uid = request.peer_uid() if self._by_user and _is_direct(request) else None
-        if uid in (self._owner, _ROOT):
+        uid = request.peer_uid() if self._by_user and is_direct(request) else None
+        if peers.is_trusted(uid):
             return True
         if uid in self._allowed:
             return False
@@ -154,13 +153,13 @@ class Access:
                                   "own, or ask its owner for --allow-user %s or for its token" % (
                                       peers.described(self._owner), peers.described(uid),
                                       peers.name_of(uid)))
-        if self._by_user and self._on_loopback and not _is_for_loopback(request):
+        if self._by_user and self._on_loopback and not is_for_loopback(request):
             return HttpError(403, "this server is for loopback only; call it as 127.0.0.1, "
                                   "localhost or [::1], or send its token")
         why = ""
         if self._by_user and is_loopback(request.peer):
             why = " (it is not known which user calls: %s)" % (
-                "the system does not tell" if _is_direct(request) else "this comes through a proxy")
+                "the system does not tell" if is_direct(request) else "this comes through a proxy")
         return HttpError(401, "a token is needed, the one %s%s: set JD_SERVER_TOKEN_FILE or "
                               "JD_SERVER_TOKEN, or give server=@ACCESS_FILE" % (self._whose, why),
                          _CHALLENGE)
@@ -186,20 +185,3 @@ def users(names: Iterable[str]) -> FrozenSet[int]:
             raise UsageError("--allow-user: this machine knows no user %s; give a name that `id` knows, "
                              "or a number" % shown(name))
     return frozenset(uid for uid in found.values() if uid is not None)
-
-
-def _is_direct(request: Request) -> bool:
-    """Whether the program at the other end is the one that asks, and means this machine."""
-    return (is_loopback(request.peer) and _is_for_loopback(request)
-            and not any(name in request.headers for name in _OF_PROXIES))
-
-
-def _is_for_loopback(request: Request) -> bool:
-    return is_loopback(_host_name(request.headers.get("host", "")))
-
-
-def _host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]

@@ -114,6 +114,14 @@ def test_a_container_with_a_fresh_home(tmp_path: Path, script: Path) -> None:
         server.stop()
 
 
+def test_a_fresh_home_and_a_server_without_keys(tmp_path: Path, script: Path) -> None:
+    with Server(tmp_path, *AGAIN, "--insecure") as server:
+        one_job(server)
+        for number in range(2):
+            assert got(attempt(server, place(tmp_path, "home-%d" % number), script)) == ["%d %d" % (number, number)]
+        server.stop()
+
+
 class Found(Worker):
     """A worker that finds its server in an access file where one is told, and else is given its URL."""
 
@@ -298,6 +306,18 @@ def test_the_key_is_not_kept_or_shown(tmp_path: Path, script: Path) -> None:
         kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path != out)
         for secret in (key, "0" * 64):
             assert secret not in shown and secret.encode() not in kept
+        server.stop()
+
+
+@needs_root
+def test_a_server_without_keys_tells_the_key_to_its_owner_alone(tmp_path: Path) -> None:
+    with Server(tmp_path, "--insecure") as server:
+        beat = {"worker_id": "w"}
+        assert len(server.call("/worker/heartbeat", beat)["checkpoint_key"]) == 64
+        others = ask_as(system_user().pw_uid, lambda: server.call("/worker/heartbeat", dict(beat, worker_id="v")))
+        forwarded = server.call("/worker/heartbeat", dict(beat, worker_id="u"), **{"X-Real-IP": "10.0.0.1"})
+        for told in (others, forwarded):
+            assert "job" in told and "checkpoint_key" not in told
         server.stop()
 
 

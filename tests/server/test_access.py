@@ -102,6 +102,15 @@ def test_insecure_asks_nobody():
     assert ask(server("0.0.0.0", insecure=True), None, "10.0.0.9", "anything") == LET_IN
 
 
+def test_insecure_still_knows_its_own_user():
+    access = server("0.0.0.0", insecure=True)
+    assert ask(access, ME) == ask(access, 0) == LOCAL
+    for fields in (dict(uid=OTHER), dict(uid=None), dict(host="evil.example"), dict(x_forwarded_for="10.0.0.9"),
+                   dict(peer="10.0.0.9")):
+        assert ask(access, **fields) == LET_IN
+    assert ask(server(insecure=True, proxied=True)) == LET_IN
+
+
 def test_the_user_is_not_asked_for_where_it_does_not_matter(tmp_path):
     def asked():
         raise AssertionError("it was asked for")
