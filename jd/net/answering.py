@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net.client import Client, OtherExperiment, UnusableAnswer, other_experiment
+from jd.net.client import Client, OtherExperiment, SpeaksTls, UnusableAnswer, other_experiment
 from jd.net.holder import ForeignServer
 from jd.net.proof import Unproven
 
@@ -162,7 +162,7 @@ def _judged(error: JdError) -> Optional[JdError]:
             return None
         return WrongPort("%s: it speaks HTTP, and is no job server; check server= and port=" % error)
     cause = error.__cause__
-    if isinstance(error, UnusableAnswer) or isinstance(cause, Unproven):
+    if isinstance(error, (UnusableAnswer, SpeaksTls)) or isinstance(cause, Unproven):
         return WrongPort(str(error))
     # A connection that is closed without a word may be a server that is just being restarted.
     if isinstance(cause, http.client.HTTPException) and not isinstance(

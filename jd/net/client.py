@@ -29,7 +29,8 @@ from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, Sto
 from jd.net import proof
 from jd.net.multipart import encode_upload
 from jd.net.outbound import (
-    CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, tls_context,
+    CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, speaks_tls,
+    tls_context, wrong_scheme,
 )
 
 T = TypeVar("T")
@@ -62,6 +63,10 @@ class Refusal(ServerRefused):
         super().__init__(status, message)
         self.retry_after = retry_after
         self.told = told
+
+
+class SpeaksTls(ServerUnreachable):
+    """The server of an http:// URL speaks https."""
 
 
 class OtherExperiment(ServerUnreachable):
@@ -112,6 +117,7 @@ class Client:
         self._timeout = timeout
         self._experiment = experiment
         self._tls: Optional[ssl.SSLContext] = None
+        self._may_be_tls = self._address.scheme == "http"  # until it has answered, or was asked
 
     @property
     def shown(self) -> str:
@@ -205,10 +211,18 @@ class Client:
             if token is not None and proxy is None and proof.is_shared(token) and proof.is_needed(connection):
                 self._demand_proof(connection, token)
             answer = self._send(connection, request, authorization, proxy)
+            refusal: Optional[JdError] = None
             if not 200 <= answer.status < 300:
-                raise self._refusal(answer, request.route, proxy, token)
+                refusal = self._refusal(answer, request.route, proxy, token)
+                if answer.status == 400 and getattr(refusal, "told", None) is None:
+                    self._check_scheme(proxy, refusal)  # web servers answer plain HTTP so
+            self._may_be_tls = False
+            if refusal is not None:
+                raise refusal
             yield answer
         except (OSError, http.client.HTTPException, UnicodeError) as error:
+            if isinstance(error, (ConnectionError, http.client.BadStatusLine)) and connection is not None:
+                self._check_scheme(proxy, error)
             waited = request.timeout if connection else min(request.timeout, CONNECT_SECONDS)
             raise ServerUnreachable("no answer from %s%s%s: %s%s" % (
                 self.shown, request.route, _through(proxy), plain_words(error, waited),
@@ -225,6 +239,13 @@ class Client:
             raise Refusal(401, "%s has another token than ours, which was not sent: set JD_SERVER_TOKEN_FILE "
                                "or JD_SERVER_TOKEN to its own, or give server=@FILE with its access file"
                           % self.shown, told={}) from None
+
+    def _check_scheme(self, proxy: Optional[Proxy], error: Exception) -> None:
+        """Raises SpeaksTls from `error` if that is what plain HTTP gets from a port that speaks TLS. It
+        is asked once: a server that answered, or was restarted, is not asked with every lost call."""
+        may_be, self._may_be_tls = self._may_be_tls and proxy is None, False
+        if may_be and speaks_tls(self._address):
+            raise SpeaksTls(wrong_scheme(self._address)) from error
 
     def _send(self, connection: http.client.HTTPConnection, request: _Request,
               authorization: Optional[str], proxy: Optional[Proxy]) -> http.client.HTTPResponse:

@@ -25,6 +25,7 @@ from jd.net.proof import Unproven
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.
 CONNECT_SECONDS = 30.0
+HELLO_SECONDS = 3.0  # for each wait, when a port is asked whether it speaks TLS
 # NAT gateways drop a silent connection, often after 5 minutes; a held heartbeat is silent.
 KEEPALIVE_IDLE_SECONDS = 60
 CA_VARIABLE = "JD_CA_BUNDLE"
@@ -279,6 +280,28 @@ def _settle(sock: socket.socket, timeout: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+
+
+def speaks_tls(address: Address) -> bool:
+    """Whether a port that was addressed as http:// takes a TLS handshake. Nothing else is sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with connect((address.host, address.port), HELLO_SECONDS) as plain:
+            with context.wrap_socket(plain, server_hostname=address.host):
+                return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")  # it refuses this handshake, in TLS
+    except (OSError, ValueError, ForeignServer):
+        return False
+
+
+def wrong_scheme(address: Address) -> str:
+    """What to say of an http:// URL whose port speaks TLS."""
+    host = "[%s]" % address.host if ":" in address.host else address.host
+    return ("%s speaks https, not http; give https://%s:%d%s, or server=@FILE, its access file, for a "
+            "certificate of --tls auto" % (address.shown, host, address.port, address.prefix))
 
 
 # ---- failures in plain words

@@ -57,6 +57,14 @@ def test_a_url_with_a_path_and_a_password(stub: StubServer) -> None:
     assert stub.asked[0].headers["Authorization"].startswith("Basic ")
 
 
+def test_an_address_without_https() -> None:
+    with StubServer(CERTIFICATE) as secure:
+        found = visit(secure.url.replace("https:", "http:"), "exp")
+    wrong = found[-1]
+    assert wrong.level == PROBLEM and "speaks https, not http" in wrong.what
+    assert wrong.advice.startswith("give https://")
+
+
 def test_the_server_of_another_experiment(stub: StubServer) -> None:
     stub.will_answer(Answer(200, HEALTHY))
     expect_only(visit(stub.url, "other"), PROBLEM, "serves experiment 'exp', not 'other'", "expId=exp")

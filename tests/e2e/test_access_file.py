@@ -245,6 +245,17 @@ def test_a_certificate_of_its_own_for_workers_scripts_and_commands(tmp_path: Pat
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_address_without_https_is_told(tmp_path: Path) -> None:
+    with Server(tmp_path, "--tls", "auto") as server:
+        content(tmp_path)
+        plain = server.url.replace("https:", "http:")
+        for words in (["entry_script=%s" % script(tmp_path)], ["server-info"]):
+            done = cli(tmp_path, "expId=exp", "server=" + plain[len("http://"):], *words)
+            assert done.returncode == 1 and done.stderr.count(b"\n") == 1
+            assert b"%s speaks https, not http; give %s" % (plain.encode(), server.url.encode()) in done.stderr
+        assert not list(tmp_path.glob("workspace/jd_data/exp/jd_worker_logs/*"))
+
+
 def test_a_server_with_another_certificate_gets_nothing(tmp_path: Path) -> None:
     with Server(tmp_path, "--tls", "auto") as server:
         told = content(tmp_path)

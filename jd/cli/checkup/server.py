@@ -25,7 +25,7 @@ from jd.net.client import USER_AGENT, Client
 from jd.net.holder import ForeignServer
 from jd.net.outbound import (
     CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection, plain_words, proxy_for,
-    tls_context,
+    speaks_tls, tls_context, wrong_scheme,
 )
 
 TOPIC = "Server"
@@ -171,11 +171,15 @@ class Visit:
         except ForeignServer as error:
             return self._failed(notes, *in_two(str(error)))
         except (OSError, http.client.HTTPException, UnicodeError) as error:
+            if self._speaks_tls(self._address):
+                return self._failed(notes, *in_two(wrong_scheme(self._address)))
             what, advice = in_two(plain_words(error, TIMEOUT))
             return self._failed(notes, "no answer to GET %s: %s" % (protocol.HEALTH, what),
                                 self._advice(advice))
         status, headers, body, at = self._health
         notes.findings += clock_skew(headers.get("Date"), at)
+        if status == 400 and self._speaks_tls(self._address):
+            return self._failed(notes, *in_two(wrong_scheme(self._address)))
         if status != 200:
             return self._failed(
                 notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
@@ -240,6 +244,9 @@ class Visit:
     def _failed(self, notes: Notes, what: str, advice: str) -> List[Finding]:
         self._address = None
         return (notes.problem if self._named else notes.warn)(what, advice)
+
+    def _speaks_tls(self, address: Address) -> bool:
+        return address.scheme == "http" and self._proxy is None and speaks_tls(address)
 
     def _first_hop(self, address: Address) -> Tuple[str, int]:
         if self._proxy is not None:
