@@ -48,7 +48,8 @@ class Sessions:
         secret = COOKIE.secret(request)
         if secret is None:
             return None
-        return await self._data.read(sessions.holder, secret, self._data.clock())
+        return await self._data.read(sessions.holder, secret, self._proxies.user(request),
+                                     self._data.clock())
 
     async def guard(self, request: Request) -> None:
         """Set `request.principal` to the Holder. Raises HttpError (401)."""
@@ -68,7 +69,7 @@ class Sessions:
         if not await self.hashers.run(passwords.verify, password, stored):
             raise HttpError(403, _WRONG)
         self._tries.succeeded(account[0])
-        return await self._open(email, str(stored))
+        return await self._open(request, email, str(stored))
 
     async def _signout(self, request: Request) -> Response:
         await json_object(request)
@@ -102,7 +103,7 @@ class Sessions:
             raise HttpError(403, _BAD_LINK) from None
         for file in (self._data.signup_file, self._data.kept("signup", user.id)):
             secretfile.forget(file)
-        return await self._open(user.email, encoded)
+        return await self._open(request, user.email, encoded)
 
     # ---- steps
 
@@ -118,8 +119,9 @@ class Sessions:
         except accounts.BadLink:
             raise HttpError(403, _BAD_LINK) from None
 
-    async def _open(self, email: str, stored: str) -> Response:
-        secret = await self._data.write(sessions.open_session, email, stored, self._data.clock())
+    async def _open(self, request: Request, email: str, stored: str) -> Response:
+        secret = await self._data.write(sessions.open_session, email, stored, self._proxies.user(request),
+                                        self._data.clock())
         if secret is None:
             # Told only to who knows the password.
             raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)

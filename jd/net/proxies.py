@@ -29,13 +29,21 @@ class Proxies:
         named = request.headers.get("x-forwarded-for", "").split(",")[::-1][:MAX_HOPS]
         address = parsed(request.peer)
         for name in named:
-            if address is None or not any(address in network for network in self._trusted):
+            if not self._trusts(address):
                 break
             before = parsed(name.strip())
             if before is None:
                 break  # as much as that proxy told
             address = before
         return request.peer if address is None else str(address)
+
+    def user(self, request: Request) -> Optional[int]:
+        """The user of this machine who asks, and for himself; None from elsewhere, through a proxy, and
+        where it is not known."""
+        return request.peer_uid() if is_direct(request) and not self._trusts(parsed(request.peer)) else None
+
+    def _trusts(self, address: Optional[Address]) -> bool:
+        return address is not None and any(address in network for network in self._trusted)
 
 
 def parsed(text: str) -> Optional[Address]:

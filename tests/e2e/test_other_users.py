@@ -99,6 +99,22 @@ def test_the_token_opens_it_for_another_user(tmp_path):
         assert exchange("127.0.0.1", server.port, forwarded)[0] == 401
 
 
+def test_the_cookie_of_the_dashboard_is_of_no_use_to_another_user(tmp_path):
+    with Server(tmp_path) as server:
+        port = int(server.ready["dashboard_url"].rpartition(":")[2])
+        pin = server.pin
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            connection.sendall(request("POST", "/web/signin", {"pin": pin}))
+            head = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        cookie = "Cookie: " + head.partition("Set-Cookie: ")[2].partition(";")[0]
+    with Server(tmp_path, "--dashboard-port", port) as server:
+        for route in ("/web/me", "/web/events", "/web/settings"):
+            for more in ([], ["X-Forwarded-For: 10.0.0.9"]):
+                data = request("GET", route, None, cookie, *more)
+                assert ask_as(OTHER, lambda: exchange("127.0.0.1", port, data))[0] == 401
+        assert exchange("127.0.0.1", port, request("GET", "/web/me", None, cookie))[0] == 200
+
+
 # ---- the other way round: another user's server
 
 def squatting(port, connections):

@@ -25,7 +25,7 @@ class People:
         bench.write(experiments.share, "exp", BOB, "work", self.alice_id, "test")
 
     def cookie(self, email):
-        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, "hash")
+        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, "hash", None)
 
     def reset(self, email=ALICE):
         return self.bench.call("POST", PAGE, None, {}, cookie=self.cookie(email))

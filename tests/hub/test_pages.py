@@ -54,9 +54,9 @@ class Site:
         self.stored = stored
         bench.experiment("exp", self.alice_id)
 
-    def signed_in(self, email):
+    def signed_in(self, email, uid=None):
         """The Cookie header of a new session."""
-        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, self.stored)
+        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, self.stored, uid)
 
     def call(self, method, target, cookie=None, body=None, **headers):
         if cookie is not None:
@@ -117,6 +117,17 @@ def test_a_session_ends_after_seven_days(site):
     assert site.bench.write(lambda db, now: sessions.prune(db, now, 10)) == 1
 
 
+def test_a_session_is_good_for_who_signed_in(site):
+    here = cookie_of(site.signin(uid=1000))
+    assert site.call("GET", "/web/me", here, uid=1000).status == 200
+    for sender in (dict(uid=1001), dict(uid=None), {"uid": 1000, "x-forwarded-for": "10.0.0.1"},
+                   dict(uid=1000, host="evil.example")):
+        assert site.call("GET", "/web/me", here, **sender).status == 401
+        elsewhere = cookie_of(site.signin(**dict(sender, uid=None)))
+        assert site.call("GET", "/web/me", elsewhere, uid=1000).status == 401
+        assert site.call("GET", "/web/me", elsewhere).status == 200
+
+
 def test_a_suspension_and_a_new_password_end_sessions(site):
     cookie, other = site.signed_in(ALICE), site.signed_in(BOB)
     site.bench.write(accounts.suspend, ALICE, "test")
@@ -129,7 +140,7 @@ def test_a_suspension_and_a_new_password_end_sessions(site):
     site.bench.write(lambda db, now: accounts.sign_up(db, token, "hash", None, now))
     assert site.call("GET", "/web/me", other).status == 401
     # A password that was checked before it changed opens nothing.
-    assert site.bench.write(sessions.open_session, BOB, site.stored) is None
+    assert site.bench.write(sessions.open_session, BOB, site.stored, None) is None
 
 
 def test_a_user_has_so_many_sessions(site):

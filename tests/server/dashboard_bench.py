@@ -59,14 +59,27 @@ class Dashboard:
         self.server.signin.close()
         self.experiment.close()
 
-    def signed_in(self) -> str:
-        """The Cookie header of a new session."""
+    def signed_in(self, uid: Optional[int] = None) -> str:
+        """The Cookie header of a new session of a user of this machine, None: from elsewhere."""
         secret = self.experiment.database.write(
-            lambda db: sessions.open_session(db, self.now)).result(20)
+            lambda db: sessions.open_session(db, uid, self.now)).result(20)
         return "jd_dashboard_%s=%s" % (self.experiment.server_id, secret)
 
     async def send(self, method: str, target: str, body: Any = None, cookie: Optional[str] = None,
-                   peer: str = "127.0.0.1", secure: bool = False, **headers: str) -> Answer:
+                   peer: str = "127.0.0.1", secure: bool = False, uid: Optional[int] = None,
+                   **headers: str) -> Answer:
+        response = await self._dispatch(method, target, body, cookie, peer, secure, uid, headers)
+        return Answer(response.status, response.body, response.headers)
+
+    async def stream(self, target: str, cookie: str, peer: str = "127.0.0.1", uid: Optional[int] = None,
+                     **headers: str) -> int:
+        """The status of what goes on for ever, where nothing is read of it."""
+        response = await self._dispatch("GET", target, None, cookie, peer, False, uid, headers)
+        await response.aclose()
+        return int(response.status)
+
+    async def _dispatch(self, method: str, target: str, body: Any, cookie: Optional[str], peer: str, secure: bool,
+                        uid: Optional[int], headers: Dict[str, str]) -> Any:
         sent = {"host": HOST}
         if body is not None:
             sent["content-type"] = "application/json"
@@ -74,9 +87,8 @@ class Dashboard:
             sent["cookie"] = cookie
         sent.update({name.replace("_", "-"): value for name, value in headers.items()})
         data = b"" if body is None else json.dumps(body).encode()
-        response = await self.server.dashboard.dispatch(
-            Request(method, target, sent, BodyStream.of(data), peer, secure))
-        return Answer(response.status, response.body, response.headers)
+        return await self.server.dashboard.dispatch(
+            Request(method, target, sent, BodyStream.of(data), peer, secure, lambda: uid))
 
 
 def run(workspace: Path, scenario: Callable[[Dashboard], Awaitable[Any]]) -> Any:

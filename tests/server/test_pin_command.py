@@ -35,14 +35,14 @@ def signed_in(desk):
 def test_a_pin_is_made_up_once(desk):
     made = pin.settle(desk.database, None, True)
     assert verifies(desk, made)
-    desk.write(sessions.open_session, 0.0)
+    desk.write(sessions.open_session, None, 0.0)
     assert pin.settle(desk.database, None, True) is None
     assert verifies(desk, made) and signed_in(desk) == 1
 
 
 def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
     assert pin.settle(desk.database, PIN, True) is None
-    desk.write(sessions.open_session, 0.0)
+    desk.write(sessions.open_session, None, 0.0)
     assert pin.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
     assert pin.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
     assert verifies(desk, OTHER)
@@ -143,7 +143,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_reset_prints_a_new_pin_and_signs_everybody_out(command):
-    command.read(lambda db: sessions.open_session(db, 0.0))
+    command.read(lambda db: sessions.open_session(db, None, 0.0))
     told = json.loads(command.run("reset", "--json"))
     assert (told["expId"], told["signed_out"]) == (EXPERIMENT, 1)
     file = command.path.parent / "pin"
@@ -291,7 +291,7 @@ def test_a_pin_of_the_hub_is_taken_once(desk):
     said = []
     keeper = pin.HubPin(desk.database, said.append)
     assert keeper.taken() == 0
-    desk.write(sessions.open_session, 0.0)
+    desk.write(sessions.open_session, None, 0.0)
     encoded = pins.encode(PIN)
     keeper.take(5, encoded)
     assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0

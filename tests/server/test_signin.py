@@ -1,9 +1,13 @@
 """Sign-in with the PIN: sessions, cookies, limits, pages."""
 
+import os
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from jd import settings
-from jd.auth import passwords
+from jd.auth import keys, passwords
 from jd.hub import cli as hub_cli
 from jd.net.proxies import Proxies
 from jd.server import cli as server_cli
@@ -11,10 +15,14 @@ from jd.server.dashboard import pages
 from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
 from jd.server.store import pin as stored_pin
 from jd.server.store import sessions, wrongpins
+from jd.server.store.schema import MIGRATIONS
+from jd.storage.database import Database
 from tests.server import dashboard_bench
 from tests.server.dashboard_bench import HOST, PIN, Dashboard
+from tests.users import OTHER as OTHER_USER
 
 OTHER = "739105"
+ME = os.geteuid()
 PUBLIC = {"/healthz", "/", "/signin", "/static/<name>", "/web/signin", "/web/signout"} | set(pages.PAGES)
 
 
@@ -134,6 +142,64 @@ def test_a_session_ends_after_seven_days(run):
             lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0])
         assert count == 1
     run(scenario)
+
+
+def test_a_session_is_good_for_who_signed_in(run):
+    async def scenario(dashboard):
+        async def works(cookie, **sender):
+            statuses = {(await dashboard.send("GET", "/web/me", cookie=cookie, **sender)).status,
+                        (await dashboard.send("POST", "/web/settings", {"values": {}}, cookie=cookie, **sender)).status}
+            stream = await dashboard.stream("/web/events", cookie, **sender)
+            page = await dashboard.send("GET", "/jobs", cookie=cookie, **sender)
+            assert (401 in statuses) is (stream == 401) is (page.status == 303)
+            assert statuses == {401} or 401 not in statuses
+            return 401 not in statuses
+        mine = (await signin(dashboard, uid=ME)).cookie
+        others = [dict(uid=OTHER_USER), dict(uid=0 if ME else 1), dict(uid=None), dict(uid=ME, x_forwarded_for="10.0.0.1"),
+                  dict(uid=ME, forwarded="for=10.0.0.1"), dict(uid=ME, host="evil.example"),
+                  dict(uid=ME, peer="192.0.2.7")]
+        assert await works(mine, uid=ME)
+        for sender in others:
+            assert not await works(mine, **sender), sender
+        assert await works(mine, uid=ME), "nobody else ended it"
+        # Who comes from elsewhere has a session as ever, which is no good here.
+        for sender in others[2:]:
+            cookie = (await signin(dashboard, **sender)).cookie
+            assert await works(cookie, uid=None, peer="198.51.100.1"), sender
+            assert not await works(cookie, uid=ME) and not await works(cookie, uid=OTHER_USER)
+    run(scenario)
+
+
+def test_behind_a_proxy_that_was_named_there_are_no_users(run):
+    async def scenario(dashboard):
+        dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+        cookie = (await signin(dashboard, uid=33, x_forwarded_for="192.0.2.7")).cookie
+        for sender in (dict(uid=33, x_forwarded_for="192.0.2.8"), dict(uid=33), dict(uid=None)):
+            assert (await dashboard.send("GET", "/web/me", cookie=cookie, **sender)).status == 200
+    run(scenario)
+
+
+def test_nobody_else_signs_somebody_out(run):
+    async def scenario(dashboard):
+        mine = dashboard.signed_in(ME)
+        assert (await dashboard.send("POST", "/web/signout", {}, cookie=mine, uid=OTHER_USER)).status == 200
+        assert (await dashboard.send("GET", "/web/me", cookie=mine, uid=ME)).status == 200
+    run(scenario)
+
+
+def test_sessions_that_do_not_say_whose_they_are_end(tmp_path):
+    with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as old:
+        old.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
+        old.execute("INSERT INTO sessions (digest, expires_at) VALUES (?, 2e9)", (keys.digest("secret"),))
+        old.commit()
+    database = Database(tmp_path / "jobs.db", MIGRATIONS)
+    try:
+        for uid in (None, ME, OTHER_USER):
+            assert not database.read(lambda db: sessions.is_open(db, keys.digest("secret"), uid, 1e9)).result(20)
+        secret = database.write(lambda db: sessions.open_session(db, ME, 1e9)).result(20)
+        assert database.read(lambda db: sessions.is_open(db, keys.digest(secret), ME, 1e9)).result(20)
+    finally:
+        database.close()
 
 
 def test_so_many_sessions_and_the_oldest_give_way(run, monkeypatch):

@@ -101,7 +101,7 @@ def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run):
     async def scenario(bench):
         cookie = "jd_dashboard_%s=%s" % (
             bench.experiment.server_id,
-            await bench.experiment.write(lambda db: sessions.open_session(db, bench.now)))
+            await bench.experiment.write(lambda db: sessions.open_session(db, None, bench.now)))
         for target in ("/web/job?id=1", "/web/job/output?id=1"):
             bench.room.watching._looked_at.clear()
             held = await bench.held()

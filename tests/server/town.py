@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import threading
 import time
 from http.client import HTTPConnection
@@ -24,6 +26,7 @@ from jd.server.store import sessions
 from jd.server.store.transitions import Policy
 
 HOST = "127.0.0.1"
+THIS_USER = os.geteuid() if sys.platform.startswith("linux") else None  # elsewhere nobody tells
 ALICE, BOB, EVE, MALLORY, ROOT = (name + "@example.org" for name in ("alice", "bob", "eve", "mallory", "root"))
 Headers = Dict[str, str]
 
@@ -89,7 +92,7 @@ class Servers:
         self.server = JobServer(self.experiment, access)
         await self.server.start(HOST, 0, 0)
         self.ports = {"api": self.server.port, "dashboard": self.server.dashboard_port}
-        session = await self.experiment.write(sessions.open_session, time.time())
+        session = await self.experiment.write(sessions.open_session, THIS_USER, time.time())
         self.credentials["dashboard"] = {"Cookie": "jd_dashboard_%s=%s" % (self.experiment.server_id, session)}
 
     def _post(self, name: str, route: str, body: Any) -> None:
@@ -162,7 +165,7 @@ class Town(Servers):
             await write(lambda db, user_id: db.execute(
                 "UPDATE users SET password = 'x' WHERE id = ?", (user_id,)), user.id)
             name = email.partition("@")[0]
-            cookie = await write(hub_sessions.open_session, email, "x", now)
+            cookie = await write(hub_sessions.open_session, email, "x", THIS_USER, now)
             self.credentials["page of " + name] = {"Cookie": "jd_hub_session=%s" % cookie}
             key = (await write(accounts.create_key, email, "k", "test", now))[1]
             self.credentials["key of " + name] = bearer(key)

@@ -111,4 +111,11 @@ _ROLES = """
 ALTER TABLE shares ADD COLUMN role TEXT NOT NULL DEFAULT 'work' CHECK (role IN ('work', 'edit'));
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS, _DASHBOARD_PIN, _ROLES)
+# Who signed in, of the users of the Hub's machine: NULL for who came from elsewhere, so those from
+# before, which do not say, end.
+_SIGNED_IN = """
+DELETE FROM sessions;
+ALTER TABLE sessions ADD COLUMN uid INTEGER;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _SESSIONS, _DASHBOARD_PIN, _ROLES, _SIGNED_IN)

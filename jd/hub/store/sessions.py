@@ -2,6 +2,9 @@
 
 Functions are operations for Database.write or .read. A session is a random secret in a cookie, of
 which the digest is stored; it ends after seven days, with a new password and with a suspension.
+
+It is good for who signed in, as on the dashboard of a job server: `uid` is the user of the Hub's
+machine, None for who came from elsewhere.
 """
 
 import secrets
@@ -23,8 +26,9 @@ class Holder(NamedTuple):
     admin: bool
 
 
-def open_session(db: sqlite3.Connection, email: str, password: str, now: float) -> Optional[str]:
-    """The secret of a new session, or None if the user's (hashed) password is not this one any more
+def open_session(db: sqlite3.Connection, email: str, password: str, uid: Optional[int],
+                 now: float) -> Optional[str]:
+    """The secret of a new session of `uid`, or None if the user's (hashed) password is not this one any more
     or they are suspended: both may have changed while a password was being checked.
     """
     row = db.execute("SELECT id FROM users WHERE email = ? AND password = ? AND suspended_at IS NULL",
@@ -32,18 +36,19 @@ def open_session(db: sqlite3.Connection, email: str, password: str, now: float) 
     if row is None:
         return None
     secret = secrets.token_urlsafe(_SECRET_BYTES)
-    db.execute("INSERT INTO sessions (digest, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)",
-               (keys.digest(secret), row[0], now, now + LIFETIME))
+    db.execute("INSERT INTO sessions (digest, user_id, uid, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+               (keys.digest(secret), row[0], uid, now, now + LIFETIME))
     db.execute("DELETE FROM sessions WHERE user_id = ? AND digest NOT IN (SELECT digest FROM sessions"
                " WHERE user_id = ? ORDER BY created_at DESC LIMIT ?)", (row[0], row[0], MAX_SESSIONS))
     return secret
 
 
-def holder(db: sqlite3.Connection, secret: str, now: float) -> Optional[Holder]:
-    """Whose session it is; None if it is unknown or over."""
+def holder(db: sqlite3.Connection, secret: str, uid: Optional[int], now: float) -> Optional[Holder]:
+    """Whose session it is; None if it is unknown, over, or not one of `uid`."""
     row = db.execute("SELECT u.id, u.email, u.admin FROM sessions s JOIN users u ON u.id = s.user_id"
-                     " WHERE s.digest = ? AND s.expires_at > ? AND u.suspended_at IS NULL",
-                     (keys.digest(secret), now)).fetchone()
+                     " WHERE s.digest = ? AND s.uid IS ? AND s.expires_at > ?"
+                     " AND u.suspended_at IS NULL",
+                     (keys.digest(secret), uid, now)).fetchone()
     return None if row is None else Holder(row[0], row[1], bool(row[2]))
 
 

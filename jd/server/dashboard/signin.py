@@ -63,11 +63,9 @@ class SignIn:
         if secret is None:
             return None
         digest = keys.digest(secret)
-        return digest if await self.is_open(digest) else None
-
-    async def is_open(self, digest: str) -> bool:
-        """Whether a session lasts. What streams asks again, since a new PIN ends sessions."""
-        return await self._experiment.read(sessions.is_open, digest, self._experiment.clock())
+        known = await self._experiment.read(sessions.is_open, digest, self._proxies.user(request),
+                                            self._experiment.clock())
+        return digest if known else None
 
     async def guard(self, request: Request, _route: Any) -> None:
         """Set `request.principal` to the session's digest. Raises HttpError (401)."""
@@ -83,7 +81,8 @@ class SignIn:
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
         known = await self._known(request, pin)
-        opened = await self._experiment.write(_open_session, known, self._experiment.clock())
+        opened = await self._experiment.write(_open_session, known, self._proxies.user(request),
+                                              self._experiment.clock())
         if opened is None:
             raise HttpError(403, _WRONG)
         secret, wrong = opened
@@ -155,9 +154,10 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     return str(p.take(body, name, str))
 
 
-def _open_session(db: Any, known: str, now: float) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
+def _open_session(db: Any, known: str, uid: Optional[int],
+                  now: float) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
     """The secret of a new session and which wrong PINs there were since the last one, or None if the PIN
     was changed while it was being checked."""
     if stored_pin.stored(db) != known:
         return None
-    return sessions.open_session(db, now), wrongpins.end(db)
+    return sessions.open_session(db, uid, now), wrongpins.end(db)

@@ -256,4 +256,10 @@ ALTER TABLE workers ADD COLUMN hub_user TEXT;
 ALTER TABLE attempts ADD COLUMN hub_user TEXT;
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS)
+# Who signed in: NULL for who came from elsewhere, so those from before, which do not say, end.
+_SIGNED_IN = """
+DELETE FROM sessions;
+ALTER TABLE sessions ADD COLUMN uid INTEGER;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN)
