@@ -10,7 +10,8 @@ may a link on the way to it. The path is walked from `/`; links are parts of it 
   A file of somebody else's never is.
 * Root's directories may be open to all (/tmp, a volume of Kubernetes); what is below must be one's own.
 
-Group 0 and a group of one's own (umask 002 is made for it) count as nobody else.
+Group 0 and a group of one's own (umask 002 is made for it) count as nobody else; so do the groups of a
+pod of Kubernetes, which opens all of a volume to its fsGroup at every start.
 """
 
 import errno
@@ -23,12 +24,13 @@ from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Deque, Optional, Tuple
+from typing import Deque, FrozenSet, Optional, Tuple
 
 from jd.errors import StorageError
 
 _MAX_LINKS = 40  # as many as Linux follows
 _TRIES = 100  # while somebody removes what is made
+_POD = "KUBERNETES_SERVICE_HOST"  # which every container of a pod has
 _BELONGS = "belongs to somebody else"
 _OPEN_TO_ALL = "can be written by everybody"
 _OPEN_TO_GROUP = "can be written by its group"
@@ -43,13 +45,18 @@ class Purpose:
     """What a place is for: its name in messages, and the setting that gives another one.
 
     A private one must not be writable by a group. `mode` is that of directories that are made, less
-    the umask: nothing is made that everybody can write to.
+    the umask: nothing is made that everybody can write to. One that is `given` may itself be what an
+    administrator put there for somebody else, as a volume: what is in it is looked at by itself.
+    `trusted` are users who count as this one does; `otherwise` is what to do in place of another `setting`.
     """
 
     name: str
     setting: str
     private: bool = True
     mode: int = 0o700
+    given: bool = False
+    trusted: FrozenSet[int] = frozenset()
+    otherwise: str = ""
 
 
 CACHE = Purpose("worker cache", "JD_CACHE_PATH")
@@ -57,6 +64,9 @@ ACCESS = Purpose("access directory", "JD_ACCESS_DIR")
 KEYS = Purpose("key directory", "HOME")
 WORKSPACE = Purpose("workspace", "JD_WORKSPACE_PATH", private=False, mode=0o775)
 LOGS = Purpose("log directory", "log_dir= or JD_LOG_DIR", private=False)
+SERVER = Purpose("server data", "--workspace_path")
+HUB = Purpose("Hub data", "--data (with --with-hub: --hub-data)", given=True)
+PUBLISHED = Purpose("published file", "--publish-url and server=@", private=False, mode=0o755)
 
 
 @dataclass(frozen=True)
@@ -66,10 +76,11 @@ class _Part:
     path: str
     found: os.stat_result
     trusted: bool
+    as_own: FrozenSet[int] = frozenset()
 
     @property
     def is_own(self) -> bool:
-        return self.found.st_uid == os.geteuid()
+        return self.found.st_uid == os.geteuid() or self.found.st_uid in self.as_own
 
     @property
     def is_link(self) -> bool:
@@ -102,6 +113,17 @@ def check(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
 def check_file(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
     """The same for a file, and for the directory that it is in."""
     return _walk(path, purpose, top, True) is None
+
+
+def check_contents(directory: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
+    """`check_file` for every file in a directory of this program's: those that a version to come reads, too.
+
+    Raises UnsafePlace, OSError.
+    """
+    with os.scandir(str(directory)) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                check_file(Path(entry.path), purpose, top)
 
 
 def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
@@ -159,7 +181,7 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
         if name == "..":
             way = way[:-1] or way
             continue
-        part = _part(os.path.join(way[-1].path, name), way[-1])
+        part = _part(os.path.join(way[-1].path, name), way[-1], purpose.trusted)
         if part is None:
             return os.path.join(way[-1].path, name)
         _refuse(path, purpose, part, way[-1], _of_part(part, way[-1], purpose.private and is_own))
@@ -177,21 +199,21 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
     if not (is_file or stat.S_ISDIR(end.found.st_mode)):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     way = way[:1] + way
-    _refuse(path, purpose, end, way[-2], _of_end(end, purpose.private, is_file))
+    _refuse(path, purpose, end, way[-2], _of_end(end, purpose, is_file))
     if is_file:
-        _refuse(path, purpose, way[-2], (way[:1] + way)[-3], _of_end(way[-2], purpose.private, False))
+        _refuse(path, purpose, way[-2], (way[:1] + way)[-3], _of_end(way[-2], purpose, False))
     return None
 
 
-def _part(path: str, holder: _Part) -> Optional[_Part]:
+def _part(path: str, holder: _Part, as_own: FrozenSet[int]) -> Optional[_Part]:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return None
     # Where the kernel hides who the owner is, root is not told from others: what nobody but the
     # holder's owner can have put there passes for root's.
-    return _Part(path, found, found.st_uid in (0, os.geteuid()) or (
-        found.st_uid == _hidden_uid() and holder.trusted and holder.closed))
+    return _Part(path, found, found.st_uid in (0, os.geteuid(), *as_own) or (
+        found.st_uid == _hidden_uid() and holder.trusted and holder.closed), as_own)
 
 
 def _of_part(part: _Part, holder: _Part, private: bool) -> Optional[str]:
@@ -205,11 +227,13 @@ def _of_part(part: _Part, holder: _Part, private: bool) -> Optional[str]:
     return _OPEN_TO_GROUP if private and part.open_to_group else None
 
 
-def _of_end(end: _Part, private: bool, is_file: bool) -> Optional[str]:
+def _of_end(end: _Part, purpose: Purpose, is_file: bool) -> Optional[str]:
     """What is wrong with the last part, beyond what is with any."""
-    if not end.trusted and (is_file or private):
+    private = purpose.private
+    if not end.trusted and (is_file or private and not purpose.given):
         return _BELONGS
-    if end.open_to_all and (is_file or end.is_own and (private or os.geteuid() != 0)):
+    if end.open_to_all and (is_file or end.is_own and (
+            private and not purpose.given or os.geteuid() != 0)):
         return _OPEN_TO_ALL
     return _OPEN_TO_GROUP if private and end.open_to_group and (is_file or end.is_own) else None
 
@@ -220,8 +244,8 @@ def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Op
     other = "a directory of your own"
     if holder.open_to_all:
         other = "%s-%d" % (shlex.quote(part.path), os.geteuid())
-    way_out = "set %s to %s" % (purpose.setting, other)
-    if part.is_own:
+    way_out = purpose.otherwise or "set %s to %s" % (purpose.setting, other)
+    if part.found.st_uid == os.geteuid():
         way_out = "chmod go-w %s if what is in it is yours, or %s" % (shlex.quote(part.path), way_out)
     raise UnsafePlace("%s %s is not used: %s%s %s (%s, mode %04o): others could plant files; %s" % (
         purpose.name, shown(str(path)), "the link " if part.is_link else "", shown(part.path), reason,
@@ -231,8 +255,12 @@ def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Op
 # ---- users and groups
 
 def _own_group(gid: int) -> bool:
-    """Whether a group is this user's alone: it has the user's name or number, and no other member."""
+    """Whether a group is this user's alone: it has the user's name or number, and no other member.
+
+    One that no database knows is so in a pod, whose groups Kubernetes gives by number.
+    """
     uid = os.geteuid()
+    own_number = gid == uid and gid in (os.getegid(), *os.getgroups())
     try:
         user = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -240,8 +268,8 @@ def _own_group(gid: int) -> bool:
     try:
         group = grp.getgrgid(gid)
     except KeyError:
-        return gid == uid == os.getegid()
-    return ((group.gr_name == user or gid == uid == os.getegid())
+        return own_number or _POD in os.environ
+    return ((group.gr_name == user or own_number)
             and all(member == user for member in group.gr_mem))
 
 

@@ -41,7 +41,8 @@ def main(argv: List[str]) -> int:
         from jd.hub import serve  # brings asyncio and the HTTP server, which no other command needs
         return serve.run(values)
     arguments.base_url = values.get("base_url")
-    data = HubData(values["data"], create=arguments.command is commands.user_add)
+    data = HubData(values["data"], create=arguments.command is commands.user_add,
+                   own=os.geteuid() != 0)
     try:
         report = arguments.command(data, arguments)
     except ProtocolError as error:

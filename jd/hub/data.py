@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
+from jd import places
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import modes
@@ -39,9 +40,9 @@ class HubData:
     """
 
     def __init__(self, directory: Path, create: bool = True,
-                 clock: Callable[[], float] = time.time) -> None:
+                 clock: Callable[[], float] = time.time, own: bool = True) -> None:
         """Open the data, or make it. Raises StorageError, also if it is not there and `create` is
-        False.
+        False, and for data that others could have planted; `own` is False where root works for another.
         """
         self.directory = directory
         self.clock = clock
@@ -51,8 +52,12 @@ class HubData:
             raise StorageError("there is no Hub data in %s; start one with jd_hub serve, or give its "
                                "directory: --data DIR" % directory)
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own = own or not os.path.lexists(str(directory))
+            if own:
+                places.make(directory, places.HUB)
             modes.apply(directory, modes.PRIVATE)  # if it is not ours to close, `exposed` tells
+            if own:
+                places.check_contents(directory, places.HUB)
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --data" % (
                 directory, error.strerror)) from error

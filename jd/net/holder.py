@@ -7,9 +7,10 @@ whom `JD_TRUST_USER` names. Where the system does not tell, the connection is us
 """
 
 import os
+import pwd
 import socket
 from contextlib import contextmanager
-from typing import Iterator, Mapping, Optional, Tuple
+from typing import FrozenSet, Iterator, Mapping, Optional, Tuple
 
 from jd import settings
 from jd.errors import ServerUnreachable
@@ -56,6 +57,17 @@ def check(connected: socket.socket) -> None:
 
 def _trusted(environ: Mapping[str, str]) -> Tuple[str, ...]:
     return settings.value_of(settings.WORKER, "trust_user", environ) or ()
+
+
+def trusted_uids(environ: Mapping[str, str]) -> FrozenSet[int]:
+    """The users that `environ` names, as far as this machine knows them."""
+    found = set()
+    for name in _trusted(environ):
+        try:
+            found.add(int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid)
+        except (KeyError, OverflowError):
+            pass  # a user of other machines alone
+    return frozenset(found)
 
 
 def trust(environ: Mapping[str, str]) -> None:

@@ -4,18 +4,23 @@ access file of the experiment, which is looked for where nobody names a server.
 A file of `--publish-url` has the URL in its first line; the second, if there is one, is the path of
 the file with the token that workers need. Lines that begin with # do not count. An access file
 (jd/net/accessfile.py) is JSON and holds the token itself.
+
+Either decides where workers take code from and which token they send there, so it counts only where nobody
+else can have written it: it, and the way to it, are looked at as other places are (jd/places.py). Who uses
+the file of a colleague names him by JD_TRUST_USER.
 """
 
 import os
+import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Dict, Mapping, Optional, Sequence
 
-from jd import protocol, settings, terminal
+from jd import paths, places, protocol, settings, terminal
 from jd.auth.shared import worker_token
-from jd.errors import JdError, StorageError
-from jd.net import accessfile
+from jd.errors import JdError, StorageError, UsageError
+from jd.net import accessfile, holder
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
@@ -54,11 +59,16 @@ def read(path: Path, preferred: Optional[str] = None) -> Optional[Place]:
     """What the file says; None while there is none, or nothing in it.
 
     Of the URLs of an access file the first that answers is taken; `preferred` unseen if it is one of
-    them. Raises StorageError for a file that cannot be used or holds something else, and for an access
-    file whose server cannot be reached from here, or has ended (Stale).
+    them. Raises StorageError for a file that cannot be used, that somebody else could have written or
+    that holds something else, and for an access file whose server cannot be reached from here, or has
+    ended (Stale).
     """
     try:
-        with open(str(path), "rb") as file:
+        if not places.check_file(path, purpose()):
+            return None
+        with open(os.open(str(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StorageError("server=@%s is no file" % path)
             content = file.read(MAX_BYTES)
         if content.lstrip().startswith(b"{"):
             access = accessfile.read(path)
@@ -160,14 +170,47 @@ def nothing_names(experiment: str, path: Optional[Path]) -> str:
 
 
 def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
-    """`environ` with the token file of a place, unless it says itself which token counts."""
+    """`environ` with the token file of a place, unless it says itself which token counts.
+
+    Raises StorageError for one that could be another secret of this user's, or another user's.
+    """
     own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))
     if place.token_file is None or own:
         return dict(environ)
-    return dict(environ, **{TOKEN_FILE: os.path.expanduser(place.token_file)})
+    path = Path(os.path.expanduser(place.token_file)).absolute()
+    _check_token_file(path, environ)
+    return dict(environ, **{TOKEN_FILE: str(path)})
+
+
+def purpose() -> places.Purpose:
+    """Where a published file counts: what is ours, root's, and of the users whom this process trusts."""
+    return replace(places.PUBLISHED, trusted=holder.trusted_uids(os.environ),
+                   otherwise="take the URL from a file of your own, or set %s to its owner if you mean "
+                             "that user's server" % holder.VARIABLE)
 
 
 # ---- how
+
+def _check_token_file(path: Path, environ: Mapping[str, str]) -> None:
+    """Raises StorageError for a file that should not be sent as a token."""
+    wanted = places.Purpose("token file", "JD_SERVER_TOKEN_FILE", trusted=holder.trusted_uids(os.environ),
+                            otherwise="set JD_SERVER_TOKEN_FILE to a token file of your own")
+    try:
+        if not places.check_file(path, wanted):
+            return  # who reads it says so
+        found_stat = os.stat(str(path))
+        home = os.path.realpath(str(paths.home(environ) / ".jd"))
+    except OSError as error:
+        raise StorageError("token file %s cannot be examined: %s" % (path, error.strerror)) from None
+    except UsageError:
+        home = ""
+    if found_stat.st_uid == os.geteuid() and found_stat.st_mode & stat.S_IROTH:
+        raise StorageError("token file %s is not used: everybody can read it (mode %04o); give the server another "
+                           "token, in a file of mode 600" % (path, stat.S_IMODE(found_stat.st_mode)))
+    if home and (os.path.realpath(str(path)) + "/").startswith(home + "/"):
+        raise StorageError("token file %s is not used: keys of this user's are there, which no server gets; "
+                           "set JD_SERVER_TOKEN_FILE to a token file" % path)
+
 
 def _of_lines(path: Path, text: str) -> Optional[Place]:
     lines = [line.strip() for line in text.splitlines()]

@@ -13,9 +13,11 @@ import os
 import secrets
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
+from jd import places
 from jd.errors import JdError, StorageError
 from jd.server.store import batches, files, jobs, options, values, workers
 from jd.server.store.schema import MIGRATIONS
@@ -43,7 +45,8 @@ class Experiment:
         """Open or create the data. What people set on the dashboard replaces that part of
         `policy`, but not its fields named in `fixed`, which were given at this start.
 
-        Raises StorageError, or JdError if another server has the data.
+        Raises StorageError, also for data that others could have planted, or JdError if another server
+        has the data.
         """
         self.name = name
         self.directory = workspace / name
@@ -56,9 +59,7 @@ class Experiment:
         self._kept = kept
         self._on_write: List[Callable[[], None]] = []
         try:
-            os.makedirs(str(workspace.parent), exist_ok=True)
-            for directory in (workspace, self.directory, self.meta_dir):
-                modes.make_directory(directory, kept)
+            self._make(workspace)
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
                             if not modes.apply(directory, kept)]
         except OSError as error:
@@ -115,6 +116,22 @@ class Experiment:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
         self.server_url = facts["server_url"]
         self._occupancy.publish(facts, self._kept.file)
+
+    def _make(self, workspace: Path) -> None:
+        """The directories, where they are not there. Whoever puts a token or a queue of jobs into them
+        has this server's workers run what they like: so they are used only if nobody else can have.
+
+        Raises UnsafePlace, OSError.
+        """
+        way = replace(places.SERVER, private=False, mode=0o700 if self._kept.gid is None else 0o755)
+        places.make(workspace.parent, way)
+        for directory, purpose in ((workspace, way), (self.directory, places.SERVER),
+                                   (self.meta_dir, places.SERVER)):
+            if not places.check(directory, purpose, self.directory):
+                places.make(directory, purpose, self.directory)
+                modes.apply(directory, self._kept)
+        places.check_contents(self.meta_dir, places.SERVER, self.directory)
+        places.check(self.data_dir, places.SERVER, self.directory)
 
     def _occupy(self) -> None:
         try:

@@ -9,16 +9,19 @@ import secrets
 from pathlib import Path
 from typing import Optional
 
+from jd import places
 from jd.errors import StorageError
+from jd.net import published
 
 
 def publish(path: Path, url: str, token_file: Optional[Path]) -> None:
-    """Write the file, whole or not at all. Raises StorageError."""
+    """Write the file, whole or not at all. Raises StorageError, also where others could replace it: no
+    worker believes it there."""
     lines = [url] + ([] if token_file is None else [os.path.abspath(str(token_file))])
     # Servers on several nodes may write it at once.
     unfinished = path.with_name("%s.%s.tmp" % (path.name, secrets.token_hex(4)))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        places.make(path.parent.absolute(), published.purpose())
         try:
             # Whatever the umask: who can write it sends the workers elsewhere.
             with open(os.open(str(unfinished), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w",

@@ -167,16 +167,17 @@ class Connection:
             return False
         try:
             place = published.read(path)
+            environ = None if place is None else published.with_token_file(self._config.environ, place)
         except StorageError as error:
             if not self._complained:
                 self._complained = True
                 self._log(str(error))
             return False
-        if place is None or place == self._place:
+        if place is None or environ is None or place == self._place:
             return False
         moved = place.url != self._server
         self._place, self._server = place, place.url
-        self._environ = published.with_token_file(self._config.environ, place)
+        self._environ = environ
         self._client = self._made(place.url)
         if moved:
             self._log("the job server is now at %s" % self._client.shown)

@@ -40,13 +40,14 @@ def authorised(config: WorkerConfig) -> WorkerConfig:
     if config.place is not None:
         return config
     if config.server_file is not None:
-        place = (published.found(config.experiment, config.environ) if config.found
-                 else published.wait_for(config.server_file,
-                                         lambda line: print(line, file=sys.stderr, flush=True)))
-        if place is None:
-            return config
-        return replace(config, server=place.url, place=place,
-                       environ=published.with_token_file(config.environ, place))
+        with trusting(config.environ.get(VARIABLE)):
+            place = (published.found(config.experiment, config.environ) if config.found
+                     else published.wait_for(config.server_file,
+                                             lambda line: print(line, file=sys.stderr, flush=True)))
+            if place is None:
+                return config
+            return replace(config, server=place.url, place=place,
+                           environ=published.with_token_file(config.environ, place))
     hub = config.hub_access
     if hub is None:
         return config

@@ -127,6 +127,7 @@ def test_a_server_that_moved_is_found(tmp_path: Path) -> None:
     path = tmp_path / "server.url"
     token = tmp_path / "token"
     token.write_text("t" * 20)
+    token.chmod(0o600)
     gone = "http://127.0.0.1:%d" % closed_port()
     path.write_text("%s\n%s\n" % (gone, token))
     config = renewal.authorised(launched(tmp_path))

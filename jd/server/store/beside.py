@@ -1,9 +1,11 @@
 """Changing the data of an experiment from another process than its server, which may run meanwhile."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Callable, TypeVar
 
+from jd import places
 from jd.errors import JdError, StorageError
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import BUSY_TIMEOUT
@@ -12,11 +14,18 @@ T = TypeVar("T")
 
 
 def find(workspace: Path, experiment: str) -> Path:
-    """The database of an experiment that was served before. Raises JdError."""
+    """The database of an experiment that was served before. Raises JdError, also for one that others could
+    have planted; root may work for any user."""
     path = workspace / experiment / "meta" / "jobs.db"
     if not path.is_file():
         raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
                       "--workspace_path" % (experiment, workspace))
+    if os.geteuid() != 0:
+        try:
+            places.check_contents(path.parent, places.SERVER, path.parent.parent)
+            places.check(path.parent.parent / "data", places.SERVER, path.parent.parent)
+        except OSError as error:
+            raise StorageError("cannot examine %s: %s" % (path.parent, error.strerror)) from error
     return path
 
 
