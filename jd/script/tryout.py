@@ -7,6 +7,8 @@ variables say. A run has a directory of its own:
                                                       /uploads/      of jd_upload
                                                       /checkpoints/  of jd_update_checkpoint
 
+It is for its user alone, whatever the umask: a checkpoint is a program.
+
 The process that is the first to use the library makes it and puts its path into JD_TRYOUT_DIR, so that the
 processes that this one starts have the same.
 """
@@ -20,6 +22,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
@@ -32,6 +35,9 @@ DIRECTORY = "JD_TRYOUT_DIR"
 NAME = "tryout"
 KEPT = 3  # checkpoints; on a server all are kept
 _PURPOSE = places.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False, mode=0o775)
+# Of one run: a checkpoint in it is unpickled. The run is where nobody else may write, no group either.
+_RUN = replace(_PURPOSE, mode=0o700, setting=DIRECTORY)
+_CHECKPOINTS = replace(_RUN, name="checkpoint", private=True)
 _CHECKPOINT = re.compile(r"checkpoint_v(\d+)_\d+\.pt")
 
 _making = threading.Lock()
@@ -84,15 +90,12 @@ def last_checkpoint() -> Optional[BinaryIO]:
         versions = _versions(os.listdir(str(directory)))
         if not versions:
             return None
-        file = open(str(directory / versions[max(versions)]), "rb")
+        path = directory / versions[max(versions)]
+        # A directory named by hand may be anybody's, and a pickle is a program.
+        places.check_file(path, _CHECKPOINTS, directory.parent)
+        return open(str(path), "rb")
     except OSError as error:
         raise _failed(error, directory) from None
-    # A directory named by hand may be anybody's, and a pickle is a program.
-    if os.fstat(file.fileno()).st_uid not in (os.geteuid(), 0):
-        file.close()
-        raise StorageError("%s belongs to somebody else: it is not unpickled; name another %s" % (
-            file.name, DIRECTORY))
-    return file
 
 
 # ---- the directory of this run
@@ -108,7 +111,7 @@ def _inside(name: str) -> Path:
         else:
             run = Path(given).absolute()
             os.environ[DIRECTORY] = str(run)  # scripts go to other directories, and start processes there
-        return _made(run / name)
+        return _made(run / name, _RUN)
 
 
 def _new_run() -> Path:
@@ -127,9 +130,9 @@ def _new_run() -> Path:
         raise _failed(error, parent) from None
 
 
-def _made(directory: Path) -> Path:
+def _made(directory: Path, purpose: places.Purpose = _PURPOSE) -> Path:
     try:
-        places.make(directory.absolute(), _PURPOSE)
+        places.make(directory.absolute(), purpose)
     except places.UnsafePlace:
         raise
     except OSError as error:
@@ -165,7 +168,8 @@ def _keep(directory: Path, file: BinaryIO, next_version: Callable[[List[str]], i
             version = next_version(os.listdir(str(directory)))
             name = name_of(version)
             file.seek(0)
-            with open(str(temporary), "xb") as copy:
+            with open(os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600),
+                      "wb") as copy:
                 shutil.copyfileobj(file, copy, 1024 * 1024)
                 size = copy.tell()
             os.replace(str(temporary), str(directory / name))

@@ -1,6 +1,6 @@
 """`--tls auto`: a certificate that the server makes for itself, kept beside its data.
 
-    <workspace>/<expId>/meta/tls-cert.pem
+    <workspace>/<expId>/meta/tls-cert.pem   as the data: mode 0600, or 0640 for a group
                             /tls-key.pem    mode 0600
 
 The standard library cannot make one, so the `openssl` program does. Who reads the server's access file
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
 from jd.errors import StorageError, UsageError
+from jd.storage import modes
 
 CERTIFICATE = "tls-cert.pem"
 KEY = "tls-key.pem"
@@ -83,6 +84,7 @@ def _make(files: Files, names: Sequence[str]) -> None:
                   "ec_paramgen_curve:prime256v1", "-nodes", "-sha256", "-days", str(DAYS), "-config",
                   str(config), "-keyout", str(made.key), "-out", str(made.certificate)])
             os.chmod(str(made.key), 0o600)
+            modes.apply(made.certificate, modes.of(files.certificate.parent))
             # The old certificate goes first and the new one comes last: one that is there has its key.
             if files.certificate.exists():
                 files.certificate.unlink()

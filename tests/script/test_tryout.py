@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import stat
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Dict, List
@@ -14,7 +16,7 @@ import jd
 from jd import protocol
 from jd.errors import JdError, LimitError, StorageError, UsageError
 from tests.script.stub_server import StubServer
-from tests.support import free_env, python
+from tests.support import as_user, free_env, python
 
 
 @pytest.fixture
@@ -183,6 +185,48 @@ def test_the_pickle_of_somebody_else_is_not_loaded(root: Path) -> None:
     os.chown(str(path), 54321, 54321)
     with pytest.raises(StorageError, match="belongs to somebody else"):
         jd.jd_get_last_checkpoint()
+
+
+@pytest.mark.parametrize("umask", [0, 0o002])
+def test_a_run_is_for_its_user_alone(tmp_path: Path, umask: int) -> None:
+    source = ("import os, jd\nos.umask(%d)\njd.jd_update_checkpoint('state')\njd.jd_upload('f.txt')\n"
+              "print(jd.jd_job_dir().parent)" % umask)
+    (tmp_path / "f.txt").write_text("x")
+    for given in ({}, {"JD_TRYOUT_DIR": str(tmp_path / "new" / "mine")}):
+        done = run(tmp_path, source, **given)
+        place = Path(done.stdout.strip())
+        found = [place, *place.rglob("*")]
+        assert len(found) == 6, done.stderr
+        assert {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in found} == {
+            (True, 0o700), (False, 0o600)}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("what, mode, reason", [
+    ("file", 0o666, "everybody"), ("file", 0o660, "its group"), ("checkpoints", 0o770, "its group"),
+    ("run", 0o770, "its group")])
+def test_a_checkpoint_that_others_could_have_written_is_not_loaded(what: str, mode: int, reason: str) -> None:
+    """Written in fact by another user, for one whose group has both of them."""
+    with tempfile.TemporaryDirectory(prefix="jd-tryout-") as name:
+        run_directory = Path(name, "mine")
+        os.chmod(name, 0o755)
+
+        def save() -> None:
+            os.environ["JD_TRYOUT_DIR"] = str(run_directory)
+            jd.jd_update_checkpoint("state")
+
+        def load() -> Any:
+            os.environ["JD_TRYOUT_DIR"] = str(run_directory)
+            return jd.jd_get_last_checkpoint()
+
+        os.chmod(name, 0o1777)
+        assert as_user(54330, save, 54777) is None
+        (path,) = (run_directory / "checkpoints").iterdir()
+        assert as_user(54330, load, 54777) == "state"
+        opened = {"file": path, "checkpoints": path.parent, "run": run_directory}[what]
+        opened.chmod(mode)
+        refused = as_user(54330, load, 54777)
+        assert isinstance(refused, StorageError) and reason in str(refused) and str(opened) in str(refused)
 
 
 def test_an_unusable_experiment_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

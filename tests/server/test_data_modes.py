@@ -15,7 +15,7 @@ from jd.server.store import files
 from jd.server.store.transitions import Policy
 from jd.storage import modes
 from jd.storage.modes import PRIVATE, Modes
-from tests.e2e.processes import EXPERIMENT, Server
+from tests.e2e.processes import EXPERIMENT, Server, Worker
 from tests.server.store_support import Desk
 from tests.server.test_files_store import put
 from tests.support import MALLORY, as_user, needs_root
@@ -144,3 +144,26 @@ def test_all_of_a_server_with_a_hub(umask: None, tmp_path: Path) -> None:
         assert tree(tmp_path / "hub") == CLOSED
         assert (server.workspace / EXPERIMENT / "meta" / "pin").is_file()
         server.stop()
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["its user's", "a group's"])
+@needs_root
+def test_all_that_a_run_leaves_behind(umask: None, tmp_path: Path, group: bool) -> None:
+    """With a certificate of its own, uploads and checkpoints of a worker, and a restart."""
+    (tmp_path / "train.py").write_text(
+        "import jd\njd.jd_upload(jd.__file__)\njd.jd_update_checkpoint([1])\n")
+    (tmp_path / "jobs.json").write_text('[{"x": 1}, {"x": 2}]')
+    flags = ["--data-group", "54321"] if group else []
+    for _ in range(2):
+        with Server(tmp_path, "--tls", "auto", "--jobs", tmp_path / "jobs.json", *flags) as server:
+            access = tmp_path / "home" / ".jd" / "servers" / (EXPERIMENT + ".json")
+            server.event()
+            with Worker(tmp_path, "@%s" % access, tmp_path / "train.py", "exit_when_empty=true") as worker:
+                worker.finish()
+            files_of = {path.name for path in server.workspace.rglob("*")}
+            assert {"tls-cert.pem", "tls-key.pem", "token", "pin", "server.json", "__init__.py"} <= files_of
+            secrets = ("tls-key.pem", "token", "pin", "server.lock")
+            assert tree(server.workspace, *secrets) == (OPEN if group else CLOSED)
+            assert {stat.S_IMODE(path.stat().st_mode) for path in server.workspace.rglob("*")
+                    if path.name in secrets} == {0o600}
+            server.stop()
