@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
+from jd.redaction import hidden
 from jd.terminal import silence_stdout
 
 EXIT_OK = 0
@@ -16,9 +17,15 @@ EXIT_USAGE = 2
 
 
 class JdError(Exception):
-    """Something went wrong that the user can understand: the message says what, and what to do."""
+    """Something went wrong that the user can understand: the message says what, and what to do.
+
+    What was typed may stand in it; a key or token that was typed does not.
+    """
 
     exit_status = EXIT_FAILURE
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(hidden(a) if isinstance(a, str) else a for a in arguments))
 
 
 class UsageError(JdError):

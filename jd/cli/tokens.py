@@ -14,7 +14,6 @@ from jd.errors import UsageError
 from jd.protocol import shown
 
 MAX_TOKENS = 10_000
-_SECRET_CHARS = 20  # a word this long may be a key that was typed in the wrong place
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
 _HELP = ("-h", "--help")
 
@@ -70,9 +69,9 @@ def unexpected(word: str, keys: Iterable[str]) -> str:
     keys = list(keys)
     close = _closest(word, keys)
     if close is None:
-        return "unexpected word %s" % _named(word)
+        return "unexpected word %s" % shown(word)
     value = "true" if argument(close).is_flag else "..."
-    return "unexpected word %s; did you mean %s=%s?" % (_named(word), close, value)
+    return "unexpected word %s; did you mean %s=%s?" % (shown(word), close, value)
 
 
 def _check_taken(name: Optional[str], arguments: Mapping[str, str],
@@ -103,7 +102,7 @@ def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command])
         hint = "did you mean %s=?" % close
     else:
         hint = "see jd_worker_cli help"
-    return "unknown argument %s=; %s" % (_named(key).strip("'"), hint)
+    return "unknown argument %s=; %s" % (shown(key).strip("'"), hint)
 
 
 def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) -> str:
@@ -119,10 +118,4 @@ def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) ->
         hint = "say what to do with it, for example worker-status %s" % word
     else:
         hint = "see jd_worker_cli help"
-    return "unknown command %s; %s" % (_named(word), hint)
-
-
-def _named(word: str) -> str:
-    if word.startswith("jd_") and len(word) > _SECRET_CHARS:
-        return "'jd_...'"
-    return shown(word)
+    return "unknown command %s; %s" % (shown(word), hint)

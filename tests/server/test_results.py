@@ -262,6 +262,8 @@ def test_everything_as_csv(run):
 @pytest.mark.parametrize("value, cell", [
     ("=1+2", "'=1+2"), ("@SUM(A1)", "'@SUM(A1)"), ("-cmd", "'-cmd"), ("+x", "'+x"), ("\t=1", "'\t=1"),
     ("\r=1", "'\r=1"), ("\n=1", "'\n=1"), ("  =1+2", "'  =1+2"), ("\u00a0@x", "'\u00a0@x"), ("\uff1d1+2", "'\uff1d1+2"),
+    ("\ufeff=1", "'\ufeff=1"), ("\u200b\u2060 +x", "'\u200b\u2060 +x"), ("\u00ad\U000e0041@x", "'\u00ad\U000e0041@x"),
+    ("\x01=1", "'\x01=1"), ("\u3164-cmd", "'\u3164-cmd"), ("\ufeffa=1", "\ufeffa=1"),
     ("-1+1", "'-1+1"), ("- 1", "'- 1"), ("a\n=1", "a\n=1"), ("-1.5", "-1.5"), ("-1.5e3", "-1.5e3"), ("+2", "+2"), (-3, "-3"), (True, "true"), ("", ""), ("a=b", "a=b"),
 ])
 def test_formulas_are_kept_from_running_and_numbers_as_they_are(run, value, cell):
