@@ -7,13 +7,13 @@ names a server or a port.
 import random
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from jd import settings
 from jd.auth.stored import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net import answering
+from jd.net import accessfile, answering
 from jd.net.client import Client, Refusal, retry
 from jd.protocol import ProtocolError, take, take_number
 from jd.settings import WORKER, Setting
@@ -42,10 +42,12 @@ class NoHub(ServerUnreachable):
 
 @dataclass(frozen=True)
 class Access:
-    """A Hub and a key for it."""
+    """A Hub and a key for it. `instead` ends what is said where neither Hub nor key is of use: how to
+    reach a server of one's own."""
 
     url: str
     key: str = field(repr=False)
+    instead: str = field(default="", compare=False)
 
     @property
     def keys_page(self) -> str:
@@ -75,22 +77,47 @@ def _setting(name: str) -> Setting:
     return next(setting for setting in WORKER if setting.name == name)
 
 
-def access(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Optional[Access]:
+def access(arguments: Mapping[str, str], environ: Mapping[str, str],
+           experiment: Optional[str] = None) -> Optional[Access]:
     """The mode rule: Hub and key, or None for a launch that names its server or port, or has no key.
 
-    Raises UsageError for a key or URL that cannot be used.
+    Raises UsageError for a key or URL that cannot be used, and what `hub_url` does.
     """
     if any(settings.lookup(_setting(name), arguments, environ) for name in ("server", "port")):
         return None
     if not arguments.get("api_key", "").strip():
         arguments = {name: value for name, value in arguments.items() if name != "api_key"}
     values = settings.resolve([_setting("api_key"), _setting("hub")], arguments, environ)
-    return None if values["api_key"] is None else Access(values["hub"], values["api_key"])
+    if values["api_key"] is None:
+        return None
+    return advised(Access(hub_url(arguments, environ, experiment), values["api_key"]), experiment, environ)
 
 
-def hub_url(arguments: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """The Hub that is named, or the default. Raises UsageError."""
+def hub_url(arguments: Mapping[str, str], environ: Mapping[str, str],
+            experiment: Optional[str] = None) -> str:
+    """The Hub that is named, else that of the experiment's access file, else the default.
+
+    Raises UsageError, and StorageError for an access file that cannot be used: the key must not go to
+    another Hub than it was made for.
+    """
+    if experiment is not None and settings.lookup(_setting("hub"), arguments, environ) is None:
+        place = accessfile.find(experiment, environ)
+        told = None if place is None else place.hub_here()
+        if told is not None:
+            return told
     return str(settings.resolve([_setting("hub")], arguments, environ)["hub"])
+
+
+def advised(hub: Access, experiment: Optional[str], environ: Mapping[str, str]) -> Access:
+    """`hub` with how to reach a server without a Hub, where the experiment has the access file of one."""
+    try:
+        place = None if experiment is None else accessfile.find(experiment, environ)
+        if experiment is None or place is None or place.hub is not None:
+            return hub
+        return replace(hub, instead="; to use the server of %s without a Hub give server=@%s, or unset "
+                                    "JD_API_KEY" % (experiment, accessfile.path_of(experiment, environ)))
+    except JdError:
+        return hub  # a file that cannot be used is no way
 
 
 def request(hub: Access, experiment: str, clock: Callable[[], float] = time.monotonic) -> Grant:
@@ -106,7 +133,7 @@ def request(hub: Access, experiment: str, clock: Callable[[], float] = time.mono
     except ServerRefused as error:
         raise _explained(hub, experiment, error) from error
     except ServerUnreachable as error:
-        raise _away(client, error) from error
+        raise _away(hub, error) from error
     try:
         return _grant(answer, since)
     except (ProtocolError, ValueError) as error:
@@ -147,7 +174,7 @@ def check_key(hub: Access) -> None:
             raise
         _check_origin(client, error)
     except ServerUnreachable as error:
-        raise _away(client, error) from error
+        raise _away(hub, error) from error
     else:
         raise NoHub("%s gave a token for an experiment that cannot exist: it is no Hub; %s" % (
             client.shown, _CHECK_URL))
@@ -173,9 +200,9 @@ def _check_origin(client: Client, error: ServerRefused) -> None:
             client.shown, "'s dashboard" if kind == answering.DASHBOARD else "", _CHECK_URL))
 
 
-def _away(client: Client, error: JdError) -> ServerUnreachable:
-    return ServerUnreachable("the Hub %s cannot be reached: %s; hub= or JD_HUB_URL names another, "
-                             "and server= a job server without a Hub" % (client.shown, error))
+def _away(hub: Access, error: JdError) -> ServerUnreachable:
+    return ServerUnreachable("the Hub %s cannot be reached: %s; hub= or JD_HUB_URL names another%s" % (
+        hub.client().shown, error, hub.instead or ", and server= a job server without a Hub"))
 
 
 def _is_busy(error: JdError) -> bool:
@@ -196,7 +223,7 @@ def _explained(hub: Access, experiment: str, error: ServerRefused) -> ServerRefu
     text = texts.get(error.status, "the Hub gave no token: %s" % error)
     if error.status in _DEFINITE:
         _check_origin(hub.client(), error)
-        return HubRefused(error.status, text)
+        return HubRefused(error.status, text + hub.instead)
     return Refusal(error.status, text, getattr(error, "retry_after", None))
 
 

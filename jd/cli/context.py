@@ -85,8 +85,8 @@ class Context:
 
     @property
     def hub(self) -> Optional[Access]:
-        """Hub and key, where the mode rule says Hub mode. Raises UsageError."""
-        return hubtoken.access(self.arguments, self.environ)
+        """Hub and key, where the mode rule says Hub mode. Raises what `hubtoken.access` does."""
+        return hubtoken.access(self.arguments, self.environ, self.experiment)
 
     def way(self, row: Optional[Row] = None) -> Way:
         """The job server, how it was found and what opens it. Raises what `way` does."""

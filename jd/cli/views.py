@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from jd import terminal
 from jd.cli.context import Context
+from jd.cli.way import shown_url
 from jd.errors import UsageError
-from jd.net.outbound import Address
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker import registry
@@ -110,14 +110,6 @@ def server_of(row: Row) -> Optional[str]:
     """The job server that a worker was started with, without credentials."""
     given = row.config.get("server")
     return shown_url(given) if isinstance(given, str) and given else None
-
-
-def shown_url(url: str) -> str:
-    """A server URL as it may be shown: without user and password."""
-    try:
-        return Address.parse(url).shown
-    except UsageError:
-        return plain(url.rpartition("@")[2])
 
 
 def worker_lines(workers: Sequence[Seen], here: Here, now: float,

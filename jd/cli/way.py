@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Dict, Mapping, Optional
 from jd import settings
 from jd.auth import hubtoken
 from jd.cli.catalog import argument
-from jd.errors import JdError
+from jd.errors import JdError, StorageError, UsageError
 from jd.net import accessfile, published
 from jd.net.client import Client
+from jd.net.outbound import Address
 from jd.net.published import Place
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ DEFAULT = "the default"
 @dataclass(frozen=True)
 class Source:
     """How a server is found, before anybody is asked: `by` is an argument, a variable, or one of the
-    words above. `url` is None where it takes a file or the Hub to know."""
+    words above. `url` is None where it takes a file or the Hub to know; `hub` is that Hub's URL."""
 
     by: str
     url: Optional[str] = None
     path: Optional[Path] = None
     row: Optional["Row"] = None
+    hub: Optional[str] = None
 
     @property
     def is_named(self) -> bool:
@@ -44,11 +46,43 @@ class Source:
     @property
     def shown(self) -> str:
         """For people."""
+        if self.hub is not None:
+            return "%s %s" % (self.by, self.hub)
         return "access file %s" % self.path if self.by == ACCESS_FILE else self.by
 
     def to_json(self) -> Dict[str, Optional[str]]:
         """For programs."""
-        return {"found_by": self.by, "file": None if self.path is None else str(self.path)}
+        return {"found_by": self.by, "file": None if self.path is None else str(self.path),
+                "hub": self.hub}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of the server here, with nobody asked. `url` is None where only a Hub or a file that
+    is not there would tell; `access` is the access file that told it, and `error` what is wrong."""
+
+    source: Optional[Source] = None
+    url: Optional[str] = None
+    access: Optional[accessfile.Place] = None
+    error: Optional[str] = None
+
+    @property
+    def shown(self) -> str:
+        """For people: where, and how that was found."""
+        if self.source is None:
+            return str(self.error)
+        how = self.source.shown
+        if self.access is not None:
+            how += "; pid %d on %s" % (self.access.seat.pid, self.access.host)
+        elif self.source.path is not None and self.source.by != ACCESS_FILE:
+            how += ", %s" % self.source.path
+        where = how if self.url is None else "%s  (%s)" % (shown_url(self.url), how)
+        return where if self.error is None else "%s: %s" % (where, self.error)
+
+    def to_json(self) -> Dict[str, Optional[str]]:
+        """For programs."""
+        told = {"found_by": None, "file": None, "hub": None} if self.source is None else self.source.to_json()
+        return dict({"url": None if self.url is None else shown_url(self.url)}, **told)
 
 
 @dataclass(frozen=True)
@@ -70,10 +104,11 @@ class Way:
                       self.place.hint)
 
 
-def source(context: "Context", row: Optional["Row"] = None) -> Source:
-    """How the server is found; nothing but files is looked at. `row` is the worker it is about.
+def source(context: "Context", row: Optional["Row"] = None, workers: bool = True) -> Source:
+    """How the server is found; nothing but files is looked at. `row` is the worker it is about. Without
+    `workers` it is that of a launch, which looks at no other worker's.
 
-    Raises UsageError for a value that cannot be used.
+    Raises UsageError for a value that cannot be used, StorageError for a registry or access file.
     """
     arguments, environ = context.arguments, context.environ
     values = settings.resolve([argument("server"), argument("port")], arguments, environ)
@@ -85,14 +120,14 @@ def source(context: "Context", row: Optional["Row"] = None) -> Source:
             return Source(given.origin, url, path)
     experiment = context.experiment
     if experiment is not None:
-        rows = [row] if row is not None else context.registry.rows()
+        rows = [row] if row is not None else context.registry.rows() if workers else []
         stored = next((found for found in rows if found.config.get("server")), None)
         if stored is not None and (not stored.config.get("hub") or context.hub is None):
             path_text = stored.config.get("server_file")
             return Source(WORKER, str(stored.config["server"]), Path(path_text) if path_text else None,
                           stored)
         if context.hub is not None:
-            return Source(HUB)
+            return Source(HUB, hub=context.hub.client().shown)
         try:
             path = accessfile.path_of(experiment, environ)
         except JdError:
@@ -102,12 +137,33 @@ def source(context: "Context", row: Optional["Row"] = None) -> Source:
     return Source(DEFAULT, settings.with_port(values["server"], values["port"]))
 
 
-def way(context: "Context", row: Optional["Row"] = None) -> Way:
-    """The server and its token; the Hub is asked, or the file read, if that is how.
+def sight(context: "Context") -> Sight:
+    """What files tell of the server; nobody is asked, and what is wrong stands in the answer."""
+    try:
+        found = source(context)
+    except JdError as error:
+        return Sight(error=str(error))
+    access: Optional[accessfile.Place] = None
+    url = found.url
+    try:
+        if found.by == ACCESS_FILE and context.experiment is not None:
+            access = accessfile.find(context.experiment, context.environ)
+            url = None if access is None else access.urls[0]
+        if found.path is not None:
+            place = published.read(found.path, url, ask=False)
+            url = url if place is None else place.url
+    except StorageError as error:
+        return Sight(found, url, access, str(error))
+    return Sight(found, url, access)
+
+
+def way(context: "Context", row: Optional["Row"] = None, found: Optional[Source] = None) -> Way:
+    """The server and its token; the Hub is asked, or the file read, if that is how. `found` is the
+    source where that is known.
 
     Raises what `hubtoken.grant_for`, `published.now` and `published.found` do.
     """
-    found, environ = source(context, row), context.environ
+    found, environ = found or source(context, row), context.environ
     if found.by == HUB:
         assert context.experiment is not None and context.hub is not None
         grant = hubtoken.grant_for(context.hub, context.experiment)
@@ -135,6 +191,14 @@ def _unnamed(context: "Context", found: Source) -> str:
     except JdError:
         path = None  # no home directory
     return published.nothing_names(context.experiment, path)
+
+
+def shown_url(url: str) -> str:
+    """A server URL as it may be shown: without user and password, and safe on a terminal."""
+    try:
+        return Address.parse(url).shown
+    except UsageError:
+        return "".join(char if char.isprintable() else "?" for char in url.rpartition("@")[2])
 
 
 def default() -> str:

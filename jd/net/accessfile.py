@@ -78,6 +78,15 @@ class Place:
         others = tuple(url for url in self.urls if url not in own)
         return own + others if self.seat.machine == Seat.own().machine else others
 
+    def hub_here(self) -> Optional[str]:
+        """The Hub's URL. Raises StorageError for one that listens on the loopback of another machine."""
+        if (self.hub is not None and _is_loopback(self.hub)
+                and self.seat.machine != Seat.own().machine):
+            raise StorageError("the Hub of %s, %s, listens on the loopback of %s only, and this is another "
+                               "machine; start it there with --host 0.0.0.0" % (
+                                   self.experiment, self.hub, self.host))
+        return self.hub
+
     def to_json(self) -> Dict[str, Any]:
         return {"format": FORMAT, "experiment": self.experiment, "server_id": self.server_id,
                 "urls": list(self.urls), "host": self.host, "machine": self.seat.machine,

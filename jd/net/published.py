@@ -55,13 +55,13 @@ def file_of(server: str) -> Optional[Path]:
     return Path(server[len(settings.PUBLISHED):]) if server.startswith(settings.PUBLISHED) else None
 
 
-def read(path: Path, preferred: Optional[str] = None) -> Optional[Place]:
+def read(path: Path, preferred: Optional[str] = None, ask: bool = True) -> Optional[Place]:
     """What the file says; None while there is none, or nothing in it.
 
-    Of the URLs of an access file the first that answers is taken; `preferred` unseen if it is one of
-    them. Raises StorageError for a file that cannot be used, that somebody else could have written or
-    that holds something else, and for an access file whose server cannot be reached from here, or has
-    ended (Stale).
+    Of the URLs of an access file the first that answers is taken, with `ask` false the first of all;
+    `preferred` unseen if it is one of them. Raises StorageError for a file that cannot be used, that
+    somebody else could have written or that holds something else, and for an access file whose server
+    cannot be reached from here, or has ended (Stale).
     """
     try:
         if not places.check_file(path, purpose()):
@@ -72,7 +72,7 @@ def read(path: Path, preferred: Optional[str] = None) -> Optional[Place]:
             content = file.read(MAX_BYTES)
         if content.lstrip().startswith(b"{"):
             access = accessfile.read(path)
-            return None if access is None else of_access(path, access, preferred)
+            return None if access is None else of_access(path, access, preferred, ask)
         text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and not os.path.lexists(str(path)):
@@ -82,20 +82,20 @@ def read(path: Path, preferred: Optional[str] = None) -> Optional[Place]:
     return _of_lines(path, text)
 
 
-def found(experiment: str, environ: Mapping[str, str],
-          preferred: Optional[str] = None) -> Optional[Place]:
-    """The server of the experiment by its access file; None where there is none.
+def found(experiment: str, environ: Mapping[str, str], ask: bool = True) -> Optional[Place]:
+    """The server of the experiment by its access file, as `read` tells it; None where there is none.
 
     Raises StorageError as `read` and `accessfile.find`.
     """
     access = accessfile.find(experiment, environ)
     if access is None:
         return None
-    return of_access(accessfile.path_of(experiment, environ), access, preferred)
+    return of_access(accessfile.path_of(experiment, environ), access, None, ask)
 
 
-def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = None) -> Place:
-    """The server of an access file as it is reached from here. Raises StorageError."""
+def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = None,
+              ask: bool = True) -> Place:
+    """The server of an access file as it is reached from here, as `read` tells it. Raises StorageError."""
     again = "jd_server --expId %s" % access.experiment
     if access.hub is not None:
         raise StorageError("the server of %s wants tokens of the Hub %s (%s says so): set JD_API_KEY to "
@@ -111,8 +111,8 @@ def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = N
                                access.experiment, access.host, path))
     hint = "%s names pid %d on %s; if that has ended, start it again: %s" % (
         path, access.seat.pid, access.host, again)
-    return Place(preferred if preferred in urls else _answering(access, urls), None, access.token,
-                 access.certificate, hint)
+    url = preferred if preferred in urls else _answering(access, urls) if ask else urls[0]
+    return Place(url, None, access.token, access.certificate, hint)
 
 
 def current(server: str, path: Optional[str]) -> Place:
@@ -120,8 +120,8 @@ def current(server: str, path: Optional[str]) -> Place:
     where it was."""
     try:
         place = read(Path(path), server) if path else None
-    except StorageError:
-        place = None
+    except StorageError as error:
+        return Place(server, hint=str(error))
     return Place(server) if place is None else place
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from jd import terminal
-from jd.auth.hubtoken import Access, Grant, HubRefused, grant_for, request
+from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net import published
 from jd.net.holder import VARIABLE, trusting
@@ -52,7 +52,7 @@ def authorised(config: WorkerConfig) -> WorkerConfig:
     if hub is None:
         return config
     with trusting(config.environ.get(VARIABLE)):
-        grant = grant_for(hub, config.experiment)
+        grant = grant_for(advised(hub, config.experiment, config.environ), config.experiment)
     return replace(config, server=grant.server, grant=grant)
 
 

@@ -120,7 +120,8 @@ def test_without_a_home_directory_the_rest_is_still_looked_at(tmp_path: Path) ->
         problems = [f for f in findings(done, topic) if f["level"] == "problem"]
         assert len(problems) == count and all("set HOME" in f["advice"] for f in problems)
     assert "could not be looked at" not in done.stdout.decode()
-    assert "no server is named" in findings(done, "Server")[0]["what"]
+    assert "there is no home directory to look for its access file in; this is about the default" in findings(
+        done, "Server")[0]["what"]
     assert findings(done, "Workers here") == []
 
 

@@ -23,7 +23,8 @@ def test_paths(tmp_path: Path, capsys: Any) -> None:
         "jd_data": str(data), "job_dirs": str(data / "exp" / "<job_id>"),
         "logs": str(data / "exp" / "jd_worker_logs"),
         "access_file": str(tmp_path / "home" / ".jd" / "servers" / "exp.json"),
-        "server": {"url": "http://localhost:5000", "found_by": "the default", "file": None, "error": None}}
+        "server": {"url": "http://localhost:5000", "found_by": "the default", "file": None, "hub": None,
+                   "error": None}}
     assert machine.run("expId=exp", "where") == 0
     assert capsys.readouterr().out.count("(not there yet)") == 6
     machine.enter()

@@ -11,13 +11,14 @@ from jd.cli import way
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
-from jd.errors import StorageError
+from jd.errors import JdError, StorageError
 from jd.net import accessfile, published
 from jd.net.accessfile import Place, Seat
 from jd.node.identity import Here
 from jd.worker import renewal
 from jd.worker.registry import Registry
 from tests.cli.info_support import Machine
+from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
 
 TOKEN = "the-token-of-the-access-file"
@@ -130,3 +131,129 @@ def test_where_says_what_is_wrong_with_the_file(tmp_path: Path, capsys: Any) -> 
     machine = Machine(tmp_path)
     write(machine.environ).chmod(0o644)
     assert "chmod 600" in machine.facts(capsys, "expId=exp", "where")["server"]["error"]
+
+
+# ---- a server that was killed, and its file left
+
+def killed(environ: Dict[str, str], **changes: Any) -> Path:
+    return write(environ, seat=Seat.own()._replace(started="0"), **changes)
+
+
+def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path, capsys: Any) -> None:
+    machine = Machine(tmp_path)
+    path = write(machine.environ, urls=("http://127.0.0.1:9", "http://192.0.2.1:9"))
+    facts = machine.facts(capsys, "expId=exp", "exp-status")
+    assert (facts["server"], facts["server_found_by"]) == ("http://127.0.0.1:9", "access file")
+    assert machine.run("expId=exp", "exp-status") == 0
+    assert "http://127.0.0.1:9  (access file %s; pid" % path in capsys.readouterr().out
+    machine.environ.update(JD_API_KEY="jd_key", JD_HUB_URL="http://192.0.2.1:5080")
+    facts = machine.facts(capsys, "expId=exp", "exp-status")
+    assert (facts["server"], facts["server_found_by"], facts["server_error"]) == (None, way.HUB, None)
+    assert machine.run("expId=exp", "exp-status") == 0
+    assert "the Hub http://192.0.2.1:5080" in capsys.readouterr().out
+
+
+def test_what_else_is_known_is_told_after_the_server_was_killed(tmp_path: Path, capsys: Any) -> None:
+    machine = Machine(tmp_path)
+    path = killed(machine.environ, urls=("http://127.0.0.1:9",))
+    says = "%s is of a server that was killed" % path
+    outbox = machine.registry.path.parent / "outbox"
+    outbox.mkdir(parents=True)
+    (outbox / "1-1-a.json").write_text("{}")
+    facts = machine.facts(capsys, "expId=exp", "exp-status")
+    assert facts["undelivered"] == 1 and facts["server_error"].startswith(says)
+    assert facts["server"] == "http://127.0.0.1:9"
+    where = machine.facts(capsys, "expId=exp", "where")["server"]
+    assert where["error"].startswith(says) and where["pid"] == Seat.own().pid
+    health = machine.facts(capsys, "expId=exp", "health", status=1)
+    assert health["ok"] is False and health["hub"] == {"configured": False}
+    assert health["server"]["error"].startswith(says) and health["server"]["file"] == str(path)
+    for command in ("exp-status", "where", "health"):
+        machine.run("expId=exp", command)
+        shown = capsys.readouterr().out
+        assert says in shown and "start it again: jd_server --expId exp" in shown
+    assert "found by" in shown
+
+
+@pytest.mark.parametrize("command", ["server-info", "health", "doctor"])
+def test_with_a_worker_too_it_is_said_how_to_start_it_again(tmp_path: Path, capsys: Any, command: str) -> None:
+    machine = Machine(tmp_path)
+    path = killed(machine.environ, urls=("http://127.0.0.1:9",))
+    machine.enter(config={"server": "http://127.0.0.1:9", "server_file": str(path)})
+    try:
+        machine.run("expId=exp", command, "json=true")
+        told = capsys.readouterr().out
+    except JdError as error:
+        told = str(error)
+    assert "connection was refused" in told and "%s is of a server that was killed" % path in told
+    assert "jd_server --expId exp" in told
+
+
+# ---- the Hub of an access file
+
+def test_a_key_goes_to_the_hub_that_the_access_file_names(environ: Dict[str, str]) -> None:
+    environ["JD_API_KEY"] = "jd_key"
+    assert context(environ).hub.url == "https://hub.jobdistributor.net"
+    write(environ, hub="http://h:5080", token=None)
+    assert context(environ).hub.url == "http://h:5080"
+    assert way.source(context(environ)).shown == "the Hub http://h:5080"
+    assert context(environ, hub="http://typed:1").hub.url == "http://typed:1"
+    environ["JD_HUB_URL"] = "http://set:1"
+    assert context(environ).hub.url == "http://set:1"
+
+
+def test_a_launch_takes_that_hub(environ: Dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    write(environ, hub="http://h:5080", token=None)
+    config = configuration({"expId": "exp", "entry_script": str(tmp_path / "train.py")},
+                           dict(environ, JD_API_KEY="jd_key"))
+    assert (config.hub, config.found) == ("http://h:5080", False)
+
+
+def test_a_key_is_sent_nowhere_while_the_file_cannot_be_trusted(environ: Dict[str, str]) -> None:
+    write(environ, hub="http://h:5080", token=None).chmod(0o644)
+    environ["JD_API_KEY"] = "jd_key"
+    with pytest.raises(StorageError, match="chmod 600"):
+        context(environ).hub
+
+
+def test_a_hub_on_the_loopback_of_another_machine(environ: Dict[str, str]) -> None:
+    write(environ, hub="http://127.0.0.1:5080", token=None, seat=Seat("another boot", "", 7, "1"))
+    environ["JD_API_KEY"] = "jd_key"
+    with pytest.raises(StorageError, match="Hub of exp, http://127.0.0.1:5080, listens on the loopback of head"):
+        context(environ).hub
+
+
+def hub_answers(status: int) -> Answer:
+    return Answer(status, {"error": "no"})
+
+
+@pytest.mark.parametrize("status", [None, 401, 404])
+def test_who_has_a_server_without_a_hub_is_told_how_to_reach_it(
+        environ: Dict[str, str], tmp_path: Path, status: Any) -> None:
+    path = write(environ)
+    (tmp_path / "train.py").write_text("")
+    with StubServer() as stub:
+        stub.otherwise = hub_answers(status or 200)
+        environ.update(JD_API_KEY="jd_key", JD_HUB_URL=stub.url if status else "http://127.0.0.1:9")
+        for ask in (context(environ).way, lambda: renewal.authorised(
+                configuration({"expId": "exp", "entry_script": str(tmp_path / "train.py")}, environ))):
+            with pytest.raises(JdError) as told:
+                ask()
+            assert str(told.value).endswith("give server=@%s, or unset JD_API_KEY" % path)
+
+
+def test_doctor_is_about_the_server_that_a_launch_would_use(tmp_path: Path, capsys: Any) -> None:
+    machine = Machine(tmp_path, JD_API_KEY="jd_key")
+    path = write(machine.environ, hub="http://127.0.0.1:9", token=None)
+    found = machine.facts(capsys, "expId=exp", "doctor", status=1)["findings"]
+    server = [finding for finding in found if finding["topic"] == "Server"]
+    assert [finding["level"] for finding in server] == ["problem"]
+    assert "the Hub http://127.0.0.1:9 cannot be reached" in server[0]["what"]
+    assert not any("the default" in finding["what"] for finding in found)
+    path.unlink()
+    del machine.environ["JD_API_KEY"]
+    machine.run("expId=exp", "doctor", "json=true")
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert any("there is no access file %s; this is about the default" % path in finding["what"]
+               for finding in found)

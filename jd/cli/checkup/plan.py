@@ -15,7 +15,6 @@ from jd.cli.checkup.storage import TOPIC as STORAGE
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import JdError
-from jd.net import accessfile
 from jd.node.cgroups import Groups
 
 
@@ -61,7 +60,8 @@ def groups(context: Context) -> List[Group]:
     found += [
         Group(server.TOPIC, visit.checks()),
         Group("Hub", [Check("the Hub",
-                            lambda: server.hub(environ, context.arguments, named))]),
+                            lambda: server.hub(environ, context.arguments, named,
+                                               context.experiment))]),
         Group(remains.TOPIC, remains.checks(environ, context.experiment, lambda: context.here)),
     ]
     return found
@@ -85,18 +85,14 @@ def _names_a_server(context: Context, environ: Mapping[str, str]) -> bool:
 
 
 def _target(context: Context, environ: Mapping[str, str]) -> Target:
-    """The server that other commands would use. Raises JdError where a file is all that would tell."""
+    """The server that other commands would use. Raises JdError where that is up to a file or a Hub, and it
+    does not tell."""
     line = CommandLine(context.command.name, context.words, context.arguments)
     forgiving = Context(line, environ)
-    by = way.HUB
     try:
-        by = way.source(forgiving).by
-        found = way.way(forgiving)
+        source = way.source(forgiving)
     except JdError:
-        if by != way.HUB:
-            raise
-        if forgiving.experiment is not None:
-            accessfile.find(forgiving.experiment, environ)
-        # Of Hub, registry and home others tell; a launch from this shell would use the default.
-        return Target(way.default(), False)
+        # Of the registry others tell; a launch looks at no other worker's server.
+        source = way.source(forgiving, workers=False)
+    found = way.way(forgiving, found=source)
     return Target(found.place.url, found.source.is_named, found.source.shown, found)

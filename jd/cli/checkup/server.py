@@ -68,6 +68,7 @@ class Visit:
         self._named = True
         self._url = ""
         self._way: Optional[Way] = None
+        self._found = False
         self._address: Optional[Address] = None  # None after a step that failed
         self._proxy: Optional[Proxy] = None
         self._tls: Optional[ssl.SSLContext] = None
@@ -86,13 +87,14 @@ class Visit:
         notes = Notes(TOPIC)
         try:
             self._url, self._named, found_by, self._way = self._find()
+            self._found = True
             self._address = Address.parse(self._url)
             self._proxy = proxy_for(self._address)
         except JdError as error:
             return self._failed(notes, *in_two(str(error)))
         if not self._named:
-            notes.warn("no server is named; this is about the default, %s" % self._address.shown,
-                       "give server=, or set JD_SERVER")
+            notes.warn("%s; this is about the default, %s" % (
+                self._hint or "no server is named", self._address.shown), "give server=, or set JD_SERVER")
         else:
             notes.ok("%s %s%s" % (self._what, self._address.shown,
                                   found_by and ", found by %s" % found_by))
@@ -132,6 +134,8 @@ class Visit:
             return self._failed(notes, *in_two(str(error)))
         except OSError as error:
             what, advice = in_two(plain_words(error, TIMEOUT))
+            if self._named and self._hint:
+                advice = "%s; %s" % (advice, self._hint)
             return self._failed(notes, "no connection to %s:%d: %s" % (host, port, what),
                                 self._advice(advice))
         return notes.ok("port %d of %s takes connections (%.0f ms)" % (
@@ -197,16 +201,12 @@ class Visit:
     def token(self) -> List[Finding]:
         """Whether GET /job_counts is answered with the token that workers would send."""
         notes = Notes(TOPIC)
-        path = self._environ.get("JD_SERVER_TOKEN_FILE", "").strip()
+        if not self._found:
+            return notes.findings
+        of_hub = self._way is not None and self._way.grant is not None and self._way.source.hub is not None
+        path = "" if of_hub else self._environ.get("JD_SERVER_TOKEN_FILE", "").strip()
         try:
-            access = hubtoken.access({}, self._environ) if self._experiment is not None else None
-            if access is not None and self._experiment is not None:
-                if self._address is None:
-                    return notes.findings
-                path = ""
-                token: Optional[str] = hubtoken.grant_for(access, self._experiment).token
-            else:
-                token = self._way.token() if self._way is not None else worker_token(self._environ)
+            token = self._way.token() if self._way is not None else worker_token(self._environ)
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         if path and is_exposed(settings.path(path)):
@@ -218,7 +218,7 @@ class Visit:
                 "GET", protocol.JOB_COUNTS)
         except ServerRefused as error:
             if error.status == 401:
-                if access is not None:
+                if of_hub:
                     return notes.problem("the token from the Hub is not accepted", "the server must "
                                          "be one that was started with --hub for this experiment")
                 what = "the server wants a token, and none is set" if token is None else (
@@ -229,6 +229,10 @@ class Visit:
         except JdError as error:
             return notes.problem(*in_two(str(error)))
         return notes.ok("the token is accepted" if token else "the server wants no token")
+
+    @property
+    def _hint(self) -> str:
+        return "" if self._way is None else self._way.place.hint
 
     @property
     def _certificate(self) -> Optional[str]:
@@ -342,14 +346,15 @@ def _object(body: bytes) -> Optional[Dict[str, Any]]:
     return told if isinstance(told, dict) else None
 
 
-def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool) -> List[Finding]:
+def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool,
+        experiment: Optional[str] = None) -> List[Finding]:
     """The way to the Hub, and whether it knows the key. `named`: somebody names a job server."""
     notes = Notes(HUB_TOPIC)
     key = arguments.get("api_key", "").strip() or environ.get("JD_API_KEY", "").strip()
     if named:
         return notes.ok("not used: a job server is named" if key else "not configured")
     try:
-        access = hubtoken.access(arguments, environ)
+        access = hubtoken.access(arguments, environ, experiment)
         if access is None:
             if environ.get("JD_HUB_URL", "").strip() or arguments.get("hub"):
                 return notes.warn("a Hub is named, and there is no API key for it",

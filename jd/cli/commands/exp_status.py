@@ -3,10 +3,10 @@
 import os
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from jd import paths, settings, terminal
+from jd import paths, terminal
 from jd.cli import live, views
-from jd.cli.catalog import argument
 from jd.cli.context import Context
+from jd.cli.way import Sight, sight
 from jd.errors import StorageError
 from jd.worker.census import Life
 
@@ -17,8 +17,7 @@ class Status(NamedTuple):
     counts: Dict[str, int]
     elsewhere: int
     draining: bool
-    server: str
-    server_known: bool
+    server: Sight
     jobs: List[int]
     undelivered: int
 
@@ -28,10 +27,12 @@ def run(context: Context) -> int:
     context.words_exactly(0)
 
     def document(status: Status) -> Dict[str, object]:
+        server = status.server.to_json()
         return {"experiment": context.experiment, "workers": sum(status.counts.values()),
                 "statuses": status.counts, "elsewhere": status.elsewhere,
-                "draining": status.draining, "server": status.server, "jobs": status.jobs,
-                "undelivered": status.undelivered}
+                "draining": status.draining, "server": server["url"],
+                "server_found_by": server["found_by"], "server_error": status.server.error,
+                "jobs": status.jobs, "undelivered": status.undelivered}
 
     def draw(status: Status, columns: Optional[int]) -> List[str]:
         return views.facts([("experiment", str(context.experiment))] + _pairs(status, columns))
@@ -40,16 +41,14 @@ def run(context: Context) -> int:
 
 
 def look(context: Context) -> Status:
-    """The status now. Raises StorageError."""
+    """The status now, as far as this machine knows: nobody is asked. Raises StorageError."""
     assert context.experiment is not None
     workers = views.look(context.registry, context.here)
-    given = settings.lookup(argument("server"), context.arguments, context.environ)
     return Status(
         counts=views.counted(workers),
         elsewhere=views.elsewhere(workers),
         draining=context.registry.draining(),
-        server=views.shown_url(context.server()),
-        server_known=given is not None or any(seen.row.config.get("server") for seen in workers),
+        server=sight(context),
         jobs=sorted(seen.row.current_job_id for seen in workers
                     if seen.life is Life.ALIVE and seen.row.current_job_id is not None),
         undelivered=undelivered(context.experiment, context.environ),
@@ -88,6 +87,6 @@ def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
         ("workers", workers),
         ("jobs", jobs),
         ("draining", draining),
-        ("server", status.server + ("" if status.server_known else " (the default)")),
+        ("server", views.plain(status.server.shown)),
         ("undelivered", waiting),
     ]

@@ -10,7 +10,10 @@ from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.commands.server_info import job_counts
 from jd.cli.context import Context
-from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable
+from jd.cli.way import Sight, Source, shown_url, sight
+from jd.errors import (
+    EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError,
+)
 from jd.net import answering
 from jd.net.client import Client, OtherExperiment
 
@@ -29,9 +32,9 @@ class Hub(NamedTuple):
 
 class Server(NamedTuple):
     """What came of asking a job server. `seconds` is None where nothing answered; `problem` is
-    None where all is well."""
+    None where all is well; `url` where nothing tells where it is."""
 
-    url: str
+    url: Optional[str]
     seconds: Optional[float] = None
     version: Optional[str] = None
     experiment: Optional[str] = None
@@ -46,28 +49,34 @@ def run(context: Context) -> int:
     """
     context.words_exactly(0)
     hub = _ask_hub(context)
-    server = way = None
+    server: Optional[Server] = None
+    seen: Optional[Sight] = None
     if hub is None or (hub.problem is None and context.experiment is not None):
         try:
             way = context.way()
+            seen = Sight(way.source)
             server = ask(way.client(TIMEOUT, context.experiment))
         except JdError as error:
-            if hub is None:
+            if hub is not None:
+                hub = hub._replace(problem=str(error))
+            elif isinstance(error, UsageError):
                 raise
-            hub = hub._replace(problem=str(error))
+            else:
+                seen = sight(context)
+                server = Server(None if seen.url is None else shown_url(seen.url), problem=str(error))
     asked = context.experiment
     serves = None if server is None else server.experiment
     agree = None if asked is None or serves is None else asked == serves
     well = ((server is None or server.problem is None) and agree is not False
             and (hub is None or hub.problem is None))
     document: Dict[str, Any] = {
-        "ok": well, "server": None if server is None or way is None else dict(
-            _server_facts(server), **way.source.to_json()),
+        "ok": well, "server": None if server is None or seen is None else dict(
+            seen.to_json(), **_server_facts(server)),
         "experiment": asked, "experiments_agree": agree, "hub": _hub_facts(hub),
     }
     pairs = _hub_pairs(hub, context)
-    if server is not None and way is not None:
-        pairs = _pairs(server, asked, agree, way.source.shown) + pairs
+    if server is not None and seen is not None:
+        pairs = _pairs(server, asked, agree, seen.source) + pairs
     elif hub is not None and hub.problem is None:
         pairs.append(("job server", "give expId= to look at the one of an experiment"))
     views.emit(context, document, views.facts(pairs))
@@ -155,12 +164,14 @@ def _since(began: float) -> float:
 
 
 def _pairs(server: Server, asked: Optional[str], agree: Optional[bool],
-           found_by: str) -> List[Tuple[str, str]]:
+           source: Optional[Source]) -> List[Tuple[str, str]]:
     if server.seconds is None:
         state = terminal.paint("not reachable", "red")
     else:
         state = terminal.paint("reachable", "green") + " in %.0f ms" % (server.seconds * 1000)
-    pairs = [("job server", "%s  %s" % (server.url, state)), ("found by", views.plain(found_by))]
+    pairs = [("job server", "%s  %s" % (server.url, state) if server.url else state)]
+    if source is not None:
+        pairs.append(("found by", views.plain(source.shown)))
     if server.problem is not None:
         pairs.append(("problem", terminal.paint(server.problem, "red")))
     if server.version is not None:

@@ -75,7 +75,7 @@ def checked_key(environ: Mapping[str, str], ask: Optional[Ask]) -> str:
     Raises JdError where there is none, and what `hubtoken.check_key` raises where nothing can be
     said about it. Without `ask` nobody can be asked.
     """
-    url = hubtoken.hub_url({}, environ)
+    url = hubtoken.hub_url({}, environ, settings.value_of(settings.WORKER, "expId", environ))
     key = environ.get("JD_API_KEY", "").strip()
     if not key and ask is None:
         raise UsageError("an API key is needed, and standard input is no terminal to ask for it; "

@@ -44,7 +44,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         values["server"] = settings.value_of(settings.WORKER, "server", {})
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
-    hub = hubtoken.access(arguments, environ)
+    hub = hubtoken.access(arguments, environ, values["expId"])
     found = hub is None and not _names_a_server(arguments, environ)
     if found:
         server_file = _access_file(values["expId"], environ)

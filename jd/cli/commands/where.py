@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 from jd import paths, settings, terminal
 from jd.cli import views, way
 from jd.cli.context import Context
-from jd.errors import JdError, UsageError
+from jd.errors import UsageError
 from jd.net import accessfile
 
 
@@ -24,22 +24,11 @@ def run(context: Context) -> int:
 def _server(context: Context) -> Tuple[Dict[str, Any], str]:
     """The server that commands would use and how they find it, for programs and for people. Nobody
     is asked."""
-    try:
-        source = way.source(context)
-    except JdError as error:
-        return {"url": None, "found_by": None, "file": None, "error": str(error)}, str(error)
-    facts: Dict[str, Any] = dict(source.to_json(), url=source.url)
-    told = source.shown
-    if source.url is not None:
-        told = "%s  (%s)" % (views.shown_url(source.url), source.shown)
-    if source.by == way.ACCESS_FILE and context.experiment is not None:
-        place = accessfile.find(context.experiment, context.environ)
-        if place is not None:
-            facts.update(url=place.urls[0], host=place.host, pid=place.seat.pid)
-            told = "%s  (%s; pid %d on %s)" % (place.urls[0], source.shown, place.seat.pid, place.host)
-    elif source.path is not None and source.url is None:
-        told += " (%s)" % source.path
-    return dict(facts, error=None), views.plain(told)
+    seen = way.sight(context)
+    facts: Dict[str, Any] = dict(seen.to_json(), error=seen.error)
+    if seen.access is not None:
+        facts.update(host=seen.access.host, pid=seen.access.seat.pid)
+    return facts, views.plain(seen.shown)
 
 
 def _places(context: Context) -> List[Tuple[str, str, Path]]:
