@@ -4,14 +4,20 @@ import ipaddress
 import math
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Sequence, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.net import proxies
+from jd.net import peers, proxies
+from jd.net.addresses import is_loopback
+from jd.net.proxies import Proxies, is_direct
+from jd.net.routing import Request
 
 PERIOD = 600.0  # seconds
 PER_ACCOUNT = 10  # within the period; NIST SP 800-63B allows up to 100 in a row
 PER_ADDRESS = 40  # an institute behind one address shares them
+PER_ACCOUNT_HERE = 100  # by all of this machine: one user can have numbers of users by the thousand
 _CROWD = 10_000  # accounts and addresses; beyond it those that are over are forgotten
+
+HERE, ELSEWHERE = "all of this machine", "all of elsewhere"
 
 Subject = Tuple[str, int]
 """A name and how many attempts it has."""
@@ -56,9 +62,55 @@ class Attempts:
                           if made and made[-1] > now - self._period}
 
 
-def account(email: str) -> Subject:
-    """Whether or not there is such an account: else the wait would tell."""
-    return "account " + email[:254].lower(), PER_ACCOUNT
+class Caller(NamedTuple):
+    """Who tries: a user of this machine, whom the kernel knows, or an address.
+
+    So no user of the machine uses up the attempts of another, nor those of who comes from elsewhere.
+    """
+
+    address: str
+    uid: Optional[int]  # None: the address counts
+
+    @property
+    def name(self) -> str:
+        """For people. May ask for the user's name."""
+        return self.address if self.uid is None else peers.described(self.uid)
+
+    @property
+    def crowd(self) -> Optional[str]:
+        """Those with whom it shares what is limited for all together: HERE or ELSEWHERE; None for this
+        process's own user and root, whom nobody may hold up.
+
+        Who closes his connection at once is not known any more, but he is of this machine.
+        """
+        if peers.is_trusted(self.uid):
+            return None
+        return HERE if self.uid is not None or is_loopback(self.address) else ELSEWHERE
+
+    def subject(self, limit: int = PER_ADDRESS) -> Subject:
+        """What counts by itself."""
+        return address(self.address, limit) if self.uid is None else ("user %d" % self.uid, limit)
+
+    def account(self, email: str) -> List[Subject]:
+        """Its attempts at an account, whether or not there is one: else the wait would tell. The first is
+        what a right password forgives."""
+        name, crowd = "account " + email[:254].lower(), self.crowd
+        if crowd == ELSEWHERE:
+            return [(name, PER_ACCOUNT)]
+        own = ("%s, %s" % (self.subject()[0], name), PER_ACCOUNT)
+        return [own] if crowd is None else [own, ("%s, %s" % (crowd, name), PER_ACCOUNT_HERE)]
+
+
+def caller(request: Request, known: Proxies) -> Caller:
+    """Who tries with a request. `known` are the proxies that were named.
+
+    One of this process's own user or root that was not named adds headers all the same: it speaks for
+    anybody, so its address counts. What others write into theirs changes nothing.
+    """
+    uid = known.sender(request)
+    if peers.is_trusted(uid) and not is_direct(request):
+        uid = None
+    return Caller(known.client(request), uid)
 
 
 def address(client: str, limit: int = PER_ADDRESS) -> Subject:

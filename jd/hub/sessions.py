@@ -63,12 +63,15 @@ class Sessions:
     async def _signin(self, request: Request) -> Response:
         body = await json_object(request)
         email, password = p.take(body, "email", str).strip(), p.take(body, "password", str)
-        account = attempts.account(email)
-        self._take(account, attempts.address(self._proxies.client(request)))
+        caller = attempts.caller(request, self._proxies)
+        account = caller.account(email)
+        self._take(caller.subject(), *account)
         stored = await self._data.read(accounts.password_of, email)
         if not await self.hashers.run(passwords.verify, password, stored):
             raise HttpError(403, _WRONG)
-        self._tries.succeeded(account[0])
+        self._tries.succeeded(account[0][0])
+        for name, _ in account[1:]:
+            self._tries.take_back(name)
         return await self._open(request, email, str(stored))
 
     async def _signout(self, request: Request) -> Response:
@@ -81,7 +84,7 @@ class Sessions:
     async def _signup_link(self, request: Request) -> Response:
         """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
         body = await json_object(request)
-        self._take(attempts.address(self._proxies.client(request)))
+        self._take(attempts.caller(request, self._proxies).subject())
         user = await self._link_user(p.take(body, "token", str))
         return Response.json({"email": None if user is None else user.email,
                               "min_chars": passwords.MIN_CHARS})
@@ -90,7 +93,7 @@ class Sessions:
         body = await json_object(request)
         token, password = p.take(body, "token", str), p.take(body, "password", str)
         email = p.take(body, "email", str, None)
-        self._take(attempts.address(self._proxies.client(request)))
+        self._take(attempts.caller(request, self._proxies).subject())
         user = await self._link_user(token)
         if user is None:
             email = accounts.check_email((email or "").strip())

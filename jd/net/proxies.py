@@ -40,7 +40,14 @@ class Proxies:
     def user(self, request: Request) -> Optional[int]:
         """The user of this machine who asks, and for himself; None from elsewhere, through a proxy, and
         where it is not known."""
-        return request.peer_uid() if is_direct(request) and not self._trusts(parsed(request.peer)) else None
+        return self.sender(request) if is_direct(request) else None
+
+    def sender(self, request: Request) -> Optional[int]:
+        """The user of this machine whose program sends it, whatever it says of others; None from
+        elsewhere, from a proxy that was named, and where it is not known."""
+        if not is_loopback(request.peer) or self._trusts(parsed(request.peer)):
+            return None
+        return request.peer_uid()
 
     def _trusts(self, address: Optional[Address]) -> bool:
         return address is not None and any(address in network for network in self._trusted)

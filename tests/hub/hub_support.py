@@ -60,7 +60,8 @@ class Bench:
         return made
 
     def call(self, method: str, target: str, key: Optional[str] = None, body: Any = None,
-             raw: Optional[bytes] = None, uid: Optional[int] = None, **headers: str) -> Answer:
+             raw: Optional[bytes] = None, uid: Optional[int] = None, peer: str = "127.0.0.1",
+             **headers: str) -> Answer:
         """Status, decoded JSON and headers."""
         sent = {"host": "127.0.0.1:5080"}
         if key is not None:
@@ -72,7 +73,7 @@ class Bench:
 
         async def dispatch() -> Any:
             return await asyncio.wait_for(self.hub.router.dispatch(
-                Request(method, target, sent, BodyStream.of(data), peer_uid=lambda: uid)), 20)
+                Request(method, target, sent, BodyStream.of(data), peer, peer_uid=lambda: uid)), 20)
         response = asyncio.run(dispatch())
         return Answer(response.status, json.loads(response.body), response.headers)
 

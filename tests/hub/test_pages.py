@@ -1,12 +1,13 @@
 """The Hub's web pages without a browser: sessions, limits, who may what, headers."""
 
 import asyncio
+import os
 
 import pytest
 
 from jd import settings
 from jd.auth import passwords
-from jd.auth.attempts import PER_ACCOUNT, PER_ADDRESS, Attempts
+from jd.auth.attempts import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, Attempts
 from jd.hub import pages
 from jd.hub.app import Hub
 from jd.hub.store import accounts, sessions
@@ -188,6 +189,26 @@ def test_attempts_are_limited_by_address(site, quick):
     # The proxy that was named tells the client; what the client claims stands before that.
     site.bench.hub._sessions._proxies = Proxies(settings.proxy_list("127.0.0.1"))
     assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 200
+
+
+def test_another_user_of_the_machine_locks_nobody_out(site, quick):
+    me, other, another = os.geteuid(), 54321, 54322
+    for number in range(PER_ADDRESS):
+        email = ALICE if number < PER_ACCOUNT else "u%d@example.org" % number
+        assert site.signin(email, "wrong", uid=other, **{"x-forwarded-for": "192.0.2.7"}).status == 403
+    assert site.signin(uid=other).status == site.signin(BOB, uid=other).status == 429
+    for uid in (me, 0, another, None):
+        assert site.signin(uid=uid).status == 200
+    # Whoever has many numbers of users still has not many attempts at one account.
+    for number in range(PER_ACCOUNT_HERE - PER_ACCOUNT):
+        assert site.signin(password="wrong", uid=100000 + number).status == 403
+    assert site.signin(uid=another).status == 429 and site.signin(BOB, uid=another).status == 200
+    for sender in (dict(uid=me), dict(uid=0), dict(peer="192.0.2.7")):
+        assert site.signin(**sender).status == 200
+    # Nor is there an email address by which one counts as another.
+    for number in range(PER_ACCOUNT):
+        site.signin("user %d, account %s" % (me, ALICE), "wrong", peer="192.0.2.8")
+    assert site.signin(uid=me).status == 200
 
 
 # ---- sign-up

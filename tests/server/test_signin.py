@@ -8,6 +8,7 @@ import pytest
 
 from jd import settings
 from jd.auth import keys, passwords
+from jd.auth.attempts import ELSEWHERE, HERE
 from jd.hub import cli as hub_cli
 from jd.net.proxies import Proxies
 from jd.server import cli as server_cli
@@ -19,6 +20,7 @@ from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database
 from tests.server import dashboard_bench
 from tests.server.dashboard_bench import HOST, PIN, Dashboard
+from tests.users import ANOTHER
 from tests.users import OTHER as OTHER_USER
 
 OTHER = "739105"
@@ -282,7 +284,7 @@ def test_one_network_of_ipv6_is_one_address(run, quick):
 def test_many_addresses_cannot_search_and_sessions_go_on(run, quick):
     async def scenario(dashboard):
         cookie = dashboard.signed_in()
-        for number in range(IN_ALL[1]):
+        for number in range(IN_ALL[ELSEWHERE]):
             assert (await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))).status == 403
         assert (await signin(dashboard, peer="198.51.100.1")).status == 429
         assert await status_of(dashboard, cookie) == 200
@@ -293,11 +295,92 @@ def test_many_addresses_cannot_search_and_sessions_go_on(run, quick):
 
 def test_right_pins_do_not_give_attempts_to_others(run, quick):
     async def scenario(dashboard):
-        for number in range(IN_ALL[1] - 1):
+        for number in range(IN_ALL[ELSEWHERE] - 1):
             await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))
         assert (await signin(dashboard, peer="198.51.100.1")).status == 200
         assert (await signin(dashboard, OTHER, peer="198.51.100.2")).status == 403
         assert (await signin(dashboard, OTHER, peer="198.51.100.3")).status == 429
+    run(scenario)
+
+
+@pytest.mark.parametrize("disguise", [{}, {"x_forwarded_for": "192.0.2.7"}, {"host": "evil.example"}])
+def test_another_user_of_the_machine_locks_out_nobody_but_himself(run, quick, disguise):
+    async def scenario(dashboard):
+        for number in range(PER_ADDRESS):
+            sent = dict(disguise, peer="127.0.0.%d" % (number + 1))
+            assert (await signin(dashboard, OTHER, uid=OTHER_USER, **sent)).status == 403
+        assert (await signin(dashboard, uid=OTHER_USER, peer="127.0.0.99", **disguise)).status == 429
+        assert (await signin(dashboard, uid=OTHER_USER)).status == 429
+        for sender in (dict(uid=ME), dict(uid=0), dict(uid=ANOTHER), dict(uid=None), dict(peer="192.0.2.7")):
+            assert (await signin(dashboard, **sender)).status == 200, sender
+    run(scenario)
+
+
+def test_thousands_of_users_cannot_search_and_hold_up_only_each_other(run, quick):
+    async def scenario(dashboard):
+        tried = [(await signin(dashboard, OTHER, uid=100000 + number // 2)).status for number in range(2 * IN_ALL[HERE])]
+        assert tried == [403] * IN_ALL[HERE] + [429] * IN_ALL[HERE]
+        assert (await signin(dashboard, uid=OTHER_USER)).status == 429
+        for sender in (dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")):
+            assert (await signin(dashboard, **sender)).status == 200, sender
+        dashboard.ticks += 600
+        assert (await signin(dashboard, uid=OTHER_USER)).status == 200
+    run(scenario)
+
+
+def test_no_number_of_addresses_holds_up_who_sits_at_the_machine(run, quick):
+    async def scenario(dashboard):
+        for number in range(IN_ALL[ELSEWHERE]):
+            await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))
+        assert (await signin(dashboard, peer="198.51.100.1")).status == 429
+        for uid in (ME, 0, OTHER_USER):
+            assert (await signin(dashboard, uid=uid)).status == 200
+        # A right one gives back what it took, and no more.
+        for number in range(IN_ALL[HERE] - 1):
+            await signin(dashboard, OTHER, uid=100000 + number)
+        for uid, pin, status in ((OTHER_USER, PIN, 200), (OTHER_USER, OTHER, 403), (ANOTHER, PIN, 429)):
+            assert (await signin(dashboard, pin, uid=uid)).status == status
+    run(scenario)
+
+
+def test_who_hides_by_closing_at_once_holds_up_neither_the_owner_nor_elsewhere(run, quick):
+    async def scenario(dashboard):
+        tried = [(await signin(dashboard, OTHER, peer="127.0.1.%d" % (number + 1))).status for number in range(250)]
+        assert tried == [403] * IN_ALL[HERE] + [429] * (250 - IN_ALL[HERE])
+        for sender in (dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")):
+            assert (await signin(dashboard, **sender)).status == 200, sender
+    run(scenario)
+
+
+def test_all_together_have_three_hundred_attempts():
+    assert sum(IN_ALL.values()) == 300
+
+
+def test_the_owner_too_has_only_so_many_attempts(run, quick):
+    """His programs are not all his: a tunnel, or a proxy without headers, speaks for others."""
+    async def scenario(dashboard):
+        for _ in range(PER_ADDRESS):
+            assert (await signin(dashboard, OTHER, uid=ME)).status == 403
+        assert (await signin(dashboard, uid=ME)).status == 429
+        assert (await signin(dashboard, uid=OTHER_USER)).status == 200
+    run(scenario)
+
+
+def test_who_comes_through_a_proxy_of_the_owner_does_not_lock_him_out(run, quick):
+    async def scenario(dashboard):
+        for _ in range(PER_ADDRESS):
+            assert (await signin(dashboard, OTHER, uid=ME, x_forwarded_for="192.0.2.7")).status == 403
+        assert (await signin(dashboard, uid=ME, x_forwarded_for="192.0.2.8")).status == 429
+        assert (await signin(dashboard, uid=ME)).status == 200
+    run(scenario)
+
+
+def test_wrong_pins_of_a_user_of_the_machine_are_told_with_name_and_number(run, quick):
+    async def scenario(dashboard):
+        for sender in (dict(uid=0), dict(uid=OTHER_USER), dict(uid=None), dict(uid=OTHER_USER)):
+            await signin(dashboard, OTHER, **sender)
+        found = (await signin(dashboard)).json["wrong_pins"]
+        assert found["count"] == 4 and found["addresses"] == ["uid %d" % OTHER_USER, "127.0.0.1", "root (uid 0)"]
     run(scenario)
 
 

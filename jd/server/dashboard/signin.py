@@ -17,10 +17,10 @@ from jd.server.store import sessions, wrongpins
 from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask
-PER_ADDRESS = 10  # attempts within attempts.PERIOD
-# Wrong ones from everywhere together: half a million, in which a PIN is found on average, take 11 days
-# and not the hours that a thousand addresses would need with 10 each.
-IN_ALL = ("all addresses", 300)
+PER_ADDRESS = 10  # attempts within attempts.PERIOD, also of a user of this machine
+# Wrong ones of everybody together, 300: half a million, in which a PIN is found on average, take 11 days
+# and not the hours that a thousand addresses, or numbers of users, would need with 10 each.
+IN_ALL = {attempts.ELSEWHERE: 200, attempts.HERE: 100}
 
 _WRONG = "the PIN is wrong"
 
@@ -120,9 +120,9 @@ class SignIn:
 
     async def _known(self, request: Request, pin: str) -> Optional[str]:
         """The stored hash that `pin` is right for. Raises HttpError: 429, and 403 if it is wrong."""
-        client = self._proxies.client(request)
-        address = attempts.address(client, PER_ADDRESS)
-        wait = self._tries.take((address, IN_ALL))
+        caller = attempts.caller(request, self._proxies)
+        own, crowd = caller.subject(PER_ADDRESS), caller.crowd
+        wait = self._tries.take([own] if crowd is None else [own, (crowd, IN_ALL[crowd])])
         if wait:
             raise HttpError(429, "too many wrong PINs; try again in %s" % attempts.spelled(wait),
                             {"Retry-After": str(wait)})
@@ -133,10 +133,11 @@ class SignIn:
             raise HttpError(503, "%s; make another PIN on the server's machine: jd_server pin reset"
                             % error) from None
         if not right:
-            await self._experiment.write(wrongpins.count, client, self._experiment.clock())
+            await self._experiment.write(wrongpins.count, caller.name, self._experiment.clock())
             raise HttpError(403, _WRONG)
-        self._tries.succeeded(address[0])
-        self._tries.take_back(IN_ALL[0])
+        self._tries.succeeded(own[0])
+        if crowd is not None:
+            self._tries.take_back(crowd)
         return known
 
     def _answer(self, request: Request, secret: str, lifetime: float,

@@ -9,11 +9,11 @@ from typing import Any, Dict, Optional
 
 _NOW = "pin.wrong"
 _BEFORE = "pin.wrong.before"
-MAX_ADDRESSES = 5  # the latest
+MAX_ADDRESSES = 5  # the latest; a user of the server's machine is one, by name
 
 
 def count(db: sqlite3.Connection, address: str, now: float) -> None:
-    """One more, from an address."""
+    """One more, from an address, or by a user of the server's machine."""
     found = since(db) or {"count": 0, "first": now, "addresses": []}
     others = [one for one in found["addresses"] if one != address]
     _keep(db, _NOW, dict(found, count=found["count"] + 1, last=now,
