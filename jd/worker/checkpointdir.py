@@ -91,7 +91,7 @@ def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
 def make(directory: Path) -> None:
     """Make an empty one. Raises StorageError."""
     try:
-        directory.mkdir(parents=True)
+        directory.mkdir(0o700, parents=True)
     except OSError as error:
         raise StorageError("cannot make the checkpoint directory %s: %s" % (
             directory, error.strerror or error)) from error

@@ -146,7 +146,7 @@ def unpack(file: BinaryIO, directory: Path) -> int:
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as archive:
             members = _checked(archive)
-            partial.mkdir(parents=True)
+            partial.mkdir(0o700, parents=True)  # whatever the umask: it becomes what the script goes on from
             files = _write_out(archive, members, partial)
         os.rename(str(partial), str(directory))
         return files

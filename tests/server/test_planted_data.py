@@ -2,9 +2,10 @@
 
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
@@ -16,7 +17,7 @@ from jd.server.store import beside
 from jd.server.store.transitions import Policy
 from jd.storage import modes
 from jd.storage.modes import PRIVATE, Modes
-from tests.support import MALLORY, NOBODY, as_user, needs_root
+from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, python
 
 pytestmark = needs_root
 OWNER = 54330
@@ -181,6 +182,23 @@ def test_a_planted_link_of_a_hub_makes_no_file(root: Path) -> None:
     (planted / "hub.db").symlink_to(root / "made")
     refused(hub(planted, 0), "Hub data")
     assert not (root / "made").exists()
+
+
+@pytest.mark.parametrize("words", [
+    ["jd.server", "--expId", "victim", "--workspace_path", "{}/ws"],
+    ["jd.server", "--expId", "e", "--workspace_path", "{}/mine", "--with-hub", "--hub-data", "{}/hub"],
+    ["jd.hub", "serve", "--data", "{}/hub"]], ids=["server", "own Hub", "Hub"])
+def test_a_command_ends_with_one_line(root: Path, tmp_path: Path, words: List[str]) -> None:
+    for name in ("ws/victim/meta", "hub"):
+        directory(root / name, MALLORY, 0o777)
+    for path in (root / "ws", root / "ws" / "victim"):
+        os.chown(str(path), MALLORY, MALLORY)
+    file(root / "ws" / "victim" / "meta" / "token", MALLORY)
+    done = subprocess.run(python("-m", *(word.format(root) for word in words)), env=free_env(tmp_path),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ") and "belongs to somebody else" in line and "set --" in line
 
 
 def test_root_works_for_the_user_of_a_hub(root: Path) -> None:

@@ -56,6 +56,19 @@ def test_what_was_packed_comes_back(tmp_path: Path) -> None:
     assert os.access(str(target / "run.sh"), os.X_OK)
 
 
+def test_nobody_else_gets_into_it_whatever_the_umask(tmp_path: Path) -> None:
+    fill(tmp_path / "source")
+    file = io.BytesIO()
+    pack(tmp_path / "source", file)
+    before = os.umask(0)
+    try:
+        unpack(file, tmp_path / "target")
+        checkpointdir.make(tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("target", "new")] == [0o700, 0o700]
+
+
 def archive(*members: tarfile.TarInfo, mark: str = MARK) -> BinaryIO:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as made:
