@@ -123,6 +123,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._gone()
+        self._transport = None  # that of TLS takes no call any more, and a handler may still be tidying up
         self._server.forget(self)
 
     def pause_writing(self) -> None:
@@ -367,6 +368,8 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when what is written has been sent."""
+        if self.phase is Phase.CLOSED:
+            return  # closed twice, the transport of TLS would take no call any more (Python 3.11 and later)
         self._enter(Phase.CLOSED)
         if self._transport is not None:
             self._transport.close()

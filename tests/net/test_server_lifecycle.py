@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 from pathlib import Path
 from typing import Callable
@@ -268,6 +269,57 @@ def test_tls(certificate: Path, tmp_path: Path) -> None:
             await plain.send(request("GET", "/"))
             assert await plain.at_end()
     run(scene())
+
+
+def test_tls_and_a_client_that_leaves_as_its_connection_is_closed(certificate: Path) -> None:
+    """Asyncio's transport of TLS, closed twice, fails at the next call; which calls depends on the Python."""
+    async def scene() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        trust = ssl.create_default_context(cafile=str(certificate))
+        async with serving(one(hello), ssl_context=context) as site:
+            client = await site.client(ssl=trust)
+            await client.ask("GET", "/")
+            connection = await site.reach(Phase.IDLE)
+            connection.stop()
+            connection.eof_received()
+            site.later(1000)
+            connection.kill()
+            await site.connected(0)
+    run(scene())
+
+
+def test_tls_and_a_client_that_leaves_unanswered(certificate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        entered, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def held(request: Request) -> Response:
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+            return Response()
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        trust = ssl.create_default_context(cafile=str(certificate))
+        async with serving(one(held), ssl_context=context) as site:
+            client = await site.client(ssl=trust)
+            await client.send(request("GET", "/"))
+            await entered.wait()
+            task = next(iter(site.server._connections))._task
+            # A reset: the connection is lost before anybody has closed it (SO_LINGER, socket(7)).
+            client.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.writer.transport.abort()
+            await cancelled.wait()
+            await site.connected(0)
+            assert task is not None
+            await asyncio.wait([task])
+            assert task.cancelled()
+    run(scene())
+    assert caplog.records == []
 
 
 # ---- the next port
