@@ -21,7 +21,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import program, wait_until
 
 PACKAGES = ("python3", "ca-certificates", "tini")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -59,8 +59,7 @@ sys.stdin.read()
 
 def why_no_root() -> str:
     """Why there can be no bare root here, or an empty string."""
-    search = os.environ.get("PATH", "") + os.pathsep + PATH
-    missing = [name for name in _PROGRAMS if shutil.which(name, path=search) is None
+    missing = [name for name in _PROGRAMS if program(name) is None
                and not (name == "debootstrap" and os.environ.get("BARE_ROOT"))]
     if missing:
         return "no bare root: %s is not installed (Debian: debootstrap)" % missing[0]

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -56,6 +57,11 @@ def as_user(uid: int, call: Callable[[], Any], gid: Optional[int] = None) -> Any
         content = file.read()
     os.waitpid(pid, 0)
     return pickle.loads(content)
+
+
+def program(name: str) -> Optional[str]:
+    """The path of a program, also of one that only root has on PATH; None where it is not installed."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
 
 
 def python(*args: Any) -> List[str]:

@@ -6,10 +6,10 @@ from typing import Iterator
 
 import pytest
 
-from tests.airgap import debian
 from tests.airgap.bundles import JOBS, commands
+from tests.bareroot import PATH, Network, make_root, needs_bare_root, run_in
 
-pytestmark = pytest.mark.skipif(bool(debian.why_not()), reason=debian.why_not() or "it can be had")
+pytestmark = needs_bare_root
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +17,27 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bare root, for all tests here; gone when they end."""
     place = tmp_path_factory.mktemp("debian") / "root"
     try:
-        debian.make_root(place)
+        make_root(place, ("python3",))
         yield place
     finally:
         shutil.rmtree(str(place), ignore_errors=True)
 
 
+def run_inside(root: Path, script: str, timeout: float) -> str:
+    """Run commands in the root, without a network, from /root; what they printed.
+
+    Its mounts and processes end with it.
+    """
+    with Network() as network:
+        done = run_in(root, ["sh", "-eux", "-c", "exec 2>&1; " + script], timeout, network=network, cwd="/root",
+                      env={"HOME": "/root", "PATH": PATH})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("missing", ["pip", "ensurepip", "setuptools"])
 def test_it_is_bare(root: Path, missing: str) -> None:
-    said = debian.run_inside(root, "! python3 -c 'import %s'" % missing, 60)
+    said = run_inside(root, "! python3 -c 'import %s'" % missing, 60)
     assert "No module named '%s'" % missing in said
 
 
@@ -35,7 +47,7 @@ def test_the_page_can_be_followed(root: Path, carried: Path) -> None:
     finished = ("until ./jd-worker.pyz expId=digits-tune server-info json=true > info.json && "
                 "grep -q '\"DONE\": %d' info.json; do sleep 0.1; done; cat info.json\n" % JOBS)
     # What the page has for pip is for machines with pip.
-    said = debian.run_inside(root, commands("Carry it in") + commands("One file") + finished
+    said = run_inside(root, commands("Carry it in") + commands("One file") + finished
                              + commands("install.sh") + commands("Upgrade"), 300)
     assert said.count("The %d best of %d settings" % (JOBS, JOBS)) == 2
     home = root / "root"

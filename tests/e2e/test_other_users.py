@@ -15,7 +15,7 @@ from jd.net.routing import Response, Router
 from jd.net.server import HttpServer
 from jd.server.access import Access
 from tests.e2e.processes import Server, Worker
-from tests.support import free_env, python, wait_until
+from tests.support import free_env, program, python, wait_until
 from tests.users import ANOTHER, OTHER, Other, ask_as, needs_root, system_users
 
 pytestmark = [
@@ -200,7 +200,7 @@ def test_an_api_key_goes_to_no_other_users_hub(tmp_path):
 
 # ---- a tunnel
 
-SSHD = "/usr/sbin/sshd"
+SSHD = program("sshd")  # which wants its whole path
 PRIVILEGE_SEPARATION = "/run/sshd"  # Debian's sshd does not start without it
 
 
@@ -270,7 +270,7 @@ def _listens(port):
     return True
 
 
-@pytest.mark.skipif(not os.path.exists(SSHD) or shutil.which("ssh") is None, reason="openssh-server is not installed")
+@pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="openssh-server is not installed")
 def test_a_tunnel_arrives_as_who_has_signed_in(tmp_path, monkeypatch):
     """The server is of a user with a name, whom sshd can sign in; another one's tunnel is refused."""
     owner, stranger = system_users()[:2]

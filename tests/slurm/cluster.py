@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from tests.support import ROOT, free_env, wait_until
+from tests.support import ROOT, free_env, program, wait_until
 
 NODES = ("n1", "n2")
 CPUS = 16
@@ -25,14 +25,8 @@ GPUS = ("/dev/null", "/dev/zero")  # Slurm only wants device files to exist
 LOW, HIGH = "low", "high"  # partitions: jobs of HIGH preempt those of LOW
 TEMPLATES = ROOT / "slurm"
 
-_SBIN = os.pathsep.join(["/usr/sbin", "/sbin"])
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 _LONGEST = 70  # sockets have a path of at most 107 bytes (unix(7)), and slurmd adds to it
-
-
-def program(name: str) -> Optional[str]:
-    """The path of a program, which may be a daemon's; None where it is not installed."""
-    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + os.pathsep + _SBIN)
 
 
 def why_no_slurm() -> str:
