@@ -185,7 +185,7 @@ def first_process(process: "subprocess.Popen[bytes]") -> int:
             return int(children[0]) if entered else None
         except OSError:
             return None
-    found: int = wait_until(look, 20, "a process in its root")
+    found: int = wait_until(look, message="a process in its root")
     return found
 
 

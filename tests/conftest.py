@@ -4,11 +4,11 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import left_running, wait_until
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 
@@ -46,28 +46,12 @@ def own_surroundings(homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", tempfile.mkdtemp(dir=str(homes)))
 
 
-def _left_running(base: str) -> List[str]:
-    """Processes that have something below `base` in their command line or environment (Linux)."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == str(os.getpid()):
-            continue
-        try:
-            command = (process / "cmdline").read_bytes()
-            told = command + (process / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        if (base + os.sep).encode() in told:
-            found.append("%s %s" % (process.name, command.replace(b"\0", b" ").decode("utf-8", "replace")))
-    return found
-
-
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     base = str(tmp_path_factory.getbasetemp())
     yield
     try:
-        wait_until(lambda: not _left_running(base), timeout=3)
+        wait_until(lambda: not left_running(base), 20)
     except AssertionError:
         pytest.fail("processes that tests started are still running:\n  "
-                    + "\n  ".join(_left_running(base)), pytrace=False)
+                    + "\n  ".join(left_running(base)), pytrace=False)

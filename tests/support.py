@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -13,7 +14,10 @@ import pytest
 ROOT = Path(os.path.abspath(__file__)).parents[1]
 
 
-def wait_until(predicate: Callable[[], Any], timeout: float = 10.0,
+PATIENCE = 60.0  # seconds; what works never takes so long, however loaded the machine is
+
+
+def wait_until(predicate: Callable[[], Any], timeout: float = PATIENCE,
                message: str = "what the test waits for") -> Any:
     """Poll until `predicate()` is true and return what it returned; AssertionError after `timeout` s.
 
@@ -29,6 +33,32 @@ def wait_until(predicate: Callable[[], Any], timeout: float = 10.0,
             raise AssertionError("not within %g s: %s" % (timeout, message))
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
+
+
+def in_time(call: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+    """What `call()` returns, of a thread; AssertionError where it takes longer than `timeout` s."""
+    returned: List[Any] = []
+    thread = threading.Thread(target=lambda: returned.append(call()), daemon=True)
+    thread.start()
+    thread.join(timeout)
+    assert returned, "it has not returned within %g s, or failed" % timeout
+    return returned[0]
+
+
+def left_running(base: str) -> List[str]:
+    """Other processes that have something below `base` in their command line or environment (Linux)."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            command = (process / "cmdline").read_bytes()
+            told = command + (process / "environ").read_bytes()
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if (base + os.sep).encode() in told:
+            found.append("%s %s" % (process.name, command.replace(b"\0", b" ").decode("utf-8", "replace")))
+    return found
 
 
 NOBODY, MALLORY = 54320, 54321  # numbers that no passwd file knows: the user at work, and another

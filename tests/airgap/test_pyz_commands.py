@@ -87,7 +87,7 @@ def test_each_command_and_its_exit_status(place: Path) -> None:
 
 
 def _get(url: str) -> bytes:
-    with build_opener(ProxyHandler({})).open(url, timeout=20) as answer:
+    with build_opener(ProxyHandler({})).open(url, timeout=60) as answer:
         return bytes(answer.read())
 
 
@@ -166,7 +166,7 @@ def test_a_key_leaves_the_command_line(place: Path, server: Server) -> None:
 
         def without_key() -> bool:
             return "./jd-worker.pyz" in words() and not [w for w in words() if "jd_secret" in w]
-        wait_until(without_key, 20, "the key is gone from ps")
+        wait_until(without_key, message="the key is gone from ps")
         assert words()[:4] == ["-X", "utf8", "./jd-worker.pyz", "expId=exp"]
         server.call("/api/jobs/create", {"parameters": {"x": [1]}})
         server.until(DONE=1)

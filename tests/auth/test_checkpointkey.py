@@ -74,7 +74,7 @@ def test_processes_that_make_it_at_once_get_the_same(tmp_path: Path, links: bool
     finally:
         for process in several:
             process.kill()
-            process.wait(10)
+            process.wait(60)
             assert process.stdout is not None
             process.stdout.close()
     assert os.listdir(str(tmp_path / "home" / ".jd")) == ["checkpoint.key"]

@@ -50,12 +50,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def dashboard(tmp_path: Path, browser: Browser) -> Iterator[Dashboard]:
     """A new server, the browser signed in; its pages must say nothing on the console and ask nobody else."""
+    browser.go("about:blank")  # where a test that failed has left a page of its own server
     browser.devtools("Network.clearBrowserCookies")
     browser.size(*DESKTOP)
+    browser.console()
+    browser.requested()
     with Dashboard(tmp_path) as started:
         sign_in(browser, started)
-        browser.console()
-        browser.requested()
         yield started
         said, asked = browser.console(), browser.requested()
         assert said == [], said

@@ -24,7 +24,7 @@ def upload(dashboard: Dashboard, job_id: int, name: str, content: bytes) -> None
     frame = encode_upload({"job_id": str(job_id)}, "file", name, len(content))
     request = Request(dashboard.url + "/upload", frame.prefix + content + frame.suffix,
                       {"Content-Type": frame.content_type})
-    with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+    with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
         assert answer.status == 200
 
 

@@ -21,7 +21,7 @@ def upload(dashboard, job_id, results):
     frame = encode_upload({"job_id": str(job_id)}, "file", "result.json", len(content))
     request = Request(dashboard.url + UPLOAD, frame.prefix + content + frame.suffix,
                       {"Content-Type": frame.content_type})
-    build_opener(ProxyHandler({})).open(request, timeout=20).close()
+    build_opener(ProxyHandler({})).open(request, timeout=60).close()
 
 
 def give(dashboard, jobs):

@@ -24,10 +24,12 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def hub(tmp_path, browser):
     """A new Hub; its pages must have said nothing on the console and asked nobody else."""
+    browser.go("about:blank")  # where a test that failed has left a page of its own server
     browser.devtools("Network.clearBrowserCookies")
     browser.size(1280, 720)
     with HubProcess(tmp_path) as started:
         started.link = Path(started.event()["signup_file"]).read_text().strip()
+        browser.console()
         browser.requested()
         yield started
         assert browser.console() == []

@@ -46,7 +46,7 @@ class Browser:
                 [str(CHROMEDRIVER), "--port=0"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=free_env(Path(self._scratch), TMPDIR=self._scratch))
         try:
-            port = wait_until(self._port, 20, "chromedriver listens")
+            port = wait_until(self._port, message="chromedriver listens")
             self._url = "http://127.0.0.1:%s" % port
             flags = _FLAGS + ["--user-data-dir=" + str(Path(self._scratch, "profile"))]
             if dark:
@@ -73,10 +73,10 @@ class Browser:
         finally:
             self._popen.terminate()
             try:
-                self._popen.wait(10)
+                self._popen.wait(60)
             except subprocess.TimeoutExpired:
                 self._popen.kill()
-                self._popen.wait(10)
+                self._popen.wait(60)
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     # ---- pages
@@ -102,7 +102,7 @@ class Browser:
             except WebDriverError:  # the page is changing
                 return None
         try:
-            return wait_until(look, 15, script)
+            return wait_until(look, message=script)
         except AssertionError as error:
             raise AssertionError("%s; %s shows: %s" % (
                 error, self.path, self.run("return document.body.innerText"))) from None

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any, List
 
@@ -14,7 +14,7 @@ from jd.cli.checkup import page
 from jd.cli.checkup.examine import examine
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Check, Finding, Group, Notes, in_two, worst
 from jd.errors import UsageError
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 FINE = Check("fine", lambda: Notes("Topic").ok("all is well"))
 
@@ -61,27 +61,28 @@ def gone(pid: int) -> bool:
 
 def test_a_check_that_hangs_costs_its_time_and_nothing_else(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    before = time.monotonic()
-    found = examined(group(FINE, Check("the dead disk", lambda: hang(pids)), FINE), group(FINE), limit=0.3)
-    assert time.monotonic() - before < 3
+    found = examined(group(FINE, Check("the dead disk", lambda: hang(pids)), FINE), group(FINE), limit=2.0)
     assert [(f.level, f.what) for f in found] == [
-        (OK, "all is well"), (PROBLEM, "the dead disk: no answer within 0.3 s"), (OK, "all is well")]
+        (OK, "all is well"), (PROBLEM, "the dead disk: no answer within 2 s"), (OK, "all is well")]
     assert "hangs" in found[1].advice
     for pid in map(int, pids.read_text().split()):
         wait_until(lambda: gone(pid))
 
 
-def test_two_that_hang_do_so_at_the_same_time(tmp_path: Path) -> None:
-    before = time.monotonic()
-    found = examined(*[group(Check("x", lambda: hang(tmp_path / "pids"))) for _ in range(5)], limit=0.5)
-    assert len(found) == 5 and time.monotonic() - before < 2
+def test_all_groups_are_looked_into_at_the_same_time(tmp_path: Path) -> None:
+    def meet(name: str) -> List[Finding]:
+        (tmp_path / name).touch()
+        wait_until(lambda: len(os.listdir(str(tmp_path))) == 5)
+        return Notes("Topic").ok(name)
+    found = examined(*[group(Check("x", partial(meet, name))) for name in "abcde"], limit=2 * PATIENCE)
+    assert [(f.level, f.what) for f in found] == [(OK, name) for name in "abcde"]
 
 
 def test_every_check_has_the_whole_time() -> None:
     def take_a_while() -> List[Finding]:
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.5)
         return []
-    found = examined(group(*[Check("slow", take_a_while)] * 3, FINE), limit=0.45)
+    found = examined(group(*[Check("slow", take_a_while)] * 6, FINE), limit=2.9)
     assert [f.level for f in found] == [OK]
 
 

@@ -17,7 +17,7 @@ import pytest
 from jd.cli import views
 from jd.errors import UsageError
 from tests.cli.info_support import Machine
-from tests.support import python
+from tests.support import PATIENCE, python
 
 LEFT = b"\x1b[?7h\x1b[?25h\x1b[?1049l"
 
@@ -58,7 +58,7 @@ class Terminal:
         self._size(lines, columns)
         self.child.send_signal(signal.SIGWINCH)
 
-    def until(self, predicate: Callable[[bytes], bool], timeout: float = 15) -> bytes:
+    def until(self, predicate: Callable[[bytes], bool], timeout: float = PATIENCE) -> bytes:
         """Read until what was shown since the last call satisfies; returns that."""
         deadline = time.monotonic() + timeout
         while not predicate(self.shown):

@@ -301,7 +301,7 @@ def logs(machine: Machine, *words: str, **kwargs: Any) -> "subprocess.Popen[byte
 
 def finished(child: "subprocess.Popen[bytes]", status: int = 0) -> Any:
     try:
-        out, errors = child.communicate(timeout=20)
+        out, errors = child.communicate(timeout=60)
     finally:
         child.kill()
     assert child.returncode == status, errors
@@ -407,7 +407,7 @@ def test_a_pipe_that_closes_early(tmp_path: Path) -> None:
     assert child.stdout is not None and child.stdout.readline() == b"y\n"
     child.stdout.close()
     try:
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     finally:
         child.kill()
     assert child.stderr is not None and child.stderr.read() == b""

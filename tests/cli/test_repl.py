@@ -22,7 +22,7 @@ from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here, process_identity
 from jd.worker.registry import Registry
-from tests.support import free_env, python
+from tests.support import PATIENCE, free_env, python
 
 BANNER = "jd_worker_cli %s \u2014 interactive mode" % jd.__version__
 HINT = "Type help for commands, exit or Ctrl-D to quit."
@@ -185,7 +185,7 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
 def script(environ: Dict[str, str], tmp_path: Path, text: bytes,
            *words: str) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(python("-m", "jd.cli", *words), input=text, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=environ, cwd=str(tmp_path), timeout=30)
+                          stderr=subprocess.PIPE, env=environ, cwd=str(tmp_path), timeout=60)
 
 
 def test_lines_from_a_file(environ: Dict[str, str], tmp_path: Path) -> None:
@@ -360,13 +360,13 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
         os.close(self.main)
 
     def type(self, text: str) -> None:
         os.write(self.main, text.encode())
 
-    def until(self, text: str, timeout: float = 20.0) -> str:
+    def until(self, text: str, timeout: float = PATIENCE) -> str:
         """What it printed up to and with `text`."""
         deadline = time.monotonic() + timeout
         while text not in self.seen:
@@ -393,7 +393,7 @@ class Terminal:
         self.until(text)
 
     def end(self) -> int:
-        return self.popen.wait(20)
+        return self.popen.wait(60)
 
 
 @pytest.fixture
@@ -503,6 +503,6 @@ def test_a_confirmation_inside_the_shell(environ: Dict[str, str], tmp_path: Path
                 shell.until("exp")
                 shell.type("exp\n")
                 shell.until("jd[exp]> ")
-                worker.wait(10)
+                worker.wait(60)
         finally:
             worker.kill()

@@ -135,7 +135,7 @@ def test_an_api_key_is_for_the_hub_unless_a_server_is_named(script: Path, tmp_pa
 def run(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(python("-m", "jd.cli", *words), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=free_env(tmp_path, **environ), cwd=str(tmp_path),
-                          timeout=30)
+                          timeout=60)
 
 
 def test_help_names_every_setting_and_command(tmp_path: Path, capsys: Any) -> None:

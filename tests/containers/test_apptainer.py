@@ -137,13 +137,13 @@ def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, 
 
         try:
             start("jd-server", "--expId", "sweep", "--jobs", "sweep.json")
-            wait_until(lambda: "from sweep.json" in log.read_text(), 30, "the server is ready")
+            wait_until(lambda: "from sweep.json" in log.read_text(), message="the server is ready")
             # The host's value counts, as nothing in the image has one.
             worker = start("jd-worker", "expId=sweep", "entry_script=train.py", JD_WORKSPACE_PATH="/tmp/w")
             results = home / "jd_server" / "sweep" / "data"
             wait_until(lambda: len(list(results.glob("*/result.json"))) == 3, 60, log.read_text())
             os.kill(first_process(worker), signal.SIGTERM)
-            assert worker.wait(30) == 0
+            assert worker.wait(60) == 0
             assert not (home / "jd_data").exists()
         finally:
             for process in processes:

@@ -15,6 +15,6 @@ def test_nothing_outlives_its_end(bare_root: Path, user: str) -> None:
     process = enter(bare_root, ["sh", "-c", "sleep 1000 & wait"], user=user, read_only=True)
     pid = first_process(process)
     children = Path("/proc/%d/task/%d/children" % (pid, pid))
-    sleeping = int(wait_until(lambda: children.read_text().split(), 20, "its child")[0])
+    sleeping = int(wait_until(lambda: children.read_text().split(), message="its child")[0])
     end(process)
-    wait_until(lambda: not os.path.exists("/proc/%d" % pid) and not os.path.exists("/proc/%d" % sleeping), 10)
+    wait_until(lambda: not os.path.exists("/proc/%d" % pid) and not os.path.exists("/proc/%d" % sleeping))

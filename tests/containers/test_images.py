@@ -93,7 +93,7 @@ def start(closing: ExitStack, image: Image, tmp_path: Path, person: Person, netw
 
 def until_it_says(container: Container, text: str) -> None:
     try:
-        wait_until(lambda: text in container.text, 30, text)
+        wait_until(lambda: text in container.text, message=text)
     except AssertionError as error:
         raise AssertionError("%s; it says: %s" % (error, container.text)) from None
 
@@ -109,7 +109,7 @@ def test_a_sweep_through_hub_server_and_worker(images: Images, tmp_path: Path, w
     with Network() as network, ExitStack() as closing:
         hub = start(closing, images.hub, tmp_path, person, network,
                     {data_for(person.user, tmp_path, "hub"): "/data"})
-        wait_until(lambda: healthy(hub), 30, "the Hub is healthy")
+        wait_until(lambda: healthy(hub), message="the Hub is healthy")
         assert hub.execute("jd_hub", "user", "add", "ann@example.org").returncode == 0
         made = hub.execute("jd_hub", "key", "create", "--user", "ann@example.org", "--name", "k", "--json")
         key = json.loads(made.stdout)["key"]
@@ -119,13 +119,13 @@ def test_a_sweep_through_hub_server_and_worker(images: Images, tmp_path: Path, w
             closing, images.server, tmp_path, person, network, {data: "/data", work: "/work"},
             ["--expId", "sweep", "--create", "--jobs", "/work/sweep.json"], JD_API_KEY=key,
             JD_SERVER_HUB="http://127.0.0.1:5080", JD_SERVER_PUBLIC_URL="http://127.0.0.1:5000")
-        wait_until(lambda: healthy(server), 30, "the server is healthy")
+        wait_until(lambda: healthy(server), message="the server is healthy")
 
         worker = start(closing, images.worker, tmp_path, person, network, {work: "/work"},
                        ["entry_script=/work/train.py"], JD_API_KEY=key, JD_EXP_ID="sweep",
                        JD_HUB_URL="http://127.0.0.1:5080")
         wait_until(lambda: len(list(data.glob("sweep/data/*/result.json"))) == 6, 60, worker.text)
-        told = wait_until(lambda: counts(worker, 6), 30, "all jobs are done")
+        told = wait_until(lambda: counts(worker, 6), message="all jobs are done")
         assert told == {"DONE": 6}
         assert worker.health() == 0
         assert key not in worker.text + server.text
@@ -159,7 +159,7 @@ def test_a_sweep_through_buildah_run(images: Images, tmp_path: Path, work: Path)
             closing.callback(end, process)
 
         run(images.server, "--expId", "sweep", "--jobs", "/work/sweep.json")
-        wait_until(lambda: "jobs       6" in (tmp_path / "jd-server.log").read_text(), 30)
+        wait_until(lambda: "jobs       6" in (tmp_path / "jd-server.log").read_text())
         run(images.worker, "expId=sweep", "entry_script=/work/train.py", "server=127.0.0.1", "num_workers=2")
         wait_until(lambda: len(list(data.glob("sweep/data/*/result.json"))) == 6, 60)
 
@@ -178,7 +178,7 @@ def test_docker_stop_lets_a_job_save_a_checkpoint(images: Images, tmp_path: Path
         server = start(closing, images.server, tmp_path, person, network, {data: "/data", work: "/work"},
                        JD_SERVER_EXP_ID="sweep", JD_SERVER_JOBS="/work/one.json",
                        JD_SERVER_TOKEN_FILE="/work/token")
-        wait_until(lambda: healthy(server), 30, "the server is healthy")
+        wait_until(lambda: healthy(server), message="the server is healthy")
         worker = start(closing, images.worker, tmp_path, person, network, binds, JD_EXP_ID="sweep",
                        JD_ENTRY_SCRIPT="/work/patient.py", JD_SERVER="127.0.0.1",
                        JD_SERVER_TOKEN_FILE="/work/token")
@@ -212,7 +212,7 @@ def state(pid):
         return open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"             # it goes just now: look again
-deadline = time.monotonic() + 10
+deadline = time.monotonic() + 60
 while time.monotonic() < deadline:
     states = [state(pid) for pid in os.listdir("/proc") if pid.isdigit()]
     if "Z" not in states and len(states) == 2:
@@ -288,7 +288,7 @@ def test_a_server_that_others_reach_makes_a_token(images: Images, tmp_path: Path
     data = data_for("1001:0", tmp_path, "data")
     with Network() as network, Container(images.server, tmp_path / "log", ["--expId", "sweep"],
                                          binds={data: "/data"}, network=network) as server:
-        wait_until(lambda: healthy(server), 30, "the server is healthy")
+        wait_until(lambda: healthy(server), message="the server is healthy")
         assert (data / "sweep" / "meta" / "token").stat().st_mode & 0o777 == 0o600
         told = server.execute("jd_server", "--version")
         assert told.returncode == 0 and "warning" not in server.text
@@ -300,7 +300,7 @@ def test_a_key_that_is_typed_is_not_in_ps(images: Images, tmp_path: Path, work: 
             images.worker, tmp_path / "log", ["expId=sweep", "server=127.0.0.1", "api_key=" + secret,
                                               "entry_script=/work/train.py"],
             binds={work: "/work"}, tmpfs=["/scratch"], network=network) as worker:
-        wait_until(lambda: healthy(worker), 30, "the worker runs")
+        wait_until(lambda: healthy(worker), message="the worker runs")
         shown = worker.execute("sh", "-c", "cat /proc/[0-9]*/cmdline").stdout
         assert "entry_script=" in shown and secret not in shown
         assert secret not in worker.text

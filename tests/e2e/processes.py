@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from tests.support import free_env, python, wait_until
+from tests.support import PATIENCE, free_env, python, wait_until
 
 EXPERIMENT = "exp"
 
@@ -31,11 +31,11 @@ class Process:
     def __exit__(self, *_: Any) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(60)
         assert self.popen.stdout is not None
         self.popen.stdout.close()
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         """Send a signal and return the exit status."""
         os.kill(self.popen.pid, number)
         return self.popen.wait(timeout)
@@ -79,7 +79,7 @@ class Server(Process):
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + route, data, dict({"Content-Type": "application/json"}, **headers))
         try:
-            with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+            with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
                 return json.loads(answer.read())
         except HTTPError as error:
             return error.code, json.loads(error.read())
@@ -88,7 +88,7 @@ class Server(Process):
         """Jobs by status, without the statuses that no job has."""
         return {status: n for status, n in self.call("/job_counts").items() if n}
 
-    def until(self, timeout: float = 30, **counts: int) -> None:
+    def until(self, timeout: float = PATIENCE, **counts: int) -> None:
         """Wait until the counts are exactly these."""
         wait_until(lambda: self.counts() == counts, timeout, "counts %s" % counts)
 
@@ -107,7 +107,7 @@ class Worker(Process):
                    "server=" + server, "foreground=true", *words),
             free_env(directory, **environ), directory / (name + ".err"), directory)
 
-    def finish(self, timeout: float = 60) -> str:
+    def finish(self, timeout: float = PATIENCE) -> str:
         """Wait for its end; returns what it printed."""
         output, _ = self.popen.communicate(timeout=timeout)
         return output.decode(errors="replace")

@@ -49,7 +49,7 @@ class HubServer(Server):
             headers["Authorization"] = "Bearer " + token
         try:
             with build_opener(ProxyHandler({})).open(
-                    Request(self.url + route, data, headers), timeout=20) as answer:
+                    Request(self.url + route, data, headers), timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except HTTPError as error:
             return error.code, json.loads(error.read())
@@ -67,7 +67,7 @@ def member(tmp_path, email):
     def jd_hub(*words):
         return json.loads(subprocess.run(
             python("-m", "jd.hub", *words, "--data", tmp_path / "data", "--json"), check=True,
-            env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=30).stdout)
+            env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60).stdout)
     jd_hub("user", "add", email)
     return jd_hub("key", "create", "--user", email, "--name", "laptop")["key"]
 
@@ -163,11 +163,11 @@ def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path, hub):
 def test_a_deleted_experiment_stops_its_server(tmp_path, hub):
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         assert hub.call("DELETE", ROUTE, hub.key)[0] == 200
-        assert server.popen.wait(20) == 0
+        assert server.popen.wait(60) == 0
         event = server.event()
         assert event["event"] == "stopping" and "was deleted" in event["reason"]
     with HubServer(tmp_path, hub.url, hub.key) as server:
-        assert server.popen.wait(20) == 1 and server.errors.count("\n") == 1
+        assert server.popen.wait(60) == 1 and server.errors.count("\n") == 1
         assert "was deleted" in server.errors
 
 
@@ -181,14 +181,14 @@ def test_a_deleted_experiment_stops_its_server(tmp_path, hub):
 def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path, hub, key, flags, status, says):
     key = hub.key if key == "mine" else key
     with HubServer(tmp_path, hub.url, key, *flags) as server:
-        assert server.popen.wait(20) == status and server.first == b""
+        assert server.popen.wait(60) == status and server.first == b""
         assert says in server.errors and server.errors.count("\n") == 1
         assert mentions(server.errors, [key or "?"]) == []
 
 
 def test_create_without_a_hub_is_refused(tmp_path):
     done = subprocess.run(python("-m", "jd.server", "--expId", "e", "--create"), env=free_env(tmp_path),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     assert done.returncode == 2 and b"give --hub URL" in done.stderr
 
 
@@ -203,10 +203,10 @@ def test_what_people_see(tmp_path, hub):
         assert lines[4] == ["hub", hub.url]
         assert lines[3] == ["pin", "in", str(tmp_path / "w" / EXPERIMENT / "meta" / "pin")]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 
@@ -230,7 +230,7 @@ def test_everything_over_tls(tmp_path):
     def call(url, key, body=None):
         data = None if body is None else json.dumps(body).encode()
         with opener.open(Request(url, data, {"Content-Type": "application/json",
-                                             "Authorization": "Bearer " + key}), timeout=20) as answer:
+                                             "Authorization": "Bearer " + key}), timeout=60) as answer:
             return json.loads(answer.read())
     with HubProcess(tmp_path, *tls) as hub:
         assert hub.url.startswith("https://localhost:")
@@ -257,7 +257,7 @@ def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_
         assert server.stop() == 0 and "chmod 600" in server.errors
     for module in (["jd.server", "--expId", "e"], ["jd.hub", "serve"]):
         done = subprocess.run(python("-m", *module, "--tls-cert", pem), env=free_env(tmp_path),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         assert done.returncode == 2 and b"--tls-key FILE is missing" in done.stderr
 
 
@@ -265,7 +265,7 @@ def test_a_pin_that_is_reset_at_the_hub_opens_the_dashboard(tmp_path, hub):
     def reset():
         done = subprocess.run(python("-m", "jd.hub", "experiment", "pin-reset", EXPERIMENT, "--data",
                                      tmp_path / "data", "--json"), env=free_env(tmp_path), check=True,
-                              stdout=subprocess.PIPE, timeout=30)
+                              stdout=subprocess.PIPE, timeout=60)
         return json.loads(done.stdout)["pin"]
 
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:

@@ -18,7 +18,7 @@ from tests.worker.fake_server import FakeServer
 
 def facts(tmp_path: Path, *words: str) -> Dict[str, Any]:
     done = subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "hub" / "data", "--json"),
-                          env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=30)
+                          env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60)
     assert done.returncode == 0
     return dict(json.loads(done.stdout.decode()))
 
@@ -131,9 +131,9 @@ def test_a_sweep_with_the_real_job_server(tmp_path: Path, hub: Tuple[HubProcess,
             Node(tmp_path, JD_HUB_URL=process.url, JD_API_KEY=key) as node:
         def ready() -> bool:
             return node.exp("server-info", status=None).returncode == 0
-        wait_until(ready, 20, "the server has registered")
+        wait_until(ready, message="the server has registered")
         assert json.loads(node.exp("health", "json=true").stdout)["ok"]
         node.exp("entry_script=%s" % train, "num_workers=2")
-        wait_until(lambda: json.loads(node.exp("server-info", "json=true").stdout)["counts"]["DONE"] == 2, 20,
-                   "both jobs are done")
+        wait_until(lambda: json.loads(node.exp("server-info", "json=true").stdout)["counts"]["DONE"] == 2,
+                   message="both jobs are done")
         assert node.exp("stop", "all").stderr == ""

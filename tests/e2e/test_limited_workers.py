@@ -132,7 +132,7 @@ def test_a_server_that_moves_is_found_through_its_file(tmp_path: Path) -> None:
         with Server(tmp_path, *flags) as first:
             with_token = {"Authorization": "Bearer " + "t" * 32}
             first.call("/api/jobs/create", {"jobs": [{"x": 1}]}, **with_token)
-            wait_until(lambda: first.call("/job_counts", **with_token)["DONE"] == 1, 30)
+            wait_until(lambda: first.call("/job_counts", **with_token)["DONE"] == 1)
             assert place.read_text() == "%s\n%s\n" % (first.url, token)
             assert first.stop() == 0
         assert not place.exists()

@@ -251,7 +251,7 @@ class Tunnel:
     def close(self):
         for process in reversed(self._processes):
             process.terminate()
-            process.wait(20)
+            process.wait(60)
         if self._made:
             os.rmdir(PRIVILEGE_SEPARATION)
 

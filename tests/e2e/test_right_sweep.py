@@ -225,7 +225,7 @@ def test_a_worker_waits_while_another_server_has_the_address(tmp_path, script):
                 other.stop()
             with Server(tmp_path, port=port) as again:
                 again.until(timeout=60, DONE=1)
-            assert worker.popen.wait(30) == 0
+            assert worker.popen.wait(60) == 0
 
 
 LEAVES = """

@@ -18,7 +18,7 @@ GRID = {"parameters": {"x": [1, 2, 3]}}
 def run(tmp_path, *flags, **environ):
     return subprocess.run(python("-m", "jd.server", *flags), env=free_env(tmp_path, **environ),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                          timeout=30)
+                          timeout=60)
 
 
 def test_ready_line_server_file_and_clean_stop(tmp_path):
@@ -65,7 +65,7 @@ def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path):
             assert server.event() == {"event": "stopping"}
             connection.sendall(rest)
             assert connection.makefile("rb").readline().split()[1] == b"200"
-        assert server.popen.wait(20) == 0
+        assert server.popen.wait(60) == 0
         assert (server.workspace / EXPERIMENT / "data" / "1" / "a").read_bytes() == b"x" * 100
 
 

@@ -171,7 +171,7 @@ def test_a_requeued_task_goes_on(tmp_path: Path, script: Path) -> None:
         for number in range(2):
             mark = tmp_path / ("mark-%d" % number)
             with Worker(place(tmp_path, "node-%d" % number), server.url, script, "grace=1", MARK=mark) as worker:
-                wait_until(mark.exists, 30)
+                wait_until(mark.exists)
                 assert worker.stop() == 0
             assert (tmp_path / ("node-%d" % number) / "workspace").is_dir()
         assert len(server.jobs()[0]["message"]) and server.counts() == {"PENDING": 1}
@@ -192,7 +192,7 @@ class Hubs:
 
     def jd_hub(self, *words: str) -> Dict[str, Any]:
         done = subprocess.run(python("-m", "jd.hub", *words, "--data", self.directory / "hub" / "data", "--json"),
-                              env=free_env(self.directory), stdout=subprocess.PIPE, timeout=30, check=True)
+                              env=free_env(self.directory), stdout=subprocess.PIPE, timeout=60, check=True)
         return dict(json.loads(done.stdout))
 
     def key(self, user: str, name: str) -> str:
@@ -207,7 +207,7 @@ class Hubs:
         with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script, "foreground=true",
                             "once=true"),
                      free_env(where, JD_HUB_URL=self.hub.url, JD_API_KEY=key), where / "worker.err") as worker:
-            output, _ = worker.popen.communicate(timeout=30)
+            output, _ = worker.popen.communicate(timeout=60)
             assert key not in output.decode() + worker.errors
             return str(output.decode())
 
@@ -283,7 +283,7 @@ def test_a_directory_that_was_planted_fails_the_attempt(tmp_path: Path, script: 
         reasons = "\n".join(entry["reason"] for entry in server.jobs()[0]["message"])
         assert "checkpoint directory of job 1 is not unpacked" in reasons and "checkpoint trust 1" in reasons
         subprocess.run(python("-m", "jd.server", "checkpoint", "trust", 1, "--expId", EXPERIMENT,
-                              "--workspace_path", server.workspace), env=free_env(tmp_path), check=True, timeout=30,
+                              "--workspace_path", server.workspace), env=free_env(tmp_path), check=True, timeout=60,
                        stdout=subprocess.DEVNULL)
         assert "files ['planted']" in attempt(server, place(tmp_path, "elsewhere"), script)
         server.stop()
@@ -298,7 +298,7 @@ def test_the_key_is_not_kept_or_shown(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, OUT=out, JD_CHECKPOINT_KEY="0" * 64) as node:
         one_job(server)
         (row,) = node.start(script)
-        wait_until(lambda: out.exists() and out.read_text(), 30)
+        wait_until(lambda: out.exists() and out.read_text())
         (key,) = out.read_text().split(",")
         assert key != "0" * 64, "a worker does not take over the key of the job that launched it"
         shown = node.exp("show-config", row.worker_id).stdout + node.exp("doctor", status=None).stdout

@@ -41,14 +41,14 @@ def work(tmp_path, hub, **environ):
     given = dict({"JD_HUB_URL": hub["hub_url"], "JD_API_KEY": hub["api_key"]}, **environ)
     with Process(python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script, "foreground=true",
                         "once=true"), free_env(tmp_path, **given), tmp_path / "worker.err") as worker:
-        output, _ = worker.popen.communicate(timeout=30)
+        output, _ = worker.popen.communicate(timeout=60)
         return worker.popen.returncode, output.decode() + worker.errors
 
 
 def counts(server, tmp_path):
     """Job counts, asked with a worker's means."""
     done = subprocess.run(
-        python("-m", "jd.cli", "expId=exp", "server-info", "json=true"), timeout=30, check=True,
+        python("-m", "jd.cli", "expId=exp", "server-info", "json=true"), timeout=60, check=True,
         stdout=subprocess.PIPE, env=free_env(tmp_path, JD_HUB_URL=server.hub["hub_url"],
                                              JD_API_KEY=server.hub["api_key"]))
     return done.stdout.decode()
@@ -96,7 +96,7 @@ def test_a_revoked_key_is_replaced_at_the_next_start(tmp_path):
     with AllInOne(tmp_path) as server:
         first = server.hub["api_key"]
         subprocess.run(python("-m", "jd.hub", "key", "revoke", "1", "--data", server.hub_data),
-                       env=free_env(tmp_path), check=True, timeout=30, stdout=subprocess.DEVNULL)
+                       env=free_env(tmp_path), check=True, timeout=60, stdout=subprocess.DEVNULL)
         server.stop()
     with AllInOne(tmp_path) as server:
         assert server.hub["api_key"] != first
@@ -114,6 +114,6 @@ def test_what_cannot_be(tmp_path, flags, status, says):
                "--dashboard-port", "0", "--hub-data", tmp_path / "hub", "--workspace_path",
                tmp_path / "server", *flags),
         env=free_env(tmp_path, JD_API_KEY="jd_" + "x" * 40), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True, timeout=30)
+        stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert done.returncode == status
     assert says in done.stderr and done.stderr.count("\n") == 1

@@ -114,7 +114,7 @@ def test_an_interrupted_demo_goes_on_where_it_was(demo, number):
     demo.sweep({"epochs": [25], "hidden": [2, 3]})
     process = demo.start("--keep", demo.directory)
     log = demo.directory / "workers.log"
-    wait_until(lambda: log.exists() and "epoch  7" in log.read_text(), 30, "a first checkpoint")
+    wait_until(lambda: log.exists() and "epoch  7" in log.read_text(), message="a first checkpoint")
     process.send_signal(number)
     status, output = demo.end(process)
     assert status == 1

@@ -66,7 +66,7 @@ class Place:
         for process in self._running:
             if process.poll() is None:
                 process.kill()
-            process.wait(10)
+            process.wait(60)
         here = Here()
         try:
             rows = Registry(EXPERIMENT, self.environ).rows()
@@ -149,7 +149,7 @@ class Place:
 
     def counts(self, url: str) -> Dict[str, int]:
         """Jobs by status, without the statuses that no job has."""
-        with build_opener(ProxyHandler({})).open(url + "/job_counts", timeout=20) as answer:
+        with build_opener(ProxyHandler({})).open(url + "/job_counts", timeout=60) as answer:
             return {status: n for status, n in json.loads(answer.read()).items() if n}
 
     def results(self) -> List[Any]:

@@ -105,7 +105,7 @@ class HubProcess(Process):
         request = UrlRequest(self.url + route, data, method=method, headers={
             "Content-Type": "application/json", "Authorization": "Bearer " + key})
         try:
-            with build_opener(ProxyHandler({})).open(request, timeout=20) as answer:
+            with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except HTTPError as error:
             return error.code, json.loads(error.read())

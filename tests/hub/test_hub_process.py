@@ -14,7 +14,7 @@ from tests.support import free_env, python
 
 def jd_hub(tmp_path, *words, **environ):
     """Run a command beside the Hub."""
-    return subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data"), timeout=30,
+    return subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data"), timeout=60,
                           env=free_env(tmp_path, **environ), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True)
 
@@ -111,7 +111,7 @@ def test_a_hub_and_commands_that_start_together_on_new_data(tmp_path):
         running = [subprocess.Popen(python("-m", "jd.hub", "user", "add", "u%d@x" % n, "--data", tmp_path / "new"),
                                     env=free_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                    for n in range(4)]
-        said = [process.communicate(timeout=30)[0] for process in running]
+        said = [process.communicate(timeout=60)[0] for process in running]
         assert [process.returncode for process in running] == [0] * 4, said
         assert hub.url == "http://here"
 
@@ -130,7 +130,7 @@ def test_a_port_that_is_taken(tmp_path):
         port = hub.url.rpartition(":")[2]
         done = subprocess.run(python("-m", "jd.hub", "serve", "--port", port, "--data", tmp_path / "b"),
                               env=free_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=30)
+                              universal_newlines=True, timeout=60)
         assert (done.returncode, done.stdout) == (1, "") and "choose another port" in done.stderr
 
 
@@ -140,10 +140,10 @@ def test_what_people_see_when_it_starts(tmp_path):
     try:
         lines = [process.stdout.readline().split() for _ in range(5)]
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
     assert [line[0] for line in lines[:3]] == ["jd_hub", "hub", "data"]
     assert lines[3][:2] == ["sign", "up"] and lines[4][-2:] == ["7", "days"]
@@ -162,6 +162,6 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path, words):
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(python("-m", "jd.hub", "--data", tmp_path / "data", *words), stdout=write,
-                          stderr=subprocess.PIPE, env=free_env(tmp_path), timeout=30)
+                          stderr=subprocess.PIPE, env=free_env(tmp_path), timeout=60)
     os.close(write)
     assert b"Traceback" not in done.stderr

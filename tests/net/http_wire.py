@@ -9,11 +9,12 @@ from jd.net.connection import Connection, Phase
 from jd.net.parser import NEED_DATA, Event, BodyChunk, RequestParser, ParserLimits
 from jd.net.routing import Router
 from jd.net.server import HttpServer, Limits
+from tests.support import PATIENCE
 
 T = TypeVar("T")
 
 
-def run(test: Awaitable[T], timeout: float = 20.0) -> T:
+def run(test: Awaitable[T], timeout: float = PATIENCE) -> T:
     """Run a coroutine in a loop of its own; a hang is a failure."""
     async def bounded() -> T:
         return await asyncio.wait_for(test, timeout)

@@ -136,5 +136,5 @@ def test_what_does_not_speak_http(banner: bytes) -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(WrongPort, match="does not speak HTTP"):
-            answering.check(Client("http://127.0.0.1:%d" % listener.getsockname()[1], timeout=10), "exp")
-        thread.join(10)
+            answering.check(Client("http://127.0.0.1:%d" % listener.getsockname()[1], timeout=60), "exp")
+        thread.join(60)

@@ -98,7 +98,7 @@ class StubServer:
     def wait_for(self, count: int) -> None:
         """Wait until `count` requests, whole or broken off, have been read."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.asked) >= count, timeout=10)
+            assert self._news.wait_for(lambda: len(self.asked) >= count, timeout=60)
 
     def next_answer(self) -> Answer:
         return self._script.pop(0) if self._script else self.otherwise
@@ -110,7 +110,7 @@ class StubServer:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         self._http.shutdown()
-        self._thread.join(5)
+        self._thread.join(60)
         self._http.server_close()
 
 
@@ -124,7 +124,7 @@ class _Http(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server_stub: StubServer
-    timeout = 10
+    timeout = 60
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
         if answer.early:
-            self.server_stub.gave_up = not self.server_stub.released.wait(5)
+            self.server_stub.gave_up = not self.server_stub.released.wait(60)
 
     do_GET = do_POST = do_DELETE = do_CONNECT = _any
 

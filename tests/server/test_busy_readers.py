@@ -131,7 +131,7 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
         try:
             await server.start("127.0.0.1", 0, 0)
             loop = asyncio.get_running_loop()
-            client = http.client.HTTPConnection("127.0.0.1", getattr(server, port), timeout=20)
+            client = http.client.HTTPConnection("127.0.0.1", getattr(server, port), timeout=60)
             await loop.run_in_executor(None, client.request, "GET", target)
             await endless.await_begun(1)
             client.close()

@@ -172,7 +172,7 @@ def test_the_hub_is_asked_for_its_users_key(data, tmp_path, monkeypatch):
         def jd_hub(*words):
             done = subprocess.run(
                 python("-m", "jd.hub", *words, "--data", tmp_path / "hub" / "data", "--json"),
-                env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=30, check=True)
+                env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60, check=True)
             return json.loads(done.stdout)
         jd_hub("user", "add", ALICE)
         keys = [jd_hub("key", "create", "--user", ALICE, "--name", name)["key"] for name in "ab"]
@@ -197,11 +197,11 @@ def test_beside_a_running_server_it_counts_at_once(tmp_path):
             return subprocess.run(
                 python("-m", "jd.server", "checkpoint", "trust", 1, "--expId", EXPERIMENT, "--workspace_path",
                        server.workspace),
-                env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=30, check=True).stdout
+                env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60, check=True).stdout
 
         assert b"is signed now" in run()
         token = (server.workspace / EXPERIMENT / "meta" / "token").read_text().strip()
-        with build_opener(ProxyHandler({})).open(server.url + "/checkpoint/latest?job_id=1", timeout=20) as answer:
+        with build_opener(ProxyHandler({})).open(server.url + "/checkpoint/latest?job_id=1", timeout=60) as answer:
             served = io.BytesIO(answer.read())
         trailer = signature.read(served)
         assert signature.fits(served, trailer, [checkpointkey.of_token(token)])

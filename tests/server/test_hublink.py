@@ -309,9 +309,9 @@ def test_the_thread_outlives_a_defect_and_ends_with_stop(bench, caplog):
         return FakeHub.call(bench.hub, method, route, body)
     bench.hub.call = call
     link.start(lambda reason: (reasons.append(reason), ended.set()))
-    assert beaten.wait(10) and "the link to the Hub http://hub failed" in caplog.text
+    assert beaten.wait(60) and "the link to the Hub http://hub failed" in caplog.text
     bench.hub.answers["heartbeat"] = refusal(403)
-    assert ended.wait(10) and len(reasons) == 1 and "words of the Hub" in reasons[0]
+    assert ended.wait(60) and len(reasons) == 1 and "words of the Hub" in reasons[0]
     link.stop()
     assert not link._thread.is_alive()
 

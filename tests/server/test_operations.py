@@ -292,7 +292,7 @@ def test_the_sweeper_calls_the_workers_that_wait(play, monkeypatch):
         experiment.policy = Policy(stop_when_done=True)
         with room.ticket("a_b_0") as ticket:
             task = asyncio.ensure_future(sweeper.run(experiment, room))
-            assert await ticket.wait(20)
+            assert await ticket.wait(60)
             await ticket.look(asyncio.sleep(0))
             task.cancel()
     play(scene)

@@ -123,7 +123,7 @@ class Gate:
 
     def __call__(self, *arguments):
         self.begun.set()
-        assert self.go.wait(20)
+        assert self.go.wait(60)
         return self.parse(*arguments)
 
 

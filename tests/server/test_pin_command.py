@@ -238,7 +238,7 @@ def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command, tmp_path, se
             while prompt not in shown:
                 shown += os.read(master, 1000)
             os.write(master, answer.encode() + b"\n")
-        assert process.wait(20) == status
+        assert process.wait(60) == status
         try:
             while True:
                 more = os.read(master, 1000)
@@ -263,7 +263,7 @@ def test_beside_a_running_server_it_counts_at_once(tmp_path):
         done = subprocess.run(
             python("-m", "jd.server", "pin", "set", "--expId", EXPERIMENT, "--workspace_path",
                    server.workspace),
-            env=free_env(tmp_path), input=PIN.encode(), stdout=subprocess.PIPE, timeout=30, check=True)
+            env=free_env(tmp_path), input=PIN.encode(), stdout=subprocess.PIPE, timeout=60, check=True)
         assert b"(1 signed out)" in done.stdout
         assert server.call("/web/signin", {"pin": PIN}) == {"success": True}
         if made != PIN:

@@ -61,7 +61,7 @@ class Servers:
 
     def send(self, place: str, method: str, target: str, headers: Headers, body: bytes = b"") -> Tuple[int, bytes]:
         """Status and the beginning of the body: some go on for ever."""
-        connection = HTTPConnection(HOST, self.ports[place], timeout=20)
+        connection = HTTPConnection(HOST, self.ports[place], timeout=60)
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()
@@ -85,7 +85,7 @@ class Servers:
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
+        self._thread.join(60)
         self._loop.close()
 
     async def _serve(self, access: Access) -> None:

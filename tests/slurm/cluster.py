@@ -164,7 +164,7 @@ class Cluster:
         self._daemon("munged", "--foreground", "--force", "--key-file=%s.key" % place,
                      "--socket=%s.sock" % place, "--pid-file=%s.pid" % place,
                      "--log-file=%s.log" % place, "--seed-file=%s.seed" % place)
-        wait_until(Path(place + ".sock").exists, 20, "munged listens")
+        wait_until(Path(place + ".sock").exists, message="munged listens")
         self._daemon("slurmctld", "-D", "-f", self.conf)
         for node in NODES:
             self._daemon("slurmd", "-D", "-N", node, "-f", self.conf)
@@ -216,7 +216,7 @@ class Cluster:
         self.type("scancel", "--signal=KILL", "--full", "--user=root", status=None)
         self.type("scancel", "--user=root", status=None)
         try:
-            wait_until(lambda: not self.type("squeue", "-h", status=None).stdout, 20)
+            wait_until(lambda: not self.type("squeue", "-h", status=None).stdout)
         except AssertionError:
             pass  # what is left is killed below
 
@@ -237,10 +237,10 @@ def _end(daemon: "subprocess.Popen[bytes]") -> None:
     if daemon.poll() is None:
         daemon.terminate()
     try:
-        daemon.wait(10)
+        daemon.wait(60)
     except subprocess.TimeoutExpired:
         daemon.kill()
-        daemon.wait(10)
+        daemon.wait(60)
 
 
 def free_ports(count: int) -> List[int]:

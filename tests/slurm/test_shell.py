@@ -69,7 +69,7 @@ class Login:
             ["bash", str(ROOT / "slurm" / template)] + list(words), cwd=str(self.directory),
             env=free_env(self.directory, **dict(self.variables, **extra)), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
         lines = seen.read_text().splitlines() if seen.exists() else ["pid 0"]
         return Ran(process.returncode, process.pid, errors.splitlines(), seen.exists(),
                    int(lines[0].split()[1]),
@@ -308,7 +308,7 @@ def test_the_worker_gets_the_signals_of_other_schedulers(login: Login, other: Pa
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.stdout.readline() == "stopped\n"
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         if process.poll() is None:
             process.kill()

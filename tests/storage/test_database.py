@@ -42,10 +42,10 @@ def test_a_failed_operation_is_undone_and_its_neighbours_stay(db):
 
     def block(_connection):
         started.set()
-        gate.wait(10)
+        gate.wait(60)
 
     blocker = db.write(block)
-    assert started.wait(10)
+    assert started.wait(60)
     # These three are queued behind the blocker, so they share one transaction.
     first, bad, last = db.write(put("a", "1")), db.write(half), db.write(put("b", "2"))
     gate.set()
@@ -63,10 +63,10 @@ def test_operations_queued_together_share_one_commit(db):
 
     def block(_connection):
         started.set()
-        gate.wait(10)
+        gate.wait(60)
 
     futures = [db.write(block)]
-    assert started.wait(10)
+    assert started.wait(60)
     futures += [db.write(put(str(i), "x")) for i in range(50)]
     gate.set()
     for future in futures:
@@ -105,10 +105,10 @@ def test_a_cancelled_operation_is_not_done(db):
 
     def block(_connection):
         started.set()
-        gate.wait(10)
+        gate.wait(60)
 
     blocker = db.write(block)
-    assert started.wait(10)
+    assert started.wait(60)
     doomed = db.write(put("doomed", "1"))
     assert doomed.cancel()
     gate.set()

@@ -60,7 +60,7 @@ def test_a_reading_that_nobody_waits_for_ends(db):
 def test_one_that_is_given_up_while_it_waits_never_begins(db):
     busy = [Endless() for _ in range(READERS)]
     held = [db.read(endless, 30.0) for endless in busy]
-    assert all(endless.begun.wait(20) for endless in busy)
+    assert all(endless.begun.wait(60) for endless in busy)
     doomed = Endless()
     assert db.read(doomed).cancel()
     for one in held:
@@ -72,7 +72,7 @@ def test_one_that_is_given_up_while_it_waits_never_begins(db):
 def test_lookups_and_backups_need_none_of_the_readers_for_people(db, tmp_path):
     busy = [Endless() for _ in range(READERS)]
     held = [db.read(endless, 30.0) for endless in busy]
-    assert all(endless.begun.wait(20) for endless in busy)
+    assert all(endless.begun.wait(60) for endless in busy)
     assert db.look_up(lambda c: c.execute("SELECT 1").fetchone()).result(20) == (1,)
     assert backup.write(db, tmp_path / "copy.db") > 0
     for one in held:

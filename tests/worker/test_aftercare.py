@@ -54,7 +54,7 @@ class Bench:
     def end(self, exit_code: int = 0, stopped: bool = False) -> Outcome:
         assert self.care is not None
         self.care.finish(exit_code, stopped)
-        assert self.woken.wait(10) and self.care.outcome is not None
+        assert self.woken.wait(60) and self.care.outcome is not None
         return self.care.outcome
 
 
@@ -130,7 +130,7 @@ def test_cancelled_it_sends_nothing(bench: Bench) -> None:
     care = bench.begin("*.csv")
     (bench.checkpoints / "state").write_text("1")
     care.cancel()
-    assert bench.woken.wait(10)
+    assert bench.woken.wait(60)
     assert care.outcome == Outcome() and bench.sent == []
 
 
@@ -139,13 +139,13 @@ def test_when_the_time_is_up_the_copy_waits(bench: Bench) -> None:
 
     def hang() -> None:
         entered.set()
-        go.wait(10)
+        go.wait(60)
     bench.before_sending = hang
     care = bench.begin()
     (bench.checkpoints / "state").write_text("1")
     care.finish(0, True)
-    assert entered.wait(10)
+    assert entered.wait(60)
     outcome = care.give_up()
     assert outcome.parcel is not None and len(Parcel(outcome.parcel).items()) == 1
     go.set()
-    assert bench.woken.wait(10)
+    assert bench.woken.wait(60)

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -17,7 +16,7 @@ from jd.worker import control, registry
 from jd.worker.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
 from jd.worker.descendants import Descendants
 from jd.worker.registry import Row
-from tests.support import free_env, python, wait_until
+from tests.support import PATIENCE, free_env, in_time, python, wait_until
 
 SLEEPS = "import time; print(flush=True); time.sleep(600)"
 IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
@@ -71,10 +70,9 @@ def both_ways(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_is_stopped(both_ways: None, tmp_path: Path, sleeper: Sleeper) -> None:
-    started = time.monotonic()
-    (outcome,) = stop(tmp_path, sleeper.row)
+    (outcome,) = in_time(lambda: stop(tmp_path, sleeper.row, kill_after=10 * PATIENCE))
     assert (outcome.outcome, outcome.pid) == (STOPPED, sleeper.process.pid)
-    assert not sleeper.is_running() and time.monotonic() - started < 5
+    assert not sleeper.is_running()
 
 
 def test_who_does_not_stop_is_killed(both_ways: None, tmp_path: Path) -> None:
@@ -139,13 +137,15 @@ def test_descendants_are_ended_and_nobody_else(sleeper: Sleeper) -> None:
 def test_servers_that_do_not_answer_are_waited_for_once() -> None:
     with socket.socket() as silent, socket.socket() as free:
         silent.bind(("127.0.0.1", 0))
-        silent.listen(1)
+        silent.listen(100)
+        silent.setblocking(False)
         free.bind(("127.0.0.1", 0))
         urls = ["http://127.0.0.1:%d" % s.getsockname()[1] for s in (silent, free)]
         notices = [Notice(url, protocol.CLI_STOP, {}, {}) for url in urls for _ in range(40)]
-        started = time.monotonic()
         problems = control.tell(notices, 0.5)
-        assert time.monotonic() - started < 5
+        with pytest.raises(BlockingIOError):
+            for _ in range(control._TELLERS + 1):  # those that ask before the first has had no answer
+                silent.accept()[0].close()
     assert len(problems) == 2
     assert [problem.split(" was not told: ")[0] for problem in problems] == urls
 

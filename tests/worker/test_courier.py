@@ -27,7 +27,7 @@ class Post:
         return self.outcome
 
     def answers(self) -> List[Answer]:
-        assert self.woken.acquire(timeout=10)
+        assert self.woken.acquire(timeout=60)
         return self.courier.collect()
 
 
@@ -68,7 +68,7 @@ def test_an_abandoned_call_holds_nobody_up(post: Post) -> None:
     post.courier.send(second)
     post.release.release()
     post.release.release()
-    assert post.woken.acquire(timeout=10) and post.woken.acquire(timeout=10)
+    assert post.woken.acquire(timeout=60) and post.woken.acquire(timeout=60)
     assert [answer.call for answer in post.courier.collect()] == [second]
     assert post.courier.collect() == []
 
@@ -79,5 +79,5 @@ def test_the_thread_of_an_abandoned_call_ends_with_it(post: Post) -> None:
     thread, = set(threading.enumerate()) - before
     post.courier.abandon()
     post.release.release()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

@@ -12,6 +12,7 @@ from jd.settings import WORKER, resolve
 from jd.worker import gpumetrics, gpus, run
 from jd.worker.config import WorkerConfig
 from jd.worker.gpumetrics import GpuMetrics
+from tests.support import left_running
 
 TWO = ("GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaa)\n"
        "GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bbbb)\n")
@@ -117,7 +118,7 @@ ROCM = ('WARNING: something\n{"card0": {"GPU use (%)": "30", "Unique ID": "0xabc
 def sampled(environ: Dict[str, str], text: str) -> Dict[str, Any]:
     metrics = GpuMetrics(environ, lambda command: text)
     metrics.sample()
-    metrics.wait(5)
+    metrics.wait(60)
     return dict(metrics.sample())
 
 
@@ -147,37 +148,38 @@ def test_a_program_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytes
     def run(command: Sequence[str]) -> str:
         calls.append(1)
         started.set()
-        go.wait(10)
+        go.wait(60)
         return NVIDIA
     metrics = GpuMetrics({}, run, lambda: now[0])
     assert metrics.sample() == {}
-    started.wait(10)
+    started.wait(60)
     now[0] = 1000.0
     assert metrics.sample() == {} and len(calls) == 1  # no second one beside it
     go.set()
-    metrics.wait(10)
+    metrics.wait(60)
     assert metrics.sample()["gpu_count"] == 3
-    metrics.wait(10)
+    metrics.wait(60)
     now[0] += gpumetrics.EVERY / 2
     metrics.sample()
-    metrics.wait(10)
+    metrics.wait(60)
     assert len(calls) == 2  # cached
 
 
 def test_a_real_program_is_ended_when_it_takes_too_long(tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho $$ > %s/pid\nexec sleep 60\n" % tmp_path)
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(gpumetrics, "TIMEOUT", 0.2)
     monkeypatch.setattr(gpus, "TIMEOUT", 0.2)
-    environ = {"PATH": "%s:/bin:/usr/bin" % tmp_path}
+    environ = {"PATH": "%s:/bin:/usr/bin" % program.parent}
     metrics = GpuMetrics(environ)
     metrics.sample()
-    metrics.wait(10)
+    metrics.wait(60)
     assert metrics.sample() == {}
     assert gpus._output(["nvidia-smi", "-L"], environ) == ""
-    assert not Path("/proc/%s" % (tmp_path / "pid").read_text().strip()).exists()
+    assert left_running(str(tmp_path)) == []
 
 
 def test_a_heartbeat_says_which_devices_a_worker_has() -> None:

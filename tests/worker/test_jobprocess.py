@@ -17,7 +17,7 @@ from jd.worker import jobprocess, orphans
 from jd.worker.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
 from jd.worker.signals import Signals
 from jd.worker.verdict import Ended
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prctl")
 
@@ -42,7 +42,7 @@ class Runner:
                                 self.tmp_path / "jobs" / "5", self.take, self.logged.append,
                                 lambda: self.oom_kills, time.monotonic())
 
-    def turn(self, job: JobProcess, timeout: float = 20.0,
+    def turn(self, job: JobProcess, timeout: float = PATIENCE,
              until: Callable[[], bool] = lambda: False) -> Optional[Ended]:
         """What the worker's loop does, until the job has ended or `until()`."""
         limit = time.monotonic() + timeout
@@ -189,15 +189,18 @@ def test_a_daemon_ends_with_the_script(runner: Runner) -> None:
 def test_a_family_of_daemons_ends_with_the_script(runner: Runner) -> None:
     tree = """
 import os, sys, time
+there, last = os.pipe()
 def daemon(depth):
     if os.fork() == 0:
         os.setsid()
         os.write(1, b"%d\\n" % os.getpid())
         if depth:
             daemon(depth - 1)
+        else:
+            os.write(last, b"!")
         time.sleep(600)
 daemon(4)
-time.sleep(0.3)
+os.read(there, 1)
 raise SystemExit(7)
 """
     ended = runner.run(tree)
@@ -274,9 +277,10 @@ def test_a_script_that_ignores_term_is_killed_after_its_grace(runner: Runner) ->
     runner.turn(job, until=runner.said)
     began = time.monotonic()
     job.stop(began, 0.3, STOPPED_PREEMPTED)
+    assert job.deadline() == began + 0.3
+    assert job.step(began + 0.299) is None and not job._leader_ended()
     ended = runner.turn(job)
     assert ended is not None and ended.exit_code == -9
-    assert 0.3 <= time.monotonic() - began < 5.0
 
 
 def test_term_reaches_the_whole_group(runner: Runner) -> None:
@@ -371,9 +375,9 @@ def test_the_time_to_stop_can_become_shorter_and_not_longer(runner: Runner) -> N
     now = time.monotonic()
     for grace in (100.0, 0.2, 50.0):
         job.stop(now, grace, STOPPED_PREEMPTED)
+    assert job.deadline() == now + 0.2
     ended = runner.turn(job)
     assert ended is not None and ended.exit_code == -signal.SIGKILL
-    assert time.monotonic() - now < 10.0
 
 
 def test_a_script_that_got_the_signal_before_the_worker_is_preempted(runner: Runner) -> None:

@@ -95,11 +95,11 @@ def test_from_start_to_result(bench: Bench) -> None:
 
 def test_the_script_starts_when_restoring_is_over(bench: Bench) -> None:
     go = threading.Event()
-    run = bench.run(lambda cancelled: (go.wait(10), None)[1])
+    run = bench.run(lambda cancelled: (go.wait(60), None)[1])
     assert run.step(2.0) is None and bench.started == []
     assert (run.fileno(), run.tail(), run.deadline()) == (None, "", None)
     go.set()
-    assert bench.woken.wait(10)
+    assert bench.woken.wait(60)
     assert run.step(3.0) is None and bench.started == [3.0]
 
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_restored_does_not_start(bench: Bench, error: Exception) 
     def restore(cancelled: threading.Event) -> None:
         raise error
     run = bench.run(restore)
-    assert bench.woken.wait(10)
+    assert bench.woken.wait(60)
     with pytest.raises(StartFailure, match="bad archive|ValueError: bug"):
         run.step(2.0)
     assert bench.started == []
@@ -127,12 +127,12 @@ def test_stopped_while_restoring(bench: Bench, reason: str) -> None:
 
     def restore(cancelled: threading.Event) -> None:
         seen.append(cancelled)
-        assert cancelled.wait(10)
+        assert cancelled.wait(60)
     run = bench.run(restore)
     run.stop(2.0, 20.0, reason)
     assert run.stop_reason == reason
     assert run.step(2.0) is not None
-    assert bench.woken.wait(10) and seen[0].is_set() and bench.started == []
+    assert bench.woken.wait(60) and seen[0].is_set() and bench.started == []
 
 
 def test_a_stopped_script_has_little_time_for_its_files(bench: Bench) -> None:

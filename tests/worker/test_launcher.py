@@ -66,7 +66,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         for stream in (process.stdout, process.stderr):
             assert stream is not None
             stream.close()
@@ -81,7 +81,7 @@ def notes(process: "subprocess.Popen[bytes]", number: int) -> List[List[str]]:
 def test_one_worker_is_the_process_itself(launch: Launch) -> None:
     process = launch("give_status", 1)
     (worker_id, slot, process_id, pid), = notes(process, 1)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert (slot, process_id, int(pid), process.returncode) == ("0", "7", process.pid, 0)
     assert worker_id.endswith("_0")
 
@@ -94,7 +94,7 @@ def test_slots_share_one_instance(launch: Launch) -> None:
     assert [words[0].rpartition("_")[2] for words in workers] == ["0", "1", "2"]
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert output.split(b"\n")[:-1] == [b"SIGTERM None"] * 3
     assert process.returncode == 0
 
@@ -106,19 +106,19 @@ def test_signals_are_passed_on(launch: Launch, number: int, told: bytes) -> None
     process = launch("until_stopped", 2)
     notes(process, 2)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert output.split(b"\n")[:-1] == [told] * 2
     assert process.returncode == 0
 
 
 def test_the_worst_status_counts(launch: Launch) -> None:
     process = launch("give_status", 4)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + 9
     assert b"error: slot 2 cannot" in errors
     assert b"worker 3 was killed by SIGKILL" in errors
     other = launch("give_status", 3)
-    other.communicate(timeout=20)
+    other.communicate(timeout=60)
     assert other.returncode == 2
 
 
@@ -127,7 +127,7 @@ def test_workers_end_with_their_parent(launch: Launch) -> None:
     process = launch("until_stopped", 2)
     pids = [int(words[3]) for words in notes(process, 2)]
     process.kill()
-    output, _ = process.communicate(timeout=20)  # both have closed the pipe by then
+    output, _ = process.communicate(timeout=60)  # both have closed the pipe by then
     assert output.split(b"\n")[:-1] == [b"SIGTERM None"] * 2
 
     def gone() -> Any:

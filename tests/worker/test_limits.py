@@ -321,12 +321,12 @@ def test_slurm_is_asked_once_and_seldom_again() -> None:
     now[0] += ASK_EVERY - 1.0
     assert limit.left() == 600.0 - (ASK_EVERY - 1.0)
     assert len(squeue.commands) == 1
-    assert squeue.asked.acquire(timeout=10)
+    assert squeue.asked.acquire(timeout=60)
     now[0] += 1.0
     limit.left()
-    assert squeue.asked.acquire(timeout=10)
+    assert squeue.asked.acquire(timeout=60)
     assert limit._asking is not None
-    limit._asking.join(10)
+    limit._asking.join(60)
     assert limit.left() == 1800.0
 
 
@@ -339,7 +339,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
         now[0] += pause
         limit.left()
         assert limit._asking is not None
-        limit._asking.join(10)
+        limit._asking.join(60)
     assert len(squeue.commands) == 3
     assert limit.left() == 0.0  # what was known stays
 

@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import threading
-import time
 from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
@@ -75,7 +74,7 @@ def test_nothing_is_written_when_nothing_changes_and_little_when_much_does(
     monkeypatch.setattr(desk.registry, "update", update)
     desk.presence = desk.make(600.0)
     desk.show(BUSY, 1)
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     for job_id in range(2, 100):
         desk.show(BUSY, job_id)
         desk.show(BUSY, job_id)
@@ -103,19 +102,19 @@ def test_a_registry_that_fails_is_said_once(desk: Desk) -> None:
 
 def test_a_registry_that_hangs_holds_nobody_up(
         desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    hanging, over = threading.Event(), threading.Event()
+    hanging, over, ended = threading.Event(), threading.Event(), threading.Event()
 
     def hang(*_: Any) -> None:
         hanging.set()
-        over.wait(30)
+        over.wait(60)
+        ended.set()
         raise StorageError("at last")
     monkeypatch.setattr(desk.registry, "update", hang)
-    started = time.monotonic()
     desk.show(BUSY, 1)
-    assert hanging.wait(10)
+    assert hanging.wait(60)
     desk.show(BUSY, 2)
     desk.presence.leave(timeout=0.05)
-    assert time.monotonic() - started < 5
+    assert not ended.is_set()
     over.set()
 
 

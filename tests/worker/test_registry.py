@@ -336,13 +336,13 @@ def test_threads_of_one_process_do_not_lose_each_others_locks(registry: Registry
         db.execute("UPDATE workers SET status = 'busy'")
         thread = threading.Thread(target=lambda: (registry._make_file(), entered.set()))
         thread.start()
-        assert entered.wait(10)
+        assert entered.wait(60)
         thread.join()
         probe = ("import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=0.01)\n"
                  "try: db.execute('BEGIN IMMEDIATE'); print('free')\n"
                  "except sqlite3.OperationalError: print('locked')")
         said = subprocess.run(python("-c", probe, registry.path), stdout=subprocess.PIPE,
-                              check=True, timeout=30).stdout
+                              check=True, timeout=60).stdout
     assert said == b"locked\n"
 
 
