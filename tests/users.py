@@ -34,6 +34,7 @@ class Other:
     """
 
     def __init__(self, work: Callable[[Callable[[Any], None]], None], uid: int = OTHER) -> None:
+        "x".encode("idna")  # loads what every connection needs, from where another user may not read
         reading, writing = os.pipe()
         self._pid = os.fork()
         if not self._pid:

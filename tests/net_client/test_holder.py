@@ -100,7 +100,8 @@ def test_who_takes_another_address_of_localhost_does_not_keep_us_away(monkeypatc
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] if host == "localhost" else (
                     resolve(host, port, *_, **__))
     resolve = socket.getaddrinfo
-    with StubServer() as stub, Other(listening(socket.AF_INET6, "::1", stub.port)) as other:
+    stub = StubServer()  # which has its port now, and its thread in the `with` block: a fork wants none
+    with Other(listening(socket.AF_INET6, "::1", stub.port)) as other, stub:
         assert other.hear() == stub.port
         monkeypatch.setattr(socket, "getaddrinfo", both)
         stub.will_answer(Answer(200, {"PENDING": 1}))

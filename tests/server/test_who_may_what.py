@@ -4,14 +4,18 @@ A route that is not in a table fails, and so does one of a table that no server 
 route is refused there, and changes nothing. How far those that are let in reach is in test_reach.py.
 """
 
+import json
+import os
+import socket
+from http.client import HTTPConnection
 from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
 import pytest
 
 from jd.net import peers
 from jd.net.routing import Router
-from tests.server.town import Alone, Servers, Town, as_json, as_upload, bearer
-from tests.users import OTHER, ask_as, needs_root
+from tests.server.town import HOST, Alone, Servers, Town, as_json, as_upload, bearer
+from tests.users import OTHER, Other, needs_root
 
 # What one can show (see Town). `own` is `work` that names its own worker and job; everybody else names Alice's.
 NAMES = ("none", "other experiment", "expired", "revoked", "work", "own", "edit", "owner", "dashboard",
@@ -136,6 +140,33 @@ def answer(servers: Servers, place: str, route: str, row: Row, name: str, **more
     return servers.send(place, method, target, dict(headers, **servers.credentials[name], **more), body)[0]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stranger():
+    """Sends requests as another user, where root runs this: (port, method, target, headers, body) → status.
+
+    It is forked before any server has threads: later it could hang.
+    """
+    if os.geteuid() != 0:
+        yield None
+        return
+    ours, theirs = socket.socketpair()
+
+    def work(say):
+        ours.close()  # so that there is an end
+        for line in theirs.makefile("r"):
+            port, method, target, headers, body = json.loads(line)
+            connection = HTTPConnection(HOST, port, timeout=60)
+            connection.request(method, target, body.encode("latin-1"), headers)
+            say(connection.getresponse().status)
+            connection.close()
+
+    def send(port, method, target, headers, body):
+        ours.sendall(json.dumps([port, method, target, headers, body.decode("latin-1")]).encode() + b"\n")
+        return other.hear()
+    with ours, theirs, Other(work) as other:
+        yield send
+
+
 @pytest.fixture(scope="module")
 def quiet_town(tmp_path_factory):
     """For questions that change nothing."""
@@ -216,13 +247,11 @@ def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone, monkeypatc
 
 
 @needs_root
-def test_another_user_of_the_machine_is_let_in_nowhere(alone):
-    def ask():
-        api = [answer(alone, "api", route, API[route], "none") for route in GUARDED]
-        pages = [answer(alone, "dashboard", route, row, "none") for route, row in DASHBOARD.items() if row.who != ALL]
-        return api, pages
-
+def test_another_user_of_the_machine_is_let_in_nowhere(stranger, alone, monkeypatch):
+    monkeypatch.setattr(alone, "send", lambda place, method, target, headers, body=b"": (
+        stranger(alone.ports[place], method, target, headers, body), b""))
     before = alone.everything()
-    api, pages = ask_as(OTHER, ask)
+    api = [answer(alone, "api", route, API[route], "none") for route in GUARDED]
+    pages = [answer(alone, "dashboard", route, row, "none") for route, row in DASHBOARD.items() if row.who != ALL]
     assert set(api) == {403} and set(pages) <= {401, 303}
     assert alone.everything() == before
