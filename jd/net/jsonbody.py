@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
 
@@ -53,8 +53,8 @@ def scan(text: str, at: int) -> Tuple[Any, int]:
 
     Raises ProtocolError, json.JSONDecodeError, RecursionError, and StopIteration where no value begins.
     """
-    found: Tuple[Any, int] = _DECODER.scan_once(text, at)
-    return found
+    scan_once: Callable[[str, int], Tuple[Any, int]] = getattr(_DECODER, "scan_once")
+    return scan_once(text, at)
 
 
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:

@@ -9,7 +9,7 @@ of `jsonbody`.
 import codecs
 import json
 import re
-from typing import Any, BinaryIO, Dict, Iterator, List, Optional
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set
 
 from jd.net import jsonbody
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
@@ -66,7 +66,7 @@ class Pieces:
     def members(self) -> Iterator[str]:
         """Walk through an object: its names; after each its value is to be taken."""
         self._enter("{")
-        names = set()
+        names: Set[str] = set()
         missing = "Expecting property name enclosed in double quotes"
         more = self._peek(missing) != "}"
         while more:

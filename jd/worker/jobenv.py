@@ -48,7 +48,7 @@ def passes_api_key(config: WorkerConfig, token: Optional[str]) -> bool:
     """
     if config.pass_api_key is not None:
         return config.pass_api_key
-    return stored.claims(token or "").get("role", OWNER) == OWNER
+    return bool(stored.claims(token or "").get("role", OWNER) == OWNER)
 
 
 def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
