@@ -4,16 +4,17 @@
 matter (reference, section 2). Nothing is looked up or checked here beyond the names.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from jd.cli.catalog import RUN, Command, argument
 from jd.errors import UsageError
+from jd.guess import closest
 from jd.protocol import shown
 
 MAX_TOKENS = 10_000
+_LONGEST_SHOWN = 80  # characters
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
 _HELP = ("-h", "--help")
 
@@ -50,6 +51,7 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
         if key in arguments:
             raise UsageError("%s= is given twice; give it once" % key)
         arguments[key] = value
+    _check_options(words, keys)
     named = [word for word in words if aliases.get(word, word) in commands]
     if words and not named:
         raise UsageError(_unknown_command(words[0], list(commands), keys))
@@ -67,11 +69,24 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
 def unexpected(word: str, keys: Iterable[str]) -> str:
     """What to say of a bare word that a command with these keys has no use for."""
     keys = list(keys)
-    close = _closest(word, keys)
+    close = closest(word, keys)
     if close is None:
         return "unexpected word %s" % shown(word)
     value = "true" if argument(close).is_flag else "..."
     return "unexpected word %s; did you mean %s=%s?" % (shown(word), close, value)
+
+
+def _check_options(words: Sequence[str], keys: Sequence[str]) -> None:
+    """Raise UsageError for `--key value`, which other programs take."""
+    for word, after in zip(words, list(words[1:]) + [""]):
+        key = closest(word, keys) if word.startswith("-") and word not in _HELP else None
+        if key is not None:
+            value = "true" if argument(key).is_flag else after
+            if (key == "api_key" or not value or value.startswith("-") or len(value) > _LONGEST_SHOWN
+                    or not value.isprintable()):
+                value = "..."
+            raise UsageError("unknown option %s; arguments are key=value; did you mean %s=%s?" % (
+                shown(word), key, value))
 
 
 def _check_taken(name: Optional[str], arguments: Mapping[str, str],
@@ -87,15 +102,8 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
             name, key, ", ".join(k + "=" for k in taken) or "no arguments"))
 
 
-def _closest(word: str, known: Iterable[str]) -> Optional[str]:
-    plain = {name.lower().replace("_", "").replace("-", ""): name for name in known}
-    wanted = word.lower().replace("_", "").replace("-", "")
-    found = difflib.get_close_matches(wanted, list(plain), n=1, cutoff=0.7)
-    return plain[found[0]] if found else None
-
-
 def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:
-    close = _closest(key, keys)
+    close = closest(key, keys)
     if key in commands:
         hint = "%s is a command: write it without =, as in %s" % (key, commands[key].usage)
     elif close:
@@ -106,11 +114,11 @@ def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command])
 
 
 def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) -> str:
-    key = _closest(word, keys)
-    command = _closest(word, commands)
+    key = closest(word, keys)
+    command = closest(word, commands)
     if word.endswith(".py"):
         hint = "did you mean entry_script=%s?" % word
-    elif key and (word.startswith("-") or not command):
+    elif key and not command:
         hint = "arguments are key=value; did you mean %s=...?" % key
     elif command:
         hint = "did you mean %s?" % command

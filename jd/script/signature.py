@@ -161,11 +161,11 @@ def _check(file: BinaryIO, context: JobContext, what: str, done: str) -> None:
 
 
 def _refusal(context: JobContext, what: str, done: str, why: str) -> str:
-    return ("%s is not %s, since a checkpoint is a program, and %s. It may come from a worker of somebody "
-            "else, for whom the experiment is shared, from a published jd-worker client, from a version "
-            "before this one, or from anybody who could reach the server. To accept it all the same: "
-            "JD_CHECKPOINTS=unsigned, or on the server's machine jd_server checkpoint trust %d --expId %s"
-            % (what, done, why, context.job_id, context.meant_for or "NAME"))
+    return ("%s is not %s, since a checkpoint is a program, and %s: it may be of somebody you share "
+            "the experiment with, of a published jd-worker client, or older than this version. If you trust "
+            "it: jd_server checkpoint trust %d --expId %s on the server's machine, or "
+            "JD_CHECKPOINTS=unsigned in the worker's environment" % (
+                what, done, why, context.job_id, context.meant_for or "NAME"))
 
 
 def _claim(experiment: Optional[str], job_id: int) -> bytes:

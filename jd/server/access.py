@@ -70,6 +70,13 @@ def check_role(principal: Principal, route: Route, experiment: str, owner: Optio
                          "jobs; %s" % (experiment, owner or "somebody else", principal.role, way))
 
 
+def check_exclusive(token_file: Optional[Path], insecure: bool) -> None:
+    """Raise UsageError for what a server with a Hub has no use for."""
+    if insecure or token_file is not None:
+        raise UsageError("a Hub and %s exclude each other: with a Hub workers send its tokens"
+                         % ("--insecure" if insecure else "--token-file"))
+
+
 class Access:
     """The rule of one server: called for each request, raises HttpError 401 or 403."""
 
@@ -83,9 +90,8 @@ class Access:
         A server without a Hub is given its own token by `settle`. Raises UsageError for settings
         that exclude each other.
         """
-        if verify is not None and (insecure or token_file is not None):
-            raise UsageError("a Hub and %s exclude each other: with a Hub workers send its tokens"
-                             % ("--insecure" if insecure else "--token-file"))
+        if verify is not None:
+            check_exclusive(token_file, insecure)
         self._verify = verify
         self._given = token_file is not None  # then everybody has to know it
         self._token = None if token_file is None else shared.read_token_file(token_file)
@@ -93,15 +99,18 @@ class Access:
         self._proxied = proxied
         self._by_user = not self._given and not insecure and not proxied and verify is None
         self._on_loopback = is_loopback(host)
+        self._access_file = ""
         self._owner = os.geteuid()
         self._allowed = allowed
         if allowed and not self._by_user:
             raise UsageError("--allow-user is for a server without a Hub, --token-file, --public-url and "
                              "--insecure: with these it is not the user of this machine that counts")
 
-    def settle(self, make: Callable[[], str]) -> Optional[str]:
+    def settle(self, make: Callable[[], str], access_file: str = "") -> Optional[str]:
         """The token that opens this server: of `--token-file`, else what `make` gives; None with a
-        Hub, whose tokens are the only ones. Call it before the first request."""
+        Hub, whose tokens are the only ones. Call it before the first request. `access_file` is where
+        that token stands as well, for messages to anybody."""
+        self._access_file = access_file
         if self._verify is None and self._token is None:
             self._token = make()
         return self._token
@@ -138,13 +147,13 @@ class Access:
         if given is None:
             raise self._refusal(request, uid)
         if self._token is None or not shared.same(given, self._token):
-            raise HttpError(401, "the token is not the one %s" % self._whose, _CHALLENGE)
+            raise HttpError(401, "the token is not %s" % self._whose, _CHALLENGE)
         return False
 
     @property
     def _whose(self) -> str:
-        return "of the server's --token-file" if self._given else (
-            "in the server's access file, ~/.jd/servers/<expId>.json")
+        return "the one of the server's --token-file" if self._given else (
+            "the one in the server's access file%s" % (self._access_file and ", " + self._access_file))
 
     def _refusal(self, request: Request, uid: Optional[int]) -> HttpError:
         """What to tell who sends no token, and is not known by `uid` to be let in."""
@@ -160,9 +169,8 @@ class Access:
         if self._by_user and is_loopback(request.peer):
             why = " (it is not known which user calls: %s)" % (
                 "the system does not tell" if is_direct(request) else "this comes through a proxy")
-        return HttpError(401, "a token is needed, the one %s%s: set JD_SERVER_TOKEN_FILE or "
-                              "JD_SERVER_TOKEN, or give server=@ACCESS_FILE" % (self._whose, why),
-                         _CHALLENGE)
+        return HttpError(401, "a token is needed, %s%s; set JD_SERVER_TOKEN_FILE or JD_SERVER_TOKEN%s" % (
+            self._whose, why, "" if self._given else ", or give server=@COPY of that file"), _CHALLENGE)
 
     @staticmethod
     def _claims(request: Request, verify: Verify) -> jwt.WorkerClaims:

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from jd import protocol
+from jd import paths, protocol
 from jd.errors import JdError
 from jd.net import accessfile
 from jd.net.addresses import ANY, is_loopback, url_of
@@ -37,6 +37,14 @@ class AccessFile:
             self._path = accessfile.path_of(experiment.name)
         except JdError as error:
             self._unwritten(str(error))
+
+    @property
+    def shown(self) -> str:
+        """Its path for anybody: of the home directory no more than `~`; empty where it is elsewhere."""
+        try:
+            return "" if self._path is None else "~/%s" % self._path.relative_to(paths.home())
+        except (JdError, ValueError):
+            return ""
 
     def tidy(self) -> None:
         """Remove the file that an earlier server of this very data left when it was killed: its
@@ -76,8 +84,9 @@ class AccessFile:
             return None  # it will be replaced, or the reason is told then
 
     def _unwritten(self, why: str) -> None:
-        self._warn("no access file, so workers and commands do not find this server by themselves: %s; "
-                   "set JD_ACCESS_DIR to a directory of your own, or give them server=URL" % why)
+        other = "" if accessfile.VARIABLE in why else "; set %s to a directory of your own" % accessfile.VARIABLE
+        self._warn("no access file, so workers and commands do not find this server by themselves: %s%s, or "
+                   "give them server=URL" % (why, other))
 
 
 def urls_of(host: str, port: int, secure: bool, public: Optional[str]) -> List[str]:

@@ -16,6 +16,7 @@ import jd
 from jd import filesystems, places, settings
 from jd.auth import kepttoken, secretfile, shared
 from jd.errors import EXIT_OK, UsageError, run_command
+from jd.guess import closest
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
 from jd.net.proxies import Proxies
@@ -23,7 +24,7 @@ from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warni
 from jd.net.tls import server_context
 from jd.server import checkpointcommand, jobfile, owncert, pincommand, publishing
 from jd.server import pin as pins
-from jd.server.access import Access, users
+from jd.server.access import Access, check_exclusive, users
 from jd.server.accessing import AccessFile, names, numbers, urls_of
 from jd.server.allinone import AllInOne, Facts, worker_command
 from jd.server.app import JobServer
@@ -79,8 +80,9 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
                                 fixed=values["fixed"], kept=kept)
         closing.callback(experiment.close)
-        values["token"] = access.settle(lambda: kepttoken.kept(experiment.meta_dir / kepttoken.FILE))
         access_file = AccessFile(experiment, warning)
+        values["token"] = access.settle(lambda: kepttoken.kept(experiment.meta_dir / kepttoken.FILE),
+                                        access_file.shown)
         access_file.tidy()
         if values["tls"] is not None:
             tls = _own_tls(values, experiment)
@@ -129,6 +131,7 @@ def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
         if values["create"]:
             raise UsageError("--create is for a Hub: give --hub URL with it")
         return None
+    check_exclusive(values["token_file"], values["insecure"])
     # Never a flag: every user of a machine sees the arguments of every process.
     key = settings.value_of(settings.WORKER, "api_key", os.environ)
     if key is None:
@@ -324,6 +327,18 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError("%s; see jd_server --help" % message)
 
 
+def _meant(unknown: List[str], table: List[settings.Setting]) -> str:
+    """What to say of arguments that there are not; those of jd_worker_cli are key=value."""
+    name, separator, value = unknown[0].partition("=")
+    close = closest(name, [setting.name for setting in table])
+    if close is None:
+        return ""
+    if next(setting for setting in table if setting.name == close).is_flag:
+        return "did you mean --%s?" % close
+    after = value if separator else (unknown[1:] or [""])[0]
+    return "did you mean --%s %s?" % (close, shlex.quote(after) if after.isprintable() and after else "...")
+
+
 def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     """Settings by key, from flags and JD_SERVER_* variables. `fixed` is the set of fields of Policy
     that were given, rather than left to the dashboard. Raises UsageError."""
@@ -344,7 +359,11 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
             parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
                                 action="append" if setting.many else "store", help=text)
     parser.add_argument("--version", action="version", version="jd_server " + jd.__version__)
-    given = vars(parser.parse_args(argv))
+    parsed, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise UsageError("unrecognized arguments: %s; %s" % (
+            " ".join(unknown), _meant(unknown, table) or "see jd_server --help"))
+    given = vars(parsed)
     named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
     for name in ("allow-user", "trusted-proxy"):

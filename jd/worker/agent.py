@@ -285,7 +285,7 @@ class Agent:
         elif job.stop_reason == STOPPED_PREEMPTED:
             why = (self._leaving.why if self._leaving is not None
                    else "drained by %s, for want of time" % self._drained_by)
-            self._log("%s stopped after %s, goes back to the queue" % (label, took))
+            self._log("%s stopped after %s, is given back to the server" % (label, took))
             self._delivery.hold(verdict.given_back(
                 job.assignment, "the worker was %s" % why, ended.note), parcel=ended.parcel)
         else:
@@ -416,7 +416,9 @@ class Agent:
 
     def _denied(self, error: ServerRefused, now: float) -> None:
         if self.job is None:
-            self._log("the server does not accept this worker: %s; %s" % (error, self._advice))
+            # Our own servers say themselves which token they want.
+            advice = "" if "JD_SERVER_TOKEN" in str(error) else "; " + self._advice
+            self._log("the server does not accept this worker: %s%s" % (error, advice))
             leaving = self._leaving
             if leaving is not None:
                 self._end(leaving.status, leaving.why)

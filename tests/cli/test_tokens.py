@@ -1,10 +1,10 @@
 """What is typed, sorted."""
 
-from typing import List
+from typing import Any, List
 
 import pytest
 
-from jd.cli import tokens
+from jd.cli import main, tokens
 from jd.cli.catalog import ALIASES, COMMANDS
 from jd.errors import UsageError
 
@@ -90,6 +90,24 @@ def test_a_command_that_was_meant(word: str, hint: str) -> None:
     assert hint in message and "\n" not in message
 
 
+@pytest.mark.parametrize("words, hint", [
+    (["--expId", "digits-tune", "entry_script=train.py"], "unknown option '--expId'; arguments are key=value; "
+                                                          "did you mean expId=digits-tune?"),
+    (["--expid", "digits-tune", "stop", "all"], "did you mean expId=digits-tune?"),
+    (["stop", "all", "--expId", "--json"], "did you mean expId=...?"), (["where", "--json"], "json=true?"),
+    (["--api_key", "not-to-be-shown"], "did you mean api_key=...?"), (["--expId", "a\nb"], "expId=...?")])
+def test_options_as_other_programs_have_them(words: Any, hint: str) -> None:
+    message = refused(*words)
+    assert hint in message and "\n" not in message and "not-to-be-shown" not in message
+
+
+def test_help_guesses_as_well() -> None:
+    with pytest.raises(UsageError, match="no command 'worker-lst'; did you mean worker-list[?]"):
+        main.main(["help", "worker-lst"], {})
+    with pytest.raises(UsageError, match="no command 'xyzzy'; jd_worker_cli help lists them"):
+        main.main(["help", "xyzzy"], {})
+
+
 def test_a_key_that_the_command_does_not_take() -> None:
     assert refused("worker-list", "lines=5") == (
         "worker-list does not take lines=; it takes expId=, json=, watch=")
@@ -114,7 +132,7 @@ def test_a_word_that_a_command_has_no_use_for() -> None:
         "unexpected word 'follow'; did you mean follow=true?")
     assert tokens.unexpected("line", ("lines",)).endswith("did you mean lines=...?")
     assert tokens.unexpected("xyzzy", ("lines",)) == "unexpected word 'xyzzy'"
-    assert "secretsecret" not in tokens.unexpected("jd_secretsecretsecret", ())
+    assert "secretsecret" not in str(UsageError(tokens.unexpected("jd_secretsecretsecret", ())))
 
 
 def test_a_key_given_twice() -> None:

@@ -91,12 +91,21 @@ def test_the_place_of_another_server_is_taken_with_a_warning(tmp_path: Path) -> 
         assert not path.exists()
 
 
+def test_a_directory_that_others_can_write_is_a_warning_with_one_proposal(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with Server(tmp_path, JD_ACCESS_DIR=str(tmp_path / "open")) as server:
+        wait_until(lambda: "no access file" in server.errors)
+        assert server.errors.count("set JD_ACCESS_DIR to a directory of your own that all your nodes share") == 1
+        assert server.errors.count("JD_ACCESS_DIR") == 1 and server.errors.count("\n") == 1
+
+
 @pytest.mark.parametrize("home", ["/dev/null/home", "file"])
 def test_a_home_that_cannot_be_written_is_a_warning(tmp_path: Path, home: str) -> None:
     (tmp_path / "file").write_text("")
     with Server(tmp_path, HOME=str(tmp_path / home) if home == "file" else home) as server:
         wait_until(lambda: "no access file" in server.errors)
-        assert "JD_ACCESS_DIR" in server.errors and server.errors.count("\n") == 1
+        assert server.errors.count("JD_ACCESS_DIR") == 1 and server.errors.count("\n") == 1
         assert server.call("/healthz")["status"] == "ok"
         assert server.stop() == 0
 

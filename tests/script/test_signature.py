@@ -128,8 +128,8 @@ def test_it_is_not_unpickled(stub: StubServer, job: Path, content: bytes, why: s
         jd.jd_get_last_checkpoint()
     assert not ran()
     told = str(raised.value)
-    for part in ("experiment is shared", "published jd-worker client", "version before this one",
-                 "anybody who could reach the server", "JD_CHECKPOINTS=unsigned",
+    for part in ("you share the experiment with", "published jd-worker client", "older than this version",
+                 "JD_CHECKPOINTS=unsigned in the worker's environment",
                  "jd_server checkpoint trust 42 --expId digits-tune"):
         assert part in told
     assert KEY not in told and "\n" not in told

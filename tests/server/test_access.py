@@ -79,6 +79,15 @@ def test_a_web_page_does_not_reach_it_by_a_name_of_its_own(name):
     assert ask(server(), host=name, token=TOKEN) == LET_IN
 
 
+def test_the_experiments_own_file_is_named_once():
+    access = Access("0.0.0.0", None, False)
+    access.settle(lambda: TOKEN, "~/.jd/servers/digits.json")
+    for token in (None, "wrong"):
+        status, text = ask(access, peer="192.168.1.7", token=token)
+        assert status == 401 and text.count("access file, ~/.jd/servers/digits.json") == 1
+        assert "<expId>" not in text and "ACCESS_FILE" not in text and text.count("JD_SERVER_TOKEN_FILE") < 2
+
+
 def test_a_token_that_was_given_is_asked_of_everybody(tmp_path):
     file = tmp_path / "token"
     file.write_text("given-by-its-owner")
@@ -144,3 +153,22 @@ def test_users_are_allowed_only_where_they_count(tmp_path, options):
         options["token_file"].write_text("given-by-its-owner")
     with pytest.raises(UsageError, match="--allow-user is for a server without"):
         server(allowed=frozenset([OTHER]), **options)
+
+
+# ---- what was typed
+
+@pytest.mark.parametrize("typed, hint", [
+    (["--expid", "x"], "--expid x; did you mean --expId x?"), (["expId=foo"], "did you mean --expId foo?"),
+    (["--dashboard_port=7"], "did you mean --dashboard-port 7?"), (["insecure=true"], "did you mean --insecure?"),
+    (["--xyzzy"], "--xyzzy; see jd_server --help"), (["--expid"], "did you mean --expId ...?")])
+def test_an_option_that_was_meant(typed, hint):
+    with pytest.raises(UsageError) as refused:
+        cli.options(typed, {"HOME": "/nonexistent"})
+    assert str(refused.value).startswith("unrecognized arguments: ") and str(refused.value).endswith(hint)
+
+
+def test_what_excludes_a_hub_is_told_before_the_key_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.delenv("JD_API_KEY", raising=False)
+    for flags in (["--token-file", str(tmp_path / "token")], ["--insecure"]):
+        with pytest.raises(UsageError, match="a Hub and %s exclude each other" % flags[0]):
+            cli.main(["--expId", "e", "--workspace_path", str(tmp_path), "--hub", "http://127.0.0.1:9"] + flags)

@@ -134,8 +134,8 @@ class Bench:
         self.courier.answer(body, None, took)
         self.step(took)
 
-    def refuse(self, status: int, took: float = 0.01) -> None:
-        self.courier.answer(None, ServerRefused(status, "refused with %d" % status), took)
+    def refuse(self, status: int, says: str = "", took: float = 0.01) -> None:
+        self.courier.answer(None, ServerRefused(status, says or "refused with %d" % status), took)
         self.step(took)
 
     def unreachable(self, took: float = 0.01) -> None:

@@ -297,6 +297,13 @@ def test_other_refusals_are_a_server_that_is_away(tmp_path: Path, status: int) -
     assert bench.step_to_deadline() == 1.0
 
 
+def test_the_advice_of_a_server_is_not_given_twice(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.refuse(401, "a token is needed; set JD_SERVER_TOKEN_FILE or JD_SERVER_TOKEN")
+    (line,) = [line for line in bench.logged if "does not accept" in line]
+    assert line.endswith("set JD_SERVER_TOKEN_FILE or JD_SERVER_TOKEN")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_an_idle_worker_without_the_right_token_exits(tmp_path: Path, status: int) -> None:
     bench = Bench(tmp_path)

@@ -6,6 +6,7 @@ from jd.cli import reference
 from jd.cli.catalog import ALIASES, COMMANDS, SHELL_ALIASES, SHELL_COMMANDS
 from jd.cli.context import Context
 from jd.errors import UsageError
+from jd.guess import closest
 from jd.protocol import shown
 
 # Narrower terminals wrap by themselves; columns of two words a line are worse.
@@ -22,6 +23,8 @@ def run(context: Context) -> int:
     name = {**ALIASES, **SHELL_ALIASES}.get(word, word)
     command = COMMANDS.get(name) or SHELL_COMMANDS.get(name)
     if command is None:
-        raise UsageError("there is no command %s; jd_worker_cli help lists them" % shown(word))
+        close = closest(word, [*COMMANDS, *SHELL_COMMANDS])
+        raise UsageError("there is no command %s; %s" % (shown(word), "jd_worker_cli help lists them"
+                                                         if close is None else "did you mean %s?" % close))
     print(reference.about(command, width))
     return 0

@@ -1,0 +1,15 @@
+"""What somebody may have meant who typed a name that there is not."""
+
+import difflib
+from typing import Iterable, Optional
+
+
+def closest(word: str, known: Iterable[str]) -> Optional[str]:
+    """The known name that is most like `word`, whatever the case, `-` and `_`; None if none is."""
+    plain = {_plain(name): name for name in known}
+    found = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=0.7)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
