@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.cli.way import shown_url
+from jd.cli.way import Sight, shown_url
 from jd.errors import UsageError
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
@@ -200,6 +200,12 @@ def encodable(text: str) -> str:
 def plain(text: object) -> str:
     """Somebody else's text on one line, without control characters."""
     return "".join(char if char.isprintable() else "?" for char in str(text))
+
+
+def sighted(seen: Sight) -> List[Tuple[str, str]]:
+    """The server as far as files tell, and what is wrong with that, as `facts` takes them."""
+    problem = [] if seen.error is None else [("problem", terminal.paint(plain(seen.error), "red"))]
+    return [("server", plain(seen.shown))] + problem
 
 
 def facts(pairs: Sequence[Tuple[str, str]]) -> List[str]:

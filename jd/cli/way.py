@@ -70,14 +70,13 @@ class Sight:
     def shown(self) -> str:
         """For people: where, and how that was found."""
         if self.source is None:
-            return str(self.error)
+            return "not known"
         how = self.source.shown
         if self.access is not None:
             how += "; pid %d on %s" % (self.access.seat.pid, self.access.host)
         elif self.source.path is not None and self.source.by != ACCESS_FILE:
             how += ", %s" % self.source.path
-        where = how if self.url is None else "%s  (%s)" % (shown_url(self.url), how)
-        return where if self.error is None else "%s: %s" % (where, self.error)
+        return how if self.url is None else "%s  (%s)" % (shown_url(self.url), how)
 
     def to_json(self) -> Dict[str, Optional[str]]:
         """For programs."""

@@ -129,7 +129,7 @@ def now(path: Path) -> Place:
     """What the file says at once. Raises StorageError, also where there is none."""
     place = read(path)
     if place is None:
-        raise StorageError("server=@%s: there is no such file yet; jd_server %s" % (path, _who_writes(path)))
+        raise StorageError("server=@%s: there is no such file yet; %s" % (path, _who_writes(path)))
     return place
 
 
@@ -152,7 +152,7 @@ def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
             return place
         if clock() >= until:
             raise stale or StorageError(
-                "server=@%s: no such file came within %s; is the server up? jd_server %s"
+                "server=@%s: no such file came within %s; is the server up? %s"
                 % (path, terminal.duration(patience), _who_writes(path)))
         if not said:
             said = True
@@ -230,8 +230,9 @@ def _default_port() -> int:
 
 def _who_writes(path: Path) -> str:
     if path.suffix == accessfile.SUFFIX:
-        return "--expId %s writes it" % path.stem
-    return "--publish-url %s writes it" % path
+        return "jd_server --expId %s writes it, or it can be a copy of its access file" % path.stem
+    return ("it is what jd_server --publish-url %s writes, or a copy of the server's access file, "
+            "~/.jd/servers/NAME%s" % (path, accessfile.SUFFIX))
 
 
 def _answering(access: accessfile.Place, urls: Sequence[str]) -> str:

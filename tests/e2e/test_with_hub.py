@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import Process, Server
-from tests.support import free_env, python
+from tests.support import free_env, python, wait_until
 
 
 class AllInOne(Server):
@@ -69,6 +69,16 @@ def test_a_key_is_all_that_a_worker_needs(tmp_path, sweep):
         assert server.call("/job_counts")[0] == 401
         assert server.stop() == 0
         assert server.hub["api_key"] not in server.errors
+
+
+def test_the_hub_is_found_by_the_access_file(tmp_path, sweep):
+    with AllInOne(tmp_path, "--jobs", sweep) as server:
+        wait_until((tmp_path / "home/.jd/servers/exp.json").exists, message="the access file")
+        status, output = work(tmp_path, server.hub, JD_HUB_URL=None)
+        assert status == 0 and "done" in output
+        told = subprocess.run(python("-m", "jd.cli", "expId=exp", "health"), timeout=30, check=True,
+                              env=free_env(tmp_path, JD_API_KEY=server.hub["api_key"]), stdout=subprocess.PIPE)
+        assert "the Hub %s" % server.hub["hub_url"] in told.stdout.decode()
 
 
 def test_a_wrong_key_is_refused_in_a_line(tmp_path, sweep):

@@ -92,6 +92,15 @@ def test_not_for_ever(tmp_path: Path) -> None:
     assert clock.now == 10.0
 
 
+def test_what_a_file_that_is_not_there_can_be(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as refused:
+        published.now(tmp_path / "nope")
+    assert "jd_server --publish-url %s/nope writes" % tmp_path in str(refused.value)
+    assert "or a copy of the server's access file" in str(refused.value)
+    with pytest.raises(StorageError, match="jd_server --expId digits writes it, or it can be a copy"):
+        published.now(tmp_path / "digits.json")
+
+
 def test_a_token_of_the_launch_wins_over_that_of_the_file() -> None:
     place = published.Place("http://n1:1", "/t")
     assert published.with_token_file({}, place) == {"JD_SERVER_TOKEN_FILE": "/t"}

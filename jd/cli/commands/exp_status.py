@@ -83,10 +83,5 @@ def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
     room = 0 if columns is None else columns - len("undelivered") - 2
     if columns is not None and len(jobs) > room:
         jobs = "%d: %s..." % (len(status.jobs), jobs[:max(0, room - 12)].rpartition(" ")[0])
-    return [
-        ("workers", workers),
-        ("jobs", jobs),
-        ("draining", draining),
-        ("server", views.plain(status.server.shown)),
-        ("undelivered", waiting),
-    ]
+    return [("workers", workers), ("jobs", jobs), ("draining", draining),
+            *views.sighted(status.server), ("undelivered", waiting)]

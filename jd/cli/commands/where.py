@@ -14,21 +14,19 @@ def run(context: Context) -> int:
     """Show paths (reference, section 2). Nothing is made."""
     context.words_exactly(0)
     found = _places(context)
-    server, told = _server(context)
+    seen = way.sight(context)
     views.emit(context, dict([("experiment", context.experiment)]
-                             + [(key, str(path)) for key, _, path in found], server=server),
-               views.facts([(name, _shown(path)) for _, name, path in found] + [("server", told)]))
+                             + [(key, str(path)) for key, _, path in found], server=_facts(seen)),
+               views.facts([(name, _shown(path)) for _, name, path in found] + views.sighted(seen)))
     return 0
 
 
-def _server(context: Context) -> Tuple[Dict[str, Any], str]:
-    """The server that commands would use and how they find it, for programs and for people. Nobody
-    is asked."""
-    seen = way.sight(context)
+def _facts(seen: way.Sight) -> Dict[str, Any]:
+    """The server that commands would use and how they find it, for programs."""
     facts: Dict[str, Any] = dict(seen.to_json(), error=seen.error)
     if seen.access is not None:
         facts.update(host=seen.access.host, pid=seen.access.seat.pid)
-    return facts, views.plain(seen.shown)
+    return facts
 
 
 def _places(context: Context) -> List[Tuple[str, str, Path]]:
