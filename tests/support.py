@@ -4,10 +4,12 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
@@ -63,6 +65,16 @@ def left_running(base: str) -> List[str]:
 
 NOBODY, MALLORY = 54320, 54321  # numbers that no passwd file knows: the user at work, and another
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for a second user")
+
+
+@contextmanager
+def public_directory(mode: int = 0o755) -> Iterator[Path]:
+    """A directory that every user can enter: pytest's own are closed to others, and so TMPDIR may be."""
+    base = next(name for name in (tempfile.gettempdir(), "/tmp", "/var/tmp")
+                if all(os.stat(str(part)).st_mode & 0o001 for part in (Path(name), *Path(name).parents)))
+    with tempfile.TemporaryDirectory(prefix="jd-tests-", dir=base) as made:
+        os.chmod(made, mode)
+        yield Path(made)
 
 
 def as_user(uid: int, call: Callable[[], Any], gid: Optional[int] = None) -> Any:

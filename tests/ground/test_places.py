@@ -2,24 +2,22 @@
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from jd import places
 from jd.places import CACHE, LOGS, WORKSPACE, UnsafePlace
-from tests.support import MALLORY, NOBODY, as_user, needs_root
+from tests.support import MALLORY, NOBODY, as_user, needs_root, public_directory
 
 pytestmark = needs_root
 
 
 @pytest.fixture
 def root():
-    """A directory of root's that everybody can enter: pytest's own are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="jd-places-") as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
+    """A directory of root's that everybody can enter."""
+    with public_directory() as made:
+        yield made
 
 
 def directory(path, uid=0, mode=0o755, gid=None):

@@ -1,7 +1,6 @@
 """`server=@FILE` decides where workers take code from and what they send there: it must be one's own."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
@@ -10,7 +9,7 @@ import pytest
 from jd.errors import StorageError
 from jd.net import published
 from jd.net.published import Place
-from tests.support import MALLORY, as_user, needs_root
+from tests.support import MALLORY, as_user, needs_root, public_directory
 
 pytestmark = needs_root
 OWNER = 54330
@@ -21,10 +20,9 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A directory of root's that everybody can enter: pytest's own are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="jd-whose-") as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
+    """A directory of root's that everybody can enter."""
+    with public_directory() as made:
+        yield made
 
 
 def directory(path: Path, uid: int, mode: int, gid: Optional[int] = None) -> Path:

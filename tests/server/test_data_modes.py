@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any, Iterator, Set
 
@@ -18,7 +17,7 @@ from jd.storage.modes import PRIVATE, Modes
 from tests.e2e.processes import EXPERIMENT, Server, Worker
 from tests.server.store_support import Desk
 from tests.server.test_files_store import put
-from tests.support import MALLORY, as_user, needs_root
+from tests.support import MALLORY, as_user, needs_root, public_directory
 
 GROUP = Modes(0o2750, 0o640, 54321)
 
@@ -105,11 +104,10 @@ def test_a_group_may_read_what_is_there_and_what_comes_but_no_secret(umask: None
 
 @needs_root
 def test_what_belongs_to_somebody_else_is_told() -> None:
-    with tempfile.TemporaryDirectory(prefix="jd-modes-") as name:
-        os.chown(name, MALLORY, MALLORY)
-        os.chmod(name, 0o755)
-        assert as_user(MALLORY + 1, lambda: modes.apply(Path(name), PRIVATE)) is False
-        assert as_user(MALLORY, lambda: modes.apply(Path(name), PRIVATE)) is True
+    with public_directory() as made:
+        os.chown(str(made), MALLORY, MALLORY)
+        assert as_user(MALLORY + 1, lambda: modes.apply(made, PRIVATE)) is False
+        assert as_user(MALLORY, lambda: modes.apply(made, PRIVATE)) is True
 
 
 def test_a_group_that_there_is_not() -> None:

@@ -3,7 +3,6 @@
 import os
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional
 
@@ -17,7 +16,7 @@ from jd.server.store import beside
 from jd.server.store.transitions import Policy
 from jd.storage import modes
 from jd.storage.modes import PRIVATE, Modes
-from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, python
+from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, public_directory, python
 
 pytestmark = needs_root
 OWNER = 54330
@@ -26,10 +25,9 @@ GROUP = 54777
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A directory of root's like /tmp: pytest's own are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="jd-planted-") as name:
-        os.chmod(name, 0o1777)
-        yield Path(name)
+    """A directory of root's like /tmp."""
+    with public_directory(0o1777) as made:
+        yield made
 
 
 def directory(path: Path, uid: int, mode: int, gid: Optional[int] = None) -> Path:
