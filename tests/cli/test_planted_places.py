@@ -1,7 +1,6 @@
 """A cache that somebody else put where this user's would be: no command reads or follows it."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List
 
@@ -12,7 +11,7 @@ from jd.cli import main
 from jd.node.identity import Here
 from jd.worker.registry import Registry
 from tests.cli.info_support import gone
-from tests.support import MALLORY, free_env, needs_root
+from tests.support import MALLORY, free_env, needs_root, public_directory
 
 pytestmark = needs_root
 EXPERIMENT = "exp"
@@ -29,9 +28,8 @@ COMMANDS = [
 @pytest.fixture
 def tmp() -> Iterator[Path]:
     """A directory like /tmp."""
-    with tempfile.TemporaryDirectory(prefix="jd-planted-") as name:
-        os.chmod(name, 0o1777)
-        yield Path(name)
+    with public_directory(0o1777) as made:
+        yield made
 
 
 def plant(root: Path) -> Path:

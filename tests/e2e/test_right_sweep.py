@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from jd.worker.outage import SAY_EVERY
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker
 from tests.script.stub_server import Answer, StubServer
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foreground=true")]
 
@@ -186,7 +187,8 @@ def test_restart_and_scale_look_as_well(tmp_path, script, shared):
             done = node.exp("restart", "all", status=1)
             assert "was not restarted" in done.stderr and "serves experiment another" in done.stderr
             assert [r.pid for r in node.rows()] == [row.pid]
-            wait_until(lambda: "serves experiment another" in node.log(row.worker_id), message="the log")
+            # If it met nobody at first, it has said so, and says what it meets next a minute later.
+            wait_until(lambda: "serves experiment another" in node.log(row.worker_id), SAY_EVERY + PATIENCE, "the log")
         node.exp("stop", "all")
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import stat
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Dict, List
@@ -16,7 +15,7 @@ import jd
 from jd import protocol
 from jd.errors import JdError, LimitError, StorageError, UsageError
 from tests.script.stub_server import StubServer
-from tests.support import as_user, free_env, python
+from tests.support import as_user, free_env, public_directory, python
 
 
 @pytest.fixture
@@ -207,9 +206,8 @@ def test_a_run_is_for_its_user_alone(tmp_path: Path, umask: int) -> None:
     ("run", 0o770, "its group")])
 def test_a_checkpoint_that_others_could_have_written_is_not_loaded(what: str, mode: int, reason: str) -> None:
     """Written in fact by another user, for one whose group has both of them."""
-    with tempfile.TemporaryDirectory(prefix="jd-tryout-") as name:
-        run_directory = Path(name, "mine")
-        os.chmod(name, 0o755)
+    with public_directory(0o1777) as made:
+        run_directory = made / "mine"
 
         def save() -> None:
             os.environ["JD_TRYOUT_DIR"] = str(run_directory)
@@ -219,7 +217,6 @@ def test_a_checkpoint_that_others_could_have_written_is_not_loaded(what: str, mo
             os.environ["JD_TRYOUT_DIR"] = str(run_directory)
             return jd.jd_get_last_checkpoint()
 
-        os.chmod(name, 0o1777)
         assert as_user(54330, save, 54777) is None
         (path,) = (run_directory / "checkpoints").iterdir()
         assert as_user(54330, load, 54777) == "state"
