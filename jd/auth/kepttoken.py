@@ -4,8 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from jd.auth import secretfile
 from jd.auth.shared import read_token_file
-from jd.errors import StorageError
 
 FILE = "token"  # in the server's meta directory
 _BYTES = 32
@@ -18,21 +18,5 @@ def kept(path: Path) -> str:
     read nor written, and UsageError where the file holds something else.
     """
     if not os.path.lexists(str(path)):
-        _make(path)
+        secretfile.keep(path, secrets.token_urlsafe(_BYTES))
     return read_token_file(path)
-
-
-def _make(path: Path) -> None:
-    draft = path.with_name(".%s.new" % path.name)
-    try:
-        try:
-            os.unlink(str(draft))  # what one that was killed left
-        except FileNotFoundError:
-            pass
-        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(_BYTES) + "\n")
-        os.replace(str(draft), str(path))
-    except OSError as error:
-        raise StorageError("the server's token cannot be kept in %s: %s" % (
-            path, error.strerror)) from error

@@ -38,5 +38,5 @@ def test_what_is_no_token_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="cannot be kept"):
+    with pytest.raises(StorageError, match="cannot write"):
         kepttoken.kept(tmp_path / "no" / "token")
