@@ -135,7 +135,7 @@ def test_a_cache_of_a_published_client_goes_on(tmp: Path, tmp_path: Path) -> Non
     """Made with umask 022: others may read it, and that is no reason."""
     file = plant(tmp / ".jd_cache")
     file.chmod(0o644)
-    for directory in file.parents[:3]:
+    for directory in list(file.parents)[:3]:
         directory.chmod(0o755)
     registry = Registry(EXPERIMENT, environment(tmp, tmp_path))
     assert len(registry.rows()) == 1

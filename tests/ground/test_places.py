@@ -47,7 +47,7 @@ def test_what_is_missing_is_made_for_its_owner_alone_whatever_the_umask(root):
             assert made(path) is None
         finally:
             os.umask(old)
-        assert {stat.S_IMODE(os.stat(str(p)).st_mode) for p in (path, *path.parents[:2])} == {0o700}
+        assert {stat.S_IMODE(os.stat(str(p)).st_mode) for p in (path, *list(path.parents)[:2])} == {0o700}
 
 
 def test_a_workspace_follows_the_umask_but_is_never_open_to_all(root):

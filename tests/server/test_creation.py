@@ -35,6 +35,22 @@ async def counts(experiment):
     return (await experiment.read(jobs.counts))["PENDING"]
 
 
+def pause_between_slices(experiment):
+    """Have whoever makes a batch wait after its first slice: the experiment's own `write`, the event that
+    tells that it waits, and the one that lets it go on."""
+    write, between, go_on = experiment.write, asyncio.Event(), asyncio.Event()
+
+    async def paused(operation, *arguments):
+        result = await write(operation, *arguments)
+        if operation is batches.add:
+            between.set()
+            await go_on.wait()
+        return result
+
+    experiment.write = paused
+    return write, between, go_on
+
+
 def test_slices_make_the_same_jobs(tmp_path, slices):
     async def scenario(experiment, creation):
         created = await creation.create(batches.from_grid(GRID))
@@ -48,29 +64,32 @@ def test_slices_make_the_same_jobs(tmp_path, slices):
 def test_workers_are_served_in_between_and_get_none_of_it(tmp_path, slices):
     async def scenario(experiment, creation):
         await creation.create(batches.from_list([{"first": 1}]))
+        write, between, go_on = pause_between_slices(experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
-        while await counts(experiment) < 11:
-            await asyncio.sleep(0)
+        await between.wait()
+        assert await counts(experiment) == 11
         answers = []
         for name in ("a", "b"):
-            answers.append(await experiment.write(
+            answers.append(await write(
                 workers.heartbeat, p.Heartbeat(name), experiment.clock(), experiment.policy))
-        assert not making.done()
         assert answers[0].reply.job.parameters == {"first": 1}
         assert answers[1].reply.job is None
+        go_on.set()
         await making
     run(tmp_path, scenario)
 
 
 def test_what_is_given_up_leaves_nothing(tmp_path, slices):
     async def scenario(experiment, creation):
+        _, between, go_on = pause_between_slices(experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
-        while await counts(experiment) < 20:
-            await asyncio.sleep(0)
+        await between.wait()
+        assert await counts(experiment) == 10
         making.cancel()
         with pytest.raises(asyncio.CancelledError):
             await making
         assert await counts(experiment) == 0
+        go_on.set()
         assert (await creation.create(batches.from_grid(GRID))).start_id == 1
     run(tmp_path, scenario)
 
