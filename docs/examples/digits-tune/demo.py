@@ -82,6 +82,7 @@ class Program:
 def environment(directory: Path) -> Dict[str, str]:
     """For the children: nothing of the user's own JobDistributor settings, nothing outside `directory`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("JD_")}
+    environ["HOME"] = str(directory)  # where access files and keys go
     environ["JD_WORKSPACE_PATH"] = str(directory)
     environ["JD_CACHE_PATH"] = str(directory / "cache")
     return environ
