@@ -6,8 +6,9 @@ the next worker that tries. So on such a connection the client first sends
     GET /healthz?nonce=N&knows=HMAC("client", N)     and wants     {"proof": HMAC("server", N)}
 
 where the HMAC-SHA256 are keyed with the token, and only then, on the same connection, its request. A
-server shows nothing to who does not know the token either, so that nobody can try tokens offline. This
-is no TLS: who sits between both of them still reads along.
+server shows nothing to who does not know the token either. An impostor has the client's HMAC, with which
+he can try tokens at his leisure: the one that a server makes for itself cannot be guessed, one that people
+make up may be. This is no TLS: who sits between both of them still reads along.
 
 It is for tokens that both sides have. The tokens of a Hub and API keys are not known to who checks them.
 """

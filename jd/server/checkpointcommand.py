@@ -4,11 +4,10 @@ For who may write the data of an experiment, whether its server runs or not. A c
 program: this says that it may run as the owner of the workers.
 """
 
-import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional
 
 from jd import settings
 from jd.auth import checkpointkey, hubtoken, kepttoken, shared
@@ -17,6 +16,7 @@ from jd.net.serving import warning
 from jd.protocol import DIRECTORY, MAX_FILE_BYTES
 from jd.script import signature
 from jd.script.signature import Signer
+from jd.server.datacommand import Parser
 from jd.server.store import beside, files, jobs
 from jd.storage.occupancy import Occupancy
 
@@ -146,35 +146,18 @@ def _report(values: Dict[str, Any], done: List[Trusted]) -> None:
             "is signed now: workers of its owner go on from it" if one.signed else "was signed already"))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see jd_server checkpoint --help" % message)
-
-
 def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     """What to do and where. Raises UsageError."""
-    parser = _Parser(
-        prog="jd_server checkpoint", allow_abbrev=False,
-        description="Sign the newest checkpoints of a job, an object and a directory, as a worker of yours "
-                    "would have. A checkpoint is a program: whoever made it runs it as you.",
-        epilog="Works while the server runs or not. With a Hub JD_API_KEY has to be set.")
+    parser = Parser(
+        "jd_server checkpoint",
+        "Sign the newest checkpoints of a job, an object and a directory, as a worker of yours "
+        "would have. A checkpoint is a program: whoever made it runs it as you.",
+        "Works while the server runs or not. With a Hub JD_API_KEY has to be set.", _WORDS)
     parser.add_argument("action", choices=("trust",), help="trust: sign, so that workers go on from it")
     parser.add_argument("job", metavar="JOB", help="number of the job")
-    table = [setting for setting in settings.SERVER if setting.name in _WORDS]
-    for setting in table:
-        if setting.is_flag:
-            parser.add_argument("--" + setting.name, dest=setting.key, action="store_const", const="true",
-                                help="print JSON, for programs")
-        else:
-            parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
-                                help=setting.help)
-    given = vars(parser.parse_args(argv))
-    named = {setting.name: given[setting.key] for setting in table if given[setting.key] is not None}
-    values = settings.resolve(table, named, environ, style="--%s")
-    if values["expId"] is None:
-        raise UsageError("--expId NAME is missing: the experiment of the job; see jd_server checkpoint --help")
+    values = parser.values(argv, environ, "the job")
     try:
-        values["job"] = settings.whole(1, 2 ** 53 - 1)(given["job"])
+        values["job"] = settings.whole(1, 2 ** 53 - 1)(values["job"])
     except ValueError as error:
-        raise UsageError("JOB: %r is not allowed; give %s" % (given["job"][:40], error)) from None
+        raise UsageError("JOB: %r is not allowed; give %s" % (values["job"][:40], error)) from None
     return values

@@ -1,16 +1,15 @@
 """`jd_server pin set|reset`: another PIN for a dashboard, whether its server runs or not."""
 
-import argparse
 import getpass
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NoReturn, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
-from jd import settings
 from jd.auth import pins, secretfile
 from jd.errors import EXIT_OK, UsageError
 from jd.server import pin as sources
+from jd.server.datacommand import Parser
 from jd.server.store import beside
 from jd.server.store import pin as stored_pin
 from jd.terminal import is_terminal
@@ -65,37 +64,19 @@ def _chosen(file: Optional[Path]) -> str:
     return pin
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see jd_server pin --help" % message)
-
-
 def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     """What to do and where. Raises UsageError."""
-    parser = _Parser(
-        prog="jd_server pin", allow_abbrev=False,
-        description="Set or reset the PIN of a dashboard, while its server runs or not. Everybody is "
-                    "signed out.",
-        epilog="set asks for the PIN on a terminal, else it reads it from the standard input. A server "
-               "that is started with --pin-file or JD_SERVER_PIN takes that PIN again.")
+    parser = Parser(
+        "jd_server pin",
+        "Set or reset the PIN of a dashboard, while its server runs or not. Everybody is signed out.",
+        "set asks for the PIN on a terminal, else it reads it from the standard input. A server "
+        "that is started with --pin-file or JD_SERVER_PIN takes that PIN again.",
+        _WORDS, {"pin-file": " (set)"})
     parser.add_argument("action", choices=("set", "reset"),
                         help="set: choose one; reset: have one made up, and shown on a terminal or else kept in a file")
-    table = [setting for setting in settings.SERVER if setting.name in _WORDS]
-    for setting in table:
-        if setting.is_flag:
-            parser.add_argument("--" + setting.name, dest=setting.key, action="store_const", const="true",
-                                help="print JSON, for programs")
-        else:
-            parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
-                                help="%s (set)" % setting.help if setting.name == "pin-file"
-                                else setting.help)
-    given = vars(parser.parse_args(argv))
-    named = {setting.name: given[setting.key] for setting in table if given[setting.key] is not None}
     # The variable of --pin-file is for the start of the server: here it would answer for who is asked.
     others = {name: value for name, value in environ.items() if name != "JD_SERVER_PIN_FILE"}
-    values = settings.resolve(table, named, others, style="--%s")
-    if values["expId"] is None:
-        raise UsageError("--expId NAME is missing: the experiment of the dashboard; see jd_server pin --help")
-    if given["action"] == "reset" and values["pin_file"] is not None:
+    values = parser.values(argv, others, "the dashboard")
+    if values["action"] == "reset" and values["pin_file"] is not None:
         raise UsageError("--pin-file is for jd_server pin set; reset makes a PIN up")
-    return dict(values, action=given["action"])
+    return values

@@ -1,0 +1,38 @@
+"""What `jd_server pin` and `jd_server checkpoint` share: commands on the data of an experiment."""
+
+import argparse
+from typing import Any, Dict, List, Mapping, NoReturn, Sequence
+
+from jd import settings
+from jd.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes some of the server's options, named by `words`, beside what is added to it. `notes` go
+    behind the help of an option."""
+
+    def __init__(self, prog: str, description: str, epilog: str, words: Sequence[str],
+                 notes: Mapping[str, str] = {}) -> None:
+        super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
+        self._table = [setting for setting in settings.SERVER if setting.name in words]
+        for setting in self._table:
+            if setting.is_flag:
+                self.add_argument("--" + setting.name, dest=setting.key, action="store_const", const="true",
+                                  help="print JSON, for programs")
+            else:
+                self.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
+                                  help=setting.help + notes.get(setting.name, ""))
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("%s; see %s --help" % (message, self.prog))
+
+    def values(self, argv: List[str], environ: Mapping[str, str], whose: str) -> Dict[str, Any]:
+        """What was given, settings by key among it. `whose` is the experiment in the message where none is
+        named. Raises UsageError."""
+        given = vars(self.parse_args(argv))
+        named = {setting.name: given[setting.key] for setting in self._table
+                 if given[setting.key] is not None}
+        found = settings.resolve(self._table, named, environ, style="--%s")
+        if found["expId"] is None:
+            self.error("--expId NAME is missing: the experiment of %s" % whose)
+        return dict(given, **found)
