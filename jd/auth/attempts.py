@@ -6,10 +6,11 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.net import peers, proxies
 from jd.net.addresses import is_loopback
-from jd.net.proxies import Proxies, is_direct
-from jd.net.routing import Request
+from jd.net.peer import peers
+from jd.net.serving import proxies
+from jd.net.serving.proxies import Proxies, is_direct
+from jd.net.serving.routing import Request
 
 PERIOD = 600.0  # seconds
 PER_ACCOUNT = 10  # within the period; NIST SP 800-63B allows up to 100 in a row

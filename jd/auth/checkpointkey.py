@@ -24,10 +24,10 @@ import time
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence
 
-from jd import paths, places, settings
-from jd.auth import shared
+from jd import paths, safedirs, settings
+from jd.auth import sharedtoken
 from jd.errors import JdError, StorageError
-from jd.net import accessfile
+from jd.net.finding import accessfile
 
 VARIABLE = "JD_CHECKPOINT_KEY"  # what a worker tells its scripts: keys with commas between them
 MAX_KEYS = 8
@@ -78,7 +78,7 @@ def of_script(experiment: Optional[str], environ: Mapping[str, str]) -> List[str
 def standalone(experiment: Optional[str], environ: Mapping[str, str]) -> List[str]:
     """The keys of the tokens of a server without a Hub: the one in the environment, and the one in the
     access file of the experiment. Raises as `worker_token`."""
-    tokens = [shared.worker_token(environ)]
+    tokens = [sharedtoken.worker_token(environ)]
     if experiment is not None:
         try:
             place = accessfile.find(experiment, environ)
@@ -149,7 +149,7 @@ def home_key(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _make(path: Path) -> None:
-    places.make(path.parent, places.KEYS)
+    safedirs.make(path.parent, safedirs.KEYS)
     content = secrets.token_hex(32).encode("ascii") + b"\n"
     draft = path.with_name(".%s.%s" % (_FILE, secrets.token_hex(4)))
     try:
@@ -185,7 +185,7 @@ def _write(path: Path, content: bytes) -> None:
 def _read(path: Path) -> str:
     """The key in the file. Raises StorageError."""
     try:
-        places.check(path.parent, places.KEYS)
+        safedirs.check(path.parent, safedirs.KEYS)
     except OSError as error:
         raise StorageError("%s cannot be read: %s" % (path, error.strerror or error)) from None
     until = time.monotonic() + _PATIENCE

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from jd.net.routing import Request
+from jd.net.serving.routing import Request
 
 
 class SessionCookie:

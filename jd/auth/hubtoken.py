@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from jd import settings
-from jd.auth.stored import lifetime
+from jd.auth.tokenfiles import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net import accessfile, answering
 from jd.net.client import Client, Refusal, retry
+from jd.net.finding import accessfile, answering
 from jd.protocol import ProtocolError, take, take_number
 from jd.settings import WORKER, Setting
 

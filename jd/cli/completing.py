@@ -85,14 +85,14 @@ def _words(command: Command, experiment: Optional[str], environ: Mapping[str, st
 
 
 def _experiments(environ: Mapping[str, str]) -> List[str]:
-    from jd.worker.registry import experiments
+    from jd.worker.local.registry import experiments
     return experiments(environ)
 
 
 def _workers(experiment: Optional[str],
              environ: Mapping[str, str]) -> List[Tuple[str, Optional[int]]]:
     """Ids and current jobs."""
-    from jd.worker.registry import Registry
+    from jd.worker.local.registry import Registry
     if experiment is None or experiment not in _experiments(environ):
         return []
     return [(row.worker_id, row.current_job_id)

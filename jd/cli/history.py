@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable, List, Mapping, Optional
 
-from jd import paths, places
+from jd import paths, safedirs
 from jd.errors import StorageError
 
 FILE_NAME = "jd_worker_history"
@@ -65,8 +65,8 @@ class History:
         if self._readline is not None:
             self._readline.add_history(line)
         try:
-            places.make(self.path.parent, places.CACHE, self._top)
-            places.check_file(self.path, places.CACHE, self._top)
+            safedirs.make(self.path.parent, safedirs.CACHE, self._top)
+            safedirs.check_file(self.path, safedirs.CACHE, self._top)
             fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
                          0o600)
             try:
@@ -82,7 +82,7 @@ class History:
 
     def _read(self) -> List[str]:
         try:
-            places.check_file(self.path, places.CACHE, self._top)
+            safedirs.check_file(self.path, safedirs.CACHE, self._top)
             content = self.path.read_bytes()
         except (OSError, StorageError):
             return []

@@ -11,7 +11,7 @@ from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHE
                             SHELL_COMMANDS)
 from jd.cli.tokens import CommandLine
 from jd.errors import EXIT_OK, StorageError
-from jd.places import UnsafePlace
+from jd.safedirs import UnsafePlace
 from jd.terminal import Progress
 
 # From so many registered workers on the clean-up shows a progress bar (reference, section 2).
@@ -48,7 +48,7 @@ def parse(argv: List[str], inside: bool = False) -> CommandLine:
 def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     """Run a parsed command line; returns its exit status. Raises JdError."""
     from jd.cli.context import Context
-    from jd.net.holder import trusting
+    from jd.net.peer.holder import trusting
     context = Context(line, environ)
     if context.command.name not in _WITHOUT_SWEEP:
         sweep_once(context.environ)
@@ -63,7 +63,7 @@ def sweep_once(environ: Mapping[str, str]) -> None:
     if _swept or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
         return
     _swept = True
-    from jd.worker import census
+    from jd.worker.local import census
     from jd.node.identity import Here
     bar: List[Progress] = []
 

@@ -5,8 +5,8 @@ from typing import Dict, List, Sequence
 
 from jd import program, terminal
 from jd.cli.stopping import count
-from jd.worker.background import Started
 from jd.worker.config import WorkerConfig
+from jd.worker.launch.background import Started
 
 
 def announce(config: WorkerConfig, started: Sequence[Started], were: Sequence[str] = ()) -> int:

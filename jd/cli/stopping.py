@@ -10,10 +10,10 @@ from jd.cli.context import Context
 from jd.errors import JdError, UsageError
 from jd.node.identity import Here
 from jd.protocol import shown
-from jd.worker import control
-from jd.worker.census import Life, life
-from jd.worker.control import Outcome
-from jd.worker.registry import Registry, Row
+from jd.worker.local import control
+from jd.worker.local.census import Life, life
+from jd.worker.local.control import Outcome
+from jd.worker.local.registry import Registry, Row
 
 ALL = "all"
 LAG = 1.5  # seconds that a registry may be behind what its workers do

@@ -10,8 +10,8 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from jd.cli.catalog import RUN, Command, argument
 from jd.errors import UsageError
-from jd.guess import closest
 from jd.protocol import shown
+from jd.suggestion import closest
 
 MAX_TOKENS = 10_000
 _LONGEST_SHOWN = 80  # characters

@@ -16,9 +16,9 @@ from jd.cli.way import Sight, shown_url
 from jd.errors import UsageError
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
-from jd.worker import registry
-from jd.worker.census import Life, life
-from jd.worker.registry import Registry, Row
+from jd.worker.local import registry
+from jd.worker.local.census import Life, life
+from jd.worker.local.registry import Registry, Row
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12

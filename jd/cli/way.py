@@ -12,14 +12,14 @@ from jd import settings
 from jd.auth import hubtoken
 from jd.cli.catalog import argument
 from jd.errors import JdError, StorageError, UsageError
-from jd.net import accessfile, published
 from jd.net.client import Client
+from jd.net.finding import accessfile, published
+from jd.net.finding.published import Place
 from jd.net.outbound import Address
-from jd.net.published import Place
 
 if TYPE_CHECKING:
     from jd.cli.context import Context
-    from jd.worker.registry import Row
+    from jd.worker.local.registry import Row
 
 WORKER = "a running worker"
 HUB = "the Hub"

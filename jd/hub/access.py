@@ -5,11 +5,11 @@ revoking a key or suspending a user works at once.
 import logging
 from typing import Any
 
-from jd.auth import keys, shared
+from jd.auth import apikeys, sharedtoken
 from jd.errors import StorageError
 from jd.hub.data import HubData
 from jd.hub.store import accounts
-from jd.net.routing import HttpError, Request
+from jd.net.serving.routing import HttpError, Request
 
 log = logging.getLogger("jd.hub")
 
@@ -24,11 +24,11 @@ class Access:
 
     async def __call__(self, request: Request, _route: Any) -> None:
         """Raises HttpError: 401 without a known key, 403 for a suspended user."""
-        given = shared.bearer(request.headers.get("authorization"))
+        given = sharedtoken.bearer(request.headers.get("authorization"))
         if given is None:
             raise HttpError(401, "an API key is needed: send Authorization: Bearer jd_…; workers "
                                  "take it from JD_API_KEY", _CHALLENGE)
-        caller = await self._data.look_up(accounts.caller, given) if keys.is_key(given) else None
+        caller = await self._data.look_up(accounts.caller, given) if apikeys.is_key(given) else None
         if caller is None:
             raise HttpError(401, "the API key is unknown or was revoked; create one on the Hub: "
                                  "jd_hub key create", _CHALLENGE)

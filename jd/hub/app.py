@@ -15,12 +15,12 @@ from jd.hub.pages import PageRoutes
 from jd.hub.quota import Quota
 from jd.hub.routes import ApiRoutes
 from jd.hub.sessions import WEB, Sessions
-from jd.hub.store import accounts, experiments, issuing, tokens
 from jd.hub.store import sessions as stored_sessions
+from jd.hub.store import accounts, experiments, issuing, tokens
 from jd.hub.webroutes import WebRoutes
-from jd.net.proxies import Proxies
-from jd.net.routing import Request, Response, Router
-from jd.net.server import HttpServer
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.server import HttpServer
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the Hub stops
 PRUNE_INTERVAL = 600.0  # seconds

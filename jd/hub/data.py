@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-from jd import places
+from jd import safedirs
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import modes
@@ -54,10 +54,10 @@ class HubData:
         try:
             own = own or not os.path.lexists(str(directory))
             if own:
-                places.make(directory, places.HUB)
+                safedirs.make(directory, safedirs.HUB)
             modes.apply(directory, modes.PRIVATE)  # if it is not ours to close, `exposed` tells
             if own:
-                places.check_contents(directory, places.HUB)
+                safedirs.check_contents(directory, safedirs.HUB)
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --data" % (
                 directory, error.strerror)) from error

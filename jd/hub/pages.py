@@ -8,15 +8,11 @@ from urllib.parse import quote
 
 from jd.hub.sessions import Sessions
 from jd.hub.store.sessions import Holder
-from jd.net.routing import Request, Response, Router
+from jd.net.serving.routing import Request, Response, Router
 from jd.web.files import Files, page, redirect
 
 SIGNIN = "/signin"
 HOME = "/experiments"
-
-PLACES = {name: "jd.hub:web/" + name for name in (
-    "style.css", "signin.js", "signup.js", "experiments.js", "keys.js", "users.js", "frame.html",
-    "signin.html", "signup.html", "experiments.html", "keys.html", "users.html")}
 
 
 class Page(NamedTuple):
@@ -38,7 +34,7 @@ class PageRoutes:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._files = Files(PLACES)
+        self._files = Files("jd.hub")
 
     def add_to(self, router: Router) -> None:
         """Put the rows into the table. A page looks for the session by itself, to lead to the sign-in
@@ -48,7 +44,7 @@ class PageRoutes:
         router.add("GET", "/signup", self._signup, public=True)
         for shown in PAGES:
             router.add("GET", shown.path, self._page, public=True)
-        router.add("GET", "/static/<name>", self._files.static, public=True)
+        router.add("GET", "/static/<path:name>", self._files.static, public=True)
 
     async def _home(self, request: Request) -> Response:
         return redirect(HOME if await self._sessions.find(request) else SIGNIN)

@@ -10,7 +10,7 @@ from jd.hub.quota import Quota
 from jd.hub.store import experiments, issuing, tokens
 from jd.hub.store.accounts import Caller
 from jd.hub.store.experiments import Experiment
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Router
 
 T = TypeVar("T")
 

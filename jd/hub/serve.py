@@ -11,16 +11,16 @@ from typing import Any, Dict, Mapping, Optional
 
 import jd
 from jd import filesystems
-from jd.auth import secretfile, shared
+from jd.auth import secretfile, sharedtoken
 from jd.errors import EXIT_OK
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
 from jd.hub.store import accounts
 from jd.net.addresses import is_loopback, url_of
-from jd.net.proxies import Proxies
-from jd.net.serving import Voice, allow_many_connections, stop_on_signals, warning
-from jd.net.tls import server_context
+from jd.net.serving.process import Voice, allow_many_connections, stop_on_signals, warning
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.tls import server_context
 from jd.terminal import paint
 
 
@@ -45,7 +45,7 @@ def _warn(data: HubData, values: Mapping[str, Any]) -> None:
         warning("--host %s takes API keys from other machines unencrypted; give --tls-cert and "
                 "--tls-key, or put a TLS proxy in front of it and give --base-url https://…"
                 % values["host"])
-    if key is not None and shared.is_exposed(key):
+    if key is not None and sharedtoken.is_exposed(key):
         warning("other users can read the key %s; chmod 600 it" % key)
     if data.exposed():
         warning("others can look into %s, where secrets are kept; chmod 700 it" % data.directory)

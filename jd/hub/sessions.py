@@ -11,8 +11,8 @@ from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
 from jd.hub.store import accounts, sessions
 from jd.hub.store.sessions import Holder
-from jd.net.proxies import Proxies
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask; a session is needed for it

@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, List, TypeVar
 
 from jd import protocol as p
 from jd.auth import pins
-from jd.auth.jwt import WORK
 from jd.auth.hashers import Hashers
+from jd.auth.jwt import WORK
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
 from jd.hub.sessions import WEB
@@ -14,7 +14,7 @@ from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
 from jd.hub.store.sessions import Holder
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.web.bodies import json_object
 
 T = TypeVar("T")

@@ -26,12 +26,12 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from jd import __version__, protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
-from jd.net import proof
 from jd.net.multipart import encode_upload
 from jd.net.outbound import (
     CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, speaks_tls,
     tls_context, wrong_scheme,
 )
+from jd.net.peer import proof
 
 T = TypeVar("T")
 FileSource = Union[str, "os.PathLike[str]", BinaryIO]

@@ -11,12 +11,12 @@ from typing import Any, Callable, List, Mapping, Optional
 from urllib.parse import urlsplit
 
 from jd import paths, protocol, settings
-from jd.auth import checkpointkey, stored
-from jd.auth.shared import worker_token
+from jd.auth import checkpointkey, tokenfiles
+from jd.auth.sharedtoken import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
-from jd.net import published
 from jd.net.client import Client
-from jd.net.published import Place
+from jd.net.finding import published
+from jd.net.finding.published import Place
 
 Environ = Mapping[str, str]
 
@@ -99,7 +99,7 @@ def workspace_root(environ: Environ = os.environ) -> Path:
 def script_token(environ: Environ = os.environ) -> Optional[str]:
     """The worker's token, renewed ones included, else the shared token of a standalone server, else
     None."""
-    return stored.newest(environ) or worker_token(environ)
+    return tokenfiles.newest(environ) or worker_token(environ)
 
 
 def experiment_of(environ: Environ) -> Optional[str]:

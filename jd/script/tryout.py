@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
-from jd import places, settings
+from jd import safedirs, settings
 from jd.errors import StorageError
 from jd.protocol import shown, stored_name
 from jd.script.context import experiment_of, in_worker, workspace_root
@@ -34,7 +34,7 @@ from jd.script.context import experiment_of, in_worker, workspace_root
 DIRECTORY = "JD_TRYOUT_DIR"
 NAME = "tryout"
 KEPT = 3  # checkpoints; on a server all are kept
-_PURPOSE = places.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False, mode=0o775)
+_PURPOSE = safedirs.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False, mode=0o775)
 # Of one run: a checkpoint in it is unpickled. The run is where nobody else may write, no group either.
 _RUN = replace(_PURPOSE, mode=0o700, setting=DIRECTORY)
 _CHECKPOINTS = replace(_RUN, name="checkpoint", private=True)
@@ -92,7 +92,7 @@ def last_checkpoint() -> Optional[BinaryIO]:
             return None
         path = directory / versions[max(versions)]
         # A directory named by hand may be anybody's, and a pickle is a program.
-        places.check_file(path, _CHECKPOINTS, directory.parent)
+        safedirs.check_file(path, _CHECKPOINTS, directory.parent)
         return open(str(path), "rb")
     except OSError as error:
         raise _failed(error, directory) from None
@@ -130,10 +130,10 @@ def _new_run() -> Path:
         raise _failed(error, parent) from None
 
 
-def _made(directory: Path, purpose: places.Purpose = _PURPOSE) -> Path:
+def _made(directory: Path, purpose: safedirs.Purpose = _PURPOSE) -> Path:
     try:
-        places.make(directory.absolute(), purpose)
-    except places.UnsafePlace:
+        safedirs.make(directory.absolute(), purpose)
+    except safedirs.UnsafePlace:
         raise
     except OSError as error:
         raise _failed(error, directory) from None

@@ -8,7 +8,7 @@ from jd.startup import prepare
 def entry() -> int:
     """The console script."""
     prepare()
-    from jd.server import cli
+    from jd.server.command import cli
     return cli.entry()
 
 

@@ -6,13 +6,17 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import jd
 from jd import protocol as p
-from jd.net.proxies import Proxies
-from jd.net.routing import Request, Response, Route, Router
-from jd.net.server import HttpServer
-from jd.net.traffic import Traffic
-from jd.server import meant, sweeper
-from jd.server.access import Access, check_role, check_routes
-from jd.server.creation import Creation
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import Request, Response, Route, Router
+from jd.net.serving.server import HttpServer
+from jd.net.serving.traffic import Traffic
+from jd.server import sweeper
+from jd.server.api import addressee
+from jd.server.api.access import Access, check_role, check_routes
+from jd.server.api.job_routes import JobRoutes
+from jd.server.api.prometheus import Metrics
+from jd.server.api.worker_routes import WorkerRoutes
+from jd.server.creation.slices import Creation
 from jd.server.dashboard.creating import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.jobs import JobTable
@@ -23,11 +27,12 @@ from jd.server.dashboard.results import Results
 from jd.server.dashboard.signin import SignIn
 from jd.server.dashboard.workers import Workers
 from jd.server.experiment import Experiment
-from jd.server.job_routes import JobRoutes
-from jd.server.prometheus import Metrics
-from jd.server.store import bulk, details, files, jobs, roster, workerage, workers
+from jd.server.store.files import files
+from jd.server.store.fleet import retention, workers
+from jd.server.store.operators import bulk
+from jd.server.store.pages import jobdetails, workerlist
+from jd.server.store.queue import jobs
 from jd.server.waiting import WaitingRoom
-from jd.server.worker_routes import WorkerRoutes
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
 
@@ -35,15 +40,15 @@ STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
 STATUS_OF = {
     jobs.NoSuchJob: 404,
     files.NoSuchFile: 404,
-    details.NoSuchAttempt: 404,
-    roster.NoSuchWorker: 404,
+    jobdetails.NoSuchAttempt: 404,
+    workerlist.NoSuchWorker: 404,
     jobs.StaleAttempt: 409,
     bulk.NotPending: 409,
     workers.NameTaken: 409,
     workers.AnothersWorker: 403,
     jobs.NotServed: 400,
     files.TooManyFiles: 400,
-    workerage.TooManyWorkers: 503,
+    retention.TooManyWorkers: 503,
 }
 
 
@@ -119,7 +124,7 @@ class JobServer:
 
     def _let_in(self, request: Request, route: Route) -> None:
         """The guard of the API. A token is of one server: for whom a request is meant comes first."""
-        meant.check_header(request, self.experiment.name)
+        addressee.check_header(request, self.experiment.name)
         if not self._metrics.admits(request, route):
             self._access(request, route)
             check_role(request.principal, route, self.experiment.name, self.owner())

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import AsyncIterator, Generator, Optional
 
-from jd.net.routing import HttpError, Response
+from jd.net.serving.routing import HttpError, Response
 
 
 async def file_response(path: Path, download_as: Optional[str] = None) -> Response:

@@ -17,11 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
-from jd import places
+from jd import safedirs
 from jd.errors import JdError, StorageError
-from jd.server.store import batches, files, jobs, options, values, workers
+from jd.server.store.files import files
+from jd.server.store.fleet import workers
+from jd.server.store.operators import batches, options
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.transitions import Policy
+from jd.server.store.search import values
 from jd.storage import modes
 from jd.storage.database import READ_SECONDS, Database
 from jd.storage.modes import PRIVATE, Modes
@@ -123,15 +127,15 @@ class Experiment:
 
         Raises UnsafePlace, OSError.
         """
-        way = replace(places.SERVER, private=False, mode=0o700 if self._kept.gid is None else 0o755)
-        places.make(workspace.parent, way)
-        for directory, purpose in ((workspace, way), (self.directory, places.SERVER),
-                                   (self.meta_dir, places.SERVER)):
-            if not places.check(directory, purpose, self.directory):
-                places.make(directory, purpose, self.directory)
+        way = replace(safedirs.SERVER, private=False, mode=0o700 if self._kept.gid is None else 0o755)
+        safedirs.make(workspace.parent, way)
+        for directory, purpose in ((workspace, way), (self.directory, safedirs.SERVER),
+                                   (self.meta_dir, safedirs.SERVER)):
+            if not safedirs.check(directory, purpose, self.directory):
+                safedirs.make(directory, purpose, self.directory)
                 modes.apply(directory, self._kept)
-        places.check_contents(self.meta_dir, places.SERVER, self.directory)
-        places.check(self.data_dir, places.SERVER, self.directory)
+        safedirs.check_contents(self.meta_dir, safedirs.SERVER, self.directory)
+        safedirs.check(self.data_dir, safedirs.SERVER, self.directory)
 
     def _occupy(self) -> None:
         try:

@@ -6,8 +6,10 @@ import sqlite3
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
-from jd.server.store import completions, jobs, sweepend, workerage, workers
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import retention, sweepend, workers
+from jd.server.store.pages import completions
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
 INTERVAL = 1.0  # seconds
@@ -23,7 +25,7 @@ def step(db: sqlite3.Connection, now: float, policy: Policy) -> int:
     freed += jobs.retry_due(db, now, BATCH)
     workers.drop_silent(db, now)
     completions.prune(db, now, BATCH)
-    workerage.prune(db, now, FORGOTTEN)
+    retention.prune(db, now, FORGOTTEN)
     return freed
 
 

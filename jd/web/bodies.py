@@ -3,7 +3,7 @@
 from typing import Any, Dict
 
 from jd import protocol as p
-from jd.net.routing import Request
+from jd.net.serving.routing import Request
 
 
 async def json_object(request: Request) -> Dict[str, Any]:

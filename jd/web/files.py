@@ -5,9 +5,10 @@ They hold no data, so anybody may have them; what a page shows its script asks f
 
 import hashlib
 import pkgutil
-from typing import Dict, Mapping, NamedTuple, Optional
+import re
+from typing import Dict, NamedTuple, Optional
 
-from jd.net.routing import HttpError, Request, Response
+from jd.net.serving.routing import HttpError, Request, Response
 
 # No inline script, no other site, no frame around it.
 HEADERS = {
@@ -22,7 +23,8 @@ HEADERS = {
 _TYPES = {"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8",
           "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
-SHARED = {name: "jd.web:" + name for name in ("base.css", "common.js", "icon.svg")}
+# What a URL may name: folders and a file in lower case, so that no name leads out of the package.
+_NAME = re.compile(r"(?:[a-z]+/)*[a-z]+\.(?:%s)\Z" % "|".join(_TYPES))
 
 
 class _File(NamedTuple):
@@ -31,35 +33,49 @@ class _File(NamedTuple):
 
 
 class Files:
-    """Files by the name that a URL has for them; each is `package:path/in/it`."""
+    """The files in `web/` of a package, and those of jd/web, by the name that a URL has for them."""
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = dict(SHARED, **places)
+    def __init__(self, package: str) -> None:
+        self._package = package
         self._read: Dict[str, _File] = {}
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file. Through the loader, as the package may be in a zip file."""
-        return self._file(name).content
+        """The bytes of a file. Raises FileNotFoundError."""
+        file = self._file(name)
+        if file is None:
+            raise FileNotFoundError("%s is not among the pages of %s" % (name, self._package))
+        return file.content
 
     async def static(self, request: Request) -> Response:
-        """The handler of `/static/<name>`: asked about every time, sent when it has changed."""
+        """The handler of `/static/<path:name>`: asked about every time, sent when it has changed."""
         name = request.params["name"]
-        if name not in self._places or name.endswith(".html"):
+        file = None if name.endswith(".html") else self._file(name)
+        if file is None:
             raise HttpError(404, "there is no such file")
-        file = self._file(name)
         headers = dict(HEADERS, **{"Cache-Control": "no-cache", "ETag": file.tag})
         if request.headers.get("if-none-match") == file.tag:
             return Response(304, b"", _type(name), headers)
         return Response(200, file.content, _type(name), headers)
 
-    def _file(self, name: str) -> _File:
+    def _file(self, name: str) -> Optional[_File]:
         if name not in self._read:
-            package, _, path = self._places[name].partition(":")
-            content: Optional[bytes] = pkgutil.get_data(package, path)
+            if not _NAME.match(name):
+                return None
+            content = _content(self._package, "web/" + name)
             if content is None:
-                raise FileNotFoundError("%s is not in the package %s" % (path, package))
+                content = _content("jd.web", name)
+            if content is None:
+                return None
             self._read[name] = _File(content, '"%s"' % hashlib.sha256(content).hexdigest()[:20])
         return self._read[name]
+
+
+def _content(package: str, path: str) -> Optional[bytes]:
+    """A file of a package; through the loader, as the package may be in a zip file."""
+    try:
+        return pkgutil.get_data(package, path)
+    except OSError:
+        return None
 
 
 def page(content: bytes) -> Response:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths, places, settings
+from jd import paths, safedirs, settings
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
-from jd.net import published
-from jd.net.published import Place
+from jd.net.finding import published
+from jd.net.finding.published import Place
 from jd.protocol import ProtocolError, take, take_number
 
 BASE_PATH_AUTO = "auto"
@@ -105,9 +105,9 @@ class WorkerConfig:
 
         The cache is checked whenever it is used.
         """
-        for purpose, directory in ((places.WORKSPACE, self.job_dir(0).parent),
-                                   (places.LOGS, self.log_file("").parent)):
-            error = places.problem(directory, purpose)
+        for purpose, directory in ((safedirs.WORKSPACE, self.job_dir(0).parent),
+                                   (safedirs.LOGS, self.log_file("").parent)):
+            error = safedirs.problem(directory, purpose)
             if error is not None:
                 raise error
 

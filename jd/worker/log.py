@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
-from jd import places
+from jd import safedirs
 from jd.errors import StorageError
 from jd.worker.mirror import Mirror
 
@@ -41,8 +41,8 @@ class WorkerLog:
         self._size = 0
         try:
             # What is missing above it is the workspace's, and may be for others to read.
-            places.make(path.parent.parent, replace(places.LOGS, mode=places.WORKSPACE.mode))
-            places.make(path.parent, places.LOGS)
+            safedirs.make(path.parent.parent, replace(safedirs.LOGS, mode=safedirs.WORKSPACE.mode))
+            safedirs.make(path.parent, safedirs.LOGS)
             self._open()
         except OSError as error:
             raise StorageError("cannot write the worker log %s: %s; set log_dir= or JD_LOG_DIR to "
@@ -117,7 +117,7 @@ class WorkerLog:
 
     def _open(self) -> None:
         # In a directory that is open to all, such as /tmp, the file may be somebody's trap.
-        places.check_file(self.path, places.LOGS)
+        safedirs.check_file(self.path, safedirs.LOGS)
         self._fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                            | os.O_NOFOLLOW, 0o664)
         self._size = os.fstat(self._fd).st_size

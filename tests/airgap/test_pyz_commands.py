@@ -102,11 +102,12 @@ def test_pages_come_out_of_the_file(place: Path, role: str, url: str) -> None:
         assert line, process.errors
         base = json.loads(line)[url]
         assert b"<html" in _get(base + "/")
-        web = sorted(path for directory in ("jd/web", "jd/%s/web" % role) for path in (ROOT / directory).iterdir()
+        web = sorted((path, path.relative_to(ROOT / directory).as_posix())
+                     for directory in ("jd/web", "jd/%s/web" % role) for path in (ROOT / directory).rglob("*.*")
                      if path.suffix in (".js", ".css", ".svg"))
         assert len(web) > 5
-        for path in web:
-            assert _get("%s/static/%s" % (base, path.name)) == path.read_bytes()
+        for path, name in web:
+            assert _get("%s/static/%s" % (base, name)) == path.read_bytes()
         assert process.stop() == 0
 
 

@@ -5,8 +5,8 @@ import pytest
 from jd import settings
 from jd.auth import attempts
 from jd.auth.attempts import Attempts
-from jd.net.proxies import Proxies
-from jd.net.routing import Request
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import Request
 
 
 @pytest.fixture

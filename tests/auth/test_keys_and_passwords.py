@@ -3,15 +3,15 @@ import re
 
 import pytest
 
-from jd.auth import keys, passwords
+from jd.auth import apikeys, passwords
 
 GOOD = "correct horse battery"
 
 
 def test_keys_are_random_and_look_like_keys():
-    made = {keys.new_key() for _ in range(50)}
+    made = {apikeys.new_key() for _ in range(50)}
     assert len(made) == 50
-    assert all(re.fullmatch(r"jd_[A-Za-z0-9]{40}", key) and keys.is_key(key) for key in made)
+    assert all(re.fullmatch(r"jd_[A-Za-z0-9]{40}", key) and apikeys.is_key(key) for key in made)
     assert len(set("".join(made))) > 50  # letters of both cases and digits
 
 
@@ -19,14 +19,14 @@ def test_keys_are_random_and_look_like_keys():
                                   "jd_" + "a" * 39 + "\n", "jd_" + "a" * 40 + "\n", "jd_" + "\u00e4" * 40,
                                   "jd_" + "-" * 40])
 def test_what_is_no_key(text):
-    assert not keys.is_key(text)
+    assert not apikeys.is_key(text)
 
 
 def test_a_digest_is_stored_and_a_prefix_shown():
     key = "jd_ab12" + "x" * 36
-    assert keys.digest(key) == hashlib.sha256(key.encode()).hexdigest()
-    assert keys.prefix(key) == "jd_ab12\u2026"
-    assert len(keys.new_link_token()) >= 43 and keys.new_link_token() != keys.new_link_token()
+    assert apikeys.digest(key) == hashlib.sha256(key.encode()).hexdigest()
+    assert apikeys.prefix(key) == "jd_ab12\u2026"
+    assert len(apikeys.new_link_token()) >= 43 and apikeys.new_link_token() != apikeys.new_link_token()
 
 
 @pytest.fixture(params=["scrypt", "pbkdf2"])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from jd.auth.shared import bearer, is_exposed, read_token_file, same, worker_token
+from jd.auth.sharedtoken import bearer, is_exposed, read_token_file, same, worker_token
 from jd.errors import StorageError, UsageError
 
 TOKEN = "correct-horse-battery-staple"

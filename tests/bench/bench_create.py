@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd.net.jsonbody import parse_json
 from jd.protocol import ProtocolError
-from jd.server import orders
-from jd.server.store import batches
+from jd.server.creation import createrequest
+from jd.server.store.operators import batches
 
 TICK = 0.002  # seconds
 
@@ -36,7 +36,7 @@ def at_once(body: bytes) -> int:
 
 def by_pieces(body: bytes) -> int:
     """As the server does it."""
-    return orders.read(io.BytesIO(body)).batch.total
+    return createrequest.read(io.BytesIO(body)).batch.total
 
 
 WAYS: Dict[str, Callable[[bytes], int]] = {"at once": at_once, "by pieces": by_pieces}

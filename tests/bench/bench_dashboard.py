@@ -15,7 +15,10 @@ from typing import Any, Callable, List, NamedTuple, Optional
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
-from jd.server.store import batches, bulk, conditions, jobs, listing, scanning
+from jd.server.store.operators import batches, bulk
+from jd.server.store.pages import jobtable
+from jd.server.store.queue import jobs
+from jd.server.store.search import conditions, scanning
 from tests.server.store_support import Desk
 
 ROUNDS = 15
@@ -52,9 +55,9 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def page(desk: Desk, text: str = "", sort: str = "id", after: Optional[listing.Cursor] = None) -> Any:
-    return desk.read(lambda db: listing.page(
-        db, conditions.compiled(db, text, desk.now), listing.order(db, sort), after, 50))
+def page(desk: Desk, text: str = "", sort: str = "id", after: Optional[jobtable.Cursor] = None) -> Any:
+    return desk.read(lambda db: jobtable.page(
+        db, conditions.compiled(db, text, desk.now), jobtable.order(db, sort), after, 50))
 
 
 def count(desk: Desk, text: str) -> Any:
@@ -63,7 +66,7 @@ def count(desk: Desk, text: str) -> Any:
 
 def deep(desk: Desk) -> Any:
     last = desk.read(bulk.last_id)
-    return page(desk, after=listing.Cursor(None, last * 9 // 10))
+    return page(desk, after=jobtable.Cursor(None, last * 9 // 10))
 
 
 LOOKS = {

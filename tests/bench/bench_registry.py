@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.node.identity import Here, process_identity
-from jd.worker.census import sweep
-from jd.worker.registry import Registry
+from jd.worker.local.census import sweep
+from jd.worker.local.registry import Registry
 
 ROUNDS = 7
 CONFIG: Dict[str, Any] = {"entry_script": "/home/a/train.py", "server": "http://10.0.0.1:5000",

@@ -14,8 +14,9 @@ from typing import Callable, List
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
-from jd.server.store import batches, jobs
-from jd.server.store.transitions import Policy
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.storage import database
 from tests.server.store_support import Desk
 

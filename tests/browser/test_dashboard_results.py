@@ -42,7 +42,7 @@ def grid():
 
 def numbers(browser, expression):
     """What an expression with the functions of numbers.js gives."""
-    return browser.run("return import('/static/numbers.js').then((n) => { return %s; })" % expression)
+    return browser.run("return import('/static/results/numbers.js').then((n) => { return %s; })" % expression)
 
 
 def leaders(browser):
@@ -110,7 +110,7 @@ def shell(tmp_path_factory, browser):
 def test_goodness_is_one_for_the_best_whichever_way(browser, shell):
     answer = {"metric": "m", "total": 4, "shown": 4, "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
               "parameters": {"a": [1, 2, 3, 4], "b": [0, 0, 0, 1]}, "results": {}}
-    found = browser.run("""return import('/static/numbers.js').then((n) => [true, false].map((less) => {
+    found = browser.run("""return import('/static/results/numbers.js').then((n) => [true, false].map((less) => {
         const data = n.dataOf(arguments[0], less);
         return [[...data.goodness], data.byGoodness, data.columns.map((column) => column.name), data.ids];
     }))""", answer)
@@ -118,7 +118,7 @@ def test_goodness_is_one_for_the_best_whichever_way(browser, shell):
 
 
 def test_many_points_are_painted_and_can_be_pointed_at(browser, shell):
-    found = browser.run("""return Promise.all(['numbers', 'scatter'].map((name) => import('/static/' + name + '.js'))).then(([n, s]) => {
+    found = browser.run("""return Promise.all(['numbers', 'scatter'].map((name) => import('/static/results/' + name + '.js'))).then(([n, s]) => {
         const size = 5000, ids = [...Array(size).keys()];
         const data = n.dataOf({metric: 'm', total: size, shown: size, ids, values: ids.map((i) => (i * 7919) % size),
             parameters: {a: ids}, results: {}}, true);

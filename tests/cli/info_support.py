@@ -9,7 +9,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from jd.cli import main
 from jd.node.identity import Here, ProcessIdentity
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.support import free_env
 
 EXPERIMENT = "exp"

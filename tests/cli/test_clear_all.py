@@ -4,7 +4,7 @@ import pytest
 
 from jd.cli.commands import clear_all
 from jd.errors import StorageError
-from jd.worker import cachelock
+from jd.worker.local import cachelock
 
 
 @pytest.fixture

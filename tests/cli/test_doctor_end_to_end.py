@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from jd.node.identity import Here
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.cli.test_doctor_server import closed_port
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import free_env, python

@@ -11,7 +11,7 @@ from jd import paths
 from jd.cli.checkup import remains
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.node.identity import Here
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.cli.test_doctor_checks import expect_only
 from tests.support import free_env
 

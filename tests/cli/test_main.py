@@ -12,8 +12,8 @@ from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here
-from jd.worker import census
-from jd.worker.registry import Registry
+from jd.worker.local import census
+from jd.worker.local.registry import Registry
 from tests.support import free_env
 
 

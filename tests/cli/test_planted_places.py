@@ -9,7 +9,7 @@ import pytest
 from jd import errors
 from jd.cli import main
 from jd.node.identity import Here
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.cli.info_support import gone
 from tests.support import MALLORY, free_env, needs_root, public_directory
 

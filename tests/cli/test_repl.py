@@ -21,7 +21,7 @@ from jd.cli.repl import Leave, Repl, split, statements
 from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here, process_identity
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.support import PATIENCE, free_env, python
 
 BANNER = "jd_worker_cli %s \u2014 interactive mode" % jd.__version__
@@ -172,7 +172,7 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
                                 capsys: Any) -> None:
     swept: List[int] = []
     monkeypatch.setattr(main, "_swept", False)
-    monkeypatch.setattr("jd.worker.census.sweep",
+    monkeypatch.setattr("jd.worker.local.census.sweep",
                         lambda *_: swept.append(1) or types.SimpleNamespace(problems=()))
     session = Repl(environ)
     for line in ("use e", "where", "where", "help"):

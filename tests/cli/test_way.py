@@ -12,11 +12,11 @@ from jd.cli.commands.run import configuration
 from jd.cli.context import Context
 from jd.cli.tokens import CommandLine
 from jd.errors import JdError, StorageError
-from jd.net import accessfile, published
-from jd.net.accessfile import Place, Seat
+from jd.net.finding import accessfile, published
+from jd.net.finding.accessfile import Place, Seat
 from jd.node.identity import Here
-from jd.worker import renewal
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
+from jd.worker.uplink import tokenrenewal
 from tests.cli.info_support import Machine
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
@@ -74,10 +74,10 @@ def test_a_launch_takes_it_as_well_and_stores_no_token(environ: Dict[str, str], 
     script = tmp_path / "train.py"
     script.write_text("")
     given = {"expId": "exp", "entry_script": str(script)}
-    config = renewal.authorised(configuration(given, environ))
+    config = tokenrenewal.authorised(configuration(given, environ))
     assert config.found and config.server == "http://localhost:5000"
     path = write(environ)
-    config = renewal.authorised(configuration(given, environ))
+    config = tokenrenewal.authorised(configuration(given, environ))
     assert (config.server, config.server_file) == (URL, path) and config.reached.bearer({}) == TOKEN
     assert TOKEN not in json.dumps(config.to_json()) and TOKEN not in repr(config)
     for words in ({"server": "n1"}, {"port": "5001"}, {"api_key": "jd_key"}):
@@ -236,7 +236,7 @@ def test_who_has_a_server_without_a_hub_is_told_how_to_reach_it(
     with StubServer() as stub:
         stub.otherwise = hub_answers(status or 200)
         environ.update(JD_API_KEY="jd_key", JD_HUB_URL=stub.url if status else "http://127.0.0.1:9")
-        for ask in (context(environ).way, lambda: renewal.authorised(
+        for ask in (context(environ).way, lambda: tokenrenewal.authorised(
                 configuration({"expId": "exp", "entry_script": str(tmp_path / "train.py")}, environ))):
             with pytest.raises(JdError) as told:
                 ask()

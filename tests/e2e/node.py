@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Set
 
 from jd.node.identity import Here
-from jd.worker.registry import Registry, Row
+from jd.worker.local.registry import Registry, Row
 from tests.e2e.processes import EXPERIMENT
 from tests.support import free_env, python, wait_until
 

@@ -9,8 +9,8 @@ from typing import Any, Dict
 
 import pytest
 
-from jd.net import accessfile
-from jd.server import owncert
+from jd.net.finding import accessfile
+from jd.server.command import owncert
 from tests.e2e.processes import Process, Server
 from tests.support import free_env, python, wait_until
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from jd.worker.registry import BUSY, IDLE
+from jd.worker.local.registry import BUSY, IDLE
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import Server, Worker
 from tests.support import wait_until

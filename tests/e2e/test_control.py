@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from jd.node.identity import Here
-from jd.worker import control
-from jd.worker.registry import DRAINING
+from jd.worker.local import control
+from jd.worker.local.registry import DRAINING
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import wait_until

@@ -19,7 +19,8 @@ from tests.support import ROOT, free_env, python, wait_until
 GRID = {"parameters": {"x": [1, 2, 3]}}
 ROUTE = EXPERIMENTS + "/" + EXPERIMENT
 # The command, with an impatient link to the Hub.
-IMPATIENT = ("import sys; from jd.errors import run_command; from jd.server import cli, hublink; "
+IMPATIENT = ("import sys; from jd.errors import run_command; from jd.server.command import cli; "
+             "from jd.server.hubside import hublink; "
              "sys.exit(run_command(lambda argv: cli.main(argv, hublink.Intervals(.1, .1, .05, .1))))")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Tuple
 
 import pytest
 
-from jd.auth.stored import claims
+from jd.auth.tokenfiles import claims
 from tests.e2e.node import Node
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.hub.hub_support import ALICE, EXPERIMENTS, HubProcess

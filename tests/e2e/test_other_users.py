@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
-from jd.net.routing import Response, Router
-from jd.net.server import HttpServer
-from jd.server.access import Access
+from jd.net.serving.routing import Response, Router
+from jd.net.serving.server import HttpServer
+from jd.server.api.access import Access
 from tests.e2e.processes import Server, Worker
 from tests.support import free_env, program, python, wait_until
 from tests.users import ANOTHER, OTHER, Other, ask_as, needs_root, system_users

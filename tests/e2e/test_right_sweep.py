@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from jd.worker.outage import SAY_EVERY
+from jd.worker.uplink.outage import SAY_EVERY
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker
 from tests.script.stub_server import Answer, StubServer

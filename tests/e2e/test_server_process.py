@@ -180,7 +180,7 @@ def test_a_port_that_is_taken(tmp_path):
 def with_defaults(tmp_path, api, dashboard, *flags, **environ):
     """A server whose default ports are these."""
     code = ("import sys\nfrom jd import protocol\nprotocol.API_PORT, protocol.DASHBOARD_PORT = %d, %d\n"
-            "from jd.server import cli\nsys.exit(cli.entry())" % (api, dashboard))
+            "from jd.server.command import cli\nsys.exit(cli.entry())" % (api, dashboard))
     return Process(python("-c", code, "--expId", "e", "--workspace_path", tmp_path / "w", *flags),
                    free_env(tmp_path, **environ), tmp_path / "err")
 

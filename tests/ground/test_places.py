@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jd import places
-from jd.places import CACHE, LOGS, WORKSPACE, UnsafePlace
+from jd import safedirs
+from jd.safedirs import CACHE, LOGS, WORKSPACE, UnsafePlace
 from tests.support import MALLORY, NOBODY, as_user, needs_root, public_directory
 
 pytestmark = needs_root
@@ -35,7 +35,7 @@ def link(path, target, uid):
 
 def made(path, purpose=CACHE, top=None, uid=NOBODY, gid=None):
     """None, or what `make` raised for this user."""
-    return as_user(uid, lambda: places.make(path, purpose, top), gid)
+    return as_user(uid, lambda: safedirs.make(path, purpose, top), gid)
 
 
 def test_what_is_missing_is_made_for_its_owner_alone_whatever_the_umask(root):
@@ -116,7 +116,7 @@ def test_a_link_that_is_planted_while_the_directory_is_made_is_seen(root, monkey
 
     monkeypatch.setattr(os, "mkdir", quicker)
     with pytest.raises(UnsafePlace, match="the link"):
-        places.make(tmp / "x", CACHE)
+        safedirs.make(tmp / "x", CACHE)
 
 
 def test_what_an_administrator_gave_is_used(root):
@@ -170,14 +170,14 @@ def test_a_file_is_our_own_and_nobody_else_writes_to_it(root, uid, mode, fine):
     file.write_bytes(b"")
     os.chown(str(file), uid, 777)
     file.chmod(mode)
-    outcome = as_user(NOBODY, lambda: places.check_file(file, CACHE))
+    outcome = as_user(NOBODY, lambda: safedirs.check_file(file, CACHE))
     assert outcome is True if fine else isinstance(outcome, UnsafePlace)
 
 
 def test_what_is_not_there_is_no_danger_and_a_file_is_no_directory(root):
     home = directory(root / "home", NOBODY)
-    assert as_user(NOBODY, lambda: places.check(home / "a" / "b", CACHE)) is False
-    assert as_user(NOBODY, lambda: places.check_file(home / "a", CACHE)) is False
+    assert as_user(NOBODY, lambda: safedirs.check(home / "a" / "b", CACHE)) is False
+    assert as_user(NOBODY, lambda: safedirs.check_file(home / "a", CACHE)) is False
     (home / "file").write_bytes(b"")
     os.chown(str(home / "file"), NOBODY, NOBODY)
     assert isinstance(made(home / "file"), NotADirectoryError)
@@ -185,7 +185,7 @@ def test_what_is_not_there_is_no_danger_and_a_file_is_no_directory(root):
 
 
 def test_owners_that_a_user_namespace_hides_pass_for_root_where_only_root_writes(root, monkeypatch):
-    monkeypatch.setattr(places, "_hidden_uid", lambda: MALLORY)
+    monkeypatch.setattr(safedirs, "_hidden_uid", lambda: MALLORY)
     tmp = directory(directory(root / "image", MALLORY) / "tmp", MALLORY, 0o1777)
     assert made(tmp / "x") is None
     assert isinstance(made(directory(tmp / "theirs", MALLORY) / "y"), UnsafePlace)

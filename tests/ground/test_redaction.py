@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 
-from jd.auth.keys import new_key
+from jd.auth.apikeys import new_key
 from jd.errors import JdError, UsageError
 from jd.redaction import hidden
 from tests.support import free_env, python

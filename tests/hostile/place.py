@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Tuple
 from urllib.request import ProxyHandler, build_opener
 
 from jd.node.identity import Here
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 from tests.support import wait_until
 
 EXPERIMENT = "hostile"

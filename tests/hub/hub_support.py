@@ -12,8 +12,8 @@ from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
 from jd.hub.store import accounts, experiments
-from jd.net.body import BodyStream
-from jd.net.routing import Request
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request
 from tests.e2e.processes import Process
 from tests.support import free_env, python
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from jd.auth import keys, passwords
+from jd.auth import apikeys, passwords
 from jd.errors import JdError, StorageError, UsageError
 from jd.hub import data as data_module
 from jd.hub.data import HubData
@@ -122,13 +122,13 @@ def test_passwords_of_nobody(bench, alice):
 
 def test_a_key_is_stored_as_a_digest(bench, alice):
     key, secret = bench.write(accounts.create_key, ALICE, " cluster ", "test")
-    assert (key.name, key.prefix, key.email) == ("cluster", keys.prefix(secret), ALICE)
-    assert keys.is_key(secret)
+    assert (key.name, key.prefix, key.email) == ("cluster", apikeys.prefix(secret), ALICE)
+    assert apikeys.is_key(secret)
     found = bench.read(accounts.caller, secret)
     assert (found.user_id, found.key_id, found.suspended) == (alice, key.id, False)
     assert bench.read(accounts.caller, secret[:-1] + ("a" if secret[-1] != "a" else "b")) is None
     dump = "\n".join(bench.data.database.read(lambda db: list(db.iterdump())).result(10))
-    assert secret not in dump and secret[7:] not in dump and keys.digest(secret) in dump
+    assert secret not in dump and secret[7:] not in dump and apikeys.digest(secret) in dump
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "a\nb", "\x1b[31m"])

@@ -11,9 +11,8 @@ from jd.auth.attempts import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, Attempt
 from jd.hub import pages
 from jd.hub.app import Hub
 from jd.hub.store import accounts, sessions
-from jd.net.proxies import Proxies
-from jd.net.routing import Request
-from jd.web.files import SHARED
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import Request
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, mentions
 
 PASSWORD = "correct horse"
@@ -332,8 +331,8 @@ def test_pages_lead_to_the_sign_in_and_back(site):
 
 
 @pytest.mark.parametrize("path", ["/signin", "/signup"] + [page.path for page in pages.PAGES]
-                         + ["/static/" + name for name in list(pages.PLACES) + list(SHARED)
-                            if not name.endswith(".html")])
+                         + ["/static/" + name for name in (
+                             "base.css", "common.js", "icon.svg", "style.css", "signin.js", "keys.js")])
 def test_every_page_is_closed_to_scripts_of_others(site, path):
     answer = site.page(path, None if path.startswith("/sign") else site.signed_in(ADMIN))
     assert answer.status == 200 and answer.body

@@ -5,10 +5,10 @@ import json
 from contextlib import asynccontextmanager
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, NamedTuple, Tuple, TypeVar
 
-from jd.net.connection import Connection, Phase
-from jd.net.parser import NEED_DATA, Event, BodyChunk, RequestParser, ParserLimits
-from jd.net.routing import Router
-from jd.net.server import HttpServer, Limits
+from jd.net.serving.connection import Connection, Phase
+from jd.net.serving.parser import NEED_DATA, BodyChunk, Event, ParserLimits, RequestParser
+from jd.net.serving.routing import Router
+from jd.net.serving.server import HttpServer, Limits
 from tests.support import PATIENCE
 
 T = TypeVar("T")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from jd.errors import StorageError, UsageError
-from jd.net import accessfile
-from jd.net.accessfile import Place, Seat
+from jd.net.finding import accessfile
+from jd.net.finding.accessfile import Place, Seat
+from tests.support import ROOT
 
 TOKEN = "a-token-that-nobody-may-see"
 OTHER_UID = 54321
@@ -117,10 +118,10 @@ def test_a_home_that_may_not_be_looked_into_holds_none(tmp_path: Path) -> None:
     closed.mkdir(mode=0o700)
     script = ("import os, sys\n"
               "sys.path.insert(0, %r)\n"
-              "from jd.net import accessfile\n"  # before: the other user may not see this Python
+              "from jd.net.finding import accessfile\n"  # before: the other user may not see this Python
               "os.setuid(%d)\n"
               "print(accessfile.find('exp', {'HOME': %r}))" % (
-                  str(Path(accessfile.__file__).parents[2]), OTHER_UID, str(closed)))
+                  str(ROOT), OTHER_UID, str(closed)))
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False, timeout=60)
     assert done.stdout == b"None\n"
 

@@ -8,9 +8,9 @@ from typing import Any, Callable, List
 
 import pytest
 
-from jd.net import jsonpieces
 from jd.net.jsonbody import parse_json
-from jd.net.jsonpieces import Pieces
+from jd.net.serving import jsonpieces
+from jd.net.serving.jsonpieces import Pieces
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError
 from tests.net import test_jsonbody
 

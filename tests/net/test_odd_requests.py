@@ -7,9 +7,9 @@ from typing import List
 
 import pytest
 
-from jd.net.parser import ParseError, RequestHead
-from jd.net.routing import HttpError, Request, Response, Router
-from jd.server.access import Access, Principal
+from jd.net.serving.parser import ParseError, RequestHead
+from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.server.api.access import Access, Principal
 from tests.net.http_wire import events, run, serving
 
 ODD = [b"\xed", b"\xff\xfe", b"\xc3\xa9", b"\xed\xa0\x80", b"\x00", b"\x7f", b"\t", b"\x85", b"%", b"%zz", b"%00", b"%ff",

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from jd.net import peers
-from jd.net.peers import Place
-from jd.net.routing import Response, Router
+from jd.net.peer import peers
+from jd.net.peer.peers import Place
+from jd.net.serving.routing import Response, Router
 from tests.net.http_wire import run, serving
 from tests.users import OTHER, Other, needs_root
 

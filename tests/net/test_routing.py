@@ -10,8 +10,9 @@ from typing import Any, Dict, Optional
 import pytest
 
 from jd.errors import JdError, StorageError
-from jd.net.body import BodyStream
-from jd.net.routing import (HttpError, INLINE_JSON, MAX_JSON_VALUES, Request, Response, Route, Router, error_response)
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import (
+    INLINE_JSON, MAX_JSON_VALUES, HttpError, Request, Response, Route, Router, error_response)
 from jd.protocol import ProtocolError
 from tests.net.http_wire import run
 
@@ -240,7 +241,7 @@ def test_large_json_is_parsed_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> N
         return "parsed"
 
     for parse in ("parse_json", "_parse_large"):
-        monkeypatch.setattr("jd.net.routing." + parse, spy)
+        monkeypatch.setattr("jd.net.serving.routing." + parse, spy)
     for size in (INLINE_JSON, INLINE_JSON + 1):
         response = answer(one(parsed, max_body=1 << 20), "POST", body=b"x" * size, content_type="application/json")
         assert response.body == b'"parsed"'

@@ -12,9 +12,9 @@ from typing import Callable
 import pytest
 
 from jd.errors import JdError
-from jd.net.connection import Phase
-from jd.net.routing import Request, Response, Router
-from jd.net.server import HttpServer, PortTaken
+from jd.net.serving.connection import Phase
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.server import HttpServer, PortTaken
 from tests.net.http_wire import Client, Site, request, run, serving, until
 
 

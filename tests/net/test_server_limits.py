@@ -6,9 +6,9 @@ from typing import List
 
 import pytest
 
-from jd.net.connection import Phase
-from jd.net.routing import Request, Response, Router
-from jd.net.server import Limits
+from jd.net.serving.connection import Phase
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.server import Limits
 from tests.net.http_wire import Client, Site, request, run, serving, until
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from jd import __version__
 from jd.errors import StorageError
-from jd.net.connection import Phase
-from jd.net.parser import ParserLimits
-from jd.net.routing import HttpError, Request, Response, Router
-from jd.net.server import Limits
+from jd.net.serving.connection import Phase
+from jd.net.serving.parser import ParserLimits
+from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.net.serving.server import Limits
 from jd.protocol import ProtocolError
 from tests.net.http_wire import request, run, serving, until
 

@@ -6,8 +6,8 @@ import pytest
 
 from jd.errors import StorageError, UsageError
 from jd.net.addresses import is_loopback, reachable_name, url_of
-from jd.net.routing import Request, Response, Router
-from jd.net.tls import server_context
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.tls import server_context
 from tests.net.http_wire import run, serving
 from tests.support import ROOT
 

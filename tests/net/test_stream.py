@@ -6,9 +6,9 @@ from typing import AsyncIterator, List, Tuple
 
 import pytest
 
-from jd.net.limits import Limits
-from jd.net.routing import Request, Response, Router
-from jd.net.tls import server_context
+from jd.net.serving.limits import Limits
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.tls import server_context
 from tests.net.http_wire import Client, request, run, serving, until
 from tests.support import ROOT
 

@@ -7,8 +7,8 @@ from typing import Any, Dict, Iterator, Optional
 import pytest
 
 from jd.errors import StorageError
-from jd.net import published
-from jd.net.published import Place
+from jd.net.finding import published
+from jd.net.finding.published import Place
 from tests.support import MALLORY, as_user, needs_root, public_directory
 
 pytestmark = needs_root

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from jd.errors import ServerUnreachable, UsageError
-from jd.net import answering, holder, outbound, peers
+from jd.net import outbound
 from jd.net.client import Client
-from jd.net.holder import VARIABLE, ForeignServer
+from jd.net.finding import answering
+from jd.net.peer import holder, peers
+from jd.net.peer.holder import VARIABLE, ForeignServer
 from tests.cli.test_doctor_checks import PROBLEM, expect_only
 from tests.cli.test_doctor_server import visit
 from tests.net_client.test_tls import CERTIFICATE

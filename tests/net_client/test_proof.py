@@ -5,9 +5,9 @@ import http.client
 import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.net import proof
-from jd.net.answering import WrongPort, check
 from jd.net.client import Client
+from jd.net.finding.answering import WrongPort, check
+from jd.net.peer import proof
 from tests.script.stub_server import Answer, StubServer
 
 TOKEN = "a-token-that-both-sides-have"
@@ -17,7 +17,7 @@ COUNTS = {"PENDING": 1, "SERVED": 0, "DONE": 0, "ABORTED": 0, "DELETED": 0}
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that does not tell whose server it is, as for one on another machine."""
-    monkeypatch.setattr("jd.net.peers.server_uid", lambda connected: None)
+    monkeypatch.setattr("jd.net.peer.peers.server_uid", lambda connected: None)
 
 
 def told(stub: StubServer) -> str:
@@ -50,7 +50,7 @@ def test_a_server_that_says_that_it_has_another_one_does_not_get_it_either(stub:
 @pytest.mark.usefixtures("unknown")
 def test_what_is_no_connection_of_the_proof_is_not_used(stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub closes after each answer: a second connection may lead to somebody else."""
-    monkeypatch.setattr("jd.net.proof._mac", lambda token, side, nonce: "0" * 64)
+    monkeypatch.setattr("jd.net.peer.proof._mac", lambda token, side, nonce: "0" * 64)
     stub.otherwise = Answer(200, {"proof": "0" * 64})
     with pytest.raises(ServerUnreachable):
         Client(stub.url, lambda: TOKEN).call("GET", "/job_counts")

@@ -8,9 +8,9 @@ from typing import Any, Optional
 import pytest
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net import answering
-from jd.net.answering import Answerer, WrongPort
 from jd.net.client import Client, OtherExperiment
+from jd.net.finding import answering
+from jd.net.finding.answering import Answerer, WrongPort
 from tests.net_client.test_client import closed_port
 from tests.script.stub_server import Answer, StubServer
 

@@ -6,7 +6,7 @@ import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client
-from jd.server import owncert
+from jd.server.command import owncert
 from tests.script.stub_server import UPLOADED, Answer, StubServer
 
 # A key and the certificate it signed itself for localhost and 127.0.0.1, for these tests alone.

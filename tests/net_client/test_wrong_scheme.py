@@ -8,8 +8,8 @@ from typing import Iterator, List
 import pytest
 
 from jd.errors import ServerUnreachable
-from jd.net import answering
 from jd.net.client import Client, SpeaksTls
+from jd.net.finding import answering
 from tests.net_client.test_tls import CERTIFICATE
 from tests.script.stub_server import Answer, StubServer
 

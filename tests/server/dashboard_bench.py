@@ -7,14 +7,14 @@ from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
 
 from jd.auth import pins
 from jd.auth.attempts import Attempts
-from jd.net.body import BodyStream
-from jd.net.routing import Request
-from jd.server.access import Access
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
-from jd.server.store import pin as stored_pin
-from jd.server.store import sessions
-from jd.server.store.transitions import Policy
+from jd.server.store.operators import pin as stored_pin
+from jd.server.store.operators import sessions
+from jd.server.store.queue.transitions import Policy
 
 PIN = "482913"
 HOST = "127.0.0.1:5050"

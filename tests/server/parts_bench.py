@@ -5,20 +5,20 @@ import json
 import os
 
 from jd import protocol as p
-from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
-from jd.net.routing import Request, Router
-from jd.server.access import OWNER, Access, Principal
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request, Router
+from jd.server.api.access import OWNER, Access, Principal
+from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
-from jd.server.creation import Creation
+from jd.server.creation.slices import Creation
 from jd.server.dashboard.creating import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results
 from jd.server.experiment import Experiment
-from jd.server.store.transitions import Policy
+from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
-from jd.server.worker_routes import WorkerRoutes
 
 
 class Answer:

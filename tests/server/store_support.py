@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from jd import protocol as p
-from jd.server import orders
-from jd.server.store import batches, files, jobs, workers
+from jd.server.creation import createrequest
+from jd.server.store.files import files
+from jd.server.store.fleet import workers
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.transitions import Policy
 from jd.storage.database import Database
 
 
 def ordered(body: Any) -> batches.Batch:
     """The jobs that the body of a request to create some asks for."""
-    return orders.read(io.BytesIO(json.dumps(body).encode())).batch
+    return createrequest.read(io.BytesIO(json.dumps(body).encode())).batch
 
 
 class Desk:

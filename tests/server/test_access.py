@@ -5,9 +5,9 @@ import os
 import pytest
 
 from jd.errors import UsageError
-from jd.net.routing import HttpError, Request
-from jd.server import cli
-from jd.server.access import OWNER, Access, Principal, users
+from jd.net.serving.routing import HttpError, Request
+from jd.server.api.access import OWNER, Access, Principal, users
+from jd.server.command import cli
 from tests.users import OTHER
 
 TOKEN = "the-token-that-it-made-for-itself"

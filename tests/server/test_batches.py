@@ -2,7 +2,8 @@ import pytest
 
 from jd import protocol as p
 from jd.protocol import ProtocolError
-from jd.server.store import batches, jobs
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
 from tests.server.store_support import ordered
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from jd import protocol as p
 from jd.server import sweeper
-from jd.server.store import batches, bulk, jobs, scanning
+from jd.server.store.operators import batches, bulk
+from jd.server.store.queue import jobs
+from jd.server.store.search import scanning
 from tests.server.dashboard_bench import Dashboard
 
 

@@ -7,16 +7,17 @@ import threading
 import pytest
 
 from jd import protocol as p
-from jd.net.body import BodyStream
-from jd.net.routing import Request
-from jd.server import job_routes
-from jd.server.access import Access
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request
+from jd.server.api import job_routes
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.dashboard import jobs as table
 from jd.server.experiment import Experiment
-from jd.server.store import batches, conditions, scanning, textsearch
-from jd.server.store.jobs import Query
-from jd.server.store.transitions import Policy
+from jd.server.store.operators import batches
+from jd.server.store.queue.jobs import Query
+from jd.server.store.queue.transitions import Policy
+from jd.server.store.search import conditions, scanning, textsearch
 from jd.storage.database import READERS
 from tests.server.test_routes import Bench
 

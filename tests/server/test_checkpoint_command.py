@@ -18,8 +18,8 @@ from jd.script import signature
 from jd.script.context import JobContext
 from jd.script.signature import UntrustedCheckpoint, accept
 from jd.script.upload import Patience, send
-from jd.server import cli
-from jd.server.store import files
+from jd.server.command import cli
+from jd.server.store.files import files
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.hub.hub_support import ALICE, EXPERIMENTS, HubProcess
 from tests.script.signing import OTHER, signed
@@ -151,7 +151,7 @@ def test_wrong_usage_and_what_is_not_there(data, monkeypatch):
         with pytest.raises(UsageError, match=says):
             cli.main(["checkpoint"] + argv)
     path = data.store(OBJECT)
-    monkeypatch.setattr("jd.server.checkpointcommand.MAX_FILE_BYTES", len(OBJECT) + 20)
+    monkeypatch.setattr("jd.server.command.checkpointcommand.MAX_FILE_BYTES", len(OBJECT) + 20)
     with pytest.raises(JdError, match="JD_CHECKPOINTS=unsigned instead"):
         data.run()
     assert path.read_bytes() == OBJECT

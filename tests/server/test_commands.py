@@ -3,8 +3,9 @@
 import pytest
 
 from jd import protocol as p
-from jd.server.store import commands, roster
-from jd.server.store.commands import CANCEL, Selection
+from jd.server.store.fleet import commands
+from jd.server.store.fleet.commands import CANCEL, Selection
+from jd.server.store.pages import workerlist
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def tell(desk):
 
 @pytest.fixture
 def row(desk):
-    return lambda worker_id="w": desk.read(roster.one, worker_id)
+    return lambda worker_id="w": desk.read(workerlist.one, worker_id)
 
 
 def take_command(desk, worker_id="w", **fields):

@@ -3,7 +3,7 @@
 import pytest
 
 from jd.server import sweeper
-from jd.server.store import completions
+from jd.server.store.pages import completions
 
 T0 = 1_700_000_000 // 86400 * 86400  # midnight
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from jd import protocol as p
-from jd.server.store import batches, jobs
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
 from tests.server.parts_bench import run_bench
 
 

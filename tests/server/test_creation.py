@@ -7,10 +7,12 @@ import sqlite3
 import pytest
 
 from jd import protocol as p
-from jd.server.creation import Creation
+from jd.server.creation.slices import Creation
 from jd.server.experiment import Experiment
-from jd.server.store import batches, bulk, jobs, workers
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import workers
+from jd.server.store.operators import batches, bulk
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
 GRID = {"x": list(range(50))}

@@ -10,8 +10,8 @@ import pytest
 from jd.errors import UsageError
 from jd.hub.data import HubData
 from jd.server.experiment import Experiment
-from jd.server.store import files
-from jd.server.store.transitions import Policy
+from jd.server.store.files import files
+from jd.server.store.queue.transitions import Policy
 from jd.storage import modes
 from jd.storage.modes import PRIVATE, Modes
 from tests.e2e.processes import EXPERIMENT, Server, Worker

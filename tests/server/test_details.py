@@ -9,10 +9,10 @@ import zipfile
 import pytest
 
 from jd import protocol as p
-from jd.net.routing import Request
-from jd.server import previews, zipping
+from jd.net.serving.routing import Request
+from jd.server.dashboard import previews, zipping
 from jd.server.downloads import in_steps
-from jd.server.store import details
+from jd.server.store.pages import jobdetails
 from tests.server.parts_bench import run_bench
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
@@ -92,8 +92,8 @@ def test_what_is_not_there(run, target, status):
 
 
 def test_long_lists_end_at_their_limits_and_say_how_long_they_are(run, monkeypatch):
-    monkeypatch.setattr(details, "MAX_FILES", 2)
-    monkeypatch.setattr(details, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(jobdetails, "MAX_FILES", 2)
+    monkeypatch.setattr(jobdetails, "MAX_ATTEMPTS", 1)
 
     async def scenario(bench):
         await bench.create({"x": 1})

@@ -5,7 +5,8 @@ import pytest
 from jd import protocol as p
 from jd.errors import StorageError
 from jd.protocol import ProtocolError
-from jd.server.store import files, jobs
+from jd.server.store.files import files
+from jd.server.store.queue import jobs
 
 
 @pytest.fixture

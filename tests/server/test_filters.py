@@ -3,8 +3,9 @@
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.server.store import batches, conditions, filters, scanning, values
-from jd.server.store.filters import Term, Value, parse
+from jd.server.store.operators import batches
+from jd.server.store.search import conditions, filters, scanning, values
+from jd.server.store.search.filters import Term, Value, parse
 
 
 @pytest.mark.parametrize("text, terms", [

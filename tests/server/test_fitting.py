@@ -9,9 +9,10 @@ from typing import Any, Optional
 import pytest
 
 from jd import protocol as p
-from jd.server import orders
-from jd.server.store import batches, fitting, jobs, runtimes
-from jd.server.store.transitions import Policy
+from jd.server.creation import createrequest
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs, runtimes, timeleft
+from jd.server.store.queue.transitions import Policy
 from tests.server.store_support import Desk, ordered
 from tests.server.test_jobs_store import work
 
@@ -102,14 +103,14 @@ def test_nothing_is_said_to_be_too_long_while_the_server_is_paused(desk: Desk) -
 
 
 def test_the_cost_does_not_grow_with_the_jobs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "LOOKED_THROUGH", 100)
-    limit = fitting.Limit(desk.now + 60.0, None)
+    monkeypatch.setattr(timeleft, "LOOKED_THROUGH", 100)
+    limit = timeleft.Limit(desk.now + 60.0, None)
 
     def refused(db: Any) -> None:
-        with pytest.raises(fitting.NothingFits):
+        with pytest.raises(timeleft.NothingFits):
             head = jobs.next_job(db)
             assert head is not None
-            fitting.first(db, limit, head, 2 ** 62, desk.now)
+            timeleft.first(db, limit, head, 2 ** 62, desk.now)
 
     desk.create(200, min_time=900)
     few = work(desk, refused)
@@ -168,7 +169,7 @@ def test_a_min_time_that_cannot_be_is_refused(body: Any) -> None:
 
 def test_a_jobs_file_and_a_form_can_say_it(tmp_path: Path) -> None:
     def formed(body: Any) -> batches.Batch:
-        return orders.read_form(io.BytesIO(json.dumps(body).encode()), tmp_path).batch
+        return createrequest.read_form(io.BytesIO(json.dumps(body).encode()), tmp_path).batch
 
     text = '{"parameters": {"x": [1]}, "min_time": 30}'
     assert formed({"text": text, "format": "json"}).min_time == 30.0

@@ -10,8 +10,8 @@ import pytest
 from jd.auth import jwt
 from jd.errors import JdError, ServerUnreachable, UsageError
 from jd.net.client import Refusal
-from jd.server.access import Access
-from jd.server.hublink import UNKNOWN_LIMIT, ExperimentGone, HubLink, Intervals, RevokedToken
+from jd.server.api.access import Access
+from jd.server.hubside.hublink import UNKNOWN_LIMIT, ExperimentGone, HubLink, Intervals, RevokedToken
 
 SECRET, OTHER = "s" * 48, "o" * 48
 NOW = 1_700_000_000.0

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from jd.errors import UsageError
-from jd.server import jobfile
+from jd.server.creation import jobfile
 
 
 def jobs_of(path):

@@ -4,8 +4,11 @@ import pytest
 
 from jd import protocol as p
 from jd.server import sweeper
-from jd.server.store import batches, jobs, textsearch, workers
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import workers
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
+from jd.server.store.search import textsearch
 from tests.server.store_support import Desk
 
 

@@ -7,7 +7,10 @@ import random
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.server.store import batches, bulk, conditions, jobs, listing, scanning, values
+from jd.server.store.operators import batches, bulk
+from jd.server.store.pages import jobtable
+from jd.server.store.queue import jobs
+from jd.server.store.search import conditions, scanning, values
 from tests.server.store_support import Desk
 
 SORTS = ["id", "status", "worker", "attempts", "started", "finished", "runtime", "priority",
@@ -17,9 +20,9 @@ FILTERS = ["", "status=PENDING,DELETED", "lr>=0.2", "opt=a", "opt=a,b status!=AB
 
 
 def page(db, text="", sort="id", after=None, limit=50):
-    by = listing.order(db, sort)
-    return listing.page(db, conditions.compiled(db, text, 0.0), by,
-                        listing.cursor(after, by) if after else None, limit)
+    by = jobtable.order(db, sort)
+    return jobtable.page(db, conditions.compiled(db, text, 0.0), by,
+                        jobtable.cursor(after, by) if after else None, limit)
 
 
 def walk(desk, text, sort, limit):
@@ -75,7 +78,7 @@ def expected(desk, text, sort):
         conditions.compiled(db, text, 0.0).where().values)])
     descending, name = sort.startswith("-"), sort.lstrip("-")
     placed = []
-    for row in desk.read(listing.rows, matching):
+    for row in desk.read(jobtable.rows, matching):
         if name in ("lr", "opt"):
             key = values.key(row["parameters"].get(name))
         elif name == "result.acc":
@@ -148,7 +151,7 @@ def test_what_a_row_holds(desk):
         "finished": desk.now, "runtime": 9.5, "retry_at": desk.now + desk.policy.retry_pause,
         "message": "attempt 1 failed on h_abc_0, tried again in 1200 s: exit status 1"}
     assert second["results"] is None and second["message"] is None and second["attempt"] == 0
-    assert desk.read(listing.columns) == {"parameters": ["lr", "opt", "new"], "results": ["acc"]}
+    assert desk.read(jobtable.columns) == {"parameters": ["lr", "opt", "new"], "results": ["acc"]}
 
 
 def made(*parts):

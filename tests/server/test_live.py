@@ -7,16 +7,19 @@ from typing import Any, Dict, List
 import pytest
 
 from jd import protocol as p
-from jd.net.routing import HttpError, Request, Response
+from jd.net.serving.routing import HttpError, Request, Response
 from jd.server import sweeper
-from jd.server.access import Access
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.dashboard import live as live_module
 from jd.server.dashboard.sharing import MAX_AGE, MAX_ANSWERS, MAX_BYTES, Shared
 from jd.server.experiment import Experiment
-from jd.server.store import commands, jobs, options, summary, workers
-from jd.server.store.batches import from_grid
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import commands, workers
+from jd.server.store.operators import options
+from jd.server.store.operators.batches import from_grid
+from jd.server.store.pages import summary
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from tests.net.http_wire import Client, request
 from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk

@@ -9,13 +9,16 @@ import pytest
 
 from jd import protocol as p
 from jd.errors import StorageError
-from jd.net.routing import Request
-from jd.server import cli, sweeper
+from jd.net.serving.routing import Request
+from jd.server import sweeper
+from jd.server.command import cli
 from jd.server.dashboard import operations
 from jd.server.experiment import Experiment
-from jd.server.store import commands, jobs, options, sweepend, workers
-from jd.server.store.batches import from_grid
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import commands, sweepend, workers
+from jd.server.store.operators import options
+from jd.server.store.operators.batches import from_grid
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.storage import backup
 from tests.server.dashboard_bench import Dashboard
 

@@ -8,13 +8,14 @@ import threading
 import pytest
 
 from jd import protocol as p
-from jd.net import spool
-from jd.net.body import BodyStream
-from jd.net.jsonpieces import READ
-from jd.net.routing import Request
+from jd.net.serving import spool
+from jd.net.serving.body import BodyStream
+from jd.net.serving.jsonpieces import READ
+from jd.net.serving.routing import Request
 from jd.protocol import ProtocolError
-from jd.server import jobtext, orders
-from jd.server.store import batches, jobs
+from jd.server.creation import createrequest, jobtext
+from jd.server.store.operators import batches
+from jd.server.store.queue import jobs
 from tests.net.test_jsonpieces import Counted
 from tests.server.parts_bench import run_bench
 
@@ -64,7 +65,7 @@ def test_a_request_is_refused_where_it_goes_wrong(head, part, says, monkeypatch)
     monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
     file = Endless(head, part)
     with pytest.raises(ProtocolError, match=says):
-        orders.read(file)
+        createrequest.read(file)
     assert file.taken <= 3 * READ  # of 256 MB
 
 
@@ -128,8 +129,8 @@ class Gate:
 
 
 def test_workers_are_answered_while_an_order_is_read(run, monkeypatch):
-    gate = Gate(orders.read_form)
-    monkeypatch.setattr(orders, "read_form", gate)
+    gate = Gate(createrequest.read_form)
+    monkeypatch.setattr(createrequest, "read_form", gate)
 
     async def scenario(bench):
         making = asyncio.ensure_future(bench.post("/web/create", {"jobs": [{"x": 1}]}))
@@ -175,7 +176,7 @@ def test_who_leaves_ends_the_reading(run, monkeypatch):
             ended.set()
             raise
 
-    monkeypatch.setattr(orders, "read_form", read)
+    monkeypatch.setattr(createrequest, "read_form", read)
 
     async def scenario(bench):
         loop = asyncio.get_running_loop()
@@ -218,7 +219,7 @@ def test_a_body_in_pieces_is_put_together(tmp_path):
             body.feed(b"x" * 100_000)
         body.end()
         request = Request("POST", "/", {}, body)
-        request.max_body = orders.MAX_BODY
+        request.max_body = createrequest.MAX_BODY
         async with spool.spooled(request, tmp_path) as file:
             assert file.read() == b"x" * 500_000
         assert file.closed and not list(tmp_path.iterdir())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jd.errors import StorageError, UsageError
-from jd.net.tls import server_context
-from jd.server import accessing, owncert
+from jd.net.serving.tls import server_context
+from jd.server.command import accessfile, owncert
 
 NAMES = ["node1", "node1.example.org", "10.1.2.3", "fd00::1", "bad name", "n\n[x]", "x" * 70]
 
@@ -72,11 +72,11 @@ def test_an_openssl_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_where_a_server_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accessing, "names", lambda: ["n1", "n1.example"])
-    monkeypatch.setattr(accessing, "numbers", lambda: ["10.0.0.1"])
+    monkeypatch.setattr(accessfile, "names", lambda: ["n1", "n1.example"])
+    monkeypatch.setattr(accessfile, "numbers", lambda: ["10.0.0.1"])
 
     def urls(host: str, public: Any = None, secure: bool = False) -> Any:
-        return accessing.urls_of(host, 5, secure, public)
+        return accessfile.urls_of(host, 5, secure, public)
 
     assert urls("127.0.0.1") == ["http://127.0.0.1:5"]
     assert urls("localhost", "https://p") == ["http://localhost:5", "https://p"]
@@ -89,4 +89,4 @@ def test_where_a_server_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_and_numbers_are_not_loopback() -> None:
     assert not any(name.startswith(("127.", "localhost", "::1"))
-                   for name in accessing.names() + accessing.numbers())
+                   for name in accessfile.names() + accessfile.numbers())

@@ -12,9 +12,10 @@ import pytest
 
 from jd.auth import passwords, pins
 from jd.errors import JdError, StorageError, UsageError
-from jd.server import cli, pin, pincommand
-from jd.server.store import beside, sessions
-from jd.server.store import pin as stored_pin
+from jd.server.command import cli, pincommand, pinsource
+from jd.server.store import direct
+from jd.server.store.operators import pin as stored_pin
+from jd.server.store.operators import sessions
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.server.store_support import Desk
 from tests.support import MALLORY, free_env, needs_root, python
@@ -33,24 +34,24 @@ def signed_in(desk):
 # ---- at the start
 
 def test_a_pin_is_made_up_once(desk):
-    made = pin.settle(desk.database, None, True)
+    made = pinsource.settle(desk.database, None, True)
     assert verifies(desk, made)
     desk.write(sessions.open_session, None, 0.0)
-    assert pin.settle(desk.database, None, True) is None
+    assert pinsource.settle(desk.database, None, True) is None
     assert verifies(desk, made) and signed_in(desk) == 1
 
 
 def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
-    assert pin.settle(desk.database, PIN, True) is None
+    assert pinsource.settle(desk.database, PIN, True) is None
     desk.write(sessions.open_session, None, 0.0)
-    assert pin.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
-    assert pin.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
+    assert pinsource.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
+    assert pinsource.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
     assert verifies(desk, OTHER)
 
 
 def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk):
     desk.write(stored_pin.change, "argon$x$y")
-    pin.settle(desk.database, PIN, True)
+    pinsource.settle(desk.database, PIN, True)
     assert verifies(desk, PIN)
 
 
@@ -61,10 +62,10 @@ def values(*flags, **environ):
 def test_the_file_counts_before_the_variable(tmp_path):
     path = tmp_path / "pin"
     path.write_text(" %s \r\n" % PIN)
-    assert pin.given(values()) is None
-    assert pin.given(values(JD_SERVER_PIN=OTHER)) == OTHER
-    assert pin.given(values("--pin-file", path, JD_SERVER_PIN=OTHER)) == PIN
-    assert pin.given(values(JD_SERVER_PIN_FILE=str(path))) == PIN
+    assert pinsource.given(values()) is None
+    assert pinsource.given(values(JD_SERVER_PIN=OTHER)) == OTHER
+    assert pinsource.given(values("--pin-file", path, JD_SERVER_PIN=OTHER)) == PIN
+    assert pinsource.given(values(JD_SERVER_PIN_FILE=str(path))) == PIN
 
 
 def test_no_flag_takes_the_pin_itself():
@@ -79,7 +80,7 @@ def test_a_file_without_a_usable_pin(tmp_path, content, says):
     path = tmp_path / "pin"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(UsageError) as refused:
-        pin.given(values("--pin-file", path))
+        pinsource.given(values("--pin-file", path))
     assert says in str(refused.value) and str(path) in str(refused.value)
     assert not content or content not in str(refused.value).replace(pins.RULE, "")
 
@@ -87,13 +88,13 @@ def test_a_file_without_a_usable_pin(tmp_path, content, says):
 def test_files_that_cannot_be_read(tmp_path):
     for path, says in ((tmp_path / "none", "does not exist"), (tmp_path, "cannot be read")):
         with pytest.raises(StorageError, match=says):
-            pin.given(values("--pin-file", path))
+            pinsource.given(values("--pin-file", path))
 
 
 @pytest.mark.parametrize("wrong", ["98431", "two words", "777777"])
 def test_a_wrong_variable_is_named_and_not_repeated(wrong):
     with pytest.raises(UsageError, match="JD_SERVER_PIN") as refused:
-        pin.given(values(JD_SERVER_PIN=wrong))
+        pinsource.given(values(JD_SERVER_PIN=wrong))
     assert wrong not in str(refused.value)
 
 
@@ -102,12 +103,12 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong):
 
 def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk):
     file = desk.database.path.parent / "pin"
-    for change in (lambda: pin.settle(desk.database, PIN, False),
-                   lambda: pin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
+    for change in (lambda: pinsource.settle(desk.database, PIN, False),
+                   lambda: pinsource.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
         desk.write(lambda db: db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
-        made = pin.settle(desk.database, None, False)
+        made = pinsource.settle(desk.database, None, False)
         assert file.read_text().strip() == made and stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert pin.settle(desk.database, None, False) is None and file.exists()
+        assert pinsource.settle(desk.database, None, False) is None and file.exists()
         change()
         assert not file.exists()
 
@@ -134,7 +135,7 @@ class Command:
         return self.capsys.readouterr().out
 
     def read(self, operation):
-        return beside.write(self.path, operation)
+        return direct.write(self.path, operation)
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command):
 
 
 def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command, monkeypatch):
-    monkeypatch.setattr("jd.server.pincommand.is_terminal", lambda stream: True)
+    monkeypatch.setattr("jd.server.command.pincommand.is_terminal", lambda stream: True)
     pin = command.run("reset").splitlines()[0].rpartition(" ")[2]
     assert passwords.verify(pin, command.read(stored_pin.stored))
     assert not (command.path.parent / "pin").exists()
@@ -289,21 +290,21 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path):
 
 def test_a_pin_of_the_hub_is_taken_once(desk):
     said = []
-    keeper = pin.HubPin(desk.database, said.append)
+    keeper = pinsource.HubPin(desk.database, said.append)
     assert keeper.taken() == 0
     desk.write(sessions.open_session, None, 0.0)
     encoded = pins.encode(PIN)
     keeper.take(5, encoded)
     assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0
-    pin.settle(desk.database, OTHER, True)
+    pinsource.settle(desk.database, OTHER, True)
     keeper.take(5, encoded)
     assert verifies(desk, OTHER) and len(said) == 1
 
 
 def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk):
-    pin.settle(desk.database, PIN, True)
+    pinsource.settle(desk.database, PIN, True)
     said = []
-    keeper = pin.HubPin(desk.database, said.append)
+    keeper = pinsource.HubPin(desk.database, said.append)
     for _ in range(2):
         keeper.take(5, "argon$x$y")
     assert len(said) == 1 and "jd_server pin set" in said[0]

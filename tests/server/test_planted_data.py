@@ -9,11 +9,11 @@ from typing import Any, Callable, Iterator, List, Optional
 import pytest
 
 from jd.hub.data import HubData
-from jd.places import UnsafePlace
-from jd.server import publishing
+from jd.safedirs import UnsafePlace
+from jd.server.command import publishing
 from jd.server.experiment import Experiment
-from jd.server.store import beside
-from jd.server.store.transitions import Policy
+from jd.server.store import direct
+from jd.server.store.queue.transitions import Policy
 from jd.storage import modes
 from jd.storage.modes import PRIVATE, Modes
 from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, public_directory, python
@@ -92,7 +92,7 @@ def test_a_file_that_somebody_else_put_into_data_of_ones_own(root: Path, name: s
     assert served(workspace) is None
     planted = file(workspace / "victim" / "meta" / name, MALLORY)
     refused(served(workspace), str(planted), "belongs to somebody else")
-    found = as_user(OWNER, lambda: beside.find(workspace, "victim"))
+    found = as_user(OWNER, lambda: direct.find(workspace, "victim"))
     refused(found, str(planted))
     os.chown(str(planted), OWNER, OWNER)
     planted.chmod(0o666)

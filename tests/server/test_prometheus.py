@@ -8,14 +8,16 @@ import pytest
 
 from jd import protocol as p
 from jd.errors import StorageError, UsageError
-from jd.net.routing import Request
-from jd.server import cli, prometheus
-from jd.server.access import Access
+from jd.net.serving.routing import Request
+from jd.server.api import prometheus
+from jd.server.api.access import Access
 from jd.server.app import JobServer
+from jd.server.command import cli
 from jd.server.experiment import Experiment
-from jd.server.store import commands, jobs, workers
-from jd.server.store.batches import from_grid
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import commands, workers
+from jd.server.store.operators.batches import from_grid
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 
 TOKEN = "a-token-for-prometheus"
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')

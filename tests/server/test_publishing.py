@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jd.errors import StorageError
-from jd.server import publishing
+from jd.server.command import publishing
 
 
 def test_url_and_token_file_are_published(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from jd import protocol as p
 from jd.auth import jwt
-from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
-from jd.net.routing import Request
-from jd.server.access import Access
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
-from jd.server.hublink import HubLink
-from jd.server.store.transitions import Policy
+from jd.server.hubside.hublink import HubLink
+from jd.server.store.queue.transitions import Policy
 
 SECRET = "s" * 48
 NOW = 1_700_000_000.0

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from jd.server import resultfile
-from jd.server.store import batches, export, resultviews
+from jd.server.store.files import resultfile
+from jd.server.store.operators import batches
+from jd.server.store.pages import export, resultcolumns
 from tests.server.parts_bench import run_bench
 
 
@@ -131,7 +132,7 @@ def test_names_say_what_can_be_plotted(run, monkeypatch):
                            {"name": "opt", "numeric": False, "distinct": 2},
                            {"name": "i", "numeric": True, "distinct": 8}],
             "results": [{"name": "loss", "n": 8}, {"name": "rare", "n": 1}]}
-        monkeypatch.setattr(resultviews, "MAX_DISTINCT", 7)
+        monkeypatch.setattr(resultcolumns, "MAX_DISTINCT", 7)
         found = (await bench.get("/web/results/names?again")).json
         assert [p["distinct"] for p in found["parameters"]] == [4, 2, None]
     run(scenario)
@@ -170,7 +171,7 @@ def test_more_jobs_than_may_be_shown_are_sampled_evenly(run, monkeypatch):
         found = (await bench.get("/web/results/columns?metric=loss&limit=5")).json
         assert (found["total"], found["shown"], found["ids"]) == (20, 5, [1, 5, 9, 13, 17])
         assert found["parameters"]["i"] == [0, 4, 8, 12, 16]
-        monkeypatch.setattr(resultviews, "MAX_CELLS", 40)  # four columns: ten jobs
+        monkeypatch.setattr(resultcolumns, "MAX_CELLS", 40)  # four columns: ten jobs
         assert (await bench.get("/web/results/columns?metric=loss")).json["shown"] == 10
     run(scenario)
 
@@ -184,7 +185,7 @@ def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found["parameters"] == {"layers": ["[64, 32]", None], "flag": [True, None],
                                        "third": [None, 1]}
-        monkeypatch.setattr(resultviews, "MAX_COLUMNS", 1)
+        monkeypatch.setattr(resultcolumns, "MAX_COLUMNS", 1)
         found = (await bench.get("/web/results/columns?metric=loss&again")).json
         assert list(found["parameters"]) == ["layers"]
     run(scenario)
@@ -192,8 +193,8 @@ def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
 
 def test_an_answer_is_worked_out_once_until_something_changes(run, monkeypatch):
     calls = []
-    columns = resultviews.columns
-    monkeypatch.setattr(resultviews, "columns", lambda *given: calls.append(given) or columns(*given))
+    columns = resultcolumns.columns
+    monkeypatch.setattr(resultcolumns, "columns", lambda *given: calls.append(given) or columns(*given))
 
     async def scenario(bench):
         await sweep(bench, 3)

@@ -6,8 +6,10 @@ import pytest
 
 from jd import protocol as p
 from jd.protocol import ProtocolError
-from jd.server.store import commands, jobs, roster, workers
-from jd.server.store.roster import Query
+from jd.server.store.fleet import commands, workers
+from jd.server.store.pages import workerlist
+from jd.server.store.pages.workerlist import Query
+from jd.server.store.queue import jobs
 from tests.server.dashboard_bench import Dashboard
 
 
@@ -32,19 +34,19 @@ def crew(desk):
 
 
 def ids(desk, **query):
-    return [row["worker_id"] for row in desk.read(roster.page, Query(**query)).workers]
+    return [row["worker_id"] for row in desk.read(workerlist.page, Query(**query)).workers]
 
 
 def test_states_and_counts(crew):
-    page = crew.read(roster.page, Query())
+    page = crew.read(workerlist.page, Query())
     assert {row["worker_id"]: row["state"] for row in page.workers} == {
         "a_egg_9": "idle", "a_egg_10": "busy", "b_fox_0": "paused", "b_fox_1": "idle"}
     assert page.total == 4
     assert page.counts == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0}
-    gone = crew.read(roster.page, Query(tab="disabled"))
+    gone = crew.read(workerlist.page, Query(tab="disabled"))
     assert {row["worker_id"]: row["state"] for row in gone.workers} == {
         "c_owl_0": "stopped", "d_owl_0": "lost"}
-    assert crew.read(roster.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
+    assert crew.read(workerlist.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
                                         "active": 4, "disabled": 2}
 
 
@@ -55,22 +57,22 @@ def test_filters(crew):
     assert ids(crew, text="EGG_1") == ["a_egg_10"]
     assert ids(crew, text="gpu") == ["a_egg_9"]
     assert ids(crew, text="a%") == [] and ids(crew, text="\\") == []
-    page = crew.read(roster.page, Query(host="B", state="queued"))
+    page = crew.read(workerlist.page, Query(host="B", state="queued"))
     assert [row["worker_id"] for row in page.workers] == ["b_fox_1"]
     assert (page.total, page.counts["paused"]) == (1, 1)  # counts show what other states would give
     assert (page.hosts, page.instances, page.slots) == (["A", "B"], ["egg", "fox"], [0, 1, 9, 10])
 
 
-@pytest.mark.parametrize("state", sorted(roster.STATES))
+@pytest.mark.parametrize("state", sorted(workerlist.STATES))
 def test_every_state_can_be_asked_for(crew, state):
-    for tab in roster.TABS:
-        page = crew.read(roster.page, Query(tab=tab, state=state))
+    for tab in workerlist.TABS:
+        page = crew.read(workerlist.page, Query(tab=tab, state=state))
         assert page.total == len(page.workers)
         if tab == "active" and state in page.counts:
             assert page.total == page.counts[state]
 
 
-@pytest.mark.parametrize("sort", sorted(roster.SORTS))
+@pytest.mark.parametrize("sort", sorted(workerlist.SORTS))
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
     for number in range(23):
@@ -81,14 +83,14 @@ def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
     everything = ids(desk, sort=sign + sort)
     paged, after = [], None
     while True:
-        page = desk.read(roster.page, Query(sort=sign + sort, limit=5, after=after))
+        page = desk.read(workerlist.page, Query(sort=sign + sort, limit=5, after=after))
         paged += [row["worker_id"] for row in page.workers]
         after = page.next
         if after is None:
             break
     assert paged == everything and len(set(paged)) == 23
     if sort == "seen":
-        seen = [row["last_seen"] for row in desk.read(roster.page, Query(sort=sign + sort)).workers]
+        seen = [row["last_seen"] for row in desk.read(workerlist.page, Query(sort=sign + sort)).workers]
         assert seen == sorted(seen, reverse=bool(sign))
 
 
@@ -97,9 +99,9 @@ def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
     {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
 def test_what_cannot_be_asked_is_said(desk, query):
     with pytest.raises(ProtocolError):
-        desk.read(roster.page, Query(**query))
+        desk.read(workerlist.page, Query(**query))
     with pytest.raises(ProtocolError):
-        roster.checked(Query(**query))
+        workerlist.checked(Query(**query))
 
 
 def test_the_latest_jobs_of_a_worker(desk):
@@ -109,7 +111,7 @@ def test_the_latest_jobs_of_a_worker(desk):
         job = desk.beat(session="s").reply.job
         desk.finish(job.job_id, attempt=1)
     desk.beat(session="s")
-    recent = desk.read(roster.one, "w")["recent_jobs"]
+    recent = desk.read(workerlist.one, "w")["recent_jobs"]
     assert [job["id"] for job in recent] == list(range(26, 6, -1))
     assert recent[0] == {"id": 26, "status": "SERVED", "verdict": None, "ended": None}
     assert recent[1] == {"id": 25, "status": "DONE", "verdict": "done", "ended": desk.now}

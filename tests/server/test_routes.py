@@ -7,16 +7,16 @@ import os
 import pytest
 
 from jd import protocol as p
-from jd.net.body import BodyStream
 from jd.net.multipart import encode_upload
-from jd.net.routing import HttpError, Request
-from jd.server import worker_routes
-from jd.server.access import OWNER, Access, Principal
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import HttpError, Request
+from jd.server.api import worker_routes
+from jd.server.api.access import OWNER, Access, Principal
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
-from jd.server.store.batches import from_grid
-from jd.server.store.jobs import counts
-from jd.server.store.transitions import Policy
+from jd.server.store.operators.batches import from_grid
+from jd.server.store.queue.jobs import counts
+from jd.server.store.queue.transitions import Policy
 
 
 class Bench:

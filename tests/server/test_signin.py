@@ -7,25 +7,25 @@ from contextlib import closing
 import pytest
 
 from jd import settings
-from jd.auth import keys, passwords
+from jd.auth import apikeys, passwords
 from jd.auth.attempts import ELSEWHERE, HERE
 from jd.hub import cli as hub_cli
-from jd.net.proxies import Proxies
-from jd.server import cli as server_cli
+from jd.net.serving.proxies import Proxies
+from jd.server.command import cli as server_cli
 from jd.server.dashboard import pages
 from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
-from jd.server.store import pin as stored_pin
-from jd.server.store import sessions, wrongpins
+from jd.server.store.operators import pin as stored_pin
+from jd.server.store.operators import sessions, wrongpins
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database
 from tests.server import dashboard_bench
 from tests.server.dashboard_bench import HOST, PIN, Dashboard
-from tests.users import ANOTHER
 from tests.users import OTHER as OTHER_USER
+from tests.users import ANOTHER
 
 OTHER = "739105"
 ME = os.geteuid()
-PUBLIC = {"/healthz", "/", "/signin", "/static/<name>", "/web/signin", "/web/signout"} | set(pages.PAGES)
+PUBLIC = {"/healthz", "/", "/signin", "/static/<path:name>", "/web/signin", "/web/signout"} | set(pages.PAGES)
 
 
 @pytest.fixture
@@ -192,14 +192,14 @@ def test_nobody_else_signs_somebody_out(run):
 def test_sessions_that_do_not_say_whose_they_are_end(tmp_path):
     with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as old:
         old.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
-        old.execute("INSERT INTO sessions (digest, expires_at) VALUES (?, 2e9)", (keys.digest("secret"),))
+        old.execute("INSERT INTO sessions (digest, expires_at) VALUES (?, 2e9)", (apikeys.digest("secret"),))
         old.commit()
     database = Database(tmp_path / "jobs.db", MIGRATIONS)
     try:
         for uid in (None, ME, OTHER_USER):
-            assert not database.read(lambda db: sessions.is_open(db, keys.digest("secret"), uid, 1e9)).result(20)
+            assert not database.read(lambda db: sessions.is_open(db, apikeys.digest("secret"), uid, 1e9)).result(20)
         secret = database.write(lambda db: sessions.open_session(db, ME, 1e9)).result(20)
-        assert database.read(lambda db: sessions.is_open(db, keys.digest(secret), ME, 1e9)).result(20)
+        assert database.read(lambda db: sessions.is_open(db, apikeys.digest(secret), ME, 1e9)).result(20)
     finally:
         database.close()
 

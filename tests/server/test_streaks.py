@@ -2,7 +2,8 @@
 
 import pytest
 
-from jd.server.store import commands, roster, streaks
+from jd.server.store.fleet import commands, failing
+from jd.server.store.pages import workerlist
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def end(desk):
 
 @pytest.fixture
 def row(desk):
-    return lambda worker_id: desk.read(roster.one, worker_id)
+    return lambda worker_id: desk.read(workerlist.one, worker_id)
 
 
 def test_jobs_are_counted_by_how_they_ended(end, row):
@@ -111,10 +112,10 @@ def test_jobs_that_failed_on_a_worker_are_found(desk, end):
     end("bad", "DONE")
     end("bad", verdict="preempted")
     end("good")
-    assert desk.read(streaks.failed_on, "bad", 0, 10) == failed
-    assert desk.read(streaks.failed_on, "bad", failed[0], 10) == failed[1:]
-    assert desk.read(streaks.failed_on, "bad", 0, 1) == failed[:1]
-    assert desk.read(streaks.count_failed_on, "bad") == 2
+    assert desk.read(failing.failed_on, "bad", 0, 10) == failed
+    assert desk.read(failing.failed_on, "bad", failed[0], 10) == failed[1:]
+    assert desk.read(failing.failed_on, "bad", 0, 1) == failed[:1]
+    assert desk.read(failing.count_failed_on, "bad") == 2
 
 
 def test_marking_walks_over_no_table(desk):

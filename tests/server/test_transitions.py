@@ -1,8 +1,8 @@
 import pytest
 
 from jd import protocol as p
-from jd.server.store import transitions
-from jd.server.store.transitions import IllegalTransition, Policy, after, ending
+from jd.server.store.queue import transitions
+from jd.server.store.queue.transitions import IllegalTransition, Policy, after, ending
 
 LEGAL = {
     ("PENDING", "claim"): "SERVED",

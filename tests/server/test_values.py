@@ -6,9 +6,11 @@ import sqlite3
 import pytest
 
 from jd.server.experiment import Experiment
-from jd.server.store import batches, bulk, jobs, values
+from jd.server.store.operators import batches, bulk
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.transitions import Policy
+from jd.server.store.search import values
 
 
 def kept(desk):

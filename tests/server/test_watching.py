@@ -7,13 +7,15 @@ import os
 import pytest
 
 from jd import protocol as p
-from jd.net.body import BodyStream
-from jd.net.routing import Request
-from jd.server.access import Access
+from jd.net.serving.body import BodyStream
+from jd.net.serving.routing import Request
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
-from jd.server.store import bulk, commands, jobs, sessions
-from jd.server.store.transitions import Policy
+from jd.server.store.fleet import commands
+from jd.server.store.operators import bulk, sessions
+from jd.server.store.queue import jobs
+from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
 
 

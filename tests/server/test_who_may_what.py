@@ -12,8 +12,8 @@ from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
 import pytest
 
-from jd.net import peers
-from jd.net.routing import Router
+from jd.net.peer import peers
+from jd.net.serving.routing import Router
 from tests.server.town import HOST, Alone, Servers, Town, as_json, as_upload, bearer
 from tests.users import OTHER, Other, needs_root
 
@@ -67,7 +67,7 @@ API: Dict[str, Row] = {
 }
 DASHBOARD: Dict[str, Row] = dict(
     {route: Row(ALL) for route in (
-        "GET /healthz", "GET /", "GET /signin", "GET /static/<name>", "POST /web/signin", "POST /web/signout")},
+        "GET /healthz", "GET /", "GET /signin", "GET /static/<path:name>", "POST /web/signin", "POST /web/signout")},
     **{route: Row(SIGNED_IN) for route in (
         "GET /jobs", "GET /jobs/<int:id>", "GET /results", "GET /workers", "GET /settings",
         "POST /web/pin", "GET /web/me", "GET /web/summary", "GET /web/events", "GET /web/jobs", "GET /web/jobs/count",
@@ -78,7 +78,7 @@ DASHBOARD: Dict[str, Row] = dict(
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})
 HUB: Dict[str, Row] = dict(
     {route: Row(ALL) for route in (
-        "GET /healthz", "GET /", "GET /signin", "GET /signup", "GET /static/<name>", "POST /web/signin",
+        "GET /healthz", "GET /", "GET /signin", "GET /signup", "GET /static/<path:name>", "POST /web/signin",
         "POST /web/signout", "POST /web/signup", "POST /web/signup-link")},
     **{route: Row(PAGES) for route in (
         "GET /experiments", "GET /api-keys", "GET /web/me", "GET /web/experiments", "GET /web/api-keys")},
@@ -132,7 +132,7 @@ def filled(value: Any, name: str, servers: Servers) -> Any:
 def answer(servers: Servers, place: str, route: str, row: Row, name: str, **more: str) -> int:
     """The status of the answer to who shows `name`, and `more` headers."""
     method, _, pattern = route.partition(" ")
-    target = filled(row.target or pattern.replace("<int:id>", "1").replace("<name>", "icon.svg"), name, servers)
+    target = filled(row.target or pattern.replace("<int:id>", "1").replace("<path:name>", "icon.svg"), name, servers)
     if row.body in ("file", "checkpoint"):
         headers, body = as_upload(row.body, 2 if name == "own" else 1)
     else:

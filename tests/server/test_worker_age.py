@@ -5,7 +5,8 @@ import pytest
 from jd import protocol as p
 from jd.server import sweeper
 from jd.server.app import STATUS_OF
-from jd.server.store import roster, summary, worker_history, workerage, workers
+from jd.server.store.fleet import retention, worker_history, workers
+from jd.server.store.pages import summary, workerlist
 
 
 def known(desk):
@@ -33,7 +34,7 @@ def test_a_worker_that_left_is_forgotten_after_a_month(desk):
     desk.beat("ran", reported_status="idle")
     desk.finish(1)
     leave(desk, "ran")
-    desk.now += workerage.KEPT - 60.0
+    desk.now += retention.KEPT - 60.0
     leave(desk, "later")
     step(desk)
     assert known(desk) == ["later", "ran"]
@@ -42,7 +43,7 @@ def test_a_worker_that_left_is_forgotten_after_a_month(desk):
     step(desk)
     assert known(desk) == ["later"]
     assert desk.read(summary.changes)["workers"] > seen  # or pages would go on showing it
-    desk.now += workerage.KEPT
+    desk.now += retention.KEPT
     step(desk)
     assert rows(desk) == 0
     assert desk.job(1)["worker_id"] == "ran"
@@ -52,14 +53,14 @@ def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk):
     desk.beat("lost")
     desk.beat("live")
     for _ in range(3):
-        desk.now += workerage.KEPT / 2 + workers.SILENCE
+        desk.now += retention.KEPT / 2 + workers.SILENCE
         desk.beat("live")
         step(desk)
     assert known(desk) == ["live"]
 
 
 def test_what_left_first_makes_room(desk, monkeypatch):
-    monkeypatch.setattr(workerage, "MAX_ROWS", 3)
+    monkeypatch.setattr(retention, "MAX_ROWS", 3)
     for worker_id in ("b", "a", "c"):
         leave(desk, worker_id)
     desk.beat("c")
@@ -68,9 +69,9 @@ def test_what_left_first_makes_room(desk, monkeypatch):
     desk.beat("newer")
     assert known(desk) == ["c", "new", "newer"]
     desk.beat("new")  # who is known needs no room
-    with pytest.raises(workerage.TooManyWorkers, match="3 workers are active.*try again"):
+    with pytest.raises(retention.TooManyWorkers, match="3 workers are active.*try again"):
         desk.beat("one too many")
-    assert STATUS_OF[workerage.TooManyWorkers] == 503
+    assert STATUS_OF[retention.TooManyWorkers] == 503
     assert known(desk) == ["c", "new", "newer"]
     leave(desk, "new")
     desk.beat("one too many")
@@ -81,11 +82,11 @@ def test_a_database_with_more_is_brought_down_step_by_step(desk, monkeypatch):
     for number in range(10):
         leave(desk, "w%d" % number)
     desk.beat("w0")
-    monkeypatch.setattr(workerage, "MAX_ROWS", 4)
-    assert desk.write(workerage.prune, desk.now, 5) == 5
+    monkeypatch.setattr(retention, "MAX_ROWS", 4)
+    assert desk.write(retention.prune, desk.now, 5) == 5
     assert known(desk) == ["w0", "w6", "w7", "w8", "w9"]
-    assert desk.write(workerage.prune, desk.now, 5) == 1
-    assert desk.write(workerage.prune, desk.now, 5) == 0
+    assert desk.write(retention.prune, desk.now, 5) == 1
+    assert desk.write(retention.prune, desk.now, 5) == 0
     assert known(desk) == ["w0", "w7", "w8", "w9"]
 
 
@@ -107,7 +108,7 @@ def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk):
     assert rows(desk) == 0
     desk.beat("w")
     desk.write(workers.stopped_by_cli, "w", None, "stop", "h", desk.now, desk.policy)
-    assert desk.read(roster.one, "w")["history"][0]["event"] == "stop from the CLI"
+    assert desk.read(workerlist.one, "w")["history"][0]["event"] == "stop from the CLI"
 
 
 def test_what_a_worker_says_of_its_machine_has_a_limit(desk):

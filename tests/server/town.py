@@ -14,16 +14,16 @@ from jd import protocol as p
 from jd.auth import jwt
 from jd.hub.app import Hub
 from jd.hub.data import HubData
-from jd.hub.store import accounts, experiments, issuing, tokens
 from jd.hub.store import sessions as hub_sessions
+from jd.hub.store import accounts, experiments, issuing, tokens
 from jd.net.client import Client
 from jd.net.multipart import encode_upload
-from jd.server.access import Access
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
-from jd.server.hublink import HubLink
-from jd.server.store import sessions
-from jd.server.store.transitions import Policy
+from jd.server.hubside.hublink import HubLink
+from jd.server.store.operators import sessions
+from jd.server.store.queue.transitions import Policy
 
 HOST = "127.0.0.1"
 THIS_USER = os.geteuid() if sys.platform.startswith("linux") else None  # elsewhere nobody tells

@@ -2,19 +2,19 @@
 
 import asyncio
 import html.parser
+import posixpath
 import re
+from pathlib import Path
 
 import pytest
 
-from jd.hub import pages as hub_pages
-from jd.net.routing import HttpError, Request
-from jd.server.dashboard import pages as dashboard_pages
-from jd.web.files import HEADERS, SHARED, Files, page, redirect
+from jd.net.serving.routing import HttpError, Request
+from jd.web.files import HEADERS, Files, page, redirect
 from tests.support import ROOT
 
 DASHBOARD = ROOT / "jd" / "server" / "web"
-PLACES = {"a.js": "jd.hub:web/signin.js", "index.html": "jd.hub:web/signin.html",
-          "gone.js": "jd.hub:web/gone.js"}
+HUB = ROOT / "jd" / "hub" / "web"
+SHARED = ROOT / "jd" / "web"
 
 
 def get(files, name, **headers):
@@ -23,50 +23,57 @@ def get(files, name, **headers):
     return asyncio.run(files.static(request))
 
 
-@pytest.mark.parametrize("name, kind", [("base.css", "text/css; charset=utf-8"), ("icon.svg",
-                                                                                  "image/svg+xml"),
-                                        ("a.js", "text/javascript; charset=utf-8")])
+@pytest.mark.parametrize("name, kind", [
+    ("base.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml"),
+    ("signin.js", "text/javascript; charset=utf-8"), ("jobs/job.css", "text/css; charset=utf-8")])
 def test_a_file_has_its_type_and_is_closed_to_others(name, kind):
-    answer = get(Files(PLACES), name)
+    answer = get(Files("jd.server"), name)
     assert (answer.status, answer.content_type) == (200, kind) and answer.body
     assert HEADERS.items() <= answer.headers.items()
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
 def test_what_a_browser_has_is_not_sent_again():
-    files = Files(PLACES)
-    tag = get(files, "a.js").headers["ETag"]
-    again = get(files, "a.js", **{"if-none-match": tag})
+    files = Files("jd.server")
+    tag = get(files, "signin.js").headers["ETag"]
+    again = get(files, "signin.js", **{"if-none-match": tag})
     assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
-    assert get(files, "a.js", **{"if-none-match": '"old"'}).status == 200
+    assert get(files, "signin.js", **{"if-none-match": '"old"'}).status == 200
     assert get(files, "base.css").headers["ETag"] != tag
 
 
-@pytest.mark.parametrize("name", ["nope.js", "index.html", "../__init__.py", "signin.js", ""])
-def test_only_what_is_listed_is_served_and_no_page(name):
+@pytest.mark.parametrize("name", [
+    "nope.js", "index.html", "../__init__.py", "../web/app.js", "jobs/../app.js", "/etc/passwd.js", "jobs", "jobs/",
+    "app.js\n", "App.js", "files.py", ""])
+def test_only_scripts_styles_and_pictures_below_web_are_served(name):
     with pytest.raises(HttpError) as refused:
-        get(Files(PLACES), name)
+        get(Files("jd.server"), name)
     assert refused.value.status == 404
 
 
 def test_pages_are_read_by_their_name():
-    files = Files(PLACES)
+    files = Files("jd.server")
     assert files.content("index.html").startswith(b"<!doctype html>")
     with pytest.raises(FileNotFoundError):
-        files.content("gone.js")
+        files.content("gone.html")
     assert page(b"x").headers == HEADERS
     led = redirect("/jobs?a=%20b")
     assert (led.status, led.headers["Location"]) == (303, "/jobs?a=%20b")
 
 
-def test_every_file_of_the_dashboard_is_listed_and_there():
-    assert len(set(dashboard_pages.FILES)) == len(dashboard_pages.FILES)
-    assert sorted(path.name for path in DASHBOARD.iterdir()) == sorted(dashboard_pages.FILES)
-    assert set(dashboard_pages.FILES) & set(SHARED) == set()
+def served_by(directory: Path) -> set:
+    """What `/static/` has for the pages in a directory, by the rule that a test above holds."""
+    return {path.relative_to(base).as_posix() for base in (directory, SHARED) for path in base.rglob("*")
+            if path.suffix in (".js", ".css", ".svg")}
 
 
-def test_every_file_of_the_hub_is_listed_and_there():
-    assert sorted(path.name for path in (ROOT / "jd" / "hub" / "web").iterdir()) == sorted(hub_pages.PLACES)
+@pytest.mark.parametrize("package, directory", [("jd.server", DASHBOARD), ("jd.hub", HUB)])
+def test_every_file_below_web_is_served_and_hides_no_shared_one(package, directory):
+    names = served_by(directory)
+    assert len(names) > 5
+    files = Files(package)
+    assert {get(files, name).status for name in names} == {200}
+    assert not {path.name for path in directory.iterdir()} & {path.name for path in SHARED.iterdir()}
 
 
 class Links(html.parser.HTMLParser):
@@ -85,12 +92,12 @@ class Links(html.parser.HTMLParser):
         self.inline += [tag] * (tag == "style")
 
 
-PAGES = sorted(DASHBOARD.glob("*.html")) + sorted((ROOT / "jd" / "hub" / "web").glob("*.html"))
+PAGES = sorted(DASHBOARD.glob("*.html")) + sorted(HUB.glob("*.html"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: "%s-%s" % (path.parts[-3], path.name))
 def test_pages_load_what_is_served_and_hold_nothing_that_the_policy_forbids(path):
-    served = set(SHARED) | set(dashboard_pages.FILES if path.parent == DASHBOARD else hub_pages.PLACES)
+    served = served_by(path.parent)
     links = Links(path.read_text(encoding="utf-8").replace("{{script}}", "signin"))
     assert links.inline == []
     assert {link for link in links.loaded if not link.startswith("/static/")} == set()
@@ -101,14 +108,14 @@ IMPORT = re.compile(r"""^(?:import|export)\b[\w\s{},*$]*["']([^"']+)["']""", re.
 DYNAMIC_IMPORT = re.compile(r"""\bimport\(["'`]([^"'`]+)""")
 MARKUP = re.compile(r"(?:inner|outer)HTML\s*\+?=(?!=)|insertAdjacentHTML|document\.write|\beval\("
                     r"|new Function")
-SCRIPTS = sorted(DASHBOARD.glob("*.js")) + sorted((ROOT / "jd" / "hub" / "web").glob("*.js")) + sorted(
-    (ROOT / "jd" / "web").glob("*.js"))
+SCRIPTS = [(base, path) for base in (DASHBOARD, HUB, SHARED) for path in sorted(base.rglob("*.js"))]
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: "%s-%s" % (path.parts[-3], path.name))
-def test_scripts_import_what_is_served_and_make_no_markup_of_data(path):
+@pytest.mark.parametrize("base, path", SCRIPTS, ids=lambda path: path.relative_to(ROOT / "jd").as_posix())
+def test_scripts_import_what_is_served_and_make_no_markup_of_data(base, path):
     text = path.read_text(encoding="utf-8")
-    served = set(SHARED) | set(dashboard_pages.FILES if path.parent == DASHBOARD else hub_pages.PLACES)
     imported = IMPORT.findall(text) + DYNAMIC_IMPORT.findall(text)
-    assert {name for name in imported if not (name.startswith("./") and name[2:] in served)} == set()
+    assert [name for name in imported if not name.startswith(("./", "../"))] == []
+    here = path.parent.relative_to(base).as_posix()
+    assert {posixpath.normpath(posixpath.join(here, name)) for name in imported} <= served_by(base)
     assert MARKUP.findall(text) == []

@@ -8,14 +8,14 @@ from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Backoff
 from jd.protocol import Assignment
-from jd.worker.agent import Agent
-from jd.worker.courier import Answer, Call
-from jd.worker.delivery import Delivery
-from jd.worker.jobprocess import JobProcess, StartFailure
+from jd.worker.agent.agent import Agent
+from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.limits import Limits
-from jd.worker.link import Link
-from jd.worker.outage import Outage
-from jd.worker.outbox import Outbox
+from jd.worker.uplink.courier import Answer, Call
+from jd.worker.uplink.delivery import Delivery
+from jd.worker.uplink.link import Link
+from jd.worker.uplink.outage import Outage
+from jd.worker.uplink.outbox import Outbox
 from jd.worker.verdict import Ended
 
 ALL = list(protocol.EXTENSIONS)

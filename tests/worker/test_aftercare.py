@@ -8,9 +8,9 @@ import pytest
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.script.context import JobContext
-from jd.worker import aftercare, checkpointdir
-from jd.worker.aftercare import Aftercare, Outcome, Wishes
-from jd.worker.parcel import Parcel
+from jd.worker.attempt import checkpointdir, jobfiles
+from jd.worker.attempt.jobfiles import Aftercare, Outcome, Wishes
+from jd.worker.uplink.parcel import Parcel
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)
 
@@ -28,8 +28,8 @@ class Bench:
         self.failure: Optional[JdError] = None
         self.before_sending = lambda: None
         self.woken = threading.Event()
-        monkeypatch.setattr(aftercare, "send", self.send)
-        monkeypatch.setattr(aftercare, "upload_file", self.upload_file)
+        monkeypatch.setattr(jobfiles, "send", self.send)
+        monkeypatch.setattr(jobfiles, "upload_file", self.upload_file)
         self.care: Optional[Aftercare] = None
 
     def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,

@@ -7,10 +7,10 @@ import pytest
 
 from jd import protocol
 from jd.net.client import OtherExperiment
-from jd.worker.courier import Call
-from jd.worker.jobprocess import STOPPED_LOST, StartFailure
-from jd.worker.outbox import Outbox
 from jd.protocol import Result
+from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
+from jd.worker.uplink.courier import Call
+from jd.worker.uplink.outbox import Outbox
 from tests.worker.bench import ALL, SERVER, Bench, job
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jd import protocol
-from jd.worker.jobprocess import STOPPED_PREEMPTED
+from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED
 from tests.worker.bench import ALL, Bench, job
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from jd.cli import starting
 from jd.node.identity import Here
-from jd.worker.background import Started, last_words
 from jd.worker.config import WorkerConfig
-from jd.worker.registry import Registry
-from jd.worker.signals import Signals
+from jd.worker.launch.background import Started, last_words
+from jd.worker.launch.signals import Signals
+from jd.worker.local.registry import Registry
 from tests.support import free_env, python, wait_until
 
 # The launch prints what it found; a stand-in ends when it is told to, or when SECONDS are over.
@@ -24,7 +24,7 @@ import json, os, signal, sys, threading
 from pathlib import Path
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker import background, run
+from jd.worker.launch import background, process
 from jd.worker.config import WorkerConfig
 
 def stand_in(config, worker_id, slot, ready):
@@ -52,8 +52,8 @@ def silent(config, worker_id, slot, ready):
 def crash(config, worker_id, slot, ready):
     def fails(*_):
         raise RuntimeError("the wheel came off")
-    run._turn = fails
-    return run.run_worker(config, worker_id, slot, ready)
+    process._turn = fails
+    return process.run_worker(config, worker_id, slot, ready)
 
 BEHAVIOUR = globals()[sys.argv[1]]
 background.run_worker = stand_in

@@ -12,10 +12,10 @@ import pytest
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import UNKNOWN_START, Here, ProcessIdentity, host_slug, process_identity
-from jd.worker import census
-from jd.worker.cachelock import LOCK_NAME
-from jd.worker.census import Life, life, sweep
-from jd.worker.registry import Registry, Row
+from jd.worker.local import census
+from jd.worker.local.cachelock import LOCK_NAME
+from jd.worker.local.census import Life, life, sweep
+from jd.worker.local.registry import Registry, Row
 from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
 

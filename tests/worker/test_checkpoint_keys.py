@@ -9,13 +9,13 @@ import pytest
 
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Grant
-from jd.net import ownserver
+from jd.net.peer import ownserver
 from jd.protocol import HEARTBEAT, Assignment
-from jd.worker import jobenv
+from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig, from_json
-from jd.worker.connection import Connection
-from jd.worker.courier import BEAT, Call
-from jd.worker.renewal import Renewal
+from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.courier import BEAT, Call
+from jd.worker.uplink.tokenrenewal import Renewal
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
 from tests.users import Other, needs_root
@@ -146,9 +146,9 @@ def test_renewal_keeps_the_key() -> None:
 
 def test_a_script_gets_them_and_a_registry_does_not(tmp_path: Path) -> None:
     launched = config(tmp_path, "http://s:1", environ={"JD_CHECKPOINT_KEY": TOLD})
-    environ = jobenv.job_environment(launched, Assignment(1, {}), "n_egg_0", None, None, [GIVEN, TOLD])
+    environ = environment.job_environment(launched, Assignment(1, {}), "n_egg_0", None, None, [GIVEN, TOLD])
     assert checkpointkey.of_script("exp", environ) == [GIVEN, TOLD]
-    environ = jobenv.job_environment(launched, Assignment(1, {}), "n_egg_0", None)
+    environ = environment.job_environment(launched, Assignment(1, {}), "n_egg_0", None)
     assert "JD_CHECKPOINT_KEY" not in environ, "it is of the job that this worker was launched in"
     stored = json.dumps(launched.to_json())
     assert TOLD not in stored and TOLD not in repr(launched)

@@ -10,7 +10,7 @@ from jd import protocol
 from jd.errors import UsageError
 from jd.script import ledger
 from jd.settings import WORKER, resolve
-from jd.worker import collect
+from jd.worker.attempt import collect
 
 
 @pytest.mark.parametrize("pattern, name, fits", [

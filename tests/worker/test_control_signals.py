@@ -11,11 +11,11 @@ import pytest
 
 from jd import protocol
 from jd.cli.commands.scale import free_slots, surplus
+from jd.node.descendants import Descendants
 from jd.node.identity import Here, ProcessIdentity
-from jd.worker import control, registry
-from jd.worker.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
-from jd.worker.descendants import Descendants
-from jd.worker.registry import Row
+from jd.worker.local import control, registry
+from jd.worker.local.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
+from jd.worker.local.registry import Row
 from tests.support import PATIENCE, free_env, in_time, python, wait_until
 
 SLEEPS = "import time; print(flush=True); time.sleep(600)"

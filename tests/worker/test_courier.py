@@ -6,7 +6,7 @@ from typing import Any, Iterator, List
 import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.worker.courier import CLAIM, Answer, Call, Courier
+from jd.worker.uplink.courier import CLAIM, Answer, Call, Courier
 
 CALL = Call(CLAIM, "/x", {}, 1.0)
 

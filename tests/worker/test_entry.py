@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jd.errors import UsageError
-from jd.worker import entry
+from jd.worker.attempt import entry
 
 
 def written(tmp_path: Path, name: str, content: bytes, mode: int = 0o644) -> Path:

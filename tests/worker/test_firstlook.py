@@ -9,13 +9,13 @@ import pytest
 from jd.cli.commands.run import configuration
 from jd.cli.starting import announce
 from jd.errors import JdError
-from jd.net import accessfile, published
-from jd.net.accessfile import Place, Seat
 from jd.net.client import OtherExperiment
-from jd.net.holder import ForeignServer
-from jd.worker import firstlook
-from jd.worker.background import Started
+from jd.net.finding import accessfile, published
+from jd.net.finding.accessfile import Place, Seat
+from jd.net.peer.holder import ForeignServer
 from jd.worker.config import WorkerConfig
+from jd.worker.launch import firstlook
+from jd.worker.launch.background import Started
 from tests.support import free_env
 from tests.worker.test_published import Clock
 

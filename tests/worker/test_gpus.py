@@ -9,9 +9,9 @@ import pytest
 
 from jd.errors import UsageError
 from jd.settings import WORKER, resolve
-from jd.worker import gpumetrics, gpus, run
 from jd.worker.config import WorkerConfig
-from jd.worker.gpumetrics import GpuMetrics
+from jd.worker.launch import gpumetrics, gpus, process
+from jd.worker.launch.gpumetrics import GpuMetrics
 from tests.support import left_running
 
 TWO = ("GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaa)\n"
@@ -185,5 +185,5 @@ def test_a_real_program_is_ended_when_it_takes_too_long(tmp_path: Path,
 def test_a_heartbeat_says_which_devices_a_worker_has() -> None:
     config = WorkerConfig("e", Path("/x.py"), "http://s",
                           environ={"ROCR_VISIBLE_DEVICES": "3", "PATH": "/nowhere"})
-    sample = run._metrics(config)()
+    sample = process._metrics(config)()
     assert sample["gpus"] == "3" and sample["worker_type"] == "worker"

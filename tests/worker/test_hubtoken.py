@@ -9,23 +9,23 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 import pytest
 
 from jd import protocol
-from jd.auth import hubtoken, stored
+from jd.auth import hubtoken, tokenfiles
 from jd.auth.hubtoken import Access, Grant, HubRefused
 from jd.cli.commands.interactive import checked_key
 from jd.cli.main import without_key
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.node.identity import Here
 from jd.script.context import script_token
-from jd.worker import renewal
 from jd.worker.config import WorkerConfig
-from jd.worker.connection import Connection
-from jd.worker.courier import CLAIM, Call
-from jd.worker.registry import Registry
-from jd.worker.renewal import Renewal
+from jd.worker.local.registry import Registry
+from jd.worker.uplink import tokenrenewal
+from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.courier import CLAIM, Call
+from jd.worker.uplink.tokenrenewal import Renewal
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
-from tests.worker.bench import ALL, job
 from tests.worker.bench import Bench as AgentBench
+from tests.worker.bench import ALL, job
 
 KEY = "jd_" + "k" * 40
 EXPIRES, MARGIN = 3600.0, 300.0
@@ -117,7 +117,7 @@ def test_the_mode_rule() -> None:
 def test_a_launch_asks_once(hub: StubServer, tmp_path: Path) -> None:
     hub.will_answer(Answer(200, token_answer()))
     config = WorkerConfig("exp-once", tmp_path, "http://x:1", hub=hub.url, environ={"JD_API_KEY": KEY})
-    first, again = renewal.authorised(config), renewal.authorised(config)
+    first, again = tokenrenewal.authorised(config), tokenrenewal.authorised(config)
     assert first.server == "http://node:5000" and first.grant is again.grant and len(hub.asked) == 1
     assert first.grant is not None and first.grant.token not in json.dumps(first.to_json())
 
@@ -315,7 +315,7 @@ def test_a_script_finds_the_renewed_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "a.%s.c", "a.W10.c", "x" * 50])
 def test_tokens_of_another_form(token: str) -> None:
-    assert stored.claims(token) == {} and stored.expiry(token) == 0.0 and stored.lifetime(token) is None
+    assert tokenfiles.claims(token) == {} and tokenfiles.expiry(token) == 0.0 and tokenfiles.lifetime(token) is None
 
 
 # ---- people

@@ -7,8 +7,8 @@ from typing import Dict, Optional
 import pytest
 
 from jd.script import ledger
-from jd.worker import collect, jobdir
-from jd.worker.jobprocess import StartFailure
+from jd.worker.attempt import collect, jobdir
+from jd.worker.attempt.jobprocess import StartFailure
 
 
 @pytest.fixture

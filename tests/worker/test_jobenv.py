@@ -11,7 +11,7 @@ import pytest
 
 from jd.auth import jwt
 from jd.protocol import Assignment
-from jd.worker import jobenv
+from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig, from_json
 from tests.support import ROOT, free_env, python
 
@@ -22,7 +22,7 @@ def config(tmp_path: Path, **environ: str) -> WorkerConfig:
 
 
 def test_what_the_reference_promises(tmp_path: Path) -> None:
-    environ = jobenv.job_environment(config(tmp_path), Assignment(42, {"lr": "ü"}, 2), "n_egg_0",
+    environ = environment.job_environment(config(tmp_path), Assignment(42, {"lr": "ü"}, 2), "n_egg_0",
                                      "a-token")
     root = str(tmp_path / "workspace" / "jd_data")
     expected = {
@@ -38,14 +38,14 @@ def test_what_the_reference_promises(tmp_path: Path) -> None:
 
 def test_the_script_knows_the_file_of_a_server_that_moves(tmp_path: Path) -> None:
     moving = replace(config(tmp_path), server_file=tmp_path / "server")
-    environ = jobenv.job_environment(moving, Assignment(42, {}), "n_egg_0", None)
+    environ = environment.job_environment(moving, Assignment(42, {}), "n_egg_0", None)
     assert environ["JD_SERVER_FILE"] == str(tmp_path / "server")
 
 
 def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
     inherited = config(tmp_path, JD_JOB_ID="1", JD_JOB_ATTEMPT="9", JD_WORKER_TOKEN="old",
                        JD_SERVER_FILE="/of/another", JD_API_KEY="jd_key", MINE="kept", PYTHONUNBUFFERED="0")
-    environ = jobenv.job_environment(inherited, Assignment(42, {}), "n_egg_0", None)
+    environ = environment.job_environment(inherited, Assignment(42, {}), "n_egg_0", None)
     assert environ["JD_JOB_ID"] == "42"
     assert "JD_JOB_ATTEMPT" not in environ
     assert "JD_WORKER_TOKEN" not in environ
@@ -63,7 +63,7 @@ def test_who_is_given_the_key(tmp_path: Path, role: Optional[str], asked: Option
     claims = {"exp_id": "1"} if role is None else {"exp_id": "1", "role": role}
     launch = replace(config(tmp_path, JD_API_KEY="jd_key"), pass_api_key=asked)
     assert from_json(json.loads(json.dumps(launch.to_json())), launch.environ).pass_api_key is asked
-    environ = jobenv.job_environment(launch, Assignment(42, {}), "n_egg_0", jwt.sign(claims, "s" * 32),
+    environ = environment.job_environment(launch, Assignment(42, {}), "n_egg_0", jwt.sign(claims, "s" * 32),
                                      keys=["a" * 64])
     assert ("JD_API_KEY" in environ) == given
     assert environ["JD_CHECKPOINT_KEY"] == "a" * 64 and environ["JD_WORKER_TOKEN"]
@@ -72,17 +72,17 @@ def test_who_is_given_the_key(tmp_path: Path, role: Optional[str], asked: Option
 def test_without_a_token_the_key_is_given(tmp_path: Path) -> None:
     launch = config(tmp_path, JD_API_KEY="jd_key")
     for token in (None, "a-token"):
-        assert "JD_API_KEY" in jobenv.job_environment(launch, Assignment(42, {}), "n_egg_0", token)
+        assert "JD_API_KEY" in environment.job_environment(launch, Assignment(42, {}), "n_egg_0", token)
 
 
 def test_the_package_comes_last_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert jobenv.with_package("") == str(ROOT)
-    assert jobenv.with_package("/mine") == "/mine" + os.pathsep + str(ROOT)
-    assert jobenv.with_package(str(ROOT)) == str(ROOT)
-    monkeypatch.setattr(jobenv, "package_parent", lambda: "/venv/lib/python3/site-packages")
-    assert jobenv.with_package("/mine") == "/mine"
+    assert environment.with_package("") == str(ROOT)
+    assert environment.with_package("/mine") == "/mine" + os.pathsep + str(ROOT)
+    assert environment.with_package(str(ROOT)) == str(ROOT)
+    monkeypatch.setattr(environment, "package_parent", lambda: "/venv/lib/python3/site-packages")
+    assert environment.with_package("/mine") == "/mine"
 
 
 def test_import_jd_works_in_the_script(tmp_path: Path) -> None:
-    environ = jobenv.job_environment(config(tmp_path, PYTHONPATH=""), Assignment(1, {}), "w", None)
+    environ = environment.job_environment(config(tmp_path, PYTHONPATH=""), Assignment(1, {}), "w", None)
     subprocess.check_call(python("-c", "import jd"), env=environ, cwd=str(tmp_path))

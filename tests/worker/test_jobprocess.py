@@ -12,10 +12,11 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
+from jd.node import orphans
 from jd.protocol import Assignment
-from jd.worker import jobprocess, orphans
-from jd.worker.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
-from jd.worker.signals import Signals
+from jd.worker.attempt import jobprocess
+from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
+from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
 from tests.support import PATIENCE, wait_until
 

@@ -8,9 +8,9 @@ import pytest
 
 from jd.errors import JdError
 from jd.protocol import Assignment
-from jd.worker.aftercare import Outcome
-from jd.worker.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
-from jd.worker.jobrun import SAVE_TIME, JobRun, Plan
+from jd.worker.attempt.attempt import SAVE_TIME, JobRun, Plan
+from jd.worker.attempt.jobfiles import Outcome
+from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
 from jd.worker.verdict import Ended
 
 

@@ -15,9 +15,9 @@ STAND_IN = """
 import os, signal, sys, time
 from pathlib import Path
 from jd.errors import UsageError
-from jd.worker import launcher
+from jd.worker.launch import foreground
 from jd.worker.config import WorkerConfig
-from jd.worker.signals import Signals
+from jd.worker.launch.signals import Signals
 
 def stand_in(config, worker_id, slot):
     with Signals() as signals:
@@ -42,7 +42,7 @@ def give_status(slot, signals):
 
 BEHAVIOUR = globals()[sys.argv[1]]
 config = WorkerConfig("e", Path("x.py"), "http://s", process_id=7, num_workers=int(sys.argv[2]))
-sys.exit(launcher.launch(config, stand_in))
+sys.exit(foreground.launch(config, stand_in))
 """
 
 

@@ -8,8 +8,8 @@ from typing import Any, List
 import pytest
 
 from jd.protocol import Result
-from jd.worker import outbox as outbox_module
-from jd.worker.outbox import Outbox
+from jd.worker.uplink import outbox as outbox_module
+from jd.worker.uplink.outbox import Outbox
 
 RESULT = Result(5, "ABORTED", "exit status 1\nü\x00", 2, "failed", 1, 12.345678901234567, "tail 🚀")
 

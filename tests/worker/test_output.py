@@ -4,8 +4,8 @@ from typing import List
 
 import pytest
 
-from jd.worker import output
-from jd.worker.output import OutputPump
+from jd.worker.attempt import output
+from jd.worker.attempt.output import OutputPump
 
 
 def lines_of(*chunks: bytes) -> List[bytes]:

@@ -12,9 +12,9 @@ from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.protocol import Result
 from jd.script.context import JobContext
-from jd.worker import parcel
-from jd.worker.outbox import Outbox
-from jd.worker.parcel import FORGOTTEN, Parcel, forget_old
+from jd.worker.uplink import parcel
+from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.parcel import FORGOTTEN, Parcel, forget_old
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 1)
 

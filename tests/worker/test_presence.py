@@ -10,8 +10,8 @@ import pytest
 
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.presence import Presence
-from jd.worker.registry import BUSY, IDLE, Registry, Row
+from jd.worker.local.presence import Presence
+from jd.worker.local.registry import BUSY, IDLE, Registry, Row
 from tests.support import free_env, wait_until
 
 LOG = Path("/logs/a.log")
@@ -122,7 +122,7 @@ def test_a_locked_registry_is_written_later(desk: Desk, monkeypatch: pytest.Monk
     other = sqlite3.connect(str(desk.registry.path), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with monkeypatch.context() as impatient:
-        impatient.setattr("jd.worker.registry.BUSY_TIMEOUT", 0.01)
+        impatient.setattr("jd.worker.local.registry.BUSY_TIMEOUT", 0.01)
         desk.show(BUSY, 1)
         wait_until(lambda: desk.show(BUSY, 1) is None and desk.logged)
     # From here on the test itself reads what the worker writes: each waits for the other.

@@ -9,16 +9,16 @@ import pytest
 
 from jd import protocol, settings
 from jd.cli.commands.run import configuration
-from jd.cli.main import parse
 from jd.cli.context import Context
+from jd.cli.main import parse
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
-from jd.net import accessfile, published
-from jd.net.accessfile import Place as AccessPlace
-from jd.net.accessfile import Seat
-from jd.worker import renewal
+from jd.net.finding import accessfile, published
+from jd.net.finding.accessfile import Place as AccessPlace
+from jd.net.finding.accessfile import Seat
 from jd.worker.config import from_json
-from jd.worker.connection import Connection
-from jd.worker.courier import CLAIM, Call
+from jd.worker.uplink import tokenrenewal
+from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.courier import CLAIM, Call
 from tests.e2e.processes import Server
 from tests.support import free_env, wait_until
 from tests.worker.fake_server import FakeServer
@@ -139,7 +139,7 @@ def test_a_server_that_moved_is_found(tmp_path: Path) -> None:
     token.chmod(0o600)
     gone = "http://127.0.0.1:%d" % closed_port()
     path.write_text("%s\n%s\n" % (gone, token))
-    config = renewal.authorised(launched(tmp_path))
+    config = tokenrenewal.authorised(launched(tmp_path))
     assert config.server == gone and config.server_file == path
     logged: List[str] = []
     connection = Connection(config, logged.append, lambda: None)
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_any_more_is_said_once(tmp_path: Path) -> Non
     path = tmp_path / "server.url"
     path.write_text("http://127.0.0.1:%d\n" % closed_port())
     logged: List[str] = []
-    connection = Connection(renewal.authorised(launched(tmp_path)), logged.append, lambda: None)
+    connection = Connection(tokenrenewal.authorised(launched(tmp_path)), logged.append, lambda: None)
     path.write_text("nonsense://\n")
     for _ in range(3):
         with pytest.raises(ServerUnreachable):
@@ -240,7 +240,7 @@ def test_a_worker_follows_the_access_file_to_another_url_and_token(tmp_path: Pat
     gone = "http://127.0.0.1:%d" % closed_port()
     access(path, gone)
     logged: List[str] = []
-    connection = Connection(renewal.authorised(found_launch(tmp_path)), logged.append, lambda: None)
+    connection = Connection(tokenrenewal.authorised(found_launch(tmp_path)), logged.append, lambda: None)
     assert (connection.server, connection.token()) == (gone, TOKEN)
     with FakeServer() as server:
         access(path, server.url, "a-token-of-its-successor")
@@ -258,7 +258,7 @@ def test_another_token_at_the_same_url_is_taken_at_once(tmp_path: Path) -> None:
         path = accessfile.path_of("exp", free_env(tmp_path))
         wait_until(path.exists)
         access(path, server.url)
-        connection = Connection(renewal.authorised(found_launch(tmp_path)), lambda line: None, lambda: None)
+        connection = Connection(tokenrenewal.authorised(found_launch(tmp_path)), lambda line: None, lambda: None)
         with pytest.raises(ServerRefused, match="401"):
             connection.deliver(claim())
         access(path, server.url, "n" * 20)
@@ -266,9 +266,9 @@ def test_another_token_at_the_same_url_is_taken_at_once(tmp_path: Path) -> None:
 
 
 def test_a_launch_without_the_file_means_this_machine_and_looks_again_later(tmp_path: Path) -> None:
-    config = renewal.authorised(found_launch(tmp_path))
+    config = tokenrenewal.authorised(found_launch(tmp_path))
     assert config.server == "http://localhost:5000" and config.place is None
     again = from_json(config.to_json(), free_env(tmp_path))
     assert again.found and again.server_file == config.server_file
     access(config.server_file, "http://127.0.0.1:7")
-    assert renewal.authorised(again).server == "http://127.0.0.1:7"
+    assert tokenrenewal.authorised(again).server == "http://127.0.0.1:7"

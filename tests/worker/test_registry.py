@@ -12,9 +12,9 @@ import pytest
 
 from jd.errors import StorageError
 from jd.node.identity import Here, split_worker_id
-from jd.worker import cachelock
-from jd.worker import registry as module
-from jd.worker.registry import BUSY, IDLE, STARTING, Registry, experiments
+from jd.worker.local import registry as module
+from jd.worker.local import cachelock
+from jd.worker.local.registry import BUSY, IDLE, STARTING, Registry, experiments
 from tests.support import ROOT, free_env, python
 from tests.worker.legacy_registry import legacy_file
 
@@ -159,7 +159,7 @@ def test_a_file_that_others_could_read_is_closed_to_them(registry: Registry, her
 RESERVE = """
 import sys
 from jd.node.identity import Here
-from jd.worker.registry import Registry
+from jd.worker.local.registry import Registry
 registry, here = Registry("exp"), Here("gpunode")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -273,7 +273,7 @@ def test_where_there_are_no_locks_nothing_is_removed(registry: Registry, here: H
 
 def test_a_directory_that_goes_before_the_file_is_in_it(
         registry: Registry, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = module.places.make
+    make = module.safedirs.make
     taken = []
 
     def then_it_goes(path: Path, *rest: Any) -> None:
@@ -282,7 +282,7 @@ def test_a_directory_that_goes_before_the_file_is_in_it(
             taken.append(path)
             path.rmdir()
 
-    monkeypatch.setattr(module.places, "make", then_it_goes)
+    monkeypatch.setattr(module.safedirs, "make", then_it_goes)
     names = registry.reserve([0], CONFIG, here, 0.0)
     assert taken and ids(registry) == names
 

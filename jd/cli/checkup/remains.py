@@ -11,9 +11,9 @@ from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
-from jd.worker.census import Life, life
-from jd.worker.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
-from jd.worker.registry import Registry, experiments
+from jd.worker.local.census import Life, life
+from jd.worker.local.registry import Registry, experiments
+from jd.worker.uplink.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
 
 TOPIC = "Workers here"
 _NAMED_HOSTS = 3

@@ -16,17 +16,17 @@ from urllib.parse import quote
 import jd
 from jd import protocol, settings
 from jd.auth import hubtoken
-from jd.auth.shared import is_exposed, worker_token
+from jd.auth.sharedtoken import is_exposed, worker_token
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.cli.way import Way
 from jd.errors import JdError, ServerRefused, UsageError
-from jd.net import answering
 from jd.net.client import USER_AGENT, Client
-from jd.net.holder import ForeignServer
+from jd.net.finding import answering
 from jd.net.outbound import (
     CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection, plain_words, proxy_for,
     speaks_tls, tls_context, wrong_scheme,
 )
+from jd.net.peer.holder import ForeignServer
 
 TOPIC = "Server"
 HUB_TOPIC = "Hub"

@@ -13,8 +13,8 @@ from jd.cli import whose
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.commands.run import checked_script
 from jd.errors import UsageError
-from jd.worker import entry
-from jd.worker.jobenv import with_package
+from jd.worker.attempt import entry
+from jd.worker.attempt.environment import with_package
 
 TOPIC = "Python"
 OLDEST_PYTHON = (3, 8)

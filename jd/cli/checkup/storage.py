@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from jd import filesystems, places
+from jd import filesystems, safedirs
 from jd.cli.checkup import locks
 from jd.cli.checkup.finding import Check, Finding, Notes, in_two
 from jd.errors import UsageError
@@ -21,7 +21,7 @@ TOPIC = "Storage"
 ENOUGH_BYTES = 1024 ** 3
 ENOUGH_INODES = 1000
 LOCAL_EXAMPLE = "/tmp/.jd_cache-$UID"
-_PURPOSES = {"JD_WORKSPACE_PATH": places.WORKSPACE, "JD_LOG_DIR": places.LOGS}
+_PURPOSES = {"JD_WORKSPACE_PATH": safedirs.WORKSPACE, "JD_LOG_DIR": safedirs.LOGS}
 
 _HINTS = {
     errno.EACCES: "it belongs to somebody else",
@@ -76,10 +76,10 @@ class Directory:
                               % LOCAL_EXAMPLE)
         return notes.findings
 
-    def _unsafe(self, path: Path) -> Optional[places.UnsafePlace]:
+    def _unsafe(self, path: Path) -> Optional[safedirs.UnsafePlace]:
         if self._is_registry:
-            return places.problem(path / ".cache", places.CACHE, path)
-        return places.problem(path, _PURPOSES[self._variable])
+            return safedirs.problem(path / ".cache", safedirs.CACHE, path)
+        return safedirs.problem(path, _PURPOSES[self._variable])
 
     def room(self, ask: Callable[[str], os.statvfs_result] = os.statvfs) -> List[Finding]:
         """File system, free bytes and inodes, as the system tells them. It tells of no quota."""

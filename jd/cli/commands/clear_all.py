@@ -10,9 +10,9 @@ from jd import paths, terminal
 from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
-from jd.places import UnsafePlace
-from jd.worker import cachelock, control
-from jd.worker.registry import Registry, Row, experiments
+from jd.safedirs import UnsafePlace
+from jd.worker.local import cachelock, control
+from jd.worker.local.registry import Registry, Row, experiments
 
 WORD = "clear_all"
 REMOVE_TIME = 5.0  # seconds to wait for other commands that use a registry at this moment

@@ -4,7 +4,7 @@ import sys
 
 from jd.cli.context import Context
 from jd.cli.stopping import count
-from jd.worker import control
+from jd.worker.local import control
 
 
 def run(context: Context) -> int:

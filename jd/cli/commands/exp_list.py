@@ -8,8 +8,8 @@ from jd.cli import views
 from jd.cli.commands.exp_status import undelivered
 from jd.cli.context import Context
 from jd.errors import EXIT_FAILURE, EXIT_OK, StorageError
-from jd.worker import registry
-from jd.worker.registry import Registry
+from jd.worker.local import registry
+from jd.worker.local.registry import Registry
 
 
 def run(context: Context) -> int:

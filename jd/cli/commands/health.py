@@ -14,8 +14,8 @@ from jd.cli.way import Sight, Source, shown_url, sight
 from jd.errors import (
     EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError,
 )
-from jd.net import answering
 from jd.net.client import Client, OtherExperiment
+from jd.net.finding import answering
 
 
 TIMEOUT = 10.0  # seconds

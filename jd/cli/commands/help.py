@@ -6,8 +6,8 @@ from jd.cli import reference
 from jd.cli.catalog import ALIASES, COMMANDS, SHELL_ALIASES, SHELL_COMMANDS
 from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.guess import closest
 from jd.protocol import shown
+from jd.suggestion import closest
 
 # Narrower terminals wrap by themselves; columns of two words a line are worse.
 _NARROWEST = 60

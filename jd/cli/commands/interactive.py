@@ -17,7 +17,7 @@ from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.cli.repl import Repl
 from jd.errors import JdError, StorageError, UsageError
-from jd.net import accessfile
+from jd.net.finding import accessfile
 from jd.terminal import is_terminal
 
 PROMPTS = 3

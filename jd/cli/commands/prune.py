@@ -7,7 +7,7 @@ from typing import List
 from jd.cli.context import Context
 from jd.cli.stopping import count
 from jd.terminal import Progress
-from jd.worker import census
+from jd.worker.local import census
 
 _MANY = 50  # workers, from which on a bar shows how far it is
 

@@ -7,12 +7,13 @@ from jd.cli.context import Context
 from jd.cli.starting import announce
 from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
-from jd.worker import background, control, gpus
-from jd.worker.config import WorkerConfig, from_json
-from jd.worker.firstlook import met
-from jd.worker.renewal import authorised
 from jd.protocol import split_worker_id
-from jd.worker.registry import Row
+from jd.worker.config import WorkerConfig, from_json
+from jd.worker.launch import background, gpus
+from jd.worker.launch.firstlook import met
+from jd.worker.local import control
+from jd.worker.local.registry import Row
+from jd.worker.uplink.tokenrenewal import authorised
 
 Launches = Dict[str, List[Tuple[Row, WorkerConfig]]]
 

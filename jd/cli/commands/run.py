@@ -10,11 +10,11 @@ from jd.auth import hubtoken
 from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.net import accessfile, published
-from jd.net.holder import VARIABLE
-from jd.worker import entry
+from jd.net.finding import accessfile, published
+from jd.net.peer.holder import VARIABLE
+from jd.worker.attempt import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
-from jd.worker.firstlook import met
+from jd.worker.launch.firstlook import met
 
 
 def run(context: Context) -> int:
@@ -25,10 +25,10 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     config = met(configuration(context.arguments, context.environ))
     if config.foreground:
-        from jd.worker.launcher import launch
+        from jd.worker.launch.foreground import launch
         return launch(config)
     from jd.cli.starting import announce
-    from jd.worker import background
+    from jd.worker.launch import background
     return announce(config, background.start(config, range(config.num_workers), context.here))
 
 

@@ -8,11 +8,12 @@ from jd.cli.context import Context
 from jd.cli.starting import announce
 from jd.cli.stopping import alive, count, stop_and_report
 from jd.errors import JdError, UsageError
-from jd.worker import background, control
-from jd.worker.config import from_json
-from jd.worker.firstlook import met
 from jd.protocol import split_worker_id
-from jd.worker.registry import IDLE, PAUSED, Row
+from jd.worker.config import from_json
+from jd.worker.launch import background
+from jd.worker.launch.firstlook import met
+from jd.worker.local import control
+from jd.worker.local.registry import IDLE, PAUSED, Row
 
 
 def run(context: Context) -> int:

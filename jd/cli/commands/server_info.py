@@ -7,8 +7,8 @@ from jd import protocol, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.net import answering
 from jd.net.client import Client
+from jd.net.finding import answering
 
 BAR = 28  # characters
 _STYLES = {protocol.DONE: "green", protocol.ABORTED: "red", protocol.SERVED: "cyan"}

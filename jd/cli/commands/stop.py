@@ -5,7 +5,7 @@ from typing import List
 from jd.cli.context import Context
 from jd.cli.stopping import ALL, confirmed, count, named, running_job, stop_and_report
 from jd.errors import JdError, StorageError, UsageError
-from jd.worker.registry import Registry, Row, experiments
+from jd.worker.local.registry import Registry, Row, experiments
 
 ALL_EXPERIMENTS = "all-experiments"
 

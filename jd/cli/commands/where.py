@@ -7,7 +7,7 @@ from jd import paths, settings, terminal
 from jd.cli import views, way
 from jd.cli.context import Context
 from jd.errors import UsageError
-from jd.net import accessfile
+from jd.net.finding import accessfile
 
 
 def run(context: Context) -> int:

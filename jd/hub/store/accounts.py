@@ -7,7 +7,7 @@ import re
 import sqlite3
 from typing import List, NamedTuple, Optional, Tuple
 
-from jd.auth import keys
+from jd.auth import apikeys
 from jd.errors import JdError, UsageError
 from jd.hub.store import sessions, tokens
 from jd.hub.store.history import note
@@ -164,17 +164,17 @@ def make_link(db: sqlite3.Connection, user_id: Optional[int], now: float) -> str
 
     Without a user it is the link that makes the first administrator.
     """
-    token = keys.new_link_token()
+    token = apikeys.new_link_token()
     db.execute("DELETE FROM signup_links WHERE user_id IS ? OR expires_at <= ?", (user_id, now))
     db.execute("INSERT INTO signup_links (digest, user_id, created_at, expires_at)"
-               " VALUES (?, ?, ?, ?)", (keys.digest(token), user_id, now, now + LINK_LIFETIME))
+               " VALUES (?, ?, ?, ?)", (apikeys.digest(token), user_id, now, now + LINK_LIFETIME))
     return token
 
 
 def link_user(db: sqlite3.Connection, token: str, now: float) -> Optional[User]:
     """Whose link it is; None for the first administrator's. Raises BadLink."""
     row = db.execute("SELECT user_id FROM signup_links WHERE digest = ? AND expires_at > ?",
-                     (keys.digest(token), now)).fetchone()
+                     (apikeys.digest(token), now)).fetchone()
     # Who became administrator in another way has made this link a way in for strangers.
     if row is None or (row[0] is None and has_admin(db)):
         raise BadLink("this sign-up link is unknown, used or older than 7 days; "
@@ -195,7 +195,7 @@ def sign_up(db: sqlite3.Connection, token: str, password: str, email: Optional[s
     if user is None:
         user = add_user(db, email or "", True, email or "", now)
     db.execute("UPDATE users SET password = ? WHERE id = ?", (password, user.id))
-    db.execute("DELETE FROM signup_links WHERE digest = ?", (keys.digest(token),))
+    db.execute("DELETE FROM signup_links WHERE digest = ?", (apikeys.digest(token),))
     sessions.close_of_user(db, user.id)
     note(db, user.email, "password set", user.email, now)
     return find_user(db, user.email)
@@ -233,10 +233,10 @@ def create_key(db: sqlite3.Connection, email: str, name: str, actor: str,
     if live >= MAX_KEYS:
         raise TooManyKeys("%s has %d keys, more are not allowed; revoke some first"
                           % (user.email, live))
-    secret = keys.new_key()
+    secret = apikeys.new_key()
     cursor = db.execute("INSERT INTO api_keys (user_id, name, digest, prefix, created_at)"
                         " VALUES (?, ?, ?, ?, ?)",
-                        (user.id, name, keys.digest(secret), keys.prefix(secret), now))
+                        (user.id, name, apikeys.digest(secret), apikeys.prefix(secret), now))
     note(db, actor, "key created: %s" % name, user.email, now)
     return _find_key(db, int(cursor.lastrowid or 0)), secret
 
@@ -281,7 +281,7 @@ def caller(db: sqlite3.Connection, secret: str) -> Optional[Caller]:
     row = db.execute(
         "SELECT u.id, u.email, k.id, u.suspended_at IS NOT NULL, k.last_used_at"
         " FROM api_keys k JOIN users u ON u.id = k.user_id"
-        " WHERE k.digest = ? AND k.revoked_at IS NULL", (keys.digest(secret),)).fetchone()
+        " WHERE k.digest = ? AND k.revoked_at IS NULL", (apikeys.digest(secret),)).fetchone()
     return None if row is None else Caller(row[0], row[1], row[2], bool(row[3]), row[4])
 
 

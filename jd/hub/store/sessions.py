@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 from typing import NamedTuple, Optional
 
-from jd.auth import keys
+from jd.auth import apikeys
 
 LIFETIME = 7 * 86400.0  # seconds
 MAX_SESSIONS = 50  # of one user; the oldest ones give way
@@ -37,7 +37,7 @@ def open_session(db: sqlite3.Connection, email: str, password: str, uid: Optiona
         return None
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     db.execute("INSERT INTO sessions (digest, user_id, uid, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
-               (keys.digest(secret), row[0], uid, now, now + LIFETIME))
+               (apikeys.digest(secret), row[0], uid, now, now + LIFETIME))
     db.execute("DELETE FROM sessions WHERE user_id = ? AND digest NOT IN (SELECT digest FROM sessions"
                " WHERE user_id = ? ORDER BY created_at DESC LIMIT ?)", (row[0], row[0], MAX_SESSIONS))
     return secret
@@ -48,13 +48,13 @@ def holder(db: sqlite3.Connection, secret: str, uid: Optional[int], now: float) 
     row = db.execute("SELECT u.id, u.email, u.admin FROM sessions s JOIN users u ON u.id = s.user_id"
                      " WHERE s.digest = ? AND s.uid IS ? AND s.expires_at > ?"
                      " AND u.suspended_at IS NULL",
-                     (keys.digest(secret), uid, now)).fetchone()
+                     (apikeys.digest(secret), uid, now)).fetchone()
     return None if row is None else Holder(row[0], row[1], bool(row[2]))
 
 
 def close_session(db: sqlite3.Connection, secret: str) -> None:
     """End a session; an unknown one changes nothing."""
-    db.execute("DELETE FROM sessions WHERE digest = ?", (keys.digest(secret),))
+    db.execute("DELETE FROM sessions WHERE digest = ?", (apikeys.digest(secret),))
 
 
 def close_of_user(db: sqlite3.Connection, user_id: int) -> None:

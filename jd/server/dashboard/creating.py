@@ -6,13 +6,13 @@ import json
 from typing import Any, Dict, List, NamedTuple
 
 from jd import protocol as p
-from jd.net.routing import Request, Response, Router
-from jd.server import orders
-from jd.server.creation import Creation
+from jd.net.serving.routing import Request, Response, Router
+from jd.server.creation import createrequest
+from jd.server.creation.createrequest import Order
+from jd.server.creation.slices import Creation
 from jd.server.experiment import Experiment
-from jd.server.orders import Order
-from jd.server.store import jobs
-from jd.server.store.batches import Batch
+from jd.server.store.operators.batches import Batch
+from jd.server.store.queue import jobs
 
 SAMPLE = 10  # jobs that a preview shows
 NAMED = 10_000  # jobs of a list that are looked at for the names of parameters
@@ -32,8 +32,8 @@ class CreateJobs:
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
-        router.add("POST", "/web/create/preview", self.preview, max_body=orders.MAX_BODY)
-        router.add("POST", "/web/create", self.create, max_body=orders.MAX_BODY)
+        router.add("POST", "/web/create/preview", self.preview, max_body=createrequest.MAX_BODY)
+        router.add("POST", "/web/create", self.create, max_body=createrequest.MAX_BODY)
 
     async def preview(self, request: Request) -> Response:
         """How many jobs a body would make, their names, the first ones; nothing is made."""
@@ -56,7 +56,7 @@ class CreateJobs:
 
     async def _order(self, request: Request) -> Order:
         directory = self._experiment.meta_dir
-        return await self._creation.read(request, lambda file: orders.read_form(file, directory))
+        return await self._creation.read(request, lambda file: createrequest.read_form(file, directory))
 
 
 def _asked(batch: Batch) -> _Asked:

@@ -5,14 +5,14 @@ import json
 from collections import OrderedDict
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.protocol import ProtocolError
-from jd.server import previews, zipping
-from jd.server.dashboard import query
+from jd.server.dashboard import previews, query, zipping
 from jd.server.downloads import file_response, in_steps, stream_response
 from jd.server.experiment import Experiment
-from jd.server.store import details, files
-from jd.server.store.files import Found
+from jd.server.store.files import files
+from jd.server.store.files.files import Found
+from jd.server.store.pages import jobdetails
 from jd.server.waiting import Watching
 
 MAX_KNOWN_KINDS = 10_000
@@ -43,7 +43,7 @@ class JobDetails:
 
     async def job(self, request: Request) -> Response:
         """Everything about `?id=N`."""
-        found = await self._experiment.read(details.job, query.number_of(request))
+        found = await self._experiment.read(jobdetails.job, query.number_of(request))
         self._watching.look(found["id"])
         await self._add_kinds(found["id"], found["files"])
         return Response.json(found)
@@ -51,7 +51,7 @@ class JobDetails:
     async def output(self, request: Request) -> Response:
         """The last output of an attempt, of the latest where `attempt` is not given."""
         number = query.whole(request, "attempt", 1, query.MAX_ID, None)
-        found = await self._experiment.read(details.output, query.number_of(request), number)
+        found = await self._experiment.read(jobdetails.output, query.number_of(request), number)
         self._watching.look(query.number_of(request))
         return Response.json(found._asdict())
 
@@ -84,7 +84,7 @@ class JobDetails:
         """All files of a job, and what is known of it as `job.json`."""
         experiment = self._experiment
         job_id = query.number_of(request)
-        job = await experiment.read(details.job, job_id)
+        job = await experiment.read(jobdetails.job, job_id)
         found: List[Found] = await experiment.read(files.of_job, experiment.data_dir, job_id)
 
         def described(gone: Set[int]) -> bytes:

@@ -4,12 +4,14 @@ import asyncio
 from typing import Any, AsyncIterator, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from jd import protocol as p
-from jd.net.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.server.dashboard import query
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store import batches, bulk, conditions, filters, listing, scanning
-from jd.server.store.bulk import Changed
+from jd.server.store.operators import batches, bulk
+from jd.server.store.operators.bulk import Changed
+from jd.server.store.pages import jobtable
+from jd.server.store.search import conditions, filters, scanning
 from jd.server.waiting import WaitingRoom
 
 MAX_REASON_CHARS = 500
@@ -52,14 +54,14 @@ class JobTable:
     async def _page(self, request: Request) -> Response:
         text = query.text(request, "filter", filters.MAX_CHARS)
         sort = query.text(request, "sort", p.MAX_NAME_CHARS, "id") or "id"
-        after = query.text(request, "after", listing.MAX_CURSOR_CHARS)
-        limit = query.whole(request, "limit", 1, listing.MAX_LIMIT, DEFAULT_LIMIT)
+        after = query.text(request, "after", jobtable.MAX_CURSOR_CHARS)
+        limit = query.whole(request, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
         now = self._experiment.clock()
 
-        def look(db: Any) -> Tuple[listing.Page, Dict[str, List[str]]]:
-            wanted, by = conditions.compiled(db, text, now), listing.order(db, sort)
-            place = listing.cursor(after, by) if after else None
-            return listing.page(db, wanted, by, place, limit), listing.columns(db)
+        def look(db: Any) -> Tuple[jobtable.Page, Dict[str, List[str]]]:
+            wanted, by = conditions.compiled(db, text, now), jobtable.order(db, sort)
+            place = jobtable.cursor(after, by) if after else None
+            return jobtable.page(db, wanted, by, place, limit), jobtable.columns(db)
 
         found, columns = await self._experiment.read(look)
         # Jobs may have 64 KiB of parameters each.

@@ -6,12 +6,12 @@ import time
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Optional, Tuple
 
 from jd.errors import StorageError
-from jd.net.routing import HttpError, Request, Response, Router
-from jd.server.creation import Creation
+from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.server.creation.slices import Creation
 from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
-from jd.server.store import summary
-from jd.server.store.summary import Workers
+from jd.server.store.pages import summary
+from jd.server.store.pages.summary import Workers
 
 INTERVAL = 0.5  # seconds between two summaries
 PING = 15.0  # seconds: shorter than what proxies let a silent connection live

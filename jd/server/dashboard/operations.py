@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Mapping
 
 import jd
-from jd.net.routing import HttpError, Request, Response, Router
-from jd.net.traffic import Traffic
+from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.net.serving.traffic import Traffic
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store import options, sweepend, wrongpins
+from jd.server.store.fleet import sweepend
+from jd.server.store.operators import options, wrongpins
 from jd.server.waiting import WaitingRoom
 from jd.storage import backup
 from jd.storage.database import Database

@@ -6,7 +6,7 @@ Every page is the same shell, web/index.html, whose scripts show what the path n
 import html
 from urllib.parse import quote, urlencode
 
-from jd.net.routing import Request, Response, Router
+from jd.net.serving.routing import Request, Response, Router
 from jd.server.dashboard.signin import SignIn
 from jd.web.files import Files, page, redirect
 
@@ -14,27 +14,13 @@ SIGNIN = "/signin"
 HOME = "/jobs"
 PAGES = (HOME, "/jobs/<int:id>", "/results", "/workers", "/settings")
 
-FILES = (
-    "index.html", "signin.html", "style.css", "app.js", "signin.js", "live.js", "theme.js", "format.js",
-    "svg.js", "chart.js", "shortcuts.js", "notices.js",
-    "jobs.js", "table.js", "columns.js", "echoes.js", "filter.js", "finder.js", "summary.js", "bulk.js",
-    "bulkbar.js", "start.js",
-    "create.js", "grid.js", "job.js", "output.js", "preview.js", "job.css",
-    "results.js", "plots.js", "numbers.js", "scatter.js", "boxes.js", "parallel.js", "heatmap.js",
-    "importance.js", "leaderboard.js", "colours.js", "resultcards.js", "axes.js", "results.css",
-    "workers.js", "workerrows.js", "workermarks.js", "workerstart.js", "worker.js", "workermetrics.js",
-    "commands.js",
-    "settings.js", "workers.css",
-)
-"""Every file in web/."""
-
 
 class Pages:
     """Pages and what they are made of."""
 
     def __init__(self, signin: SignIn) -> None:
         self._signin = signin
-        self._files = Files({name: "jd.server:web/" + name for name in FILES})
+        self._files = Files("jd.server")
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router. A page looks for the session by itself, to lead to the sign-in
@@ -43,7 +29,7 @@ class Pages:
         router.add("GET", SIGNIN, self._sign_in, public=True)
         for pattern in PAGES:
             router.add("GET", pattern, self._page, public=True)
-        router.add("GET", "/static/<name>", self._files.static, public=True)
+        router.add("GET", "/static/<path:name>", self._files.static, public=True)
 
     async def _home(self, request: Request) -> Response:
         return redirect(HOME if await self._signin.find(request) else SIGNIN)

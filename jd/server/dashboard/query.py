@@ -2,7 +2,7 @@
 
 from typing import Any, Sequence
 
-from jd.net.routing import Request
+from jd.net.serving.routing import Request
 from jd.protocol import ProtocolError, shown
 
 MAX_ID = 2 ** 53 - 1

@@ -4,14 +4,15 @@ import asyncio
 import time
 from typing import AsyncIterator, Optional
 
-from jd.net.routing import Request, Response, Router
+from jd.net.serving.routing import Request, Response, Router
 from jd.protocol import ProtocolError
 from jd.server.dashboard import query
 from jd.server.dashboard.live import Live
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
-from jd.server.resultfile import MAX_NAME_CHARS
-from jd.server.store import completions, export, filters, resultviews
+from jd.server.store.files.resultfile import MAX_NAME_CHARS
+from jd.server.store.pages import completions, export, resultcolumns
+from jd.server.store.search import filters
 
 MAX_HOST_CHARS = 200
 PLOT_SECONDS = 30.0  # a million results take several; one at a time are looked for
@@ -36,7 +37,7 @@ class Results:
     async def names(self, request: Request) -> Response:
         """The parameters and results that jobs have."""
         async def make() -> Response:
-            found = await self._experiment.read(resultviews.names)
+            found = await self._experiment.read(resultcolumns.names)
             return Response.json({"parameters": [name._asdict() for name in found.parameters],
                                   "results": [name._asdict() for name in found.results]})
         return await self._live.shared(request, ("jobs",), make)
@@ -46,13 +47,13 @@ class Results:
         metric = query.text(request, "metric", MAX_NAME_CHARS)
         if not metric:
             raise ProtocolError("metric is missing from the URL: give the name of a result")
-        limit = query.whole(request, "limit", 1, resultviews.MAX_SHOWN, resultviews.MAX_SHOWN)
+        limit = query.whole(request, "limit", 1, resultcolumns.MAX_SHOWN, resultcolumns.MAX_SHOWN)
         wanted = _filter(request)
 
         async def make() -> Response:
             async with self._turn:
                 found = await self._experiment.read(
-                    resultviews.columns, metric, wanted, limit, self._experiment.clock(),
+                    resultcolumns.columns, metric, wanted, limit, self._experiment.clock(),
                     seconds=PLOT_SECONDS)
                 return await asyncio.get_running_loop().run_in_executor(
                     None, Response.json, found._asdict())

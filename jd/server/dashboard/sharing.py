@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from typing import Awaitable, Callable, Hashable, Optional
 
-from jd.net.routing import Response
+from jd.net.serving.routing import Response
 
 MAX_ANSWERS = 64
 MAX_BYTES = 16 * 2 ** 20  # of all answers that are kept

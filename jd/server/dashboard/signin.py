@@ -4,16 +4,16 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
 from jd import protocol as p
-from jd.auth import attempts, keys, passwords, pins, secretfile
+from jd.auth import apikeys, attempts, passwords, pins, secretfile
 from jd.auth.attempts import Attempts
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
-from jd.net.proxies import Proxies
-from jd.net.routing import HttpError, Request, Response, Router
-from jd.server import pin as pin_file
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.server.command import pinsource as pin_file
 from jd.server.experiment import Experiment
-from jd.server.store import pin as stored_pin
-from jd.server.store import sessions, wrongpins
+from jd.server.store.operators import pin as stored_pin
+from jd.server.store.operators import sessions, wrongpins
 from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask
@@ -62,7 +62,7 @@ class SignIn:
         secret = self._cookie.secret(request)
         if secret is None:
             return None
-        digest = keys.digest(secret)
+        digest = apikeys.digest(secret)
         known = await self._experiment.read(sessions.is_open, digest, self._proxies.user(request),
                                             self._experiment.clock())
         return digest if known else None

@@ -3,11 +3,13 @@
 from typing import Any, Dict, Mapping, Optional
 
 from jd import protocol as p
-from jd.net.routing import Request, Response, Router
+from jd.net.serving.routing import Request, Response, Router
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store import bulk, commands, roster, streaks
-from jd.server.store.commands import Selection
+from jd.server.store.fleet import commands, failing
+from jd.server.store.fleet.commands import Selection
+from jd.server.store.operators import bulk
+from jd.server.store.pages import workerlist
 from jd.server.waiting import WaitingRoom
 from jd.web.bodies import json_object
 
@@ -37,13 +39,13 @@ class Workers:
         query = _query(request.query)
 
         async def make() -> Response:
-            return Response.json((await self._experiment.read(roster.page, query))._asdict())
+            return Response.json((await self._experiment.read(workerlist.page, query))._asdict())
 
         return await self._live.shared(request, ("workers",), make)
 
     async def _one(self, request: Request) -> Response:
         worker_id = p.take_name(request.query, "id")
-        return Response.json(await self._experiment.read(roster.one, worker_id))
+        return Response.json(await self._experiment.read(workerlist.one, worker_id))
 
     async def _command(self, request: Request) -> Response:
         """Tell workers something; an idle one hears it at once, a busy one that is held too."""
@@ -70,13 +72,13 @@ class Workers:
         body = await json_object(request)
         worker_id = p.take_name(body, "worker_id")
         experiment = self._experiment
-        await experiment.read(roster.check, worker_id)
+        await experiment.read(workerlist.check, worker_id)
         if p.take(body, "preview", bool, False):
             return Response.json({"success": True,
-                                  "matching": await experiment.read(streaks.count_failed_on, worker_id)})
+                                  "matching": await experiment.read(failing.count_failed_on, worker_id)})
         changed, after, reason = 0, 0, "it failed on %s" % worker_id
         while True:
-            ids = await experiment.read(streaks.failed_on, worker_id, after, _JOBS)
+            ids = await experiment.read(failing.failed_on, worker_id, after, _JOBS)
             if not ids:
                 return Response.json({"success": True, "changed": changed})
             done = await experiment.write(bulk.act, bulk.RETRY, ids, reason, experiment.clock(),
@@ -85,16 +87,16 @@ class Workers:
             changed, after = changed + done.changed, ids[-1]
 
 
-def _query(given: Mapping[str, str]) -> roster.Query:
+def _query(given: Mapping[str, str]) -> workerlist.Query:
     """Absent and empty are the same: a form sends its empty fields too."""
     named: Dict[str, Any] = {name: given[name] for name in ("tab", "host", "instance", "state", "text",
                                                             "sort", "after") if given.get(name)}
     for name, value in named.items():
         if len(value) > p.MAX_NAME_CHARS + 100:
             raise p.ProtocolError("%s is longer than %d characters" % (name, p.MAX_NAME_CHARS + 100))
-    query = roster.Query(slot=_whole(given, "slot", 0, 2 ** 31),
-                         limit=_whole(given, "limit", 1, MAX_LIMIT) or roster.Query().limit, **named)
-    return roster.checked(query)
+    query = workerlist.Query(slot=_whole(given, "slot", 0, 2 ** 31),
+                         limit=_whole(given, "limit", 1, MAX_LIMIT) or workerlist.Query().limit, **named)
+    return workerlist.checked(query)
 
 
 def _whole(given: Mapping[str, str], name: str, low: int, high: int) -> Optional[int]:

@@ -152,10 +152,10 @@ function frame() {
 }
 
 async function begin() {
-  route("/jobs", "./jobs.js", "Jobs");
-  route("/jobs/:id", "./job.js", "Job");
-  route("/results", "./results.js", "Results");
-  route("/workers", "./workers.js", "Workers");
+  route("/jobs", "./jobs/jobs.js", "Jobs");
+  route("/jobs/:id", "./jobs/job.js", "Job");
+  route("/results", "./results/results.js", "Results");
+  route("/workers", "./workers/workers.js", "Workers");
   route("/settings", "./settings.js", "Settings");
   history.scrollRestoration = "manual";
   frame();

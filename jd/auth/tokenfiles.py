@@ -1,0 +1,76 @@
+"""Worker tokens where they are kept on this machine, and how long they last.
+
+A worker enters its newest token into its row of the local registry. A script that it started looks
+there, since the token in its environment is as old as the script. Nothing here verifies a token:
+that is the job server's business.
+"""
+
+import base64
+import json
+from typing import Any, Dict, Mapping, Optional
+
+from jd import paths, safedirs
+from jd.errors import StorageError
+from jd.protocol import EXPERIMENT_NAME
+
+REGISTRY_FILE = "workers.db"
+_PATIENCE = 2.0  # seconds for a lock on the registry; the token at hand is good enough after that
+
+
+def claims(token: str) -> Dict[str, Any]:
+    """What a JWT says of itself, unverified; empty for a token of another form."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        told = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")).decode("utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def expiry(token: str) -> float:
+    """When a token expires, in Unix seconds of whoever signed it; 0 if it does not say."""
+    end = claims(token).get("exp")
+    return float(end) if isinstance(end, (int, float)) and not isinstance(end, bool) else 0.0
+
+
+def lifetime(token: str) -> Optional[float]:
+    """Seconds from the issue of a token to its end, which no clock of this node has a say in."""
+    told = claims(token)
+    begin, end = told.get("iat"), told.get("exp")
+    if isinstance(begin, (int, float)) and isinstance(end, (int, float)) and end > begin:
+        return float(end - begin)
+    return None
+
+
+def newest(environ: Mapping[str, str]) -> Optional[str]:
+    """The token of the running job: of JD_WORKER_TOKEN and the worker's row, the later to expire.
+
+    None where the worker gave none. A registry that cannot be read counts as empty.
+    """
+    given = environ.get("JD_WORKER_TOKEN", "").strip()
+    if not given:
+        return None
+    kept = _kept(environ.get("JD_EXP_ID", "").strip(), environ.get("JD_WORKER_ID", "").strip(),
+                 environ)
+    return kept if kept and expiry(kept) > expiry(given) else given
+
+
+def _kept(experiment: str, worker_id: str, environ: Mapping[str, str]) -> str:
+    if not worker_id or not EXPERIMENT_NAME.fullmatch(experiment):
+        return ""
+    import sqlite3  # not for scripts whose server wants no token
+    try:
+        path = paths.experiment_cache(experiment, environ) / REGISTRY_FILE
+        safedirs.check_file(path, safedirs.CACHE, paths.cache_root(environ))
+        db = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=_PATIENCE)
+        try:
+            found = db.execute("SELECT worker_token FROM workers WHERE worker_id = ?",
+                               (worker_id,)).fetchone()
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError, ValueError, StorageError):
+        return ""
+    return str(found[0] or "") if found is not None else ""

@@ -1,0 +1,92 @@
+"""Whose server a client of this machine is about to talk to.
+
+A port of a login node is whoever's takes it first: while one's own server is away, another user may
+hold it, get the token that workers send, and answer them. So a connection within the machine is
+looked at before its first byte (see `peers`): its other end has to be ours, root's, or of a user
+whom `JD_TRUST_USER` names. Where the system does not tell, the connection is used.
+"""
+
+import os
+import pwd
+import socket
+from contextlib import contextmanager
+from typing import FrozenSet, Iterator, Mapping, Optional, Tuple
+
+from jd import settings
+from jd.errors import ServerUnreachable
+from jd.net.peer import peers
+
+VARIABLE = "JD_TRUST_USER"
+_ROOT = 0
+
+
+class ForeignServer(ServerUnreachable):
+    """Another user of this machine listens where our server should.
+
+    It is of the kind of a server that is away: ours is not there, and may come back. `address` is the
+    one that was called.
+    """
+
+    def __init__(self, message: str, address: str = "") -> None:
+        super().__init__(message)
+        self.address = address
+
+
+def check(connected: socket.socket) -> None:
+    """Raises ForeignServer for a connection to another user of this machine, OSError for one that is
+    closed. To be called before anything is sent; what goes to another machine, or is within one that
+    does not tell, is let pass."""
+    address, port = connected.getpeername()[:2]
+    if not peers.is_within_machine(connected):
+        return
+    uid, own = peers.server_uid(connected), os.geteuid()
+    if uid is None or uid in (own, _ROOT):
+        connected.getpeername()  # nobody is known where there is nobody: then it has been closed
+        return
+    trusted = _trusted(os.environ)
+    if str(uid) in trusted or peers.name_of(uid) in trusted:
+        return
+    who = peers.described(uid)
+    if peers.is_ambiguous(uid):
+        who = "a user who has no number in this container (shown as uid %d)" % uid
+    raise ForeignServer(
+        "port %d of this machine is held by %s, not by you, %s: a token that is sent there would go to "
+        "that user; give the port of your own server, or set %s=%s if you mean that one" % (
+            port, who, peers.described(own), VARIABLE, peers.name_of(uid)), str(address))
+
+
+def _trusted(environ: Mapping[str, str]) -> Tuple[str, ...]:
+    return settings.value_of(settings.WORKER, "trust_user", environ) or ()
+
+
+def trusted_uids(environ: Mapping[str, str]) -> FrozenSet[int]:
+    """The users that `environ` names, as far as this machine knows them."""
+    found = set()
+    for name in _trusted(environ):
+        try:
+            found.add(int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid)
+        except (KeyError, OverflowError):
+            pass  # a user of other machines alone
+    return frozenset(found)
+
+
+def trust(environ: Mapping[str, str]) -> None:
+    """From now on this process trusts whom `environ` names: what a worker was launched with counts,
+    also where `restart` is typed in another environment."""
+    given = environ.get(VARIABLE)
+    if given is None:
+        os.environ.pop(VARIABLE, None)
+    else:
+        os.environ[VARIABLE] = given
+
+
+@contextmanager
+def trusting(names: Optional[str]) -> Iterator[None]:
+    """For this long the process trusts the users that `names` lists; None changes nothing."""
+    before = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    if names is not None:
+        trust({VARIABLE: names})
+    try:
+        yield
+    finally:
+        trust(before)

@@ -1,0 +1,21 @@
+"""Whether the server at the other end of a connection is this user's own: the kernel says so, not it."""
+
+import os
+import socket
+
+from jd.net.addresses import is_loopback
+from jd.net.peer import peers
+
+
+def is_own(connected: socket.socket) -> bool:
+    """Whether it is on this machine's loopback, and is this user's or root's. False where nobody can tell.
+
+    To be asked before the server has answered: afterwards it may have closed its end.
+    """
+    try:
+        if not is_loopback(str(connected.getpeername()[0])):
+            return False
+    except OSError:
+        return False
+    uid = peers.server_uid(connected)
+    return uid in (0, os.geteuid()) and not peers.is_ambiguous(uid)

@@ -1,0 +1,99 @@
+"""A server shows that it knows the token before it is given it.
+
+On a network without TLS whoever takes the port of a server that is away would be sent its token by
+the next worker that tries. So on such a connection the client first sends
+
+    GET /healthz?nonce=N&knows=HMAC("client", N)     and wants     {"proof": HMAC("server", N)}
+
+where the HMAC-SHA256 are keyed with the token, and only then, on the same connection, its request. A
+server shows nothing to who does not know the token either. An impostor has the client's HMAC, with which
+he can try tokens at his leisure: the one that a server makes for itself cannot be guessed, one that people
+make up may be. This is no TLS: who sits between both of them still reads along.
+
+It is for tokens that both sides have. The tokens of a Hub and API keys are not known to who checks them.
+"""
+
+import hmac
+import http.client
+import json
+import re
+import secrets
+import socket
+from typing import Callable, Mapping, Optional
+from urllib.parse import urlencode
+
+from jd import protocol
+from jd.net.peer import peers
+
+API_KEY_PREFIX = "jd_"
+_NONCE = re.compile(r"[0-9a-f]{32}")
+_MAX_ANSWER = 64 * 1024
+
+
+class Unproven(ConnectionError):
+    """What answers does not show that it knows the token; it was not sent."""
+
+
+class OtherToken(Unproven):
+    """What answers speaks this protocol, and says that our token is not its own."""
+
+
+def is_shared(token: Optional[str]) -> bool:
+    """Whether server and client have this token alike: no API key, and no JWT (RFC 7519) of a Hub."""
+    return token is not None and not token.startswith(API_KEY_PREFIX) and not (
+        token.startswith("eyJ") and token.count(".") == 2)
+
+
+def is_needed(connection: http.client.HTTPConnection) -> bool:
+    """Whether nothing else has told whose server it is: neither a certificate nor the kernel, which has
+    been asked when the connection was made (see `holder`)."""
+    if isinstance(connection, http.client.HTTPSConnection):
+        return False
+    sock: socket.socket = connection.sock
+    return not (peers.is_within_machine(sock) and peers.server_uid(sock) is not None)
+
+
+def demand(connection: http.client.HTTPConnection, token: str, prefix: str,
+           headers: Mapping[str, str]) -> None:
+    """Have the server at the other end show that it knows `token`. The connection stays open.
+
+    `prefix` is the path of the server's URL. Raises Unproven, and OSError or
+    http.client.HTTPException as any exchange.
+    """
+    nonce = secrets.token_hex(16)
+    connection.auto_open = 0  # another connection would lead to nobody knows whom
+    connection.request("GET", "%s%s?%s" % (prefix, protocol.HEALTH, urlencode(
+        {"nonce": nonce, "knows": _mac(token, "client", nonce)})), headers=dict(headers))
+    answer = connection.getresponse()
+    body = answer.read(_MAX_ANSWER)
+    try:
+        told = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        told = None
+    shown = told.get("proof", "") if isinstance(told, dict) and answer.status == 200 else ""
+    if shown is None:
+        raise OtherToken
+    if not isinstance(shown, str) or not hmac.compare_digest(
+            shown.encode("utf-8", "replace"), _mac(token, "server", nonce).encode("ascii")):
+        raise Unproven
+    if connection.sock is None:
+        raise ConnectionResetError("it closes the connection after one answer")
+
+
+def given(query: Mapping[str, str], token: Optional[str],
+          refuse: Callable[[str], Exception]) -> Mapping[str, Optional[str]]:
+    """What a server answers to a question for proof: nothing where it was not asked, `proof` None to who
+    does not know its token. `refuse` makes the error for a question of another form."""
+    if "nonce" not in query or token is None:
+        return {}
+    nonce = query["nonce"]
+    if not _NONCE.fullmatch(nonce):
+        raise refuse("nonce must be 32 hexadecimal digits, not %s" % protocol.shown(nonce))
+    known = hmac.compare_digest(query.get("knows", "").encode("utf-8", "replace"),
+                                _mac(token, "client", nonce).encode("ascii"))
+    return {"proof": _mac(token, "server", nonce) if known else None}
+
+
+def _mac(token: str, side: str, nonce: str) -> str:
+    return hmac.new(token.encode("utf-8", "surrogatepass"),
+                    ("jd proof v1 of the %s: %s" % (side, nonce)).encode("ascii"), "sha256").hexdigest()

@@ -1,0 +1,302 @@
+"""What workers and their scripts call (docs/protocol.md, "Base: worker → job server").
+
+Handlers convert JSON once, run one operation of the store, and never block.
+"""
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Tuple
+
+from jd import protocol as p
+from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
+from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, HttpError, Request, Response, Router
+from jd.server.api import addressee
+from jd.server.api.access import WORK, Access, Principal
+from jd.server.downloads import file_response
+from jd.server.experiment import Experiment
+from jd.server.store.files import files, resultfile, results
+from jd.server.store.fleet import workers
+from jd.server.store.queue import jobs, timeleft
+from jd.server.waiting import Ticket, WaitingRoom
+
+MAX_HEARTBEAT = 256 * 1024
+MAX_FIELD = 1024
+# The file, and room for boundaries, part headers and fields around it.
+MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
+MAX_CLEARED = 10_000
+CLEARED_SLICE = 200  # workers in one operation, so that heartbeats are not kept waiting
+
+
+class WorkerRoutes:
+    """The routes of workers on one experiment."""
+
+    def __init__(self, experiment: Experiment, room: WaitingRoom, access: Access) -> None:
+        self._experiment = experiment
+        self._room = room
+        self._access = access
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        def add(method: str, pattern: str, handler: Handler, max_body: int = DEFAULT_MAX_BODY) -> None:
+            router.add(method, pattern, handler, max_body=max_body, role=WORK)
+
+        add("POST", p.HEARTBEAT, self.heartbeat, MAX_HEARTBEAT)
+        add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_HEARTBEAT)
+        add("POST", p.UPLOAD, self.upload, MAX_UPLOAD_BODY)
+        add("POST", p.CHECKPOINT, self.checkpoint, MAX_UPLOAD_BODY)
+        add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
+        add("GET", p.JOB_COUNTS, self.job_counts)
+        add("POST", p.CLI_STOP, self.cli_stop)
+        add("POST", p.CLI_CLEAR_ALL, self.cli_clear_all, 4 * 1024 * 1024)
+
+    async def heartbeat(self, request: Request) -> Response:
+        """Liveness, result, release, command and job in one; held open while there is nothing."""
+        beat = p.Heartbeat.from_json(_object(await request.json()))
+        experiment, idle = self._experiment, beat.reported_status == p.IDLE
+        addressee.check(beat.exp_id, experiment.name)
+        with self._room.ticket(beat.worker_id, beat.session, idle,
+                               None if idle else beat.current_job_id) as ticket:
+            caller = _caller(request)
+            outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),
+                                             experiment.policy, caller.user, caller.reach)
+            self._room.call(outcome.freed)
+            ticket.supersede()
+            outcome = await self._hold(request, beat, ticket, outcome)
+            job = outcome.reply.job
+            if job is not None and ticket.superseded:
+                # The newer heartbeat finds that its session holds this job.
+                self._room.call_worker(beat.worker_id)
+        reply = outcome.reply
+        if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
+            reply = replace(reply, interval=p.WATCHED_INTERVAL)
+        if request.principal.local:
+            reply = replace(reply, checkpoint_key=self._access.checkpoint_key)
+        return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
+
+    async def _hold(self, request: Request, beat: p.Heartbeat, ticket: Ticket,
+                    outcome: workers.Outcome) -> workers.Outcome:
+        """Wait until there is something to tell, or the time is up. Returns what there is then."""
+        experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
+        limit = timeleft.limit_of(beat, experiment.clock())
+        longest = p.MAX_WAIT if ticket.idle else p.BUSY_INTERVAL
+        until = loop.time() + min(beat.wait or 0.0, longest)
+        while outcome.may_wait and not room.closed and not ticket.superseded:
+            if not ticket.idle and room.watching.watched(ticket.job_id):
+                break
+            called = await ticket.wait(until - loop.time())
+            if not called or ticket.superseded:
+                break
+            # Its token may have been revoked while it waited.
+            self._access(request)
+            if not ticket.idle:
+                outcome = await ticket.look(experiment.look_up(workers.told, beat))
+                continue
+            outcome = await ticket.look(experiment.write(
+                workers.answer, beat, limit, experiment.clock(), experiment.policy))
+            if outcome.reply.job is None and not outcome.may_wait:
+                room.call(1)  # it was told something else: what it was called for is another's
+        return outcome
+
+    async def update_job_status(self, request: Request) -> Response:
+        """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
+        result = p.Result.from_json(_object(await request.json()))
+        experiment = self._experiment
+        self._room.call(await experiment.write(jobs.finish, result, experiment.clock(),
+                                               experiment.policy, _caller(request).reach))
+        return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
+                              "job_id": result.job_id, "status": result.status})
+
+    async def upload(self, request: Request) -> Response:
+        """A file of a job."""
+        async with _Receiver(self._experiment, "file", _caller(request).reach) as receiver:
+            await receiver.receive(request)
+            job_id, attempt = receiver.job()
+            name = files.check_file_name(receiver.filename)
+            found: Optional[resultfile.Numbers] = None
+            if name in resultfile.FILE_NAMES:
+                found = await asyncio.get_running_loop().run_in_executor(
+                    None, resultfile.read, receiver.incoming.path, receiver.incoming.size)
+            now = self._experiment.clock()
+
+            def place(db: sqlite3.Connection) -> files.Stored:
+                stored = files.add_upload(db, self._experiment.data_dir, job_id, attempt, name,
+                                          receiver.incoming, now, receiver.reach)
+                if found is not None:
+                    results.take(db, job_id, name, found, now)
+                return stored
+
+            return _stored(await self._experiment.write(place))
+
+    async def checkpoint(self, request: Request) -> Response:
+        """A checkpoint of a job."""
+        async with _Receiver(self._experiment, "checkpoint", _caller(request).reach) as receiver:
+            await receiver.receive(request)
+            job_id, attempt = receiver.job()
+            stored = await self._experiment.write(
+                files.add_checkpoint, self._experiment.data_dir, job_id, attempt,
+                receiver.incoming, self._experiment.clock(), receiver.reach)
+        return _stored(stored)
+
+    async def latest_checkpoint(self, request: Request) -> Response:
+        """The bytes of the newest checkpoint of `?job_id=N`, or with `kind=` of that kind."""
+        job_id = p.take_id({"job_id": _integer(request.query.get("job_id"), "job_id")}, "job_id")
+        kind = request.query.get("kind")
+        if kind not in (None, p.OBJECT, p.DIRECTORY):
+            raise p.ProtocolError("kind must be %s or %s, not %s" % (
+                p.OBJECT, p.DIRECTORY, p.shown(kind)))
+        caller = _caller(request)
+        if caller.role == WORK:
+            await self._experiment.look_up(jobs.check_running, job_id, None, caller.reach)
+        return await file_response(await self._experiment.look_up(
+            files.latest_checkpoint, self._experiment.data_dir, job_id, kind))
+
+    async def job_counts(self, request: Request) -> Response:
+        """Jobs by status."""
+        return Response.json(await self._experiment.look_up(jobs.counts))
+
+    async def cli_stop(self, request: Request) -> Response:
+        """The command line on a worker's machine stops it."""
+        body = _object(await request.json())
+        action = p.take(body, "action", str, "stop")
+        if action not in p.CLI_ACTIONS:
+            raise p.ProtocolError("action must be one of %s, not %s" % (
+                ", ".join(p.CLI_ACTIONS), p.shown(action)))
+        aborted = await self._experiment.write(
+            workers.stopped_by_cli, p.take_name(body, "worker_id"), p.take_id(body, "job_id", None),
+            action, p.take_name(body, "source", "unknown"), self._experiment.clock(),
+            self._experiment.policy, _caller(request).reach)
+        return Response.json({"success": True, "job_aborted": aborted})
+
+    async def cli_clear_all(self, request: Request) -> Response:
+        """The command line wipes its machine: all the workers that it knew are gone. Of those that it
+        names, other users' are passed over."""
+        body = _object(await request.json())
+        source = p.take_name(body, "source", "unknown")
+        listed: List[Any] = p.take(body, "workers", list)
+        if len(listed) > MAX_CLEARED:
+            raise p.ProtocolError("workers has %d entries; at most %d" % (len(listed), MAX_CLEARED))
+        named = [(p.take_name(_object(entry), "worker_id"), p.take_id(entry, "job_id", None))
+                 for entry in listed]
+        experiment, reach = self._experiment, _caller(request).reach
+
+        def clear(db: Any, some: List[Any]) -> int:
+            passed_over = 0
+            for worker_id, job_id in some:
+                try:
+                    workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
+                                           experiment.clock(), experiment.policy, reach)
+                except workers.AnothersWorker:
+                    passed_over += 1
+            return len(some) - passed_over
+
+        processed = 0
+        for start in range(0, len(named), CLEARED_SLICE):
+            processed += await experiment.write(clear, named[start:start + CLEARED_SLICE])
+        return Response.json({"success": True, "processed": processed})
+
+
+class _Receiver:
+    """One multipart upload: its fields in memory, its file streamed to disk."""
+
+    def __init__(self, experiment: Experiment, part_name: str, reach: Optional[str]) -> None:
+        self.incoming = files.Incoming(experiment.data_dir)
+        self.reach = reach
+        self.filename: Optional[str] = None
+        self._experiment = experiment
+        self._part_name = part_name
+        self._named: Optional[Tuple[int, Optional[int]]] = None  # before the file: still to be checked
+        self._fields: Dict[str, bytearray] = {}
+        self._current: Optional[str] = None
+        self._has_file = False
+
+    async def __aenter__(self) -> "_Receiver":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self.incoming.discard()
+
+    async def receive(self, request: Request) -> None:
+        """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it, and as
+        jobs.check_running: before the file is read where its job is named before it, so that one that
+        will not be taken is not written first."""
+        parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
+        loop = asyncio.get_running_loop()
+        async for chunk in request.stream():
+            data = [event for event in parser.receive(chunk)
+                    if not self._take(event) and isinstance(event, PartData)]
+            if self._named is not None:
+                named, self._named = self._named, None
+                await self._experiment.look_up(jobs.check_running, *named, self.reach)
+            # Disks stall: the loop must not.
+            if data:
+                await loop.run_in_executor(None, self._write, data)
+        if not parser.finished:
+            raise HttpError(400, "the multipart body ends before its closing boundary")
+        if not self._has_file:
+            raise HttpError(400, "the file part %r is missing" % self._part_name)
+        await loop.run_in_executor(None, self.incoming.settle)
+
+    def job(self) -> Tuple[int, Optional[int]]:
+        """The job and, where given, the attempt that the file belongs to."""
+        numbers = {name: _integer(value.decode("utf-8", "replace"), name)
+                   for name, value in self._fields.items() if name in ("job_id", "attempt")}
+        return p.take_id(numbers, "job_id"), p.take_id(numbers, "attempt", None)
+
+    def _take(self, event: Any) -> bool:
+        """Take in what is not file data; whether it was that."""
+        if isinstance(event, PartHead):
+            self._current = event.name
+            if event.name == self._part_name:
+                if self._has_file:
+                    raise HttpError(400, "the file part %r is there twice" % self._part_name)
+                self._has_file = True
+                self.filename = event.filename
+                if "job_id" in self._fields:
+                    self._named = self.job()
+            elif event.name in self._fields:
+                raise HttpError(400, "field %s is there twice" % p.shown(event.name))
+            else:
+                self._fields[event.name] = bytearray()
+            return True
+        if isinstance(event, PartEnd):
+            return True
+        if self._current == self._part_name:
+            return False
+        field = self._fields[self._current or ""]
+        field += event.data
+        if len(field) > MAX_FIELD:
+            raise HttpError(400, "field %s is longer than %d bytes" % (
+                p.shown(self._current), MAX_FIELD))
+        return True
+
+    def _write(self, events: List[PartData]) -> None:
+        for event in events:
+            if self.incoming.size + len(event.data) > p.MAX_FILE_BYTES:
+                raise HttpError(413, "the file is larger than %d MB, the most that is taken"
+                                % (p.MAX_FILE_BYTES // 2 ** 20))
+            self.incoming.write(event.data)
+
+
+def _caller(request: Request) -> Principal:
+    principal: Principal = request.principal
+    return principal
+
+
+def _object(body: Any) -> Dict[str, Any]:
+    if not isinstance(body, dict):
+        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
+    return body
+
+
+def _integer(text: Optional[str], name: str) -> int:
+    if text is None:
+        raise p.ProtocolError("%s is missing" % name)
+    if not (text.isascii() and text.isdigit() and len(text) < 17):
+        raise p.ProtocolError("%s must be a positive whole number, not %s" % (name, p.shown(text)))
+    return int(text)
+
+
+def _stored(stored: files.Stored) -> Response:
+    return Response.json({"success": True, "filename": stored.filename, "version": stored.version,
+                          "size_bytes": stored.size_bytes})

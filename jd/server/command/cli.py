@@ -1,0 +1,389 @@
+"""`jd_server`: flags and variables → a running server."""
+
+import argparse
+import asyncio
+import logging
+import os
+import shlex
+import socket
+import ssl
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
+
+import jd
+from jd import filesystems, safedirs, settings
+from jd.auth import secretfile, servertoken, sharedtoken
+from jd.errors import EXIT_OK, UsageError, run_command
+from jd.net.addresses import is_loopback, url_of
+from jd.net.client import Client
+from jd.net.serving.process import Voice, allow_many_connections, stop_on_signals, warning
+from jd.net.serving.proxies import Proxies
+from jd.net.serving.tls import server_context
+from jd.server.api.access import Access, check_exclusive, users
+from jd.server.app import JobServer
+from jd.server.command import pinsource as pins
+from jd.server.command import checkpointcommand, owncert, pincommand, publishing
+from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
+from jd.server.creation import jobfile
+from jd.server.experiment import Experiment
+from jd.server.hubside.allinone import AllInOne, Facts, worker_command
+from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
+from jd.server.store.operators import batches
+from jd.server.store.queue.transitions import Policy
+from jd.storage import modes
+from jd.suggestion import closest
+from jd.terminal import paint
+
+# Options that are fields of Policy: people can change those on the dashboard too.
+_POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
+           "max-attempts": "max_attempts"}
+
+# Tried after a default port that is taken, so that the API's do not reach the dashboard's default, nor
+# these the Hub's.
+OTHER_PORTS = 29
+
+
+def entry() -> int:
+    """The console script."""
+    return run_command(main)
+
+
+def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
+    """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
+    if argv[:1] == ["pin"]:
+        return pincommand.main(argv[1:], os.environ)
+    if argv[:1] == ["checkpoint"]:
+        return checkpointcommand.main(argv[1:], os.environ)
+    values = options(argv, os.environ)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    allow_many_connections()
+    tls = _tls(values)
+    link = _link(values, intervals)
+    values["pin"] = pins.given(values)
+    kept = modes.PRIVATE if values["data_group"] is None else modes.for_group(values["data_group"])
+    loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
+    with ExitStack() as closing:
+        hub = None
+        if values["with_hub"]:
+            hub = AllInOne(values["hub_data"])
+            closing.callback(hub.close)
+        judge = hub if hub is not None else link
+        access = Access(values["host"], values["token_file"], values["insecure"],
+                        None if judge is None else judge.verify,
+                        allowed=users(values["allow_user"] or ()),
+                        proxied=values["public_url"] is not None)
+        metrics_file = values["metrics_token_file"]
+        metrics_token = None if metrics_file is None else sharedtoken.read_token_file(metrics_file)
+        policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
+                        values["max_attempts"])
+        experiment = Experiment(values["workspace_path"], values["expId"], policy,
+                                fixed=values["fixed"], kept=kept)
+        closing.callback(experiment.close)
+        access_file = AccessFile(experiment, warning)
+        values["token"] = access.settle(lambda: servertoken.kept(experiment.meta_dir / servertoken.FILE),
+                                        access_file.shown)
+        access_file.tidy()
+        if values["tls"] is not None:
+            tls = _own_tls(values, experiment)
+
+        async def serve() -> int:
+            # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
+            server = JobServer(experiment, access, tls, metrics_token, Proxies(values["trusted_proxy"]))
+            if hub is None:
+                return await _serve(server, link, None, loading, values, access_file)
+            async with hub.running(values, tls, _memory(values), warning,
+                                   intervals) as (own, facts):
+                return await _serve(server, own, facts, loading, values, access_file)
+
+        if link is not None:
+            link.connect()
+        return asyncio.run(serve())
+
+
+def _tls(values: Mapping[str, Any]) -> Optional[ssl.SSLContext]:
+    """What to listen with, as far as it is given. Raises UsageError, also for what excludes --tls auto."""
+    if values["tls"] is not None:
+        if values["tls_cert"] is not None or values["tls_key"] is not None:
+            raise UsageError("--tls auto makes a certificate, and --tls-cert and --tls-key give one: "
+                             "leave one or the other out")
+        if values["hub"] is not None or values["with_hub"]:
+            raise UsageError("--tls auto is for a server without a Hub, whose access file holds the "
+                             "certificate; with a Hub give --tls-cert and --tls-key")
+    return server_context(values["tls_cert"], values["tls_key"])
+
+
+def _own_tls(values: Dict[str, Any], experiment: Experiment) -> Optional[ssl.SSLContext]:
+    """The same for --tls auto; the files that it made stand in `values` then."""
+    values["tls_cert"], values["tls_key"] = owncert.kept(experiment.meta_dir, names() + numbers())
+    values["certificate"] = owncert.text(values["tls_cert"])
+    return server_context(values["tls_cert"], values["tls_key"])
+
+
+def _link(values: Dict[str, Any], intervals: Intervals) -> Optional[HubLink]:
+    """The link to the Hub that --hub asks for. Raises UsageError."""
+    if values["with_hub"] and values["hub"] is not None:
+        raise UsageError("--hub and --with-hub exclude each other: the first names another Hub, the "
+                         "second runs one")
+    if values["with_hub"]:
+        return None
+    if values["hub"] is None:
+        if values["create"]:
+            raise UsageError("--create is for a Hub: give --hub URL with it")
+        return None
+    check_exclusive(values["token_file"], values["insecure"])
+    # Never a flag: every user of a machine sees the arguments of every process.
+    key = settings.value_of(settings.WORKER, "api_key", os.environ)
+    if key is None:
+        raise UsageError("--hub needs an API key of yours: set JD_API_KEY in the environment "
+                         "(jd_hub key create, or the Hub's web page, makes one)")
+    return HubLink(Client(values["hub"], lambda: str(key), TIMEOUT), values["expId"],
+                   _memory(values), warning, values["create"], intervals)
+
+
+def _memory(values: Dict[str, Any]) -> Path:
+    """Where the link to a Hub keeps what it was told."""
+    path: Path = values["workspace_path"] / values["expId"] / "meta" / "hub.json"
+    return path
+
+
+def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink]) -> None:
+    """Say on stderr what works and is still not wise."""
+    token_file = values["token_file"]
+    if token_file is not None and sharedtoken.is_exposed(token_file):
+        warning("other users can read the token file %s; chmod 600 it" % token_file)
+    if values["metrics_token_file"] is not None and sharedtoken.is_exposed(values["metrics_token_file"]):
+        warning("other users can read the token file %s; chmod 600 it" % values["metrics_token_file"])
+    if values["pin_file"] is not None and sharedtoken.is_exposed(values["pin_file"]):
+        warning("other users can read the PIN file %s; chmod 600 it" % values["pin_file"])
+    if values["insecure"] and token_file is None and not is_loopback(values["host"]):
+        warning("--insecure: anybody who reaches this address can read and change the jobs")
+    if values["tls_key"] is not None and sharedtoken.is_exposed(values["tls_key"]):
+        warning("other users can read the key %s; chmod 600 it" % values["tls_key"])
+    if (link is not None and not values["with_hub"] and values["public_url"] is None
+            and is_loopback(values["host"]) and not link.is_local):
+        warning("the Hub tells workers to come to %s, which only this machine reaches; give --host "
+                "0.0.0.0 or --public-url" % values["host"])
+    if (values["publish_url"] is not None and values["public_url"] is None
+            and is_loopback(values["host"])):
+        warning("--publish-url: only this machine reaches %s; give --host 0.0.0.0 or --public-url"
+                % values["host"])
+    for directory in experiment.exposed:
+        warning("others may look into %s, which belongs to %s: let them chmod 700 it" % (
+            directory, safedirs.owner(os.stat(str(directory)).st_uid)))
+    if filesystems.is_network(experiment.meta_dir):
+        warning("%s is on a network file system: slower, and locks may fail; a local "
+                "--workspace_path is better" % experiment.meta_dir)
+
+
+async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[Facts],
+                 loading: List[Any], values: Dict[str, Any], access_file: AccessFile) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    reasons: List[str] = []
+    published: Optional[str] = None
+
+    def gone(reason: str) -> None:
+        reasons.append(reason)
+        loop.call_soon_threadsafe(stop.set)
+
+    stop_on_signals(stop)
+    say = Announcer(values["json"], server.experiment)
+    await server.start(values["host"], values["port"], values["dashboard_port"], values["other_ports"])
+    try:
+        urls = server_urls(server, values)
+        if link is not None:
+            await loop.run_in_executor(None, link.announce, *urls)
+            server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
+            server.owner = link.owner
+            link.start(gone, pins.HubPin(server.experiment.database, warning))
+        made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"],
+                                          say.shows_secrets)
+        say.ready(urls, server.signin.hub_url, made, _moved(server, values))
+        if own_hub is not None:
+            say.own_hub(own_hub)
+        _warn(server.experiment, values, link)
+        for path, batch in loading:
+            say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
+        # After the jobs: workers that exit when there are none may be waiting for the file.
+        if values["publish_url"] is not None:
+            token_file = values["token_file"]
+            if token_file is None and values["token"] is not None:
+                token_file = server.experiment.meta_dir / servertoken.FILE
+            await loop.run_in_executor(None, publishing.publish, values["publish_url"], urls[0], token_file)
+            published = urls[0]
+        await loop.run_in_executor(None, lambda: access_file.publish(
+            urls_of(values["host"], server.port, values["tls_cert"] is not None, values["public_url"]),
+            values["token"], values.get("certificate"), server.signin.hub_url))
+        await stop.wait()
+        say.stopping(reasons[0] if reasons else None)
+    finally:
+        access_file.withdraw()
+        if published is not None:
+            publishing.withdraw(values["publish_url"], published)
+        if link is not None:
+            link.stop()
+        await server.stop()
+    return EXIT_OK
+
+
+def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
+    """Where others reach the API and the dashboard of a server that listens."""
+    secure = values["tls_cert"] is not None
+    return (values["public_url"] or url_of(values["host"], server.port, secure),
+            values["public_dashboard_url"] or url_of(values["host"], server.dashboard_port, secure))
+
+
+def _moved(server: JobServer, values: Dict[str, Any]) -> Dict[str, int]:
+    """The default ports, by name, that were taken, so that the next free ones are used."""
+    return {name: values[key] for name, key, now in (
+        ("server", "port", server.port), ("dashboard", "dashboard_port", server.dashboard_port))
+        if values[key] not in (0, now)}
+
+
+class Announcer(Voice):
+    """What the server says on stdout."""
+
+    def __init__(self, as_json: bool, experiment: Experiment) -> None:
+        super().__init__(as_json)
+        self._experiment = experiment
+
+    def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str],
+              taken: Mapping[str, int]) -> None:
+        """Where the server is, which is also written to meta/server.json; the PIN if it is new, or the
+        file that it is kept in; and which default ports were `taken`."""
+        kept = pins.file_of(self._experiment.meta_dir)
+        file = kept if kept.is_file() else None
+        facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
+        if hub is not None:
+            facts["hub_url"] = hub
+        self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
+                                      expId=self._experiment.name))
+        if self.as_json:
+            told: Dict[str, Any] = dict(facts)
+            if file is not None:
+                told["pin_file"] = str(file)
+            if taken:
+                told["taken_ports"] = dict(taken)
+            self.event("ready", told)
+            return
+        notes = {name: "  (port %d is taken)" % port for name, port in taken.items()}
+        self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
+                                         self._experiment.name))
+        self.line("  server     %s%s" % (facts["server_url"], notes.get("server", "")))
+        self.line("  dashboard  %s%s" % (facts["dashboard_url"], notes.get("dashboard", "")))
+        if file is not None:
+            self.line("  pin        in %s" % file)
+        elif pin is not None:
+            self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes another)"
+                      % pin)
+        if hub is not None:
+            self.line("  hub        %s" % hub)
+        self.line("  data       %s" % self._experiment.directory)
+
+    def own_hub(self, facts: Facts) -> None:
+        """The Hub in this process: its key, and what to type on a worker's machine."""
+        key = facts.key if self.shows_secrets else '"$(cat %s)"' % shlex.quote(str(facts.key_file))
+        command = worker_command(facts, key, self._experiment.name)
+        signup = self.signup_told(facts)
+        if self.as_json:
+            self.event("hub", {"hub_url": facts.url, "api_key_file": str(facts.key_file),
+                                "worker_command": command, "signup_file": signup})
+            return
+        self.line("  key        %s" % ("%s  (kept in %s)" % (facts.key, facts.key_file)
+                                        if self.shows_secrets else "in %s" % facts.key_file))
+        if signup is not None:
+            self.line("  sign up    %s" % (signup if self.shows_secrets else "in %s" % signup))
+        self.line("  workers    %s" % command)
+
+    def signup_told(self, facts: Facts) -> Optional[str]:
+        """The link on a terminal, else the file that it is put into; None where there is none."""
+        if facts.signup is None or self.shows_secrets:
+            return facts.signup
+        secretfile.keep(facts.signup_file, facts.signup)
+        return str(facts.signup_file)
+
+    def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
+        """What became of a jobs file."""
+        start = None if created is None else created.start_id
+        if self.as_json:
+            self.event("jobs", {"file": name, "created": 0 if created is None else total,
+                                 "start_id": start})
+        elif created is None:
+            self.line("  jobs       %s was loaded before: nothing added" % name)
+        else:
+            self.line("  jobs       %d from %s" % (total, name))
+
+    def stopping(self, reason: Optional[str]) -> None:
+        """A signal came, or the experiment is over for a reason."""
+        if self.as_json:
+            self.event("stopping", {} if reason is None else {"reason": reason})
+        else:
+            self.line("stopping" if reason is None else "stopping: " + reason)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("%s; see jd_server --help" % message)
+
+
+def _meant(unknown: List[str], table: List[settings.Setting]) -> str:
+    """What to say of arguments that there are not; those of jd_worker_cli are key=value."""
+    name, separator, value = unknown[0].partition("=")
+    close = closest(name, [setting.name for setting in table])
+    if close is None:
+        return ""
+    if next(setting for setting in table if setting.name == close).is_flag:
+        return "did you mean --%s?" % close
+    after = value if separator else (unknown[1:] or [""])[0]
+    return "did you mean --%s %s?" % (close, shlex.quote(after) if after.isprintable() and after else "...")
+
+
+def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
+    """Settings by key, from flags and JD_SERVER_* variables. `fixed` is the set of fields of Policy
+    that were given, rather than left to the dashboard. Raises UsageError."""
+    parser = _Parser(prog="jd_server", allow_abbrev=False,
+                     description="Serve the jobs of one experiment to workers.",
+                     epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
+                            "tells how to change the PIN of a dashboard, jd_server checkpoint --help how to "
+                            "accept checkpoints that no worker of yours has signed.")
+    table = [setting for setting in settings.SERVER if setting.argument]
+    for setting in table:
+        text = "%s [%s]" % (setting.help, setting.variable)
+        if setting.default is not None and not setting.is_flag:
+            text += " (%s)" % setting.default
+        if setting.is_flag:
+            parser.add_argument("--" + setting.name, dest=setting.key, action="store_const",
+                                const="true", help=text)
+        else:
+            parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
+                                action="append" if setting.many else "store", help=text)
+    parser.add_argument("--version", action="version", version="jd_server " + jd.__version__)
+    parsed, unknown = parser.parse_known_args(argv)
+    if unknown:
+        raise UsageError("unrecognized arguments: %s; %s" % (
+            " ".join(unknown), _meant(unknown, table) or "see jd_server --help"))
+    given = vars(parsed)
+    named = {setting.name: given[setting.key] for setting in table
+             if given[setting.key] is not None and not setting.many}
+    for name in ("allow-user", "trusted-proxy"):
+        if given[name.replace("-", "_")]:
+            named[name] = ",".join(given[name.replace("-", "_")])
+    of_own_hub = [setting for setting in settings.SERVER if setting.name == "hub-data"]
+    values = settings.resolve([setting for setting in settings.SERVER if setting not in of_own_hub],
+                              named, environ, style="--%s")
+    if values["with_hub"]:
+        # Its default needs a home directory, which other servers can do without.
+        values.update(settings.resolve(of_own_hub, named, environ, style="--%s"))
+    values["fixed"] = frozenset(
+        _POLICY[setting.name] for setting in table
+        if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)
+    values["other_ports"] = tuple(
+        0 if settings.lookup(setting, named, environ) is not None else OTHER_PORTS
+        for setting in table if setting.name in ("port", "dashboard-port"))
+    if given["jobs"]:
+        values["jobs"] = [Path(name) for name in given["jobs"]]
+    if values["expId"] is None:
+        raise UsageError("--expId NAME is missing: the experiment to serve; see jd_server --help")
+    return values

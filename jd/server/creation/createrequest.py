@@ -1,0 +1,119 @@
+"""What asks for jobs: the body of `POST /api/jobs/create`, and what the dashboard's form sends.
+
+Both are read piece by piece from a file, beside the loop (see `Creation.read`).
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, NamedTuple, Optional
+
+from jd import protocol as p
+from jd.net.serving.jsonpieces import Pieces
+from jd.server.creation import jobtext
+from jd.server.store.operators import batches
+from jd.server.store.operators.batches import Batch
+
+# A million jobs of a few dozen bytes each.
+MAX_BODY = 128 * 1024 * 1024
+
+_BESIDE = ("replace", "idle_timeout", "aborted_job_reset_timeout", "min_time", "format")
+_ONE = "give exactly one of parameters (a grid) or jobs (a list)"
+_ONE_OF_THREE = "give exactly one of parameters (a grid), jobs (a list) or text"
+
+
+class Order(NamedTuple):
+    """Jobs to be made; with `replace` they take the place of what is PENDING."""
+
+    batch: Batch
+    replace: bool
+
+
+def read(file: BinaryIO) -> Order:
+    """The body of `POST /api/jobs/create`. Raises ProtocolError that names the place."""
+    pieces = _object(file)
+    batch: Optional[Batch] = None
+    beside: Dict[str, Any] = {}
+    for name in pieces.members():
+        if name in ("parameters", "jobs"):
+            if batch is not None:
+                raise p.ProtocolError(_ONE)
+            batch = _batch(pieces, name)
+        else:
+            _take_beside(pieces, name, beside)
+    pieces.end()
+    if batch is None:
+        raise p.ProtocolError(_ONE)
+    return Order(batches.timed(batch, beside), p.take(beside, "replace", bool, False))
+
+
+def read_form(file: BinaryIO, directory: Path) -> Order:
+    """What the dashboard sends: that, or `text` in a `format`, which is kept in a file in `directory`
+    meanwhile. Raises ProtocolError that names the place, and OSError.
+    """
+    pieces = _object(file)
+    batch: Optional[Batch] = None
+    beside: Dict[str, Any] = {}
+    text: Optional[BinaryIO] = None
+    try:
+        for name in pieces.members():
+            if name not in ("parameters", "jobs", "text"):
+                _take_beside(pieces, name, beside)
+                continue
+            if batch is not None or text is not None:
+                raise p.ProtocolError(_ONE_OF_THREE)
+            if name != "text":
+                batch = _batch(pieces, name)
+                continue
+            if pieces.kind() != '"':
+                p.take({name: pieces.value()}, name, str)
+            text = tempfile.TemporaryFile(dir=str(directory))
+            pieces.copy_text(text)
+        pieces.end()
+        if text is not None:
+            text.seek(0)
+            batch = _with_form(jobtext.parse(text, _format(beside)), beside)
+        elif batch is not None:
+            batch = batches.timed(batch, beside)
+        else:
+            raise p.ProtocolError(_ONE_OF_THREE)
+    finally:
+        if text is not None:
+            text.close()
+    return Order(batch, p.take(beside, "replace", bool, False))
+
+
+def _object(file: BinaryIO) -> Pieces:
+    pieces = Pieces(file)
+    if pieces.kind() != "{":
+        raise p.ProtocolError("an object with parameters or jobs is needed, not %s" % (
+            "a list" if pieces.kind() == "[" else p.shown(pieces.value())))
+    return pieces
+
+
+def _batch(pieces: Pieces, name: str) -> Batch:
+    wanted, kind = ("[", list) if name == "jobs" else ("{", dict)
+    if pieces.kind() != wanted:
+        p.take({name: pieces.value()}, name, kind)  # it is of another kind, and this says so
+    return batches.from_list(jobtext.values_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
+
+
+def _take_beside(pieces: Pieces, name: str, beside: Dict[str, Any]) -> None:
+    value = pieces.value()
+    if name in _BESIDE:  # a name that nobody knows is no error, but need not be kept either
+        beside[name] = value
+
+
+def _format(beside: Dict[str, Any]) -> str:
+    form: str = p.take(beside, "format", str)
+    if form not in jobtext.FORMATS:
+        raise p.ProtocolError("format must be one of %s, not %s" % (", ".join(jobtext.FORMATS), p.shown(form)))
+    return form
+
+
+def _with_form(batch: Batch, beside: Dict[str, Any]) -> Batch:
+    """What the form says beside the text wins over what the text says."""
+    lease, retry_pause = batches.durations(beside)
+    min_time = batches.min_time(beside)
+    return batch._replace(lease=batch.lease if lease is None else lease,
+                          retry_pause=batch.retry_pause if retry_pause is None else retry_pause,
+                          min_time=batch.min_time if min_time is None else min_time)

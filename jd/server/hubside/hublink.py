@@ -1,0 +1,358 @@
+"""A job server's link to its Hub (docs/server.md, "With a Hub").
+
+The Hub gives the secret that the experiment's worker tokens are signed with; the server verifies
+them by itself, registers where it is, says regularly that it is alive, and asks which tokens were
+revoked. When the Hub is away the server goes on with what it knows. That is also on disk, so that
+it can even be started again meanwhile.
+
+`connect` and `announce` come once, before the server says that it is ready; from `start` on a
+thread of its own makes the calls, since they block.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional
+from urllib.parse import quote, urlsplit
+
+from jd import protocol as p
+from jd.auth import jwt
+from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.net.client import Backoff, Client, UnusableAnswer
+from jd.net.outbound import is_own_machine
+from jd.server.command.pinsource import HubPin
+
+log = logging.getLogger("jd.server")
+
+TIMEOUT = 10.0  # seconds for each wait on the Hub
+# A proxy on the way may answer 404 for a moment; a Hub that means it says it again.
+UNKNOWN_LIMIT = 3
+
+
+class Intervals(NamedTuple):
+    """Seconds. `retry` is the first pause after a failure; `doubt` is the least time between two
+    requests for the secret that unverifiable tokens cause."""
+
+    heartbeat: float = 30.0
+    revoked: float = 20.0
+    retry: float = 5.0
+    doubt: float = 60.0
+
+
+class ExperimentGone(JdError):
+    """The Hub says that the experiment is over, or is no longer this server's."""
+
+
+class RevokedToken(jwt.TokenError):
+    """It is genuine, and was revoked at the Hub."""
+
+
+class Known(NamedTuple):
+    """What the server has to know of its experiment to judge a token."""
+
+    secret: str
+    experiment_id: Optional[str]  # None from a Hub that does not tell
+    revoked: FrozenSet[str] = frozenset()
+    owner_id: Optional[str] = None  # likewise
+    owner: Optional[str] = None  # email address, likewise
+
+    def role_of(self, claims: jwt.WorkerClaims) -> str:
+        """What a token is good for. One that does not say comes from a Hub that knows no roles, or
+        from before it did: where the Hub does not tell who the owner is either, all are alike."""
+        if claims.role is not None:
+            return claims.role
+        return jwt.OWNER if self.owner_id in (None, str(claims.user_id)) else jwt.WORK
+
+
+class HubLink:
+    """The link of one experiment. `verify` may be called from any thread, after `connect`.
+
+    `memory` is the file that keeps what the Hub said; `warn` takes a sentence for people.
+    """
+
+    def __init__(self, client: Client, name: str, memory: Path, warn: Callable[[str], None],
+                 create: bool = False, intervals: Intervals = Intervals(),
+                 clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._name = name
+        self._memory = memory
+        self._warn = warn
+        self._create = create
+        self._intervals = intervals
+        self._clock = clock
+        self._route = "/api/experiments/" + quote(name, safe="")
+        self._known: Optional[Known] = None
+        self._urls = {"server_url": "", "dashboard_url": ""}
+        self._registered = False
+        self._away = False
+        self._unknown = 0
+        self._next_heartbeat = self._next_poll = 0.0
+        self._backoff = Backoff(intervals.retry, 2 * intervals.heartbeat)
+        self._doubted: Optional[float] = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: Optional[threading.Thread] = None
+        self._pin: Optional[HubPin] = None
+
+    @property
+    def shown(self) -> str:
+        """The Hub's URL, without credentials."""
+        return self._client.shown
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the Hub is on this machine."""
+        return is_own_machine(urlsplit(self.shown).hostname or "")
+
+    def owner(self) -> Optional[str]:
+        """The email address of the experiment's owner, where the Hub has told it."""
+        return None if self._known is None else self._known.owner
+
+    # ---- tokens
+
+    def verify(self, token: str) -> jwt.WorkerClaims:
+        """The claims of a worker token that is good now; its role is never None.
+
+        Raises the kind of jwt.TokenError that fits.
+        """
+        known = self._known
+        if known is None:
+            raise RuntimeError("verify before connect")
+        try:
+            claims = jwt.verify_worker(token, known.secret, self._clock(),
+                                       exp_name=self._name)
+        except jwt.BadSignature:
+            self._doubt()
+            raise
+        if claims.jti in known.revoked:
+            raise RevokedToken("the token was revoked; ask the Hub for a new one")
+        return replace(claims, role=known.role_of(claims))
+
+    def _doubt(self) -> None:
+        """A token does not fit the secret: the Hub may have a new one."""
+        now = time.monotonic()
+        if self._doubted is None or now - self._doubted >= self._intervals.doubt:
+            self._doubted = now
+            self._registered = False
+            self._wake.set()
+
+    # ---- the start
+
+    def connect(self) -> None:
+        """Learn the experiment's secret, from the Hub or, while that is away, from an earlier start.
+
+        Raises JdError where that is not possible; the text says what to do.
+        """
+        try:
+            self._learn(self._fetch_or_create())
+            return
+        except ServerRefused as error:
+            if not _is_outage(error):
+                raise self._explained(error) from error
+            failure: JdError = error
+        except ServerUnreachable as error:
+            failure = error
+        self._known = self._remembered()
+        if self._known is None:
+            raise JdError("%s; the first start of an experiment needs its Hub" % failure)
+        self._away = True
+        self._warn("the Hub is away; going on with the secret and the revoked tokens of the last "
+                   "start, and trying again (%s)" % failure)
+
+    def announce(self, server_url: str, dashboard_url: str) -> None:
+        """Register where the server is. A Hub that is away gets to know it later, from the thread.
+
+        Raises ExperimentGone.
+        """
+        self._urls = {"server_url": server_url, "dashboard_url": dashboard_url}
+        if not self._away:
+            self.step(time.monotonic())
+
+    def _fetch_or_create(self) -> Known:
+        try:
+            return self._fetch()
+        except ServerRefused as error:
+            if error.status != 404 or not self._create:
+                raise
+        self._client.call("POST", "/api/experiments", {"name": self._name})
+        return self._fetch()
+
+    def _explained(self, error: ServerRefused) -> JdError:
+        if error.status == 401:
+            return JdError("the Hub %s refuses the key in JD_API_KEY: it is unknown or was revoked; "
+                           "set it to a key that is valid there (jd_hub key create)" % self.shown)
+        if error.status == 404 and not self._create:
+            return JdError("the Hub %s has no experiment %s of yours; check --expId and whose key "
+                           "JD_API_KEY is, or add --create to make it" % (self.shown, self._name))
+        return JdError("the Hub does not let this server serve %s: %s" % (self._name, error))
+
+    # ---- calls
+
+    def _fetch(self) -> Known:
+        config = self._client.call("GET", self._route + "/runtime-config")
+        try:
+            owner_id = p.take(config, "owner_id", (int, str), None)
+            return Known(p.take_name(config, "worker_shared_secret", limit=4096),
+                         p.take_name(config, "experiment_id", None), self._fetch_revoked(),
+                         None if owner_id is None else str(owner_id), p.take_name(config, "owner", None))
+        except (p.ProtocolError, AttributeError):
+            # Not the answer itself: it may hold the secret.
+            raise UnusableAnswer("%s gave no usable runtime-config; check that this is the URL of a "
+                                 "Hub" % self.shown) from None
+
+    def _fetch_revoked(self) -> FrozenSet[str]:
+        answer = self._client.call("GET", self._route + "/revoked-tokens")
+        listed = answer.get("revoked_jtis") if isinstance(answer, dict) else None
+        if not isinstance(listed, list) or not all(isinstance(jti, str) for jti in listed):
+            raise UnusableAnswer("%s gave no usable list of revoked tokens; check that this is the "
+                                 "URL of a Hub" % self.shown)
+        return frozenset(listed)
+
+    def _register(self) -> None:
+        known = self._known
+        found = self._fetch()
+        if known is not None and known.experiment_id not in (None, found.experiment_id):
+            raise ExperimentGone("experiment %s was deleted on the Hub and created anew; start its "
+                                 "job server again" % self._name)
+        self._learn(found)
+        self._client.call("POST", self._route + "/register", self._urls)
+        self._registered = True
+
+    def _heartbeat(self) -> None:
+        body: Dict[str, Any] = {}
+        if self._known is not None and self._known.experiment_id is not None:
+            body["experiment_id"] = self._known.experiment_id
+        if self._pin is not None and self._pin.taken():
+            body["dashboard_pin"] = self._pin.taken()
+        self._take_pin(self._client.call("POST", self._route + "/heartbeat", body))
+
+    def _take_pin(self, answer: Any) -> None:
+        """The Hub may have a new PIN for the dashboard, until it is told that it was taken."""
+        if self._pin is None or not isinstance(answer, dict) or answer.get("dashboard_pin") is None:
+            return
+        try:
+            told = p.take(answer, "dashboard_pin", dict)
+            number, encoded = p.take_id(told, "number"), p.take(told, "hash", str)
+        except p.ProtocolError:
+            # Not the answer itself: it holds a hash of six digits.
+            log.warning("the Hub %s sent a PIN for the dashboard in a form that is not known", self.shown)
+            return
+        self._pin.take(number, encoded)
+
+    # ---- the loop
+
+    def step(self, now: float) -> float:
+        """Do what is due at `now` (monotonic); returns the seconds until something is due again.
+
+        Raises ExperimentGone. Every other failure is told once and tried again.
+        """
+        try:
+            if not self._registered:
+                self._register()
+                self._next_heartbeat = now + self._intervals.heartbeat
+                self._next_poll = now + self._intervals.revoked
+            if now >= self._next_heartbeat:
+                self._heartbeat()
+                self._next_heartbeat = now + self._intervals.heartbeat
+            if now >= self._next_poll and self._known is not None:
+                self._learn(self._known._replace(revoked=self._fetch_revoked()))
+                self._next_poll = now + self._intervals.revoked
+        except (ServerRefused, ServerUnreachable) as error:
+            return self._failed(error)
+        if self._away:
+            self._warn("the Hub answers again")
+        self._away, self._unknown = False, 0
+        self._backoff.reset()
+        return max(0.0, min(self._next_heartbeat, self._next_poll) - now)
+
+    def _failed(self, error: JdError) -> float:
+        status = getattr(error, "status", None)
+        self._unknown = self._unknown + 1 if status == 404 else 0
+        if status == 403 or self._unknown >= UNKNOWN_LIMIT:
+            raise ExperimentGone("the Hub has ended this experiment: %s" % error) from error
+        if not self._away:
+            if status == 401:
+                advice = "start the server again with a valid JD_API_KEY"
+            else:
+                advice = "trying again"
+            self._warn("the Hub does not answer as it should; workers that have a token go on, "
+                       "%s (%s)" % (advice, error))
+        self._away = True
+        # What the Hub knows may be older when it comes back: from a backup, or another's by now.
+        self._registered = False
+        return max(self._backoff.next(), getattr(error, "retry_after", None) or 0.0)
+
+    def start(self, gone: Callable[[str], None], pin: Optional[HubPin] = None) -> None:
+        """Make the calls from now on. `gone` is called, from another thread and at most once, with
+        the reason when the experiment is over. `pin` takes the PINs of the Hub."""
+        self._pin = pin
+        # A daemon: a call that hangs must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, args=(gone,), name="hub", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, or leave it behind if a call hangs."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(0.5)
+
+    def _run(self, gone: Callable[[str], None]) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                pause = self.step(time.monotonic())
+            except ExperimentGone as error:
+                if not self._stopping:
+                    gone(str(error))
+                return
+            except Exception:
+                # Without this thread no token would ever be revoked, and nobody would notice.
+                log.exception("the link to the Hub %s failed", self.shown)
+                pause = self._intervals.heartbeat
+            self._wake.wait(pause)
+
+    # ---- memory
+
+    def _learn(self, known: Known) -> None:
+        if known == self._known:
+            return
+        self._known = known
+        try:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._memory.with_name("." + self._memory.name + ".new")
+            handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(handle, "w", encoding="utf-8") as file:
+                os.fchmod(handle, 0o600)
+                json.dump({"hub_url": self.shown, "secret": known.secret,
+                           "experiment_id": known.experiment_id,
+                           "owner_id": known.owner_id, "owner": known.owner,
+                           "revoked_jtis": sorted(known.revoked)}, file)
+            os.replace(str(draft), str(self._memory))
+        except OSError as error:
+            self._warn("%s cannot be written (%s): without the Hub this server could not be started "
+                       "again" % (self._memory, error.strerror))
+
+    def _remembered(self) -> Optional[Known]:
+        """What an earlier start learned from the same Hub."""
+        try:
+            kept: Any = json.loads(self._memory.read_text(encoding="utf-8"))
+            if kept["hub_url"] != self.shown:
+                return None
+            return Known(p.take_name(kept, "secret", limit=4096),
+                         p.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]),
+                         # Not kept by a version without roles: who the owner is shows when the Hub
+                         # answers. Until then no token without a role is the owner's.
+                         p.take(kept, "owner_id", str, None) if "owner_id" in kept else "",
+                         p.take_name(kept, "owner", None))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _is_outage(error: ServerRefused) -> bool:
+    """Whether a refusal comes of the Hub's state and not of what was asked."""
+    return error.status in (408, 429) or error.status >= 500

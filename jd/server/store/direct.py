@@ -1,0 +1,55 @@
+"""Changing the data of an experiment from another process than its server, which may run meanwhile."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Callable, TypeVar
+
+from jd import safedirs
+from jd.errors import JdError, StorageError
+from jd.server.store.schema import MIGRATIONS
+from jd.storage.database import BUSY_TIMEOUT
+
+T = TypeVar("T")
+
+
+def find(workspace: Path, experiment: str) -> Path:
+    """The database of an experiment that was served before. Raises JdError, also for one that others could
+    have planted; root may work for any user."""
+    path = workspace / experiment / "meta" / "jobs.db"
+    if not path.is_file():
+        raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
+                      "--workspace_path" % (experiment, workspace))
+    if os.geteuid() != 0:
+        try:
+            safedirs.check_contents(path.parent, safedirs.SERVER, path.parent.parent)
+            safedirs.check(path.parent.parent / "data", safedirs.SERVER, path.parent.parent)
+        except OSError as error:
+            raise StorageError("cannot examine %s: %s" % (path.parent, error.strerror)) from error
+    return path
+
+
+def write(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a short operation in a transaction of its own, durably, and return what it returned.
+
+    Raises StorageError where the database cannot be changed. One of another version is left alone: its
+    server may run, and brings it up to date at its next start.
+    """
+    try:
+        db = sqlite3.connect(path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT,
+                             isolation_level=None)
+        try:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version != len(MIGRATIONS):
+                raise StorageError(
+                    "%s is of another version (schema %d, this one is %d); start its server with this "
+                    "version of jd_server, then try again" % (path, version, len(MIGRATIONS)))
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            value = operation(db)
+            db.execute("COMMIT")
+            return value
+        finally:
+            db.close()  # what was not committed is undone
+    except sqlite3.Error as error:
+        raise StorageError("database %s: %s" % (path, error)) from error

@@ -1,0 +1,305 @@
+"""Uploads and checkpoints: a row for each, the bytes in `data/<job_id>/`.
+
+A file is streamed to `data/.incoming/`, made durable, renamed into place, and only then is its row
+written. A crash in between leaves at most a file without a row, which the next upload of that
+name replaces.
+"""
+
+import os
+import re
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
+
+from jd import protocol as p
+from jd import filesystems
+from jd.errors import StorageError
+from jd.server.store.queue import jobs
+from jd.storage import modes
+from jd.storage.modes import PRIVATE, Modes
+
+UPLOAD = "upload"
+CHECKPOINT = "checkpoint"
+MAX_FILES_PER_JOB = 10_000
+KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
+
+_CHECKPOINT_NAME = "checkpoint"
+
+
+class NoSuchFile(Exception):
+    """404: the job has no file of that name."""
+
+
+class TooManyFiles(Exception):
+    """400: a job that uploads without end."""
+
+
+class Found(NamedTuple):
+    """A file in its place; `kind` is UPLOAD or CHECKPOINT."""
+
+    path: Path
+    kind: str
+    name: str
+    size_bytes: int
+    uploaded_at: float
+
+
+class Stored(NamedTuple):
+    """A file as it was taken."""
+
+    filename: str
+    version: int
+    size_bytes: int
+
+
+def check_file_name(name: Optional[str]) -> str:
+    """Return `name` if it can be the name of a file. Raises ProtocolError otherwise."""
+    if not name or name in (".", "..") or re.search(r'[/\\\x00-\x1f\x7f]', name):
+        raise p.ProtocolError("file name %s cannot be used: give a plain name without / or \\ "
+                              "or control characters" % p.shown(name))
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise p.ProtocolError("file name %s is not valid UTF-8" % p.shown(name)) from None
+    if size > p.MAX_FILE_NAME_BYTES:
+        raise p.ProtocolError("file name %s is %d bytes long; at most %d"
+                              % (p.shown(name), size, p.MAX_FILE_NAME_BYTES))
+    return name
+
+
+class Incoming:
+    """A file on its way in. Every path out of it ends with `discard`, which is harmless later."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises StorageError where the data directory cannot be written."""
+        self.size = 0
+        self.path = data_dir / ".incoming" / secrets.token_hex(8)
+        try:
+            self._file: BinaryIO = os.fdopen(modes.create(self.path, modes.of(data_dir)), "wb")
+        except OSError as error:
+            raise _storage_error(error, data_dir) from error
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises StorageError (a full disk) naming the path."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _storage_error(error, self.path) from error
+        self.size += len(data)
+
+    def settle(self) -> None:
+        """Make what was written durable. Raises StorageError."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise _storage_error(error, self.path) from error
+
+    def discard(self) -> None:
+        """Close and remove the file if it is still there."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # a full disk again, as write() already said
+        try:
+            os.unlink(str(self.path))
+        except FileNotFoundError:
+            pass
+
+
+def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
+    """Make the data directory and clear what an interrupted upload left. Raises StorageError."""
+    incoming = data_dir / ".incoming"
+    try:
+        for directory in (data_dir, incoming):
+            modes.make_directory(directory, kept)
+        modes.settle(data_dir, kept)
+        for left in incoming.iterdir():
+            left.unlink()
+    except OSError as error:
+        raise _storage_error(error, data_dir) from error
+
+
+def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
+               name: str, incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+    """Put an upload of a running attempt in place. Raises TooManyFiles, and as jobs.check_running."""
+    jobs.check_running(db, job_id, attempt, reach)
+    version = _next_version(db, job_id, UPLOAD, name)
+    stored_name = p.stored_name(name, version)
+    while _is_taken(db, job_id, stored_name):
+        version += 1
+        stored_name = p.stored_name(name, version)
+    return _place(db, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, now)
+
+
+def add_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
+                   incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+    """Put a checkpoint of a running attempt in place. Raises TooManyFiles, and as
+    jobs.check_running."""
+    jobs.check_running(db, job_id, attempt, reach)
+    version = _next_version(db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
+    stamp = int(now)
+    while _is_taken(db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
+        stamp += 1
+    stored = _place(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
+                    "checkpoint_v%d_%d.pt" % (version, stamp), incoming, now)
+    if _is_directory_checkpoint(data_dir / str(job_id) / stored.filename):
+        _drop_superseded(db, data_dir, job_id)
+    return stored
+
+
+def _drop_superseded(db: sqlite3.Connection, data_dir: Path, job_id: int) -> None:
+    """Keep the newest KEPT checkpoints of a directory. Workers save those by themselves, every few
+    minutes; what a script saves with jd_update_checkpoint is kept whole."""
+    rows = db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
+                      " ORDER BY version DESC LIMIT ?", (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
+    held = [(row_id, data_dir / str(job_id) / str(name)) for row_id, name in rows]
+    for row_id, path in [one for one in held if _is_directory_checkpoint(one[1])][KEPT:]:
+        db.execute("DELETE FROM files WHERE id = ?", (row_id,))
+        try:
+            os.unlink(str(path))
+        except OSError as error:
+            raise StorageError("cannot remove %s: %s" % (path, error.strerror or error)) from error
+
+
+def _next_version(db: sqlite3.Connection, job_id: int, kind: str, name: str) -> int:
+    held = db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0]
+    if held >= MAX_FILES_PER_JOB:
+        raise TooManyFiles("job %d has %d files already, the most a job may have" % (job_id, held))
+    latest = db.execute("SELECT max(version) FROM files WHERE job_id = ? AND kind = ?"
+                        " AND name = ?", (job_id, kind, name)).fetchone()[0]
+    return 0 if latest is None else int(latest) + 1
+
+
+def _is_taken(db: sqlite3.Connection, job_id: int, stored_name: str) -> bool:
+    return db.execute("SELECT 1 FROM files WHERE job_id = ? AND stored_name = ?",
+                      (job_id, stored_name)).fetchone() is not None
+
+
+def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str, version: int,
+           stored_name: str, incoming: Incoming, now: float) -> Stored:
+    directory = data_dir / str(job_id)
+    try:
+        modes.make_directory(directory, modes.of(data_dir))
+        os.replace(str(incoming.path), str(directory / stored_name))
+        filesystems.sync(directory)
+    except OSError as error:
+        raise _storage_error(error, directory) from error
+    db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
+               " uploaded_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+               (job_id, kind, name, version, stored_name, incoming.size, now))
+    return Stored(stored_name, version, incoming.size)
+
+
+def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
+                      kind: Optional[str] = None) -> Path:
+    """The checkpoint of the highest version, among those of `kind` (p.OBJECT or p.DIRECTORY) if
+    one is given. Raises NoSuchFile."""
+    if kind is None:
+        return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
+    for (name,) in db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ?"
+                              " ORDER BY version DESC", (job_id, CHECKPOINT)):
+        path = data_dir / str(job_id) / str(name)
+        if _is_directory_checkpoint(path) == (kind == p.DIRECTORY):
+            return path
+    raise NoSuchFile("job %d has no checkpoint of kind %s yet" % (job_id, kind))
+
+
+class Checkpoint(NamedTuple):
+    """A stored checkpoint; `kind` is p.OBJECT or p.DIRECTORY."""
+
+    row_id: int
+    path: Path
+    kind: str
+
+
+def newest_checkpoints(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Checkpoint]:
+    """What a job would go on from: the newest of each kind that there is. Raises jobs.NoSuchJob."""
+    if not jobs.exists(db, job_id):
+        raise jobs.NoSuchJob(job_id)
+    found: Dict[str, Checkpoint] = {}
+    for row_id, name in db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
+                                   " ORDER BY version DESC", (job_id, CHECKPOINT)):
+        path = data_dir / str(job_id) / str(name)
+        kind = p.DIRECTORY if _is_directory_checkpoint(path) else p.OBJECT
+        found.setdefault(kind, Checkpoint(row_id, path, kind))
+        if len(found) == 2:
+            break
+    return list(found.values())
+
+
+def replace(db: sqlite3.Connection, checkpoint: Checkpoint, incoming: Incoming) -> None:
+    """Put other bytes into the place of a checkpoint. Raises NoSuchFile if it has gone meanwhile."""
+    row = db.execute("SELECT 1 FROM files WHERE id = ? AND stored_name = ?",
+                     (checkpoint.row_id, checkpoint.path.name)).fetchone()
+    if row is None:
+        raise NoSuchFile("%s was removed meanwhile" % checkpoint.path.name)
+    try:
+        os.replace(str(incoming.path), str(checkpoint.path))
+        filesystems.sync(checkpoint.path.parent)
+    except OSError as error:
+        raise _storage_error(error, checkpoint.path) from error
+    db.execute("UPDATE files SET size_bytes = ? WHERE id = ?", (incoming.size, checkpoint.row_id))
+
+
+def _is_directory_checkpoint(path: Path) -> bool:
+    try:
+        with open(str(path), "rb") as file:
+            return file.read(len(p.DIRECTORY_MARK)) == p.DIRECTORY_MARK
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError("cannot read %s: %s" % (path, error.strerror or error)) from error
+
+
+def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str) -> Path:
+    """The newest version of an upload, by the name the client gave or a stored one."""
+    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
+                     " AND stored_name = ? AND name <> ?", (job_id, name, name)).fetchone()
+    if row is not None:
+        return data_dir / str(job_id) / str(row[0])
+    return _latest(db, data_dir, job_id, UPLOAD, name, "no upload named %s" % p.shown(name))
+
+
+def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str,
+            absence: str) -> Path:
+    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND name = ?"
+                     " ORDER BY version DESC LIMIT 1", (job_id, kind, name)).fetchone()
+    if row is None:
+        raise NoSuchFile("job %d has %s" % (job_id, absence))
+    return data_dir / str(job_id) / str(row[0])
+
+
+def find(db: sqlite3.Connection, data_dir: Path, file_id: int) -> Found:
+    """A file by its id. Raises NoSuchFile."""
+    row = db.execute("SELECT job_id, stored_name, kind, name, size_bytes, uploaded_at FROM files"
+                     " WHERE id = ?", (file_id,)).fetchone()
+    if row is None:
+        raise NoSuchFile("there is no file %d" % file_id)
+    return Found(data_dir / str(row[0]) / str(row[1]), *row[2:])
+
+
+def of_job(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Found]:
+    """All files of a job, the oldest first."""
+    return [Found(data_dir / str(job_id) / str(stored_name), *rest)
+            for stored_name, *rest in db.execute(
+                "SELECT stored_name, kind, name, size_bytes, uploaded_at FROM files"
+                " WHERE job_id = ? ORDER BY id", (job_id,))]
+
+
+def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    """What a job uploaded, newest first. Raises jobs.NoSuchJob."""
+    if not jobs.exists(db, job_id):
+        raise jobs.NoSuchJob(job_id)
+    return [
+        {"job_id": job_id, "version": version, "filename": stored_name, "size_bytes": size,
+         "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower()}
+        for version, stored_name, size, uploaded_at in db.execute(
+            "SELECT version, stored_name, size_bytes, uploaded_at FROM files"
+            " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,))]
+
+
+def _storage_error(error: OSError, path: Path) -> StorageError:
+    return StorageError("cannot write %s: %s" % (path, error.strerror or error))

@@ -1,0 +1,37 @@
+"""Results of jobs: the numbers of their `result.json` and `metrics.json`, as they are uploaded.
+
+A job has one set of results: what the newest upload of each of the two names holds, and where both
+have a number of one name, that of the later upload. Results stay when a job is tried again, until the
+new attempt uploads its own.
+"""
+
+import json
+import sqlite3
+from typing import Dict
+
+from jd.server.store.files.resultfile import MAX_NUMBERS, Number, Numbers
+from jd.server.store.queue import jobs
+from jd.server.store.search import values
+
+
+def take(db: sqlite3.Connection, job_id: int, file_name: str, found: Numbers, now: float) -> None:
+    """Keep what was found in an upload; a remark goes into the job's history.
+
+    A file without numbers leaves what the file before it brought.
+    """
+    if found.remark:
+        jobs.note(db, job_id, "%s %s: %s" % (
+            file_name, "is not taken as a result" if found.numbers is None else "is taken in part",
+            found.remark), now)
+    if found.numbers is None:
+        return
+    db.execute("DELETE FROM result_files WHERE job_id = ? AND name = ?", (job_id, file_name))
+    db.execute("INSERT INTO result_files (job_id, name, numbers) VALUES (?, ?, ?)",
+               (job_id, file_name, json.dumps(found.numbers, ensure_ascii=False)))
+    merged: Dict[str, Number] = {}
+    for (text,) in db.execute("SELECT numbers FROM result_files WHERE job_id = ? ORDER BY id DESC",
+                              (job_id,)).fetchall():
+        for name, number in json.loads(text).items():
+            if len(merged) < MAX_NUMBERS:
+                merged.setdefault(name, number)
+    values.set_results(db, job_id, merged)

@@ -1,0 +1,74 @@
+"""Workers whose jobs fail again and again while others succeed: counted, marked, paused if so set.
+
+A worker is failing when `failing_after` jobs in a row failed on it and another worker had a
+success since the first of them; a script that fails everywhere marks nobody. A success ends the
+row, and so does the command to run. What was preempted, lost or stopped does not count.
+"""
+
+import sqlite3
+from typing import List
+
+from jd import protocol as p
+from jd.server.store.fleet import commands, worker_history
+from jd.server.store.queue.transitions import FAILURES, Policy
+
+
+def note(db: sqlite3.Connection, worker_id: str, verdict: str, now: float, policy: Policy) -> None:
+    """An attempt of a worker ended."""
+    if verdict in FAILURES:
+        _failure(db, worker_id, now, policy)
+    elif verdict == p.VERDICT_DONE:
+        _success(db, worker_id, now, policy)
+
+
+_FAILED_ON = (" FROM jobs AS j JOIN attempts AS a ON a.job_id = j.id AND a.number = j.attempt"
+              " WHERE j.worker_id = ? AND j.id > ? AND j.status = 'ABORTED' AND a.verdict IN (%s)"
+              % ", ".join("'%s'" % verdict for verdict in FAILURES))
+
+
+def count_failed_on(db: sqlite3.Connection, worker_id: str) -> int:
+    """How many jobs are ABORTED because their latest attempt failed on this worker."""
+    return int(db.execute("SELECT count(*)" + _FAILED_ON, (worker_id, 0)).fetchone()[0])
+
+
+def failed_on(db: sqlite3.Connection, worker_id: str, after: int, limit: int) -> List[int]:
+    """The ids of those jobs above `after`, in order, at most `limit`."""
+    return [row[0] for row in db.execute("SELECT j.id%s ORDER BY j.id LIMIT ?" % _FAILED_ON,
+                                         (worker_id, after, limit))]
+
+
+def _failure(db: sqlite3.Connection, worker_id: str, now: float, policy: Policy) -> None:
+    db.execute("UPDATE workers SET jobs_failed = jobs_failed + 1,"
+               " failures_in_row = failures_in_row + 1, failing_since = coalesce(failing_since, ?)"
+               " WHERE worker_id = ?", (now, worker_id))
+    row = db.execute(
+        "SELECT failures_in_row FROM workers AS w WHERE worker_id = ? AND failing = 0"
+        " AND failures_in_row >= ? AND EXISTS (SELECT 1 FROM workers AS other WHERE"
+        " other.last_done_at >= w.failing_since AND other.worker_id <> w.worker_id)",
+        (worker_id, policy.failing_after)).fetchone()
+    if row is not None:
+        _mark(db, worker_id, row[0], now, policy)
+
+
+def _success(db: sqlite3.Connection, worker_id: str, now: float, policy: Policy) -> None:
+    row = db.execute("SELECT failing FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
+    if row is None:
+        return
+    db.execute("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0, failing = 0,"
+               " failing_since = NULL, last_done_at = ? WHERE worker_id = ?", (now, worker_id))
+    if row[0]:
+        worker_history.note(db, worker_id, "no longer failing", "server", now)
+    # This may be the success that others were measured against in vain.
+    for other, count in db.execute(
+            "SELECT worker_id, failures_in_row FROM workers WHERE failures_in_row >= ?"
+            " AND failures_in_row > 0 AND failing = 0", (policy.failing_after,)).fetchall():
+        _mark(db, other, count, now, policy)
+
+
+def _mark(db: sqlite3.Connection, worker_id: str, count: int, now: float, policy: Policy) -> None:
+    db.execute("UPDATE workers SET failing = 1 WHERE worker_id = ?", (worker_id,))
+    worker_history.note(
+        db, worker_id, "failing: %d jobs in a row failed here while others succeed elsewhere" % count,
+        "server", now)
+    if policy.pause_failing:
+        commands.tell(db, p.PAUSE, [worker_id], "server", now)

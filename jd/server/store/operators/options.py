@@ -1,0 +1,81 @@
+"""Settings that people change on the dashboard while the server runs: the fields of Policy.
+
+They are rows `option.<field>` of the table `settings`, values as JSON.
+"""
+
+import json
+import sqlite3
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Tuple
+
+from jd.protocol import ProtocolError, shown
+from jd.server.store.queue.transitions import Policy
+
+_PREFIX = "option."
+YEAR = 366 * 86400.0  # seconds
+
+
+class _Range(NamedTuple):
+    """What a number may be; whole numbers only where `whole`."""
+
+    low: float
+    high: float
+    whole: bool
+
+
+_NUMBERS: Dict[str, _Range] = {
+    "lease": _Range(1, YEAR, False),
+    "retry_pause": _Range(0, YEAR, False),
+    "max_attempts": _Range(1, 1000, True),
+    "max_interruptions": _Range(1, 1_000_000, True),
+    "failing_after": _Range(1, 1_000_000, True),
+}
+NAMES: Tuple[str, ...] = Policy._fields
+
+
+def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Fields of Policy with the values that a client sent. Raises ProtocolError."""
+    unknown = [name for name in given if name not in NAMES]
+    if unknown:
+        raise ProtocolError("there is no setting %s; settings are %s" % (
+            shown(unknown[0]), ", ".join(NAMES)))
+    if not given:
+        raise ProtocolError("no setting is given; settings are %s" % ", ".join(NAMES))
+    return {name: _checked(name, value) for name, value in given.items()}
+
+
+def _checked(name: str, value: Any) -> Any:
+    allowed = _NUMBERS.get(name)
+    if allowed is None:
+        if not isinstance(value, bool):
+            raise ProtocolError("%s must be true or false, not %s" % (name, shown(value)))
+        return value
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if not number or not allowed.low <= value <= allowed.high or (allowed.whole and value != int(value)):
+        raise ProtocolError("%s must be a %s from %d to %d, not %s" % (
+            name, "whole number" if allowed.whole else "number of seconds", allowed.low, allowed.high,
+            shown(value)))
+    return int(value) if allowed.whole else float(value)
+
+
+def load(db: sqlite3.Connection, policy: Policy, fixed: FrozenSet[str] = frozenset()) -> Policy:
+    """`policy` with what is stored in its place, but for the fields named in `fixed`.
+
+    A row that this version cannot use, or does not know, counts as none.
+    """
+    stored: Dict[str, Any] = {}
+    for row_name, text in db.execute("SELECT name, value FROM settings WHERE name LIKE 'option.%'"):
+        name = row_name[len(_PREFIX):]
+        if name in fixed:
+            continue
+        try:
+            stored.update(checked({name: json.loads(text)}))
+        except (ProtocolError, ValueError):
+            continue
+    return policy._replace(**stored)
+
+
+def save(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    """Store fields as `checked` gives them, for this server and the next start."""
+    db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)",
+                   [(_PREFIX + name, json.dumps(value)) for name, value in values.items()])
+    db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'settings'")

@@ -1,0 +1,109 @@
+"""Jobs as lines of a CSV table: fixed columns, then parameters, then results."""
+
+import csv
+import io
+import json
+import re
+import sqlite3
+from datetime import datetime, timedelta
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from jd.server.store.operators import batches
+from jd.server.store.search import conditions, values
+from jd.server.store.search.conditions import Sql
+
+PAGE = 2000  # jobs looked at in one read
+MAX_COLUMNS = 1000  # of parameters, and again of results
+FIXED = ("id", "status", "attempts", "worker", "started", "finished", "runtime")
+
+_EPOCH = datetime(1970, 1, 1)
+# What a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind blanks and what nobody sees,
+# which some drop, and in the wide forms that some read as the others; -1.5 is none.
+_UNSEEN = ("\\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+           "\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff")
+_FORMULA = re.compile("[%s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]" % _UNSEEN)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+
+class Table(NamedTuple):
+    """What a table is made of: columns as they are now, the jobs up to `last_id` that are `wanted`."""
+
+    wanted: Sql
+    parameters: List[str]
+    results: List[str]
+    last_id: int
+
+
+class Part(NamedTuple):
+    """Some lines; the next ones follow the job `after`, None where there are no more."""
+
+    lines: str
+    after: Optional[int]
+
+
+def begin(db: sqlite3.Connection, filter_text: str, now: float) -> Table:
+    """The table of the jobs that there are now and fit a filter. Raises ProtocolError for the filter."""
+    last = db.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0]
+    creating = db.execute("SELECT cast(value AS INTEGER) FROM settings WHERE name = ?",
+                          (batches.CREATING_FROM,)).fetchone()
+    return Table(conditions.compiled(db, filter_text, now).where(),
+                 values.names(db, values.PARAMETER, MAX_COLUMNS),
+                 values.names(db, values.RESULT, MAX_COLUMNS),
+                 last if creating is None else min(last, creating[0] - 1))
+
+
+def header(table: Table) -> str:
+    """The first line. A name that is there twice is `param.NAME` and `result.NAME`."""
+    names = [name if name not in FIXED and name not in table.results else "param." + name
+             for name in table.parameters]
+    names += [name if name not in FIXED and name not in table.parameters else "result." + name
+              for name in table.results]
+    return _lines([[*FIXED, *map(_cell, names)]])
+
+
+def lines(db: sqlite3.Connection, table: Table, after: int) -> Part:
+    """The lines of those of the next PAGE jobs by id that are wanted."""
+    window = db.execute("SELECT max(id) FROM (SELECT id FROM jobs WHERE id > ? AND id <= ?"
+                        " ORDER BY id LIMIT ?)", (after, table.last_id, PAGE)).fetchone()[0]
+    if window is None:
+        return Part("", None)
+    rows = db.execute(
+        "SELECT j.id, j.status, j.attempt, j.worker_id, j.request_timestamp, j.completion_timestamp,"
+        " j.required_time, j.parameters, j.results FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s"
+        " ORDER BY j.id" % table.wanted.text, (after, window, *table.wanted.values))
+    return Part(_lines([_cells(row, table) for row in rows]), window)
+
+
+def _cells(row: Tuple[Any, ...], table: Table) -> List[str]:
+    job_id, status, attempts, worker, started, finished, runtime, parameters, results = row
+    given: Dict[str, Any] = json.loads(parameters)
+    found: Dict[str, Any] = json.loads(results) if results is not None else {}
+    return [str(job_id), status, str(attempts), _cell(worker), _time(started), _time(finished),
+            _cell(runtime), *[_cell(given.get(name)) for name in table.parameters],
+            *[_cell(found.get(name)) for name in table.results]]
+
+
+def _cell(value: Any) -> str:
+    """A value as text. Numbers stay as they are; text that would be a formula is kept from it by `'`."""
+    if value is None:
+        return ""
+    if type(value) in (int, float):
+        return repr(value)  # as JSON has it, and ten times as fast
+    if isinstance(value, str):
+        formula = _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+        return "'" + value if formula else value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _time(seconds: Optional[float]) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    if seconds is None:
+        return ""
+    moment = _EPOCH + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,100 @@
+"""One job with everything that is known of it, for a page that shows it."""
+
+import json
+import sqlite3
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from jd import protocol as p
+from jd.server.store.queue import jobs
+
+# The newest of each; a job that is interrupted for weeks has more.
+MAX_ATTEMPTS = 200
+MAX_HISTORY = 500
+MAX_FILES = 500
+
+
+class NoSuchAttempt(Exception):
+    """404: the job has had no attempt of that number."""
+
+
+class Output(NamedTuple):
+    """The last output of an attempt; `attempt` is None where the job has had none."""
+
+    attempt: Optional[int]
+    output: str
+    running: bool
+
+
+def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
+    """A job as its page shows it: its row in the table, attempts, history, files, latest output.
+
+    Lists begin with the newest; `attempts_total` and `files_total` count what they leave out too.
+    Raises jobs.NoSuchJob.
+    """
+    row = db.execute(
+        "SELECT status, parameters, results, attempt, failures, worker_id, priority,"
+        " request_timestamp, completion_timestamp, required_time, retry_at, lease_until"
+        " FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise jobs.NoSuchJob(job_id)
+    history = _history(db, job_id)
+    return {
+        "id": job_id, "status": row[0], "parameters": json.loads(row[1]),
+        "results": json.loads(row[2]) if row[2] is not None else None,
+        "attempt": row[3], "failures": row[4], "worker_id": row[5], "priority": row[6],
+        "started": row[7], "finished": row[8], "runtime": row[9], "retry_at": row[10],
+        "message": history[0]["reason"] if history else None, "lease_until": row[11],
+        "attempts": _attempts(db, job_id), "attempts_total": row[3], "history": history,
+        "files": _files(db, job_id),
+        "files_total": db.execute("SELECT count(*) FROM files WHERE job_id = ?",
+                                  (job_id,)).fetchone()[0],
+        "output": output(db, job_id, None).output,
+    }
+
+
+def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output:
+    """The last output of an attempt, of the latest without `number`.
+
+    Raises jobs.NoSuchJob, NoSuchAttempt.
+    """
+    row = db.execute("SELECT attempt FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise jobs.NoSuchJob(job_id)
+    if number is None and row[0] == 0:
+        return Output(None, "", False)
+    wanted = row[0] if number is None else number
+    attempt = db.execute("SELECT output_tail, verdict IS NULL FROM attempts"
+                         " WHERE job_id = ? AND number = ?", (job_id, wanted)).fetchone()
+    if attempt is None:
+        raise NoSuchAttempt("job %d has had no attempt %d" % (job_id, wanted))
+    return Output(wanted, attempt[0] or "", bool(attempt[1]))
+
+
+def _attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    rows = db.execute(
+        "SELECT a.number, a.worker_id, w.host, a.started_at, a.ended_at, a.verdict, a.message,"
+        " a.exit_code, a.runtime, a.system_metrics FROM attempts a"
+        " LEFT JOIN workers w ON w.worker_id = a.worker_id WHERE a.job_id = ?"
+        " ORDER BY a.number DESC LIMIT ?", (job_id, MAX_ATTEMPTS))
+    return [{"number": row[0], "worker_id": row[1], "host": row[2] or _host(row[1]),
+             "started": row[3], "ended": row[4], "verdict": row[5], "message": row[6],
+             "exit_code": row[7], "runtime": row[8],
+             "metrics": json.loads(row[9]) if row[9] else {}} for row in rows]
+
+
+def _host(worker_id: str) -> Optional[str]:
+    name = p.split_worker_id(worker_id)
+    return None if name is None else name.host
+
+
+def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    return [{"timestamp": timestamp, "reason": reason} for timestamp, reason in db.execute(
+        "SELECT timestamp, reason FROM job_history WHERE job_id = ? ORDER BY id DESC LIMIT ?",
+        (job_id, MAX_HISTORY))]
+
+
+def _files(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at")
+    return [dict(zip(names, row)) for row in db.execute(
+        "SELECT id, kind, name, stored_name, version, size_bytes, uploaded_at FROM files"
+        " WHERE job_id = ? ORDER BY id DESC LIMIT ?", (job_id, MAX_FILES))]

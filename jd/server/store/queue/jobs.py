@@ -1,0 +1,430 @@
+"""Jobs and their attempts: claim, renew, end, retry, count, list.
+
+Functions here are operations for Database.write or .read: they take a connection first and the
+server's clock as `now` (Unix seconds). Where one takes `reach`, it is the user of the Hub whose
+attempts may be touched; None: all.
+"""
+
+import json
+import sqlite3
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from jd import protocol as p
+from jd.server.store.fleet import failing
+from jd.server.store.pages import completions
+from jd.server.store.queue import runtimes, timeleft, transitions
+from jd.server.store.queue.timeleft import Waiting
+from jd.server.store.queue.transitions import Policy
+
+
+class NoSuchJob(Exception):
+    """404: the id is unknown."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__("there is no job %d" % job_id)
+
+
+class NotServed(Exception):
+    """400: a result for a job that is not being worked on, from a client without attempts."""
+
+
+class StaleAttempt(Exception):
+    """409: the attempt is no longer the job's current one (fencing)."""
+
+
+class AnothersAttempt(StaleAttempt):
+    """409: a worker of another user of the Hub has it."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__("job %d is run by a worker of another user: only that user's workers and the owner "
+                         "of the experiment may report or store anything for it" % job_id)
+
+
+class _Job(NamedTuple):
+    id: int
+    status: str
+    attempt: int
+    failures: int
+    interruptions: int
+    worker_id: Optional[str]
+    lease: Optional[float]
+    retry_pause: Optional[float]
+    request_timestamp: Optional[float]
+
+
+def _job(db: sqlite3.Connection, job_id: int) -> _Job:
+    row = db.execute(
+        "SELECT id, status, attempt, failures, interruptions, worker_id, lease, retry_pause,"
+        " request_timestamp FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NoSuchJob(job_id)
+    return _Job(*row)
+
+
+def note(db: sqlite3.Connection, job_id: int, reason: str, now: float) -> None:
+    """Add a line to a job's history."""
+    db.execute("INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)",
+               (job_id, now, reason))
+
+
+# ---- the way of a job
+
+NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
+            " status = 'PENDING' ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
+
+
+def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
+    """The PENDING job that goes out next.
+
+    Jobs of a batch that is being written (see `batches`) do not go out yet. They have the highest
+    ids and no priority, so when one of them is first nothing else waits.
+    """
+    row = db.execute(NEXT_JOB).fetchone()
+    return None if row is None or row[0] >= creating_from(db) else Waiting(*row)
+
+
+def creating_from(db: sqlite3.Connection) -> int:
+    """The first id of the batch that is being written; above all ids if there is none."""
+    row = db.execute("SELECT value FROM settings WHERE name = 'creating_from'").fetchone()
+    return 2 ** 62 if row is None else int(row[0])
+
+
+def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
+          policy: Policy, limit: Optional[timeleft.Limit] = None) -> Optional[p.Assignment]:
+    """Start an attempt of the first PENDING job; None if there is none, or the server is paused.
+
+    With a limit it is the first that fits. Raises fitting.NothingFits.
+    """
+    if policy.paused:
+        return None
+    job = next_job(db)
+    if job is None:
+        return None
+    if limit is not None:
+        job = timeleft.first(db, limit, job, creating_from(db), now)
+    job_id, parameters, attempt, lease, min_time = job
+    db.execute(
+        "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
+        " request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
+        " required_time = NULL WHERE id = ?",
+        (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
+         now + (lease or policy.lease), now, now, job_id))
+    db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
+               " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT hub_user FROM workers WHERE worker_id = ?3))",
+               (job_id, attempt + 1, worker_id, session, now))
+    return p.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
+
+
+def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tuple[int, int]]:
+    """The job and attempt that a session has been given and not ended, if any."""
+    row = db.execute("SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+                     " AND worker_id = ? AND session = ? ORDER BY id LIMIT 1",
+                     (worker_id, session)).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def redeliver(db: sqlite3.Connection, job_id: int, attempt: int, now: float,
+              policy: Policy) -> p.Assignment:
+    """The same attempt again, its lease renewed: the answer that gave it was lost."""
+    renew(db, job_id, attempt, None, now, policy)
+    parameters, min_time = db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
+                                      (job_id,)).fetchone()
+    return p.Assignment(job_id, json.loads(parameters), attempt, min_time)
+
+
+def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id: Optional[str],
+          now: float, policy: Policy, tail: Optional[str] = None,
+          metrics: Optional[str] = None, reach: Optional[str] = None) -> None:
+    """Renew the lease of a running attempt, and keep its latest output and metrics.
+
+    With `attempt`, raises NoSuchJob or StaleAttempt where it is not the current one. Without (a
+    client of the base protocol), it is the worker that must match, and nothing is raised of that.
+    Raises AnothersAttempt for one out of reach.
+    """
+    if attempt is None:
+        row = db.execute("SELECT attempt, lease FROM jobs WHERE id = ? AND status = 'SERVED'"
+                         " AND worker_id = ?", (job_id, worker_id)).fetchone()
+        if row is None:
+            return
+        number, lease = row
+        _check_reach(db, job_id, number, reach)
+    else:
+        job = _running(db, job_id, attempt, reach)
+        number, lease = attempt, job.lease
+    db.execute("UPDATE jobs SET lease_until = ?, last_ping_timestamp = ? WHERE id = ?",
+               (now + (lease or policy.lease), now, job_id))
+    if tail is not None or metrics is not None:
+        db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
+                   " system_metrics = coalesce(?, system_metrics)"
+                   " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
+
+
+def finish(db: sqlite3.Connection, result: p.Result, now: float, policy: Policy,
+           reach: Optional[str] = None) -> int:
+    """Record a result. Returns how many jobs became PENDING by it (0 or 1).
+
+    An identical repeat is accepted and changes nothing. Raises NoSuchJob; StaleAttempt for an
+    attempt that is not the current one or has ended otherwise; NotServed for the same from a
+    client that does not name its attempt; AnothersAttempt for one out of reach.
+    """
+    job = _job(db, result.job_id)
+    attempt = job.attempt if result.attempt is None else result.attempt
+    verdict = result.settled_verdict()
+    _check_reach(db, job.id, attempt, reach)
+    if job.status == p.SERVED and attempt == job.attempt:
+        return end(db, job.id, verdict, now, policy, message=result.message,
+                   exit_code=result.exit_code, runtime=result.runtime, tail=result.output_tail)
+    row = db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
+                     (job.id, attempt)).fetchone()
+    if row is not None and row[0] == verdict:
+        return 0
+    if result.attempt is None:
+        raise NotServed("job %d is %s: a result is taken only while it is SERVED"
+                        % (job.id, job.status))
+    raise StaleAttempt(_stale(job, attempt))
+
+
+def _stale(job: _Job, attempt: int) -> str:
+    if attempt == job.attempt:
+        return "attempt %d of job %d has ended: the job is %s" % (attempt, job.id, job.status)
+    return "attempt %d of job %d is not the current one, which is %d" % (
+        attempt, job.id, job.attempt)
+
+
+def release(db: sqlite3.Connection, given: p.Release, now: float, policy: Policy,
+            reach: Optional[str] = None) -> int:
+    """Give an attempt back unfinished. Returns how many jobs became PENDING (0 or 1).
+
+    Nothing happens where the attempt has ended already: there is nothing to give back. Raises
+    NoSuchJob, and AnothersAttempt for one out of reach.
+    """
+    job = _job(db, given.job_id)
+    _check_reach(db, job.id, given.attempt, reach)
+    if job.status != p.SERVED or job.attempt != given.attempt:
+        return 0
+    return end(db, job.id, p.VERDICT_PREEMPTED, now, policy, message=given.reason)
+
+
+def check_running(db: sqlite3.Connection, job_id: int, attempt: Optional[int] = None,
+                  reach: Optional[str] = None) -> None:
+    """Raise NoSuchJob; StaleAttempt where nobody runs the job, or not this attempt of it;
+    AnothersAttempt where it is out of reach."""
+    _running(db, job_id, attempt, reach)
+
+
+def _running(db: sqlite3.Connection, job_id: int, attempt: Optional[int], reach: Optional[str]) -> _Job:
+    job = _job(db, job_id)
+    if attempt is not None and (job.status != p.SERVED or job.attempt != attempt):
+        raise StaleAttempt(_stale(job, attempt))
+    if job.status != p.SERVED:
+        raise StaleAttempt("job %d is %s: nobody runs it" % (job.id, job.status))
+    _check_reach(db, job.id, job.attempt, reach)
+    return job
+
+
+def _check_reach(db: sqlite3.Connection, job_id: int, attempt: int, reach: Optional[str]) -> None:
+    """Raise AnothersAttempt for an attempt of another user; one that never was is nobody's."""
+    if reach is None:
+        return
+    row = db.execute("SELECT hub_user FROM attempts WHERE job_id = ? AND number = ?",
+                     (job_id, attempt)).fetchone()
+    if row is not None and row[0] != reach:
+        raise AnothersAttempt(job_id)
+
+
+def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: Policy, *,
+        message: str = "", exit_code: Optional[int] = None, runtime: Optional[float] = None,
+        tail: str = "") -> int:
+    """End the running attempt of a job. Returns how many jobs became PENDING (0 or 1)."""
+    job = _job(db, job_id)
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, policy)
+    pause = policy.retry_pause if job.retry_pause is None else job.retry_pause
+    if runtime is None and job.request_timestamp is not None:
+        runtime = max(0.0, now - job.request_timestamp)
+    db.execute(
+        "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
+        " retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
+        (outcome.status, outcome.failures, outcome.interruptions,
+         now + pause if outcome.comes_back else None,
+         None if outcome.status == p.PENDING else now, runtime, job_id))
+    db.execute(
+        "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
+        " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
+        " WHERE job_id = ? AND number = ?",
+        (now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
+    if job.worker_id is not None:
+        completions.note(db, job.worker_id, verdict, now)
+        runtimes.note(db, verdict, runtime)
+        failing.note(db, job.worker_id, verdict, now, policy)
+    reason = _ending_line(job, verdict, outcome, pause)
+    note(db, job_id, "%s: %s" % (reason, message) if message else reason, now)
+    return 1 if outcome.status == p.PENDING else 0
+
+
+def _ending_line(job: _Job, verdict: str, outcome: transitions.Ending, pause: float) -> str:
+    line = "attempt %d %s on %s" % (job.attempt, verdict, job.worker_id)
+    if outcome.comes_back:
+        return "%s, tried again in %g s" % (line, pause)
+    if verdict in transitions.FAILURES:
+        return "%s, failure %d and the last" % (line, outcome.failures)
+    if outcome.status == p.PENDING:
+        return "%s, back to the queue" % line
+    return line
+
+
+# ---- what the sweeper does
+
+def expire_leases(db: sqlite3.Connection, now: float, policy: Policy, limit: int) -> int:
+    """End attempts that were not heard of in time. Returns how many jobs became PENDING."""
+    rows = db.execute(
+        "SELECT id, coalesce(lease, ?) FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
+        " ORDER BY lease_until LIMIT ?", (policy.lease, now, limit)).fetchall()
+    return sum(end(db, job_id, p.VERDICT_LOST, now, policy,
+                   message="no heartbeat for %g s" % lease) for job_id, lease in rows)
+
+
+def retry_due(db: sqlite3.Connection, now: float, limit: int) -> int:
+    """Bring back failed jobs whose pause is over. Returns how many became PENDING."""
+    rows = db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
+                      (now, limit)).fetchall()
+    for job_id, status, failures in rows:
+        db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
+                   (transitions.after(status, transitions.RETRY), job_id))
+        note(db, job_id, "tried again after %d failed" % failures, now)
+    return len(rows)
+
+
+def extend_leases(db: sqlite3.Connection, now: float, policy: Policy) -> None:
+    """Give every running attempt a full lease: while the server was down nobody could renew."""
+    db.execute("UPDATE jobs SET lease_until = ? + coalesce(lease, ?)"
+               " WHERE status = 'SERVED' AND lease_until < ? + coalesce(lease, ?)",
+               (now, policy.lease, now, policy.lease))
+
+
+# ---- questions
+
+def counts(db: sqlite3.Connection) -> Dict[str, int]:
+    """Jobs by status: kept by triggers, so this costs the same for any number of jobs."""
+    kept = dict(db.execute("SELECT status, n FROM job_counts"))
+    return {status: kept[status] for status in p.JOB_STATUSES_ALL}
+
+
+class Query(NamedTuple):
+    """What `GET /api/jobs` may ask for. `search` is a text (see `textsearch`), or digits: an id."""
+
+    page: int = 1
+    per_page: int = 50
+    status: Optional[str] = None
+    search: Optional[str] = None
+    ids: Optional[Sequence[int]] = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a text is looked for."""
+        return self.search is not None and not (self.search.isascii() and self.search.isdigit())
+
+
+class Page(NamedTuple):
+    jobs: List[Dict[str, Any]]
+    total: int
+
+
+def select(db: sqlite3.Connection, query: Query) -> Page:
+    """One page of jobs by id, and how many match in all; not for a query that `is_text`."""
+    where, values = _condition(query)
+    offset = (query.page - 1) * query.per_page
+    if query.search is None and query.ids is None:
+        by_status = counts(db)
+        total = by_status[query.status] if query.status else sum(by_status.values())
+    else:
+        total = db.execute("SELECT count(*) FROM jobs" + where, values).fetchone()[0]
+    ids = "SELECT id AS page_id FROM jobs" + where
+    if not where and total == db.execute("SELECT max(id) FROM jobs").fetchone()[0]:
+        # No id is missing, as usual: a deep page is found without stepping over all before it.
+        ids, values, offset = ids + " WHERE id > ?", [offset], 0
+    rows = db.execute(
+        "SELECT j.id, j.status, j.parameters, j.worker_id, j.attempt, j.request_timestamp,"
+        " j.completion_timestamp, j.required_time, j.last_ping_timestamp, a.system_metrics"
+        " FROM (%s ORDER BY id LIMIT ? OFFSET ?)"
+        " JOIN jobs j ON j.id = page_id"
+        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id" % ids,
+        (*values, query.per_page, offset)).fetchall()
+    histories = _histories(db, [row[0] for row in rows])
+    return Page([_described(row, histories.get(row[0], [])) for row in rows], total)
+
+
+def _condition(query: Query) -> Tuple[str, List[Any]]:
+    clauses: List[str] = []
+    values: List[Any] = []
+    if query.status is not None:
+        clauses.append("status = ?")
+        values.append(query.status)
+    if query.ids is not None:
+        clauses.append("id IN (%s)" % _id_list(query.ids))
+    if query.search is not None:
+        clauses.append("id = ?")
+        # More digits than an id can have match nothing.
+        values.append(int(query.search) if len(query.search) < 16 else -1)
+    return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
+
+
+def _id_list(ids: Iterable[int]) -> str:
+    # Whole numbers written out: there may be more than SQLite takes as bound values.
+    return ",".join("%d" % job_id for job_id in ids)
+
+
+def _histories(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[int, List[Dict[str, Any]]]:
+    found: Dict[int, List[Dict[str, Any]]] = {}
+    for job_id, timestamp, reason in db.execute(
+            "SELECT job_id, timestamp, reason FROM job_history WHERE job_id IN (%s)"
+            " ORDER BY job_id, id" % _id_list(ids)):
+        found.setdefault(job_id, []).append({"reason": reason, "timestamp": timestamp})
+    return found
+
+
+def _described(row: Sequence[Any], history: List[Dict[str, Any]]) -> Dict[str, Any]:
+    (job_id, status, parameters, worker_id, attempt, requested, completed, required, pinged,
+     metrics) = row
+    return {
+        "id": job_id,
+        "status": status,
+        "parameters": json.loads(parameters),
+        "worker_id": worker_id,
+        "attempt": attempt,
+        "message": history,
+        "request_timestamp": requested,
+        "completion_timestamp": completed,
+        "required_time": required,
+        "last_ping_timestamp": pinged,
+        "system_metrics": json.loads(metrics) if metrics else {},
+    }
+
+
+def work_is_left(db: sqlite3.Connection) -> bool:
+    """Whether a job is PENDING or SERVED, waits for its retry, or is being made."""
+    counted = counts(db)
+    if counted[p.PENDING] or counted[p.SERVED]:
+        return True
+    return db.execute("SELECT 1 FROM jobs WHERE retry_at IS NOT NULL"
+                      " UNION ALL SELECT 1 FROM settings WHERE name = 'creating_from'"
+                      " LIMIT 1").fetchone() is not None
+
+
+def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
+    """Status by id (as text: it goes to JSON) of the jobs that exist."""
+    return {str(job_id): status for job_id, status in db.execute(
+        "SELECT id, status FROM jobs WHERE id IN (%s)" % _id_list(ids))}
+
+
+def exists(db: sqlite3.Connection, job_id: int) -> bool:
+    """Whether there is such a job."""
+    return db.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone() is not None
+
+
+def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> Optional[int]:
+    """The job a worker is running, if any. Another user's worker may have had the same name, and
+    have been forgotten with its job still running: that is out of reach."""
+    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?1"
+                     " AND (?2 IS NULL OR ?2 = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
+                     " AND number = jobs.attempt)) ORDER BY id LIMIT 1", (worker_id, reach)).fetchone()
+    return None if row is None else int(row[0])

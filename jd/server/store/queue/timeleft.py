@@ -1,0 +1,101 @@
+"""Which job can end before its worker does.
+
+A job needs what its batch says (`min_time`), else what the worker says that its jobs need, else the
+90th percentile of recent runtimes. Without any of these it fits everywhere.
+"""
+
+import sqlite3
+from typing import Iterator, NamedTuple, Optional, Tuple
+
+from jd import protocol as p
+from jd.server.store.queue import runtimes
+
+LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not
+MANY_NEEDS = 1000  # different values of min_time that are looked at
+
+WAITING = "id, parameters, attempt, lease, min_time"
+
+
+class Waiting(NamedTuple):
+    """A PENDING job."""
+
+    id: int
+    parameters: str
+    attempt: int
+    lease: Optional[float]
+    min_time: Optional[float]
+
+
+class Limit(NamedTuple):
+    """When a worker ends, by the server's clock, and what it says that its jobs need, in seconds."""
+
+    ends_at: float
+    min_time: Optional[float]
+
+
+class NothingFits(Exception):
+    """There are PENDING jobs, and none can end in time. `needs`: seconds, of the shortest."""
+
+    def __init__(self, needs: float) -> None:
+        super().__init__("the shortest job needs %g s" % needs)
+        self.needs = needs
+
+
+def limit_of(beat: p.Heartbeat, now: float) -> Optional[Limit]:
+    """The limit of the worker whose heartbeat came now; None where it does not say any."""
+    return None if beat.time_left is None else Limit(now + beat.time_left, beat.min_time)
+
+
+def first(db: sqlite3.Connection, limit: Limit, head: Waiting, before: int, now: float) -> Waiting:
+    """The PENDING job that goes out next to a worker with this limit.
+
+    `head` is the one that goes out next to any; ids from `before` on are not whole yet. Raises
+    NothingFits.
+    """
+    left = limit.ends_at - now
+    usual = limit.min_time if limit.min_time is not None else (runtimes.p90(db) or 0.0)
+    if (usual if head.min_time is None else head.min_time) <= left:
+        return head
+    found, needs = [], []
+    plain = _first_plain(db, before)
+    if plain is not None:
+        needs.append(usual)
+        found += [plain] if usual <= left else []
+    for need, job_id, priority in _by_need(db, before, left):
+        needs.append(need)
+        found += [(-priority, job_id)] if need <= left else []
+    if not found:
+        raise NothingFits(min(needs, default=usual))
+    return Waiting(*db.execute("SELECT %s FROM jobs WHERE id = ?" % WAITING,
+                               (min(found)[1],)).fetchone())
+
+
+def _first_plain(db: sqlite3.Connection, before: int) -> Optional[Tuple[int, int]]:
+    """(-priority, id) of the first job whose batch does not say what it needs.
+
+    The queue's index does not know; it is followed for so many jobs, lest a worker with little time
+    hold up all others.
+    """
+    row: Optional[Tuple[int, int]] = db.execute(
+        "SELECT -priority, id FROM (SELECT priority, id, min_time FROM jobs INDEXED BY jobs_queue"
+        " WHERE status = 'PENDING' ORDER BY priority DESC, id LIMIT ?)"
+        " WHERE min_time IS NULL AND id < ? LIMIT 1", (LOOKED_THROUGH, before)).fetchone()
+    return row
+
+
+def _by_need(db: sqlite3.Connection, before: int, left: float) -> Iterator[Tuple[float, int, int]]:
+    """For each min_time its first job, as (min_time, id, priority), up to the first above `left`."""
+    need = -1.0
+    for _ in range(MANY_NEEDS):
+        row = db.execute("SELECT min(min_time) FROM jobs INDEXED BY jobs_needing"
+                         " WHERE status = 'PENDING' AND min_time > ?", (need,)).fetchone()
+        if row[0] is None:
+            return
+        need = row[0]
+        job = db.execute("SELECT id, priority FROM jobs INDEXED BY jobs_needing WHERE"
+                         " status = 'PENDING' AND min_time = ? AND id < ?"
+                         " ORDER BY priority DESC, id LIMIT 1", (need, before)).fetchone()
+        if job is not None:
+            yield need, job[0], job[1]
+        if need > left:
+            return

@@ -1,0 +1,184 @@
+"""Parameters and results by value: what jobs are sorted and found by.
+
+`job_values` has a row for each value of each job: (name, value, job), in that order, so that jobs are
+read in the order of a value without looking at the others. The objects themselves stay in
+`jobs.parameters` and `jobs.results`; every function here keeps the two in step.
+"""
+
+import json
+import re
+import sqlite3
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+
+from jd.server.store.queue.jobs import NoSuchJob
+
+PARAMETER = "parameter"
+RESULT = "result"
+
+Key = Union[int, float, str]  # as it stands in job_values
+
+KEY_CHARS = 200  # of a text that are kept: longer ones are sorted by their beginning
+CATCH_UP = 5000  # jobs in one step of `catch_up`
+MISSING = "values_missing"  # in `settings`: "<last id done> <last id>", left by the migration
+
+# What SQLite takes for a number where it compares a text with one.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER_CHARS = 310
+
+
+def key(value: Any) -> Optional[Key]:
+    """What a JSON value is sorted by; None: by nothing, it comes last.
+
+    true and false are 1 and 0. A text that is a number is that number. A list or an object is its
+    JSON without blanks. Numbers come before texts, and texts have at most KEY_CHARS characters.
+    """
+    if isinstance(value, str):
+        stripped = value.strip(" \t\n\v\f\r")
+        if len(stripped) <= _NUMBER_CHARS and _NUMBER.fullmatch(stripped):
+            return _number(stripped)
+        return value[:KEY_CHARS]
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return _whole(value)
+    if isinstance(value, float):
+        return None if value != value else value
+    if value is None:
+        return None
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))[:KEY_CHARS]
+
+
+def _number(text: str) -> Key:
+    if len(text) < 20:
+        try:
+            return _whole(int(text))
+        except ValueError:
+            pass
+    return float(text)
+
+
+def _whole(value: int) -> Key:
+    if -2 ** 63 <= value < 2 ** 63:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return str(value)[:KEY_CHARS]
+
+
+# ---- names
+
+def names(db: sqlite3.Connection, kind: str, limit: int = -1) -> List[str]:
+    """The names of a kind that any job has or had, in the order of their first use."""
+    return [row[0] for row in db.execute(
+        "SELECT name FROM value_names WHERE kind = ? ORDER BY id LIMIT ?", (kind, limit))]
+
+
+def name_id(db: sqlite3.Connection, kind: str, name: str) -> Optional[int]:
+    """The number of a name in `job_values`, None if no job ever had it."""
+    row = db.execute("SELECT id FROM value_names WHERE kind = ? AND name = ?",
+                     (kind, name)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _id_of(db: sqlite3.Connection, kind: str, name: str) -> int:
+    found = name_id(db, kind, name)
+    if found is not None:
+        return found
+    added = db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", (kind, name))
+    return int(added.lastrowid or 0)
+
+
+# ---- values
+
+def put(db: sqlite3.Connection, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
+    """Add the values of jobs, given as (job id, object), that have none of this kind yet.
+
+    Thousands in one call cost far less than one by one: they are written in the order of the table.
+    """
+    ids: Dict[str, int] = {}
+    numbers: Dict[int, List[Tuple[Key, int]]] = {}
+    texts: Dict[int, List[Tuple[Key, int]]] = {}
+    for job_id, values in rows:
+        for name, value in values.items():
+            kept = key(value)
+            if kept is None:
+                continue
+            if name not in ids:
+                ids[name] = _id_of(db, kind, name)
+            side = texts if isinstance(kept, str) else numbers
+            side.setdefault(ids[name], []).append((kept, job_id))
+    for number in sorted(ids.values()):
+        for side in (numbers, texts):
+            db.executemany("INSERT INTO job_values (name_id, value, job_id) VALUES (%d, ?, ?)" % number,
+                           sorted(side.get(number, [])))
+
+
+def change(db: sqlite3.Connection, kind: str, job_id: int, before: Mapping[str, Any],
+           after: Mapping[str, Any]) -> None:
+    """A job's values of this kind were `before` and are `after` from now on."""
+    remove(db, kind, [(job_id, before)])
+    put(db, kind, [(job_id, after)])
+
+
+def remove(db: sqlite3.Connection, kind: str,
+           rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
+    """Take away the values of jobs, given as they were put."""
+    ids: Dict[str, Optional[int]] = {}
+    for job_id, values in rows:
+        for name, value in values.items():
+            if name not in ids:
+                ids[name] = name_id(db, kind, name)
+            db.execute("DELETE FROM job_values WHERE name_id = ? AND value = ? AND job_id = ?",
+                       (ids[name], key(value), job_id))
+
+
+def results(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
+    """The results of a job, empty if it has none. Raises NoSuchJob."""
+    row = db.execute("SELECT results FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NoSuchJob(job_id)
+    found: Dict[str, Any] = json.loads(row[0]) if row[0] else {}
+    return found
+
+
+def put_results(db: sqlite3.Connection, job_id: int, new: Mapping[str, float]) -> None:
+    """Merge into a job's results: a name that it has gets the new value, others stay. Raises NoSuchJob."""
+    merged = results(db, job_id)
+    merged.update(new)
+    set_results(db, job_id, merged)
+
+
+def set_results(db: sqlite3.Connection, job_id: int, new: Mapping[str, float]) -> None:
+    """These are a job's results from now on, and no others; finite numbers. Raises NoSuchJob."""
+    change(db, RESULT, job_id, results(db, job_id), new)
+    db.execute("UPDATE jobs SET results = ? WHERE id = ?",
+               (json.dumps(new, ensure_ascii=False, allow_nan=False) if new else None, job_id))
+
+
+def set_parameters(db: sqlite3.Connection, job_id: int, text: str) -> None:
+    """The parameters of a job, a JSON text, from now on. Raises NoSuchJob."""
+    row = db.execute("SELECT parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NoSuchJob(job_id)
+    change(db, PARAMETER, job_id, json.loads(row[0]), json.loads(text))
+    db.execute("UPDATE jobs SET parameters = ? WHERE id = ?", (text, job_id))
+
+
+# ---- databases made before there were values
+
+def catch_up(db: sqlite3.Connection, limit: int = CATCH_UP) -> bool:
+    """Put the parameters of some jobs that were made before. Returns whether there are more."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (MISSING,)).fetchone()
+    if row is None:
+        return False
+    done, last = map(int, row[0].split())
+    found = db.execute("SELECT id, parameters FROM jobs WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                       (done, last, limit)).fetchall()
+    put(db, PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
+    if len(found) < limit:
+        db.execute("DELETE FROM settings WHERE name = ?", (MISSING,))
+        return False
+    db.execute("UPDATE settings SET value = ? WHERE name = ?",
+               ("%d %d" % (found[-1][0], last), MISSING))
+    return True

@@ -1,0 +1,197 @@
+// One job: what it is given, how its attempts went, what it wrote and uploaded.
+
+import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
+import {setTitle} from "../app.js";
+import {ACTIONS, openAction} from "./bulk.js";
+import {measuredFirst} from "./measured.js";
+import {duration, status, value as shown, when} from "../format.js";
+import {outputBox} from "./output.js";
+import {fileList} from "./preview.js";
+
+const POLL = 4000;  // ms; asking also tells the worker that somebody watches
+
+/** The page /jobs/<id>. */
+export async function show(main, params) {
+  const id = Number(params.id);
+  const page = new JobPage(main, id);
+  setTitle("Job " + id);
+  try {
+    await page.load();
+  } catch (error) {
+    main.replaceChildren(empty(error.status === 404 ? `There is no job ${id}` : "This job could not be loaded",
+      error.status === 404 ? "It may belong to another experiment." : error.message,
+      el("a", {class: "button", href: "/jobs"}, "All jobs")));
+    return {};
+  }
+  const timer = setInterval(() => page.poll(), POLL);
+  return {
+    refresh: (changes, before) => {
+      if (["jobs", "files", "workers"].some((topic) => !before || changes[topic] !== before[topic])) return page.load();
+      return changes.output !== before.output ? page.poll() : null;
+    },
+    close: () => clearInterval(timer),
+  };
+}
+
+class JobPage {
+  constructor(main, id) {
+    this.main = main;
+    this.id = id;
+    this.output = outputBox();
+    this.files = fileList(id);
+    this.drawn = {};  // of each part, what it shows
+    this.title = el("div", {class: "job-title"});
+    this.acts = el("div", {class: "job-acts"});
+    this.parameters = part("Parameters", {id: "job-parameters"});
+    this.results = part("Results", {id: "job-results"});
+    this.attempts = part("Attempts", {id: "job-attempts"});
+    this.written = part("Output", {id: "job-output"}, this.output.tools);
+    this.uploads = part("Files", {id: "job-files"}, this.files.zip);
+    this.metrics = part("Machine", {id: "job-metrics"});
+    this.history = part("History", {id: "job-history"});
+    this.written.body.append(this.output.box);
+    this.uploads.body.append(this.files.node);
+  }
+
+  async load() {
+    const job = await ask("job?id=" + this.id);
+    this.job = job;
+    if (!this.main.contains(this.title)) this.frame();
+    this.draw("title", [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime, job.retry_at,
+      job.priority, job.lease_until > 0], () => this.drawTitle(job));
+    this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
+    this.draw("parameters", job.parameters, () => this.parameters.body.replaceChildren(facts(Object.entries(job.parameters))));
+    this.draw("results", job.results, () => {
+      this.results.node.hidden = !job.results || Object.keys(job.results).length === 0;
+      const names = measuredFirst(Object.keys(job.results || {}), Object.keys(job.parameters));
+      this.results.body.replaceChildren(facts(names.map((name) => [name, job.results[name]])));
+    });
+    this.draw("attempts", job.attempts, () => this.attempts.body.replaceChildren(attempts(job.attempts)));
+    this.draw("history", job.history, () => this.history.body.replaceChildren(history(job.history)));
+    this.draw("files", job.files, () => this.files.show(job.files));
+    const latest = job.attempts[0];
+    this.draw("metrics", latest && latest.metrics, () => {
+      this.metrics.node.hidden = !latest || Object.keys(latest.metrics || {}).length === 0;
+      this.metrics.body.replaceChildren(facts(Object.entries((latest && latest.metrics) || {})));
+    });
+    this.written.node.hidden = !latest;
+    if (latest) this.output.show(job.output || "", job.status === "SERVED");
+  }
+
+  async poll() {
+    if (!this.job || this.job.status !== "SERVED" || document.hidden) return;
+    try {
+      const answer = await ask(`job/output?id=${this.id}&attempt=${this.job.attempt}`);
+      if (answer.attempt === this.job.attempt) this.output.show(answer.output || "", answer.running);
+    } catch (error) { /* the next one may come through; the shell says when the server is away */ }
+  }
+
+  /** Call `make` if what the part shows has changed: else a selection or the focus would be lost. */
+  draw(name, content, make) {
+    const text = JSON.stringify(content);
+    if (this.drawn[name] === text) return;
+    this.drawn[name] = text;
+    make();
+  }
+
+  frame() {
+    const near = (step, label, sign) => el("a", {class: "button small quiet", href: "/jobs/" + (this.id + step),
+      "aria-label": label, title: label, hidden: this.id + step < 1}, sign);
+    this.main.replaceChildren(
+      el("div", {class: "job-head"},
+        el("nav", {class: "job-way", "aria-label": "Jobs"}, el("a", {href: "/jobs"}, "Jobs"),
+          el("span", {}, near(-1, "Previous job", "‹"), near(1, "Next job", "›"))),
+        el("div", {class: "job-line"}, this.title, this.acts)),
+      el("div", {class: "split wide-left"},
+        el("div", {class: "job-column"}, this.written.node, this.attempts.node, this.uploads.node),
+        el("div", {class: "job-column"}, this.parameters.node, this.results.node, this.metrics.node, this.history.node)));
+  }
+
+  drawTitle(job) {
+    const said = [];
+    if (job.worker_id && job.attempt > 0) {
+      said.push(el("span", {}, `attempt ${job.attempt} on `, el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id)));
+    }
+    if (job.started) said.push(el("span", {}, "started ", when(job.started)));
+    if (job.finished) said.push(el("span", {}, "ended ", when(job.finished)));
+    if (job.runtime != null) said.push(el("span", {}, "ran " + duration(job.runtime)));
+    if (job.status === "ABORTED" && job.retry_at) said.push(el("span", {}, "tried again ", when(job.retry_at)));
+    if (job.status === "PENDING" && job.priority > 0) said.push(el("span", {}, "served first"));
+    this.title.replaceChildren(el("h1", {}, "Job " + job.id),
+      status(job.status), el("p", {class: "hint job-facts"}, ...said));
+  }
+
+  drawActs(job) {
+    const focus = this.acts.contains(document.activeElement) ? document.activeElement.dataset.act : null;
+    const can = Object.keys(ACTIONS).filter((name) => ACTIONS[name].takes.includes(job.status)
+      && name !== (job.priority > 0 ? "prioritise" : "normal"));
+    const made = can.map((action) => {
+      const one = button(ACTIONS[action].verb, () => openAction({action, ids: [this.id], done: () => this.load().catch(fail)}),
+        ACTIONS[action].danger ? "danger" : null);
+      one.dataset.act = action;
+      return one;
+    });
+    if (job.status === "PENDING") made.unshift(button("Edit parameters", () => this.edit()));
+    this.acts.replaceChildren(...made);
+    if (focus) ([...this.acts.children].find((one) => one.dataset.act === focus) || this.acts.firstChild).focus();
+  }
+
+  edit() {
+    const text = el("textarea", {class: "create-text", rows: 12, spellcheck: "false", "aria-label": "Parameters as JSON"});
+    const reason = el("input", {id: "edit-reason", type: "text", maxlength: 500, placeholder: "kept in the job's history"});
+    text.value = JSON.stringify(this.job.parameters, null, 2);
+    dialog({
+      title: `Parameters of job ${this.id}`, action: "Save",
+      content: [text, el("div", {}, el("label", {for: "edit-reason"}, "Reason"), reason)],
+      submit: async () => {
+        let parameters;
+        try {
+          parameters = JSON.parse(text.value);
+        } catch (error) {
+          throw new Error("This is not JSON: " + error.message);
+        }
+        await ask(`jobs/${this.id}/parameters`, {parameters, reason: reason.value});
+        toast(`Job ${this.id} has new parameters.`);
+        return () => this.load().catch(fail);
+      },
+    });
+    text.focus();
+  }
+}
+
+function part(title, attributes, ...tools) {
+  const body = el("div", {class: "card-body"});
+  const node = el("section", Object.assign({class: "card", "aria-label": title}, attributes),
+    el("div", {class: "card-head"}, el("h2", {class: "grow"}, title), ...tools), body);
+  return {node, body};
+}
+
+/** Names and values, one pair a line. */
+function facts(given) {
+  const pairs = given.flatMap(([name, one]) => [el("dt", {}, name), el("dd", {class: "mono"}, shown(one))]);
+  return el("dl", {class: "facts"}, ...pairs);
+}
+
+function attempts(list) {
+  if (list.length === 0) return el("p", {class: "hint"}, "No worker has had it yet.");
+  const ending = ({verdict, exit_code: code}) => {
+    if (!verdict) return "running";
+    return code == null || code === 0 ? verdict : `${verdict} (${code < 0 ? "signal " + -code : "exit " + code})`;
+  };
+  const line = (one) => el("tr", {},
+    el("td", {"data-label": "Attempt"}, String(one.number)),
+    el("td", {"data-label": "Ended as"}, el("span", {class: "verdict " + (one.verdict || "running")}, ending(one))),
+    el("td", {"data-label": "Worker"}, el("a", {href: "/workers?worker=" + encodeURIComponent(one.worker_id)}, one.worker_id)),
+    el("td", {"data-label": "Started"}, when(one.started)),
+    el("td", {"data-label": "Ran"}, one.runtime == null ? "" : duration(one.runtime)),
+    el("td", {"data-label": "Message", class: "message"}, one.message || ""));
+  const heads = ["Attempt", "Ended as", "Worker", "Started", "Ran", "Message"];
+  return el("div", {class: "scroll"}, el("table", {class: "data as-cards"}, el("thead", {}, el("tr", {}, ...heads.map((head) =>
+    el("th", {scope: "col"}, head)))), el("tbody", {}, ...list.map(line))));
+}
+
+function history(lines) {
+  if (lines.length === 0) return el("p", {class: "hint"}, "Nothing has happened to it yet.");
+  return el("ol", {class: "timeline"}, ...lines.map(({timestamp, reason}) =>
+    el("li", {}, el("span", {class: "timeline-when hint"}, when(timestamp)), el("span", {}, reason))));
+}

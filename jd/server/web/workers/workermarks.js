@@ -1,0 +1,27 @@
+// How a worker looks wherever it is shown: its state, what is queued for it, its failures, its times.
+
+import {el} from "../common.js";
+import {number} from "../format.js";
+
+const STEPS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+/** How long ago, as short as can be: "now", "12 s ago", "4 d ago"; in full when pointed at. Nothing → "–". */
+export function since(now, then) {
+  if (then == null) return el("span", {class: "none"}, "–");
+  const seconds = Math.max(0, Math.round(now - then));
+  const [size, unit] = STEPS.find(([from]) => seconds >= from) || [1, "s"];
+  const date = new Date(then * 1000);
+  return el("time", {datetime: date.toISOString(), title: date.toLocaleString()}, seconds < 1 ? "now" : `${Math.floor(seconds / size)} ${unit} ago`);
+}
+
+/** The state as mark and word, with "queued drain" beside it while that has not been taken, and then `more`. */
+export function state(worker, more) {
+  return el("span", {class: "wstates"}, el("span", {class: "status wstate " + worker.state}, worker.state),
+    worker.queued ? el("span", {class: "badge warn"}, "queued " + worker.queued) : null, more);
+}
+
+/** Why a failing worker stands out; null where it does not. */
+export const failing = (worker) => (worker.failing
+  ? el("span", {class: "badge bad"}, `${number(worker.failures_in_row)} failures in a row while others succeed`) : null);
+
+export const job = (id) => (id == null ? el("span", {class: "none"}, "–") : el("a", {href: "/jobs/" + id}, "#" + id));

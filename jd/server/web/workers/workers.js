@@ -1,0 +1,259 @@
+// The workers: who there is, how they are, what they are told.
+
+import {ask, button, el, fail, menu} from "../common.js";
+import {setQuery} from "../app.js";
+import * as commands from "./commands.js";
+import {number} from "../format.js";
+import {live} from "../live.js";
+import {keys} from "../shortcuts.js";
+import {details} from "./worker.js";
+import {Rows} from "./workerrows.js";
+import {emptyList} from "./workerstart.js";
+
+const PAGE = 100, MOST = 10000, STALE = 15000;
+const STATES = ["busy", "idle", "paused", "queued", "failing"];
+const FILTERS = ["tab", "host", "instance", "slot", "state", "text", "sort"];
+
+/** Fills `main` with the page; the shell calls what it returns. */
+export async function show(main, params, query) {
+  const page = new Page(main, query);
+  try {
+    await page.load();
+  } catch (error) {
+    page.close();
+    throw error;
+  }
+  if (query.get("worker")) page.openDetails(query.get("worker"), false);
+  return page;
+}
+
+class Page {
+  constructor(main, query) {
+    this.filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) || ""]));
+    this.cursors = [null];  // where this page and those before it begin
+    this.selected = new Set();
+    this.asked = 0;
+    this.panel = null;
+    this.build(main);
+    this.timer = setInterval(() => { if (!document.hidden) this.load().catch(() => {}); }, STALE);
+  }
+
+  // ---- what the shell calls
+
+  refresh(changes, previous) {
+    this.countTabs();
+    if (previous && changes.workers === previous.workers) return;
+    this.load().catch(fail);
+    if (this.panel) this.panel.refresh();
+  }
+
+  close() {
+    clearInterval(this.timer);
+    clearTimeout(this.typing);
+    this.unbind();
+    if (this.panel) this.panel.close();
+  }
+
+  // ---- the frame
+
+  build(main) {
+    this.scope = el("div", {class: "scope"});
+    this.tabs = el("nav", {class: "tabs", "aria-label": "Active or gone"},
+      this.tab("", "Active"), this.tab("disabled", "Disabled / Stopped"));
+    this.text = el("input", {type: "search", placeholder: "Worker, machine type…", "aria-label": "Text in worker or machine type",
+      value: this.filter.text, oninput: () => {
+        clearTimeout(this.typing);
+        this.typing = setTimeout(() => this.set({text: this.text.value.trim()}), 250);
+      }});
+    this.selects = Object.fromEntries(["host", "instance", "slot"].map((name) => [name, el("select", {
+      "aria-label": name, onchange: () => this.set(name === "host" ? {host: this.selects.host.value, instance: "", slot: ""}
+        : {[name]: this.selects[name].value})})]));
+    this.chips = el("div", {class: "toolbar wchips", role: "group", "aria-label": "State"});
+    this.clear = button("Clear filters", () => {
+      this.text.value = "";
+      this.set({host: "", instance: "", slot: "", state: "", text: ""});
+    }, "quiet");
+    this.bulk = el("div", {class: "bulk", role: "region", "aria-label": "Selected workers", hidden: true});
+    this.list = el("div", {"aria-busy": "true"});
+    this.pager = el("nav", {class: "pager", "aria-label": "Pages of this list"});
+    main.append(el("div", {class: "head"}, el("h1", {}, "Workers"), el("span", {class: "grow"}), this.scope), this.tabs,
+      this.bar = el("div", {class: "toolbar wfilter"}, this.text, ...Object.values(this.selects), this.chips, this.clear),
+      el("section", {class: "card", "aria-label": "List"}, this.list, this.pager), this.bulk);
+    this.rows = new Rows({
+      onselect: () => this.showBulk(), selected: this.selected, after: () => this.load().catch(fail),
+      onopen: (id) => this.openDetails(id, true), onhost: (host) => this.set({host, instance: "", slot: ""}),
+      onsort: (name) => this.set({sort: this.filter.sort === name ? "-" + name : name}),
+    });
+    this.unbind = keys({
+      "/": () => { this.text.focus(); this.text.select(); },
+      j: () => this.rows.step(1), k: () => this.rows.step(-1), x: () => this.rows.toggle(),
+      "[": () => this.turn(".previous"), "]": () => this.turn(".next"),
+      Escape: () => Boolean(this.panel) && this.panel.dismiss(),
+    });
+    this.countTabs();
+  }
+
+  /** Press a button of the pager, if it is there. */
+  turn(which) {
+    this.pager.querySelector(which)?.click();
+  }
+
+  tab(value, text) {
+    return el("button", {type: "button", "data-tab": value, "aria-current": this.filter.tab === value && "true",
+      onclick: () => this.set({tab: value, state: "", sort: ""})}, text, el("span", {class: "badge"}));
+  }
+
+  countTabs() {
+    const workers = (live.summary || {}).workers;
+    if (!workers) return;
+    const numbers = {"": workers.active, disabled: workers.disabled};
+    for (const tab of this.tabs.children) tab.lastChild.textContent = number(numbers[tab.dataset.tab]);
+  }
+
+  // ---- state of the page
+
+  /** Change filters: what is selected and the page begin anew, the address follows. */
+  set(changed) {
+    Object.assign(this.filter, changed);
+    this.cursors = [null];
+    this.selected.clear();
+    for (const tab of this.tabs.children) {
+      if (tab.dataset.tab === this.filter.tab) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
+    }
+    setQuery(this.filter);
+    this.load().catch(fail);
+  }
+
+  query(after, limit) {
+    const query = new URLSearchParams(Object.entries(this.filter).filter(([, value]) => value));
+    query.set("limit", limit);
+    if (after) query.set("after", after);
+    return "workers?" + query;
+  }
+
+  async load() {
+    const mine = (this.asked += 1);
+    const found = await ask(this.query(this.cursors[this.cursors.length - 1], PAGE));
+    if (mine !== this.asked) return;  // a later question has been asked
+    this.found = found;
+    this.render();
+  }
+
+  // ---- what is shown
+
+  render() {
+    const {workers, counts, total} = this.found;
+    const past = this.filter.tab === "disabled";
+    this.fill("host", this.found.hosts, "All hosts");
+    this.fill("instance", this.found.instances, "All instances");
+    this.fill("slot", this.found.slots, "All slots");
+    const narrowed = ["host", "instance", "slot", "state", "text"].some((name) => this.filter[name]);
+    this.clear.hidden = !narrowed;
+    this.chips.hidden = past;
+    this.bar.hidden = !narrowed && !workers.length;
+    if (!past) this.showChips(counts);
+    if (workers.length) {
+      this.rows.update(workers, {past, now: live.now(), sort: this.filter.sort || "worker"});
+      if (this.list.firstChild !== this.rows.node) this.list.replaceChildren(this.rows.node);
+    } else {
+      this.list.replaceChildren(emptyList(past, narrowed, () => this.clear.click()));
+    }
+    this.list.setAttribute("aria-busy", "false");
+    this.showScope(past);
+    this.showPager(workers.length, total);
+    this.showBulk();
+  }
+
+  fill(name, values, all) {
+    const select = this.selects[name], chosen = this.filter[name];
+    const wanted = ["", ...new Set([...values.map(String), ...(chosen ? [chosen] : [])])];
+    if (wanted.join("\n") !== select.dataset.values) {
+      select.dataset.values = wanted.join("\n");
+      select.replaceChildren(...wanted.map((value) => el("option", {value},
+        value === "" ? all : name === "slot" ? "slot " + value : value)));
+    }
+    select.value = chosen;
+    select.classList.toggle("set", Boolean(chosen));
+  }
+
+  showChips(counts) {
+    const chips = ["", ...STATES].map((state) => {
+      const n = state ? counts[state] : null;
+      return el("button", {type: "button", class: "chip", "data-state": state,
+        "aria-pressed": String(this.filter.state === state), onclick: () => this.set({state})},
+      state === "" ? "any state" : state, n === null ? null : el("b", {}, number(n)));
+    });
+    const focused = this.chips.contains(document.activeElement) ? document.activeElement.dataset.state : null;
+    this.chips.replaceChildren(...chips);
+    if (focused !== null) chips.find((chip) => chip.dataset.state === focused).focus();
+  }
+
+  /** The commands for all workers, or for those of the host and instance that the filter names. */
+  showScope(past) {
+    const {host, instance} = this.filter;
+    const face = host ? (instance ? `${host} · ${instance}` : "Host " + host) : "All workers";
+    if (past || !((live.summary || {}).workers || {active: 1}).active) return this.scope.replaceChildren();
+    if (this.scope.dataset.face === face && this.scope.firstChild) return undefined;
+    this.scope.dataset.face = face;
+    const scope = host ? commands.onHost(host, instance) : commands.everybody();
+    return this.scope.replaceChildren(menu(face + " ▾", () => commands.choices(scope, () => this.load().catch(fail)),
+      {"aria-label": "Commands for: " + face}));
+  }
+
+  showPager(shown, total) {
+    const first = (this.cursors.length - 1) * PAGE;
+    const previous = button("Previous", () => { this.cursors.pop(); this.load().catch(fail); }, "previous");
+    const next = button("Next", () => { this.cursors.push(this.found.next); this.load().catch(fail); }, "next");
+    previous.disabled = first === 0;
+    next.disabled = !this.found.next;
+    this.pager.hidden = !shown && first === 0;
+    const turning = first > 0 || this.found.next;
+    const focused = this.pager.contains(document.activeElement) ? document.activeElement.textContent : null;
+    this.pager.replaceChildren(...(shown ? [el("span", {class: "hint"},
+      turning ? `${number(first + 1)}–${number(first + shown)} of ${number(total)}` : `${number(total)} in this list`)] : []),
+    ...(turning ? [previous, next] : []));
+    if (focused) (focused === "Next" && !next.disabled ? next : previous).focus();
+  }
+
+  showBulk() {
+    const n = this.selected.size;
+    this.bulk.hidden = n === 0;
+    this.rows.showSelection();
+    if (!n) return;
+    const {total, workers} = this.found;
+    const whole = n < Math.min(total, MOST) && workers.every((one) => this.selected.has(one.worker_id));
+    const after = () => { this.selected.clear(); this.load().catch(fail); };
+    const said = `${number(n)} selected`;
+    if (this.bulk.dataset.said === said + whole) return;  // buttons keep the focus
+    this.bulk.dataset.said = said + whole;
+    this.bulk.replaceChildren(el("strong", {role: "status"}, said),
+      whole ? button(`Select all ${number(Math.min(total, MOST))}`, (event) => this.selectAll(event.target), "quiet") : "",
+      el("span", {class: "gap"}), ...commands.buttons(() => commands.chosen([...this.selected]), after),
+      button("Clear", () => { this.selected.clear(); this.showBulk(); }, "quiet"));
+  }
+
+  /** Select everything that the filter matches, page by page. */
+  async selectAll(control) {
+    control.disabled = true;
+    const asked = JSON.stringify(this.filter);
+    try {
+      for (let after = null; this.selected.size < MOST;) {
+        const found = await ask(this.query(after, 500));
+        if (asked !== JSON.stringify(this.filter)) return;
+        found.workers.forEach((one) => this.selected.size < MOST && this.selected.add(one.worker_id));
+        after = found.next;
+        if (!after) break;
+      }
+      this.showBulk();
+    } catch (error) { control.disabled = false; fail(error); }
+  }
+
+  openDetails(id, pushed) {
+    if (this.panel) this.panel.close();
+    if (pushed) setQuery({worker: id}, true);
+    this.panel = details(id, {after: () => this.load().catch(fail), onclose: () => {
+      this.panel = null;
+      setQuery({worker: ""});
+    }});
+  }
+}

@@ -1,0 +1,28 @@
+// What is shown where no worker is: how one is started.
+
+import {me} from "../app.js";
+import {button, el, empty, secret} from "../common.js";
+import {foundCommand, workerCommand} from "../jobs/start.js";
+
+/** The command lines that start workers here, as [label, text, hint]. */
+function lines() {
+  const start = workerCommand() + " num_workers=4";
+  if (me.hub) {
+    return [["With the Hub of this server", `export JD_HUB_URL=${me.hub_url}\nexport JD_API_KEY=YOUR_KEY\n${start}`,
+      "The key is made on the Hub's page API keys. The Hub tells workers where this server is."]];
+  }
+  return [["As the user who started the server, on every machine that shares the home", foundCommand() + " num_workers=4",
+    "Other machines than the server's own reach it only if it listens for them: --host 0.0.0.0."],
+  ["Elsewhere", "export JD_SERVER_TOKEN_FILE=token.txt\n" + start,
+    "The file holds the server's token: that of --token-file, else the one in meta/token of its data."]];
+}
+
+/** In the place of an empty list. `past`: of those that left; `narrowed`: filters are set, `clear` takes them off. */
+export function emptyList(past, narrowed, clear) {
+  if (narrowed) return empty("No worker matches", "Other filters may find one.", button("Clear filters", clear, "primary"));
+  if (past) return empty("No worker has left", "Workers that were stopped or are not heard of any more are listed here.", null);
+  const made = empty("No workers yet", "A worker asks this server for jobs and runs your script once for each. Start some:", null);
+  made.append(el("div", {class: "wstarts"}, ...lines().map(([label, text, hint]) => el("div", {},
+    el("h3", {}, label), secret(text, label), hint ? el("p", {class: "hint"}, hint) : null))));
+  return made;
+}

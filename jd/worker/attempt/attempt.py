@@ -1,0 +1,194 @@
+"""One attempt from claim to result: files are restored, its script runs, files are saved.
+
+    restoring   in a thread, for attempts that may have a checkpoint directory on the server
+    running     a JobProcess
+    saving      in a thread: the checkpoint directory, and the files of `collect=`
+
+It looks to the worker's loop like the JobProcess that it is about, whichever phase it is in; the
+threads wake the loop when they are done. All times are seconds on the loop's monotonic clock.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable, Optional
+
+from jd.errors import JdError
+from jd.protocol import Assignment
+from jd.worker.attempt import checkpointdir
+from jd.worker.attempt.jobfiles import Aftercare, Outcome
+from jd.worker.attempt.jobprocess import STOPPED_LOST, JobProcess, StartFailure
+from jd.worker.verdict import Ended
+
+SAVE_TIME = 5.0  # after the grace period of a job that was stopped: schedulers kill soon
+_NEVER_BEGAN = Ended(exit_code=0, runtime=0.0)
+
+Restore = Callable[[threading.Event], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the phases of one attempt are begun. `restore` is None where there is nothing to restore;
+    it may raise JdError. `start` raises StartFailure. `note` goes into the job's history."""
+
+    assignment: Assignment
+    restore: Optional[Restore]
+    start: Callable[[float], JobProcess]
+    aftercare: Callable[[], Aftercare]
+    wake: Callable[[], None]
+    note: str = ""
+
+
+class JobRun:
+    """An attempt under way. `stop_reason` is None, or why the worker is stopping it."""
+
+    def __init__(self, plan: Plan, now: float) -> None:
+        """Raises StartFailure, if there is nothing to restore first."""
+        self.assignment = plan.assignment
+        self._plan = plan
+        self._stop_reason: Optional[str] = None
+        self._restoring: Optional[_Restoring] = None
+        self._process: Optional[JobProcess] = None
+        self._aftercare: Optional[Aftercare] = None
+        self._ended: Optional[Ended] = None
+        self._stop_by: Optional[float] = None
+        self._save_by: Optional[float] = None
+        if plan.restore is None:
+            self._begin(now)
+        else:
+            self._restoring = _Restoring(plan.restore, plan.wake)
+
+    @property
+    def stop_reason(self) -> Optional[str]:
+        """STOPPED_PREEMPTED or STOPPED_LOST, unless it ended, or is ending, by itself."""
+        if self._stop_reason is not None or self._process is None:
+            return self._stop_reason
+        return self._process.stop_reason
+
+    def fileno(self) -> Optional[int]:
+        """The descriptor to wait on for output; None while there is none."""
+        return None if self._process is None else self._process.fileno()
+
+    def tail(self) -> str:
+        """The last 4 KiB of output."""
+        return "" if self._process is None else self._process.tail()
+
+    def read(self, now: float) -> None:
+        """Take what output is there."""
+        if self._process is not None:
+            self._process.read(now)
+
+    def stop(self, now: float, grace: float, reason: str) -> None:
+        """End the script as JobProcess.stop does, and what goes on before or after it soon.
+
+        Of an attempt that is lost nothing is saved any more.
+        """
+        limit = now + grace + SAVE_TIME
+        self._stop_by = limit if self._stop_by is None else min(self._stop_by, limit)
+        if self._process is None:
+            self._stop_reason = self._stop_reason or reason
+        elif self._ended is None:
+            self._process.stop(now, grace, reason)
+        else:
+            self._save_by = self._stop_by
+        if reason == STOPPED_LOST and self._aftercare is not None:
+            if self._ended is not None:
+                self._stop_reason = reason
+            self._aftercare.cancel()
+
+    def step(self, now: float) -> Optional[Ended]:
+        """Do what is due. Returns how the script ended, once, when all is done.
+
+        Raises StartFailure when it turns out that the script cannot be started.
+        """
+        if self._restoring is not None and not self._restored(now):
+            return _NEVER_BEGAN if self._stop_reason is not None else None
+        if self._ended is None and self._process is not None:
+            self._ended = self._process.step(now)
+            if self._ended is not None and self._aftercare is not None:
+                self._save_by = self._stop_by
+                self._aftercare.finish(self._ended.exit_code, self._stop_by is not None)
+        if self._ended is None or self._aftercare is None:
+            return None
+        outcome = self._aftercare.outcome
+        if outcome is None and self._stop_reason == STOPPED_LOST:
+            outcome = Outcome()
+        elif outcome is None and self._save_by is not None and now >= self._save_by:
+            outcome = self._aftercare.give_up()
+        if outcome is None:
+            return None
+        note = "; ".join(text for text in (self._plan.note, outcome.note) if text)
+        return replace(self._ended, note=note, parcel=outcome.parcel)
+
+    def deadline(self) -> Optional[float]:
+        """When `step` is due even if nothing happens."""
+        if self._ended is not None:
+            return self._save_by
+        return None if self._process is None else self._process.deadline()
+
+    def kill(self) -> None:
+        """End it now, without ceremony: the worker itself is failing."""
+        if self._restoring is not None:
+            self._restoring.cancelled.set()
+        if self._aftercare is not None:
+            self._aftercare.cancel()
+        if self._process is not None and self._ended is None:
+            self._process.kill()
+
+    def _restored(self, now: float) -> bool:
+        """Whether restoring is over; the script has been started then."""
+        restoring = self._restoring
+        assert restoring is not None
+        if self._stop_reason is not None:
+            restoring.cancelled.set()
+            return False
+        if not restoring.done.is_set():
+            return False
+        self._restoring = None
+        if restoring.failure is not None:
+            raise StartFailure(str(restoring.failure))
+        self._begin(now)
+        return True
+
+    def _begin(self, now: float) -> None:
+        self._aftercare = self._plan.aftercare()
+        # From the loop's own thread: the system would end the script with the thread it came from.
+        self._process = self._plan.start(now)
+        self._aftercare.start()
+
+
+class _Restoring:
+    """The thread that restores."""
+
+    def __init__(self, restore: Restore, wake: Callable[[], None]) -> None:
+        self.done = threading.Event()
+        self.cancelled = threading.Event()
+        self.failure: Optional[JdError] = None
+        self._restore = restore
+        self._wake = wake
+        threading.Thread(target=self._work, name="jd-restore", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self._restore(self.cancelled)
+        except JdError as error:
+            self.failure = error
+        except Exception as error:
+            self.failure = JdError("its checkpoint cannot be restored: %s: %s" % (
+                type(error).__name__, error))
+        finally:
+            self.done.set()
+            self._wake()
+
+
+def needs_restoring(assignment: Assignment) -> bool:
+    """Whether the server may have a checkpoint: not of a first attempt."""
+    return assignment.attempt is None or assignment.attempt > 1
+
+
+def checkpoint_place(job_dir: Path, assignment: Assignment) -> Path:
+    """The checkpoint directory of an attempt, not made yet. Raises StartFailure."""
+    try:
+        return checkpointdir.place(job_dir, assignment.attempt)
+    except JdError as error:
+        raise StartFailure(str(error)) from None

@@ -1,0 +1,87 @@
+"""The environment of an entry script (reference, section 6)."""
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+import jd
+from jd import paths
+from jd.auth import checkpointkey, tokenfiles
+from jd.auth.jwt import OWNER
+from jd.protocol import Assignment
+from jd.worker.config import WorkerConfig
+
+# What a worker that was itself started by a job would otherwise hand on.
+_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE", "JD_TRYOUT_DIR",
+               checkpointkey.VARIABLE)
+
+
+@functools.lru_cache(maxsize=None)
+def package_parent() -> str:
+    """The directory (or .pyz file) that `import jd` came from.
+
+    It is found out once: in background workers before they leave the directory of the launch,
+    which a .pyz may have been named relative to.
+    """
+    return str(Path(os.path.abspath(jd.__file__)).parent.parent)
+
+
+def with_package(python_path: str) -> str:
+    """PYTHONPATH so that `import jd` works in the script when jd runs from a checkout or a .pyz.
+
+    It comes last: what the user put there keeps its precedence.
+    """
+    parent = package_parent()
+    entries = python_path.split(os.pathsep) if python_path else []
+    if os.path.basename(parent) in ("site-packages", "dist-packages") or parent in entries:
+        return python_path
+    return os.pathsep.join(entries + [parent])
+
+
+def passes_api_key(config: WorkerConfig, token: Optional[str]) -> bool:
+    """Whether scripts get JD_API_KEY. The reference promises it (section 6); nothing of ours needs it there.
+
+    Not so in an experiment that somebody shares with this user: what runs there is for that one's sweep, and
+    the key opens all of this user's own. A Hub that tells no role shares nothing that way.
+    """
+    if config.pass_api_key is not None:
+        return config.pass_api_key
+    return bool(tokenfiles.claims(token or "").get("role", OWNER) == OWNER)
+
+
+def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str,
+                    token: Optional[str], checkpoints: Optional[Path] = None,
+                    keys: Sequence[str] = ()) -> Dict[str, str]:
+    """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
+    checkpoint directory, `keys` what checkpoints are signed with."""
+    environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
+    if not passes_api_key(config, token):
+        environ.pop("JD_API_KEY", None)
+    environ.update({
+        "JD_JOB_ID": str(assignment.job_id),
+        "JD_EXP_ID": config.experiment,
+        "JD_SERVER": config.server,
+        "JD_WORKER_WORKSPACE_ROOT": str(paths.data_root(config.environ)),
+        "JD_WORKER_JOB_DIR": str(config.job_dir(assignment.job_id)),
+        "JD_WORKER_ID": worker_id,
+        "JD_PROCESS_ID": str(config.process_id),
+        "JD_JOB_PARAMETERS": json.dumps(assignment.parameters),
+    })
+    if assignment.attempt is not None:
+        environ["JD_JOB_ATTEMPT"] = str(assignment.attempt)
+    if checkpoints is not None:
+        environ["JD_CHECKPOINT_DIR"] = str(checkpoints)
+    if config.server_file is not None:
+        environ["JD_SERVER_FILE"] = str(config.server_file)
+    if token:
+        environ["JD_WORKER_TOKEN"] = token
+    if keys:
+        environ[checkpointkey.VARIABLE] = checkpointkey.joined(keys)
+    # Lines reach the log while the job runs, and the last ones before a crash are not lost.
+    environ.setdefault("PYTHONUNBUFFERED", "1")
+    python_path = with_package(environ.get("PYTHONPATH", ""))
+    if python_path:
+        environ["PYTHONPATH"] = python_path
+    return environ

@@ -1,0 +1,100 @@
+"""The directory of a job belongs to one server's data.
+
+Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left must not be taken for
+a result, resumed from or uploaded. So each directory has a mark, `<experiment>/.jd/<job>`, beside it and
+not in it, for scripts upload every file that they find. A directory of other data is renamed to
+`<job>.of-<that data>`, and the job begins with an empty one.
+"""
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Optional
+
+from jd.script import ledger
+from jd.worker.attempt.jobprocess import StartFailure, make_directory
+
+MARKS = ".jd"
+EARLIER = "earlier"  # the data of a directory without a mark: from before there were marks
+BASE = "base"  # that of all servers which know only the base protocol, and do not tell their data
+_MAX_SUFFIXES = 10_000
+_MAX_MARK = 64  # characters of an id in a name
+
+
+def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Optional[Path]:
+    """Make the directory of a job of `data`; returns where an older one was set aside, if it was.
+
+    A directory without a mark is set aside for a first attempt, unless it is empty; a later one may have
+    begun in it before there were marks. `data` and `attempt` are None from a server of the base protocol:
+    to it a directory without a mark may belong as well. Raises StartFailure where an old directory would
+    have to be used.
+    """
+    mark = directory.parent / MARKS / directory.name
+    owner = BASE if data is None else _name_of(data)
+    aside = None
+    make_directory(mark.parent)  # what is above is looked at before anything of it is believed
+    try:
+        found = _owner(directory, mark, data is None, attempt)
+        if found is not None and found != owner:
+            aside = _set_aside(directory, found)
+        # In this order: whatever happens in between, nothing old is under a new mark.
+        if found != owner:
+            _write(mark, owner)
+    except OSError as error:
+        raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside or "
+                           "marked: %s; move it away, or see JD_WORKSPACE_PATH" % (
+                               directory, error.strerror or error)) from None
+    make_directory(directory)
+    return aside
+
+
+def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -> Optional[str]:
+    """Whose data the directory holds; None where there is nothing in it, or nobody can tell."""
+    try:
+        with os.scandir(str(directory)) as entries:
+            if next(entries, None) is None:
+                return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        with open(str(mark), encoding="utf-8", errors="replace") as file:
+            marked = file.read(2 * _MAX_MARK).strip()
+    except FileNotFoundError:
+        marked = ""
+    # The ledger of `collect=` has told whose data it is since before there were marks.
+    data = marked or (None if is_base else ledger.read(directory)[0])
+    if data:
+        return _name_of(data)
+    return EARLIER if attempt == 1 and not is_base else None
+
+
+def _set_aside(directory: Path, owner: str) -> Path:
+    base = "%s.of-%s" % (directory.name, owner)
+    for number in range(1, _MAX_SUFFIXES):
+        target = directory.parent / (base if number == 1 else "%s-%d" % (base, number))
+        if not os.path.lexists(str(target)):
+            os.rename(str(directory), str(target))
+            return target
+    raise StartFailure("%s cannot be set aside: there are %d of %s already; remove them" % (
+        directory, _MAX_SUFFIXES, base))
+
+
+def _write(mark: Path, owner: str) -> None:
+    """Not synced: after a crash of the machine an empty mark is as good as none."""
+    temporary = mark.parent / (".%s.%s" % (mark.name, secrets.token_hex(4)))
+    try:
+        with open(str(temporary), "x", encoding="utf-8") as file:
+            file.write(owner + "\n")
+        os.replace(str(temporary), str(mark))
+    except OSError:
+        try:
+            os.unlink(str(temporary))
+        except OSError:
+            pass  # it was never made
+        raise
+
+
+def _name_of(data: str) -> str:
+    """The id of somebody's data as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", data)[:_MAX_MARK] or "_"

@@ -1,0 +1,112 @@
+"""How a worker starts a job that it has claimed."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+from jd import paths
+from jd.errors import JdError
+from jd.node.cgroups import Groups
+from jd.protocol import Assignment, ProtocolError
+from jd.script.context import JobContext
+from jd.worker.attempt import checkpointdir, collect, environment, flags, jobdir, jobprocess
+from jd.worker.attempt.attempt import JobRun, Plan, checkpoint_place, needs_restoring
+from jd.worker.attempt.jobfiles import Aftercare, Wishes
+from jd.worker.attempt.jobprocess import JobProcess, StartFailure
+from jd.worker.config import WorkerConfig
+from jd.worker.log import WorkerLog
+from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.courier import Call
+from jd.worker.uplink.link import Link
+from jd.worker.uplink.parcel import Parcel
+
+
+class Starter:
+    """Starts jobs, one after the other: call it with an assignment and the time.
+
+    Raises StartFailure for a script that cannot be started.
+    """
+
+    def __init__(self, config: WorkerConfig, link: Link, connection: Connection, log: WorkerLog,
+                 wake: Callable[[], None]) -> None:
+        self._config = config
+        self._link = link
+        self._connection = connection
+        self._log = log
+        self._wake = wake
+        self._oom_kills = Groups().oom_kills
+        self._wishes = Wishes(collect.patterns(config.collect), config.checkpoint_interval,
+                              paths.outbox_dir(config.experiment, config.environ))
+
+    def __call__(self, assignment: Assignment, now: float) -> JobRun:
+        job_dir = self._config.job_dir(assignment.job_id)
+        note = self._prepare(job_dir, assignment)
+        checkpoints = checkpoint_place(job_dir, assignment)
+        restoring = needs_restoring(assignment)
+        if not restoring:
+            try:
+                checkpointdir.make(checkpoints)
+            except JdError as error:
+                raise StartFailure(str(error)) from None
+
+        def restore(cancelled: threading.Event) -> None:
+            checkpointdir.restore(checkpoints, job_dir, lambda: self.context(assignment),
+                                  self._log.event, cancelled)
+
+        def start(now: float) -> JobProcess:
+            return self._start(assignment, checkpoints, now)
+
+        def aftercare() -> Aftercare:
+            return Aftercare(self._wishes, job_dir, checkpoints, lambda: self.context(assignment),
+                             self._link.server_id or self._link.server, self._log.event, self._wake)
+
+        return JobRun(Plan(assignment, restore if restoring else None, start, aftercare,
+                           self._wake, note), now)
+
+    def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
+        """Make the job's directory; returns what the job's history is to say of it."""
+        aside = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt)
+        if aside is None:
+            return ""
+        note = "its directory held files of another sweep, which are now in %s" % aside
+        self._log.event("job %d: %s" % (assignment.job_id, note))
+        return note
+
+    def deliver(self, call: Call) -> object:
+        """Make a call of the worker; the files that wait with a result go before it.
+
+        Raises what Connection.deliver and Parcel.send raise.
+        """
+        entry = call.entry
+        if entry is not None and entry.parcel is not None:
+            result = entry.result
+            Parcel(entry.parcel).send(
+                self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event)
+        return self._connection.deliver(call)
+
+    def context(self, assignment: Assignment) -> JobContext:
+        """The job as the library's functions know it, for uploads of the worker."""
+        return JobContext(self._config.experiment, assignment.job_id, self._connection.server,
+                          self._connection.token, assignment.attempt,
+                          keys=self._connection.checkpoint_keys, environ=self._config.environ,
+                          certificate=self._connection.certificate)
+
+    def _start(self, assignment: Assignment, checkpoints: Path, now: float) -> JobProcess:
+        config = self._config
+        script, job_dir = config.entry_script, config.job_dir(assignment.job_id)
+        try:
+            arguments = flags.flags(assignment.parameters)
+            if flags.takes_base_path(script, config.base_path, assignment.parameters):
+                arguments += ["--" + flags.BASE_PATH, str(job_dir)]
+        except ProtocolError as error:
+            raise StartFailure(str(error)) from None
+        except OSError as error:
+            raise StartFailure("cannot read the entry script %s: %s"
+                               % (script, error.strerror)) from None
+        environ = environment.job_environment(
+            replace(config, server=self._connection.server), assignment, self._link.worker_id,
+            self._connection.token(), checkpoints, self._connection.checkpoint_keys())
+        return jobprocess.start(assignment, script, arguments, environ, job_dir, 
+                                self._log.output, self._log.event, self._oom_kills, now,
+                                config.directory)

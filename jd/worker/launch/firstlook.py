@@ -1,0 +1,87 @@
+"""One look at the server before a launch: that it is one, and of this experiment.
+
+Where nobody names a server, what is at the default address may be anybody's, and a server that was
+started a moment before its workers has not written its access file yet: so that is waited for.
+"""
+
+import sys
+import time
+from typing import Callable, Optional
+
+from jd import terminal
+from jd.errors import JdError
+from jd.net.client import Client, OtherExperiment
+from jd.net.finding import answering
+from jd.net.finding.published import Stale
+from jd.net.peer.holder import VARIABLE, ForeignServer, trusting
+from jd.worker.config import WorkerConfig
+from jd.worker.uplink.tokenrenewal import authorised
+
+LOOK_TIME = 3.0  # seconds for each wait on the network: the launch waits for it
+PATIENCE = 15.0  # seconds that a server takes at most from its start to its access file
+REPLACED_IN = 3.0  # seconds in which it has removed the file of a predecessor that was killed
+LOOK_EVERY = 0.2  # seconds
+SAY_AFTER = 1.0  # seconds: a usual start is faster
+
+_NOT_OURS = (OtherExperiment, ForeignServer, answering.WrongPort)
+
+
+def met(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep) -> WorkerConfig:
+    """The launch as `authorised` gives it, its server looked at.
+
+    Where the server is found by the experiment's access file alone, another one at its address, or the
+    file of one that was killed, may stand for a server that is just starting: for `patience` seconds
+    the file is read again. Raises what `authorised` and `look` do.
+    """
+    if not config.found:
+        config = authorised(config)
+        look(config)
+        return config
+    began, said = clock(), False
+    seen: Optional[WorkerConfig] = None
+    while True:
+        longest = patience
+        try:
+            found = authorised(config)
+            if seen is None or found.place != seen.place:
+                seen = found
+                look(found)
+                return found
+        except _NOT_OURS as error:
+            problem = _unmet(seen or config, error)
+        except Stale as error:
+            problem, longest = error, min(patience, REPLACED_IN)
+        waited = clock() - began
+        if config.server_file is None or waited >= longest:
+            raise problem
+        if not said and longest == patience and waited >= SAY_AFTER:
+            said = True
+            print("waiting up to %s for %s, which the server of %s writes when it is ready" % (
+                terminal.duration(patience), config.server_file, config.experiment),
+                file=sys.stderr, flush=True)
+        sleep(LOOK_EVERY)
+
+
+def look(config: WorkerConfig) -> None:
+    """Returns where the server of an authorised launch can be right, or is away: workers wait for it.
+
+    Raises OtherExperiment for the server of another one, ForeignServer for one of another user of this
+    machine, WrongPort for what is no job server, and StorageError or UsageError for a token or URL that
+    cannot be used.
+    """
+    grant = config.grant
+    token = config.reached.bearer(config.environ) if grant is None else grant.token
+    with trusting(config.environ.get(VARIABLE)):
+        answering.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
+                               config.reached.certificate), config.experiment)
+
+
+def _unmet(config: WorkerConfig, error: JdError) -> JdError:
+    """What is to be said of a server that nobody has named, and that is not ours. What `error` advises
+    is for who has named one."""
+    fact = str(error).partition("; ")[0]
+    if config.place is not None:
+        return JdError("%s; %s" % (fact, config.place.hint))
+    return JdError("%s: is its server running (jd_server --expId %s)? %s" % (
+        config.unnamed, config.experiment, fact))

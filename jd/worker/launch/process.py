@@ -1,0 +1,203 @@
+"""One worker process from start to exit status: puts the parts together and turns their wheel."""
+
+import os
+import selectors
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Callable, Dict, Optional
+
+from jd import paths
+from jd.errors import EXIT_FAILURE, JdError
+from jd.net.client import Backoff
+from jd.net.peer import holder
+from jd.node import orphans
+from jd.node.identity import new_worker_id
+from jd.node.metrics import SystemMetrics, json_clean
+from jd.node.timelimit import TimeLimit
+from jd.worker.agent.agent import Agent
+from jd.worker.attempt.starting import Starter
+from jd.worker.config import WorkerConfig
+from jd.worker.launch import gpus
+from jd.worker.launch.gpumetrics import GpuMetrics
+from jd.worker.launch.signals import Signals
+from jd.worker.limits import Limits
+from jd.worker.local.presence import Presence
+from jd.worker.local.registry import Registry
+from jd.worker.log import WorkerLog
+from jd.worker.mirror import Mirror
+from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.courier import Courier
+from jd.worker.uplink.delivery import Delivery
+from jd.worker.uplink.link import Link
+from jd.worker.uplink.outage import Outage
+from jd.worker.uplink.outbox import Outbox
+
+FIRST_PAUSE = 1.0  # seconds, between tries while the server is away
+LONGEST_PAUSE = 60.0
+
+
+def _nobody_waits(worker_id: str) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
+
+
+def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
+               ready: Callable[[str], None] = _nobody_waits) -> int:
+    """Be the registered worker `worker_id` until it is finished; returns its exit status.
+
+    For the main thread of a process that has no other business. `ready` gets the worker's id when
+    the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
+    server or log directory that cannot be used; any other failure ends up in the log.
+    """
+    holder.trust(config.environ)
+    Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
+    mirror = None
+    if config.foreground:
+        mirror = Mirror(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
+    log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, mirror)
+    presence = Presence(Registry(config.experiment, config.environ), worker_id, log.event)
+    before, threading.excepthook = threading.excepthook, _into(log)
+    try:
+        with Signals() as signals:
+            connection = Connection(config, log.event, signals.wake)
+            try:
+                orphans.become_subreaper()
+                limits = _limits(config)
+                link = Link(connection.shown, worker_id, config.machine_type,
+                            _metrics(config), limits, config.experiment)
+                agent = _assemble(config, link, slot, connection, log, signals, limits)
+                _introduce(config, worker_id, connection, log)
+                observe = _observer(agent, link, log, presence, ready)
+                connection.start()
+                return _turn(agent, signals, connection, observe)
+            except JdError:
+                raise
+            except Exception:
+                log.event("the worker failed, please report this:\n"
+                          + traceback.format_exc().rstrip())
+                return EXIT_FAILURE
+            finally:
+                connection.end()
+    finally:
+        presence.leave()
+        threading.excepthook = before
+        log.close()
+
+
+def _into(log: WorkerLog) -> Callable[[Any], None]:
+    """A `threading.excepthook`: background workers have no stderr that anybody sees."""
+    def hook(args: Any) -> None:
+        log.event("a thread of the worker failed, please report this:\n" + "".join(
+            traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)).rstrip())
+    return hook
+
+
+def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
+              ready: Callable[[str], None]) -> Callable[[], None]:
+    """What is to be called after each step: it tells the registry, and once who waits for us."""
+    waited_for = True
+
+    def observe() -> None:
+        nonlocal waited_for
+        if agent.heard_at is None:
+            return
+        if waited_for:
+            waited_for = False
+            ready(link.worker_id)
+        job_id = None if agent.job is None else agent.job.assignment.job_id
+        presence.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at)
+    return observe
+
+
+def _metrics(config: WorkerConfig) -> Callable[[], Dict[str, Any]]:
+    machine, devices = SystemMetrics(config.machine_type), GpuMetrics(config.environ)
+
+    def sample() -> Dict[str, Any]:
+        return dict(machine.sample(), **json_clean(devices.sample()))
+    return sample
+
+
+def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
+               log: WorkerLog) -> None:
+    log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
+        worker_id, os.getpid(), config.process_id, config.experiment))
+    hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
+    log.event("server %s%s, script %s" % (connection.shown, hub, config.entry_script))
+    devices = gpus.shown(config.environ)
+    if devices is not None or config.gpus:
+        log.event("GPUs: %s" % (devices or "none"))
+    log.event("log %s" % log.path)
+
+
+def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
+              log: WorkerLog, signals: Signals, limits: Limits) -> Agent:
+    outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
+
+    def rename() -> str:
+        name = new_worker_id(slot, frozenset([link.worker_id]))
+        log.move(config.log_file(name))
+        return name
+
+    starter = Starter(config, link, connection, log, signals.wake)
+    return Agent(
+        link=link,
+        courier=Courier(starter.deliver, signals.wake),
+        delivery=Delivery(outbox, link, log.event),
+        start_job=starter,
+        log=log.event,
+        outage=Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event),
+        start_pause=Backoff(FIRST_PAUSE, LONGEST_PAUSE),
+        rename=rename,
+        once=config.once,
+        grace=config.grace,
+        advice=connection.advice,
+        limits=limits,
+    )
+
+
+def _limits(config: WorkerConfig) -> Limits:
+    clock = TimeLimit(config.environ)
+    return Limits(config.min_time, config.idle_timeout, config.exit_when_empty, clock.left,
+                  clock.is_fresh)
+
+
+def _turn(agent: Agent, signals: Signals, connection: Connection,
+          observe: Callable[[], None]) -> int:
+    try:
+        while True:
+            now = time.monotonic()
+            if signals.stop is not None:
+                agent.stop(now, signals.stop)
+            if signals.drain is not None:
+                agent.drain(now, signals.drain)
+            if connection.refusal is not None:
+                agent.give_up("the Hub gives it no further token")
+            deadline = agent.step(now)
+            observe()
+            if agent.exit_status is not None:
+                return agent.exit_status
+            _wait(agent, signals, deadline)
+    finally:
+        if agent.job is not None:
+            agent.job.kill()
+
+
+def _wait(agent: Agent, signals: Signals, deadline: Optional[float]) -> None:
+    """Sleep until there is something to do; take the job's output."""
+    output = agent.job.fileno() if agent.job is not None else None
+    # Made anew each time: descriptors of jobs come and go under the same numbers.
+    with selectors.PollSelector() as selector:
+        selector.register(signals, selectors.EVENT_READ)
+        if output is not None:
+            selector.register(output, selectors.EVENT_READ)
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        ready = {key.fileobj for key, _ in selector.select(timeout)}
+    if signals in ready:
+        signals.drain_pipe()
+    if output in ready and agent.job is not None:
+        agent.job.read(time.monotonic())

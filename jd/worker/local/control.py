@@ -1,0 +1,367 @@
+"""Stops and drains registered workers of this host.
+
+A process is signalled only if it is the very one that its row is about, looked at right before;
+rows of other hosts are never touched. No thread is left behind: who restarts workers forks next.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from jd import protocol
+from jd.errors import StorageError
+from jd.net.client import Client
+from jd.net.finding import published
+from jd.node.descendants import Descendants
+from jd.node.identity import Here
+from jd.worker.config import launch_environ
+from jd.worker.local import registry as states
+from jd.worker.local.census import Life, life
+from jd.worker.local.registry import Registry, Row
+
+KILL_AFTER = 30.0  # seconds (reference, section 2)
+SPARE = 5.0  # and so much beyond the grace period, where a job was given a longer one
+DEAD_AFTER_KILL = 5.0  # seconds
+TELL_TIME = 3.0  # seconds for telling the servers
+_TELLERS = 16
+_LOOK_EVERY = 0.02  # seconds, where the system cannot tell of the end of a process
+
+STOPPED = "stopped"
+KILLED = "killed"
+GONE = "gone"
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one worker: stopped, killed (it did not stop), gone (it had ended already) or
+    failed, with the reason in `problem`."""
+
+    worker_id: str
+    experiment: str
+    pid: int
+    host: str
+    outcome: str
+    problem: str = ""
+
+
+Report = Callable[[Outcome], None]
+
+
+def stop(rows: Sequence[Row], here: Here, environ: Mapping[str, str], report: Report,
+         kill_after: Optional[float] = None) -> List[Outcome]:
+    """Stop workers, all at once, and take their rows out of the registry; returns when they ended.
+
+    SIGTERM, after `kill_after` seconds SIGKILL to the worker and all that its job has running; the
+    default is 30 s, or the grace period of the worker's jobs where that is longer. `report` gets
+    each outcome as it comes.
+    """
+    outcomes: List[Outcome] = []
+
+    def done(row: Row, outcome: str, problem: str = "") -> None:
+        outcomes.append(Outcome(row.worker_id, row.experiment, row.pid, row.host, outcome, problem))
+        report(outcomes[-1])
+
+    watched: List[_Watched] = []
+    try:
+        for row in rows:
+            _begin(row, here, kill_after, watched, done)
+        while watched:
+            _wait(watched)
+            now = time.monotonic()
+            for worker in list(watched):
+                if worker.step(now, done):
+                    watched.remove(worker)
+    finally:
+        for worker in watched:
+            worker.close()
+        _forget([o for o in outcomes if o.outcome != FAILED], environ)
+    return outcomes
+
+
+def _begin(row: Row, here: Here, kill_after: Optional[float], watched: "List[_Watched]",
+           done: Callable[..., None]) -> None:
+    problem = why_not(row, here)
+    if problem is not None:
+        done(row, FAILED, problem)
+        return
+    worker = _Watched(row, here, patience(row) if kill_after is None else kill_after)
+    if not worker.is_alive():
+        worker.close()
+        done(row, GONE)
+    elif not worker.signal(signal.SIGTERM):
+        worker.close()
+        done(row, FAILED, "pid %d cannot be signalled: it belongs to another user" % row.pid)
+    else:
+        watched.append(worker)
+
+
+def why_not(row: Row, here: Here) -> Optional[str]:
+    """Why a worker cannot be signalled from here; None if it can, or has ended."""
+    if life(row, here) is Life.ELSEWHERE:
+        if row.host and row.host != here.host:
+            return "it runs on host %s; run this there" % row.host
+        return "it runs in another container, or on another machine; run this there"
+    if row.status == states.STARTING:
+        return "it is just being started; try again"
+    return None
+
+
+def patience(row: Row) -> float:
+    """Seconds from SIGTERM to SIGKILL."""
+    grace = row.config.get("grace")
+    return max(KILL_AFTER, grace + SPARE) if isinstance(grace, (int, float)) else KILL_AFTER
+
+
+def drain(rows: Sequence[Row], here: Here) -> Tuple[List[Row], List[Row]]:
+    """Tell workers to finish their job and exit: those that were told, and those that cannot be."""
+    told: List[Row] = []
+    not_told: List[Row] = []
+    for row in rows:
+        worker = _Watched(row, here, 0.0)
+        try:
+            if why_not(row, here) is not None:
+                not_told.append(row)
+            elif worker.is_alive():
+                (told if worker.signal(signal.SIGUSR2) else not_told).append(row)
+        finally:
+            worker.close()
+    return told, not_told
+
+
+class _Watched:
+    """One process that is to end. A descriptor, where there is one, never means another process."""
+
+    def __init__(self, row: Row, here: Here, kill_after: float) -> None:
+        self.row = row
+        self.pidfd = _pidfd(row.pid)
+        self._here = here
+        self._kill_at = time.monotonic() + kill_after
+        self._killed = False
+        self._below: Optional[Descendants] = None
+
+    def is_alive(self) -> bool:
+        """Whether the very process of the row runs."""
+        return life(self.row, self._here) is Life.ALIVE
+
+    def signal(self, number: int) -> bool:
+        """Send a signal, if it is alive. False where that is not allowed."""
+        if not self.is_alive():
+            return True
+        try:
+            if self.pidfd is not None:
+                _send(self.pidfd, number)
+            else:
+                os.kill(self.row.pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            return False
+        return True
+
+    def deadline(self) -> float:
+        return self._kill_at
+
+    def step(self, now: float, done: Callable[..., None]) -> bool:
+        """Do what is due; whether it is over."""
+        if not self.is_alive():
+            if self._below is not None:
+                self._below.kill()
+            self.close()
+            done(self.row, KILLED if self._killed else STOPPED)
+            return True
+        if now < self._kill_at:
+            return False
+        if self._killed:
+            self.close()
+            done(self.row, FAILED, "pid %d does not die of SIGKILL: it hangs in the kernel, "
+                 "mostly on a file system that is away" % self.row.pid)
+            return True
+        # On Linux the script dies with its worker, but not what the script has started.
+        self._below = Descendants(self.row.pid, self._here)
+        self._killed = True
+        self._kill_at = now + DEAD_AFTER_KILL
+        self._below.kill()  # first: below a dead worker there is nothing to be found any more
+        self.signal(signal.SIGKILL)
+        return False
+
+    def close(self) -> None:
+        """Let go of the process; one that we started is waited for."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        try:
+            os.waitpid(self.row.pid, os.WNOHANG)
+        except ChildProcessError:
+            pass  # started by another command, as most are
+
+
+def _wait(watched: "Sequence[_Watched]") -> None:
+    """Until one of them may have ended, or something is due."""
+    pause = max(0.0, min(worker.deadline() for worker in watched) - time.monotonic())
+    pidfds = [worker.pidfd for worker in watched if worker.pidfd is not None]
+    if len(pidfds) < len(watched):
+        time.sleep(min(_LOOK_EVERY, pause))
+        return
+    poll = select.poll()
+    for pidfd in pidfds:
+        poll.register(pidfd, select.POLLIN)
+    poll.poll(pause * 1000.0 + 1.0)
+
+
+def _pidfd(pid: int) -> Optional[int]:
+    """A descriptor of a process (Linux 5.3, Python 3.9); None where there is none."""
+    if not hasattr(os, "pidfd_open") or not hasattr(signal, "pidfd_send_signal"):
+        return None
+    try:
+        return int(getattr(os, "pidfd_open")(pid))
+    except OSError:
+        return None
+
+
+def _send(pidfd: int, number: int) -> None:
+    getattr(signal, "pidfd_send_signal")(pidfd, number)
+
+
+def _forget(outcomes: Sequence[Outcome], environ: Mapping[str, str]) -> None:
+    for experiment in sorted({outcome.experiment for outcome in outcomes}):
+        try:
+            Registry(experiment, environ).remove(
+                [o.worker_id for o in outcomes if o.experiment == experiment])
+        except StorageError:
+            pass  # each worker did it itself, and the next clean-up does it again
+
+
+# ---- telling the servers
+
+@dataclass(frozen=True)
+class Notice:
+    """One message to the server of some workers, with what has its token; `file` is the one that
+    named it."""
+
+    server: str
+    route: str
+    body: Dict[str, Any]
+    environ: Mapping[str, str]
+    token: str = field(default="", repr=False)
+    experiment: Optional[str] = None
+    file: Optional[str] = None
+
+    def send(self, seconds: float) -> None:
+        """Send it to where the server is now, with the token that its Hub gave to the workers, else
+        that of its file or of the environment. Raises what Client.call does."""
+        place = published.current(self.server, self.file)
+        Client(place.url, lambda: self.token or place.bearer(self.environ), seconds, self.experiment,
+               place.certificate).call("POST", self.route, self.body)
+
+
+def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:
+    """That workers are stopped here, one message each. `action` is one of protocol.CLI_ACTIONS."""
+    for row in rows:
+        server = row.config.get("server")
+        if isinstance(server, str) and server:
+            body: Dict[str, Any] = {"worker_id": row.worker_id, "action": action,
+                                    "source": socket.gethostname() or "unknown"}
+            if row.current_job_id is not None:
+                body["job_id"] = row.current_job_id
+            yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
+                         row.worker_token, row.experiment, row.config.get("server_file"))
+
+
+def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
+    """That all these workers are wiped, one message for each server."""
+    by_server: Dict[Tuple[str, str], List[Row]] = {}
+    for row in rows:
+        server = row.config.get("server")
+        if isinstance(server, str) and server:
+            by_server.setdefault((row.experiment, server), []).append(row)
+    for (experiment, server), its_rows in by_server.items():
+        body = {"source": socket.gethostname() or "unknown", "workers": [
+            {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
+        yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
+                     its_rows[0].worker_token, experiment, its_rows[0].config.get("server_file"))
+
+
+def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of a worker's launch, as far as it was stored."""
+    stored = row.config.get("environ")
+    if not isinstance(stored, dict):
+        return environ
+    return launch_environ(environ, {str(name): str(value) for name, value in stored.items()})
+
+
+def tell(notices: Sequence[Notice], seconds: float = TELL_TIME) -> List[str]:
+    """Send messages, all at once, for at most `seconds`; returns what went wrong, once per server.
+
+    In a child process: a look-up of a name can hang for longer, and would leave us a thread.
+    """
+    if not notices:
+        return []
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(reading)
+            _tell_all(notices, seconds, writing)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        told = _collect(reading, time.monotonic() + seconds)
+    finally:
+        os.close(reading)
+        os.kill(pid, signal.SIGKILL)  # not waited for yet: it cannot be anybody else's
+        os.waitpid(pid, 0)
+    problems: Dict[str, str] = {}
+    for index, notice in enumerate(notices):
+        problem = told.get(index, "no answer within %g s" % seconds)
+        if problem:
+            problems.setdefault(notice.server, problem)
+    return ["%s was not told: %s" % (server, problem) for server, problem in problems.items()]
+
+
+def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
+    todo = iter(list(enumerate(notices)))
+    lock = threading.Lock()
+    away: Set[str] = set()
+
+    def work() -> None:
+        while True:
+            with lock:
+                index, notice = next(todo, (-1, None))
+            if notice is None:
+                return
+            problem = ""
+            if notice.server not in away:  # who did not answer once is not asked 64 times
+                try:
+                    notice.send(seconds)
+                except Exception as error:  # whatever it is, the worker is stopped all the same
+                    problem = str(error) or type(error).__name__
+                    away.add(notice.server)
+            os.write(writing, json.dumps([index, problem[:300]]).encode("ascii") + b"\n")
+
+    threads = [threading.Thread(target=work, daemon=True)
+               for _ in range(min(_TELLERS, len(notices)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _collect(reading: int, until: float) -> Dict[int, str]:
+    content = b""
+    while True:
+        left = until - time.monotonic()
+        if left <= 0 or not select.select([reading], [], [], left)[0]:
+            break
+        chunk = os.read(reading, 65536)
+        if not chunk:
+            break
+        content += chunk
+    return dict(json.loads(line) for line in content.split(b"\n")[:-1])

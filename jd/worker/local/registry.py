@@ -1,0 +1,492 @@
+"""The local registry: which workers of one experiment this user has, in a small SQLite file.
+
+    <JD_CACHE_PATH or ~/.jd_cache>/.cache/<expId>/workers.db       mode 0600
+
+The file may lie on a home that many nodes share, so a row has the host and the whole process
+identity of its worker, and a host judges its own rows only (see `census`). The tables are those of
+published clients, with columns added: a registry that one of them left behind is read, its rows
+just have no identity.
+
+Launch configurations in it are executed by `restart` and `scale`: a file that somebody else could have
+written is not read.
+"""
+
+import errno
+import json
+import os
+import random
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple, TypeVar, Union)
+
+from jd import filesystems, paths, safedirs
+from jd.auth.tokenfiles import REGISTRY_FILE
+from jd.errors import StorageError
+from jd.node.identity import Here, ProcessIdentity, new_worker_id
+from jd.protocol import EXPERIMENT_NAME, split_worker_id
+from jd.worker.local.cachelock import removing, using
+
+FILE_NAME = REGISTRY_FILE
+BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
+_TRIES = 20  # to get into a file that somebody takes away
+
+STARTING = "starting"
+IDLE = "idle"
+BUSY = "busy"
+PAUSED = "paused"
+DRAINING = "draining"
+STOPPING = "stopping"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS workers (
+  worker_id        TEXT PRIMARY KEY,
+  exp_id           TEXT NOT NULL,
+  pid              INTEGER NOT NULL,
+  process_id       INTEGER NOT NULL,
+  entry_script     TEXT NOT NULL,
+  machine_type     TEXT NOT NULL DEFAULT 'worker',
+  log_path         TEXT NOT NULL DEFAULT '',
+  started_at       REAL NOT NULL,
+  status           TEXT NOT NULL DEFAULT 'idle',
+  current_job_id   INTEGER,
+  last_ping_at     REAL,
+  config_json      TEXT NOT NULL DEFAULT '{}',
+  worker_token     TEXT NOT NULL DEFAULT '',
+  token_updated_at REAL
+);
+CREATE TABLE IF NOT EXISTS experiment_meta (
+  exp_id  TEXT PRIMARY KEY,
+  drained INTEGER NOT NULL DEFAULT 0
+);
+"""
+_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One registered worker. Times are Unix seconds.
+
+    `identity` is None in rows that another client wrote. `config` is the launch configuration as
+    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty.
+    """
+
+    worker_id: str
+    experiment: str
+    pid: int
+    process_id: int
+    entry_script: str
+    machine_type: str
+    log_path: str
+    started_at: float
+    status: str
+    current_job_id: Optional[int]
+    last_ping_at: Optional[float]
+    host: str
+    pid_namespace: str
+    identity: Optional[ProcessIdentity]
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    worker_token: str = field(default="", repr=False)
+
+    @property
+    def slot(self) -> int:
+        """The slot that the worker id ends in; 0 for an id of another form."""
+        name = split_worker_id(self.worker_id)
+        return 0 if name is None else name.slot
+
+
+_COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
+            "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
+            "start_time", "pid_namespace", "config_json", "worker_token")
+
+T = TypeVar("T")
+_Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
+
+
+class Registry:
+    """The registry of one experiment. Every call is a transaction of its own.
+
+    Raises StorageError where the file cannot be used, UnsafePlace where somebody else could write
+    to it, and waits for a lock at most BUSY_TIMEOUT.
+    """
+
+    def __init__(self, experiment: str, environ: Mapping[str, str] = os.environ) -> None:
+        self.experiment = experiment
+        self.path = paths.experiment_cache(experiment, environ) / FILE_NAME
+        self._top = paths.cache_root(environ)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was registered here yet."""
+        try:
+            return safedirs.check_file(self.path, safedirs.CACHE, self._top)
+        except NotADirectoryError:
+            return False
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    # ---- questions: nothing is written, and a registry that does not exist is empty
+
+    def rows(self, configs: bool = True) -> List[Row]:
+        """All workers, by host, instance and slot; without `configs` theirs are left empty."""
+        nobody: List[Row] = []
+        return sorted(self._ask(lambda db, columns: [_row(values) for values in db.execute(
+            _select(columns if configs else columns - {"config_json"}))], nobody),
+            key=lambda row: (row.worker_id.rpartition("_")[0], row.slot))
+
+    def row(self, worker_id: str) -> Optional[Row]:
+        """One worker, None if it is not registered."""
+        found = self._ask(lambda db, columns: db.execute(
+            _select(columns) + " WHERE worker_id = ?", (worker_id,)).fetchone(), None)
+        return None if found is None else _row(found)
+
+    def draining(self) -> bool:
+        """Whether the experiment was told to drain on this machine and nothing was started since."""
+        return self._ask(lambda db, _: self._drained(db), False)
+
+    # ---- changes
+
+    def reserve(self, slots: Sequence[int], config: Mapping[str, Any], here: Here, now: float,
+                rng: Optional[random.Random] = None, instance: Optional[str] = None,
+                token: str = "") -> List[str]:
+        """Enter workers that are about to start, under one new instance word; gives their ids.
+
+        They are this process's own until each calls `settle`. `instance` reuses a word instead:
+        for slots that are added to a running launch. `token` is what the Hub gave to all of them.
+        """
+        identity = here.own
+        with self._change(create=True) as db:
+            taken = {values[0] for values in db.execute("SELECT worker_id FROM workers")}
+            first = new_worker_id(0, frozenset(taken), rng, here.host)
+            stem = first.rpartition("_")[0]
+            if instance is not None:
+                stem = "%s_%s" % (stem.rpartition("_")[0], instance)
+            names = ["%s_%d" % (stem, slot) for slot in slots]
+            db.executemany(
+                "INSERT INTO workers (worker_id, exp_id, pid, process_id, entry_script,"
+                " machine_type, log_path, started_at, status, config_json, host, boot_id,"
+                " start_time, pid_namespace, worker_token, token_updated_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(name, self.experiment, identity.pid, slot,
+                  _stored(config.get("entry_script", "")),
+                  _stored(config.get("machine_type", "worker")), now, STARTING,
+                  json.dumps(config), here.host, identity.boot_id, identity.start_time,
+                  here.pid_namespace, token, now if token else None)
+                 for name, slot in zip(names, slots)])
+            db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 0)"
+                       " ON CONFLICT (exp_id) DO UPDATE SET drained = 0", (self.experiment,))
+        return names
+
+    def settle(self, worker_id: str, process_id: int, log_path: Path, here: Here,
+               now: float) -> None:
+        """The worker itself has started: from now on its row is about this process."""
+        self.settle_all([(worker_id, process_id, log_path, here.own)], now)
+
+    def settle_all(self, started: Sequence[Tuple[str, int, Path, ProcessIdentity]],
+                   now: float) -> None:
+        """The same for several at once: id, process_id, log and identity of each."""
+        with self._change() as db:
+            db.executemany(
+                "UPDATE workers SET pid = ?, boot_id = ?, start_time = ?, process_id = ?,"
+                " log_path = ?, started_at = ?, status = ? WHERE worker_id = ?",
+                [(identity.pid, identity.boot_id, identity.start_time, process_id,
+                  _stored(log_path), now, IDLE, worker_id)
+                 for worker_id, process_id, log_path, identity in started])
+
+    def update(self, worker_id: str, status: str, job_id: Optional[int],
+               last_ping_at: Optional[float]) -> None:
+        """What the worker does now; `last_ping_at` is its last heartbeat that was answered."""
+        with self._change() as db:
+            db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
+                       " last_ping_at = coalesce(?, last_ping_at) WHERE worker_id = ?",
+                       (status, job_id, last_ping_at, worker_id))
+
+    def store_token(self, identity: ProcessIdentity, token: str, now: float) -> None:
+        """A process has a new worker token, whatever its worker is called by now."""
+        with self._change() as db:
+            db.execute("UPDATE workers SET worker_token = ?, token_updated_at = ?"
+                       " WHERE pid = ? AND start_time = ? AND boot_id = ?",
+                       (token, now, identity.pid, identity.start_time, identity.boot_id))
+
+    def rename(self, worker_id: str, new_id: str, log_path: Path) -> None:
+        """The worker took another name."""
+        with self._change() as db:
+            db.execute("UPDATE workers SET worker_id = ?, log_path = ? WHERE worker_id = ?",
+                       (new_id, _stored(log_path), worker_id))
+
+    def remove(self, worker_ids: Sequence[str]) -> None:
+        """Take rows out; their instance words are free again."""
+        if worker_ids and self.exists:
+            with self._change() as db:
+                db.executemany("DELETE FROM workers WHERE worker_id = ?",
+                               [(worker_id,) for worker_id in worker_ids])
+
+    def bury(self, dead: Sequence[Row]) -> int:
+        """Take out rows that still are about the very processes that were found dead; how many.
+
+        A row that was settled since it was read is about a living worker, and stays.
+        """
+        if not dead or not self.exists:
+            return 0
+        with self._change() as db:
+            return db.executemany(
+                "DELETE FROM workers WHERE worker_id = ? AND pid = ? AND start_time = ?",
+                [(row.worker_id, row.pid, "" if row.identity is None else row.identity.start_time)
+                 for row in dead]).rowcount
+
+    def discard(self) -> bool:
+        """Delete the file if it says nothing any more, and nobody uses it; whether there is none now.
+
+        It goes while it is locked, so that no worker enters itself into a file that is going.
+        """
+        if not self.exists:
+            return True
+        with self._errors(), removing(self.path.parent.parent) as alone:
+            if not alone:
+                return False
+            db = self._connect()
+            try:
+                db.execute("BEGIN EXCLUSIVE")
+                if _columns_of(db) and (self._drained(db) or db.execute(
+                        "SELECT 1 FROM workers LIMIT 1").fetchone()):
+                    return False
+                os.unlink(str(self.path))
+            finally:
+                db.close()
+        return True
+
+    def set_draining(self) -> None:
+        """Remember that the experiment drains here; the next launch ends that."""
+        with self._change(create=True) as db:
+            db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 1)"
+                       " ON CONFLICT (exp_id) DO UPDATE SET drained = 1", (self.experiment,))
+
+    # ---- the ways in
+
+    def _ask(self, question: "_Ask[T]", empty: T) -> T:
+        """The answer from one consistent state. No lock is taken that a writer would have to wait
+        for longer than the question lasts, and no table is changed."""
+        if not self.exists:
+            return empty
+        with self._errors(), using(self.path.parent.parent, BUSY_TIMEOUT):
+            try:
+                db = self._connect()
+                try:
+                    db.execute("BEGIN")
+                    columns = _columns_of(db)
+                    return question(db, columns) if columns else empty
+                finally:
+                    db.close()
+            except sqlite3.Error:
+                if self.exists:
+                    raise
+                return empty  # removed since the first line
+
+    @contextmanager
+    def _change(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        root = self.path.parent.parent
+        with self._errors():
+            if create:
+                safedirs.make(root, safedirs.CACHE, self._top)
+            else:
+                safedirs.check_file(self.path, safedirs.CACHE, self._top)
+            with using(root, BUSY_TIMEOUT):
+                db = self._locked(create)
+                try:
+                    _migrate(db)
+                    yield db
+                    db.execute("COMMIT")
+                finally:
+                    db.close()  # rolls back what was not committed
+
+    def _locked(self, create: bool) -> sqlite3.Connection:
+        """A connection that holds the write lock of the file that is at `path`.
+
+        Somebody who does not know our lock may have taken the file away after it was made here,
+        or while this process waited; what is written to such a file is lost, so another is made.
+        """
+        for _ in range(_TRIES):
+            made: Optional[Tuple[int, int]] = None
+            try:
+                if create:
+                    made = self._make_file()
+                db = self._connect()
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    if not create or made == _file_id(self.path):
+                        return db
+                except sqlite3.Error:
+                    db.close()
+                    raise
+                db.close()
+            except FileNotFoundError:
+                pass  # the directory went before the file was in it
+            except sqlite3.Error:
+                if not create or made == _file_id(self.path):
+                    raise
+        raise OSError(errno.EAGAIN, "other processes remove it again and again")
+
+    def _connect(self) -> sqlite3.Connection:
+        # mode=rw: a registry that was wiped meanwhile is not made anew by a worker's update.
+        # SQLite opens a file that cannot be written for reading only.
+        db = sqlite3.connect(self.path.absolute().as_uri() + "?mode=rw", uri=True,
+                             timeout=BUSY_TIMEOUT, isolation_level=None)
+        try:
+            # Small and shared by processes of many hosts: no WAL, anywhere.
+            db.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def _make_file(self) -> Optional[Tuple[int, int]]:
+        """Make the file if it is missing; which file that is. Nobody else may read it: it holds
+        tokens, whatever the umask says and whoever made it."""
+        safedirs.make(self.path.parent, safedirs.CACHE, self._top)
+        try:
+            # Never opened when it exists: closing it would drop SQLite's locks in this process.
+            os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC,
+                             0o600))
+        except FileExistsError:
+            if safedirs.check_file(self.path, safedirs.CACHE, self._top):
+                found = os.stat(str(self.path))
+                if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+                    os.chmod(str(self.path), 0o600)
+        return _file_id(self.path)
+
+    def _drained(self, db: sqlite3.Connection) -> bool:
+        if not _columns_of(db, "experiment_meta"):
+            return False
+        values = db.execute("SELECT drained FROM experiment_meta WHERE exp_id = ?",
+                            (self.experiment,)).fetchone()
+        return values is not None and bool(values[0])
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StorageError:
+        reason = getattr(error, "strerror", None) or str(error)
+        if filesystems.is_network(self.path):
+            hint = "it is on a network file system; set JD_CACHE_PATH to node-local scratch"
+        elif "locked" in reason:
+            hint = "another process has kept it busy for %g s; try again" % BUSY_TIMEOUT
+        elif "malformed" in reason or "not a database" in reason:
+            hint = "move the file away; running workers go on, but are not listed any more"
+        else:
+            hint = "set JD_CACHE_PATH to a directory that can be written"
+        return StorageError("the worker registry %s cannot be used: %s; %s" % (
+            self.path, reason, hint))
+
+
+def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
+    """Experiments that have a directory in this user's cache, by name.
+
+    Raises StorageError, UnsafePlace where somebody else could have put them there.
+    """
+    top = paths.cache_root(environ)
+    root = top / ".cache"
+    try:
+        safedirs.check(root, safedirs.CACHE, top)
+        return sorted(entry.name for entry in os.scandir(str(root))
+                      if EXPERIMENT_NAME.fullmatch(entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError("cannot read %s: %s" % (root, error.strerror)) from error
+
+
+def _file_id(path: Path) -> Optional[Tuple[int, int]]:
+    try:
+        found = os.stat(str(path))
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# ---- tables and rows
+
+def _columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
+    """Empty where there is no such table."""
+    return {values[1] for values in db.execute("PRAGMA table_info(%s)" % table)}
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    if set(_ADDED_COLUMNS) <= _columns_of(db):
+        return
+    for statement in _SCHEMA.split(";"):
+        if statement.strip():
+            db.execute(statement)
+    columns = _columns_of(db)
+    for name in _ADDED_COLUMNS:
+        if name not in columns:
+            db.execute("ALTER TABLE workers ADD COLUMN %s TEXT NOT NULL DEFAULT ''" % name)
+
+
+def _select(columns: AbstractSet[str]) -> str:
+    """Every field of a row; one that another client's table lacks is NULL."""
+    return "SELECT %s FROM workers" % ", ".join(
+        name if name in columns else "NULL AS " + name for name in _COLUMNS)
+
+
+def _row(values: Sequence[Any]) -> Row:
+    """A row of whatever client: SQLite keeps any type in any column."""
+    of = dict(zip(_COLUMNS, values))
+    pid, start_time = _whole(of["pid"]) or 0, _text(of["start_time"])
+    return Row(
+        worker_id=_text(of["worker_id"]),
+        experiment=_text(of["exp_id"]),
+        pid=pid,
+        process_id=_whole(of["process_id"]) or 0,
+        entry_script=_text(of["entry_script"]),
+        machine_type=_text(of["machine_type"]),
+        log_path=_text(of["log_path"]),
+        started_at=_number(of["started_at"]) or 0.0,
+        status=_text(of["status"]),
+        current_job_id=_whole(of["current_job_id"]),
+        last_ping_at=_number(of["last_ping_at"]),
+        host=_text(of["host"]),
+        pid_namespace=_text(of["pid_namespace"]),
+        identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
+        config=_config(of["config_json"]),
+        worker_token=_text(of["worker_token"]),
+    )
+
+
+def _stored(text: Any) -> Union[str, bytes]:
+    """Text for a column: the bytes of a path that is not UTF-8, which SQLite's text cannot hold."""
+    try:
+        str(text).encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(str(text))
+    return str(text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    return "" if value is None else str(value)
+
+
+def _number(value: Any) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _whole(value: Any) -> Optional[int]:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _config(text: Any) -> Dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        config = json.loads(_text(text))
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}

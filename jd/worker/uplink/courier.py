@@ -1,0 +1,102 @@
+"""Blocking HTTP for a loop that must not block: one daemon thread, one call at a time.
+
+A call may be held by the server for minutes. Giving up on one costs little: the thread is left
+alone with it and ends with it, and its answer is ignored.
+"""
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional
+
+from jd.errors import JdError, ServerUnreachable
+from jd.worker.uplink.outbox import Entry
+
+CLAIM = "claim"
+BEAT = "beat"
+REPORT = "report"
+LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the server. `timeout` and `held` are in seconds.
+
+    `held` is how long the server was asked to wait with its answer; `entry` is the result that
+    the request carries.
+    """
+
+    kind: str
+    route: str
+    body: Dict[str, Any]
+    timeout: float
+    held: float = 0.0
+    entry: Optional[Entry] = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a call: a JSON body or an error, after `took` seconds."""
+
+    call: Call
+    body: Any = None
+    error: Optional[JdError] = None
+    took: float = 0.0
+
+
+class Courier:
+    """Takes a call with `send`, wakes the loop when `collect` has its answer."""
+
+    def __init__(self, deliver: Callable[[Call], Any], wake: Callable[[], None]) -> None:
+        self._deliver = deliver
+        self._wake = wake
+        self._calls: "Optional[queue.SimpleQueue[Optional[Call]]]" = None
+        self._answers: "queue.SimpleQueue[Answer]" = queue.SimpleQueue()
+        self.in_flight: Optional[Call] = None
+
+    def send(self, call: Call) -> None:
+        """Start a call; there must be none in flight."""
+        assert self.in_flight is None
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            threading.Thread(target=self._work, args=(self._calls, self._answers),
+                             name="jd-courier", daemon=True).start()
+        self.in_flight = call
+        self._calls.put(call)
+
+    def collect(self) -> List[Answer]:
+        """Answers that have come in; at most one, as there is one call at a time."""
+        try:
+            answer = self._answers.get_nowait()
+        except queue.Empty:
+            return []
+        self.in_flight = None
+        return [answer]
+
+    def abandon(self) -> None:
+        """Forget the call in flight; its thread is left behind, the next call gets a new one."""
+        if self._calls is not None:
+            self._calls.put(None)
+        self.in_flight = None
+        self._calls = None
+        self._answers = queue.SimpleQueue()
+
+    def _work(self, calls: "queue.SimpleQueue[Optional[Call]]",
+              answers: "queue.SimpleQueue[Answer]") -> None:
+        while True:
+            call = calls.get()
+            if call is None:
+                return
+            started = time.monotonic()
+            body: Any = None
+            error: Optional[JdError] = None
+            try:
+                body = self._deliver(call)
+            except JdError as known:
+                error = known
+            except Exception as unknown:  # whatever an answer from the wild did to us: no crash
+                error = ServerUnreachable("the answer of the server cannot be used (%s: %s)" % (
+                    type(unknown).__name__, unknown))
+            answers.put(Answer(call, body, error, time.monotonic() - started))
+            self._wake()

@@ -1,0 +1,129 @@
+"""What the server has still to hear: this worker's last result, and what others left on disk.
+
+A result that the server refuses for good is dropped with a line in the log. A 404 is believed
+only the second time, after the server has answered something else in between: gateways say 404
+as well while the server behind them is away. For our last result that something is a heartbeat
+which still holds its job; an idle one would get the same job handed out again.
+"""
+
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+from jd.errors import ServerRefused
+from jd.protocol import Assignment, Result
+from jd.worker.uplink.courier import CLAIM, LEAVE, Call
+from jd.worker.uplink.link import CALL_TIMEOUT, Link
+from jd.worker.uplink.outbox import Entry, Outbox
+
+FINAL_REFUSALS = (400, 404, 409)
+PARCEL_TIMEOUT = 480.0  # seconds, for a result with files: a running job's lease outlives it
+
+
+class Delivery:
+    """`own` is the result of the last job, `backlog` what can wait; both are in the outbox."""
+
+    def __init__(self, outbox: Outbox, link: Link, log: Callable[[str], None]) -> None:
+        self.own: Optional[Entry] = None
+        self.alone = False
+        self.backlog: List[Entry] = []
+        self._outbox = outbox
+        self._link = link
+        self._log = log
+        self._doubted: Dict[str, bool] = {}
+
+    def hold(self, result: Result, alone: bool = False, parcel: Optional[Path] = None) -> None:
+        """Keep a result until it is delivered; `alone`: not together with the next claim.
+
+        The files of `parcel` go before it.
+        """
+        self.own = self._outbox.put(result, self._link.server, self._link.server_id,
+                                    self._link.worker_id, parcel)
+        self.alone = alone or parcel is not None
+
+    def look_on_disk(self) -> None:
+        """Read the outbox: at the start, and after an outage."""
+        before = len(self.backlog)
+        in_memory = [entry for entry in self.backlog if entry.path is None]
+        own_path = self.own.path if self.own is not None else None
+        on_disk = self._outbox.waiting(self._link.server, self._link.server_id)
+        self.backlog = in_memory + [entry for entry in on_disk if entry.path != own_path]
+        if len(self.backlog) > before:
+            self._log("delivering results that waited in %s: %d" % (
+                self._outbox.directory, len(self.backlog)))
+
+    def own_call(self, away: bool) -> Optional[Call]:
+        """The call that delivers our last result while the worker goes on, if there is one.
+
+        `away`: nothing has been heard of the server since the last failure.
+        """
+        if self.own is None:
+            return None
+        if away and self._doubted.get(_key(self.own)):
+            return self._still_ours(self.own)
+        together = not self.alone and self._link.can_claim_with(self.own)
+        return self._link.claim(self.own) if together else self._report(self.own)
+
+    def backlog_call(self) -> Optional[Call]:
+        """The call that delivers one result from the backlog."""
+        return self._report(self.backlog[0]) if self.backlog else None
+
+    def leaving_call(self, away: bool, timeout: float) -> Optional[Call]:
+        """The call that delivers our last result and, if the server knows how, takes our leave."""
+        if self.own is None:
+            return None
+        if away and self._doubted.get(_key(self.own)):
+            return self._still_ours(self.own)
+        if not self.alone and self._link.can_leave_with(self.own):
+            return self._link.leave(self.own, timeout)
+        return self._link.report(self.own, timeout)
+
+    def accepted(self, entry: Entry) -> None:
+        """The server took it."""
+        self._forget(entry)
+
+    def refused(self, call: Call, error: ServerRefused) -> bool:
+        """The server refused the call that carried a result. Whether that is all about it: False
+        if the refusal is rather that of a server that is away."""
+        entry = call.entry
+        if entry is None or error.status not in FINAL_REFUSALS:
+            return False
+        if call.kind in (CLAIM, LEAVE):
+            # Result or heartbeat: which one was wrong shows when each goes by itself.
+            self.alone = True
+            return True
+        if error.status == 404 and not self._doubted.get(_key(entry)):
+            self._doubted[_key(entry)] = True
+            return False
+        self._log("the server will not take the result of job %d: %s; dropped"
+                  % (entry.result.job_id, error))
+        self._forget(entry)
+        return True
+
+    def left_behind(self) -> Optional[str]:
+        """Where our undelivered result stays, for the last words of the log."""
+        if self.own is None:
+            return None
+        job_id = self.own.result.job_id
+        if self.own.path is None:
+            return "the result of job %d is lost: neither the server nor the disk took it" % job_id
+        return ("the result of job %d waits in %s; the next worker of this experiment on this "
+                "machine delivers it" % (job_id, self.own.path))
+
+    def _report(self, entry: Entry) -> Call:
+        return self._link.report(entry, CALL_TIMEOUT if entry.parcel is None else PARCEL_TIMEOUT)
+
+    def _still_ours(self, entry: Entry) -> Call:
+        result = entry.result
+        return self._link.beat(Assignment(result.job_id, {}, result.attempt), result.output_tail)
+
+    def _forget(self, entry: Entry) -> None:
+        self._outbox.remove(entry)
+        self._doubted.pop(_key(entry), None)
+        if entry is self.own:
+            self.own, self.alone = None, False
+        self.backlog = [other for other in self.backlog if other is not entry]
+
+
+def _key(entry: Entry) -> str:
+    result = entry.result
+    return str(entry.path) if entry.path else "%d-%s" % (result.job_id, result.attempt)

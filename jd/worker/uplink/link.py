@@ -1,0 +1,181 @@
+"""What one worker process and its server know of each other: builds calls, reads answers.
+
+Extensions of the protocol are used only after the server has offered them (docs/protocol.md).
+`session`, `exp_id`, and in an idle heartbeat what limits the worker, are sent always: a server that
+knows only the base ignores these fields, and the first answer may bring a job already.
+"""
+
+import secrets
+import socket
+from typing import Any, Callable, Dict, FrozenSet, Optional
+
+import jd
+from jd import protocol
+from jd.errors import ServerRefused, ServerUnreachable
+from jd.protocol import Assignment, Heartbeat, HeartbeatReply, ProtocolError, Release
+from jd.worker.limits import Limits
+from jd.worker.uplink.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
+from jd.worker.uplink.outbox import Entry
+from jd.worker.verdict import PREEMPTED
+
+CALL_TIMEOUT = 30.0  # seconds; for a held call, beyond the time that it is held
+MIN_WAIT = 20.0  # seconds; proxies cut idle connections after 30 s or more
+# Who is to exit when nothing is left asks so often: a held heartbeat does not tell.
+LOOK_EVERY = 30.0
+BREAK_AFTER = 5.0  # seconds; a held call that fails sooner met no proxy's idle limit
+
+
+class Link:
+    """The worker's side of the conversation with one server."""
+
+    def __init__(self, server: str, worker_id: str, machine_type: str,
+                 metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits(),
+                 experiment: Optional[str] = None) -> None:
+        self.server = server
+        self.worker_id = worker_id
+        self.session = secrets.token_hex(8)
+        self.server_id: Optional[str] = None
+        self.extensions: FrozenSet[str] = frozenset()
+        self.applied_version = 0
+        self.acknowledged_version = 0
+        self.wait = protocol.MAX_WAIT
+        self._wait_before_break: Optional[float] = None
+        self._may_hold_beats = True
+        self._machine_type = machine_type
+        self._metrics = metrics
+        self._limits = limits
+        self._experiment = experiment
+        self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
+        self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
+
+    @property
+    def owes_acknowledgement(self) -> bool:
+        """Whether the server does not know yet that its last command was applied."""
+        return self.applied_version != self.acknowledged_version
+
+    def offers(self, *extensions: str) -> bool:
+        """Whether the server has offered all of these."""
+        return self.extensions.issuperset(extensions)
+
+    # ---- calls
+
+    def claim(self, entry: Optional[Entry] = None, hold: bool = False) -> Call:
+        """An idle heartbeat: asks for a job, and may report the last one's result.
+
+        One that carries a result is better not held: we want to know soon whether it was taken.
+        """
+        held = self.wait if hold and self.offers(protocol.EXT_WAIT) else 0.0
+        left = self._limits.left()
+        if self._limits.exit_when_empty:
+            held = min(held, LOOK_EVERY)
+        message = self._heartbeat(wait=held or None,
+                                  finished=entry.result if entry is not None else None,
+                                  time_left=None if left is None else round(left, 1),
+                                  min_time=None if left is None else self._limits.usual_time,
+                                  exit_when_empty=self._limits.exit_when_empty)
+        return Call(CLAIM, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held, entry)
+
+    def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
+        """A busy heartbeat: renews the lease. One that is held comes back early when there is a
+        command, or when somebody wants to see the output."""
+        attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
+        held = 0.0
+        if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
+            held = min(self.wait, protocol.BUSY_INTERVAL)
+        message = self._heartbeat(
+            reported_status=protocol.BUSY, current_job_id=assignment.job_id, attempt=attempt,
+            wait=held or None, output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
+        return Call(BEAT, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held)
+
+    def report(self, entry: Entry, timeout: float = CALL_TIMEOUT) -> Call:
+        """A result by itself, as every server understands it."""
+        return Call(REPORT, protocol.UPDATE_JOB_STATUS, entry.result.to_json(), timeout,
+                    entry=entry)
+
+    def can_claim_with(self, entry: Entry) -> bool:
+        """Whether `claim` can carry this result."""
+        return (self.offers(protocol.EXT_FINISH)
+                and entry.result.verdict != protocol.VERDICT_PREEMPTED)
+
+    def can_leave_with(self, entry: Entry) -> bool:
+        """Whether `leave` can carry this result."""
+        if entry.result.verdict == protocol.VERDICT_PREEMPTED:
+            return self.offers(protocol.EXT_RELEASE) and entry.result.attempt is not None
+        return self.can_claim_with(entry)
+
+    def leave(self, entry: Optional[Entry], timeout: float) -> Call:
+        """The last heartbeat. It says busy, so that no server answers it with a job."""
+        finished, released = None, None
+        if entry is not None:
+            result = entry.result
+            if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
+                # The word stands in the field's name here; only the base needs it in the text.
+                reason = result.message[len(PREEMPTED):]
+                released = Release(result.job_id, result.attempt, reason)
+            else:
+                finished = result
+        message = self._heartbeat(reported_status=protocol.BUSY, finished=finished,
+                                  released=released, leave=self.offers(protocol.EXT_LEAVE))
+        return Call(LEAVE, protocol.HEARTBEAT, message, timeout, entry=entry)
+
+    def _heartbeat(self, **fields: Any) -> Dict[str, Any]:
+        return Heartbeat(
+            worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
+            applied_version=self.applied_version, system_metrics=self._metrics(),
+            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
+            **fields).to_json()
+
+    # ---- answers
+
+    def absorb(self, answer: Answer) -> HeartbeatReply:
+        """The reply to a heartbeat, and what it tells of the server.
+
+        Raises ServerUnreachable for an answer that no job server gives (a captive portal, a wrong
+        port): that is no server for us.
+        """
+        if not isinstance(answer.body, dict):
+            raise ServerUnreachable("%s answered a heartbeat with %s instead of an object: it is "
+                                    "no job server" % (self.server, protocol.shown(answer.body)))
+        try:
+            reply = HeartbeatReply.from_json(answer.body)
+        except ProtocolError as error:
+            raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
+                                    % (self.server, error)) from None
+        self.extensions = frozenset(reply.extensions)
+        if reply.runtime_p90 is not None:
+            self.runtime_p90 = reply.runtime_p90
+        if self.server_id is not None and reply.server_id != self.server_id:
+            self.applied_version = self.acknowledged_version = 0  # other data, other commands
+        else:
+            self.acknowledged_version = answer.call.body["applied_version"]
+        self.server_id = reply.server_id
+        if answer.call.held:
+            self._wait_before_break = None
+        return reply
+
+    def held_call_broke(self, answer: Answer) -> bool:
+        """Whether a held heartbeat seems to have been cut by something between us and the server.
+
+        The next one then waits half as long. That is no outage, until the shortest wait of a claim
+        breaks too; a beat does without being held before it comes to that.
+        """
+        error, call = answer.error, answer.call
+        cut = isinstance(error, ServerUnreachable) or (
+            isinstance(error, ServerRefused) and error.status in (502, 504))
+        if not cut or not call.held or answer.took < BREAK_AFTER:
+            return False
+        if call.held <= MIN_WAIT:
+            if call.kind == BEAT:
+                self._may_hold_beats = False
+            return call.kind == BEAT
+        if self._wait_before_break is None:
+            self._wait_before_break = self.wait
+        self.wait = max(MIN_WAIT, call.held / 2)
+        return True
+
+    def outage_began(self) -> None:
+        """The server is away: what broke the last held call was its end, not a proxy's limit."""
+        self._may_hold_beats = True
+        if self._wait_before_break is not None:
+            self.wait = self._wait_before_break
+            self._wait_before_break = None

@@ -1,0 +1,152 @@
+"""Files of a job that wait on disk with its result, since the server was away when it ended.
+
+A parcel is a directory beside the result in the outbox; each item is a file and, written last, a
+small JSON file that says what it is. It goes before the result: a job that is finished, or that
+another worker takes over, has its files on the server by then.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Callable, List, Optional
+
+from jd import protocol, safedirs
+from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.protocol import ProtocolError, take
+from jd.script.context import JobContext
+from jd.script.upload import Patience, send
+
+SUFFIX = ".files"
+FORGOTTEN = 86400.0  # seconds after which a parcel without a result is nobody's: its worker died
+# Refusals that are about one file; any other (no such job, a later attempt) is the result's too.
+ABOUT_THE_FILE = (400, 413)
+_ONCE = Patience(1)
+_ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint"}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file that waits: the route it goes to, the name it gets, where its bytes lie."""
+
+    route: str
+    name: str
+    path: Path
+
+    @property
+    def description(self) -> Path:
+        """The JSON file that makes it an item."""
+        return self.path.with_suffix(".json")
+
+
+class Parcel:
+    """The waiting files of one attempt; `path` need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def new(cls, outbox: Path, job_id: int, attempt: Optional[int]) -> "Parcel":
+        """An empty one, with a name of its own."""
+        return cls(outbox / ("%d-%d-%s%s" % (job_id, attempt or 0, secrets.token_hex(4), SUFFIX)))
+
+    def add(self, route: str, name: str, file: BinaryIO) -> Item:
+        """Copy an open file from its start; it is on disk then. Raises StorageError."""
+        try:
+            safedirs.make(self.path, safedirs.CACHE)
+            number = sum(1 for entry in os.listdir(str(self.path)) if entry.endswith(".json"))
+            item = Item(route, name, self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2))))
+            file.seek(0)
+            with _private(item.path) as copy:
+                shutil.copyfileobj(file, copy, 256 * 1024)
+                copy.flush()
+                os.fsync(copy.fileno())
+            temporary = item.path.with_suffix(".tmp")
+            with _private(temporary) as description:
+                description.write(json.dumps({"route": route, "name": name}).encode("ascii"))
+                description.flush()
+                os.fsync(description.fileno())
+            os.rename(str(temporary), str(item.description))
+        except OSError as error:
+            raise StorageError("%s cannot be kept in %s: %s" % (
+                name, self.path, error.strerror or error)) from error
+        return item
+
+    def items(self) -> List[Item]:
+        """What waits, in the order it came. What is no item of ours is passed over."""
+        try:
+            names = sorted(os.listdir(str(self.path)))
+        except OSError:
+            return []
+        found = (self._item(self.path / name) for name in names if name.endswith(".json"))
+        return [item for item in found if item is not None]
+
+    def remove(self, item: Item) -> None:
+        """Forget an item that the server has, or will never take."""
+        for path in (item.description, item.path):
+            try:
+                os.unlink(str(path))
+            except OSError:
+                pass  # gone already; else it goes with the directory
+
+    def discard(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(str(self.path), ignore_errors=True)
+
+    def send(self, context: JobContext, log: Callable[[str], None]) -> None:
+        """Upload every item, each once; it is empty then.
+
+        Raises ServerUnreachable, or ServerRefused for what is not about one file; what has
+        arrived until then does not go again.
+        """
+        for item in self.items():
+            try:
+                with open(str(item.path), "rb") as file:
+                    send(context, _ONCE, item.route, _ROUTES[item.route], file, item.name,
+                         os.fstat(file.fileno()).st_size, "%s of job %d was not uploaded" % (
+                             item.name, context.job_id), "It waits in %s" % self.path)
+            except ServerRefused as error:
+                if error.status not in ABOUT_THE_FILE:
+                    raise
+                log("%s; dropped" % error)
+            except ServerUnreachable:
+                raise
+            except (OSError, StorageError, LimitError, UsageError) as error:
+                log("%s of job %d cannot be uploaded: %s; dropped" % (
+                    item.name, context.job_id, error))
+            else:
+                log("uploaded %s of job %d, which had waited" % (item.name, context.job_id))
+            self.remove(item)
+
+    def _item(self, description: Path) -> Optional[Item]:
+        try:
+            body = json.loads(description.read_bytes().decode("utf-8"))
+            route, name = take(body, "route", str), take(body, "name", str)
+        except (OSError, ValueError, AttributeError, ProtocolError):
+            return None
+        path = description.with_suffix(".bin")
+        return Item(route, name, path) if route in _ROUTES and path.is_file() else None
+
+
+def _private(path: Path) -> BinaryIO:
+    fd = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    return os.fdopen(fd, "wb")
+
+
+def forget_old(outbox: Path, wanted: List[Path], now: Optional[float] = None) -> None:
+    """Remove parcels that no result is `wanted` with, and that are older than a day."""
+    try:
+        names = [name for name in os.listdir(str(outbox)) if name.endswith(SUFFIX)]
+    except OSError:
+        return
+    for name in names:
+        path = outbox / name
+        try:
+            old = os.stat(str(path)).st_mtime < (time.time() if now is None else now) - FORGOTTEN
+        except OSError:
+            continue
+        if old and path not in wanted:
+            Parcel(path).discard()
