@@ -7,6 +7,7 @@ are copied and read by others, so there the path stands instead.
 import os
 from pathlib import Path
 
+from jd import wholefile
 from jd.errors import StorageError
 
 
@@ -15,18 +16,11 @@ def keep(path: Path, secret: str) -> None:
 
     Where root does that for another user's data, the file is that user's.
     """
-    draft = path.with_name(".%s.new" % path.name)
     try:
-        try:
-            os.unlink(str(draft))  # what one that was killed left
-        except FileNotFoundError:
-            pass
-        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="utf-8") as file:
+        with wholefile.replacing(path) as file:
             if os.geteuid() == 0:
-                os.fchown(handle, os.stat(str(path.parent)).st_uid, -1)
-            file.write(secret + "\n")
-        os.replace(str(draft), str(path))
+                os.fchown(file.fileno(), os.stat(str(path.parent)).st_uid, -1)
+            file.write(secret.encode("utf-8") + b"\n")
     except OSError as error:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
 

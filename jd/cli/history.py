@@ -8,11 +8,10 @@ error: the shell just remembers less.
 
 import os
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import Callable, List, Mapping, Optional
 
-from jd import paths, safedirs
+from jd import paths, safedirs, wholefile
 from jd.errors import StorageError
 
 FILE_NAME = "jd_worker_history"
@@ -92,12 +91,8 @@ class History:
     def _shorten(self) -> None:
         """Write the newest lines anew; other sessions may have added some of them."""
         lines = self._read()[-MAX_LINES:]
-        temporary = Path("%s.%d.tmp" % (self.path, os.getpid()))
         try:
-            fd = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write("".join(line + "\n" for line in lines).encode("utf-8", "replace"))
-            os.replace(str(temporary), str(self.path))
+            wholefile.write(self.path, "".join(line + "\n" for line in lines).encode("utf-8", "replace"))
             self._count = len(lines)
         except OSError:
             pass  # it stays too long

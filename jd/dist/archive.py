@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Iterable, Mapping, NamedTuple, Tuple
 
+from jd import wholefile
 from jd.errors import StorageError, UsageError
 
 EARLIEST = 315532800  # 1980-01-01 00:00:00 UTC, the first moment that a zip file can express
@@ -96,18 +97,12 @@ def write_whole(path: Path, data: bytes, executable: bool = False) -> None:
 
     Whoever may read an executable one may run it; who may read it, the umask says.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
+        with wholefile.replacing(path, 0o666) as file:
+            file.write(data)
             if executable:
-                mode = partial.stat().st_mode
-                partial.chmod(mode | (mode & 0o444) >> 2)
-            os.replace(str(partial), str(path))
-        except BaseException:
-            if partial.exists():
-                partial.unlink()
-            raise
+                mode = os.fstat(file.fileno()).st_mode
+                os.fchmod(file.fileno(), mode | (mode & 0o444) >> 2)
     except OSError as error:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from None

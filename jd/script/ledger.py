@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
+from jd import wholefile
+
 NAME = ".jd_uploads"
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -52,10 +54,7 @@ def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> N
         return
     lines = [json.dumps({"data": data})]
     lines += [_line(name, version) for name, version in there]
-    temporary = directory / (NAME + ".tmp")
-    with open(str(temporary), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    os.replace(str(temporary), str(directory / NAME))
+    wholefile.write(directory / NAME, ("\n".join(lines) + "\n").encode("ascii"), 0o666)
 
 
 def add(directory: Path, path: str, version: Version) -> None:

@@ -16,7 +16,6 @@ processes that this one starts have the same.
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import sys
 import threading
@@ -26,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
-from jd import safedirs, settings
+from jd import safedirs, settings, wholefile
 from jd.errors import StorageError
 from jd.protocol import shown, stored_name
 from jd.script.context import experiment_of, in_worker, workspace_root
@@ -162,22 +161,15 @@ def _say(line: str) -> None:
 def _keep(directory: Path, file: BinaryIO, next_version: Callable[[List[str]], int],
           name_of: Callable[[int], str]) -> Dict[str, Any]:
     """A copy of the file, whole or not there, as the next version; returns what a server answers."""
-    temporary = directory / (".incoming-" + secrets.token_hex(8))
     try:
         with _alone(directory):
             version = next_version(os.listdir(str(directory)))
             name = name_of(version)
             file.seek(0)
-            with open(os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600),
-                      "wb") as copy:
+            with wholefile.replacing(directory / name) as copy:
                 shutil.copyfileobj(file, copy, 1024 * 1024)
                 size = copy.tell()
-            os.replace(str(temporary), str(directory / name))
     except OSError as error:
-        try:
-            os.unlink(str(temporary))
-        except OSError:
-            pass  # it was never made
         raise _failed(error, directory) from None
     return {"success": True, "filename": name, "version": version, "size_bytes": size}
 

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from jd import wholefile
+
 
 class Occupied(Exception):
     """Another process holds the data. `owner` is what it published; empty while it starts or stops."""
@@ -24,7 +26,6 @@ class Occupancy:
     def __init__(self, directory: Path, name: str) -> None:
         self._lock_file = directory / (name + ".lock")
         self._facts_file = directory / (name + ".json")
-        self._draft = directory / (".%s.json.new" % name)
         self._lock: Optional[int] = None
 
     def take(self) -> None:
@@ -47,11 +48,9 @@ class Occupancy:
 
     def publish(self, facts: Dict[str, Any], mode: int = 0o600) -> None:
         """Tell tools on this machine who serves and where, in a file of this mode."""
-        handle = os.open(str(self._draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(handle, "w", encoding="utf-8") as file:
-            os.fchmod(handle, mode)
-            file.write(json.dumps(facts, indent=2) + "\n")
-        os.replace(str(self._draft), str(self._facts_file))
+        with wholefile.replacing(self._facts_file) as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(json.dumps(facts, indent=2).encode("ascii") + b"\n")
 
     def release(self) -> None:
         """Let go. Harmless if nothing is held."""

@@ -9,13 +9,12 @@ so a file counts only if it is ours alone, and is looked for only in a directory
 
 import json
 import os
-import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from jd import paths, protocol, safedirs, settings
+from jd import paths, protocol, safedirs, settings, wholefile
 from jd.errors import JdError, StorageError
 from jd.net.outbound import is_own_machine
 from jd.protocol import ProtocolError, take
@@ -208,18 +207,9 @@ def found(environ: Mapping[str, str] = os.environ) -> Tuple[Path, ...]:
 def write(path: Path, place: Place) -> None:
     """Write the file, whole or not at all. Raises StorageError, also for a directory in which others
     could put another in its place."""
-    # Servers on several nodes may write it at once.
-    draft = path.with_name(".%s.%s.tmp" % (path.name, secrets.token_hex(4)))
     try:
         safedirs.make(path.parent, safedirs.ACCESS)
-        try:
-            handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(place.to_json(), indent=2) + "\n")
-            os.replace(str(draft), str(path))
-        except OSError:
-            _remove(draft)
-            raise
+        wholefile.write(path, json.dumps(place.to_json(), indent=2).encode("ascii") + b"\n")
     except OSError as error:
         raise StorageError("%s cannot be written: %s" % (path, error.strerror)) from None
 

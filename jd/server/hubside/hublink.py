@@ -11,7 +11,6 @@ thread of its own makes the calls, since they block.
 
 import json
 import logging
-import os
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
 from jd import protocol as p
+from jd import wholefile
 from jd.auth import jwt
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Backoff, Client, UnusableAnswer
@@ -324,15 +324,10 @@ class HubLink:
         self._known = known
         try:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._memory.with_name("." + self._memory.name + ".new")
-            handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(handle, "w", encoding="utf-8") as file:
-                os.fchmod(handle, 0o600)
-                json.dump({"hub_url": self.shown, "secret": known.secret,
-                           "experiment_id": known.experiment_id,
-                           "owner_id": known.owner_id, "owner": known.owner,
-                           "revoked_jtis": sorted(known.revoked)}, file)
-            os.replace(str(draft), str(self._memory))
+            wholefile.write(self._memory, json.dumps({
+                "hub_url": self.shown, "secret": known.secret, "experiment_id": known.experiment_id,
+                "owner_id": known.owner_id, "owner": known.owner,
+                "revoked_jtis": sorted(known.revoked)}).encode("ascii"))
         except OSError as error:
             self._warn("%s cannot be written (%s): without the Hub this server could not be started "
                        "again" % (self._memory, error.strerror))

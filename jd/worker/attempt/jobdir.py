@@ -8,10 +8,10 @@ not in it, for scripts upload every file that they find. A directory of other da
 
 import os
 import re
-import secrets
 from pathlib import Path
 from typing import Optional
 
+from jd import wholefile
 from jd.script import ledger
 from jd.worker.attempt.jobprocess import StartFailure, make_directory
 
@@ -40,7 +40,8 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Opt
             aside = _set_aside(directory, found)
         # In this order: whatever happens in between, nothing old is under a new mark.
         if found != owner:
-            _write(mark, owner)
+            # Not durable: after a crash of the machine an empty mark is as good as none.
+            wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
     except OSError as error:
         raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside or "
                            "marked: %s; move it away, or see JD_WORKSPACE_PATH" % (
@@ -78,21 +79,6 @@ def _set_aside(directory: Path, owner: str) -> Path:
             return target
     raise StartFailure("%s cannot be set aside: there are %d of %s already; remove them" % (
         directory, _MAX_SUFFIXES, base))
-
-
-def _write(mark: Path, owner: str) -> None:
-    """Not synced: after a crash of the machine an empty mark is as good as none."""
-    temporary = mark.parent / (".%s.%s" % (mark.name, secrets.token_hex(4)))
-    try:
-        with open(str(temporary), "x", encoding="utf-8") as file:
-            file.write(owner + "\n")
-        os.replace(str(temporary), str(mark))
-    except OSError:
-        try:
-            os.unlink(str(temporary))
-        except OSError:
-            pass  # it was never made
-        raise
 
 
 def _name_of(data: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from jd import safedirs
+from jd import safedirs, wholefile
 from jd.errors import StorageError
 from jd.protocol import ProtocolError, Result, shown, take, take_number
 from jd.worker.uplink.parcel import SUFFIX, Parcel, forget_old
@@ -57,7 +57,7 @@ class Outbox:
         path = self.directory / name
         try:
             safedirs.make(self.directory, safedirs.CACHE)
-            _write_durably(path, json.dumps(_to_json(entry)).encode("ascii"))
+            wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=True)
         except (OSError, StorageError) as error:
             self._log("cannot keep the result of job %d in %s: %s; it is delivered from memory"
                       % (result.job_id, path, getattr(error, "strerror", None) or error))
@@ -144,28 +144,3 @@ def _from_json(body: object, path: Path) -> Entry:
         path=path,
         parcel=None if files is None else path.parent / files,
     )
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 that is there whole or not at all, whatever happens."""
-    temporary = path.parent / (".%s.tmp" % path.name)
-    try:
-        fd = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(str(temporary), str(path))
-    except OSError:
-        try:
-            os.unlink(str(temporary))
-        except OSError:
-            pass  # it was never made, or goes with the directory
-        raise
-    directory = os.open(str(path.parent), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    except OSError:
-        pass  # some network file systems cannot; the file itself is whole
-    finally:
-        os.close(directory)

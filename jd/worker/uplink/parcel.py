@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
-from jd import protocol, safedirs
+from jd import protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.protocol import ProtocolError, take
 from jd.script.context import JobContext
@@ -64,12 +64,8 @@ class Parcel:
                 shutil.copyfileobj(file, copy, 256 * 1024)
                 copy.flush()
                 os.fsync(copy.fileno())
-            temporary = item.path.with_suffix(".tmp")
-            with _private(temporary) as description:
-                description.write(json.dumps({"route": route, "name": name}).encode("ascii"))
-                description.flush()
-                os.fsync(description.fileno())
-            os.rename(str(temporary), str(item.description))
+            wholefile.write(item.description, json.dumps({"route": route, "name": name}).encode("ascii"),
+                            durable=True)
         except OSError as error:
             raise StorageError("%s cannot be kept in %s: %s" % (
                 name, self.path, error.strerror or error)) from error

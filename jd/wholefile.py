@@ -1,0 +1,50 @@
+"""Files that are there whole or not at all.
+
+The content goes into a temporary file beside its place, which is renamed over it at the end: who reads
+the file meanwhile, or after a crash, finds the old content or the new one, never a part of it.
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Iterator
+
+from jd import filesystems
+
+_NAME_CHARS = 40  # of the file's name in that of the temporary one, which must not become too long
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o600, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new file, open for writing, that takes the place of `path` when the block ends.
+
+    `mode` is as for open(2): the umask takes from it. With `durable` the file survives a crash of the
+    machine. Where the block raises, `path` stays as it was. Raises OSError. Several processes may do
+    this at once: the last one wins.
+    """
+    draft = path.with_name(".%s.%s.tmp" % (path.name[:_NAME_CHARS], os.urandom(4).hex()))
+    try:
+        handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(handle, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(handle)
+        os.replace(str(draft), str(path))
+    except BaseException:
+        try:
+            os.unlink(str(draft))
+        except OSError:
+            pass  # it was never made, or goes with its directory
+        raise
+    if durable:
+        try:
+            filesystems.sync(path.parent)
+        except OSError:
+            pass  # some network file systems cannot; the file itself is whole
+
+
+def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) -> None:
+    """Put `content` into a file, as `replacing` does. Raises OSError."""
+    with replacing(path, mode, durable) as file:
+        file.write(content)
