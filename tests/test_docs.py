@@ -7,7 +7,8 @@ import pytest
 from jd import protocol, settings
 from tests.support import ROOT
 
-DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md")) + [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+DOCS = sorted((ROOT / "docs").rglob("*.md")) + [
+    ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 
 
 def rows(name):
