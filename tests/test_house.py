@@ -5,7 +5,7 @@ import fnmatch
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, List, Set
+from typing import Dict, Iterable, Iterator, List, Sequence, Set
 
 import pytest
 
@@ -14,32 +14,78 @@ from tests.support import ROOT, free_env, python
 
 FILES = sorted((ROOT / "jd").rglob("*.py"))
 
-# Rooms by floor; a room imports rooms of its own floor and below. Modules directly in jd/ are the
-# ground. What the building has a rule of its own for stands in FORBIDDEN.
-TOP = {"cli", "worker", "server", "hub"}
-MIDDLE = {"script", "sweep", "auth", "net", "storage", "web", "node"}
-GROUND = "ground"
-FORBIDDEN: Dict[str, Set[str]] = {
-    "worker": {"server", "hub"},
-    "server": {"worker"},
-    "hub": {"worker"},
-    "dist": TOP | MIDDLE,
-    **{room: TOP | {"dist"} for room in MIDDLE},
-    GROUND: TOP | MIDDLE | {"dist"},
+# The floors of each folder, from the ground up. What stands on a floor imports from the floors below it;
+# what stands side by side does not know each other. "*" is every file of the folder that has no floor of
+# its own; these know each other, as do the files of one room. Every subfolder needs a floor here.
+FLOORS: Dict[str, Sequence[str]] = {
+    "jd": ("*", "node storage dist", "net", "auth", "script web", "worker hub", "cli server", "__main__"),
+    "jd.worker": ("*", "local", "uplink", "attempt", "agent", "launch"),
+    "jd.cli": ("*", "checkup", "commands"),
+    "jd.net": ("addresses jsonbody multipart", "peer", "*", "serving finding"),
+    "jd.hub": ("store", "*", "__main__"),
+    "jd.server": ("* store", "experiment", "creation hubside", "dashboard api", "sweeper",
+                  "app", "command", "__main__"),
+    "jd.server.store": ("*", "queue", "search", "files", "operators fleet", "pages"),
 }
 
+# Programs, and the one room that may know each of them. Nothing else does, from whichever floor.
+KNOWN_TO = {
+    "jd.worker": "jd.cli",
+    "jd.hub": "jd.server.hubside",
+    "jd.cli": "jd.__main__",
+    "jd.server": "jd.__main__",
+    "jd.dist": "jd.dist",
+}
+
+# What is still to be mended: each is an arrow that runs back up.
+NOT_YET = {
+    ("jd.cli.checkup.software", "jd.cli.commands.run.checked_script"),
+    ("jd.net.finding.published", "jd.auth.sharedtoken.worker_token"),
+    ("jd.server.api.prometheus", "jd.server.dashboard.operations.Flow"),
+    ("jd.server.api.prometheus", "jd.server.dashboard.operations.size_of"),
+    ("jd.server.dashboard.signin", "jd.server.command.pinsource"),
+    ("jd.server.hubside.hublink", "jd.server.command.pinsource.HubPin"),
+    ("jd.server.store.queue.jobs", "jd.server.store.fleet.failing"),
+    ("jd.server.store.queue.jobs", "jd.server.store.pages.completions"),
+}
 
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _room(module: str) -> str:
-    """The room of a dotted name below jd."""
-    parts = module.split(".")
-    if len(parts) > 1 and parts[1] == "__main__":
-        return "cli"
-    return parts[1] if len(parts) > 1 and (ROOT / "jd" / parts[1]).is_dir() else GROUND
+def _is_in(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+def _floor(module: str, house: str) -> int:
+    """The floor of `house` on which a module in it stands. Its `__init__` lies below the ground: any room
+    may import it, and it imports none."""
+    if module == house:
+        return -1
+    name = module[len(house) + 1:].split(".")[0]
+    floors = [floor.split() for floor in FLOORS[house]]
+    return next((height for height, floor in enumerate(floors) if name in floor),
+                next(height for height, floor in enumerate(floors) if "*" in floor))
+
+
+def _room(module: str, house: str) -> str:
+    """The subfolder or file of `house` with a floor of its own that a module belongs to, else "*"."""
+    if module == house:
+        return "__init__"
+    name = module[len(house) + 1:].split(".")[0]
+    return name if any(name in floor.split() for floor in FLOORS[house]) else "*"
+
+
+def _is_wrong_way(module: str, imported: str) -> bool:
+    """Whether `module` may not import `imported`, the dotted name of a module or of something in one."""
+    for house in FLOORS:
+        if (_is_in(module, house) and _is_in(imported, house)
+                and _room(module, house) != _room(imported, house)
+                and _floor(module, house) <= _floor(imported, house)):
+            return True
+    return any(_is_in(imported, program) and not _is_in(module, program) and not _is_in(module, friend)
+               for program, friend in KNOWN_TO.items())
 
 
 def _tree(path: Path) -> ast.Module:
@@ -71,33 +117,60 @@ def _imports_of(path: Path) -> Set[str]:
     return set(imports(_tree(path), _module(path), path.name == "__init__.py"))
 
 
-def _wrong_ways(room: str, imported: Set[str]) -> List[str]:
-    forbidden = FORBIDDEN.get(room, set())
-    return sorted(name for name in imported
-                  if name.split(".")[0] == "jd" and _room(name) in forbidden)
+def _wrong_ways(module: str, imported: Iterable[str]) -> List[str]:
+    return sorted(name for name in imported if _is_in(name, "jd") and _is_wrong_way(module, name)
+                  and (module, name) not in NOT_YET)
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {_room(_module(path)) for path in FILES} - {GROUND}
-    assert rooms <= TOP | MIDDLE | {"dist"}, "say in tests/test_house.py what a new room may import"
+@pytest.mark.parametrize("house", FLOORS)
+def test_every_room_has_a_floor_and_every_floor_its_rooms(house: str) -> None:
+    place = ROOT.joinpath(*house.split("."))
+    named = {name for floor in FLOORS[house] for name in floor.split()}
+    rooms = {path.parent.name for path in place.glob("*/__init__.py")}
+    files = {path.stem for path in place.glob("*.py")}
+    assert rooms <= named, "say in tests/test_house.py on which floor a new room stands"
+    assert named <= rooms | files | {"*"}
+    assert len(" ".join(FLOORS[house]).split()) == len(named), "a room stands on two floors"
 
 
 @pytest.mark.parametrize("path", FILES, ids=_module)
 def test_imports_point_down_only(path: Path) -> None:
-    assert _wrong_ways(_room(_module(path)), _imports_of(path)) == []
+    assert _wrong_ways(_module(path), _imports_of(path)) == []
 
 
-@pytest.mark.parametrize("source, room, wrong", [
-    ("from jd.server import app", "worker", ["jd.server.app"]),
-    ("def f():\n    import jd.worker.agent", "server", ["jd.worker.agent"]),
-    ("from ..worker.agent import Agent", "hub", ["jd.worker.agent.Agent"]),
-    ("from jd import cli", "net", ["jd.cli"]),
-    ("import importlib\nimportlib.import_module('jd.server.app')", GROUND, ["jd.server.app"]),
-    ("from jd.auth import jwt", "dist", ["jd.auth.jwt"]),
-    ("from jd import protocol\nimport jd.net.client", "worker", []),
+@pytest.mark.parametrize("source, module, wrong", [
+    ("from jd.server import app", "jd.worker.config", ["jd.server.app"]),
+    ("def f():\n    import jd.worker.agent", "jd.server.app", ["jd.worker.agent"]),
+    ("from ..worker.agent import Agent", "jd.hub.app", ["jd.worker.agent.Agent"]),
+    ("from jd import cli", "jd.net.client", ["jd.cli"]),
+    ("import importlib\nimportlib.import_module('jd.server.app')", "jd.paths", ["jd.server.app"]),
+    ("from jd.auth import jwt", "jd.dist.wheel", ["jd.auth.jwt"]),
+    ("from jd.dist import wheel", "jd.cli.main", ["jd.dist.wheel"]),
+    ("from jd import protocol\nimport jd.net.client\nimport jd", "jd.worker.config", []),
+    ("import jd.cli.main", "jd.worker.launch.process", ["jd.cli.main"]),
+    ("import jd.cli.main", "jd.server.app", ["jd.cli.main"]),
+    ("import jd.cli.main", "jd.hub.app", ["jd.cli.main"]),
+    ("import jd.server.app", "jd.hub.app", ["jd.server.app"]),
+    ("import jd.server.app", "jd.cli.main", ["jd.server.app"]),
+    ("import jd.hub.app", "jd.cli.main", ["jd.hub.app"]),
+    ("import jd.hub.app", "jd.server.app", ["jd.hub.app"]),
+    ("import jd.hub.app", "jd.server.hubside.hublink", []),
+    ("import jd.cli.__main__\nimport jd.server.__main__", "jd.__main__", []),
+    ("from jd.worker.agent.agent import Agent", "jd.worker.attempt.attempt", ["jd.worker.agent.agent.Agent"]),
+    ("from jd.worker.uplink.link import Link", "jd.worker.local.registry", ["jd.worker.uplink.link.Link"]),
+    ("from jd.worker.local import registry", "jd.worker.config", ["jd.worker.local.registry"]),
+    ("from jd.worker import config\nfrom jd.worker.uplink import link", "jd.worker.launch.process", []),
+    ("from jd.server.api import access", "jd.server.dashboard.jobs", ["jd.server.api.access"]),
+    ("from jd.server.app import JobServer", "jd.server.creation.slices", ["jd.server.app.JobServer"]),
+    ("from jd.server.store.pages import summary", "jd.server.store.queue.jobs",
+     ["jd.server.store.pages.summary"]),
+    ("from jd.net import client", "jd.net.peer.holder", ["jd.net.client"]),
+    ("from jd.hub import routes", "jd.hub.store.schema", ["jd.hub.routes"]),
+    ("from jd.cli.commands import run", "jd.cli.checkup.software", ["jd.cli.commands.run"]),
+    ("from .config import WorkerConfig", "jd.worker.__init__", ["jd.worker.config.WorkerConfig"]),
 ])
-def test_an_import_the_wrong_way_is_found(source: str, room: str, wrong: List[str]) -> None:
-    assert _wrong_ways(room, set(imports(ast.parse(source), "jd.%s.module" % room))) == wrong
+def test_an_import_the_wrong_way_is_found(source: str, module: str, wrong: List[str]) -> None:
+    assert _wrong_ways(module.replace(".__init__", ""), set(imports(ast.parse(source), module))) == wrong
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names came with 3.10")
