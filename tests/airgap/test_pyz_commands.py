@@ -97,8 +97,7 @@ def test_pages_come_out_of_the_file(place: Path, role: str, url: str) -> None:
                         0, "--with-hub", "--hub-port", 0, "--hub-data", place / "hub", "--workspace_path",
                         place / "server", "--json"),
                  free_env(place, PYTHONPATH=None), place / "server.err") as process:
-        assert process.popen.stdout is not None
-        line = process.popen.stdout.readline()
+        line = process.stdout.readline()
         assert line, process.errors
         base = json.loads(line)[url]
         assert b"<html" in _get(base + "/")
@@ -114,8 +113,7 @@ def test_pages_come_out_of_the_file(place: Path, role: str, url: str) -> None:
 def test_the_hub_alone(place: Path) -> None:
     with Process(python("./jd-worker.pyz", "hub", "serve", "--port", 0, "--data", place / "hub", "--json"),
                  free_env(place, PYTHONPATH=None), place / "hub.err", place) as process:
-        assert process.popen.stdout is not None
-        line = process.popen.stdout.readline()
+        line = process.stdout.readline()
         assert line, process.errors
         assert b"<html" in _get(json.loads(line)["hub_url"] + "/")
         assert process.stop() == 0

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, TypeVar
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from tests.support import PATIENCE, free_env, python, wait_until
 
 EXPERIMENT = "exp"
+_Self = TypeVar("_Self", bound="Process")
 
 
 class Process:
@@ -24,16 +25,17 @@ class Process:
             self.popen = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE,
                                           stderr=stream, stdin=subprocess.DEVNULL,
                                           cwd=None if cwd is None else str(cwd))
+        assert self.popen.stdout is not None
+        self.stdout = self.popen.stdout
 
-    def __enter__(self) -> Any:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.wait(60)
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
+        self.stdout.close()
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         """Send a signal and return the exit status."""
@@ -54,8 +56,7 @@ class Server(Process):
             python("-m", "jd.server", "--expId", EXPERIMENT, "--port", port, "--dashboard-port", 0,
                    "--workspace_path", self.workspace, "--json", *flags),
             free_env(directory, **environ), directory / "server.err")
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
+        line = self.stdout.readline()
         assert line, "the server did not start: " + self.errors
         self.ready = json.loads(line)
         self.url = self.ready["server_url"]
@@ -71,8 +72,7 @@ class Server(Process):
 
     def event(self) -> Dict[str, Any]:
         """The next line that it prints."""
-        assert self.popen.stdout is not None
-        return dict(json.loads(self.popen.stdout.readline()))
+        return dict(json.loads(self.stdout.readline()))
 
     def call(self, route: str, body: Any = None, **headers: str) -> Any:
         """Decoded answer; a refusal is `(status, decoded answer)`."""

@@ -78,7 +78,7 @@ def test_the_place_of_another_server_is_taken_with_a_warning(tmp_path: Path) -> 
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    shared = {"JD_ACCESS_DIR": tmp_path / "servers"}
+    shared: Dict[str, Any] = {"JD_ACCESS_DIR": tmp_path / "servers"}
     path = tmp_path / "servers" / "exp.json"
     with Server(one, **shared) as first:
         wait_until(path.exists)
@@ -96,7 +96,8 @@ def test_a_directory_that_others_can_write_is_a_warning_with_one_proposal(tmp_pa
     (tmp_path / "open").chmod(0o777)
     with Server(tmp_path, JD_ACCESS_DIR=str(tmp_path / "open")) as server:
         wait_until(lambda: "no access file" in server.errors)
-        assert server.errors.count("set JD_ACCESS_DIR to a directory of your own that all your nodes share") == 1
+        advice = "set JD_ACCESS_DIR to a directory of your own that all your nodes share"
+        assert server.errors.count(advice) == 1
         assert server.errors.count("JD_ACCESS_DIR") == 1 and server.errors.count("\n") == 1
 
 
@@ -200,10 +201,10 @@ def test_a_running_worker_follows_its_server_to_another_port(tmp_path: Path) -> 
     with Server(tmp_path) as server:
         content(tmp_path)
         with Process(python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script(tmp_path),
-                            "foreground=true"), free_env(tmp_path), tmp_path / "worker.err", tmp_path) as worker:
-            assert worker.popen.stdout is not None
-            worker.popen.stdout.readline()
-            assert server.url.encode() in worker.popen.stdout.readline()
+                            "foreground=true"), free_env(tmp_path), tmp_path / "worker.err",
+                     tmp_path) as worker:
+            worker.stdout.readline()
+            assert server.url.encode() in worker.stdout.readline()
             server.stop()
             with Server(tmp_path, "--jobs", sweep(tmp_path)) as again:
                 assert again.url != server.url
@@ -261,7 +262,8 @@ def test_an_address_without_https_is_told(tmp_path: Path) -> None:
         for words in (["entry_script=%s" % script(tmp_path)], ["server-info"]):
             done = cli(tmp_path, "expId=exp", "server=" + plain[len("http://"):], *words)
             assert done.returncode == 1 and done.stderr.count(b"\n") == 1
-            assert b"%s speaks https, not http; give %s" % (plain.encode(), server.url.encode()) in done.stderr
+            said = "%s speaks https, not http; give %s" % (plain, server.url)
+            assert said in done.stderr.decode()
         assert not list(tmp_path.glob("workspace/jd_data/exp/jd_worker_logs/*"))
 
 

@@ -260,8 +260,9 @@ def test_a_checkpoint_that_is_not_safe_to_unpack_is_refused(tmp_path: Path, scri
         subprocess.run(python("-c", "from jd.script.context import JobContext\n"
                               "from jd.script.upload import Patience, send\n"
                               "import os, sys\nfile = open(sys.argv[1], 'rb')\n"
-                              "send(JobContext('exp', 1, sys.argv[2], lambda: None), Patience(1), '/checkpoint',"
-                              " 'checkpoint', file, 'x', os.path.getsize(sys.argv[1]), '', '')",
+                              "send(JobContext('exp', 1, sys.argv[2], lambda: None), Patience(1),"
+                              " '/checkpoint', 'checkpoint', file, 'x', os.path.getsize(sys.argv[1]),"
+                              " '', '')",
                               tmp_path / "evil.tar", server.url), env=free_env(tmp_path), check=True)
         server.call("/update_job_status", {"job_id": 1, "status": "ABORTED"})
         server.until(PENDING=1)
@@ -318,7 +319,8 @@ def test_each_worker_has_a_gpu_of_its_own(tmp_path: Path, script: Write) -> None
                   ": > \"$MARKS/started-$JD_JOB_ID\"\n"
                   "while [ ! -f \"$MARKS/go\" ]; do sleep 0.05; done\n")
     with Server(tmp_path) as server:
-        created(server), created(server)
+        created(server)
+        created(server)
         with Worker(tmp_path, server.url, path, "num_workers=2", "gpus=auto", MARKS=tmp_path,
                     **environ) as worker:
             wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 2)

@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
+from typing import Iterator, List
 
 import pytest
 
@@ -23,25 +25,25 @@ while os.environ.get("GO") and not os.path.exists(os.environ["GO"]):
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Path) -> Path:
     path = tmp_path / "train.py"
     path.write_text(TALKS)
     return path
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for tests that need no jobs of their own."""
     with Server(tmp_path_factory.mktemp("shared")) as server:
         yield server
         server.stop()
 
 
-def created(server, count):
+def created(server: Server, count: int) -> None:
     server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
-def test_a_launch_prints_its_workers_and_returns(tmp_path, script, shared):
+def test_a_launch_prints_its_workers_and_returns(tmp_path: Path, script: Path, shared: Server) -> None:
     with Node(tmp_path, shared.url, JD_API_KEY="jd_key") as node:
         done = node.exp("entry_script=train.py", "server=" + shared.url, "num_workers=4",
                         "machine_type=gpu")
@@ -63,12 +65,12 @@ def test_a_launch_prints_its_workers_and_returns(tmp_path, script, shared):
         assert [row.process_id for row in rows] == [0, 1, 2, 3]
         assert os.stat(str(node.registry.path)).st_mode & 0o777 == 0o600
         node.until_row(rows[3].worker_id, status=IDLE)
-        wait_until(lambda: node.registry.row(rows[3].worker_id).last_ping_at, message="a ping")
+        wait_until(lambda: [row.last_ping_at for row in node.rows()][3], message="a ping")
         node.exp("stop", "all")
         assert node.rows() == [] and not any(is_running(row.pid) for row in rows)
 
 
-def _opened(pid):
+def _opened(pid: int) -> List[str]:
     names = []
     for number in sorted(os.listdir("/proc/%d/fd" % pid), key=int):
         try:
@@ -79,7 +81,7 @@ def _opened(pid):
 
 
 @linux_only
-def test_a_worker_holds_nothing_of_its_launch(tmp_path, script, shared):
+def test_a_worker_holds_nothing_of_its_launch(tmp_path: Path, script: Path, shared: Server) -> None:
     with Node(tmp_path, shared.url) as node:
         handle = os.open(str(script), os.O_RDONLY)
         before = os.umask(0o027)
@@ -99,7 +101,7 @@ def test_a_worker_holds_nothing_of_its_launch(tmp_path, script, shared):
         node.exp("stop", row.worker_id)
 
 
-def test_jobs_run_where_the_launch_was_typed(tmp_path, script):
+def test_jobs_run_where_the_launch_was_typed(tmp_path: Path, script: Path) -> None:
     place = tmp_path / "a place"
     place.mkdir()
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
@@ -118,7 +120,7 @@ def test_jobs_run_where_the_launch_was_typed(tmp_path, script):
         server.stop()
 
 
-def test_the_row_tells_what_the_worker_does(tmp_path, script):
+def test_the_row_tells_what_the_worker_does(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, GO=tmp_path / "go") as node:
         (row,) = node.start(script)
         assert row.status == IDLE and row.current_job_id is None
@@ -132,7 +134,7 @@ def test_the_row_tells_what_the_worker_does(tmp_path, script):
         server.stop()
 
 
-def test_a_server_that_is_away_is_no_failure(tmp_path, script):
+def test_a_server_that_is_away_is_no_failure(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as probe:
         port = probe.port
         created(probe, 1)
@@ -148,7 +150,7 @@ def test_a_server_that_is_away_is_no_failure(tmp_path, script):
             server.stop()
 
 
-def test_a_wrong_token_is_said_once_and_no_worker_stays(tmp_path, script):
+def test_a_wrong_token_is_said_once_and_no_worker_stays(tmp_path: Path, script: Path) -> None:
     token = tmp_path / "token"
     token.write_text("correct-horse-battery\n")
     with Server(tmp_path, "--token-file", token) as server:
@@ -161,7 +163,7 @@ def test_a_wrong_token_is_said_once_and_no_worker_stays(tmp_path, script):
         server.stop()
 
 
-def test_once_in_the_background(tmp_path, script):
+def test_once_in_the_background(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         created(server, 1)
         node.start(script, "once=true")
@@ -172,7 +174,8 @@ def test_once_in_the_background(tmp_path, script):
         server.stop()
 
 
-def test_a_cache_that_cannot_be_is_an_error_that_names_its_variable(tmp_path, script, shared):
+def test_a_cache_that_cannot_be_is_an_error_that_names_its_variable(tmp_path: Path, script: Path,
+                                                                    shared: Server) -> None:
     with Node(tmp_path, shared.url, JD_CACHE_PATH=script / "cache") as node:
         for words in ((), ("foreground=true",)):
             done = node.exp("entry_script=train.py", "server=" + shared.url, *words, status=1)
@@ -180,7 +183,7 @@ def test_a_cache_that_cannot_be_is_an_error_that_names_its_variable(tmp_path, sc
             assert done.stdout == ""
 
 
-def test_a_registry_that_goes_away_harms_no_worker(tmp_path, script):
+def test_a_registry_that_goes_away_harms_no_worker(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         (row,) = node.start(script)
         shutil.rmtree(str(tmp_path / "cache"))
@@ -193,7 +196,7 @@ def test_a_registry_that_goes_away_harms_no_worker(tmp_path, script):
         server.stop()
 
 
-def test_the_next_command_cleans_up_after_kill_9(tmp_path, script, shared):
+def test_the_next_command_cleans_up_after_kill_9(tmp_path: Path, script: Path, shared: Server) -> None:
     with Node(tmp_path, shared.url) as node:
         dead, alive = node.start(script, "num_workers=2")
         os.kill(dead.pid, signal.SIGKILL)
@@ -208,7 +211,7 @@ def test_the_next_command_cleans_up_after_kill_9(tmp_path, script, shared):
         assert node.cli("prune").stdout == "nothing to remove\n"
 
 
-def test_workers_in_the_foreground_are_registered_too(tmp_path, script, shared):
+def test_workers_in_the_foreground_are_registered_too(tmp_path: Path, script: Path, shared: Server) -> None:
     for words in ((), ("num_workers=2",)):
         with Node(tmp_path, shared.url) as node:
             with Worker(tmp_path, shared.url, script, *words) as worker:
@@ -223,7 +226,7 @@ def test_workers_in_the_foreground_are_registered_too(tmp_path, script, shared):
             assert node.rows() == []
 
 
-def test_many_workers_scaled_down_and_drained(tmp_path, script, shared):
+def test_many_workers_scaled_down_and_drained(tmp_path: Path, script: Path, shared: Server) -> None:
     with Node(tmp_path, shared.url) as node:
         rows = node.start(script, "num_workers=24")
         assert len(rows) == 24 and all(is_running(row.pid) for row in rows)

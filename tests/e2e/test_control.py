@@ -5,12 +5,14 @@ import os
 import signal
 import sqlite3
 import sys
+from pathlib import Path
+from typing import Any, Iterator, List
 
 import pytest
 
 from jd.node.identity import Here
 from jd.worker.local import control
-from jd.worker.local.registry import DRAINING
+from jd.worker.local.registry import DRAINING, Row
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import wait_until
@@ -36,21 +38,21 @@ while not os.path.exists(os.path.join(marks, "go")):
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Path) -> Path:
     path = tmp_path / "train.py"
     path.write_text(WAITS)
     return path
 
 
 @pytest.fixture
-def marks(tmp_path):
+def marks(tmp_path: Path) -> Path:
     directory = tmp_path / "marks"
     directory.mkdir()
     return directory
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for tests that need no jobs of their own."""
     with Server(tmp_path_factory.mktemp("shared")) as server:
         yield server
@@ -58,24 +60,24 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def node(tmp_path, marks, shared):
+def node(tmp_path: Path, marks: Path, shared: Server) -> Iterator[Node]:
     with Node(tmp_path, shared.url, MARKS=marks) as node:
         yield node
 
 
-def created(server, count):
+def created(server: Server, count: int) -> None:
     server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
-def job_pids(marks):
+def job_pids(marks: Path) -> List[int]:
     return [int(path.name[len("pid-"):]) for path in marks.glob("pid-*")]
 
 
-def ids(rows):
+def ids(rows: List[Row]) -> List[str]:
     return [row.worker_id for row in rows]
 
 
-def change(node, worker_id, **fields):
+def change(node: Node, worker_id: str, **fields: Any) -> None:
     """Write into the registry what only another host could."""
     with sqlite3.connect(str(node.registry.path)) as db:
         for name, value in fields.items():
@@ -85,7 +87,7 @@ def change(node, worker_id, **fields):
 
 # ---- stop
 
-def test_four_idle_workers_stop_at_once(node, script):
+def test_four_idle_workers_stop_at_once(node: Node, script: Path) -> None:
     rows = node.start(script, "num_workers=4")
     done = node.exp("stop", "all")  # one that does not leave is killed, and said to be
     assert sorted(done.stdout.splitlines()) == sorted(
@@ -95,7 +97,7 @@ def test_four_idle_workers_stop_at_once(node, script):
     assert node.exp("stop", "all", "json=true").stdout == "[]\n"
 
 
-def test_stop_by_name(node, script, shared):
+def test_stop_by_name(node: Node, script: Path, shared: Server) -> None:
     first, second, third = node.start(script, "num_workers=3")
     for words in (("egg_0",), (first.worker_id, "egg_0"), (), ("all", first.worker_id),
                   ("all", "job=1"), ("all-experiments", first.worker_id)):
@@ -112,7 +114,7 @@ def test_stop_by_name(node, script, shared):
     assert node.cli("stop", "all-experiments").stdout == "no worker runs here\n"
 
 
-def test_stop_by_job_aborts_that_job_and_no_other(tmp_path, script, marks):
+def test_stop_by_job_aborts_that_job_and_no_other(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         node.start(script, "num_workers=2")
         created(server, 2)
@@ -130,7 +132,8 @@ def test_stop_by_job_aborts_that_job_and_no_other(tmp_path, script, marks):
         server.stop()
 
 
-def test_a_server_that_is_away_does_not_keep_workers_from_stopping(tmp_path, script, marks):
+def test_a_server_that_is_away_does_not_keep_workers_from_stopping(tmp_path: Path, script: Path,
+                                                                   marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         (row,) = node.start(script)
         server.stop(signal.SIGKILL)
@@ -141,7 +144,8 @@ def test_a_server_that_is_away_does_not_keep_workers_from_stopping(tmp_path, scr
 
 
 @linux_only
-def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path, script, marks):
+def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path: Path, script: Path,
+                                                            marks: Path) -> None:
     with Server(tmp_path) as server, Node(
             tmp_path, server.url, MARKS=marks, STUBBORN=1, JD_GRACE=300) as node:
         (row,) = node.start(script)
@@ -149,7 +153,7 @@ def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path, script, ma
         wait_until(lambda: len(job_pids(marks)) == 2)
         assert control.patience(row) > 300
         os.kill(row.pid, signal.SIGSTOP)  # nor does the worker itself react
-        reported = []
+        reported: List[control.Outcome] = []
         (outcome,) = control.stop([row], Here(), node.environ, reported.append, kill_after=0.1)
         assert outcome.outcome == control.KILLED and reported == [outcome]
         assert not is_running(row.pid)
@@ -158,7 +162,7 @@ def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path, script, ma
         server.stop()
 
 
-def test_confirmation(node, script):
+def test_confirmation(node: Node, script: Path) -> None:
     (row,) = node.start(script)
     for words in (("confirm-stop",), ("stop", "all", "confirm-stop=true")):
         for typed in ("", "no\n", "all\n"):
@@ -172,7 +176,7 @@ def test_confirmation(node, script):
     assert node.rows() == []
 
 
-def test_what_runs_on_another_host_is_left_alone(node, script):
+def test_what_runs_on_another_host_is_left_alone(node: Node, script: Path) -> None:
     here, there = node.start(script, "num_workers=2")
     change(node, there.worker_id, host="gpunode07")
     done = node.exp("stop", "all", status=1)
@@ -189,7 +193,7 @@ def test_what_runs_on_another_host_is_left_alone(node, script):
 
 # ---- restart, scale, drain
 
-def test_restart_keeps_the_launch(node, script, shared):
+def test_restart_keeps_the_launch(node: Node, script: Path, shared: Server) -> None:
     old = node.start(script, "num_workers=3", "machine_type=gpu", "grace=7", JD_API_KEY="jd_key",
                      JD_SERVER_TOKEN="correct-horse-battery")
     done = node.exp("restart", "all", cwd=node.directory / "marks", JD_MACHINE_TYPE="other")
@@ -216,7 +220,7 @@ def test_restart_keeps_the_launch(node, script, shared):
     assert node.exp("restart", "all").stdout == "no worker of exp runs here\n"
 
 
-def test_scale(tmp_path, script, marks):
+def test_scale(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         assert "entry_script=" in node.exp("scale", "num_workers=2", status=1).stderr
         (first,) = node.start(script, "machine_type=gpu")
@@ -244,7 +248,7 @@ def test_scale(tmp_path, script, marks):
         server.stop()
 
 
-def test_drain_lets_the_running_job_end(tmp_path, script, marks):
+def test_drain_lets_the_running_job_end(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         assert node.exp("drain").stdout == "no worker of exp runs here\n"
         assert not node.registry.draining()
@@ -271,7 +275,7 @@ def test_drain_lets_the_running_job_end(tmp_path, script, marks):
 
 # ---- clear_all
 
-def test_clear_all(tmp_path, script, marks):
+def test_clear_all(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         assert "nothing to clear" in node.cli("clear_all").stdout
         rows = node.start(script, "num_workers=2")
@@ -293,7 +297,8 @@ def test_clear_all(tmp_path, script, marks):
         server.stop()
 
 
-def test_clear_all_keeps_a_result_that_nobody_was_asked_about(tmp_path, script, marks):
+def test_clear_all_keeps_a_result_that_nobody_was_asked_about(tmp_path: Path, script: Path,
+                                                              marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks, JD_GRACE=1) as node:
         node.start(script)
         created(server, 1)

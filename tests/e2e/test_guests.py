@@ -54,8 +54,10 @@ def test_a_guest_works_and_may_more_once_the_owner_says_so(tmp_path: Path) -> No
             def said(job_id: int) -> str:
                 return (server.workspace / EXPERIMENT / "data" / str(job_id) / "said.txt").read_text()
             add_a_job()
-            with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true", "entry_script=%s" % train),
-                         free_env(guest, JD_API_KEY=bob, JD_HUB_URL=hub.url), guest / "worker.err", guest) as worker:
+            with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true",
+                                "entry_script=%s" % train),
+                         free_env(guest, JD_API_KEY=bob, JD_HUB_URL=hub.url), guest / "worker.err",
+                         guest) as worker:
                 wait_until(lambda: counts() == {"DONE": 1})
                 assert said(1).startswith("403 experiment %s belongs to %s" % (EXPERIMENT, ALICE))
                 # The token of before is revoked, and the worker gets itself another.
@@ -98,7 +100,8 @@ def test_a_script_of_somebody_elses_sweep_is_not_given_the_key(tmp_path: Path) -
                 who.mkdir()
                 with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true", "once=true",
                                     "entry_script=%s" % train, *words),
-                             free_env(who, JD_API_KEY=key, JD_HUB_URL=hub.url), who / "worker.err", who) as worker:
+                             free_env(who, JD_API_KEY=key, JD_HUB_URL=hub.url), who / "worker.err",
+                             who) as worker:
                     output, _ = worker.popen.communicate(timeout=60)
                     assert worker.popen.returncode == 0, output
                 data = server.workspace / EXPERIMENT / "data" / str(job_id)
@@ -106,16 +109,17 @@ def test_a_script_of_somebody_elses_sweep_is_not_given_the_key(tmp_path: Path) -
             assert server.ask(owner)[1]["DONE"] == 4
 
 
-def test_what_a_job_saves_after_it_was_stopped_from_the_command_line_stays_where_it_is(tmp_path: Path) -> None:
+def test_what_a_job_saves_after_a_command_stopped_it_stays_where_it_is(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_text("#!/bin/sh\ntrap 'echo 1 > \"$JD_CHECKPOINT_DIR/state\"; exit 0' TERM\n"
                       ": > \"$MARKS/started\"\nwhile :; do sleep 0.05; done\n")
     script.chmod(0o755)
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", {"jobs": [{"x": 1}]})
-        with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true", "entry_script=%s" % script,
-                            "server=" + server.url), free_env(tmp_path, MARKS=tmp_path), tmp_path / "worker.err",
-                     tmp_path) as worker:
+        with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true",
+                            "entry_script=%s" % script,
+                            "server=" + server.url), free_env(tmp_path, MARKS=tmp_path),
+                     tmp_path / "worker.err", tmp_path) as worker:
             wait_until((tmp_path / "started").exists)
             server.call("/workers/cli/stop", {"worker_id": server.jobs()[0]["worker_id"], "action": "stop"})
             assert worker.stop() == 0

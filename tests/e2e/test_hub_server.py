@@ -2,17 +2,18 @@
 
 import base64
 import json
-import signal
 import ssl
 import subprocess
 import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 import pytest
 
 from jd.auth import jwt
-from tests.e2e.processes import EXPERIMENT, Server
+from tests.e2e.processes import EXPERIMENT, Process, Server
 from tests.hub.hub_support import ALICE, EXPERIMENTS, TOKEN, HubProcess, mentions
 from tests.support import ROOT, free_env, python, wait_until
 
@@ -27,22 +28,23 @@ IMPATIENT = ("import sys; from jd.errors import run_command; from jd.server.comm
 class HubServer(Server):
     """`jd_server --hub` on free ports."""
 
-    def __init__(self, directory, hub_url, key, *flags, **environ):
+    def __init__(self, directory: Path, hub_url: str, key: Optional[str], *flags: Any,
+                 **environ: Any) -> None:
         self.workspace = directory / "server"
         super(Server, self).__init__(
             python("-c", IMPATIENT, "--expId", EXPERIMENT, "--port", 0, "--dashboard-port", 0,
                    "--workspace_path", self.workspace, "--json", "--hub", hub_url, *flags),
             free_env(directory, JD_API_KEY=key, **environ), directory / "server.err")
-        self.first = self.popen.stdout.readline()
+        self.first = self.stdout.readline()
         if self.first:
             self.ready = json.loads(self.first)
             self.url = self.ready["server_url"]
 
     @property
-    def secret(self):
-        return json.loads((self.workspace / EXPERIMENT / "meta" / "hub.json").read_text())["secret"]
+    def secret(self) -> str:
+        return str(json.loads((self.workspace / EXPERIMENT / "meta" / "hub.json").read_text())["secret"])
 
-    def ask(self, token, route="/job_counts", body=None):
+    def ask(self, token: Optional[str], route: str = "/job_counts", body: object = None) -> Tuple[int, Any]:
         """Status and decoded answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
@@ -56,42 +58,48 @@ class HubServer(Server):
             return error.code, json.loads(error.read())
 
 
+class HubOfAlice(HubProcess):
+    """A Hub where Alice has an account."""
+
+    key: str  # hers
+
+
 @pytest.fixture
-def hub(tmp_path):
-    with HubProcess(tmp_path) as process:
+def hub(tmp_path: Path) -> Iterator[HubOfAlice]:
+    with HubOfAlice(tmp_path) as process:
         process.key = member(tmp_path, ALICE)
         yield process
 
 
-def member(tmp_path, email):
+def member(tmp_path: Path, email: str) -> str:
     """A new user with a key."""
-    def jd_hub(*words):
-        return json.loads(subprocess.run(
-            python("-m", "jd.hub", *words, "--data", tmp_path / "data", "--json"), check=True,
-            env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60).stdout)
+    def jd_hub(*words: str) -> Dict[str, Any]:
+        done = subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data", "--json"),
+                              check=True, env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60)
+        return dict(json.loads(done.stdout))
     jd_hub("user", "add", email)
-    return jd_hub("key", "create", "--user", email, "--name", "laptop")["key"]
+    return str(jd_hub("key", "create", "--user", email, "--name", "laptop")["key"])
 
 
-def worker_token(hub):
+def worker_token(hub: HubOfAlice) -> Dict[str, Any]:
     status, answer = hub.call("POST", TOKEN, hub.key, {"experiment_name": EXPERIMENT})
     assert status == 200, answer
-    return answer
+    return dict(answer)
 
 
-def claims(**changed):
+def claims(**changed: Any) -> Dict[str, Any]:
     now = time.time()
     return dict({"sub": "worker", "exp_id": "x", "exp_name": EXPERIMENT, "user_id": 1, "jti": "j",
                  "iat": now, "exp": now + 600}, **changed)
 
 
-def unsigned(**changed):
-    def part(value):
+def unsigned(**changed: Any) -> str:
+    def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
     return "%s.%s." % (part({"alg": "none", "typ": "JWT"}), part(claims(**changed)))
 
 
-def test_a_token_of_the_hub_opens_the_server_that_it_names(tmp_path, hub):
+def test_a_token_of_the_hub_opens_the_server_that_it_names(tmp_path: Path, hub: HubOfAlice) -> None:
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         assert server.ready["hub_url"] == hub.url
         issued = worker_token(hub)
@@ -105,12 +113,12 @@ def test_a_token_of_the_hub_opens_the_server_that_it_names(tmp_path, hub):
         assert server.ask(None, "/healthz")[0] == 200
         secrets = [hub.key, token, server.secret]
         assert server.stop() == 0
-        rest = server.popen.stdout.read().decode()
+        rest = server.stdout.read().decode()
         assert json.loads(rest) == {"event": "stopping"} and server.errors == ""
         assert mentions(server.first.decode() + rest + server.errors + hub.errors, secrets) == []
 
 
-def test_every_other_token_is_refused_and_changes_nothing(tmp_path, hub):
+def test_every_other_token_is_refused_and_changes_nothing(tmp_path: Path, hub: HubOfAlice) -> None:
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         good = worker_token(hub)["worker_token"]
         server.ask(good, "/api/jobs/create", GRID)
@@ -133,7 +141,7 @@ def test_every_other_token_is_refused_and_changes_nothing(tmp_path, hub):
         assert mentions(server.errors, [good, others, server.secret]) == []
 
 
-def test_a_revoked_token_ends(tmp_path, hub):
+def test_a_revoked_token_ends(tmp_path: Path, hub: HubOfAlice) -> None:
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         first, second = worker_token(hub)["worker_token"], worker_token(hub)["worker_token"]
         jti = jwt.verify_worker(first, server.secret, time.time()).jti
@@ -143,7 +151,7 @@ def test_a_revoked_token_ends(tmp_path, hub):
         assert "revoked" in answer["error"] and server.ask(second)[0] == 200
 
 
-def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path, hub):
+def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path: Path, hub: HubOfAlice) -> None:
     port = hub.url.rpartition(":")[2]
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         token = worker_token(hub)["worker_token"]
@@ -153,7 +161,7 @@ def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path, hub):
         assert server.stop() == 0 and server.errors.count("warning") == 1
     with HubServer(tmp_path, hub.url, hub.key) as server:
         assert server.ask(token)[0] == 200 and "the Hub is away" in server.errors
-        with HubProcess(tmp_path, "--port", port) as again:
+        with HubOfAlice(tmp_path, "--port", port) as again:
             again.key = hub.key
             wait_until(lambda: "the Hub answers again" in server.errors)
             assert worker_token(again)["server_url"] == server.url
@@ -161,7 +169,7 @@ def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path, hub):
         assert mentions(server.errors, [token, hub.key, server.secret]) == []
 
 
-def test_a_deleted_experiment_stops_its_server(tmp_path, hub):
+def test_a_deleted_experiment_stops_its_server(tmp_path: Path, hub: HubOfAlice) -> None:
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         assert hub.call("DELETE", ROUTE, hub.key)[0] == 200
         assert server.popen.wait(60) == 0
@@ -179,7 +187,8 @@ def test_a_deleted_experiment_stops_its_server(tmp_path, hub):
     ("mine", ["--insecure"], 2, "exclude each other"),
     ("mine", ["--expId", "Bad.Name", "--create"], 1, "'Bad.Name' cannot be used"),
 ])
-def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path, hub, key, flags, status, says):
+def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path: Path, hub: HubOfAlice, key: Optional[str],
+                                                       flags: List[str], status: int, says: str) -> None:
     key = hub.key if key == "mine" else key
     with HubServer(tmp_path, hub.url, key, *flags) as server:
         assert server.popen.wait(60) == status and server.first == b""
@@ -187,38 +196,31 @@ def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path, hub, key, flags
         assert mentions(server.errors, [key or "?"]) == []
 
 
-def test_create_without_a_hub_is_refused(tmp_path):
+def test_create_without_a_hub_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(python("-m", "jd.server", "--expId", "e", "--create"), env=free_env(tmp_path),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
     assert done.returncode == 2 and b"give --hub URL" in done.stderr
 
 
-def test_what_people_see(tmp_path, hub):
-    process = subprocess.Popen(
-        python("-m", "jd.server", "--expId", EXPERIMENT, "--port", 0, "--dashboard-port", 0, "--create",
-               "--workspace_path", tmp_path / "w", "--hub", hub.url), stdout=subprocess.PIPE,
-        env=free_env(tmp_path, JD_API_KEY=hub.key), universal_newlines=True)
-    try:
-        lines = [process.stdout.readline().split() for _ in range(6)]
+def test_what_people_see(tmp_path: Path, hub: HubOfAlice) -> None:
+    command = python("-m", "jd.server", "--expId", EXPERIMENT, "--port", 0, "--dashboard-port", 0, "--create",
+                     "--workspace_path", tmp_path / "w", "--hub", hub.url)
+    with Process(command, free_env(tmp_path, JD_API_KEY=hub.key), tmp_path / "err") as process:
+        lines = [process.stdout.readline().decode().split() for _ in range(6)]
         assert [line[0] for line in lines] == ["jd_server", "server", "dashboard", "pin", "hub", "data"]
         assert lines[4] == ["hub", hub.url]
         assert lines[3] == ["pin", "in", str(tmp_path / "w" / EXPERIMENT / "meta" / "pin")]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait(60)
-        process.stdout.close()
+        assert process.stop() == 0
 
 
-def test_other_machines_are_let_in_and_the_public_url_is_registered(tmp_path, hub):
+def test_other_machines_are_let_in_and_the_public_url_is_registered(tmp_path: Path, hub: HubOfAlice) -> None:
     with HubServer(tmp_path, hub.url, hub.key, "--create", "--host", "0.0.0.0",
                    JD_SERVER_PUBLIC_URL="https://jobs.example/exp") as server:
         assert server.url == worker_token(hub)["server_url"] == "https://jobs.example/exp"
         assert server.stop() == 0 and server.errors == ""
 
 
-def test_everything_over_tls(tmp_path):
+def test_everything_over_tls(tmp_path: Path) -> None:
     """The certificate holds for localhost; who trusts it is told by JD_CA_BUNDLE."""
     both = ROOT / "tests" / "net_client" / "localhost.pem"
     pem = tmp_path / "tls.pem"
@@ -228,7 +230,7 @@ def test_everything_over_tls(tmp_path):
     trust = ssl.create_default_context(cafile=str(pem))
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trust))
 
-    def call(url, key, body=None):
+    def call(url: str, key: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         with opener.open(Request(url, data, {"Content-Type": "application/json",
                                              "Authorization": "Bearer " + key}), timeout=60) as answer:
@@ -247,7 +249,7 @@ def test_everything_over_tls(tmp_path):
         assert hub.stop() == 0 and hub.errors == ""
 
 
-def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_path):
+def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_path: Path) -> None:
     pem = tmp_path / "tls.pem"
     pem.write_bytes((ROOT / "tests" / "net_client" / "localhost.pem").read_bytes())
     pem.chmod(0o644)
@@ -262,17 +264,17 @@ def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_
         assert done.returncode == 2 and b"--tls-key FILE is missing" in done.stderr
 
 
-def test_a_pin_that_is_reset_at_the_hub_opens_the_dashboard(tmp_path, hub):
-    def reset():
+def test_a_pin_that_is_reset_at_the_hub_opens_the_dashboard(tmp_path: Path, hub: HubOfAlice) -> None:
+    def reset() -> str:
         done = subprocess.run(python("-m", "jd.hub", "experiment", "pin-reset", EXPERIMENT, "--data",
                                      tmp_path / "data", "--json"), env=free_env(tmp_path), check=True,
                               stdout=subprocess.PIPE, timeout=60)
-        return json.loads(done.stdout)["pin"]
+        return str(json.loads(done.stdout)["pin"])
 
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
         server.url = server.ready["dashboard_url"]
 
-        def opens(pin):
+        def opens(pin: str) -> bool:
             return server.ask(None, "/web/signin", {"pin": pin})[0] == 200
         assert opens(server.pin)
         pin = reset()

@@ -52,7 +52,8 @@ def test_a_key_and_a_hub_are_enough(tmp_path: Path, hub: Tuple[HubProcess, str])
         server.add(1)
         done = node.exp("entry_script=%s" % train, "foreground=true", "once=true")
         assert "eyJ " + server.url in done.stdout and key not in done.stdout + done.stderr
-        assert [claims(str(token)[7:])["exp_name"] for token in server.tokens] == [EXPERIMENT] * len(server.tokens)
+        assert [claims(str(token)[7:])["exp_name"]
+                for token in server.tokens] == [EXPERIMENT] * len(server.tokens)
         node.exp("entry_script=%s" % train, "num_workers=2")
         rows = node.rows()
         assert len({row.worker_token for row in rows}) == 1 and rows[0].worker_token.startswith("eyJ")
@@ -124,7 +125,8 @@ def test_a_typed_key_is_not_in_the_list_of_processes(tmp_path: Path, hub: Tuple[
 
 def test_a_sweep_with_the_real_job_server(tmp_path: Path, hub: Tuple[HubProcess, str]) -> None:
     process, key = hub
-    train = script(tmp_path, "import jd, sys; p = jd.jd_job_dir() / 'r.txt'; p.write_text('1'); jd.jd_upload(p)")
+    train = script(tmp_path,
+                   "import jd, sys; p = jd.jd_job_dir() / 'r.txt'; p.write_text('1'); jd.jd_upload(p)")
     jobs = tmp_path / "jobs.json"
     jobs.write_text('[{"x": 1}, {"x": 2}]')
     with Server(tmp_path, "--hub", process.url, "--jobs", jobs, JD_API_KEY=key), \

@@ -1,17 +1,18 @@
 """Another user of the same machine, and a real server on loopback."""
 
 import asyncio
-import concurrent.futures.thread  # asyncio imports it when it is needed: too late for a user who may not read it
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any, Callable, List, Tuple
 
 import pytest
 
-from jd.net.serving.routing import Response, Router
+from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import HttpServer
 from jd.server.api.access import Access
 from tests.e2e.processes import Server, Worker
@@ -24,9 +25,10 @@ pytestmark = [
 ]
 JOBS = {"parameters": {"lr": [0.1, 0.2]}}
 loopbacks = pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+Say = Callable[[Any], None]
 
 
-def request(method, route, body=None, *headers):
+def request(method: str, route: str, body: object = None, *headers: str) -> bytes:
     """The bytes of a request."""
     data = b"" if body is None else json.dumps(body).encode()
     lines = ["%s %s HTTP/1.1" % (method, route), "Host: localhost", "Connection: close",
@@ -34,20 +36,20 @@ def request(method, route, body=None, *headers):
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
 
 
-def exchange(address, port, data):
+def exchange(address: str, port: int, data: bytes) -> Tuple[int, str]:
     """Status and text of the answer."""
     with socket.create_connection((address, port), 20) as connection:
         connection.sendall(data)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.decode().partition("\r\n\r\n")
-    return [int(head.split(" ")[1]), body]
+    return int(head.split(" ")[1]), body
 
 
 CREATE = request("POST", "/api/jobs/create", JOBS)
 
 
 @loopbacks
-def test_another_user_is_refused_and_changes_nothing(tmp_path, address):
+def test_another_user_is_refused_and_changes_nothing(tmp_path: Path, address: str) -> None:
     with Server(tmp_path, "--host", address) as server:
         assert exchange(address, server.port, CREATE)[0] == 200
         for data in (request("GET", "/job_counts"), CREATE, request("GET", "/api/jobs"),
@@ -61,10 +63,10 @@ def test_another_user_is_refused_and_changes_nothing(tmp_path, address):
 
 
 @loopbacks
-def test_who_sends_and_closes_at_once_is_not_taken_for_root(tmp_path, address):
+def test_who_sends_and_closes_at_once_is_not_taken_for_root(tmp_path: Path, address: str) -> None:
     claim = request("POST", "/worker/heartbeat", {"worker_id": "thief", "reported_status": "idle"})
 
-    def fire(say):
+    def fire(say: Say) -> None:
         for _ in range(200):
             with socket.create_connection((address, server.port), 20) as connection:
                 connection.sendall(claim)
@@ -77,7 +79,7 @@ def test_who_sends_and_closes_at_once_is_not_taken_for_root(tmp_path, address):
         assert server.counts() == {"PENDING": 2}
 
 
-def test_a_user_who_is_allowed(tmp_path):
+def test_a_user_who_is_allowed(tmp_path: Path) -> None:
     with Server(tmp_path, "--allow-user", "root", "--allow-user", str(OTHER)) as server:
         assert ask_as(OTHER, lambda: exchange("127.0.0.1", server.port, CREATE))[0] == 200
         assert ask_as(ANOTHER, lambda: exchange("127.0.0.1", server.port, CREATE))[0] == 403
@@ -87,7 +89,7 @@ def test_a_user_who_is_allowed(tmp_path):
         assert ask_as(OTHER, lambda: exchange("127.0.0.1", server.port, CREATE))[0] == 403
 
 
-def test_the_token_opens_it_for_another_user(tmp_path):
+def test_the_token_opens_it_for_another_user(tmp_path: Path) -> None:
     with Server(tmp_path, "--host", "0.0.0.0") as server:
         token = (server.workspace / "exp" / "meta" / "token").read_text().strip()
         for sent, status in ((token, 200), ("x" * len(token), 401)):
@@ -99,7 +101,7 @@ def test_the_token_opens_it_for_another_user(tmp_path):
         assert exchange("127.0.0.1", server.port, forwarded)[0] == 401
 
 
-def test_the_cookie_of_the_dashboard_is_of_no_use_to_another_user(tmp_path):
+def test_the_cookie_of_the_dashboard_is_of_no_use_to_another_user(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         port = int(server.ready["dashboard_url"].rpartition(":")[2])
         pin = server.pin
@@ -117,9 +119,9 @@ def test_the_cookie_of_the_dashboard_is_of_no_use_to_another_user(tmp_path):
 
 # ---- the other way round: another user's server
 
-def squatting(port, connections):
+def squatting(port: int, connections: int) -> Callable[[Say], None]:
     """Work of another user: takes a port, says so, then what each connection brought."""
-    def work(say):
+    def work(say: Say) -> None:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", port))
@@ -132,7 +134,7 @@ def squatting(port, connections):
 
 
 @pytest.mark.parametrize("foreground", ["true", "false"])
-def test_a_launch_ends_where_another_user_has_the_port(tmp_path, foreground):
+def test_a_launch_ends_where_another_user_has_the_port(tmp_path: Path, foreground: str) -> None:
     script = tmp_path / "train.py"
     script.write_text("import argparse\n")
     with Other(squatting(0, 3)) as other:
@@ -140,7 +142,8 @@ def test_a_launch_ends_where_another_user_has_the_port(tmp_path, foreground):
         environ = free_env(tmp_path, JD_SERVER_TOKEN="a-token-nobody-may-see")
         command = python("-m", "jd.cli", "expId=exp", "server=http://127.0.0.1:%d" % port)
         done = subprocess.run(command + ["entry_script=%s" % script, "foreground=" + foreground], env=environ,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                              universal_newlines=True)
         assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
         assert "port %d of this machine is held by uid %d, not by you" % (port, OTHER) in done.stderr
         assert "JD_TRUST_USER=%d" % OTHER in done.stderr and other.hear() == ""
@@ -152,7 +155,7 @@ def test_a_launch_ends_where_another_user_has_the_port(tmp_path, foreground):
         assert list(tmp_path.glob("cache/**/*.log")) == []
 
 
-def test_a_command_reaches_a_user_who_is_trusted(tmp_path):
+def test_a_command_reaches_a_user_who_is_trusted(tmp_path: Path) -> None:
     for words, environ in ((["trust_user=%d" % OTHER], {}), ([], {"JD_TRUST_USER": "ann,%d" % OTHER})):
         with Other(squatting(0, 1)) as other:
             url = "http://127.0.0.1:%d" % other.hear()
@@ -163,9 +166,10 @@ def test_a_command_reaches_a_user_who_is_trusted(tmp_path):
                 asking.kill()
 
 
-def test_to_a_worker_that_runs_it_is_an_outage(tmp_path):
+def test_to_a_worker_that_runs_it_is_an_outage(tmp_path: Path) -> None:
     go, script = tmp_path / "go", tmp_path / "train.py"
-    script.write_text("import os, time\nopen(%r, 'w').close()\nwhile not os.path.exists(%r):\n    time.sleep(0.02)\n"
+    script.write_text("import os, time\nopen(%r, 'w').close()\n"
+                      "while not os.path.exists(%r):\n    time.sleep(0.02)\n"
                       % (str(tmp_path / "begun"), str(go)))
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", {"parameters": {"lr": [0.1]}})
@@ -183,15 +187,15 @@ def test_to_a_worker_that_runs_it_is_an_outage(tmp_path):
             assert "the server is away: port %d of this machine is held by uid %d" % (port, OTHER) in output
 
 
-def test_an_api_key_goes_to_no_other_users_hub(tmp_path):
+def test_an_api_key_goes_to_no_other_users_hub(tmp_path: Path) -> None:
     key = "jd_a_key_nobody_may_see"
     with Other(squatting(0, 2)) as other:
         hub = "http://127.0.0.1:%d" % other.hear()
         script = tmp_path / "train.py"
         script.write_text("")
         for command in (python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script, "hub=" + hub),
-                        python("-m", "jd.server", "--expId", "exp", "--hub", hub, "--port", 0, "--dashboard-port", 0,
-                               "--workspace_path", tmp_path / "server")):
+                        python("-m", "jd.server", "--expId", "exp", "--hub", hub, "--port", 0,
+                               "--dashboard-port", 0, "--workspace_path", tmp_path / "server")):
             done = subprocess.run(command, env=free_env(tmp_path, JD_API_KEY=key), stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
             assert done.returncode == 1 and "is held by uid %d, not by you" % OTHER in done.stderr
@@ -200,15 +204,15 @@ def test_an_api_key_goes_to_no_other_users_hub(tmp_path):
 
 # ---- a tunnel
 
-SSHD = program("sshd")  # which wants its whole path
+SSHD = program("sshd") or ""  # which wants its whole path
 PRIVILEGE_SEPARATION = "/run/sshd"  # Debian's sshd does not start without it
 
 
 class Tunnel:
     """`ssh -L` of a user to a server of this machine, by an sshd of its own; `port` is its near end."""
 
-    def __init__(self, directory, user, port):
-        self._processes = []
+    def __init__(self, directory: Path, user: str, port: int) -> None:
+        self._processes: List["subprocess.Popen[bytes]"] = []
         self._made = not os.path.isdir(PRIVILEGE_SEPARATION)
         if self._made:
             os.mkdir(PRIVILEGE_SEPARATION, 0o755)
@@ -218,10 +222,11 @@ class Tunnel:
             self.close()
             raise
 
-    def _open(self, directory, user, port):
+    def _open(self, directory: Path, user: str, port: int) -> None:
         directory.mkdir()
         for name in ("host", "key"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)],
+                           check=True)
         daemon, self.port = _free_port(), _free_port()
         (directory / "sshd_config").write_text(
             "ListenAddress 127.0.0.1:%d\nHostKey %s\nPidFile none\nUsePAM no\nStrictModes no\n"
@@ -238,17 +243,18 @@ class Tunnel:
                     directory / "ssh.log")
         wait_until(lambda: _listens(self.port), message="the tunnel is open: %s" % (directory / "ssh.log"))
 
-    def _start(self, command, log):
+    def _start(self, command: List[str], log: Path) -> None:
         with open(str(log), "wb") as output:
-            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output))
+            self._processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                                    stderr=output))
 
-    def __enter__(self):
+    def __enter__(self) -> "Tunnel":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
             process.wait(60)
@@ -256,13 +262,13 @@ class Tunnel:
             os.rmdir(PRIVILEGE_SEPARATION)
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        return int(sock.getsockname()[1])
 
 
-def _listens(port):
+def _listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
@@ -270,8 +276,8 @@ def _listens(port):
     return True
 
 
-@pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="openssh-server is not installed")
-def test_a_tunnel_arrives_as_who_has_signed_in(tmp_path, monkeypatch):
+@pytest.mark.skipif(not SSHD or shutil.which("ssh") is None, reason="openssh-server is not installed")
+def test_a_tunnel_arrives_as_who_has_signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is of a user with a name, whom sshd can sign in; another one's tunnel is refused."""
     owner, stranger = system_users()[:2]
     with Other(be_a_server, owner.pw_uid) as other:
@@ -284,16 +290,16 @@ def test_a_tunnel_arrives_as_who_has_signed_in(tmp_path, monkeypatch):
             owner.pw_name, owner.pw_uid, stranger.pw_name, stranger.pw_uid) in told[1]
 
 
-def be_a_server(say):
+def be_a_server(say: Say) -> None:
     """Serve one route to whom a job server of this user would let in."""
-    async def serve():
+    async def serve() -> None:
         access, router = Access("127.0.0.1", None, False), Router(guard=lambda *given: access(*given))
         router.add("GET", "/job_counts", answer)
         server = HttpServer(router)
         say(await server.start("127.0.0.1", 0))
         await server.stopping.wait()
 
-    async def answer(request):
+    async def answer(request: Request) -> Response:
         assert request.principal.local
         return Response.json({})
     asyncio.run(serve())

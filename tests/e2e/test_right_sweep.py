@@ -5,6 +5,8 @@ import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Iterator, Optional, Tuple
 
 import pytest
 
@@ -18,7 +20,7 @@ WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foregro
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the experiment `exp`, with three jobs that nobody is to run."""
     with Server(tmp_path_factory.mktemp("shared")) as server:
         server.call("/api/jobs/create", {"parameters": {"x": [1, 2, 3]}})
@@ -27,17 +29,17 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Path) -> Path:
     path = tmp_path / "train.py"
     path.write_text("")
     return path
 
 
 @contextmanager
-def http(status, body, content_type):
+def http(status: int, body: bytes, content_type: str) -> Iterator[str]:
     """Something that speaks HTTP and answers everything alike."""
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header("Content-Type", content_type)
@@ -47,7 +49,7 @@ def http(status, body, content_type):
 
         do_POST = do_GET
 
-        def log_message(self, *_):
+        def log_message(self, *_: Any) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
@@ -59,11 +61,11 @@ def http(status, body, content_type):
 
 
 @contextmanager
-def talker(banner):
+def talker(banner: bytes) -> Iterator[str]:
     """Something that says `banner` to everybody and hangs up."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve():
+    def serve() -> None:
         while True:
             try:
                 connection, _ = listener.accept()
@@ -83,7 +85,7 @@ def talker(banner):
         thread.join()
 
 
-def refused(node, *words):
+def refused(node: Node, *words: str) -> str:
     """What a launch that must not be says."""
     done = node.cli(*words, "entry_script=train.py", "once=true", status=None)
     if done.returncode != 1:
@@ -96,7 +98,8 @@ def refused(node, *words):
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path, script, shared, how):
+def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path: Path, script: Path, shared: Server,
+                                                      how: Tuple[str, ...]) -> None:
     node = Node(tmp_path, shared.url)
     told = refused(node, "expId=exq", "server=" + shared.url, *how)
     assert "%s serves experiment exp, not exq; check expId=" % shared.url in told
@@ -105,7 +108,8 @@ def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path, script, shared, 
 
 
 @pytest.mark.parametrize("how", WAYS[:2])
-def test_the_server_that_a_hub_names_is_looked_at_too(tmp_path, script, shared, how):
+def test_the_server_that_a_hub_names_is_looked_at_too(tmp_path: Path, script: Path, shared: Server,
+                                                      how: Tuple[str, ...]) -> None:
     with StubServer() as hub:
         hub.otherwise = Answer(200, {"worker_token": "e30.e30.x", "server_url": shared.url, "exp_name": "exq",
                                      "expires_at": 4600, "refresh_margin_secs": 300})
@@ -113,21 +117,22 @@ def test_the_server_that_a_hub_names_is_looked_at_too(tmp_path, script, shared, 
         assert "%s serves experiment exp, not exq" % shared.url in refused(node, "expId=exq", *how)
 
 
-def test_a_web_server_does_not_know_a_key(tmp_path):
+def test_a_web_server_does_not_know_a_key(tmp_path: Path) -> None:
     with http(404, b"<html>404 Not Found nginx</html>", "text/html") as url:
         node = Node(tmp_path, JD_API_KEY="jd_" + "k" * 40, JD_HUB_URL=url)
         told = json.loads(node.cli("health", "json=true", status=1).stdout)["hub"]
-        assert (told["reachable"], told["key_valid"]) == (True, None) and "not how a Hub answers" in told["error"]
+        assert (told["reachable"], told["key_valid"]) == (True, None)
+        assert "not how a Hub answers" in told["error"]
         assert "not how a Hub answers" in node.cli("interactive", typed="version\n", status=1).stderr
 
 
-def test_the_dashboards_port_names_that_of_the_api(tmp_path, script, shared):
+def test_the_dashboards_port_names_that_of_the_api(tmp_path: Path, script: Path, shared: Server) -> None:
     url = shared.ready["dashboard_url"]
     told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
     assert "%s is the dashboard of experiment exp" % url in told and "server=" + shared.url in told
 
 
-def test_a_hubs_port(tmp_path, script):
+def test_a_hubs_port(tmp_path: Path, script: Path) -> None:
     with http(200, b'{"status":"ok","service":"jd_hub","version":"1.15.0"}', "application/json") as url:
         told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
     assert url + " is a Hub, not a job server" in told and "hub=" in told
@@ -137,7 +142,8 @@ def test_a_hubs_port(tmp_path, script):
     (200, b"<html>welcome</html>", "text/html"), (404, b"<html>404 nginx</html>", "text/html"),
     (302, b"", "text/plain"), (200, b"[1]", "application/json"), (403, b"<html>", "text/html"),
     (200, b'{"name":"another service"}', "application/json")])
-def test_something_else_that_speaks_http(tmp_path, script, status, body, kind):
+def test_something_else_that_speaks_http(tmp_path: Path, script: Path, status: int, body: bytes,
+                                         kind: str) -> None:
     with http(status, body, kind) as url:
         assert url in refused(Node(tmp_path, url), "expId=exp", "server=" + url)
 
@@ -145,19 +151,20 @@ def test_something_else_that_speaks_http(tmp_path, script, status, body, kind):
 @pytest.mark.parametrize("banner, says", [
     (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP"), (b"-ERR unknown command\r\n", "does not speak HTTP"),
     (b"\x15\x03\x03\x00\x02\x02\x46", "speaks https, not http")])
-def test_something_that_does_not_speak_http(tmp_path, script, banner, says):
+def test_something_that_does_not_speak_http(tmp_path: Path, script: Path, banner: bytes, says: str) -> None:
     with talker(banner) as url:
         told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
     assert says in told
 
 
-def test_https_at_a_port_that_speaks_http(tmp_path, script, shared):
+def test_https_at_a_port_that_speaks_http(tmp_path: Path, script: Path, shared: Server) -> None:
     url = shared.url.replace("http:", "https:")
     assert "check that the port speaks https" in refused(Node(tmp_path, url), "expId=exp", "server=" + url)
 
 
 @pytest.mark.parametrize("answer", [(503, b"<html>down</html>"), (502, b""), None])
-def test_a_server_that_is_away_is_waited_for(tmp_path, script, answer):
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path, script: Path,
+                                             answer: Optional[Tuple[int, bytes]]) -> None:
     with http(answer[0], answer[1], "text/html") if answer else closed() as url:
         with Node(tmp_path, url) as node:
             done = node.exp("entry_script=train.py", "server=" + url)
@@ -166,14 +173,14 @@ def test_a_server_that_is_away_is_waited_for(tmp_path, script, answer):
 
 
 @contextmanager
-def closed():
+def closed() -> Iterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
     yield "http://127.0.0.1:%d" % port
 
 
-def test_restart_and_scale_look_as_well(tmp_path, script, shared):
+def test_restart_and_scale_look_as_well(tmp_path: Path, script: Path, shared: Server) -> None:
     """The port of their server has become another experiment's."""
     with Server(tmp_path) as own, Node(tmp_path, own.url) as node:
         node.exp("entry_script=train.py", "server=" + own.url)
@@ -188,11 +195,12 @@ def test_restart_and_scale_look_as_well(tmp_path, script, shared):
             assert "was not restarted" in done.stderr and "serves experiment another" in done.stderr
             assert [r.pid for r in node.rows()] == [row.pid]
             # If it met nobody at first, it has said so, and says what it meets next a minute later.
-            wait_until(lambda: "serves experiment another" in node.log(row.worker_id), SAY_EVERY + PATIENCE, "the log")
+            wait_until(lambda: "serves experiment another" in node.log(row.worker_id), SAY_EVERY + PATIENCE,
+                       "the log")
         node.exp("stop", "all")
 
 
-def test_commands_say_it(tmp_path, shared):
+def test_commands_say_it(tmp_path: Path, shared: Server) -> None:
     node = Node(tmp_path, shared.url)
     told = node.cli("expId=exq", "server-info", "server=" + shared.url, status=1).stderr
     assert "serves experiment exp, not exq" in told
@@ -205,7 +213,7 @@ def test_commands_say_it(tmp_path, shared):
     assert "is the dashboard of experiment exp" in told
 
 
-def test_a_worker_waits_while_another_server_has_the_address(tmp_path, script):
+def test_a_worker_waits_while_another_server_has_the_address(tmp_path: Path, script: Path) -> None:
     """Its result is kept, the other server hears of nothing, and the job is done in the end."""
     script.write_text("import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.01)")
     go = tmp_path / "go"
@@ -241,7 +249,7 @@ for path in job.iterdir():
 """
 
 
-def test_what_an_old_sweep_left_is_no_result_of_a_new_one(tmp_path, script):
+def test_what_an_old_sweep_left_is_no_result_of_a_new_one(tmp_path: Path, script: Path) -> None:
     """Same experiment, same job numbers, same workspace, other data."""
     script.write_text(LEAVES)
     for name in ("old", "new"):
@@ -261,4 +269,5 @@ def test_what_an_old_sweep_left_is_no_result_of_a_new_one(tmp_path, script):
     (aside,) = jobs.glob("1.of-*")
     assert [path.name for path in aside.iterdir()] == ["old.txt"]
     assert [path.name for path in (jobs / "1").iterdir()] == ["new.txt"]
-    assert str(aside) in said and "its directory held files of another sweep, which are now in %s" % aside in history
+    assert str(aside) in said
+    assert "its directory held files of another sweep, which are now in %s" % aside in history

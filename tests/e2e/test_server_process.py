@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, List
 
 import pytest
 
@@ -15,13 +17,13 @@ from tests.support import free_env, python, wait_until
 GRID = {"parameters": {"x": [1, 2, 3]}}
 
 
-def run(tmp_path, *flags, **environ):
+def run(tmp_path: Path, *flags: Any, **environ: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(python("-m", "jd.server", *flags), env=free_env(tmp_path, **environ),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
                           timeout=60)
 
 
-def test_ready_line_server_file_and_clean_stop(tmp_path):
+def test_ready_line_server_file_and_clean_stop(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         assert server.ready == {"event": "ready", "server_url": server.url, "pid": server.popen.pid,
                                 "dashboard_url": server.ready["dashboard_url"],
@@ -36,7 +38,7 @@ def test_ready_line_server_file_and_clean_stop(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path, number):
+def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path: Path, number: signal.Signals) -> None:
     with Server(tmp_path) as server:
         body = json.dumps({"worker_id": "w", "session": "s", "wait": 100}).encode()
         with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
@@ -48,7 +50,7 @@ def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path, number):
             assert connection.makefile("rb").readline().split()[1] == b"200"
 
 
-def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path):
+def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", GRID)
         assert server.call("/worker/heartbeat", {"worker_id": "w"})["job"]["job_id"] == 1
@@ -69,7 +71,7 @@ def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path):
         assert (server.workspace / EXPERIMENT / "data" / "1" / "a").read_bytes() == b"x" * 100
 
 
-def test_a_second_server_on_the_same_data_is_refused_with_the_firsts_pid_and_url(tmp_path):
+def test_a_second_server_on_the_same_data_is_refused_with_the_firsts_pid_and_url(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         second = run(tmp_path, "--expId", EXPERIMENT, "--port", "0", "--dashboard-port", "0",
                      "--workspace_path", str(server.workspace))
@@ -79,7 +81,7 @@ def test_a_second_server_on_the_same_data_is_refused_with_the_firsts_pid_and_url
         assert server.call("/healthz")["status"] == "ok"
 
 
-def test_kill_9_loses_nothing_that_was_answered(tmp_path):
+def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", GRID)
         server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})
@@ -95,7 +97,7 @@ def test_kill_9_loses_nothing_that_was_answered(tmp_path):
         assert server.stop() == 0
 
 
-def test_a_jobs_file_is_loaded_once(tmp_path):
+def test_a_jobs_file_is_loaded_once(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.json"
     sweep.write_text('{"x": [1, 2, 3]}')
     with Server(tmp_path, "--jobs", sweep) as server:
@@ -107,7 +109,7 @@ def test_a_jobs_file_is_loaded_once(tmp_path):
         server.stop()
 
 
-def test_leases_run_out_by_the_clock(tmp_path):
+def test_leases_run_out_by_the_clock(tmp_path: Path) -> None:
     with Server(tmp_path, "--idle-timeout", 1) as server:
         server.call("/api/jobs/create", {"parameters": {"x": [1]}})
         server.call("/worker/heartbeat", {"worker_id": "w"})
@@ -116,7 +118,7 @@ def test_leases_run_out_by_the_clock(tmp_path):
         server.stop()
 
 
-def test_options_come_from_variables_too(tmp_path):
+def test_options_come_from_variables_too(tmp_path: Path) -> None:
     with Server(tmp_path, JD_SERVER_TOKEN_FILE=_token(tmp_path), JD_SERVER_HOST="0.0.0.0") as server:
         url = "http://127.0.0.1:%d" % server.port
         server.url = url
@@ -125,7 +127,7 @@ def test_options_come_from_variables_too(tmp_path):
         server.stop()
 
 
-def test_what_is_unwise_is_warned_of(tmp_path):
+def test_what_is_unwise_is_warned_of(tmp_path: Path) -> None:
     token = _token(tmp_path)
     token.chmod(0o644)
     with Server(tmp_path, "--token-file", token) as server:
@@ -136,7 +138,7 @@ def test_what_is_unwise_is_warned_of(tmp_path):
         assert "anybody" in server.errors
 
 
-def test_a_safe_server_warns_of_nothing(tmp_path):
+def test_a_safe_server_warns_of_nothing(tmp_path: Path) -> None:
     token = _token(tmp_path)
     token.chmod(0o600)
     with Server(tmp_path, "--token-file", token) as server:
@@ -144,7 +146,7 @@ def test_a_safe_server_warns_of_nothing(tmp_path):
         assert server.errors == ""
 
 
-def _token(tmp_path):
+def _token(tmp_path: Path) -> Path:
     path = tmp_path / "token"
     path.write_text("t" * 20 + "\n")
     return path
@@ -159,7 +161,8 @@ def _token(tmp_path):
     (["--expId", "e", "--jobs", "none.json"], 2, "none.json: No such file"),
     (["--expId", "e", "--nonsense"], 2, "--nonsense"),
 ])
-def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(tmp_path, flags, status, says):
+def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(tmp_path: Path, flags: List[str], status: int,
+                                                              says: str) -> None:
     workspace = tmp_path / "server"
     done = run(tmp_path, *flags, "--workspace_path", str(workspace))
     assert done.returncode == status
@@ -168,7 +171,7 @@ def test_what_cannot_be_is_said_in_a_line_and_changes_nothing(tmp_path, flags, s
         assert not workspace.exists()
 
 
-def test_a_port_that_is_taken(tmp_path):
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
@@ -177,7 +180,7 @@ def test_a_port_that_is_taken(tmp_path):
     assert done.returncode == 1 and port in done.stderr and done.stderr.count("\n") == 1
 
 
-def with_defaults(tmp_path, api, dashboard, *flags, **environ):
+def with_defaults(tmp_path: Path, api: int, dashboard: int, *flags: Any, **environ: Any) -> Process:
     """A server whose default ports are these."""
     code = ("import sys\nfrom jd import protocol\nprotocol.API_PORT, protocol.DASHBOARD_PORT = %d, %d\n"
             "from jd.server.command import cli\nsys.exit(cli.entry())" % (api, dashboard))
@@ -185,7 +188,7 @@ def with_defaults(tmp_path, api, dashboard, *flags, **environ):
                    free_env(tmp_path, **environ), tmp_path / "err")
 
 
-def taken_ports(stack):
+def taken_ports(stack: ExitStack) -> List[int]:
     ports = []
     for _ in range(2):
         sock = stack.enter_context(socket.socket())
@@ -195,23 +198,23 @@ def taken_ports(stack):
     return ports
 
 
-def test_a_default_port_that_is_taken_is_replaced_and_told(tmp_path):
+def test_a_default_port_that_is_taken_is_replaced_and_told(tmp_path: Path) -> None:
     with ExitStack() as stack:
         api, dashboard = taken_ports(stack)
         with with_defaults(tmp_path, api, dashboard, "--json") as server:
-            ready = json.loads(server.popen.stdout.readline())
+            ready = json.loads(server.stdout.readline())
             assert ready["taken_ports"] == {"server": api, "dashboard": dashboard}
             for url, port in ((ready["server_url"], api), (ready["dashboard_url"], dashboard)):
                 assert port < int(url.rpartition(":")[2]) <= port + 29
             assert server.stop() == 0
         with with_defaults(tmp_path, api, dashboard, "--dashboard-port", "0") as server:
-            lines = [server.popen.stdout.readline().decode() for _ in range(3)]
+            lines = [server.stdout.readline().decode() for _ in range(3)]
             assert "(port %d is taken)" % api in lines[1] and "taken" not in lines[2]
             assert server.stop() == 0
 
 
 @pytest.mark.parametrize("by", ["flag", "variable"])
-def test_a_port_that_was_given_is_not_replaced(tmp_path, by):
+def test_a_port_that_was_given_is_not_replaced(tmp_path: Path, by: str) -> None:
     with ExitStack() as stack:
         api, dashboard = taken_ports(stack)
         flags = ["--port", api] if by == "flag" else []
@@ -221,15 +224,15 @@ def test_a_port_that_was_given_is_not_replaced(tmp_path, by):
             assert "port %d: another program has the port" % api in server.errors
 
 
-def test_an_unwritable_workspace_is_named(tmp_path):
+def test_an_unwritable_workspace_is_named(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.write_text("")
     done = run(tmp_path, "--expId", "e", "--workspace_path", str(blocker))
     assert done.returncode == 1 and str(blocker) in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_it_serves_on_when_nobody_reads_its_output(tmp_path):
+def test_it_serves_on_when_nobody_reads_its_output(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        server.popen.stdout.close()
+        server.stdout.close()
         assert server.call("/healthz")["status"] == "ok"
         assert server.stop() == 0

@@ -79,9 +79,10 @@ def store(server: Server, content: bytes, job_id: int = 1, token: Any = None) ->
     """Claim the job and store what anybody could."""
     headers = {} if token is None else {"Authorization": "Bearer " + token}
     job = server.call("/worker/heartbeat", {"worker_id": "evil_egg_0"}, **headers)["job"]
-    send(JobContext(None, job_id, server.url, lambda: token, job["attempt"]), Patience(1), protocol.CHECKPOINT,
-         "checkpoint", io.BytesIO(content), "x", len(content), "", "")
-    server.call("/update_job_status", {"job_id": job_id, "status": "ABORTED", "attempt": job["attempt"]}, **headers)
+    send(JobContext(None, job_id, server.url, lambda: token, job["attempt"]), Patience(1),
+         protocol.CHECKPOINT, "checkpoint", io.BytesIO(content), "x", len(content), "", "")
+    server.call("/update_job_status", {"job_id": job_id, "status": "ABORTED", "attempt": job["attempt"]},
+                **headers)
 
 
 # ---- the same owner
@@ -118,7 +119,8 @@ def test_a_fresh_home_and_a_server_without_keys(tmp_path: Path, script: Path) ->
     with Server(tmp_path, *AGAIN, "--insecure") as server:
         one_job(server)
         for number in range(2):
-            assert got(attempt(server, place(tmp_path, "home-%d" % number), script)) == ["%d %d" % (number, number)]
+            assert got(attempt(server, place(tmp_path, "home-%d" % number),
+                               script)) == ["%d %d" % (number, number)]
         server.stop()
 
 
@@ -170,7 +172,8 @@ def test_a_requeued_task_goes_on(tmp_path: Path, script: Path) -> None:
         one_job(server)
         for number in range(2):
             mark = tmp_path / ("mark-%d" % number)
-            with Worker(place(tmp_path, "node-%d" % number), server.url, script, "grace=1", MARK=mark) as worker:
+            with Worker(place(tmp_path, "node-%d" % number), server.url, script, "grace=1",
+                        MARK=mark) as worker:
                 wait_until(mark.exists)
                 assert worker.stop() == 0
             assert (tmp_path / ("node-%d" % number) / "workspace").is_dir()
@@ -191,7 +194,8 @@ class Hubs:
             self.jd_hub("user", "add", user)
 
     def jd_hub(self, *words: str) -> Dict[str, Any]:
-        done = subprocess.run(python("-m", "jd.hub", *words, "--data", self.directory / "hub" / "data", "--json"),
+        done = subprocess.run(python("-m", "jd.hub", *words, "--data", self.directory / "hub" / "data",
+                                     "--json"),
                               env=free_env(self.directory), stdout=subprocess.PIPE, timeout=60, check=True)
         return dict(json.loads(done.stdout))
 
@@ -204,9 +208,10 @@ class Hubs:
 
     def attempt(self, key: str, script: Path, where: Path) -> str:
         """One attempt by a worker that knows the Hub and a key."""
-        with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script, "foreground=true",
-                            "once=true"),
-                     free_env(where, JD_HUB_URL=self.hub.url, JD_API_KEY=key), where / "worker.err") as worker:
+        with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script,
+                            "foreground=true", "once=true"),
+                     free_env(where, JD_HUB_URL=self.hub.url, JD_API_KEY=key),
+                     where / "worker.err") as worker:
             output, _ = worker.popen.communicate(timeout=60)
             assert key not in output.decode() + worker.errors
             return str(output.decode())
@@ -283,8 +288,8 @@ def test_a_directory_that_was_planted_fails_the_attempt(tmp_path: Path, script: 
         reasons = "\n".join(entry["reason"] for entry in server.jobs()[0]["message"])
         assert "checkpoint directory of job 1 is not unpacked" in reasons and "checkpoint trust 1" in reasons
         subprocess.run(python("-m", "jd.server", "checkpoint", "trust", 1, "--expId", EXPERIMENT,
-                              "--workspace_path", server.workspace), env=free_env(tmp_path), check=True, timeout=60,
-                       stdout=subprocess.DEVNULL)
+                              "--workspace_path", server.workspace), env=free_env(tmp_path), check=True,
+                       timeout=60, stdout=subprocess.DEVNULL)
         assert "files ['planted']" in attempt(server, place(tmp_path, "elsewhere"), script)
         server.stop()
 
@@ -314,7 +319,8 @@ def test_a_server_without_keys_tells_the_key_to_its_owner_alone(tmp_path: Path) 
     with Server(tmp_path, "--insecure") as server:
         beat = {"worker_id": "w"}
         assert len(server.call("/worker/heartbeat", beat)["checkpoint_key"]) == 64
-        others = ask_as(system_user().pw_uid, lambda: server.call("/worker/heartbeat", dict(beat, worker_id="v")))
+        others = ask_as(system_user().pw_uid, lambda: server.call("/worker/heartbeat",
+                                                                  dict(beat, worker_id="v")))
         forwarded = server.call("/worker/heartbeat", dict(beat, worker_id="u"), **{"X-Real-IP": "10.0.0.1"})
         for told in (others, forwarded):
             assert "job" in told and "checkpoint_key" not in told

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -12,16 +14,16 @@ from tests.support import wait_until
 
 
 @pytest.fixture
-def script(tmp_path):
+def script(tmp_path: Path) -> Callable[[str], Path]:
     """Write an entry script and return its path."""
-    def write(source):
+    def write(source: str) -> Path:
         path = tmp_path / "train.py"
         path.write_text("import argparse, json, os, signal, sys, time\n" + source)
         return path
     return write
 
 
-def created(server, count):
+def created(server: Server, count: int) -> None:
     server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
@@ -38,17 +40,17 @@ with open(os.path.join(marks, "ended-" + job), "a") as ended:
 
 
 @pytest.fixture
-def marks(tmp_path):
+def marks(tmp_path: Path) -> Path:
     directory = tmp_path / "marks"
     directory.mkdir()
     return directory
 
 
-def starts(marks, job_id):
+def starts(marks: Path, job_id: int) -> List[Path]:
     return [path for path in marks.iterdir() if path.name.startswith("started-%d-" % job_id)]
 
 
-def test_a_sweep_runs_to_its_end(tmp_path, script):
+def test_a_sweep_runs_to_its_end(tmp_path: Path, script: Callable[[str], Path]) -> None:
     path = script("from jd import jd_job_dir, jd_upload\n"
                   "p = argparse.ArgumentParser(); p.add_argument('--x', type=int)\n"
                   "x = p.parse_args().x\n"
@@ -65,7 +67,7 @@ def test_a_sweep_runs_to_its_end(tmp_path, script):
         server.stop()
 
 
-def test_what_does_not_succeed_is_told(tmp_path, script):
+def test_what_does_not_succeed_is_told(tmp_path: Path, script: Callable[[str], Path]) -> None:
     path = script("p = argparse.ArgumentParser(); p.add_argument('--x', type=int)\n"
                   "x = p.parse_args().x\n"
                   "print('about to end', x, flush=True)\n"
@@ -81,7 +83,8 @@ def test_what_does_not_succeed_is_told(tmp_path, script):
         server.stop()
 
 
-def test_once_runs_one_job_and_none_where_there_is_none(tmp_path, script):
+def test_once_runs_one_job_and_none_where_there_is_none(tmp_path: Path,
+                                                        script: Callable[[str], Path]) -> None:
     path = script("pass")
     with Server(tmp_path) as server:
         created(server, 2)
@@ -97,7 +100,8 @@ def test_once_runs_one_job_and_none_where_there_is_none(tmp_path, script):
         server.stop()
 
 
-def test_kill_9_of_the_server_loses_and_repeats_no_finished_job(tmp_path, script, marks):
+def test_kill_9_of_the_server_loses_and_repeats_no_finished_job(tmp_path: Path, script: Callable[[str], Path],
+                                                                marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path) as server:
         created(server, 4)
@@ -119,7 +123,8 @@ def test_kill_9_of_the_server_loses_and_repeats_no_finished_job(tmp_path, script
                 again.stop()
 
 
-def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path, script, marks):
+def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path: Path, script: Callable[[str], Path],
+                                                             marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path) as server:
         created(server, 1)
@@ -139,7 +144,8 @@ def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path, script, m
             again.stop()
 
 
-def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path, script, marks):
+def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path: Path, script: Callable[[str], Path],
+                                                               marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path, "--idle-timeout", 1) as server:
         created(server, 1)
@@ -160,7 +166,8 @@ def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path, script,
         server.stop()
 
 
-def test_sigterm_gives_the_job_back_and_the_checkpoint_goes_on(tmp_path, script, marks):
+def test_sigterm_gives_the_job_back_and_the_checkpoint_goes_on(tmp_path: Path, script: Callable[[str], Path],
+                                                               marks: Path) -> None:
     path = script("""
 from jd import jd_update_checkpoint, jd_get_last_checkpoint
 seen = jd_get_last_checkpoint()
@@ -188,17 +195,17 @@ print("went on from", seen)
         server.stop()
 
 
-def test_a_worker_that_is_idle_leaves_at_once(tmp_path, script):
+def test_a_worker_that_is_idle_leaves_at_once(tmp_path: Path, script: Callable[[str], Path]) -> None:
     with Server(tmp_path) as server:
         with Worker(tmp_path, server.url, script("pass")) as worker:
             database = server.workspace / EXPERIMENT / "meta" / "jobs.db"
             wait_until(lambda: b"worker_" in database.read_bytes() or server.call("/healthz"))
-            wait_until(lambda: "worker" in (worker.popen.stdout.readline() or b"").decode())
+            wait_until(lambda: "worker" in worker.stdout.readline().decode())
             assert worker.stop() == 0  # its heartbeat is held for three times as long
         server.stop()
 
 
-def test_a_worker_started_before_its_server(tmp_path, script):
+def test_a_worker_started_before_its_server(tmp_path: Path, script: Callable[[str], Path]) -> None:
     with Server(tmp_path) as probe:
         port = probe.port
         created(probe, 1)
@@ -210,15 +217,16 @@ def test_a_worker_started_before_its_server(tmp_path, script):
             server.stop()
 
 
-def test_a_shared_token_from_file_and_variable(tmp_path, script):
+def test_a_shared_token_from_file_and_variable(tmp_path: Path, script: Callable[[str], Path]) -> None:
     token = tmp_path / "token"
     token.write_text("correct-horse-battery\n")
     path = script("from jd import jd_update_checkpoint\njd_update_checkpoint(1)\n")
     with Server(tmp_path, "--token-file", token) as server:
         bearer = {"Authorization": "Bearer correct-horse-battery"}
         server.call("/api/jobs/create", {"parameters": {"x": [1, 2]}}, **bearer)
-        for number, given in enumerate(({"JD_SERVER_TOKEN_FILE": token},
-                                        {"JD_SERVER_TOKEN": "correct-horse-battery"})):
+        ways: List[Dict[str, Any]] = [{"JD_SERVER_TOKEN_FILE": token},
+                                      {"JD_SERVER_TOKEN": "correct-horse-battery"}]
+        for number, given in enumerate(ways):
             with Worker(tmp_path, server.url, path, "once=true", name="w%d" % number,
                         **given) as worker:
                 output = worker.finish()
@@ -232,7 +240,7 @@ def test_a_shared_token_from_file_and_variable(tmp_path, script):
         server.stop()
 
 
-def test_the_variables_of_the_reference(tmp_path, script):
+def test_the_variables_of_the_reference(tmp_path: Path, script: Callable[[str], Path]) -> None:
     path = script("print('SEEN ' + json.dumps({k: v for k, v in os.environ.items() if k.startswith('JD_')}))")
     with Server(tmp_path) as server:
         created(server, 1)

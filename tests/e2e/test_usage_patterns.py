@@ -6,6 +6,8 @@ given here, as are the modules that it takes for granted (filelock, pandas, a mo
 
 import json
 import textwrap
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 
@@ -135,7 +137,7 @@ STAND_INS = {
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path: Path) -> Path:
     """The directory of the entry script, with the modules that it imports."""
     directory = tmp_path / "site"
     directory.mkdir()
@@ -144,7 +146,8 @@ def site(tmp_path):
     return directory
 
 
-def sweep(tmp_path, site, source, jobs, *words, flags=()):
+def sweep(tmp_path: Path, site: Path, source: str, jobs: List[Dict[str, Any]], *words: str,
+          flags: Sequence[str] = ()) -> Tuple[List[List[Dict[str, Any]]], List[int], str]:
     """Run a script on jobs until none is left; gives the server's answers and what workers printed."""
     script = site / "train.py"
     script.write_text(source)
@@ -160,25 +163,25 @@ def sweep(tmp_path, site, source, jobs, *words, flags=()):
     return listed, attempts, output
 
 
-def test_pattern_1_result_only(tmp_path, site):
+def test_pattern_1_result_only(tmp_path: Path, site: Path) -> None:
     sweep(tmp_path, site, PATTERN_1, [{"lr": 0.1, "epochs": 5}])
     result = tmp_path / "workspace" / "jd_data" / EXPERIMENT / "1" / "result.json"
     assert json.loads(result.read_text()) == {"lr": 0.1, "epochs": 5, "accuracy": 0.95}
 
 
-def test_pattern_2_upload_everything(tmp_path, site):
+def test_pattern_2_upload_everything(tmp_path: Path, site: Path) -> None:
     uploads, _, _ = sweep(tmp_path, site, PATTERN_2, [{"lr": 0.1}])
     assert {(u["filename"], u["size_bytes"]) for u in uploads[0]} == {("model.bin", 1000), ("log.txt", 4)}
     assert (tmp_path / "server" / EXPERIMENT / "data" / "1" / "log.txt").read_text() == "fine"
 
 
-def test_pattern_3_shared_data_is_downloaded_once(tmp_path, site):
+def test_pattern_3_shared_data_is_downloaded_once(tmp_path: Path, site: Path) -> None:
     _, _, output = sweep(tmp_path, site, PATTERN_3, [{"x": i} for i in range(4)], "num_workers=2")
     assert output.count("DOWNLOADED") == 1
     assert output.count("ROWS ['1', '2', '3']") == 4
 
 
-def test_pattern_4_training_resumes(tmp_path, site):
+def test_pattern_4_training_resumes(tmp_path: Path, site: Path) -> None:
     _, attempts, output = sweep(tmp_path, site, PATTERN_4, [{"epochs": 10, "lr": 0.1}],
                                 flags=("--aborted-job-reset-timeout", "0"))
     weights = [int(line.rpartition(" ")[2]) for line in output.splitlines() if "WEIGHT" in line

@@ -1,6 +1,9 @@
 """A worker that runs a job for hours is seen and told at once: real server, real worker, dashboard."""
 
 import json
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -26,37 +29,38 @@ SOON = p.BUSY_INTERVAL - 12  # seconds; without watching it would take p.BUSY_IN
 class Viewer:
     """Somebody who is signed in to the dashboard."""
 
-    def __init__(self, server):
+    def __init__(self, server: Server) -> None:
         self.url = server.ready["dashboard_url"]
         self.opener = build_opener(ProxyHandler({}))
-        self.cookie = None
+        self.cookie: Optional[str] = None
         with self._send("/web/signin", {"pin": server.pin}) as answer:
             self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
 
-    def _send(self, route, body=None):
+    def _send(self, route: str, body: object = None) -> HTTPResponse:
         headers = {"Content-Type": "application/json"}
         if self.cookie is not None:
             headers["Cookie"] = self.cookie
         data = None if body is None else json.dumps(body).encode()
-        return self.opener.open(Request(self.url + route, data, headers), timeout=60)
+        answer: HTTPResponse = self.opener.open(Request(self.url + route, data, headers), timeout=60)
+        return answer
 
-    def ask(self, route, body=None):
+    def ask(self, route: str, body: object = None) -> Dict[str, Any]:
         with self._send(route, body) as answer:
-            return json.loads(answer.read())
+            return dict(json.loads(answer.read()))
 
-    def worker(self):
-        return self.ask("/web/workers")["workers"][0]
+    def worker(self) -> Dict[str, Any]:
+        return dict(self.ask("/web/workers")["workers"][0])
 
 
 @pytest.fixture
-def marks(tmp_path):
+def marks(tmp_path: Path) -> Path:
     directory = tmp_path / "marks"
     directory.mkdir()
     return directory
 
 
 @pytest.fixture
-def running(tmp_path, marks):
+def running(tmp_path: Path, marks: Path) -> Iterator[Tuple[Server, Viewer, Worker]]:
     """Server, viewer and a worker with a job that has begun, its heartbeat held."""
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
@@ -71,7 +75,7 @@ def running(tmp_path, marks):
         server.stop()
 
 
-def test_output_is_seen_while_it_is_written(running, marks):
+def test_output_is_seen_while_it_is_written(running: Tuple[Server, Viewer, Worker], marks: Path) -> None:
     _, viewer, _ = running
     wait_until(lambda: "begun" in viewer.ask("/web/job/output?id=1")["output"], SOON)
     for name in ("one", "two"):
@@ -79,7 +83,8 @@ def test_output_is_seen_while_it_is_written(running, marks):
         wait_until(lambda: "saw %s\n" % name in viewer.ask("/web/job/output?id=1")["output"], SOON)
 
 
-def test_a_busy_worker_takes_commands_and_its_result_is_not_held_up(running, marks):
+def test_a_busy_worker_takes_commands_and_its_result_is_not_held_up(running: Tuple[Server, Viewer, Worker],
+                                                                    marks: Path) -> None:
     server, viewer, _ = running
     told = viewer.ask("/web/workers/command", {"action": "pause", "all": True})
     assert told["affected"] == 1
@@ -93,7 +98,7 @@ def test_a_busy_worker_takes_commands_and_its_result_is_not_held_up(running, mar
     server.until(SOON, DONE=2)
 
 
-def test_a_job_that_is_aborted_is_stopped_at_once(running):
+def test_a_job_that_is_aborted_is_stopped_at_once(running: Tuple[Server, Viewer, Worker]) -> None:
     server, viewer, worker = running
     assert viewer.ask("/web/jobs/act", {"action": "abort", "ids": [1]})["changed"] == 1
     # The worker has let go of it when it asks for the next one.

@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support import free_env, python, wait_until
 class AllInOne(Server):
     """The server with its Hub; `hub` is what it says of that."""
 
-    def __init__(self, directory, *flags, hub_port=0):
+    def __init__(self, directory: Path, *flags: Any, hub_port: int = 0) -> None:
         self.hub_data = directory / "hub"
         super().__init__(directory, "--with-hub", "--hub-port", hub_port, "--hub-data", self.hub_data,
                          *flags)
@@ -23,18 +24,18 @@ class AllInOne(Server):
         self.hub["api_key"] = Path(self.hub["api_key_file"]).read_text().strip()
 
     @property
-    def hub_port(self):
+    def hub_port(self) -> int:
         return int(self.hub["hub_url"].rpartition(":")[2])
 
 
 @pytest.fixture
-def sweep(tmp_path):
+def sweep(tmp_path: Path) -> Path:
     path = tmp_path / "sweep.json"
     path.write_text('{"x": [1, 2, 3]}')
     return path
 
 
-def work(tmp_path, hub, **environ):
+def work(tmp_path: Path, hub: Dict[str, Any], **environ: Any) -> Tuple[int, str]:
     """Run one worker in the foreground, which knows the Hub and a key only, until it ends."""
     script = tmp_path / "train.py"
     script.write_text("from jd import jd_update_checkpoint\njd_update_checkpoint(1)\n")
@@ -45,7 +46,7 @@ def work(tmp_path, hub, **environ):
         return worker.popen.returncode, output.decode() + worker.errors
 
 
-def counts(server, tmp_path):
+def counts(server: AllInOne, tmp_path: Path) -> str:
     """Job counts, asked with a worker's means."""
     done = subprocess.run(
         python("-m", "jd.cli", "expId=exp", "server-info", "json=true"), timeout=60, check=True,
@@ -54,7 +55,7 @@ def counts(server, tmp_path):
     return done.stdout.decode()
 
 
-def test_a_key_is_all_that_a_worker_needs(tmp_path, sweep):
+def test_a_key_is_all_that_a_worker_needs(tmp_path: Path, sweep: Path) -> None:
     with AllInOne(tmp_path, "--jobs", sweep) as server:
         assert server.ready["hub_url"] == server.hub["hub_url"]
         assert server.hub["event"] == "hub" and "/signup?token=" in Path(
@@ -71,24 +72,25 @@ def test_a_key_is_all_that_a_worker_needs(tmp_path, sweep):
         assert server.hub["api_key"] not in server.errors
 
 
-def test_the_hub_is_found_by_the_access_file(tmp_path, sweep):
+def test_the_hub_is_found_by_the_access_file(tmp_path: Path, sweep: Path) -> None:
     with AllInOne(tmp_path, "--jobs", sweep) as server:
         wait_until((tmp_path / "home/.jd/servers/exp.json").exists, message="the access file")
         status, output = work(tmp_path, server.hub, JD_HUB_URL=None)
         assert status == 0 and "done" in output
         told = subprocess.run(python("-m", "jd.cli", "expId=exp", "health"), timeout=30, check=True,
-                              env=free_env(tmp_path, JD_API_KEY=server.hub["api_key"]), stdout=subprocess.PIPE)
+                              env=free_env(tmp_path, JD_API_KEY=server.hub["api_key"]),
+                              stdout=subprocess.PIPE)
         assert "the Hub %s" % server.hub["hub_url"] in told.stdout.decode()
 
 
-def test_a_wrong_key_is_refused_in_a_line(tmp_path, sweep):
+def test_a_wrong_key_is_refused_in_a_line(tmp_path: Path, sweep: Path) -> None:
     with AllInOne(tmp_path, "--jobs", sweep) as server:
         status, output = work(tmp_path, server.hub, JD_API_KEY="jd_" + "x" * 40)
         assert status == 1 and "key" in output and "x" * 40 not in output
         server.stop()
 
 
-def test_the_key_stays_and_kill_9_loses_nothing(tmp_path, sweep):
+def test_the_key_stays_and_kill_9_loses_nothing(tmp_path: Path, sweep: Path) -> None:
     with AllInOne(tmp_path, "--jobs", sweep) as server:
         assert work(tmp_path, server.hub)[0] == 0
         key, port = server.hub["api_key"], server.hub_port
@@ -102,7 +104,7 @@ def test_the_key_stays_and_kill_9_loses_nothing(tmp_path, sweep):
         server.stop()
 
 
-def test_a_revoked_key_is_replaced_at_the_next_start(tmp_path):
+def test_a_revoked_key_is_replaced_at_the_next_start(tmp_path: Path) -> None:
     with AllInOne(tmp_path) as server:
         first = server.hub["api_key"]
         subprocess.run(python("-m", "jd.hub", "key", "revoke", "1", "--data", server.hub_data),
@@ -118,7 +120,7 @@ def test_a_revoked_key_is_replaced_at_the_next_start(tmp_path):
     (["--insecure"], 2, "exclude each other"),
     (["--expId", "Not_A_Hub_Name"], 1, "Not_A_Hub_Name"),
 ])
-def test_what_cannot_be(tmp_path, flags, status, says):
+def test_what_cannot_be(tmp_path: Path, flags: List[str], status: int, says: str) -> None:
     done = subprocess.run(
         python("-m", "jd.server", "--expId", "exp", "--with-hub", "--hub-port", "0", "--port", "0",
                "--dashboard-port", "0", "--hub-data", tmp_path / "hub", "--workspace_path",
