@@ -1,4 +1,4 @@
-"""Source distributions: everything that is needed to build, test and document a release."""
+"""Source distributions: all files that it takes to build, test and document a release."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Read a wheel and believe nothing of it that its RECORD does not vouch for."""
+"""Reads a wheel. One with a file that its RECORD does not list, or lists with another hash, is refused."""
 
 import configparser
 import csv

@@ -1,4 +1,4 @@
-"""What pages send."""
+"""Reads the body of a request that a page sends."""
 
 from typing import Any, Dict
 

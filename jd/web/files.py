@@ -1,6 +1,6 @@
-"""The files that pages are made of, served out of packages.
+"""Serves the files that pages are made of (HTML, CSS, JavaScript) out of a package.
 
-They hold no data, so anybody may have them; what a page shows its script asks for.
+They hold no data, so they need no sign-in. What a page shows is asked for by its script.
 """
 
 import hashlib
