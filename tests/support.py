@@ -1,5 +1,6 @@
 """What many tests share."""
 
+import importlib.util
 import os
 import pickle
 import shutil
@@ -9,6 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
@@ -103,12 +105,22 @@ def as_user(uid: int, call: Callable[[], Any], gid: Optional[int] = None) -> Any
 
 def program(name: str) -> Optional[str]:
     """The path of a program, also of one that only root has on PATH; None where it is not installed."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def python(*args: Any) -> List[str]:
     """A command line that runs the Python of the tests."""
     return [sys.executable] + [str(arg) for arg in args]
+
+
+def loaded(path: Path) -> ModuleType:
+    """A Python file that is in no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, str(path))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def free_env(tmp_path: Path, **extra: Any) -> Dict[str, str]:

@@ -1,15 +1,16 @@
 """The demo, end to end, with a sweep of a few short jobs."""
 
-import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
-from tests.support import ROOT, free_env, python, wait_until
+from tests.support import ROOT, free_env, loaded, python, wait_until
 
 EXAMPLE = ROOT / "docs" / "examples" / "digits-tune"
 QUICK = {"epochs": [1], "hidden": [2, 4], "batch": [64]}
@@ -18,7 +19,7 @@ QUICK = {"epochs": [1], "hidden": [2, 4], "batch": [64]}
 class Demo:
     """A copy of the example with a sweep of its own, run in a directory that is kept."""
 
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path: Path) -> None:
         self.copy = tmp_path / "a copy"
         self.copy.mkdir()
         for name in ("demo.py", "train.py", "digits.csv.gz"):
@@ -31,20 +32,20 @@ class Demo:
                                 JD_SERVER_EXP_ID="other", JD_LOG_DIR=tmp_path / "logs")
         self.output = tmp_path / "output.txt"
 
-    def sweep(self, grid):
+    def sweep(self, grid: Dict[str, List[int]]) -> None:
         (self.copy / "sweep.json").write_text(json.dumps(grid))
 
-    def start(self, *arguments):
+    def start(self, *arguments: Any) -> "subprocess.Popen[bytes]":
         with open(str(self.output), "wb") as output:
             return subprocess.Popen(python(self.copy / "demo.py", *arguments), env=self.environ,
                                     stdin=subprocess.DEVNULL, stdout=output,
                                     stderr=subprocess.STDOUT)
 
-    def run(self, *arguments):
+    def run(self, *arguments: Any) -> Tuple[int, str]:
         """The exit status and what was printed; nothing of it runs any more."""
         return self.end(self.start(*(arguments or ("--keep", self.directory))))
 
-    def end(self, process):
+    def end(self, process: "subprocess.Popen[bytes]") -> Tuple[int, str]:
         try:
             status = process.wait(60)
         finally:
@@ -56,7 +57,7 @@ class Demo:
         assert left == {}
         return status, self.output.read_text()
 
-    def left_behind(self):
+    def left_behind(self) -> Dict[int, str]:
         """Pids and command lines of processes that still run the copy or its server."""
         found = {}
         for entry in os.listdir("/proc") if os.path.isdir("/proc") else []:
@@ -71,11 +72,11 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path):
+def demo(tmp_path: Path) -> Demo:
     return Demo(tmp_path)
 
 
-def test_it_runs_the_sweep_and_shows_the_best(demo):
+def test_it_runs_the_sweep_and_shows_the_best(demo: Demo) -> None:
     status, output = demo.run()
     assert status == 0, output
     lines = output.splitlines()
@@ -92,7 +93,7 @@ def test_it_runs_the_sweep_and_shows_the_best(demo):
     assert "http://127.0.0.1:" in lines[-2] and str(demo.directory) in lines[-1]
 
 
-def test_a_second_run_shows_the_same_without_running_anything(demo):
+def test_a_second_run_shows_the_same_without_running_anything(demo: Demo) -> None:
     first = demo.run()[1]
     status, second = demo.run()
     assert status == 0, second
@@ -101,7 +102,7 @@ def test_a_second_run_shows_the_same_without_running_anything(demo):
         line for line in first.splitlines() if line.startswith(" ")]
 
 
-def test_without_keep_a_fresh_directory_is_used_and_named(demo, tmp_path):
+def test_without_keep_a_fresh_directory_is_used_and_named(demo: Demo, tmp_path: Path) -> None:
     status, output = demo.end(demo.start())
     assert status == 0, output
     fresh = [path for path in tmp_path.iterdir() if path.name.startswith("jd-demo-")]
@@ -110,7 +111,7 @@ def test_without_keep_a_fresh_directory_is_used_and_named(demo, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_goes_on_where_it_was(demo, number):
+def test_an_interrupted_demo_goes_on_where_it_was(demo: Demo, number: signal.Signals) -> None:
     demo.sweep({"epochs": [25], "hidden": [2, 3]})
     process = demo.start("--keep", demo.directory)
     log = demo.directory / "workers.log"
@@ -125,31 +126,28 @@ def test_an_interrupted_demo_goes_on_where_it_was(demo, number):
     assert "The 2 best of 2 settings" in output
 
 
-def test_the_queue_is_filled_before_the_jobs_are_counted(tmp_path):
-    spec = importlib.util.spec_from_file_location("digits_demo", str(EXAMPLE / "demo.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_the_queue_is_filled_before_the_jobs_are_counted(tmp_path: Path) -> None:
     asked = []
 
     class Server:
         log = tmp_path / "log"
 
-        def check(self):
+        def check(self) -> None:
             pass
 
-        def event(self, name):
+        def event(self, name: str) -> Optional[Dict[str, str]]:
             asked.append(name)
             if name == "jobs" and asked.count("jobs") < 3:
                 return None
             return {"server_url": "http://127.0.0.1:9", "dashboard_url": "http://127.0.0.1:9"}
 
-    demo = module.Demo(tmp_path)
+    demo = loaded(EXAMPLE / "demo.py").Demo(tmp_path)
     demo.start = lambda name, command: Server()
     demo.start_server()
     assert asked.count("jobs") == 3
 
 
-def test_aborted_jobs_are_a_failure(demo):
+def test_aborted_jobs_are_a_failure(demo: Demo) -> None:
     (demo.copy / "train.py").write_text("raise SystemExit(3)\n")
     status, output = demo.run()
     assert status == 1
@@ -157,7 +155,7 @@ def test_aborted_jobs_are_a_failure(demo):
     assert "workers.log" in output
 
 
-def test_workers_that_cannot_start_are_explained_by_their_log(demo):
+def test_workers_that_cannot_start_are_explained_by_their_log(demo: Demo) -> None:
     (demo.copy / "train.py").unlink()
     status, output = demo.run()
     assert status == 1
@@ -165,7 +163,7 @@ def test_workers_that_cannot_start_are_explained_by_their_log(demo):
     assert "train.py" in output.partition("The end of")[2]
 
 
-def test_a_server_that_cannot_start_is_explained_by_its_log(demo):
+def test_a_server_that_cannot_start_is_explained_by_its_log(demo: Demo) -> None:
     (demo.copy / "sweep.json").write_text("[")
     status, output = demo.run()
     assert status == 1
@@ -173,7 +171,7 @@ def test_a_server_that_cannot_start_is_explained_by_its_log(demo):
     assert "sweep.json" in output.partition("The end of")[2]
 
 
-def test_a_directory_that_cannot_be_made_is_a_usage_error(demo, tmp_path):
+def test_a_directory_that_cannot_be_made_is_a_usage_error(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, output = demo.run("--keep", tmp_path / "file" / "x")
     assert status == 2

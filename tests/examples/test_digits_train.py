@@ -1,53 +1,51 @@
 """The training script of the digits-tune example, without a worker."""
 
-import importlib.util
 import itertools
 import json
 import pickle
 import subprocess
-import types
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Dict, List, Optional
 
 import pytest
 
-from tests.support import ROOT, free_env, python
+from tests.support import ROOT, free_env, loaded, python
 
 EXAMPLE = ROOT / "docs" / "examples" / "digits-tune"
 
 
 @pytest.fixture
-def script():
+def script() -> ModuleType:
     """train.py as a module of its own."""
-    spec = importlib.util.spec_from_file_location("digits_train", str(EXAMPLE / "train.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(EXAMPLE / "train.py")
 
 
 class Job:
     """Stands in for `jd` inside a job: keeps checkpoints as pickles and names of uploads."""
 
-    def __init__(self, directory, checkpoint=None):
+    def __init__(self, directory: Path, checkpoint: Optional[bytes] = None) -> None:
         self.directory = directory
         self.start = checkpoint
-        self.saved = []
-        self.uploaded = []
+        self.saved: List[bytes] = []
+        self.uploaded: List[str] = []
 
-    def module(self):
-        return types.SimpleNamespace(
+    def module(self) -> SimpleNamespace:
+        return SimpleNamespace(
             jd_job_dir=lambda: self.directory,
             jd_get_last_checkpoint=lambda: pickle.loads(self.start) if self.start else None,
             jd_update_checkpoint=lambda value: self.saved.append(pickle.dumps(value)),
             jd_upload=lambda path: self.uploaded.append(path.name),
         )
 
-    def run(self, script, monkeypatch, *flags):
+    def run(self, script: ModuleType, monkeypatch: pytest.MonkeyPatch, *flags: str) -> Dict[str, Any]:
         monkeypatch.setattr(script, "jd", self.module())
         monkeypatch.setattr("sys.argv", ["train.py", *flags])
         script.main()
-        return json.loads((self.directory / "result.json").read_text())
+        return dict(json.loads((self.directory / "result.json").read_text()))
 
 
-def test_the_data_is_the_whole_test_set(script):
+def test_the_data_is_the_whole_test_set(script: ModuleType) -> None:
     training, validation = script.load()
     assert (len(training), len(validation)) == (1437, 360)
     for pixels, label in training + validation:
@@ -57,25 +55,28 @@ def test_the_data_is_the_whole_test_set(script):
     assert script.load() == (training, validation)
 
 
-def test_validation_samples_are_not_trained_on(script):
+def test_validation_samples_are_not_trained_on(script: ModuleType) -> None:
     training, validation = script.load()
     assert not {tuple(s.pixels) for s in training} & {tuple(s.pixels) for s in validation}
 
 
-def test_it_learns(script, monkeypatch, tmp_path):
+def test_it_learns(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     result = Job(tmp_path).run(script, monkeypatch, "--epochs", "3", "--hidden", "8", "--lr", "0.05")
     assert result["accuracy"] > 0.75
     losses = [entry["loss"] for entry in result["history"]]
     assert losses[-1] < losses[0] / 2
 
 
-def test_a_hopeless_setting_does_worse(script, monkeypatch, tmp_path):
+def test_a_hopeless_setting_does_worse(script: ModuleType, monkeypatch: pytest.MonkeyPatch,
+                                       tmp_path: Path) -> None:
     result = Job(tmp_path).run(script, monkeypatch, "--epochs", "1", "--hidden", "4", "--lr", "0.0001",
                                "--momentum", "0")
     assert result["accuracy"] < 0.4
 
 
-def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(script, monkeypatch, tmp_path, capsys):
+def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(script: ModuleType,
+                                                              monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(script, "CHECKPOINT_EVERY", 2)
     flags = ("--epochs", "4", "--hidden", "3")
     whole = Job(tmp_path)
@@ -89,7 +90,9 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(script, monkeypatc
     assert pickle.loads(resumed.saved[0]) == pickle.loads(whole.saved[1])
 
 
-def test_a_job_resumed_after_its_last_epoch_still_delivers(script, monkeypatch, tmp_path):
+def test_a_job_resumed_after_its_last_epoch_still_delivers(script: ModuleType,
+                                                           monkeypatch: pytest.MonkeyPatch,
+                                                           tmp_path: Path) -> None:
     monkeypatch.setattr(script, "CHECKPOINT_EVERY", 1)
     first = Job(tmp_path)
     expected = first.run(script, monkeypatch, "--epochs", "1", "--hidden", "2")
@@ -98,7 +101,9 @@ def test_a_job_resumed_after_its_last_epoch_still_delivers(script, monkeypatch, 
     assert again.uploaded == ["result.json"]
 
 
-def test_the_result_has_settings_accuracy_and_history(script, monkeypatch, tmp_path):
+def test_the_result_has_settings_accuracy_and_history(script: ModuleType,
+                                                      monkeypatch: pytest.MonkeyPatch,
+                                                      tmp_path: Path) -> None:
     job = Job(tmp_path)
     result = job.run(script, monkeypatch, "--epochs", "2", "--hidden", "2", "--lr", "0.02")
     assert set(result) == {"lr", "hidden", "momentum", "batch", "epochs", "seed", "accuracy", "history"}
@@ -108,7 +113,7 @@ def test_the_result_has_settings_accuracy_and_history(script, monkeypatch, tmp_p
     assert job.uploaded == ["result.json"]
 
 
-def test_run_alone_it_keeps_its_files_to_itself(tmp_path):
+def test_run_alone_it_keeps_its_files_to_itself(tmp_path: Path) -> None:
     done = subprocess.run(python(EXAMPLE / "train.py", "--epochs", "1", "--hidden", "2", "--batch", "64"),
                           env=free_env(tmp_path), cwd=str(tmp_path), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True)
@@ -119,7 +124,8 @@ def test_run_alone_it_keeps_its_files_to_itself(tmp_path):
     assert (job.parent / "uploads" / "result.json").read_text() == (job / "result.json").read_text()
 
 
-def test_every_job_of_the_sweep_can_be_started(script, monkeypatch):
+def test_every_job_of_the_sweep_can_be_started(script: ModuleType,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
     grid = json.loads((EXAMPLE / "sweep.json").read_text())
     jobs = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
     assert len(jobs) >= 24

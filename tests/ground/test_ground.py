@@ -5,6 +5,7 @@ import os
 import pickle
 import pwd
 from pathlib import Path
+from typing import Callable, Dict, List
 
 import pytest
 
@@ -13,40 +14,40 @@ from jd.errors import JdError, ServerRefused, UsageError
 from jd.protocol import ProtocolError
 from tests.users import OTHER
 
-
 # ---- errors
 
-def fail(error):
-    def main(argv):
+def fail(error: BaseException) -> Callable[[List[str]], int]:
+    def main(argv: List[str]) -> int:
         raise error
     return main
 
 
 @pytest.mark.parametrize("error, status", [(JdError("it broke"), 1), (UsageError("it broke"), 2)])
-def test_an_error_becomes_a_line_and_a_status(capsys, error, status):
+def test_an_error_becomes_a_line_and_a_status(capsys: pytest.CaptureFixture[str], error: Exception,
+                                              status: int) -> None:
     assert errors.run_command(fail(error), []) == status
     assert capsys.readouterr() == ("", "error: it broke\n")
 
 
-def test_debugging_shows_the_traceback(monkeypatch):
+def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_DEBUG", "1")
     with pytest.raises(JdError):
         errors.run_command(fail(JdError("it broke")), [])
 
 
-def test_interrupted_is_a_failure_without_traceback(capsys):
+def test_interrupted_is_a_failure_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert errors.run_command(fail(KeyboardInterrupt()), []) == 1
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_a_refusal_survives_pickling():
+def test_a_refusal_survives_pickling() -> None:
     copy = pickle.loads(pickle.dumps(ServerRefused(409, "no longer yours")))
     assert isinstance(copy, ServerRefused) and (copy.status, str(copy)) == (409, "no longer yours")
 
 
 # ---- paths
 
-def test_defaults_are_below_the_home_directory():
+def test_defaults_are_below_the_home_directory() -> None:
     environ = {"HOME": "/home/ann"}
     assert paths.data_root(environ) == Path("/home/ann/jd_data")
     assert paths.job_dir("exp", 4, environ) == Path("/home/ann/jd_data/exp/4")
@@ -55,18 +56,18 @@ def test_defaults_are_below_the_home_directory():
     assert paths.experiment_cache("exp", environ) == Path("/home/ann/.jd_cache/.cache/exp")
 
 
-def test_variables_move_them():
+def test_variables_move_them() -> None:
     environ = {"JD_WORKSPACE_PATH": "/scratch", "JD_CACHE_PATH": "~/c", "HOME": "/h"}
     assert paths.data_root(environ) == Path("/scratch/jd_data")
     assert paths.cache_root(environ) == Path("/h/c")
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}])
-def test_an_empty_home_is_none(environ):
+def test_an_empty_home_is_none(environ: Dict[str, str]) -> None:
     assert paths.home(environ) == Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
-def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch):
+def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: OTHER)
     with pytest.raises(UsageError, match="set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH"):
         paths.data_root({})
@@ -76,17 +77,17 @@ def test_no_home_at_all_is_an_error_that_says_what_to_set(monkeypatch):
 # ---- terminal
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
 @pytest.mark.parametrize("seconds, text", [
     (0.2, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (185, "3m 05s"), (7800, "2h 10m"), (90000, "1d 01h")])
-def test_durations(seconds, text):
+def test_durations(seconds: float, text: str) -> None:
     assert terminal.duration(seconds) == text
 
 
-def test_colour_is_for_terminals_and_no_color_is_honoured(monkeypatch):
+def test_colour_is_for_terminals_and_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert terminal.paint("x", "bold", io.StringIO()) == "x"
@@ -95,12 +96,12 @@ def test_colour_is_for_terminals_and_no_color_is_honoured(monkeypatch):
     assert terminal.paint("x", "bold", Terminal()) == "x"
 
 
-def test_tables_are_aligned():
+def test_tables_are_aligned() -> None:
     assert terminal.table(["name", "n"], [["a", "1"], ["long name", "22"]], numeric=(1,)) == [
         "name        n", "a           1", "long name  22"]
 
 
-def test_progress_tells_how_far_and_how_long(monkeypatch):
+def test_progress_tells_how_far_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     now = [0.0]
     stream = Terminal()
@@ -114,7 +115,7 @@ def test_progress_tells_how_far_and_how_long(monkeypatch):
     assert stream.getvalue().endswith("\n") and "in 50s" in stream.getvalue()
 
 
-def test_progress_is_silent_on_a_pipe():
+def test_progress_is_silent_on_a_pipe() -> None:
     stream = io.StringIO()
     with terminal.Progress(10, "jobs", stream) as bar:
         bar.update(5)
@@ -123,7 +124,7 @@ def test_progress_is_silent_on_a_pipe():
 
 # ---- messages
 
-def test_messages_go_there_and_back():
+def test_messages_go_there_and_back() -> None:
     beat = protocol.Heartbeat(
         "w", "h", "gpu", "busy", 3, 1, {"cpu_util": 1.0}, "1.15.0", session="s", attempt=2,
         finished=protocol.Result(3, "DONE", "m", 2, "done", 0, 1.5, "tail"),
@@ -134,13 +135,13 @@ def test_messages_go_there_and_back():
     assert protocol.HeartbeatReply.from_json(reply.to_json()) == reply
 
 
-def test_a_base_heartbeat_has_no_extension_fields():
+def test_a_base_heartbeat_has_no_extension_fields() -> None:
     sent = protocol.Heartbeat("w").to_json()
     assert set(sent) == {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
                          "applied_version", "system_metrics", "jd_worker_version"}
 
 
-def test_unknown_fields_are_ignored_and_null_means_absent():
+def test_unknown_fields_are_ignored_and_null_means_absent() -> None:
     reply = protocol.HeartbeatReply.from_json({"job": None, "news": 5, "extensions": None})
     assert reply.job is None and reply.extensions == ()
 
@@ -149,11 +150,11 @@ def test_unknown_fields_are_ignored_and_null_means_absent():
     {"desired_state": "sleep"}, {"job": {"parameters": {}}}, {"job": 5},
     {"heartbeat_interval": -1}, {"heartbeat_interval": "x"}, {"pending": 1},
 ])
-def test_wrong_replies_are_told_apart(body):
+def test_wrong_replies_are_told_apart(body: Dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
         protocol.HeartbeatReply.from_json(body)
 
 
 @pytest.mark.parametrize("name", ["lr", "_x", "a.b-c_d", "größe", "2d", "x" * 128])
-def test_parameter_names_that_can_be_flags(name):
+def test_parameter_names_that_can_be_flags(name: str) -> None:
     assert protocol.check_parameter_name(name) == name

@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import Iterator, Optional, Union
 
 import pytest
 
@@ -14,31 +15,33 @@ pytestmark = needs_root
 
 
 @pytest.fixture
-def root():
+def root() -> Iterator[Path]:
     """A directory of root's that everybody can enter."""
     with public_directory() as made:
         yield made
 
 
-def directory(path, uid=0, mode=0o755, gid=None):
+def directory(path: Path, uid: int = 0, mode: int = 0o755, gid: Optional[int] = None) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     os.chown(str(path), uid, uid if gid is None else gid)
     path.chmod(mode)
     return path
 
 
-def link(path, target, uid):
+def link(path: Path, target: Union[str, Path], uid: int) -> Path:
     path.symlink_to(target)
     os.lchown(str(path), uid, uid)
     return path
 
 
-def made(path, purpose=CACHE, top=None, uid=NOBODY, gid=None):
+def made(path: Path, purpose: safedirs.Purpose = CACHE, top: Optional[Path] = None, uid: int = NOBODY,
+         gid: Optional[int] = None) -> Optional[Exception]:
     """None, or what `make` raised for this user."""
-    return as_user(uid, lambda: safedirs.make(path, purpose, top), gid)
+    raised: Optional[Exception] = as_user(uid, lambda: safedirs.make(path, purpose, top), gid)
+    return raised
 
 
-def test_what_is_missing_is_made_for_its_owner_alone_whatever_the_umask(root):
+def test_what_is_missing_is_made_for_its_owner_alone_whatever_the_umask(root: Path) -> None:
     home = directory(root / "home", NOBODY)
     for umask in (0, 0o077):
         path = home / str(umask) / ".cache" / "exp"
@@ -50,7 +53,7 @@ def test_what_is_missing_is_made_for_its_owner_alone_whatever_the_umask(root):
         assert {stat.S_IMODE(os.stat(str(p)).st_mode) for p in (path, *list(path.parents)[:2])} == {0o700}
 
 
-def test_a_workspace_follows_the_umask_but_is_never_open_to_all(root):
+def test_a_workspace_follows_the_umask_but_is_never_open_to_all(root: Path) -> None:
     home = directory(root / "home", NOBODY)
     for umask, mode in ((0, 0o775), (0o077, 0o700), (0o022, 0o755)):
         old = os.umask(umask)
@@ -62,7 +65,7 @@ def test_a_workspace_follows_the_umask_but_is_never_open_to_all(root):
         assert made(home / str(umask) / "exp", WORKSPACE) is None
 
 
-def test_in_tmp_only_what_is_our_own(root):
+def test_in_tmp_only_what_is_our_own(root: Path) -> None:
     tmp = directory(root / "tmp", mode=0o1777)
     assert made(tmp / "ours" / "x") is None
     planted = directory(tmp / ".jd_cache", MALLORY, 0o777)
@@ -75,13 +78,14 @@ def test_in_tmp_only_what_is_our_own(root):
 
 @pytest.mark.parametrize("purpose", [CACHE, WORKSPACE, LOGS])
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o777, 0o1777])
-def test_somebody_elses_in_tmp_is_refused_whatever_its_mode(root, purpose, mode):
+def test_somebody_elses_in_tmp_is_refused_whatever_its_mode(root: Path, purpose: safedirs.Purpose,
+                                                            mode: int) -> None:
     tmp = directory(root / "tmp", mode=0o1777)
     planted = directory(tmp / "x", MALLORY, mode)
     assert isinstance(made(planted, purpose), UnsafePlace)
 
 
-def test_a_link_of_somebody_elses_is_refused_even_to_a_place_of_ours(root):
+def test_a_link_of_somebody_elses_is_refused_even_to_a_place_of_ours(root: Path) -> None:
     tmp, home = directory(root / "tmp", mode=0o1777), directory(root / "home", NOBODY)
     refused = made(link(tmp / "x", home, MALLORY) / "cache")
     assert isinstance(refused, UnsafePlace) and "the link %s/x belongs to somebody else" % tmp in str(refused)
@@ -90,7 +94,7 @@ def test_a_link_of_somebody_elses_is_refused_even_to_a_place_of_ours(root):
     assert isinstance(made(dangling), UnsafePlace) and not (home / "new").exists()
 
 
-def test_links_of_root_and_of_our_own_are_followed_part_by_part(root):
+def test_links_of_root_and_of_our_own_are_followed_part_by_part(root: Path) -> None:
     private = directory(root / "private" / "tmp", mode=0o1777)
     tmp = link(root / "tmp", "private/../private/tmp", 0)  # macOS: /tmp -> private/tmp
     scratch = directory(root / "scratch" / "nobody", NOBODY)
@@ -105,11 +109,12 @@ def test_links_of_root_and_of_our_own_are_followed_part_by_part(root):
     assert isinstance(made(home / "a"), OSError)
 
 
-def test_a_link_that_is_planted_while_the_directory_is_made_is_seen(root, monkeypatch):
+def test_a_link_that_is_planted_while_the_directory_is_made_is_seen(root: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     tmp, elsewhere = directory(root / "tmp", mode=0o1777), directory(root / "elsewhere", MALLORY, 0o777)
     really = os.mkdir
 
-    def quicker(path, mode):
+    def quicker(path: Path, mode: int) -> None:
         if not os.path.lexists(path):
             link(Path(path), elsewhere, MALLORY)
         really(path, mode)
@@ -119,7 +124,7 @@ def test_a_link_that_is_planted_while_the_directory_is_made_is_seen(root, monkey
         safedirs.make(tmp / "x", CACHE)
 
 
-def test_what_an_administrator_gave_is_used(root):
+def test_what_an_administrator_gave_is_used(root: Path) -> None:
     # A project directory below root's /data; ours is in it.
     project = directory(root / "data" / "pi", MALLORY, 0o2770, gid=777)
     directory(project / "us", NOBODY, 0o2775, gid=777)
@@ -146,7 +151,8 @@ def test_what_an_administrator_gave_is_used(root):
     (0o755, 777, CACHE, True),      # published clients made it so: others may read
 ])
 @pytest.mark.parametrize("below", ["", ".cache/exp"])
-def test_who_else_may_write_to_our_own(root, mode, gid, purpose, fine, below):
+def test_who_else_may_write_to_our_own(root: Path, mode: int, gid: Optional[int], purpose: safedirs.Purpose,
+                                       fine: bool, below: str) -> None:
     cache = directory(root / "home" / ".jd_cache", NOBODY, mode, gid)
     refused = made(cache / below, purpose, cache)
     assert (refused is None) == fine, refused
@@ -154,7 +160,7 @@ def test_who_else_may_write_to_our_own(root, mode, gid, purpose, fine, below):
         assert "chmod go-w %s" % cache in str(refused)
 
 
-def test_a_home_that_its_group_may_write_to_is_no_reason(root):
+def test_a_home_that_its_group_may_write_to_is_no_reason(root: Path) -> None:
     home = directory(root / "home", NOBODY, 0o775, gid=777)
     assert made(home / ".jd_cache" / "x", top=home / ".jd_cache") is None
     home.chmod(0o777)
@@ -165,7 +171,7 @@ def test_a_home_that_its_group_may_write_to_is_no_reason(root):
     (NOBODY, 0o600, True), (NOBODY, 0o644, True), (0, 0o644, True), (MALLORY, 0o644, False),
     (NOBODY, 0o666, False), (0, 0o666, False), (NOBODY, 0o664, False),
 ])
-def test_a_file_is_our_own_and_nobody_else_writes_to_it(root, uid, mode, fine):
+def test_a_file_is_our_own_and_nobody_else_writes_to_it(root: Path, uid: int, mode: int, fine: bool) -> None:
     file = directory(root / "home", NOBODY) / "workers.db"
     file.write_bytes(b"")
     os.chown(str(file), uid, 777)
@@ -174,7 +180,7 @@ def test_a_file_is_our_own_and_nobody_else_writes_to_it(root, uid, mode, fine):
     assert outcome is True if fine else isinstance(outcome, UnsafePlace)
 
 
-def test_what_is_not_there_is_no_danger_and_a_file_is_no_directory(root):
+def test_what_is_not_there_is_no_danger_and_a_file_is_no_directory(root: Path) -> None:
     home = directory(root / "home", NOBODY)
     assert as_user(NOBODY, lambda: safedirs.check(home / "a" / "b", CACHE)) is False
     assert as_user(NOBODY, lambda: safedirs.check_file(home / "a", CACHE)) is False
@@ -184,7 +190,8 @@ def test_what_is_not_there_is_no_danger_and_a_file_is_no_directory(root):
     assert isinstance(made(home / "file" / "x"), NotADirectoryError)
 
 
-def test_owners_that_a_user_namespace_hides_pass_for_root_where_only_root_writes(root, monkeypatch):
+def test_owners_that_a_user_namespace_hides_pass_for_root_where_only_root_writes(
+        root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safedirs, "_hidden_uid", lambda: MALLORY)
     tmp = directory(directory(root / "image", MALLORY) / "tmp", MALLORY, 0o1777)
     assert made(tmp / "x") is None

@@ -49,7 +49,8 @@ def test_other_words_stay(text: str) -> None:
     ["jd.server", "--expId", "x", "--port", KEY], ["jd.server", "--api_key", KEY],
     ["jd.server", "pin", KEY], ["jd.server", "--expId", KEY + "/"], ["jd.hub", KEY],
     ["jd.hub", "serve", "--key", KEY], ["jd.hub", "key", "revoke", KEY], ["jd.hub", "user", "add", KEY],
-    ["jd.hub", "serve", "--port", TOKEN], ["jd.server", "--expId", "x", TOKEN], ["jd.cli", "expId=x", "stop", JWT]])
+    ["jd.hub", "serve", "--port", TOKEN], ["jd.server", "--expId", "x", TOKEN],
+    ["jd.cli", "expId=x", "stop", JWT]])
 def test_no_command_repeats_one(tmp_path: Path, words: List[str]) -> None:
     done = subprocess.run(python("-m", *words), env=free_env(tmp_path), cwd=str(tmp_path), timeout=60,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)

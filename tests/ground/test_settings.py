@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -11,14 +12,14 @@ TABLE = (
 )
 
 
-def test_the_argument_wins_over_the_variable_and_that_over_the_default():
+def test_the_argument_wins_over_the_variable_and_that_over_the_default() -> None:
     assert settings.resolve(TABLE, {}, {})["port"] == 5000
     assert settings.resolve(TABLE, {}, {"JD_PORT": "1"})["port"] == 1
     assert settings.resolve(TABLE, {"port": "2"}, {"JD_PORT": "1"})["port"] == 2
     assert settings.resolve(TABLE, {}, {"JD_PORT": "  "})["port"] == 5000
 
 
-def test_errors_name_where_the_value_came_from_and_what_is_allowed():
+def test_errors_name_where_the_value_came_from_and_what_is_allowed() -> None:
     with pytest.raises(UsageError, match="port=: 'x' is not allowed; give a whole number from 1"):
         settings.resolve(TABLE, {"port": "x"}, {})
     with pytest.raises(UsageError, match="--port: '0'"):
@@ -27,7 +28,7 @@ def test_errors_name_where_the_value_came_from_and_what_is_allowed():
         settings.resolve(TABLE, {}, {"JD_PORT": "70000"})
 
 
-def test_secrets_are_not_repeated():
+def test_secrets_are_not_repeated() -> None:
     with pytest.raises(UsageError) as caught:
         settings.resolve(TABLE, {"key": "my secret"}, {})
     assert "my secret" not in str(caught.value) and "key=" in str(caught.value)
@@ -36,7 +37,7 @@ def test_secrets_are_not_repeated():
 @pytest.mark.parametrize("text, value", [
     ("true", True), ("1", True), ("YES", True), ("on", True), ("false", False), ("0", False),
     ("no", False), ("off", False), ("", False)])
-def test_booleans(text, value):
+def test_booleans(text: str, value: bool) -> None:
     assert settings.boolean(text) is value
 
 
@@ -50,7 +51,7 @@ def test_booleans(text, value):
     (settings.experiment, "../x"), (settings.experiment, ""), (settings.experiment, "a/b"),
     (settings.experiment, "x" * 101), (settings.experiment, ".hidden"),
 ])
-def test_what_cannot_be_used_is_refused(parse, text):
+def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError):
         parse(text)
 
@@ -58,11 +59,11 @@ def test_what_cannot_be_used_is_refused(parse, text):
 @pytest.mark.parametrize("text, url", [
     ("localhost", "http://localhost"), ("10.0.0.1:80", "http://10.0.0.1:80"),
     ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
-def test_bare_hosts_become_urls(text, url):
+def test_bare_hosts_become_urls(text: str, url: str) -> None:
     assert settings.server_url(text) == url
 
 
-def test_every_default_can_be_parsed():
+def test_every_default_can_be_parsed() -> None:
     for table in (settings.WORKER, settings.MANAGEMENT, settings.SCRIPT, settings.SERVER,
                   settings.HUB):
         values = settings.resolve(table, {}, {})
@@ -70,25 +71,25 @@ def test_every_default_can_be_parsed():
                 == {setting.key for setting in table if setting.default is not None})
 
 
-def test_names_and_variables_are_unique_in_each_table():
+def test_names_and_variables_are_unique_in_each_table() -> None:
     for table in (settings.WORKER, settings.SERVER):
         for attribute in ("name", "key", "variable"):
             names = [getattr(s, attribute) for s in table if getattr(s, attribute)]
             assert len(names) == len(set(names))
 
 
-def test_path_expands_the_home_directory(monkeypatch):
+def test_path_expands_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     assert settings.path("~/x") == Path("/home/ann/x")
 
 
 @pytest.mark.parametrize("text, seconds", [
     ("90", 90.0), ("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), (" 2D ", 172800.0)])
-def test_times_as_people_write_them(text, seconds):
+def test_times_as_people_write_them(text: str, seconds: float) -> None:
     assert settings.duration(0)(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-1", "1w", "10 m n", "nan", "infh", "1e9d", "0"])
-def test_times_that_cannot_be(text):
+def test_times_that_cannot_be(text: str) -> None:
     with pytest.raises(ValueError, match="as 90, 10m, 2h or 1d"):
         settings.duration(1)(text)

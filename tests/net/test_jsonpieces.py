@@ -1,4 +1,4 @@
-"""JSON read piece by piece is the JSON that is read at once, and no more of it is looked at than is asked for."""
+"""JSON read piece by piece is the JSON that is read at once; no more of it is looked at than asked for."""
 
 import io
 import json
@@ -12,11 +12,7 @@ from jd.net.jsonbody import parse_json
 from jd.net.serving import jsonpieces
 from jd.net.serving.jsonpieces import Pieces
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError
-from tests.net import test_jsonbody
-
-GOOD = [mark.args[1] for mark in test_jsonbody.test_good.pytestmark][0]
-BAD = [mark.args[1] for mark in test_jsonbody.test_bad.pytestmark][0]
-HALVES = [mark.args[1] for mark in test_jsonbody.test_half_a_surrogate_pair.pytestmark][0]
+from tests.net.test_jsonbody import BAD, GOOD, HALVES
 
 
 @pytest.fixture(params=["large", "small"])
@@ -35,16 +31,21 @@ def whole(text: bytes) -> Any:
 
 
 @pytest.mark.parametrize("text", [case[0] for case in GOOD] + [
-    b'{"a": {"b": [1, {"c": [2]}], "d": {}}, "e": [[], [[[]]]]}', b'[{"a": 1}, {"b": "\\u00e4\xc3\xa4\\n"}]', b' {\n}\n',
-    b'{"\\u0061b": {"\xf0\x9f\x98\x80": "\\ud83d\\ude00"}}', json.dumps([{"n": n} for n in range(300)]).encode()])
+    b'{"a": {"b": [1, {"c": [2]}], "d": {}}, "e": [[], [[[]]]]}', b'[{"a": 1}, {"b": "\\u00e4\xc3\xa4\\n"}]',
+    b' {\n}\n',
+    b'{"\\u0061b": {"\xf0\x9f\x98\x80": "\\ud83d\\ude00"}}',
+    json.dumps([{"n": n} for n in range(300)]).encode()])
 def test_what_is_good_is_the_same(text: bytes, sizes: None) -> None:
     assert whole(text) == parse_json(text)
 
 
 @pytest.mark.parametrize("text", [case[0] for case in BAD + HALVES] + [
-    b"[1,]", b"[1 2]", b'{"a" 1}', b'{"a":1,}', b'{"a":1 "b":2}', b"[1", b'{"a":', b'{"a"', b'{"a":1', b'["abc', b"tru",
-    b"[1]]", b'{"a":[1}', b'{1:2}', b'[{"a":1},\n {"b":1 "c"}]', b"\xc3", b"[1]\n\xff", b'{"a":{"b":1,"b":2}}',
-    b'{"a":1,"a":2}', b'{"\\udead": 1}', b'[[[["\\ud800"]]]]', b"[" * 33 + b"]" * 33, b'[[' + b'[' * 31 + b']' * 31 + b']]'])
+    b"[1,]", b"[1 2]", b'{"a" 1}', b'{"a":1,}', b'{"a":1 "b":2}', b"[1", b'{"a":', b'{"a"', b'{"a":1',
+    b'["abc', b"tru",
+    b"[1]]", b'{"a":[1}', b'{1:2}', b'[{"a":1},\n {"b":1 "c"}]', b"\xc3", b"[1]\n\xff",
+    b'{"a":{"b":1,"b":2}}',
+    b'{"a":1,"a":2}', b'{"\\udead": 1}', b'[[[["\\ud800"]]]]', b"[" * 33 + b"]" * 33,
+    b'[[' + b'[' * 31 + b']' * 31 + b']]'])
 def test_what_is_bad_is_bad(text: bytes, sizes: None) -> None:
     with pytest.raises(ProtocolError) as at_once:
         parse_json(text)
@@ -58,7 +59,8 @@ def test_what_is_bad_is_bad(text: bytes, sizes: None) -> None:
 
 
 def test_texts_cut_anywhere_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    value = {"jobs": [{"text": "äöü\n\"\\ \U0001f600", "n": [1.5, -2e9, None, True]}] * 5, "x": {"y": "☃" * 20}}
+    value = {"jobs": [{"text": "äöü\n\"\\ \U0001f600", "n": [1.5, -2e9, None, True]}] * 5,
+             "x": {"y": "☃" * 20}}
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
         for read in range(1, 40):
             monkeypatch.setattr(jsonpieces, "READ", read)
@@ -75,9 +77,11 @@ def test_random_damage_is_judged_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         text = bytearray(good)
         for _ in range(chance.randrange(1, 4)):
             at = chance.randrange(len(text))
-            text[at:at + chance.randrange(2)] = chance.choice([b"", b",", b"]", b"}", b'"', b"\\", b"\xff", b"1", b" ", b"u"])
+            text[at:at + chance.randrange(2)] = chance.choice([b"", b",", b"]", b"}", b'"', b"\\", b"\xff",
+                                                               b"1", b" ", b"u"])
         answers: List[Any] = []
-        for parse in (parse_json, whole):  # type: Callable[[bytes], Any]
+        parse: Callable[[bytes], Any]
+        for parse in (parse_json, whole):
             try:
                 answers.append(parse(bytes(text)))
             except ProtocolError:
@@ -117,11 +121,13 @@ def test_only_what_is_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_value_has_a_length_and_walks_have_a_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonpieces, "PIECE", 100)
     monkeypatch.setattr(jsonpieces, "READ", 40)
-    for long in (b'"' + b"x" * 200 + b'"', b"[" + b"1," * 100 + b"1]", b'{"a": "' + b"\\u00e4" * 200 + b'"}', b"9" * 200):
+    for long in (b'"' + b"x" * 200 + b'"', b"[" + b"1," * 100 + b"1]", b'{"a": "' + b"\\u00e4" * 200 + b'"}',
+                 b"9" * 200):
         pieces = Pieces(io.BytesIO(b'[1,\n ' + long + b"]"), "the text")
         items = pieces.items()
         next(items), pieces.value(), next(items)
-        with pytest.raises(ProtocolError, match="the text has a value of more than 100 characters at line 2 column 2"):
+        with pytest.raises(ProtocolError,
+                           match="the text has a value of more than 100 characters at line 2 column 2"):
             pieces.value()
     with pytest.raises(ProtocolError, match="is not JSON: Expecting ',' delimiter at line 1 column 4"):
         pieces = Pieces(io.BytesIO(b'[1 x' + b" " * 300 + b"]"))
@@ -141,7 +147,8 @@ def test_an_object_that_is_walked_through_has_so_many_names(monkeypatch: pytest.
 
 # ---- long strings
 
-TEXTS = ["", "plain", "ä☃\U0001f600" * 50, 'quotes " and \\ and / \b\f\n\r\t', "\\ud800 is no escape here", "\x7f\u2028", "\x00\x01"]
+TEXTS = ["", "plain", "ä☃\U0001f600" * 50, 'quotes " and \\ and / \b\f\n\r\t', "\\ud800 is no escape here",
+         "\x7f\u2028", "\x00\x01"]
 
 
 @pytest.mark.parametrize("read", [1, 2, 5, 11, 12, 13, 64, 1 << 20])
@@ -162,9 +169,12 @@ def test_a_string_is_copied_whole(read: int, ascii_only: bool, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("text, message", [
-    (b'"abc', "Unterminated string starting at line 1 column 1"), (b'"abc\\', "escape"), (b'"a\\u12', "escape"),
-    (b'"a\\x41"', "escape or control character in a string at line 1 column 3"), (b'"a\nb"', "at line 1 column 3"),
-    (b'"ab\\ud800"', "half a surrogate pair, \\\\ud800, at line 1 column 4"), (b'"\\ud800\\n"', "half a surrogate"),
+    (b'"abc', "Unterminated string starting at line 1 column 1"), (b'"abc\\', "escape"),
+    (b'"a\\u12', "escape"),
+    (b'"a\\x41"', "escape or control character in a string at line 1 column 3"),
+    (b'"a\nb"', "at line 1 column 3"),
+    (b'"ab\\ud800"', "half a surrogate pair, \\\\ud800, at line 1 column 4"),
+    (b'"\\ud800\\n"', "half a surrogate"),
     (b'"\\udc00"', "half a surrogate"), (b'"a\xff"', "UTF-8: byte 0xff at offset 2")])
 def test_a_string_that_is_none(text: bytes, message: str, sizes: None) -> None:
     with pytest.raises(ProtocolError, match=message):

@@ -4,8 +4,16 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
-from jd.net.multipart import (MultipartError, MultipartLimits, MultipartParser, PartData, PartEnd,
-                              PartHead, boundary_of, encode_upload)
+from jd.net.multipart import (
+    MultipartError,
+    MultipartLimits,
+    MultipartParser,
+    PartData,
+    PartEnd,
+    PartHead,
+    boundary_of,
+    encode_upload,
+)
 
 Part = Tuple[PartHead, bytes]
 
@@ -15,7 +23,8 @@ def size(request: pytest.FixtureRequest) -> int:
     return {"whole": 1 << 20, "bytewise": 1, "sevens": 7}[request.param]
 
 
-def parse(body: bytes, size: int, boundary: str = "b", limits: MultipartLimits = MultipartLimits()) -> List[Part]:
+def parse(body: bytes, size: int, boundary: str = "b",
+          limits: MultipartLimits = MultipartLimits()) -> List[Part]:
     parser = MultipartParser(boundary, limits)
     parts: List[Part] = []
     ends = 0
@@ -128,8 +137,8 @@ def test_no_boundary(content_type: str) -> None:
 
 
 @pytest.mark.parametrize("filename, received", [
-    ("metrics.csv", None), ('we"ird\r\nname\\\\ \\" %41;.txt', None), ("Größe 日本 🎉", None), ("end\\", None),
-    ("tab\there", None), ("bell\x07\x00", "bell__"), ("raw\udcff", "raw?"), ("", None),
+    ("metrics.csv", None), ('we"ird\r\nname\\\\ \\" %41;.txt', None), ("Größe 日本 🎉", None),
+    ("end\\", None), ("tab\there", None), ("bell\x07\x00", "bell__"), ("raw\udcff", "raw?"), ("", None),
 ])
 def test_upload_round_trip(filename: str, received: Optional[str], size: int) -> None:
     content = b"\r\n--b\r\n\x00\xff"

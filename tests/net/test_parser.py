@@ -5,7 +5,14 @@ from typing import List, Tuple
 import pytest
 
 from jd.net.serving.parser import (
-    NEED_DATA, BodyChunk, EndOfRequest, ParseError, ParserLimits, RequestHead, RequestParser)
+    NEED_DATA,
+    BodyChunk,
+    EndOfRequest,
+    ParseError,
+    ParserLimits,
+    RequestHead,
+    RequestParser,
+)
 from tests.net.http_wire import events
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -168,7 +175,8 @@ def test_transfer_encoding_in_http_1_0(size: int) -> None:
 @pytest.mark.parametrize("body", [
     b"x\r\n", b"\r\n", b"-1\r\n", b"0x1\r\n", b"1 2\r\n", b"1;a\x00\r\n", b"1" * 17 + b"\r\n",
     b"1\n", b"2\r\nabc\r\n", b"2\r\nab\n", b"1;" + b"x" * 1100 + b"\r\n", b"0\r\nbad trailer\r\n\r\n",
-    b"0\r\nA : b\r\n\r\n", b"0\r\n folded\r\n\r\n", b"1;" + b"e" * 600 + b"\r\nx\r\n1;" + b"e" * 600 + b"\r\n",
+    b"0\r\nA : b\r\n\r\n", b"0\r\n folded\r\n\r\n", b"1;" + b"e" * 600 + b"\r\nx\r\n1;" + b"e" * 600
+    + b"\r\n",
 ])
 def test_odd_chunks(body: bytes, size: int) -> None:
     limits = ParserLimits(extension_bytes=1000)

@@ -12,7 +12,15 @@ import pytest
 from jd.errors import JdError, StorageError
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import (
-    INLINE_JSON, MAX_JSON_VALUES, HttpError, Request, Response, Route, Router, error_response)
+    INLINE_JSON,
+    MAX_JSON_VALUES,
+    HttpError,
+    Request,
+    Response,
+    Route,
+    Router,
+    error_response,
+)
 from jd.protocol import ProtocolError
 from tests.net.http_wire import run
 
@@ -50,7 +58,8 @@ def table() -> Router:
     router = Router()
     for method, pattern in [("GET", "/api/jobs"), ("POST", "/api/jobs"), ("GET", "/api/jobs/statuses"),
                             ("GET", "/api/jobs/<int:id>/uploads"), ("GET", "/api/jobs/<name>"),
-                            ("DELETE", "/api/jobs/<int:id>"), ("GET", "/static/<path:rest>"), ("GET", "/a.b")]:
+                            ("DELETE", "/api/jobs/<int:id>"), ("GET", "/static/<path:rest>"),
+                            ("GET", "/a.b")]:
         router.add(method, pattern, echo)
     return router
 
@@ -69,8 +78,8 @@ def test_find(table: Router, method: str, path: str, pattern: str, params: Dict[
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/", "/api/job", "/api/jobs/x/uploads", "/api/jobs/-1/uploads",
-                                  "/api/jobs/1/uploads/2", "//api/jobs", "/aXb", "/api/jobs/%s/uploads" % ("1" * 16),
-                                  "/api/jobs\n"])
+                                  "/api/jobs/1/uploads/2", "//api/jobs", "/aXb",
+                                  "/api/jobs/%s/uploads" % ("1" * 16), "/api/jobs\n"])
 def test_not_found(table: Router, path: str) -> None:
     with pytest.raises(HttpError) as caught:
         table.find("GET", path)
@@ -96,8 +105,8 @@ def test_targets(target: str, path: str, query: Dict[str, str]) -> None:
     assert (request.path, request.query) == (path, query)
 
 
-@pytest.mark.parametrize("target", ["/%", "/%4", "/%zz", "/%ff", "/?a=%ff", "/?%ff=1", "/?a=%g1", "/%00", "/a%0Ab",
-                                    "/?" + "&".join("a%d=1" % i for i in range(101))])
+@pytest.mark.parametrize("target", ["/%", "/%4", "/%zz", "/%ff", "/?a=%ff", "/?%ff=1", "/?a=%g1", "/%00",
+                                    "/a%0Ab", "/?" + "&".join("a%d=1" % i for i in range(101))])
 def test_targets_that_cannot_be_decoded(target: str) -> None:
     with pytest.raises(HttpError) as caught:
         Request("GET", target)
@@ -243,7 +252,8 @@ def test_large_json_is_parsed_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> N
     for parse in ("parse_json", "_parse_large"):
         monkeypatch.setattr("jd.net.serving.routing." + parse, spy)
     for size in (INLINE_JSON, INLINE_JSON + 1):
-        response = answer(one(parsed, max_body=1 << 20), "POST", body=b"x" * size, content_type="application/json")
+        response = answer(one(parsed, max_body=1 << 20), "POST", body=b"x" * size,
+                          content_type="application/json")
         assert response.body == b'"parsed"'
     assert names == [True, False]
 
@@ -251,7 +261,8 @@ def test_large_json_is_parsed_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> N
 def test_large_json_has_so_many_values() -> None:
     def status(values: int) -> int:
         body = ('{"a": [%s0]%s}' % ("0," * (values - 2), " " * INLINE_JSON)).encode()
-        return answer(one(parsed, max_body=1 << 20), "POST", body=body, content_type="application/json").status
+        return answer(one(parsed, max_body=1 << 20), "POST", body=body,
+                      content_type="application/json").status
 
     assert status(MAX_JSON_VALUES) == 200
     assert status(MAX_JSON_VALUES + 1) == 400

@@ -1,10 +1,12 @@
 """--tls-cert and --tls-key become a listener's context, or a text that says what is wrong."""
 
 import ssl
+from pathlib import Path
+from typing import Optional, Type, Union
 
 import pytest
 
-from jd.errors import StorageError, UsageError
+from jd.errors import JdError, StorageError, UsageError
 from jd.net.addresses import is_loopback, reachable_name, url_of
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.tls import server_context
@@ -30,11 +32,11 @@ VzVn77ghsIDulRlNJV84jGP+p7BqlTOQFhgSdJ0NJNprqj+hFtxu0lFNp+eJI0s=
 """
 
 
-def test_without_files_there_is_no_tls():
+def test_without_files_there_is_no_tls() -> None:
     assert server_context(None, None) is None
 
 
-def test_https_with_a_certificate_and_nothing_older_than_tls_1_2():
+def test_https_with_a_certificate_and_nothing_older_than_tls_1_2() -> None:
     async def hello(_request: Request) -> Response:
         return Response.text("hello")
 
@@ -63,13 +65,14 @@ def test_https_with_a_certificate_and_nothing_older_than_tls_1_2():
     (BOTH, "text.pem", UsageError, "--tls-key .* holds no private key"),
     ("broken.pem", BOTH, UsageError, "cannot be used"),
 ])
-def test_files_that_do_not_fit_are_named(tmp_path, certificate, key, kind, says):
+def test_files_that_do_not_fit_are_named(tmp_path: Path, certificate: Union[str, Path, None],
+                                         key: Union[str, Path, None], kind: Type[JdError], says: str) -> None:
     (tmp_path / "other.pem").write_text(OTHER_KEY)
     (tmp_path / "locked.pem").write_text(LOCKED_KEY)
     (tmp_path / "text.pem").write_text("nothing\n")
     (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n")
 
-    def path(name):
+    def path(name: Union[str, Path, None]) -> Optional[Path]:
         return tmp_path / name if isinstance(name, str) else name
     with pytest.raises(kind, match=says) as caught:
         server_context(path(certificate), path(key))
@@ -79,11 +82,11 @@ def test_files_that_do_not_fit_are_named(tmp_path, certificate, key, kind, says)
 @pytest.mark.parametrize("host, loopback", [
     ("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("0.0.0.0", False),
     ("::", False), ("", False), ("evil.localhost", False), ("10.0.0.1", False), ("node1", False)])
-def test_loopback_is_nothing_but_this_machine(host, loopback):
+def test_loopback_is_nothing_but_this_machine(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 
-def test_urls_of_what_is_listened_on(monkeypatch):
+def test_urls_of_what_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "node1")
     assert [reachable_name(host) for host in ("0.0.0.0", "::", "::1", "10.0.0.1")] == [
         "node1", "node1", "[::1]", "10.0.0.1"]

@@ -1,5 +1,8 @@
 """Limits of containers and Slurm jobs, from trees of files laid out as the kernel does."""
 
+from pathlib import Path
+from typing import Dict, Optional, Set
+
 import pytest
 
 from jd.node import cgroups
@@ -10,7 +13,7 @@ V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegat
 NO_LIMIT_V1 = "9223372036854771712\n"
 
 
-def lay(root, files):
+def lay(root: Path, files: Dict[str, str]) -> Path:
     """Write a tree of files below `root`; the keys are paths."""
     for path, text in files.items():
         target = root / path
@@ -19,12 +22,12 @@ def lay(root, files):
     return root
 
 
-def v1_mounts(root, *controllers):
+def v1_mounts(root: str, *controllers: str) -> str:
     return "".join("%d 23 0:3%d %s /sys/fs/cgroup/%s rw,relatime shared:9 - cgroup cgroup rw,%s\n"
                    % (40 + n, n, root, name, name) for n, name in enumerate(controllers))
 
 
-def slurm_v2(tmp_path):
+def slurm_v2(tmp_path: Path) -> Path:
     job = "sys/fs/cgroup/system.slice/slurmstepd.scope/job_7"
     return lay(tmp_path, {
         "proc/self/cgroup": "0::/system.slice/slurmstepd.scope/job_7/step_0\n",
@@ -45,7 +48,7 @@ def slurm_v2(tmp_path):
     })
 
 
-def test_version_2_takes_the_tightest_group_above_ours(tmp_path):
+def test_version_2_takes_the_tightest_group_above_ours(tmp_path: Path) -> None:
     groups = Groups(slurm_v2(tmp_path))
     assert groups.memory() == Memory(4 * GIB, 2 * GIB, 2 * GIB)
     assert groups.cpu_quota() == 2.5
@@ -54,14 +57,14 @@ def test_version_2_takes_the_tightest_group_above_ours(tmp_path):
     assert groups.oom_kills() == 2
 
 
-def test_the_fullest_group_decides_what_is_available(tmp_path):
+def test_the_fullest_group_decides_what_is_available(tmp_path: Path) -> None:
     root = slurm_v2(tmp_path)
     lay(root, {"sys/fs/cgroup/system.slice/memory.max": "%d\n" % (8 * GIB),
                "sys/fs/cgroup/system.slice/memory.current": "%d\n" % (7 * GIB)})
     assert Groups(root).memory() == Memory(4 * GIB, 2 * GIB, GIB)
 
 
-def test_a_group_further_up_may_be_the_tighter_one(tmp_path):
+def test_a_group_further_up_may_be_the_tighter_one(tmp_path: Path) -> None:
     root = slurm_v2(tmp_path)
     lay(root, {
         "sys/fs/cgroup/system.slice/memory.max": "%d\n" % (3 * GIB),
@@ -74,13 +77,13 @@ def test_a_group_further_up_may_be_the_tighter_one(tmp_path):
     assert (groups.cpu_quota(), groups.cpu_seconds()) == (1.0, 77.0)
 
 
-def test_a_group_over_its_limit_leaves_nothing(tmp_path):
+def test_a_group_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
     root = slurm_v2(tmp_path)
     lay(root, {"sys/fs/cgroup/system.slice/slurmstepd.scope/job_7/memory.current": "%d" % (9 * GIB)})
     assert Groups(root).memory().available == 0
 
 
-def test_a_container_with_its_own_namespace_sees_its_group_as_the_root(tmp_path):
+def test_a_container_with_its_own_namespace_sees_its_group_as_the_root(tmp_path: Path) -> None:
     groups = Groups(lay(tmp_path, {
         "proc/self/cgroup": "0::/\n",
         "proc/self/mountinfo": V2_MOUNT,
@@ -99,7 +102,7 @@ def test_a_container_with_its_own_namespace_sees_its_group_as_the_root(tmp_path)
     ("/..", "/"),                     # outside the namespace
     ("/else/where/x", "/docker/abc"),
 ])
-def test_a_path_of_the_host_is_not_looked_for_inside(tmp_path, member, mount_root):
+def test_a_path_of_the_host_is_not_looked_for_inside(tmp_path: Path, member: str, mount_root: str) -> None:
     groups = Groups(lay(tmp_path, {
         "proc/self/cgroup": "4:memory:%s\n" % member,
         "proc/self/mountinfo": v1_mounts(mount_root, "memory"),
@@ -110,7 +113,7 @@ def test_a_path_of_the_host_is_not_looked_for_inside(tmp_path, member, mount_roo
     assert groups.memory().limit == 1000
 
 
-def test_a_group_that_is_not_mounted_here_falls_back_to_those_above_it(tmp_path):
+def test_a_group_that_is_not_mounted_here_falls_back_to_those_above_it(tmp_path: Path) -> None:
     groups = Groups(lay(tmp_path, {
         "proc/self/cgroup": "4:memory:/a/b/c\n",
         "proc/self/mountinfo": v1_mounts("/", "memory"),
@@ -121,7 +124,7 @@ def test_a_group_that_is_not_mounted_here_falls_back_to_those_above_it(tmp_path)
     assert groups.oom_kills() == 3
 
 
-def slurm_v1(tmp_path):
+def slurm_v1(tmp_path: Path) -> Path:
     step = "uid_1000/job_7/step_0"
     return lay(tmp_path, {
         "proc/self/cgroup": "".join("%d:%s:/%s\n" % (n, name, step) for n, name in enumerate(
@@ -146,7 +149,7 @@ def slurm_v1(tmp_path):
     })
 
 
-def test_version_1_wins_over_a_version_2_mount_beside_it(tmp_path):
+def test_version_1_wins_over_a_version_2_mount_beside_it(tmp_path: Path) -> None:
     groups = Groups(slurm_v1(tmp_path))
     assert groups.memory() == Memory(2 * GIB, GIB - 24, GIB + 24)
     assert groups.cpu_quota() == 1.5
@@ -155,7 +158,7 @@ def test_version_1_wins_over_a_version_2_mount_beside_it(tmp_path):
     assert groups.oom_kills() == 4
 
 
-def test_without_limits_nothing_is_made_up(tmp_path):
+def test_without_limits_nothing_is_made_up(tmp_path: Path) -> None:
     groups = Groups(lay(tmp_path, {
         "proc/self/cgroup": "0::/user.slice\n",
         "proc/self/mountinfo": V2_MOUNT,
@@ -170,7 +173,7 @@ def test_without_limits_nothing_is_made_up(tmp_path):
     assert groups.oom_kills() == 6
 
 
-def test_an_empty_machine_is_unknown_in_every_way(tmp_path):
+def test_an_empty_machine_is_unknown_in_every_way(tmp_path: Path) -> None:
     groups = Groups(tmp_path)
     assert groups.memory() == Memory(None, None, None)
     assert (groups.cpu_quota(), groups.cpu_seconds(), groups.cpuset()) == (None, None, None)
@@ -178,7 +181,7 @@ def test_an_empty_machine_is_unknown_in_every_way(tmp_path):
 
 
 @pytest.mark.parametrize("garbage", ["", "\n", "\0\xff", "a b c\n", "9" * 5000, "- - - -\n", ":::\n"])
-def test_garbage_never_raises(tmp_path, garbage):
+def test_garbage_never_raises(tmp_path: Path, garbage: str) -> None:
     root = slurm_v2(tmp_path)
     for path in [p for p in root.glob("sys/**/*") if p.is_file()]:
         path.write_text(garbage)
@@ -190,11 +193,11 @@ def test_garbage_never_raises(tmp_path, garbage):
     assert Groups(root).oom_kills() == 0
 
 
-def test_numbers_that_no_kernel_writes_are_left_out():
+def test_numbers_that_no_kernel_writes_are_left_out() -> None:
     assert cgroups.parse_table("a 1\nb %s\nc\nd x\ne 2 3\n" % ("9" * 100)) == {"a": 1}
 
 
-def test_mount_points_are_unescaped():
+def test_mount_points_are_unescaped() -> None:
     line = "30 23 0:26 /a\\040b /sys/fs/c\\040g rw - cgroup2 cgroup2 rw\n"
     assert cgroups.parse_mounts(line) == [cgroups.Mount("/a b", "/sys/fs/c g", 2, frozenset())]
 
@@ -203,24 +206,24 @@ def test_mount_points_are_unescaped():
     ("0-3,8,10-11\n", {0, 1, 2, 3, 8, 10, 11}), ("5", {5}), ("", None), ("3-1", None), ("x", None),
     ("0-99999999999", None), ("-1", None),
 ])
-def test_cpu_lists(text, cpus):
+def test_cpu_lists(text: str, cpus: Optional[Set[int]]) -> None:
     assert cgroups.parse_cpuset(text) == (None if cpus is None else frozenset(cpus))
 
 
 @pytest.mark.parametrize("text, limit", [
     ("4096\n", 4096), ("max\n", None), ("-1\n", None), (NO_LIMIT_V1, None), ("", None), ("0\n", 0),
 ])
-def test_limits(text, limit):
+def test_limits(text: str, limit: Optional[int]) -> None:
     assert cgroups.parse_limit(text) == limit
 
 
 @pytest.mark.parametrize("text, quota", [
     ("200000 100000\n", 2.0), ("max 100000", None), ("1 0", None), ("200000", None), ("", None),
 ])
-def test_cpu_max(text, quota):
+def test_cpu_max(text: str, quota: Optional[float]) -> None:
     assert cgroups.parse_cpu_max(text) == quota
 
 
-def test_a_file_is_read_up_to_a_limit(tmp_path):
+def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * (cgroups.MAX_READ + 10))
     assert len(cgroups.read_small(tmp_path / "big")) == cgroups.MAX_READ
