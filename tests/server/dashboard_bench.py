@@ -16,6 +16,9 @@ from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import sessions
 from jd.server.store.queue.transitions import Policy
 
+Scenario = Callable[["Dashboard"], Awaitable[None]]
+Run = Callable[[Scenario], None]
+
 PIN = "482913"
 HOST = "127.0.0.1:5050"
 
@@ -91,12 +94,12 @@ class Dashboard:
             Request(method, target, sent, BodyStream.of(data), peer, secure, lambda: uid))
 
 
-def run(workspace: Path, scenario: Callable[[Dashboard], Awaitable[Any]]) -> Any:
+def run(workspace: Path, scenario: Scenario) -> None:
     """Await a scenario on a new dashboard whose PIN is PIN, for 20 s at most."""
-    async def limited() -> Any:
+    async def limited() -> None:
         dashboard = Dashboard(workspace, PIN)
         try:
-            return await asyncio.wait_for(scenario(dashboard), 20)
+            await asyncio.wait_for(scenario(dashboard), 20)
         finally:
             dashboard.close()
-    return asyncio.run(limited())
+    asyncio.run(limited())

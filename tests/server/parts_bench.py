@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, Union
 
 from jd import protocol as p
 from jd.net.multipart import encode_upload
 from jd.net.serving.body import BodyStream
-from jd.net.serving.routing import Request, Router
+from jd.net.serving.routing import Request, Response, Route, Router
 from jd.server.api.access import OWNER, Access, Principal
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
@@ -20,29 +22,32 @@ from jd.server.experiment import Experiment
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
+Scenario = Callable[["PartsBench"], Awaitable[None]]
+Run = Callable[[Scenario], None]
+
 
 class Answer:
     """A response whose file or stream has been read."""
 
-    def __init__(self, response, content):
+    def __init__(self, response: Response, content: bytes) -> None:
         self.status = response.status
         self.headers = response.headers
         self.content_type = response.content_type
         self.content = content
 
     @property
-    def json(self):
+    def json(self) -> Dict[str, Any]:
         return json.loads(self.content)
 
 
-def _as_owner(request, _route):
+def _as_owner(request: Request, _route: Route) -> None:
     request.principal = Principal(None, OWNER)
 
 
 class PartsBench:
     """`now` is the server's clock."""
 
-    def __init__(self, workspace):
+    def __init__(self, workspace: Path) -> None:
         self.now = 1_700_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         room = WaitingRoom()
@@ -54,7 +59,8 @@ class PartsBench:
                      Results(self.experiment, live)):
             part.add_to(self.router)
 
-    async def send(self, method, target, body=b"", headers=None):
+    async def send(self, method: str, target: str, body: bytes = b"",
+                   headers: Optional[Dict[str, str]] = None) -> Answer:
         response = await self.router.dispatch(
             Request(method, target, headers or {}, BodyStream.of(body), peer_uid=os.geteuid))
         content = response.body
@@ -65,44 +71,45 @@ class PartsBench:
         await response.aclose()
         return Answer(response, content)
 
-    async def get(self, target):
+    async def get(self, target: str) -> Answer:
         return await self.send("GET", target)
 
-    async def post(self, target, body):
+    async def post(self, target: str, body: Any) -> Answer:
         return await self.send("POST", target, json.dumps(body).encode(),
                                {"content-type": "application/json"})
 
-    async def create(self, *jobs):
+    async def create(self, *jobs: Dict[str, Any]) -> None:
         answer = await self.post("/web/create", {"jobs": list(jobs)})
         assert answer.status == 200, answer.content
 
-    async def beat(self, worker_id="w", **fields):
+    async def beat(self, worker_id: str = "w", **fields: Any) -> Optional[Dict[str, Any]]:
         """A heartbeat; the job it gives, if any."""
         answer = await self.post(p.HEARTBEAT, dict({"worker_id": worker_id}, **fields))
         assert answer.status == 200, answer.content
         return answer.json["job"]
 
-    async def finish(self, job_id, status="DONE", **fields):
+    async def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> None:
         answer = await self.post(p.UPDATE_JOB_STATUS,
                                  dict({"job_id": job_id, "status": status}, **fields))
         assert answer.status == 200, answer.content
 
-    async def upload(self, job_id, name, content, route=p.UPLOAD, part="file", status=200, **fields):
+    async def upload(self, job_id: int, name: str, content: Union[bytes, str], route: str = p.UPLOAD,
+                     part: str = "file", status: int = 200, **fields: Any) -> None:
         content = content.encode() if isinstance(content, str) else content
         frame = encode_upload(dict({"job_id": str(job_id)}, **fields), part, name, len(content))
         answer = await self.send("POST", route, frame.prefix + content + frame.suffix,
                                  {"content-type": frame.content_type})
         assert answer.status == status, answer.content
 
-    def sql(self, text, *values):
+    def sql(self, text: str, *values: int) -> List[Tuple[Optional[Union[float, str]], ...]]:
         """What a query gives, at once."""
         return self.experiment.database.read(
             lambda db: db.execute(text, values).fetchall()).result(20)
 
 
-def run_bench(workspace, scenario):
+def run_bench(workspace: Path, scenario: Scenario) -> None:
     """Run a coroutine function on a new bench, and close it."""
-    async def main():
+    async def main() -> None:
         bench = PartsBench(workspace)
         try:
             return await asyncio.wait_for(scenario(bench), 30)

@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional, TypeVar
 
 from jd import protocol as p
 from jd.server.creation import createrequest
@@ -14,6 +14,8 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database
+
+T = TypeVar("T")
 
 
 def ordered(body: Any) -> batches.Batch:
@@ -31,10 +33,10 @@ class Desk:
         files.prepare(self.data_dir)
         self.database = Database(directory / "jobs.db", MIGRATIONS)
 
-    def write(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+    def write(self, operation: Callable[..., T], *arguments: Any) -> T:
         return self.database.write(lambda db: operation(db, *arguments)).result(60)
 
-    def read(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+    def read(self, operation: Callable[..., T], *arguments: Any) -> T:
         return self.database.read(lambda db: operation(db, *arguments)).result(60)
 
     def create(self, count: int, **request: Any) -> None:
@@ -61,5 +63,5 @@ class Desk:
     def status(self, job_id: int) -> Optional[str]:
         return self.read(jobs.statuses, [job_id]).get(str(job_id))
 
-    def counts(self) -> Any:
+    def counts(self) -> Dict[str, int]:
         return {status: n for status, n in self.read(jobs.counts).items() if n}

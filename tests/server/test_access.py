@@ -1,6 +1,8 @@
 """Who is let in: the user of a loopback connection, tokens, and what looks like a proxy or a web page."""
 
 import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional
 
 import pytest
 
@@ -15,13 +17,14 @@ ME = os.geteuid()
 LOCAL, LET_IN = Principal(None, OWNER, True), Principal(None, OWNER, False)
 
 
-def server(host="127.0.0.1", **options):
+def server(host: str = "127.0.0.1", **options: Any) -> Access:
     access = Access(host, options.pop("token_file", None), options.pop("insecure", False), **options)
     access.settle(lambda: TOKEN)
     return access
 
 
-def ask(access, uid=ME, peer="127.0.0.1", host="127.0.0.1:5000", token=None, **headers):
+def ask(access: Access, uid: Optional[int] = ME, peer: str = "127.0.0.1", host: str = "127.0.0.1:5000",
+        token: Optional[str] = None, **headers: str) -> Any:
     """The principal, or status and text of the refusal."""
     sent = {"host": host}
     sent.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -38,13 +41,13 @@ def ask(access, uid=ME, peer="127.0.0.1", host="127.0.0.1:5000", token=None, **h
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1"])
 @pytest.mark.parametrize("peer,name", [("127.0.0.1", "127.0.0.1:5000"), ("::1", "[::1]:5000"),
                                        ("127.0.0.1", "localhost:5000"), ("127.8.9.1", "LOCALHOST")])
-def test_the_owner_and_root_need_no_token_over_loopback(host, peer, name):
+def test_the_owner_and_root_need_no_token_over_loopback(host: str, peer: str, name: str) -> None:
     for uid in (ME, 0):
         assert ask(server(host), uid, peer, name) == LOCAL
         assert ask(server(host), uid, peer, name, token="stale") == LOCAL
 
 
-def test_another_user_is_told_whose_it_is_and_what_to_do():
+def test_another_user_is_told_whose_it_is_and_what_to_do() -> None:
     status, text = ask(server(), OTHER)
     assert status == 403
     for word in ("(uid %d)" % ME, "uid %d" % OTHER, "a server of your own", "--allow-user %d" % OTHER, "token"):
@@ -63,7 +66,7 @@ def test_another_user_is_told_whose_it_is_and_what_to_do():
     # Where the address has another user's word, it is not asked for.
     (dict(peer="192.168.1.7", host="192.168.1.2:5000"), "a token is needed"),
 ], ids=["unknown", "x-forwarded-for", "forwarded", "via", "x-real-ip", "network", "network name"])
-def test_who_is_not_known_needs_the_token(fields, word):
+def test_who_is_not_known_needs_the_token(fields: Dict[str, Any], word: str) -> None:
     access = server("0.0.0.0")
     status, text = ask(access, **fields)
     assert status == 401 and word in text and "JD_SERVER_TOKEN_FILE" in text
@@ -72,14 +75,14 @@ def test_who_is_not_known_needs_the_token(fields, word):
 
 
 @pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example:5000", "0.0.0.0:5000", ""])
-def test_a_web_page_does_not_reach_it_by_a_name_of_its_own(name):
+def test_a_web_page_does_not_reach_it_by_a_name_of_its_own(name: str) -> None:
     status, text = ask(server(), host=name)
     assert status == 403 and "127.0.0.1" in text
     assert ask(server("0.0.0.0"), host=name)[0] == 401
     assert ask(server(), host=name, token=TOKEN) == LET_IN
 
 
-def test_the_experiments_own_file_is_named_once():
+def test_the_experiments_own_file_is_named_once() -> None:
     access = Access("0.0.0.0", None, False)
     access.settle(lambda: TOKEN, "~/.jd/servers/digits.json")
     for token in (None, "wrong"):
@@ -88,7 +91,7 @@ def test_the_experiments_own_file_is_named_once():
         assert "<expId>" not in text and "ACCESS_FILE" not in text and text.count("JD_SERVER_TOKEN_FILE") < 2
 
 
-def test_a_token_that_was_given_is_asked_of_everybody(tmp_path):
+def test_a_token_that_was_given_is_asked_of_everybody(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("given-by-its-owner")
     access = server(token_file=file)
@@ -100,18 +103,18 @@ def test_a_token_that_was_given_is_asked_of_everybody(tmp_path):
     assert ask(server(token_file=file, insecure=True), token=None)[0] == 401
 
 
-def test_behind_a_proxy_everybody_has_its_user_and_the_token_counts():
+def test_behind_a_proxy_everybody_has_its_user_and_the_token_counts() -> None:
     access = server(proxied=True)
     for uid in (ME, 0, OTHER):
         assert ask(access, uid)[0] == 401
         assert ask(access, uid, token=TOKEN) == LET_IN
 
 
-def test_insecure_asks_nobody():
+def test_insecure_asks_nobody() -> None:
     assert ask(server("0.0.0.0", insecure=True), None, "10.0.0.9", "anything") == LET_IN
 
 
-def test_insecure_still_knows_its_own_user():
+def test_insecure_still_knows_its_own_user() -> None:
     access = server("0.0.0.0", insecure=True)
     assert ask(access, ME) == ask(access, 0) == LOCAL
     for fields in (dict(uid=OTHER), dict(uid=None), dict(host="evil.example"), dict(x_forwarded_for="10.0.0.9"),
@@ -120,8 +123,8 @@ def test_insecure_still_knows_its_own_user():
     assert ask(server(insecure=True, proxied=True)) == LET_IN
 
 
-def test_the_user_is_not_asked_for_where_it_does_not_matter(tmp_path):
-    def asked():
+def test_the_user_is_not_asked_for_where_it_does_not_matter(tmp_path: Path) -> None:
+    def asked() -> None:
         raise AssertionError("it was asked for")
     for access in (server(insecure=True), server("0.0.0.0")):
         request = Request("GET", "/", {"host": "h", "authorization": "Bearer " + TOKEN}, None, "10.0.0.9", False,
@@ -129,7 +132,7 @@ def test_the_user_is_not_asked_for_where_it_does_not_matter(tmp_path):
         access(request)
 
 
-def test_users_are_named_or_numbered():
+def test_users_are_named_or_numbered() -> None:
     assert users(["root", "0", "54321"]) == {0, OTHER} and users([]) == frozenset()
     with pytest.raises(UsageError, match="--allow-user: this machine knows no user 'no-such-user'; give a name"):
         users(["root", "no-such-user"])
@@ -137,7 +140,8 @@ def test_users_are_named_or_numbered():
 
 @pytest.mark.parametrize("given,environ", [(["--allow-user", "root", "--allow-user", "no-such-user"], {}),
                                            ([], {"JD_SERVER_ALLOW_USER": "root,no-such-user"})])
-def test_a_server_does_not_start_for_an_unknown_user(tmp_path, monkeypatch, given, environ):
+def test_a_server_does_not_start_for_an_unknown_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     given: List[str], environ: Dict[str, str]) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="no user 'no-such-user'"):
@@ -147,7 +151,7 @@ def test_a_server_does_not_start_for_an_unknown_user(tmp_path, monkeypatch, give
 
 @pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None), dict(token_file=True),
                                      dict(proxied=True)])
-def test_users_are_allowed_only_where_they_count(tmp_path, options):
+def test_users_are_allowed_only_where_they_count(tmp_path: Path, options: Dict[str, Any]) -> None:
     if "token_file" in options:
         options["token_file"] = tmp_path / "token"
         options["token_file"].write_text("given-by-its-owner")
@@ -161,13 +165,14 @@ def test_users_are_allowed_only_where_they_count(tmp_path, options):
     (["--expid", "x"], "--expid x; did you mean --expId x?"), (["expId=foo"], "did you mean --expId foo?"),
     (["--dashboard_port=7"], "did you mean --dashboard-port 7?"), (["insecure=true"], "did you mean --insecure?"),
     (["--xyzzy"], "--xyzzy; see jd_server --help"), (["--expid"], "did you mean --expId ...?")])
-def test_an_option_that_was_meant(typed, hint):
+def test_an_option_that_was_meant(typed: List[str], hint: str) -> None:
     with pytest.raises(UsageError) as refused:
         cli.options(typed, {"HOME": "/nonexistent"})
     assert str(refused.value).startswith("unrecognized arguments: ") and str(refused.value).endswith(hint)
 
 
-def test_what_excludes_a_hub_is_told_before_the_key_that_is_missing(tmp_path, monkeypatch):
+def test_what_excludes_a_hub_is_told_before_the_key_that_is_missing(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JD_API_KEY", raising=False)
     for flags in (["--token-file", str(tmp_path / "token")], ["--insecure"]):
         with pytest.raises(UsageError, match="a Hub and %s exclude each other" % flags[0]):

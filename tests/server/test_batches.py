@@ -1,17 +1,19 @@
+from typing import Any, Dict, List
+
 import pytest
 
 from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.store.operators import batches
 from jd.server.store.queue import jobs
-from tests.server.store_support import ordered
+from tests.server.store_support import Desk, ordered
 
 
-def rows(desk):
+def rows(desk: Desk) -> List[Dict[str, Any]]:
     return [job["parameters"] for job in desk.read(jobs.select, jobs.Query(per_page=1000)).jobs]
 
 
-def test_the_last_name_varies_fastest(desk):
+def test_the_last_name_varies_fastest(desk: Desk) -> None:
     batch = batches.from_grid({"a": [1, 2], "b": ["x", "y"]})
     created = desk.add(batch)
     assert created == (1, 4, "Created")
@@ -19,20 +21,20 @@ def test_the_last_name_varies_fastest(desk):
                           {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
 
 
-def test_values_come_back_as_they_were(desk):
+def test_values_come_back_as_they_were(desk: Desk) -> None:
     job = {"f": 0.1, "big": 2 ** 70, "s": "ü\n\"'\\ ☃", "e": "", "n": None, "t": True,
            "l": [1, [2]], "o": {"k": {"z": []}}, "minus": "-x"}
     desk.add(batches.from_list([job]))
     assert rows(desk) == [job]
 
 
-def test_ids_are_contiguous_and_appended(desk):
+def test_ids_are_contiguous_and_appended(desk: Desk) -> None:
     desk.create(3)
     created = desk.add(batches.from_grid({"y": [1, 2]}))
     assert created == (4, 2, "Appended")
 
 
-def test_replace_takes_the_place_of_what_is_pending(desk):
+def test_replace_takes_the_place_of_what_is_pending(desk: Desk) -> None:
     desk.create(3)
     desk.beat()
     created = desk.add(batches.from_grid({"y": [1]}), replace=True)
@@ -41,13 +43,13 @@ def test_replace_takes_the_place_of_what_is_pending(desk):
     assert desk.job(2)["message"][0]["reason"] == "replaced by new jobs"
 
 
-def test_a_batch_cannot_be_claimed_before_it_is_whole(desk):
+def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
     batch = batches.from_grid({"x": [1, 2]})
     start_id = desk.write(batches.begin)
     desk.write(batches.add, start_id, ['{"x": 1}'], batch)
     assert desk.beat().reply.job is None
     desk.write(batches.add, start_id + 1, ['{"x": 2}'], batch)
-    def changes():
+    def changes() -> int:
         return desk.read(lambda db: db.execute("SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0])
 
     before = changes()
@@ -56,7 +58,7 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk):
     assert desk.beat().reply.job.job_id == start_id
 
 
-def test_a_batch_that_was_not_published_leaves_nothing(desk):
+def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
     desk.write(batches.add, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]}))
@@ -93,12 +95,12 @@ def test_a_batch_that_was_not_published_leaves_nothing(desk):
     ({"jobs": [{"a": 1}], "idle_timeout": "x"}, "idle_timeout must be a number"),
     ({"jobs": [{"a": 1}], "aborted_job_reset_timeout": -1}, "must be from 0"),
 ])
-def test_bad_requests_say_what_is_wrong(body, says):
+def test_bad_requests_say_what_is_wrong(body: Any, says: str) -> None:
     with pytest.raises(ProtocolError, match=says):
         ordered(body)
 
 
-def test_a_million_combinations_are_allowed_and_not_made_before_they_are_needed():
+def test_a_million_combinations_are_allowed_and_not_made_before_they_are_needed() -> None:
     batch = batches.from_grid({c: list(range(100)) for c in "abc"})
     assert batch.total == 10 ** 6
     assert next(batch.texts()) == '{"a": 0, "b": 0, "c": 0}'

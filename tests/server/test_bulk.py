@@ -1,26 +1,31 @@
 """What people do to jobs on the dashboard, in the store and through the routes."""
 
 import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any, Callable, Coroutine, Dict, Iterator, List, Tuple
 
 import pytest
 
 from jd import protocol as p
+from jd.net.serving.routing import Request, Response
 from jd.server import sweeper
 from jd.server.store.operators import batches, bulk
 from jd.server.store.queue import jobs
 from jd.server.store.search import scanning
-from tests.server.dashboard_bench import Dashboard
+from tests.server.dashboard_bench import Answer, Dashboard
+from tests.server.store_support import Desk
 
 
-def act(desk, action, *ids, reason=""):
+def act(desk: Desk, action: str, *ids: int, reason: str = "") -> bulk.Changed:
     return desk.write(bulk.act, action, ids, reason, desk.now, desk.policy)
 
 
-def history(desk, job_id):
+def history(desk: Desk, job_id: int) -> List[str]:
     return [line["reason"] for line in desk.job(job_id)["message"]]
 
 
-def in_all_statuses(desk):
+def in_all_statuses(desk: Desk) -> Dict[int, str]:
     """1 PENDING, 2 SERVED, 3 DONE, 4 ABORTED and coming back, 5 DELETED."""
     desk.create(5)
     act(desk, bulk.PRIORITISE, 2, 3, 4)
@@ -38,7 +43,8 @@ def in_all_statuses(desk):
     (bulk.RETRY, {3: "PENDING", 4: "PENDING"}, 2),
     (bulk.ABORT, {1: "ABORTED", 2: "ABORTED"}, 0),
 ])
-def test_an_action_changes_the_jobs_that_may_take_it(desk, action, changed, freed):
+def test_an_action_changes_the_jobs_that_may_take_it(desk: Desk, action: str, changed: Dict[int, str],
+                                                     freed: int) -> None:
     before = in_all_statuses(desk)
     assert before == {1: "PENDING", 2: "SERVED", 3: "DONE", 4: "ABORTED", 5: "DELETED"}
     lines = {job_id: len(history(desk, job_id)) for job_id in before}
@@ -51,7 +57,7 @@ def test_an_action_changes_the_jobs_that_may_take_it(desk, action, changed, free
     assert act(desk, action, *changed) == (0, 0)
 
 
-def test_restore_brings_back_what_was(desk):
+def test_restore_brings_back_what_was(desk: Desk) -> None:
     before = in_all_statuses(desk)
     act(desk, bulk.DELETE, 1, 3, 4)
     assert act(desk, bulk.RESTORE, 1, 3, 4) == (3, 1)
@@ -59,7 +65,7 @@ def test_restore_brings_back_what_was(desk):
     assert act(desk, bulk.DELETE, 3) == (1, 0) and act(desk, bulk.RESTORE, 3) == (1, 0)
 
 
-def test_replaced_jobs_can_be_restored(desk):
+def test_replaced_jobs_can_be_restored(desk: Desk) -> None:
     desk.create(2)
     desk.add(batches.from_grid({"y": [1]}), replace=True)
     assert act(desk, bulk.RESTORE, 1, 2) == (2, 2)
@@ -67,7 +73,7 @@ def test_replaced_jobs_can_be_restored(desk):
     assert act(desk, bulk.RESTORE, 1, 2, 3) == (3, 3)  # of a database where only that was possible
 
 
-def test_a_deleted_job_is_not_tried_again(desk):
+def test_a_deleted_job_is_not_tried_again(desk: Desk) -> None:
     in_all_statuses(desk)
     act(desk, bulk.DELETE, 4)
     desk.now += 10 * desk.policy.retry_pause
@@ -75,7 +81,7 @@ def test_a_deleted_job_is_not_tried_again(desk):
     assert desk.status(4) == "DELETED"
 
 
-def test_a_job_sent_back_starts_with_all_its_tries(desk):
+def test_a_job_sent_back_starts_with_all_its_tries(desk: Desk) -> None:
     desk.create(1)
     for attempt in range(1, 4):
         desk.beat(session="s")
@@ -88,7 +94,7 @@ def test_a_job_sent_back_starts_with_all_its_tries(desk):
     assert desk.beat(session="s").reply.job.attempt == 4
 
 
-def test_the_worker_of_an_aborted_job_is_refused_and_the_job_stays(desk):
+def test_the_worker_of_an_aborted_job_is_refused_and_the_job_stays(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
     assert act(desk, bulk.ABORT, 1, reason="wrong data") == (1, 0)
@@ -103,7 +109,7 @@ def test_the_worker_of_an_aborted_job_is_refused_and_the_job_stays(desk):
     assert act(desk, bulk.RETRY, 1) == (1, 1)
 
 
-def test_prioritised_jobs_go_out_first_until_put_back(desk):
+def test_prioritised_jobs_go_out_first_until_put_back(desk: Desk) -> None:
     desk.create(5)
     assert act(desk, bulk.PRIORITISE, 5, 3, 4) == (3, 0)
     assert act(desk, bulk.PRIORITISE, 5) == (0, 0)
@@ -111,7 +117,7 @@ def test_prioritised_jobs_go_out_first_until_put_back(desk):
     assert [desk.beat("w%d" % number).reply.job.job_id for number in range(5)] == [3, 5, 1, 2, 4]
 
 
-def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk):
+def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
     desk.write(batches.add, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]}))
@@ -124,7 +130,7 @@ def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk):
     assert desk.read(bulk.last_id) == 1
 
 
-def test_parameters_of_a_pending_job_only(desk):
+def test_parameters_of_a_pending_job_only(desk: Desk) -> None:
     in_all_statuses(desk)
     desk.write(bulk.edit, 1, '{"x": "other"}', "typo", desk.now)
     assert desk.job(1)["parameters"] == {"x": "other"}
@@ -139,7 +145,7 @@ def test_parameters_of_a_pending_job_only(desk):
 # ---- the routes
 
 @pytest.fixture
-def loop():
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """One loop for a test: before Python 3.10 what asyncio offers belongs to the loop it is made in."""
     opened = asyncio.new_event_loop()
     asyncio.set_event_loop(opened)
@@ -149,36 +155,36 @@ def loop():
 
 
 @pytest.fixture
-def dashboard(tmp_path, loop):
+def dashboard(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Dashboard]:
     opened = Dashboard(tmp_path)
     yield opened
     opened.close()
 
 
-def run(scenario):
+def run(scenario: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.get_event_loop_policy().get_event_loop().run_until_complete(
         asyncio.wait_for(scenario, 20))
 
 
-def create(dashboard, count):
+def create(dashboard: Dashboard, count: int) -> None:
     batch = batches.from_grid({"x": list(range(count))})
     run(dashboard.server.creation.create(batch))
 
 
-def asked(dashboard, *requests):
+def asked(dashboard: Dashboard, *requests: Tuple[str, str, Any]) -> List[Answer]:
     """Answers to (method, target, body) in one session."""
     cookie = dashboard.signed_in()
 
-    async def scenario():
+    async def scenario() -> List[Answer]:
         return [await dashboard.send(method, target, body, cookie) for method, target, body in requests]
     return run(scenario())
 
 
-def post(dashboard, **body):
+def post(dashboard: Dashboard, **body: Any) -> Answer:
     return asked(dashboard, ("POST", "/web/jobs/act", body))[0]
 
 
-def test_a_page_over_http(dashboard):
+def test_a_page_over_http(dashboard: Dashboard) -> None:
     create(dashboard, 60)
     first, wrong, none = asked(
         dashboard, ("GET", "/web/jobs?filter=x%3E3&sort=-x&limit=10", None),
@@ -193,8 +199,8 @@ def test_a_page_over_http(dashboard):
     assert none.status == 400 and "param.x" in none.error
 
 
-def test_everything_needs_a_session(dashboard):
-    async def scenario():
+def test_everything_needs_a_session(dashboard: Dashboard) -> None:
+    async def scenario() -> List[int]:
         return [(await dashboard.send(method, target, body)).status for method, target, body in (
             ("GET", "/web/jobs", None), ("GET", "/web/jobs/count", None),
             ("POST", "/web/jobs/act", {"action": "delete", "filter": ""}),
@@ -202,13 +208,14 @@ def test_everything_needs_a_session(dashboard):
     assert run(scenario()) == [401] * 4
 
 
-def test_a_page_is_made_once_for_all_until_something_changes(dashboard, monkeypatch):
+def test_a_page_is_made_once_for_all_until_something_changes(dashboard: Dashboard,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     create(dashboard, 3)
     made = []
     look = dashboard.server.live.shared
 
-    async def shared(request, topics, make):
-        async def counted():
+    async def shared(request: Request, topics: Tuple[str], make: Callable[..., Any]) -> Response:
+        async def counted() -> Response:
             made.append(request.path)
             return await make()
         return await look(request, topics, counted)
@@ -221,7 +228,7 @@ def test_a_page_is_made_once_for_all_until_something_changes(dashboard, monkeypa
     assert [job["priority"] for job in answers[-1].json["jobs"]] == [0, 1, 0]
 
 
-def test_counting_over_http(dashboard, monkeypatch):
+def test_counting_over_http(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
     create(dashboard, 30)
     monkeypatch.setattr(scanning, "FEW", -1)
     monkeypatch.setattr(scanning, "SCAN", 20)
@@ -233,7 +240,8 @@ def test_counting_over_http(dashboard, monkeypatch):
 
 
 @pytest.mark.parametrize("selection", [{"filter": "x>=10"}, {"ids": list(range(11, 31)) + [99]}])
-def test_a_large_order_is_done_in_slices_with_progress(dashboard, monkeypatch, selection):
+def test_a_large_order_is_done_in_slices_with_progress(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch,
+                                                       selection: Dict[str, Any]) -> None:
     create(dashboard, 30)
     monkeypatch.setattr(bulk, "SLICE", 6)
     monkeypatch.setattr(scanning, "FEW", -1)
@@ -250,12 +258,13 @@ def test_a_large_order_is_done_in_slices_with_progress(dashboard, monkeypatch, s
     assert [one[1] for one in seen[:-1]] == sorted(one[1] for one in seen[:-1])
 
 
-def test_an_order_goes_on_when_its_browser_has_gone_and_is_alone(dashboard, monkeypatch):
+def test_an_order_goes_on_when_its_browser_has_gone_and_is_alone(dashboard: Dashboard,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     create(dashboard, 30)
     monkeypatch.setattr(bulk, "SLICE", 2)
     cookie = dashboard.signed_in()
 
-    async def scenario():
+    async def scenario() -> Answer:
         finished, begun = asyncio.Event(), asyncio.Event()
         dashboard.experiment.on_write(
             lambda: begun.set() if dashboard.experiment.bulk else finished.set())
@@ -273,12 +282,13 @@ def test_an_order_goes_on_when_its_browser_has_gone_and_is_alone(dashboard, monk
     assert dashboard.experiment.bulk is None
 
 
-def test_jobs_made_meanwhile_are_not_in_an_order(dashboard, monkeypatch):
+def test_jobs_made_meanwhile_are_not_in_an_order(dashboard: Dashboard,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     create(dashboard, 10)
     monkeypatch.setattr(bulk, "SLICE", 2)
     more = []
 
-    def create_more():
+    def create_more() -> None:
         if not more:
             more.append(dashboard.experiment.database.write(lambda db: batches.publish(
                 db, _add(db), batches.from_grid({"x": [1]}), 0.0)))
@@ -287,13 +297,13 @@ def test_jobs_made_meanwhile_are_not_in_an_order(dashboard, monkeypatch):
     assert dashboard.experiment.database.read(jobs.counts).result(20)["PENDING"] == 1
 
 
-def _add(db):
+def _add(db: sqlite3.Connection) -> int:
     start_id = batches.begin(db)
     batches.add(db, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]}))
     return start_id
 
 
-def test_waiting_workers_are_called_to_what_came_back(dashboard):
+def test_waiting_workers_are_called_to_what_came_back(dashboard: Dashboard) -> None:
     create(dashboard, 3)
     post(dashboard, action="delete", ids=[1, 2, 3])
     tickets = [dashboard.server.room.ticket("w%d" % number) for number in range(3)]
@@ -303,7 +313,7 @@ def test_waiting_workers_are_called_to_what_came_back(dashboard):
     assert [ticket.called for ticket in tickets] == [True, True, False]
 
 
-def test_parameters_over_http(dashboard):
+def test_parameters_over_http(dashboard: Dashboard) -> None:
     create(dashboard, 2)
     dashboard.experiment.database.write(
         lambda db: db.execute("UPDATE jobs SET status = 'DONE' WHERE id = 2")).result(20)
@@ -329,7 +339,7 @@ def test_parameters_over_http(dashboard):
     ({"action": "delete", "filter": 'a="'}, "quote is not closed"),
     ({"action": "delete", "filter": "nope=1"}, "there is no 'nope'"),
 ])
-def test_an_order_that_makes_no_sense_says_so(dashboard, body, says):
+def test_an_order_that_makes_no_sense_says_so(dashboard: Dashboard, body: Any, says: str) -> None:
     answer, = asked(dashboard, ("POST", "/web/jobs/act", body))
     assert answer.status == 400 and says in answer.error
     assert dashboard.experiment.bulk is None

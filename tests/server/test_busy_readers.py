@@ -3,12 +3,13 @@
 import asyncio
 import http.client
 import threading
+from pathlib import Path
+from typing import Any, Awaitable, Callable, List, Union
 
 import pytest
 
 from jd import protocol as p
-from jd.net.serving.body import BodyStream
-from jd.net.serving.routing import Request
+from jd.net.serving.routing import Request, Route
 from jd.server.api import job_routes
 from jd.server.api.access import Access
 from jd.server.app import JobServer
@@ -19,7 +20,11 @@ from jd.server.store.queue.jobs import Query
 from jd.server.store.queue.transitions import Policy
 from jd.server.store.search import conditions, scanning, textsearch
 from jd.storage.database import READERS
+from jd.storage.reading import Reader
 from tests.server.test_routes import Bench
+
+Scenario = Callable[["Bench"], Awaitable[None]]
+Run = Callable[[Scenario], None]
 
 FOREVER = "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT sum(n) FROM count"
 
@@ -27,32 +32,32 @@ FOREVER = "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM cou
 class Endless:
     """In the place of an operation of the store: begun, ended, and how often."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, db, *_):
+    def __call__(self, db: Reader, *_: Any):
         self.begun.release()
         try:
             return db.execute(FOREVER).fetchone()
         finally:
             self.ended.release()
 
-    async def await_begun(self, times):
+    async def await_begun(self, times: int) -> None:
         await _acquired(self.begun, times)
 
-    async def await_ended(self, times):
+    async def await_ended(self, times: int) -> None:
         await _acquired(self.ended, times)
 
 
-async def _acquired(semaphore, times):
+async def _acquired(semaphore: threading.Semaphore, times: int) -> None:
     for _ in range(times):
         assert await asyncio.get_running_loop().run_in_executor(None, semaphore.acquire, True, 20)
 
 
 @pytest.fixture
-def run(tmp_path):
-    def run_scenario(scenario):
-        async def main():
+def run(tmp_path: Path) -> Run:
+    def run_scenario(scenario: Scenario) -> None:
+        async def main() -> None:
             bench = Bench(tmp_path)
             try:
                 return await asyncio.wait_for(scenario(bench), 60)
@@ -62,12 +67,13 @@ def run(tmp_path):
     return run_scenario
 
 
-def test_workers_and_health_are_answered_while_people_have_all_their_readers(run, monkeypatch):
+def test_workers_and_health_are_answered_while_people_have_all_their_readers(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
     monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
         searches = [asyncio.ensure_future(bench.call("GET", "/api/jobs?search=text"))
                     for _ in range(READERS)]
@@ -87,22 +93,24 @@ def test_workers_and_health_are_answered_while_people_have_all_their_readers(run
     run(scenario)
 
 
-def test_a_search_that_takes_too_long_is_an_error_that_says_so(run, monkeypatch):
+def test_a_search_that_takes_too_long_is_an_error_that_says_so(run: Run,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(textsearch, "step", Endless())
     monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 0.05)
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         status, answer = await bench.call("GET", "/api/jobs?search=text")
         assert status == 503 and "longer than the 0.05 s" in answer["error"]
         assert "ask for less" in answer["error"]
     run(scenario)
 
 
-def test_a_search_of_many_steps_has_a_deadline_for_all_of_them(run, monkeypatch):
+def test_a_search_of_many_steps_has_a_deadline_for_all_of_them(run: Run,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "SCAN", 5)
     monkeypatch.setattr(scanning, "FEW", 0)
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": list(range(20))}})
         status, answer = await bench.call("GET", "/api/jobs?search=x")
         assert status == 200 and answer["total_count"] == 20
@@ -112,7 +120,8 @@ def test_a_search_of_many_steps_has_a_deadline_for_all_of_them(run, monkeypatch)
 
 
 @pytest.mark.parametrize("port", ["port", "dashboard_port"])
-def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
+def test_a_reading_ends_when_its_client_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               port: str) -> None:
     """A real connection that is closed: the API's search, and a page that a viewer shares with nobody."""
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
@@ -120,11 +129,11 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
     monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
     target = "/api/jobs?search=text" if port == "port" else "/web/jobs?filter=text"
 
-    async def main():
+    async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         server = JobServer(experiment, Access("127.0.0.1", None, False))
 
-        async def anybody(*_):
+        async def anybody(*_: Union[Request, Route]) -> None:
             pass
 
         server.signin.guard = anybody
@@ -145,8 +154,8 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path, monkeypatch, port):
 
 # ---- searching for text
 
-def test_a_search_that_is_too_long_is_refused_and_not_cut(run):
-    async def scenario(bench):
+def test_a_search_that_is_too_long_is_refused_and_not_cut(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"jobs": [{"name": "a" * 200}]})
         assert (await bench.call("GET", "/api/jobs?search=" + "a" * 200))[1]["total_count"] == 1
         status, answer = await bench.call("GET", "/api/jobs?search=" + "a" * 200 + "b")
@@ -154,13 +163,13 @@ def test_a_search_that_is_too_long_is_refused_and_not_cut(run):
     run(scenario)
 
 
-def test_a_search_in_steps_finds_what_one_look_finds(run, monkeypatch):
+def test_a_search_in_steps_finds_what_one_look_finds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [{"name": "yes" if number % 3 == 0 else "no"} for number in range(100)]
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"jobs": jobs})
 
-        async def pages():
+        async def pages() -> List[int]:
             found = [(await bench.call("GET", "/api/jobs?search=yes&per_page=10&page=%d" % page))[1]
                      for page in range(1, 6)]
             assert {page["total_count"] for page in found} == {34}
@@ -180,8 +189,8 @@ def test_a_search_in_steps_finds_what_one_look_finds(run, monkeypatch):
     run(scenario)
 
 
-def test_a_search_finds_the_messages_of_failed_attempts(run):
-    async def scenario(bench):
+def test_a_search_finds_the_messages_of_failed_attempts(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2, 3]}})
         for number in (1, 2):
             await bench.beat(reported_status="idle")
@@ -197,8 +206,8 @@ def test_a_search_finds_the_messages_of_failed_attempts(run):
     run(scenario)
 
 
-def test_a_step_of_a_search_looks_at_so_many_jobs(run, monkeypatch):
-    async def scenario(bench):
+def test_a_step_of_a_search_looks_at_so_many_jobs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: Bench) -> None:
         monkeypatch.setattr(scanning, "FEW", 0)
         monkeypatch.setattr(scanning, "SCAN", 50)
         batch = batches.from_grid({"x": list(range(200))})

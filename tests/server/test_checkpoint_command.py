@@ -7,6 +7,8 @@ import pickle
 import stat
 import subprocess
 import tarfile
+from pathlib import Path
+from typing import Any, Dict, List
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -31,7 +33,7 @@ TOKEN = "the-token-of-the-server-0123"
 KEY = checkpointkey.of_token(TOKEN)
 
 
-def archive():
+def archive() -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as made:
         made.addfile(tarfile.TarInfo(protocol.DIRECTORY_MARK.decode()))
@@ -42,7 +44,7 @@ def archive():
 class Data:
     """The data of a server that does not run, with a job that is being run."""
 
-    def __init__(self, directory, capsys):
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.workspace, self.capsys = directory / "ws", capsys
         root = self.workspace / EXPERIMENT
         (root / "meta").mkdir(parents=True)
@@ -54,7 +56,7 @@ class Data:
         files.prepare(self.data_dir)
         (self.meta / "token").write_text(TOKEN + "\n")
 
-    def store(self, content):
+    def store(self, content: bytes) -> Path:
         """A checkpoint as somebody's worker uploads it; its path."""
         desk = Desk(self.meta)
         incoming = files.Incoming(self.data_dir)
@@ -64,24 +66,24 @@ class Data:
         desk.database.close()
         return self.data_dir / "1" / stored.filename
 
-    def rows(self):
+    def rows(self) -> List[files.Found]:
         desk = Desk(self.meta)
         found = desk.read(files.of_job, self.data_dir, 1)
         desk.database.close()
         return found
 
-    def run(self, *words, job="1"):
+    def run(self, *words: str, job: str = "1") -> str:
         assert cli.main(["checkpoint", "trust", job, "--expId", EXPERIMENT, "--workspace_path",
                          str(self.workspace), *words]) == 0
         return self.capsys.readouterr().out
 
 
 @pytest.fixture
-def data(tmp_path, capsys):
+def data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Data:
     return Data(tmp_path, capsys)
 
 
-def accepted(path, *keys, job_id=1, experiment=EXPERIMENT):
+def accepted(path: Path, *keys: str, job_id: int = 1, experiment: str = EXPERIMENT) -> bytes:
     """What a worker with these keys and a home of its own unpickles or unpacks."""
     file = io.BytesIO(path.read_bytes())
     accept(file, JobContext(experiment, job_id, "", lambda: None, keys=lambda: list(keys),
@@ -91,7 +93,7 @@ def accepted(path, *keys, job_id=1, experiment=EXPERIMENT):
 
 @pytest.mark.parametrize("content", [OBJECT, signed(OBJECT, OTHER), signed(OBJECT, KEY, job_id=2)],
                          ids=["not signed", "signed by a guest", "of another job"])
-def test_what_was_refused_is_accepted_afterwards(data, content):
+def test_what_was_refused_is_accepted_afterwards(data: Data, content: bytes) -> None:
     path = data.store(content)
     path.chmod(0o640)
     with pytest.raises(UntrustedCheckpoint):
@@ -112,7 +114,7 @@ def test_what_was_refused_is_accepted_afterwards(data, content):
     assert path.read_bytes() == before
 
 
-def test_the_newest_of_each_kind_are_signed(data):
+def test_the_newest_of_each_kind_are_signed(data: Data) -> None:
     old, directory, new = data.store(OBJECT), data.store(archive()), data.store(OBJECT)
     told = json.loads(data.run("--json"))
     assert [(one["filename"], one["kind"], one["signed"]) for one in told["checkpoints"]] == [
@@ -123,14 +125,14 @@ def test_the_newest_of_each_kind_are_signed(data):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
-def test_root_leaves_the_files_to_the_servers_user(data):
+def test_root_leaves_the_files_to_the_servers_user(data: Data) -> None:
     path = data.store(OBJECT)
     os.chown(str(path), 54321, 54321)
     data.run()
     assert (path.stat().st_uid, path.stat().st_gid) == (54321, 54321)
 
 
-def test_the_token_file_of_the_server_counts(data, tmp_path):
+def test_the_token_file_of_the_server_counts(data: Data, tmp_path: Path) -> None:
     (data.meta / "token").unlink()
     path = data.store(OBJECT)
     with pytest.raises(UsageError, match="the token of the server is not known: give --token-file"):
@@ -140,7 +142,7 @@ def test_the_token_file_of_the_server_counts(data, tmp_path):
     assert accepted(path, checkpointkey.of_token("another-token-0123456")) == OBJECT
 
 
-def test_wrong_usage_and_what_is_not_there(data, monkeypatch):
+def test_wrong_usage_and_what_is_not_there(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     for job, says in (("2", "there is no job 2"), ("1", "job 1 of exp has no checkpoint")):
         with pytest.raises(JdError, match=says):
             data.run(job=job)
@@ -157,7 +159,8 @@ def test_wrong_usage_and_what_is_not_there(data, monkeypatch):
     assert path.read_bytes() == OBJECT
 
 
-def test_data_of_a_hub_wants_its_key(data, monkeypatch, capsys):
+def test_data_of_a_hub_wants_its_key(data: Data, monkeypatch: pytest.MonkeyPatch,
+                                     capsys: pytest.CaptureFixture[str]) -> None:
     (data.meta / "hub.json").write_text(json.dumps({"hub_url": "http://127.0.0.1:9"}))
     data.store(OBJECT)
     data.run()  # also served without
@@ -166,10 +169,11 @@ def test_data_of_a_hub_wants_its_key(data, monkeypatch, capsys):
         data.run()
 
 
-def test_the_hub_is_asked_for_its_users_key(data, tmp_path, monkeypatch):
+def test_the_hub_is_asked_for_its_users_key(data: Data, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hub").mkdir()
     with HubProcess(tmp_path / "hub") as hub:
-        def jd_hub(*words):
+        def jd_hub(*words: str) -> Dict[str, Any]:
             done = subprocess.run(
                 python("-m", "jd.hub", *words, "--data", tmp_path / "hub" / "data", "--json"),
                 env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60, check=True)
@@ -186,14 +190,14 @@ def test_the_hub_is_asked_for_its_users_key(data, tmp_path, monkeypatch):
         assert accepted(path, granted["checkpoint_key"]) == OBJECT
 
 
-def test_beside_a_running_server_it_counts_at_once(tmp_path):
+def test_beside_a_running_server_it_counts_at_once(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.call("/api/jobs/create", {"jobs": [{"x": 1}]})
         attempt = server.call("/worker/heartbeat", {"worker_id": "w"})["job"]["attempt"]
         send(JobContext(EXPERIMENT, 1, server.url, lambda: None, attempt), Patience(1), "/checkpoint",
              "checkpoint", io.BytesIO(OBJECT), "x", len(OBJECT), "", "")
 
-        def run():
+        def run() -> bytes:
             return subprocess.run(
                 python("-m", "jd.server", "checkpoint", "trust", 1, "--expId", EXPERIMENT, "--workspace_path",
                        server.workspace),

@@ -1,33 +1,39 @@
 """What workers are told, and how far it is."""
 
+from typing import Any, Callable, Dict, List
+
 import pytest
 
 from jd import protocol as p
 from jd.server.store.fleet import commands
 from jd.server.store.fleet.commands import CANCEL, Selection
 from jd.server.store.pages import workerlist
+from tests.server.store_support import Desk
+
+Row = Callable[..., Dict[str, Any]]
+Tell = Callable[..., List[str]]
 
 
 @pytest.fixture
-def tell(desk):
+def tell(desk: Desk) -> Tell:
     """Tell worker w something; whether it was something new."""
-    def say(action, *workers):
+    def say(action: str, *workers: Any) -> List[str]:
         return desk.write(commands.tell, action, workers or ("w",), "dashboard", desk.now)
     return say
 
 
 @pytest.fixture
-def row(desk):
+def row(desk: Desk) -> Row:
     return lambda worker_id="w": desk.read(workerlist.one, worker_id)
 
 
-def take_command(desk, worker_id="w", **fields):
+def take_command(desk: Desk, worker_id: str = "w", **fields: Any) -> p.HeartbeatReply:
     """The worker hears what it is told, and says that it has it."""
     told = desk.beat(worker_id, applied_version=0, **fields).reply
     return desk.beat(worker_id, applied_version=told.desired_version, **fields).reply
 
 
-def test_a_command_is_queued_until_the_worker_takes_it(desk, tell, row):
+def test_a_command_is_queued_until_the_worker_takes_it(desk: Desk, tell: Tell, row: Row) -> None:
     desk.beat(reported_status="idle")
     desk.now += 1
     assert tell(p.DRAIN) == ["w"]
@@ -44,7 +50,7 @@ def test_a_command_is_queued_until_the_worker_takes_it(desk, tell, row):
     assert [line["source"] for line in row()["history"]] == ["worker", "dashboard", "worker"]
 
 
-def test_no_job_is_handed_out_while_a_command_is_queued(desk, tell):
+def test_no_job_is_handed_out_while_a_command_is_queued(desk: Desk, tell: Tell) -> None:
     desk.beat()
     tell(p.PAUSE)
     desk.create(1)
@@ -59,7 +65,8 @@ def test_no_job_is_handed_out_while_a_command_is_queued(desk, tell):
     ("stop", "drain", "stop"), ("stop", "pause", "stop"), ("drain", "pause", "drain"),
     ("drain", "run", "drain"), ("pause", "run", "pause"),
 ])
-def test_of_several_queued_commands_the_stronger_holds(desk, tell, row, queued, then, desired):
+def test_of_several_queued_commands_the_stronger_holds(desk: Desk, tell: Tell, row: Row, queued: str,
+                                                       then: str, desired: str) -> None:
     desk.beat()
     tell(queued)
     assert tell(then) == (["w"] if desired == then else [])
@@ -68,7 +75,7 @@ def test_of_several_queued_commands_the_stronger_holds(desk, tell, row, queued, 
     assert (row()["desired_state"], row()["queued"]) == ("run", None)
 
 
-def test_a_command_that_was_taken_gives_way_to_any_other(desk, tell, row):
+def test_a_command_that_was_taken_gives_way_to_any_other(desk: Desk, tell: Tell, row: Row) -> None:
     desk.beat(reported_status="busy")
     tell(p.DRAIN)
     take_command(desk, reported_status="busy")
@@ -77,7 +84,7 @@ def test_a_command_that_was_taken_gives_way_to_any_other(desk, tell, row):
     assert desk.beat(reported_status="busy", applied_version=1).reply.desired_version == 2
 
 
-def test_what_is_so_already_is_nothing_new(desk, tell, row):
+def test_what_is_so_already_is_nothing_new(desk: Desk, tell: Tell, row: Row) -> None:
     desk.beat()
     assert tell(p.RUN) == []
     tell(p.PAUSE)
@@ -85,7 +92,7 @@ def test_what_is_so_already_is_nothing_new(desk, tell, row):
     assert row()["desired_version"] == 1
 
 
-def test_cancel_reverts_to_what_was_before_with_a_new_version(desk, tell, row):
+def test_cancel_reverts_to_what_was_before_with_a_new_version(desk: Desk, tell: Tell, row: Row) -> None:
     desk.beat()
     tell(p.PAUSE)
     take_command(desk)
@@ -98,14 +105,14 @@ def test_cancel_reverts_to_what_was_before_with_a_new_version(desk, tell, row):
     assert row()["history"][0]["event"] == "cancelled stop"
 
 
-def test_there_is_nothing_to_cancel_once_a_command_was_taken(desk, tell):
+def test_there_is_nothing_to_cancel_once_a_command_was_taken(desk: Desk, tell: Tell) -> None:
     desk.beat()
     tell(p.PAUSE)
     take_command(desk)
     assert tell(CANCEL) == []
 
 
-def test_a_pause_is_done_when_the_worker_has_no_job(desk, tell, row):
+def test_a_pause_is_done_when_the_worker_has_no_job(desk: Desk, tell: Tell, row: Row) -> None:
     desk.create(1)
     desk.beat()
     tell(p.PAUSE)
@@ -119,7 +126,8 @@ def test_a_pause_is_done_when_the_worker_has_no_job(desk, tell, row):
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_worker_that_has_left_has_done_what_it_was_told(desk, tell, row, taken):
+def test_a_worker_that_has_left_has_done_what_it_was_told(desk: Desk, tell: Tell, row: Row,
+                                                          taken: bool) -> None:
     desk.beat(session="s")
     tell(p.STOP)
     if taken:
@@ -130,7 +138,7 @@ def test_a_worker_that_has_left_has_done_what_it_was_told(desk, tell, row, taken
     assert not row()["pending"]
 
 
-def test_workers_that_have_left_are_told_nothing(desk, tell):
+def test_workers_that_have_left_are_told_nothing(desk: Desk, tell: Tell) -> None:
     desk.beat(session="s")
     desk.beat(session="s", leave=True)
     assert tell(p.STOP) == []
@@ -138,7 +146,7 @@ def test_workers_that_have_left_are_told_nothing(desk, tell):
     assert desk.read(commands.affected, p.STOP, Selection(["w", "nobody"])) == []
 
 
-def test_a_new_process_is_not_told_what_the_one_before_it_was(desk, tell, row):
+def test_a_new_process_is_not_told_what_the_one_before_it_was(desk: Desk, tell: Tell, row: Row) -> None:
     desk.beat(session="a")
     tell(p.STOP)
     desk.beat(session="a", leave=True, reported_status="busy")
@@ -146,12 +154,12 @@ def test_a_new_process_is_not_told_what_the_one_before_it_was(desk, tell, row):
     assert (row()["requested_at"], row()["done_at"], row()["queued"]) == (None, None, None)
 
 
-def test_workers_are_chosen_by_id_host_launch_or_all(desk):
+def test_workers_are_chosen_by_id_host_launch_or_all(desk: Desk) -> None:
     for worker_id, host in [("a_egg_0", "A"), ("a_egg_1", "A"), ("a_fox_0", "A"), ("b_egg_0", "B")]:
         desk.beat(worker_id, host=host)
     desk.write(commands.tell, p.PAUSE, ["a_egg_1"], "dashboard", desk.now)
 
-    def chosen(*selection):
+    def chosen(*selection: Any) -> List[str]:
         return desk.read(commands.affected, p.PAUSE, Selection(*selection))
     assert chosen() == ["a_egg_0", "a_fox_0", "b_egg_0"]
     assert chosen(None, "A") == ["a_egg_0", "a_fox_0"]

@@ -4,19 +4,20 @@ import pytest
 
 from jd.server import sweeper
 from jd.server.store.pages import completions
+from tests.server.store_support import Desk
 
 T0 = 1_700_000_000 // 86400 * 86400  # midnight
 
 
-def note(desk, verdict="done", worker="node1_abc_0", at=T0):
+def note(desk: Desk, verdict: str = "done", worker: str = "node1_abc_0", at: float = T0) -> None:
     desk.write(completions.note, worker, verdict, at)
 
 
-def series(desk, unit, host="", at=T0):
+def series(desk: Desk, unit: str, host: str = "", at: float = T0) -> completions.Series:
     return desk.read(completions.series, unit, host, at)
 
 
-def test_an_attempt_that_ends_is_counted_once_in_each_unit(desk):
+def test_an_attempt_that_ends_is_counted_once_in_each_unit(desk: Desk) -> None:
     desk.create(2)
     desk.now = T0 + 3725.5
     desk.beat("w", host="node7")
@@ -28,7 +29,7 @@ def test_an_attempt_that_ends_is_counted_once_in_each_unit(desk):
         assert sum(series(desk, unit, "node8", desk.now).done) == 0
 
 
-def test_verdicts_fall_into_three_groups(desk):
+def test_verdicts_fall_into_three_groups(desk: Desk) -> None:
     for verdict in ("done", "failed", "killed", "oom", "timeout", "preempted", "lost", "stopped"):
         note(desk, verdict)
     found = series(desk, "hour")
@@ -36,7 +37,7 @@ def test_verdicts_fall_into_three_groups(desk):
 
 
 @pytest.mark.parametrize("unit, count, step", [("minute", 60, 60), ("hour", 48, 3600), ("day", 30, 86400)])
-def test_a_series_ends_with_the_bucket_of_now(desk, unit, count, step):
+def test_a_series_ends_with_the_bucket_of_now(desk: Desk, unit: str, count: int, step: int) -> None:
     now = T0 + 7.5 * step
     first = T0 + (7 - count + 1) * step
     for at in (first - 0.5, first, T0 + 7 * step, now + step):
@@ -46,7 +47,7 @@ def test_a_series_ends_with_the_bucket_of_now(desk, unit, count, step):
     assert found.done == [1] + [0] * (count - 2) + [1]
 
 
-def test_the_host_is_what_the_worker_says_or_what_its_name_has(desk):
+def test_the_host_is_what_the_worker_says_or_what_its_name_has(desk: Desk) -> None:
     desk.beat("node1_abc_0", host="its-own-word")
     note(desk, worker="node1_abc_0")
     note(desk, worker="node2_abc_0")
@@ -56,17 +57,18 @@ def test_the_host_is_what_the_worker_says_or_what_its_name_has(desk):
     assert sum(series(desk, "day", "node2").done) == 1
 
 
-def test_hosts_of_long_ago_are_not_listed(desk):
+def test_hosts_of_long_ago_are_not_listed(desk: Desk) -> None:
     note(desk, worker="old_abc_0", at=T0 - 31 * 86400)
     note(desk, worker="new_abc_0", at=T0 - 29 * 86400)
     assert desk.read(completions.hosts, T0) == ["new"]
 
 
-def test_the_sweeper_prunes_minutes_and_hours_in_steps_and_keeps_days(desk, monkeypatch):
+def test_the_sweeper_prunes_minutes_and_hours_in_steps_and_keeps_days(
+        desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for age in (0, 1, 3, 61, 300):
         note(desk, at=T0 - age * 86400 + 1)
 
-    def left(unit):
+    def left(unit: str) -> int:
         return desk.read(lambda db: db.execute(
             "SELECT count(*) FROM completions WHERE unit = ? AND host = ''", (unit,)).fetchone()[0])
 

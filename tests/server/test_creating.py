@@ -1,17 +1,19 @@
 """/web/create: what would be made, then making it."""
 
 import asyncio
+from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 
 from jd import protocol as p
 from jd.server.store.operators import batches
 from jd.server.store.queue import jobs
-from tests.server.parts_bench import run_bench
+from tests.server.parts_bench import PartsBench, Run, run_bench
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return lambda scenario: run_bench(tmp_path, scenario)
 
 
@@ -27,8 +29,9 @@ LIST = {"jobs": [{"lr": 0.1}, {"opt": "a", "lr": 2}]}
     ({"text": "\ufefflr,opt\n1,adam\n2,\n", "format": "csv"}, 2, ["lr", "opt"], {"lr": 1, "opt": "adam"}),
     ({"text": "lr\topt\n1\ta b\n", "format": "tsv"}, 1, ["lr", "opt"], {"lr": 1, "opt": "a b"}),
 ])
-def test_a_preview_says_what_would_be_made_and_makes_nothing(run, body, total, names, first):
-    async def scenario(bench):
+def test_a_preview_says_what_would_be_made_and_makes_nothing(run: Run, body: Dict[str, Any], total: int,
+                                                             names: List[str], first: Dict[str, Any]) -> None:
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.post("/web/create/preview", body)
         assert answer.status == 200, answer.content
         assert (answer.json["total"], answer.json["names"], answer.json["sample"][0],
@@ -41,16 +44,16 @@ def test_a_preview_says_what_would_be_made_and_makes_nothing(run, body, total, n
     run(scenario)
 
 
-def test_a_preview_shows_ten_jobs_of_a_million(run):
-    async def scenario(bench):
+def test_a_preview_shows_ten_jobs_of_a_million(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.post("/web/create/preview", {
             "parameters": {name: list(range(100)) for name in "abc"}})
         assert (answer.json["total"], len(answer.json["sample"])) == (1_000_000, 10)
     run(scenario)
 
 
-def test_replacing_says_how_many_go_and_then_they_do(run):
-    async def scenario(bench):
+def test_replacing_says_how_many_go_and_then_they_do(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1}, {"x": 2}, {"x": 3})
         await bench.beat()
         body = dict(GRID, replace=True)
@@ -85,16 +88,16 @@ def test_replacing_says_how_many_go_and_then_they_do(run):
     ({"text": "a\n1", "format": "csv", "aborted_job_reset_timeout": -1}, "aborted_job_reset_timeout must be"),
 ])
 @pytest.mark.parametrize("route", ["/web/create", "/web/create/preview"])
-def test_faults_are_named_and_nothing_is_made(run, route, body, says):
-    async def scenario(bench):
+def test_faults_are_named_and_nothing_is_made(run: Run, route: str, body: Any, says: str) -> None:
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.post(route, body)
         assert answer.status == 400 and says in answer.json["error"], answer.content
         assert sum((await bench.experiment.read(jobs.counts)).values()) == 0
     run(scenario)
 
 
-def test_timeouts_of_the_form_win_over_those_in_the_text(run):
-    async def scenario(bench):
+def test_timeouts_of_the_form_win_over_those_in_the_text(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         text = '{"parameters": {"a": [1]}, "idle_timeout": 5, "aborted_job_reset_timeout": 6}'
         for given in ({}, {"idle_timeout": 50}):
             await bench.post("/web/create", dict({"text": text, "format": "json"}, **given))
@@ -102,10 +105,10 @@ def test_timeouts_of_the_form_win_over_those_in_the_text(run):
     run(scenario)
 
 
-def test_progress_is_known_while_slices_are_written(run, monkeypatch):
+def test_progress_is_known_while_slices_are_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "SLICE", 10)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         seen = set()
         making = asyncio.ensure_future(bench.post("/web/create", {"parameters": {"x": list(range(50))}}))
         while not making.done():

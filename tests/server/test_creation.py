@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Union
 
 import pytest
 
@@ -15,16 +17,18 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
+Scenario = Callable[[Experiment, Creation], Awaitable[None]]
+
 GRID = {"x": list(range(50))}
 
 
 @pytest.fixture
-def slices(monkeypatch):
+def slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "SLICE", 10)
 
 
-def run(tmp_path, scenario):
-    async def main():
+def run(tmp_path: Path, scenario: Scenario) -> None:
+    async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         try:
             return await asyncio.wait_for(scenario(experiment, Creation(experiment, WaitingRoom())), 20)
@@ -33,16 +37,16 @@ def run(tmp_path, scenario):
     return asyncio.run(main())
 
 
-async def counts(experiment):
+async def counts(experiment: Experiment) -> int:
     return (await experiment.read(jobs.counts))["PENDING"]
 
 
-def pause_between_slices(experiment):
+def pause_between_slices(experiment: Experiment) -> Tuple[Callable[..., Any], asyncio.Event, asyncio.Event]:
     """Have whoever makes a batch wait after its first slice: the experiment's own `write`, the event that
     tells that it waits, and the one that lets it go on."""
     write, between, go_on = experiment.write, asyncio.Event(), asyncio.Event()
 
-    async def paused(operation, *arguments):
+    async def paused(operation: Callable[..., Any], *arguments: Any) -> Optional[Union[int, batches.Created]]:
         result = await write(operation, *arguments)
         if operation is batches.add:
             between.set()
@@ -53,8 +57,8 @@ def pause_between_slices(experiment):
     return write, between, go_on
 
 
-def test_slices_make_the_same_jobs(tmp_path, slices):
-    async def scenario(experiment, creation):
+def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         created = await creation.create(batches.from_grid(GRID))
         assert created == (1, 50, "Created")
         page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
@@ -63,8 +67,8 @@ def test_slices_make_the_same_jobs(tmp_path, slices):
     run(tmp_path, scenario)
 
 
-def test_workers_are_served_in_between_and_get_none_of_it(tmp_path, slices):
-    async def scenario(experiment, creation):
+def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices: None) -> None:
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_list([{"first": 1}]))
         write, between, go_on = pause_between_slices(experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
@@ -81,8 +85,8 @@ def test_workers_are_served_in_between_and_get_none_of_it(tmp_path, slices):
     run(tmp_path, scenario)
 
 
-def test_what_is_given_up_leaves_nothing(tmp_path, slices):
-    async def scenario(experiment, creation):
+def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None) -> None:
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         _, between, go_on = pause_between_slices(experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
         await between.wait()
@@ -96,16 +100,16 @@ def test_what_is_given_up_leaves_nothing(tmp_path, slices):
     run(tmp_path, scenario)
 
 
-async def _statuses(experiment):
+async def _statuses(experiment: Experiment) -> Dict[str, int]:
     return {status: n for status, n in (await experiment.read(jobs.counts)).items() if n}
 
 
-def test_many_are_replaced_in_slices(tmp_path, slices, monkeypatch):
+def test_many_are_replaced_in_slices(tmp_path: Path, slices: None, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, real = [], batches.set_aside
     monkeypatch.setattr(batches, "set_aside", lambda db, start_id, now, limit: sizes.append(limit) or real(
         db, start_id, now, limit))
 
-    async def scenario(experiment, creation):
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_grid(GRID))
         await creation.create(batches.from_grid({"y": [1]}), replace=True)
         assert sizes == [10] * 6
@@ -114,11 +118,13 @@ def test_many_are_replaced_in_slices(tmp_path, slices, monkeypatch):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path, slices, monkeypatch, killed):
-    def full(*_):
+def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, slices: None,
+                                                               monkeypatch: pytest.MonkeyPatch,
+                                                               killed: bool) -> None:
+    def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    async def half(experiment, creation):
+    async def half(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_grid(GRID))
         await experiment.write(bulk.act, bulk.DELETE, [1], "", experiment.clock(), experiment.policy)
         monkeypatch.setattr(batches, "publish", full)
@@ -134,27 +140,27 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path, slices,
         else:
             making.cancel()
 
-    async def then(experiment, _creation):
+    async def then(experiment: Experiment, _creation: Creation) -> None:
         assert await _statuses(experiment) == {"PENDING": 49, "DELETED": 1}
     run(tmp_path, half)
     run(tmp_path, then)
 
 
-def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path):
-    async def half(experiment, _creation):
+def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    async def half(experiment: Experiment, _creation: Creation) -> None:
         await experiment.write(batches.begin)
         await experiment.write(batches.add, 1, [json.dumps({"x": 1})], batches.from_grid(GRID))
         assert await counts(experiment) == 1
 
-    async def nothing(experiment, _creation):
+    async def nothing(experiment: Experiment, _creation: Creation) -> None:
         assert await counts(experiment) == 0
 
     run(tmp_path, half)
     run(tmp_path, nothing)
 
 
-def test_two_batches_do_not_mix(tmp_path, slices):
-    async def scenario(experiment, creation):
+def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         made = await asyncio.gather(*[creation.create(batches.from_grid(GRID)) for _ in range(3)])
         assert sorted(created.start_id for created in made) == [1, 51, 101]
         page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
@@ -163,10 +169,10 @@ def test_two_batches_do_not_mix(tmp_path, slices):
 
 
 @pytest.mark.parametrize("total", [5, 50])
-def test_a_file_is_loaded_once(tmp_path, slices, total):
+def test_a_file_is_loaded_once(tmp_path: Path, slices: None, total: int) -> None:
     grid = batches.from_grid({"x": list(range(total))})
 
-    async def scenario(experiment, creation):
+    async def scenario(experiment: Experiment, creation: Creation) -> None:
         assert (await creation.load(grid, "a.json")).total == total
         assert await creation.load(grid, "b.json") is None
         assert (await creation.load(batches.from_grid({"y": [1]}), "a.json")).total == 1

@@ -5,6 +5,8 @@ import io
 import json
 import threading
 import zipfile
+from pathlib import Path
+from typing import Any, Iterator, List, Optional, Union
 
 import pytest
 
@@ -13,19 +15,19 @@ from jd.net.serving.routing import Request
 from jd.server.dashboard import previews, zipping
 from jd.server.downloads import in_steps
 from jd.server.store.pages import jobdetails
-from tests.server.parts_bench import run_bench
+from tests.server.parts_bench import PartsBench, Run, run_bench
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return lambda scenario: run_bench(tmp_path, scenario)
 
 
-def test_everything_about_a_job(run):
-    async def scenario(bench):
+def test_everything_about_a_job(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"lr": 0.1, "evil": "<script>"})
         await bench.beat("node1_abc_0")
         await bench.beat("node1_abc_0", reported_status="busy", current_job_id=1, output_tail="first\n",
@@ -60,8 +62,8 @@ def test_everything_about_a_job(run):
     run(scenario)
 
 
-def test_output_of_any_attempt(run):
-    async def scenario(bench):
+def test_output_of_any_attempt(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1}, {"x": 2})
         assert (await bench.get("/web/job/output?id=2")).json == {
             "attempt": None, "output": "", "running": False}
@@ -83,19 +85,20 @@ def test_output_of_any_attempt(run):
     ("/web/job/output?id=1&attempt=-1", 400),
     ("/web/job/file?id=9", 404), ("/web/job/preview?id=9", 404), ("/web/job/image?id=9", 404),
 ])
-def test_what_is_not_there(run, target, status):
-    async def scenario(bench):
+def test_what_is_not_there(run: Run, target: str, status: int) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         answer = await bench.get(target)
         assert answer.status == status and answer.json["error"]
     run(scenario)
 
 
-def test_long_lists_end_at_their_limits_and_say_how_long_they_are(run, monkeypatch):
+def test_long_lists_end_at_their_limits_and_say_how_long_they_are(run: Run,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobdetails, "MAX_FILES", 2)
     monkeypatch.setattr(jobdetails, "MAX_ATTEMPTS", 1)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         for _ in range(3):
             await bench.beat()
@@ -116,28 +119,28 @@ def test_long_lists_end_at_their_limits_and_say_how_long_they_are(run, monkeypat
     ("a.txt", "é".encode() * 4000 + b"\xff", "text"), ("a.txt", b"a\xff", None), ("a.txt", b"a\0b", None),
     ("a.txt", b"\xc3", None),
 ])
-def test_what_a_file_can_be_shown_as(tmp_path, name, content, kind):
+def test_what_a_file_can_be_shown_as(tmp_path: Path, name: str, content: bytes, kind: Optional[str]) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert previews.kind_of(path) == kind
 
 
-def test_an_image_that_is_too_large_is_not_offered(tmp_path, monkeypatch):
+def test_an_image_that_is_too_large_is_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "MAX_IMAGE", len(PNG) - 1)
     (tmp_path / "a.png").write_bytes(PNG)
     assert previews.kind_of(tmp_path / "a.png") is None
     assert previews.kind_of(tmp_path / "gone") is None
 
 
-async def file_id(bench, name, content, **kind):
+async def file_id(bench: PartsBench, name: str, content: Union[bytes, str], **kind: Any) -> int:
     await bench.upload(1, name, content, **kind)
     return (await bench.get("/web/job?id=1")).json["files"][0]["id"]
 
 
-def test_text_is_previewed_up_to_a_limit(run, monkeypatch):
+def test_text_is_previewed_up_to_a_limit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "MAX_TEXT", 101)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         number = await file_id(bench, "a.txt", "é" * 200)  # the limit is within a character
@@ -158,13 +161,14 @@ def test_text_is_previewed_up_to_a_limit(run, monkeypatch):
     ("a.tsv", "a\tb\n1\t2", [["a", "b"], ["1", "2"]]),
     ("a.csv", "a\n" * 300, [["a"]] * 200),
 ])
-def test_rows_of_a_table(tmp_path, name, content, rows):
+def test_rows_of_a_table(tmp_path: Path, name: str, content: str, rows: List[List[str]]) -> None:
     (tmp_path / name).write_bytes(content.encode())
     seen = previews.read(tmp_path / name)
     assert (seen.kind, seen.rows) == ("csv", rows)
 
 
-def test_the_row_at_the_cut_is_left_out_and_what_is_no_table_is_text(tmp_path, monkeypatch):
+def test_the_row_at_the_cut_is_left_out_and_what_is_no_table_is_text(tmp_path: Path,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "MAX_TEXT", 10)
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4000\n")
     assert previews.read(tmp_path / "a.csv").rows == [["a", "b"], ["1", "2"]]
@@ -173,8 +177,8 @@ def test_the_row_at_the_cut_is_left_out_and_what_is_no_table_is_text(tmp_path, m
     assert (previews.read(tmp_path / "b.csv").kind, previews.read(tmp_path / "b.csv").rows) == ("text", None)
 
 
-def test_images_come_with_their_type_and_can_do_nothing(run):
-    async def scenario(bench):
+def test_images_come_with_their_type_and_can_do_nothing(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         number = await file_id(bench, "looks-like.html", PNG)
@@ -188,8 +192,8 @@ def test_images_come_with_their_type_and_can_do_nothing(run):
     run(scenario)
 
 
-def test_files_are_attachments_whatever_they_are(run):
-    async def scenario(bench):
+def test_files_are_attachments_whatever_they_are(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         for name, content in (("page.html", b"<script>"), ("b.png", PNG)):
@@ -204,8 +208,8 @@ def test_files_are_attachments_whatever_they_are(run):
     run(scenario)
 
 
-def test_checkpoints_are_listed_without_a_preview(run):
-    async def scenario(bench):
+def test_checkpoints_are_listed_without_a_preview(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         number = await file_id(bench, "c", b"text really", route=p.CHECKPOINT, part="checkpoint")
@@ -217,10 +221,10 @@ def test_checkpoints_are_listed_without_a_preview(run):
 
 # ---- zip
 
-def test_a_zip_has_all_files_and_the_job(run, monkeypatch):
+def test_a_zip_has_all_files_and_the_job(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipping, "PIECE", 1000)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         big = bytes(range(256)) * 100
@@ -248,17 +252,17 @@ def test_a_zip_has_all_files_and_the_job(run, monkeypatch):
     run(scenario)
 
 
-def test_steps_that_nobody_wants_any_more_are_closed():
+def test_steps_that_nobody_wants_any_more_are_closed() -> None:
     closed = threading.Event()
 
-    def pieces():
+    def pieces() -> Iterator[bytes]:
         try:
             while True:
                 yield b"x"
         finally:
             closed.set()
 
-    async def scenario():
+    async def scenario() -> None:
         given = pieces()
         stream = in_steps(given)
         assert await stream.__anext__() == b"x"
@@ -269,10 +273,11 @@ def test_steps_that_nobody_wants_any_more_are_closed():
     asyncio.run(scenario())
 
 
-def test_a_zip_is_made_in_steps_and_given_up_when_nobody_wants_it(run, monkeypatch):
+def test_a_zip_is_made_in_steps_and_given_up_when_nobody_wants_it(run: Run,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipping, "PIECE", 1000)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         await bench.upload(1, "a.png", b"x" * 10_000)

@@ -1,4 +1,5 @@
 import os
+from typing import Optional
 
 import pytest
 
@@ -7,17 +8,19 @@ from jd.errors import StorageError
 from jd.protocol import ProtocolError
 from jd.server.store.files import files
 from jd.server.store.queue import jobs
+from tests.server.store_support import Desk
 
 
 @pytest.fixture
-def busy(desk):
+def busy(desk: Desk) -> Desk:
     """A store with two jobs, the first of them running."""
     desk.create(2)
     desk.beat(session="s")
     return desk
 
 
-def put(desk, name, content=b"x", job_id=1, attempt=None):
+def put(desk: Desk, name: str, content: bytes = b"x", job_id: int = 1,
+        attempt: Optional[int] = None) -> files.Stored:
     incoming = files.Incoming(desk.data_dir)
     try:
         incoming.write(content)
@@ -27,7 +30,7 @@ def put(desk, name, content=b"x", job_id=1, attempt=None):
         incoming.discard()
 
 
-def checkpoint(desk, content, attempt=None):
+def checkpoint(desk: Desk, content: bytes, attempt: Optional[int] = None) -> files.Stored:
     incoming = files.Incoming(desk.data_dir)
     try:
         incoming.write(content)
@@ -37,7 +40,7 @@ def checkpoint(desk, content, attempt=None):
         incoming.discard()
 
 
-def test_the_first_keeps_its_name_and_repeats_are_numbered(busy):
+def test_the_first_keeps_its_name_and_repeats_are_numbered(busy: Desk) -> None:
     stored = [put(busy, "metrics.csv", b"%d" % i) for i in range(3)]
     assert [(s.filename, s.version, s.size_bytes) for s in stored] == [
         ("metrics.csv", 0, 1), ("metrics_v1.csv", 1, 1), ("metrics_v2.csv", 2, 1)]
@@ -48,19 +51,19 @@ def test_the_first_keeps_its_name_and_repeats_are_numbered(busy):
     assert exactly.read_bytes() == b"1"
 
 
-def test_a_name_that_looks_like_a_version_is_not_overwritten(busy):
+def test_a_name_that_looks_like_a_version_is_not_overwritten(busy: Desk) -> None:
     put(busy, "a_v1.txt", b"mine")
     put(busy, "a.txt")
     assert put(busy, "a.txt").filename == "a_v2.txt"
     assert (busy.data_dir / "1" / "a_v1.txt").read_bytes() == b"mine"
 
 
-def test_names_that_differ_in_case_do_not_share_a_file(busy):
+def test_names_that_differ_in_case_do_not_share_a_file(busy: Desk) -> None:
     put(busy, "A.txt", b"upper")
     assert put(busy, "a.txt", b"lower").filename == "a_v1.txt"
 
 
-def test_uploads_newest_first(busy):
+def test_uploads_newest_first(busy: Desk) -> None:
     put(busy, "a.txt")
     put(busy, "noext")
     listed = busy.read(files.uploads, 1)
@@ -70,7 +73,7 @@ def test_uploads_newest_first(busy):
         busy.read(files.uploads, 99)
 
 
-def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy):
+def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy: Desk) -> None:
     names = [checkpoint(busy, b"%d" % i).filename for i in range(2)]
     assert names == ["checkpoint_v0_1000000.pt", "checkpoint_v1_1000000.pt"]
     assert busy.read(files.latest_checkpoint, busy.data_dir, 1).read_bytes() == b"1"
@@ -79,11 +82,11 @@ def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy):
     assert busy.read(files.uploads, 1) == []
 
 
-def test_the_latest_checkpoint_of_a_kind(busy):
+def test_the_latest_checkpoint_of_a_kind(busy: Desk) -> None:
     for content in (b"object", p.DIRECTORY_MARK + b"\0 archive", b"newer object"):
         checkpoint(busy, content)
 
-    def latest(kind):
+    def latest(kind: Optional[str]) -> bytes:
         return busy.read(files.latest_checkpoint, busy.data_dir, 1, kind).read_bytes()
     assert latest(None) == latest(p.OBJECT) == b"newer object"
     assert latest(p.DIRECTORY).startswith(p.DIRECTORY_MARK)
@@ -91,7 +94,7 @@ def test_the_latest_checkpoint_of_a_kind(busy):
         busy.read(files.latest_checkpoint, busy.data_dir, 2, p.DIRECTORY)
 
 
-def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy):
+def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy: Desk) -> None:
     for at in range(5):
         checkpoint(busy, b"object %d" % at)
         checkpoint(busy, p.DIRECTORY_MARK + b"\0 archive %d" % at)
@@ -102,7 +105,7 @@ def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy)
     assert busy.read(files.latest_checkpoint, busy.data_dir, 1, p.DIRECTORY).read_bytes().endswith(b"archive 4")
 
 
-def test_files_of_an_attempt_that_was_overtaken_are_refused(busy):
+def test_files_of_an_attempt_that_was_overtaken_are_refused(busy: Desk) -> None:
     busy.beat(session="s", reported_status="busy", released={"job_id": 1, "attempt": 1})
     busy.beat(session="s")
     with pytest.raises(jobs.StaleAttempt):
@@ -112,34 +115,34 @@ def test_files_of_an_attempt_that_was_overtaken_are_refused(busy):
     assert put(busy, "a.txt", attempt=2).version == 0
 
 
-def test_nothing_is_left_behind_by_a_refused_upload(busy):
+def test_nothing_is_left_behind_by_a_refused_upload(busy: Desk) -> None:
     with pytest.raises(jobs.NoSuchJob):
         put(busy, "a.txt", job_id=99)
     assert os.listdir(str(busy.data_dir)) == [".incoming"]
     assert os.listdir(str(busy.data_dir / ".incoming")) == []
 
 
-def test_what_an_interrupted_upload_left_is_cleared(busy):
+def test_what_an_interrupted_upload_left_is_cleared(busy: Desk) -> None:
     files.Incoming(busy.data_dir).write(b"half")
     files.prepare(busy.data_dir)
     assert os.listdir(str(busy.data_dir / ".incoming")) == []
 
 
-def test_a_file_without_a_row_does_not_block_its_name(busy):
+def test_a_file_without_a_row_does_not_block_its_name(busy: Desk) -> None:
     (busy.data_dir / "1").mkdir()
     (busy.data_dir / "1" / "a.txt").write_bytes(b"from a crash")
     assert put(busy, "a.txt", b"new").filename == "a.txt"
     assert (busy.data_dir / "1" / "a.txt").read_bytes() == b"new"
 
 
-def test_a_full_disk_is_an_error_that_names_the_path(busy, monkeypatch):
+def test_a_full_disk_is_an_error_that_names_the_path(busy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     incoming = files.Incoming(busy.data_dir)
 
     class Full:
-        def write(self, data):
+        def write(self, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-        def close(self):
+        def close(self) -> None:
             pass
 
     incoming._file.close()
@@ -151,12 +154,12 @@ def test_a_full_disk_is_an_error_that_names_the_path(busy, monkeypatch):
 
 @pytest.mark.parametrize("name", [
     None, "", ".", "..", "a/b", "../x", "a\\b", "a\nb", "a\0b", "a\x7f", "ü" * 101, "\ud800"])
-def test_names_that_are_no_plain_file_are_refused(name):
+def test_names_that_are_no_plain_file_are_refused(name: Optional[str]) -> None:
     with pytest.raises(ProtocolError):
         files.check_file_name(name)
 
 
 @pytest.mark.parametrize("name", ["a.txt", ".env", "a b'\"$.csv", "ünï.json", "...", "x" * 200])
-def test_ordinary_and_odd_names_are_taken(busy, name):
+def test_ordinary_and_odd_names_are_taken(busy: Desk, name: str) -> None:
     assert files.check_file_name(name) == name
     assert put(busy, name, b"1").filename == name

@@ -1,11 +1,16 @@
 """The filter language: how it is read, and what the conditions made of it find."""
 
+from typing import Callable, List, Tuple
+
 import pytest
 
 from jd.protocol import ProtocolError
 from jd.server.store.operators import batches
 from jd.server.store.search import conditions, filters, scanning, values
 from jd.server.store.search.filters import Term, Value, parse
+from tests.server.store_support import Desk
+
+Found = Callable[[str], List[int]]
 
 
 @pytest.mark.parametrize("text, terms", [
@@ -27,7 +32,7 @@ from jd.server.store.search.filters import Term, Value, parse
     ("val/acc>0.5 p@5=1", [Term("val/acc", ">", (Value("0.5"),)), Term("p@5", "=", (Value("1"),))]),
     ("started>2026-01-31T12:30", [Term("started", ">", (Value("2026-01-31T12:30"),))]),
 ])
-def test_text_becomes_terms(text, terms):
+def test_text_becomes_terms(text: str, terms: List[Term]) -> None:
     assert parse(text) == terms
 
 
@@ -42,7 +47,7 @@ def test_text_becomes_terms(text, terms):
     (" ".join(["a"] * 21), "21 conditions; at most 20"),
     ("a=\0", "NUL"),
 ])
-def test_what_cannot_be_read_is_refused_with_a_reason(text, says):
+def test_what_cannot_be_read_is_refused_with_a_reason(text: str, says: str) -> None:
     with pytest.raises(ProtocolError, match=says):
         parse(text)
 
@@ -56,12 +61,12 @@ def test_what_cannot_be_read_is_refused_with_a_reason(text, says):
     ("1h", (6400.0, 6400.0)),
     ("1.5m", (9910.0, 9910.0)),
 ])
-def test_moments(text, span):
+def test_moments(text: str, span: Tuple[float, float]) -> None:
     assert filters.moment(text, 10_000.0) == span
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "1y", "", "12", "0001-01-01T00:00:00+01:00"])
-def test_no_moments(text):
+def test_no_moments(text: str) -> None:
     with pytest.raises(ProtocolError, match="is no time"):
         filters.moment(text, 0.0)
 
@@ -82,14 +87,14 @@ JOBS = [
 
 
 @pytest.fixture(params=["few", "many"])
-def found(request, desk, monkeypatch):
+def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Found:
     """Ids that a filter finds, by looking at few jobs at once or step by step through an index."""
     if request.param == "many":
         monkeypatch.setattr(scanning, "FEW", -1)
         monkeypatch.setattr(scanning, "SCAN", 4)
     desk.add(batches.from_list(JOBS))
 
-    def find(text):
+    def find(text: str) -> List[int]:
         ids, after = [], 0
         while after is not None:
             step = desk.read(lambda db: scanning.matching(
@@ -165,7 +170,7 @@ def found(request, desk, monkeypatch):
     ("worker=null id<3", [1, 2]),
     ("'; DROP TABLE jobs; --", []),
 ])
-def test_what_a_filter_finds(found, text, ids):
+def test_what_a_filter_finds(found: Found, text: str, ids: List[int]) -> None:
     assert found(text) == ids
 
 
@@ -184,19 +189,19 @@ def test_what_a_filter_finds(found, text, ids):
     ("lr<true", "by = and != only"),
     ("x';--=1", "there is no"),
 ])
-def test_a_filter_that_makes_no_sense_says_so(found, text, says):
+def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str) -> None:
     with pytest.raises(ProtocolError, match=says):
         found(text)
 
 
-def test_a_long_list_of_names_is_cut(desk):
+def test_a_long_list_of_names_is_cut(desk: Desk) -> None:
     desk.add(batches.from_list([{"p%d" % number: 1} for number in range(100)]))
     with pytest.raises(ProtocolError, match="param.p20, .*…$") as caught:
         desk.read(conditions.compiled, "nope=1", 0.0)
     assert len(str(caught.value)) < 600
 
 
-def test_times_runtimes_workers_and_attempts(found, desk):
+def test_times_runtimes_workers_and_attempts(found: Found, desk: Desk) -> None:
     desk.beat("h1_abc_0", session="a", host="h1")
     desk.beat("h2_abc_0", session="b", host="h2")
     desk.now += 100
@@ -214,14 +219,14 @@ def test_times_runtimes_workers_and_attempts(found, desk):
     assert found("worker!=h1_abc_0 worker!=null") == [2]
 
 
-def test_a_bare_name_prefers_the_parameter_to_the_result(found, desk):
+def test_a_bare_name_prefers_the_parameter_to_the_result(found: Found, desk: Desk) -> None:
     desk.write(values.put_results, 1, {"lr": 5.0, "acc": 0.5})
     assert found("result.lr=5") == found("result.lr>4") == found("acc=0.5") == [1]
     assert found("lr=5") == []
     assert found("result.acc=null id<3") == [2]
 
 
-def test_deleted_jobs_are_found_when_the_status_is_named(found, desk):
+def test_deleted_jobs_are_found_when_the_status_is_named(found: Found, desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 7}]), replace=True)
     assert found("") == [10]
     assert found("lr<2") == []
@@ -229,7 +234,7 @@ def test_deleted_jobs_are_found_when_the_status_is_named(found, desk):
     assert found("status!=PENDING lr<2") == [1, 2, 3]
 
 
-def test_the_sql_has_no_text_of_the_filter(desk):
+def test_the_sql_has_no_text_of_the_filter(desk: Desk) -> None:
     desk.add(batches.from_list(JOBS))
     text = "secretword lr=secretword opt>secretword worker=secretword host=secretword layers=[secretword]"
     compiled = desk.read(conditions.compiled, text, 0.0)

@@ -4,6 +4,8 @@ import json
 import stat
 import threading
 from collections import deque
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
 
 import pytest
 
@@ -23,13 +25,13 @@ class FakeHub:
 
     shown = "http://hub"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.calls = []
         self.answers = {
             "runtime-config": {"worker_shared_secret": SECRET, "experiment_id": "id-1"},
             "revoked-tokens": {"revoked_jtis": []}, "register": {}, "heartbeat": {}, "experiments": {}}
 
-    def call(self, method, route, body=None):
+    def call(self, method: str, route: str, body: Optional[Dict[str, Any]] = None) -> Any:
         end = route.rpartition("/")[2]
         self.calls.append((method, end, body))
         answer = self.answers[end]
@@ -39,25 +41,25 @@ class FakeHub:
             raise answer
         return answer
 
-    def break_down(self, error):
+    def break_down(self, error: Union[ServerUnreachable, Refusal]) -> None:
         for end in self.answers:
             self.answers[end] = error
 
-    def made(self, end):
+    def made(self, end: str) -> List[Dict[str, Any]]:
         return [body for _, name, body in self.calls if name == end]
 
 
 class Bench:
-    def __init__(self, tmp_path):
+    def __init__(self, tmp_path: Path) -> None:
         self.hub = FakeHub()
         self.memory = tmp_path / "meta" / "hub.json"
         self.said = []
 
-    def link(self, **options):
+    def link(self, **options: Any) -> HubLink:
         return HubLink(self.hub, "exp", self.memory, self.said.append, clock=lambda: NOW,
                        intervals=Intervals(30, 20, 5, 1000), **options)
 
-    def running(self):
+    def running(self) -> HubLink:
         link = self.link()
         link.connect()
         link._urls = dict(zip(("server_url", "dashboard_url"), URLS))
@@ -66,18 +68,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def refusal(status):
+def refusal(status: int) -> Refusal:
     return Refusal(status, "http://hub answered %d: words of the Hub" % status)
 
 
 AWAY = ServerUnreachable("no answer from http://hub")
 
 
-def token(secret=SECRET, **changed):
+def token(secret: str = SECRET, **changed: Any) -> str:
     claims = dict({"sub": "worker", "exp_id": "id-1", "exp_name": "exp", "user_id": 1, "jti": "j1",
                    "iat": NOW, "exp": NOW + 3600}, **changed)
     return jwt.sign(claims, secret)
@@ -85,7 +87,7 @@ def token(secret=SECRET, **changed):
 
 # ---- tokens
 
-def test_a_good_token_and_the_ones_that_are_not(bench):
+def test_a_good_token_and_the_ones_that_are_not(bench: Bench) -> None:
     link = bench.running()
     assert link.verify(token()).jti == "j1"
     for bad, kind in [(token(OTHER), jwt.BadSignature), (token(exp=NOW - 60), jwt.ExpiredToken),
@@ -94,7 +96,7 @@ def test_a_good_token_and_the_ones_that_are_not(bench):
             link.verify(bad)
 
 
-def test_a_revoked_token_is_refused_after_the_poll_and_after_a_restart_without_the_hub(bench):
+def test_a_revoked_token_is_refused_after_the_poll_and_after_a_restart_without_the_hub(bench: Bench) -> None:
     link = bench.running()
     bench.hub.answers["revoked-tokens"] = {"revoked_jtis": ["j1"]}
     link.step(10.0)
@@ -110,7 +112,7 @@ def test_a_revoked_token_is_refused_after_the_poll_and_after_a_restart_without_t
     assert again.verify(token(jti="j2")).jti == "j2"
 
 
-def test_tokens_revoked_before_the_start_are_known_at_once(bench):
+def test_tokens_revoked_before_the_start_are_known_at_once(bench: Bench) -> None:
     bench.hub.answers["revoked-tokens"] = {"revoked_jtis": ["j1"]}
     link = bench.link()
     link.connect()
@@ -118,7 +120,7 @@ def test_tokens_revoked_before_the_start_are_known_at_once(bench):
         link.verify(token())
 
 
-def test_a_token_that_does_not_fit_makes_it_ask_for_the_secret_but_not_each_time(bench):
+def test_a_token_that_does_not_fit_makes_it_ask_for_the_secret_but_not_each_time(bench: Bench) -> None:
     link = bench.running()
     bench.hub.answers["runtime-config"] = {"worker_shared_secret": OTHER, "experiment_id": "id-1"}
     with pytest.raises(jwt.BadSignature):
@@ -132,7 +134,7 @@ def test_a_token_that_does_not_fit_makes_it_ask_for_the_secret_but_not_each_time
     assert len(bench.hub.calls) == asked
 
 
-def test_whose_the_experiment_is_counts_and_is_remembered(bench):
+def test_whose_the_experiment_is_counts_and_is_remembered(bench: Bench) -> None:
     bench.hub.answers["runtime-config"].update(owner_id=1, owner="alice@example.org")
     link = bench.running()
     assert link.owner() == "alice@example.org"
@@ -144,7 +146,7 @@ def test_whose_the_experiment_is_counts_and_is_remembered(bench):
     assert (again.owner(), again.verify(token(user_id=2)).role) == ("alice@example.org", "work")
 
 
-def test_what_a_version_without_roles_remembered_makes_nobody_the_owner(bench):
+def test_what_a_version_without_roles_remembered_makes_nobody_the_owner(bench: Bench) -> None:
     bench.running()
     assert json.loads(bench.memory.read_text())["owner_id"] is None  # a Hub that does not tell
     bench.hub.break_down(AWAY)
@@ -159,7 +161,8 @@ def test_what_a_version_without_roles_remembered_makes_nobody_the_owner(bench):
     assert link.verify(token()).role == "work"
 
 
-def test_with_a_hub_other_machines_are_let_in_but_not_without_its_tokens(bench, tmp_path):
+def test_with_a_hub_other_machines_are_let_in_but_not_without_its_tokens(bench: Bench,
+                                                                         tmp_path: Path) -> None:
     verify = bench.link().verify
     Access("0.0.0.0", None, False, verify)
     for token_file, insecure in [(tmp_path / "t", False), (None, True)]:
@@ -169,7 +172,7 @@ def test_with_a_hub_other_machines_are_let_in_but_not_without_its_tokens(bench, 
 
 # ---- the start
 
-def test_it_registers_and_its_memory_is_private(bench):
+def test_it_registers_and_its_memory_is_private(bench: Bench) -> None:
     bench.running()
     assert bench.hub.made("register") == [dict(zip(("server_url", "dashboard_url"), URLS))]
     assert stat.S_IMODE(bench.memory.stat().st_mode) == 0o600
@@ -177,14 +180,15 @@ def test_it_registers_and_its_memory_is_private(bench):
 
 
 @pytest.mark.parametrize("status, says", [(401, "JD_API_KEY"), (403, "words of the Hub"), (404, "--create")])
-def test_a_refusal_at_the_start_says_what_to_do_whatever_is_remembered(bench, status, says):
+def test_a_refusal_at_the_start_says_what_to_do_whatever_is_remembered(bench: Bench, status: int,
+                                                                       says: str) -> None:
     bench.running()
     bench.hub.break_down(refusal(status))
     with pytest.raises(JdError, match=says):
         bench.link().connect()
 
 
-def test_create_makes_the_experiment_only_if_there_is_none(bench):
+def test_create_makes_the_experiment_only_if_there_is_none(bench: Bench) -> None:
     bench.link(create=True).connect()
     assert bench.hub.made("experiments") == []
     bench.hub.answers["runtime-config"] = deque(
@@ -194,7 +198,7 @@ def test_create_makes_the_experiment_only_if_there_is_none(bench):
 
 
 @pytest.mark.parametrize("error", [AWAY, refusal(503), refusal(429)])
-def test_a_hub_that_is_away_at_the_start(bench, error):
+def test_a_hub_that_is_away_at_the_start(bench: Bench, error: Union[ServerUnreachable, Refusal]) -> None:
     bench.hub.break_down(error)
     with pytest.raises(JdError, match="the first start"):
         bench.link().connect()
@@ -212,7 +216,7 @@ def test_a_hub_that_is_away_at_the_start(bench, error):
     assert bench.said[1:] == ["the Hub answers again"]
 
 
-def test_what_another_hub_said_is_not_used(bench):
+def test_what_another_hub_said_is_not_used(bench: Bench) -> None:
     bench.running()
     bench.hub.break_down(AWAY)
     bench.hub.shown = "http://another"
@@ -222,13 +226,13 @@ def test_what_another_hub_said_is_not_used(bench):
 
 @pytest.mark.parametrize("config", [{}, [], None, {"worker_shared_secret": ""},
                                     {"worker_shared_secret": 7}])
-def test_an_answer_that_is_none_is_refused(bench, config):
+def test_an_answer_that_is_none_is_refused(bench: Bench, config: Any) -> None:
     bench.hub.answers["runtime-config"] = config
     with pytest.raises(JdError, match="no usable runtime-config"):
         bench.link().connect()
 
 
-def test_a_hub_that_knows_only_the_base(bench):
+def test_a_hub_that_knows_only_the_base(bench: Bench) -> None:
     bench.hub.answers["runtime-config"] = {"worker_shared_secret": SECRET}
     link = bench.running()
     link.step(30.0)
@@ -237,7 +241,7 @@ def test_a_hub_that_knows_only_the_base(bench):
 
 # ---- the loop
 
-def test_heartbeats_and_polls_come_when_they_are_due(bench):
+def test_heartbeats_and_polls_come_when_they_are_due(bench: Bench) -> None:
     link = bench.running()
     bench.hub.calls.clear()
     assert [link.step(now) for now in (1.0, 20.0, 30.0, 40.0)] == [19.0, 10.0, 10.0, 20.0]
@@ -245,7 +249,7 @@ def test_heartbeats_and_polls_come_when_they_are_due(bench):
     assert bench.hub.made("heartbeat") == [{"experiment_id": "id-1"}]
 
 
-def test_an_outage_is_told_once_and_the_server_registers_anew_after_it(bench):
+def test_an_outage_is_told_once_and_the_server_registers_anew_after_it(bench: Bench) -> None:
     link = bench.running()
     answers = dict(bench.hub.answers)
     bench.hub.break_down(AWAY)
@@ -258,7 +262,7 @@ def test_an_outage_is_told_once_and_the_server_registers_anew_after_it(bench):
     assert len(bench.hub.made("register")) == 2 and bench.said[1:] == ["the Hub answers again"]
 
 
-def test_a_key_that_is_revoked_meanwhile_is_told_once(bench):
+def test_a_key_that_is_revoked_meanwhile_is_told_once(bench: Bench) -> None:
     link = bench.running()
     bench.hub.break_down(refusal(401))
     link.step(30.0)
@@ -266,14 +270,14 @@ def test_a_key_that_is_revoked_meanwhile_is_told_once(bench):
     assert len(bench.said) == 1 and "JD_API_KEY" in bench.said[0]
 
 
-def test_a_deleted_experiment_ends_it(bench):
+def test_a_deleted_experiment_ends_it(bench: Bench) -> None:
     link = bench.running()
     bench.hub.answers["heartbeat"] = refusal(403)
     with pytest.raises(ExperimentGone, match="words of the Hub"):
         link.step(30.0)
 
 
-def test_an_experiment_that_became_anothers_ends_it_after_some_answers(bench):
+def test_an_experiment_that_became_anothers_ends_it_after_some_answers(bench: Bench) -> None:
     link = bench.running()
     bench.hub.break_down(refusal(404))
     for now in range(UNKNOWN_LIMIT - 1):
@@ -282,7 +286,7 @@ def test_an_experiment_that_became_anothers_ends_it_after_some_answers(bench):
         link.step(40.0)
 
 
-def test_an_experiment_that_was_made_anew_during_an_outage_ends_it(bench):
+def test_an_experiment_that_was_made_anew_during_an_outage_ends_it(bench: Bench) -> None:
     link = bench.running()
     answers = dict(bench.hub.answers)
     bench.hub.break_down(AWAY)
@@ -295,13 +299,15 @@ def test_an_experiment_that_was_made_anew_during_an_outage_ends_it(bench):
         link.verify(token(OTHER))
 
 
-def test_the_thread_outlives_a_defect_and_ends_with_stop(bench, caplog):
+def test_the_thread_outlives_a_defect_and_ends_with_stop(bench: Bench,
+                                                         caplog: pytest.LogCaptureFixture) -> None:
     link = HubLink(bench.hub, "exp", bench.memory, bench.said.append,
                    intervals=Intervals(.01, .01, .01, 1000))
     link.connect()
     beaten, reasons, ended = threading.Event(), [], threading.Event()
 
-    def call(method, route, body=None, first=[True]):
+    def call(method: str, route: str, body: Optional[Dict[str, str]] = None,
+             first: List[bool] = [True]) -> Dict[str, Any]:
         if first.pop() if first else False:
             raise ZeroDivisionError
         if route.endswith("heartbeat"):
@@ -316,13 +322,13 @@ def test_the_thread_outlives_a_defect_and_ends_with_stop(bench, caplog):
     assert not link._thread.is_alive()
 
 
-def test_whether_the_hub_is_on_this_machine(bench):
+def test_whether_the_hub_is_on_this_machine(bench: Bench) -> None:
     assert not bench.link().is_local
     bench.hub.shown = "http://127.0.0.1:5080"
     assert bench.link().is_local
 
 
-def test_a_memory_that_cannot_be_written_is_a_warning(bench):
+def test_a_memory_that_cannot_be_written_is_a_warning(bench: Bench) -> None:
     bench.memory.parent.parent.mkdir(exist_ok=True)
     bench.memory.parent.write_text("")
     link = bench.running()
@@ -335,19 +341,19 @@ def test_a_memory_that_cannot_be_written_is_a_warning(bench):
 class Keeper:
     """Takes PINs of the Hub as HubPin does."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.numbers = [0]
         self.given = []
 
-    def taken(self):
+    def taken(self) -> int:
         return self.numbers[-1]
 
-    def take(self, number, encoded):
+    def take(self, number: int, encoded: str) -> None:
         self.numbers.append(number)
         self.given.append((number, encoded))
 
 
-def test_a_pin_of_the_hub_is_passed_on_and_acknowledged(bench):
+def test_a_pin_of_the_hub_is_passed_on_and_acknowledged(bench: Bench) -> None:
     link, keeper = bench.running(), Keeper()
     link._pin = keeper
     link.step(30.0)
@@ -362,7 +368,8 @@ def test_a_pin_of_the_hub_is_passed_on_and_acknowledged(bench):
 
 @pytest.mark.parametrize("given", [7, {}, {"number": "7", "hash": "h"}, {"number": -1, "hash": "h"}, {"number": 7},
                                    {"number": 7, "hash": 8}, {"number": 7.5, "hash": "secret"}])
-def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench, caplog, given):
+def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench: Bench, caplog: pytest.LogCaptureFixture,
+                                                           given: Any) -> None:
     link, keeper = bench.running(), Keeper()
     link._pin = keeper
     bench.hub.answers["heartbeat"] = {"dashboard_pin": given}
@@ -370,7 +377,7 @@ def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench, caplog, given)
     assert keeper.given == [] and "form that is not known" in caplog.text and "secret" not in caplog.text
 
 
-def test_without_a_keeper_or_with_another_answer_nothing_happens(bench):
+def test_without_a_keeper_or_with_another_answer_nothing_happens(bench: Bench) -> None:
     link = bench.running()
     for answer in ({"dashboard_pin": {"number": 7, "hash": "h"}}, [], None, {"dashboard_pin": None}):
         bench.hub.answers["heartbeat"] = answer

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any, Dict, List, Union
 
 import pytest
 
@@ -6,11 +8,11 @@ from jd.errors import UsageError
 from jd.server.creation import jobfile
 
 
-def jobs_of(path):
+def jobs_of(path: Path) -> List[Dict[str, Any]]:
     return [json.loads(text) for text in jobfile.read(path).texts()]
 
 
-def write(tmp_path, name, content):
+def write(tmp_path: Path, name: str, content: Union[bytes, str]) -> Path:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -23,21 +25,21 @@ def write(tmp_path, name, content):
     '{"jobs": [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]}',
     b'\xef\xbb\xbf{"a": [1, 2], "b": ["x"]}',
 ])
-def test_all_shapes_of_json(tmp_path, content):
+def test_all_shapes_of_json(tmp_path: Path, content: Union[bytes, str]) -> None:
     assert jobs_of(write(tmp_path, "sweep.json", content)) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
 
 
-def test_a_grid_may_have_a_parameter_called_jobs(tmp_path):
+def test_a_grid_may_have_a_parameter_called_jobs(tmp_path: Path) -> None:
     assert jobs_of(write(tmp_path, "s.json", '{"jobs": [1, 2]}')) == [{"jobs": 1}, {"jobs": 2}]
 
 
-def test_timeouts_beside_the_jobs_are_kept(tmp_path):
+def test_timeouts_beside_the_jobs_are_kept(tmp_path: Path) -> None:
     batch = jobfile.read(write(tmp_path, "s.json", '{"jobs": [{"a": 1}], "idle_timeout": 5}'))
     assert batch.lease == 5
 
 
 @pytest.mark.parametrize("name, separator", [("s.csv", ","), ("s.TSV", "\t")])
-def test_tables_with_typed_cells(tmp_path, name, separator):
+def test_tables_with_typed_cells(tmp_path: Path, name: str, separator: str) -> None:
     lines = [["lr", "name", "flag", "note", "none"],
              ["0.1", "adam", "true", "1e-3x", "null"], [], ["3", "007", "False", "", "-0.5"]]
     content = "\r\n".join(separator.join(cells) for cells in lines)
@@ -46,7 +48,7 @@ def test_tables_with_typed_cells(tmp_path, name, separator):
         {"lr": 3, "name": "007", "flag": "False", "note": "", "none": -0.5}]
 
 
-def test_quoted_cells(tmp_path):
+def test_quoted_cells(tmp_path: Path) -> None:
     content = 'layers,text\n"[64, 32]","say ""hi"",\nthen go"\n'
     assert jobs_of(write(tmp_path, "s.csv", content)) == [
         {"layers": [64, 32], "text": 'say "hi",\nthen go'}]
@@ -71,13 +73,14 @@ def test_quoted_cells(tmp_path):
     ("s.csv", 'a\n"unclosed\n', "line"),
     ("s.tsv", b"a\tb\n1\t\xff\n", "line 2 is not UTF-8"),
 ])
-def test_faults_are_named_with_their_place(tmp_path, name, content, says):
+def test_faults_are_named_with_their_place(tmp_path: Path, name: str, content: Union[bytes, str],
+                                           says: str) -> None:
     path = write(tmp_path, name, content)
     with pytest.raises(UsageError, match=says) as caught:
         jobfile.read(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none.json: No such file"):
         jobfile.read(tmp_path / "none.json")

@@ -1,5 +1,9 @@
 """The way of a job through the store: claim, heartbeat, result, lease, retry."""
 
+import sqlite3
+from pathlib import Path
+from typing import Any, Callable, Optional
+
 import pytest
 
 from jd import protocol as p
@@ -12,11 +16,11 @@ from jd.server.store.search import textsearch
 from tests.server.store_support import Desk
 
 
-def sweep(desk):
+def sweep(desk: Desk) -> int:
     return desk.write(sweeper.step, desk.now, desk.policy)
 
 
-def test_jobs_go_out_in_order_once_each(desk):
+def test_jobs_go_out_in_order_once_each(desk: Desk) -> None:
     desk.create(3)
     given = [desk.beat("w%d" % i).reply.job for i in range(4)]
     assert [(job.job_id, job.parameters, job.attempt) for job in given[:3]] == [
@@ -25,7 +29,7 @@ def test_jobs_go_out_in_order_once_each(desk):
     assert desk.counts() == {"SERVED": 3}
 
 
-def test_a_result_and_the_next_claim_in_one_round_trip(desk):
+def test_a_result_and_the_next_claim_in_one_round_trip(desk: Desk) -> None:
     desk.create(2)
     first = desk.beat(session="s").reply.job
     done = {"job_id": first.job_id, "attempt": 1, "status": "DONE", "runtime": 2.5, "exit_code": 0}
@@ -35,7 +39,7 @@ def test_a_result_and_the_next_claim_in_one_round_trip(desk):
     assert desk.job(1)["required_time"] == 2.5
 
 
-def test_an_identical_result_is_recorded_once(desk):
+def test_an_identical_result_is_recorded_once(desk: Desk) -> None:
     desk.create(1)
     desk.beat()
     for _ in range(3):
@@ -44,7 +48,7 @@ def test_an_identical_result_is_recorded_once(desk):
     assert len(desk.job(1)["message"]) == 1
 
 
-def test_a_different_second_result_is_refused(desk):
+def test_a_different_second_result_is_refused(desk: Desk) -> None:
     desk.create(1)
     desk.beat()
     desk.finish(1, "DONE")
@@ -55,7 +59,7 @@ def test_a_different_second_result_is_refused(desk):
     assert desk.counts() == {"DONE": 1}
 
 
-def test_a_result_for_a_job_that_was_never_given_out(desk):
+def test_a_result_for_a_job_that_was_never_given_out(desk: Desk) -> None:
     desk.create(1)
     with pytest.raises(jobs.NotServed, match="PENDING"):
         desk.finish(1)
@@ -63,7 +67,7 @@ def test_a_result_for_a_job_that_was_never_given_out(desk):
         desk.finish(7)
 
 
-def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk):
+def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk: Desk) -> None:
     desk.create(1)
     desk.beat("a", session="a")
     desk.now += desk.policy.lease - 1
@@ -83,7 +87,7 @@ def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk):
     assert "no heartbeat for 600 s" in desk.job(1)["message"][0]["reason"]
 
 
-def test_heartbeats_renew_the_lease(desk):
+def test_heartbeats_renew_the_lease(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
     for _ in range(5):
@@ -93,7 +97,7 @@ def test_heartbeats_renew_the_lease(desk):
     assert desk.status(1) == "SERVED"
 
 
-def test_a_base_client_renews_by_its_name_only(desk):
+def test_a_base_client_renews_by_its_name_only(desk: Desk) -> None:
     desk.create(1)
     desk.beat("mine")
     desk.now += desk.policy.lease - 1
@@ -102,7 +106,7 @@ def test_a_base_client_renews_by_its_name_only(desk):
     assert sweep(desk) == 1
 
 
-def test_failures_are_spaced_and_counted(desk):
+def test_failures_are_spaced_and_counted(desk: Desk) -> None:
     desk.create(1)
     for failure in range(1, 4):
         assert desk.beat(session="s").reply.job.attempt == failure
@@ -115,7 +119,7 @@ def test_failures_are_spaced_and_counted(desk):
     assert desk.status(1) == "ABORTED"
 
 
-def test_released_jobs_come_back_at_once_and_are_no_failures(desk):
+def test_released_jobs_come_back_at_once_and_are_no_failures(desk: Desk) -> None:
     desk.create(1)
     for attempt in range(1, 6):
         assert desk.beat(session="s").reply.job.attempt == attempt
@@ -128,7 +132,7 @@ def test_released_jobs_come_back_at_once_and_are_no_failures(desk):
     assert released_twice.freed == 0
 
 
-def test_interruptions_end_some_day(tmp_path):
+def test_interruptions_end_some_day(tmp_path: Path) -> None:
     desk = Desk(tmp_path, Policy(max_interruptions=2))
     try:
         desk.create(1)
@@ -141,7 +145,7 @@ def test_interruptions_end_some_day(tmp_path):
         desk.database.close()
 
 
-def test_a_lost_answer_is_given_again_to_its_session_only(desk):
+def test_a_lost_answer_is_given_again_to_its_session_only(desk: Desk) -> None:
     desk.create(2)
     desk.beat("a", session="a")
     again = desk.beat("a", session="a").reply.job
@@ -149,7 +153,7 @@ def test_a_lost_answer_is_given_again_to_its_session_only(desk):
     assert desk.beat("b", session="b").reply.job.job_id == 2
 
 
-def test_a_second_live_process_of_one_name_is_refused(desk):
+def test_a_second_live_process_of_one_name_is_refused(desk: Desk) -> None:
     desk.create(2)
     desk.beat("w", session="first")
     with pytest.raises(workers.NameTaken):
@@ -158,7 +162,7 @@ def test_a_second_live_process_of_one_name_is_refused(desk):
     assert desk.beat("w", session="second").reply.job.job_id == 2
 
 
-def test_leaving_gives_back_what_the_session_holds(desk):
+def test_leaving_gives_back_what_the_session_holds(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
     outcome = desk.beat("w", session="s", reported_status="busy", leave=True)
@@ -170,7 +174,7 @@ def test_leaving_gives_back_what_the_session_holds(desk):
     assert desk.beat("w", session="next").reply.job.job_id == 1
 
 
-def test_leases_start_anew_when_the_server_was_down(desk):
+def test_leases_start_anew_when_the_server_was_down(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
     desk.now += 10 * desk.policy.lease
@@ -180,7 +184,7 @@ def test_leases_start_anew_when_the_server_was_down(desk):
     assert desk.counts() == {"DONE": 1}
 
 
-def test_a_batch_can_have_a_lease_and_a_pause_of_its_own(desk):
+def test_a_batch_can_have_a_lease_and_a_pause_of_its_own(desk: Desk) -> None:
     desk.create(1, idle_timeout=5, aborted_job_reset_timeout=7)
     desk.beat(session="s")
     desk.now += 5
@@ -195,7 +199,7 @@ def test_a_batch_can_have_a_lease_and_a_pause_of_its_own(desk):
 
 @pytest.mark.parametrize("state, gets_job, waits", [
     ("run", True, False), ("pause", False, True), ("drain", False, False), ("stop", False, False)])
-def test_commands_hold_jobs_back(desk, state, gets_job, waits):
+def test_commands_hold_jobs_back(desk: Desk, state: str, gets_job: bool, waits: bool) -> None:
     desk.beat("w", session="s")
     desk.write(lambda db: db.execute(
         "UPDATE workers SET desired_state = ?, desired_version = 1", (state,)))
@@ -209,7 +213,7 @@ def test_commands_hold_jobs_back(desk, state, gets_job, waits):
     assert acknowledged.may_wait == waits
 
 
-def test_commands_for_a_process_before_do_not_bind_the_next(desk):
+def test_commands_for_a_process_before_do_not_bind_the_next(desk: Desk) -> None:
     desk.beat("w")
     desk.write(lambda db: db.execute(
         "UPDATE workers SET desired_state = 'stop', desired_version = 3"))
@@ -218,8 +222,8 @@ def test_commands_for_a_process_before_do_not_bind_the_next(desk):
     assert desk.beat("w", applied_version=0).reply.job is not None
 
 
-def test_silent_workers_are_gone_until_heard_of(desk):
-    def gone():
+def test_silent_workers_are_gone_until_heard_of(desk: Desk) -> None:
+    def gone() -> Optional[str]:
         return desk.read(lambda db: db.execute("SELECT left_reason FROM workers").fetchone()[0])
 
     desk.beat("w")
@@ -233,7 +237,7 @@ def test_silent_workers_are_gone_until_heard_of(desk):
     assert gone() is None
 
 
-def test_a_stop_from_the_cli_aborts_for_good(desk):
+def test_a_stop_from_the_cli_aborts_for_good(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
     aborted = desk.write(workers.stopped_by_cli, "w", 1, "stop", "login1", desk.now, desk.policy)
@@ -248,7 +252,7 @@ def test_a_stop_from_the_cli_aborts_for_good(desk):
     assert desk.status(1) == "ABORTED"
 
 
-def test_a_stop_from_the_cli_touches_no_other_workers_job(desk):
+def test_a_stop_from_the_cli_touches_no_other_workers_job(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
     assert desk.write(workers.stopped_by_cli, "v", 1, "stop", "h", desk.now, desk.policy) is False
@@ -256,7 +260,7 @@ def test_a_stop_from_the_cli_touches_no_other_workers_job(desk):
     assert desk.status(1) == "SERVED"
 
 
-def test_counts_agree_with_the_table(desk):
+def test_counts_agree_with_the_table(desk: Desk) -> None:
     desk.create(5)
     for _ in range(3):
         desk.beat()
@@ -268,7 +272,7 @@ def test_counts_agree_with_the_table(desk):
         "DONE": 1, "ABORTED": 1, "SERVED": 1, "DELETED": 2, "PENDING": 1}
 
 
-def test_pages_filters_and_search(desk):
+def test_pages_filters_and_search(desk: Desk) -> None:
     desk.create(25)
     desk.add(batches.from_list([{"name": "50%_off"}]))
     page = desk.read(jobs.select, jobs.Query(page=2, per_page=10))
@@ -286,9 +290,9 @@ def test_pages_filters_and_search(desk):
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
 
 
-def work(desk, operation):
+def work(desk: Desk, operation: Callable[..., Any]) -> int:
     """Instructions of SQLite's machine, in tens, that an operation takes."""
-    def counted(db):
+    def counted(db: sqlite3.Connection) -> int:
         count = []
         db.set_progress_handler(lambda: count.append(1), 10)
         try:
@@ -299,7 +303,7 @@ def work(desk, operation):
     return desk.write(counted)
 
 
-def test_a_claim_looks_at_one_job(desk):
+def test_a_claim_looks_at_one_job(desk: Desk) -> None:
     plan = desk.read(lambda db: [step[-1] for step in db.execute(
         "EXPLAIN QUERY PLAN " + jobs.NEXT_JOB)])
     assert len(plan) == 1 and "USING INDEX jobs_queue" in plan[0]
@@ -307,7 +311,7 @@ def test_a_claim_looks_at_one_job(desk):
     assert work(desk, jobs.next_job) < 20
 
 
-def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk):
+def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk) -> None:
     start_id = desk.write(batches.begin)
     texts = ['{"x": %d}' % number for number in range(500)]
     desk.write(batches.add, start_id, texts, batches.from_grid({"x": [1]}))
@@ -315,14 +319,14 @@ def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk):
     assert work(desk, jobs.next_job) < 20
 
 
-def test_what_a_worker_did_before_costs_its_heartbeats_nothing(desk):
+def test_what_a_worker_did_before_costs_its_heartbeats_nothing(desk: Desk) -> None:
     desk.create(300)
     desk.write(lambda db: db.execute("UPDATE jobs SET status = 'DONE', worker_id = 'w', session = 's'"))
     assert work(desk, lambda db: jobs.held_by(db, "w", "s")) < 10
     assert work(desk, lambda db: jobs.served_to(db, "w")) < 10
 
 
-def test_what_waits_goes_out_while_a_batch_is_being_written(desk):
+def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
     desk.create(3)
     desk.write(lambda db: db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
     start_id = desk.write(batches.begin)
@@ -331,7 +335,7 @@ def test_what_waits_goes_out_while_a_batch_is_being_written(desk):
     assert [job and job.job_id for job in given] == [2, 1, 3, None]
 
 
-def test_deep_pages_of_all_jobs(desk):
+def test_deep_pages_of_all_jobs(desk: Desk) -> None:
     desk.create(50)
     page = jobs.Query(page=10, per_page=5)
     assert [job["id"] for job in desk.read(jobs.select, page).jobs] == list(range(46, 51))
@@ -342,7 +346,7 @@ def test_deep_pages_of_all_jobs(desk):
     assert [job["id"] for job in found.jobs] == list(range(47, 51)) and found.total == 49
 
 
-def test_verdicts_are_worked_out_for_base_clients():
+def test_verdicts_are_worked_out_for_base_clients() -> None:
     assert p.Result(1, "DONE").settled_verdict() == "done"
     assert p.Result(1, "ABORTED").settled_verdict() == "failed"
     assert p.Result(1, "ABORTED", exit_code=-9).settled_verdict() == "killed"

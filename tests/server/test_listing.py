@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -11,6 +12,7 @@ from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
+from jd.storage.reading import Reader
 from tests.server.store_support import Desk
 
 SORTS = ["id", "status", "worker", "attempts", "started", "finished", "runtime", "priority",
@@ -19,13 +21,14 @@ FILTERS = ["", "status=PENDING,DELETED", "lr>=0.2", "opt=a", "opt=a,b status!=AB
            "result.acc=null", "opt=c lr<0.3", "id>20 id<=60", "nope"]
 
 
-def page(db, text="", sort="id", after=None, limit=50):
+def page(db: Reader, text: str = "", sort: str = "id", after: Optional[str] = None,
+         limit: int = 50) -> jobtable.Page:
     by = jobtable.order(db, sort)
     return jobtable.page(db, conditions.compiled(db, text, 0.0), by,
                         jobtable.cursor(after, by) if after else None, limit)
 
 
-def walk(desk, text, sort, limit):
+def walk(desk: Desk, text: str, sort: str, limit: int) -> List[int]:
     """The ids of all pages."""
     ids, after = [], None
     for _ in range(500):
@@ -39,14 +42,14 @@ def walk(desk, text, sort, limit):
 
 
 @pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """80 jobs in all states, with values of all kinds, some of them missing; for reading only."""
     desk = Desk(tmp_path_factory.mktemp("sweep"))
     yield filled(desk)
     desk.database.close()
 
 
-def filled(desk):
+def filled(desk: Desk) -> Desk:
     chance = random.Random(5)
     rows = []
     for number in range(80):
@@ -71,7 +74,7 @@ def filled(desk):
     return desk
 
 
-def expected(desk, text, sort):
+def expected(desk: Desk, text: str, sort: str) -> List[int]:
     """The same by looking at each job."""
     matching = desk.read(lambda db: [row[0] for row in db.execute(
         "SELECT j.id FROM jobs j WHERE %s" % conditions.compiled(db, text, 0.0).where().text,
@@ -94,14 +97,15 @@ def expected(desk, text, sort):
 
 @pytest.mark.parametrize("few, scan, limit", [(5000, 50_000, 30), (-1, 50_000, 9), (-1, 13, 100)])
 @pytest.mark.parametrize("sort", SORTS + ["-" + sort for sort in SORTS])
-def test_pages_are_those_of_a_plain_sort(sweep, monkeypatch, sort, few, scan, limit):
+def test_pages_are_those_of_a_plain_sort(sweep: Desk, monkeypatch: pytest.MonkeyPatch, sort: str, few: int,
+                                         scan: int, limit: int) -> None:
     monkeypatch.setattr(scanning, "FEW", few)
     monkeypatch.setattr(scanning, "SCAN", scan)
     for text in FILTERS:
         assert walk(sweep, text, sort, limit) == expected(sweep, text, sort), text
 
 
-def test_one_request_looks_at_no_more_than_it_may(sweep, monkeypatch):
+def test_one_request_looks_at_no_more_than_it_may(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "FEW", -1)
     monkeypatch.setattr(scanning, "SCAN", 10)
     for sort in ("id", "lr", "-finished"):
@@ -110,8 +114,8 @@ def test_one_request_looks_at_no_more_than_it_may(sweep, monkeypatch):
         assert 10 <= found.scanned <= 15
 
 
-def test_counts_add_up(sweep, monkeypatch):
-    def counted(text):
+def test_counts_add_up(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(text: str) -> Tuple[Dict[str, int], int]:
         total, steps, after = {}, 0, 0
         while after is not None:
             step = sweep.read(lambda db: scanning.count(db, conditions.compiled(db, text, 0.0), after))
@@ -131,13 +135,13 @@ def test_counts_add_up(sweep, monkeypatch):
     assert counted("nope")[1] > 3
 
 
-def test_totals_that_are_known(sweep):
+def test_totals_that_are_known(sweep: Desk) -> None:
     alive = sum(n for status, n in sweep.read(jobs.counts).items() if status != "DELETED")
     assert sweep.read(page, "", "lr", None, 5).total == alive
     assert sweep.read(page, "opt=a", "lr", None, 5).total == len(expected(sweep, "opt=a", "lr"))
 
 
-def test_what_a_row_holds(desk):
+def test_what_a_row_holds(desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"new": 1}]))
     desk.beat("h_abc_0", session="s")
     started = desk.now
@@ -154,7 +158,7 @@ def test_what_a_row_holds(desk):
     assert desk.read(jobtable.columns) == {"parameters": ["lr", "opt", "new"], "results": ["acc"]}
 
 
-def made(*parts):
+def made(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
@@ -162,7 +166,7 @@ def made(*parts):
     "x", "%%", "é", "AAAA", made(), made("id", None), made("id", None, -1), made("id", None, 2 ** 60),
     made("id", None, True), made("id", 5, 1), made("lr", None, 1), made("id", [1], 1), made("id", None, "1"),
     made("id", "\ud800", 1), "x" * 3000, base64.urlsafe_b64encode(b"[" * 1400).decode()])
-def test_a_cursor_that_was_not_given_out_is_refused(sweep, cursor):
+def test_a_cursor_that_was_not_given_out_is_refused(sweep: Desk, cursor: str) -> None:
     with pytest.raises(ProtocolError, match="is no place in this list"):
         sweep.read(page, "", "id", cursor)
 
@@ -170,22 +174,22 @@ def test_a_cursor_that_was_not_given_out_is_refused(sweep, cursor):
 @pytest.mark.parametrize("cursor", [
     made("lr", {}, 1), made("lr", 2 ** 70, 1), made("lr", True, 1), made("-lr", 1, 1),
     made("lr", "\ud800", 1)])
-def test_a_cursor_of_another_order_is_refused(sweep, cursor):
+def test_a_cursor_of_another_order_is_refused(sweep: Desk, cursor: str) -> None:
     with pytest.raises(ProtocolError, match="is no place in this list"):
         sweep.read(page, "", "lr", cursor)
 
 
 @pytest.mark.parametrize("sort", ["nope", "--id", "", "host"])
-def test_an_order_by_what_is_not_there_is_refused(sweep, sort):
+def test_an_order_by_what_is_not_there_is_refused(sweep: Desk, sort: str) -> None:
     with pytest.raises(ProtocolError, match="to search or sort by"):
         sweep.read(page, "", sort)
 
 
-def test_a_page_needs_no_sorting(sweep, monkeypatch):
+def test_a_page_needs_no_sorting(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "FEW", -1)
     statements = []
 
-    def traced(db, sort, after):
+    def traced(db: Reader, sort: str, after: Optional[str]) -> jobtable.Page:
         db.set_trace_callback(statements.append)
         try:
             return page(db, "n>=0", sort, after, 5)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any, Dict, List
+from pathlib import Path
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -23,6 +24,8 @@ from jd.server.store.queue.transitions import Policy
 from tests.net.http_wire import Client, request
 from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk
+
+Showing = Callable[..., None]
 
 
 # ---- the numbers
@@ -188,16 +191,16 @@ class Viewer:
 
 
 @pytest.fixture
-def showing(tmp_path, monkeypatch):
+def showing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Showing:
     """Run a scenario on a server that listens; the clocks of the module are short."""
     monkeypatch.setattr(live_module, "INTERVAL", 0.01)
     monkeypatch.setattr(sweeper, "INTERVAL", 3600)
 
-    def play(scenario, **times):
+    def play(scenario: Callable[..., Any], **times: Any) -> None:
         for name, value in times.items():
             monkeypatch.setattr(live_module, name, value)
 
-        async def scene():
+        async def scene() -> None:
             show = Show(tmp_path)
             await show.server.start("127.0.0.1", 0, 0)
             try:
@@ -209,8 +212,8 @@ def showing(tmp_path, monkeypatch):
     return play
 
 
-def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing):
-    async def scene(show):
+def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         first = await viewer.summary()
         assert set(first) == {"now", "jobs", "total", "finished", "per_hour", "eta", "workers",
@@ -224,12 +227,12 @@ def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing):
     showing(scene)
 
 
-def test_a_hundred_viewers_cost_as_one(showing, monkeypatch):
+def test_a_hundred_viewers_cost_as_one(showing: Showing, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     real = summary.take
     monkeypatch.setattr(summary, "take", lambda *given: looks.append(1) or real(*given))
 
-    async def scene(show):
+    async def scene(show: Show) -> None:
         viewers = [await show.viewer() for _ in range(100)]
         for viewer in viewers:
             await viewer.summary()
@@ -243,8 +246,8 @@ def test_a_hundred_viewers_cost_as_one(showing, monkeypatch):
     showing(scene)
 
 
-def test_nobody_looks_nothing_is_worked_out(showing, monkeypatch):
-    async def scene(show):
+def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         await viewer.summary()
         viewer.client.close()
@@ -261,8 +264,8 @@ def test_nobody_looks_nothing_is_worked_out(showing, monkeypatch):
     showing(scene)
 
 
-def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing):
-    async def scene(show):
+def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         await viewer.summary()
         viewer.client.close()
@@ -275,8 +278,8 @@ def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing):
     showing(scene)
 
 
-def test_a_new_viewer_learns_what_time_it_is(showing):
-    async def scene(show):
+def test_a_new_viewer_learns_what_time_it_is(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         first = await show.viewer()
         await first.summary()
         show.now += 3600  # while nothing changed
@@ -287,8 +290,8 @@ def test_a_new_viewer_learns_what_time_it_is(showing):
     showing(scene, INTERVAL=0)
 
 
-def test_a_silent_connection_is_kept_alive(showing):
-    async def scene(show):
+def test_a_silent_connection_is_kept_alive(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         await viewer.summary()
         assert await viewer.chunk() == b": ping\n\n"
@@ -297,8 +300,8 @@ def test_a_silent_connection_is_kept_alive(showing):
     showing(scene, PING=0.02)
 
 
-def test_who_is_signed_out_sees_no_more(showing):
-    async def scene(show):
+def test_who_is_signed_out_sees_no_more(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         await viewer.summary()
         show.signed_in = False
@@ -310,8 +313,8 @@ def test_who_is_signed_out_sees_no_more(showing):
     showing(scene, PING=0.02)
 
 
-def test_too_many_viewers_are_told(showing):
-    async def scene(show):
+def test_too_many_viewers_are_told(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         client = Client(*await asyncio.open_connection("127.0.0.1", show.server.dashboard_port))
         answer = await client.ask("GET", "/web/events")
@@ -321,8 +324,8 @@ def test_too_many_viewers_are_told(showing):
     showing(scene, MAX_VIEWERS=1)
 
 
-def test_the_server_stops_while_somebody_looks(showing):
-    async def scene(show):
+def test_the_server_stops_while_somebody_looks(showing: Showing) -> None:
+    async def scene(show: Show) -> None:
         viewer = await show.viewer()
         await viewer.summary()
         await show.server.stop()
@@ -333,8 +336,8 @@ def test_the_server_stops_while_somebody_looks(showing):
     showing(scene)
 
 
-def test_workers_are_counted_anew_when_one_of_them_changed(tmp_path):
-    async def scene():
+def test_workers_are_counted_anew_when_one_of_them_changed(tmp_path: Path) -> None:
+    async def scene() -> None:
         dashboard = Dashboard(tmp_path)
         cookie = dashboard.signed_in()
         for count in (1, 2):
@@ -346,8 +349,8 @@ def test_workers_are_counted_anew_when_one_of_them_changed(tmp_path):
     asyncio.run(scene())
 
 
-def test_progress_is_told(tmp_path):
-    async def scene():
+def test_progress_is_told(tmp_path: Path) -> None:
+    async def scene() -> None:
         dashboard = Dashboard(tmp_path)
         cookie = dashboard.signed_in()
         dashboard.experiment.bulk = ("delete", 5, 20)
@@ -382,8 +385,8 @@ class Kitchen:
         raise HttpError(400, "no")
 
 
-def test_who_asks_the_same_meanwhile_shares_the_answer():
-    async def scene():
+def test_who_asks_the_same_meanwhile_shares_the_answer() -> None:
+    async def scene() -> None:
         kitchen, shared = Kitchen(), Shared()
         first = asyncio.ensure_future(shared.get("a", 1, kitchen.make))
         others = [asyncio.ensure_future(shared.get("a", 1, kitchen.make)) for _ in range(9)]
@@ -399,8 +402,8 @@ def test_who_asks_the_same_meanwhile_shares_the_answer():
     asyncio.run(scene())
 
 
-def test_failures_are_told_to_all_and_not_kept():
-    async def scene():
+def test_failures_are_told_to_all_and_not_kept() -> None:
+    async def scene() -> None:
         kitchen, shared = Kitchen(), Shared()
         asked = [asyncio.ensure_future(shared.get("a", 1, kitchen.fail)) for _ in range(2)]
         await asyncio.sleep(0)
@@ -412,8 +415,8 @@ def test_failures_are_told_to_all_and_not_kept():
     asyncio.run(scene())
 
 
-def test_answers_grow_old_and_make_room():
-    async def scene():
+def test_answers_grow_old_and_make_room() -> None:
+    async def scene() -> None:
         now = [0.0]
         kitchen, shared = Kitchen(), Shared(clock=lambda: now[0])
         kitchen.go_on.set()
@@ -432,8 +435,8 @@ def test_answers_grow_old_and_make_room():
     asyncio.run(scene())
 
 
-def test_live_shares_until_a_topic_changes(tmp_path):
-    async def scene():
+def test_live_shares_until_a_topic_changes(tmp_path: Path) -> None:
+    async def scene() -> None:
         dashboard = Dashboard(tmp_path)
         live, made = dashboard.server.live, []
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import IO, Any, Dict, List, Set, Union
 
 import pytest
 
@@ -20,14 +21,16 @@ from jd.server.store.operators.batches import from_grid
 from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.storage import backup
-from tests.server.dashboard_bench import Dashboard
+from jd.storage.database import Database
+from tests.server.dashboard_bench import Answer, Dashboard, Run, Scenario
+from tests.server.store_support import Desk
 
 
 @pytest.fixture
-def play(tmp_path):
+def play(tmp_path: Path) -> Run:
     """Run a scenario on a dashboard that is signed in."""
-    def run_scenario(scenario):
-        async def scene():
+    def run_scenario(scenario: Scenario) -> None:
+        async def scene() -> None:
             dashboard = Dashboard(tmp_path)
             dashboard.session = dashboard.signed_in()
             try:
@@ -38,7 +41,7 @@ def play(tmp_path):
     return run_scenario
 
 
-async def backup_status(dashboard):
+async def backup_status(dashboard: Dashboard) -> int:
     """The status of a backup, which is thrown away."""
     response = await dashboard.server.dashboard.dispatch(
         Request("GET", "/web/backup", {"host": "127.0.0.1:5050", "cookie": dashboard.session}))
@@ -46,14 +49,14 @@ async def backup_status(dashboard):
     return response.status
 
 
-async def ask(dashboard, path, body=None):
+async def ask(dashboard: Dashboard, path: str, body: Any = None) -> Answer:
     return await dashboard.send("GET" if body is None else "POST", path, body, dashboard.session)
 
 
 # ---- settings
 
-def test_settings_and_what_the_server_tells_of_itself(play):
-    async def scene(dashboard):
+def test_settings_and_what_the_server_tells_of_itself(play: Run) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         dashboard.server._api_server.traffic.count(404)
         found = (await ask(dashboard, "/web/settings")).json
         assert {name: found[name] for name in Policy._fields} == Policy()._asdict()
@@ -68,8 +71,8 @@ def test_settings_and_what_the_server_tells_of_itself(play):
     play(scene)
 
 
-def test_a_setting_takes_effect_at_once_and_is_there_at_the_next_start(play, tmp_path):
-    async def scene(dashboard):
+def test_a_setting_takes_effect_at_once_and_is_there_at_the_next_start(play: Run, tmp_path: Path) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         answer = await ask(dashboard, "/web/settings", {"lease": 30, "max_attempts": 7.0, "paused": True})
         assert answer.json["success"] and answer.json["lease"] == 30.0
         assert dashboard.experiment.policy == Policy(lease=30.0, max_attempts=7, paused=True)
@@ -82,7 +85,7 @@ def test_a_setting_takes_effect_at_once_and_is_there_at_the_next_start(play, tmp
         again.close()
 
 
-def test_what_was_given_at_the_start_wins_over_what_is_stored(play, tmp_path):
+def test_what_was_given_at_the_start_wins_over_what_is_stored(play: Run, tmp_path: Path) -> None:
     play(lambda dashboard: ask(dashboard, "/web/settings", {"lease": 30, "max_attempts": 7}))
     again = Experiment(tmp_path, "exp", Policy(lease=90.0), fixed=frozenset(["lease"]))
     try:
@@ -96,7 +99,8 @@ def test_what_was_given_at_the_start_wins_over_what_is_stored(play, tmp_path):
     (["--max-attempts", "3"], {}, {"max_attempts"}),  # the default, but given
     (["--idle-timeout", "60"], {"JD_SERVER_ABORTED_JOB_RESET_TIMEOUT": "1"}, {"lease", "retry_pause"}),
 ])
-def test_which_settings_were_given_at_the_start(argv, environ, fixed):
+def test_which_settings_were_given_at_the_start(argv: List[str], environ: Dict[str, str],
+                                                fixed: Set[str]) -> None:
     assert cli.options(["--expId", "exp", *argv], environ)["fixed"] == fixed
 
 
@@ -113,8 +117,8 @@ def test_which_settings_were_given_at_the_start(argv, environ, fixed):
     ({"paused": 1}, "paused must be true or false"),
     ([], "JSON object"),
 ])
-def test_settings_that_cannot_be(play, body, complaint):
-    async def scene(dashboard):
+def test_settings_that_cannot_be(play: Run, body: Any, complaint: str) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         answer = await ask(dashboard, "/web/settings", body)
         assert answer.status == 400 and complaint in answer.error
         assert dashboard.experiment.policy == Policy()
@@ -124,7 +128,7 @@ def test_settings_that_cannot_be(play, body, complaint):
     play(scene)
 
 
-def test_rows_of_another_version_are_no_reason_not_to_start(desk):
+def test_rows_of_another_version_are_no_reason_not_to_start(desk: Desk) -> None:
     desk.write(options.save, {"max_attempts": 9})
     for name, value in (("option.colour", '"red"'), ("option.lease", '"long"'), ("option.paused", "{")):
         desk.write(lambda db: db.execute("INSERT INTO settings VALUES (?, ?)", (name, value)))
@@ -133,8 +137,8 @@ def test_rows_of_another_version_are_no_reason_not_to_start(desk):
 
 # ---- pause
 
-def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play):
-    async def scene(dashboard):
+def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play: Run) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         server = dashboard.server
         await server.creation.create(from_grid({"x": [1]}))
         await ask(dashboard, "/web/settings", {"paused": True})
@@ -155,8 +159,8 @@ def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play
 
 # ---- backup
 
-def test_backup_is_a_database_and_leaves_nothing_behind(play):
-    async def scene(dashboard):
+def test_backup_is_a_database_and_leaves_nothing_behind(play: Run) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         await dashboard.server.creation.create(from_grid({"x": [1, 2]}))
         before = set(dashboard.experiment.meta_dir.iterdir())
         response = await dashboard.server.dashboard.dispatch(
@@ -175,17 +179,18 @@ def test_backup_is_a_database_and_leaves_nothing_behind(play):
     play(scene)
 
 
-def test_one_backup_at_a_time_and_one_that_nobody_waits_for(play, monkeypatch):
-    async def scene(dashboard):
+def test_one_backup_at_a_time_and_one_that_nobody_waits_for(play: Run,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         loop, entered, may_go = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         real, copies = backup.write, []
 
-        def slow(database, path):
+        def slow(database: Database, path: Path) -> int:
             loop.call_soon_threadsafe(entered.set)
             asyncio.run_coroutine_threadsafe(may_go.wait(), loop).result(20)
             return real(database, path)
 
-        def copied(*given):
+        def copied(*given: Union[Database, Path]) -> IO[bytes]:
             copies.append(real_copy(*given))
             return copies[-1]
         real_copy = operations.copy_of
@@ -205,9 +210,9 @@ def test_one_backup_at_a_time_and_one_that_nobody_waits_for(play, monkeypatch):
     play(scene)
 
 
-def test_a_backup_that_cannot_be_written_says_so(play, monkeypatch):
-    async def scene(dashboard):
-        def full(database, path):
+def test_a_backup_that_cannot_be_written_says_so(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(dashboard: Dashboard) -> None:
+        def full(database: Database, path: Path) -> None:
             raise StorageError("cannot write %s: No space left on device" % path)
         with monkeypatch.context() as patch:
             patch.setattr(backup, "write", full)
@@ -219,16 +224,16 @@ def test_a_backup_that_cannot_be_written_says_so(play, monkeypatch):
 
 # ---- the end of the sweep
 
-def finish(desk, worker_id="h_abc_0", verdict=p.VERDICT_DONE):
+def finish(desk: Desk, worker_id: str = "h_abc_0", verdict: str = p.VERDICT_DONE) -> None:
     job = desk.beat(worker_id).reply.job
     desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy))
 
 
-def stop(desk):
+def stop(desk: Desk) -> List[str]:
     return desk.write(sweepend.stop_workers, desk.now)
 
 
-def test_workers_are_stopped_once_when_everything_is_done(desk):
+def test_workers_are_stopped_once_when_everything_is_done(desk: Desk) -> None:
     desk.create(2)
     desk.beat("h_abc_1")
     assert stop(desk) == []  # served
@@ -245,7 +250,7 @@ def test_workers_are_stopped_once_when_everything_is_done(desk):
     assert stop(desk) == ["h_abc_2"]
 
 
-def test_a_sweep_with_retries_to_come_is_not_done(desk):
+def test_a_sweep_with_retries_to_come_is_not_done(desk: Desk) -> None:
     desk.create(1)
     finish(desk, verdict=p.VERDICT_FAILED)
     assert stop(desk) == []
@@ -255,12 +260,12 @@ def test_a_sweep_with_retries_to_come_is_not_done(desk):
     assert stop(desk) == ["h_abc_0"]
 
 
-def test_an_experiment_without_jobs_is_not_done(desk):
+def test_an_experiment_without_jobs_is_not_done(desk: Desk) -> None:
     desk.beat("h_abc_0")
     assert stop(desk) == []
 
 
-def test_many_workers_are_told_in_slices(desk, monkeypatch):
+def test_many_workers_are_told_in_slices(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "SLICE", 2)
     desk.create(1)
     finish(desk)
@@ -269,8 +274,8 @@ def test_many_workers_are_told_in_slices(desk, monkeypatch):
     assert [len(stop(desk)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_turning_it_on_again_stops_workers_again(play):
-    async def scene(dashboard):
+def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         experiment = dashboard.experiment
         await dashboard.server.creation.create(from_grid({"x": [1]}))
         await experiment.write(lambda db: jobs.claim(db, "w", None, 1.0, Policy()))
@@ -288,8 +293,8 @@ def test_turning_it_on_again_stops_workers_again(play):
     play(scene)
 
 
-def test_the_sweeper_calls_the_workers_that_wait(play, monkeypatch):
-    async def scene(dashboard):
+def test_the_sweeper_calls_the_workers_that_wait(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(dashboard: Dashboard) -> None:
         experiment, room = dashboard.experiment, dashboard.server.room
         monkeypatch.setattr(sweepend, "stop_workers", lambda db, now: ["a_b_0"])
         experiment.policy = Policy(stop_when_done=True)

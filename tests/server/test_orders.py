@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import pytest
 
@@ -17,22 +19,22 @@ from jd.server.creation import createrequest, jobtext
 from jd.server.store.operators import batches
 from jd.server.store.queue import jobs
 from tests.net.test_jsonpieces import Counted
-from tests.server.parts_bench import run_bench
+from tests.server.parts_bench import PartsBench, Run, run_bench
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return lambda scenario: run_bench(tmp_path, scenario)
 
 
 class Endless(Counted):
     """`head`, then `part` again and again, up to so many bytes."""
 
-    def __init__(self, head, part, size=256 * 1024 * 1024):
+    def __init__(self, head: bytes, part: bytes, size: int = 256 * 1024 * 1024) -> None:
         super().__init__(b"")
         self._rest, self._part, self._left = head, part, size
 
-    def read(self, size=-1):
+    def read(self, size: int = -1) -> bytes:
         assert size > 0, "nobody reads all of it"
         while len(self._rest) < min(size, self._left):
             self._rest += self._part * 10_000
@@ -44,10 +46,10 @@ class Endless(Counted):
     readable = seekable = lambda self: True
     read1 = read
 
-    def seek(self, *_):
+    def seek(self, *_: str):
         return 0
 
-    def tell(self):
+    def tell(self) -> int:
         return 0
 
 
@@ -61,7 +63,8 @@ class Endless(Counted):
     (b'{"jobs": [{"a":1}], "jobs": [', b"{},", "'jobs' is there twice"),
     (b'{"jobs": [{"a":1}], "parameters": {"a":[', b"1,", "exactly one of"),
 ])
-def test_a_request_is_refused_where_it_goes_wrong(head, part, says, monkeypatch):
+def test_a_request_is_refused_where_it_goes_wrong(head: bytes, part: bytes, says: str,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
     file = Endless(head, part)
     with pytest.raises(ProtocolError, match=says):
@@ -81,7 +84,8 @@ def test_a_request_is_refused_where_it_goes_wrong(head, part, says, monkeypatch)
     ("csv", b"a,b\n", b"x", "line 2 has more than 1048576 characters|field larger"),
     ("tsv", b"a\tb\n1\t\"", b"x\n", "field larger than field limit"),
 ])
-def test_a_text_is_refused_where_it_goes_wrong(form, head, part, says, monkeypatch):
+def test_a_text_is_refused_where_it_goes_wrong(form: str, head: bytes, part: bytes, says: str,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
     file = Endless(b"\xef\xbb\xbf" + head, part)
     with pytest.raises(ProtocolError, match=says):
@@ -89,8 +93,8 @@ def test_a_text_is_refused_where_it_goes_wrong(form, head, part, says, monkeypat
     assert file.taken <= 4 * READ
 
 
-def test_which_of_a_grid_and_a_request_a_text_is():
-    def read(text):
+def test_which_of_a_grid_and_a_request_a_text_is() -> None:
+    def read(text: str) -> Tuple[List[Dict[str, Any]], Optional[float]]:
         batch = jobtext.parse(io.BytesIO(text.encode()), "json")
         return [json.loads(one) for one in batch.texts()], batch.lease
 
@@ -109,7 +113,7 @@ def test_which_of_a_grid_and_a_request_a_text_is():
 
 
 @pytest.mark.parametrize("breaks", ["\n", "\r\n", "\r"])
-def test_lines_of_tables_end_in_any_way(breaks):
+def test_lines_of_tables_end_in_any_way(breaks: str) -> None:
     batch = jobtext.parse(io.BytesIO(breaks.join(["a,b", "1,\u00e4", '2,"x\ny"']).encode()), "csv")
     assert [json.loads(text) for text in batch.texts()] == [{"a": 1, "b": "\u00e4"}, {"a": 2, "b": "x\ny"}]
 
@@ -119,20 +123,20 @@ def test_lines_of_tables_end_in_any_way(breaks):
 class Gate:
     """In the place of a parser: it begins, and goes on when it is told to."""
 
-    def __init__(self, parse):
+    def __init__(self, parse: Callable[..., Any]) -> None:
         self.parse, self.begun, self.go = parse, threading.Event(), threading.Event()
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Union[io.BytesIO, Path]) -> Optional[createrequest.Order]:
         self.begun.set()
         assert self.go.wait(60)
         return self.parse(*arguments)
 
 
-def test_workers_are_answered_while_an_order_is_read(run, monkeypatch):
+def test_workers_are_answered_while_an_order_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(createrequest.read_form)
     monkeypatch.setattr(createrequest, "read_form", gate)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         making = asyncio.ensure_future(bench.post("/web/create", {"jobs": [{"x": 1}]}))
         assert await asyncio.get_running_loop().run_in_executor(None, gate.begun.wait, 20)
         assert await bench.beat() is None
@@ -143,12 +147,13 @@ def test_workers_are_answered_while_an_order_is_read(run, monkeypatch):
     run(scenario)
 
 
-def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run, monkeypatch):
+def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run: Run,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     real = spool.tempfile.TemporaryFile
     monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **where: made.append((where, real(**where))) or made[-1][1])
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         meta = bench.experiment.meta_dir
         before = sorted(meta.iterdir())
         text = json.dumps([{"x": "y" * 100, "n": number} for number in range(5000)])
@@ -163,11 +168,11 @@ def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run, monkeypatch):
     run(scenario)
 
 
-def test_who_leaves_ends_the_reading(run, monkeypatch):
+def test_who_leaves_ends_the_reading(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is closed, so that what reads it in a thread ends too."""
     gate, ended = Gate(lambda file: None), threading.Event()
 
-    def read(file, _directory):
+    def read(file: io.BytesIO, _directory: Path) -> None:
         gate(file)
         try:
             while True:
@@ -178,7 +183,7 @@ def test_who_leaves_ends_the_reading(run, monkeypatch):
 
     monkeypatch.setattr(createrequest, "read_form", read)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         loop = asyncio.get_running_loop()
         making = asyncio.ensure_future(bench.post("/web/create", {"jobs": [{"x": 1}]}))
         assert await loop.run_in_executor(None, gate.begun.wait, 20)
@@ -192,28 +197,28 @@ def test_who_leaves_ends_the_reading(run, monkeypatch):
     run(scenario)
 
 
-def test_a_full_disk_is_said(run, monkeypatch):
-    def full(**_):
+def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(spool.tempfile, "TemporaryFile", full)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.post("/web/create", {"jobs": [{"x": "y" * 1000}] * 1000})
         assert answer.status == 503 and "No space left on device" in answer.json["error"]
         assert (await bench.experiment.read(jobs.counts))["PENDING"] == 0
     run(scenario)
 
 
-def test_an_order_needs_its_content_type(run):
-    async def scenario(bench):
+def test_an_order_needs_its_content_type(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.send("POST", "/web/create", b'{"jobs": [{"a": 1}]}', {"content-type": "text/plain"})
         assert answer.status == 415
     run(scenario)
 
 
-def test_a_body_in_pieces_is_put_together(tmp_path):
-    async def main():
+def test_a_body_in_pieces_is_put_together(tmp_path: Path) -> None:
+    async def main() -> None:
         body = BodyStream(None)
         for _ in range(5):
             body.feed(b"x" * 100_000)
@@ -226,7 +231,7 @@ def test_a_body_in_pieces_is_put_together(tmp_path):
     asyncio.run(main())
 
 
-def test_as_many_values_as_jobs_make_a_grid_and_one_more_does_not(monkeypatch):
+def test_as_many_values_as_jobs_make_a_grid_and_one_more_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
     assert batches.from_grid({"a": [1], "b": range(3).__iter__()}).total == 3
     most = p.MAX_JOBS_PER_BATCH

@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import pytest
 
@@ -23,17 +25,17 @@ from tests.support import MALLORY, free_env, needs_root, python
 PIN, OTHER = "482913", "739105"
 
 
-def verifies(desk, given):
+def verifies(desk: Desk, given: str) -> bool:
     return passwords.verify(given, desk.read(stored_pin.stored))
 
 
-def signed_in(desk):
+def signed_in(desk: Desk) -> int:
     return desk.read(lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0])
 
 
 # ---- at the start
 
-def test_a_pin_is_made_up_once(desk):
+def test_a_pin_is_made_up_once(desk: Desk) -> None:
     made = pinsource.settle(desk.database, None, True)
     assert verifies(desk, made)
     desk.write(sessions.open_session, None, 0.0)
@@ -41,7 +43,7 @@ def test_a_pin_is_made_up_once(desk):
     assert verifies(desk, made) and signed_in(desk) == 1
 
 
-def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
+def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk: Desk) -> None:
     assert pinsource.settle(desk.database, PIN, True) is None
     desk.write(sessions.open_session, None, 0.0)
     assert pinsource.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
@@ -49,17 +51,17 @@ def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk):
     assert verifies(desk, OTHER)
 
 
-def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk):
+def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk: Desk) -> None:
     desk.write(stored_pin.change, "argon$x$y")
     pinsource.settle(desk.database, PIN, True)
     assert verifies(desk, PIN)
 
 
-def values(*flags, **environ):
+def values(*flags: Union[Path, str], **environ: str) -> Dict[str, Any]:
     return cli.options(["--expId", "exp"] + [str(flag) for flag in flags], environ)
 
 
-def test_the_file_counts_before_the_variable(tmp_path):
+def test_the_file_counts_before_the_variable(tmp_path: Path) -> None:
     path = tmp_path / "pin"
     path.write_text(" %s \r\n" % PIN)
     assert pinsource.given(values()) is None
@@ -68,7 +70,7 @@ def test_the_file_counts_before_the_variable(tmp_path):
     assert pinsource.given(values(JD_SERVER_PIN_FILE=str(path))) == PIN
 
 
-def test_no_flag_takes_the_pin_itself():
+def test_no_flag_takes_the_pin_itself() -> None:
     with pytest.raises(UsageError, match="unrecognized arguments: --pin"):
         values("--pin", PIN)
 
@@ -76,7 +78,7 @@ def test_no_flag_takes_the_pin_itself():
 @pytest.mark.parametrize("content, says", [
     ("", "not 6 digits"), ("12345", "not 6 digits"), ("555555", "easy to guess"),
     ("482913\n739105", "not 6 digits"), ("\xff" * 2000, "not 6 digits")])
-def test_a_file_without_a_usable_pin(tmp_path, content, says):
+def test_a_file_without_a_usable_pin(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / "pin"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(UsageError) as refused:
@@ -85,14 +87,14 @@ def test_a_file_without_a_usable_pin(tmp_path, content, says):
     assert not content or content not in str(refused.value).replace(pins.RULE, "")
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path, says in ((tmp_path / "none", "does not exist"), (tmp_path, "cannot be read")):
         with pytest.raises(StorageError, match=says):
             pinsource.given(values("--pin-file", path))
 
 
 @pytest.mark.parametrize("wrong", ["98431", "two words", "777777"])
-def test_a_wrong_variable_is_named_and_not_repeated(wrong):
+def test_a_wrong_variable_is_named_and_not_repeated(wrong: str) -> None:
     with pytest.raises(UsageError, match="JD_SERVER_PIN") as refused:
         pinsource.given(values(JD_SERVER_PIN=wrong))
     assert wrong not in str(refused.value)
@@ -101,7 +103,7 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong):
 # ---- the command
 
 
-def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk):
+def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk: Desk) -> None:
     file = desk.database.path.parent / "pin"
     for change in (lambda: pinsource.settle(desk.database, PIN, False),
                    lambda: pinsource.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
@@ -116,7 +118,8 @@ def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk):
 class Command:
     """`jd_server pin` on the data of a server that does not run."""
 
-    def __init__(self, directory, monkeypatch, capsys):
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch,
+                 capsys: pytest.CaptureFixture[str]) -> None:
         self.monkeypatch, self.capsys = monkeypatch, capsys
         self.workspace = directory / "ws"
         meta = self.workspace / EXPERIMENT / "meta"
@@ -124,7 +127,7 @@ class Command:
         self.path = meta / "jobs.db"
         Desk(meta).database.close()
 
-    def run(self, *words, stdin=None):
+    def run(self, *words: str, stdin: Optional[str] = None) -> str:
         """What it prints."""
         if stdin is not None:
             source = self.workspace / "stdin"
@@ -134,16 +137,16 @@ class Command:
                                                  str(self.workspace)]) == 0
         return self.capsys.readouterr().out
 
-    def read(self, operation):
+    def read(self, operation: Callable[..., Any]) -> Optional[str]:
         return direct.write(self.path, operation)
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(tmp_path, monkeypatch, capsys)
 
 
-def test_reset_prints_a_new_pin_and_signs_everybody_out(command):
+def test_reset_prints_a_new_pin_and_signs_everybody_out(command: Command) -> None:
     command.read(lambda db: sessions.open_session(db, None, 0.0))
     told = json.loads(command.run("reset", "--json"))
     assert (told["expId"], told["signed_out"]) == (EXPERIMENT, 1)
@@ -158,7 +161,7 @@ def test_reset_prints_a_new_pin_and_signs_everybody_out(command):
     assert passwords.verify(second, command.read(stored_pin.stored))
 
 
-def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command):
+def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command: Command) -> None:
     command.run("reset")
     file = command.path.parent / "pin"
     assert file.exists()
@@ -166,7 +169,8 @@ def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command):
     assert not file.exists()
 
 
-def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command, monkeypatch):
+def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command: Command,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jd.server.command.pincommand.is_terminal", lambda stream: True)
     pin = command.run("reset").splitlines()[0].rpartition(" ")[2]
     assert passwords.verify(pin, command.read(stored_pin.stored))
@@ -174,13 +178,13 @@ def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command, monkeypatch):
 
 
 @needs_root
-def test_reset_by_root_leaves_a_file_that_the_servers_user_can_read(command):
+def test_reset_by_root_leaves_a_file_that_the_servers_user_can_read(command: Command) -> None:
     os.chown(str(command.path.parent), MALLORY, MALLORY)
     command.run("reset")
     assert (command.path.parent / "pin").stat().st_uid == MALLORY
 
 
-def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command, tmp_path):
+def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "pin"
     path.write_text(PIN)
     assert PIN not in command.run("set", "--pin-file", str(path))
@@ -196,14 +200,15 @@ def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command, tmp
                                                                             "invalid choice"),
     ([], None, "action"), (["reset", "--pin-file", "x"], None, "for jd_server pin set"),
     (["set", "--pin", PIN], None, "unrecognized")])
-def test_wrong_usage_changes_nothing(command, words, stdin, says):
+def test_wrong_usage_changes_nothing(command: Command, words: List[str], stdin: Optional[str],
+                                     says: str) -> None:
     before = command.read(stored_pin.stored)
     with pytest.raises(UsageError, match=says):
         command.run(*words, stdin=stdin)
     assert command.read(stored_pin.stored) == before
 
 
-def test_an_experiment_is_named_and_was_served_before(command, tmp_path):
+def test_an_experiment_is_named_and_was_served_before(command: Command, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--expId NAME is missing"):
         pincommand.main(["reset"], {})
     with pytest.raises(JdError, match="no server has served it there"):
@@ -211,7 +216,7 @@ def test_an_experiment_is_named_and_was_served_before(command, tmp_path):
     assert not (command.workspace / "other").exists()
 
 
-def test_data_of_another_version_is_left_alone(command):
+def test_data_of_another_version_is_left_alone(command: Command) -> None:
     db = sqlite3.connect(str(command.path))
     db.execute("PRAGMA user_version = 1")
     db.close()
@@ -224,7 +229,8 @@ def test_data_of_another_version_is_left_alone(command):
 
 @pytest.mark.parametrize("second, status, says", [(PIN, 0, "new PIN for the dashboard"), (OTHER, 2,
                                                                                           "differ")])
-def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command, tmp_path, second, status, says):
+def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command: Command, tmp_path: Path, second: str,
+                                                           status: int, says: str) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen(
         python("-m", "jd.server", "pin", "set", "--expId", EXPERIMENT, "--workspace_path", command.workspace),
@@ -256,7 +262,7 @@ def test_at_a_terminal_it_is_asked_for_twice_and_not_shown(command, tmp_path, se
     assert says in shown.decode() and PIN not in shown.decode()
 
 
-def test_beside_a_running_server_it_counts_at_once(tmp_path):
+def test_beside_a_running_server_it_counts_at_once(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         made = server.pin
         server.url = server.ready["dashboard_url"]
@@ -276,7 +282,7 @@ def test_beside_a_running_server_it_counts_at_once(tmp_path):
         server.stop()
 
 
-def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path):
+def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "pin"
     path.write_text(PIN)
     path.chmod(0o644)
@@ -288,7 +294,7 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path):
 
 # ---- a PIN of the Hub
 
-def test_a_pin_of_the_hub_is_taken_once(desk):
+def test_a_pin_of_the_hub_is_taken_once(desk: Desk) -> None:
     said = []
     keeper = pinsource.HubPin(desk.database, said.append)
     assert keeper.taken() == 0
@@ -301,7 +307,7 @@ def test_a_pin_of_the_hub_is_taken_once(desk):
     assert verifies(desk, OTHER) and len(said) == 1
 
 
-def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk):
+def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk: Desk) -> None:
     pinsource.settle(desk.database, PIN, True)
     said = []
     keeper = pinsource.HubPin(desk.database, said.append)

@@ -3,12 +3,15 @@
 import asyncio
 import os
 import re
+import sqlite3
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Type, Union
 
 import pytest
 
 from jd import protocol as p
 from jd.errors import StorageError, UsageError
-from jd.net.serving.routing import Request
+from jd.net.serving.routing import Request, Response
 from jd.server.api import prometheus
 from jd.server.api.access import Access
 from jd.server.app import JobServer
@@ -19,13 +22,15 @@ from jd.server.store.operators.batches import from_grid
 from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 
+Scenario = Callable[["Bench"], Awaitable[None]]
+
 TOKEN = "a-token-for-prometheus"
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
 UNESCAPED = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
-def parse(text):
+def parse(text: str) -> Tuple[Dict[Tuple[Any, ...], float], Dict[str, str]]:
     """Samples of text format 0.0.4 by name and labels; types by family. Asserts its grammar."""
     assert text.endswith("\n") and not text.endswith("\n\n")
     samples, types, helped = {}, {}, set()
@@ -52,16 +57,16 @@ def parse(text):
 
 
 class Bench:
-    def __init__(self, workspace, access, token=None):
+    def __init__(self, workspace: Path, access: Access, token: Optional[str] = None) -> None:
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: 1_000_000.0)
         self.server = JobServer(self.experiment, access, None, token)
 
-    async def get(self, **headers):
+    async def get(self, **headers: str) -> Response:
         return await self.server.api.dispatch(Request("GET", "/metrics", dict(
             {"host": "127.0.0.1:5000"}, **headers), peer_uid=os.geteuid))
 
 
-def roster_of_three(db):
+def roster_of_three(db: sqlite3.Connection) -> None:
     """One waits, one is told to drain and has taken it, one has left."""
     for slot in range(3):
         workers.heartbeat(db, p.Heartbeat.from_json({"worker_id": "a_b_%d" % slot}), 3.0, Policy(paused=True))
@@ -71,8 +76,9 @@ def roster_of_three(db):
     workers.mark_left(db, "a_b_2", "stopped", "worker", 3.0)
 
 
-def play(tmp_path, scenario, access=None, token=None):
-    async def scene():
+def play(tmp_path: Path, scenario: Scenario, access: Optional[Access] = None,
+         token: Optional[str] = None) -> None:
+    async def scene() -> None:
         bench = Bench(tmp_path, access or Access("127.0.0.1", None, False), token)
         try:
             await asyncio.wait_for(scenario(bench), 20)
@@ -82,8 +88,8 @@ def play(tmp_path, scenario, access=None, token=None):
     asyncio.run(scene())
 
 
-def test_the_state_of_the_experiment(tmp_path):
-    async def scene(bench):
+def test_the_state_of_the_experiment(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
         await bench.server.creation.create(from_grid({"x": [1, 2, 3]}))
         for job_id, verdict in ((1, p.VERDICT_DONE), (2, p.VERDICT_OOM)):
             await bench.experiment.write(lambda db: jobs.claim(db, "h_abc_0", None, 1.0, Policy()))
@@ -116,7 +122,7 @@ def test_the_state_of_the_experiment(tmp_path):
     play(tmp_path, scene)
 
 
-def test_labels_and_help_are_escaped():
+def test_labels_and_help_are_escaped() -> None:
     hostile = 'a"b\\c\nd{e}=,'
     text = "\n".join(prometheus._family("jd_x", "gauge", "one\ntwo\\", [({"l": hostile}, 1)])) + "\n"
     samples, _ = parse(text)
@@ -124,11 +130,11 @@ def test_labels_and_help_are_escaped():
     assert text.startswith("# HELP jd_x one\\ntwo\\\\\n")
 
 
-def test_who_may_ask(tmp_path):
+def test_who_may_ask(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("the-token-of-the-workers")
 
-    async def scene(bench):
+    async def scene(bench: Bench) -> None:
         assert (await bench.get()).status == 401
         assert (await bench.get(authorization="Bearer wrong")).status == 401
         assert (await bench.get(authorization="Bearer the-token-of-the-workers")).status == 200
@@ -140,8 +146,8 @@ def test_who_may_ask(tmp_path):
     play(tmp_path, scene, Access("0.0.0.0", file, False), TOKEN)
 
 
-def test_without_a_token_of_its_own_it_is_as_the_api(tmp_path):
-    async def scene(bench):
+def test_without_a_token_of_its_own_it_is_as_the_api(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
         assert (await bench.get()).status == 200
         assert (await bench.get(host="evil.example")).status == 403
         assert (await bench.get(authorization="Bearer " + TOKEN, host="evil.example")).status == 401
@@ -149,7 +155,8 @@ def test_without_a_token_of_its_own_it_is_as_the_api(tmp_path):
 
 
 @pytest.mark.parametrize("content, kind", [(None, StorageError), ("short", UsageError)])
-def test_a_token_file_that_cannot_be_used_is_told_at_the_start(tmp_path, content, kind):
+def test_a_token_file_that_cannot_be_used_is_told_at_the_start(
+        tmp_path: Path, content: Optional[str], kind: Type[Union[StorageError, UsageError]]) -> None:
     file = tmp_path / "metrics-token"
     if content is not None:
         file.write_text(content)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, Union
 
 import pytest
 
@@ -16,6 +18,9 @@ from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import HubLink
 from jd.server.store.queue.transitions import Policy
 
+Scenario = Callable[["Bench"], Awaitable[None]]
+Run = Callable[..., None]
+
 SECRET = "s" * 48
 NOW = 1_700_000_000.0
 ALICE, BOB, EVE = 1, 2, 3  # the owner, and two guests
@@ -27,17 +32,17 @@ JSON = {"content-type": "application/json"}
 class FakeHub:
     shown = "http://hub"
 
-    def __init__(self, **config):
+    def __init__(self, **config: Any) -> None:
         self.config = dict({"worker_shared_secret": SECRET, "experiment_id": "id-1"}, **config)
 
-    def call(self, _method, route, _body=None):
+    def call(self, _method: str, route: str, _body: None = None) -> Dict[str, Any]:
         return self.config if route.endswith("runtime-config") else {"revoked_jtis": []}
 
 
 class Bench:
     """A server that is not listening, of which Alice is the owner."""
 
-    def __init__(self, workspace, **config):
+    def __init__(self, workspace: Path, **config: Any) -> None:
         self.now = NOW
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.link = HubLink(FakeHub(**config), "exp", workspace / "hub.json", print, clock=lambda: self.now)
@@ -45,7 +50,8 @@ class Bench:
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False, self.link.verify))
         self.server.owner = self.link.owner
 
-    async def send(self, user, method, target, body, headers, **claims):
+    async def send(self, user: int, method: str, target: str, body: Any, headers: Dict[str, str],
+                   **claims: Any) -> Tuple[int, bytes]:
         token = jwt.sign(dict({"sub": "worker", "exp_id": "id-1", "exp_name": "exp", "user_id": user,
                                "role": ROLES[user], "jti": "j%d" % user, "iat": self.now,
                                "exp": self.now + 3600}, **claims), SECRET)
@@ -56,46 +62,49 @@ class Bench:
         response.close()
         return response.status, content
 
-    async def call(self, user, method, target, body=None, **claims):
+    async def call(self, user: int, method: str, target: str, body: Optional[Dict[str, Any]] = None,
+                   **claims: Any) -> Tuple[int, Any]:
         raw = b"" if body is None else json.dumps(body).encode()
         status, content = await self.send(user, method, target, raw, {} if body is None else JSON, **claims)
         return status, json.loads(content) if content.startswith(b"{") else content
 
-    async def beat(self, user, worker_id, **fields):
+    async def beat(self, user: int, worker_id: str, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         return await self.call(user, "POST", p.HEARTBEAT, dict({"worker_id": worker_id}, **fields))
 
-    async def put(self, user, route, content=b"x", **fields):
+    async def put(self, user: int, route: str, content: bytes = b"x",
+                  **fields: Any) -> Tuple[int, Dict[str, Any]]:
         part = {p.UPLOAD: "file", p.CHECKPOINT: "checkpoint"}[route]
         frame = encode_upload({name: str(value) for name, value in fields.items()}, part, "a.bin", len(content))
         status, answer = await self.send(user, "POST", route, frame.prefix + content + frame.suffix,
                                          {"content-type": frame.content_type})
         return status, json.loads(answer)
 
-    async def create(self, n=1):
+    async def create(self, n: int = 1) -> None:
         status, answer = await self.call(ALICE, "POST", p.CREATE_JOBS, {"jobs": [{"x": i} for i in range(n)]})
         assert status == 200, answer
 
-    async def running(self):
+    async def running(self) -> None:
         """Job 1 is run by Alice's worker `hers`, job 2 by Bob's `his`."""
         await self.create(3)
         for user, name in ((ALICE, "hers"), (BOB, "his")):
             status, reply = await self.beat(user, name, session="of " + name)
             assert status == 200 and reply["job"]["job_id"] == user
 
-    def sql(self, text, *values):
+    def sql(self, text: str, *values: Any) -> List[Tuple[str]]:
         return self.experiment.database.read(lambda db: db.execute(text, values).fetchall()).result(20)
 
-    def everything(self):
+    def everything(self) -> Tuple[List[str], List[Any]]:
         """What is stored, and the files."""
         rows = self.experiment.database.read(lambda db: list(db.iterdump())).result(20)
         return rows, sorted(path for path in self.experiment.data_dir.rglob("*") if path.is_file())
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Bench, and close it."""
-    def run_scenario(scenario, owner_id=ALICE, owner=OWNER):
-        async def main():
+    def run_scenario(scenario: Scenario, owner_id: Optional[Union[int, str]] = ALICE,
+                     owner: Optional[str] = OWNER) -> None:
+        async def main() -> None:
             bench = Bench(tmp_path, owner_id=owner_id, owner=owner)
             try:
                 return await asyncio.wait_for(scenario(bench), 20)
@@ -110,8 +119,8 @@ def run(tmp_path):
 JOBS = {"jobs": [{"x": "evil"}], "replace": True}
 
 
-def test_a_guest_does_not_replace_the_jobs(run):
-    async def scenario(bench):
+def test_a_guest_does_not_replace_the_jobs(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.create()
         before = bench.everything()
         status, answer = await bench.call(BOB, "POST", p.CREATE_JOBS, JOBS)
@@ -125,15 +134,17 @@ def test_a_guest_does_not_replace_the_jobs(run):
 @pytest.mark.parametrize("owner_id, user, status", [
     (ALICE, ALICE, 200), (str(ALICE), ALICE, 200), (ALICE, BOB, 403), (ALICE, EVE, 403),
     (None, ALICE, 200), (None, BOB, 200)])  # the Hub of published clients tells neither role nor owner
-def test_a_token_without_a_role_is_the_owners_if_the_hub_says_who_that_is(run, owner_id, user, status):
-    async def scenario(bench):
+def test_a_token_without_a_role_is_the_owners_if_the_hub_says_who_that_is(run: Run,
+                                                                          owner_id: Optional[Union[int, str]],
+                                                                          user: int, status: int) -> None:
+    async def scenario(bench: Bench) -> None:
         assert (await bench.call(user, "POST", p.CREATE_JOBS, JOBS, role=None))[0] == status
         assert (await bench.call(user, "GET", p.JOB_COUNTS, role=None))[0] == 200
     run(scenario, owner_id=owner_id, owner=None)
 
 
-def test_a_role_that_is_not_known_is_good_for_nothing(run):
-    async def scenario(bench):
+def test_a_role_that_is_not_known_is_good_for_nothing(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         status, answer = await bench.call(ALICE, "GET", p.JOB_COUNTS, role="emperor")
         assert status == 401 and "owner, edit, work" in answer["error"]
     run(scenario)
@@ -145,8 +156,8 @@ STORES = [(p.UPLOAD, {}), (p.UPLOAD, {"attempt": 1}), (p.CHECKPOINT, {}), (p.CHE
 
 
 @pytest.mark.parametrize("route, more", STORES)
-def test_a_guest_plants_nothing_in_a_job_of_another(run, route, more):
-    async def scenario(bench):
+def test_a_guest_plants_nothing_in_a_job_of_another(run: Run, route: str, more: Dict[str, int]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
         for user in (BOB, EVE):
@@ -160,8 +171,8 @@ def test_a_guest_plants_nothing_in_a_job_of_another(run, route, more):
 
 @pytest.mark.parametrize("route, more", STORES)
 @pytest.mark.parametrize("user", [ALICE, BOB])
-def test_a_job_that_nobody_runs_takes_no_files(run, user, route, more):
-    async def scenario(bench):
+def test_a_job_that_nobody_runs_takes_no_files(run: Run, user: int, route: str, more: Dict[str, int]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.create(5)
         for job_id, ending in ((1, {"status": "DONE"}), (2, {"status": "ABORTED"}),
                                (3, {"status": "ABORTED", "verdict": "preempted"})):
@@ -178,21 +189,21 @@ def test_a_job_that_nobody_runs_takes_no_files(run, user, route, more):
     run(scenario)
 
 
-def test_what_will_not_be_taken_is_refused_before_it_is_read(run):
+def test_what_will_not_be_taken_is_refused_before_it_is_read(run: Run) -> None:
     class Endless(BodyStream):
         """The beginning of an upload, of which the rest must not be asked for."""
 
-        def __init__(self, beginning):
+        def __init__(self, beginning: bytes) -> None:
             super().__init__(length=50_000_000)
             self._beginning = beginning
 
-        async def next(self):
+        async def next(self) -> bytes:
             assert self._beginning, "the file was read"
             data, self._beginning = self._beginning, b""
             self.received += len(data)
             return data
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         await bench.create()
         frame = encode_upload({"job_id": "1"}, "file", "a.bin", 40_000_000)
         status, answer = await bench.send(ALICE, "POST", p.UPLOAD, Endless(frame.prefix + b"x" * 1000),
@@ -202,8 +213,8 @@ def test_what_will_not_be_taken_is_refused_before_it_is_read(run):
     run(scenario)
 
 
-def test_a_job_that_is_named_after_its_file_is_checked_all_the_same(run):
-    async def scenario(bench):
+def test_a_job_that_is_named_after_its_file_is_checked_all_the_same(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         body = ('--B\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n'
                 '--B\r\nContent-Disposition: form-data; name="job_id"\r\n\r\n%d\r\n--B--\r\n')
@@ -218,8 +229,8 @@ def test_a_job_that_is_named_after_its_file_is_checked_all_the_same(run):
     {"finished": {"job_id": 1, "attempt": 1, "status": "DONE"}},
     {"released": {"job_id": 1, "attempt": 1}},
     {"reported_status": "busy", "leave": True, "finished": {"job_id": 1, "attempt": 1, "status": "ABORTED"}}])
-def test_a_guest_says_nothing_of_an_attempt_of_another(run, fields):
-    async def scenario(bench):
+def test_a_guest_says_nothing_of_an_attempt_of_another(run: Run, fields: Dict[str, Any]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         for user, name in ((BOB, "his"), (BOB, "new"), (EVE, "hers too")):
             before = bench.everything()
@@ -230,8 +241,8 @@ def test_a_guest_says_nothing_of_an_attempt_of_another(run, fields):
 
 
 @pytest.mark.parametrize("more", [{}, {"attempt": 1}])  # without it, as published clients send it
-def test_a_guest_does_not_finish_the_job_of_another(run, more):
-    async def scenario(bench):
+def test_a_guest_does_not_finish_the_job_of_another(run: Run, more: Dict[str, int]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
         for user in (BOB, EVE):
@@ -247,13 +258,13 @@ def test_a_guest_does_not_finish_the_job_of_another(run, more):
     run(scenario)
 
 
-def test_a_checkpoint_is_for_who_runs_the_job_and_for_who_may_see_all(run):
-    async def scenario(bench):
+def test_a_checkpoint_is_for_who_runs_the_job_and_for_who_may_see_all(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         await bench.put(ALICE, p.CHECKPOINT, b"hers", job_id=1)
         await bench.put(BOB, p.CHECKPOINT, b"his", job_id=2)
 
-        async def latest(user, job_id):
+        async def latest(user: int, job_id: int) -> Tuple[int, Any]:
             return await bench.call(user, "GET", "%s?job_id=%d" % (p.LATEST_CHECKPOINT, job_id))
         assert (await latest(BOB, 1))[0] == 409
         assert (await latest(BOB, 3))[0] == 409
@@ -270,8 +281,8 @@ def test_a_checkpoint_is_for_who_runs_the_job_and_for_who_may_see_all(run):
     {}, {"session": "another"}, {"session": "of hers"}, {"applied_version": 7},
     {"session": "of hers", "leave": True, "reported_status": "busy"}, {"leave": True},
     {"session": "of hers", "reported_status": "busy", "current_job_id": 1, "attempt": 1}])
-def test_a_guest_does_not_speak_as_the_worker_of_another(run, fields):
-    async def scenario(bench):
+def test_a_guest_does_not_speak_as_the_worker_of_another(run: Run, fields: Dict[str, Any]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         bench.experiment.database.write(lambda db: db.execute(
             "UPDATE workers SET desired_state = 'stop', desired_version = 5")).result(20)
@@ -287,8 +298,8 @@ def test_a_guest_does_not_speak_as_the_worker_of_another(run, fields):
     run(scenario)
 
 
-def test_a_guest_stops_no_worker_of_another(run):
-    async def scenario(bench):
+def test_a_guest_stops_no_worker_of_another(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
         stop = {"worker_id": "hers", "job_id": 1, "action": "stop", "source": "login1"}
@@ -307,8 +318,8 @@ def test_a_guest_stops_no_worker_of_another(run):
     run(scenario)
 
 
-def test_a_name_that_was_forgotten_does_not_lead_to_what_it_ran(run):
-    async def scenario(bench):
+def test_a_name_that_was_forgotten_does_not_lead_to_what_it_ran(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         bench.experiment.database.write(
             lambda db: db.execute("DELETE FROM workers WHERE worker_id = 'hers'")).result(20)
@@ -321,8 +332,8 @@ def test_a_name_that_was_forgotten_does_not_lead_to_what_it_ran(run):
     run(scenario)
 
 
-def test_the_owner_stops_every_worker(run):
-    async def scenario(bench):
+def test_the_owner_stops_every_worker(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         for name in ("hers", "his"):
             status, answer = await bench.call(ALICE, "POST", p.CLI_STOP, {"worker_id": name, "action": "stop"})
@@ -330,8 +341,8 @@ def test_the_owner_stops_every_worker(run):
     run(scenario)
 
 
-def test_the_owners_worker_does_not_take_a_guests_name_either(run):
-    async def scenario(bench):
+def test_the_owners_worker_does_not_take_a_guests_name_either(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
         assert (await bench.beat(ALICE, "his", session="new"))[0] == 409
@@ -340,8 +351,9 @@ def test_the_owners_worker_does_not_take_a_guests_name_either(run):
 
 
 @pytest.mark.parametrize("session", [None, "of w"])
-def test_a_worker_from_before_belongs_to_whom_it_speaks_for_with_what_it_runs(run, session):
-    async def scenario(bench):
+def test_a_worker_from_before_belongs_to_whom_it_speaks_for_with_what_it_runs(run: Run,
+                                                                              session: Optional[str]) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.create(2)
         more = {} if session is None else {"session": session}
         await bench.beat(BOB, "w", **more)

@@ -3,17 +3,19 @@
 import csv
 import io
 import json
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import pytest
 
 from jd.server.store.files import resultfile
 from jd.server.store.operators import batches
 from jd.server.store.pages import export, resultcolumns
-from tests.server.parts_bench import run_bench
+from tests.server.parts_bench import Answer, PartsBench, Run, run_bench
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return lambda scenario: run_bench(tmp_path, scenario)
 
 
@@ -31,7 +33,7 @@ def run(tmp_path):
     ('\ufeff{"a": 1}', {"a": 1}),
     ('{"%s": 1}' % ("n" * 500), {"n" * 128: 1}),
 ])
-def test_numbers_of_a_file(content, numbers):
+def test_numbers_of_a_file(content: str, numbers: Dict[str, float]) -> None:
     assert resultfile.parse(content.encode()) == (numbers, "")
 
 
@@ -39,25 +41,25 @@ def test_numbers_of_a_file(content, numbers):
     (b"", "not JSON"), (b"{'a': 1}", "line 1 column 2"), (b"[1]", "an object|object"), (b"\xff", "UTF-8"),
     (b'{"a": "1"}', "no number"), (b"[" * 100_000, "deep"), (b'{"a": 1' + b" " * 100, "not JSON"),
 ])
-def test_what_is_no_result_says_why(content, says):
+def test_what_is_no_result_says_why(content: bytes, says: str) -> None:
     found = resultfile.parse(content)
     assert found.numbers is None
     assert any(word in found.remark for word in says.split("|"))
 
 
-def test_a_long_list_does_not_crowd_out_the_rest():
+def test_a_long_list_does_not_crowd_out_the_rest() -> None:
     found = resultfile.parse(json.dumps({"curve": list(range(1000)), "best": 7}).encode())
     assert len(found.numbers) == resultfile.MAX_NUMBERS and found.numbers["best"] == 7
     assert "801 numbers more" in found.remark
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path):
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     assert "at most" in resultfile.read(tmp_path / "not-there", resultfile.MAX_FILE + 1).remark
 
 
 # ---- what becomes of it
 
-def results_of(bench, job_id=1):
+def results_of(bench: PartsBench, job_id: int = 1) -> Optional[Dict[str, float]]:
     text = bench.sql("SELECT results FROM jobs WHERE id = ?", job_id)[0][0]
     by_value = dict(bench.sql("SELECT n.name, v.value FROM job_values v JOIN value_names n"
                               " ON n.id = v.name_id WHERE n.kind = 'result' AND v.job_id = ?", job_id))
@@ -66,8 +68,8 @@ def results_of(bench, job_id=1):
     return found
 
 
-def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run):
-    async def scenario(bench):
+def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         await bench.upload(1, "other.json", '{"loss": 9}')
@@ -81,8 +83,8 @@ def test_an_upload_becomes_results_and_a_newer_one_replaces_its_names(run):
     run(scenario)
 
 
-def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run):
-    async def scenario(bench):
+def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         await bench.upload(1, "result.json", '{"loss": 0.5}')
@@ -94,8 +96,8 @@ def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run):
     run(scenario)
 
 
-def test_results_stay_until_the_next_attempt_uploads(run):
-    async def scenario(bench):
+def test_results_stay_until_the_next_attempt_uploads(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         await bench.upload(1, "result.json", '{"loss": 0.5}')
@@ -104,8 +106,8 @@ def test_results_stay_until_the_next_attempt_uploads(run):
     run(scenario)
 
 
-def test_a_result_of_a_lost_attempt_is_refused(run):
-    async def scenario(bench):
+def test_a_result_of_a_lost_attempt_is_refused(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat()
         await bench.upload(1, "result.json", '{"a": 1}', status=409, attempt="7")
@@ -115,7 +117,7 @@ def test_a_result_of_a_lost_attempt_is_refused(run):
 
 # ---- names and columns
 
-async def sweep(bench, n, result=lambda i: {"loss": i / 10}):
+async def sweep(bench: PartsBench, n: int, result: Callable[..., Any] = lambda i: {"loss": i / 10}) -> None:
     await bench.create(*[{"lr": i % 4, "opt": "adam" if i % 2 else "sgd", "i": i} for i in range(n)])
     for i in range(n):
         await bench.beat()
@@ -123,8 +125,8 @@ async def sweep(bench, n, result=lambda i: {"loss": i / 10}):
             await bench.upload(i + 1, "result.json", json.dumps(result(i)))
 
 
-def test_names_say_what_can_be_plotted(run, monkeypatch):
-    async def scenario(bench):
+def test_names_say_what_can_be_plotted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 8, lambda i: {"loss": i, "rare": 1} if i == 3 else {"loss": i})
         found = (await bench.get("/web/results/names")).json
         assert found == {
@@ -138,8 +140,8 @@ def test_names_say_what_can_be_plotted(run, monkeypatch):
     run(scenario)
 
 
-def test_columns_have_the_jobs_with_the_metric(run):
-    async def scenario(bench):
+def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 5, lambda i: None if i == 2 else {"loss": i, "acc": 1 - i} if i else {"loss": 0})
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found == {
@@ -150,12 +152,12 @@ def test_columns_have_the_jobs_with_the_metric(run):
     run(scenario)
 
 
-def test_columns_leave_deleted_jobs_out_and_take_a_filter(run):
-    async def scenario(bench):
+def test_columns_leave_deleted_jobs_out_and_take_a_filter(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 6)
         await bench.experiment.write(lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
 
-        async def ids(text):
+        async def ids(text: str) -> List[int]:
             return (await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"]
         assert await ids("") == [1, 3, 4, 5, 6]
         assert await ids("opt%3Dadam") == [4, 6]
@@ -165,8 +167,8 @@ def test_columns_leave_deleted_jobs_out_and_take_a_filter(run):
     run(scenario)
 
 
-def test_more_jobs_than_may_be_shown_are_sampled_evenly(run, monkeypatch):
-    async def scenario(bench):
+def test_more_jobs_than_may_be_shown_are_sampled_evenly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 20)
         found = (await bench.get("/web/results/columns?metric=loss&limit=5")).json
         assert (found["total"], found["shown"], found["ids"]) == (20, 5, [1, 5, 9, 13, 17])
@@ -176,8 +178,9 @@ def test_more_jobs_than_may_be_shown_are_sampled_evenly(run, monkeypatch):
     run(scenario)
 
 
-def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
-    async def scenario(bench):
+def test_lists_are_texts_in_columns_and_columns_are_limited(run: Run,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"layers": [64, 32], "flag": True}, {"layers": None, "third": 1})
         for job_id in (1, 2):
             await bench.beat()
@@ -191,12 +194,13 @@ def test_lists_are_texts_in_columns_and_columns_are_limited(run, monkeypatch):
     run(scenario)
 
 
-def test_an_answer_is_worked_out_once_until_something_changes(run, monkeypatch):
+def test_an_answer_is_worked_out_once_until_something_changes(run: Run,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     columns = resultcolumns.columns
     monkeypatch.setattr(resultcolumns, "columns", lambda *given: calls.append(given) or columns(*given))
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 3)
         for _ in range(3):
             assert (await bench.get("/web/results/columns?metric=loss")).json["total"] == 3
@@ -215,15 +219,15 @@ def test_an_answer_is_worked_out_once_until_something_changes(run, monkeypatch):
     ("/web/export.csv?filter=" + "a" * 501, "at most 500"),
     ("/web/export.csv?filter=nonsense%3D1", "nonsense"),
 ])
-def test_what_cannot_be_asked(run, target, says):
-    async def scenario(bench):
+def test_what_cannot_be_asked(run: Run, target: str, says: str) -> None:
+    async def scenario(bench: PartsBench) -> None:
         answer = await bench.get(target)
         assert answer.status == 400 and says in answer.json["error"]
     run(scenario)
 
 
-def test_completions_of_a_finished_job(run):
-    async def scenario(bench):
+def test_completions_of_a_finished_job(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
         await bench.beat(host="node1")
         await bench.finish(1)
@@ -236,13 +240,13 @@ def test_completions_of_a_finished_job(run):
 
 # ---- CSV
 
-def table(answer):
+def table(answer: Answer) -> List[List[str]]:
     assert answer.content_type == "text/csv; charset=utf-8"
     return list(csv.reader(io.StringIO(answer.content.decode())))
 
 
-def test_everything_as_csv(run):
-    async def scenario(bench):
+def test_everything_as_csv(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"lr": 0.1, "name": 'a "b", c\nd', "loss": 1, "id": 7},
                            {"lr": -2, "layers": [1, {"a": 2}]})
         await bench.beat("node1_abc_0")
@@ -267,22 +271,24 @@ def test_everything_as_csv(run):
     ("\x01=1", "'\x01=1"), ("\u3164-cmd", "'\u3164-cmd"), ("\ufeffa=1", "\ufeffa=1"),
     ("-1+1", "'-1+1"), ("- 1", "'- 1"), ("a\n=1", "a\n=1"), ("-1.5", "-1.5"), ("-1.5e3", "-1.5e3"), ("+2", "+2"), (-3, "-3"), (True, "true"), ("", ""), ("a=b", "a=b"),
 ])
-def test_formulas_are_kept_from_running_and_numbers_as_they_are(run, value, cell):
-    async def scenario(bench):
+def test_formulas_are_kept_from_running_and_numbers_as_they_are(run: Run, value: Union[int, str],
+                                                                cell: str) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": value})
         assert table(await bench.get("/web/export.csv"))[1][-1] == cell
     run(scenario)
 
 
-def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_batches(run, monkeypatch):
+def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_batches(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE", 3)
 
-    async def scenario(bench):
+    async def scenario(bench: PartsBench) -> None:
         await bench.create(*[{"x": i} for i in range(10)])
         await bench.experiment.write(
             lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id IN (1, 5)"))
 
-        async def ids(text=""):
+        async def ids(text: str = "") -> List[int]:
             return [int(row[0]) for row in table(await bench.get("/web/export.csv?filter=" + text))[1:]]
         assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
         assert await ids("x>=8") == [9, 10]
@@ -293,8 +299,8 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
     run(scenario)
 
 
-def test_results_can_be_filtered_by_the_names_that_they_keep(run):
-    async def scenario(bench):
+def test_results_can_be_filtered_by_the_names_that_they_keep(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1}, {"x": 2})
         await bench.beat()
         await bench.upload(1, "result.json", '{"val/acc": 0.5, "m": {"f1": 3}}')

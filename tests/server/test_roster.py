@@ -1,6 +1,8 @@
 """The list of workers and its routes."""
 
 import asyncio
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -11,10 +13,13 @@ from jd.server.store.pages import workerlist
 from jd.server.store.pages.workerlist import Query
 from jd.server.store.queue import jobs
 from tests.server.dashboard_bench import Dashboard
+from tests.server.store_support import Desk
+
+Ask = Callable[..., Tuple[int, Any]]
 
 
 @pytest.fixture
-def crew(desk):
+def crew(desk: Desk) -> Desk:
     """Six workers: idle, busy, paused, told to drain, gone, and one not heard of any more."""
     desk.create(1)
     desk.beat("a_egg_10", host="A", session="1")
@@ -33,11 +38,11 @@ def crew(desk):
     return desk
 
 
-def ids(desk, **query):
+def ids(desk: Desk, **query: Any) -> List[str]:
     return [row["worker_id"] for row in desk.read(workerlist.page, Query(**query)).workers]
 
 
-def test_states_and_counts(crew):
+def test_states_and_counts(crew: Desk) -> None:
     page = crew.read(workerlist.page, Query())
     assert {row["worker_id"]: row["state"] for row in page.workers} == {
         "a_egg_9": "idle", "a_egg_10": "busy", "b_fox_0": "paused", "b_fox_1": "idle"}
@@ -50,7 +55,7 @@ def test_states_and_counts(crew):
                                         "active": 4, "disabled": 2}
 
 
-def test_filters(crew):
+def test_filters(crew: Desk) -> None:
     assert ids(crew, host="A") == ["a_egg_9", "a_egg_10"]
     assert ids(crew, instance="fox", slot=1) == ["b_fox_1"]
     assert ids(crew, slot=0) == ["b_fox_0"]
@@ -64,7 +69,7 @@ def test_filters(crew):
 
 
 @pytest.mark.parametrize("state", sorted(workerlist.STATES))
-def test_every_state_can_be_asked_for(crew, state):
+def test_every_state_can_be_asked_for(crew: Desk, state: str) -> None:
     for tab in workerlist.TABS:
         page = crew.read(workerlist.page, Query(tab=tab, state=state))
         assert page.total == len(page.workers)
@@ -74,7 +79,7 @@ def test_every_state_can_be_asked_for(crew, state):
 
 @pytest.mark.parametrize("sort", sorted(workerlist.SORTS))
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
+def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: str) -> None:
     for number in range(23):
         desk.now += number % 3
         desk.beat("h%d_egg_%d" % (number % 4, number), host="h%d" % (number % 4),
@@ -97,14 +102,14 @@ def test_pages_have_every_worker_once_and_in_order(desk, sort, sign):
 @pytest.mark.parametrize("query", [
     {"tab": "all"}, {"sort": "colour"}, {"sort": "--seen"}, {"state": "asleep"}, {"after": "x"},
     {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
-def test_what_cannot_be_asked_is_said(desk, query):
+def test_what_cannot_be_asked_is_said(desk: Desk, query: Dict[str, str]) -> None:
     with pytest.raises(ProtocolError):
         desk.read(workerlist.page, Query(**query))
     with pytest.raises(ProtocolError):
         workerlist.checked(Query(**query))
 
 
-def test_the_latest_jobs_of_a_worker(desk):
+def test_the_latest_jobs_of_a_worker(desk: Desk) -> None:
     desk.create(30)
     for _ in range(25):
         desk.now += 1
@@ -120,7 +125,7 @@ def test_the_latest_jobs_of_a_worker(desk):
 # ---- the routes
 
 @pytest.fixture
-def loop():
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made = asyncio.new_event_loop()
     asyncio.set_event_loop(made)
     yield made
@@ -129,31 +134,31 @@ def loop():
 
 
 @pytest.fixture
-def dashboard(tmp_path, loop):
+def dashboard(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Dashboard]:
     opened = Dashboard(tmp_path)  # before Python 3.10 what asyncio offers belongs to a loop
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def ask(dashboard, loop):
+def ask(dashboard: Dashboard, loop: asyncio.AbstractEventLoop) -> Ask:
     """Ask as somebody who is signed in; status and JSON."""
     cookie = dashboard.signed_in()
 
-    def send(target, body=None):
+    def send(target: str, body: Any = None) -> Tuple[int, Dict[str, Any]]:
         answer = loop.run_until_complete(asyncio.wait_for(
             dashboard.send("GET" if body is None else "POST", target, body, cookie), 20))
         return answer.status, answer.json
     return send
 
 
-def beat(dashboard, worker_id="w", **fields):
+def beat(dashboard: Dashboard, worker_id: str = "w", **fields: Any) -> workers.Outcome:
     message = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
     return dashboard.experiment.database.write(lambda db: workers.heartbeat(
         db, message, dashboard.now, dashboard.experiment.policy)).result(20)
 
 
-def test_a_page_as_the_browser_gets_it(dashboard, ask):
+def test_a_page_as_the_browser_gets_it(dashboard: Dashboard, ask: Ask) -> None:
     beat(dashboard, "n_egg_0", host="n", system_metrics={"cpu_util": 3})
     status, page = ask("/web/workers?tab=active&host=&state=&limit=10&slot=0")
     assert status == 200
@@ -174,7 +179,7 @@ def test_a_page_as_the_browser_gets_it(dashboard, ask):
     ("/web/workers?tab=x", 400), ("/web/workers?limit=501", 400), ("/web/workers?limit=0", 400),
     ("/web/workers?slot=-1", 400), ("/web/workers?text=" + "x" * 400, 400),
     ("/web/workers?after=%5B1%5D", 400), ("/web/worker", 400), ("/web/worker?id=nobody", 404)])
-def test_bad_questions(ask, target, status):
+def test_bad_questions(ask: Ask, target: str, status: int) -> None:
     found, answer = ask(target)
     assert found == status and answer["error"]
 
@@ -184,14 +189,14 @@ def test_bad_questions(ask, target, status):
     {"action": "stop", "all": True, "host": "h"}, {"action": "stop", "instance": "egg"},
     {"action": "stop", "workers": "w"}, {"action": "stop", "workers": [5]},
     {"action": "stop", "workers": ["w"] * 10_001}, {"action": "stop", "host": 5}, ["stop"]])
-def test_bad_commands(dashboard, ask, body):
+def test_bad_commands(dashboard: Dashboard, ask: Ask, body: Any) -> None:
     beat(dashboard)
     status, answer = ask("/web/workers/command", body)
     assert status == 400 and answer["error"]
     assert ask("/web/workers")[1]["counts"]["queued"] == 0
 
 
-def test_a_command_and_its_preview(dashboard, ask):
+def test_a_command_and_its_preview(dashboard: Dashboard, ask: Ask) -> None:
     for number in range(450):
         beat(dashboard, "n_egg_%d" % number)
     body = {"action": "pause", "all": True}
@@ -205,11 +210,11 @@ def test_a_command_and_its_preview(dashboard, ask):
         "success": True, "affected": 1, "workers": ["n_egg_7"]}
 
 
-def test_failed_jobs_of_a_worker_are_sent_back(dashboard, ask):
+def test_failed_jobs_of_a_worker_are_sent_back(dashboard: Dashboard, ask: Ask) -> None:
     database = dashboard.experiment.database
     assert ask("/web/create", {"parameters": {"x": list(range(250))}})[0] == 200
 
-    def fail(worker_id, verdict):
+    def fail(worker_id: str, verdict: str) -> None:
         job = beat(dashboard, worker_id).reply.job
         result = p.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
         database.write(lambda db: jobs.finish(db, result, dashboard.now,

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import os
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Optional, Tuple
 
 import pytest
 
 from jd import protocol as p
 from jd.net.multipart import encode_upload
 from jd.net.serving.body import BodyStream
-from jd.net.serving.routing import HttpError, Request
+from jd.net.serving.routing import HttpError, Request, Route
 from jd.server.api import worker_routes
 from jd.server.api.access import OWNER, Access, Principal
 from jd.server.app import JobServer
@@ -18,16 +20,21 @@ from jd.server.store.operators.batches import from_grid
 from jd.server.store.queue.jobs import counts
 from jd.server.store.queue.transitions import Policy
 
+Scenario = Callable[["Bench"], Awaitable[None]]
+Run = Callable[..., None]
+
 
 class Bench:
     """A server that is not listening, and its data."""
 
-    def __init__(self, workspace, token_file=None, insecure=False, host="127.0.0.1"):
+    def __init__(self, workspace: Path, token_file: Optional[Path] = None, insecure: bool = False,
+                 host: str = "127.0.0.1") -> None:
         self.now = 1_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access(host, token_file, insecure))
 
-    async def send(self, method, target, body=b"", headers=None):
+    async def send(self, method: str, target: str, body: bytes = b"",
+                   headers: Optional[Dict[str, str]] = None) -> Tuple[int, bytes]:
         """Status and raw body."""
         sent = {"host": "127.0.0.1:5000"}
         sent.update(headers or {})
@@ -37,7 +44,8 @@ class Bench:
         response.close()
         return response.status, content
 
-    async def call(self, method, target, body=None, headers=None):
+    async def call(self, method: str, target: str, body: Any = None,
+                   headers: Optional[Dict[str, str]] = None) -> Tuple[int, Dict[str, Any]]:
         """Status and decoded JSON."""
         sent = {"content-type": "application/json"} if body is not None else {}
         sent.update(headers or {})
@@ -45,10 +53,11 @@ class Bench:
         status, content = await self.send(method, target, raw, sent)
         return status, json.loads(content)
 
-    async def beat(self, **fields):
+    async def beat(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         return await self.call("POST", p.HEARTBEAT, dict({"worker_id": "w"}, **fields))
 
-    async def put(self, route, part, name, content, fields):
+    async def put(self, route: str, part: str, name: str, content: bytes,
+                  fields: Dict[str, str]) -> Tuple[int, Dict[str, Any]]:
         frame = encode_upload(fields, part, name, len(content))
         status, answer = await self.send("POST", route, frame.prefix + content + frame.suffix,
                                          {"content-type": frame.content_type})
@@ -56,10 +65,10 @@ class Bench:
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Bench, and close it."""
-    def run_scenario(scenario, **options):
-        async def main():
+    def run_scenario(scenario: Scenario, **options: Any) -> None:
+        async def main() -> None:
             bench = Bench(tmp_path, **options)
             try:
                 return await asyncio.wait_for(scenario(bench), 20)
@@ -69,8 +78,8 @@ def run(tmp_path):
     return run_scenario
 
 
-def test_a_base_client_from_the_first_heartbeat_to_the_result(run):
-    async def scenario(bench):
+def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"lr": [0.1]}})
         status, reply = await bench.beat(host="h", machine_type="gpu", reported_status="idle",
                                          current_job_id=None, applied_version=0,
@@ -120,8 +129,8 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run):
     (p.CREATE_JOBS, {"parameters": {"a": []}}),
     (p.CREATE_JOBS, {"jobs": [{"a": 1}], "replace": "yes"}),
 ])
-def test_bad_bodies_are_400_and_change_nothing(run, route, body):
-    async def scenario(bench):
+def test_bad_bodies_are_400_and_change_nothing(run: Run, route: str, body: Any) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         before = await bench.call("GET", p.LIST_JOBS)
         status, answer = await bench.call("POST", route, body)
@@ -131,8 +140,8 @@ def test_bad_bodies_are_400_and_change_nothing(run, route, body):
     run(scenario)
 
 
-def test_unknown_jobs_are_404(run):
-    async def scenario(bench):
+def test_unknown_jobs_are_404(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         for status, answer in [
             await bench.call("POST", p.UPDATE_JOB_STATUS, {"job_id": 9, "status": "DONE"}),
             await bench.call("GET", p.LATEST_CHECKPOINT + "?job_id=9"),
@@ -145,8 +154,8 @@ def test_unknown_jobs_are_404(run):
     run(scenario)
 
 
-def test_stale_attempts_and_taken_names_are_409(run):
-    async def scenario(bench):
+def test_stale_attempts_and_taken_names_are_409(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat(session="a")
         assert (await bench.beat(session="b"))[0] == 409
@@ -159,8 +168,8 @@ def test_stale_attempts_and_taken_names_are_409(run):
     run(scenario)
 
 
-def test_uploads_and_checkpoints_there_and_back(run):
-    async def scenario(bench):
+def test_uploads_and_checkpoints_there_and_back(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat()
         content = bytes(range(256)) * 1000
@@ -187,8 +196,9 @@ def test_uploads_and_checkpoints_there_and_back(run):
     ("file", "../../etc/passwd", {"job_id": "1"}, "without /"),
     ("file", "a", {"job_id": "1" * 2000}, "longer than"),
 ])
-def test_bad_uploads_are_400_and_leave_nothing(run, tmp_path, part, name, fields, says):
-    async def scenario(bench):
+def test_bad_uploads_are_400_and_leave_nothing(run: Run, tmp_path: Path, part: str, name: str,
+                                               fields: Dict[str, str], says: str) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat()
         status, answer = await bench.put(p.UPLOAD, part, name, b"x", fields)
@@ -198,8 +208,8 @@ def test_bad_uploads_are_400_and_leave_nothing(run, tmp_path, part, name, fields
     run(scenario)
 
 
-def test_broken_multipart_is_400(run):
-    async def scenario(bench):
+def test_broken_multipart_is_400(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat()
         frame = encode_upload({"job_id": "1"}, "file", "a", 1)
@@ -212,10 +222,10 @@ def test_broken_multipart_is_400(run):
     run(scenario)
 
 
-def test_a_file_over_the_limit_is_413(run, monkeypatch):
+def test_a_file_over_the_limit_is_413(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "MAX_FILE_BYTES", 1000)
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat()
         assert (await bench.put(p.UPLOAD, "file", "a", b"x" * 1000, {"job_id": "1"}))[0] == 200
@@ -225,8 +235,8 @@ def test_a_file_over_the_limit_is_413(run, monkeypatch):
     run(scenario)
 
 
-def test_create_answers_as_promised(run):
-    async def scenario(bench):
+def test_create_answers_as_promised(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         status, first = await bench.call("POST", p.CREATE_JOBS,
                                          {"parameters": {"a": [1, 2], "b": ["x", "y"]}})
         assert status == 200 and first["success"] is True and first["message"]
@@ -238,8 +248,8 @@ def test_create_answers_as_promised(run):
     run(scenario)
 
 
-def test_list_and_statuses(run):
-    async def scenario(bench):
+def test_list_and_statuses(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": list(range(7))}})
         await bench.beat(system_metrics={"cpu_util": 1})
         _, page = await bench.call("GET", "/api/jobs?page=2&per_page=3")
@@ -258,11 +268,12 @@ def test_list_and_statuses(run):
     run(scenario)
 
 
-def test_clearing_thousands_of_workers_keeps_no_heartbeat_waiting(run, monkeypatch):
+def test_clearing_thousands_of_workers_keeps_no_heartbeat_waiting(run: Run,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one operation of the database after another."""
     monkeypatch.setattr(worker_routes, "CLEARED_SLICE", 3)
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         written = []
         bench.experiment.on_write(lambda: written.append(1))
         answer = await bench.call("POST", p.CLI_CLEAR_ALL, {
@@ -271,8 +282,8 @@ def test_clearing_thousands_of_workers_keeps_no_heartbeat_waiting(run, monkeypat
     run(scenario)
 
 
-def test_cli_stop_and_clear_all(run):
-    async def scenario(bench):
+def test_cli_stop_and_clear_all(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
         await bench.beat()
         assert await bench.call("POST", p.CLI_STOP, {"worker_id": "w", "source": "h", "action": "stop",
@@ -288,7 +299,7 @@ def test_cli_stop_and_clear_all(run):
 
 # ---- held heartbeats
 
-async def held(bench, worker_id, wait=60, **fields):
+async def held(bench: Bench, worker_id: str, wait: int = 60, **fields: Any) -> "asyncio.Task[Any]":
     """Send an idle heartbeat and let it come to rest in the waiting room."""
     task = asyncio.ensure_future(bench.beat(worker_id=worker_id, session=worker_id, wait=wait, **fields))
     while not any(ticket.worker_id == worker_id and ticket._future is not None
@@ -298,8 +309,8 @@ async def held(bench, worker_id, wait=60, **fields):
     return task
 
 
-def test_a_held_heartbeat_gets_the_job_that_is_created(run):
-    async def scenario(bench):
+def test_a_held_heartbeat_gets_the_job_that_is_created(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         first, second = await held(bench, "a"), await held(bench, "b")
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         assert (await first)[1]["job"]["job_id"] == 1
@@ -311,16 +322,16 @@ def test_a_held_heartbeat_gets_the_job_that_is_created(run):
     run(scenario)
 
 
-def test_a_held_heartbeat_ends_when_its_time_is_up(run):
-    async def scenario(bench):
+def test_a_held_heartbeat_ends_when_its_time_is_up(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         status, reply = await bench.beat(session="a", wait=0.01)
         assert status == 200 and reply["job"] is None
         assert not bench.server.room.tickets
     run(scenario)
 
 
-def test_a_worker_that_hangs_up_passes_its_call_on(run):
-    async def scenario(bench):
+def test_a_worker_that_hangs_up_passes_its_call_on(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         first, second = await held(bench, "a"), await held(bench, "b")
         # Called, and gone before it could follow the call.
         bench.server.room.call(1)
@@ -338,11 +349,11 @@ def test_a_worker_that_hangs_up_passes_its_call_on(run):
     run(scenario)
 
 
-def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run):
-    async def scenario(bench):
+def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         refused = []
 
-        def access(request, _route=None):
+        def access(request: Request, _route: Optional[Route] = None) -> None:
             if refused:
                 raise HttpError(401, "the token was revoked")
             request.principal = Principal(None, OWNER)
@@ -359,8 +370,8 @@ def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run):
     run(scenario)
 
 
-def test_a_command_reaches_a_held_worker(run):
-    async def scenario(bench):
+def test_a_command_reaches_a_held_worker(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         task = await held(bench, "a")
         await bench.experiment.write(lambda db: db.execute(
             "UPDATE workers SET desired_state = 'drain', desired_version = 1"))
@@ -370,8 +381,8 @@ def test_a_command_reaches_a_held_worker(run):
     run(scenario)
 
 
-def test_paused_workers_are_held_too_and_get_no_job(run):
-    async def scenario(bench):
+def test_paused_workers_are_held_too_and_get_no_job(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.beat(worker_id="a", session="a")
         await bench.experiment.write(lambda db: db.execute(
             "UPDATE workers SET desired_state = 'pause', desired_version = 1"))
@@ -384,8 +395,8 @@ def test_paused_workers_are_held_too_and_get_no_job(run):
 
 # ---- who may connect
 
-def test_without_a_token_only_loopback_names_are_served(run):
-    async def scenario(bench):
+def test_without_a_token_only_loopback_names_are_served(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         for host in ("127.0.0.1:5000", "localhost", "[::1]:80"):
             assert (await bench.call("GET", p.JOB_COUNTS, headers={"host": host}))[0] == 200
         for host in ("evil.example:5000", "10.0.0.1"):
@@ -393,11 +404,11 @@ def test_without_a_token_only_loopback_names_are_served(run):
     run(scenario)
 
 
-def test_a_token_is_asked_for_and_compared(run, tmp_path):
+def test_a_token_is_asked_for_and_compared(run: Run, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("correct-horse-battery\n")
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         route = p.JOB_COUNTS
         assert (await bench.call("GET", route))[0] == 401
         for wrong in ("Bearer wrong", "Basic correct-horse-battery", "Bearer ", "correct-horse-battery"):
@@ -409,17 +420,17 @@ def test_a_token_is_asked_for_and_compared(run, tmp_path):
     run(scenario, token_file=token_file, host="0.0.0.0")
 
 
-def test_insecure_serves_everybody(run):
-    async def scenario(bench):
+def test_insecure_serves_everybody(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         assert (await bench.call("GET", p.JOB_COUNTS, headers={"host": "node7:5000"}))[0] == 200
     run(scenario, insecure=True, host="0.0.0.0")
 
 
-def test_every_route_but_health_is_guarded(run, tmp_path):
+def test_every_route_but_health_is_guarded(run: Run, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("correct-horse-battery\n")
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         for route in bench.server.api.routes:
             assert route.public == (route.pattern == p.HEALTH), route.pattern
     run(scenario, token_file=token_file)
@@ -427,8 +438,8 @@ def test_every_route_but_health_is_guarded(run, tmp_path):
 
 @pytest.mark.parametrize("route, part", [(p.UPLOAD, "file"), (p.CHECKPOINT, "checkpoint")])
 @pytest.mark.parametrize("twice", ["job_id", "attempt", "note"])
-def test_a_form_field_that_is_there_twice_is_refused(run, route, part, twice):
-    async def scenario(bench):
+def test_a_form_field_that_is_there_twice_is_refused(run: Run, route: str, part: str, twice: str) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})
         await bench.beat(reported_status="idle")
         first = encode_upload({"job_id": "1", "attempt": "1", "note": "a"}, part, "f", 1)
@@ -449,12 +460,13 @@ def test_a_form_field_that_is_there_twice_is_refused(run, route, part, twice):
     ("GET", p.JOB_COUNTS, None), ("POST", p.CREATE_JOBS, {"jobs": [{"a": 1}]}),
     ("POST", p.CLI_STOP, {"worker_id": "w"}), ("GET", p.LATEST_CHECKPOINT + "?job_id=1", None),
     ("POST", p.UPLOAD, None), ("GET", "/api/jobs", None)])
-def test_what_is_meant_for_another_experiment_is_refused(run, tmp_path, method, route, body):
+def test_what_is_meant_for_another_experiment_is_refused(run: Run, tmp_path: Path, method: str, route: str,
+                                                         body: Optional[Dict[str, Any]]) -> None:
     """Before its token is looked at: that is of another server."""
     token_file = tmp_path / "token"
     token_file.write_text("correct-horse-battery\n")
 
-    async def scenario(bench):
+    async def scenario(bench: Bench) -> None:
         status, answer = await bench.call(method, route, body, {p.EXPERIMENT_HEADER.lower(): "exq"})
         assert status == 409 and answer["experiment"] == "exp" and answer["success"] is False
         assert "experiment exp, not of 'exq'" in answer["error"]
@@ -463,8 +475,8 @@ def test_what_is_meant_for_another_experiment_is_refused(run, tmp_path, method, 
     run(scenario, token_file=token_file)
 
 
-def test_a_heartbeat_for_another_experiment_changes_nothing(run):
-    async def scenario(bench):
+def test_a_heartbeat_for_another_experiment_changes_nothing(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"lr": [0.1]}})
         status, answer = await bench.beat(exp_id="exq")
         assert (status, answer["experiment"]) == (409, "exp")
@@ -475,8 +487,8 @@ def test_a_heartbeat_for_another_experiment_changes_nothing(run):
     run(scenario)
 
 
-def test_both_ports_say_what_they_are(run):
-    async def scenario(bench):
+def test_both_ports_say_what_they_are(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         _, told = await bench.call("GET", p.HEALTH)
         assert (told["role"], told["expId"]) == ("api", "exp")
         bench.server.port = 5001

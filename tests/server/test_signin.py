@@ -3,6 +3,8 @@
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 
@@ -19,9 +21,10 @@ from jd.server.store.operators import sessions, wrongpins
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database
 from tests.server import dashboard_bench
-from tests.server.dashboard_bench import HOST, PIN, Dashboard
-from tests.users import OTHER as OTHER_USER
+from tests.server.dashboard_bench import HOST, PIN, Dashboard, Run
+from tests.server.store_support import Desk
 from tests.users import ANOTHER
+from tests.users import OTHER as OTHER_USER
 
 OTHER = "739105"
 ME = os.geteuid()
@@ -29,29 +32,29 @@ PUBLIC = {"/healthz", "/", "/signin", "/static/<path:name>", "/web/signin", "/we
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Dashboard whose PIN is PIN."""
     return lambda scenario: dashboard_bench.run(tmp_path / "ws", scenario)
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checking takes no time."""
     monkeypatch.setattr(passwords, "verify", lambda pin, known: known is not None and pin == PIN)
 
 
-async def signin(dashboard, pin=PIN, **options):
+async def signin(dashboard: Dashboard, pin: str = PIN, **options: Any) -> dashboard_bench.Answer:
     return await dashboard.send("POST", "/web/signin", {"pin": pin}, **options)
 
 
-async def status_of(dashboard, cookie):
+async def status_of(dashboard: Dashboard, cookie: str) -> int:
     return (await dashboard.send("GET", "/web/me", cookie=cookie)).status
 
 
 # ---- sessions
 
-def test_sign_in_and_sign_out(run):
-    async def scenario(dashboard):
+def test_sign_in_and_sign_out(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         answer = await signin(dashboard)
         assert answer.status == 200 and answer.json == {"success": True}
         name, _, secret = answer.cookie.partition("=")
@@ -71,9 +74,9 @@ def test_sign_in_and_sign_out(run):
     run(scenario)
 
 
-def test_wrong_pins_are_told_to_who_signs_in_next(run, quick):
-    async def scenario(dashboard):
-        async def told():
+def test_wrong_pins_are_told_to_who_signs_in_next(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
+        async def told() -> Dict[str, Any]:
             answer = await dashboard.send("GET", "/web/settings", cookie=cookie)
             return answer.json["wrong_pins"]
         cookie = dashboard.signed_in()
@@ -95,8 +98,8 @@ def test_wrong_pins_are_told_to_who_signs_in_next(run, quick):
     run(scenario)
 
 
-def test_an_address_that_a_header_claims_is_not_told_nor_limited(run, quick):
-    async def scenario(dashboard):
+def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for number in range(PER_ADDRESS):
             assert (await signin(dashboard, OTHER, **{"x_forwarded_for": "192.0.2.%d" % number})).status == 403
         assert (await signin(dashboard, **{"x_forwarded_for": "192.0.2.99"})).status == 429
@@ -105,14 +108,14 @@ def test_an_address_that_a_header_claims_is_not_told_nor_limited(run, quick):
     run(scenario)
 
 
-def test_only_the_latest_addresses_are_kept(desk):
+def test_only_the_latest_addresses_are_kept(desk: Desk) -> None:
     for number in range(20):
         desk.write(wrongpins.count, "192.0.2.%d" % number, desk.now)
     assert desk.read(wrongpins.since)["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
 
 
-def test_two_servers_on_one_host_have_cookies_of_their_own(run, tmp_path):
-    async def scenario(dashboard):
+def test_two_servers_on_one_host_have_cookies_of_their_own(run: Run, tmp_path: Path) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         other = Dashboard(tmp_path / "other", PIN)
         try:
             both = "; ".join((dashboard.signed_in(), other.signed_in()))
@@ -123,8 +126,8 @@ def test_two_servers_on_one_host_have_cookies_of_their_own(run, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"secure": True}, {"origin": "https://" + HOST}])
-def test_on_https_the_cookie_is_for_this_host_and_https_alone(run, options):
-    async def scenario(dashboard):
+def test_on_https_the_cookie_is_for_this_host_and_https_alone(run: Run, options: Dict[str, Any]) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         answer = await signin(dashboard, **options)
         assert answer.cookie.startswith("__Host-jd_dashboard_")
         assert answer.headers["Set-Cookie"].endswith("; Secure")
@@ -132,8 +135,8 @@ def test_on_https_the_cookie_is_for_this_host_and_https_alone(run, options):
     run(scenario)
 
 
-def test_a_session_ends_after_seven_days(run):
-    async def scenario(dashboard):
+def test_a_session_ends_after_seven_days(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
         dashboard.now += sessions.LIFETIME - 1
         assert await status_of(dashboard, cookie) == 200
@@ -146,9 +149,9 @@ def test_a_session_ends_after_seven_days(run):
     run(scenario)
 
 
-def test_a_session_is_good_for_who_signed_in(run):
-    async def scenario(dashboard):
-        async def works(cookie, **sender):
+def test_a_session_is_good_for_who_signed_in(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
+        async def works(cookie: str, **sender: Any) -> bool:
             statuses = {(await dashboard.send("GET", "/web/me", cookie=cookie, **sender)).status,
                         (await dashboard.send("POST", "/web/settings", {"values": {}}, cookie=cookie, **sender)).status}
             stream = await dashboard.stream("/web/events", cookie, **sender)
@@ -172,8 +175,8 @@ def test_a_session_is_good_for_who_signed_in(run):
     run(scenario)
 
 
-def test_behind_a_proxy_that_was_named_there_are_no_users(run):
-    async def scenario(dashboard):
+def test_behind_a_proxy_that_was_named_there_are_no_users(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
         cookie = (await signin(dashboard, uid=33, x_forwarded_for="192.0.2.7")).cookie
         for sender in (dict(uid=33, x_forwarded_for="192.0.2.8"), dict(uid=33), dict(uid=None)):
@@ -181,15 +184,15 @@ def test_behind_a_proxy_that_was_named_there_are_no_users(run):
     run(scenario)
 
 
-def test_nobody_else_signs_somebody_out(run):
-    async def scenario(dashboard):
+def test_nobody_else_signs_somebody_out(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         mine = dashboard.signed_in(ME)
         assert (await dashboard.send("POST", "/web/signout", {}, cookie=mine, uid=OTHER_USER)).status == 200
         assert (await dashboard.send("GET", "/web/me", cookie=mine, uid=ME)).status == 200
     run(scenario)
 
 
-def test_sessions_that_do_not_say_whose_they_are_end(tmp_path):
+def test_sessions_that_do_not_say_whose_they_are_end(tmp_path: Path) -> None:
     with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as old:
         old.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
         old.execute("INSERT INTO sessions (digest, expires_at) VALUES (?, 2e9)", (apikeys.digest("secret"),))
@@ -204,10 +207,10 @@ def test_sessions_that_do_not_say_whose_they_are_end(tmp_path):
         database.close()
 
 
-def test_so_many_sessions_and_the_oldest_give_way(run, monkeypatch):
+def test_so_many_sessions_and_the_oldest_give_way(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
 
-    async def scenario(dashboard):
+    async def scenario(dashboard: Dashboard) -> None:
         cookies = []
         for _ in range(3):
             dashboard.now += 1
@@ -217,8 +220,8 @@ def test_so_many_sessions_and_the_oldest_give_way(run, monkeypatch):
 
 
 @pytest.mark.parametrize("pin", ["", "12345", "1234567", "abcdef", "\u0664\u0668\u0662\u0669\u0661\u0663"])
-def test_what_is_no_pin_is_told_and_counts_as_no_attempt(run, pin):
-    async def scenario(dashboard):
+def test_what_is_no_pin_is_told_and_counts_as_no_attempt(run: Run, pin: str) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for _ in range(PER_ADDRESS + 1):
             answer = await signin(dashboard, pin)
             assert answer.status == 400 and answer.error == "a PIN has 6 digits"
@@ -227,15 +230,15 @@ def test_what_is_no_pin_is_told_and_counts_as_no_attempt(run, pin):
 
 
 @pytest.mark.parametrize("body", [{}, {"pin": None}, {"pin": 482913}, {"pin": ["482913"]}, []])
-def test_other_bodies_are_refused(run, body):
-    async def scenario(dashboard):
+def test_other_bodies_are_refused(run: Run, body: Any) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         answer = await dashboard.send("POST", "/web/signin", body)
         assert answer.status == 400 and "482913" not in answer.error
     run(scenario)
 
 
-def test_before_there_is_a_pin_nobody_comes_in(run, tmp_path):
-    async def scenario(_dashboard):
+def test_before_there_is_a_pin_nobody_comes_in(run: Run, tmp_path: Path) -> None:
+    async def scenario(_dashboard: Dashboard) -> None:
         bare = Dashboard(tmp_path / "bare")
         try:
             assert (await signin(bare)).status == 403
@@ -244,8 +247,8 @@ def test_before_there_is_a_pin_nobody_comes_in(run, tmp_path):
     run(scenario)
 
 
-def test_a_hash_that_this_python_cannot_check_is_explained(run):
-    async def scenario(dashboard):
+def test_a_hash_that_this_python_cannot_check_is_explained(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         await dashboard.experiment.write(stored_pin.change, "argon$x$y")
         answer = await signin(dashboard)
         assert answer.status == 503 and "jd_server pin reset" in answer.error
@@ -254,8 +257,8 @@ def test_a_hash_that_this_python_cannot_check_is_explained(run):
 
 # ---- limits
 
-def test_attempts_are_limited_by_address(run, quick):
-    async def scenario(dashboard):
+def test_attempts_are_limited_by_address(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for _ in range(PER_ADDRESS):
             answer = await signin(dashboard, OTHER)
             assert answer.status == 403 and answer.error == "the PIN is wrong"
@@ -272,8 +275,8 @@ def test_attempts_are_limited_by_address(run, quick):
     run(scenario)
 
 
-def test_one_network_of_ipv6_is_one_address(run, quick):
-    async def scenario(dashboard):
+def test_one_network_of_ipv6_is_one_address(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for number in range(PER_ADDRESS):
             assert (await signin(dashboard, OTHER, peer="2001:db8::%x" % (number + 1))).status == 403
         assert (await signin(dashboard, peer="2001:db8::ffff")).status == 429
@@ -281,8 +284,8 @@ def test_one_network_of_ipv6_is_one_address(run, quick):
     run(scenario)
 
 
-def test_many_addresses_cannot_search_and_sessions_go_on(run, quick):
-    async def scenario(dashboard):
+def test_many_addresses_cannot_search_and_sessions_go_on(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
         for number in range(IN_ALL[ELSEWHERE]):
             assert (await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))).status == 403
@@ -293,8 +296,8 @@ def test_many_addresses_cannot_search_and_sessions_go_on(run, quick):
     run(scenario)
 
 
-def test_right_pins_do_not_give_attempts_to_others(run, quick):
-    async def scenario(dashboard):
+def test_right_pins_do_not_give_attempts_to_others(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for number in range(IN_ALL[ELSEWHERE] - 1):
             await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))
         assert (await signin(dashboard, peer="198.51.100.1")).status == 200
@@ -304,8 +307,9 @@ def test_right_pins_do_not_give_attempts_to_others(run, quick):
 
 
 @pytest.mark.parametrize("disguise", [{}, {"x_forwarded_for": "192.0.2.7"}, {"host": "evil.example"}])
-def test_another_user_of_the_machine_locks_out_nobody_but_himself(run, quick, disguise):
-    async def scenario(dashboard):
+def test_another_user_of_the_machine_locks_out_nobody_but_himself(run: Run, quick: None,
+                                                                  disguise: Dict[str, str]) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for number in range(PER_ADDRESS):
             sent = dict(disguise, peer="127.0.0.%d" % (number + 1))
             assert (await signin(dashboard, OTHER, uid=OTHER_USER, **sent)).status == 403
@@ -316,8 +320,8 @@ def test_another_user_of_the_machine_locks_out_nobody_but_himself(run, quick, di
     run(scenario)
 
 
-def test_thousands_of_users_cannot_search_and_hold_up_only_each_other(run, quick):
-    async def scenario(dashboard):
+def test_thousands_of_users_cannot_search_and_hold_up_only_each_other(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         tried = [(await signin(dashboard, OTHER, uid=100000 + number // 2)).status for number in range(2 * IN_ALL[HERE])]
         assert tried == [403] * IN_ALL[HERE] + [429] * IN_ALL[HERE]
         assert (await signin(dashboard, uid=OTHER_USER)).status == 429
@@ -328,8 +332,8 @@ def test_thousands_of_users_cannot_search_and_hold_up_only_each_other(run, quick
     run(scenario)
 
 
-def test_no_number_of_addresses_holds_up_who_sits_at_the_machine(run, quick):
-    async def scenario(dashboard):
+def test_no_number_of_addresses_holds_up_who_sits_at_the_machine(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for number in range(IN_ALL[ELSEWHERE]):
             await signin(dashboard, OTHER, peer="192.0.%d.%d" % divmod(number, 256))
         assert (await signin(dashboard, peer="198.51.100.1")).status == 429
@@ -343,8 +347,8 @@ def test_no_number_of_addresses_holds_up_who_sits_at_the_machine(run, quick):
     run(scenario)
 
 
-def test_who_hides_by_closing_at_once_holds_up_neither_the_owner_nor_elsewhere(run, quick):
-    async def scenario(dashboard):
+def test_who_hides_by_closing_at_once_holds_up_neither_the_owner_nor_elsewhere(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         tried = [(await signin(dashboard, OTHER, peer="127.0.1.%d" % (number + 1))).status for number in range(250)]
         assert tried == [403] * IN_ALL[HERE] + [429] * (250 - IN_ALL[HERE])
         for sender in (dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")):
@@ -352,13 +356,13 @@ def test_who_hides_by_closing_at_once_holds_up_neither_the_owner_nor_elsewhere(r
     run(scenario)
 
 
-def test_all_together_have_three_hundred_attempts():
+def test_all_together_have_three_hundred_attempts() -> None:
     assert sum(IN_ALL.values()) == 300
 
 
-def test_the_owner_too_has_only_so_many_attempts(run, quick):
+def test_the_owner_too_has_only_so_many_attempts(run: Run, quick: None) -> None:
     """His programs are not all his: a tunnel, or a proxy without headers, speaks for others."""
-    async def scenario(dashboard):
+    async def scenario(dashboard: Dashboard) -> None:
         for _ in range(PER_ADDRESS):
             assert (await signin(dashboard, OTHER, uid=ME)).status == 403
         assert (await signin(dashboard, uid=ME)).status == 429
@@ -366,8 +370,8 @@ def test_the_owner_too_has_only_so_many_attempts(run, quick):
     run(scenario)
 
 
-def test_who_comes_through_a_proxy_of_the_owner_does_not_lock_him_out(run, quick):
-    async def scenario(dashboard):
+def test_who_comes_through_a_proxy_of_the_owner_does_not_lock_him_out(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for _ in range(PER_ADDRESS):
             assert (await signin(dashboard, OTHER, uid=ME, x_forwarded_for="192.0.2.7")).status == 403
         assert (await signin(dashboard, uid=ME, x_forwarded_for="192.0.2.8")).status == 429
@@ -375,8 +379,8 @@ def test_who_comes_through_a_proxy_of_the_owner_does_not_lock_him_out(run, quick
     run(scenario)
 
 
-def test_wrong_pins_of_a_user_of_the_machine_are_told_with_name_and_number(run, quick):
-    async def scenario(dashboard):
+def test_wrong_pins_of_a_user_of_the_machine_are_told_with_name_and_number(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for sender in (dict(uid=0), dict(uid=OTHER_USER), dict(uid=None), dict(uid=OTHER_USER)):
             await signin(dashboard, OTHER, **sender)
         found = (await signin(dashboard)).json["wrong_pins"]
@@ -386,8 +390,8 @@ def test_wrong_pins_of_a_user_of_the_machine_are_told_with_name_and_number(run, 
 
 # ---- another PIN
 
-def test_a_new_pin_signs_everybody_out(run):
-    async def scenario(dashboard):
+def test_a_new_pin_signs_everybody_out(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         mine, others = dashboard.signed_in(), dashboard.signed_in()
         file = dashboard.experiment.meta_dir / "pin"
         file.write_text(PIN)
@@ -405,8 +409,9 @@ def test_a_new_pin_signs_everybody_out(run):
                                                           "easy to guess"),
     ({"current": PIN, "new": "12345"}, 400, "6 digits"), ({"current": PIN}, 400, "new is missing"),
     ({"new": OTHER}, 400, "current is missing")])
-def test_a_pin_that_cannot_be_changed_changes_nothing(run, quick, body, status, says):
-    async def scenario(dashboard):
+def test_a_pin_that_cannot_be_changed_changes_nothing(run: Run, quick: None, body: Dict[str, str],
+                                                      status: int, says: str) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
         answer = await dashboard.send("POST", "/web/pin", body, cookie=cookie)
         assert answer.status == status and says in answer.error
@@ -414,8 +419,8 @@ def test_a_pin_that_cannot_be_changed_changes_nothing(run, quick, body, status, 
     run(scenario)
 
 
-def test_changing_the_pin_is_no_way_around_the_limit(run, quick):
-    async def scenario(dashboard):
+def test_changing_the_pin_is_no_way_around_the_limit(run: Run, quick: None) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
         for _ in range(PER_ADDRESS):
             await dashboard.send("POST", "/web/pin", {"current": OTHER, "new": "193847"}, cookie=cookie)
@@ -423,9 +428,10 @@ def test_changing_the_pin_is_no_way_around_the_limit(run, quick):
     run(scenario)
 
 
-def test_a_pin_that_was_checked_before_it_changed_opens_nothing(run, monkeypatch):
-    async def scenario(dashboard):
-        def verify(_pin, known):  # in this moment a command sets another
+def test_a_pin_that_was_checked_before_it_changed_opens_nothing(run: Run,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
+        def verify(_pin: str, known: str) -> bool:  # in this moment a command sets another
             dashboard.experiment.database.write(lambda db: stored_pin.change(db, known + "+")).result(20)
             return True
         monkeypatch.setattr(passwords, "verify", verify)
@@ -436,8 +442,8 @@ def test_a_pin_that_was_checked_before_it_changed_opens_nothing(run, monkeypatch
     run(scenario)
 
 
-def test_a_pin_of_the_hub_counts_once_and_signs_everybody_out(run):
-    async def scenario(dashboard):
+def test_a_pin_of_the_hub_counts_once_and_signs_everybody_out(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         write = dashboard.experiment.write
         cookie = dashboard.signed_in()
         assert await write(stored_pin.take_from_hub, 7, "first")
@@ -452,14 +458,14 @@ def test_a_pin_of_the_hub_counts_once_and_signs_everybody_out(run):
 
 # ---- who may what
 
-def test_only_these_are_for_everybody(run):
-    async def scenario(dashboard):
+def test_only_these_are_for_everybody(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         assert {route.pattern for route in dashboard.server.dashboard.routes if route.public} == PUBLIC
     run(scenario)
 
 
-def test_every_other_route_wants_a_session(run):
-    async def scenario(dashboard):
+def test_every_other_route_wants_a_session(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         foreign = "jd_dashboard_0123456789abcdef=" + dashboard.signed_in().partition("=")[2]
         for route in dashboard.server.dashboard.routes:
             if not route.public:
@@ -470,8 +476,8 @@ def test_every_other_route_wants_a_session(run):
     run(scenario)
 
 
-def test_other_sites_cannot_write(run):
-    async def scenario(dashboard):
+def test_other_sites_cannot_write(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         for route in dashboard.server.dashboard.routes:
             if route.method == "POST":
                 path = route.pattern.replace("<int:id>", "1")
@@ -486,9 +492,9 @@ def test_other_sites_cannot_write(run):
 
 # ---- pages
 
-def test_pages_lead_to_the_sign_in_and_back(run):
-    async def scenario(dashboard):
-        async def leads(path, cookie=None):
+def test_pages_lead_to_the_sign_in_and_back(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
+        async def leads(path: str, cookie: Optional[str] = None) -> Tuple[int, Optional[str]]:
             answer = await dashboard.send("GET", path, cookie=cookie)
             return answer.status, answer.headers.get("Location")
         cookie = dashboard.signed_in()
@@ -505,8 +511,8 @@ def test_pages_lead_to_the_sign_in_and_back(run):
     run(scenario)
 
 
-def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run):
-    async def scenario(dashboard):
+def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run: Run) -> None:
+    async def scenario(dashboard: Dashboard) -> None:
         answer = await dashboard.send("GET", "/signin")
         text = answer.body.decode("utf-8")
         assert answer.status == 200 and "Sign in to exp<" in text and "{{" not in text
@@ -517,7 +523,7 @@ def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run):
     run(scenario)
 
 
-def test_proxies_are_named_one_by_one_or_in_a_variable():
+def test_proxies_are_named_one_by_one_or_in_a_variable() -> None:
     wanted = settings.proxy_list("10.0.0.1,fd00::/8")
     flags = ["--trusted-proxy", "10.0.0.1", "--trusted-proxy", "fd00::/8"]
     assert server_cli.options(["--expId", "e"] + flags, {})["trusted_proxy"] == wanted

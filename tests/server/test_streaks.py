@@ -1,17 +1,23 @@
 """Workers that fail while others succeed."""
 
+from typing import Any, Callable, Dict
+
 import pytest
 
 from jd.server.store.fleet import commands, failing
 from jd.server.store.pages import workerlist
+from tests.server.store_support import Desk
+
+Row = Callable[..., Dict[str, Any]]
+End = Callable[..., int]
 
 
 @pytest.fixture
-def end(desk):
+def end(desk: Desk) -> End:
     """Let a worker have the next job and end it."""
     desk.create(200)
 
-    def attempt(worker_id, status="ABORTED", **fields):
+    def attempt(worker_id: str, status: str = "ABORTED", **fields: Any) -> int:
         version = desk.read(lambda db: db.execute(
             "SELECT coalesce(max(applied_version), 0) FROM workers WHERE worker_id = ?",
             (worker_id,)).fetchone()[0])
@@ -23,11 +29,11 @@ def end(desk):
 
 
 @pytest.fixture
-def row(desk):
+def row(desk: Desk) -> Row:
     return lambda worker_id: desk.read(workerlist.one, worker_id)
 
 
-def test_jobs_are_counted_by_how_they_ended(end, row):
+def test_jobs_are_counted_by_how_they_ended(end: End, row: Row) -> None:
     end("bad")
     end("bad", verdict="oom")
     end("bad", verdict="preempted")
@@ -36,7 +42,7 @@ def test_jobs_are_counted_by_how_they_ended(end, row):
     assert (row("bad")["jobs_failed"], row("bad")["failures_in_row"], row("bad")["jobs_done"]) == (2, 0, 1)
 
 
-def test_a_worker_that_fails_while_another_succeeds_is_marked(end, row):
+def test_a_worker_that_fails_while_another_succeeds_is_marked(end: End, row: Row) -> None:
     end("bad")
     end("good", "DONE")
     for _ in range(3):
@@ -50,7 +56,7 @@ def test_a_worker_that_fails_while_another_succeeds_is_marked(end, row):
     assert row("bad")["history"][0]["event"] == "no longer failing"
 
 
-def test_a_script_that_fails_everywhere_marks_nobody(end, row):
+def test_a_script_that_fails_everywhere_marks_nobody(end: End, row: Row) -> None:
     end("a", "DONE")  # before the row of failures began
     for _ in range(8):
         end("a")
@@ -60,7 +66,7 @@ def test_a_script_that_fails_everywhere_marks_nobody(end, row):
     assert row("b")["failing"] and not row("a")["failing"]
 
 
-def test_a_success_of_its_own_is_not_that_of_another(desk, end, row):
+def test_a_success_of_its_own_is_not_that_of_another(desk: Desk, end: End, row: Row) -> None:
     end("bad", "DONE")
     desk.now -= 1  # its first failure comes in the same moment
     for _ in range(6):
@@ -68,7 +74,7 @@ def test_a_success_of_its_own_is_not_that_of_another(desk, end, row):
     assert not row("bad")["failing"]
 
 
-def test_how_many_failures_it_takes_can_be_set(desk, end, row):
+def test_how_many_failures_it_takes_can_be_set(desk: Desk, end: End, row: Row) -> None:
     desk.policy = desk.policy._replace(failing_after=2)
     end("bad")
     end("good", "DONE")
@@ -77,7 +83,7 @@ def test_how_many_failures_it_takes_can_be_set(desk, end, row):
     assert row("bad")["queued"] is None
 
 
-def test_a_failing_worker_is_paused_once_if_so_set(desk, end, row):
+def test_a_failing_worker_is_paused_once_if_so_set(desk: Desk, end: End, row: Row) -> None:
     desk.policy = desk.policy._replace(failing_after=2, pause_failing=True)
     end("bad")
     end("good", "DONE")
@@ -95,7 +101,7 @@ def test_a_failing_worker_is_paused_once_if_so_set(desk, end, row):
     assert row("bad")["queued"] == "pause"
 
 
-def test_a_new_process_begins_without_a_row(desk, end, row):
+def test_a_new_process_begins_without_a_row(desk: Desk, end: End, row: Row) -> None:
     desk.policy = desk.policy._replace(failing_after=1)
     end("good", "DONE")
     desk.now -= 1
@@ -107,7 +113,7 @@ def test_a_new_process_begins_without_a_row(desk, end, row):
     assert row("bad")["jobs_failed"] == 1
 
 
-def test_jobs_that_failed_on_a_worker_are_found(desk, end):
+def test_jobs_that_failed_on_a_worker_are_found(desk: Desk, end: End) -> None:
     failed = [end("bad"), end("bad", verdict="timeout")]
     end("bad", "DONE")
     end("bad", verdict="preempted")
@@ -118,7 +124,7 @@ def test_jobs_that_failed_on_a_worker_are_found(desk, end):
     assert desk.read(failing.count_failed_on, "bad") == 2
 
 
-def test_marking_walks_over_no_table(desk):
+def test_marking_walks_over_no_table(desk: Desk) -> None:
     for question in (
             "SELECT worker_id FROM workers WHERE failures_in_row >= 5 AND failures_in_row > 0"
             " AND failing = 0",

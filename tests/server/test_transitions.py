@@ -30,7 +30,7 @@ EVENTS = sorted({event for _, event in LEGAL})
 
 @pytest.mark.parametrize("status", p.JOB_STATUSES_ALL)
 @pytest.mark.parametrize("event", EVENTS)
-def test_only_what_the_table_has_may_happen(status, event):
+def test_only_what_the_table_has_may_happen(status: str, event: str) -> None:
     if (status, event) in LEGAL:
         assert after(status, event) == LEGAL[status, event]
     else:
@@ -39,7 +39,7 @@ def test_only_what_the_table_has_may_happen(status, event):
         assert caught.value.status == status
 
 
-def test_a_job_is_restored_to_where_it_was():
+def test_a_job_is_restored_to_where_it_was() -> None:
     for before in ("PENDING", "DONE", "ABORTED"):
         assert after("DELETED", transitions.restore(before)) == before
     assert after("DELETED", transitions.restore(None)) == "PENDING"
@@ -47,13 +47,13 @@ def test_a_job_is_restored_to_where_it_was():
         after("DELETED", transitions.restore("SERVED"))
 
 
-def test_where_an_event_is_allowed():
+def test_where_an_event_is_allowed() -> None:
     for event in EVENTS:
         assert set(transitions.allowing(event)) == {status for status, name in LEGAL if name == event}
 
 
 @pytest.mark.parametrize("verdict", transitions.FAILURES)
-def test_failures_come_back_until_max_attempts(verdict):
+def test_failures_come_back_until_max_attempts(verdict: str) -> None:
     policy = Policy(max_attempts=3)
     assert ending("SERVED", verdict, 0, 0, policy) == ("ABORTED", 1, 0, True)
     assert ending("SERVED", verdict, 1, 0, policy) == ("ABORTED", 2, 0, True)
@@ -61,11 +61,11 @@ def test_failures_come_back_until_max_attempts(verdict):
 
 
 @pytest.mark.parametrize("verdict", transitions.INTERRUPTIONS)
-def test_interruptions_have_a_limit_of_their_own(verdict):
+def test_interruptions_have_a_limit_of_their_own(verdict: str) -> None:
     policy = Policy(max_attempts=1, max_interruptions=2)
     assert ending("SERVED", verdict, 0, 0, policy) == ("PENDING", 0, 1, False)
     assert ending("SERVED", verdict, 0, 1, policy) == ("ABORTED", 0, 2, False)
 
 
-def test_what_an_operator_stopped_never_comes_back():
+def test_what_an_operator_stopped_never_comes_back() -> None:
     assert ending("SERVED", "stopped", 0, 0, Policy()) == ("ABORTED", 0, 0, False)

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+from pathlib import Path
+from typing import Any, List, Optional, Tuple, Union
 
 import pytest
 
@@ -11,9 +13,10 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
+from tests.server.store_support import Desk
 
 
-def kept(desk):
+def kept(desk: Desk) -> List[Tuple[str, str, Union[float, str], int]]:
     """(kind, name, value, job) of all values."""
     return desk.read(lambda db: db.execute(
         "SELECT n.kind, n.name, v.value, v.job_id FROM job_values v JOIN value_names n ON n.id = v.name_id"
@@ -28,21 +31,21 @@ def kept(desk):
     (2 ** 62, 2 ** 62), (2 ** 70, float(2 ** 70)), ("9" * 30, 1e30), (10 ** 400, str(10 ** 400)[:200]),
     ([64, [1, None]], "[64,[1,null]]"), ({"a": "ü"}, '{"a":"ü"}'), ("x" * 300, "x" * 200),
 ])
-def test_what_a_value_is_sorted_by(value, key):
+def test_what_a_value_is_sorted_by(value: Any, key: Optional[Union[float, str]]) -> None:
     found = values.key(value)
     assert found == key and type(found) is type(key)
 
 
 @pytest.mark.parametrize("text", [" 1", "1\t", "1e5", "-.5", "1.", "+3", "1e", "0x1", "1_0", "--1", "1 2",
                                   "e5", "2024-01-01", "", "inf", "1" * 50])
-def test_sqlite_takes_the_same_texts_for_numbers(desk, text):
+def test_sqlite_takes_the_same_texts_for_numbers(desk: Desk, text: str) -> None:
     """Conditions compare what is in JSON by SQLite's rule, sources find it by ours."""
     theirs = desk.read(lambda db: db.execute(
         "SELECT json_extract(?, '$.\"a\"') <= CAST(9e999 AS REAL)", (json.dumps({"a": text}),)).fetchone()[0])
     assert bool(theirs) == (not isinstance(values.key(text), str))
 
 
-def test_new_jobs_have_their_values(desk):
+def test_new_jobs_have_their_values(desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"opt": "a", "lr": "0.1"}, {"lr": None, "x": [1]}]))
     assert kept(desk) == [
         ("parameter", "lr", 0.1, 1), ("parameter", "lr", 0.1, 2),
@@ -52,7 +55,7 @@ def test_new_jobs_have_their_values(desk):
     assert desk.read(values.name_id, values.PARAMETER, "nope") is None
 
 
-def test_a_batch_that_was_not_published_leaves_no_values(desk):
+def test_a_batch_that_was_not_published_leaves_no_values(desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
     before = kept(desk)
     texts = ['{"lr": %d, "opt": "a", "new": null}' % number for number in range(5)]
@@ -69,7 +72,7 @@ def test_a_batch_that_was_not_published_leaves_no_values(desk):
     assert desk.write(batches.begin) == start_id
 
 
-def test_results_are_merged_or_set(desk):
+def test_results_are_merged_or_set(desk: Desk) -> None:
     desk.create(2)
     desk.write(values.put_results, 1, {"acc": 0.5, "loss": 2})
     desk.write(values.put_results, 1, {"acc": 0.75})
@@ -85,14 +88,15 @@ def test_results_are_merged_or_set(desk):
         desk.write(values.put_results, 9, {"acc": 1})
 
 
-def test_other_parameters_have_other_values(desk):
+def test_other_parameters_have_other_values(desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
     desk.write(bulk.edit, 1, '{"lr": 2, "new": true}', "", desk.now)
     assert kept(desk) == [("parameter", "lr", 2, 1), ("parameter", "new", 1, 1)]
     assert desk.job(1)["parameters"] == {"lr": 2, "new": True}
 
 
-def test_jobs_of_a_database_made_before_get_their_values_at_the_start(tmp_path, monkeypatch):
+def test_jobs_of_a_database_made_before_get_their_values_at_the_start(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values.catch_up, "__defaults__", (2,))
     meta = tmp_path / "exp" / "meta"
     meta.mkdir(parents=True)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+from pathlib import Path
+from typing import Any, Awaitable, Callable, Dict, Tuple
 
 import pytest
 
@@ -18,28 +20,31 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
 
+Scenario = Callable[["Bench"], Awaitable[None]]
+Run = Callable[[Scenario], None]
+
 
 class Bench:
     """A server that is not listening; worker w has job 1."""
 
-    def __init__(self, workspace):
+    def __init__(self, workspace: Path) -> None:
         self.now = 1_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
         self.room = self.server.room
 
-    async def beat(self, **fields):
+    async def beat(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         body = json.dumps(dict({"worker_id": "w", "session": "s"}, **fields)).encode()
         response = await self.server.api.dispatch(Request(
             "POST", p.HEARTBEAT, {"host": "127.0.0.1:5000", "content-type": "application/json"},
             BodyStream.of(body), peer_uid=os.geteuid))
         return response.status, json.loads(response.body)
 
-    async def busy(self, **fields):
+    async def busy(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         return await self.beat(**dict(dict(reported_status="busy", current_job_id=1, attempt=1, wait=57,
                                            output_tail="so far"), **fields))
 
-    async def held(self, wanted=1, **fields):
+    async def held(self, wanted: int = 1, **fields: Any) -> "asyncio.Task[Any]":
         """Send a busy heartbeat and let it come to rest in the waiting room."""
         task = asyncio.ensure_future(self.busy(**fields))
         while sum(ticket._future is not None for ticket in self.room.of_worker("w")) < wanted:
@@ -47,15 +52,15 @@ class Bench:
             assert not task.done(), task.result()
         return task
 
-    async def tell(self, action):
+    async def tell(self, action: str) -> None:
         await self.experiment.write(commands.tell, action, ["w"], "dashboard", self.now)
         self.room.call_worker("w")
 
 
 @pytest.fixture
-def run(tmp_path):
-    def run_scenario(scenario):
-        async def main():
+def run(tmp_path: Path) -> Run:
+    def run_scenario(scenario: Scenario) -> None:
+        async def main() -> None:
             bench = Bench(tmp_path)
             try:
                 await bench.experiment.write(lambda db: db.executemany(
@@ -70,8 +75,8 @@ def run(tmp_path):
     return run_scenario
 
 
-def test_a_command_reaches_a_busy_worker_at_once(run):
-    async def scenario(bench):
+def test_a_command_reaches_a_busy_worker_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         held = await bench.held()
         await bench.tell("pause")
         status, reply = await held
@@ -83,8 +88,8 @@ def test_a_command_reaches_a_busy_worker_at_once(run):
     run(scenario)
 
 
-def test_somebody_who_looks_gets_the_output_at_once(run):
-    async def scenario(bench):
+def test_somebody_who_looks_gets_the_output_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         held = await bench.held()
         bench.room.watching.look(2)
         await asyncio.sleep(0)
@@ -99,8 +104,8 @@ def test_somebody_who_looks_gets_the_output_at_once(run):
     run(scenario)
 
 
-def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run):
-    async def scenario(bench):
+def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         cookie = "jd_dashboard_%s=%s" % (
             bench.experiment.server_id,
             await bench.experiment.write(lambda db: sessions.open_session(db, None, bench.now)))
@@ -114,8 +119,8 @@ def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run):
     run(scenario)
 
 
-def test_a_worker_that_does_not_wait_is_answered_as_ever(run):
-    async def scenario(bench):
+def test_a_worker_that_does_not_wait_is_answered_as_ever(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         bench.room.watching.look(1)
         for fields in ({"wait": None}, {"wait": None, "attempt": None, "session": None}):
             reply = (await bench.busy(**fields))[1]
@@ -123,8 +128,8 @@ def test_a_worker_that_does_not_wait_is_answered_as_ever(run):
     run(scenario)
 
 
-def test_a_held_heartbeat_of_a_busy_worker_takes_no_job_and_no_call_for_one(run):
-    async def scenario(bench):
+def test_a_held_heartbeat_of_a_busy_worker_takes_no_job_and_no_call_for_one(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         held = await bench.held()
         bench.room.call(5)
         await asyncio.sleep(0)
@@ -135,8 +140,8 @@ def test_a_held_heartbeat_of_a_busy_worker_takes_no_job_and_no_call_for_one(run)
     run(scenario)
 
 
-def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run):
-    async def scenario(bench):
+def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         bench.now += 100
         held = await bench.held()
         lease = await bench.experiment.read(
@@ -147,8 +152,8 @@ def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run):
     run(scenario)
 
 
-def test_a_worker_whose_attempt_was_ended_hears_it_at_once(run):
-    async def scenario(bench):
+def test_a_worker_whose_attempt_was_ended_hears_it_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         held = await bench.held()
         await bench.experiment.write(bulk.act, bulk.ABORT, [1], "", bench.now, bench.experiment.policy)
         bench.room.call_job(1)
@@ -157,8 +162,8 @@ def test_a_worker_whose_attempt_was_ended_hears_it_at_once(run):
     run(scenario)
 
 
-def test_the_result_ends_the_held_heartbeat_of_the_same_process(run):
-    async def scenario(bench):
+def test_the_result_ends_the_held_heartbeat_of_the_same_process(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         held = await bench.held()
         reply = (await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"}))[1]
         assert reply["job"]["job_id"] == 2
@@ -168,8 +173,8 @@ def test_the_result_ends_the_held_heartbeat_of_the_same_process(run):
     run(scenario)
 
 
-def test_a_job_that_an_abandoned_heartbeat_got_is_handed_out_again(run):
-    async def scenario(bench):
+def test_a_job_that_an_abandoned_heartbeat_got_is_handed_out_again(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"})
         await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
         abandoned = await bench.held(reported_status="idle", current_job_id=None, attempt=None)
@@ -188,8 +193,8 @@ def test_a_job_that_an_abandoned_heartbeat_got_is_handed_out_again(run):
     run(scenario)
 
 
-def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run):
-    async def scenario(bench):
+def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
         await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"})
         await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
         idle = dict(reported_status="idle", current_job_id=None, attempt=None)
@@ -206,7 +211,7 @@ def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run):
     run(scenario)
 
 
-def test_looks_pass_and_are_forgotten():
+def test_looks_pass_and_are_forgotten() -> None:
     now, called = [0.0], []
     watching = Watching(called.append, lambda: now[0])
     for job_id in range(MANY_LOOKS):

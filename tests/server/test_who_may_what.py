@@ -8,7 +8,8 @@ import json
 import os
 import socket
 from http.client import HTTPConnection
-from typing import Any, Dict, FrozenSet, NamedTuple, Optional
+from pathlib import Path
+from typing import Any, Callable, Dict, FrozenSet, Iterator, NamedTuple, Optional
 
 import pytest
 
@@ -141,7 +142,7 @@ def answer(servers: Servers, place: str, route: str, row: Row, name: str, **more
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stranger():
+def stranger() -> Iterator[Callable[..., Any]]:
     """Sends requests as another user, where root runs this: (port, method, target, headers, body) → status.
 
     It is forked before any server has threads: later it could hang.
@@ -151,7 +152,7 @@ def stranger():
         return
     ours, theirs = socket.socketpair()
 
-    def work(say):
+    def work(say) -> None:
         ours.close()  # so that there is an end
         for line in theirs.makefile("r"):
             port, method, target, headers, body = json.loads(line)
@@ -160,7 +161,7 @@ def stranger():
             say(connection.getresponse().status)
             connection.close()
 
-    def send(port, method, target, headers, body):
+    def send(port: int, method: str, target: str, headers: Dict[str, str], body: bytes) -> int:
         ours.sendall(json.dumps([port, method, target, headers, body.decode("latin-1")]).encode() + b"\n")
         return other.hear()
     with ours, theirs, Other(work) as other:
@@ -168,19 +169,19 @@ def stranger():
 
 
 @pytest.fixture(scope="module")
-def quiet_town(tmp_path_factory):
+def quiet_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """For questions that change nothing."""
     with Town(tmp_path_factory.mktemp("town")) as town:
         yield town
 
 
-def test_every_route_is_in_a_table_and_no_other(quiet_town):
+def test_every_route_is_in_a_table_and_no_other(quiet_town: Town) -> None:
     for place, router in routers(quiet_town).items():
         assert sorted("%s %s" % (route.method, route.pattern) for route in router.routes) == sorted(TABLES[place])
     assert set(quiet_town.credentials) == set(NAMES)
 
 
-def test_the_guard_is_passed_by_where_the_table_says_everybody_and_nowhere_else(quiet_town):
+def test_the_guard_is_passed_by_where_the_table_says_everybody_and_nowhere_else(quiet_town: Town) -> None:
     """A page looks for the session by itself."""
     for place, router in routers(quiet_town).items():
         for route in router.routes:
@@ -194,14 +195,14 @@ OPEN = [(place, route) for place, table in TABLES.items() for route, row in tabl
 
 
 @pytest.mark.parametrize("place, route", OPEN)
-def test_what_is_open_to_all(quiet_town, place, route):
+def test_what_is_open_to_all(quiet_town: Town, place: str, route: str) -> None:
     for name in NAMES:
         status = answer(quiet_town, place, route, TABLES[place][route], name)
         assert status in (200, 303, 400), "%s: %d" % (name, status)  # 303: from / to where one begins
 
 
 @pytest.mark.parametrize("place, route", ROWS)
-def test_who_is_not_named_is_refused_and_changes_nothing(quiet_town, place, route):
+def test_who_is_not_named_is_refused_and_changes_nothing(quiet_town: Town, place: str, route: str) -> None:
     row, before = TABLES[place][route], quiet_town.everything()
     for name in [name for name in NAMES if name not in row.who]:
         status = answer(quiet_town, place, route, row, name)
@@ -210,7 +211,7 @@ def test_who_is_not_named_is_refused_and_changes_nothing(quiet_town, place, rout
 
 
 @pytest.mark.parametrize("place, route", ROWS)
-def test_who_is_named_is_let_in(tmp_path, place, route):
+def test_who_is_named_is_let_in(tmp_path: Path, place: str, route: str) -> None:
     row = TABLES[place][route]
     with Town(tmp_path) as town:
         for name in [name for name in NAMES if name in row.who]:
@@ -225,14 +226,15 @@ GUARDED = [route for route, row in API.items() if row.who != ALL]
 
 
 @pytest.fixture
-def alone(tmp_path):
+def alone(tmp_path: Path) -> Iterator[Alone]:
     with Alone(tmp_path) as servers:
         servers.credentials.update({"token": bearer(Alone.TOKEN), "wrong token": bearer("x" * 32)})
         yield servers
 
 
 @pytest.mark.parametrize("route", GUARDED)
-def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone, monkeypatch, route):
+def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone: Alone, monkeypatch: pytest.MonkeyPatch,
+                                                               route: str) -> None:
     before = alone.everything()
     for uid, name, refused in ((OTHER, "none", 403), (OTHER, "dashboard", 403), (OTHER, "wrong token", 401),
                                (None, "none", 401), (None, "wrong token", 401)):
@@ -247,7 +249,8 @@ def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone, monkeypatc
 
 
 @needs_root
-def test_another_user_of_the_machine_is_let_in_nowhere(stranger, alone, monkeypatch):
+def test_another_user_of_the_machine_is_let_in_nowhere(stranger: Callable[..., Any], alone: Alone,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alone, "send", lambda place, method, target, headers, body=b"": (
         stranger(alone.ports[place], method, target, headers, body), b""))
     before = alone.everything()

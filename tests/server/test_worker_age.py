@@ -1,5 +1,7 @@
 """What is known of workers does not grow for ever."""
 
+from typing import List
+
 import pytest
 
 from jd import protocol as p
@@ -7,29 +9,30 @@ from jd.server import sweeper
 from jd.server.app import STATUS_OF
 from jd.server.store.fleet import retention, worker_history, workers
 from jd.server.store.pages import summary, workerlist
+from tests.server.store_support import Desk
 
 
-def known(desk):
+def known(desk: Desk) -> List[str]:
     return [row[0] for row in desk.read(lambda db: db.execute(
         "SELECT worker_id FROM workers ORDER BY worker_id").fetchall())]
 
 
-def rows(desk):
+def rows(desk: Desk) -> int:
     """How many rows there are of workers, in all tables."""
     return desk.read(lambda db: sum(db.execute("SELECT count(*) FROM " + table).fetchone()[0]
                                     for table in ("workers", "worker_history", "worker_metrics")))
 
 
-def leave(desk, worker_id):
+def leave(desk: Desk, worker_id: str) -> None:
     desk.beat(worker_id, leave=True, system_metrics={"cpu_util": 1.0})
     desk.now += 1.0
 
 
-def step(desk):
+def step(desk: Desk) -> None:
     desk.write(sweeper.step, desk.now, desk.policy)
 
 
-def test_a_worker_that_left_is_forgotten_after_a_month(desk):
+def test_a_worker_that_left_is_forgotten_after_a_month(desk: Desk) -> None:
     desk.create(1)
     desk.beat("ran", reported_status="idle")
     desk.finish(1)
@@ -49,7 +52,7 @@ def test_a_worker_that_left_is_forgotten_after_a_month(desk):
     assert desk.job(1)["worker_id"] == "ran"
 
 
-def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk):
+def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk: Desk) -> None:
     desk.beat("lost")
     desk.beat("live")
     for _ in range(3):
@@ -59,7 +62,7 @@ def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk):
     assert known(desk) == ["live"]
 
 
-def test_what_left_first_makes_room(desk, monkeypatch):
+def test_what_left_first_makes_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "MAX_ROWS", 3)
     for worker_id in ("b", "a", "c"):
         leave(desk, worker_id)
@@ -78,7 +81,8 @@ def test_what_left_first_makes_room(desk, monkeypatch):
     assert known(desk) == ["c", "newer", "one too many"]
 
 
-def test_a_database_with_more_is_brought_down_step_by_step(desk, monkeypatch):
+def test_a_database_with_more_is_brought_down_step_by_step(desk: Desk,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         leave(desk, "w%d" % number)
     desk.beat("w0")
@@ -90,7 +94,7 @@ def test_a_database_with_more_is_brought_down_step_by_step(desk, monkeypatch):
     assert known(desk) == ["w0", "w7", "w8", "w9"]
 
 
-def test_a_worker_has_so_many_lines_of_history(desk):
+def test_a_worker_has_so_many_lines_of_history(desk: Desk) -> None:
     for number in range(2 * worker_history.SHOWN + 50):
         desk.now += 1.0
         desk.beat("w", applied_version=5 * (number % 2))  # a base client that seems to start anew
@@ -102,7 +106,7 @@ def test_a_worker_has_so_many_lines_of_history(desk):
     assert len(desk.read(worker_history.of, "other")) == 1
 
 
-def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk):
+def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk: Desk) -> None:
     for number in range(5):
         desk.write(workers.stopped_by_cli, "w%d" % number, None, "stop", "h", desk.now, desk.policy)
     assert rows(desk) == 0
@@ -111,7 +115,7 @@ def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk):
     assert desk.read(workerlist.one, "w")["history"][0]["event"] == "stop from the CLI"
 
 
-def test_what_a_worker_says_of_its_machine_has_a_limit(desk):
+def test_what_a_worker_says_of_its_machine_has_a_limit(desk: Desk) -> None:
     desk.beat("w", system_metrics={"a": "x" * (workers.MAX_METRICS - 20)})
     with pytest.raises(p.ProtocolError, match="system_metrics is 2.... bytes.*at most 16384"):
         desk.beat("new", system_metrics={"a": "x" * 20_000})
