@@ -13,9 +13,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from jd import settings
 from jd.auth.tokenfiles import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.fields import take, take_number
 from jd.net.client import Client, Refusal, retry
 from jd.net.finding import accessfile, answering
-from jd.protocol import ProtocolError, take, take_number
+from jd.protocol import ProtocolError
 from jd.settings import WORKER, Setting
 
 ROUTE = "/api/worker/token"

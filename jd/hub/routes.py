@@ -3,8 +3,8 @@
 from typing import Any, Callable, Dict, Optional, TypeVar
 from urllib.parse import urlsplit
 
+from jd import fields, settings
 from jd import protocol as p
-from jd import settings
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
 from jd.hub.store import experiments, issuing, tokens
@@ -51,7 +51,7 @@ class ApiRoutes:
             raise HttpError(429, "this API key has asked for %d tokens within a minute; try again in "
                                  "%d s" % (self._quota.limit, wait), {"Retry-After": str(wait)})
         # Any text will do: clients check a key by asking for a name that can't exist.
-        name = p.take(_object(await request.json()), "experiment_name", str)
+        name = fields.take(await request.json_object(), "experiment_name", str)
         try:
             issued = await self._write(issuing.issue, caller, name)
         except issuing.NoServer as error:
@@ -66,7 +66,7 @@ class ApiRoutes:
 
     async def _create(self, request: Request) -> Response:
         caller = _caller(request)
-        name = p.take(_object(await request.json()), "name", str)
+        name = fields.take(await request.json_object(), "name", str)
         return Response.json(created(await self._write(
             experiments.create, name, caller.user_id, caller.email)), 201)
 
@@ -97,7 +97,7 @@ class ApiRoutes:
             "status": found.status, "owner_id": found.owner_id, "owner": found.owner})
 
     async def _register(self, request: Request) -> Response:
-        body = _object(await request.json())
+        body = await request.json_object()
         server_url = _url(body, "server_url")
         if server_url is None:
             raise p.ProtocolError("server_url is missing: the URL at which workers reach this server")
@@ -107,10 +107,10 @@ class ApiRoutes:
                               "server_url": found.server_url, "dashboard_url": found.dashboard_url})
 
     async def _heartbeat(self, request: Request) -> Response:
-        body = {} if request.body.length == 0 else _object(await request.json())
+        body = {} if request.body.length == 0 else await request.json_object()
         found = await self._write(experiments.server_seen, request.params["name"],
-                                  _caller(request).user_id, p.take_name(body, "experiment_id", None),
-                                  p.take_id(body, "dashboard_pin", 0))
+                                  _caller(request).user_id, fields.take_name(body, "experiment_id", None),
+                                  fields.take_id(body, "dashboard_pin", 0))
         pin = await self._data.read(experiments.waiting_pin, found.id)
         facts: Dict[str, Any] = {"status": found.status}
         if pin is not None:
@@ -123,7 +123,7 @@ class ApiRoutes:
 
     async def _revoke_token(self, request: Request) -> Response:
         caller = _caller(request)
-        jti = p.take_name(_object(await request.json()), "jti")
+        jti = fields.take_name(await request.json_object(), "jti")
         await self._write(_revoke, request.params["name"], caller.user_id, jti)
         return Response.json({"success": True, "jti": jti})
 
@@ -150,15 +150,9 @@ def _caller(request: Request) -> Caller:
     return caller
 
 
-def _object(body: Any) -> Dict[str, Any]:
-    if not isinstance(body, dict):
-        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
-    return body
-
-
 def _url(body: Dict[str, Any], name: str) -> Optional[str]:
     """A URL that workers and browsers will be sent to: http or https, without a password in it."""
-    given = p.take_name(body, name, None, MAX_URL_CHARS)
+    given = fields.take_name(body, name, None, MAX_URL_CHARS)
     if given is None:
         return None
     try:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Optional
 
-from jd import protocol as p
+from jd import fields
 from jd.auth import attempts, passwords, secretfile
 from jd.auth.attempts import Attempts
 from jd.auth.cookies import SessionCookie
@@ -13,7 +13,6 @@ from jd.hub.store import accounts, sessions
 from jd.hub.store.sessions import Holder
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask; a session is needed for it
 COOKIE = SessionCookie("jd_hub_session", "Lax")
@@ -61,8 +60,8 @@ class Sessions:
     # ---- handlers
 
     async def _signin(self, request: Request) -> Response:
-        body = await json_object(request)
-        email, password = p.take(body, "email", str).strip(), p.take(body, "password", str)
+        body = await request.json_object()
+        email, password = fields.take(body, "email", str).strip(), fields.take(body, "password", str)
         caller = attempts.caller(request, self._proxies)
         account = caller.account(email)
         self._take(caller.subject(), *account)
@@ -75,7 +74,7 @@ class Sessions:
         return await self._open(request, email, str(stored))
 
     async def _signout(self, request: Request) -> Response:
-        await json_object(request)
+        await request.json_object()
         secret = COOKIE.secret(request)
         if secret is not None:
             await self._data.write(sessions.close_session, secret)
@@ -83,16 +82,16 @@ class Sessions:
 
     async def _signup_link(self, request: Request) -> Response:
         """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
-        body = await json_object(request)
+        body = await request.json_object()
         self._take(attempts.caller(request, self._proxies).subject())
-        user = await self._link_user(p.take(body, "token", str))
+        user = await self._link_user(fields.take(body, "token", str))
         return Response.json({"email": None if user is None else user.email,
                               "min_chars": passwords.MIN_CHARS})
 
     async def _signup(self, request: Request) -> Response:
-        body = await json_object(request)
-        token, password = p.take(body, "token", str), p.take(body, "password", str)
-        email = p.take(body, "email", str, None)
+        body = await request.json_object()
+        token, password = fields.take(body, "token", str), fields.take(body, "password", str)
+        email = fields.take(body, "email", str, None)
         self._take(attempts.caller(request, self._proxies).subject())
         user = await self._link_user(token)
         if user is None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Callable, Dict, List, TypeVar
 
+from jd import fields
 from jd import protocol as p
 from jd.auth import pins
 from jd.auth.hashers import Hashers
@@ -15,7 +16,6 @@ from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
 from jd.hub.store.sessions import Holder
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.web.bodies import json_object
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class WebRoutes:
             _experiments_of, _holder(request), now)})
 
     async def _check_name(self, request: Request) -> Response:
-        name = p.take(await json_object(request), "name", str)
+        name = fields.take(await request.json_object(), "name", str)
         try:
             await self._data.read(experiments.check_free, name, _holder(request).user_id)
         except (p.ProtocolError, experiments.NameTaken) as error:
@@ -69,22 +69,22 @@ class WebRoutes:
 
     async def _create_experiment(self, request: Request) -> Response:
         me = _holder(request)
-        name = p.take(await json_object(request), "name", str)
+        name = fields.take(await request.json_object(), "name", str)
         found = await self._write(experiments.create, name, me.user_id, me.email)
         return Response.json({"success": True, "name": found.name}, 201)
 
     async def _share(self, request: Request) -> Response:
-        me, body = _holder(request), await json_object(request)
-        email = p.take(body, "email", str).strip()
+        me, body = _holder(request), await request.json_object()
+        email = fields.take(body, "email", str).strip()
         found = await self._write(experiments.share, request.params["name"], email,
-                                  p.take(body, "role", str, WORK), me.user_id, me.email)
+                                  fields.take(body, "role", str, WORK), me.user_id, me.email)
         if email.lower() == me.email.lower():
             raise HttpError(400, "this experiment is yours already; give the address of somebody else")
         return await self._shares(found)
 
     async def _unshare(self, request: Request) -> Response:
         me = _holder(request)
-        email = p.take(await json_object(request), "email", str).strip()
+        email = fields.take(await request.json_object(), "email", str).strip()
         return await self._shares(await self._write(
             experiments.unshare, request.params["name"], email, me.user_id, me.email))
 
@@ -94,7 +94,7 @@ class WebRoutes:
     async def _reset_pin(self, request: Request) -> Response:
         """A PIN for the dashboard, told this once."""
         me, name = _holder(request), request.params["name"]
-        await json_object(request)
+        await request.json_object()
         await self._data.read(experiments.active, name, me.user_id)  # before a thread is taken up with it
         pin = pins.new_pin()
         encoded = await self._hashers.run(pins.encode, pin)
@@ -103,7 +103,7 @@ class WebRoutes:
 
     async def _delete(self, request: Request) -> Response:
         me, name = _holder(request), request.params["name"]
-        if p.take(await json_object(request), "confirm", str) != name:
+        if fields.take(await request.json_object(), "confirm", str) != name:
             raise HttpError(400, "the name that was typed is not %s; nothing was deleted" % p.shown(name))
         await self._write(experiments.delete, name, me.user_id, me.email)
         return Response.json({"success": True, "name": name})
@@ -116,13 +116,13 @@ class WebRoutes:
 
     async def _create_key(self, request: Request) -> Response:
         me = _holder(request)
-        name = p.take(await json_object(request), "name", str)
+        name = fields.take(await request.json_object(), "name", str)
         key, secret = await self._write(accounts.create_key, me.email, name, me.email)
         return Response.json(dict(_key_facts(key), key=secret, hub_url=await self._url()), 201)
 
     async def _revoke_key(self, request: Request) -> Response:
         me = _holder(request)
-        await json_object(request)
+        await request.json_object()
         try:
             key = await self._write(_revoke, request.params["id"], me)
         except accounts.NoSuchKey:
@@ -137,15 +137,15 @@ class WebRoutes:
             _user_facts(user) for user in await self._data.read(accounts.list_users)]})
 
     async def _add_user(self, request: Request) -> Response:
-        me, body = _admin(request), await json_object(request)
-        email = p.take(body, "email", str).strip()
-        user, token = await self._write(accounts.invite, email, p.take(body, "admin", bool, False),
+        me, body = _admin(request), await request.json_object()
+        email = fields.take(body, "email", str).strip()
+        user, token = await self._write(accounts.invite, email, fields.take(body, "admin", bool, False),
                                         me.email)
         return await self._invited(user, token, 201)
 
     async def _link(self, request: Request) -> Response:
         me = _admin(request)
-        email = p.take(await json_object(request), "email", str)
+        email = fields.take(await request.json_object(), "email", str)
         return await self._invited(*await self._write(accounts.invite_again, email, me.email), 200)
 
     async def _invited(self, user: User, token: str, status: int) -> Response:
@@ -154,14 +154,14 @@ class WebRoutes:
 
     async def _suspend(self, request: Request) -> Response:
         me = _admin(request)
-        email = p.take(await json_object(request), "email", str)
+        email = fields.take(await request.json_object(), "email", str)
         if email.lower() == me.email.lower():
             raise HttpError(400, "you cannot suspend yourself; another administrator can")
         return Response.json(_user_facts(await self._write(accounts.suspend, email, me.email)))
 
     async def _resume(self, request: Request) -> Response:
         me = _admin(request)
-        email = p.take(await json_object(request), "email", str)
+        email = fields.take(await request.json_object(), "email", str)
         return Response.json(_user_facts(await self._write(accounts.resume, email, me.email)))
 
     # ---- steps

@@ -12,9 +12,10 @@ from jd import paths, safedirs, settings
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
+from jd.fields import take, take_number
 from jd.net.finding import published
 from jd.net.finding.published import Place
-from jd.protocol import ProtocolError, take, take_number
+from jd.protocol import ProtocolError
 
 BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"

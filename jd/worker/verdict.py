@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from jd import protocol
-from jd.protocol import Assignment, Result
+from jd.messages import Assignment, Result
 
 MESSAGE_LINES = 20
 MESSAGE_CHARS = 2000

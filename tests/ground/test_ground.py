@@ -9,7 +9,7 @@ from typing import Callable, Dict, List
 
 import pytest
 
-from jd import errors, paths, protocol, terminal
+from jd import errors, messages, paths, protocol, terminal
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.protocol import ProtocolError
 from tests.users import OTHER
@@ -125,24 +125,24 @@ def test_progress_is_silent_on_a_pipe() -> None:
 # ---- messages
 
 def test_messages_go_there_and_back() -> None:
-    beat = protocol.Heartbeat(
+    beat = messages.Heartbeat(
         "w", "h", "gpu", "busy", 3, 1, {"cpu_util": 1.0}, "1.15.0", session="s", attempt=2,
-        finished=protocol.Result(3, "DONE", "m", 2, "done", 0, 1.5, "tail"),
-        released=protocol.Release(4, 1, "r"), output_tail="t", leave=True)
-    assert protocol.Heartbeat.from_json(beat.to_json()) == beat
-    reply = protocol.HeartbeatReply("drain", 4, 3, True, 57.0,
-                                    protocol.Assignment(1, {"a": 1}, 2), ("wait",), "id")
-    assert protocol.HeartbeatReply.from_json(reply.to_json()) == reply
+        finished=messages.Result(3, "DONE", "m", 2, "done", 0, 1.5, "tail"),
+        released=messages.Release(4, 1, "r"), output_tail="t", leave=True)
+    assert messages.Heartbeat.from_json(beat.to_json()) == beat
+    reply = messages.HeartbeatReply("drain", 4, 3, True, 57.0,
+                                    messages.Assignment(1, {"a": 1}, 2), ("wait",), "id")
+    assert messages.HeartbeatReply.from_json(reply.to_json()) == reply
 
 
 def test_a_base_heartbeat_has_no_extension_fields() -> None:
-    sent = protocol.Heartbeat("w").to_json()
+    sent = messages.Heartbeat("w").to_json()
     assert set(sent) == {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
                          "applied_version", "system_metrics", "jd_worker_version"}
 
 
 def test_unknown_fields_are_ignored_and_null_means_absent() -> None:
-    reply = protocol.HeartbeatReply.from_json({"job": None, "news": 5, "extensions": None})
+    reply = messages.HeartbeatReply.from_json({"job": None, "news": 5, "extensions": None})
     assert reply.job is None and reply.extensions == ()
 
 
@@ -152,7 +152,7 @@ def test_unknown_fields_are_ignored_and_null_means_absent() -> None:
 ])
 def test_wrong_replies_are_told_apart(body: Dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
-        protocol.HeartbeatReply.from_json(body)
+        messages.HeartbeatReply.from_json(body)
 
 
 @pytest.mark.parametrize("name", ["lr", "_x", "a.b-c_d", "größe", "2d", "x" * 128])

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-from jd import protocol as p
+from jd import messages
 from jd.server.creation import createrequest
 from jd.server.store.files import files
 from jd.server.store.fleet import workers
@@ -50,11 +50,11 @@ class Desk:
         return self.write(batches.publish, start_id, batch, self.now)
 
     def beat(self, worker_id: str = "w", **fields: Any) -> workers.Outcome:
-        beat = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
+        beat = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
         return self.write(workers.heartbeat, beat, self.now, self.policy)
 
     def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> int:
-        result = p.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
+        result = messages.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
         return self.write(jobs.finish, result, self.now, self.policy)
 
     def job(self, job_id: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Union
 
 import pytest
 
-from jd import protocol as p
+from jd import messages
 from jd.server.creation.slices import Creation
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
@@ -77,7 +77,7 @@ def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices
         answers = []
         for name in ("a", "b"):
             answers.append(await write(
-                workers.heartbeat, p.Heartbeat(name), experiment.clock(), experiment.policy))
+                workers.heartbeat, messages.Heartbeat(name), experiment.clock(), experiment.policy))
         assert answers[0].reply.job.parameters == {"first": 1}
         assert answers[1].reply.job is None
         go_on.set()

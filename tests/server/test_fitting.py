@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.server.creation import createrequest
 from jd.server.store.operators import batches
@@ -183,10 +184,10 @@ def test_a_file_that_was_loaded_before_there_was_a_min_time_is_known_again() -> 
 
 
 def test_the_fields_survive_the_way_over_the_wire() -> None:
-    beat = p.Heartbeat("w", time_left=5.0, min_time=2.0, exit_when_empty=True)
-    assert p.Heartbeat.from_json(beat.to_json()) == beat
-    assert not {"time_left", "min_time", "exit_when_empty"} & set(p.Heartbeat("w").to_json())
-    reply = p.HeartbeatReply(needs=3.0, runtime_p90=4.0, empty=False,
-                             job=p.Assignment(1, {}, 1, min_time=9.0))
-    assert p.HeartbeatReply.from_json(reply.to_json()) == reply
-    assert not {"needs", "runtime_p90", "empty"} & set(p.HeartbeatReply().to_json())
+    beat = messages.Heartbeat("w", time_left=5.0, min_time=2.0, exit_when_empty=True)
+    assert messages.Heartbeat.from_json(beat.to_json()) == beat
+    assert not {"time_left", "min_time", "exit_when_empty"} & set(messages.Heartbeat("w").to_json())
+    reply = messages.HeartbeatReply(needs=3.0, runtime_p90=4.0, empty=False,
+                             job=messages.Assignment(1, {}, 1, min_time=9.0))
+    assert messages.HeartbeatReply.from_json(reply.to_json()) == reply
+    assert not {"needs", "runtime_p90", "empty"} & set(messages.HeartbeatReply().to_json())

@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from jd import protocol as p
+from jd import messages
 from jd.server import sweeper
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
@@ -347,7 +347,7 @@ def test_deep_pages_of_all_jobs(desk: Desk) -> None:
 
 
 def test_verdicts_are_worked_out_for_base_clients() -> None:
-    assert p.Result(1, "DONE").settled_verdict() == "done"
-    assert p.Result(1, "ABORTED").settled_verdict() == "failed"
-    assert p.Result(1, "ABORTED", exit_code=-9).settled_verdict() == "killed"
-    assert p.Result(1, "ABORTED", exit_code=-9, verdict="oom").settled_verdict() == "oom"
+    assert messages.Result(1, "DONE").settled_verdict() == "done"
+    assert messages.Result(1, "ABORTED").settled_verdict() == "failed"
+    assert messages.Result(1, "ABORTED", exit_code=-9).settled_verdict() == "killed"
+    assert messages.Result(1, "ABORTED", exit_code=-9, verdict="oom").settled_verdict() == "oom"

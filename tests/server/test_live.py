@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.net.serving.routing import HttpError, Request, Response
 from jd.server import sweeper
@@ -32,7 +33,7 @@ Showing = Callable[..., None]
 
 def end(desk: Desk, verdict: str, worker_id: str = "h_abc_0", runtime: float = 60.0) -> None:
     """One attempt of a worker, which ends `runtime` seconds after it began."""
-    beat = p.Heartbeat.from_json({"worker_id": worker_id, "host": "h"})
+    beat = messages.Heartbeat.from_json({"worker_id": worker_id, "host": "h"})
     job = desk.write(workers.heartbeat, beat, desk.now, desk.policy).reply.job
     desk.now += runtime
     desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy, runtime=runtime))
@@ -65,7 +66,7 @@ def test_many_workers_that_end_together_for_the_first_time(desk: Desk) -> None:
     desk.now = 1_200_000.0
     desk.create(300)
     for number in range(100):
-        beat = p.Heartbeat.from_json({"worker_id": "h_abc_%d" % number})
+        beat = messages.Heartbeat.from_json({"worker_id": "h_abc_%d" % number})
         desk.write(workers.heartbeat, beat, desk.now, desk.policy)
     desk.now += 3600
     for job_id in range(1, 101):
@@ -341,7 +342,7 @@ def test_workers_are_counted_anew_when_one_of_them_changed(tmp_path: Path) -> No
         dashboard = Dashboard(tmp_path)
         cookie = dashboard.signed_in()
         for count in (1, 2):
-            beat = p.Heartbeat.from_json({"worker_id": "h_abc_%d" % count})
+            beat = messages.Heartbeat.from_json({"worker_id": "h_abc_%d" % count})
             await dashboard.experiment.write(workers.heartbeat, beat, dashboard.now, Policy())
             found = (await dashboard.send("GET", "/web/summary", cookie=cookie)).json
             assert found["workers"]["idle"] == found["workers"]["active"] == count

@@ -8,6 +8,7 @@ from typing import IO, Any, Dict, List, Set, Union
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.errors import StorageError
 from jd.net.serving.routing import Request
@@ -144,7 +145,7 @@ def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play
         await ask(dashboard, "/web/settings", {"paused": True})
         ticket = server.room.ticket("h_abc_0")
         with ticket:
-            beat = p.Heartbeat.from_json({"worker_id": "h_abc_0"})
+            beat = messages.Heartbeat.from_json({"worker_id": "h_abc_0"})
             outcome = await dashboard.experiment.write(
                 workers.heartbeat, beat, dashboard.now, dashboard.experiment.policy)
             assert outcome.reply.job is None and outcome.may_wait and not ticket.called
@@ -280,11 +281,11 @@ def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
         await dashboard.server.creation.create(from_grid({"x": [1]}))
         await experiment.write(lambda db: jobs.claim(db, "w", None, 1.0, Policy()))
         await experiment.write(lambda db: jobs.end(db, 1, p.VERDICT_DONE, 2.0, Policy()))
-        await experiment.write(workers.heartbeat, p.Heartbeat.from_json({"worker_id": "a_b_0"}),
+        await experiment.write(workers.heartbeat, messages.Heartbeat.from_json({"worker_id": "a_b_0"}),
                                dashboard.now, experiment.policy)
         await ask(dashboard, "/web/settings", {"stop_when_done": True})
         assert await experiment.write(sweepend.stop_workers, dashboard.now) == ["a_b_0"]
-        await experiment.write(workers.heartbeat, p.Heartbeat.from_json({"worker_id": "a_b_1"}),
+        await experiment.write(workers.heartbeat, messages.Heartbeat.from_json({"worker_id": "a_b_1"}),
                                dashboard.now, experiment.policy)
         assert await experiment.write(sweepend.stop_workers, dashboard.now) == []
         await ask(dashboard, "/web/settings", {"stop_when_done": False})

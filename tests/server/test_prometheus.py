@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Type, Union
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.errors import StorageError, UsageError
 from jd.net.serving.routing import Request, Response
@@ -69,9 +70,10 @@ class Bench:
 def roster_of_three(db: sqlite3.Connection) -> None:
     """One waits, one is told to drain and has taken it, one has left."""
     for slot in range(3):
-        workers.heartbeat(db, p.Heartbeat.from_json({"worker_id": "a_b_%d" % slot}), 3.0, Policy(paused=True))
+        beat = messages.Heartbeat.from_json({"worker_id": "a_b_%d" % slot})
+        workers.heartbeat(db, beat, 3.0, Policy(paused=True))
     commands.tell(db, p.DRAIN, ["a_b_1"], "dashboard", 3.0)
-    workers.heartbeat(db, p.Heartbeat.from_json({"worker_id": "a_b_1", "applied_version": 1}), 3.0,
+    workers.heartbeat(db, messages.Heartbeat.from_json({"worker_id": "a_b_1", "applied_version": 1}), 3.0,
                       Policy(paused=True))
     workers.mark_left(db, "a_b_2", "stopped", "worker", 3.0)
 

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.store.fleet import commands, workers
@@ -153,7 +154,7 @@ def ask(dashboard: Dashboard, loop: asyncio.AbstractEventLoop) -> Ask:
 
 
 def beat(dashboard: Dashboard, worker_id: str = "w", **fields: Any) -> workers.Outcome:
-    message = p.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
+    message = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
     return dashboard.experiment.database.write(lambda db: workers.heartbeat(
         db, message, dashboard.now, dashboard.experiment.policy)).result(20)
 
@@ -216,7 +217,7 @@ def test_failed_jobs_of_a_worker_are_sent_back(dashboard: Dashboard, ask: Ask) -
 
     def fail(worker_id: str, verdict: str) -> None:
         job = beat(dashboard, worker_id).reply.job
-        result = p.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
+        result = messages.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
         database.write(lambda db: jobs.finish(db, result, dashboard.now,
                                               dashboard.experiment.policy)).result(20)
     for _ in range(210):

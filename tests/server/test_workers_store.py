@@ -2,6 +2,7 @@
 
 from typing import Dict, List, Optional
 
+from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import workers
 from jd.server.store.pages import workerlist
@@ -83,7 +84,7 @@ def test_a_busy_worker_may_wait_for_a_command(desk: Desk) -> None:
 def test_a_busy_worker_is_told_what_there_is_and_nothing_changes(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
-    beat = p.Heartbeat.from_json(dict(worker_id="w", session="s", reported_status="busy",
+    beat = messages.Heartbeat.from_json(dict(worker_id="w", session="s", reported_status="busy",
                                       current_job_id=1, attempt=1))
     desk.write(workers.heartbeat, beat, desk.now, desk.policy)
     before = desk.read(workerlist.one, "w")

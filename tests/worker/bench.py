@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.messages import Assignment
 from jd.net.client import Backoff
-from jd.protocol import Assignment
 from jd.worker.agent.agent import Agent
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.limits import Limits

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from jd import protocol
+from jd.messages import Result
 from jd.net.client import OtherExperiment
-from jd.protocol import Result
 from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.uplink.courier import Call
 from jd.worker.uplink.outbox import Outbox

@@ -9,8 +9,9 @@ import pytest
 
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Grant
+from jd.messages import Assignment
 from jd.net.peer import ownserver
-from jd.protocol import HEARTBEAT, Assignment
+from jd.protocol import HEARTBEAT
 from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.uplink.connection import Connection

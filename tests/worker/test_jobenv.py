@@ -1,16 +1,16 @@
 """The environment of an entry script."""
 
 import json
-from dataclasses import replace
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import pytest
 
 from jd.auth import jwt
-from jd.protocol import Assignment
+from jd.messages import Assignment
 from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig, from_json
 from tests.support import ROOT, free_env, python

@@ -12,8 +12,8 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
+from jd.messages import Assignment
 from jd.node import orphans
-from jd.protocol import Assignment
 from jd.worker.attempt import jobprocess
 from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
 from jd.worker.launch.signals import Signals

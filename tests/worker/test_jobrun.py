@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Optional
 import pytest
 
 from jd.errors import JdError
-from jd.protocol import Assignment
+from jd.messages import Assignment
 from jd.worker.attempt.attempt import SAVE_TIME, JobRun, Plan
 from jd.worker.attempt.jobfiles import Outcome
 from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure

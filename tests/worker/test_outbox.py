@@ -7,7 +7,7 @@ from typing import Any, List
 
 import pytest
 
-from jd.protocol import Result
+from jd.messages import Result
 from jd.worker.uplink import outbox as outbox_module
 from jd.worker.uplink.outbox import Outbox
 

@@ -10,7 +10,7 @@ import pytest
 
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.protocol import Result
+from jd.messages import Result
 from jd.script.context import JobContext
 from jd.worker.uplink import parcel
 from jd.worker.uplink.outbox import Outbox

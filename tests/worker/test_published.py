@@ -7,7 +7,7 @@ from typing import Any, List
 
 import pytest
 
-from jd import protocol, settings
+from jd import messages, protocol, settings
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
 from jd.cli.main import parse
@@ -129,7 +129,7 @@ def launched(tmp_path: Path, **environ: Any) -> Any:
 
 
 def claim() -> Call:
-    return Call(CLAIM, protocol.HEARTBEAT, protocol.Heartbeat("w").to_json(), 10.0)
+    return Call(CLAIM, protocol.HEARTBEAT, messages.Heartbeat("w").to_json(), 10.0)
 
 
 def test_a_server_that_moved_is_found(tmp_path: Path) -> None:

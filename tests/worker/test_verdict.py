@@ -2,7 +2,7 @@
 
 import pytest
 
-from jd.protocol import Assignment, Result
+from jd.messages import Assignment, Result
 from jd.worker import verdict
 from jd.worker.verdict import Ended
 

@@ -16,8 +16,9 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from jd import paths, protocol, safedirs, settings, wholefile
 from jd.errors import JdError, StorageError
+from jd.fields import take
 from jd.net.outbound import is_own_machine
-from jd.protocol import ProtocolError, take
+from jd.protocol import ProtocolError
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024

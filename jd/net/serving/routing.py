@@ -19,6 +19,7 @@ from typing import (Any, AsyncIterator, Awaitable, BinaryIO, Callable, Dict, Lis
 from urllib.parse import parse_qsl, quote, unquote
 
 from jd.errors import StorageError
+from jd.fields import check_object
 from jd.net.jsonbody import parse_json
 from jd.net.serving.body import BodyStream
 from jd.net.serving.jsonpieces import Pieces
@@ -133,6 +134,10 @@ class Request:
         if len(body) <= INLINE_JSON:
             return parse_json(body)
         return await asyncio.get_running_loop().run_in_executor(None, _parse_large, body)
+
+    async def json_object(self) -> Dict[str, Any]:
+        """The body as a JSON object, which every message here is. Raises as `json`."""
+        return check_object(await self.json())
 
     def check_json(self) -> None:
         """Raises HttpError (415) where the body is not said to be JSON."""

@@ -3,6 +3,7 @@
 import asyncio
 from typing import List, Optional
 
+from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.api.access import EDIT
@@ -50,20 +51,13 @@ class JobRoutes:
     async def list(self, request: Request) -> Response:
         """One page of jobs."""
         query = request.query
-        status: Optional[str] = query.get("status") or None
-        if status is not None and status not in p.JOB_STATUSES_ALL:
-            raise p.ProtocolError("status must be one of %s, not %s" % (
-                ", ".join(p.JOB_STATUSES_ALL), p.shown(status)))
         search = query.get("search", "").strip()
-        if len(search) > p.MAX_NAME_CHARS:
-            raise p.ProtocolError("search has %d characters; at most %d" % (
-                len(search), p.MAX_NAME_CHARS))
         wanted = Query(
-            page=_number(query.get("page"), "page", 1, MAX_PAGE),
-            per_page=_number(query.get("per_page"), "per_page", 50, p.MAX_PER_PAGE),
-            status=status,
-            search=search or None,
-            ids=_ids(query["ids"]) if query.get("ids") else None)
+            page=fields.read_whole(query, "page", 1, MAX_PAGE, 1),
+            per_page=fields.read_whole(query, "per_page", 1, p.MAX_PER_PAGE, 50),
+            status=fields.read_word(query, "status", p.JOB_STATUSES_ALL, None),
+            search=fields.check_length(search, "search", p.MAX_NAME_CHARS) or None,
+            ids=fields.read_ids(query, "ids") if query.get("ids") else None)
         if wanted.is_text:
             page = await self._search(wanted)
         else:
@@ -83,7 +77,8 @@ class JobRoutes:
         until = loop.time() + SEARCH_SECONDS
         first = (wanted.page - 1) * wanted.per_page
         ids: List[int] = []
-        total, after = 0, 0  # type: int, Optional[int]
+        total = 0
+        after: Optional[int] = 0
         while after is not None:
             if loop.time() > until:
                 raise TookTooLong(SEARCH_SECONDS)
@@ -95,42 +90,19 @@ class JobRoutes:
 
     async def statuses(self, request: Request) -> Response:
         """Status by id; an id that does not exist is left out."""
-        ids = _ids(request.query.get("ids", ""))
+        ids = fields.read_ids(request.query, "ids")
         return Response.json({"statuses": await self._experiment.read(jobs.statuses, ids)})
 
     async def uploads(self, request: Request) -> Response:
         """What a job uploaded, newest first."""
-        job_id = _path_id(request)
+        job_id = fields.check_id(request.params["id"], "id")
         return Response.json({
             "job_id": job_id, "uploads": await self._experiment.read(files.uploads, job_id)})
 
     async def download(self, request: Request) -> Response:
         """The newest version of an upload, as an attachment."""
-        job_id = _path_id(request)
+        job_id = fields.check_id(request.params["id"], "id")
         name = files.check_file_name(request.query.get("filename"))
         path = await self._experiment.read(files.latest_upload, self._experiment.data_dir, job_id,
                                            name)
         return await file_response(path, download_as=path.name)
-
-
-def _path_id(request: Request) -> int:
-    job_id: int = p.take_id({"job id": request.params["id"]}, "job id")
-    return job_id
-
-
-def _number(text: Optional[str], name: str, default: int, highest: int) -> int:
-    return _whole(text, name, highest) if text else default
-
-
-def _whole(text: str, name: str, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 17 and 1 <= int(text) <= highest):
-        raise p.ProtocolError("%s must be a whole number from 1 to %d, not %s" % (
-            name, highest, p.shown(text)))
-    return int(text)
-
-
-def _ids(text: str) -> List[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) > p.MAX_IDS:
-        raise p.ProtocolError("ids has %d entries; at most %d" % (len(parts), p.MAX_IDS))
-    return [_whole(part, "ids", 2 ** 53) for part in parts]

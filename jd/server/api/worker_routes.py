@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 
+from jd import fields, messages
 from jd import protocol as p
 from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
 from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, HttpError, Request, Response, Router
@@ -52,7 +53,7 @@ class WorkerRoutes:
 
     async def heartbeat(self, request: Request) -> Response:
         """Liveness, result, release, command and job in one; held open while there is nothing."""
-        beat = p.Heartbeat.from_json(_object(await request.json()))
+        beat = messages.Heartbeat.from_json(await request.json_object())
         experiment, idle = self._experiment, beat.reported_status == p.IDLE
         addressee.check(beat.exp_id, experiment.name)
         with self._room.ticket(beat.worker_id, beat.session, idle,
@@ -74,7 +75,7 @@ class WorkerRoutes:
             reply = replace(reply, checkpoint_key=self._access.checkpoint_key)
         return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
 
-    async def _hold(self, request: Request, beat: p.Heartbeat, ticket: Ticket,
+    async def _hold(self, request: Request, beat: messages.Heartbeat, ticket: Ticket,
                     outcome: workers.Outcome) -> workers.Outcome:
         """Wait until there is something to tell, or the time is up. Returns what there is then."""
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
@@ -100,7 +101,7 @@ class WorkerRoutes:
 
     async def update_job_status(self, request: Request) -> Response:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
-        result = p.Result.from_json(_object(await request.json()))
+        result = messages.Result.from_json(await request.json_object())
         experiment = self._experiment
         self._room.call(await experiment.write(jobs.finish, result, experiment.clock(),
                                                experiment.policy, _caller(request).reach))
@@ -140,11 +141,8 @@ class WorkerRoutes:
 
     async def latest_checkpoint(self, request: Request) -> Response:
         """The bytes of the newest checkpoint of `?job_id=N`, or with `kind=` of that kind."""
-        job_id = p.take_id({"job_id": _integer(request.query.get("job_id"), "job_id")}, "job_id")
-        kind = request.query.get("kind")
-        if kind not in (None, p.OBJECT, p.DIRECTORY):
-            raise p.ProtocolError("kind must be %s or %s, not %s" % (
-                p.OBJECT, p.DIRECTORY, p.shown(kind)))
+        job_id = fields.read_id(request.query, "job_id")
+        kind = fields.read_word(request.query, "kind", (p.OBJECT, p.DIRECTORY), None)
         caller = _caller(request)
         if caller.role == WORK:
             await self._experiment.look_up(jobs.check_running, job_id, None, caller.reach)
@@ -157,27 +155,21 @@ class WorkerRoutes:
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""
-        body = _object(await request.json())
-        action = p.take(body, "action", str, "stop")
-        if action not in p.CLI_ACTIONS:
-            raise p.ProtocolError("action must be one of %s, not %s" % (
-                ", ".join(p.CLI_ACTIONS), p.shown(action)))
+        body = await request.json_object()
+        action = fields.take_word(body, "action", p.CLI_ACTIONS, "stop")
         aborted = await self._experiment.write(
-            workers.stopped_by_cli, p.take_name(body, "worker_id"), p.take_id(body, "job_id", None),
-            action, p.take_name(body, "source", "unknown"), self._experiment.clock(),
+            workers.stopped_by_cli, fields.take_name(body, "worker_id"), fields.take_id(body, "job_id", None),
+            action, fields.take_name(body, "source", "unknown"), self._experiment.clock(),
             self._experiment.policy, _caller(request).reach)
         return Response.json({"success": True, "job_aborted": aborted})
 
     async def cli_clear_all(self, request: Request) -> Response:
         """The command line wipes its machine: all the workers that it knew are gone. Of those that it
         names, other users' are passed over."""
-        body = _object(await request.json())
-        source = p.take_name(body, "source", "unknown")
-        listed: List[Any] = p.take(body, "workers", list)
-        if len(listed) > MAX_CLEARED:
-            raise p.ProtocolError("workers has %d entries; at most %d" % (len(listed), MAX_CLEARED))
-        named = [(p.take_name(_object(entry), "worker_id"), p.take_id(entry, "job_id", None))
-                 for entry in listed]
+        body = await request.json_object()
+        source = fields.take_name(body, "source", "unknown")
+        named = [(fields.take_name(entry, "worker_id"), fields.take_id(entry, "job_id", None))
+                 for entry in map(fields.check_object, fields.take_list(body, "workers", MAX_CLEARED))]
         experiment, reach = self._experiment, _caller(request).reach
 
         def clear(db: Any, some: List[Any]) -> int:
@@ -239,9 +231,8 @@ class _Receiver:
 
     def job(self) -> Tuple[int, Optional[int]]:
         """The job and, where given, the attempt that the file belongs to."""
-        numbers = {name: _integer(value.decode("utf-8", "replace"), name)
-                   for name, value in self._fields.items() if name in ("job_id", "attempt")}
-        return p.take_id(numbers, "job_id"), p.take_id(numbers, "attempt", None)
+        texts = {name: value.decode("utf-8", "replace") for name, value in self._fields.items()}
+        return fields.read_id(texts, "job_id"), fields.read_id(texts, "attempt", None)
 
     def _take(self, event: Any) -> bool:
         """Take in what is not file data; whether it was that."""
@@ -281,20 +272,6 @@ class _Receiver:
 def _caller(request: Request) -> Principal:
     principal: Principal = request.principal
     return principal
-
-
-def _object(body: Any) -> Dict[str, Any]:
-    if not isinstance(body, dict):
-        raise p.ProtocolError("a JSON object is needed, not %s" % p.shown(body))
-    return body
-
-
-def _integer(text: Optional[str], name: str) -> int:
-    if text is None:
-        raise p.ProtocolError("%s is missing" % name)
-    if not (text.isascii() and text.isdigit() and len(text) < 17):
-        raise p.ProtocolError("%s must be a positive whole number, not %s" % (name, p.shown(text)))
-    return int(text)
 
 
 def _stored(stored: files.Stored) -> Response:

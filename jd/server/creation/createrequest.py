@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, NamedTuple, Optional
 
+from jd import fields
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
@@ -43,7 +44,7 @@ def read(file: BinaryIO) -> Order:
     pieces.end()
     if batch is None:
         raise p.ProtocolError(_ONE)
-    return Order(batches.timed(batch, beside), p.take(beside, "replace", bool, False))
+    return Order(batches.timed(batch, beside), fields.take(beside, "replace", bool, False))
 
 
 def read_form(file: BinaryIO, directory: Path) -> Order:
@@ -65,7 +66,7 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
                 batch = _batch(pieces, name)
                 continue
             if pieces.kind() != '"':
-                p.take({name: pieces.value()}, name, str)
+                fields.check(pieces.value(), name, str)
             text = tempfile.TemporaryFile(dir=str(directory))
             pieces.copy_text(text)
         pieces.end()
@@ -79,7 +80,7 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
     finally:
         if text is not None:
             text.close()
-    return Order(batch, p.take(beside, "replace", bool, False))
+    return Order(batch, fields.take(beside, "replace", bool, False))
 
 
 def _object(file: BinaryIO) -> Pieces:
@@ -93,7 +94,7 @@ def _object(file: BinaryIO) -> Pieces:
 def _batch(pieces: Pieces, name: str) -> Batch:
     wanted, kind = ("[", list) if name == "jobs" else ("{", dict)
     if pieces.kind() != wanted:
-        p.take({name: pieces.value()}, name, kind)  # it is of another kind, and this says so
+        fields.check(pieces.value(), name, kind)  # it is of another kind, and this says so
     return batches.from_list(jobtext.values_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
 
 
@@ -104,10 +105,7 @@ def _take_beside(pieces: Pieces, name: str, beside: Dict[str, Any]) -> None:
 
 
 def _format(beside: Dict[str, Any]) -> str:
-    form: str = p.take(beside, "format", str)
-    if form not in jobtext.FORMATS:
-        raise p.ProtocolError("format must be one of %s, not %s" % (", ".join(jobtext.FORMATS), p.shown(form)))
-    return form
+    return fields.take_word(beside, "format", jobtext.FORMATS)
 
 
 def _with_form(batch: Batch, beside: Dict[str, Any]) -> Batch:

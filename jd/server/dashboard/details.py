@@ -5,9 +5,10 @@ import json
 from collections import OrderedDict
 from typing import Any, Dict, List, Optional, Set, Tuple
 
+from jd import fields
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.protocol import ProtocolError
-from jd.server.dashboard import previews, query, zipping
+from jd.server.dashboard import previews, zipping
 from jd.server.downloads import file_response, in_steps, stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
@@ -43,16 +44,16 @@ class JobDetails:
 
     async def job(self, request: Request) -> Response:
         """Everything about `?id=N`."""
-        found = await self._experiment.read(jobdetails.job, query.number_of(request))
+        found = await self._experiment.read(jobdetails.job, fields.read_id(request.query, "id"))
         self._watching.look(found["id"])
         await self._add_kinds(found["id"], found["files"])
         return Response.json(found)
 
     async def output(self, request: Request) -> Response:
         """The last output of an attempt, of the latest where `attempt` is not given."""
-        number = query.whole(request, "attempt", 1, query.MAX_ID, None)
-        found = await self._experiment.read(jobdetails.output, query.number_of(request), number)
-        self._watching.look(query.number_of(request))
+        number = fields.read_id(request.query, "attempt", None)
+        found = await self._experiment.read(jobdetails.output, fields.read_id(request.query, "id"), number)
+        self._watching.look(fields.read_id(request.query, "id"))
         return Response.json(found._asdict())
 
     async def file(self, request: Request) -> Response:
@@ -83,7 +84,7 @@ class JobDetails:
     async def zip(self, request: Request) -> Response:
         """All files of a job, and what is known of it as `job.json`."""
         experiment = self._experiment
-        job_id = query.number_of(request)
+        job_id = fields.read_id(request.query, "id")
         job = await experiment.read(jobdetails.job, job_id)
         found: List[Found] = await experiment.read(files.of_job, experiment.data_dir, job_id)
 
@@ -100,7 +101,7 @@ class JobDetails:
 
     async def _find(self, request: Request) -> Found:
         return await self._experiment.read(files.find, self._experiment.data_dir,
-                                           query.number_of(request))
+                                           fields.read_id(request.query, "id"))
 
     @staticmethod
     async def _from_disk(look: Any, found: Found) -> Any:

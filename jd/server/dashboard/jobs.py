@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, AsyncIterator, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.server.dashboard import query
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
@@ -52,10 +52,10 @@ class JobTable:
         return await self._live.shared(request, ("jobs",), make)
 
     async def _page(self, request: Request) -> Response:
-        text = query.text(request, "filter", filters.MAX_CHARS)
-        sort = query.text(request, "sort", p.MAX_NAME_CHARS, "id") or "id"
-        after = query.text(request, "after", jobtable.MAX_CURSOR_CHARS)
-        limit = query.whole(request, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
+        text = fields.read_text(request.query, "filter", filters.MAX_CHARS)
+        sort = fields.read_text(request.query, "sort", p.MAX_NAME_CHARS, "id") or "id"
+        after = fields.read_text(request.query, "after", jobtable.MAX_CURSOR_CHARS)
+        limit = fields.read_whole(request.query, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
         now = self._experiment.clock()
 
         def look(db: Any) -> Tuple[jobtable.Page, Dict[str, List[str]]]:
@@ -71,8 +71,8 @@ class JobTable:
 
     async def count(self, request: Request) -> Response:
         """One step of counting what matches, by status."""
-        text = query.text(request, "filter", filters.MAX_CHARS)
-        after = query.whole(request, "after", 0, query.MAX_ID, 0)
+        text = fields.read_text(request.query, "filter", filters.MAX_CHARS)
+        after = fields.read_whole(request.query, "after", 0, fields.MAX_ID, 0)
         found = await self._count(text, after)
         return Response.json({"matching": found.matching, "next": found.next, "scanned": found.scanned})
 
@@ -85,9 +85,9 @@ class JobTable:
 
     async def act(self, request: Request) -> Response:
         """Do something to jobs, or with `preview` tell what that would be."""
-        body = _object(await request.json())
+        body = await request.json_object()
         order = _order(body)
-        if p.take(body, "preview", bool, False):
+        if fields.take(body, "preview", bool, False):
             by_status = await self._by_status(order)
             return Response.json({
                 "matching": sum(by_status.values()), "by_status": by_status,
@@ -172,9 +172,9 @@ class JobTable:
 
     async def edit(self, request: Request) -> Response:
         """Give a PENDING job other parameters."""
-        job_id = p.take_id({"job id": request.params["id"]}, "job id")
-        body = _object(await request.json())
-        text = batches.job_text(p.take(body, "parameters", dict))
+        job_id = fields.check_id(request.params["id"], "id")
+        body = await request.json_object()
+        text = batches.job_text(fields.take(body, "parameters", dict))
         await self._experiment.write(bulk.edit, job_id, text, _reason(body), self._experiment.clock())
         return Response.json({"success": True})
 
@@ -196,32 +196,18 @@ def _eligible(action: str, by_status: Dict[str, int]) -> int:
     return sum(n for status, n in by_status.items() if status in bulk.ELIGIBLE[action])
 
 
-def _object(body: Any) -> Dict[str, Any]:
-    if not isinstance(body, dict):
-        raise p.ProtocolError("an object is needed, not %s" % p.shown(body))
-    return body
-
-
 def _reason(body: Dict[str, Any]) -> str:
-    reason: str = p.take(body, "reason", str, "")
-    if len(reason) > MAX_REASON_CHARS:
-        raise p.ProtocolError("reason has %d characters; at most %d" % (len(reason), MAX_REASON_CHARS))
-    return reason.strip()
+    return fields.check_length(fields.take(body, "reason", str, ""), "reason", MAX_REASON_CHARS).strip()
 
 
 def _order(body: Dict[str, Any]) -> _Order:
-    action = p.take(body, "action", str)
-    if action not in bulk.ACTIONS:
-        raise p.ProtocolError("action must be one of %s, not %s" % (
-            ", ".join(bulk.ACTIONS), p.shown(action)))
+    action = fields.take_word(body, "action", bulk.ACTIONS)
     if ("ids" in body) == ("filter" in body):
         raise p.ProtocolError("give exactly one of ids (a list) or filter (a text; \"\" means all jobs)")
     if "filter" in body:
-        text: str = p.take(body, "filter", str)
+        text = fields.take(body, "filter", str)
         filters.parse(text)
         return _Order(action, _reason(body), None, text)
-    ids: List[Any] = p.take(body, "ids", list)
-    if len(ids) > p.MAX_IDS:
-        raise p.ProtocolError("ids has %d entries; at most %d: use a filter" % (len(ids), p.MAX_IDS))
+    ids = fields.take_list(body, "ids", p.MAX_IDS, ": use a filter")
     return _Order(action, _reason(body),
-                  list(dict.fromkeys(p.take_id({"ids": job_id}, "ids") for job_id in ids)), "")
+                  list(dict.fromkeys(fields.check_id(job_id, "ids") for job_id in ids)), "")

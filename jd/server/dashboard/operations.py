@@ -18,7 +18,6 @@ from jd.server.store.operators import options, wrongpins
 from jd.server.waiting import WaitingRoom
 from jd.storage import backup
 from jd.storage.database import Database
-from jd.web.bodies import json_object
 
 Flow = Callable[[], Mapping[str, Traffic]]
 """Traffic by port: `api`, `dashboard`."""
@@ -59,7 +58,7 @@ class Operations:
             uptime=time.monotonic() - self._started, version=jd.__version__))
 
     async def _change(self, request: Request) -> Response:
-        values = options.checked(await json_object(request))
+        values = options.checked(await request.json_object())
         experiment = self._experiment
         was_paused = experiment.policy.paused
         await experiment.write(_save, values)

@@ -4,9 +4,9 @@ import asyncio
 import time
 from typing import AsyncIterator, Optional
 
+from jd import fields
 from jd.net.serving.routing import Request, Response, Router
 from jd.protocol import ProtocolError
-from jd.server.dashboard import query
 from jd.server.dashboard.live import Live
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
@@ -44,10 +44,10 @@ class Results:
 
     async def columns(self, request: Request) -> Response:
         """The jobs that have `metric`, as arrays."""
-        metric = query.text(request, "metric", MAX_NAME_CHARS)
+        metric = fields.read_text(request.query, "metric", MAX_NAME_CHARS)
         if not metric:
             raise ProtocolError("metric is missing from the URL: give the name of a result")
-        limit = query.whole(request, "limit", 1, resultcolumns.MAX_SHOWN, resultcolumns.MAX_SHOWN)
+        limit = fields.read_whole(request.query, "limit", 1, resultcolumns.MAX_SHOWN, resultcolumns.MAX_SHOWN)
         wanted = _filter(request)
 
         async def make() -> Response:
@@ -61,8 +61,8 @@ class Results:
 
     async def completions(self, request: Request) -> Response:
         """Ended attempts by minute, hour or day, on one host or all."""
-        unit = query.one_of(request, "unit", tuple(completions.SECONDS), completions.HOUR)
-        host = query.text(request, "host", MAX_HOST_CHARS)
+        unit = fields.read_word(request.query, "unit", tuple(completions.SECONDS), completions.HOUR)
+        host = fields.read_text(request.query, "host", MAX_HOST_CHARS)
 
         async def make() -> Response:
             now = self._experiment.clock()
@@ -90,4 +90,4 @@ class Results:
 
 
 def _filter(request: Request) -> str:
-    return query.text(request, "filter", filters.MAX_CHARS)
+    return fields.read_text(request.query, "filter", filters.MAX_CHARS)

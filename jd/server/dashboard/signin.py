@@ -3,6 +3,7 @@
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
+from jd import fields
 from jd import protocol as p
 from jd.auth import apikeys, attempts, passwords, pins, secretfile
 from jd.auth.attempts import Attempts
@@ -14,7 +15,6 @@ from jd.server.command import pinsource as pin_file
 from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import sessions, wrongpins
-from jd.web.bodies import json_object
 
 WEB = "/web/"  # what pages ask
 PER_ADDRESS = 10  # attempts within attempts.PERIOD, also of a user of this machine
@@ -76,7 +76,7 @@ class SignIn:
     # ---- handlers
 
     async def _signin(self, request: Request) -> Response:
-        body = await json_object(request)
+        body = await request.json_object()
         pin = "".join(_take_pin(body, "pin").split())
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
@@ -89,14 +89,14 @@ class SignIn:
         return self._answer(request, secret, sessions.LIFETIME, {} if wrong is None else {"wrong_pins": wrong})
 
     async def _signout(self, request: Request) -> Response:
-        await json_object(request)
+        await request.json_object()
         digest = await self.find(request)
         if digest is not None:
             await self._experiment.write(sessions.close_session, digest)
         return self._answer(request, "", 0)
 
     async def _change_pin(self, request: Request) -> Response:
-        body = await json_object(request)
+        body = await request.json_object()
         current, new = _take_pin(body, "current"), _take_pin(body, "new")
         try:
             pins.check(new)  # before a thread is taken up with it
@@ -152,7 +152,7 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     """A field that no error repeats. Raises ProtocolError."""
     if body.get(name) is not None and not isinstance(body[name], str):
         raise p.ProtocolError("%s must be a string of %d digits" % (name, pins.DIGITS))
-    return str(p.take(body, name, str))
+    return fields.take(body, name, str)
 
 
 def _open_session(db: Any, known: str, uid: Optional[int],

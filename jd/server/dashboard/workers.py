@@ -1,7 +1,8 @@
 """The workers: who they are, how they are, what they are told."""
 
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping
 
+from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.dashboard.live import Live
@@ -11,10 +12,10 @@ from jd.server.store.fleet.commands import Selection
 from jd.server.store.operators import bulk
 from jd.server.store.pages import workerlist
 from jd.server.waiting import WaitingRoom
-from jd.web.bodies import json_object
 
 SOURCE = "dashboard"
 MAX_LIMIT = 500
+MAX_CHARS = p.MAX_NAME_CHARS + 100  # of a field in a URL
 MAX_NAMED = 10_000  # workers in one command
 SHOWN = 100  # ids in an answer
 _JOBS = 200  # in one operation
@@ -44,17 +45,14 @@ class Workers:
         return await self._live.shared(request, ("workers",), make)
 
     async def _one(self, request: Request) -> Response:
-        worker_id = p.take_name(request.query, "id")
+        worker_id = fields.read_name(request.query, "id")
         return Response.json(await self._experiment.read(workerlist.one, worker_id))
 
     async def _command(self, request: Request) -> Response:
         """Tell workers something; an idle one hears it at once, a busy one that is held too."""
-        body = await json_object(request)
-        action = p.take(body, "action", str)
-        if action not in commands.ACTIONS:
-            raise p.ProtocolError("action must be one of %s, not %s" % (
-                ", ".join(commands.ACTIONS), p.shown(action)))
-        chosen, preview = _selection(body), p.take(body, "preview", bool, False)
+        body = await request.json_object()
+        action = fields.take_word(body, "action", commands.ACTIONS)
+        chosen, preview = _selection(body), fields.take(body, "preview", bool, False)
         told = await self._experiment.read(commands.affected, action, chosen)
         if not preview:
             candidates, told = told, []
@@ -69,11 +67,11 @@ class Workers:
 
     async def _retry_failed(self, request: Request) -> Response:
         """Put the jobs that failed on one worker back into the queue."""
-        body = await json_object(request)
-        worker_id = p.take_name(body, "worker_id")
+        body = await request.json_object()
+        worker_id = fields.take_name(body, "worker_id")
         experiment = self._experiment
         await experiment.read(workerlist.check, worker_id)
-        if p.take(body, "preview", bool, False):
+        if fields.take(body, "preview", bool, False):
             return Response.json({"success": True,
                                   "matching": await experiment.read(failing.count_failed_on, worker_id)})
         changed, after, reason = 0, 0, "it failed on %s" % worker_id
@@ -89,40 +87,24 @@ class Workers:
 
 def _query(given: Mapping[str, str]) -> workerlist.Query:
     """Absent and empty are the same: a form sends its empty fields too."""
-    named: Dict[str, Any] = {name: given[name] for name in ("tab", "host", "instance", "state", "text",
-                                                            "sort", "after") if given.get(name)}
-    for name, value in named.items():
-        if len(value) > p.MAX_NAME_CHARS + 100:
-            raise p.ProtocolError("%s is longer than %d characters" % (name, p.MAX_NAME_CHARS + 100))
-    query = workerlist.Query(slot=_whole(given, "slot", 0, 2 ** 31),
-                         limit=_whole(given, "limit", 1, MAX_LIMIT) or workerlist.Query().limit, **named)
+    named = {name: fields.read_text(given, name, MAX_CHARS)
+             for name in ("tab", "host", "instance", "state", "text", "sort", "after") if given.get(name)}
+    query = workerlist.Query(slot=fields.read_whole(given, "slot", 0, 2 ** 31, None),
+                             limit=fields.read_whole(given, "limit", 1, MAX_LIMIT, workerlist.Query().limit),
+                             **named)
     return workerlist.checked(query)
-
-
-def _whole(given: Mapping[str, str], name: str, low: int, high: int) -> Optional[int]:
-    text = given.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high):
-        raise p.ProtocolError("%s must be a whole number from %d to %d, not %s" % (
-            name, low, high, p.shown(text)))
-    return int(text)
 
 
 def _selection(body: Mapping[str, Any]) -> Selection:
     """Exactly one of `workers`, `host` (with or without `instance`) and `all`."""
-    everybody = p.take(body, "all", bool, False)
-    named = p.take(body, "workers", list, None)
-    host, instance = p.take_name(body, "host", None), p.take_name(body, "instance", None)
+    everybody = fields.take(body, "all", bool, False)
+    named = None if body.get("workers") is None else fields.take_list(
+        body, "workers", MAX_NAMED, ", or use host or all")
+    host, instance = fields.take_name(body, "host", None), fields.take_name(body, "instance", None)
     if [everybody, named is not None, host is not None].count(True) != 1 or (
             instance is not None and host is None):
         raise p.ProtocolError("say whom: workers (a list of ids), host (with or without instance), "
                               "or all: true; one of them")
     if named is None:
         return Selection(None, host, instance)
-    if len(named) > MAX_NAMED:
-        raise p.ProtocolError("workers has %d entries; at most %d, or use host or all" % (
-            len(named), MAX_NAMED))
-    for worker_id in named:
-        p.take_name({"workers": worker_id}, "workers")
-    return Selection(named)
+    return Selection([fields.check_name(worker_id, "workers") for worker_id in named])

@@ -15,9 +15,10 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional
+from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
+from jd import fields
 from jd import protocol as p
 from jd import wholefile
 from jd.auth import jwt
@@ -195,10 +196,9 @@ class HubLink:
     def _fetch(self) -> Known:
         config = self._client.call("GET", self._route + "/runtime-config")
         try:
-            owner_id = p.take(config, "owner_id", (int, str), None)
-            return Known(p.take_name(config, "worker_shared_secret", limit=4096),
-                         p.take_name(config, "experiment_id", None), self._fetch_revoked(),
-                         None if owner_id is None else str(owner_id), p.take_name(config, "owner", None))
+            return Known(fields.take_name(config, "worker_shared_secret", limit=4096),
+                         fields.take_name(config, "experiment_id", None), self._fetch_revoked(),
+                         _owner_id(config), fields.take_name(config, "owner", None))
         except (p.ProtocolError, AttributeError):
             # Not the answer itself: it may hold the secret.
             raise UnusableAnswer("%s gave no usable runtime-config; check that this is the URL of a "
@@ -235,8 +235,8 @@ class HubLink:
         if self._pin is None or not isinstance(answer, dict) or answer.get("dashboard_pin") is None:
             return
         try:
-            told = p.take(answer, "dashboard_pin", dict)
-            number, encoded = p.take_id(told, "number"), p.take(told, "hash", str)
+            told = fields.take(answer, "dashboard_pin", dict)
+            number, encoded = fields.take_id(told, "number"), fields.take(told, "hash", str)
         except p.ProtocolError:
             # Not the answer itself: it holds a hash of six digits.
             log.warning("the Hub %s sent a PIN for the dashboard in a form that is not known", self.shown)
@@ -338,14 +338,20 @@ class HubLink:
             kept: Any = json.loads(self._memory.read_text(encoding="utf-8"))
             if kept["hub_url"] != self.shown:
                 return None
-            return Known(p.take_name(kept, "secret", limit=4096),
-                         p.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]),
+            return Known(fields.take_name(kept, "secret", limit=4096),
+                         fields.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]),
                          # Not kept by a version without roles: who the owner is shows when the Hub
                          # answers. Until then no token without a role is the owner's.
-                         p.take(kept, "owner_id", str, None) if "owner_id" in kept else "",
-                         p.take_name(kept, "owner", None))
+                         fields.take(kept, "owner_id", str, None) if "owner_id" in kept else "",
+                         fields.take_name(kept, "owner", None))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _owner_id(config: Mapping[str, Any]) -> Optional[str]:
+    """Whose experiment it is: other Hubs number their users. Raises ProtocolError."""
+    given = config.get("owner_id")
+    return str(given) if isinstance(given, int) else fields.take(config, "owner_id", str, None)
 
 
 def _is_outage(error: ServerRefused) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from jd.errors import JdError
-from jd.protocol import Assignment
+from jd.messages import Assignment
 from jd.worker.attempt import checkpointdir
 from jd.worker.attempt.jobfiles import Aftercare, Outcome
 from jd.worker.attempt.jobprocess import STOPPED_LOST, JobProcess, StartFailure

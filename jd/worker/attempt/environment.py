@@ -10,7 +10,7 @@ import jd
 from jd import paths
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
-from jd.protocol import Assignment
+from jd.messages import Assignment
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.

@@ -13,8 +13,8 @@ from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from jd import safedirs
 from jd.errors import JdError, UsageError
+from jd.messages import Assignment
 from jd.node import orphans
-from jd.protocol import Assignment
 from jd.worker.attempt import entry
 from jd.worker.attempt.output import OutputPump
 from jd.worker.verdict import Ended

@@ -7,8 +7,9 @@ from typing import Callable
 
 from jd import paths
 from jd.errors import JdError
+from jd.messages import Assignment
 from jd.node.cgroups import Groups
-from jd.protocol import Assignment, ProtocolError
+from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.worker.attempt import checkpointdir, collect, environment, flags, jobdir, jobprocess
 from jd.worker.attempt.attempt import JobRun, Plan, checkpoint_place, needs_restoring

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from jd.errors import ServerRefused
-from jd.protocol import Assignment, Result
+from jd.messages import Assignment, Result
 from jd.worker.uplink.courier import CLAIM, LEAVE, Call
 from jd.worker.uplink.link import CALL_TIMEOUT, Link
 from jd.worker.uplink.outbox import Entry, Outbox

@@ -12,7 +12,8 @@ from typing import Any, Callable, Dict, FrozenSet, Optional
 import jd
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.protocol import Assignment, Heartbeat, HeartbeatReply, ProtocolError, Release
+from jd.messages import Assignment, Heartbeat, HeartbeatReply, Release
+from jd.protocol import ProtocolError
 from jd.worker.limits import Limits
 from jd.worker.uplink.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
 from jd.worker.uplink.outbox import Entry

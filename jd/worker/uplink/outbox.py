@@ -14,7 +14,9 @@ from typing import Callable, Dict, List, Optional
 
 from jd import safedirs, wholefile
 from jd.errors import StorageError
-from jd.protocol import ProtocolError, Result, shown, take, take_number
+from jd.fields import take, take_number
+from jd.messages import Result
+from jd.protocol import ProtocolError, shown
 from jd.worker.uplink.parcel import SUFFIX, Parcel, forget_old
 
 MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours

@@ -16,7 +16,8 @@ from typing import BinaryIO, Callable, List, Optional
 
 from jd import protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
-from jd.protocol import ProtocolError, take
+from jd.fields import take
+from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send
 

@@ -14,6 +14,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Tuple
 
+from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import retention
 from jd.server.store.fleet.worker_history import note
@@ -45,7 +46,7 @@ class AnothersWorker(Exception):
 class Outcome(NamedTuple):
     """What a heartbeat led to."""
 
-    reply: p.HeartbeatReply
+    reply: messages.HeartbeatReply
     may_wait: bool  # nothing to tell: the answer may be held back until there is
     freed: int  # jobs that became PENDING by it
 
@@ -86,7 +87,7 @@ def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
     return None if row is None else _Worker(*row)
 
 
-def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy,
+def heartbeat(db: sqlite3.Connection, beat: messages.Heartbeat, now: float, policy: Policy,
               user: Optional[str] = None, reach: Optional[str] = None) -> Outcome:
     """Take in a heartbeat of a worker of `user` (None: without a Hub) and answer it; a job may be
     claimed by that.
@@ -111,7 +112,7 @@ def heartbeat(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Pol
     return outcome._replace(freed=freed)
 
 
-def answer(db: sqlite3.Connection, beat: p.Heartbeat, limit: Optional[timeleft.Limit], now: float,
+def answer(db: sqlite3.Connection, beat: messages.Heartbeat, limit: Optional[timeleft.Limit], now: float,
            policy: Policy) -> Outcome:
     """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
@@ -149,7 +150,7 @@ def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: 
     return Outcome(replace(reply, job=job, interval=p.BUSY_INTERVAL), False, 0)
 
 
-def told(db: sqlite3.Connection, beat: p.Heartbeat) -> Outcome:
+def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Outcome:
     """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
 
     Raises jobs.StaleAttempt if somebody else has ended its attempt meanwhile.
@@ -167,7 +168,7 @@ def _standing(db: sqlite3.Connection, worker_id: str,
         " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     idle, pending = status == p.IDLE, version > applied
     present = left_at is None and known_session == session
-    reply = p.HeartbeatReply(
+    reply = messages.HeartbeatReply(
         desired_state=state, desired_version=version, applied_version=applied, pending=pending,
         interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS)
     # Who is to go and has no job goes at once.
@@ -175,7 +176,7 @@ def _standing(db: sqlite3.Connection, worker_id: str,
     return Outcome(reply, may_wait, 0), idle, present
 
 
-def _metrics(beat: p.Heartbeat) -> str:
+def _metrics(beat: messages.Heartbeat) -> str:
     """What a worker says of its machine, as JSON."""
     text = json.dumps(beat.system_metrics)
     if len(text) > MAX_METRICS:
@@ -183,7 +184,8 @@ def _metrics(beat: p.Heartbeat) -> str:
     return text
 
 
-def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float, user: Optional[str]) -> None:
+def _admit(db: sqlite3.Connection, beat: messages.Heartbeat, metrics: str, now: float,
+           user: Optional[str]) -> None:
     """Write down what a worker says of itself, and take in its acknowledgement."""
     known = _worker(db, beat.worker_id)
     if known is None:
@@ -228,7 +230,7 @@ def _admit(db: sqlite3.Connection, beat: p.Heartbeat, metrics: str, now: float, 
                    (*identity, beat.worker_id))
 
 
-def _progress(known: _Worker, beat: p.Heartbeat, now: float) -> _Progress:
+def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress:
     """How far the latest command is after a heartbeat.
 
     Run and pause are done when the worker has taken them and has no job, drain and stop when it
@@ -247,14 +249,14 @@ def _progress(known: _Worker, beat: p.Heartbeat, now: float) -> _Progress:
                      None if has_it else known.previous_state, acknowledged, done)
 
 
-def _identity(beat: p.Heartbeat) -> Tuple[Any, ...]:
+def _identity(beat: messages.Heartbeat) -> Tuple[Any, ...]:
     """Host, machine type, version, instance, slot."""
     name = p.split_worker_id(beat.worker_id)
     return (beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
             *((name.instance, name.slot) if name else ("", None)))
 
 
-def _sample(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
+def _sample(db: sqlite3.Connection, beat: messages.Heartbeat, now: float) -> None:
     """Keep the first figures of each minute."""
     minute = int(now // 60)
     kept = db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
@@ -270,7 +272,8 @@ def _sample(db: sqlite3.Connection, beat: p.Heartbeat, now: float) -> None:
                    (beat.worker_id, minute % RING, now, json.dumps(figures)))
 
 
-def _check_user(db: sqlite3.Connection, beat: p.Heartbeat, known: _Worker, user: Optional[str]) -> None:
+def _check_user(db: sqlite3.Connection, beat: messages.Heartbeat, known: _Worker,
+                user: Optional[str]) -> None:
     """Raise NameTaken for a worker of somebody else. One that was heard of before there was a Hub, or
     before users were written down, is now this user's, with what it runs."""
     if user is None or known.hub_user == user:
@@ -284,21 +287,21 @@ def _check_user(db: sqlite3.Connection, beat: p.Heartbeat, known: _Worker, user:
                " AND worker_id = ? AND session IS ?)", (user, beat.worker_id, beat.session))
 
 
-def _check_session(beat: p.Heartbeat, known: _Worker, now: float) -> None:
+def _check_session(beat: messages.Heartbeat, known: _Worker, now: float) -> None:
     if (beat.session is not None and known.session is not None and known.session != beat.session
             and known.left_at is None and now - known.last_seen < SESSION_LIVE):
         raise NameTaken("worker_id %s is in use by another live process; take another name"
                         % beat.worker_id)
 
 
-def _is_new_process(beat: p.Heartbeat, known: _Worker) -> bool:
+def _is_new_process(beat: messages.Heartbeat, known: _Worker) -> bool:
     if beat.session is not None and known.session is not None:
         return beat.session != known.session
     # A client of the base protocol starts counting at 0 again.
     return beat.applied_version < known.applied_version
 
 
-def _leave(db: sqlite3.Connection, beat: p.Heartbeat, now: float, policy: Policy) -> int:
+def _leave(db: sqlite3.Connection, beat: messages.Heartbeat, now: float, policy: Policy) -> int:
     """The worker says goodbye: give back what its session still holds, mark it gone."""
     freed = 0
     held = jobs.held_by(db, beat.worker_id, beat.session) if beat.session is not None else None

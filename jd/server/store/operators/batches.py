@@ -12,6 +12,7 @@ import sqlite3
 from typing import (Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple,
                     Union)
 
+from jd import fields
 from jd import protocol as p
 from jd.server.store.queue import transitions
 from jd.server.store.search import values as stored
@@ -113,14 +114,14 @@ def timed(batch: Batch, body: Mapping[str, Any]) -> Batch:
 
 def durations(body: Mapping[str, Any]) -> Tuple[Optional[float], Optional[float]]:
     """Lease and retry pause of a batch, in seconds; None where the body has none. Raises ProtocolError."""
-    return (p.take_number(body, "idle_timeout", low=1.0, high=366 * 86400.0),
-            p.take_number(body, "aborted_job_reset_timeout", high=366 * 86400.0))
+    return (fields.take_number(body, "idle_timeout", low=1.0, high=366 * 86400.0),
+            fields.take_number(body, "aborted_job_reset_timeout", high=366 * 86400.0))
 
 
 def min_time(body: Mapping[str, Any]) -> Optional[float]:
     """Seconds that a worker must have left for a job of a batch; None where the body does not say.
     Raises ProtocolError."""
-    return p.take_number(body, "min_time", high=p.YEAR)
+    return fields.take_number(body, "min_time", high=p.YEAR)
 
 
 def job_text(job: Any) -> str:

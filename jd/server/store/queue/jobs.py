@@ -9,6 +9,7 @@ import json
 import sqlite3
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import failing
 from jd.server.store.pages import completions
@@ -90,7 +91,7 @@ def creating_from(db: sqlite3.Connection) -> int:
 
 
 def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
-          policy: Policy, limit: Optional[timeleft.Limit] = None) -> Optional[p.Assignment]:
+          policy: Policy, limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
     """Start an attempt of the first PENDING job; None if there is none, or the server is paused.
 
     With a limit it is the first that fits. Raises fitting.NothingFits.
@@ -112,7 +113,7 @@ def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: f
     db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT hub_user FROM workers WHERE worker_id = ?3))",
                (job_id, attempt + 1, worker_id, session, now))
-    return p.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
+    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
 
 
 def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tuple[int, int]]:
@@ -124,12 +125,12 @@ def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tu
 
 
 def redeliver(db: sqlite3.Connection, job_id: int, attempt: int, now: float,
-              policy: Policy) -> p.Assignment:
+              policy: Policy) -> messages.Assignment:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
     renew(db, job_id, attempt, None, now, policy)
     parameters, min_time = db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
                                       (job_id,)).fetchone()
-    return p.Assignment(job_id, json.loads(parameters), attempt, min_time)
+    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time)
 
 
 def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id: Optional[str],
@@ -159,7 +160,7 @@ def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id
                    " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
 
 
-def finish(db: sqlite3.Connection, result: p.Result, now: float, policy: Policy,
+def finish(db: sqlite3.Connection, result: messages.Result, now: float, policy: Policy,
            reach: Optional[str] = None) -> int:
     """Record a result. Returns how many jobs became PENDING by it (0 or 1).
 
@@ -191,7 +192,7 @@ def _stale(job: _Job, attempt: int) -> str:
         attempt, job.id, job.attempt)
 
 
-def release(db: sqlite3.Connection, given: p.Release, now: float, policy: Policy,
+def release(db: sqlite3.Connection, given: messages.Release, now: float, policy: Policy,
             reach: Optional[str] = None) -> int:
     """Give an attempt back unfinished. Returns how many jobs became PENDING (0 or 1).
 

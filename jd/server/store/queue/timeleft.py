@@ -7,7 +7,7 @@ A job needs what its batch says (`min_time`), else what the worker says that its
 import sqlite3
 from typing import Iterator, NamedTuple, Optional, Tuple
 
-from jd import protocol as p
+from jd import messages
 from jd.server.store.queue import runtimes
 
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not
@@ -41,7 +41,7 @@ class NothingFits(Exception):
         self.needs = needs
 
 
-def limit_of(beat: p.Heartbeat, now: float) -> Optional[Limit]:
+def limit_of(beat: messages.Heartbeat, now: float) -> Optional[Limit]:
     """The limit of the worker whose heartbeat came now; None where it does not say any."""
     return None if beat.time_left is None else Limit(now + beat.time_left, beat.min_time)
 

@@ -1,0 +1,254 @@
+"""The messages between a worker and its server, as dataclasses.
+
+A message is a dict only on the wire: `from_json` turns one into a dataclass and raises ProtocolError
+for what is missing or of the wrong type; `to_json` is the way back. `docs/protocol.md` describes each.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from jd.fields import take, take_id, take_name, take_number, take_word
+from jd.protocol import (ABORTED, BUSY, DESIRED_STATES, DONE, IDLE, IDLE_INTERVAL, MAX_MESSAGE_CHARS,
+                         MAX_NAME_CHARS, MAX_TAIL_CHARS, REPORTED_VERDICTS, RUN, SERVED, VERDICT_DONE,
+                         VERDICT_FAILED, VERDICT_KILLED, ProtocolError, shown)
+
+
+def _take_text(body: Mapping[str, Any], name: str, limit: int) -> str:
+    """Field `name`, or nothing. What is too long ends in …: a result or a heartbeat is worth more
+    than the end of a text in it."""
+    text = take(body, name, str, "")
+    return text if len(text) <= limit else text[:limit - 1] + "…"
+
+
+def _take_tail(body: Mapping[str, Any]) -> str:
+    return take(body, "output_tail", str, "")[-MAX_TAIL_CHARS:]
+
+
+def _without_none(message: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in message.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an attempt ended: the body of `/update_job_status`, and `finished` in a heartbeat.
+
+    `exit_code` is negative for a signal; `runtime` is in seconds. A client that knows only the
+    base protocol sends `job_id`, `status` and `message`.
+    """
+
+    job_id: int
+    status: str
+    message: str = ""
+    attempt: Optional[int] = None
+    verdict: Optional[str] = None
+    exit_code: Optional[int] = None
+    runtime: Optional[float] = None
+    output_tail: str = ""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Result":
+        status = take_word(body, "status", (DONE, ABORTED))
+        verdict = take(body, "verdict", str, None)
+        if verdict is not None:
+            allowed = [v for v in REPORTED_VERDICTS if (v == VERDICT_DONE) == (status == DONE)]
+            if verdict not in allowed:
+                raise ProtocolError("verdict of a job that is %s must be one of %s, not %s" % (
+                    status, ", ".join(allowed), shown(verdict)))
+        exit_code = take(body, "exit_code", int, None)
+        if exit_code is not None and abs(exit_code) >= 2 ** 31:
+            raise ProtocolError("exit_code is out of range: %s" % shown(exit_code))
+        return cls(
+            job_id=take_id(body, "job_id"),
+            status=status,
+            message=_take_text(body, "message", MAX_MESSAGE_CHARS),
+            attempt=take_id(body, "attempt", None),
+            verdict=verdict,
+            exit_code=exit_code,
+            runtime=take_number(body, "runtime"),
+            output_tail=_take_tail(body),
+        )
+
+    def to_json(self) -> Dict[str, Any]:
+        return _without_none(dict(self.__dict__))
+
+    def settled_verdict(self) -> str:
+        """The verdict, worked out from status and exit code where the client did not say."""
+        if self.verdict is not None:
+            return self.verdict
+        if self.status == DONE:
+            return VERDICT_DONE
+        return VERDICT_KILLED if (self.exit_code or 0) < 0 else VERDICT_FAILED
+
+
+@dataclass(frozen=True)
+class Release:
+    """An attempt that its worker gives back unfinished."""
+
+    job_id: int
+    attempt: int
+    reason: str = ""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Release":
+        return cls(take_id(body, "job_id"), take_id(body, "attempt"),
+                   _take_text(body, "reason", MAX_MESSAGE_CHARS))
+
+    def to_json(self) -> Dict[str, Any]:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a worker says of itself: the body of `POST /worker/heartbeat`.
+
+    `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
+    `min_time` is what a job needs whose sweep does not say. Everything from `session` on belongs
+    to an extension.
+    """
+
+    worker_id: str
+    host: str = ""
+    machine_type: str = ""
+    reported_status: str = IDLE
+    current_job_id: Optional[int] = None
+    applied_version: int = 0
+    system_metrics: Dict[str, Any] = field(default_factory=dict)
+    jd_worker_version: str = ""
+    session: Optional[str] = None
+    attempt: Optional[int] = None
+    wait: Optional[float] = None
+    finished: Optional[Result] = None
+    released: Optional[Release] = None
+    output_tail: Optional[str] = None
+    leave: bool = False
+    time_left: Optional[float] = None
+    min_time: Optional[float] = None
+    exit_when_empty: bool = False
+    exp_id: Optional[str] = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
+        status = take_word(body, "reported_status", (IDLE, BUSY), IDLE)
+        applied = take(body, "applied_version", int, 0)
+        if not 0 <= applied < 2 ** 53:
+            raise ProtocolError("applied_version is out of range: %s" % shown(applied))
+        finished = take(body, "finished", dict, None)
+        released = take(body, "released", dict, None)
+        return cls(
+            worker_id=take_name(body, "worker_id"),
+            host=_take_text(body, "host", MAX_NAME_CHARS),
+            machine_type=_take_text(body, "machine_type", MAX_NAME_CHARS),
+            reported_status=status,
+            current_job_id=take_id(body, "current_job_id", None),
+            applied_version=applied,
+            system_metrics=take(body, "system_metrics", dict, {}),
+            jd_worker_version=_take_text(body, "jd_worker_version", MAX_NAME_CHARS),
+            session=take_name(body, "session", None),
+            attempt=take_id(body, "attempt", None),
+            wait=take_number(body, "wait", high=86400.0),
+            finished=Result.from_json(finished) if finished is not None else None,
+            released=Release.from_json(released) if released is not None else None,
+            output_tail=_take_tail(body) if body.get("output_tail") is not None else None,
+            leave=take(body, "leave", bool, False),
+            time_left=take_number(body, "time_left"),
+            min_time=take_number(body, "min_time"),
+            exit_when_empty=take(body, "exit_when_empty", bool, False),
+            exp_id=take_name(body, "exp_id", None),
+        )
+
+    def to_json(self) -> Dict[str, Any]:
+        message = _without_none(dict(self.__dict__))
+        message["current_job_id"] = self.current_job_id  # the base protocol sends null
+        if self.finished is not None:
+            message["finished"] = self.finished.to_json()
+        if self.released is not None:
+            message["released"] = self.released.to_json()
+        for name in ("leave", "exit_when_empty"):
+            if not message[name]:
+                del message[name]
+        return message
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A job handed to a worker. `attempt` is None from a server that knows only the base.
+
+    `min_time` is in seconds: what its sweep says that it needs.
+    """
+
+    job_id: int
+    parameters: Dict[str, Any]
+    attempt: Optional[int] = None
+    min_time: Optional[float] = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Assignment":
+        return cls(take_id(body, "job_id"), take(body, "parameters", dict, {}),
+                   take_id(body, "attempt", None), take_number(body, "min_time"))
+
+    def to_json(self) -> Dict[str, Any]:
+        return _without_none({"job_id": self.job_id, "parameters": self.parameters,
+                              "status": SERVED, "attempt": self.attempt,
+                              "min_time": self.min_time})
+
+
+@dataclass(frozen=True)
+class HeartbeatReply:
+    """What the server answers a heartbeat. Intervals are in seconds.
+
+    `server_id` names the data that the server keeps: results that waited on disk are delivered
+    only to the data they belong to. `needs` says that jobs are PENDING of which none can end in the
+    worker's `time_left`, and what the shortest of them needs; `runtime_p90` is the 90th percentile
+    of recent runtimes; `empty` tells whether nothing is left that could still become a job.
+    `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
+    tells to be the owner's.
+    """
+
+    desired_state: str = RUN
+    desired_version: int = 0
+    applied_version: int = 0
+    pending: bool = False
+    interval: float = IDLE_INTERVAL
+    job: Optional[Assignment] = None
+    extensions: Tuple[str, ...] = ()
+    server_id: Optional[str] = None
+    needs: Optional[float] = None
+    runtime_p90: Optional[float] = None
+    empty: Optional[bool] = None
+    checkpoint_key: Optional[str] = field(default=None, repr=False)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
+        state = take_word(body, "desired_state", DESIRED_STATES, RUN)
+        job = take(body, "job", dict, None)
+        extensions = take(body, "extensions", list, [])
+        return cls(
+            desired_state=state,
+            desired_version=take(body, "desired_version", int, 0),
+            applied_version=take(body, "applied_version", int, 0),
+            pending=take(body, "pending", bool, False),
+            interval=take_number(body, "heartbeat_interval", IDLE_INTERVAL, low=0.01, high=86400.0),
+            job=Assignment.from_json(job) if job is not None else None,
+            extensions=tuple(name for name in extensions if isinstance(name, str)),
+            server_id=take(body, "server_id", str, None),
+            needs=take_number(body, "needs"),
+            runtime_p90=take_number(body, "runtime_p90"),
+            empty=take(body, "empty", bool, None),
+            checkpoint_key=take(body, "checkpoint_key", str, None),
+        )
+
+    def to_json(self) -> Dict[str, Any]:
+        told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
+                "checkpoint_key": self.checkpoint_key}
+        return {
+            "desired_state": self.desired_state,
+            "desired_version": self.desired_version,
+            "applied_version": self.applied_version,
+            "pending": self.pending,
+            "heartbeat_interval": self.interval,
+            "poll_interval": self.interval,
+            "job": self.job.to_json() if self.job is not None else None,
+            "extensions": list(self.extensions),
+            "server_id": self.server_id,
+            **_without_none(told),
+        }
