@@ -325,14 +325,14 @@ def test_parameters_over_http(dashboard: Dashboard) -> None:
 
 
 @pytest.mark.parametrize("body, says", [
-    ([], "an object is needed"),
+    ([], "a JSON object is needed"),
     ({"filter": ""}, "action is missing"),
     ({"action": "explode", "filter": ""}, "action must be one of delete, restore"),
     ({"action": "delete"}, "exactly one of ids"),
     ({"action": "delete", "ids": [1], "filter": ""}, "exactly one of ids"),
     ({"action": "delete", "ids": "1"}, "ids must be a list"),
     ({"action": "delete", "ids": [0]}, "positive whole number"),
-    ({"action": "delete", "ids": [True]}, "a whole number"),
+    ({"action": "delete", "ids": [True]}, "positive whole number"),
     ({"action": "delete", "ids": [1] * 10_001}, "at most 10000: use a filter"),
     ({"action": "delete", "ids": [1], "reason": "x" * 501}, "at most 500"),
     ({"action": "delete", "ids": [1], "preview": 1}, "preview must be true or false"),
