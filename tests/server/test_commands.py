@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
+from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import commands
 from jd.server.store.fleet.commands import CANCEL, Selection
@@ -27,7 +28,7 @@ def row(desk: Desk) -> Row:
     return lambda worker_id="w": desk.read(workerlist.one, worker_id)
 
 
-def take_command(desk: Desk, worker_id: str = "w", **fields: Any) -> p.HeartbeatReply:
+def take_command(desk: Desk, worker_id: str = "w", **fields: Any) -> messages.HeartbeatReply:
     """The worker hears what it is told, and says that it has it."""
     told = desk.beat(worker_id, applied_version=0, **fields).reply
     return desk.beat(worker_id, applied_version=told.desired_version, **fields).reply
