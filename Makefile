@@ -8,7 +8,7 @@ benches = $(sort $(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check wheel pyz bundle image sif bench clean venv pytest python
+.PHONY: help demo test lint check wheel pyz bundle image sif bench clean venv pytest linters python
 
 help: ## show this list
 	@echo "JobDistributor. Targets:"
@@ -20,6 +20,11 @@ demo: venv ## run a small sweep on this machine; needs no network
 
 test: pytest ## run the tests; downloads pytest once and nothing else
 	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m tests.run $(PYTEST_ARGS)
+
+lint: pytest ## look for faults in the sources with ruff and mypy
+	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH"; for tool in ruff mypy; do command -v $$tool >/dev/null || { \
+	  echo "error: $$tool is not installed; make linters downloads ruff and mypy into $(VENV)" >&2; exit 1; }; done; \
+	ruff check --quiet; found=$$?; mypy --python-executable "$(venv_python)" && exit $$found
 
 check: ## run everything that CI runs
 	@PYTHON="$(PYTHON)" bash .ci/run
@@ -45,7 +50,7 @@ bench: venv ## run the benchmarks in tests/bench
 
 clean: ## remove VENV, dist/ and caches
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
-	@rm -rf dist build .pytest_cache
+	@rm -rf dist build .mypy_cache .pytest_cache .ruff_cache
 	@find . -name '.?*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Below: what the targets above need.
@@ -89,3 +94,6 @@ pytest: venv
 	  echo "error: $$problem; or give a PYTHON that has pytest" >&2; exit 1; }; \
 	echo "pytest: $$problem; using the one of $(PYTHON)"; \
 	printf '%s\n' "$$borrowed" > "$$("$(venv_python)" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed-pytest.pth"
+
+linters: pytest
+	@"$(venv_python)" -m pip install -q --disable-pip-version-check ruff==0.17.6 mypy==2.4.1

@@ -17,8 +17,8 @@ PACKAGE_KINDS = frozenset((
     ".py", ".html", ".css", ".js", ".svg", ".png", ".ico", ".json", ".sh", ".sql", ".txt", ".webmanifest"))
 
 SOURCE_FILES = (
-    ".ci/run", ".dockerignore", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
-    "README.md", "pyproject.toml")
+    ".ci/run", ".dockerignore", ".editorconfig", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+    "Makefile", "README.md", "pyproject.toml")
 SOURCE_TREES = ("apptainer", "docker", "docs", PACKAGE, "slurm", "tests")
 SOURCE_KINDS = PACKAGE_KINDS | frozenset((
     ".bash", ".cfg", ".conf", ".csv", ".def", ".env", ".example", ".gif", ".gz", ".ini", ".ipynb", ".jpg",

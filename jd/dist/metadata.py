@@ -6,6 +6,7 @@ is an error: nothing that is written in pyproject.toml is lost silently.
 
 import ast
 import re
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 
@@ -56,11 +57,10 @@ class Project(NamedTuple):
 
 def parse_toml(text: str) -> Dict[str, Any]:
     """TOML to a dict: tomllib where Python has it (3.11), else the subset. Raises ValueError."""
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ImportError:
-        return toml_subset.loads(text)
-    return tomllib.loads(text)
+        return tomllib.loads(text)
+    return toml_subset.loads(text)
 
 
 def load_project(root: Path) -> Project:

@@ -40,7 +40,7 @@ def test_help_is_the_default_and_names_every_target(checkout: Path) -> None:
     done = _make(checkout)
     assert done.returncode == 0
     listed = re.findall(r"^  make (\w+) +\w", done.stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "check", "wheel", "pyz", "bundle", "image", "sif", "bench", "clean"]
+    assert listed == ["help", "demo", "test", "lint", "check", "wheel", "pyz", "bundle", "image", "sif", "bench", "clean"]
     columns = {re.match(r"  make \w+ +", line).end()  # type: ignore[union-attr]
                for line in done.stdout.splitlines() if line.startswith("  make ")}
     assert len(columns) == 1
@@ -101,6 +101,26 @@ def test_without_pip_it_says_what_to_install_or_borrows_pytest(checkout: Path, t
     assert done.returncode == 0, done.stdout
     assert "using the one of %s" % sys.executable in done.stdout
     assert done.stdout.splitlines()[-1].startswith("pytest ")
+
+
+def test_lint_says_how_to_get_what_it_runs(checkout: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    put(venv, {"bin/python": "#!/bin/sh\nexit 0\n", "bin/ruff": "#!/bin/sh\necho ruff; exit 1\n"})
+    for name in ("python", "ruff"):
+        (venv / "bin" / name).chmod(0o755)
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("bash", "echo", "make", "sh"):
+        (bare / name).symlink_to(str(shutil.which(name)))
+    options = ("lint", "PYTHON=%s" % (venv / "bin" / "python"), "VENV=%s" % venv)
+    done = _make(checkout, *options, PATH=bare)
+    assert done.returncode == 2
+    assert "error: mypy is not installed; make linters downloads ruff and mypy into %s" % venv in done.stdout
+    put(venv, {"bin/mypy": "#!/bin/sh\necho mypy\n"})
+    (venv / "bin" / "mypy").chmod(0o755)
+    done = _make(checkout, *options, PATH=bare)
+    assert done.stdout.splitlines()[:2] == ["ruff", "mypy"]
+    assert done.returncode == 2, "ruff found something"
 
 
 def test_bench_says_when_there_is_nothing_to_run(checkout: Path, tmp_path: Path) -> None:
