@@ -35,7 +35,8 @@ def test_what_a_script_has(tmp_path: Path) -> None:
     assert of_script(None, {}) == []
     assert of_script(None, {"JD_SERVER_TOKEN": TOKEN, "JD_API_KEY": "jd_x"}) == [A, B]
     # Its worker knows better.
-    assert of_script(None, {"JD_CHECKPOINT_KEY": "%s,,no key,%s,%s" % (B, A, B), "JD_SERVER_TOKEN": "x"}) == [B, A]
+    given = "%s,,no key,%s,%s" % (B, A, B)
+    assert of_script(None, {"JD_CHECKPOINT_KEY": given, "JD_SERVER_TOKEN": "x"}) == [B, A]
     with pytest.raises(UsageError, match="JD_SERVER_TOKEN"):
         of_script(None, {"JD_SERVER_TOKEN": "short"})
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 from urllib.request import Request as UrlRequest
@@ -11,11 +11,13 @@ from urllib.request import Request as UrlRequest
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
-from jd.hub.store import accounts, experiments
+from jd.hub.store import accounts, experiments, sessions
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request
 from tests.e2e.processes import Process
 from tests.support import free_env, python
+
+T = TypeVar("T")
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 SERVER = "http://node1:5000"
@@ -38,11 +40,11 @@ class Bench:
         self.data = HubData(directory / "hub", clock=lambda: self.now)
         self.hub = Hub(self.data, Quota(limit, clock=lambda: self.ticks))
 
-    def write(self, operation: Any, *arguments: Any) -> Any:
+    def write(self, operation: Callable[..., T], *arguments: Any) -> T:
         """Run an operation of the store whose last argument is the time."""
         return self.data.write_now(operation, *arguments, self.now)
 
-    def read(self, operation: Any, *arguments: Any) -> Any:
+    def read(self, operation: Callable[..., T], *arguments: Any) -> T:
         return self.data.read_now(operation, *arguments)
 
     def user(self, email: str) -> Tuple[int, str]:
@@ -51,9 +53,9 @@ class Bench:
         return user.id, self.key(email)
 
     def key(self, email: str, name: str = "laptop") -> str:
-        return str(self.write(accounts.create_key, email, name, "test")[1])
+        return self.write(accounts.create_key, email, name, "test")[1]
 
-    def experiment(self, name: str, owner_id: int, server: Optional[str] = SERVER) -> Any:
+    def experiment(self, name: str, owner_id: int, server: Optional[str] = SERVER) -> experiments.Experiment:
         made = self.write(experiments.create, name, owner_id, "test")
         if server is not None:
             self.write(experiments.register, name, owner_id, server, None)
@@ -62,13 +64,13 @@ class Bench:
     def call(self, method: str, target: str, key: Optional[str] = None, body: Any = None,
              raw: Optional[bytes] = None, uid: Optional[int] = None, peer: str = "127.0.0.1",
              **headers: str) -> Answer:
-        """Status, decoded JSON and headers."""
+        """Status, decoded JSON and headers; `content_type` and the like are headers to send."""
         sent = {"host": "127.0.0.1:5080"}
         if key is not None:
             sent["authorization"] = "Bearer " + key
         if body is not None or raw is not None:
             sent["content-type"] = "application/json"
-        sent.update(headers)
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
 
         async def dispatch() -> Any:
@@ -76,6 +78,12 @@ class Bench:
                 Request(method, target, sent, BodyStream.of(data), peer, peer_uid=lambda: uid)), 20)
         response = asyncio.run(dispatch())
         return Answer(response.status, json.loads(response.body), response.headers)
+
+    def signed_in(self, email: str, password: str, uid: Optional[int] = None) -> str:
+        """The Cookie header of a new session; `password` is the hash that is stored."""
+        secret = self.write(sessions.open_session, email, password, uid)
+        assert secret is not None
+        return "jd_hub_session=" + secret
 
     def token(self, key: str, name: str = "exp") -> Answer:
         return self.call("POST", TOKEN, key, {"experiment_name": name})
@@ -88,16 +96,14 @@ class HubProcess(Process):
         self.data = directory / "data"
         super().__init__(python("-m", "jd.hub", "serve", "--port", 0, "--data", self.data, "--json", *flags),
                          free_env(directory, **environ), directory / "hub.err")
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
+        line = self.stdout.readline()
         assert line, "the Hub did not start: " + self.errors
         self.ready = json.loads(line)
         self.url = self.ready["hub_url"]
 
     def event(self) -> Dict[str, Any]:
         """The next line that it prints."""
-        assert self.popen.stdout is not None
-        return dict(json.loads(self.popen.stdout.readline()))
+        return dict(json.loads(self.stdout.readline()))
 
     def call(self, method: str, route: str, key: str = "", body: Any = None) -> Tuple[int, Any]:
         """Status and decoded answer."""

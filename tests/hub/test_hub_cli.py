@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -12,13 +13,16 @@ from jd.errors import UsageError, run_command
 from jd.hub import cli
 from tests.hub.hub_support import ALICE, BOB
 
+Hub = Callable[..., Tuple[int, str, str]]  # exit status, standard output and error
+Facts = Callable[..., Dict[str, Any]]
+
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch, capsys):
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hub:
     """Run a command on data of its own: exit status, stdout, stderr."""
     monkeypatch.setenv("JD_HUB_DATA", str(tmp_path / "hub"))
 
-    def run(*words):
+    def run(*words: Any) -> Tuple[int, str, str]:
         capsys.readouterr()
         status = run_command(cli.main, [str(word) for word in words])
         out, err = capsys.readouterr()
@@ -27,21 +31,21 @@ def hub(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def facts(hub):
+def facts(hub: Hub) -> Facts:
     """Run a command with --json: the one document that it prints."""
-    def run(*words):
+    def run(*words: Any) -> Dict[str, Any]:
         status, out, err = hub(*words, "--json")
         assert (status, err, out.count("\n")) == (0, "", 1)
-        return json.loads(out)
+        return dict(json.loads(out))
     return run
 
 
 @pytest.fixture
-def alice(facts):
+def alice(facts: Facts) -> Dict[str, Any]:
     return facts("user", "add", ALICE)
 
 
-def test_shapes_for_programs(facts, alice):
+def test_shapes_for_programs(facts: Facts, alice: Dict[str, Any]) -> None:
     assert set(alice) == {"user_id", "email", "signup_url"}
     assert (alice["user_id"], alice["email"]) == (1, ALICE)
     assert re.fullmatch(r"http://127\.0\.0\.1:5080/signup\?token=[\w-]{43}", alice["signup_url"])
@@ -58,7 +62,7 @@ def test_shapes_for_programs(facts, alice):
     assert [one["name"] for one in facts("experiment", "list")["experiments"]] == ["digits-tune"]
 
 
-def test_flags_may_stand_anywhere_and_win_over_variables(hub, tmp_path):
+def test_flags_may_stand_anywhere_and_win_over_variables(hub: Hub, tmp_path: Path) -> None:
     other = tmp_path / "other"
     for words in (["--json", "--data", other, "user", "add", "a@x"],
                   ["user", "--json", "--data", other, "add", "b@x"],
@@ -70,26 +74,28 @@ def test_flags_may_stand_anywhere_and_win_over_variables(hub, tmp_path):
     assert len(json.loads(hub("user", "list", "--data", other, "--json")[1])["users"]) == 4
 
 
-def test_json_by_variable(hub, monkeypatch, alice):
+def test_json_by_variable(hub: Hub, monkeypatch: pytest.MonkeyPatch, alice: Dict[str, Any]) -> None:
     monkeypatch.setenv("JD_HUB_JSON", "1")
     assert json.loads(hub("user", "list")[1])["users"]
 
 
-def test_base_url_of_a_link(facts, alice, monkeypatch):
+def test_base_url_of_a_link(facts: Facts, alice: Dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     link = facts("user", "link", ALICE, "--base-url", "https://hub.example/")["signup_url"]
     assert link.startswith("https://hub.example/signup?token=")
     monkeypatch.setenv("JD_HUB_BASE_URL", "https://env.example")
     assert facts("user", "add", BOB)["signup_url"].startswith("https://env.example/signup?token=")
 
 
-def test_what_people_see(hub, alice):
+def test_what_people_see(hub: Hub, alice: Dict[str, Any]) -> None:
     assert hub("user", "add", BOB, "--admin")[1].splitlines()[0] == "added " + BOB
     status, out, _ = hub("user", "list")
     assert out.splitlines() == [
         "EMAIL              ROLE   STATUS   ADDED", "alice@example.org  user   invited  0s ago",
         "bob@example.org    admin  invited  0s ago"]
     status, out, _ = hub("key", "create", "--user", ALICE, "--name", "laptop")
-    file = re.search(r'^  export JD_API_KEY="\$\(cat (\S+)\)"$', out, re.M).group(1)
+    told = re.search(r'^  export JD_API_KEY="\$\(cat (\S+)\)"$', out, re.M)
+    assert told is not None
+    file = told.group(1)
     assert re.fullmatch(r"jd_\w{40}\n", Path(file).read_text()) and "not shown again" in out
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     hub("experiment", "create", "exp", "--user", ALICE)
@@ -100,7 +106,8 @@ def test_what_people_see(hub, alice):
     assert "\033" not in hub("key", "list")[1]
 
 
-def test_a_secret_is_shown_at_a_terminal_alone(hub, alice, monkeypatch, tmp_path):
+def test_a_secret_is_shown_at_a_terminal_alone(hub: Hub, alice: Dict[str, Any],
+                                               monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     link = hub("user", "link", ALICE)[1]
     assert "token=" not in link and "in %s" % (tmp_path / "hub" / "signup-1") in link
     monkeypatch.setattr("jd.hub.cli.is_terminal", lambda stream: True)
@@ -110,31 +117,31 @@ def test_a_secret_is_shown_at_a_terminal_alone(hub, alice, monkeypatch, tmp_path
     assert not (tmp_path / "hub" / "key-1").exists()
 
 
-def test_a_key_that_is_revoked_takes_its_file_along(hub, alice, tmp_path):
+def test_a_key_that_is_revoked_takes_its_file_along(hub: Hub, alice: Dict[str, Any], tmp_path: Path) -> None:
     hub("key", "create", "--user", ALICE, "--name", "laptop")
     assert (tmp_path / "hub" / "key-1").exists()
     hub("key", "revoke", "1")
     assert not (tmp_path / "hub" / "key-1").exists()
 
 
-def test_empty_lists_say_what_to_do(hub, alice):
+def test_empty_lists_say_what_to_do(hub: Hub, alice: Dict[str, Any]) -> None:
     assert "jd_hub key create" in hub("key", "list")[1]
     assert "jd_hub experiment create" in hub("experiment", "list")[1]
 
 
-def test_suspend_and_resume(hub, facts, alice):
+def test_suspend_and_resume(hub: Hub, facts: Facts, alice: Dict[str, Any]) -> None:
     assert facts("user", "suspend", ALICE.upper())["status"] == "suspended"
     assert "suspended" in hub("user", "list")[1]
     assert facts("user", "resume", ALICE)["status"] == "active"
 
 
-def test_revoke(hub, facts, alice):
+def test_revoke(hub: Hub, facts: Facts, alice: Dict[str, Any]) -> None:
     key = facts("key", "create", "--user", ALICE, "--name", "a")
     assert facts("key", "revoke", key["id"])["status"] == "revoked"
     assert "revoked" in hub("key", "list", "--user", ALICE)[1]
 
 
-def test_experiments_from_creation_to_deletion(hub, facts, alice):
+def test_experiments_from_creation_to_deletion(hub: Hub, facts: Facts, alice: Dict[str, Any]) -> None:
     facts("user", "add", BOB)
     facts("experiment", "create", "exp", "--user", ALICE)
     assert facts("experiment", "share", "exp", BOB)["shared_with"] == [{"email": BOB, "role": "work"}]
@@ -152,7 +159,7 @@ def test_experiments_from_creation_to_deletion(hub, facts, alice):
     assert hub("experiment", "share", "exp", ALICE)[0] == 1
 
 
-def test_backup(hub, facts, alice, tmp_path):
+def test_backup(hub: Hub, facts: Facts, alice: Dict[str, Any], tmp_path: Path) -> None:
     made = facts("backup", tmp_path / "copy.db")
     assert made == {"file": str(tmp_path / "copy.db"), "size_bytes": os.path.getsize(made["file"])}
     assert stat.S_IMODE(os.stat(made["file"]).st_mode) == 0o600
@@ -180,7 +187,7 @@ def test_backup(hub, facts, alice, tmp_path):
     (["user", "list", "--port", "1"], "--port"),
     (["backup"], "FILE"),
 ])
-def test_wrong_usage_is_one_line_and_2(hub, alice, words, says):
+def test_wrong_usage_is_one_line_and_2(hub: Hub, alice: Dict[str, Any], words: List[str], says: str) -> None:
     status, out, err = hub(*words)
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1 and says in err and len(err) < 400
@@ -196,17 +203,17 @@ def test_wrong_usage_is_one_line_and_2(hub, alice, words, says):
     (["experiment", "transfer", "none", ALICE], "no experiment"),
     (["backup", "/nonexistent/dir/file"], "cannot write"),
 ])
-def test_what_fails_is_one_line_and_1(hub, alice, words, says):
+def test_what_fails_is_one_line_and_1(hub: Hub, alice: Dict[str, Any], words: List[str], says: str) -> None:
     status, out, err = hub(*words)
     assert (status, out, err.count("\n")) == (1, "", 1) and says in err
 
 
-def test_a_mistyped_directory_is_not_made(hub, tmp_path):
+def test_a_mistyped_directory_is_not_made(hub: Hub, tmp_path: Path) -> None:
     status, _, err = hub("user", "list", "--data", tmp_path / "typo")
     assert status == 1 and "jd_hub serve" in err and not (tmp_path / "typo").exists()
 
 
-def test_help(hub, capsys):
+def test_help(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = hub()
     assert status == 2 and out.startswith("usage: jd_hub") and "jd_hub serve" in out
     for words in (["--help"], ["serve", "--help"], ["user", "add", "--help"], ["--version"]):
@@ -218,7 +225,7 @@ def test_help(hub, capsys):
     assert text.startswith("jd_hub ")
 
 
-def test_an_unknown_option_is_refused_before_anything_happens(tmp_path):
+def test_an_unknown_option_is_refused_before_anything_happens(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         cli.main(["user", "add", ALICE, "--data", str(tmp_path / "x"), "--frob"])
     assert not (tmp_path / "x").exists()

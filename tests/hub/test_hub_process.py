@@ -5,33 +5,36 @@ import os
 import signal
 import stat
 import subprocess
+from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 
+from tests.e2e.processes import Process
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, TOKEN, HubProcess, mentions
 from tests.support import free_env, python
 
 
-def jd_hub(tmp_path, *words, **environ):
+def jd_hub(tmp_path: Path, *words: Any, **environ: Any) -> "subprocess.CompletedProcess[str]":
     """Run a command beside the Hub."""
     return subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data"), timeout=60,
                           env=free_env(tmp_path, **environ), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True)
 
 
-def facts(tmp_path, *words):
+def facts(tmp_path: Path, *words: Any) -> Dict[str, Any]:
     done = jd_hub(tmp_path, *words, "--json")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return dict(json.loads(done.stdout))
 
 
-def member(tmp_path, email):
+def member(tmp_path: Path, email: str) -> str:
     """A new user with a key."""
     facts(tmp_path, "user", "add", email)
-    return facts(tmp_path, "key", "create", "--user", email, "--name", "laptop")["key"]
+    return str(facts(tmp_path, "key", "create", "--user", email, "--name", "laptop")["key"])
 
 
-def test_ready_line_first_link_and_clean_stop(tmp_path):
+def test_ready_line_first_link_and_clean_stop(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         assert hub.ready == {"event": "ready", "hub_url": hub.url, "pid": hub.popen.pid}
         signup = hub.event()
@@ -54,7 +57,7 @@ def test_ready_line_first_link_and_clean_stop(tmp_path):
     assert not (hub.data / "signup").exists()
 
 
-def test_commands_beside_a_running_hub_work_at_once(tmp_path):
+def test_commands_beside_a_running_hub_work_at_once(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         key = member(tmp_path, ALICE)
         assert hub.call("POST", TOKEN, key, {"experiment_name": "exp"})[0] == 404
@@ -80,7 +83,7 @@ def test_commands_beside_a_running_hub_work_at_once(tmp_path):
         assert mentions(hub.errors, [key, other]) == []
 
 
-def test_kill_9_loses_nothing_that_was_answered(tmp_path):
+def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         key = member(tmp_path, ALICE)
         made = [hub.call("POST", EXPERIMENTS, key, {"name": "exp-%d" % n}) for n in range(5)]
@@ -97,7 +100,7 @@ def test_kill_9_loses_nothing_that_was_answered(tmp_path):
         assert hub.stop() == 0
 
 
-def test_a_second_hub_on_the_same_data_is_refused(tmp_path):
+def test_a_second_hub_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         second = jd_hub(tmp_path, "serve", "--port", "0")
         assert (second.returncode, second.stdout) == (1, "")
@@ -106,17 +109,18 @@ def test_a_second_hub_on_the_same_data_is_refused(tmp_path):
         assert hub.call("GET", "/healthz")[0] == 200
 
 
-def test_a_hub_and_commands_that_start_together_on_new_data(tmp_path):
+def test_a_hub_and_commands_that_start_together_on_new_data(tmp_path: Path) -> None:
     with HubProcess(tmp_path, JD_HUB_BASE_URL="http://here") as hub:
-        running = [subprocess.Popen(python("-m", "jd.hub", "user", "add", "u%d@x" % n, "--data", tmp_path / "new"),
-                                    env=free_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                   for n in range(4)]
+        commands = [python("-m", "jd.hub", "user", "add", "u%d@x" % n, "--data", tmp_path / "new")
+                    for n in range(4)]
+        running = [subprocess.Popen(command, env=free_env(tmp_path), stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT) for command in commands]
         said = [process.communicate(timeout=60)[0] for process in running]
         assert [process.returncode for process in running] == [0] * 4, said
         assert hub.url == "http://here"
 
 
-def test_other_machines_are_let_in_with_a_warning(tmp_path):
+def test_other_machines_are_let_in_with_a_warning(tmp_path: Path) -> None:
     with HubProcess(tmp_path, "--host", "0.0.0.0") as hub:
         assert hub.stop() == 0
         assert hub.errors.startswith("warning: --host 0.0.0.0") and "TLS" in hub.errors
@@ -125,7 +129,7 @@ def test_other_machines_are_let_in_with_a_warning(tmp_path):
     assert hub.errors.count("warning") == 1  # the first one's: both write to this file
 
 
-def test_a_port_that_is_taken(tmp_path):
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         port = hub.url.rpartition(":")[2]
         done = subprocess.run(python("-m", "jd.hub", "serve", "--port", port, "--data", tmp_path / "b"),
@@ -134,30 +138,24 @@ def test_a_port_that_is_taken(tmp_path):
         assert (done.returncode, done.stdout) == (1, "") and "choose another port" in done.stderr
 
 
-def test_what_people_see_when_it_starts(tmp_path):
-    process = subprocess.Popen(python("-m", "jd.hub", "serve", "--port", "0", "--data", tmp_path / "data"),
-                               env=free_env(tmp_path), stdout=subprocess.PIPE, universal_newlines=True)
-    try:
-        lines = [process.stdout.readline().split() for _ in range(5)]
-        os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait(60)
-        process.stdout.close()
+def test_what_people_see_when_it_starts(tmp_path: Path) -> None:
+    arguments = python("-m", "jd.hub", "serve", "--port", "0", "--data", tmp_path / "data")
+    with Process(arguments, free_env(tmp_path), tmp_path / "hub.err") as process:
+        lines = [process.stdout.readline().decode().split() for _ in range(5)]
+        assert process.stop() == 0
     assert [line[0] for line in lines[:3]] == ["jd_hub", "hub", "data"]
     assert lines[3][:2] == ["sign", "up"] and lines[4][-2:] == ["7", "days"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_data_of_another_user(tmp_path):
+def test_data_of_another_user(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     done = jd_hub(tmp_path, "user", "add", ALICE)
     assert done.returncode == 1 and "as the user that the Hub runs as" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["user", "list"], ["--help"]])
-def test_a_reader_that_leaves_is_no_traceback(tmp_path, words):
+def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, words: List[str]) -> None:
     facts(tmp_path, "user", "add", ALICE)
     read, write = os.pipe()
     os.close(read)

@@ -3,7 +3,10 @@
 import json
 import logging
 import re
+import sqlite3
 import stat
+from pathlib import Path
+from typing import Any, Dict, List, Optional
 
 import pytest
 
@@ -34,25 +37,26 @@ OF_ONE_EXPERIMENT = [route for route in ROUTES if route[1] != EXPERIMENTS]
 class People:
     """Alice with her experiment, and Bob; both have a key."""
 
-    def __init__(self, bench):
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.alice_id, self.alice = bench.user(ALICE)
         self.bob_id, self.bob = bench.user(BOB)
         self.exp = bench.experiment("exp", self.alice_id)
 
-    def secret(self):
-        return self.bench.call("GET", EXP + "/runtime-config", self.alice).body["worker_shared_secret"]
+    def secret(self) -> str:
+        config = self.bench.call("GET", EXP + "/runtime-config", self.alice).body
+        return str(config["worker_shared_secret"])
 
-    def share(self, role="work"):
+    def share(self, role: str = "work") -> None:
         self.bench.write(experiments.share, "exp", BOB, role, None, "test")
 
 
 @pytest.fixture
-def people(bench):
+def people(bench: Bench) -> People:
     return People(bench)
 
 
-def snapshot(bench):
+def snapshot(bench: Bench) -> List[str]:
     """All rows, without when a key was used."""
     return [line for line in bench.data.database.read(lambda db: list(db.iterdump())).result(10)
             if not line.startswith('INSERT INTO "api_keys"')]
@@ -60,7 +64,7 @@ def snapshot(bench):
 
 # ---- tokens
 
-def test_a_worker_gets_a_token_that_its_server_verifies(bench, people):
+def test_a_worker_gets_a_token_that_its_server_verifies(bench: Bench, people: People) -> None:
     status, body, _ = bench.token(people.alice)
     assert status == 200
     assert set(body) == {"worker_token", "server_url", "exp_name", "expires_at", "refresh_margin_secs",
@@ -78,7 +82,7 @@ def test_a_worker_gets_a_token_that_its_server_verifies(bench, people):
 
 
 def test_all_keys_and_experiments_of_a_user_have_one_checkpoint_key_and_other_users_another(
-        bench, people, tmp_path):
+        bench: Bench, people: People, tmp_path: Path) -> None:
     people.share()
     bench.experiment("other", people.alice_id)
     second = bench.key(ALICE, "cluster")
@@ -94,7 +98,8 @@ def test_all_keys_and_experiments_of_a_user_have_one_checkpoint_key_and_other_us
         elsewhere.data.close()
 
 
-def test_the_checkpoint_key_outlives_the_hub_and_what_it_is_made_of_is_told_to_nobody(bench, people):
+def test_the_checkpoint_key_outlives_the_hub_and_what_it_is_made_of_is_told_to_nobody(bench: Bench,
+                                                                                      people: People) -> None:
     key = bench.token(people.alice).body["checkpoint_key"]
     secret = bench.read(lambda db: db.execute(
         "SELECT value FROM settings WHERE name = 'checkpoint_secret'").fetchone()[0])
@@ -109,7 +114,8 @@ def test_the_checkpoint_key_outlives_the_hub_and_what_it_is_made_of_is_told_to_n
 
 @pytest.mark.parametrize("name", ["nope", "__jd_key_check__", "", "Exp", "exp ", "../exp", "x" * 5000,
                                   "exp' OR '1'='1", "exp\u0000", "\u00e4", "%65xp"])
-def test_any_name_that_is_no_experiment_is_404_which_tells_that_the_key_is_good(bench, people, name):
+def test_any_name_that_is_no_experiment_is_404_which_tells_that_the_key_is_good(bench: Bench, people: People,
+                                                                                name: str) -> None:
     answer = bench.token(people.alice, name)
     assert answer.status == 404 and answer.body["error"] and answer.body["success"] is False
     assert bench.token("jd_" + "x" * 40, name).status == 401
@@ -117,13 +123,13 @@ def test_any_name_that_is_no_experiment_is_404_which_tells_that_the_key_is_good(
 
 @pytest.mark.parametrize("body", [{}, [], "exp", {"experiment_name": None}, {"experiment_name": 5},
                                   {"experiment_name": ["exp"]}])
-def test_requests_for_a_token_that_are_400(bench, people, body):
+def test_requests_for_a_token_that_are_400(bench: Bench, people: People, body: Any) -> None:
     assert bench.call("POST", TOKEN, people.alice, body).status == 400
     assert bench.call("POST", TOKEN, people.alice, raw=b"{").status == 400
-    assert bench.call("POST", TOKEN, people.alice, raw=b"{}", **{"content-type": "text/plain"}).status == 415
+    assert bench.call("POST", TOKEN, people.alice, raw=b"{}", content_type="text/plain").status == 415
 
 
-def test_an_experiment_without_a_server_is_503(bench, people):
+def test_an_experiment_without_a_server_is_503(bench: Bench, people: People) -> None:
     bench.experiment("empty", people.alice_id, server=None)
     answer = bench.token(people.alice, "empty")
     assert answer.status == 503 and "no job server yet" in answer.body["error"]
@@ -132,7 +138,7 @@ def test_an_experiment_without_a_server_is_503(bench, people):
     assert bench.token(people.alice, "empty").status == 200
 
 
-def test_a_deleted_experiment_is_403(bench, people):
+def test_a_deleted_experiment_is_403(bench: Bench, people: People) -> None:
     people.share()
     assert bench.call("DELETE", EXP, people.alice).status == 200
     for key in (people.alice, people.bob):
@@ -140,14 +146,14 @@ def test_a_deleted_experiment_is_403(bench, people):
         assert answer.status == 403 and "deleted" in answer.body["error"]
 
 
-def test_a_suspended_owners_experiment_is_403_for_friends(bench, people):
+def test_a_suspended_owners_experiment_is_403_for_friends(bench: Bench, people: People) -> None:
     people.share()
     assert bench.token(people.bob).status == 200
     bench.write(accounts.suspend, ALICE, "test")
     assert bench.token(people.bob).status == 403
 
 
-def test_too_many_tokens_are_429_with_the_time_to_wait(tmp_path):
+def test_too_many_tokens_are_429_with_the_time_to_wait(tmp_path: Path) -> None:
     bench = Bench(tmp_path, limit=2)
     try:
         people = People(bench)
@@ -164,10 +170,11 @@ def test_too_many_tokens_are_429_with_the_time_to_wait(tmp_path):
         bench.data.close()
 
 
-def test_a_key_that_is_revoked_while_a_request_is_under_way_gets_no_token(bench, people, monkeypatch):
+def test_a_key_that_is_revoked_while_a_request_is_under_way_gets_no_token(
+        bench: Bench, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     real = accounts.key_used
 
-    def revoke_meanwhile(db, key_id, now):
+    def revoke_meanwhile(db: sqlite3.Connection, key_id: int, now: float) -> None:
         accounts.revoke_key(db, key_id, "test", now)
         real(db, key_id, now)
     monkeypatch.setattr(accounts, "key_used", revoke_meanwhile)
@@ -177,7 +184,8 @@ def test_a_key_that_is_revoked_while_a_request_is_under_way_gets_no_token(bench,
 # ---- keys
 
 @pytest.mark.parametrize("method, path, body", ROUTES)
-def test_every_route_wants_a_known_key(bench, people, method, path, body):
+def test_every_route_wants_a_known_key(bench: Bench, people: People, method: str, path: str,
+                                       body: Optional[Dict[str, str]]) -> None:
     before = snapshot(bench)
     for key in (None, "", "nonsense", "jd_" + "x" * 40, people.alice[:-1], people.alice + "x",
                 people.alice.upper(), people.alice + " x"):
@@ -190,7 +198,9 @@ def test_every_route_wants_a_known_key(bench, people, method, path, body):
 
 
 @pytest.mark.parametrize("method, path, body", ROUTES)
-def test_revoked_keys_are_401_and_suspended_users_403_at_once(bench, people, method, path, body):
+def test_revoked_keys_are_401_and_suspended_users_403_at_once(bench: Bench, people: People, method: str,
+                                                              path: str,
+                                                              body: Optional[Dict[str, str]]) -> None:
     spare = bench.key(ALICE, "spare")
     bench.write(accounts.suspend, ALICE, "test")
     answer = bench.call(method, path, spare, body)
@@ -201,8 +211,8 @@ def test_revoked_keys_are_401_and_suspended_users_403_at_once(bench, people, met
     assert bench.call(method, path, spare, body).status == 401
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(bench, people):
-    def used():
+def test_the_use_of_a_key_is_noted_once_a_minute(bench: Bench, people: People) -> None:
+    def used() -> Optional[float]:
         return bench.read(accounts.list_keys)[0].last_used_at
     assert used() is None
     first = bench.now
@@ -215,8 +225,9 @@ def test_the_use_of_a_key_is_noted_once_a_minute(bench, people):
     assert used() == first + 60
 
 
-def test_a_full_disk_keeps_nobody_from_reading(bench, people, monkeypatch):
-    def full(_db, _key_id, _now):
+def test_a_full_disk_keeps_nobody_from_reading(bench: Bench, people: People,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_db: sqlite3.Connection, _key_id: int, _now: float) -> None:
         raise StorageError("disk is full")
     monkeypatch.setattr(accounts, "key_used", full)
     assert bench.call("GET", EXP, people.alice).status == 200
@@ -225,7 +236,8 @@ def test_a_full_disk_keeps_nobody_from_reading(bench, people, monkeypatch):
 # ---- other people
 
 @pytest.mark.parametrize("method, path, body", OF_ONE_EXPERIMENT)
-def test_an_experiment_of_somebody_else_is_not_there(bench, people, method, path, body):
+def test_an_experiment_of_somebody_else_is_not_there(bench: Bench, people: People, method: str, path: str,
+                                                     body: Optional[Dict[str, str]]) -> None:
     before = snapshot(bench)
     answer = bench.call(method, path, people.bob, body)
     assert answer.status == 404
@@ -239,7 +251,9 @@ def test_an_experiment_of_somebody_else_is_not_there(bench, people, method, path
 
 
 @pytest.mark.parametrize("method, path, body", OF_ONE_EXPERIMENT)
-def test_a_shared_one_can_be_read_and_worked_for_and_nothing_more(bench, people, method, path, body):
+def test_a_shared_one_can_be_read_and_worked_for_and_nothing_more(bench: Bench, people: People, method: str,
+                                                                  path: str,
+                                                                  body: Optional[Dict[str, str]]) -> None:
     people.share()
     before = snapshot(bench)
     answer = bench.call(method, path, people.bob, body)
@@ -251,7 +265,7 @@ def test_a_shared_one_can_be_read_and_worked_for_and_nothing_more(bench, people,
 
 
 @pytest.mark.parametrize("role", ["work", "edit"])
-def test_a_guests_token_says_what_it_is_good_for(bench, people, role):
+def test_a_guests_token_says_what_it_is_good_for(bench: Bench, people: People, role: str) -> None:
     people.share(role)
     claims = jwt.verify(bench.token(people.bob).body["worker_token"], people.secret(), bench.now)
     assert (claims["user_id"], claims["role"]) == (people.bob_id, role)
@@ -259,7 +273,7 @@ def test_a_guests_token_says_what_it_is_good_for(bench, people, role):
     assert (config["owner_id"], config["owner"]) == (people.alice_id, ALICE)
 
 
-def test_a_share_that_is_taken_back_ends_its_tokens(bench, people):
+def test_a_share_that_is_taken_back_ends_its_tokens(bench: Bench, people: People) -> None:
     people.share()
     jti = jwt.verify(bench.token(people.bob).body["worker_token"], people.secret(), bench.now)["jti"]
     bench.write(experiments.unshare, "exp", BOB, None, "test")
@@ -267,7 +281,7 @@ def test_a_share_that_is_taken_back_ends_its_tokens(bench, people):
     assert bench.call("GET", EXP + "/revoked-tokens", people.alice).body == {"revoked_jtis": [jti]}
 
 
-def test_a_token_of_another_experiment_cannot_be_revoked_or_seen(bench, people):
+def test_a_token_of_another_experiment_cannot_be_revoked_or_seen(bench: Bench, people: People) -> None:
     bench.experiment("bobs", people.bob_id)
     token = bench.token(people.alice).body["worker_token"]
     jti = jwt.verify(token, people.secret(), bench.now)["jti"]
@@ -278,7 +292,7 @@ def test_a_token_of_another_experiment_cannot_be_revoked_or_seen(bench, people):
 
 # ---- experiments
 
-def test_an_experiment_is_created_shown_and_deleted(bench, people):
+def test_an_experiment_is_created_shown_and_deleted(bench: Bench, people: People) -> None:
     status, made, _ = bench.call("POST", EXPERIMENTS, people.alice, {"name": "digits-tune", "later": 1})
     assert status == 201
     assert set(made) == {"experiment_id", "name", "server_url", "dashboard_url", "message"}
@@ -298,9 +312,9 @@ def test_an_experiment_is_created_shown_and_deleted(bench, people):
 
 
 @pytest.mark.parametrize("body", [{}, [], {"name": ""}, {"name": "a"}, {"name": "Big"}, {"name": "a" * 48},
-                                  {"name": "a/b"}, {"name": ".."}, {"name": "a\n"}, {"name": 5}, {"name": None},
-                                  {"name": "x'); DROP TABLE users;--"}])
-def test_bad_names_are_400(bench, people, body):
+                                  {"name": "a/b"}, {"name": ".."}, {"name": "a\n"}, {"name": 5},
+                                  {"name": None}, {"name": "x'); DROP TABLE users;--"}])
+def test_bad_names_are_400(bench: Bench, people: People, body: Any) -> None:
     before = snapshot(bench)
     assert bench.call("POST", EXPERIMENTS, people.alice, body).status == 400
     assert snapshot(bench) == before
@@ -308,7 +322,7 @@ def test_bad_names_are_400(bench, people, body):
 
 @pytest.mark.parametrize("segment", ["..", "%2e%2e", "..%2fexp", "exp%2f..", "exp'--",
                                      "exp%27%20OR%201=1", "%25", "EXP", "ex_", "x" * 3000])
-def test_paths_that_are_no_experiment(bench, people, segment):
+def test_paths_that_are_no_experiment(bench: Bench, people: People, segment: str) -> None:
     for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/runtime-config"), ("POST", "/heartbeat")):
         assert bench.call(method, "%s/%s%s" % (EXPERIMENTS, segment, tail), people.alice).status in (400, 404)
     assert bench.call("GET", EXP, people.alice).body["status"] == "active"
@@ -316,7 +330,7 @@ def test_paths_that_are_no_experiment(bench, people, segment):
 
 # ---- job servers
 
-def test_a_server_fetches_its_secret_registers_and_beats(bench, people):
+def test_a_server_fetches_its_secret_registers_and_beats(bench: Bench, people: People) -> None:
     bench.experiment("new", people.alice_id, server=None)
     path = EXPERIMENTS + "/new"
     config = bench.call("GET", path + "/runtime-config", people.alice).body
@@ -345,12 +359,12 @@ def test_a_server_fetches_its_secret_registers_and_beats(bench, people):
     {"server_url": "http://node7\n"}, {"server_url": "http://node7:99999"}, {"server_url": "http://n?x"},
     {"server_url": "http://" + "n" * 500}, {"server_url": SERVER, "dashboard_url": "data:text/html,x"},
     {"dashboard_url": SERVER}])
-def test_urls_that_nobody_should_be_sent_to_are_400(bench, people, body):
+def test_urls_that_nobody_should_be_sent_to_are_400(bench: Bench, people: People, body: Any) -> None:
     assert bench.call("POST", EXP + "/register", people.alice, body).status == 400
     assert bench.call("GET", EXP, people.alice).body["server_url"] == SERVER
 
 
-def test_a_deleted_experiment_stops_its_server_and_ends_its_tokens(bench, people):
+def test_a_deleted_experiment_stops_its_server_and_ends_its_tokens(bench: Bench, people: People) -> None:
     token = bench.token(people.alice).body["worker_token"]
     jti = jwt.verify(token, people.secret(), bench.now)["jti"]
     bench.call("DELETE", EXP, people.alice)
@@ -361,13 +375,14 @@ def test_a_deleted_experiment_stops_its_server_and_ends_its_tokens(bench, people
     assert bench.call("GET", EXP + "/revoked-tokens", people.alice).body == {"revoked_jtis": [jti]}
     # The name lives again, the old server's data does not.
     bench.call("POST", EXPERIMENTS, people.alice, {"name": "exp"})
-    assert bench.call("POST", EXP + "/heartbeat", people.alice, {"experiment_id": people.exp.id}).status == 403
+    of_old = {"experiment_id": people.exp.id}
+    assert bench.call("POST", EXP + "/heartbeat", people.alice, of_old).status == 403
     assert bench.call("GET", EXP + "/revoked-tokens", people.alice).body == {"revoked_jtis": [jti]}
     with pytest.raises(jwt.BadSignature):
         jwt.verify(token, people.secret(), bench.now)
 
 
-def test_one_token_is_revoked(bench, people):
+def test_one_token_is_revoked(bench: Bench, people: People) -> None:
     jtis = [jwt.verify(bench.token(people.alice).body["worker_token"], people.secret(), bench.now)["jti"]
             for _ in range(3)]
     for _ in range(2):
@@ -382,7 +397,7 @@ def test_one_token_is_revoked(bench, people):
 
 # ---- the whole
 
-def test_health_is_public_and_all_else_is_guarded(bench):
+def test_health_is_public_and_all_else_is_guarded(bench: Bench) -> None:
     assert bench.call("GET", "/healthz").body["status"] == "ok"
     for_programs = [route for route in bench.hub.router.routes
                     if route.pattern.startswith(("/api/", "/healthz"))]
@@ -392,16 +407,17 @@ def test_health_is_public_and_all_else_is_guarded(bench):
     assert bench.call("PUT", EXP, "x").status == 405
 
 
-def test_bodies_have_a_limit(bench, people):
+def test_bodies_have_a_limit(bench: Bench, people: People) -> None:
     assert bench.call("POST", EXPERIMENTS, people.alice, raw=b" " * 70_000).status == 413
 
 
-def test_pages_of_other_sites_cannot_write(bench, people):
+def test_pages_of_other_sites_cannot_write(bench: Bench, people: People) -> None:
     assert bench.call("DELETE", EXP, people.alice, origin="https://evil.example").status == 403
     assert bench.call("GET", EXP, people.alice).body["status"] == "active"
 
 
-def test_logs_and_errors_hold_no_secret(bench, people, caplog, monkeypatch):
+def test_logs_and_errors_hold_no_secret(bench: Bench, people: People, caplog: pytest.LogCaptureFixture,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.DEBUG)
     secrets = [people.alice, people.bob, people.secret(),
                bench.token(people.alice).body["worker_token"]]
@@ -417,6 +433,6 @@ def test_logs_and_errors_hold_no_secret(bench, people, caplog, monkeypatch):
     assert mentions("\n".join(allowed) + caplog.text + str(broken), secrets) == []
 
 
-def test_the_names_check_of_the_store_is_a_protocol_error():
+def test_the_names_check_of_the_store_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError):
         experiments.check_name("Bad")

@@ -4,6 +4,8 @@ import fcntl
 import os
 import sqlite3
 import stat
+from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -16,24 +18,24 @@ from jd.hub.store import accounts, experiments, history, tokens
 from jd.hub.store.schema import MIGRATIONS
 from jd.protocol import ProtocolError
 from jd.storage import backup
-from tests.hub.hub_support import ALICE, BOB
+from tests.hub.hub_support import ALICE, BOB, Bench
 
 DAY = 86400.0
 
 
 @pytest.fixture
-def alice(bench):
+def alice(bench: Bench) -> int:
     return bench.user(ALICE)[0]
 
 
 @pytest.fixture
-def bob(bench):
+def bob(bench: Bench) -> int:
     return bench.user(BOB)[0]
 
 
 # ---- users
 
-def test_addresses_are_unique_whatever_the_case(bench, alice):
+def test_addresses_are_unique_whatever_the_case(bench: Bench, alice: int) -> None:
     assert bench.read(accounts.find_user, "ALICE@Example.ORG").id == alice
     with pytest.raises(accounts.UserExists, match="user link"):
         bench.write(accounts.add_user, "Alice@example.org", False, "test")
@@ -44,17 +46,17 @@ def test_addresses_are_unique_whatever_the_case(bench, alice):
 @pytest.mark.parametrize("email", ["", "alice", "@x", "a@", "a b@x.org", "a@x..org", "a@-x", "a@x.",
                                    "a@x\n", "\u00e4@x.org", "a@" + "x" * 260, "a" * 65 + "@x.org",
                                    "<script>@x", "a@x.org, b@x.org"])
-def test_what_is_no_address(bench, email):
+def test_what_is_no_address(bench: Bench, email: str) -> None:
     with pytest.raises(UsageError, match="no email address"):
         bench.write(accounts.add_user, email, False, "test")
 
 
 @pytest.mark.parametrize("email", ["a@localhost", "o'brien+jd@x-y.example", "A.B@1.example"])
-def test_what_is_an_address(bench, email):
+def test_what_is_an_address(bench: Bench, email: str) -> None:
     assert bench.write(accounts.add_user, email, False, "test").email == email
 
 
-def test_ids_are_never_given_twice(bench, alice):
+def test_ids_are_never_given_twice(bench: Bench, alice: int) -> None:
     bench.data.database.write(lambda db: db.execute("DELETE FROM api_keys")).result(10)
     bench.data.database.write(lambda db: db.execute("DELETE FROM users")).result(10)
     assert bench.user(ALICE)[0] == alice + 1
@@ -62,7 +64,7 @@ def test_ids_are_never_given_twice(bench, alice):
 
 # ---- links
 
-def test_a_link_works_once_and_sets_a_password(bench):
+def test_a_link_works_once_and_sets_a_password(bench: Bench) -> None:
     user, link = bench.write(accounts.invite, ALICE, False, "test")
     assert not user.signed_up
     assert bench.write(accounts.link_user, link) == user
@@ -74,10 +76,16 @@ def test_a_link_works_once_and_sets_a_password(bench):
     assert bench.read(accounts.password_of, ALICE) == hashed
 
 
-def test_a_link_ends_after_seven_days_and_when_a_new_one_is_made(bench, alice):
+def invited(bench: Bench, link: str) -> Optional[int]:
+    """Whose link it is: the id of a user, None for the first administrator's."""
+    user = bench.write(accounts.link_user, link)
+    return user and user.id
+
+
+def test_a_link_ends_after_seven_days_and_when_a_new_one_is_made(bench: Bench, alice: int) -> None:
     link = bench.data.write_now(accounts.make_link, alice, bench.now)
     bench.now += 7 * DAY - 1
-    assert bench.write(accounts.link_user, link).id == alice
+    assert invited(bench, link) == alice
     bench.now += 1
     with pytest.raises(accounts.BadLink):
         bench.write(accounts.link_user, link)
@@ -85,12 +93,12 @@ def test_a_link_ends_after_seven_days_and_when_a_new_one_is_made(bench, alice):
     _, second = bench.write(accounts.invite_again, ALICE, "test")
     with pytest.raises(accounts.BadLink):
         bench.write(accounts.link_user, first)
-    assert bench.write(accounts.link_user, second).id == alice
+    assert invited(bench, second) == alice
     with pytest.raises(accounts.BadLink):
         bench.write(accounts.link_user, second + "x")
 
 
-def test_the_first_link_makes_an_administrator_and_only_while_there_is_none(bench, alice):
+def test_the_first_link_makes_an_administrator_and_only_while_there_is_none(bench: Bench, alice: int) -> None:
     link = bench.data.write_now(accounts.make_link, None, bench.now)
     other = bench.data.write_now(accounts.make_link, None, bench.now)
     with pytest.raises(accounts.BadLink):
@@ -106,25 +114,26 @@ def test_the_first_link_makes_an_administrator_and_only_while_there_is_none(benc
         bench.write(accounts.sign_up, other, "hash", "eve@x")
 
 
-def test_the_first_administrator_signs_up(bench):
+def test_the_first_administrator_signs_up(bench: Bench) -> None:
     link = bench.data.write_now(accounts.make_link, None, bench.now)
     user = bench.write(accounts.sign_up, link, "hash", BOB)
     assert (user.email, user.admin, user.signed_up) == (BOB, True, True)
     assert bench.read(accounts.has_admin)
 
 
-def test_passwords_of_nobody(bench, alice):
+def test_passwords_of_nobody(bench: Bench, alice: int) -> None:
     assert bench.read(accounts.password_of, ALICE) is None
     assert bench.read(accounts.password_of, "nobody@x") is None
 
 
 # ---- keys
 
-def test_a_key_is_stored_as_a_digest(bench, alice):
+def test_a_key_is_stored_as_a_digest(bench: Bench, alice: int) -> None:
     key, secret = bench.write(accounts.create_key, ALICE, " cluster ", "test")
     assert (key.name, key.prefix, key.email) == ("cluster", apikeys.prefix(secret), ALICE)
     assert apikeys.is_key(secret)
     found = bench.read(accounts.caller, secret)
+    assert found is not None
     assert (found.user_id, found.key_id, found.suspended) == (alice, key.id, False)
     assert bench.read(accounts.caller, secret[:-1] + ("a" if secret[-1] != "a" else "b")) is None
     dump = "\n".join(bench.data.database.read(lambda db: list(db.iterdump())).result(10))
@@ -132,12 +141,12 @@ def test_a_key_is_stored_as_a_digest(bench, alice):
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "a\nb", "\x1b[31m"])
-def test_key_names(bench, alice, name):
+def test_key_names(bench: Bench, alice: int, name: str) -> None:
     with pytest.raises(UsageError, match="key name"):
         bench.write(accounts.create_key, ALICE, name, "test")
 
 
-def test_a_revoked_key_is_nobodys(bench, alice):
+def test_a_revoked_key_is_nobodys(bench: Bench, alice: int) -> None:
     key, secret = bench.write(accounts.create_key, ALICE, "a", "test")
     bench.now += 1
     assert bench.write(accounts.revoke_key, key.id, "test").revoked_at == bench.now
@@ -149,15 +158,17 @@ def test_a_revoked_key_is_nobodys(bench, alice):
         bench.write(accounts.revoke_key, 99, "test")
 
 
-def test_of_many_calls_within_a_minute_one_is_noted(bench, alice):
-    def used(later):
+def test_of_many_calls_within_a_minute_one_is_noted(bench: Bench, alice: int) -> None:
+    def used(later: int) -> float:
         bench.data.write_now(accounts.key_used, 1, bench.now + later)
-        return bench.read(accounts.list_keys)[0].last_used_at - bench.now
+        noted = bench.read(accounts.list_keys)[0].last_used_at
+        assert noted is not None
+        return noted - bench.now
     assert [used(0), used(59), used(60), used(61), used(-1)] == [0, 0, 60, 60, -1]
 
 
-def test_a_key_of_somebody_else_is_not_there(bench, alice, bob):
-    def revoke(db, now):
+def test_a_key_of_somebody_else_is_not_there(bench: Bench, alice: int, bob: int) -> None:
+    def revoke(db: sqlite3.Connection, now: float) -> accounts.Key:
         return accounts.revoke_key(db, 1, "test", now, bob)
     with pytest.raises(accounts.NoSuchKey):
         bench.write(revoke)
@@ -165,7 +176,7 @@ def test_a_key_of_somebody_else_is_not_there(bench, alice, bob):
     assert [key.email for key in bench.read(accounts.list_keys, BOB)] == [BOB]
 
 
-def test_keys_have_a_limit(bench, alice, monkeypatch):
+def test_keys_have_a_limit(bench: Bench, alice: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "MAX_KEYS", 2)
     bench.key(ALICE)
     with pytest.raises(accounts.TooManyKeys):
@@ -174,7 +185,7 @@ def test_keys_have_a_limit(bench, alice, monkeypatch):
     bench.key(ALICE)
 
 
-def test_suspending_revokes_tokens_of_that_user_only(bench, alice, bob):
+def test_suspending_revokes_tokens_of_that_user_only(bench: Bench, alice: int, bob: int) -> None:
     bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", None, "test")
     for jti, user, key in (("a", alice, 1), ("b", bob, 2)):
@@ -190,7 +201,7 @@ def test_suspending_revokes_tokens_of_that_user_only(bench, alice, bob):
     assert bench.read(tokens.revoked, "exp", bench.now + 3600 + 600) == []
 
 
-def test_pruning_forgets_expired_tokens_in_steps(bench, alice):
+def test_pruning_forgets_expired_tokens_in_steps(bench: Bench, alice: int) -> None:
     made = bench.experiment("exp", alice)
     for n in range(5):
         bench.data.write_now(tokens.record, str(n), made.id, alice, 1, bench.now, bench.now + n)
@@ -207,19 +218,19 @@ def test_pruning_forgets_expired_tokens_in_steps(bench, alice):
 
 @pytest.mark.parametrize("name", ["", "a", "A-b", "1ab", "-ab", "a_b", "a.b", "a/b", "a" * 48, "ab\n", "ab ",
                                   "a\u00e4", "..", "a';--"])
-def test_names_of_experiments(bench, alice, name):
+def test_names_of_experiments(bench: Bench, alice: int, name: str) -> None:
     with pytest.raises(ProtocolError, match="2 to 47"):
         bench.write(experiments.create, name, alice, "test")
 
 
-def test_each_experiment_has_an_id_and_a_secret_of_its_own(bench, alice):
+def test_each_experiment_has_an_id_and_a_secret_of_its_own(bench: Bench, alice: int) -> None:
     one, two = bench.experiment("ab", alice), bench.experiment("a" * 47, alice)
     secrets = [bench.read(experiments.secret_of, made.id) for made in (one, two)]
     assert one.id != two.id and secrets[0] != secrets[1] and min(map(len, secrets)) >= 64
     assert not any(secrets[0] in repr(made) for made in (one, two))
 
 
-def test_the_name_of_a_deleted_experiment_stays_with_its_owner(bench, alice, bob):
+def test_the_name_of_a_deleted_experiment_stays_with_its_owner(bench: Bench, alice: int, bob: int) -> None:
     first = bench.experiment("exp", alice)
     with pytest.raises(experiments.NameTaken):
         bench.write(experiments.create, "exp", alice, "test")
@@ -237,7 +248,8 @@ def test_the_name_of_a_deleted_experiment_stays_with_its_owner(bench, alice, bob
     assert bench.read(experiments.list_experiments, bob, True) == []
 
 
-def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench, alice, bob):
+def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench: Bench, alice: int,
+                                                                   bob: int) -> None:
     made = bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", None, "test")
     bench.data.write_now(tokens.record, "t", made.id, alice, 1, bench.now, bench.now + 3600)
@@ -253,7 +265,7 @@ def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench, alice,
         bench.write(experiments.transfer, "exp", ALICE, alice, "test")
 
 
-def test_shares(bench, alice, bob):
+def test_shares(bench: Bench, alice: int, bob: int) -> None:
     made = bench.experiment("exp", alice)
     for _ in range(2):
         bench.write(experiments.share, "exp", BOB, "work", alice, "test")
@@ -272,7 +284,8 @@ def test_shares(bench, alice, bob):
         bench.read(experiments.find, "exp", bob)
 
 
-def test_changing_what_a_share_is_good_for_ends_the_tokens_of_before(bench, alice, bob):
+def test_changing_what_a_share_is_good_for_ends_the_tokens_of_before(bench: Bench, alice: int,
+                                                                     bob: int) -> None:
     made = bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", alice, "test")
     for number, role in enumerate(("edit", "work")):
@@ -289,7 +302,8 @@ def test_changing_what_a_share_is_good_for_ends_the_tokens_of_before(bench, alic
         bench.write(experiments.share, "exp", BOB, "owner", alice, "test")
 
 
-def test_limits_of_experiments_and_shares(bench, alice, bob, monkeypatch):
+def test_limits_of_experiments_and_shares(bench: Bench, alice: int, bob: int,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "MAX_EXPERIMENTS", 1)
     monkeypatch.setattr(experiments, "MAX_SHARES", 0)
     bench.experiment("exp", alice)
@@ -299,7 +313,7 @@ def test_limits_of_experiments_and_shares(bench, alice, bob, monkeypatch):
         bench.write(experiments.share, "exp", BOB, "work", alice, "test")
 
 
-def test_history_says_who_did_what(bench, alice, bob):
+def test_history_says_who_did_what(bench: Bench, alice: int, bob: int) -> None:
     bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", alice, ALICE)
     bench.write(experiments.transfer, "exp", BOB, None, "cli (root)")
@@ -312,7 +326,7 @@ def test_history_says_who_did_what(bench, alice, bob):
 
 # ---- the data on disk
 
-def test_everything_is_for_its_owner_alone(tmp_path):
+def test_everything_is_for_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         data = HubData(tmp_path / "new" / "hub")
@@ -331,7 +345,7 @@ def test_everything_is_for_its_owner_alone(tmp_path):
         os.umask(before)
 
 
-def test_a_second_claim_is_refused_and_a_dead_hub_is_no_obstacle(tmp_path):
+def test_a_second_claim_is_refused_and_a_dead_hub_is_no_obstacle(tmp_path: Path) -> None:
     first = HubData(tmp_path)
     first.claim()
     first.publish({"hub_url": "http://here:1", "pid": 4711, "host": "h"})
@@ -347,7 +361,7 @@ def test_a_second_claim_is_refused_and_a_dead_hub_is_no_obstacle(tmp_path):
     second.close()
 
 
-def test_data_that_is_not_there_is_not_made_by_a_look(tmp_path):
+def test_data_that_is_not_there_is_not_made_by_a_look(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="jd_hub serve"):
         HubData(tmp_path / "typo", create=False)
     assert not (tmp_path / "typo").exists()
@@ -356,7 +370,8 @@ def test_data_that_is_not_there_is_not_made_by_a_look(tmp_path):
         HubData(tmp_path / "file")
 
 
-def test_a_lock_that_is_never_let_go_is_an_error_not_a_hang(tmp_path, monkeypatch):
+def test_a_lock_that_is_never_let_go_is_an_error_not_a_hang(tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_module, "OPEN_TIMEOUT", 0.05)
     with open(str(tmp_path / "open.lock"), "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -365,7 +380,7 @@ def test_a_lock_that_is_never_let_go_is_an_error_not_a_hang(tmp_path, monkeypatc
     HubData(tmp_path).close()
 
 
-def test_a_backup_is_whole_private_and_never_overwrites(bench, alice, tmp_path):
+def test_a_backup_is_whole_private_and_never_overwrites(bench: Bench, alice: int, tmp_path: Path) -> None:
     made = bench.experiment("exp", alice)
     path = tmp_path / "copy.db"
     assert backup.write(bench.data.database, path) == path.stat().st_size > 0
@@ -382,8 +397,8 @@ def test_a_backup_is_whole_private_and_never_overwrites(bench, alice, tmp_path):
         backup.write(bench.data.database, tmp_path / "none" / "copy.db")
 
 
-def test_no_half_backup_stays(bench, tmp_path, monkeypatch):
-    def broken(_source, _path):
+def test_no_half_backup_stays(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_source: sqlite3.Connection, _path: Path) -> None:
         raise StorageError("disk is full")
     monkeypatch.setattr(backup, "_copy", broken)
     with pytest.raises(StorageError, match="disk is full"):
@@ -391,7 +406,7 @@ def test_no_half_backup_stays(bench, tmp_path, monkeypatch):
     assert not (tmp_path / "copy.db").exists()
 
 
-def test_schema_stays_within_sqlite_3_26():
+def test_schema_stays_within_sqlite_3_26() -> None:
     text = "\n".join(MIGRATIONS).upper()
     for newer in ("RETURNING", "STRICT", "->>", "DROP COLUMN", "GENERATED ALWAYS"):
         assert newer not in text
@@ -399,7 +414,7 @@ def test_schema_stays_within_sqlite_3_26():
 
 # ---- quota
 
-def test_quota_counts_each_key_within_any_minute():
+def test_quota_counts_each_key_within_any_minute() -> None:
     now = [0.0]
     quota = Quota(3, 60.0, lambda: now[0])
     assert [quota.take(1), quota.take(1)] == [0, 0]
@@ -412,7 +427,7 @@ def test_quota_counts_each_key_within_any_minute():
     assert [quota.take(1), quota.take(1), quota.take(1)] == [0, 0, 30]
 
 
-def test_quota_forgets_quiet_keys():
+def test_quota_forgets_quiet_keys() -> None:
     now = [0.0]
     quota = Quota(3, 60.0, lambda: now[0])
     for key in range(1000):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -12,8 +13,8 @@ from jd.hub import pages
 from jd.hub.app import Hub
 from jd.hub.store import accounts, sessions
 from jd.net.serving.proxies import Proxies
-from jd.net.serving.routing import Request
-from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, mentions
+from jd.net.serving.routing import Request, Response
+from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, Answer, Bench, mentions
 
 PASSWORD = "correct horse"
 ADMIN = "admin@example.org"
@@ -43,7 +44,7 @@ OF_ADMIN = [route for route in GUARDED if "/users" in route[1]]
 class Site:
     """Alice with an experiment and a key, Bob, and an administrator; all know their password."""
 
-    def __init__(self, bench):
+    def __init__(self, bench: Bench) -> None:
         self.bench, self.ticks = bench, 0.0
         bench.hub = Hub(bench.data, tries=Attempts(clock=lambda: self.ticks))
         self.alice_id, self.key = bench.user(ALICE)
@@ -54,37 +55,38 @@ class Site:
         self.stored = stored
         bench.experiment("exp", self.alice_id)
 
-    def signed_in(self, email, uid=None):
+    def signed_in(self, email: str, uid: Optional[int] = None) -> str:
         """The Cookie header of a new session."""
-        return "jd_hub_session=" + self.bench.write(sessions.open_session, email, self.stored, uid)
+        return self.bench.signed_in(email, self.stored, uid)
 
-    def call(self, method, target, cookie=None, body=None, **headers):
+    def call(self, method: str, target: str, cookie: Optional[str] = None,
+             body: Optional[Dict[str, str]] = None, **headers: Any) -> Answer:
         if cookie is not None:
             headers["cookie"] = cookie
         return self.bench.call(method, target, None, body, **headers)
 
-    def signin(self, email=ALICE, password=PASSWORD, **headers):
+    def signin(self, email: str = ALICE, password: str = PASSWORD, **headers: Any) -> Answer:
         return self.call("POST", "/web/signin", None, {"email": email, "password": password}, **headers)
 
-    def page(self, path, cookie=None):
+    def page(self, path: str, cookie: Optional[str] = None) -> Response:
         headers = {} if cookie is None else {"cookie": cookie}
         return asyncio.run(self.bench.hub.router.dispatch(Request("GET", path, headers)))
 
 
 @pytest.fixture
-def site(bench):
+def site(bench: Bench) -> Iterator[Site]:
     made = Site(bench)
     yield made
     made.bench.hub._sessions.close()
 
 
-def cookie_of(answer):
+def cookie_of(answer: Answer) -> str:
     return answer.headers["Set-Cookie"].partition(";")[0]
 
 
 # ---- sessions
 
-def test_sign_in_and_sign_out(site):
+def test_sign_in_and_sign_out(site: Site) -> None:
     answer = site.signin(email=ALICE.upper())
     assert answer.status == 200
     attributes = answer.headers["Set-Cookie"].split("; ")[1:]
@@ -100,7 +102,7 @@ def test_sign_in_and_sign_out(site):
     assert site.call("GET", "/web/me", cookie).status == 401
 
 
-def test_the_cookie_is_secure_under_an_https_base_url(site):
+def test_the_cookie_is_secure_under_an_https_base_url(site: Site) -> None:
     site.bench.data.publish({"hub_url": "https://hub.example"})
     answer = site.signin()
     assert answer.headers["Set-Cookie"].startswith("__Host-jd_hub_session=")
@@ -108,7 +110,7 @@ def test_the_cookie_is_secure_under_an_https_base_url(site):
     assert site.call("GET", "/web/me", cookie_of(answer)).status == 200
 
 
-def test_a_session_ends_after_seven_days(site):
+def test_a_session_ends_after_seven_days(site: Site) -> None:
     cookie = site.signed_in(ALICE)
     site.bench.now += sessions.LIFETIME - 1
     assert site.call("GET", "/web/me", cookie).status == 200
@@ -117,23 +119,26 @@ def test_a_session_ends_after_seven_days(site):
     assert site.bench.write(lambda db, now: sessions.prune(db, now, 10)) == 1
 
 
-def test_a_session_is_good_for_who_signed_in(site):
+def test_a_session_is_good_for_who_signed_in(site: Site) -> None:
     here = cookie_of(site.signin(uid=1000))
     assert site.call("GET", "/web/me", here, uid=1000).status == 200
-    for sender in (dict(uid=1001), dict(uid=None), {"uid": 1000, "x-forwarded-for": "10.0.0.1"},
-                   dict(uid=1000, host="evil.example")):
+    senders: List[Dict[str, Any]] = [
+        {"uid": 1001}, {"uid": None}, {"uid": 1000, "x_forwarded_for": "10.0.0.1"},
+        {"uid": 1000, "host": "evil.example"}]
+    for sender in senders:
         assert site.call("GET", "/web/me", here, **sender).status == 401
         elsewhere = cookie_of(site.signin(**dict(sender, uid=None)))
         assert site.call("GET", "/web/me", elsewhere, uid=1000).status == 401
         assert site.call("GET", "/web/me", elsewhere).status == 200
 
 
-def test_a_suspension_and_a_new_password_end_sessions(site):
+def test_a_suspension_and_a_new_password_end_sessions(site: Site) -> None:
     cookie, other = site.signed_in(ALICE), site.signed_in(BOB)
     site.bench.write(accounts.suspend, ALICE, "test")
     assert site.call("GET", "/web/me", cookie).status == 401
     answer = site.signin()
-    assert answer.status == 403 and "suspended" in answer.body["error"] and not answer.headers.get("Set-Cookie")
+    assert answer.status == 403 and "suspended" in answer.body["error"]
+    assert not answer.headers.get("Set-Cookie")
     site.bench.write(accounts.resume, ALICE, "test")
     assert site.call("GET", "/web/me", cookie).status == 401  # and stays ended
     _, token = site.bench.write(accounts.invite_again, BOB, "test")
@@ -143,7 +148,7 @@ def test_a_suspension_and_a_new_password_end_sessions(site):
     assert site.bench.write(sessions.open_session, BOB, site.stored, None) is None
 
 
-def test_a_user_has_so_many_sessions(site):
+def test_a_user_has_so_many_sessions(site: Site) -> None:
     cookies = []
     for _ in range(sessions.MAX_SESSIONS + 1):
         site.bench.now += 1
@@ -153,7 +158,7 @@ def test_a_user_has_so_many_sessions(site):
 
 # ---- limits
 
-def test_wrong_passwords_and_unknown_accounts_look_the_same(site):
+def test_wrong_passwords_and_unknown_accounts_look_the_same(site: Site) -> None:
     wrong, unknown = site.signin(password="wrong horse"), site.signin(email="nobody@example.org")
     assert wrong.status == unknown.status == 403 and wrong.body == unknown.body
     site.bench.write(accounts.add_user, "invited@example.org", False, "test")
@@ -161,12 +166,12 @@ def test_wrong_passwords_and_unknown_accounts_look_the_same(site):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "verify", lambda password, stored: stored is not None
                         and password == PASSWORD)
 
 
-def test_attempts_are_limited_by_account(site, quick):
+def test_attempts_are_limited_by_account(site: Site, quick: None) -> None:
     for _ in range(PER_ACCOUNT):
         assert site.signin(password="wrong").status == 403
     answer = site.signin()
@@ -179,22 +184,22 @@ def test_attempts_are_limited_by_account(site, quick):
         assert site.signin().status == 200
 
 
-def test_attempts_are_limited_by_address(site, quick):
+def test_attempts_are_limited_by_address(site: Site, quick: None) -> None:
     for number in range(PER_ADDRESS):
         assert site.signin(email="u%d@example.org" % number).status == 403
     assert site.signin().status == 429
     # A header alone is no other address: anybody on this machine could write it.
-    assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 429
+    assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 429
     # The proxy that was named tells the client; what the client claims stands before that.
     site.bench.hub._sessions._proxies = Proxies(settings.proxy_list("127.0.0.1"))
-    assert site.signin(**{"x-forwarded-for": "127.0.0.1, 192.0.2.7"}).status == 200
+    assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 200
 
 
-def test_another_user_of_the_machine_locks_nobody_out(site, quick):
+def test_another_user_of_the_machine_locks_nobody_out(site: Site, quick: None) -> None:
     me, other, another = os.geteuid(), 54321, 54322
     for number in range(PER_ADDRESS):
         email = ALICE if number < PER_ACCOUNT else "u%d@example.org" % number
-        assert site.signin(email, "wrong", uid=other, **{"x-forwarded-for": "192.0.2.7"}).status == 403
+        assert site.signin(email, "wrong", uid=other, x_forwarded_for="192.0.2.7").status == 403
     assert site.signin(uid=other).status == site.signin(BOB, uid=other).status == 429
     for uid in (me, 0, another, None):
         assert site.signin(uid=uid).status == 200
@@ -212,7 +217,7 @@ def test_another_user_of_the_machine_locks_nobody_out(site, quick):
 
 # ---- sign-up
 
-def test_sign_up_works_once(site):
+def test_sign_up_works_once(site: Site) -> None:
     _, token = site.bench.write(accounts.invite, "new@example.org", False, "test")
     assert site.call("POST", "/web/signup-link", None, {"token": token}).body == {
         "email": "new@example.org", "min_chars": 10}
@@ -228,7 +233,7 @@ def test_sign_up_works_once(site):
 
 # ---- who may what
 
-def test_every_route_of_pages_is_listed_here(bench):
+def test_every_route_of_pages_is_listed_here(bench: Bench) -> None:
     public = {"/web/signin", "/web/signout", "/web/signup", "/web/signup-link"}
     routes = [route for route in bench.hub.router.routes if route.pattern.startswith("/web/")]
     assert {route.pattern for route in routes if route.public} == public
@@ -236,7 +241,8 @@ def test_every_route_of_pages_is_listed_here(bench):
 
 
 @pytest.mark.parametrize("method, target, body", GUARDED)
-def test_a_session_is_needed_and_a_key_is_none(site, method, target, body):
+def test_a_session_is_needed_and_a_key_is_none(site: Site, method: str, target: str,
+                                               body: Optional[Dict[str, str]]) -> None:
     for cookie in (None, "jd_hub_session=", "jd_hub_session=x"):
         assert site.call(method, target, cookie, body).status == 401
     assert site.bench.call(method, target, site.key, body).status == 401
@@ -244,30 +250,32 @@ def test_a_session_is_needed_and_a_key_is_none(site, method, target, body):
         foreign = site.call(method, target, site.signed_in(ADMIN), body, origin="https://evil.example")
         assert foreign.status == 403
         form = site.call(method, target, site.signed_in(ADMIN), None,
-                         **{"content-type": "application/x-www-form-urlencoded"})
+                         content_type="application/x-www-form-urlencoded")
         assert form.status == 415
 
 
-def test_a_session_is_no_key(site):
+def test_a_session_is_no_key(site: Site) -> None:
     assert site.call("GET", EXPERIMENTS + "/exp", site.signed_in(ALICE)).status == 401
 
 
 @pytest.mark.parametrize("method, target, body", OF_OWNER)
 @pytest.mark.parametrize("email", [BOB, ADMIN])
-def test_what_is_of_others_does_not_exist(site, email, method, target, body):
+def test_what_is_of_others_does_not_exist(site: Site, email: str, method: str, target: str,
+                                          body: Dict[str, str]) -> None:
     assert site.call(method, target, site.signed_in(email), body).status == 404
     assert site.call(method, target, site.signed_in(ALICE), body).status == 200
 
 
-def test_a_share_lets_see_and_nothing_more(site):
+def test_a_share_lets_see_and_nothing_more(site: Site) -> None:
     assert site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE),
                      {"email": BOB}).body["shared_with"] == [{"email": BOB, "role": "work"}]
     bob = site.signed_in(BOB)
     (seen,) = site.call("GET", "/web/experiments", bob).body["experiments"]
     assert (seen["name"], seen["own"], seen["owner"], seen["shared_with"]) == ("exp", False, ALICE, [])
-    edit = site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE), {"email": BOB, "role": "edit"})
+    alice = site.signed_in(ALICE)
+    edit = site.call("POST", "/web/experiments/exp/share", alice, {"email": BOB, "role": "edit"})
     assert edit.body["shared_with"] == [{"email": BOB, "role": "edit"}]
-    refused = site.call("POST", "/web/experiments/exp/share", site.signed_in(ALICE), {"email": BOB, "role": "owner"})
+    refused = site.call("POST", "/web/experiments/exp/share", alice, {"email": BOB, "role": "owner"})
     assert refused.status == 400 and "role must be work or edit" in refused.body["error"]
     for action, body in (("share", {"email": ADMIN}), ("unshare", {"email": BOB}), ("pin", {}),
                          ("delete", {"confirm": "exp"})):
@@ -275,12 +283,13 @@ def test_a_share_lets_see_and_nothing_more(site):
 
 
 @pytest.mark.parametrize("method, target, body", OF_ADMIN)
-def test_users_are_for_administrators(site, method, target, body):
+def test_users_are_for_administrators(site: Site, method: str, target: str,
+                                      body: Optional[Dict[str, str]]) -> None:
     assert site.call(method, target, site.signed_in(ALICE), body).status == 403
     assert site.call(method, target, site.signed_in(ADMIN), body).status in (200, 201)
 
 
-def test_lists_hold_ones_own_and_no_secret(site):
+def test_lists_hold_ones_own_and_no_secret(site: Site) -> None:
     bob, alice = site.signed_in(BOB), site.signed_in(ALICE)
     assert site.call("GET", "/web/experiments", bob).body["experiments"] == []
     assert [key["id"] for key in site.call("GET", "/web/api-keys", alice).body["keys"]] == [1]
@@ -292,11 +301,11 @@ def test_lists_hold_ones_own_and_no_secret(site):
     assert site.bench.call("GET", EXPERIMENTS + "/exp", made["key"]).status == 401
 
 
-def test_names_are_checked_and_deletion_wants_the_name(site):
+def test_names_are_checked_and_deletion_wants_the_name(site: Site) -> None:
     alice = site.signed_in(ALICE)
 
-    def free(name, cookie=alice):
-        return site.call("POST", "/web/experiments/check", cookie, {"name": name}).body["free"]
+    def free(name: str, cookie: str = alice) -> bool:
+        return bool(site.call("POST", "/web/experiments/check", cookie, {"name": name}).body["free"])
     assert [free("new-one"), free("exp"), free("No Good")] == [True, False, False]
     wrong = site.call("POST", "/web/experiments/exp/delete", alice, {"confirm": "ex"})
     assert wrong.status == 400 and "nothing was deleted" in wrong.body["error"]
@@ -305,21 +314,21 @@ def test_names_are_checked_and_deletion_wants_the_name(site):
 
 
 @pytest.mark.parametrize("age, state", [(0, "online"), (299, "online"), (300, "silent")])
-def test_state_of_the_job_server(site, age, state):
+def test_state_of_the_job_server(site: Site, age: int, state: str) -> None:
     site.bench.now += age
     (seen,) = site.call("GET", "/web/experiments", site.signed_in(ALICE)).body["experiments"]
     assert seen["server"] == state
 
 
-def test_nobody_suspends_themselves(site):
+def test_nobody_suspends_themselves(site: Site) -> None:
     answer = site.call("POST", "/web/users/suspend", site.signed_in(ADMIN), {"email": ADMIN.upper()})
     assert answer.status == 400
 
 
 # ---- pages
 
-def test_pages_lead_to_the_sign_in_and_back(site):
-    def leads(path, cookie=None):
+def test_pages_lead_to_the_sign_in_and_back(site: Site) -> None:
+    def leads(path: str, cookie: Optional[str] = None) -> Tuple[int, Optional[str]]:
         answer = site.page(path, cookie)
         return answer.status, answer.headers.get("Location")
     assert leads("/") == (303, "/signin")
@@ -333,7 +342,7 @@ def test_pages_lead_to_the_sign_in_and_back(site):
 @pytest.mark.parametrize("path", ["/signin", "/signup"] + [page.path for page in pages.PAGES]
                          + ["/static/" + name for name in (
                              "base.css", "common.js", "icon.svg", "style.css", "signin.js", "keys.js")])
-def test_every_page_is_closed_to_scripts_of_others(site, path):
+def test_every_page_is_closed_to_scripts_of_others(site: Site, path: str) -> None:
     answer = site.page(path, None if path.startswith("/sign") else site.signed_in(ADMIN))
     assert answer.status == 200 and answer.body
     policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
@@ -348,5 +357,5 @@ def test_every_page_is_closed_to_scripts_of_others(site, path):
 
 
 @pytest.mark.parametrize("name", ["nope.js", "frame.html", "..%2fpages.py", "%2e%2e%2fapp.py"])
-def test_other_files_are_not_served(site, name):
+def test_other_files_are_not_served(site: Site, name: str) -> None:
     assert site.page("/static/" + name).status == 404

@@ -1,46 +1,47 @@
 import json
 import sqlite3
 import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple, cast
 
 import pytest
 
 from jd import filesystems
 from jd.errors import StorageError
 from jd.server.store.schema import MIGRATIONS
-from jd.storage import database
 from jd.storage.database import Database, add_json, extracted
 
 
 @pytest.fixture
-def db(tmp_path):
+def db(tmp_path: Path) -> Iterator[Database]:
     opened = Database(tmp_path / "jobs.db", MIGRATIONS)
     yield opened
     opened.close()
 
 
-def put(key, value):
+def put(key: str, value: str) -> Callable[[sqlite3.Connection], sqlite3.Cursor]:
     return lambda db: db.execute("INSERT INTO settings VALUES (?, ?)", (key, value))
 
 
-def get_all(db):
+def get_all(db: sqlite3.Connection) -> Dict[str, str]:
     return dict(db.execute("SELECT name, value FROM settings"))
 
 
-def test_what_was_answered_is_on_disk(db, tmp_path):
+def test_what_was_answered_is_on_disk(db: Database, tmp_path: Path) -> None:
     db.write(put("a", "1")).result(10)
     with sqlite3.connect(str(tmp_path / "jobs.db")) as other:
         assert get_all(other) == {"a": "1"}
     assert db.read(get_all).result(10) == {"a": "1"}
 
 
-def test_a_failed_operation_is_undone_and_its_neighbours_stay(db):
-    def half(connection):
+def test_a_failed_operation_is_undone_and_its_neighbours_stay(db: Database) -> None:
+    def half(connection: sqlite3.Connection) -> None:
         put("half", "1")(connection)
         raise ValueError("no")
 
     started, gate = threading.Event(), threading.Event()
 
-    def block(_connection):
+    def block(_connection: sqlite3.Connection) -> None:
         started.set()
         gate.wait(60)
 
@@ -55,43 +56,40 @@ def test_a_failed_operation_is_undone_and_its_neighbours_stay(db):
     assert db.read(get_all).result(10) == {"a": "1", "b": "2"}
 
 
-def test_operations_queued_together_share_one_commit(db):
-    commits = []
-    db._writer_connection.set_trace_callback(
-        lambda statement: commits.append(statement) if statement == "COMMIT" else None)
+def test_operations_queued_together_share_one_commit(db: Database) -> None:
+    statements: List[str] = []
+    db._writer_connection.set_trace_callback(statements.append)
     started, gate = threading.Event(), threading.Event()
 
-    def block(_connection):
+    def block(_connection: sqlite3.Connection) -> None:
         started.set()
         gate.wait(60)
 
-    futures = [db.write(block)]
+    blocker = db.write(block)
     assert started.wait(60)
-    futures += [db.write(put(str(i), "x")) for i in range(50)]
+    futures = [db.write(put(str(i), "x")) for i in range(50)]
     gate.set()
+    blocker.result(10)
     for future in futures:
         future.result(10)
-    assert len(commits) == 2
+    assert statements.count("COMMIT") == 2
 
 
-def test_nobody_is_told_of_success_when_the_commit_fails(db):
-    def full_disk(_connection):
-        raise sqlite3.OperationalError("database or disk is full")
-
+def test_nobody_is_told_of_success_when_the_commit_fails(db: Database) -> None:
     class Failing:
-        def __init__(self, connection):
+        def __init__(self, connection: sqlite3.Connection) -> None:
             self._connection = connection
 
-        def execute(self, statement, *arguments):
+        def execute(self, statement: str, *arguments: Tuple[str, ...]) -> sqlite3.Cursor:
             if statement == "COMMIT":
-                full_disk(None)
+                raise sqlite3.OperationalError("database or disk is full")
             return self._connection.execute(statement, *arguments)
 
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             return getattr(self._connection, name)
 
     real = db._writer_connection
-    db._writer_connection = Failing(real)
+    db._writer_connection = cast(sqlite3.Connection, Failing(real))
     with pytest.raises(StorageError, match="disk is full"):
         db.write(put("a", "1")).result(10)
     db._writer_connection = real
@@ -100,10 +98,10 @@ def test_nobody_is_told_of_success_when_the_commit_fails(db):
     assert db.read(get_all).result(10) == {"b": "1"}
 
 
-def test_a_cancelled_operation_is_not_done(db):
+def test_a_cancelled_operation_is_not_done(db: Database) -> None:
     started, gate = threading.Event(), threading.Event()
 
-    def block(_connection):
+    def block(_connection: sqlite3.Connection) -> None:
         started.set()
         gate.wait(60)
 
@@ -117,7 +115,7 @@ def test_a_cancelled_operation_is_not_done(db):
     assert db.read(get_all).result(10) == {"after": "1"}
 
 
-def test_close_finishes_what_is_queued(tmp_path):
+def test_close_finishes_what_is_queued(tmp_path: Path) -> None:
     opened = Database(tmp_path / "jobs.db", MIGRATIONS)
     futures = [opened.write(put(str(i), "x")) for i in range(20)]
     opened.close()
@@ -126,12 +124,12 @@ def test_close_finishes_what_is_queued(tmp_path):
         opened.write(put("late", "x"))
 
 
-def test_readers_cannot_write(db):
+def test_readers_cannot_write(db: Database) -> None:
     with pytest.raises(StorageError, match="readonly"):
         db.read(put("a", "1")).result(10)
 
 
-def test_wal_locally_and_not_on_network_file_systems(tmp_path, monkeypatch):
+def test_wal_locally_and_not_on_network_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     local = Database(tmp_path / "local.db", MIGRATIONS)
     assert local.read(lambda c: c.execute("PRAGMA journal_mode").fetchone()[0]).result(10) == "wal"
     local.close()
@@ -141,12 +139,12 @@ def test_wal_locally_and_not_on_network_file_systems(tmp_path, monkeypatch):
     remote.close()
 
 
-def test_commits_are_synchronous(db):
+def test_commits_are_synchronous(db: Database) -> None:
     full = db.write(lambda c: c.execute("PRAGMA synchronous").fetchone()[0]).result(10)
     assert full == 2
 
 
-def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
+def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with sqlite3.connect(str(path)) as other:
         other.execute("PRAGMA user_version = %d" % (len(MIGRATIONS) + 1))
@@ -154,21 +152,21 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
         Database(path, MIGRATIONS)
 
 
-def test_a_file_that_is_no_database(tmp_path):
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     path.write_bytes(b"this is not a database, " * 100)
     with pytest.raises(StorageError, match="jobs.db.*not a database"):
         Database(path, MIGRATIONS)
 
 
-def test_an_old_sqlite_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(database.sqlite3, "sqlite_version_info", (3, 25, 0))
-    monkeypatch.setattr(database.sqlite3, "sqlite_version", "3.25.0")
+def test_an_old_sqlite_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 25, 0))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.25.0")
     with pytest.raises(StorageError, match="3.25.0.*needs 3.26"):
         Database(tmp_path / "jobs.db", MIGRATIONS)
 
 
-def test_schema_stays_within_sqlite_3_26():
+def test_schema_stays_within_sqlite_3_26() -> None:
     text = "\n".join(MIGRATIONS).upper()
     for newer in ("RETURNING", "STRICT", "->>", "DROP COLUMN", "GENERATED ALWAYS"):
         assert newer not in text
@@ -188,15 +186,14 @@ sshfs /mnt/s fuse.sshfs rw 0 0
     ("/home/local disk/x", "xfs", False),
     ("/mnt/s", "fuse.sshfs", True),
 ])
-def test_file_system_types_from_the_mount_table(tmp_path, path, kind, network):
-    from pathlib import Path
+def test_file_system_types_from_the_mount_table(tmp_path: Path, path: str, kind: str, network: bool) -> None:
     table = tmp_path / "mounts"
     table.write_text(MOUNTS)
     assert filesystems.type_of(Path(path), table) == kind
     assert filesystems.is_network(Path(path), table) is network
 
 
-def test_no_mount_table_means_unknown(tmp_path):
+def test_no_mount_table_means_unknown(tmp_path: Path) -> None:
     assert filesystems.type_of(tmp_path, tmp_path / "none") is None
     assert filesystems.is_network(tmp_path, tmp_path / "none") is False
 
@@ -204,7 +201,7 @@ def test_no_mount_table_means_unknown(tmp_path):
 @pytest.mark.parametrize("value", [
     None, True, False, 0, -1.5, 1e300, 2 ** 62, 2 ** 70, "", "text", "ünï \" \\",
     [1, [None, "é"]], {"k": {"z": 0.1}}])
-def test_json_without_the_help_of_sqlite(value):
+def test_json_without_the_help_of_sqlite(value: Any) -> None:
     text = json.dumps({"a.b-c": value, "other": 1}, ensure_ascii=False)
     db = sqlite3.connect(":memory:")
     try:
@@ -221,19 +218,20 @@ def test_json_without_the_help_of_sqlite(value):
         extracted(text, "$.a")
 
 
-def test_json_is_added_where_sqlite_has_none():
+def test_json_is_added_where_sqlite_has_none() -> None:
     class Bare:
-        def __init__(self, has_json):
-            self.has_json, self.added = has_json, []
+        def __init__(self, has_json: bool) -> None:
+            self.has_json = has_json
+            self.added: List[Tuple[str, bool]] = []
 
-        def execute(self, _sql):
+        def execute(self, _sql: str) -> None:
             if not self.has_json:
                 raise sqlite3.OperationalError("no such function: json_extract")
 
-        def create_function(self, name, *_, deterministic):
+        def create_function(self, name: str, *_: object, deterministic: bool) -> None:
             self.added.append((name, deterministic))
 
     for has_json in (True, False):
         bare = Bare(has_json)
-        add_json(bare)
+        add_json(cast(sqlite3.Connection, bare))
         assert bare.added == ([] if has_json else [("json_extract", True)])

@@ -1,12 +1,13 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from jd.storage.occupancy import Occupancy, Occupied
 
 
-def test_one_holds_it_and_the_next_is_told_who(tmp_path):
+def test_one_holds_it_and_the_next_is_told_who(tmp_path: Path) -> None:
     first, second = Occupancy(tmp_path, "server"), Occupancy(tmp_path, "server")
     first.take()
     with pytest.raises(Occupied) as starting:
@@ -22,7 +23,7 @@ def test_one_holds_it_and_the_next_is_told_who(tmp_path):
     second.release()
 
 
-def test_what_a_killed_one_left_is_withdrawn(tmp_path):
+def test_what_a_killed_one_left_is_withdrawn(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text('{"pid": 7}')
     held = Occupancy(tmp_path, "server")
     held.take()
@@ -30,7 +31,7 @@ def test_what_a_killed_one_left_is_withdrawn(tmp_path):
     held.release()
 
 
-def test_release_is_harmless_for_who_holds_nothing(tmp_path):
+def test_release_is_harmless_for_who_holds_nothing(tmp_path: Path) -> None:
     first, second = Occupancy(tmp_path, "hub"), Occupancy(tmp_path, "hub")
     first.take()
     first.publish({"pid": 7}, 0o600)
@@ -41,7 +42,7 @@ def test_release_is_harmless_for_who_holds_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
-def test_a_damaged_file_tells_nothing(tmp_path, content):
+def test_a_damaged_file_tells_nothing(tmp_path: Path, content: str) -> None:
     first, second = Occupancy(tmp_path, "server"), Occupancy(tmp_path, "server")
     first.take()
     (tmp_path / "server.json").write_text(content)
@@ -51,6 +52,6 @@ def test_a_damaged_file_tells_nothing(tmp_path, content):
     first.release()
 
 
-def test_a_directory_that_is_not_there(tmp_path):
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Occupancy(tmp_path / "none", "server").take()

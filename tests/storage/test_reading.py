@@ -1,7 +1,10 @@
 """Readings end: at their deadline, when nobody waits, and none for people is in the way of another kind."""
 
 import asyncio
+import sqlite3
 import threading
+from pathlib import Path
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -15,7 +18,7 @@ FOREVER = "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM cou
 
 
 @pytest.fixture
-def db(tmp_path):
+def db(tmp_path: Path) -> Iterator[Database]:
     opened = Database(tmp_path / "test.db", SCHEMA)
     yield opened
     opened.close()
@@ -24,10 +27,10 @@ def db(tmp_path):
 class Endless:
     """A reading that only its end can end."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.begun, self.ended = threading.Event(), threading.Event()
 
-    def __call__(self, connection):
+    def __call__(self, connection: sqlite3.Connection) -> Any:
         self.begun.set()
         try:
             return connection.execute(FOREVER).fetchone()
@@ -35,20 +38,20 @@ class Endless:
             self.ended.set()
 
 
-def many_small_ones(connection):
+def many_small_ones(connection: sqlite3.Connection) -> None:
     while True:
         connection.execute("SELECT 1").fetchone()
 
 
 @pytest.mark.parametrize("operation", [Endless(), many_small_ones])
-def test_a_reading_ends_at_its_deadline(db, operation):
+def test_a_reading_ends_at_its_deadline(db: Database, operation: Callable[[sqlite3.Connection], Any]) -> None:
     with pytest.raises(TookTooLong, match="longer than the 0.05 s.*ask for less"):
         db.read(operation, 0.05).result(20)
     assert db.read(lambda c: c.execute("SELECT 1").fetchone()).result(20) == (1,)
 
 
-def test_a_reading_that_nobody_waits_for_ends(db):
-    async def main():
+def test_a_reading_that_nobody_waits_for_ends(db: Database) -> None:
+    async def main() -> None:
         endless = Endless()
         task = asyncio.ensure_future(asyncio.wrap_future(db.read(endless, 30.0)))
         await asyncio.get_running_loop().run_in_executor(None, endless.begun.wait, 20)
@@ -57,7 +60,7 @@ def test_a_reading_that_nobody_waits_for_ends(db):
     asyncio.run(main())
 
 
-def test_one_that_is_given_up_while_it_waits_never_begins(db):
+def test_one_that_is_given_up_while_it_waits_never_begins(db: Database) -> None:
     busy = [Endless() for _ in range(READERS)]
     held = [db.read(endless, 30.0) for endless in busy]
     assert all(endless.begun.wait(60) for endless in busy)
@@ -69,7 +72,7 @@ def test_one_that_is_given_up_while_it_waits_never_begins(db):
     assert not doomed.begun.is_set()
 
 
-def test_lookups_and_backups_need_none_of_the_readers_for_people(db, tmp_path):
+def test_lookups_and_backups_need_none_of_the_readers_for_people(db: Database, tmp_path: Path) -> None:
     busy = [Endless() for _ in range(READERS)]
     held = [db.read(endless, 30.0) for endless in busy]
     assert all(endless.begun.wait(60) for endless in busy)
@@ -79,7 +82,7 @@ def test_lookups_and_backups_need_none_of_the_readers_for_people(db, tmp_path):
         one.cancel()
 
 
-def test_who_is_stopped_leaves_nothing_to_the_next(db):
+def test_who_is_stopped_leaves_nothing_to_the_next(db: Database) -> None:
     """The clock and the wish of one reading are not those of another on the same connection."""
     with pytest.raises(TookTooLong):
         db.read(Endless(), 0.01).result(20)
@@ -89,14 +92,14 @@ def test_who_is_stopped_leaves_nothing_to_the_next(db):
         assert db.read(lambda c: c.execute(long).fetchone()).result(20) == (reading.PORTION,)
 
 
-def test_a_failure_of_its_own_is_told_as_such(db):
+def test_a_failure_of_its_own_is_told_as_such(db: Database) -> None:
     with pytest.raises(StorageError, match="test.db.*no such table"):
         db.read(lambda c: c.execute("SELECT * FROM missing")).result(20)
     with pytest.raises(ZeroDivisionError):
         db.read(lambda c: 1 // 0).result(20)
 
 
-def test_a_closed_database_reads_nothing(tmp_path):
+def test_a_closed_database_reads_nothing(tmp_path: Path) -> None:
     opened = Database(tmp_path / "test.db", SCHEMA)
     opened.close()
     with pytest.raises(StorageError, match="closed"):
