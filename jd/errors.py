@@ -17,15 +17,18 @@ EXIT_USAGE = 2
 
 
 class JdError(Exception):
-    """Something went wrong that the user can understand: the message says what, and what to do.
+    """Something went wrong that the user can understand: `what` did, and `advice` says what to do about it.
 
-    What was typed may stand in it; a key or token that was typed does not.
+    As text it is both, "what; advice". The advice may be given in several parts, of which empty ones do not
+    count; it may be missing. What was typed may stand in either, but no key or token that was typed.
     """
 
     exit_status = EXIT_FAILURE
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*(hidden(a) if isinstance(a, str) else a for a in arguments))
+    def __init__(self, what: str, *advice: str) -> None:
+        self.what = hidden(what)
+        self.advice = hidden("; ".join(part for part in advice if part))
+        super().__init__("%s; %s" % (self.what, self.advice) if self.advice else self.what)
 
 
 class UsageError(JdError):
@@ -49,8 +52,8 @@ class ServerUnreachable(JdError):
 class ServerRefused(JdError):
     """The server answered, and the answer is an error. `status` is the HTTP status."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, what: str, *advice: str) -> None:
+        super().__init__(what, *advice)
         self.status = status
 
     def __reduce__(self) -> Tuple[Any, ...]:

@@ -24,10 +24,8 @@ def home(environ: Environ = os.environ) -> Path:
         import pwd  # seldom needed; Path.home() takes an empty HOME for /
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
-        raise UsageError(
-            "no home directory: HOME is not set and uid %d has no passwd entry; "
-            "set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH" % os.getuid()
-        ) from None
+        raise UsageError("no home directory: HOME is not set and uid %d has no passwd entry" % os.getuid(),
+                         "set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH") from None
 
 
 def _directory(environ: Environ, variable: str, default: str) -> Path:

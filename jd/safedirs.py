@@ -248,9 +248,11 @@ def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Op
     way_out = purpose.otherwise or "set %s to %s" % (purpose.setting, other)
     if part.found.st_uid == os.geteuid():
         way_out = "chmod go-w %s if what is in it is yours, or %s" % (shlex.quote(part.path), way_out)
-    raise UnsafePlace("%s %s is not used: %s%s %s (%s, mode %04o): others could plant files; %s" % (
-        purpose.name, shown(str(path)), "the link " if part.is_link else "", shown(part.path), reason,
-        owner(part.found.st_uid), stat.S_IMODE(part.found.st_mode), way_out))
+    raise UnsafePlace("%s %s is not used: %s%s %s (%s, mode %04o): others could plant files"
+                      % (purpose.name, shown(str(path)), "the link " if part.is_link else "",
+                         shown(part.path), reason, owner(part.found.st_uid),
+                         stat.S_IMODE(part.found.st_mode)),
+                      way_out)
 
 
 # ---- users and groups

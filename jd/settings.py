@@ -410,7 +410,7 @@ def parse_given(setting: Setting, given: Given) -> Any:
         raise UsageError("%s: %s" % (given.origin, error)) from None
     except ValueError as error:
         what = "that value" if setting.secret else protocol.shown(given.text)
-        raise UsageError("%s: %s is not allowed; give %s" % (given.origin, what, error)) from None
+        raise UsageError("%s: %s is not allowed" % (given.origin, what), "give %s" % error) from None
 
 
 def lookup(setting: Setting, arguments: Mapping[str, str], environ: Mapping[str, str],

@@ -194,8 +194,9 @@ def _read(path: Path) -> str:
         if is_key(content.strip()):
             return content.strip()
         if len(content) > 64 or time.monotonic() >= until:
-            raise StorageError("%s holds no key; remove it, and another is made: what was signed with the "
-                               "old one alone is then refused" % path)
+            raise StorageError("%s holds no key" % path,
+                               "remove it, and another is made: what was signed with the old one alone is "
+                               "then refused")
         time.sleep(_LOOK_EVERY)  # another process is writing it
 
 
@@ -213,12 +214,12 @@ def _content(path: Path) -> str:
 
 def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise StorageError("%s is not used: it is no file; remove it" % path)
+        raise StorageError("%s is not used: it is no file" % path, "remove it")
     if status.st_uid != os.geteuid():
-        raise StorageError("%s is not used: it belongs to uid %d; set HOME to a directory of your own"
-                           % (path, status.st_uid))
+        raise StorageError("%s is not used: it belongs to uid %d" % (path, status.st_uid),
+                           "set HOME to a directory of your own")
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise StorageError(
-            "%s is not used: others may have read or written it (mode %04o); remove it, and another is "
-            "made: what was signed with the old one alone is then refused" % (
-                path, stat.S_IMODE(status.st_mode)))
+        raise StorageError("%s is not used: others may have read or written it (mode %04o)"
+                           % (path, stat.S_IMODE(status.st_mode)),
+                           "remove it, and another is made: what was signed with the old one alone is "
+                           "then refused")

@@ -115,7 +115,7 @@ def advised(hub: Access, experiment: Optional[str], environ: Mapping[str, str]) 
         place = None if experiment is None else accessfile.find(experiment, environ)
         if experiment is None or place is None or place.hub is not None:
             return hub
-        return replace(hub, instead="; to use the server of %s without a Hub give server=@%s, or unset "
+        return replace(hub, instead="to use the server of %s without a Hub give server=@%s, or unset "
                                     "JD_API_KEY" % (experiment, accessfile.path_of(experiment, environ)))
     except JdError:
         return hub  # a file that cannot be used is no way
@@ -138,8 +138,8 @@ def request(hub: Access, experiment: str, clock: Callable[[], float] = time.mono
     try:
         return _grant(answer, since)
     except (ProtocolError, ValueError) as error:
-        raise ServerUnreachable("%s answered wrongly: %s; it may be no Hub: check hub= or "
-                                "JD_HUB_URL" % (client.shown, error)) from None
+        raise ServerUnreachable("%s answered wrongly: %s" % (client.shown, error),
+                                "it may be no Hub: check hub= or JD_HUB_URL") from None
 
 
 def request_patiently(hub: Access, experiment: str,
@@ -177,8 +177,8 @@ def check_key(hub: Access) -> None:
     except ServerUnreachable as error:
         raise _away(hub, error) from error
     else:
-        raise NoHub("%s gave a token for an experiment that cannot exist: it is no Hub; %s" % (
-            client.shown, _CHECK_URL))
+        raise NoHub("%s gave a token for an experiment that cannot exist: it is no Hub" % client.shown,
+                    _CHECK_URL)
 
 
 # ---- how
@@ -190,20 +190,24 @@ def _check_origin(client: Client, error: ServerRefused) -> None:
     path; its refusals are JSON objects.
     """
     if getattr(error, "told", None) is None:
-        raise NoHub("%s: that is not how a Hub answers; %s" % (error, _CHECK_URL))
+        raise NoHub("%s: that is not how a Hub answers" % error, _CHECK_URL)
     try:
         kind = answering.ask(client).kind
     except (ServerUnreachable, answering.WrongPort):
         return
     if kind != answering.HUB and (kind in (answering.JOB_SERVER, answering.DASHBOARD)
                                   or answering.counts_jobs(client)):
-        raise NoHub("%s is a job server%s, not a Hub; %s" % (
-            client.shown, "'s dashboard" if kind == answering.DASHBOARD else "", _CHECK_URL))
+        raise NoHub("%s is a job server%s, not a Hub"
+                    % (client.shown, "'s dashboard" if kind == answering.DASHBOARD else ""),
+                    _CHECK_URL)
 
 
 def _away(hub: Access, error: JdError) -> ServerUnreachable:
-    return ServerUnreachable("the Hub %s cannot be reached: %s; hub= or JD_HUB_URL names another%s" % (
-        hub.client().shown, error, hub.instead or ", and server= a job server without a Hub"))
+    another = "hub= or JD_HUB_URL names another"
+    if not hub.instead:
+        another += ", and server= a job server without a Hub"
+    return ServerUnreachable("the Hub %s cannot be reached: %s" % (hub.client().shown, error.what),
+                             error.advice, another, hub.instead)
 
 
 def _is_busy(error: JdError) -> bool:
@@ -213,19 +217,19 @@ def _is_busy(error: JdError) -> bool:
 def _explained(hub: Access, experiment: str, error: ServerRefused) -> ServerRefused:
     shown = hub.client().shown
     texts = {
-        401: "the Hub %s does not know this key; create one at %s%s and set JD_API_KEY" % (
-            shown, shown, KEYS_PAGE),
-        403: "the Hub lets nobody work with this key or experiment: %s" % error,
-        404: "the Hub %s has no experiment %s for this key; check expId=, or have it created or "
-             "shared with you" % (shown, experiment),
-        503: "no job server of %s has registered with the Hub yet; start one: jd_server --expId %s "
-             "--hub %s" % (experiment, experiment, shown),
+        401: ("the Hub %s does not know this key" % shown,
+              "create one at %s%s and set JD_API_KEY" % (shown, KEYS_PAGE)),
+        403: ("the Hub lets nobody work with this key or experiment: %s" % error.what, error.advice),
+        404: ("the Hub %s has no experiment %s for this key" % (shown, experiment),
+              "check expId=, or have it created or shared with you"),
+        503: ("no job server of %s has registered with the Hub yet" % experiment,
+              "start one: jd_server --expId %s --hub %s" % (experiment, shown)),
     }
-    text = texts.get(error.status, "the Hub gave no token: %s" % error)
+    what, advice = texts.get(error.status, ("the Hub gave no token: %s" % error.what, error.advice))
     if error.status in _DEFINITE:
         _check_origin(hub.client(), error)
-        return HubRefused(error.status, text + hub.instead)
-    return Refusal(error.status, text, getattr(error, "retry_after", None))
+        return HubRefused(error.status, what, advice, hub.instead)
+    return Refusal(error.status, what, advice, retry_after=getattr(error, "retry_after", None))
 
 
 def _grant(answer: Any, since: float) -> Grant:

@@ -155,11 +155,11 @@ def _check_header(header: Mapping[str, Any]) -> None:
 def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
     expires = _time(claims, "exp")
     if now >= expires + leeway:
-        raise ExpiredToken("the token expired %d s ago; get a new one" % (now - expires))
+        raise ExpiredToken("the token expired %d s ago" % (now - expires), "get a new one")
     issued = _time(claims, "iat")
     if issued > now + max(leeway, FUTURE):
-        raise EarlyToken("the token was issued %d s in the future; check the clocks of the Hub and "
-                         "of this machine" % (issued - now))
+        raise EarlyToken("the token was issued %d s in the future" % (issued - now),
+                         "check the clocks of the Hub and of this machine")
     if "nbf" in claims and _time(claims, "nbf") > now + leeway:
         raise EarlyToken("the token is not valid yet")
 

@@ -33,8 +33,8 @@ class UnusablePassword(UsageError):
 def check(password: str) -> None:
     """Raises UnusablePassword for a password of fewer than 10 characters or over 1024 bytes."""
     if len(password) < MIN_CHARS:
-        raise UnusablePassword("the password has %d characters; give at least %d"
-                               % (len(password), MIN_CHARS))
+        raise UnusablePassword("the password has %d characters" % len(password),
+                               "give at least %d" % MIN_CHARS)
     if len(_bytes(password)) > MAX_BYTES:
         raise UnusablePassword("the password is longer than the allowed %d bytes" % MAX_BYTES)
 

@@ -31,9 +31,9 @@ def has_form(pin: str) -> bool:
 def check(pin: str) -> None:
     """Raises UnusablePin for what cannot be a PIN."""
     if not has_form(pin):
-        raise UnusablePin("that is not %d digits; %s" % (DIGITS, RULE))
+        raise UnusablePin("that is not %d digits" % DIGITS, RULE)
     if _is_row(pin) or any(pin == pin[:period] * (DIGITS // period) for period in (1, 2, 3)):
-        raise UnusablePin("that PIN is too easy to guess; %s" % RULE)
+        raise UnusablePin("that PIN is too easy to guess", RULE)
 
 
 def new_pin() -> str:

@@ -21,14 +21,15 @@ _HINT = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(
 
 def _checked(token: str, origin: str) -> str:
     if not token:
-        raise UsageError("%s is empty; give a token of %s; %s" % (origin, _ALLOWED, _HINT))
+        raise UsageError("%s is empty" % origin, "give a token of %s" % _ALLOWED, _HINT)
     if not all("!" <= character <= "~" for character in token):
         raise UsageError("%s holds something that cannot be a token: it must be one line of %s"
                          % (origin, _ALLOWED))
     if not MIN_TOKEN_CHARS <= len(token) <= MAX_TOKEN_CHARS:
-        raise UsageError("%s holds a token of %s%d characters; it must have %s; %s" % (
-            origin, "more than " if len(token) > MAX_TOKEN_CHARS else "",
-            min(len(token), MAX_TOKEN_CHARS), _ALLOWED, _HINT))
+        raise UsageError("%s holds a token of %s%d characters"
+                         % (origin, "more than " if len(token) > MAX_TOKEN_CHARS else "",
+                            min(len(token), MAX_TOKEN_CHARS)),
+                         "it must have %s" % _ALLOWED, _HINT)
     return token
 
 
@@ -43,13 +44,12 @@ def read_token_file(path: Union[str, Path]) -> str:
         with open(path, "rb") as file:
             content = file.read(2 * MAX_TOKEN_CHARS)
     except FileNotFoundError:
-        raise StorageError("%s does not exist; check the path, or %s > FILE" % (
-            origin, _HINT)) from None
+        raise StorageError("%s does not exist" % origin, "check the path, or %s > FILE" % _HINT) from None
     except IsADirectoryError:
-        raise StorageError("%s is a directory; give the file in it" % origin) from None
+        raise StorageError("%s is a directory" % origin, "give the file in it") from None
     except OSError as error:
-        raise StorageError("%s cannot be read: %s; check its owner and mode" % (
-            origin, error.strerror or error)) from None
+        raise StorageError("%s cannot be read: %s" % (origin, error.strerror or error),
+                           "check its owner and mode") from None
     return _checked(content.decode("latin-1").strip(" \t\r\n"), origin)
 
 

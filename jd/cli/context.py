@@ -37,8 +37,9 @@ class Context:
         known = settings.usable(table, environ) if self.command.name in _FORGIVING else environ
         self.values: Dict[str, Any] = settings.resolve(table, self.arguments, known)
         if self.command.experiment == "needed" and self.values["expId"] is None:
-            raise UsageError("expId= is missing; usage: %s %s; JD_EXP_ID can be set instead, and "
-                             "in interactive mode `use <name>`" % (PROGRAM, self.command.usage))
+            raise UsageError("expId= is missing",
+                             "usage: %s %s; JD_EXP_ID can be set instead, and in interactive mode `use "
+                             "<name>`" % (PROGRAM, self.command.usage))
 
     @property
     def here(self) -> Here:
@@ -63,9 +64,9 @@ class Context:
         """The words after the command. Raises UsageError unless there are `count`."""
         usage = "usage: %s %s" % (PROGRAM, self.command.usage)
         if len(self.words) > count:
-            raise UsageError("%s; %s" % (unexpected(self.words[count], self.command.keys), usage))
+            raise UsageError(unexpected(self.words[count], self.command.keys), usage)
         if len(self.words) < count:
-            raise UsageError("%s needs %s; %s" % (self.command.name, self.command.words, usage))
+            raise UsageError("%s needs %s" % (self.command.name, self.command.words), usage)
         return self.words
 
     def worker(self) -> Row:
@@ -74,9 +75,9 @@ class Context:
         row = self.registry.row(worker_id)
         if row is None:
             known = ", ".join(row.worker_id for row in self.registry.rows()[:5])
-            raise UsageError("there is no worker %s of experiment %s here; %s" % (
-                shown(worker_id), self.experiment,
-                "running: " + known if known else "none is running"))
+            raise UsageError("there is no worker %s of experiment %s here"
+                             % (shown(worker_id), self.experiment),
+                             "running: " + known if known else "none is running")
         return row
 
     def server(self, row: Optional[Row] = None) -> str:

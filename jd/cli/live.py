@@ -44,7 +44,7 @@ def present(context: Context, fetch: Fetch[T], draw: Draw[T], document: Callable
                    [] if context.values["json"] else draw(facts, views.width()))
         return EXIT_OK
     if context.values["json"]:
-        raise UsageError("watch=true is for people, json=true for programs; give one of them")
+        raise UsageError("watch=true is for people, json=true for programs", "give one of them")
     return watch(fetch, draw, "%s  %s" % (context.experiment, context.command.name))
 
 
@@ -55,9 +55,9 @@ def watch(fetch: Fetch[T], draw: Draw[T], title: str, interval: float = INTERVAL
     there is no terminal. A signal to end is obeyed once the terminal is restored.
     """
     if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stdout)):
-        raise UsageError("watch=true needs a terminal; leave it out to print the facts once")
+        raise UsageError("watch=true needs a terminal", "leave it out to print the facts once")
     if os.environ.get("TERM") == "dumb":
-        raise UsageError("watch=true cannot redraw this terminal (TERM=dumb); leave it out")
+        raise UsageError("watch=true cannot redraw this terminal (TERM=dumb)", "leave it out")
     with _Signals() as signals:
         with _Screen() as screen:
             _Watch(fetch, draw, title, interval, signals, screen).run()

@@ -51,7 +51,7 @@ def split(statement: str) -> List[str]:
     try:
         return shlex.split(statement)
     except ValueError:
-        raise UsageError("a quote is not closed, or a backslash stands at the end; "
+        raise UsageError("a quote is not closed, or a backslash stands at the end",
                          "close it, or quote the word") from None
 
 
@@ -111,7 +111,7 @@ class Repl:
             except Leave:
                 break
         if first:
-            raise UsageError("no arguments, and nothing on standard input; see jd_worker_cli help")
+            raise UsageError("no arguments, and nothing on standard input", "see jd_worker_cli help")
         return EXIT_FAILURE if self._failed else EXIT_OK
 
     # ---- running
@@ -157,7 +157,7 @@ class Repl:
             return self._use(tokens[1:])
         line = parse(tokens, inside=True)
         if line.command == INTERACTIVE:
-            raise UsageError("this is interactive mode already; exit leaves it")
+            raise UsageError("this is interactive mode already", "exit leaves it")
         if line.command == "exit":
             if line.words:
                 raise UsageError("exit takes no words")
@@ -166,7 +166,7 @@ class Repl:
 
     def _use(self, words: List[str]) -> int:
         if len(words) > 1:
-            raise UsageError("usage: use [<name>]; one experiment at a time")
+            raise UsageError("usage: use [<name>]", "one experiment at a time")
         if not words:
             say("Experiment '%s'." % self.experiment if self.experiment
                 else "No experiment is set; use <name> sets one, exp-list shows those here.")

@@ -105,8 +105,8 @@ def _run(command: List[str], environ: Mapping[str, str]) -> str:
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
     except FileNotFoundError:
-        raise JdError("%s is not in PATH; type this on a node that has Slurm's commands" % program
-                      ) from None
+        raise JdError("%s is not in PATH" % program,
+                      "type this on a node that has Slurm's commands") from None
     except subprocess.TimeoutExpired:
         raise JdError("%s did not answer within %g s" % (program, TIMEOUT)) from None
     except OSError as error:

@@ -28,9 +28,9 @@ def named(context: Context, registry: Registry, words: Sequence[str]) -> List[Ro
     for word in words:
         if word not in by_id:
             known = ", ".join(list(by_id)[:5])
-            raise UsageError("there is no worker %s of experiment %s here; %s" % (
-                shown(word), registry.experiment,
-                "running: " + known if known else "none is running"))
+            raise UsageError("there is no worker %s of experiment %s here"
+                             % (shown(word), registry.experiment),
+                             "running: " + known if known else "none is running")
     return [by_id[word] for word in dict.fromkeys(words)]
 
 
@@ -42,8 +42,8 @@ def running_job(registry: Registry, job_id: int, patience: float = LAG) -> Row:
             if row.current_job_id == job_id:
                 return row
         if time.monotonic() >= deadline:
-            raise JdError("no worker of %s here runs job %d; see jd_worker_cli expId=%s worker-list"
-                          % (registry.experiment, job_id, registry.experiment))
+            raise JdError("no worker of %s here runs job %d" % (registry.experiment, job_id),
+                          "see jd_worker_cli expId=%s worker-list" % registry.experiment)
         time.sleep(0.1)
 
 

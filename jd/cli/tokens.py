@@ -37,7 +37,7 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
     `stop -h` is `help stop`.
     """
     if len(tokens) > MAX_TOKENS:
-        raise UsageError("more than %d arguments; a command line has a few" % MAX_TOKENS)
+        raise UsageError("more than %d arguments" % MAX_TOKENS, "a command line has a few")
     keys = list(dict.fromkeys(key for command in commands.values() for key in command.keys))
     arguments: Dict[str, str] = {}
     words: List[str] = []
@@ -49,7 +49,7 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
         if key not in keys:
             raise UsageError(_unknown_key(key, keys, commands))
         if key in arguments:
-            raise UsageError("%s= is given twice; give it once" % key)
+            raise UsageError("%s= is given twice" % key, "give it once")
         arguments[key] = value
     _check_options(words, keys)
     named = [word for word in words if aliases.get(word, word) in commands]
@@ -85,8 +85,8 @@ def _check_options(words: Sequence[str], keys: Sequence[str]) -> None:
             if (key == "api_key" or not value or value.startswith("-") or len(value) > _LONGEST_SHOWN
                     or not value.isprintable()):
                 value = "..."
-            raise UsageError("unknown option %s; arguments are key=value; did you mean %s=%s?" % (
-                shown(word), key, value))
+            raise UsageError("unknown option %s" % shown(word),
+                             "arguments are key=value; did you mean %s=%s?" % (key, value))
 
 
 def _check_taken(name: Optional[str], arguments: Mapping[str, str],
@@ -96,10 +96,11 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
         if key in taken:
             continue
         if name is None:
-            raise UsageError("%s= goes with %s; name the command" % (
-                key, " or ".join(c.name for c in commands.values() if key in c.keys)))
-        raise UsageError("%s does not take %s=; it takes %s" % (
-            name, key, ", ".join(k + "=" for k in taken) or "no arguments"))
+            raise UsageError("%s= goes with %s"
+                             % (key, " or ".join(c.name for c in commands.values() if key in c.keys)),
+                             "name the command")
+        raise UsageError("%s does not take %s=" % (name, key),
+                         "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments"))
 
 
 def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:

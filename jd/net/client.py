@@ -58,9 +58,9 @@ class Refusal(ServerRefused):
     """A ServerRefused that also knows how many seconds the server asked to wait (Retry-After), and
     `told`, the answer's body where that is a JSON object."""
 
-    def __init__(self, status: int, message: str, retry_after: Optional[float] = None,
+    def __init__(self, status: int, what: str, *advice: str, retry_after: Optional[float] = None,
                  told: Optional[Mapping[str, Any]] = None) -> None:
-        super().__init__(status, message)
+        super().__init__(status, what, *advice)
         self.retry_after = retry_after
         self.told = told
 
@@ -75,8 +75,8 @@ class OtherExperiment(ServerUnreachable):
     It is of the kind of a server that is away: ours is not there, and may come back.
     """
 
-    def __init__(self, message: str, serves: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, what: str, *advice: str, serves: str = "") -> None:
+        super().__init__(what, *advice)
         self.serves = serves
 
 
@@ -224,9 +224,9 @@ class Client:
             if isinstance(error, (ConnectionError, http.client.BadStatusLine)) and connection is not None:
                 self._check_scheme(proxy, error)
             waited = request.timeout if connection else min(request.timeout, CONNECT_SECONDS)
-            raise ServerUnreachable("no answer from %s%s%s: %s%s" % (
-                self.shown, request.route, _through(proxy), plain_words(error, waited),
-                self._hint and "; " + self._hint)) from error
+            happened, advice = plain_words(error, waited)
+            raise ServerUnreachable("no answer from %s%s%s: %s" % (
+                self.shown, request.route, _through(proxy), happened), advice, self._hint) from error
         finally:
             if connection is not None:
                 connection.close()
@@ -245,7 +245,7 @@ class Client:
         is asked once: a server that answered, or was restarted, is not asked with every lost call."""
         may_be, self._may_be_tls = self._may_be_tls and proxy is None, False
         if may_be and speaks_tls(self._address):
-            raise SpeaksTls(wrong_scheme(self._address)) from error
+            raise SpeaksTls(*wrong_scheme(self._address)) from error
 
     def _send(self, connection: http.client.HTTPConnection, request: _Request,
               authorization: Optional[str], proxy: Optional[Proxy]) -> http.client.HTTPResponse:
@@ -274,18 +274,19 @@ class Client:
     def _json(self, answer: http.client.HTTPResponse, route: str) -> Any:
         body = _read(answer, MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
-            raise UnusableAnswer("%s%s answered with more than %d bytes; ask for less at a time"
-                                 % (self.shown, route, MAX_ANSWER_BYTES))
+            raise UnusableAnswer("%s%s answered with more than %d bytes"
+                                 % (self.shown, route, MAX_ANSWER_BYTES),
+                                 "ask for less at a time")
         if answer.status == 204:
             return None
         try:
             return json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError):
-            raise UnusableAnswer(
-                "%s%s answered with %s that is not JSON: it may be the login page of a network, "
-                "or not a job server; check the URL" % (
-                    self.shown, route, _words(answer.getheader("Content-Type") or "something"))
-            ) from None
+            raise UnusableAnswer("%s%s answered with %s that is not JSON: it may be the login page of a "
+                                 "network, or not a job server"
+                                 % (self.shown, route,
+                                    _words(answer.getheader("Content-Type") or "something")),
+                                 "check the URL") from None
 
     def _refusal(self, answer: http.client.HTTPResponse, route: str, proxy: Optional[Proxy],
                  token: Optional[str]) -> JdError:
@@ -303,15 +304,17 @@ class Client:
         for hidden in (token, self._address.password):
             if hidden:
                 told = told.replace(hidden, "***")
+        # On the wire an error of ours is one text.
+        happened, _, advice = _words(told).partition("; ")
         return Refusal(answer.status, "%s%s%s answered %d: %s" % (
-            self.shown, route, _through(proxy), answer.status, _words(told)),
-            _retry_after(answer.getheader("Retry-After"), time.time()), body)
+            self.shown, route, _through(proxy), answer.status, happened), advice,
+            retry_after=_retry_after(answer.getheader("Retry-After"), time.time()), told=body)
 
 
 def other_experiment(server: str, serves: str, wanted: str) -> OtherExperiment:
     """The error of a server of another experiment."""
-    return OtherExperiment("%s serves experiment %s, not %s; check expId= and server=, or JD_EXP_ID and "
-                           "JD_SERVER" % (server, _words(serves), wanted), serves)
+    return OtherExperiment("%s serves experiment %s, not %s" % (server, _words(serves), wanted),
+                           "check expId= and server=, or JD_EXP_ID and JD_SERVER", serves=serves)
 
 
 # ---- what is sent
@@ -328,8 +331,8 @@ def _authorization(token: Optional[str], address: Address) -> Optional[str]:
         return address.basic
     # http.client refuses such a header too, but repeats it in its message.
     if not token or not all("!" <= character <= "~" for character in token):
-        raise UsageError("the token cannot be sent: it must be one word of printable ASCII "
-                         "characters; look for a stray space or line break in it")
+        raise UsageError("the token cannot be sent: it must be one word of printable ASCII characters",
+                         "look for a stray space or line break in it")
     return "Bearer " + token
 
 
@@ -353,15 +356,14 @@ def _file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
         while left:
             chunk = file.read(min(CHUNK_BYTES, left))
             if not chunk:
-                raise StorageError(
-                    "%s shrank while it was sent: %d of %d bytes were there; write it to its end "
-                    "before it is uploaded" % (filename, size - left, size))
+                raise StorageError("%s shrank while it was sent: %d of %d bytes were there"
+                                   % (filename, size - left, size),
+                                   "write it to its end before it is uploaded")
             left -= len(chunk)
             yield chunk
         if file.read(1):
-            raise StorageError(
-                "%s grew while it was sent, beyond the %d bytes it had; write it to its end before "
-                "it is uploaded" % (filename, size))
+            raise StorageError("%s grew while it was sent, beyond the %d bytes it had" % (filename, size),
+                               "write it to its end before it is uploaded")
     except OSError as error:
         raise _unreadable(filename, error) from error
     yield suffix

@@ -53,7 +53,7 @@ class Address:
             host = _ascii_host(parts.hostname or "")
         except ValueError as error:
             given = "this server URL" if "@" in url else "server URL %r" % url[:200]
-            raise UsageError("%s cannot be used; give %s" % (given, error)) from None
+            raise UsageError("%s cannot be used" % given, "give %s" % error) from None
         secure = parts.scheme == "https"
         return cls(parts.scheme, host, parts.port or (443 if secure else 80),
                    parts.path.rstrip("/"), _basic(parts.username, parts.password),
@@ -131,9 +131,9 @@ def proxy_for(address: Address) -> Optional[Proxy]:
     except ValueError:
         parts, port = urlsplit(""), 0
     if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(
-            "the proxy for %s cannot be used: %s_proxy must be like http://host:3128; to go "
-            "without it, add %s to no_proxy" % (address.shown, address.scheme, address.host))
+        raise UsageError("the proxy for %s cannot be used: %s_proxy must be like http://host:3128"
+                         % (address.shown, address.scheme),
+                         "to go without it, add %s to no_proxy" % address.host)
     return Proxy(parts.hostname, port, _basic(parts.username, parts.password))
 
 
@@ -198,8 +198,9 @@ def tls_context(certificate: Optional[str] = None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=bundle or None)
     except OSError as error:  # ssl.SSLError is one
-        raise UsageError("%s: %s cannot be used: %s; give a file of certificates in PEM form" % (
-            CA_VARIABLE, bundle, error.strerror or "it holds no certificate")) from None
+        raise UsageError("%s: %s cannot be used: %s"
+                         % (CA_VARIABLE, bundle, error.strerror or "it holds no certificate"),
+                         "give a file of certificates in PEM form") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -297,43 +298,44 @@ def speaks_tls(address: Address) -> bool:
         return False
 
 
-def wrong_scheme(address: Address) -> str:
-    """What to say of an http:// URL whose port speaks TLS."""
+def wrong_scheme(address: Address) -> Tuple[str, str]:
+    """What to say of an http:// URL whose port speaks TLS, and what to do about it."""
     host = "[%s]" % address.host if ":" in address.host else address.host
-    return ("%s speaks https, not http; give https://%s:%d%s, or server=@FILE, its access file, for a "
-            "certificate of --tls auto" % (address.shown, host, address.port, address.prefix))
+    return ("%s speaks https, not http" % address.shown,
+            "give https://%s:%d%s, or server=@FILE, its access file, for a certificate of --tls auto"
+            % (host, address.port, address.prefix))
 
 
 # ---- failures in plain words
 
-def plain_words(error: BaseException, timeout: float) -> str:
-    """What happened to a connection, and what to do about it, as a clause for an error message."""
+def plain_words(error: BaseException, timeout: float) -> Tuple[str, str]:
+    """What happened to a connection, as a clause for an error message, and what to do about it."""
     if isinstance(error, OtherCertificate):
-        return ("its TLS certificate is not the one in the access file; it is another server, or "
-                "somebody in between; nothing was sent to it")
+        return ("its TLS certificate is not the one in the access file",
+                "it is another server, or somebody in between; nothing was sent to it")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ("its TLS certificate is not trusted (%s); set %s to the PEM file of the authority "
-                "that signed it" % (error.verify_message, CA_VARIABLE))
+        return ("its TLS certificate is not trusted (%s)" % error.verify_message,
+                "set %s to the PEM file of the authority that signed it" % CA_VARIABLE)
     if isinstance(error, ssl.SSLError):
-        return ("the TLS handshake failed (%s); check that the port speaks https"
-                % (error.reason or "unknown reason"))
+        return ("the TLS handshake failed (%s)" % (error.reason or "unknown reason"),
+                "check that the port speaks https")
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return ("it timed out after %g s; the host may be down, behind a firewall or overloaded"
-                % timeout)
+        return ("it timed out after %g s" % timeout,
+                "the host may be down, behind a firewall or overloaded")
     if isinstance(error, (socket.gaierror, UnicodeError)):
-        return "the host name is unknown; check its spelling and this machine's DNS"
+        return "the host name is unknown", "check its spelling and this machine's DNS"
     if isinstance(error, Unproven):
         return ("what answers there does not show that it knows the token, which was therefore not sent: it "
-                "is an older jd_server, or another program has the port now")
+                "is an older jd_server, or another program has the port now", "")
     if isinstance(error, ConnectionRefusedError):
-        return ("the connection was refused; check that the server runs and that host and port "
-                "are right")
+        return ("the connection was refused",
+                "check that the server runs and that host and port are right")
     if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-        return ("the connection was closed before the answer was complete; the server may have "
-                "been restarted, or something between closed it")
+        return ("the connection was closed before the answer was complete",
+                "the server may have been restarted, or something between closed it")
     if isinstance(error, http.client.HTTPException):
-        return "what answers there does not speak HTTP; check the port and http:// or https://"
+        return "what answers there does not speak HTTP", "check the port and http:// or https://"
     if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return "there is no way to that host from this machine; check the network"
+        return "there is no way to that host from this machine", "check the network"
     detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "%s; check the address and the network" % detail
+    return detail, "check the address and the network"

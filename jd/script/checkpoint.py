@@ -149,8 +149,9 @@ def scratch_file(directory: Optional[Path] = None) -> BinaryIO:
     try:
         return _in_directory(tempfile.gettempdir())
     except OSError as error:
-        raise StorageError("no temporary file for the checkpoint can be made: %s; set TMPDIR to a "
-                           "directory that can be written" % (error.strerror or error)) from None
+        raise StorageError("no temporary file for the checkpoint can be made: %s"
+                           % (error.strerror or error),
+                           "set TMPDIR to a directory that can be written") from None
 
 
 def _in_directory(directory: str) -> BinaryIO:
@@ -169,10 +170,9 @@ class _Limited:
     def write(self, data: bytes) -> int:
         self._left -= len(data)
         if self._left < 0:
-            raise LimitError(
-                "%s is larger than %d MB, the most that can be saved; keep "
-                "only what is needed to resume, or split it with jd_upload" % (
-                    self._what, _LIMIT_MB))
+            raise LimitError("%s is larger than %d MB, the most that can be saved"
+                             % (self._what, _LIMIT_MB),
+                             "keep only what is needed to resume, or split it with jd_upload")
         if self._signer is not None:
             self._signer.update(data)
         return self._write_out(lambda: self._file.write(data))
@@ -214,9 +214,8 @@ def _dump(obj: object, file: BinaryIO, job_id: Optional[int], signer: Optional[s
     except JdError:
         raise
     except Exception as error:  # __getstate__ and __reduce__ are the user's: anything may come
-        raise JdError(
-            "%s cannot be pickled: %s: %s; keep plain data in it, such as "
-            "state_dict() of a model" % (_named(job_id), type(error).__name__, error)) from error
+        raise JdError("%s cannot be pickled: %s: %s" % (_named(job_id), type(error).__name__, error),
+                      "keep plain data in it, such as state_dict() of a model") from error
 
 
 def _restored(file: BinaryIO, job_id: Optional[int]) -> Any:
@@ -224,7 +223,6 @@ def _restored(file: BinaryIO, job_id: Optional[int]) -> Any:
     try:
         return pickle.load(file)
     except Exception as error:  # unpickling runs code of the classes it finds
-        raise JdError(
-            "%s cannot be unpickled: %s: %s; most often a class in it cannot "
-            "be imported here, or a library has another version than the one that saved it" % (
-                _named(job_id), type(error).__name__, error)) from error
+        raise JdError("%s cannot be unpickled: %s: %s" % (_named(job_id), type(error).__name__, error),
+                      "most often a class in it cannot be imported here, or a library has another version "
+                      "than the one that saved it") from error

@@ -82,7 +82,7 @@ class JobContext:
 
 def outside_job(caller: str, missing: str) -> OutsideJobError:
     """The error of a function that cannot know which job it is about."""
-    return OutsideJobError("%s needs a running job, and %s is not set; %s" % (caller, missing, _HOW_TO_RUN))
+    return OutsideJobError("%s needs a running job, and %s is not set" % (caller, missing), _HOW_TO_RUN)
 
 
 def in_worker(environ: Environ = os.environ) -> bool:
@@ -119,8 +119,8 @@ def _job_number(given: Any, origin: str) -> int:
     except ValueError:
         number = 0
     if not 1 <= number < 2 ** 53:
-        raise UsageError("%s: %s is not allowed; give a positive whole number" % (
-            origin, protocol.shown(given)))
+        raise UsageError("%s: %s is not allowed" % (origin, protocol.shown(given)),
+                         "give a positive whole number")
     return number
 
 
@@ -149,7 +149,7 @@ def _url(environ: Environ, given: str, origin: str) -> str:
         url = settings.server_url(given)
     except ValueError as error:
         what = "that value" if "@" in given else protocol.shown(given)
-        raise UsageError("%s: %s is not allowed; give %s" % (origin, what, error)) from None
+        raise UsageError("%s: %s is not allowed" % (origin, what), "give %s" % error) from None
     parts = urlsplit(url)
     if "://" not in given and parts.port is None and not parts.path:
         url += ":%d" % settings.value_of(settings.WORKER, "port", environ)

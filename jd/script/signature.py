@@ -87,8 +87,9 @@ def sign(file: BinaryIO, signer: Signer, what: str) -> int:
     try:
         size = file.seek(0, os.SEEK_END)
         if size + signer.size > protocol.MAX_FILE_BYTES:
-            raise LimitError("%s has with its signature more than %d MB, the most that can be saved; keep "
-                             "only what is needed to resume" % (what, protocol.MAX_FILE_BYTES >> 20))
+            raise LimitError("%s has with its signature more than %d MB, the most that can be saved"
+                             % (what, protocol.MAX_FILE_BYTES >> 20),
+                             "keep only what is needed to resume")
         pass_through(file, size, signer.update)
         file.write(signer.trailer())
         file.flush()

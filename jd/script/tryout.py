@@ -140,8 +140,8 @@ def _made(directory: Path, purpose: safedirs.Purpose = _PURPOSE) -> Path:
 
 
 def _failed(error: OSError, path: Path) -> StorageError:
-    return StorageError("%s cannot be used for a try-out: %s; JD_WORKSPACE_PATH names another place" % (
-        path, error.strerror or error))
+    return StorageError("%s cannot be used for a try-out: %s" % (path, error.strerror or error),
+                        "JD_WORKSPACE_PATH names another place")
 
 
 def _hint() -> str:

@@ -117,9 +117,9 @@ def _checked(file_path: Union[str, "os.PathLike[str]"], name: Optional[str] = No
     with _open_regular(path) as file:
         status = os.fstat(file.fileno())
         if status.st_size > protocol.MAX_FILE_BYTES:
-            raise LimitError(
-                "%s has %d bytes, and %d (%d MB) is the most that can be uploaded; compress or split it" % (
-                    path, status.st_size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20))
+            raise LimitError("%s has %d bytes, and %d (%d MB) is the most that can be uploaded"
+                             % (path, status.st_size, protocol.MAX_FILE_BYTES, protocol.MAX_FILE_BYTES >> 20),
+                             "compress or split it")
         yield _Sent(path, filename, file, status)
 
 
@@ -134,8 +134,9 @@ def send(context: JobContext, patience: Patience, route: str, part_name: str, fi
     def call() -> Dict[str, Any]:
         answer = client.upload(route, fields, part_name, file, filename, size)
         if not isinstance(answer, dict) or not answer.get("success"):
-            raise UnusableAnswer("%s%s answered without saying that it took the file; it may not "
-                                 "be a job server" % (client.shown, route))
+            raise UnusableAnswer("%s%s answered without saying that it took the file"
+                                 % (client.shown, route),
+                                 "it may not be a job server")
         return answer
 
     return patience.run(call, failed, comfort)
@@ -146,14 +147,14 @@ def checked_name(name: str) -> str:
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
-        raise UsageError("file name %s is not valid UTF-8; rename the file" % (
-            protocol.shown(name))) from None
+        raise UsageError("file name %s is not valid UTF-8" % protocol.shown(name),
+                         "rename the file") from None
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name):
-        raise UsageError("file name %s has control characters; rename the file" % (
-            protocol.shown(name)))
+        raise UsageError("file name %s has control characters" % protocol.shown(name), "rename the file")
     if length > protocol.MAX_FILE_NAME_BYTES:
-        raise LimitError("file name %s has %d bytes, and %d are allowed; rename the file" % (
-            protocol.shown(name), length, protocol.MAX_FILE_NAME_BYTES))
+        raise LimitError("file name %s has %d bytes, and %d are allowed"
+                         % (protocol.shown(name), length, protocol.MAX_FILE_NAME_BYTES),
+                         "rename the file")
     return name
 
 
@@ -165,15 +166,15 @@ def _open_regular(path: str) -> BinaryIO:
     try:
         file = open(path, "rb", opener=opener)
     except FileNotFoundError:
-        raise StorageError("%s cannot be uploaded: there is no such file; jd_job_dir() is where "
-                           "the job's files are" % path) from None
+        raise StorageError("%s cannot be uploaded: there is no such file" % path,
+                           "jd_job_dir() is where the job's files are") from None
     except IsADirectoryError:
-        raise StorageError("%s cannot be uploaded: it is a directory; upload its files one by "
-                           "one, or an archive of it" % path) from None
+        raise StorageError("%s cannot be uploaded: it is a directory" % path,
+                           "upload its files one by one, or an archive of it") from None
     except OSError as error:
         raise StorageError("%s cannot be uploaded: %s" % (path, error.strerror or error)) from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise StorageError("%s cannot be uploaded: it is not a regular file; write what it yields "
-                           "to a file first" % path)
+        raise StorageError("%s cannot be uploaded: it is not a regular file" % path,
+                           "write what it yields to a file first")
     return file

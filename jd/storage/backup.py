@@ -18,8 +18,7 @@ def write(database: Database, path: Path) -> int:
     try:
         os.close(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        raise JdError("%s is there already and is not overwritten; choose another name"
-                      % path) from None
+        raise JdError("%s is there already and is not overwritten" % path, "choose another name") from None
     except OSError as error:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
     try:

@@ -84,8 +84,8 @@ class Database:
         somebody else.
         """
         if sqlite3.sqlite_version_info < MIN_SQLITE:
-            raise StorageError("this Python has SQLite %s; JobDistributor needs %s or newer" % (
-                sqlite3.sqlite_version, ".".join(map(str, MIN_SQLITE[:2]))))
+            raise StorageError("this Python has SQLite %s" % sqlite3.sqlite_version,
+                               "JobDistributor needs %s or newer" % ".".join(map(str, MIN_SQLITE[:2])))
         self.path = path
         self._migrations = migrations
         self._kept = kept
@@ -170,9 +170,9 @@ class Database:
         """
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(self._migrations):
-            raise StorageError(
-                "%s was written by a newer version (schema %d, this one knows %d); upgrade jd-worker"
-                % (self.path, version, len(self._migrations)))
+            raise StorageError("%s was written by a newer version (schema %d, this one knows %d)"
+                               % (self.path, version, len(self._migrations)),
+                               "upgrade jd-worker")
         for number in range(version, len(self._migrations)):
             connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
                                      % (self._migrations[number], number + 1))

@@ -29,9 +29,9 @@ def for_group(name: str) -> Modes:
     try:
         gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
     except KeyError:
-        raise UsageError("--data-group: there is no group %s on this machine; see: id" % name) from None
+        raise UsageError("--data-group: there is no group %s on this machine" % name, "see: id") from None
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
-        raise UsageError("--data-group: you are not in the group %s; see: id" % name)
+        raise UsageError("--data-group: you are not in the group %s" % name, "see: id")
     return Modes(0o2750, 0o640, gid)
 
 

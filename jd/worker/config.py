@@ -74,8 +74,8 @@ class WorkerConfig:
             return None
         key = settings.value_of(settings.WORKER, "api_key", self.environ)
         if key is None:
-            raise UsageError("this launch belongs to the Hub %s, and JD_API_KEY is not set; set it"
-                             % self.hub)
+            raise UsageError("this launch belongs to the Hub %s, and JD_API_KEY is not set" % self.hub,
+                             "set it")
         return Access(self.hub, key)
 
     @property
@@ -158,8 +158,8 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             hub=take(stored, "hub", str, None),
         )
     except ProtocolError as error:
-        raise StorageError("its launch configuration was stored by another version (%s); stop it, "
-                           "and start it anew with entry_script=" % error) from None
+        raise StorageError("its launch configuration was stored by another version (%s)" % error,
+                           "stop it, and start it anew with entry_script=") from None
 
 
 def launch_environ(environ: Mapping[str, str], variables: Mapping[str, str]) -> Dict[str, str]:

@@ -45,8 +45,8 @@ class WorkerLog:
             safedirs.make(path.parent, safedirs.LOGS)
             self._open()
         except OSError as error:
-            raise StorageError("cannot write the worker log %s: %s; set log_dir= or JD_LOG_DIR to "
-                               "a writable directory" % (path, error.strerror)) from None
+            raise StorageError("cannot write the worker log %s: %s" % (path, error.strerror),
+                               "set log_dir= or JD_LOG_DIR to a writable directory") from None
 
     def event(self, text: str) -> None:
         """Log what the worker did. Control characters are shown as `?`."""

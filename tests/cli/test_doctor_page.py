@@ -12,7 +12,7 @@ import pytest
 
 from jd.cli.checkup import page
 from jd.cli.checkup.examine import examine
-from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Check, Finding, Group, Notes, in_two, worst
+from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Check, Finding, Group, Notes, worst
 from jd.errors import UsageError
 from tests.support import PATIENCE, wait_until
 
@@ -96,7 +96,7 @@ def test_a_check_that_fails_is_a_finding() -> None:
 
 def test_an_error_that_explains_itself_is_shown_as_it_is() -> None:
     def fail() -> List[Finding]:
-        raise UsageError("no home directory; set HOME")
+        raise UsageError("no home directory", "set HOME")
     assert examined(group(Check("it", fail))) == [Finding(PROBLEM, "Topic", "no home directory", "set HOME")]
 
 
@@ -170,8 +170,3 @@ def test_json() -> None:
     assert told["findings"][0] == {"level": "ok", "topic": "A", "what": "fine", "advice": ""}
     assert json.loads(page.as_json([])) == {"worst": "ok", "findings": []}
     assert worst(FOUND[:2]) == WARNING
-
-
-def test_an_error_text_falls_in_two() -> None:
-    assert in_two("it broke: a; do this; or that") == ("it broke: a", "do this; or that")
-    assert in_two("it broke") == ("it broke", "")

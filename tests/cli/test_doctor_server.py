@@ -146,7 +146,7 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_that_cannot_be_told() -> None:
     def fail() -> Target:
-        raise UsageError("server=: 'x y' is not allowed; give a URL")
+        raise UsageError("server=: 'x y' is not allowed", "give a URL")
     steps = Visit(fail, None, {}).checks()
     finding, = [f for step in steps for f in step.find()]
     assert (finding.level, finding.advice) == (PROBLEM, "give a URL")

@@ -77,7 +77,7 @@ def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
 
 def test_no_home_directory() -> None:
     def nowhere() -> Path:
-        raise UsageError("no home directory; set HOME")
+        raise UsageError("no home directory", "set HOME")
     finding, = looked_at(Directory("cache", "JD_CACHE_PATH", nowhere, True))
     assert (finding.level, finding.what, finding.advice) == (
         PROBLEM, "cache: no home directory", "set HOME")

@@ -45,6 +45,26 @@ def test_a_refusal_survives_pickling() -> None:
     assert isinstance(copy, ServerRefused) and (copy.status, str(copy)) == (409, "no longer yours")
 
 
+def test_an_error_says_what_happened_and_what_to_do() -> None:
+    error = UsageError("it broke; badly", "do this", "", "or that")
+    assert (error.what, error.advice) == ("it broke; badly", "do this; or that")
+    assert str(error) == "it broke; badly; do this; or that"
+    assert (JdError("it broke").advice, str(JdError("it broke", ""))) == ("", "it broke")
+
+
+def test_neither_part_of_an_error_repeats_a_key() -> None:
+    key = "jd_" + "a1B2" * 10
+    error = JdError("the key %s is unknown" % key, "give another than %s" % key)
+    assert key not in error.what + error.advice + str(error)
+
+
+def test_an_error_with_advice_survives_pickling() -> None:
+    copy = pickle.loads(pickle.dumps(ServerRefused(503, "it is away", "start it")))
+    assert (copy.status, copy.what, copy.advice, str(copy)) == (503, "it is away", "start it", "it is away; start it")
+    other = pickle.loads(pickle.dumps(UsageError("no", "yes")))
+    assert (other.what, other.advice, str(other)) == ("no", "yes", "no; yes")
+
+
 # ---- paths
 
 def test_defaults_are_below_the_home_directory() -> None:

@@ -61,4 +61,4 @@ def test_no_command_repeats_one(tmp_path: Path, words: List[str]) -> None:
 
 
 def test_errors_stay_what_they_are() -> None:
-    assert UsageError("a", 1).args == ("a", 1) and str(JdError()) == ""
+    assert UsageError("a", "b").args == ("a; b",) and str(JdError("")) == ""

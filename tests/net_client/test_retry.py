@@ -53,7 +53,7 @@ def test_last_failure_is_raised_without_another_pause() -> None:
 
 
 def test_server_may_ask_for_a_longer_pause() -> None:
-    assert run(Calls(Refusal(503, "busy", 45.0), Refusal(503, "busy", 0.0)))[0] == 45.0
+    assert run(Calls(Refusal(503, "busy", retry_after=45.0), Refusal(503, "busy", retry_after=0.0)))[0] == 45.0
 
 
 def test_caller_may_narrow_what_is_tried_again() -> None:

@@ -452,7 +452,7 @@ def test_other_data_behind_the_server_has_its_own_commands(tmp_path: Path) -> No
 # ---- another server has the address
 
 def other() -> OtherExperiment:
-    return OtherExperiment("http://h:1 serves experiment b, not a", "b")
+    return OtherExperiment("http://h:1 serves experiment b, not a", serves="b")
 
 
 def test_the_server_of_another_experiment_is_an_outage(tmp_path: Path) -> None:

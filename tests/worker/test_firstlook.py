@@ -50,9 +50,9 @@ def written(launch: WorkerConfig, **changes: Any) -> Callable[[], None]:
     return lambda: accessfile.write(Path(str(launch.server_file)), replace(OURS, **changes))
 
 
-OTHER = OtherExperiment("%s serves experiment a, not exp; check expId= and server=" % DEFAULT, "a")
+OTHER = OtherExperiment("%s serves experiment a, not exp" % DEFAULT, "check expId= and server=", serves="a")
 FOREIGN = ForeignServer("port 5000 of this machine is held by bob, not by you, eve: a token that is sent "
-                        "there would go to that user; give the port of your own server")
+                        "there would go to that user", "give the port of your own server")
 
 
 @pytest.mark.parametrize("error", [OTHER, FOREIGN, firstlook.answering.WrongPort("%s is no job server" % DEFAULT)])
@@ -98,7 +98,8 @@ def test_the_file_of_a_server_that_was_killed_may_be_replaced(
 
 
 def test_somebody_else_at_the_address_in_the_file(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, file=OtherExperiment("%s serves experiment a, not exp; check expId=" % URL, "a"))
+    answers(monkeypatch, file=OtherExperiment(
+        "%s serves experiment a, not exp" % URL, "check expId=", serves="a"))
     written(launch)()
     clock = Clock()
     with pytest.raises(JdError) as refused:

@@ -194,7 +194,7 @@ def test_an_expired_token_is_said_once_a_minute_and_trying_goes_on() -> None:
 
 def test_a_busy_hub_says_when_to_come_back() -> None:
     bench = Bench()
-    refusal = hubtoken.Refusal(429, "slowly", 45.0)
+    refusal = hubtoken.Refusal(429, "slowly", retry_after=45.0)
     bench.answers = [refusal, grant("new", expires=2 * EXPIRES)]
     bench.run(3500.0)
     assert bench.asked[1] - bench.asked[0] == pytest.approx(45.0, abs=0.1)

@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
-from jd.cli.checkup.finding import PROBLEM, Finding, Group, in_two
+from jd.cli.checkup.finding import PROBLEM, Finding, Group
 from jd.errors import JdError, debugging
 
 CHECK_SECONDS = 6.0  # for one check; what can be given a limit of its own has a shorter one
@@ -153,7 +153,7 @@ def _made(group: Group, doing: str, find: Callable[[], List[Finding]]) -> List[F
     try:
         return find()
     except JdError as error:
-        return [Finding(PROBLEM, group.topic, *in_two(str(error)))]
+        return [Finding(PROBLEM, group.topic, error.what, error.advice)]
     except Exception:
         if debugging():
             traceback.print_exc()

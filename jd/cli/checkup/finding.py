@@ -1,7 +1,7 @@
 """What a check found, and how checks are put together."""
 
 from dataclasses import dataclass
-from typing import Callable, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Iterable, List, NamedTuple, Sequence
 
 OK = "ok"
 WARNING = "warning"
@@ -55,12 +55,6 @@ class Notes:
     def _note(self, level: str, what: str, advice: str) -> List[Finding]:
         self.findings.append(Finding(level, self.topic, what, advice))
         return self.findings
-
-
-def in_two(text: str) -> Tuple[str, str]:
-    """An error text of this program as what happened and what to do about it."""
-    what, _, advice = text.partition("; ")
-    return what, advice
 
 
 def worst(findings: Iterable[Finding]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
 from jd import paths
-from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
@@ -39,7 +39,7 @@ def registries(environ: Mapping[str, str], experiment: Optional[str],
         try:
             rows, draining = registry.rows(), registry.draining()
         except JdError as error:
-            notes.problem(*in_two(str(error)))
+            notes.problem(error.what, error.advice)
             continue
         count = Counter(life(row, here) for row in rows)
         if count[Life.ALIVE]:
@@ -96,7 +96,7 @@ def _experiments(notes: Notes, environ: Mapping[str, str],
     try:
         return experiments(environ)
     except JdError as error:
-        notes.problem(*in_two(str(error)))
+        notes.problem(error.what, error.advice)
         return []
 
 

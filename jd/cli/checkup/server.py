@@ -17,7 +17,7 @@ import jd
 from jd import protocol, settings
 from jd.auth import hubtoken
 from jd.auth.sharedtoken import is_exposed, worker_token
-from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.cli.way import Way
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net.client import USER_AGENT, Client
@@ -91,7 +91,7 @@ class Visit:
             self._address = Address.parse(self._url)
             self._proxy = proxy_for(self._address)
         except JdError as error:
-            return self._failed(notes, *in_two(str(error)))
+            return self._failed(notes, error.what, error.advice)
         if not self._named:
             notes.warn("%s; this is about the default, %s" % (
                 self._hint or "no server is named", self._address.shown), "give server=, or set JD_SERVER")
@@ -131,9 +131,9 @@ class Visit:
         try:
             (connect if self._proxy is None else socket.create_connection)((host, port), TIMEOUT).close()
         except ForeignServer as error:
-            return self._failed(notes, *in_two(str(error)))
+            return self._failed(notes, error.what, error.advice)
         except OSError as error:
-            what, advice = in_two(plain_words(error, TIMEOUT))
+            what, advice = plain_words(error, TIMEOUT)
             if self._named and self._hint:
                 advice = "%s; %s" % (advice, self._hint)
             return self._failed(notes, "no connection to %s:%d: %s" % (host, port, what),
@@ -150,12 +150,12 @@ class Visit:
             self._tls = tls_context(self._certificate)
             connection = open_connection(self._address, self._proxy, TIMEOUT, self._tls)
         except (UsageError, ForeignServer) as error:
-            return self._failed(notes, *in_two(str(error)))
+            return self._failed(notes, error.what, error.advice)
         except ssl.SSLCertVerificationError as error:
             return self._failed(notes, "its TLS certificate is not accepted: %s"
                                 % error.verify_message, _certificate_advice(error.verify_code))
         except (OSError, http.client.HTTPException) as error:
-            what, advice = in_two(plain_words(error, TIMEOUT))
+            what, advice = plain_words(error, TIMEOUT)
             return self._failed(notes, "no TLS connection: %s" % what, self._advice(advice))
         try:
             assert isinstance(connection.sock, ssl.SSLSocket)
@@ -173,17 +173,17 @@ class Visit:
         try:
             self._health = self._ask(self._address)
         except ForeignServer as error:
-            return self._failed(notes, *in_two(str(error)))
+            return self._failed(notes, error.what, error.advice)
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             if self._speaks_tls(self._address):
-                return self._failed(notes, *in_two(wrong_scheme(self._address)))
-            what, advice = in_two(plain_words(error, TIMEOUT))
+                return self._failed(notes, *wrong_scheme(self._address))
+            what, advice = plain_words(error, TIMEOUT)
             return self._failed(notes, "no answer to GET %s: %s" % (protocol.HEALTH, what),
                                 self._advice(advice))
         status, headers, body, at = self._health
         notes.findings += clock_skew(headers.get("Date"), at)
         if status == 400 and self._speaks_tls(self._address):
-            return self._failed(notes, *in_two(wrong_scheme(self._address)))
+            return self._failed(notes, *wrong_scheme(self._address))
         if status != 200:
             return self._failed(
                 notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
@@ -192,7 +192,7 @@ class Visit:
         try:
             answering.confirm(answering.introduced(told or {}), self._address.shown, None)
         except answering.WrongPort as error:
-            return self._failed(notes, *in_two(str(error)))
+            return self._failed(notes, error.what, error.advice)
         if told is None or not isinstance(told.get("expId"), str):
             return self._failed(notes, "what answers there is no job server",
                                 self._advice("check host and port"))
@@ -208,7 +208,7 @@ class Visit:
         try:
             token = self._way.token() if self._way is not None else worker_token(self._environ)
         except JdError as error:
-            return notes.problem(*in_two(str(error)))
+            return notes.problem(error.what, error.advice)
         if path and is_exposed(settings.path(path)):
             notes.warn("token file %s can be read by others" % path, "chmod 600 %s" % path)
         if self._address is None:
@@ -225,9 +225,9 @@ class Visit:
                     "the token is not accepted")
                 return notes.problem(what, "set JD_SERVER_TOKEN_FILE to a copy of the server's "
                                            "--token-file")
-            return notes.problem(*in_two(str(error)))
+            return notes.problem(error.what, error.advice)
         except JdError as error:
-            return notes.problem(*in_two(str(error)))
+            return notes.problem(error.what, error.advice)
         return notes.ok("the token is accepted" if token else "the server wants no token")
 
     @property
@@ -369,5 +369,5 @@ def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool,
             return notes.findings
         hubtoken.check_key(access)
     except JdError as error:
-        return notes.problem(*in_two(str(error)))
+        return notes.problem(error.what, error.advice)
     return notes.ok("the Hub knows the API key")

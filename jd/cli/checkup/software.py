@@ -158,8 +158,7 @@ def entry_script(environ: Environ) -> List[Finding]:
             with open(str(script), "rb") as file:
                 compile(file.read(), str(script), "exec", dont_inherit=True)
     except UsageError as error:
-        what, _, advice = str(error).partition("; ")
-        return notes.problem(what, advice)
+        return notes.problem(error.what, error.advice)
     except SyntaxError as error:
         return notes.problem("entry script %s, line %s: %s" % (script, error.lineno, error.msg),
                              "run it once by hand with %s" % sys.executable)

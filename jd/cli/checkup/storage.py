@@ -14,7 +14,7 @@ from typing import Callable, List, Optional
 
 from jd import filesystems, safedirs
 from jd.cli.checkup import locks
-from jd.cli.checkup.finding import Check, Finding, Notes, in_two
+from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import UsageError
 
 TOPIC = "Storage"
@@ -59,10 +59,10 @@ class Directory:
         try:
             path = self._find()
         except UsageError as error:
-            return notes.problem(*in_two("%s: %s" % (self._label, error)))
+            return notes.problem("%s: %s" % (self._label, error.what), error.advice)
         unsafe = self._unsafe(path)
         if unsafe is not None:
-            return notes.problem(*in_two(str(unsafe)))
+            return notes.problem(unsafe.what, unsafe.advice)
         failure = write_through(path)
         if failure is not None:
             return notes.problem("%s %s cannot be written: %s" % (self._label, path, failure),

@@ -4,7 +4,7 @@ import difflib
 from typing import Dict, List, Mapping
 
 from jd import settings
-from jd.cli.checkup.finding import Finding, Notes, in_two
+from jd.cli.checkup.finding import Finding, Notes
 from jd.errors import UsageError
 from jd.settings import Given, Setting
 
@@ -50,7 +50,7 @@ def values(environ: Mapping[str, str]) -> List[Finding]:
             settings.parse_given(setting, Given(text, name))
         except UsageError as error:
             # A worker does not read what is for a server on the same machine.
-            (notes.problem if name in own else notes.warn)(*in_two(str(error)))
+            (notes.problem if name in own else notes.warn)(error.what, error.advice)
         else:
             used.append(name)
     if used:

@@ -97,8 +97,7 @@ def run(context: Context) -> int:
     """Print the script for a shell. Raises UsageError."""
     (shell,) = context.words_exactly(1)
     if shell not in SCRIPTS:
-        raise UsageError("there is no completion for %s; give %s" % (
-            shown(shell), " or ".join(SCRIPTS)))
+        raise UsageError("there is no completion for %s" % shown(shell), "give %s" % " or ".join(SCRIPTS))
     print(script(shell), end="")
     return 0
 

@@ -24,7 +24,7 @@ def run(context: Context) -> int:
     command = COMMANDS.get(name) or SHELL_COMMANDS.get(name)
     if command is None:
         close = closest(word, [*COMMANDS, *SHELL_COMMANDS])
-        raise UsageError("there is no command %s; %s" % (shown(word), "jd_worker_cli help lists them"
-                                                         if close is None else "did you mean %s?" % close))
+        raise UsageError("there is no command %s" % shown(word),
+                         "jd_worker_cli help lists them" if close is None else "did you mean %s?" % close)
     print(reference.about(command, width))
     return 0

@@ -78,9 +78,9 @@ def checked_key(environ: Mapping[str, str], ask: Optional[Ask]) -> str:
     url = hubtoken.hub_url({}, environ, settings.value_of(settings.WORKER, "expId", environ))
     key = environ.get("JD_API_KEY", "").strip()
     if not key and ask is None:
-        raise UsageError("an API key is needed, and standard input is no terminal to ask for it; "
-                         "set JD_API_KEY (keys are made at %s%s), %s" % (
-                             url, hubtoken.KEYS_PAGE, _OR_SERVER))
+        raise UsageError("an API key is needed, and standard input is no terminal to ask for it",
+                         "set JD_API_KEY (keys are made at %s%s), %s"
+                         % (url, hubtoken.KEYS_PAGE, _OR_SERVER))
     asked = 0
     while True:
         if not key and ask is not None:
@@ -92,7 +92,7 @@ def checked_key(environ: Mapping[str, str], ask: Optional[Ask]) -> str:
                 key = ask("API key: ").strip()
             except EOFError:
                 print(file=sys.stderr)
-                raise JdError("no API key was given; set JD_API_KEY, %s" % _OR_SERVER) from None
+                raise JdError("no API key was given", "set JD_API_KEY, %s" % _OR_SERVER) from None
         problem = _problem(url, key)
         if problem is None:
             return key

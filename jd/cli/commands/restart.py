@@ -57,7 +57,7 @@ def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
     config = authorised(stored) if stored.server in seen else met(stored, patience=0.0)
     seen.add(stored.server)
     if config.foreground:
-        raise JdError("it runs in the foreground; stop it, and start it where it was started")
+        raise JdError("it runs in the foreground", "stop it, and start it where it was started")
     if not config.entry_script.is_file():
         raise JdError("its entry script %s is gone" % config.entry_script)
     gpus.divide(config, [row.slot])

@@ -105,8 +105,8 @@ def _current_directory() -> Path:
     try:
         return Path(os.getcwd())
     except OSError as error:
-        raise UsageError("the current directory cannot be used: %s; cd to one that exists, jobs "
-                         "run in it" % error.strerror) from None
+        raise UsageError("the current directory cannot be used: %s" % error.strerror,
+                         "cd to one that exists, jobs run in it") from None
 
 
 def checked_script(path: Path) -> Path:
@@ -115,16 +115,17 @@ def checked_script(path: Path) -> Path:
     try:
         mode = os.stat(str(script)).st_mode
     except OSError as error:
-        raise UsageError("entry_script=: cannot find %s: %s; give the path of a script"
-                         % (script, error.strerror)) from None
+        raise UsageError("entry_script=: cannot find %s: %s" % (script, error.strerror),
+                         "give the path of a script") from None
     if not stat.S_ISREG(mode):
-        raise UsageError("entry_script=: %s is %s; give the path of a script" % (
-            script, "a directory" if stat.S_ISDIR(mode) else "not a regular file"))
+        raise UsageError("entry_script=: %s is %s"
+                         % (script, "a directory" if stat.S_ISDIR(mode) else "not a regular file"),
+                         "give the path of a script")
     # A program may be executable without being readable.
     if not os.access(str(script), os.R_OK) and (
             entry.is_python(script) or not os.access(str(script), os.X_OK)):
-        raise UsageError("entry_script=: %s cannot be read by this user (uid %d); check its mode"
-                         % (script, os.getuid()))
+        raise UsageError("entry_script=: %s cannot be read by this user (uid %d)" % (script, os.getuid()),
+                         "check its mode")
     try:
         entry.command(script)
     except UsageError as error:
@@ -137,5 +138,4 @@ def checked_script(path: Path) -> Path:
 
 def _required(values: Dict[str, Any], name: str, variable: str, example: str) -> None:
     if values[name] is None:
-        raise UsageError("%s= is missing; give it, or set %s, for example %s"
-                         % (name, variable, example))
+        raise UsageError("%s= is missing" % name, "give it, or set %s, for example %s" % (variable, example))

@@ -24,9 +24,9 @@ def run(context: Context) -> int:
     wanted = context.values["num_workers"]
     rows = alive(context.registry.rows(), context.here)
     if not rows:
-        raise JdError("no worker of %s runs here whose configuration could be used; start some: "
-                      "jd_worker_cli expId=%s entry_script=<path> num_workers=%d"
-                      % (context.experiment, context.experiment, wanted))
+        raise JdError("no worker of %s runs here whose configuration could be used" % context.experiment,
+                      "start some: jd_worker_cli expId=%s entry_script=<path> num_workers=%d"
+                      % (context.experiment, wanted))
     if len(rows) == wanted:
         print("%s of %s already: nothing to do" % (count(wanted, "worker"), context.experiment))
         return 0

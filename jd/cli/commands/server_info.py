@@ -65,9 +65,9 @@ def job_counts(client: Client) -> Dict[str, int]:
         raise answering.explained(client, error) from error
     if not isinstance(answer, dict) or not all(
             isinstance(n, int) and not isinstance(n, bool) for n in answer.values()):
-        raise ServerUnreachable("%s%s answered %s instead of job counts: it is no job server; "
-                                "check the URL" % (client.shown, protocol.JOB_COUNTS,
-                                                   protocol.shown(answer)))
+        raise ServerUnreachable("%s%s answered %s instead of job counts: it is no job server"
+                                % (client.shown, protocol.JOB_COUNTS, protocol.shown(answer)),
+                                "check the URL")
     known = [status for status in protocol.JOB_STATUSES_ALL if status in answer]
     return {status: answer[status] for status in known + sorted(set(answer) - set(known))}
 

@@ -129,8 +129,8 @@ def _template(path: Path) -> Path:
         with open(str(path), "rb") as file:
             begins = file.read(2)
     except OSError as error:
-        raise UsageError("template=: %s cannot be read: %s; give the path of a batch script, such as "
-                         "slurm/jd_array.sbatch" % (path, error.strerror)) from None
+        raise UsageError("template=: %s cannot be read: %s" % (path, error.strerror),
+                         "give the path of a batch script, such as slurm/jd_array.sbatch") from None
     if begins != b"#!":
         raise UsageError("template=: %s is no batch script: it does not begin with #!" % path)
     return path.absolute()

@@ -15,8 +15,7 @@ def run(context: Context) -> int:
     if ALL_EXPERIMENTS in context.words:
         return _stop_everything(context)
     if context.experiment is None:
-        raise UsageError("expId= is missing: jd_worker_cli %s; or set JD_EXP_ID"
-                         % context.command.usage)
+        raise UsageError("expId= is missing: jd_worker_cli %s" % context.command.usage, "or set JD_EXP_ID")
     job_id = context.values["job"]
     if (job_id is None) == (not context.words) or (ALL in context.words and len(context.words) > 1):
         raise UsageError("say what to stop: jd_worker_cli %s" % context.command.usage)

@@ -55,8 +55,8 @@ def log_of(context: Context, worker_id: str, row: Optional[Row]) -> Path:
             return path
     if row is None:
         context.worker()  # says which workers there are
-    raise UsageError("worker %s is only starting and has no log yet; try again in a moment"
-                     % views.plain(worker_id))
+    raise UsageError("worker %s is only starting and has no log yet" % views.plain(worker_id),
+                     "try again in a moment")
 
 
 def _print(path: Path, lines: int, fate: Optional["Fate"]) -> None:
@@ -74,13 +74,13 @@ def _print(path: Path, lines: int, fate: Optional["Fate"]) -> None:
             logtail.follow(follower, out.write, fate.ended, pause)
             out.flush()
     except FileNotFoundError:
-        raise StorageError("the log %s does not exist; it was removed, or its directory is not "
-                           "on this host" % path) from None
+        raise StorageError("the log %s does not exist" % path,
+                           "it was removed, or its directory is not on this host") from None
     except (BrokenPipeError, StorageError):
         raise
     except OSError as error:
-        raise StorageError("cannot print the log %s: %s; check its path and mode"
-                           % (path, error.strerror or error)) from None
+        raise StorageError("cannot print the log %s: %s" % (path, error.strerror or error),
+                           "check its path and mode") from None
     print("%s; that was its log" % fate.note, file=sys.stderr)
 
 

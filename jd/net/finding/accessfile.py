@@ -82,9 +82,9 @@ class Place:
         """The Hub's URL. Raises StorageError for one that listens on the loopback of another machine."""
         if (self.hub is not None and _is_loopback(self.hub)
                 and self.seat.machine != Seat.own().machine):
-            raise StorageError("the Hub of %s, %s, listens on the loopback of %s only, and this is another "
-                               "machine; start it there with --host 0.0.0.0" % (
-                                   self.experiment, self.hub, self.host))
+            raise StorageError("the Hub of %s, %s, listens on the loopback of %s only, and this is "
+                               "another machine" % (self.experiment, self.hub, self.host),
+                               "start it there with --host 0.0.0.0")
         return self.hub
 
     def to_json(self) -> Dict[str, Any]:
@@ -140,8 +140,8 @@ def read(path: Path) -> Optional[Place]:
     except OSError as error:
         if not os.path.lexists(str(path)):
             return None  # a home that is not ours to look into holds no server of ours
-        raise StorageError("%s cannot be read: %s; give server= instead, or remove it" % (
-            path, error.strerror)) from None
+        raise StorageError("%s cannot be read: %s" % (path, error.strerror),
+                           "give server= instead, or remove it") from None
     try:
         _check_file(path, os.fstat(handle))
         with open(handle, "rb", closefd=False) as file:
@@ -165,8 +165,8 @@ def parse(path: Path, content: bytes) -> Place:
     except (ProtocolError, ValueError, RecursionError) as error:
         what = "it is no JSON" if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else (
             "it is nested too deeply" if isinstance(error, RecursionError) else str(error))
-        raise StorageError("%s is no access file of this version: %s; start the server again, or give "
-                           "server=" % (path, what)) from None
+        raise StorageError("%s is no access file of this version: %s" % (path, what),
+                           "start the server again, or give server=") from None
 
 
 def find(experiment: str, environ: Mapping[str, str] = os.environ) -> Optional[Place]:
@@ -188,8 +188,8 @@ def find(experiment: str, environ: Mapping[str, str] = os.environ) -> Optional[P
         raise StorageError("%s cannot be examined: %s" % (path.parent, error.strerror)) from None
     if place.experiment != experiment:
         raise StorageError("%s is of the experiment %s, not %s: this file system does not tell their "
-                           "names apart; give server=, or set %s" % (
-                               path, place.experiment, experiment, VARIABLE))
+                           "names apart" % (path, place.experiment, experiment),
+                           "give server=, or set %s" % VARIABLE)
     return place
 
 
@@ -241,17 +241,18 @@ def _is_loopback(url: str) -> bool:
 
 def _check_file(path: Path, found_stat: os.stat_result) -> None:
     if not stat.S_ISREG(found_stat.st_mode):
-        raise StorageError("%s is no file; remove it" % path)
+        raise StorageError("%s is no file" % path, "remove it")
     if found_stat.st_uid not in (0, os.geteuid()):
-        raise StorageError("%s belongs to uid %d, and would decide where workers take jobs from; remove "
-                           "it, or give server=" % (path, found_stat.st_uid))
+        raise StorageError("%s belongs to uid %d, and would decide where workers take jobs from"
+                           % (path, found_stat.st_uid),
+                           "remove it, or give server=")
     # A mounted secret belongs to root, and may be readable by a group of ours.
     mounted = found_stat.st_uid != os.geteuid()
     open_to = stat.S_IRWXO | (stat.S_IWGRP if mounted else stat.S_IRWXG)
     if found_stat.st_mode & open_to:
-        raise StorageError("%s holds a token, and others can read or write it: chmod 600 it; if somebody "
-                           "may have read it, remove meta/token of the server's data and start the "
-                           "server again" % path)
+        raise StorageError("%s holds a token, and others can read or write it: chmod 600 it" % path,
+                           "if somebody may have read it, remove meta/token of the server's data and "
+                           "start the server again")
 
 
 def _remove(path: Path) -> None:

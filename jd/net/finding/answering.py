@@ -90,7 +90,7 @@ def check_counts(client: Client) -> None:
         judged = _judged(error)
         if judged is None and getattr(error, "status", None) in (401, 403):
             return
-        raise judged or WrongPort("%s: it is no job server; check server= and port=" % error) from error
+        raise judged or WrongPort("%s: it is no job server" % error, "check server= and port=") from error
     if not _is_counts(answer):
         raise _no_job_server(client, protocol.JOB_COUNTS, answer)
 
@@ -120,11 +120,12 @@ def confirm(found: Answerer, shown: str, experiment: Optional[str]) -> None:
     """Returns if `found`, who answers at the URL `shown`, can be the job server of `experiment`; None
     stands for any. Raises OtherExperiment, and WrongPort for a dashboard or a Hub."""
     if found.kind == HUB:
-        raise WrongPort("%s is a Hub, not a job server; name it with hub= or JD_HUB_URL, with an API key in "
-                        "JD_API_KEY, and leave server= and JD_SERVER out" % shown)
+        raise WrongPort("%s is a Hub, not a job server" % shown,
+                        "name it with hub= or JD_HUB_URL, with an API key in JD_API_KEY, and leave "
+                        "server= and JD_SERVER out")
     if found.kind == DASHBOARD:
-        raise WrongPort("%s is the dashboard of experiment %s, not its API; give server=%s" % (
-            shown, found.experiment, _with_port(shown, found.api_port)))
+        raise WrongPort("%s is the dashboard of experiment %s, not its API" % (shown, found.experiment),
+                        "give server=%s" % _with_port(shown, found.api_port))
     if None not in (experiment, found.experiment) and found.experiment != experiment:
         raise other_experiment(shown, str(found.experiment), str(experiment))
 
@@ -157,19 +158,19 @@ def _judged(error: JdError) -> Optional[JdError]:
     WrongPort for somebody else; None for a refusal that is worded as ours are."""
     if isinstance(error, ServerRefused):
         if error.status in _AWAY:
-            return ServerUnreachable(str(error))
+            return ServerUnreachable(error.what, error.advice)
         if error.status >= 400 and getattr(error, "told", None) is not None:
             return None
-        return WrongPort("%s: it speaks HTTP, and is no job server; check server= and port=" % error)
+        return WrongPort("%s: it speaks HTTP, and is no job server" % error, "check server= and port=")
     cause = error.__cause__
     if isinstance(error, (UnusableAnswer, SpeaksTls)) or isinstance(cause, Unproven):
-        return WrongPort(str(error))
+        return WrongPort(error.what, error.advice)
     # A connection that is closed without a word may be a server that is just being restarted.
     if isinstance(cause, http.client.HTTPException) and not isinstance(
             cause, (ConnectionError, http.client.IncompleteRead)):
-        return WrongPort(str(error))
+        return WrongPort(error.what, error.advice)
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, _CLOSED):
-        return WrongPort(str(error))
+        return WrongPort(error.what, error.advice)
     return error
 
 
@@ -178,8 +179,9 @@ def _is_counts(answer: object) -> bool:
 
 
 def _no_job_server(client: Client, route: str, answer: object) -> WrongPort:
-    return WrongPort("%s answers GET %s with %s: it is no job server; check server= and port=" % (
-        client.shown, route, protocol.shown(answer)))
+    return WrongPort("%s answers GET %s with %s: it is no job server"
+                     % (client.shown, route, protocol.shown(answer)),
+                     "check server= and port=")
 
 
 def _plain(value: object) -> Optional[str]:

@@ -103,13 +103,14 @@ def of_access(path: Path, access: accessfile.Place, preferred: Optional[str] = N
                            "a key of yours, and JD_HUB_URL=%s" % (
                                access.experiment, access.hub, path, access.hub))
     if access.seat.is_over():
-        raise Stale("%s is of a server that was killed (pid %d on %s); start it again: %s" % (
-            path, access.seat.pid, access.host, again))
+        raise Stale("%s is of a server that was killed (pid %d on %s)"
+                    % (path, access.seat.pid, access.host),
+                    "start it again: %s" % again)
     urls = access.reachable()
     if not urls:
         raise StorageError("the server of %s listens on the loopback of %s only (%s), and this is another "
-                           "machine; start it there with --host 0.0.0.0" % (
-                               access.experiment, access.host, path))
+                           "machine" % (access.experiment, access.host, path),
+                           "start it there with --host 0.0.0.0")
     hint = "%s names pid %d on %s; if that has ended, start it again: %s" % (
         path, access.seat.pid, access.host, again)
     url = preferred if preferred in urls else _answering(access, urls) if ask else urls[0]
@@ -130,7 +131,7 @@ def now(path: Path) -> Place:
     """What the file says at once. Raises StorageError, also where there is none."""
     place = read(path)
     if place is None:
-        raise StorageError("server=@%s: there is no such file yet; %s" % (path, _who_writes(path)))
+        raise StorageError("server=@%s: there is no such file yet" % path, _who_writes(path))
     return place
 
 
@@ -152,9 +153,9 @@ def wait_for(path: Path, say: Callable[[str], None], patience: float = WAIT,
         if place is not None:
             return place
         if clock() >= until:
-            raise stale or StorageError(
-                "server=@%s: no such file came within %s; is the server up? %s"
-                % (path, terminal.duration(patience), _who_writes(path)))
+            raise stale or StorageError("server=@%s: no such file came within %s"
+                                        % (path, terminal.duration(patience)),
+                                        "is the server up? %s" % _who_writes(path))
         if not said:
             said = True
             say("waiting up to %s for %s, which the job server writes" % (
@@ -206,11 +207,13 @@ def _check_token_file(path: Path, environ: Mapping[str, str]) -> None:
     except UsageError:
         home = ""
     if found_stat.st_uid == os.geteuid() and found_stat.st_mode & stat.S_IROTH:
-        raise StorageError("token file %s is not used: everybody can read it (mode %04o); give the server another "
-                           "token, in a file of mode 600" % (path, stat.S_IMODE(found_stat.st_mode)))
+        raise StorageError("token file %s is not used: everybody can read it (mode %04o)"
+                           % (path, stat.S_IMODE(found_stat.st_mode)),
+                           "give the server another token, in a file of mode 600")
     if home and (os.path.realpath(str(path)) + "/").startswith(home + "/"):
-        raise StorageError("token file %s is not used: keys of this user's are there, which no server gets; "
-                           "set JD_SERVER_TOKEN_FILE to a token file" % path)
+        raise StorageError("token file %s is not used: keys of this user's are there, which no server gets"
+                           % path,
+                           "set JD_SERVER_TOKEN_FILE to a token file")
 
 
 def _of_lines(path: Path, text: str) -> Optional[Place]:

@@ -27,8 +27,8 @@ class ForeignServer(ServerUnreachable):
     one that was called.
     """
 
-    def __init__(self, message: str, address: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, what: str, *advice: str, address: str = "") -> None:
+        super().__init__(what, *advice)
         self.address = address
 
 
@@ -49,10 +49,11 @@ def check(connected: socket.socket) -> None:
     who = peers.described(uid)
     if peers.is_ambiguous(uid):
         who = "a user who has no number in this container (shown as uid %d)" % uid
-    raise ForeignServer(
-        "port %d of this machine is held by %s, not by you, %s: a token that is sent there would go to "
-        "that user; give the port of your own server, or set %s=%s if you mean that one" % (
-            port, who, peers.described(own), VARIABLE, peers.name_of(uid)), str(address))
+    raise ForeignServer("port %d of this machine is held by %s, not by you, %s: a token that is sent "
+                        "there would go to that user" % (port, who, peers.described(own)),
+                        "give the port of your own server, or set %s=%s if you mean that one"
+                        % (VARIABLE, peers.name_of(uid)),
+                        address=str(address))
 
 
 def _trusted(environ: Mapping[str, str]) -> Tuple[str, ...]:

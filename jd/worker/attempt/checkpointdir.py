@@ -37,8 +37,7 @@ def place(job_dir: Path, attempt: Optional[int]) -> Path:
         path = job_dir / CHECKPOINTS / (first if not number else "%s-%d" % (first, number))
         if not os.path.lexists(str(path)):
             return path
-    raise StorageError("%s is full of old checkpoint directories; remove them"
-                       % (job_dir / CHECKPOINTS))
+    raise StorageError("%s is full of old checkpoint directories" % (job_dir / CHECKPOINTS), "remove them")
 
 
 def scratch(job_dir: Path) -> BinaryIO:

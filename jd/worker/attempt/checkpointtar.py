@@ -66,8 +66,9 @@ def _walk(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
         for entry in entries:
             number += 1
             if number > MAX_ENTRIES:
-                raise LimitError("the checkpoint directory %s has more than %d files; put them "
-                                 "into one archive" % (directory, MAX_ENTRIES))
+                raise LimitError("the checkpoint directory %s has more than %d files"
+                                 % (directory, MAX_ENTRIES),
+                                 "put them into one archive")
             status = entry.stat(follow_symlinks=False)
             yield prefix + entry.name, entry.path, status
             if stat.S_ISDIR(status.st_mode):
@@ -102,9 +103,9 @@ def pack(directory: Path, to: BinaryIO) -> int:
 
 
 def _too_large(directory: Path) -> LimitError:
-    return LimitError("the checkpoint directory %s has more than %d MB, the most that can be "
-                      "saved; keep only what is needed to resume"
-                      % (directory, protocol.MAX_FILE_BYTES >> 20))
+    return LimitError("the checkpoint directory %s has more than %d MB, the most that can be saved"
+                      % (directory, protocol.MAX_FILE_BYTES >> 20),
+                      "keep only what is needed to resume")
 
 
 def _add(archive: tarfile.TarFile, root: Path, name: str, path: str,

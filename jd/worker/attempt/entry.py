@@ -39,12 +39,13 @@ def command(script: Path) -> List[str]:
     if head.startswith(b"#!"):
         return _interpreter(script, head) + [str(script)]
     if not os.access(str(script), os.X_OK):
-        raise UsageError("%s is no .py file, does not begin with #! and is not executable; %s, or "
-                         "chmod +x a program" % (script, _ADVICE))
+        raise UsageError("%s is no .py file, does not begin with #! and is not executable" % script,
+                         "%s, or chmod +x a program" % _ADVICE)
     # Whatever else the kernel knows how to run (binfmt_misc) is no text.
     if b"\0" not in head:
-        raise UsageError("%s is executable, but neither a program nor a script that begins with "
-                         "#!; %s" % (script, _ADVICE))
+        raise UsageError("%s is executable, but neither a program nor a script that begins with #!"
+                         % script,
+                         _ADVICE)
     return [str(script)]
 
 
@@ -62,15 +63,14 @@ def _interpreter(script: Path, head: bytes) -> List[str]:
     """The interpreter of a `#!` line, and the one argument that the kernel makes of its rest."""
     line, end, _ = head[2:].partition(b"\n")
     if line.endswith(b"\r"):
-        raise UsageError("the first line of %s ends like one from Windows, and no interpreter of "
-                         "that name exists; convert the file: sed -i 's/\\r$//' %s"
-                         % (script, script.name))
+        raise UsageError("the first line of %s ends like one from Windows, and no interpreter of that "
+                         "name exists" % script,
+                         "convert the file: sed -i 's/\\r$//' %s" % script.name)
     words = os.fsdecode(line).strip(" \t").split(None, 1)
     if not words or not end and len(head) == _FIRST_LINE_BYTES:
-        raise UsageError("the first line of %s names no interpreter after #!; %s"
-                         % (script, _ADVICE))
+        raise UsageError("the first line of %s names no interpreter after #!" % script, _ADVICE)
     if shutil.which(words[0]) is None or not os.path.isabs(words[0]):
-        raise UsageError("the interpreter %s in the first line of %s is not there or cannot be "
-                         "executed; install it, or name another: #!/usr/bin/env finds one in PATH"
-                         % (words[0], script))
+        raise UsageError("the interpreter %s in the first line of %s is not there or cannot be executed"
+                         % (words[0], script),
+                         "install it, or name another: #!/usr/bin/env finds one in PATH")
     return words

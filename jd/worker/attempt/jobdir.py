@@ -43,9 +43,9 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Opt
             # Not durable: after a crash of the machine an empty mark is as good as none.
             wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
     except OSError as error:
-        raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside or "
-                           "marked: %s; move it away, or see JD_WORKSPACE_PATH" % (
-                               directory, error.strerror or error)) from None
+        raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
+                           "or marked: %s" % (directory, error.strerror or error),
+                           "move it away, or see JD_WORKSPACE_PATH") from None
     make_directory(directory)
     return aside
 
@@ -77,8 +77,9 @@ def _set_aside(directory: Path, owner: str) -> Path:
         if not os.path.lexists(str(target)):
             os.rename(str(directory), str(target))
             return target
-    raise StartFailure("%s cannot be set aside: there are %d of %s already; remove them" % (
-        directory, _MAX_SUFFIXES, base))
+    raise StartFailure("%s cannot be set aside: there are %d of %s already"
+                       % (directory, _MAX_SUFFIXES, base),
+                       "remove them")
 
 
 def _name_of(data: str) -> str:

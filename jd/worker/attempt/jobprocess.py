@@ -224,8 +224,8 @@ def make_directory(directory: Path) -> None:
     except safedirs.UnsafePlace as error:
         raise StartFailure(str(error)) from None
     except OSError as error:
-        raise StartFailure("cannot make the job directory %s: %s; see JD_WORKSPACE_PATH"
-                           % (directory, error.strerror)) from None
+        raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
+                           "see JD_WORKSPACE_PATH") from None
 
 
 def _first_in_child() -> Callable[[], None]:
@@ -257,9 +257,9 @@ def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)
         if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
-            raise StartFailure(
-                "cannot start %s in %s, the directory that its worker was started in: %s; start "
-                "workers in a directory that stays" % (script, cwd, error.strerror)) from None
+            raise StartFailure("cannot start %s in %s, the directory that its worker was started in: %s"
+                               % (script, cwd, error.strerror),
+                               "start workers in a directory that stays") from None
         raise StartFailure(_why_not_started(script, argv, environ, error)) from None
     finally:
         os.close(write_end)

@@ -80,8 +80,7 @@ def look(config: WorkerConfig) -> None:
 def _unmet(config: WorkerConfig, error: JdError) -> JdError:
     """What is to be said of a server that nobody has named, and that is not ours. What `error` advises
     is for who has named one."""
-    fact = str(error).partition("; ")[0]
     if config.place is not None:
-        return JdError("%s; %s" % (fact, config.place.hint))
+        return JdError(error.what, config.place.hint)
     return JdError("%s: is its server running (jd_server --expId %s)? %s" % (
-        config.unnamed, config.experiment, fact))
+        config.unnamed, config.experiment, error.what))

@@ -44,8 +44,8 @@ class Forked:
             self.call_off()
             if not isinstance(error, OSError):
                 raise
-            raise JdError("cannot start worker %d of %d: %s; none was started; see ulimit -u"
-                          % (len(self.pids) + 1, count, error.strerror)) from None
+            raise JdError("cannot start worker %d of %d: %s; none was started"
+                          % (len(self.pids) + 1, count, error.strerror), "see ulimit -u") from None
         finally:
             gc.unfreeze()
 

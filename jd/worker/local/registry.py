@@ -380,8 +380,7 @@ class Registry:
             hint = "move the file away; running workers go on, but are not listed any more"
         else:
             hint = "set JD_CACHE_PATH to a directory that can be written"
-        return StorageError("the worker registry %s cannot be used: %s; %s" % (
-            self.path, reason, hint))
+        return StorageError("the worker registry %s cannot be used: %s" % (self.path, reason), hint)
 
 
 def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
