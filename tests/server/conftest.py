@@ -1,8 +1,10 @@
+import asyncio
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
+from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk
 
 
@@ -12,3 +14,21 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     opened = Desk(tmp_path)
     yield opened
     opened.database.close()
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One loop for a test: before Python 3.10 what asyncio offers belongs to the loop it is made in."""
+    opened = asyncio.new_event_loop()
+    asyncio.set_event_loop(opened)
+    yield opened
+    asyncio.set_event_loop(None)
+    opened.close()
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Dashboard]:
+    """A dashboard that is not listening, with its loop."""
+    opened = Dashboard(tmp_path)
+    yield opened
+    opened.close()

@@ -53,9 +53,19 @@ class Desk:
         beat = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
         return self.write(workers.heartbeat, beat, self.now, self.policy)
 
+    def claim(self, worker_id: str = "w", **fields: Any) -> messages.Assignment:
+        """The job that a heartbeat gets."""
+        job = self.beat(worker_id, **fields).reply.job
+        assert job is not None
+        return job
+
     def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> int:
         result = messages.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
         return self.write(jobs.finish, result, self.now, self.policy)
+
+    def sql(self, text: str, *values: Any) -> Any:
+        """The value that a query gives."""
+        return self.read(lambda db: db.execute(text, values).fetchone()[0])
 
     def job(self, job_id: int) -> Any:
         return self.read(jobs.select, jobs.Query(ids=[job_id])).jobs[0]

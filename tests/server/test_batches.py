@@ -49,13 +49,11 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
     desk.write(batches.add, start_id, ['{"x": 1}'], batch)
     assert desk.beat().reply.job is None
     desk.write(batches.add, start_id + 1, ['{"x": 2}'], batch)
-    def changes() -> int:
-        return desk.read(lambda db: db.execute("SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0])
-
-    before = changes()
+    changes = "SELECT n FROM changes WHERE topic = 'jobs'"
+    before = desk.sql(changes)
     desk.write(batches.publish, start_id, batch, desk.now)
-    assert changes() == before + 1
-    assert desk.beat().reply.job.job_id == start_id
+    assert desk.sql(changes) == before + 1
+    assert desk.claim().job_id == start_id
 
 
 def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:

@@ -68,13 +68,10 @@ def test_the_sweeper_prunes_minutes_and_hours_in_steps_and_keeps_days(
     for age in (0, 1, 3, 61, 300):
         note(desk, at=T0 - age * 86400 + 1)
 
-    def left(unit: str) -> int:
-        return desk.read(lambda db: db.execute(
-            "SELECT count(*) FROM completions WHERE unit = ? AND host = ''", (unit,)).fetchone()[0])
-
     assert desk.write(completions.prune, T0, 1) == 2  # one row of each unit
     monkeypatch.setattr(sweeper, "BATCH", 3)
     for _ in range(4):
         desk.write(sweeper.step, T0, desk.policy)
-    assert (left("minute"), left("hour"), left("day")) == (2, 3, 5)
+    assert [desk.sql("SELECT count(*) FROM completions WHERE unit = ? AND host = ''", unit)
+            for unit in ("minute", "hour", "day")] == [2, 3, 5]
     assert desk.write(completions.prune, T0, 1000) == 0

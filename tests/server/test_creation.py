@@ -4,7 +4,8 @@ import asyncio
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, Tuple, TypeVar
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +18,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
 
+T = TypeVar("T")
 Scenario = Callable[[Experiment, Creation], Awaitable[None]]
 
 GRID = {"x": list(range(50))}
@@ -31,30 +33,31 @@ def run(tmp_path: Path, scenario: Scenario) -> None:
     async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         try:
-            return await asyncio.wait_for(scenario(experiment, Creation(experiment, WaitingRoom())), 20)
+            await asyncio.wait_for(scenario(experiment, Creation(experiment, WaitingRoom())), 20)
         finally:
             experiment.close()
-    return asyncio.run(main())
+    asyncio.run(main())
 
 
 async def counts(experiment: Experiment) -> int:
     return (await experiment.read(jobs.counts))["PENDING"]
 
 
-def pause_between_slices(experiment: Experiment) -> Tuple[Callable[..., Any], asyncio.Event, asyncio.Event]:
-    """Have whoever makes a batch wait after its first slice: the experiment's own `write`, the event that
-    tells that it waits, and the one that lets it go on."""
+def pause_between_slices(monkeypatch: pytest.MonkeyPatch,
+                         experiment: Experiment) -> Tuple[asyncio.Event, asyncio.Event]:
+    """Have whoever makes a batch wait after its first slice: the event that tells that it waits, and the one
+    that lets it go on."""
     write, between, go_on = experiment.write, asyncio.Event(), asyncio.Event()
 
-    async def paused(operation: Callable[..., Any], *arguments: Any) -> Optional[Union[int, batches.Created]]:
+    async def paused(operation: Callable[..., T], *arguments: Any) -> T:
         result = await write(operation, *arguments)
         if operation is batches.add:
             between.set()
             await go_on.wait()
         return result
 
-    experiment.write = paused
-    return write, between, go_on
+    monkeypatch.setattr(experiment, "write", paused)
+    return between, go_on
 
 
 def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
@@ -67,27 +70,29 @@ def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
     run(tmp_path, scenario)
 
 
-def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices: None) -> None:
+def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices: None,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_list([{"first": 1}]))
-        write, between, go_on = pause_between_slices(experiment)
+        between, go_on = pause_between_slices(monkeypatch, experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
         await between.wait()
         assert await counts(experiment) == 11
         answers = []
         for name in ("a", "b"):
-            answers.append(await write(
+            answers.append(await experiment.write(
                 workers.heartbeat, messages.Heartbeat(name), experiment.clock(), experiment.policy))
-        assert answers[0].reply.job.parameters == {"first": 1}
+        assert answers[0].reply.job is not None and answers[0].reply.job.parameters == {"first": 1}
         assert answers[1].reply.job is None
         go_on.set()
         await making
     run(tmp_path, scenario)
 
 
-def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None) -> None:
+def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
-        _, between, go_on = pause_between_slices(experiment)
+        between, go_on = pause_between_slices(monkeypatch, experiment)
         making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
         await between.wait()
         assert await counts(experiment) == 10
@@ -105,14 +110,13 @@ async def _statuses(experiment: Experiment) -> Dict[str, int]:
 
 
 def test_many_are_replaced_in_slices(tmp_path: Path, slices: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, real = [], batches.set_aside
-    monkeypatch.setattr(batches, "set_aside", lambda db, start_id, now, limit: sizes.append(limit) or real(
-        db, start_id, now, limit))
+    set_aside = Mock(wraps=batches.set_aside)
+    monkeypatch.setattr(batches, "set_aside", set_aside)
 
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_grid(GRID))
         await creation.create(batches.from_grid({"y": [1]}), replace=True)
-        assert sizes == [10] * 6
+        assert [given[0][-1] for given in set_aside.call_args_list] == [10] * 6
         assert await _statuses(experiment) == {"PENDING": 1, "DELETED": 50}
     run(tmp_path, scenario)
 
@@ -173,9 +177,11 @@ def test_a_file_is_loaded_once(tmp_path: Path, slices: None, total: int) -> None
     grid = batches.from_grid({"x": list(range(total))})
 
     async def scenario(experiment: Experiment, creation: Creation) -> None:
-        assert (await creation.load(grid, "a.json")).total == total
+        first = await creation.load(grid, "a.json")
+        assert first is not None and first.total == total
         assert await creation.load(grid, "b.json") is None
-        assert (await creation.load(batches.from_grid({"y": [1]}), "a.json")).total == 1
+        other = await creation.load(batches.from_grid({"y": [1]}), "a.json")
+        assert other is not None and other.total == 1
         assert await counts(experiment) == total + 1
 
     run(tmp_path, scenario)

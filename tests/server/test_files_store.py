@@ -1,5 +1,5 @@
 import os
-from typing import Optional
+from typing import BinaryIO, Optional, cast
 
 import pytest
 
@@ -102,7 +102,8 @@ def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy:
     assert held == [p.DIRECTORY_MARK + b"\0 archive %d" % at for at in (2, 3, 4)] + [
         b"object %d" % at for at in range(5)]
     assert checkpoint(busy, b"next").version == 10
-    assert busy.read(files.latest_checkpoint, busy.data_dir, 1, p.DIRECTORY).read_bytes().endswith(b"archive 4")
+    latest = busy.read(files.latest_checkpoint, busy.data_dir, 1, p.DIRECTORY)
+    assert latest.read_bytes().endswith(b"archive 4")
 
 
 def test_files_of_an_attempt_that_was_overtaken_are_refused(busy: Desk) -> None:
@@ -146,7 +147,7 @@ def test_a_full_disk_is_an_error_that_names_the_path(busy: Desk, monkeypatch: py
             pass
 
     incoming._file.close()
-    incoming._file = Full()
+    incoming._file = cast(BinaryIO, Full())
     with pytest.raises(StorageError, match=r"\.incoming.*No space left"):
         incoming.write(b"x")
     incoming.discard()

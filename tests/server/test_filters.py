@@ -1,6 +1,6 @@
 """The filter language: how it is read, and what the conditions made of it find."""
 
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import pytest
 
@@ -95,10 +95,11 @@ def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.Monkey
     desk.add(batches.from_list(JOBS))
 
     def find(text: str) -> List[int]:
-        ids, after = [], 0
+        ids: List[int] = []
+        after: Optional[int] = 0
         while after is not None:
-            step = desk.read(lambda db: scanning.matching(
-                db, conditions.compiled(db, text, desk.now), after, 3))
+            step = desk.read(lambda db, start: scanning.matching(
+                db, conditions.compiled(db, text, desk.now), start, 3), after)
             ids += step.ids
             after = step.next
         return ids

@@ -130,7 +130,7 @@ def test_the_percentile_is_that_of_the_latest_jobs_that_were_done(desk: Desk) ->
 
     assert desk.read(runtimes.p90) is None
     desk.write(fill)
-    assert desk.read(lambda db: db.execute("SELECT count(*) FROM runtimes").fetchone()[0]) == 500
+    assert desk.sql("SELECT count(*) FROM runtimes") == 500
     assert desk.read(runtimes.p90) == 950.0
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import pytest
 
@@ -22,19 +22,18 @@ def sweep(desk: Desk) -> int:
 
 def test_jobs_go_out_in_order_once_each(desk: Desk) -> None:
     desk.create(3)
-    given = [desk.beat("w%d" % i).reply.job for i in range(4)]
-    assert [(job.job_id, job.parameters, job.attempt) for job in given[:3]] == [
+    given = [desk.claim("w%d" % i) for i in range(3)]
+    assert [(job.job_id, job.parameters, job.attempt) for job in given] == [
         (1, {"x": 0}, 1), (2, {"x": 1}, 1), (3, {"x": 2}, 1)]
-    assert given[3] is None
+    assert desk.beat("w3").reply.job is None
     assert desk.counts() == {"SERVED": 3}
 
 
 def test_a_result_and_the_next_claim_in_one_round_trip(desk: Desk) -> None:
     desk.create(2)
-    first = desk.beat(session="s").reply.job
+    first = desk.claim(session="s")
     done = {"job_id": first.job_id, "attempt": 1, "status": "DONE", "runtime": 2.5, "exit_code": 0}
-    outcome = desk.beat(session="s", finished=done)
-    assert outcome.reply.job.job_id == 2
+    assert desk.claim(session="s", finished=done).job_id == 2
     assert desk.counts() == {"DONE": 1, "SERVED": 1}
     assert desk.job(1)["required_time"] == 2.5
 
@@ -77,8 +76,7 @@ def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk: Desk) -> Non
     assert desk.status(1) == "PENDING"
     with pytest.raises(jobs.StaleAttempt, match="has ended"):
         desk.finish(1, attempt=1)
-    second = desk.beat("b", session="b").reply.job
-    assert second.attempt == 2
+    assert desk.claim("b", session="b").attempt == 2
     with pytest.raises(jobs.StaleAttempt, match="not the current one, which is 2"):
         desk.finish(1, attempt=1)
     with pytest.raises(jobs.StaleAttempt):
@@ -109,7 +107,7 @@ def test_a_base_client_renews_by_its_name_only(desk: Desk) -> None:
 def test_failures_are_spaced_and_counted(desk: Desk) -> None:
     desk.create(1)
     for failure in range(1, 4):
-        assert desk.beat(session="s").reply.job.attempt == failure
+        assert desk.claim(session="s").attempt == failure
         desk.finish(1, "ABORTED", attempt=failure, exit_code=1)
         assert desk.status(1) == "ABORTED"
         desk.now += desk.policy.retry_pause - 1
@@ -122,7 +120,7 @@ def test_failures_are_spaced_and_counted(desk: Desk) -> None:
 def test_released_jobs_come_back_at_once_and_are_no_failures(desk: Desk) -> None:
     desk.create(1)
     for attempt in range(1, 6):
-        assert desk.beat(session="s").reply.job.attempt == attempt
+        assert desk.claim(session="s").attempt == attempt
         outcome = desk.beat(session="s", reported_status="busy",
                             released={"job_id": 1, "attempt": attempt, "reason": "SIGTERM"})
         assert outcome.freed == 1 and outcome.reply.job is None
@@ -148,9 +146,9 @@ def test_interruptions_end_some_day(tmp_path: Path) -> None:
 def test_a_lost_answer_is_given_again_to_its_session_only(desk: Desk) -> None:
     desk.create(2)
     desk.beat("a", session="a")
-    again = desk.beat("a", session="a").reply.job
+    again = desk.claim("a", session="a")
     assert (again.job_id, again.attempt) == (1, 1)
-    assert desk.beat("b", session="b").reply.job.job_id == 2
+    assert desk.claim("b", session="b").job_id == 2
 
 
 def test_a_second_live_process_of_one_name_is_refused(desk: Desk) -> None:
@@ -159,7 +157,7 @@ def test_a_second_live_process_of_one_name_is_refused(desk: Desk) -> None:
     with pytest.raises(workers.NameTaken):
         desk.beat("w", session="second")
     desk.now += workers.SESSION_LIVE
-    assert desk.beat("w", session="second").reply.job.job_id == 2
+    assert desk.claim("w", session="second").job_id == 2
 
 
 def test_leaving_gives_back_what_the_session_holds(desk: Desk) -> None:
@@ -171,7 +169,7 @@ def test_leaving_gives_back_what_the_session_holds(desk: Desk) -> None:
     # The heartbeat that was held open for the session that left gets nothing.
     late = desk.write(workers.assign, "w", "s", desk.now, desk.policy)
     assert late.reply.job is None and not late.may_wait
-    assert desk.beat("w", session="next").reply.job.job_id == 1
+    assert desk.claim("w", session="next").job_id == 1
 
 
 def test_leases_start_anew_when_the_server_was_down(desk: Desk) -> None:
@@ -223,18 +221,16 @@ def test_commands_for_a_process_before_do_not_bind_the_next(desk: Desk) -> None:
 
 
 def test_silent_workers_are_gone_until_heard_of(desk: Desk) -> None:
-    def gone() -> Optional[str]:
-        return desk.read(lambda db: db.execute("SELECT left_reason FROM workers").fetchone()[0])
-
+    reason = "SELECT left_reason FROM workers"
     desk.beat("w")
     desk.now += workers.SILENCE
     sweep(desk)
-    assert gone() is None
+    assert desk.sql(reason) is None
     desk.now += 1
     sweep(desk)
-    assert gone() == "heartbeat lost"
+    assert desk.sql(reason) == "heartbeat lost"
     desk.beat("w")
-    assert gone() is None
+    assert desk.sql(reason) is None
 
 
 def test_a_stop_from_the_cli_aborts_for_good(desk: Desk) -> None:
@@ -290,7 +286,7 @@ def test_pages_filters_and_search(desk: Desk) -> None:
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
 
 
-def work(desk: Desk, operation: Callable[..., Any]) -> int:
+def work(desk: Desk, operation: Callable[[sqlite3.Connection], Any]) -> int:
     """Instructions of SQLite's machine, in tens, that an operation takes."""
     def counted(db: sqlite3.Connection) -> int:
         count = []

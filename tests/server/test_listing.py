@@ -53,7 +53,7 @@ def filled(desk: Desk) -> Desk:
     chance = random.Random(5)
     rows = []
     for number in range(80):
-        row = {"n": number}
+        row: Dict[str, Any] = {"n": number}
         if chance.random() < 0.8:
             row["lr"] = chance.choice([0.1, "0.1", 0.25, 1, "1e-1", True, None, "x", -3, [1], 0.3])
         if chance.random() < 0.8:
@@ -116,9 +116,12 @@ def test_one_request_looks_at_no_more_than_it_may(sweep: Desk, monkeypatch: pyte
 
 def test_counts_add_up(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def counted(text: str) -> Tuple[Dict[str, int], int]:
-        total, steps, after = {}, 0, 0
+        total: Dict[str, int] = {}
+        steps = 0
+        after: Optional[int] = 0
         while after is not None:
-            step = sweep.read(lambda db: scanning.count(db, conditions.compiled(db, text, 0.0), after))
+            step = sweep.read(lambda db, start: scanning.count(db, conditions.compiled(db, text, 0.0), start),
+                              after)
             total = {status: total.get(status, 0) + n for status, n in step.matching.items()}
             steps, after = steps + 1, step.next
         return total, steps
@@ -187,7 +190,7 @@ def test_an_order_by_what_is_not_there_is_refused(sweep: Desk, sort: str) -> Non
 
 def test_a_page_needs_no_sorting(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "FEW", -1)
-    statements = []
+    statements: List[str] = []
 
     def traced(db: Reader, sort: str, after: Optional[str]) -> jobtable.Page:
         db.set_trace_callback(statements.append)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Awaitable, Callable, Dict, List
+from unittest.mock import Mock
 
 import pytest
 
@@ -35,6 +36,7 @@ def end(desk: Desk, verdict: str, worker_id: str = "h_abc_0", runtime: float = 6
     """One attempt of a worker, which ends `runtime` seconds after it began."""
     beat = messages.Heartbeat.from_json({"worker_id": worker_id, "host": "h"})
     job = desk.write(workers.heartbeat, beat, desk.now, desk.policy).reply.job
+    assert job is not None
     desk.now += runtime
     desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy, runtime=runtime))
 
@@ -148,7 +150,7 @@ def test_nothing_scans_jobs(desk: Desk) -> None:
 class Show:
     """A server that listens, with a session."""
 
-    def __init__(self, workspace: Any) -> None:
+    def __init__(self, workspace: Path) -> None:
         self.now = 1_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
@@ -157,7 +159,7 @@ class Show:
         self.server.signin.guard = self.guard  # type: ignore[method-assign]
         self.server.dashboard._guard = self.guard
 
-    async def guard(self, _request: Any, _route: Any) -> None:
+    async def guard(self, request: Request, _route: Any) -> None:
         if not self.signed_in:
             raise HttpError(401, "signed out")
 
@@ -184,7 +186,7 @@ class Viewer:
         assert lines[0] == "event: summary" and lines[1].startswith("data: ") and lines[2:] == ["", ""]
         return dict(json.loads(lines[1][len("data: "):]))
 
-    async def until(self, wanted: Any) -> Dict[str, Any]:
+    async def until(self, wanted: Callable[[Dict[str, Any]], bool]) -> Dict[str, Any]:
         while True:
             found = await self.summary()
             if wanted(found):
@@ -197,7 +199,7 @@ def showing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Showing:
     monkeypatch.setattr(live_module, "INTERVAL", 0.01)
     monkeypatch.setattr(sweeper, "INTERVAL", 3600)
 
-    def play(scenario: Callable[..., Any], **times: Any) -> None:
+    def play(scenario: Callable[[Show], Awaitable[None]], **times: float) -> None:
         for name, value in times.items():
             monkeypatch.setattr(live_module, name, value)
 
@@ -229,19 +231,18 @@ def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing: Showing)
 
 
 def test_a_hundred_viewers_cost_as_one(showing: Showing, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = []
-    real = summary.take
-    monkeypatch.setattr(summary, "take", lambda *given: looks.append(1) or real(*given))
+    look = Mock(wraps=summary.take)
+    monkeypatch.setattr(summary, "take", look)
 
     async def scene(show: Show) -> None:
         viewers = [await show.viewer() for _ in range(100)]
         for viewer in viewers:
             await viewer.summary()
-        before = len(looks)
+        before = look.call_count
         await show.experiment.write(options.save, {"paused": False})
         for viewer in viewers:
             assert (await viewer.summary())["changes"]["settings"] == 1
-        assert len(looks) == before + 1
+        assert look.call_count == before + 1
         for viewer in viewers:
             viewer.client.close()
     showing(scene)
@@ -254,14 +255,15 @@ def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytes
         viewer.client.close()
         while show.server.live.viewers:
             await asyncio.sleep(0)
-        looked = []
-        monkeypatch.setattr(summary, "take", lambda *given: looked.append(1))
+        look = Mock()
+        monkeypatch.setattr(summary, "take", look)
         dirty = show.server.live._dirty
+        assert dirty is not None
         for _ in range(3):
             await show.experiment.write(options.save, {"paused": False})
             while dirty.is_set():
                 await asyncio.sleep(0.001)  # until the watch has seen it
-        assert not looked
+        assert not look.called
     showing(scene)
 
 

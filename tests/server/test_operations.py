@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import IO, Any, Dict, List, Set, Union
+from typing import IO, Any, Awaitable, Callable, Dict, List, Set
 
 import pytest
 
@@ -23,8 +23,20 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.storage import backup
 from jd.storage.database import Database
-from tests.server.dashboard_bench import Answer, Dashboard, Run, Scenario
+from tests.server.dashboard_bench import Answer, Dashboard
 from tests.server.store_support import Desk
+
+
+class SignedIn(Dashboard):
+    """A dashboard, and the Cookie header of a session."""
+
+    def __init__(self, workspace: Path) -> None:
+        super().__init__(workspace)
+        self.session = self.signed_in()
+
+
+Scenario = Callable[[SignedIn], Awaitable[Any]]
+Run = Callable[[Scenario], None]
 
 
 @pytest.fixture
@@ -32,8 +44,7 @@ def play(tmp_path: Path) -> Run:
     """Run a scenario on a dashboard that is signed in."""
     def run_scenario(scenario: Scenario) -> None:
         async def scene() -> None:
-            dashboard = Dashboard(tmp_path)
-            dashboard.session = dashboard.signed_in()
+            dashboard = SignedIn(tmp_path)
             try:
                 await asyncio.wait_for(scenario(dashboard), 20)
             finally:
@@ -42,7 +53,7 @@ def play(tmp_path: Path) -> Run:
     return run_scenario
 
 
-async def backup_status(dashboard: Dashboard) -> int:
+async def backup_status(dashboard: SignedIn) -> int:
     """The status of a backup, which is thrown away."""
     response = await dashboard.server.dashboard.dispatch(
         Request("GET", "/web/backup", {"host": "127.0.0.1:5050", "cookie": dashboard.session}))
@@ -50,14 +61,14 @@ async def backup_status(dashboard: Dashboard) -> int:
     return response.status
 
 
-async def ask(dashboard: Dashboard, path: str, body: Any = None) -> Answer:
+async def ask(dashboard: SignedIn, path: str, body: Any = None) -> Answer:
     return await dashboard.send("GET" if body is None else "POST", path, body, dashboard.session)
 
 
 # ---- settings
 
 def test_settings_and_what_the_server_tells_of_itself(play: Run) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         dashboard.server._api_server.traffic.count(404)
         found = (await ask(dashboard, "/web/settings")).json
         assert {name: found[name] for name in Policy._fields} == Policy()._asdict()
@@ -73,7 +84,7 @@ def test_settings_and_what_the_server_tells_of_itself(play: Run) -> None:
 
 
 def test_a_setting_takes_effect_at_once_and_is_there_at_the_next_start(play: Run, tmp_path: Path) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         answer = await ask(dashboard, "/web/settings", {"lease": 30, "max_attempts": 7.0, "paused": True})
         assert answer.json["success"] and answer.json["lease"] == 30.0
         assert dashboard.experiment.policy == Policy(lease=30.0, max_attempts=7, paused=True)
@@ -119,7 +130,7 @@ def test_which_settings_were_given_at_the_start(argv: List[str], environ: Dict[s
     ([], "JSON object"),
 ])
 def test_settings_that_cannot_be(play: Run, body: Any, complaint: str) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         answer = await ask(dashboard, "/web/settings", body)
         assert answer.status == 400 and complaint in answer.error
         assert dashboard.experiment.policy == Policy()
@@ -139,7 +150,7 @@ def test_rows_of_another_version_are_no_reason_not_to_start(desk: Desk) -> None:
 # ---- pause
 
 def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play: Run) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         server = dashboard.server
         await server.creation.create(from_grid({"x": [1]}))
         await ask(dashboard, "/web/settings", {"paused": True})
@@ -153,7 +164,7 @@ def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play
             assert await ticket.wait(0)
             outcome = await dashboard.experiment.write(
                 workers.heartbeat, beat, dashboard.now, dashboard.experiment.policy)
-            assert outcome.reply.job.job_id == 1
+            assert outcome.reply.job is not None and outcome.reply.job.job_id == 1
             await ticket.look(asyncio.sleep(0))
     play(scene)
 
@@ -161,7 +172,7 @@ def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play
 # ---- backup
 
 def test_backup_is_a_database_and_leaves_nothing_behind(play: Run) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         await dashboard.server.creation.create(from_grid({"x": [1, 2]}))
         before = set(dashboard.experiment.meta_dir.iterdir())
         response = await dashboard.server.dashboard.dispatch(
@@ -170,6 +181,7 @@ def test_backup_is_a_database_and_leaves_nothing_behind(play: Run) -> None:
         assert 'filename="exp-19700112T134640Z.db"' in response.headers["Content-Disposition"]
         assert response.headers["Content-Disposition"].startswith("attachment")
         copy = Path(tempfile.mkdtemp(dir=str(dashboard.experiment.data_dir))) / "copy.db"
+        assert response.file is not None
         copy.write_bytes(response.file.read())
         response.close()
         database = sqlite3.connect(str(copy))
@@ -182,17 +194,18 @@ def test_backup_is_a_database_and_leaves_nothing_behind(play: Run) -> None:
 
 def test_one_backup_at_a_time_and_one_that_nobody_waits_for(play: Run,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         loop, entered, may_go = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        real, copies = backup.write, []
+        real = backup.write
+        copies: List[IO[bytes]] = []
 
         def slow(database: Database, path: Path) -> int:
             loop.call_soon_threadsafe(entered.set)
             asyncio.run_coroutine_threadsafe(may_go.wait(), loop).result(20)
             return real(database, path)
 
-        def copied(*given: Union[Database, Path]) -> IO[bytes]:
-            copies.append(real_copy(*given))
+        def copied(database: Database, directory: Path) -> IO[bytes]:
+            copies.append(real_copy(database, directory))
             return copies[-1]
         real_copy = operations.copy_of
         monkeypatch.setattr(backup, "write", slow)
@@ -212,7 +225,7 @@ def test_one_backup_at_a_time_and_one_that_nobody_waits_for(play: Run,
 
 
 def test_a_backup_that_cannot_be_written_says_so(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         def full(database: Database, path: Path) -> None:
             raise StorageError("cannot write %s: No space left on device" % path)
         with monkeypatch.context() as patch:
@@ -226,7 +239,7 @@ def test_a_backup_that_cannot_be_written_says_so(play: Run, monkeypatch: pytest.
 # ---- the end of the sweep
 
 def finish(desk: Desk, worker_id: str = "h_abc_0", verdict: str = p.VERDICT_DONE) -> None:
-    job = desk.beat(worker_id).reply.job
+    job = desk.claim(worker_id)
     desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy))
 
 
@@ -276,7 +289,7 @@ def test_many_workers_are_told_in_slices(desk: Desk, monkeypatch: pytest.MonkeyP
 
 
 def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         experiment = dashboard.experiment
         await dashboard.server.creation.create(from_grid({"x": [1]}))
         await experiment.write(lambda db: jobs.claim(db, "w", None, 1.0, Policy()))
@@ -295,7 +308,7 @@ def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
 
 
 def test_the_sweeper_calls_the_workers_that_wait(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(dashboard: Dashboard) -> None:
+    async def scene(dashboard: SignedIn) -> None:
         experiment, room = dashboard.experiment, dashboard.server.room
         monkeypatch.setattr(sweepend, "stop_workers", lambda db, now: ["a_b_0"])
         experiment.policy = Policy(stop_when_done=True)

@@ -193,7 +193,7 @@ def test_a_command_ends_with_one_line(root: Path, tmp_path: Path, words: List[st
         os.chown(str(path), MALLORY, MALLORY)
     file(root / "ws" / "victim" / "meta" / "token", MALLORY)
     done = subprocess.run(python("-m", *(word.format(root) for word in words)), env=free_env(tmp_path),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                          capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("error: ") and "belongs to somebody else" in line and "set --" in line

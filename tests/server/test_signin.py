@@ -101,8 +101,8 @@ def test_wrong_pins_are_told_to_who_signs_in_next(run: Run, quick: None) -> None
 def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick: None) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         for number in range(PER_ADDRESS):
-            assert (await signin(dashboard, OTHER, **{"x_forwarded_for": "192.0.2.%d" % number})).status == 403
-        assert (await signin(dashboard, **{"x_forwarded_for": "192.0.2.99"})).status == 429
+            assert (await signin(dashboard, OTHER, x_forwarded_for="192.0.2.%d" % number)).status == 403
+        assert (await signin(dashboard, x_forwarded_for="192.0.2.99")).status == 429
         found = await dashboard.experiment.read(wrongpins.since)
         assert found["count"] == PER_ADDRESS and not found["addresses"][0].startswith("192.0.2.")
     run(scenario)

@@ -18,11 +18,10 @@ def end(desk: Desk) -> End:
     desk.create(200)
 
     def attempt(worker_id: str, status: str = "ABORTED", **fields: Any) -> int:
-        version = desk.read(lambda db: db.execute(
-            "SELECT coalesce(max(applied_version), 0) FROM workers WHERE worker_id = ?",
-            (worker_id,)).fetchone()[0])
+        version = desk.sql("SELECT coalesce(max(applied_version), 0) FROM workers WHERE worker_id = ?",
+                           worker_id)
         desk.now += 1
-        job = desk.beat(worker_id, session=worker_id, applied_version=version).reply.job
+        job = desk.claim(worker_id, session=worker_id, applied_version=version)
         desk.finish(job.job_id, status, attempt=job.attempt, **fields)
         return job.job_id
     return attempt
@@ -126,8 +125,7 @@ def test_jobs_that_failed_on_a_worker_are_found(desk: Desk, end: End) -> None:
 
 def test_marking_walks_over_no_table(desk: Desk) -> None:
     for question in (
-            "SELECT worker_id FROM workers WHERE failures_in_row >= 5 AND failures_in_row > 0"
-            " AND failing = 0",
+            "SELECT worker_id FROM workers WHERE failures_in_row >= 5 AND failures_in_row > 0 AND failing = 0",
             "SELECT 1 FROM workers WHERE last_done_at >= 5.0 AND worker_id <> 'w'"):
         plan = desk.read(lambda db: db.execute("EXPLAIN QUERY PLAN " + question).fetchall())
         assert all("SEARCH" in step[-1] for step in plan), plan

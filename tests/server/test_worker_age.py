@@ -19,8 +19,8 @@ def known(desk: Desk) -> List[str]:
 
 def rows(desk: Desk) -> int:
     """How many rows there are of workers, in all tables."""
-    return desk.read(lambda db: sum(db.execute("SELECT count(*) FROM " + table).fetchone()[0]
-                                    for table in ("workers", "worker_history", "worker_metrics")))
+    return sum(desk.sql("SELECT count(*) FROM " + table)
+               for table in ("workers", "worker_history", "worker_metrics"))
 
 
 def leave(desk: Desk, worker_id: str) -> None:

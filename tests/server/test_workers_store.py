@@ -1,6 +1,6 @@
 """What is kept of a worker's heartbeats."""
 
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from jd import messages
 from jd import protocol as p
@@ -9,8 +9,8 @@ from jd.server.store.pages import workerlist
 from tests.server.store_support import Desk
 
 
-def figures(desk: Desk, worker_id: str = "w") -> Dict[str, List[Optional[float]]]:
-    return desk.read(workerlist.one, worker_id)["series"]
+def figures(desk: Desk) -> Dict[str, List[Optional[float]]]:
+    return dict(desk.read(workerlist.one, "w")["series"])
 
 
 def test_an_id_is_taken_apart_when_a_worker_comes(desk: Desk) -> None:
@@ -76,9 +76,9 @@ def test_a_figure_that_a_sample_has_not_is_null(desk: Desk) -> None:
 def test_a_busy_worker_may_wait_for_a_command(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
-    busy = dict(session="s", reported_status="busy", current_job_id=1, attempt=1)
+    busy: Dict[str, Any] = {"session": "s", "reported_status": "busy", "current_job_id": 1, "attempt": 1}
     assert desk.beat(**busy).may_wait
-    assert not desk.beat(**dict(busy, leave=True)).may_wait
+    assert not desk.beat(leave=True, **busy).may_wait
 
 
 def test_a_busy_worker_is_told_what_there_is_and_nothing_changes(desk: Desk) -> None:
