@@ -157,7 +157,7 @@ def test_imports_point_down_only(path: Path) -> None:
     ("import jd.hub.app", "jd.server.hubside.hublink", []),
     ("import jd.cli.__main__\nimport jd.server.__main__", "jd.__main__", []),
     ("from jd.worker.agent.agent import Agent", "jd.worker.attempt.attempt", ["jd.worker.agent.agent.Agent"]),
-    ("from jd.worker.uplink.link import Link", "jd.worker.local.registry", ["jd.worker.uplink.link.Link"]),
+    ("from jd.worker.uplink.heartbeats import Link", "jd.worker.local.registry", ["jd.worker.uplink.heartbeats.Link"]),
     ("from jd.worker.local import registry", "jd.worker.config", ["jd.worker.local.registry"]),
     ("from jd.worker import config\nfrom jd.worker.uplink import link", "jd.worker.launch.process", []),
     ("from jd.server.api import access", "jd.server.dashboard.jobs", ["jd.server.api.access"]),

@@ -7,8 +7,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from jd import errors, program, settings
 from jd.cli import tokens
-from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES,
-                            SHELL_COMMANDS)
+from jd.cli.catalog import ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES, SHELL_COMMANDS
 from jd.cli.tokens import CommandLine
 from jd.errors import EXIT_OK, StorageError
 from jd.safedirs import UnsafePlace
@@ -63,8 +62,8 @@ def sweep_once(environ: Mapping[str, str]) -> None:
     if _swept or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
         return
     _swept = True
-    from jd.worker.local import census
     from jd.node.identity import Here
+    from jd.worker.local import liveness
     bar: List[Progress] = []
 
     def show(done: int, total: int) -> None:
@@ -74,7 +73,7 @@ def sweep_once(environ: Mapping[str, str]) -> None:
             bar[0].update(done)
 
     try:
-        problems = list(census.sweep(environ, Here(), show).problems)
+        problems = list(liveness.sweep(environ, Here(), show).problems)
     except UnsafePlace:
         raise  # the command would only read what somebody else may have put there
     except StorageError as error:

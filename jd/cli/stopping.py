@@ -10,10 +10,10 @@ from jd.cli.context import Context
 from jd.errors import JdError, UsageError
 from jd.node.identity import Here
 from jd.protocol import shown
-from jd.worker.local import control
-from jd.worker.local.census import Life, life
-from jd.worker.local.control import Outcome
+from jd.worker.local import signalling
+from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, Row
+from jd.worker.local.signalling import Outcome
 
 ALL = "all"
 LAG = 1.5  # seconds that a registry may be behind what its workers do
@@ -58,7 +58,7 @@ def elsewhere(rows: Sequence[Row], here: Here) -> List[Row]:
 
 
 def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], action: str,
-              quiet: bool = False, notices: Optional[Sequence[control.Notice]] = None,
+              quiet: bool = False, notices: Optional[Sequence[signalling.Notice]] = None,
               ) -> List[Outcome]:
     """Tell the servers, then stop; a line for each worker unless `quiet`. Problems go to stderr.
 
@@ -66,15 +66,15 @@ def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], actio
     """
     running = alive(rows, here)
     if notices is None:
-        notices = list(control.stop_notices(running, action, environ))
-    for problem in control.tell(notices):
+        notices = list(signalling.stop_notices(running, action, environ))
+    for problem in signalling.tell(notices):
         print("warning: %s; the workers are stopped all the same" % problem, file=sys.stderr)
     busy = [row for row in running if row.current_job_id is not None]
     if busy and not quiet and terminal.is_terminal(sys.stderr):
         print("waiting for %s to stop, %s at most" % (
-            count(len(busy), "job"), terminal.duration(max(map(control.patience, busy)))),
+            count(len(busy), "job"), terminal.duration(max(map(signalling.patience, busy)))),
             file=sys.stderr)
-    return control.stop(rows, here, environ, _ignore if quiet else _print_outcome)
+    return signalling.stop(rows, here, environ, _ignore if quiet else _print_outcome)
 
 
 def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json: bool) -> int:
@@ -82,7 +82,7 @@ def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json:
     outcomes = stop_rows(rows, context.here, context.environ, action, quiet=as_json)
     if as_json:
         print(json.dumps([dict(o.__dict__) for o in outcomes]))
-    return 1 if any(o.outcome == control.FAILED for o in outcomes) else 0
+    return 1 if any(o.outcome == signalling.FAILED for o in outcomes) else 0
 
 
 def confirmed(word: str, question: str) -> bool:
@@ -106,12 +106,12 @@ def _ignore(outcome: Outcome) -> None:
 
 def _print_outcome(outcome: Outcome) -> None:
     who = "%s (pid %d)" % (outcome.worker_id, outcome.pid)
-    if outcome.outcome == control.FAILED:
+    if outcome.outcome == signalling.FAILED:
         print("error: %s was not stopped: %s" % (outcome.worker_id, outcome.problem),
               file=sys.stderr)
-    elif outcome.outcome == control.GONE:
+    elif outcome.outcome == signalling.GONE:
         print("%s had ended already" % outcome.worker_id)
-    elif outcome.outcome == control.KILLED:
+    elif outcome.outcome == signalling.KILLED:
         print("%s %s: it did not stop in time" % (terminal.paint("killed", "yellow"), who))
     else:
         print("%s %s" % (terminal.paint("stopped", "green"), who))

@@ -17,7 +17,7 @@ from jd.errors import UsageError
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker.local import registry
-from jd.worker.local.census import Life, life
+from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, Row
 
 _GAP = 2  # columns between the cells of terminal.table

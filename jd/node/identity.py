@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import AbstractSet, Callable, Optional, Sequence
 
 from jd.node.cgroups import read_small
-from jd.node.names import WORDS
+from jd.node.instancewords import WORDS
 from jd.protocol import split_worker_id
 
 HOST_CHARS = 12

@@ -16,7 +16,7 @@ from typing import Callable, Optional
 
 from jd import safedirs
 from jd.errors import StorageError
-from jd.worker.mirror import Mirror
+from jd.worker.terminalcopy import TerminalCopy
 
 _WORKER = b" worker| "
 _JOB = b" job   | "
@@ -28,11 +28,11 @@ class WorkerLog:
     Raises StorageError where the file cannot be opened, or is not this user's alone to write; a later failure is said once on stderr.
     """
 
-    def __init__(self, path: Path, max_bytes: int, mirror: Optional[Mirror] = None,
+    def __init__(self, path: Path, max_bytes: int, terminal: Optional[TerminalCopy] = None,
                  clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._max_bytes = max_bytes
-        self._mirror = mirror
+        self._terminal = terminal
         self._clock = clock
         self._complained = False
         self._second = -1
@@ -81,9 +81,9 @@ class WorkerLog:
         prefix = self._stamp + mark
         marked = _prefixed(prefix, lines)
         self._write(marked)
-        if self._mirror is not None:
-            own = self._mirror.prefix
-            self._mirror.write(_prefixed(own + prefix, lines) if own else marked)
+        if self._terminal is not None:
+            own = self._terminal.prefix
+            self._terminal.write(_prefixed(own + prefix, lines) if own else marked)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -130,7 +130,7 @@ class WorkerLog:
             print("warning: cannot write the worker log %s: %s; the worker goes on without it"
                   % (self.path, getattr(error, "strerror", None) or error), file=sys.stderr)
         except OSError:
-            self._mirror = None  # stderr is on the same full disk or gone: nobody is left to tell
+            self._terminal = None  # stderr is on the same full disk or gone: nobody is left to tell
 
 
 def _prefixed(prefix: bytes, lines: bytes) -> bytes:

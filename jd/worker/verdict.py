@@ -18,7 +18,7 @@ class Ended:
     """The end of a job process. `exit_code` is negative for a signal, `runtime` in seconds.
 
     `tail` is the last of its output; `out_of_memory` says that the kernel killed for memory in our
-    cgroup while it ran. `note` is what the job's history is to say of its files; `parcel` is where
+    cgroup while it ran. `note` is what the job's history is to say of its files; `waiting_files` is where
     those wait that the server has not got yet.
     """
 
@@ -27,7 +27,7 @@ class Ended:
     tail: str = ""
     out_of_memory: bool = False
     note: str = ""
-    parcel: Optional[Path] = None
+    waiting_files: Optional[Path] = None
 
 
 def signal_name(number: int) -> str:

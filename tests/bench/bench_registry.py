@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.node.identity import Here, process_identity
-from jd.worker.local.census import sweep
+from jd.worker.local.liveness import sweep
 from jd.worker.local.registry import Registry
 
 ROUNDS = 7

@@ -4,7 +4,7 @@ import pytest
 
 from jd.cli.commands import clear_all
 from jd.errors import StorageError
-from jd.worker.local import cachelock
+from jd.worker.local import registrylock
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def environ(tmp_path):
 
 def test_it_waits_for_others_at_work_and_then_says_so(environ, tmp_path, monkeypatch):
     monkeypatch.setattr(clear_all, "REMOVE_TIME", 0.05)
-    with cachelock.using(tmp_path / ".cache", 1.0):
+    with registrylock.using(tmp_path / ".cache", 1.0):
         with pytest.raises(StorageError, match="at work in it"):
             clear_all._remove("exp", environ, 0)
     assert (tmp_path / ".cache" / "exp").is_dir()
@@ -27,6 +27,6 @@ def test_it_removes_when_nobody_is_at_work(environ, tmp_path):
 
 
 def test_where_there_are_no_locks_the_typed_word_has_to_do(environ, tmp_path, monkeypatch):
-    monkeypatch.setattr(cachelock, "_flock", lambda fd, kind: None)
+    monkeypatch.setattr(registrylock, "_flock", lambda fd, kind: None)
     clear_all._remove("exp", environ, 0)
     assert not (tmp_path / ".cache" / "exp").exists()

@@ -11,7 +11,7 @@ from jd import paths
 from jd.cli import views
 from jd.errors import UsageError
 from jd.node.identity import Here
-from jd.worker.local.census import Life
+from jd.worker.local.liveness import Life
 from jd.worker.local.registry import Registry
 from tests.cli.info_support import EXPERIMENT, Machine, gone, other_host
 

@@ -11,7 +11,7 @@ from typing import Any, Iterator, List
 import pytest
 
 from jd.node.identity import Here
-from jd.worker.local import control
+from jd.worker.local import signalling
 from jd.worker.local.registry import DRAINING, Row
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Server
@@ -151,11 +151,11 @@ def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path: Path, scri
         (row,) = node.start(script)
         created(server, 1)
         wait_until(lambda: len(job_pids(marks)) == 2)
-        assert control.patience(row) > 300
+        assert signalling.patience(row) > 300
         os.kill(row.pid, signal.SIGSTOP)  # nor does the worker itself react
-        reported: List[control.Outcome] = []
-        (outcome,) = control.stop([row], Here(), node.environ, reported.append, kill_after=0.1)
-        assert outcome.outcome == control.KILLED and reported == [outcome]
+        reported: List[signalling.Outcome] = []
+        (outcome,) = signalling.stop([row], Here(), node.environ, reported.append, kill_after=0.1)
+        assert outcome.outcome == signalling.KILLED and reported == [outcome]
         assert not is_running(row.pid)
         wait_until(lambda: not any(is_running(pid) for pid in job_pids(marks)))
         assert node.rows() == []

@@ -18,7 +18,7 @@ from jd.node.identity import (
     new_worker_id,
     process_identity,
 )
-from jd.node.names import WORDS
+from jd.node.instancewords import WORDS
 from jd.protocol import WorkerName, split_worker_id
 
 

@@ -11,9 +11,9 @@ from jd.net.client import Backoff
 from jd.worker.agent.agent import Agent
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.limits import Limits
-from jd.worker.uplink.courier import Answer, Call
+from jd.worker.uplink.callthread import Answer, Call
 from jd.worker.uplink.delivery import Delivery
-from jd.worker.uplink.link import Link
+from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
 from jd.worker.uplink.outbox import Outbox
 from jd.worker.verdict import Ended
@@ -30,7 +30,7 @@ class Longest:
         return high
 
 
-class FakeCourier:
+class FakeCallThread:
     def __init__(self) -> None:
         self.in_flight: Optional[Call] = None
         self.sent: List[Call] = []
@@ -86,7 +86,7 @@ class Bench:
     def __init__(self, tmp_path: Path, once: bool = False, limits: Limits = Limits()) -> None:
         self.now = 1000.0
         self.logged: List[str] = []
-        self.courier = FakeCourier()
+        self.calls = FakeCallThread()
         self.jobs: List[FakeJob] = []
         self.start_failure: Optional[StartFailure] = None
         self.outbox_dir = tmp_path / "outbox"
@@ -95,7 +95,7 @@ class Bench:
         self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0}, limits)
         outbox = Outbox(self.outbox_dir, log)
         self.agent = Agent(
-            self.link, self.courier, Delivery(outbox, self.link, log), self._start,  # type: ignore
+            self.link, self.calls, Delivery(outbox, self.link, log), self._start,  # type: ignore
             log, Outage(Backoff(1.0, 60.0, Longest), log), Backoff(1.0, 60.0, Longest),
             lambda: next(self.names), once=once, limits=limits)
         self.deadline = self.agent.step(self.now)
@@ -131,18 +131,18 @@ class Bench:
         self.answer(dict(body, job=job), took)
 
     def answer(self, body: Any, took: float = 0.01) -> None:
-        self.courier.answer(body, None, took)
+        self.calls.answer(body, None, took)
         self.step(took)
 
     def refuse(self, status: int, says: str = "", took: float = 0.01) -> None:
-        self.courier.answer(None, ServerRefused(status, says or "refused with %d" % status), took)
+        self.calls.answer(None, ServerRefused(status, says or "refused with %d" % status), took)
         self.step(took)
 
     def unreachable(self, took: float = 0.01) -> None:
         self.fail(ServerUnreachable("connection refused"), took)
 
     def fail(self, error: ServerUnreachable, took: float = 0.01) -> None:
-        self.courier.answer(None, error, took)
+        self.calls.answer(None, error, took)
         self.step(took)
 
     def end_job(self, exit_code: int = 0, tail: str = "") -> None:
@@ -153,14 +153,14 @@ class Bench:
 
     @property
     def busy(self) -> bool:
-        call = self.courier.in_flight
+        call = self.calls.in_flight
         return call is not None and call.body.get("reported_status") == "busy"
 
     @property
     def call(self) -> Call:
         """The call in flight."""
-        assert self.courier.in_flight is not None, "nothing is in flight"
-        return self.courier.in_flight
+        assert self.calls.in_flight is not None, "nothing is in flight"
+        return self.calls.in_flight
 
     def waiting(self) -> List[Path]:
         """Files in the outbox."""

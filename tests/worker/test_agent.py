@@ -9,7 +9,7 @@ from jd import protocol
 from jd.messages import Result
 from jd.net.client import OtherExperiment
 from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
-from jd.worker.uplink.courier import Call
+from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.outbox import Outbox
 from tests.worker.bench import ALL, SERVER, Bench, job
 
@@ -82,7 +82,7 @@ NO_WATCH = [name for name in ALL if name != protocol.EXT_WATCH]
 def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt: int) -> None:
     bench = Bench(tmp_path)
     bench.reply(extensions, job(5, attempt))
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     assert bench.step_to_deadline() == pytest.approx(57.0)
     body = bench.call.body
     assert (body["reported_status"], body["current_job_id"]) == ("busy", 5)
@@ -96,7 +96,7 @@ def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt:
 def watched(bench: Bench) -> Call:
     """The first heartbeat of a job, which the server is asked to hold."""
     bench.reply(ALL, job(5))
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     assert bench.step_to_deadline() == pytest.approx(3.0)
     return bench.call
 
@@ -131,7 +131,7 @@ def test_the_end_of_a_job_abandons_its_held_heartbeat(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     held = watched(bench)
     bench.end_job()
-    assert bench.courier.abandoned == [held]
+    assert bench.calls.abandoned == [held]
     assert bench.call.body["finished"]["job_id"] == 5
 
 
@@ -140,7 +140,7 @@ def test_the_end_of_a_job_awaits_a_heartbeat_that_is_not_held(tmp_path: Path) ->
     bench.reply(NO_WATCH, job(5))
     bench.step_to_deadline()
     bench.end_job()
-    assert bench.courier.abandoned == []
+    assert bench.calls.abandoned == []
     assert "finished" not in bench.call.body
 
 
@@ -173,7 +173,7 @@ def test_what_waits_on_disk_is_not_held_up_by_a_held_heartbeat(tmp_path: Path) -
     bench.step_to_deadline()
     bench.reply(ALL)
     sent = []
-    while bench.courier.in_flight is not None:
+    while bench.calls.in_flight is not None:
         sent.append(bench.call.body["job_id"])
         bench.answer({})
     assert sent == [1, 2]
@@ -250,7 +250,7 @@ def test_a_404_is_believed_only_from_a_server_that_is_there(
     assert bench.call.route == protocol.UPDATE_JOB_STATUS
     bench.refuse(404)
     for _ in range(3):
-        assert bench.courier.in_flight is None
+        assert bench.calls.in_flight is None
         assert len(bench.waiting()) == 1
         bench.step_to_deadline()
         # Not an idle heartbeat: that would bring the same job again.
@@ -337,7 +337,7 @@ def test_names_are_not_changed_forever(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     for _ in range(6):
         bench.refuse(409)
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     assert bench.step_to_deadline() == 1.0
 
 
@@ -347,9 +347,9 @@ def test_a_lost_attempt_is_stopped_and_not_reported(tmp_path: Path) -> None:
     bench.step_to_deadline()
     bench.refuse(409)
     assert bench.jobs[0].stop_reason == STOPPED_LOST
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     bench.step(200.0)
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     bench.end_job(-15)
     assert bench.waiting() == []
     assert "finished" not in bench.call.body
@@ -359,7 +359,7 @@ def test_a_lost_attempt_is_stopped_and_not_reported(tmp_path: Path) -> None:
 def test_a_call_that_never_ends_is_given_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.step_to_deadline()
-    assert len(bench.courier.abandoned) == 1
+    assert len(bench.calls.abandoned) == 1
     assert bench.said("did not end")
     bench.step_to_deadline()
     assert bench.call.route == protocol.HEARTBEAT
@@ -377,7 +377,7 @@ def test_a_script_that_does_not_start_is_reported_and_the_next_claim_waits(tmp_p
         assert bench.call.body["verdict"] == "failed"
         assert "/x.py" in bench.call.body["message"]
         bench.answer({})
-        assert bench.courier.in_flight is None
+        assert bench.calls.in_flight is None
         pauses.append(round(bench.step_to_deadline()))
     assert pauses == [1, 2, 4]
 
@@ -393,7 +393,7 @@ def test_results_left_by_others_are_delivered(tmp_path: Path) -> None:
     assert bench.call.route == protocol.UPDATE_JOB_STATUS
     assert bench.call.body["job_id"] == 1
     bench.answer({})
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     assert [path.name.split("-")[0] for path in bench.waiting()] == ["2"]
 
 
@@ -429,7 +429,7 @@ def test_a_command_to_a_busy_worker_is_acknowledged_at_once(tmp_path: Path) -> N
     assert bench.call.body["applied_version"] == 4
     assert bench.call.body["reported_status"] == "busy"
     bench.reply(ALL, desired_state="drain", desired_version=4)
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
     assert bench.jobs[0].stop_reason is None
 
 
@@ -438,7 +438,7 @@ def test_an_old_command_is_ignored(tmp_path: Path) -> None:
     bench.reply(None, desired_state="run", desired_version=3)
     bench.reply(None, desired_state="stop", desired_version=3)
     assert bench.agent.exit_status is None
-    assert bench.courier.in_flight is None
+    assert bench.calls.in_flight is None
 
 
 def test_other_data_behind_the_server_has_its_own_commands(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_an_idle_worker_takes_its_leave(tmp_path: Path) -> None:
     held = bench.call
     bench.agent.stop(bench.now, "SIGTERM")
     bench.step()
-    assert bench.courier.abandoned == [held]
+    assert bench.calls.abandoned == [held]
     assert bench.call.body["leave"] is True
     assert bench.call.body["reported_status"] == "busy"  # so that it gets no job
     bench.reply(ALL)
@@ -85,7 +85,7 @@ def test_the_last_words_are_bounded(tmp_path: Path) -> None:
     bench.end_job(0)
     began = bench.now
     while bench.agent.exit_status is None:
-        if bench.courier.in_flight is not None:
+        if bench.calls.in_flight is not None:
             bench.unreachable()
         bench.step_to_deadline()
     assert bench.now - began <= 5.1
@@ -108,14 +108,14 @@ def test_a_hanging_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
         steps += 1
         assert steps < 20, "the agent spins"
     assert bench.now - began <= 5.1
-    assert "released" in bench.courier.sent[-1].body
+    assert "released" in bench.calls.sent[-1].body
 
 
 def test_a_base_servers_claim_in_flight_is_awaited_a_little(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.agent.stop(bench.now, "SIGTERM")
     bench.step(0.5)
-    assert bench.courier.abandoned == []
+    assert bench.calls.abandoned == []
     bench.reply(None, job(5, None))
     assert bench.jobs == []
     assert bench.call.route == protocol.UPDATE_JOB_STATUS
@@ -131,7 +131,7 @@ def test_a_result_on_its_way_is_awaited_a_little(tmp_path: Path) -> None:
     bench.end_job()
     bench.agent.stop(bench.now, "SIGTERM")
     bench.step()
-    assert bench.courier.abandoned == []
+    assert bench.calls.abandoned == []
     bench.reply(ALL)
     assert "finished" not in bench.call.body
     assert bench.call.body["leave"] is True
@@ -277,7 +277,7 @@ def test_once_leaves_the_result_on_disk_when_the_server_stays_away(tmp_path: Pat
     bench.end_job()
     began = bench.now
     while bench.agent.exit_status is None:
-        if bench.courier.in_flight is not None:
+        if bench.calls.in_flight is not None:
             bench.unreachable()
         bench.step_to_deadline()
     assert 55.0 <= bench.now - began <= 65.0
@@ -289,7 +289,7 @@ def test_once_gives_up_on_a_server_that_never_answers(tmp_path: Path) -> None:
     bench = Bench(tmp_path, once=True)
     began = bench.now
     while bench.agent.exit_status is None:
-        if bench.courier.in_flight is not None:
+        if bench.calls.in_flight is not None:
             bench.unreachable()
         bench.step_to_deadline()
     assert bench.now - began <= 65.0
@@ -305,7 +305,7 @@ def test_a_signal_while_a_result_waits_does_not_wait_for_the_server(tmp_path: Pa
     began = bench.now
     bench.step()
     while bench.agent.exit_status is None:
-        if bench.courier.in_flight is not None:
+        if bench.calls.in_flight is not None:
             bench.unreachable()
         bench.step_to_deadline()
     assert bench.now - began <= 5.1

@@ -14,8 +14,8 @@ from jd.net.peer import ownserver
 from jd.protocol import HEARTBEAT
 from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig, from_json
+from jd.worker.uplink.callthread import BEAT, Call
 from jd.worker.uplink.connection import Connection
-from jd.worker.uplink.courier import BEAT, Call
 from jd.worker.uplink.tokenrenewal import Renewal
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env

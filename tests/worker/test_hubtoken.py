@@ -19,13 +19,13 @@ from jd.script.context import script_token
 from jd.worker.config import WorkerConfig
 from jd.worker.local.registry import Registry
 from jd.worker.uplink import tokenrenewal
+from jd.worker.uplink.callthread import CLAIM, Call
 from jd.worker.uplink.connection import Connection
-from jd.worker.uplink.courier import CLAIM, Call
 from jd.worker.uplink.tokenrenewal import Renewal
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
-from tests.worker.bench import Bench as AgentBench
 from tests.worker.bench import ALL, job
+from tests.worker.bench import Bench as AgentBench
 
 KEY = "jd_" + "k" * 40
 EXPIRES, MARGIN = 3600.0, 300.0

@@ -59,7 +59,7 @@ def test_an_estimate_keeps_no_job_from_a_fresh_allocation(tmp_path: Path) -> Non
 
 def test_no_job_is_asked_for_when_less_than_min_time_is_left(tmp_path: Path) -> None:
     bench = bench_with(tmp_path, 59.0, min_time=60.0)
-    assert bench.courier.sent == []
+    assert bench.calls.sent == []
     assert bench.agent.exit_status == 0
     assert bench.said("worker ends: 59s left until the limit, and min_time is 1m 00s")
 
@@ -70,7 +70,7 @@ def test_a_held_claim_ends_when_the_time_for_a_job_has_passed(tmp_path: Path) ->
     held = bench.call
     assert bench.deadline is not None and 39.0 < bench.deadline - bench.now < 42.0
     pass_time(bench, 41.0)
-    assert bench.courier.abandoned == [held]
+    assert bench.calls.abandoned == [held]
     assert bench.call.body["leave"] is True
     bench.reply(ALL)
     assert bench.agent.exit_status == 0
@@ -108,7 +108,7 @@ def test_an_idle_worker_ends(tmp_path: Path) -> None:
     bench.step(99.0)
     assert bench.agent.status == "idle"
     assert bench.step_to_deadline() == pytest.approx(1.0)
-    assert bench.courier.abandoned == [held]
+    assert bench.calls.abandoned == [held]
     bench.reply(ALL)
     assert bench.agent.exit_status == 0
     assert bench.said("worker ends: no job for 1m 40s (idle_timeout)")
@@ -117,7 +117,7 @@ def test_an_idle_worker_ends(tmp_path: Path) -> None:
 def test_an_idle_worker_ends_also_while_the_server_is_away(tmp_path: Path) -> None:
     bench = bench_with(tmp_path, idle_timeout=10.0)
     while bench.agent.exit_status is None:
-        if bench.courier.in_flight is not None:
+        if bench.calls.in_flight is not None:
             bench.unreachable()
         else:
             bench.step_to_deadline()

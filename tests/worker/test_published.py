@@ -17,8 +17,8 @@ from jd.net.finding.accessfile import Place as AccessPlace
 from jd.net.finding.accessfile import Seat
 from jd.worker.config import from_json
 from jd.worker.uplink import tokenrenewal
+from jd.worker.uplink.callthread import CLAIM, Call
 from jd.worker.uplink.connection import Connection
-from jd.worker.uplink.courier import CLAIM, Call
 from tests.e2e.processes import Server
 from tests.support import free_env, wait_until
 from tests.worker.fake_server import FakeServer

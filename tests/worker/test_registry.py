@@ -13,7 +13,7 @@ import pytest
 from jd.errors import StorageError
 from jd.node.identity import Here, split_worker_id
 from jd.worker.local import registry as module
-from jd.worker.local import cachelock
+from jd.worker.local import registrylock
 from jd.worker.local.registry import BUSY, IDLE, STARTING, Registry, experiments
 from tests.support import ROOT, free_env, python
 from tests.worker.legacy_registry import legacy_file
@@ -251,12 +251,12 @@ def test_whoever_removes_is_waited_for(registry: Registry, here: Here,
                                        monkeypatch: pytest.MonkeyPatch) -> None:
     registry.reserve([0], CONFIG, here, 0.0)
     root = registry.path.parent.parent
-    with cachelock.removing(root) as alone:
+    with registrylock.removing(root) as alone:
         assert alone
         monkeypatch.setattr(module, "BUSY_TIMEOUT", 0.05)
         with pytest.raises(StorageError, match="locked by a clean-up"):
             registry.rows()
-        with cachelock.removing(root) as second:
+        with registrylock.removing(root) as second:
             assert not second
     assert len(registry.rows()) == 1
 
@@ -266,7 +266,7 @@ def test_where_there_are_no_locks_nothing_is_removed(registry: Registry, here: H
     def unsupported(fd: int, kind: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(cachelock.fcntl, "flock", unsupported)
+    monkeypatch.setattr(registrylock.fcntl, "flock", unsupported)
     registry.remove(registry.reserve([0], CONFIG, here, 0.0))
     assert registry.rows() == [] and not registry.discard() and registry.exists
 

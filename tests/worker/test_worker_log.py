@@ -1,4 +1,4 @@
-"""The worker log and its mirror on the terminal."""
+"""The worker log and its copy on the terminal."""
 
 import os
 import re
@@ -9,9 +9,9 @@ import pytest
 
 from jd.errors import StorageError
 from jd.worker import log as log_module
-from jd.worker import mirror as mirror_module
+from jd.worker import terminalcopy
 from jd.worker.log import WorkerLog
-from jd.worker.mirror import Mirror
+from jd.worker.terminalcopy import TerminalCopy
 
 
 def test_lines_carry_time_and_mark(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def pipe() -> Any:
 
 
 def test_the_terminal_shows_the_same_lines_with_its_prefix(tmp_path: Path, pipe: Any) -> None:
-    log = WorkerLog(tmp_path / "w.log", 10_000, Mirror(pipe[1], "[3] "))
+    log = WorkerLog(tmp_path / "w.log", 10_000, TerminalCopy(pipe[1], "[3] "))
     log.event("hello")
     log.output(b"one\ntwo\n")
     log.close()
@@ -116,11 +116,11 @@ def test_the_terminal_shows_the_same_lines_with_its_prefix(tmp_path: Path, pipe:
 
 
 def test_a_stopped_terminal_holds_nobody_up(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror_module, "PATIENCE", 0.05)
-    mirror = Mirror(pipe[1])
+    monkeypatch.setattr(terminalcopy, "PATIENCE", 0.05)
+    terminal = TerminalCopy(pipe[1])
     line = b"x" * 99 + b"\n"
     for _ in range(50):
-        mirror.write(line * 100)  # more than any pipe takes
+        terminal.write(line * 100)  # more than any pipe takes
     shown = b""
     os.set_blocking(pipe[0], False)
     try:
@@ -129,7 +129,7 @@ def test_a_stopped_terminal_holds_nobody_up(pipe: Any, monkeypatch: pytest.Monke
     except BlockingIOError:
         pass
     assert set(shown.split(b"\n")[:-1]) == {b"x" * 99}
-    mirror.write(b"back\n")
+    terminal.write(b"back\n")
     note = os.read(pipe[0], 65536)
     lost = 50 * 100 * 100 - len(shown)
     assert note == b"[%d bytes not shown: the terminal was stopped]\nback\n" % lost
@@ -140,9 +140,9 @@ def test_a_terminal_that_hung_up_is_left_alone(pipe: Any, monkeypatch: pytest.Mo
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         os.close(pipe[0])
-        mirror = Mirror(pipe[1])
-        mirror.write(b"one\n")
-        mirror.write(b"two\n")
-        assert mirror._gone
+        terminal = TerminalCopy(pipe[1])
+        terminal.write(b"one\n")
+        terminal.write(b"two\n")
+        assert terminal._gone
     finally:
         signal.signal(signal.SIGPIPE, before)

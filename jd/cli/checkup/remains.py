@@ -11,7 +11,7 @@ from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
-from jd.worker.local.census import Life, life
+from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.uplink.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
 

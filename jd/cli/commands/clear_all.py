@@ -11,7 +11,7 @@ from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
 from jd.safedirs import UnsafePlace
-from jd.worker.local import cachelock, control
+from jd.worker.local import registrylock, signalling
 from jd.worker.local.registry import Registry, Row, experiments
 
 WORD = "clear_all"
@@ -77,10 +77,10 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
            waiting: Dict[str, List[Path]]) -> int:
     everyone = [row for its in rows.values() for row in its]
     running = alive(everyone, context.here)
-    notices = list(control.clear_notices(running, context.environ))
+    notices = list(signalling.clear_notices(running, context.environ))
     outcomes = stop_rows(everyone, context.here, context.environ, WORD, notices=notices)
     left = {o.experiment: "not all of its workers were stopped"
-            for o in outcomes if o.outcome == control.FAILED}
+            for o in outcomes if o.outcome == signalling.FAILED}
     for name in rows:
         # A worker that is stopped may leave a result that nobody was asked about.
         more = set(waiting_results(name, context)) - set(waiting[name])
@@ -104,9 +104,9 @@ def _remove(name: str, environ: Mapping[str, str], cleared: int) -> None:
     deadline = time.monotonic() + REMOVE_TIME
     problem = "other commands are at work in it; try again"
     while True:
-        with cachelock.removing(directory.parent) as alone:
+        with registrylock.removing(directory.parent) as alone:
             # Without locks the word that was typed has to do.
-            if alone or not cachelock.has_locks(directory.parent):
+            if alone or not registrylock.has_locks(directory.parent):
                 try:
                     shutil.rmtree(str(directory))
                     return

@@ -4,7 +4,7 @@ import sys
 
 from jd.cli.context import Context
 from jd.cli.stopping import count
-from jd.worker.local import control
+from jd.worker.local import signalling
 
 
 def run(context: Context) -> int:
@@ -16,7 +16,7 @@ def run(context: Context) -> int:
         return 0
     # First the mark, then the signals: whoever looks at a draining worker finds out why.
     context.registry.set_draining()
-    told, not_told = control.drain(rows, context.here)
+    told, not_told = signalling.drain(rows, context.here)
     busy = [row for row in told if row.current_job_id is not None]
     idle = len(told) - len(busy)
     parts = ["%s %s now" % (count(idle, "idle worker"), "ends" if idle == 1 else "end")]
@@ -28,6 +28,6 @@ def run(context: Context) -> int:
         print("  %s  job %d" % (row.worker_id, row.current_job_id or 0))
     for row in not_told:
         print("error: %s was not told to drain: %s" % (
-            row.worker_id, control.why_not(row, context.here) or "it belongs to another user"),
+            row.worker_id, signalling.why_not(row, context.here) or "it belongs to another user"),
             file=sys.stderr)
     return 1 if not_told else 0

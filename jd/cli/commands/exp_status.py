@@ -8,7 +8,7 @@ from jd.cli import live, views
 from jd.cli.context import Context
 from jd.cli.way import Sight, sight
 from jd.errors import StorageError
-from jd.worker.local.census import Life
+from jd.worker.local.liveness import Life
 
 
 class Status(NamedTuple):

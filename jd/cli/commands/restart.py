@@ -10,8 +10,8 @@ from jd.errors import JdError, UsageError
 from jd.protocol import split_worker_id
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import background, gpus
-from jd.worker.launch.firstlook import met
-from jd.worker.local import control
+from jd.worker.launch.servercheck import checked
+from jd.worker.local import signalling
 from jd.worker.local.registry import Row
 from jd.worker.uplink.tokenrenewal import authorised
 
@@ -39,7 +39,7 @@ def run(context: Context) -> int:
             status = 1
             print("error: %s was not restarted: %s" % (row.worker_id, error), file=sys.stderr)
     outcomes = stop_rows([row for row, _ in ready], context.here, context.environ, "restart")
-    left = {o.worker_id for o in outcomes if o.outcome == control.FAILED}
+    left = {o.worker_id for o in outcomes if o.outcome == signalling.FAILED}
     launches: Launches = {}
     for row, config in ready:
         if row.worker_id not in left:
@@ -50,11 +50,11 @@ def run(context: Context) -> int:
 
 
 def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
-    problem = control.why_not(row, context.here)
+    problem = signalling.why_not(row, context.here)
     if problem is not None:
         raise JdError(problem)
     stored = from_json(row.config, context.environ)
-    config = authorised(stored) if stored.server in seen else met(stored, patience=0.0)
+    config = authorised(stored) if stored.server in seen else checked(stored, patience=0.0)
     seen.add(stored.server)
     if config.foreground:
         raise JdError("it runs in the foreground", "stop it, and start it where it was started")

@@ -14,7 +14,7 @@ from jd.net.finding import accessfile, published
 from jd.net.peer.holder import VARIABLE
 from jd.worker.attempt import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
-from jd.worker.launch.firstlook import met
+from jd.worker.launch.servercheck import checked
 
 
 def run(context: Context) -> int:
@@ -23,7 +23,7 @@ def run(context: Context) -> int:
     In the background it returns when they have begun; in the foreground when they have ended.
     """
     context.words_exactly(0)
-    config = met(configuration(context.arguments, context.environ))
+    config = checked(configuration(context.arguments, context.environ))
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)

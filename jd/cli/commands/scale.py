@@ -11,8 +11,8 @@ from jd.errors import JdError, UsageError
 from jd.protocol import split_worker_id
 from jd.worker.config import from_json
 from jd.worker.launch import background
-from jd.worker.launch.firstlook import met
-from jd.worker.local import control
+from jd.worker.launch.servercheck import checked
+from jd.worker.local import signalling
 from jd.worker.local.registry import IDLE, PAUSED, Row
 
 
@@ -50,10 +50,10 @@ def free_slots(used: List[int], number: int) -> List[int]:
 
 def _grow(context: Context, rows: List[Row], wanted: int) -> int:
     newest = max(rows, key=lambda row: (row.started_at, -row.slot))
-    problem = control.why_not(newest, context.here)
+    problem = signalling.why_not(newest, context.here)
     if problem is not None:
         raise JdError("%s cannot be copied: %s" % (newest.worker_id, problem))
-    config = met(replace(from_json(newest.config, context.environ), num_workers=wanted))
+    config = checked(replace(from_json(newest.config, context.environ), num_workers=wanted))
     instance: Optional[str] = None
     used: List[int] = []
     name = split_worker_id(newest.worker_id)

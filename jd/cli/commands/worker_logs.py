@@ -13,7 +13,7 @@ from jd.cli.context import Context
 from jd.errors import EXIT_OK, StorageError, UsageError
 from jd.node.identity import Here
 from jd.terminal import silence_stdout
-from jd.worker.local.census import Life, life
+from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, Row
 
 LIFE_INTERVAL = 1.0  # seconds between looks at the worker's process

@@ -11,7 +11,7 @@ from jd.cli.context import Context
 from jd.cli.views import Seen
 from jd.node.cgroups import read_small
 from jd.node.identity import Here
-from jd.worker.local.census import Life, life
+from jd.worker.local.liveness import Life, life
 
 
 def run(context: Context) -> int:

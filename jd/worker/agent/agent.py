@@ -2,7 +2,7 @@
 
     agent.stop(…), agent.drain(…)    what signals asked for
     agent.step(now) → deadline       everything that is due; call it again then, or when the
-                                     courier, the job's output or a dead child wakes the loop
+                                     calls, the job's output or a dead child wakes the loop
 
 There is at most one job and one call in flight. What goes next is decided in `_next_call` alone:
 a running job's heartbeat, then our last result, then what waited on disk, then the next claim.
@@ -19,12 +19,12 @@ from jd.messages import Assignment, HeartbeatReply
 from jd.net.client import Backoff
 from jd.worker import limits as bounds
 from jd.worker import verdict
-from jd.worker.attempt.attempt import JobRun
+from jd.worker.attempt.attempt import Attempt
 from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
 from jd.worker.limits import Limits
-from jd.worker.uplink.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call, Courier
+from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Answer, Call, CallThread
 from jd.worker.uplink.delivery import Delivery
-from jd.worker.uplink.link import Link
+from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
 
 LEAVE_TIME = 5.0  # for the last words after a signal: schedulers kill soon
@@ -38,7 +38,7 @@ FULLY_HELD = 0.9  # of the time asked for: then the hold was the pause between t
 CLOCK_SLACK = 0.5  # seconds by which the clock of a limit may lag behind ours
 FIRST_BEAT = 3.0  # after a job's start, where beats are held: a shorter job costs none
 
-StartJob = Callable[[Assignment, float], JobRun]
+StartJob = Callable[[Assignment, float], Attempt]
 
 
 @dataclass
@@ -56,16 +56,16 @@ class Leaving:
 class Agent:
     """Decides what a worker does next. `rename` finds another worker id and returns it."""
 
-    def __init__(self, link: Link, courier: Courier, delivery: Delivery, start_job: StartJob,
+    def __init__(self, link: Link, calls: CallThread, delivery: Delivery, start_job: StartJob,
                  log: Callable[[str], None], outage: Outage, start_pause: Backoff,
                  rename: Callable[[], str], once: bool = False, grace: float = 20.0,
                  advice: str = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE",
                  limits: Limits = Limits()) -> None:
-        self.job: Optional[JobRun] = None
+        self.job: Optional[Attempt] = None
         self.exit_status: Optional[int] = None
         self.heard_at: Optional[float] = None  # the last answer to a heartbeat
         self._link = link
-        self._courier = courier
+        self._calls = calls
         self._delivery = delivery
         self._start_job = start_job
         self._log = log
@@ -148,11 +148,11 @@ class Agent:
         self._mind_call_in_flight(now)
         self._mind_job(now)
         self._mind_exit(now)
-        if self.exit_status is None and self._courier.in_flight is None and now >= self._not_before:
+        if self.exit_status is None and self._calls.in_flight is None and now >= self._not_before:
             call = self._next_call(now)
             if call is not None:
                 self._overdue_at = now + call.timeout + OVERDUE
-                self._courier.send(call)
+                self._calls.send(call)
         return self._deadline(now)
 
     def _next_call(self, now: float) -> Optional[Call]:
@@ -197,7 +197,7 @@ class Agent:
         if self.exit_status is not None:
             return now
         times: List[Optional[float]] = []
-        if self._courier.in_flight is not None:
+        if self._calls.in_flight is not None:
             times.append(self._overdue_at)
         elif self.job is None:
             waiting = self._leaving is not None or self._delivery.own is not None
@@ -273,9 +273,9 @@ class Agent:
             return
         job, self.job = self.job, None
         self._idle_since, self._stop_job_at = now, None
-        call = self._courier.in_flight
+        call = self._calls.in_flight
         if call is not None and call.kind == BEAT and call.held:
-            self._courier.abandon()
+            self._calls.abandon()
         self._finished_one = True
         self._claim_at = now
         label, took = _label(job.assignment), _took(ended.runtime)
@@ -287,14 +287,14 @@ class Agent:
                    else "drained by %s, for want of time" % self._drained_by)
             self._log("%s stopped after %s, is given back to the server" % (label, took))
             self._delivery.hold(verdict.given_back(
-                job.assignment, "the worker was %s" % why, ended.note), parcel=ended.parcel)
+                job.assignment, "the worker was %s" % why, ended.note), waiting_files=ended.waiting_files)
         else:
             result = verdict.judge(job.assignment, ended)
             how = "done" if ended.exit_code == 0 else "failed: " + verdict.verdict_line(ended)
             self._log("%s %s, after %s" % (label, how, took))
-            self._delivery.hold(result, parcel=ended.parcel)
+            self._delivery.hold(result, waiting_files=ended.waiting_files)
 
-    def _stop_drained(self, job: JobRun, now: float) -> None:
+    def _stop_drained(self, job: Attempt, now: float) -> None:
         window = bounds.window(self._limits.left(), self._grace)
         job.stop(now, window, STOPPED_PREEMPTED)
         if job.stop_reason == STOPPED_PREEMPTED:
@@ -304,11 +304,11 @@ class Agent:
     # ---- answers
 
     def _mind_call_in_flight(self, now: float) -> None:
-        for answer in self._courier.collect():
+        for answer in self._calls.collect():
             self._take(answer, now)
-        call = self._courier.in_flight
+        call = self._calls.in_flight
         if call is not None and now >= self._overdue_at:
-            self._courier.abandon()
+            self._calls.abandon()
             self._away("a call to %s did not end" % self._link.server, now)
 
     def _take(self, answer: Answer, now: float) -> None:
@@ -458,7 +458,7 @@ class Agent:
             self._begin_leaving(leaving, now)
         assert leaving.deadline is not None
         if self._may_abandon() and now >= leaving.patience:
-            self._courier.abandon()
+            self._calls.abandon()
         if now >= leaving.deadline:
             self._end(leaving.status, leaving.why)
 
@@ -483,7 +483,7 @@ class Agent:
 
     def _may_abandon(self) -> bool:
         """Whether the call in flight only stands in the way of the last ones."""
-        call = self._courier.in_flight
+        call = self._calls.in_flight
         return call is not None and call.kind not in (LEAVE, REPORT)
 
     def _begin_leaving(self, leaving: Leaving, now: float) -> None:
@@ -492,7 +492,7 @@ class Agent:
         leaving.deadline = now + leaving.limit
         self._outage.hurry()
         self._not_before = min(self._not_before, now)
-        call = self._courier.in_flight
+        call = self._calls.in_flight
         # A held claim may bring a job any moment. A server that knows of leaving gives that job
         # back; any other has to be told, so its answer is awaited a little.
         abandon = call is not None and call.held > 0 and self._link.offers(protocol.EXT_LEAVE)

@@ -16,7 +16,7 @@ from typing import Callable, Optional
 from jd.errors import JdError
 from jd.messages import Assignment
 from jd.worker.attempt import checkpointdir
-from jd.worker.attempt.jobfiles import Aftercare, Outcome
+from jd.worker.attempt.jobfiles import JobFiles, Saved
 from jd.worker.attempt.jobprocess import STOPPED_LOST, JobProcess, StartFailure
 from jd.worker.verdict import Ended
 
@@ -34,12 +34,12 @@ class Plan:
     assignment: Assignment
     restore: Optional[Restore]
     start: Callable[[float], JobProcess]
-    aftercare: Callable[[], Aftercare]
+    files: Callable[[], JobFiles]
     wake: Callable[[], None]
     note: str = ""
 
 
-class JobRun:
+class Attempt:
     """An attempt under way. `stop_reason` is None, or why the worker is stopping it."""
 
     def __init__(self, plan: Plan, now: float) -> None:
@@ -49,7 +49,7 @@ class JobRun:
         self._stop_reason: Optional[str] = None
         self._restoring: Optional[_Restoring] = None
         self._process: Optional[JobProcess] = None
-        self._aftercare: Optional[Aftercare] = None
+        self._files: Optional[JobFiles] = None
         self._ended: Optional[Ended] = None
         self._stop_by: Optional[float] = None
         self._save_by: Optional[float] = None
@@ -91,10 +91,10 @@ class JobRun:
             self._process.stop(now, grace, reason)
         else:
             self._save_by = self._stop_by
-        if reason == STOPPED_LOST and self._aftercare is not None:
+        if reason == STOPPED_LOST and self._files is not None:
             if self._ended is not None:
                 self._stop_reason = reason
-            self._aftercare.cancel()
+            self._files.cancel()
 
     def step(self, now: float) -> Optional[Ended]:
         """Do what is due. Returns how the script ended, once, when all is done.
@@ -105,20 +105,20 @@ class JobRun:
             return _NEVER_BEGAN if self._stop_reason is not None else None
         if self._ended is None and self._process is not None:
             self._ended = self._process.step(now)
-            if self._ended is not None and self._aftercare is not None:
+            if self._ended is not None and self._files is not None:
                 self._save_by = self._stop_by
-                self._aftercare.finish(self._ended.exit_code, self._stop_by is not None)
-        if self._ended is None or self._aftercare is None:
+                self._files.finish(self._ended.exit_code, self._stop_by is not None)
+        if self._ended is None or self._files is None:
             return None
-        outcome = self._aftercare.outcome
+        outcome = self._files.outcome
         if outcome is None and self._stop_reason == STOPPED_LOST:
-            outcome = Outcome()
+            outcome = Saved()
         elif outcome is None and self._save_by is not None and now >= self._save_by:
-            outcome = self._aftercare.give_up()
+            outcome = self._files.give_up()
         if outcome is None:
             return None
         note = "; ".join(text for text in (self._plan.note, outcome.note) if text)
-        return replace(self._ended, note=note, parcel=outcome.parcel)
+        return replace(self._ended, note=note, waiting_files=outcome.waiting_files)
 
     def deadline(self) -> Optional[float]:
         """When `step` is due even if nothing happens."""
@@ -130,8 +130,8 @@ class JobRun:
         """End it now, without ceremony: the worker itself is failing."""
         if self._restoring is not None:
             self._restoring.cancelled.set()
-        if self._aftercare is not None:
-            self._aftercare.cancel()
+        if self._files is not None:
+            self._files.cancel()
         if self._process is not None and self._ended is None:
             self._process.kill()
 
@@ -151,10 +151,10 @@ class JobRun:
         return True
 
     def _begin(self, now: float) -> None:
-        self._aftercare = self._plan.aftercare()
+        self._files = self._plan.files()
         # From the loop's own thread: the system would end the script with the thread it came from.
         self._process = self._plan.start(now)
-        self._aftercare.start()
+        self._files.start()
 
 
 class _Restoring:

@@ -2,7 +2,7 @@
 
 All of it is in one thread of the attempt's own, so that heartbeats go on: `start` with the script,
 `finish` when it has ended, then `outcome` when everything is done and the worker was woken. Where
-the server is away, what should have been uploaded goes into a parcel, which waits with the result.
+the server is away, what should have been uploaded waits on disk with the result.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from jd.script.signature import Signer
 from jd.script.upload import Patience, send, upload_file
 from jd.worker.attempt import collect
 from jd.worker.attempt.checkpointdir import NAME, Saver, megabytes
-from jd.worker.uplink.parcel import Parcel
+from jd.worker.uplink.waitingfiles import WaitingFiles
 
 LOOK_EVERY = 2.0  # seconds
 ATTEMPTS = 3
@@ -33,15 +33,15 @@ MAX_NAMED = 3  # files that the job's history names; the log names all
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Saved:
     """What came of it: a line for the job's history, or none, and what waits on disk."""
 
     note: str = ""
-    parcel: Optional[Path] = None
+    waiting_files: Optional[Path] = None
 
 
 @dataclass(frozen=True)
-class Wishes:
+class FileSettings:
     """What is to be done for each job. `interval` is in seconds."""
 
     patterns: List[str]
@@ -49,46 +49,46 @@ class Wishes:
     outbox: Path
 
 
-class Aftercare:
+class JobFiles:
     """For one attempt. `context` is asked before each use: servers move and tokens are renewed."""
 
-    def __init__(self, wishes: Wishes, job_dir: Path, checkpoints: Path,
+    def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
                  wake: Callable[[], None]) -> None:
-        self.outcome: Optional[Outcome] = None
+        self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
-        self._wishes = wishes
+        self._settings = settings
         self._job_dir = job_dir
         self._context = context
         self._log = log
         self._wake = wake
         job = context()
-        self._parcel = Parcel.new(wishes.outbox, job.job_id, job.attempt)
+        self._waiting_files = WaitingFiles.new(settings.outbox, job.job_id, job.attempt)
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
         self._saver = Saver(checkpoints, lambda: Signer.of(context()), self._upload_checkpoint, self._say,
-                            wishes.interval)
+                            settings.interval)
         self._finishing = threading.Event()
         self._exit_code = 0
         self._stopped = False
         self._away = False
-        if wishes.patterns:
+        if settings.patterns:
             self._begin_ledger(data)
 
     def start(self) -> None:
         """Begin to watch the checkpoint directory."""
-        threading.Thread(target=self._work, name="jd-aftercare", daemon=True).start()
+        threading.Thread(target=self._work, name="jd-job-files", daemon=True).start()
 
     def finish(self, exit_code: int, stopped: bool) -> None:
         """The script has ended and nothing of it is left; `stopped`: there is little time."""
         self._exit_code, self._stopped = exit_code, stopped
         self._finishing.set()
 
-    def give_up(self) -> Outcome:
-        """The time is up: what is in the parcel waits, the rest stays in the job's directory."""
+    def give_up(self) -> Saved:
+        """The time is up: what is kept on disk waits, the rest stays in the job's directory."""
         self.cancelled.set()
-        if self._wishes.patterns or self._saver.unsaved:
+        if self._settings.patterns or self._saver.unsaved:
             self._log("no time to upload the rest of %s; it stays there" % self._job_dir)
-        return Outcome("no time was left to upload all files", self._waiting())
+        return Saved("no time was left to upload all files", self._waiting())
 
     def cancel(self) -> None:
         """The attempt is somebody else's: nothing of it goes to the server any more."""
@@ -98,14 +98,14 @@ class Aftercare:
     # ---- in the thread
 
     def _work(self) -> None:
-        outcome = Outcome()
+        outcome = Saved()
         try:
             while not self._finishing.wait(LOOK_EVERY):
                 self._saver.look(time.monotonic())
             if not self.cancelled.is_set():
                 notes = [self._save_last(), self._collect()]
                 self._tidy_up()
-                outcome = Outcome("; ".join(note for note in notes if note), self._waiting())
+                outcome = Saved("; ".join(note for note in notes if note), self._waiting())
         finally:
             self.outcome = outcome
             self._wake()
@@ -118,9 +118,9 @@ class Aftercare:
             self._log(text)
 
     def _waiting(self) -> Optional[Path]:
-        if self._parcel.items():
-            return self._parcel.path
-        self._parcel.discard()
+        if self._waiting_files.items():
+            return self._waiting_files.path
+        self._waiting_files.discard()
         return None
 
     # ---- the checkpoint directory
@@ -162,20 +162,20 @@ class Aftercare:
 
     def _upload_or_keep(self, file: BinaryIO) -> None:
         """Upload; where the server is away, or may not answer before we are killed, keep it."""
-        kept = self._parcel.add(protocol.CHECKPOINT, NAME, file) if self._stopped else None
+        kept = self._waiting_files.add(protocol.CHECKPOINT, NAME, file) if self._stopped else None
         try:
             self._upload_checkpoint(file)
         except (ServerUnreachable, ServerRefused) as error:
             if not _is_away(error):
                 if kept is not None:
-                    self._parcel.remove(kept)
+                    self._waiting_files.remove(kept)
                 raise
             self._away = True
             if kept is None:
-                self._parcel.add(protocol.CHECKPOINT, NAME, file)
+                self._waiting_files.add(protocol.CHECKPOINT, NAME, file)
             return
         if kept is not None:
-            self._parcel.remove(kept)
+            self._waiting_files.remove(kept)
 
     # ---- output
 
@@ -190,11 +190,11 @@ class Aftercare:
                 self._job_dir / ledger.NAME, error.strerror))
 
     def _collect(self) -> str:
-        if not self._wishes.patterns:
+        if not self._settings.patterns:
             return ""
         try:
             known = ledger.read(self._job_dir)[1]
-            selection = collect.select(self._job_dir, self._wishes.patterns, known)
+            selection = collect.select(self._job_dir, self._settings.patterns, known)
         except OSError as error:
             return self._logged("nothing was collected: %s: %s" % (self._job_dir, error.strerror))
         report = _Report(selection.left)
@@ -226,7 +226,7 @@ class Aftercare:
                         raise
                     self._away = True
             with open(file.path, "rb") as content:
-                self._parcel.add(protocol.UPLOAD, file.upload_name, content)
+                self._waiting_files.add(protocol.UPLOAD, file.upload_name, content)
             ledger.add(self._job_dir, file.path, file.version)
             report.waiting += 1
         except ServerRefused as error:

@@ -12,15 +12,15 @@ from jd.node.cgroups import Groups
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.worker.attempt import checkpointdir, collect, environment, flags, jobdir, jobprocess
-from jd.worker.attempt.attempt import JobRun, Plan, checkpoint_place, needs_restoring
-from jd.worker.attempt.jobfiles import Aftercare, Wishes
+from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
+from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.config import WorkerConfig
 from jd.worker.log import WorkerLog
+from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.connection import Connection
-from jd.worker.uplink.courier import Call
-from jd.worker.uplink.link import Link
-from jd.worker.uplink.parcel import Parcel
+from jd.worker.uplink.heartbeats import Link
+from jd.worker.uplink.waitingfiles import WaitingFiles
 
 
 class Starter:
@@ -37,10 +37,10 @@ class Starter:
         self._log = log
         self._wake = wake
         self._oom_kills = Groups().oom_kills
-        self._wishes = Wishes(collect.patterns(config.collect), config.checkpoint_interval,
+        self._settings = FileSettings(collect.patterns(config.collect), config.checkpoint_interval,
                               paths.outbox_dir(config.experiment, config.environ))
 
-    def __call__(self, assignment: Assignment, now: float) -> JobRun:
+    def __call__(self, assignment: Assignment, now: float) -> Attempt:
         job_dir = self._config.job_dir(assignment.job_id)
         note = self._prepare(job_dir, assignment)
         checkpoints = checkpoint_place(job_dir, assignment)
@@ -58,11 +58,11 @@ class Starter:
         def start(now: float) -> JobProcess:
             return self._start(assignment, checkpoints, now)
 
-        def aftercare() -> Aftercare:
-            return Aftercare(self._wishes, job_dir, checkpoints, lambda: self.context(assignment),
+        def files() -> JobFiles:
+            return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                              self._link.server_id or self._link.server, self._log.event, self._wake)
 
-        return JobRun(Plan(assignment, restore if restoring else None, start, aftercare,
+        return Attempt(Plan(assignment, restore if restoring else None, start, files,
                            self._wake, note), now)
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
@@ -77,12 +77,12 @@ class Starter:
     def deliver(self, call: Call) -> object:
         """Make a call of the worker; the files that wait with a result go before it.
 
-        Raises what Connection.deliver and Parcel.send raise.
+        Raises what Connection.deliver and WaitingFiles.send raise.
         """
         entry = call.entry
-        if entry is not None and entry.parcel is not None:
+        if entry is not None and entry.waiting_files is not None:
             result = entry.result
-            Parcel(entry.parcel).send(
+            WaitingFiles(entry.waiting_files).send(
                 self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event)
         return self._connection.deliver(call)
 

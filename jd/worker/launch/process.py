@@ -23,14 +23,14 @@ from jd.worker.launch import gpus
 from jd.worker.launch.gpumetrics import GpuMetrics
 from jd.worker.launch.signals import Signals
 from jd.worker.limits import Limits
-from jd.worker.local.presence import Presence
+from jd.worker.local.registration import Registration
 from jd.worker.local.registry import Registry
 from jd.worker.log import WorkerLog
-from jd.worker.mirror import Mirror
+from jd.worker.terminalcopy import TerminalCopy
+from jd.worker.uplink.callthread import CallThread
 from jd.worker.uplink.connection import Connection
-from jd.worker.uplink.courier import Courier
 from jd.worker.uplink.delivery import Delivery
-from jd.worker.uplink.link import Link
+from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
 from jd.worker.uplink.outbox import Outbox
 
@@ -56,11 +56,11 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
     """
     holder.trust(config.environ)
     Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
-    mirror = None
+    terminal = None
     if config.foreground:
-        mirror = Mirror(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
-    log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, mirror)
-    presence = Presence(Registry(config.experiment, config.environ), worker_id, log.event)
+        terminal = TerminalCopy(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
+    log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, terminal)
+    registration = Registration(Registry(config.experiment, config.environ), worker_id, log.event)
     before, threading.excepthook = threading.excepthook, _into(log)
     try:
         with Signals() as signals:
@@ -72,7 +72,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
                             _metrics(config), limits, config.experiment)
                 agent = _assemble(config, link, slot, connection, log, signals, limits)
                 _introduce(config, worker_id, connection, log)
-                observe = _observer(agent, link, log, presence, ready)
+                observe = _observer(agent, link, log, registration, ready)
                 connection.start()
                 return _turn(agent, signals, connection, observe)
             except JdError:
@@ -84,7 +84,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
             finally:
                 connection.end()
     finally:
-        presence.leave()
+        registration.leave()
         threading.excepthook = before
         log.close()
 
@@ -97,7 +97,7 @@ def _into(log: WorkerLog) -> Callable[[Any], None]:
     return hook
 
 
-def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
+def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registration,
               ready: Callable[[str], None]) -> Callable[[], None]:
     """What is to be called after each step: it tells the registry, and once who waits for us."""
     waited_for = True
@@ -110,7 +110,7 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, presence: Presence,
             waited_for = False
             ready(link.worker_id)
         job_id = None if agent.job is None else agent.job.assignment.job_id
-        presence.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at)
+        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at)
     return observe
 
 
@@ -146,7 +146,7 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
     starter = Starter(config, link, connection, log, signals.wake)
     return Agent(
         link=link,
-        courier=Courier(starter.deliver, signals.wake),
+        calls=CallThread(starter.deliver, signals.wake),
         delivery=Delivery(outbox, link, log.event),
         start_job=starter,
         log=log.event,

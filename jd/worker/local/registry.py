@@ -3,7 +3,7 @@
     <JD_CACHE_PATH or ~/.jd_cache>/.cache/<expId>/workers.db       mode 0600
 
 The file may lie on a home that many nodes share, so a row has the host and the whole process
-identity of its worker, and a host judges its own rows only (see `census`). The tables are those of
+identity of its worker, and a host judges its own rows only (see `liveness`). The tables are those of
 published clients, with columns added: a registry that one of them left behind is read, its rows
 just have no identity.
 
@@ -19,15 +19,27 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (AbstractSet, Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence,
-                    Tuple, TypeVar, Union)
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 from jd import filesystems, paths, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
 from jd.errors import StorageError
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import EXPERIMENT_NAME, split_worker_id
-from jd.worker.local.cachelock import removing, using
+from jd.worker.local.registrylock import removing, using
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free

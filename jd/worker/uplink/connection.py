@@ -17,7 +17,7 @@ from jd.net.peer import ownserver
 from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
 from jd.worker.local.registry import Registry
-from jd.worker.uplink.courier import Call
+from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.tokenrenewal import Renewal, asker
 
 _SHARED_ADVICE = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE"
@@ -110,7 +110,7 @@ class Connection:
             self.renewal.end()
 
     def deliver(self, call: Call) -> object:
-        """Make a call of the worker; for the courier's thread, where waiting for the Hub is no harm.
+        """Make a call of the worker; for the thread of the calls, where waiting for the Hub is no harm.
 
         Raises what `Client.call` and `Renewal.renew` raise.
         """

@@ -11,12 +11,12 @@ from typing import Callable, Dict, List, Optional
 
 from jd.errors import ServerRefused
 from jd.messages import Assignment, Result
-from jd.worker.uplink.courier import CLAIM, LEAVE, Call
-from jd.worker.uplink.link import CALL_TIMEOUT, Link
+from jd.worker.uplink.callthread import CLAIM, LEAVE, Call
+from jd.worker.uplink.heartbeats import CALL_TIMEOUT, Link
 from jd.worker.uplink.outbox import Entry, Outbox
 
 FINAL_REFUSALS = (400, 404, 409)
-PARCEL_TIMEOUT = 480.0  # seconds, for a result with files: a running job's lease outlives it
+FILES_TIMEOUT = 480.0  # seconds, for a result with files: a running job's lease outlives it
 
 
 class Delivery:
@@ -31,14 +31,14 @@ class Delivery:
         self._log = log
         self._doubted: Dict[str, bool] = {}
 
-    def hold(self, result: Result, alone: bool = False, parcel: Optional[Path] = None) -> None:
+    def hold(self, result: Result, alone: bool = False, waiting_files: Optional[Path] = None) -> None:
         """Keep a result until it is delivered; `alone`: not together with the next claim.
 
-        The files of `parcel` go before it.
+        The files of `waiting_files` go before it.
         """
         self.own = self._outbox.put(result, self._link.server, self._link.server_id,
-                                    self._link.worker_id, parcel)
-        self.alone = alone or parcel is not None
+                                    self._link.worker_id, waiting_files)
+        self.alone = alone or waiting_files is not None
 
     def look_on_disk(self) -> None:
         """Read the outbox: at the start, and after an outage."""
@@ -110,7 +110,7 @@ class Delivery:
                 "machine delivers it" % (job_id, self.own.path))
 
     def _report(self, entry: Entry) -> Call:
-        return self._link.report(entry, CALL_TIMEOUT if entry.parcel is None else PARCEL_TIMEOUT)
+        return self._link.report(entry, CALL_TIMEOUT if entry.waiting_files is None else FILES_TIMEOUT)
 
     def _still_ours(self, entry: Entry) -> Call:
         result = entry.result

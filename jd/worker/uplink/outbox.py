@@ -17,7 +17,7 @@ from jd.errors import StorageError
 from jd.fields import take, take_number
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown
-from jd.worker.uplink.parcel import SUFFIX, Parcel, forget_old
+from jd.worker.uplink.waitingfiles import SUFFIX, WaitingFiles, forget_old
 
 MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours
 MAX_ENTRIES = 10_000  # looked at in one go
@@ -28,7 +28,7 @@ class Entry:
     """A result and whom it is for. `path` is None where it could not be written.
 
     `server_id` names the data that the result belongs to; None from a base server, which is known
-    by its URL alone. `written` is in Unix seconds. `parcel` is a directory of files that go before
+    by its URL alone. `written` is in Unix seconds. `waiting_files` is a directory of files that go before
     the result.
     """
 
@@ -38,7 +38,7 @@ class Entry:
     worker_id: str
     written: float
     path: Optional[Path] = None
-    parcel: Optional[Path] = None
+    waiting_files: Optional[Path] = None
 
 
 class Outbox:
@@ -51,10 +51,10 @@ class Outbox:
         self._clock = clock
 
     def put(self, result: Result, server: str, server_id: Optional[str],
-            worker_id: str, parcel: Optional[Path] = None) -> Entry:
+            worker_id: str, waiting_files: Optional[Path] = None) -> Entry:
         """Keep a result. It is on disk when this returns, unless the disk refuses: that is logged,
         and the entry lives in memory only."""
-        entry = Entry(result, server, server_id, worker_id, self._clock(), None, parcel)
+        entry = Entry(result, server, server_id, worker_id, self._clock(), None, waiting_files)
         name = "%d-%d-%s.json" % (result.job_id, result.attempt or 0, secrets.token_hex(4))
         path = self.directory / name
         try:
@@ -68,8 +68,8 @@ class Outbox:
 
     def remove(self, entry: Entry) -> None:
         """Forget a result that the server took, or will never take, and its files."""
-        if entry.parcel is not None:
-            Parcel(entry.parcel).discard()
+        if entry.waiting_files is not None:
+            WaitingFiles(entry.waiting_files).discard()
         if entry.path is None:
             return
         try:
@@ -93,8 +93,8 @@ class Outbox:
                 self.directory, getattr(error, "strerror", None) or error))
             return []
         entries = [entry for entry in map(self._read, names[:MAX_ENTRIES]) if entry is not None]
-        if len(entries) == len(names):  # else a parcel may belong to one that was not read
-            forget_old(self.directory, [e.parcel for e in entries if e.parcel])
+        if len(entries) == len(names):  # else files may belong to one that was not read
+            forget_old(self.directory, [e.waiting_files for e in entries if e.waiting_files])
         mine = [entry for entry in entries
                 if (entry.server_id == server_id if entry.server_id is not None
                     else entry.server == server)]
@@ -127,7 +127,7 @@ class Outbox:
 def _to_json(entry: Entry) -> Dict[str, object]:
     return {"result": entry.result.to_json(), "server": entry.server,
             "server_id": entry.server_id, "worker_id": entry.worker_id, "written": entry.written,
-            "files": None if entry.parcel is None else entry.parcel.name}
+            "files": None if entry.waiting_files is None else entry.waiting_files.name}
 
 
 def _from_json(body: object, path: Path) -> Entry:
@@ -136,7 +136,7 @@ def _from_json(body: object, path: Path) -> Entry:
     files = take(body, "files", str, None)
     if files is not None and (os.path.basename(files) != files
                               or not files.endswith(SUFFIX)):
-        raise ProtocolError("files must be the name of a parcel, not %s" % shown(files))
+        raise ProtocolError("files must be the name of a directory of files, not %s" % shown(files))
     return Entry(
         result=Result.from_json(take(body, "result", dict)),
         server=take(body, "server", str),
@@ -144,5 +144,5 @@ def _from_json(body: object, path: Path) -> Entry:
         worker_id=take(body, "worker_id", str),
         written=take_number(body, "written") or 0.0,
         path=path,
-        parcel=None if files is None else path.parent / files,
+        waiting_files=None if files is None else path.parent / files,
     )

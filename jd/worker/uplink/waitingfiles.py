@@ -1,7 +1,7 @@
 """Files of a job that wait on disk with its result, since the server was away when it ended.
 
-A parcel is a directory beside the result in the outbox; each item is a file and, written last, a
-small JSON file that says what it is. It goes before the result: a job that is finished, or that
+They are in a directory beside the result in the outbox; each item is a file and, written last, a
+small JSON file that says what it is. They go before the result: a job that is finished, or that
 another worker takes over, has its files on the server by then.
 """
 
@@ -22,7 +22,7 @@ from jd.script.context import JobContext
 from jd.script.upload import Patience, send
 
 SUFFIX = ".files"
-FORGOTTEN = 86400.0  # seconds after which a parcel without a result is nobody's: its worker died
+FORGOTTEN = 86400.0  # seconds after which files without a result are nobody's: its worker died
 # Refusals that are about one file; any other (no such job, a later attempt) is the result's too.
 ABOUT_THE_FILE = (400, 413)
 _ONCE = Patience(1)
@@ -43,14 +43,14 @@ class Item:
         return self.path.with_suffix(".json")
 
 
-class Parcel:
+class WaitingFiles:
     """The waiting files of one attempt; `path` need not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def new(cls, outbox: Path, job_id: int, attempt: Optional[int]) -> "Parcel":
+    def new(cls, outbox: Path, job_id: int, attempt: Optional[int]) -> "WaitingFiles":
         """An empty one, with a name of its own."""
         return cls(outbox / ("%d-%d-%s%s" % (job_id, attempt or 0, secrets.token_hex(4), SUFFIX)))
 
@@ -134,7 +134,7 @@ def _private(path: Path) -> BinaryIO:
 
 
 def forget_old(outbox: Path, wanted: List[Path], now: Optional[float] = None) -> None:
-    """Remove parcels that no result is `wanted` with, and that are older than a day."""
+    """Remove directories of files that no result is `wanted` with, and that are older than a day."""
     try:
         names = [name for name in os.listdir(str(outbox)) if name.endswith(SUFFIX)]
     except OSError:
@@ -146,4 +146,4 @@ def forget_old(outbox: Path, wanted: List[Path], now: Optional[float] = None) ->
         except OSError:
             continue
         if old and path not in wanted:
-            Parcel(path).discard()
+            WaitingFiles(path).discard()

@@ -2,7 +2,7 @@
 
 import re
 
-from jd.node.names import WORDS
+from jd.node.instancewords import WORDS
 
 
 def test_there_are_enough_words() -> None:

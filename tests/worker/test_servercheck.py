@@ -14,7 +14,7 @@ from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
 from jd.net.peer.holder import ForeignServer
 from jd.worker.config import WorkerConfig
-from jd.worker.launch import firstlook
+from jd.worker.launch import servercheck
 from jd.worker.launch.background import Started
 from tests.support import free_env
 from tests.worker.test_published import Clock
@@ -42,7 +42,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, **by_url: JdError) -> List[str]:
         if config.server == URL and "file" in by_url:
             raise by_url["file"]
 
-    monkeypatch.setattr(firstlook, "look", look)
+    monkeypatch.setattr(servercheck, "check", look)
     return looked
 
 
@@ -55,12 +55,12 @@ FOREIGN = ForeignServer("port 5000 of this machine is held by bob, not by you, e
                         "there would go to that user", "give the port of your own server")
 
 
-@pytest.mark.parametrize("error", [OTHER, FOREIGN, firstlook.answering.WrongPort("%s is no job server" % DEFAULT)])
+@pytest.mark.parametrize("error", [OTHER, FOREIGN, servercheck.answering.WrongPort("%s is no job server" % DEFAULT)])
 def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
         launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any, error: JdError) -> None:
     looked = answers(monkeypatch, default=error)
     clock = Clock(*[lambda: None] * 9, written(launch))
-    config = firstlook.met(launch, 15.0, clock, clock.sleep)
+    config = servercheck.checked(launch, 15.0, clock, clock.sleep)
     assert config.server == URL and looked == [DEFAULT, URL]
     assert capsys.readouterr().err == "waiting up to 15s for %s, which the server of exp writes when it " \
                                       "is ready\n" % launch.server_file
@@ -69,7 +69,7 @@ def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
 def test_a_usual_start_is_no_news(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     answers(monkeypatch, default=OTHER)
     clock = Clock(lambda: None, written(launch))
-    assert firstlook.met(launch, 15.0, clock, clock.sleep).server == URL
+    assert servercheck.checked(launch, 15.0, clock, clock.sleep).server == URL
     assert capsys.readouterr().err == ""
 
 
@@ -77,7 +77,7 @@ def test_none_comes(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> No
     looked = answers(monkeypatch, default=OTHER)
     clock = Clock()
     with pytest.raises(JdError) as refused:
-        firstlook.met(launch, 15.0, clock, clock.sleep)
+        servercheck.checked(launch, 15.0, clock, clock.sleep)
     assert str(refused.value) == (
         "nothing names a server of experiment exp, and there is no access file %s: is its server running "
         "(jd_server --expId exp)? %s serves experiment a, not exp" % (launch.server_file, DEFAULT))
@@ -89,11 +89,11 @@ def test_the_file_of_a_server_that_was_killed_may_be_replaced(
     answers(monkeypatch)
     written(launch, seat=Seat.own()._replace(started="0"))()
     clock = Clock(lambda: None, written(launch))
-    assert firstlook.met(launch, 15.0, clock, clock.sleep).server == URL
+    assert servercheck.checked(launch, 15.0, clock, clock.sleep).server == URL
     written(launch, seat=Seat.own()._replace(started="0"))()
     clock.now = 0.0
     with pytest.raises(published.Stale, match="start it again: jd_server --expId exp"):
-        firstlook.met(launch, 15.0, clock, clock.sleep)
+        servercheck.checked(launch, 15.0, clock, clock.sleep)
     assert clock.now < 4.0 and capsys.readouterr().err == ""
 
 
@@ -103,7 +103,7 @@ def test_somebody_else_at_the_address_in_the_file(launch: WorkerConfig, monkeypa
     written(launch)()
     clock = Clock()
     with pytest.raises(JdError) as refused:
-        firstlook.met(launch, 15.0, clock, clock.sleep)
+        servercheck.checked(launch, 15.0, clock, clock.sleep)
     assert str(refused.value).startswith("%s serves experiment a, not exp; %s names pid" % (
         URL, launch.server_file))
 
@@ -112,7 +112,7 @@ def test_who_names_a_server_is_told_at_once(launch: WorkerConfig, monkeypatch: p
     answers(monkeypatch, default=OTHER)
     clock = Clock()
     with pytest.raises(OtherExperiment, match="check expId= and server="):
-        firstlook.met(replace(launch, found=False, server_file=None), 15.0, clock, clock.sleep)
+        servercheck.checked(replace(launch, found=False, server_file=None), 15.0, clock, clock.sleep)
     assert clock.now == 0.0
 
 
@@ -121,14 +121,14 @@ def test_without_a_home_there_is_nothing_to_wait_for(
     answers(monkeypatch, default=OTHER)
     clock = Clock()
     with pytest.raises(JdError, match="no home directory"):
-        firstlook.met(replace(launch, server_file=None, environ={}), 15.0, clock, clock.sleep)
+        servercheck.checked(replace(launch, server_file=None, environ={}), 15.0, clock, clock.sleep)
     assert clock.now == 0.0
 
 
 def test_a_launch_that_nobody_answers_says_that_nothing_names_a_server(
         launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
     answers(monkeypatch)
-    config = firstlook.met(launch)
+    config = servercheck.checked(launch)
     assert config.server == DEFAULT
     assert announce(config, [Started("w_x_0", 1, tmp_path / "log", False, None)]) == 0
     assert capsys.readouterr().err == (
@@ -137,4 +137,4 @@ def test_a_launch_that_nobody_answers_says_that_nothing_names_a_server(
         "server=@FILE, a copy of its access file\n" % launch.server_file)
     assert config.reached.hint == config.unnamed != ""
     written(launch)()
-    assert firstlook.met(launch).unnamed == ""
+    assert servercheck.checked(launch).unnamed == ""

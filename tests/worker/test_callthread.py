@@ -6,19 +6,19 @@ from typing import Any, Iterator, List
 import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.worker.uplink.courier import CLAIM, Answer, Call, Courier
+from jd.worker.uplink.callthread import CLAIM, Answer, Call, CallThread
 
 CALL = Call(CLAIM, "/x", {}, 1.0)
 
 
 class Post:
-    """What stands behind the courier: each call waits for `release`."""
+    """What stands behind the calls: each call waits for `release`."""
 
     def __init__(self) -> None:
         self.woken = threading.Semaphore(0)
         self.release = threading.Semaphore(0)
         self.outcome: Any = {"ok": 1}
-        self.courier = Courier(self.deliver, self.woken.release)
+        self.calls = CallThread(self.deliver, self.woken.release)
 
     def deliver(self, call: Call) -> Any:
         self.release.acquire()
@@ -28,7 +28,7 @@ class Post:
 
     def answers(self) -> List[Answer]:
         assert self.woken.acquire(timeout=60)
-        return self.courier.collect()
+        return self.calls.collect()
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def post() -> Iterator[Post]:
 
 
 def test_an_answer_comes_back(post: Post) -> None:
-    post.courier.send(CALL)
-    assert post.courier.collect() == []
-    assert post.courier.in_flight is CALL
+    post.calls.send(CALL)
+    assert post.calls.collect() == []
+    assert post.calls.in_flight is CALL
     post.release.release()
     answer = post.answers()[0]
     assert (answer.call, answer.body, answer.error) == (CALL, {"ok": 1}, None)
-    assert post.courier.in_flight is None
+    assert post.calls.in_flight is None
 
 
 @pytest.mark.parametrize("outcome, kind", [
@@ -55,29 +55,29 @@ def test_an_answer_comes_back(post: Post) -> None:
 def test_every_error_is_an_answer(post: Post, outcome: Exception, kind: type) -> None:
     post.outcome = outcome
     for _ in range(2):
-        post.courier.send(CALL)
+        post.calls.send(CALL)
         post.release.release()
         assert isinstance(post.answers()[0].error, kind)
 
 
 def test_an_abandoned_call_holds_nobody_up(post: Post) -> None:
-    post.courier.send(CALL)
-    post.courier.abandon()
-    assert post.courier.in_flight is None
+    post.calls.send(CALL)
+    post.calls.abandon()
+    assert post.calls.in_flight is None
     second = Call(CLAIM, "/y", {}, 1.0)
-    post.courier.send(second)
+    post.calls.send(second)
     post.release.release()
     post.release.release()
     assert post.woken.acquire(timeout=60) and post.woken.acquire(timeout=60)
-    assert [answer.call for answer in post.courier.collect()] == [second]
-    assert post.courier.collect() == []
+    assert [answer.call for answer in post.calls.collect()] == [second]
+    assert post.calls.collect() == []
 
 
 def test_the_thread_of_an_abandoned_call_ends_with_it(post: Post) -> None:
     before = set(threading.enumerate())
-    post.courier.send(CALL)
+    post.calls.send(CALL)
     thread, = set(threading.enumerate()) - before
-    post.courier.abandon()
+    post.calls.abandon()
     post.release.release()
     thread.join(60)
     assert not thread.is_alive()

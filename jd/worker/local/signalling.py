@@ -22,7 +22,7 @@ from jd.node.descendants import Descendants
 from jd.node.identity import Here
 from jd.worker.config import launch_environ
 from jd.worker.local import registry as states
-from jd.worker.local.census import Life, life
+from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, Row
 
 KILL_AFTER = 30.0  # seconds (reference, section 2)

@@ -15,7 +15,7 @@ from jd.errors import ServerRefused, ServerUnreachable
 from jd.messages import Assignment, Heartbeat, HeartbeatReply, Release
 from jd.protocol import ProtocolError
 from jd.worker.limits import Limits
-from jd.worker.uplink.courier import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
+from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
 from jd.worker.uplink.outbox import Entry
 from jd.worker.verdict import PREEMPTED
 

@@ -26,17 +26,17 @@ SAY_AFTER = 1.0  # seconds: a usual start is faster
 _NOT_OURS = (OtherExperiment, ForeignServer, answering.WrongPort)
 
 
-def met(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic,
+def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep) -> WorkerConfig:
     """The launch as `authorised` gives it, its server looked at.
 
     Where the server is found by the experiment's access file alone, another one at its address, or the
     file of one that was killed, may stand for a server that is just starting: for `patience` seconds
-    the file is read again. Raises what `authorised` and `look` do.
+    the file is read again. Raises what `authorised` and `check` do.
     """
     if not config.found:
         config = authorised(config)
-        look(config)
+        check(config)
         return config
     began, said = clock(), False
     seen: Optional[WorkerConfig] = None
@@ -46,7 +46,7 @@ def met(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], fl
             found = authorised(config)
             if seen is None or found.place != seen.place:
                 seen = found
-                look(found)
+                check(found)
                 return found
         except _NOT_OURS as error:
             problem = _unmet(seen or config, error)
@@ -63,7 +63,7 @@ def met(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], fl
         sleep(LOOK_EVERY)
 
 
-def look(config: WorkerConfig) -> None:
+def check(config: WorkerConfig) -> None:
     """Returns where the server of an authorised launch can be right, or is away: workers wait for it.
 
     Raises OtherExperiment for the server of another one, ForeignServer for one of another user of this

@@ -26,7 +26,7 @@ class _Shown(NamedTuple):
     heard_at: Optional[float]
 
 
-class Presence:
+class Registration:
     """Keeps the row of one worker. `show` and `leave` are for one thread, and never raise.
 
     `now` gives Unix seconds. The row itself is there already: who starts workers enters it.
@@ -80,7 +80,7 @@ class Presence:
     def _start(self) -> None:
         # Not in __init__: a process with threads must not fork, and a worker begins with a fork.
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="jd-presence", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="jd-registration", daemon=True)
             self._thread.start()
 
     def _complain(self) -> None:

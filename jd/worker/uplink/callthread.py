@@ -45,7 +45,7 @@ class Answer:
     took: float = 0.0
 
 
-class Courier:
+class CallThread:
     """Takes a call with `send`, wakes the loop when `collect` has its answer."""
 
     def __init__(self, deliver: Callable[[Call], Any], wake: Callable[[], None]) -> None:
@@ -61,7 +61,7 @@ class Courier:
         if self._calls is None:
             self._calls = queue.SimpleQueue()
             threading.Thread(target=self._work, args=(self._calls, self._answers),
-                             name="jd-courier", daemon=True).start()
+                             name="jd-calls", daemon=True).start()
         self.in_flight = call
         self._calls.put(call)
 

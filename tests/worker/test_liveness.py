@@ -12,10 +12,10 @@ import pytest
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import UNKNOWN_START, Here, ProcessIdentity, host_slug, process_identity
-from jd.worker.local import census
-from jd.worker.local.cachelock import LOCK_NAME
-from jd.worker.local.census import Life, life, sweep
+from jd.worker.local import liveness
+from jd.worker.local.liveness import Life, life, sweep
 from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registrylock import LOCK_NAME
 from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
 
@@ -267,14 +267,14 @@ def test_a_worker_that_enters_during_the_clean_up_stays(
         registry: Registry, here: Here, environ: Dict[str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
     enter(registry, here, ended_process(here))
-    remove = census._remove_if_empty
+    remove = liveness._remove_if_empty
     entered: List[str] = []
 
     def while_somebody_enters(of: Registry, variables: Dict[str, str]) -> bool:
         entered.extend(Registry("exp", environ).reserve([0], {}, here, 0.0))
         return remove(of, variables)
 
-    monkeypatch.setattr(census, "_remove_if_empty", while_somebody_enters)
+    monkeypatch.setattr(liveness, "_remove_if_empty", while_somebody_enters)
     sweep(environ, here)
     assert [row.worker_id for row in registry.rows()] == entered
 

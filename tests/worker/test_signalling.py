@@ -13,9 +13,9 @@ from jd import protocol
 from jd.cli.commands.scale import free_slots, surplus
 from jd.node.descendants import Descendants
 from jd.node.identity import Here, ProcessIdentity
-from jd.worker.local import control, registry
-from jd.worker.local.control import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
+from jd.worker.local import registry, signalling
 from jd.worker.local.registry import Row
+from jd.worker.local.signalling import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
 from tests.support import PATIENCE, free_env, in_time, python, wait_until
 
 SLEEPS = "import time; print(flush=True); time.sleep(600)"
@@ -58,13 +58,13 @@ def sleeper() -> Iterator[Sleeper]:
 
 
 def stop(tmp_path: Path, *rows: Row, **more: Any) -> List[Outcome]:
-    return control.stop(rows, Here(), free_env(tmp_path), lambda outcome: None, **more)
+    return signalling.stop(rows, Here(), free_env(tmp_path), lambda outcome: None, **more)
 
 
 @pytest.fixture(params=["pidfd", "polling"])
 def both_ways(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "polling":
-        monkeypatch.setattr(control, "_pidfd", lambda pid: None)
+        monkeypatch.setattr(signalling, "_pidfd", lambda pid: None)
     elif not hasattr(os, "pidfd_open"):
         pytest.skip("needs os.pidfd_open")
 
@@ -97,7 +97,7 @@ def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleepe
     changed = replace(sleeper.row, identity=replace(sleeper.row.identity, **identity), **fields)
     (told,) = stop(tmp_path, changed)
     assert told.outcome == outcome and words in told.problem
-    assert control.drain([changed], Here())[0] == []
+    assert signalling.drain([changed], Here())[0] == []
     assert sleeper.is_running()
 
 
@@ -110,9 +110,9 @@ def test_only_ended_workers_leave_the_registry(tmp_path: Path, sleeper: Sleeper)
 
 
 def test_how_long_a_worker_has() -> None:
-    assert control.patience(row()) == 30.0
-    assert control.patience(row(config={"grace": 20.0})) == 30.0
-    assert control.patience(row(config={"grace": 600.0})) == 605.0
+    assert signalling.patience(row()) == 30.0
+    assert signalling.patience(row(config={"grace": 20.0})) == 30.0
+    assert signalling.patience(row(config={"grace": 600.0})) == 605.0
 
 
 def test_descendants_are_ended_and_nobody_else(sleeper: Sleeper) -> None:
@@ -142,9 +142,9 @@ def test_servers_that_do_not_answer_are_waited_for_once() -> None:
         free.bind(("127.0.0.1", 0))
         urls = ["http://127.0.0.1:%d" % s.getsockname()[1] for s in (silent, free)]
         notices = [Notice(url, protocol.CLI_STOP, {}, {}) for url in urls for _ in range(40)]
-        problems = control.tell(notices, 0.5)
+        problems = signalling.tell(notices, 0.5)
         with pytest.raises(BlockingIOError):
-            for _ in range(control._TELLERS + 1):  # those that ask before the first has had no answer
+            for _ in range(signalling._TELLERS + 1):  # those that ask before the first has had no answer
                 silent.accept()[0].close()
     assert len(problems) == 2
     assert [problem.split(" was not told: ")[0] for problem in problems] == urls
@@ -167,7 +167,7 @@ def test_a_server_that_fails_is_not_asked_for_every_worker() -> None:
     try:
         assert rude.stdout is not None
         url = "http://127.0.0.1:%d" % int(rude.stdout.readline())
-        (problem,) = control.tell([Notice(url, protocol.CLI_STOP, {}, {})] * 200, 5.0)
+        (problem,) = signalling.tell([Notice(url, protocol.CLI_STOP, {}, {})] * 200, 5.0)
     finally:
         rude.kill()
     assert problem.startswith(url)
@@ -177,11 +177,11 @@ def test_a_server_that_fails_is_not_asked_for_every_worker() -> None:
 def test_what_servers_are_told() -> None:
     config = {"server": "http://h:1", "environ": {"JD_SERVER_TOKEN": "t"}}
     rows = [row("n_egg_0", config=config, current_job_id=5), row("n_egg_1", config=config), row("n_egg_2")]
-    busy, idle = control.stop_notices(rows, "stop", {"PATH": "/bin", "JD_SERVER_TOKEN": "mine"})
+    busy, idle = signalling.stop_notices(rows, "stop", {"PATH": "/bin", "JD_SERVER_TOKEN": "mine"})
     assert busy.route == protocol.CLI_STOP and busy.environ == {"PATH": "/bin", "JD_SERVER_TOKEN": "t"}
     assert busy.body == {"worker_id": "n_egg_0", "source": socket.gethostname(), "action": "stop", "job_id": 5}
     assert "job_id" not in idle.body
-    (clear,) = control.clear_notices(rows, {})
+    (clear,) = signalling.clear_notices(rows, {})
     assert clear.route == protocol.CLI_CLEAR_ALL and clear.body["workers"] == [
         {"worker_id": "n_egg_0", "job_id": 5}, {"worker_id": "n_egg_1", "job_id": None}]
 

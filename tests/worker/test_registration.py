@@ -10,7 +10,7 @@ import pytest
 
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local.presence import Presence
+from jd.worker.local.registration import Registration
 from jd.worker.local.registry import BUSY, IDLE, Registry, Row
 from tests.support import free_env, wait_until
 
@@ -22,14 +22,14 @@ class Desk:
         self.registry = Registry("exp", free_env(tmp_path))
         (self.worker_id,) = self.registry.reserve([0], {}, Here(), 1.0)
         self.logged: List[str] = []
-        self.presence = self.make(0.001)
+        self.registration = self.make(0.001)
 
-    def make(self, spacing: float) -> Presence:
-        return Presence(self.registry, self.worker_id, self.logged.append, spacing, lambda: 99.0)
+    def make(self, spacing: float) -> Registration:
+        return Registration(self.registry, self.worker_id, self.logged.append, spacing, lambda: 99.0)
 
     def show(self, status: str = IDLE, job_id: Optional[int] = None, heard: Optional[float] = None,
              worker_id: Optional[str] = None) -> None:
-        self.presence.show(worker_id or self.worker_id, LOG, status, job_id, heard)
+        self.registration.show(worker_id or self.worker_id, LOG, status, job_id, heard)
 
     def until(self, **fields: Any) -> None:
         def row() -> List[Row]:
@@ -42,7 +42,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
-    desk.presence.leave()
+    desk.registration.leave()
 
 
 def test_changes_arrive_and_the_row_goes_with_its_worker(desk: Desk) -> None:
@@ -52,14 +52,14 @@ def test_changes_arrive_and_the_row_goes_with_its_worker(desk: Desk) -> None:
     desk.until(last_ping_at=99.0)
     desk.show(IDLE, None, heard=0.5)
     desk.until(status=IDLE, current_job_id=None, last_ping_at=99.0)
-    desk.presence.leave()
+    desk.registration.leave()
     assert desk.registry.rows() == [] and desk.logged == []
 
 
 def test_another_name(desk: Desk) -> None:
     desk.show(worker_id="node_bird_0")
     desk.until(worker_id="node_bird_0", log_path=str(LOG))
-    desk.presence.leave()
+    desk.registration.leave()
     assert desk.registry.rows() == []
 
 
@@ -72,14 +72,14 @@ def test_nothing_is_written_when_nothing_changes_and_little_when_much_does(
         written.append(job_id)
         (more if arrived.is_set() else arrived).set()
     monkeypatch.setattr(desk.registry, "update", update)
-    desk.presence = desk.make(600.0)
+    desk.registration = desk.make(600.0)
     desk.show(BUSY, 1)
     assert arrived.wait(60)
     for job_id in range(2, 100):
         desk.show(BUSY, job_id)
         desk.show(BUSY, job_id)
     assert not more.wait(0.2)
-    desk.presence.leave()  # at once, whatever the pause
+    desk.registration.leave()  # at once, whatever the pause
     assert written == [1]
     assert desk.registry.rows() == []
 
@@ -87,15 +87,15 @@ def test_nothing_is_written_when_nothing_changes_and_little_when_much_does(
 def test_a_registry_that_fails_is_said_once(desk: Desk) -> None:
     shutil.rmtree(str(desk.registry.path.parent))
     failures: List[float] = []
-    original = desk.presence._write
+    original = desk.registration._write
 
     def counted(shown: Any) -> None:
         failures.append(0.0)
         original(shown)
-    desk.presence._write = counted  # type: ignore[method-assign]
+    desk.registration._write = counted  # type: ignore[method-assign]
     wait_until(lambda: desk.show(BUSY, 1) is None and len(failures) > 2)
     desk.show(BUSY, 9)
-    desk.presence.leave()
+    desk.registration.leave()
     (line,) = desk.logged
     assert str(desk.registry.path) in line and "goes on without" in line
 
@@ -113,7 +113,7 @@ def test_a_registry_that_hangs_holds_nobody_up(
     desk.show(BUSY, 1)
     assert hanging.wait(60)
     desk.show(BUSY, 2)
-    desk.presence.leave(timeout=0.05)
+    desk.registration.leave(timeout=0.05)
     assert not ended.is_set()
     over.set()
 

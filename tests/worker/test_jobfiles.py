@@ -9,8 +9,8 @@ import pytest
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.script.context import JobContext
 from jd.worker.attempt import checkpointdir, jobfiles
-from jd.worker.attempt.jobfiles import Aftercare, Outcome, Wishes
-from jd.worker.uplink.parcel import Parcel
+from jd.worker.attempt.jobfiles import FileSettings, JobFiles, Saved
+from jd.worker.uplink.waitingfiles import WaitingFiles
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)
 
@@ -30,7 +30,7 @@ class Bench:
         self.woken = threading.Event()
         monkeypatch.setattr(jobfiles, "send", self.send)
         monkeypatch.setattr(jobfiles, "upload_file", self.upload_file)
-        self.care: Optional[Aftercare] = None
+        self.care: Optional[JobFiles] = None
 
     def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,
              size: int, *texts: str) -> None:
@@ -45,13 +45,13 @@ class Bench:
             raise self.failure
         self.sent.append(name)
 
-    def begin(self, *patterns: str) -> Aftercare:
-        self.care = Aftercare(Wishes(list(patterns), 100.0, self.outbox), self.job_dir, self.checkpoints,
+    def begin(self, *patterns: str) -> JobFiles:
+        self.care = JobFiles(FileSettings(list(patterns), 100.0, self.outbox), self.job_dir, self.checkpoints,
                               lambda: JOB, "data", self.logged.append, self.woken.set)
         self.care.start()
         return self.care
 
-    def end(self, exit_code: int = 0, stopped: bool = False) -> Outcome:
+    def end(self, exit_code: int = 0, stopped: bool = False) -> Saved:
         assert self.care is not None
         self.care.finish(exit_code, stopped)
         assert self.woken.wait(60) and self.care.outcome is not None
@@ -65,7 +65,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
     bench.begin()
-    assert bench.end() == Outcome()
+    assert bench.end() == Saved()
     assert list(bench.job_dir.iterdir()) == [] and not bench.outbox.exists()
 
 
@@ -76,7 +76,7 @@ def test_the_directory_is_saved_and_stays_for_people_where_no_attempt_follows(
     (bench.checkpoints / "state").write_text("1")
     outcome = bench.end(exit_code, stopped)
     assert bench.sent == [checkpointdir.NAME]
-    assert outcome == Outcome("checkpoint saved" if stopped else "")
+    assert outcome == Saved("checkpoint saved" if stopped else "")
     assert bench.checkpoints.exists() is stays
 
 
@@ -92,7 +92,7 @@ def test_of_a_stopped_job_a_copy_is_kept_before_the_server_is_asked(bench: Bench
     bench.before_sending = lambda: seen.append(len(list(bench.outbox.glob("*.files/*.json"))))
     bench.begin()
     (bench.checkpoints / "state").write_text("1")
-    assert bench.end(0, stopped=True).parcel is None
+    assert bench.end(0, stopped=True).waiting_files is None
     assert seen == [1] and list(bench.outbox.iterdir()) == []
 
 
@@ -104,8 +104,8 @@ def test_what_cannot_be_sent_waits(bench: Bench, failure: JdError, stopped: bool
     (bench.checkpoints / "state").write_text("1")
     (bench.job_dir / "a.csv").write_text("1")
     outcome = bench.end(1, stopped)
-    assert outcome.parcel is not None
-    assert [item.name for item in Parcel(outcome.parcel).items()] == [checkpointdir.NAME, "a.csv"]
+    assert outcome.waiting_files is not None
+    assert [item.name for item in WaitingFiles(outcome.waiting_files).items()] == [checkpointdir.NAME, "a.csv"]
     assert "its checkpoint waits" in outcome.note and "1 file waited" in outcome.note
     assert (bench.checkpoints / "state").exists()
 
@@ -116,14 +116,14 @@ def test_a_lost_attempt_sends_no_more(bench: Bench) -> None:
     for name in "ab":
         (bench.job_dir / (name + ".csv")).write_text("1")
     outcome = bench.end()
-    assert outcome.parcel is None and "collected no more after 0 files: stale" in outcome.note
+    assert outcome.waiting_files is None and "collected no more after 0 files: stale" in outcome.note
 
 
 def test_a_file_that_is_refused_is_named(bench: Bench) -> None:
     bench.failure = ServerRefused(400, "too many files")
     bench.begin("*.csv")
     (bench.job_dir / "a.csv").write_text("1")
-    assert bench.end() == Outcome("collected 0 files; not collected: a.csv (too many files)")
+    assert bench.end() == Saved("collected 0 files; not collected: a.csv (too many files)")
 
 
 def test_cancelled_it_sends_nothing(bench: Bench) -> None:
@@ -131,7 +131,7 @@ def test_cancelled_it_sends_nothing(bench: Bench) -> None:
     (bench.checkpoints / "state").write_text("1")
     care.cancel()
     assert bench.woken.wait(60)
-    assert care.outcome == Outcome() and bench.sent == []
+    assert care.outcome == Saved() and bench.sent == []
 
 
 def test_when_the_time_is_up_the_copy_waits(bench: Bench) -> None:
@@ -146,6 +146,6 @@ def test_when_the_time_is_up_the_copy_waits(bench: Bench) -> None:
     care.finish(0, True)
     assert entered.wait(60)
     outcome = care.give_up()
-    assert outcome.parcel is not None and len(Parcel(outcome.parcel).items()) == 1
+    assert outcome.waiting_files is not None and len(WaitingFiles(outcome.waiting_files).items()) == 1
     go.set()
     assert bench.woken.wait(60)

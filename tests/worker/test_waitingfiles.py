@@ -12,15 +12,15 @@ from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.messages import Result
 from jd.script.context import JobContext
-from jd.worker.uplink import parcel
+from jd.worker.uplink import waitingfiles
 from jd.worker.uplink.outbox import Outbox
-from jd.worker.uplink.parcel import FORGOTTEN, Parcel, forget_old
+from jd.worker.uplink.waitingfiles import FORGOTTEN, WaitingFiles, forget_old
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 1)
 
 
-def filled(tmp_path: Path) -> Parcel:
-    made = Parcel.new(tmp_path, 5, 1)
+def filled(tmp_path: Path) -> WaitingFiles:
+    made = WaitingFiles.new(tmp_path, 5, 1)
     made.add(protocol.UPLOAD, "a.csv", io.BytesIO(b"aaa"))
     made.add(protocol.CHECKPOINT, "checkpoint.tar", io.BytesIO(b"tar"))
     return made
@@ -30,7 +30,7 @@ class Sent:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: Any) -> None:
         self.files: List[Any] = []
         self.errors = list(errors)
-        monkeypatch.setattr(parcel, "send", self)
+        monkeypatch.setattr(waitingfiles, "send", self)
 
     def __call__(self, context: JobContext, patience: Any, route: str, part: str, file: Any, name: str,
                  size: int, *texts: str) -> None:
@@ -44,7 +44,7 @@ def test_items_go_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made = filled(tmp_path)
     assert os.stat(str(made.path)).st_mode & 0o777 == 0o700
     sent = Sent(monkeypatch)
-    Parcel(made.path).send(JOB, lambda text: None)
+    WaitingFiles(made.path).send(JOB, lambda text: None)
     assert sent.files == [("/upload", "file", "a.csv", b"aaa", 3),
                           ("/checkpoint", "checkpoint", "checkpoint.tar", b"tar", 3)]
     assert made.items() == []
@@ -82,7 +82,7 @@ def test_the_outbox_knows_and_removes_the_parcel_of_a_result(tmp_path: Path) -> 
     box = Outbox(tmp_path, logged.append)
     box.put(Result(5, "DONE"), "s", "d", "w_0", filled(tmp_path).path)
     entry = box.waiting("s", "d")[0]
-    assert entry.parcel is not None and len(Parcel(entry.parcel).items()) == 2
+    assert entry.waiting_files is not None and len(WaitingFiles(entry.waiting_files).items()) == 2
     box.remove(entry)
     assert os.listdir(str(tmp_path)) == [] and logged == []
 

@@ -8,8 +8,8 @@ import pytest
 
 from jd.errors import JdError
 from jd.messages import Assignment
-from jd.worker.attempt.attempt import SAVE_TIME, JobRun, Plan
-from jd.worker.attempt.jobfiles import Outcome
+from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan
+from jd.worker.attempt.jobfiles import Saved
 from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
 from jd.worker.verdict import Ended
 
@@ -39,9 +39,9 @@ class FakeProcess:
         self.killed = True
 
 
-class FakeAftercare:
+class FakeJobFiles:
     def __init__(self) -> None:
-        self.outcome: Optional[Outcome] = None
+        self.outcome: Optional[Saved] = None
         self.calls: List[Any] = []
 
     def start(self) -> None:
@@ -50,8 +50,8 @@ class FakeAftercare:
     def finish(self, exit_code: int, stopped: bool) -> None:
         self.calls.append(("finish", exit_code, stopped))
 
-    def give_up(self) -> Outcome:
-        return Outcome("gave up", Path("/parcel"))
+    def give_up(self) -> Saved:
+        return Saved("gave up", Path("/waiting"))
 
     def cancel(self) -> None:
         self.calls.append("cancel")
@@ -59,19 +59,19 @@ class FakeAftercare:
 
 class Bench:
     def __init__(self) -> None:
-        self.process, self.aftercare = FakeProcess(), FakeAftercare()
+        self.process, self.files = FakeProcess(), FakeJobFiles()
         self.woken = threading.Event()
         self.started: List[float] = []
         self.start_failure: Optional[StartFailure] = None
 
-    def run(self, restore: Optional[Callable[[threading.Event], None]] = None) -> JobRun:
+    def run(self, restore: Optional[Callable[[threading.Event], None]] = None) -> Attempt:
         def start(now: float) -> Any:
             if self.start_failure is not None:
                 raise self.start_failure
             self.started.append(now)
             return self.process
-        aftercare: Any = lambda: self.aftercare  # noqa: E731
-        return JobRun(Plan(Assignment(1, {}, 2), restore, start, aftercare, self.woken.set), 1.0)
+        files: Any = lambda: self.files  # noqa: E731
+        return Attempt(Plan(Assignment(1, {}, 2), restore, start, files, self.woken.set), 1.0)
 
 
 @pytest.fixture
@@ -81,16 +81,16 @@ def bench() -> Bench:
 
 def test_from_start_to_result(bench: Bench) -> None:
     run = bench.run()
-    assert bench.started == [1.0] and bench.aftercare.calls == ["start"]
+    assert bench.started == [1.0] and bench.files.calls == ["start"]
     assert (run.fileno(), run.tail(), run.deadline()) == (5, "tail", 77.0)
     assert run.step(2.0) is None
     bench.process.ended = Ended(3, 1.0, "tail")
     assert run.step(3.0) is None  # its files are still on their way
-    assert bench.aftercare.calls[1:] == [("finish", 3, False)]
-    bench.aftercare.outcome = Outcome("collected", Path("/parcel"))
+    assert bench.files.calls[1:] == [("finish", 3, False)]
+    bench.files.outcome = Saved("collected", Path("/waiting"))
     ended = run.step(4.0)
-    assert ended == Ended(3, 1.0, "tail", False, "collected", Path("/parcel"))
-    assert len(bench.aftercare.calls) == 2
+    assert ended == Ended(3, 1.0, "tail", False, "collected", Path("/waiting"))
+    assert len(bench.files.calls) == 2
 
 
 def test_the_script_starts_when_restoring_is_over(bench: Bench) -> None:
@@ -118,7 +118,7 @@ def test_a_script_that_cannot_start_says_so_at_once(bench: Bench) -> None:
     bench.start_failure = StartFailure("no")
     with pytest.raises(StartFailure):
         bench.run()
-    assert bench.aftercare.calls == []
+    assert bench.files.calls == []
 
 
 @pytest.mark.parametrize("reason", [STOPPED_PREEMPTED, STOPPED_LOST])
@@ -140,12 +140,12 @@ def test_a_stopped_script_has_little_time_for_its_files(bench: Bench) -> None:
     run.stop(10.0, 20.0, STOPPED_PREEMPTED)
     bench.process.ended = Ended(0, 1.0)
     assert run.step(12.0) is None
-    assert bench.aftercare.calls[1:] == [("finish", 0, True)]
+    assert bench.files.calls[1:] == [("finish", 0, True)]
     limit = 30.0 + SAVE_TIME
     assert run.deadline() == limit
     assert run.step(limit - 0.1) is None
     ended = run.step(limit)
-    assert ended is not None and (ended.note, ended.parcel) == ("gave up", Path("/parcel"))
+    assert ended is not None and (ended.note, ended.waiting_files) == ("gave up", Path("/waiting"))
     assert run.stop_reason == STOPPED_PREEMPTED
 
 
@@ -163,11 +163,11 @@ def test_of_a_lost_attempt_nothing_is_sent_any_more(bench: Bench) -> None:
     bench.process.ended = Ended(0, 1.0)
     run.step(2.0)
     run.stop(5.0, 20.0, STOPPED_LOST)
-    assert bench.aftercare.calls[-1] == "cancel"
+    assert bench.files.calls[-1] == "cancel"
     assert run.stop_reason == STOPPED_LOST and run.step(5.0) is not None
 
 
 def test_killed_with_the_worker(bench: Bench) -> None:
     run = bench.run()
     run.kill()
-    assert bench.process.killed and bench.aftercare.calls[-1] == "cancel"
+    assert bench.process.killed and bench.files.calls[-1] == "cancel"

@@ -12,7 +12,7 @@ SLICE = 4096
 PATIENCE = 5.0  # seconds
 
 
-class Mirror:
+class TerminalCopy:
     """Writes whole lines to a file descriptor. `prefix` stands before each line."""
 
     def __init__(self, fd: int, prefix: str = "") -> None:
