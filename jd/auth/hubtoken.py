@@ -14,8 +14,9 @@ from jd import settings
 from jd.auth.tokenfiles import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.fields import take, take_number
-from jd.net.client import Client, Refusal, retry
+from jd.net.client import Client, Refusal
 from jd.net.finding import accessfile, answering
+from jd.net.retry import Uniform, retry
 from jd.protocol import ProtocolError
 from jd.settings import WORKER, Setting
 
@@ -143,9 +144,10 @@ def request(hub: Access, experiment: str, clock: Callable[[], float] = time.mono
 
 
 def request_patiently(hub: Access, experiment: str,
-                      sleep: Callable[[float], None] = time.sleep, rng: Any = random) -> Grant:
+                      sleep: Callable[[float], None] = time.sleep,
+                      uniform: Uniform = random.uniform) -> Grant:
     """`request` for a launch: a Hub that has too much to do is asked a few times."""
-    return retry(lambda: request(hub, experiment), BUSY_TRIES, _BUSY_PAUSES, _is_busy, sleep, rng)
+    return retry(lambda: request(hub, experiment), BUSY_TRIES, _BUSY_PAUSES, _is_busy, sleep, uniform)
 
 
 _grants: Dict[Tuple[Access, str], Grant] = {}

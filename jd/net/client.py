@@ -1,4 +1,4 @@
-"""Calls out: JSON in and out, files streamed from and to disk, and the policies for trying again.
+"""Calls to a server: JSON in and out, files streamed from and to disk. `retry.py` makes them again.
 
 One call is one connection. Two kinds of failure come out: ServerUnreachable, when nothing that
 could be the server answered, and ServerRefused, when it answered with an error status. A client that
@@ -11,43 +11,27 @@ import copy
 import http.client
 import json
 import os
-import random as _random
-import select
 import socket
 import ssl
 import time
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
-from typing import (
-    Any, BinaryIO, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple,
-    TypeVar, Union,
-)
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Union
+from urllib.parse import quote, urlencode
 
 from jd import __version__, protocol
-from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
+from jd.net import answers, sending
 from jd.net.multipart import encode_upload
-from jd.net.outbound import (
-    CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words, proxy_for, speaks_tls,
-    tls_context, wrong_scheme,
-)
+from jd.net.outbound import (CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words,
+                             proxy_for, speaks_tls, tls_context, wrong_scheme)
 from jd.net.peer import proof
 
-T = TypeVar("T")
 FileSource = Union[str, "os.PathLike[str]", BinaryIO]
 Query = Mapping[str, object]
 Met = Callable[[socket.socket], None]
 
 USER_AGENT = "jd-worker/" + __version__
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-MAX_ERROR_BYTES = 64 * 1024
-MAX_WORDS = 1000  # characters of a server's own words that an error message repeats
-CHUNK_BYTES = 256 * 1024
-# A server that refuses an upload half-way has answered by now; its answer is only to be picked up.
-EARLY_ANSWER_SECONDS = 5.0
-MAX_RETRY_AFTER = 60.0
-# docs/protocol.md, "What clients are known to retry on upload".
-RETRIED_STATUSES = frozenset((404, 408, 429, 500, 502, 503, 504))
 
 
 class UnusableAnswer(ServerUnreachable):
@@ -147,11 +131,11 @@ class Client:
         anything is sent, unless it is one to a proxy.
         """
         headers = {"Accept": "application/json"}
-        payload = None if body is None else _encoded(body, route)
+        payload = None if body is None else sending.encoded(body, route)
         if payload is not None:
             headers["Content-Type"] = "application/json"
         length = len(payload) if payload is not None else (None if method == "GET" else 0)
-        with self._exchange(_Request(method, route, query, headers, _pieces(payload or b""), length,
+        with self._exchange(_Request(method, route, query, headers, sending.pieces(payload or b""), length,
                                      self._timeout if timeout is None else timeout, met)) as answer:
             return self._json(answer, route)
 
@@ -166,12 +150,12 @@ class Client:
             try:
                 file: BinaryIO = open(path_or_file, "rb")
             except OSError as error:
-                raise _unreadable(os.fspath(path_or_file), error) from None
+                raise sending.unreadable(os.fspath(path_or_file), error) from None
             with file:
                 return self.upload(route, fields, part_name, file, filename, size, timeout)
         content_type, prefix, suffix, total = encode_upload(fields, part_name, filename, size)
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        body = _file_body(prefix, path_or_file, filename, size, suffix)
+        body = sending.file_body(prefix, path_or_file, filename, size, suffix)
         with self._exchange(_Request("POST", route, None, headers, body, total,
                                      self._timeout if timeout is None else timeout)) as answer:
             return self._json(answer, route)
@@ -186,7 +170,7 @@ class Client:
         with self._exchange(_Request("GET", route, query, {"Accept": "*/*"}, (), None,
                                      self._timeout if timeout is None else timeout)) as answer:
             received = 0
-            for chunk in _chunks(answer):
+            for chunk in answers.chunks(answer):
                 received += len(chunk)
                 if received > limit or (answer.length or 0) > limit - received:
                     raise LimitError("the answer of %s%s is larger than %d bytes; it was not read"
@@ -199,7 +183,7 @@ class Client:
     @contextmanager
     def _exchange(self, request: _Request) -> Iterator[http.client.HTTPResponse]:
         token = self._token()
-        authorization = _authorization(token, self._address)
+        authorization = sending.authorization(token, self._address)
         proxy = proxy_for(self._address)
         if self._address.scheme == "https" and self._tls is None:
             self._tls = tls_context(self._certificate)
@@ -269,10 +253,10 @@ class Client:
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
-        return _deliver(connection, request.body)
+        return sending.deliver(connection, request.body)
 
     def _json(self, answer: http.client.HTTPResponse, route: str) -> Any:
-        body = _read(answer, MAX_ANSWER_BYTES + 1)
+        body = answers.read(answer, MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
             raise UnusableAnswer("%s%s answered with more than %d bytes"
                                  % (self.shown, route, MAX_ANSWER_BYTES),
@@ -285,7 +269,7 @@ class Client:
             raise UnusableAnswer("%s%s answered with %s that is not JSON: it may be the login page of a "
                                  "network, or not a job server"
                                  % (self.shown, route,
-                                    _words(answer.getheader("Content-Type") or "something")),
+                                    answers.words(answer.getheader("Content-Type") or "something")),
                                  "check the URL") from None
 
     def _refusal(self, answer: http.client.HTTPResponse, route: str, proxy: Optional[Proxy],
@@ -293,153 +277,28 @@ class Client:
         body: Optional[Mapping[str, Any]] = None
         if 300 <= answer.status < 400:
             told = "a redirect to %s, which is not followed; give the URL of the server itself" % (
-                _origin(answer.getheader("Location") or ""))
+                answers.origin(answer.getheader("Location") or ""))
         else:
-            body = _object_in(_error_body(answer))
+            body = answers.object_in(answers.error_body(answer))
             serves = None if body is None else body.get("experiment")
             if (answer.status == 409 and isinstance(serves, str)
                     and self._experiment not in (None, serves)):
                 return other_experiment(self.shown, serves, str(self._experiment))
-            told = _error_of(body) or answer.reason or "no reason given"
+            told = answers.error_of(body) or answer.reason or "no reason given"
         for hidden in (token, self._address.password):
             if hidden:
                 told = told.replace(hidden, "***")
         # On the wire an error of ours is one text.
-        happened, _, advice = _words(told).partition("; ")
+        happened, _, advice = answers.words(told).partition("; ")
         return Refusal(answer.status, "%s%s%s answered %d: %s" % (
             self.shown, route, _through(proxy), answer.status, happened), advice,
-            retry_after=_retry_after(answer.getheader("Retry-After"), time.time()), told=body)
+            retry_after=answers.retry_after(answer.getheader("Retry-After"), time.time()), told=body)
 
 
 def other_experiment(server: str, serves: str, wanted: str) -> OtherExperiment:
     """The error of a server of another experiment."""
-    return OtherExperiment("%s serves experiment %s, not %s" % (server, _words(serves), wanted),
+    return OtherExperiment("%s serves experiment %s, not %s" % (server, answers.words(serves), wanted),
                            "check expId= and server=, or JD_EXP_ID and JD_SERVER", serves=serves)
-
-
-# ---- what is sent
-
-def _encoded(body: Mapping[str, Any], route: str) -> bytes:
-    try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError("the message for %s cannot be written as JSON: %s" % (route, error)) from None
-
-
-def _authorization(token: Optional[str], address: Address) -> Optional[str]:
-    if token is None:
-        return address.basic
-    # http.client refuses such a header too, but repeats it in its message.
-    if not token or not all("!" <= character <= "~" for character in token):
-        raise UsageError("the token cannot be sent: it must be one word of printable ASCII characters",
-                         "look for a stray space or line break in it")
-    return "Bearer " + token
-
-
-def _pieces(payload: bytes) -> Iterator[bytes]:
-    for start in range(0, len(payload), CHUNK_BYTES):
-        yield payload[start:start + CHUNK_BYTES]
-
-
-def _unreadable(name: str, error: OSError) -> StorageError:
-    return StorageError("%s cannot be read: %s" % (name, error.strerror or error))
-
-
-def _file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
-               suffix: bytes) -> Iterator[bytes]:
-    """The parts of an upload. The end is held back until the file is known to have kept its size,
-    so that a server never takes a half-written file for a whole one."""
-    yield prefix
-    try:
-        file.seek(0)
-        left = size
-        while left:
-            chunk = file.read(min(CHUNK_BYTES, left))
-            if not chunk:
-                raise StorageError("%s shrank while it was sent: %d of %d bytes were there"
-                                   % (filename, size - left, size),
-                                   "write it to its end before it is uploaded")
-            left -= len(chunk)
-            yield chunk
-        if file.read(1):
-            raise StorageError("%s grew while it was sent, beyond the %d bytes it had" % (filename, size),
-                               "write it to its end before it is uploaded")
-    except OSError as error:
-        raise _unreadable(filename, error) from error
-    yield suffix
-
-
-def _deliver(connection: http.client.HTTPConnection,
-             body: Iterable[bytes]) -> http.client.HTTPResponse:
-    """Send the body and return the answer, which a server may give before it has read all of it."""
-    try:
-        for piece in body:
-            if not _send_piece(connection, piece):
-                break
-    except OSError:
-        # Not the failure to send is the news but why the server stopped reading, if it says so.
-        connection.sock.settimeout(min(connection.sock.gettimeout() or EARLY_ANSWER_SECONDS,
-                                       EARLY_ANSWER_SECONDS))
-        try:
-            return connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            pass
-        raise
-    return connection.getresponse()
-
-
-def _send_piece(connection: http.client.HTTPConnection, piece: bytes) -> bool:
-    """Send one piece of a body; False if the server answered, or hung up, before it was through.
-
-    A server that refuses an upload need not read on: waiting for it to would end in a timeout, with
-    its answer unread.
-    """
-    sock = connection.sock
-    # Over TLS a readable socket may mean a session ticket only.
-    if isinstance(sock, ssl.SSLSocket) or not hasattr(select, "poll"):
-        connection.send(piece)
-        return True
-    poll = select.poll()  # unlike select.select it takes descriptors above 1023
-    poll.register(sock, select.POLLIN | select.POLLOUT)
-    timeout = sock.gettimeout()
-    rest = memoryview(piece)
-    while rest:
-        events = poll.poll(None if timeout is None else timeout * 1000)
-        if not events:
-            raise socket.timeout("timed out")
-        if events[0][1] & ~select.POLLOUT:
-            return False
-        rest = rest[sock.send(rest):]
-    return True
-
-
-# ---- what is received
-
-def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    while True:
-        chunk = answer.read(CHUNK_BYTES)
-        if not chunk:
-            break
-        yield chunk
-    if answer.length:  # http.client does not tell an early end from the end
-        raise http.client.IncompleteRead(b"", answer.length)
-
-
-def _read(answer: http.client.HTTPResponse, limit: int) -> bytes:
-    """The body, or its first bytes: somewhat more than `limit` when there is that much."""
-    body = bytearray()
-    for chunk in _chunks(answer):
-        body += chunk
-        if len(body) >= limit:
-            break
-    return bytes(body)
-
-
-def _error_body(answer: http.client.HTTPResponse) -> bytes:
-    try:
-        return _read(answer, MAX_ERROR_BYTES)
-    except (OSError, http.client.HTTPException):
-        return b""  # the status has come, and it says enough
 
 
 def _write(to: BinaryIO, chunk: bytes) -> None:
@@ -450,102 +309,5 @@ def _write(to: BinaryIO, chunk: bytes) -> None:
             getattr(to, "name", "the file"), error.strerror or error)) from error
 
 
-def _object_in(body: bytes) -> Optional[Mapping[str, Any]]:
-    """The JSON object that a body is; None for anything else."""
-    try:
-        value = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _error_of(body: Optional[Mapping[str, Any]]) -> str:
-    """The text of the error envelope, `{"error": "..."}`; empty where there is none."""
-    error = None if body is None else body.get("error")
-    return error.strip() if isinstance(error, str) else ""
-
-
-def _words(text: str) -> str:
-    """Somebody else's text, safe on a terminal: one line, printable, not endless."""
-    shown = "".join(c if c.isprintable() else " " for c in text[:MAX_WORDS]).strip()
-    return shown + "…" if len(text) > MAX_WORDS else shown
-
-
-def _origin(location: str) -> str:
-    """Scheme and host of a Location; the rest may hold tokens."""
-    try:
-        parts = urlsplit(location)
-        host = parts.hostname
-        port = ":%d" % parts.port if parts.port else ""
-    except ValueError:
-        return "an unreadable address"
-    return "%s://%s%s" % (parts.scheme, host, port) if host else "another path"
-
-
 def _through(proxy: Optional[Proxy]) -> str:
     return " (through the proxy %s)" % proxy.shown if proxy is not None else ""
-
-
-def _retry_after(value: Optional[str], now: float) -> Optional[float]:
-    """Seconds from a Retry-After header, a number or a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return min(float(value.strip()[:9]), MAX_RETRY_AFTER)
-    try:
-        left = parsedate_to_datetime(value).timestamp() - now
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return max(0.0, min(left, MAX_RETRY_AFTER))
-
-
-# ---- trying again
-
-def is_temporary(error: JdError) -> bool:
-    """Whether the same call may succeed later: no answer, or one of RETRIED_STATUSES."""
-    if isinstance(error, ServerRefused):
-        return error.status in RETRIED_STATUSES
-    return isinstance(error, ServerUnreachable)
-
-
-def retry(call: Callable[[], T], attempts: int, pauses: Tuple[float, float],
-          should_retry: Callable[[JdError], bool] = is_temporary,
-          sleep: Callable[[float], None] = time.sleep, rng: Any = _random) -> T:
-    """`call()`, up to `attempts` times, with random pauses of `pauses` (from, to) seconds between.
-
-    A pause is as long as the server asked for with Retry-After, up to 60 s, if that is longer.
-    Raises what the last call raised; what `should_retry` says no to is raised at once.
-    """
-    for made in range(1, attempts + 1):
-        try:
-            return call()
-        except (ServerUnreachable, ServerRefused) as error:
-            if made == attempts or not should_retry(error):
-                raise
-            asked = getattr(error, "retry_after", None) or 0.0
-        sleep(max(rng.uniform(*pauses), asked))
-    raise ValueError("attempts must be at least 1, not %d" % attempts)
-
-
-class Backoff:
-    """Pauses for a loop that never gives up: doubling from `first` to `ceiling` seconds.
-
-    Each is drawn from the upper half of its range, so that workers that lost their server at the
-    same moment do not come back at the same moment.
-    """
-
-    def __init__(self, first: float, ceiling: float, rng: Any = _random) -> None:
-        self._first = first
-        self._ceiling = ceiling
-        self._rng = rng
-        self._next = first
-
-    def next(self) -> float:
-        """The pause to make now, in seconds."""
-        longest = min(self._next, self._ceiling)
-        self._next = min(longest * 2, self._ceiling)
-        return float(self._rng.uniform(longest / 2, longest))
-
-    def reset(self) -> None:
-        """Begin at `first` again: the server has answered."""
-        self._next = self._first

@@ -6,15 +6,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import (
-    Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union,
-)
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from jd import protocol, settings
-from jd.errors import (
-    JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError,
-)
-from jd.net.client import UnusableAnswer, is_temporary, retry
+from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.net.client import UnusableAnswer
+from jd.net.retry import is_temporary, retry
 from jd.script import ledger, tryout
 from jd.script.context import JobContext
 

@@ -9,6 +9,7 @@ import pytest
 
 from jd import __version__
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.net import answers
 from jd.net import client as client_module
 from jd.net.client import Client, Refusal, UnusableAnswer
 from tests.script.stub_server import Answer, StubServer
@@ -153,7 +154,7 @@ def test_redirects_are_not_followed(stub: StubServer, status: int) -> None:
     ("Fri, 31 Dec 9999 23:59:59 GMT", 60.0), (None, None),
 ])
 def test_retry_after(value: Optional[str], expected: Optional[float]) -> None:
-    assert client_module._retry_after(value, now=9.0) == expected
+    assert answers.retry_after(value, now=9.0) == expected
 
 
 def test_refusal_carries_retry_after(stub: StubServer) -> None:

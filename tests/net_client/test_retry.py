@@ -4,7 +4,8 @@ from typing import Any, List
 import pytest
 
 from jd.errors import LimitError, ServerRefused, ServerUnreachable
-from jd.net.client import Backoff, Refusal, is_temporary, retry
+from jd.net.client import Refusal
+from jd.net.retry import Backoff, is_temporary, retry
 
 
 class Calls:
@@ -23,7 +24,8 @@ class Calls:
 
 def run(calls: Calls, attempts: int = 5, **options: Any) -> List[float]:
     slept: List[float] = []
-    assert retry(calls, attempts, (1.0, 20.0), sleep=slept.append, rng=random.Random(1), **options) == "worked"
+    draw = random.Random(1).uniform
+    assert retry(calls, attempts, (1.0, 20.0), sleep=slept.append, uniform=draw, **options) == "worked"
     return slept
 
 
@@ -74,7 +76,7 @@ def test_backoff_doubles_to_its_ceiling_and_starts_again() -> None:
             assert low == high / 2
             return high
 
-    backoff = Backoff(1.0, 60.0, Longest())
+    backoff = Backoff(1.0, 60.0, Longest().uniform)
     assert [backoff.next() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     for _ in range(5000):
         assert backoff.next() == 60
@@ -83,5 +85,5 @@ def test_backoff_doubles_to_its_ceiling_and_starts_again() -> None:
 
 
 def test_backoff_is_jittered() -> None:
-    pauses = {Backoff(8.0, 60.0, random.Random(seed)).next() for seed in range(20)}
+    pauses = {Backoff(8.0, 60.0, random.Random(seed).uniform).next() for seed in range(20)}
     assert len(pauses) == 20 and all(4 <= pause <= 8 for pause in pauses)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.messages import Assignment
-from jd.net.client import Backoff
+from jd.net.retry import Backoff
 from jd.worker.agent.agent import Agent
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.limits import Limits
@@ -96,7 +96,7 @@ class Bench:
         outbox = Outbox(self.outbox_dir, log)
         self.agent = Agent(
             self.link, self.calls, Delivery(outbox, self.link, log), self._start,  # type: ignore
-            log, Outage(Backoff(1.0, 60.0, Longest), log), Backoff(1.0, 60.0, Longest),
+            log, Outage(Backoff(1.0, 60.0, Longest.uniform), log), Backoff(1.0, 60.0, Longest.uniform),
             lambda: next(self.names), once=once, limits=limits)
         self.deadline = self.agent.step(self.now)
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
-from jd import fields
+from jd import fields, wholefile
 from jd import protocol as p
-from jd import wholefile
 from jd.auth import jwt
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net.client import Backoff, Client, UnusableAnswer
+from jd.net.client import Client, UnusableAnswer
 from jd.net.outbound import is_own_machine
+from jd.net.retry import Backoff
 from jd.server.command.pinsource import HubPin
 
 log = logging.getLogger("jd.server")

@@ -16,7 +16,7 @@ from typing import Callable, List, Optional
 from jd import protocol, terminal
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused
 from jd.messages import Assignment, HeartbeatReply
-from jd.net.client import Backoff
+from jd.net.retry import Backoff
 from jd.worker import limits as bounds
 from jd.worker import verdict
 from jd.worker.attempt.attempt import Attempt

@@ -13,7 +13,7 @@ from typing import BinaryIO, Callable, Optional, cast
 
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
-from jd.net.client import Backoff, is_temporary
+from jd.net.retry import Backoff, is_temporary
 from jd.script import signature
 from jd.script.checkpoint import fetch_latest
 from jd.script.context import JobContext

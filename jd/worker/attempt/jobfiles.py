@@ -16,7 +16,7 @@ from typing import BinaryIO, Callable, List, Optional
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.net.client import RETRIED_STATUSES
+from jd.net.retry import RETRIED_STATUSES
 from jd.script import ledger
 from jd.script.context import JobContext
 from jd.script.signature import Signer

@@ -10,8 +10,8 @@ from typing import Any, Callable, Dict, Optional
 
 from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
-from jd.net.client import Backoff
 from jd.net.peer import holder
+from jd.net.retry import Backoff
 from jd.node import orphans
 from jd.node.identity import new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean

@@ -3,7 +3,7 @@
 from typing import Callable, Optional
 
 from jd import terminal
-from jd.net.client import Backoff
+from jd.net.retry import Backoff
 
 SAY_EVERY = 60.0  # seconds
 

@@ -1,0 +1,116 @@
+"""What goes out with a call: its body in pieces, and the answer that a server may give before the end.
+
+An upload is streamed from its file, so that memory does not grow with it.
+"""
+
+import http.client
+import json
+import select
+import socket
+import ssl
+from typing import Any, BinaryIO, Iterable, Iterator, Mapping, Optional
+
+from jd.errors import StorageError, UsageError
+from jd.net.outbound import Address
+
+CHUNK_BYTES = 256 * 1024
+# A server that refuses an upload half-way has answered by now; its answer is only to be picked up.
+EARLY_ANSWER_SECONDS = 5.0
+
+
+def encoded(body: Mapping[str, Any], route: str) -> bytes:
+    """A message as JSON. Raises UsageError for what cannot be written so."""
+    try:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError("the message for %s cannot be written as JSON: %s" % (route, error)) from None
+
+
+def authorization(token: Optional[str], address: Address) -> Optional[str]:
+    """The Authorization header: of the token, else of the user in the URL. Raises UsageError."""
+    if token is None:
+        return address.basic
+    # http.client refuses such a header too, but repeats it in its message.
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise UsageError("the token cannot be sent: it must be one word of printable ASCII characters",
+                         "look for a stray space or line break in it")
+    return "Bearer " + token
+
+
+def pieces(payload: bytes) -> Iterator[bytes]:
+    """A body that is in memory, in pieces."""
+    for start in range(0, len(payload), CHUNK_BYTES):
+        yield payload[start:start + CHUNK_BYTES]
+
+
+def unreadable(name: str, error: OSError) -> StorageError:
+    """The error of a file that cannot be read."""
+    return StorageError("%s cannot be read: %s" % (name, error.strerror or error))
+
+
+def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
+               suffix: bytes) -> Iterator[bytes]:
+    """The parts of an upload. The end is held back until the file is known to have kept its size,
+    so that a server never takes a half-written file for a whole one."""
+    yield prefix
+    try:
+        file.seek(0)
+        left = size
+        while left:
+            chunk = file.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                raise StorageError("%s shrank while it was sent: %d of %d bytes were there"
+                                   % (filename, size - left, size),
+                                   "write it to its end before it is uploaded")
+            left -= len(chunk)
+            yield chunk
+        if file.read(1):
+            raise StorageError("%s grew while it was sent, beyond the %d bytes it had" % (filename, size),
+                               "write it to its end before it is uploaded")
+    except OSError as error:
+        raise unreadable(filename, error) from error
+    yield suffix
+
+
+def deliver(connection: http.client.HTTPConnection,
+             body: Iterable[bytes]) -> http.client.HTTPResponse:
+    """Send the body and return the answer, which a server may give before it has read all of it."""
+    try:
+        for piece in body:
+            if not _send_piece(connection, piece):
+                break
+    except OSError:
+        # Not the failure to send is the news but why the server stopped reading, if it says so.
+        connection.sock.settimeout(min(connection.sock.gettimeout() or EARLY_ANSWER_SECONDS,
+                                       EARLY_ANSWER_SECONDS))
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            pass
+        raise
+    return connection.getresponse()
+
+
+def _send_piece(connection: http.client.HTTPConnection, piece: bytes) -> bool:
+    """Send one piece of a body; False if the server answered, or hung up, before it was through.
+
+    A server that refuses an upload need not read on: waiting for it to would end in a timeout, with
+    its answer unread.
+    """
+    sock = connection.sock
+    # Over TLS a readable socket may mean a session ticket only.
+    if isinstance(sock, ssl.SSLSocket) or not hasattr(select, "poll"):
+        connection.send(piece)
+        return True
+    poll = select.poll()  # unlike select.select it takes descriptors above 1023
+    poll.register(sock, select.POLLIN | select.POLLOUT)
+    timeout = sock.gettimeout()
+    rest = memoryview(piece)
+    while rest:
+        events = poll.poll(None if timeout is None else timeout * 1000)
+        if not events:
+            raise socket.timeout("timed out")
+        if events[0][1] & ~select.POLLOUT:
+            return False
+        rest = rest[sock.send(rest):]
+    return True
