@@ -14,28 +14,22 @@ Phases:
 """
 
 import asyncio
-import email.utils
 import enum
-import http
 import logging
 import socket
-import time
-from typing import TYPE_CHECKING, AsyncIterator, Dict, Optional, Tuple, cast
+from typing import AsyncIterator, Optional, Protocol, cast
 
-from jd import __version__
 from jd.net.peer import peers
 from jd.net.serving.body import BodyStream
+from jd.net.serving.limits import Limits
 from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestHead, RequestParser
-from jd.net.serving.routing import HttpError, Request, Response, error_response
-
-if TYPE_CHECKING:
-    from jd.net.serving.server import HttpServer
+from jd.net.serving.responsehead import BODILESS, head_bytes
+from jd.net.serving.routing import HttpError, Request, Response, Router, error_response
+from jd.net.serving.traffic import Traffic
 
 log = logging.getLogger("jd.net")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODILESS = (204, 304)  # RFC 9110, 6.4.1; 1xx is no final answer
-_REASONS: Dict[int, str] = {status.value: status.phrase for status in http.HTTPStatus}
 
 # A node that loses its power sends no FIN; these find it after about two minutes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -51,6 +45,24 @@ class Phase(enum.Enum):
     CLOSED = "closed"
 
 
+class Server(Protocol):
+    """What a connection has to do with the server that it belongs to."""
+
+    router: Router
+    limits: Limits
+    traffic: Traffic
+    is_stopping: bool
+
+    def has_room(self, descriptor: int) -> bool:
+        """Whether a new connection can even be told that it is not served."""
+
+    def admit(self, connection: "Connection", descriptor: int) -> bool:
+        """Count a new connection; whether it may be served."""
+
+    def forget(self, connection: "Connection") -> None:
+        """The connection is closed."""
+
+
 class Connection(asyncio.Protocol):
     """The server's end of one connection."""
 
@@ -59,7 +71,7 @@ class Connection(asyncio.Protocol):
                  "_drain_waiter", "_write_paused", "_written", "_taken", "_taken_at",
                  "_linger_left", "_streaming", "_cancelled", "_peer_uid", "_knows_peer_uid")
 
-    def __init__(self, server: "HttpServer") -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
@@ -257,8 +269,8 @@ class Connection(asyncio.Protocol):
             self._keep = False
         self._server.traffic.count(response.status)
         length = response.length if response.file is not None else len(response.body)
-        head = _head_bytes(response, _framing(response, length or 0, chunked), self._keep)
-        if asked.method == "HEAD" or response.status in _BODILESS:
+        head = head_bytes(response, length or 0, chunked, self._keep)
+        if asked.method == "HEAD" or response.status in BODILESS:
             self._write(head)
         elif response.stream is not None:
             self._write(head)
@@ -331,9 +343,8 @@ class Connection(asyncio.Protocol):
         """Answer without a request, and part."""
         response = error_response(status, message)
         self._server.traffic.count(status)
-        framing = _framing(response, len(response.body), False)
         try:
-            self._write(_head_bytes(response, framing, False) + response.body)
+            self._write(head_bytes(response, len(response.body), False, False) + response.body)
         except ConnectionError:
             self._abort()
             return
@@ -460,43 +471,3 @@ def _keep_tcp_alive(sock: Optional[socket.socket]) -> None:
     for name, value in _KEEPALIVE:
         if hasattr(socket, name):  # not everywhere
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-_date: Tuple[int, str] = (0, "")
-
-
-def _http_date() -> str:
-    """The present time as in RFC 9110, 5.6.7; worked out once a second."""
-    global _date
-    now = int(time.time())
-    if _date[0] != now:
-        _date = (now, email.utils.formatdate(now, usegmt=True))
-    return _date[1]
-
-
-def _framing(response: Response, length: int, chunked: bool) -> Dict[str, str]:
-    """The header that tells the client where the body ends, if one does."""
-    if response.status in _BODILESS:
-        return {}
-    if response.stream is None:
-        return {"Content-Length": str(length)}
-    return {"Transfer-Encoding": "chunked"} if chunked else {}
-
-
-def _head_bytes(response: Response, framing: Dict[str, str], keep: bool) -> bytes:
-    """Status line and header section of an answer."""
-    headers = {
-        "Date": _http_date(),
-        "Server": "jd/" + __version__,
-        "Connection": "keep-alive" if keep else "close",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
-    if response.status not in _BODILESS:
-        headers["Content-Type"] = response.content_type
-    headers.update(framing)
-    given = {name.lower() for name in response.headers}
-    lines = ["HTTP/1.1 %d %s" % (response.status, _REASONS.get(response.status, "Unknown"))]
-    lines += ["%s: %s" % item for item in headers.items() if item[0].lower() not in given]
-    lines += ["%s: %s" % item for item in response.headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
