@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Mapping, Optional
 
 from jd import settings
-from jd.auth import hubtoken
+from jd.auth import hubtoken, tokentosend
 from jd.cli.catalog import argument
 from jd.errors import JdError, StorageError, UsageError
 from jd.net.client import Client
@@ -95,7 +95,7 @@ class Way:
 
     def token(self) -> Optional[str]:
         """The token to send. Raises StorageError, UsageError."""
-        return self.grant or self.place.bearer(self.environ)
+        return self.grant or tokentosend.bearer(self.place, self.environ)
 
     def client(self, timeout: float, experiment: Optional[str]) -> Client:
         """A client that sends it, for calls that are meant for `experiment`."""

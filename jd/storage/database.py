@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from jd import filesystems
 from jd.errors import StorageError
@@ -128,6 +128,16 @@ class Database:
             yield connection
         finally:
             connection.close()
+
+    def size(self) -> int:
+        """Bytes that the database takes, with what is in its log and not yet in it. Not for the loop."""
+        total = 0
+        for suffix in ("", "-wal"):
+            try:
+                total += os.stat(str(self.path) + suffix).st_size
+            except FileNotFoundError:
+                pass
+        return total
 
     def close(self) -> None:
         """Finish what is queued, then close the file. Later calls of `write` raise."""

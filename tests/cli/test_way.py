@@ -7,6 +7,7 @@ from typing import Any, Dict
 
 import pytest
 
+from jd.auth import tokentosend
 from jd.cli import way
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
@@ -78,7 +79,8 @@ def test_a_launch_takes_it_as_well_and_stores_no_token(environ: Dict[str, str], 
     assert config.found and config.server == "http://localhost:5000"
     path = write(environ)
     config = tokenrenewal.authorised(configuration(given, environ))
-    assert (config.server, config.server_file) == (URL, path) and config.reached.bearer({}) == TOKEN
+    assert (config.server, config.server_file) == (URL, path)
+    assert tokentosend.bearer(config.reached, {}) == TOKEN
     assert TOKEN not in json.dumps(config.to_json()) and TOKEN not in repr(config)
     for words in ({"server": "n1"}, {"port": "5001"}, {"api_key": "jd_key"}):
         named = configuration(dict(given, **words), environ)

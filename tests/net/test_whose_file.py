@@ -6,6 +6,7 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
+from jd.auth import tokentosend
 from jd.errors import StorageError
 from jd.net.finding import published
 from jd.net.finding.published import Place
@@ -52,7 +53,7 @@ def bearer(path: Path, home: Path, trusted: str = "", **environ: str) -> Any:
         os.environ["JD_TRUST_USER"] = trusted
         place = published.read(path)
         assert place is not None
-        return place.bearer(dict(environ, HOME=str(home)))
+        return tokentosend.bearer(place, dict(environ, HOME=str(home)))
     return as_user(OWNER, look, GROUP)
 
 

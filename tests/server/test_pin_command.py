@@ -14,6 +14,7 @@ import pytest
 
 from jd.auth import passwords, pins
 from jd.errors import JdError, StorageError, UsageError
+from jd.server import dashboardpin
 from jd.server.command import cli, pincommand, pinsource
 from jd.server.store import direct
 from jd.server.store.operators import pin as stored_pin
@@ -36,24 +37,24 @@ def signed_in(desk: Desk) -> int:
 # ---- at the start
 
 def test_a_pin_is_made_up_once(desk: Desk) -> None:
-    made = pinsource.settle(desk.database, None, True)
+    made = dashboardpin.settle(desk.database, None, True)
     assert verifies(desk, made)
     desk.write(sessions.open_session, None, 0.0)
-    assert pinsource.settle(desk.database, None, True) is None
+    assert dashboardpin.settle(desk.database, None, True) is None
     assert verifies(desk, made) and signed_in(desk) == 1
 
 
 def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk: Desk) -> None:
-    assert pinsource.settle(desk.database, PIN, True) is None
+    assert dashboardpin.settle(desk.database, PIN, True) is None
     desk.write(sessions.open_session, None, 0.0)
-    assert pinsource.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
-    assert pinsource.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
+    assert dashboardpin.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
+    assert dashboardpin.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
     assert verifies(desk, OTHER)
 
 
 def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk: Desk) -> None:
     desk.write(stored_pin.change, "argon$x$y")
-    pinsource.settle(desk.database, PIN, True)
+    dashboardpin.settle(desk.database, PIN, True)
     assert verifies(desk, PIN)
 
 
@@ -105,12 +106,12 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong: str) -> None:
 
 def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk: Desk) -> None:
     file = desk.database.path.parent / "pin"
-    for change in (lambda: pinsource.settle(desk.database, PIN, False),
-                   lambda: pinsource.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
+    for change in (lambda: dashboardpin.settle(desk.database, PIN, False),
+                   lambda: dashboardpin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
         desk.write(lambda db: db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
-        made = pinsource.settle(desk.database, None, False)
+        made = dashboardpin.settle(desk.database, None, False)
         assert file.read_text().strip() == made and stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert pinsource.settle(desk.database, None, False) is None and file.exists()
+        assert dashboardpin.settle(desk.database, None, False) is None and file.exists()
         change()
         assert not file.exists()
 
@@ -296,21 +297,21 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
 
 def test_a_pin_of_the_hub_is_taken_once(desk: Desk) -> None:
     said = []
-    keeper = pinsource.HubPin(desk.database, said.append)
+    keeper = dashboardpin.HubPin(desk.database, said.append)
     assert keeper.taken() == 0
     desk.write(sessions.open_session, None, 0.0)
     encoded = pins.encode(PIN)
     keeper.take(5, encoded)
     assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0
-    pinsource.settle(desk.database, OTHER, True)
+    dashboardpin.settle(desk.database, OTHER, True)
     keeper.take(5, encoded)
     assert verifies(desk, OTHER) and len(said) == 1
 
 
 def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk: Desk) -> None:
-    pinsource.settle(desk.database, PIN, True)
+    dashboardpin.settle(desk.database, PIN, True)
     said = []
-    keeper = pinsource.HubPin(desk.database, said.append)
+    keeper = dashboardpin.HubPin(desk.database, said.append)
     for _ in range(2):
         keeper.take(5, "argon$x$y")
     assert len(said) == 1 and "jd_server pin set" in said[0]

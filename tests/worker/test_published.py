@@ -8,6 +8,7 @@ from typing import Any, List
 import pytest
 
 from jd import messages, protocol, settings
+from jd.auth import tokentosend
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
 from jd.cli.main import parse
@@ -103,10 +104,10 @@ def test_what_a_file_that_is_not_there_can_be(tmp_path: Path) -> None:
 
 def test_a_token_of_the_launch_wins_over_that_of_the_file() -> None:
     place = published.Place("http://n1:1", "/t")
-    assert published.with_token_file({}, place) == {"JD_SERVER_TOKEN_FILE": "/t"}
+    assert tokentosend.with_token_file({}, place) == {"JD_SERVER_TOKEN_FILE": "/t"}
     for own in ({"JD_SERVER_TOKEN": "x" * 16}, {"JD_SERVER_TOKEN_FILE": "/mine"}):
-        assert published.with_token_file(own, place) == own
-    assert published.with_token_file({}, published.Place("http://n1:1")) == {}
+        assert tokentosend.with_token_file(own, place) == own
+    assert tokentosend.with_token_file({}, published.Place("http://n1:1")) == {}
 
 
 @pytest.mark.parametrize("text", ["@", "@a\0b", "ftp://x", ""])
@@ -200,7 +201,7 @@ def test_an_access_file_can_be_named_too(tmp_path: Path) -> None:
     path = tmp_path / "copy"
     access(path, "http://n1:5001", certificate="PEM")
     place = published.now(path)
-    assert (place.url, place.bearer({}), place.certificate) == ("http://n1:5001", TOKEN, "PEM")
+    assert (place.url, tokentosend.bearer(place, {}), place.certificate) == ("http://n1:5001", TOKEN, "PEM")
     path.chmod(0o644)
     with pytest.raises(StorageError, match="chmod 600"):
         published.now(path)

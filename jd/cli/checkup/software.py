@@ -11,7 +11,7 @@ import jd
 from jd import settings
 from jd.cli import whose
 from jd.cli.checkup.finding import Finding, Notes
-from jd.cli.commands.run import checked_script
+from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.worker.attempt import entry
 from jd.worker.attempt.environment import with_package

@@ -1,7 +1,6 @@
 """`jd_worker_cli expId=... entry_script=...`: check everything, then start workers."""
 
 import os
-import stat
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
@@ -9,10 +8,10 @@ from jd import settings
 from jd.auth import hubtoken
 from jd.cli.catalog import argument
 from jd.cli.context import Context
+from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.net.finding import accessfile, published
 from jd.net.peer.holder import VARIABLE
-from jd.worker.attempt import entry
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.launch.servercheck import checked
 
@@ -107,33 +106,6 @@ def _current_directory() -> Path:
     except OSError as error:
         raise UsageError("the current directory cannot be used: %s" % error.strerror,
                          "cd to one that exists, jobs run in it") from None
-
-
-def checked_script(path: Path) -> Path:
-    """The entry script as an absolute path. Raises UsageError unless it is a file that can be run."""
-    script = path.absolute()
-    try:
-        mode = os.stat(str(script)).st_mode
-    except OSError as error:
-        raise UsageError("entry_script=: cannot find %s: %s" % (script, error.strerror),
-                         "give the path of a script") from None
-    if not stat.S_ISREG(mode):
-        raise UsageError("entry_script=: %s is %s"
-                         % (script, "a directory" if stat.S_ISDIR(mode) else "not a regular file"),
-                         "give the path of a script")
-    # A program may be executable without being readable.
-    if not os.access(str(script), os.R_OK) and (
-            entry.is_python(script) or not os.access(str(script), os.X_OK)):
-        raise UsageError("entry_script=: %s cannot be read by this user (uid %d)" % (script, os.getuid()),
-                         "check its mode")
-    try:
-        entry.command(script)
-    except UsageError as error:
-        raise UsageError("entry_script=: %s" % error) from None
-    except OSError as error:
-        raise UsageError("entry_script=: %s cannot be read: %s" % (
-            script, error.strerror)) from None
-    return script
 
 
 def _required(values: Dict[str, Any], name: str, variable: str, example: str) -> None:

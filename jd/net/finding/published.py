@@ -15,18 +15,16 @@ import stat
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Dict, Mapping, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
-from jd import paths, protocol, safedirs, settings, terminal
-from jd.auth.sharedtoken import worker_token
-from jd.errors import JdError, StorageError, UsageError
+from jd import protocol, safedirs, settings, terminal
+from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile
 from jd.net.peer import holder
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
 MAX_BYTES = 64 * 1024
-TOKEN_FILE = "JD_SERVER_TOKEN_FILE"
 TRY_SECONDS = 3.0  # for one of several URLs
 
 
@@ -44,11 +42,6 @@ class Place:
     token: Optional[str] = field(default=None, repr=False)
     certificate: Optional[str] = field(default=None, repr=False)
     hint: str = field(default="", compare=False)
-
-    def bearer(self, environ: Mapping[str, str]) -> Optional[str]:
-        """The token to send: of an access file its own, which is that of this very server; else as
-        `environ` says, or the token file. Raises StorageError, UsageError."""
-        return self.token or worker_token(with_token_file(environ, self))
 
 
 def file_of(server: str) -> Optional[Path]:
@@ -171,19 +164,6 @@ def nothing_names(experiment: str, path: Optional[Path]) -> str:
     return "nothing names a server of experiment %s, and %s" % (experiment, there)
 
 
-def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
-    """`environ` with the token file of a place, unless it says itself which token counts.
-
-    Raises StorageError for one that could be another secret of this user's, or another user's.
-    """
-    own = any(environ.get(name, "").strip() for name in (TOKEN_FILE, "JD_SERVER_TOKEN"))
-    if place.token_file is None or own:
-        return dict(environ)
-    path = Path(os.path.expanduser(place.token_file)).absolute()
-    _check_token_file(path, environ)
-    return dict(environ, **{TOKEN_FILE: str(path)})
-
-
 def purpose() -> safedirs.Purpose:
     """Where a published file counts: what is ours, root's, and of the users whom this process trusts."""
     return replace(safedirs.PUBLISHED, trusted=holder.trusted_uids(os.environ),
@@ -192,29 +172,6 @@ def purpose() -> safedirs.Purpose:
 
 
 # ---- how
-
-def _check_token_file(path: Path, environ: Mapping[str, str]) -> None:
-    """Raises StorageError for a file that should not be sent as a token."""
-    wanted = safedirs.Purpose("token file", "JD_SERVER_TOKEN_FILE", trusted=holder.trusted_uids(os.environ),
-                            otherwise="set JD_SERVER_TOKEN_FILE to a token file of your own")
-    try:
-        if not safedirs.check_file(path, wanted):
-            return  # who reads it says so
-        found_stat = os.stat(str(path))
-        home = os.path.realpath(str(paths.home(environ) / ".jd"))
-    except OSError as error:
-        raise StorageError("token file %s cannot be examined: %s" % (path, error.strerror)) from None
-    except UsageError:
-        home = ""
-    if found_stat.st_uid == os.geteuid() and found_stat.st_mode & stat.S_IROTH:
-        raise StorageError("token file %s is not used: everybody can read it (mode %04o)"
-                           % (path, stat.S_IMODE(found_stat.st_mode)),
-                           "give the server another token, in a file of mode 600")
-    if home and (os.path.realpath(str(path)) + "/").startswith(home + "/"):
-        raise StorageError("token file %s is not used: keys of this user's are there, which no server gets"
-                           % path,
-                           "set JD_SERVER_TOKEN_FILE to a token file")
-
 
 def _of_lines(path: Path, text: str) -> Optional[Place]:
     lines = [line.strip() for line in text.splitlines()]

@@ -1,7 +1,7 @@
 """What went through a server: plain counts, cheap enough to keep for every packet."""
 
 from dataclasses import dataclass, field
-from typing import Dict
+from typing import Callable, Dict, Mapping
 
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
@@ -19,3 +19,7 @@ class Traffic:
     def count(self, status: int) -> None:
         """An answer with this status begins."""
         self.answers["%dxx" % (status // 100)] += 1
+
+
+Flow = Callable[[], Mapping[str, Traffic]]
+"""Traffic by port: `api`, `dashboard`."""

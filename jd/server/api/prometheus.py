@@ -11,8 +11,8 @@ import jd
 from jd import protocol as p
 from jd.auth import sharedtoken
 from jd.net.serving.routing import Request, Response, Route, Router
+from jd.net.serving.traffic import Flow
 from jd.server.api.access import EDIT
-from jd.server.dashboard.operations import Flow, size_of
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
@@ -59,7 +59,7 @@ class Metrics:
     async def _metrics(self, _request: Request) -> Response:
         facts = await self._experiment.read(_facts)
         size = await asyncio.get_running_loop().run_in_executor(
-            None, size_of, self._experiment.database)
+            None, self._experiment.database.size)
         text = self._page(facts, size)
         return Response.text(text, content_type=CONTENT_TYPE)
 

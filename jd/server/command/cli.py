@@ -21,10 +21,10 @@ from jd.net.client import Client
 from jd.net.serving.process import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
+from jd.server import dashboardpin
 from jd.server.api.access import Access, check_exclusive, users
 from jd.server.app import JobServer
-from jd.server.command import pinsource as pins
-from jd.server.command import checkpointcommand, owncert, pincommand, publishing
+from jd.server.command import checkpointcommand, owncert, pincommand, pinsource, publishing
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.creation import jobfile
 from jd.server.experiment import Experiment
@@ -61,7 +61,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     allow_many_connections()
     tls = _tls(values)
     link = _link(values, intervals)
-    values["pin"] = pins.given(values)
+    values["pin"] = pinsource.given(values)
     kept = modes.PRIVATE if values["data_group"] is None else modes.for_group(values["data_group"])
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
     with ExitStack() as closing:
@@ -197,9 +197,9 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             await loop.run_in_executor(None, link.announce, *urls)
             server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
             server.owner = link.owner
-            link.start(gone, pins.HubPin(server.experiment.database, warning))
-        made = await loop.run_in_executor(None, pins.settle, server.experiment.database, values["pin"],
-                                          say.shows_secrets)
+            link.start(gone, dashboardpin.HubPin(server.experiment.database, warning))
+        made = await loop.run_in_executor(None, dashboardpin.settle, server.experiment.database,
+                                          values["pin"], say.shows_secrets)
         say.ready(urls, server.signin.hub_url, made, _moved(server, values))
         if own_hub is not None:
             say.own_hub(own_hub)
@@ -253,7 +253,7 @@ class Announcer(Voice):
               taken: Mapping[str, int]) -> None:
         """Where the server is, which is also written to meta/server.json; the PIN if it is new, or the
         file that it is kept in; and which default ports were `taken`."""
-        kept = pins.file_of(self._experiment.meta_dir)
+        kept = dashboardpin.file_of(self._experiment.meta_dir)
         file = kept if kept.is_file() else None
         facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
         if hub is not None:

@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from jd.auth import pins, secretfile
 from jd.errors import EXIT_OK, UsageError
-from jd.server.command import pinsource as sources
+from jd.server import dashboardpin
+from jd.server.command import pinsource
 from jd.server.command.datacommand import Parser
 from jd.server.store import direct
 from jd.server.store.operators import pin as stored_pin
@@ -25,7 +26,7 @@ def main(argv: List[str], environ: Mapping[str, str]) -> int:
     chosen = pins.new_pin() if resetting else _chosen(values["pin_file"])
     encoded = pins.encode(chosen)
     signed_out = direct.write(database, lambda db: stored_pin.change(db, encoded))
-    file = sources.file_of(database.parent)
+    file = dashboardpin.file_of(database.parent)
     secretfile.forget(file)
     told = None
     if resetting and not values["json"] and is_terminal(sys.stdout):
@@ -49,7 +50,7 @@ def _report(values: Dict[str, Any], told: Optional[str], file: Optional[Path], s
 def _chosen(file: Optional[Path]) -> str:
     """The PIN of the file, of a person at a terminal, or of the first line that comes in."""
     if file is not None:
-        return sources.read_file(file)
+        return pinsource.read_file(file)
     if sys.stdin.isatty():
         try:
             pin = getpass.getpass("New PIN: ").strip()
@@ -59,7 +60,7 @@ def _chosen(file: Optional[Path]) -> str:
         except EOFError:
             raise UsageError("no PIN was given; nothing was changed") from None
     else:
-        pin = sys.stdin.readline(sources.MAX_FILE_BYTES).strip()
+        pin = sys.stdin.readline(pinsource.MAX_FILE_BYTES).strip()
         pins.check(pin)
     return pin
 

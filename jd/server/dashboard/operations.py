@@ -6,11 +6,11 @@ import secrets
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, Mapping
+from typing import Any, BinaryIO, Dict, Mapping
 
 import jd
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.net.serving.traffic import Traffic
+from jd.net.serving.traffic import Flow
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import sweepend
@@ -18,9 +18,6 @@ from jd.server.store.operators import options, wrongpins
 from jd.server.waiting import WaitingRoom
 from jd.storage import backup
 from jd.storage.database import Database
-
-Flow = Callable[[], Mapping[str, Traffic]]
-"""Traffic by port: `api`, `dashboard`."""
 
 
 class Operations:
@@ -43,7 +40,7 @@ class Operations:
 
     async def _settings(self, _request: Request) -> Response:
         database = self._experiment.database
-        size = await asyncio.get_running_loop().run_in_executor(None, size_of, database)
+        size = await asyncio.get_running_loop().run_in_executor(None, database.size)
         traffic: Dict[str, Any] = {"since": self._since}
         for port, flow in self._traffic().items():
             traffic[port] = {"requests": flow.answers, "bytes_in": flow.bytes_in,
@@ -98,17 +95,6 @@ def _save(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
     options.save(db, values)
     if values.get("stop_when_done") is False:
         sweepend.forget(db)
-
-
-def size_of(database: Database) -> int:
-    """Bytes that the database takes, with what is in its log and not yet in it. Not for the loop."""
-    total = 0
-    for suffix in ("", "-wal"):
-        try:
-            total += os.stat(str(database.path) + suffix).st_size
-        except FileNotFoundError:
-            pass
-    return total
 
 
 def copy_of(database: Database, directory: Path) -> BinaryIO:

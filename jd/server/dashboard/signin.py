@@ -11,7 +11,7 @@ from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.server.command import pinsource as pin_file
+from jd.server import dashboardpin
 from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import sessions, wrongpins
@@ -106,7 +106,7 @@ class SignIn:
         encoded = await self._hashers.run(pins.encode, new)
         if not await self._experiment.write(stored_pin.replace, known, encoded):
             raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
-        secretfile.forget(pin_file.file_of(self._experiment.meta_dir))
+        secretfile.forget(dashboardpin.file_of(self._experiment.meta_dir))
         return self._answer(request, "", 0)
 
     async def _me(self, _request: Request) -> Response:

@@ -25,7 +25,7 @@ from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Client, UnusableAnswer
 from jd.net.outbound import is_own_machine
 from jd.net.retry import Backoff
-from jd.server.command.pinsource import HubPin
+from jd.server.dashboardpin import HubPin
 
 log = logging.getLogger("jd.server")
 

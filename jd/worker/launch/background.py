@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from jd.auth import tokentosend
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
 from jd.node.identity import Here
@@ -72,7 +73,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     division = gpus.divide(config, slots)
     Client(config.server)
     if config.grant is None:
-        config.reached.bearer(config.environ)
+        tokentosend.bearer(config.reached, config.environ)
     registry = Registry(config.experiment, config.environ)
     ids = registry.reserve(slots, config.to_json(), here, time.time(), instance=instance,
                            token="" if config.grant is None else config.grant.token)

@@ -9,6 +9,7 @@ import time
 from typing import Callable, Optional
 
 from jd import terminal
+from jd.auth import tokentosend
 from jd.errors import JdError
 from jd.net.client import Client, OtherExperiment
 from jd.net.finding import answering
@@ -71,7 +72,7 @@ def check(config: WorkerConfig) -> None:
     cannot be used.
     """
     grant = config.grant
-    token = config.reached.bearer(config.environ) if grant is None else grant.token
+    token = tokentosend.bearer(config.reached, config.environ) if grant is None else grant.token
     with trusting(config.environ.get(VARIABLE)):
         answering.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
                                config.reached.certificate), config.experiment)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from jd import protocol
+from jd.auth import tokentosend
 from jd.errors import StorageError
 from jd.net.client import Client
 from jd.net.finding import published
@@ -257,8 +258,8 @@ class Notice:
         """Send it to where the server is now, with the token that its Hub gave to the workers, else
         that of its file or of the environment. Raises what Client.call does."""
         place = published.current(self.server, self.file)
-        Client(place.url, lambda: self.token or place.bearer(self.environ), seconds, self.experiment,
-               place.certificate).call("POST", self.route, self.body)
+        Client(place.url, lambda: self.token or tokentosend.bearer(place, self.environ), seconds,
+               self.experiment, place.certificate).call("POST", self.route, self.body)
 
 
 def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:

@@ -8,7 +8,7 @@ exchanged before the worker gives up.
 import time
 from typing import Callable, List, Optional
 
-from jd.auth import checkpointkey
+from jd.auth import checkpointkey, tokentosend
 from jd.auth.hubtoken import Grant
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.net.client import Client
@@ -47,7 +47,7 @@ class Connection:
                                    refused)
         self._client = self._made(config.server)
         if self.renewal is None:
-            self._place.bearer(self._environ)
+            tokentosend.bearer(self._place, self._environ)
 
     @property
     def shown(self) -> str:
@@ -76,7 +76,7 @@ class Connection:
     def token(self) -> Optional[str]:
         """The token of the moment."""
         if self.renewal is None:
-            return self._place.bearer(self._environ)
+            return tokentosend.bearer(self._place, self._environ)
         return self.renewal.current.token
 
     def checkpoint_keys(self) -> List[str]:
@@ -168,7 +168,7 @@ class Connection:
             return False
         try:
             place = published.read(path)
-            environ = None if place is None else published.with_token_file(self._config.environ, place)
+            environ = None if place is None else tokentosend.with_token_file(self._config.environ, place)
         except StorageError as error:
             if not self._complained:
                 self._complained = True

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from jd import terminal
+from jd.auth import tokentosend
 from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding import published
@@ -47,7 +48,7 @@ def authorised(config: WorkerConfig) -> WorkerConfig:
             if place is None:
                 return config
             return replace(config, server=place.url, place=place,
-                           environ=published.with_token_file(config.environ, place))
+                           environ=tokentosend.with_token_file(config.environ, place))
     hub = config.hub_access
     if hub is None:
         return config
