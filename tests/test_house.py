@@ -158,7 +158,7 @@ def test_imports_point_down_only(path: Path) -> None:
     ("from jd.server.app import JobServer", "jd.server.creation.slices", ["jd.server.app.JobServer"]),
     ("from jd.server.store.pages import summary", "jd.server.store.queue.jobs",
      ["jd.server.store.pages.summary"]),
-    ("from jd.net import client", "jd.net.peer.holder", ["jd.net.client"]),
+    ("from jd.net import client", "jd.net.peer.portowner", ["jd.net.client"]),
     ("from jd.hub import routes", "jd.hub.store.schema", ["jd.hub.routes"]),
     ("from jd.cli.commands import run", "jd.cli.checkup.software", ["jd.cli.commands.run"]),
     ("from .config import WorkerConfig", "jd.worker.__init__", ["jd.worker.config.WorkerConfig"]),

@@ -15,7 +15,7 @@ from jd.auth.tokenfiles import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.fields import take, take_number
 from jd.net.client import Client, Refusal
-from jd.net.finding import accessfile, answering
+from jd.net.finding import accessfile, probe
 from jd.net.retry import Uniform, retry
 from jd.protocol import ProtocolError
 from jd.settings import WORKER, Setting
@@ -194,13 +194,13 @@ def _check_origin(client: Client, error: ServerRefused) -> None:
     if getattr(error, "told", None) is None:
         raise NoHub("%s: that is not how a Hub answers" % error, _CHECK_URL)
     try:
-        kind = answering.ask(client).kind
-    except (ServerUnreachable, answering.WrongPort):
+        kind = probe.ask(client).kind
+    except (ServerUnreachable, probe.WrongPort):
         return
-    if kind != answering.HUB and (kind in (answering.JOB_SERVER, answering.DASHBOARD)
-                                  or answering.counts_jobs(client)):
+    if kind != probe.HUB and (kind in (probe.JOB_SERVER, probe.DASHBOARD)
+                                  or probe.counts_jobs(client)):
         raise NoHub("%s is a job server%s, not a Hub"
-                    % (client.shown, "'s dashboard" if kind == answering.DASHBOARD else ""),
+                    % (client.shown, "'s dashboard" if kind == probe.DASHBOARD else ""),
                     _CHECK_URL)
 
 

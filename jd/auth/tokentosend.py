@@ -12,7 +12,7 @@ from jd import paths, safedirs
 from jd.auth.sharedtoken import worker_token
 from jd.errors import StorageError, UsageError
 from jd.net.finding.published import Place
-from jd.net.peer import holder
+from jd.net.peer import portowner
 
 TOKEN_FILE = "JD_SERVER_TOKEN_FILE"
 
@@ -38,8 +38,8 @@ def with_token_file(environ: Mapping[str, str], place: Place) -> Dict[str, str]:
 
 def _check_token_file(path: Path, environ: Mapping[str, str]) -> None:
     """Raises StorageError for a file that should not be sent as a token."""
-    wanted = safedirs.Purpose("token file", "JD_SERVER_TOKEN_FILE", trusted=holder.trusted_uids(os.environ),
-                            otherwise="set JD_SERVER_TOKEN_FILE to a token file of your own")
+    wanted = safedirs.Purpose("token file", TOKEN_FILE, trusted=portowner.trusted_uids(os.environ),
+                              otherwise="set JD_SERVER_TOKEN_FILE to a token file of your own")
     try:
         if not safedirs.check_file(path, wanted):
             return  # who reads it says so

@@ -7,8 +7,8 @@ from jd import settings
 from jd.auth import hubtoken
 from jd.auth.hubtoken import Access
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
-from jd.cli.tokens import CommandLine, unexpected
-from jd.cli.way import Way, way
+from jd.cli.commandline import CommandLine, unexpected
+from jd.cli.target import Way, way
 from jd.errors import UsageError
 from jd.net.client import Client
 from jd.node.identity import Here
@@ -81,7 +81,7 @@ class Context:
         return row
 
     def server(self, row: Optional[Row] = None) -> str:
-        """The job server's URL, `row` being the worker that it is about; see jd/cli/way.py."""
+        """The job server's URL, `row` being the worker that it is about; see jd/cli/target.py."""
         return self.way(row).place.url
 
     @property

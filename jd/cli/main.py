@@ -6,9 +6,9 @@ import sys
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from jd import errors, program, settings
-from jd.cli import tokens
+from jd.cli import commandline
 from jd.cli.catalog import ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES, SHELL_COMMANDS
-from jd.cli.tokens import CommandLine
+from jd.cli.commandline import CommandLine
 from jd.errors import EXIT_OK, StorageError
 from jd.safedirs import UnsafePlace
 from jd.terminal import Progress
@@ -40,14 +40,14 @@ def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
 def parse(argv: List[str], inside: bool = False) -> CommandLine:
     """Tokens as a command line. `inside` knows what only interactive mode has. Raises UsageError."""
     if inside:
-        return tokens.parse(argv, {**COMMANDS, **SHELL_COMMANDS}, {**ALIASES, **SHELL_ALIASES})
-    return tokens.parse(argv, COMMANDS, ALIASES)
+        return commandline.parse(argv, {**COMMANDS, **SHELL_COMMANDS}, {**ALIASES, **SHELL_ALIASES})
+    return commandline.parse(argv, COMMANDS, ALIASES)
 
 
 def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     """Run a parsed command line; returns its exit status. Raises JdError."""
     from jd.cli.context import Context
-    from jd.net.peer.holder import trusting
+    from jd.net.peer.portowner import trusting
     context = Context(line, environ)
     if context.command.name not in _WITHOUT_SWEEP:
         sweep_once(context.environ)

@@ -12,8 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.cli.way import Sight, shown_url
-from jd.errors import UsageError
+from jd.cli.target import Sight, shown_url
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker.local import registry

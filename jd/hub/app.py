@@ -7,16 +7,15 @@ from typing import Any, Mapping, Optional, Type
 
 import jd
 from jd import protocol as p
-from jd.auth.attempts import Attempts
+from jd.auth.trylimit import Attempts
 from jd.errors import StorageError, UsageError
 from jd.hub.access import Access
 from jd.hub.data import HubData
 from jd.hub.pages import PageRoutes
 from jd.hub.quota import Quota
 from jd.hub.routes import ApiRoutes
-from jd.hub.sessions import WEB, Sessions
-from jd.hub.store import sessions as stored_sessions
-from jd.hub.store import accounts, experiments, issuing, tokens
+from jd.hub.signin import WEB, Sessions
+from jd.hub.store import accounts, experiments, issuing, signins, tokens
 from jd.hub.webroutes import WebRoutes
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request, Response, Router
@@ -93,7 +92,7 @@ class Hub:
         """Forget what is over, for ever. A database that cannot be written is tried again."""
         while True:
             try:
-                for prune in (tokens.prune, stored_sessions.prune):
+                for prune in (tokens.prune, signins.prune):
                     while await self.data.write(prune, self.data.clock(), PRUNE_BATCH) == PRUNE_BATCH:
                         pass
             except StorageError as error:

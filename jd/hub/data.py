@@ -22,9 +22,9 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 from jd import safedirs
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
-from jd.storage import modes
+from jd.storage import filemodes
 from jd.storage.database import Database
-from jd.storage.occupancy import Occupancy, Occupied
+from jd.storage.serverlock import Occupancy, Occupied
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class HubData:
             own = own or not os.path.lexists(str(directory))
             if own:
                 safedirs.make(directory, safedirs.HUB)
-            modes.apply(directory, modes.PRIVATE)  # if it is not ours to close, `exposed` tells
+            filemodes.apply(directory, filemodes.PRIVATE)  # if it is not ours to close, `exposed` tells
             if own:
                 safedirs.check_contents(directory, safedirs.HUB)
         except OSError as error:

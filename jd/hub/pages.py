@@ -6,8 +6,8 @@ A page is one of web/*.html, which for those who are signed in is put into web/f
 from typing import NamedTuple
 from urllib.parse import quote
 
-from jd.hub.sessions import Sessions
-from jd.hub.store.sessions import Holder
+from jd.hub.signin import Sessions
+from jd.hub.store.signins import Holder
 from jd.net.serving.routing import Request, Response, Router
 from jd.web.files import Files, page, redirect
 

@@ -10,11 +10,11 @@ from jd.auth.hashers import Hashers
 from jd.auth.jwt import WORK
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url
-from jd.hub.sessions import WEB
+from jd.hub.signin import WEB
 from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
-from jd.hub.store.sessions import Holder
+from jd.hub.store.signins import Holder
 from jd.net.serving.routing import HttpError, Request, Response, Router
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from jd import settings
 from jd.errors import UsageError
-from jd.net.peer.holder import ForeignServer, check
+from jd.net.peer.portowner import ForeignServer, check
 from jd.net.peer.proof import Unproven
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.

@@ -12,7 +12,7 @@ from jd import protocol, settings
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.net.client import UnusableAnswer
 from jd.net.retry import is_temporary, retry
-from jd.script import ledger, tryout
+from jd.script import tryout, uploaded
 from jd.script.context import JobContext
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], 
                       failed="%s of job %d was not uploaded" % (sent.filename, context.job_id),
                       comfort="The local file is still there: %s" % sent.path)
         if job_dir is not None:
-            ledger.add(job_dir, sent.path, ledger.version_of(sent.status))
+            uploaded.add(job_dir, sent.path, uploaded.version_of(sent.status))
     return answer
 
 

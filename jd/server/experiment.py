@@ -5,11 +5,10 @@
                        /meta/server.lock
                        /data/<job_id>/     uploads and checkpoints
 
-All of it is for the server's own user, or for a group to read as well (`jd/storage/modes.py`).
+All of it is for the server's own user, or for a group to read as well (`jd/storage/filemodes.py`).
 """
 
 import asyncio
-import os
 import secrets
 import sqlite3
 import time
@@ -26,10 +25,10 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
-from jd.storage import modes
+from jd.storage import filemodes
 from jd.storage.database import READ_SECONDS, Database
-from jd.storage.modes import PRIVATE, Modes
-from jd.storage.occupancy import Occupancy, Occupied
+from jd.storage.filemodes import PRIVATE, Modes
+from jd.storage.serverlock import Occupancy, Occupied
 
 T = TypeVar("T")
 
@@ -65,7 +64,7 @@ class Experiment:
         try:
             self._make(workspace)
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
-                            if not modes.apply(directory, kept)]
+                            if not filemodes.apply(directory, kept)]
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --workspace_path" % (
                 self.meta_dir, error.strerror)) from error
@@ -133,7 +132,7 @@ class Experiment:
                                    (self.meta_dir, safedirs.SERVER)):
             if not safedirs.check(directory, purpose, self.directory):
                 safedirs.make(directory, purpose, self.directory)
-                modes.apply(directory, self._kept)
+                filemodes.apply(directory, self._kept)
         safedirs.check_contents(self.meta_dir, safedirs.SERVER, self.directory)
         safedirs.check(self.data_dir, safedirs.SERVER, self.directory)
 

@@ -18,8 +18,8 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, T
 
 from jd import filesystems
 from jd.errors import StorageError
-from jd.storage import modes
-from jd.storage.modes import PRIVATE, Modes
+from jd.storage import filemodes
+from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.reading import Operation, Reader, Readers
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Database:
         except OSError:
             pass  # SQLite says it better
         for suffix in ("", "-wal", "-shm", "-journal"):
-            modes.apply(Path(str(self.path) + suffix), self._kept)
+            filemodes.apply(Path(str(self.path) + suffix), self._kept)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         """Apply what is new, each migration in a transaction of its own.

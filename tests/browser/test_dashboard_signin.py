@@ -7,7 +7,7 @@ from typing import Iterator
 
 import pytest
 
-from jd.net.peer.peers import described
+from jd.net.peer.socketowner import described
 from tests.browser.dashboard_support import PHONE, PIN, Dashboard, browser
 from tests.browser.webdriver import ENTER, Browser, needs_browser
 

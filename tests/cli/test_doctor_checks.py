@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import pytest
 
 import jd
-from jd.cli import whose
+from jd.cli import packageowner
 from jd.cli.checkup import hardware, software, surroundings, variables
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, worst
 from jd.dist.metadata import load_project
@@ -87,10 +87,10 @@ def test_another_vendors_package_of_the_same_name(tmp_path: Path, monkeypatch: p
     told.mkdir()
     (told / "METADATA").write_text("Metadata-Version: 2.1\nName: jd-worker\nVersion: 1.29.0\nAuthor: Another\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert whose.other_package() == "1.29.0"
+    assert packageowner.other_package() == "1.29.0"
     expect_only(software.package({}), WARNING, "jd-worker 1.29.0 of another vendor", "pip uninstall jd-worker")
     (told / "METADATA").write_text("Name: jd-worker\nVersion: 1.15.0\nAuthor: %s\n" % jd.__author__)
-    assert whose.other_package() is None
+    assert packageowner.other_package() is None
 
 
 def test_the_package_says_who_made_it() -> None:

@@ -8,8 +8,8 @@ from typing import Any, Dict, List
 import pytest
 
 from jd.cli import main
+from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
-from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here
 from jd.worker.local import liveness

@@ -16,9 +16,9 @@ import pytest
 
 import jd
 from jd.cli import history, main
+from jd.cli.commandline import CommandLine
 from jd.cli.history import MAX_LINES, History, may_hold_secret
 from jd.cli.repl import Leave, Repl, split, statements
-from jd.cli.tokens import CommandLine
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here, process_identity
 from jd.worker.local.registry import Registry

@@ -4,13 +4,13 @@ from typing import Any, List
 
 import pytest
 
-from jd.cli import main, tokens
+from jd.cli import commandline, main
 from jd.cli.catalog import ALIASES, COMMANDS
 from jd.errors import UsageError
 
 
-def parse(*words: str) -> tokens.CommandLine:
-    return tokens.parse(words, COMMANDS, ALIASES)
+def parse(*words: str) -> commandline.CommandLine:
+    return commandline.parse(words, COMMANDS, ALIASES)
 
 
 def refused(*words: str) -> str:
@@ -21,7 +21,7 @@ def refused(*words: str) -> str:
 
 
 def test_order_does_not_matter() -> None:
-    expected = tokens.CommandLine("run", (), {"expId": "a", "server": "http://x?y=z"})
+    expected = commandline.CommandLine("run", (), {"expId": "a", "server": "http://x?y=z"})
     assert parse("expId=a", "run", "server=http://x?y=z") == expected
     assert parse("server=http://x?y=z", "expId=a", "run") == expected
 
@@ -31,33 +31,33 @@ def test_order_does_not_matter() -> None:
     ["gpunode_egg_0", "stop", "expId=a"],
 ])
 def test_words_of_a_command(words: List[str]) -> None:
-    assert parse(*words) == tokens.CommandLine("stop", ("gpunode_egg_0",), {"expId": "a"})
+    assert parse(*words) == commandline.CommandLine("stop", ("gpunode_egg_0",), {"expId": "a"})
 
 
 def test_stop_by_job() -> None:
-    assert parse("stop", "job=42", "expId=a") == tokens.CommandLine(
+    assert parse("stop", "job=42", "expId=a") == commandline.CommandLine(
         "stop", (), {"job": "42", "expId": "a"})
 
 
 def test_a_word_after_the_command_may_be_the_name_of_another() -> None:
     assert parse("worker-status", "stop").words == ("stop",)
-    assert parse("help", "stop") == tokens.CommandLine("help", ("stop",), {})
+    assert parse("help", "stop") == commandline.CommandLine("help", ("stop",), {})
     assert parse("restart", "restart").words == ("restart",)
 
 
 def test_no_command() -> None:
     assert parse("expId=a").command is None
-    assert parse() == tokens.CommandLine(None, (), {})
+    assert parse() == commandline.CommandLine(None, (), {})
 
 
 @pytest.mark.parametrize("words", [["-h"], ["--help"], ["help"], ["expId=a", "help"]])
 def test_help(words: List[str]) -> None:
-    assert parse(*words) == tokens.CommandLine("help", (), {})
+    assert parse(*words) == commandline.CommandLine("help", (), {})
 
 
 @pytest.mark.parametrize("words", [["stop", "-h"], ["-h", "stop"], ["expId=a", "stop", "--help"]])
 def test_help_for_what_is_being_typed(words: List[str]) -> None:
-    assert parse(*words) == tokens.CommandLine("help", ("stop",), {})
+    assert parse(*words) == commandline.CommandLine("help", ("stop",), {})
 
 
 @pytest.mark.parametrize("token, hint", [
@@ -128,11 +128,11 @@ def test_no_message_repeats_a_secret(words: List[str]) -> None:
 
 
 def test_a_word_that_a_command_has_no_use_for() -> None:
-    assert tokens.unexpected("follow", ("expId", "follow")) == (
+    assert commandline.unexpected("follow", ("expId", "follow")) == (
         "unexpected word 'follow'; did you mean follow=true?")
-    assert tokens.unexpected("line", ("lines",)).endswith("did you mean lines=...?")
-    assert tokens.unexpected("xyzzy", ("lines",)) == "unexpected word 'xyzzy'"
-    assert "secretsecret" not in str(UsageError(tokens.unexpected("jd_secretsecretsecret", ())))
+    assert commandline.unexpected("line", ("lines",)).endswith("did you mean lines=...?")
+    assert commandline.unexpected("xyzzy", ("lines",)) == "unexpected word 'xyzzy'"
+    assert "secretsecret" not in str(UsageError(commandline.unexpected("jd_secretsecretsecret", ())))
 
 
 def test_a_key_given_twice() -> None:

@@ -12,7 +12,7 @@ TOKEN = "a-token-that-both-sides-have"
 
 
 def test_a_server_that_nobody_vouches_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jd.net.peer.peers.server_uid", lambda connected: None)
+    monkeypatch.setattr("jd.net.peer.socketowner.server_uid", lambda connected: None)
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(0o600)
     with Server(tmp_path, "--token-file", tmp_path / "token") as server:

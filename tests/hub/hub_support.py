@@ -11,7 +11,7 @@ from urllib.request import Request as UrlRequest
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
-from jd.hub.store import accounts, experiments, sessions
+from jd.hub.store import accounts, experiments, signins
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request
 from tests.e2e.processes import Process
@@ -81,7 +81,7 @@ class Bench:
 
     def signed_in(self, email: str, password: str, uid: Optional[int] = None) -> str:
         """The Cookie header of a new session; `password` is the hash that is stored."""
-        secret = self.write(sessions.open_session, email, password, uid)
+        secret = self.write(signins.open_session, email, password, uid)
         assert secret is not None
         return "jd_hub_session=" + secret
 

@@ -8,10 +8,10 @@ import pytest
 
 from jd import settings
 from jd.auth import passwords
-from jd.auth.attempts import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, Attempts
+from jd.auth.trylimit import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, Attempts
 from jd.hub import pages
 from jd.hub.app import Hub
-from jd.hub.store import accounts, sessions
+from jd.hub.store import accounts, signins
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request, Response
 from tests.hub.hub_support import ALICE, BOB, EXPERIMENTS, Answer, Bench, mentions
@@ -112,11 +112,11 @@ def test_the_cookie_is_secure_under_an_https_base_url(site: Site) -> None:
 
 def test_a_session_ends_after_seven_days(site: Site) -> None:
     cookie = site.signed_in(ALICE)
-    site.bench.now += sessions.LIFETIME - 1
+    site.bench.now += signins.LIFETIME - 1
     assert site.call("GET", "/web/me", cookie).status == 200
     site.bench.now += 1
     assert site.call("GET", "/web/me", cookie).status == 401
-    assert site.bench.write(lambda db, now: sessions.prune(db, now, 10)) == 1
+    assert site.bench.write(lambda db, now: signins.prune(db, now, 10)) == 1
 
 
 def test_a_session_is_good_for_who_signed_in(site: Site) -> None:
@@ -145,12 +145,12 @@ def test_a_suspension_and_a_new_password_end_sessions(site: Site) -> None:
     site.bench.write(lambda db, now: accounts.sign_up(db, token, "hash", None, now))
     assert site.call("GET", "/web/me", other).status == 401
     # A password that was checked before it changed opens nothing.
-    assert site.bench.write(sessions.open_session, BOB, site.stored, None) is None
+    assert site.bench.write(signins.open_session, BOB, site.stored, None) is None
 
 
 def test_a_user_has_so_many_sessions(site: Site) -> None:
     cookies = []
-    for _ in range(sessions.MAX_SESSIONS + 1):
+    for _ in range(signins.MAX_SESSIONS + 1):
         site.bench.now += 1
         cookies.append(site.signed_in(ALICE))
     assert [site.call("GET", "/web/me", one).status for one in (cookies[0], cookies[1])] == [401, 200]

@@ -6,7 +6,7 @@ import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net.client import Client
-from jd.net.finding.answering import WrongPort, check
+from jd.net.finding.probe import WrongPort, check
 from jd.net.peer import proof
 from tests.script.stub_server import Answer, StubServer
 
@@ -17,7 +17,7 @@ COUNTS = {"PENDING": 1, "SERVED": 0, "DONE": 0, "ABORTED": 0, "DELETED": 0}
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that does not tell whose server it is, as for one on another machine."""
-    monkeypatch.setattr("jd.net.peer.peers.server_uid", lambda connected: None)
+    monkeypatch.setattr("jd.net.peer.socketowner.server_uid", lambda connected: None)
 
 
 def told(stub: StubServer) -> str:

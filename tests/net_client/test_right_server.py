@@ -9,8 +9,8 @@ import pytest
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Client, OtherExperiment
-from jd.net.finding import answering
-from jd.net.finding.answering import Answerer, WrongPort
+from jd.net.finding import probe
+from jd.net.finding.probe import Answerer, WrongPort
 from tests.net_client.test_client import closed_port
 from tests.script.stub_server import Answer, StubServer
 
@@ -62,7 +62,7 @@ def test_any_other_conflict_is_a_refusal(stub: StubServer, experiment: Optional[
     (Answer(401, {"error": "?"}), Answerer("untold")), (Answer(404, b"<html>"), Answerer("mute"))])
 def test_who_answers(stub: StubServer, answer: Answer, found: Answerer) -> None:
     stub.will_answer(answer)
-    assert answering.ask(Client(stub.url, lambda: TOKEN, experiment="exp")) == found
+    assert probe.ask(Client(stub.url, lambda: TOKEN, experiment="exp")) == found
     assert stub.asked[0].target == "/healthz" and "Authorization" not in stub.asked[0].headers
 
 
@@ -74,13 +74,13 @@ def test_who_answers(stub: StubServer, answer: Answer, found: Answerer) -> None:
 def test_nobody_or_somebody_else(stub: StubServer, answer: Answer, kind: Any) -> None:
     stub.will_answer(answer)
     with pytest.raises(kind):
-        answering.ask(Client(stub.url))
+        probe.ask(Client(stub.url))
 
 
 def checked(stub: StubServer, *answers: Answer) -> Optional[JdError]:
     stub.will_answer(*answers)
     try:
-        answering.check(Client(stub.url, lambda: TOKEN, experiment="exp"), "exp")
+        probe.check(Client(stub.url, lambda: TOKEN, experiment="exp"), "exp")
         return None
     except JdError as error:
         return error
@@ -121,7 +121,7 @@ def test_a_token_goes_to_no_stranger(stub: StubServer) -> None:
 
 
 def test_a_closed_port_is_waited_for() -> None:
-    answering.check(Client("http://127.0.0.1:%d" % closed_port()), "exp")
+    probe.check(Client("http://127.0.0.1:%d" % closed_port()), "exp")
 
 
 @pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR what\r\n", b"\x15\x03\x03\x00\x02\x02\x28"])
@@ -136,5 +136,5 @@ def test_what_does_not_speak_http(banner: bytes) -> None:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(WrongPort, match="does not speak HTTP"):
-            answering.check(Client("http://127.0.0.1:%d" % listener.getsockname()[1], timeout=60), "exp")
+            probe.check(Client("http://127.0.0.1:%d" % listener.getsockname()[1], timeout=60), "exp")
         thread.join(60)

@@ -9,7 +9,7 @@ import pytest
 
 from jd.errors import ServerUnreachable
 from jd.net.client import Client, SpeaksTls
-from jd.net.finding import answering
+from jd.net.finding import probe
 from tests.net_client.test_tls import CERTIFICATE
 from tests.script.stub_server import Answer, StubServer
 
@@ -79,8 +79,8 @@ def test_a_tls_port_is_told(made: List[Listener], answer: bytes) -> None:
     secure = made[0].url.replace("http:", "https:")
     assert str(told.value).startswith("%s speaks https, not http; give %s, or server=@FILE" % (
         made[0].url, secure))
-    with pytest.raises(answering.WrongPort, match="speaks https, not http; give https://"):
-        answering.check(Client(made[0].url), "exp")
+    with pytest.raises(probe.WrongPort, match="speaks https, not http; give https://"):
+        probe.check(Client(made[0].url), "exp")
 
 
 def test_a_plain_port_is_asked_once(made: List[Listener]) -> None:

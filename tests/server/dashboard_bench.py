@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
 
 from jd.auth import pins
-from jd.auth.attempts import Attempts
+from jd.auth.trylimit import Attempts
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request
 from jd.server.api.access import Access

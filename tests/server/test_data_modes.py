@@ -12,8 +12,8 @@ from jd.hub.data import HubData
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
 from jd.server.store.queue.transitions import Policy
-from jd.storage import modes
-from jd.storage.modes import PRIVATE, Modes
+from jd.storage import filemodes
+from jd.storage.filemodes import PRIVATE, Modes
 from tests.e2e.processes import EXPERIMENT, Server, Worker
 from tests.server.store_support import Desk
 from tests.server.test_files_store import put
@@ -106,20 +106,20 @@ def test_a_group_may_read_what_is_there_and_what_comes_but_no_secret(umask: None
 def test_what_belongs_to_somebody_else_is_told() -> None:
     with public_directory() as made:
         os.chown(str(made), MALLORY, MALLORY)
-        assert as_user(MALLORY + 1, lambda: modes.apply(made, PRIVATE)) is False
-        assert as_user(MALLORY, lambda: modes.apply(made, PRIVATE)) is True
+        assert as_user(MALLORY + 1, lambda: filemodes.apply(made, PRIVATE)) is False
+        assert as_user(MALLORY, lambda: filemodes.apply(made, PRIVATE)) is True
 
 
 def test_a_group_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="no group nobody-has-this"):
-        modes.for_group("nobody-has-this")
+        filemodes.for_group("nobody-has-this")
 
 
 @needs_root
 def test_a_group_that_one_is_not_in() -> None:
-    refused = as_user(MALLORY, lambda: modes.for_group("0"))
+    refused = as_user(MALLORY, lambda: filemodes.for_group("0"))
     assert isinstance(refused, UsageError) and "not in the group" in str(refused)
-    assert as_user(MALLORY, lambda: modes.for_group(str(MALLORY))) == Modes(0o2750, 0o640, MALLORY)
+    assert as_user(MALLORY, lambda: filemodes.for_group(str(MALLORY))) == Modes(0o2750, 0o640, MALLORY)
 
 
 def test_a_hub_is_closed_whatever_it_was(umask: None, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from jd.server.command import publishing
 from jd.server.experiment import Experiment
 from jd.server.store import direct
 from jd.server.store.queue.transitions import Policy
-from jd.storage import modes
-from jd.storage.modes import PRIVATE, Modes
+from jd.storage import filemodes
+from jd.storage.filemodes import PRIVATE, Modes
 from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, public_directory, python
 
 pytestmark = needs_root
@@ -202,4 +202,4 @@ def test_a_command_ends_with_one_line(root: Path, tmp_path: Path, words: List[st
 def test_root_works_for_the_user_of_a_hub(root: Path) -> None:
     assert hub(root / "hub", NOBODY) is None
     assert hub(root / "hub", 0, create=False, own=False) is None
-    assert modes.of(root / "hub") == PRIVATE
+    assert filemodes.of(root / "hub") == PRIVATE

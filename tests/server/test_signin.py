@@ -10,7 +10,7 @@ import pytest
 
 from jd import settings
 from jd.auth import apikeys, passwords
-from jd.auth.attempts import ELSEWHERE, HERE
+from jd.auth.trylimit import ELSEWHERE, HERE
 from jd.hub import cli as hub_cli
 from jd.net.serving.proxies import Proxies
 from jd.server.command import cli as server_cli

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterator, NamedTuple, Optiona
 
 import pytest
 
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 from jd.net.serving.routing import Router
 from tests.server.town import HOST, Alone, Servers, Town, as_json, as_upload, bearer
 from tests.users import OTHER, Other, needs_root
@@ -238,13 +238,13 @@ def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone: Alone, mon
     before = alone.everything()
     for uid, name, refused in ((OTHER, "none", 403), (OTHER, "dashboard", 403), (OTHER, "wrong token", 401),
                                (None, "none", 401), (None, "wrong token", 401)):
-        monkeypatch.setattr(peers, "client_uid", lambda _connection, uid=uid: uid)
+        monkeypatch.setattr(socketowner, "client_uid", lambda _connection, uid=uid: uid)
         assert answer(alone, "api", route, API[route], name) == refused, (uid, name)
     monkeypatch.undo()
     assert answer(alone, "api", route, API[route], "none", **{"X-Forwarded-For": "10.0.0.1"}) == 401
     assert alone.everything() == before
     assert answer(alone, "api", route, API[route], "none") == 200
-    monkeypatch.setattr(peers, "client_uid", lambda _connection: OTHER)
+    monkeypatch.setattr(socketowner, "client_uid", lambda _connection: OTHER)
     assert answer(alone, "api", route, API[route], "token") in (200, 409)  # 409: it was ended by the one before
 
 

@@ -15,7 +15,7 @@ from jd.auth import jwt
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.store import accounts, experiments, issuing, tokens
-from jd.hub.store import sessions as hub_sessions
+from jd.hub.store import signins as hub_sessions
 from jd.net.client import Client
 from jd.net.multipart import encode_upload
 from jd.server.api.access import Access

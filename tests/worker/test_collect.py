@@ -8,7 +8,7 @@ import pytest
 
 from jd import protocol
 from jd.errors import UsageError
-from jd.script import ledger
+from jd.script import uploaded
 from jd.settings import WORKER, resolve
 from jd.worker.attempt import collect
 
@@ -55,27 +55,27 @@ def test_the_first_patterns_come_first_and_links_and_our_own_files_do_not(tmp_pa
 
 def test_what_the_server_has_is_not_sent_again_unless_it_changed(tmp_path: Path) -> None:
     put(tmp_path, "a.csv", "b.csv")
-    ledger.begin(tmp_path, "data", [])
+    uploaded.begin(tmp_path, "data", [])
     for name in ("a.csv", "b.csv"):
-        ledger.add(tmp_path, str(tmp_path / name), ledger.version_of(os.stat(str(tmp_path / name))))
+        uploaded.add(tmp_path, str(tmp_path / name), uploaded.version_of(os.stat(str(tmp_path / name))))
     put(tmp_path, "b.csv", size=2)
-    assert names(collect.select(tmp_path, ["*.csv"], ledger.read(tmp_path)[1])) == ["b.csv"]
+    assert names(collect.select(tmp_path, ["*.csv"], uploaded.read(tmp_path)[1])) == ["b.csv"]
 
 
 def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_path: Path) -> None:
-    ledger.begin(tmp_path, "one", [("old", (1, 2))])
-    with open(str(tmp_path / ledger.NAME), "a") as file:
+    uploaded.begin(tmp_path, "one", [("old", (1, 2))])
+    with open(str(tmp_path / uploaded.NAME), "a") as file:
         file.write('{"name": "ha')
-    ledger.add(tmp_path, str(tmp_path / "new"), (3, 4))
-    assert ledger.read(tmp_path) == ("one", {"old": (1, 2), "new": (3, 4)})
-    ledger.begin(tmp_path, "one", [])
-    assert ledger.read(tmp_path)[1] == {"old": (1, 2), "new": (3, 4)}
-    ledger.begin(tmp_path, "two", [])
-    assert ledger.read(tmp_path) == ("two", {})
+    uploaded.add(tmp_path, str(tmp_path / "new"), (3, 4))
+    assert uploaded.read(tmp_path) == ("one", {"old": (1, 2), "new": (3, 4)})
+    uploaded.begin(tmp_path, "one", [])
+    assert uploaded.read(tmp_path)[1] == {"old": (1, 2), "new": (3, 4)}
+    uploaded.begin(tmp_path, "two", [])
+    assert uploaded.read(tmp_path) == ("two", {})
 
 
 def test_without_a_ledger_nothing_is_noted(tmp_path: Path) -> None:
-    ledger.add(tmp_path, str(tmp_path / "a"), (1, 2))
+    uploaded.add(tmp_path, str(tmp_path / "a"), (1, 2))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ from typing import Dict, Optional
 
 import pytest
 
-from jd.script import ledger
+from jd.script import uploaded
 from jd.worker.attempt import collect, jobdir
 from jd.worker.attempt.jobprocess import StartFailure
 
@@ -64,7 +64,7 @@ def test_one_from_before_there_were_marks(job: Path, attempt: int, aside: Option
 
 def test_the_ledger_tells_whose_an_unmarked_one_is(job: Path) -> None:
     job.mkdir(parents=True)
-    ledger.begin(job, "aaaa", ())
+    uploaded.begin(job, "aaaa", ())
     assert jobdir.prepare(job, "aaaa", 1) is None
     assert jobdir.prepare(job, "bbbb", 2) == job.parent / "7.of-aaaa"
 

@@ -12,7 +12,7 @@ from jd.errors import JdError
 from jd.net.client import OtherExperiment
 from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
-from jd.net.peer.holder import ForeignServer
+from jd.net.peer.portowner import ForeignServer
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import servercheck
 from jd.worker.launch.background import Started

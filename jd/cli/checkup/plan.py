@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import List, Mapping, Optional
 
 from jd import paths, settings
-from jd.cli import way
+from jd.cli import target
 from jd.cli.catalog import argument
 from jd.cli.checkup import batch, hardware, remains, server, software, surroundings, variables
 from jd.cli.checkup.finding import Check, Group
 from jd.cli.checkup.server import Target, Visit
-from jd.cli.checkup.storage import Directory
 from jd.cli.checkup.storage import TOPIC as STORAGE
+from jd.cli.checkup.storage import Directory
+from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
-from jd.cli.tokens import CommandLine
 from jd.errors import JdError
 from jd.node.cgroups import Groups
 
@@ -90,9 +90,9 @@ def _target(context: Context, environ: Mapping[str, str]) -> Target:
     line = CommandLine(context.command.name, context.words, context.arguments)
     forgiving = Context(line, environ)
     try:
-        source = way.source(forgiving)
+        source = target.source(forgiving)
     except JdError:
         # Of the registry others tell; a launch looks at no other worker's server.
-        source = way.source(forgiving, workers=False)
-    found = way.way(forgiving, found=source)
+        source = target.source(forgiving, workers=False)
+    found = target.way(forgiving, found=source)
     return Target(found.place.url, found.source.is_named, found.source.shown, found)

@@ -18,15 +18,13 @@ from jd import protocol, settings
 from jd.auth import hubtoken
 from jd.auth.sharedtoken import is_exposed, worker_token
 from jd.cli.checkup.finding import Check, Finding, Notes
-from jd.cli.way import Way
+from jd.cli.target import Way
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net.client import USER_AGENT, Client
-from jd.net.finding import answering
-from jd.net.outbound import (
-    CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection, plain_words, proxy_for,
-    speaks_tls, tls_context, wrong_scheme,
-)
-from jd.net.peer.holder import ForeignServer
+from jd.net.finding import probe
+from jd.net.outbound import (CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection,
+                             plain_words, proxy_for, speaks_tls, tls_context, wrong_scheme)
+from jd.net.peer.portowner import ForeignServer
 
 TOPIC = "Server"
 HUB_TOPIC = "Hub"
@@ -190,8 +188,8 @@ class Visit:
                 self._advice("it may be no job server: check host and port"))
         told = _object(body)
         try:
-            answering.confirm(answering.introduced(told or {}), self._address.shown, None)
-        except answering.WrongPort as error:
+            probe.confirm(probe.introduced(told or {}), self._address.shown, None)
+        except probe.WrongPort as error:
             return self._failed(notes, error.what, error.advice)
         if told is None or not isinstance(told.get("expId"), str):
             return self._failed(notes, "what answers there is no job server",

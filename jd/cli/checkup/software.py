@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
-from jd.cli import whose
+from jd.cli import packageowner
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
@@ -65,11 +65,11 @@ def modules(load: Callable[[str], Any] = importlib.import_module) -> List[Findin
 def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
     """Which jd this is and whose, and whether a script gets the same one, from another directory."""
     notes = Notes(TOPIC)
-    notes.ok("jd %s, %s, from %s" % (jd.__version__, jd.__product__, whose.place()))
-    other = whose.other_package()
+    notes.ok("jd %s, %s, from %s" % (jd.__version__, jd.__product__, packageowner.place()))
+    other = packageowner.other_package()
     if other is not None:
-        notes.warn("%s %s of another vendor is installed for this Python too" % (whose.DISTRIBUTION, other),
-                   whose.ADVICE)
+        notes.warn("%s %s of another vendor is installed for this Python too"
+                   % (packageowner.DISTRIBUTION, other), packageowner.ADVICE)
     status, output = _ask([sys.executable], environ, run)
     if status != 0:
         last = (output.strip().splitlines() or ["exit status %d" % status])[-1]
@@ -108,15 +108,15 @@ def _ask(python: Sequence[str], environ: Environ, run: Optional[RunChild]) -> Tu
     """What a Python tells of the jd that it has, in the environment of a job."""
     path = with_package(environ.get("PYTHONPATH", ""))
     child = {**environ, "PYTHONPATH": path} if path else dict(environ)
-    return (run if run is not None else _run)([*python, "-c", whose.QUESTION], child)
+    return (run if run is not None else _run)([*python, "-c", packageowner.QUESTION], child)
 
 
 def _is_same(notes: Notes, who: str, output: str) -> bool:
-    """Whether an answer to `whose.QUESTION` names the jd that this is; else it is noted."""
+    """Whether an answer to `packageowner.QUESTION` names the jd that this is; else it is noted."""
     owner, version, where = (output.strip().split(" ", 2) + ["", ""])[:3]
     if owner != "ours":
         notes.warn("%s that imports jd gets another vendor's package of this name, version %s from %s" % (
-            who, version, where), "take it off PYTHONPATH; or " + whose.ADVICE)
+            who, version, where), "take it off PYTHONPATH; or " + packageowner.ADVICE)
     elif version != jd.__version__:
         notes.warn("%s that imports jd gets version %s from %s" % (who, version, where),
                    "take the other one off PYTHONPATH, or uninstall it")

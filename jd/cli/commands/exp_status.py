@@ -6,7 +6,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 from jd import paths, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
-from jd.cli.way import Sight, sight
+from jd.cli.target import Sight, sight
 from jd.errors import StorageError
 from jd.worker.local.liveness import Life
 

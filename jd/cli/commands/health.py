@@ -10,13 +10,10 @@ from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.commands.server_info import job_counts
 from jd.cli.context import Context
-from jd.cli.way import Sight, Source, shown_url, sight
-from jd.errors import (
-    EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError,
-)
+from jd.cli.target import Sight, Source, shown_url, sight
+from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client, OtherExperiment
-from jd.net.finding import answering
-
+from jd.net.finding import probe
 
 TIMEOUT = 10.0  # seconds
 
@@ -137,9 +134,9 @@ def ask(client: Client) -> Server:
     server = Server(client.shown)
     began = time.monotonic()
     try:
-        found = answering.ask(client)
-        answering.confirm(found, client.shown, None)
-    except answering.WrongPort as error:
+        found = probe.ask(client)
+        probe.confirm(found, client.shown, None)
+    except probe.WrongPort as error:
         return server._replace(seconds=_since(began), problem=str(error))
     except ServerUnreachable as error:
         # A proxy that says that its server is away can itself be reached.
@@ -150,7 +147,7 @@ def ask(client: Client) -> Server:
     server = server._replace(seconds=_since(began), version=found.version, experiment=found.experiment)
     try:
         return server._replace(counts=job_counts(
-            client.anonymous() if found.kind == answering.MUTE else client))
+            client.anonymous() if found.kind == probe.MUTE else client))
     except OtherExperiment as error:
         return server._replace(problem=str(error))
     except ServerUnreachable as error:

@@ -11,7 +11,7 @@ from jd.cli.context import Context
 from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.net.finding import accessfile, published
-from jd.net.peer.holder import VARIABLE
+from jd.net.peer.portowner import VARIABLE
 from jd.worker.config import WorkerConfig, with_absolute_paths
 from jd.worker.launch.servercheck import checked
 

@@ -8,7 +8,7 @@ from jd.cli import live, views
 from jd.cli.context import Context
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net.client import Client
-from jd.net.finding import answering
+from jd.net.finding import probe
 
 BAR = 28  # characters
 _STYLES = {protocol.DONE: "green", protocol.ABORTED: "red", protocol.SERVED: "cyan"}
@@ -62,7 +62,7 @@ def job_counts(client: Client) -> Dict[str, int]:
     try:
         answer = client.call("GET", protocol.JOB_COUNTS)
     except ServerRefused as error:
-        raise answering.explained(client, error) from error
+        raise probe.explained(client, error) from error
     if not isinstance(answer, dict) or not all(
             isinstance(n, int) and not isinstance(n, bool) for n in answer.values()):
         raise ServerUnreachable("%s%s answered %s instead of job counts: it is no job server"

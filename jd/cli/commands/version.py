@@ -6,7 +6,7 @@ import sys
 
 import jd
 from jd import paths
-from jd.cli import whose
+from jd.cli import packageowner
 from jd.cli.context import Context
 
 
@@ -15,16 +15,17 @@ def run(context: Context) -> int:
     package it is."""
     context.words_exactly(0)
     cache = str(paths.cache_root(context.environ))
-    other = whose.other_package()
+    other = packageowner.other_package()
     if context.values["json"]:
-        print(json.dumps({"version": jd.__version__, "product": jd.__product__, "package": whose.place(),
-                          "other_package": other, "python": platform.python_version(),
+        print(json.dumps({"version": jd.__version__, "product": jd.__product__,
+                          "package": packageowner.place(), "other_package": other, "python": platform.python_version(),
                           "executable": sys.executable, "cache": cache}))
         return 0
     print("jd_worker_cli %s" % jd.__version__)
-    print("jd     %s, %s" % (jd.__product__, whose.place()))
+    print("jd     %s, %s" % (jd.__product__, packageowner.place()))
     if other is not None:
-        print("note   %s %s of another vendor is installed for this Python too" % (whose.DISTRIBUTION, other))
+        print("note   %s %s of another vendor is installed for this Python too"
+              % (packageowner.DISTRIBUTION, other))
     print("Python %s  %s" % (platform.python_version(), sys.executable))
     print("cache  %s" % cache)
     return 0

@@ -20,7 +20,7 @@ from typing import Callable, Mapping, Optional, Sequence
 from jd import protocol, safedirs, settings, terminal
 from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile
-from jd.net.peer import holder
+from jd.net.peer import portowner
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
@@ -166,9 +166,9 @@ def nothing_names(experiment: str, path: Optional[Path]) -> str:
 
 def purpose() -> safedirs.Purpose:
     """Where a published file counts: what is ours, root's, and of the users whom this process trusts."""
-    return replace(safedirs.PUBLISHED, trusted=holder.trusted_uids(os.environ),
+    return replace(safedirs.PUBLISHED, trusted=portowner.trusted_uids(os.environ),
                    otherwise="take the URL from a file of your own, or set %s to its owner if you mean "
-                             "that user's server" % holder.VARIABLE)
+                             "that user's server" % portowner.VARIABLE)
 
 
 # ---- how

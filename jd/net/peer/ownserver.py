@@ -4,7 +4,7 @@ import os
 import socket
 
 from jd.net.addresses import is_loopback
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 
 
 def is_own(connected: socket.socket) -> bool:
@@ -17,5 +17,5 @@ def is_own(connected: socket.socket) -> bool:
             return False
     except OSError:
         return False
-    uid = peers.server_uid(connected)
-    return uid in (0, os.geteuid()) and not peers.is_ambiguous(uid)
+    uid = socketowner.server_uid(connected)
+    return uid in (0, os.geteuid()) and not socketowner.is_ambiguous(uid)

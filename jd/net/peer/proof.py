@@ -23,7 +23,7 @@ from typing import Callable, Mapping, Optional
 from urllib.parse import urlencode
 
 from jd import protocol
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 
 API_KEY_PREFIX = "jd_"
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -50,7 +50,7 @@ def is_needed(connection: http.client.HTTPConnection) -> bool:
     if isinstance(connection, http.client.HTTPSConnection):
         return False
     sock: socket.socket = connection.sock
-    return not (peers.is_within_machine(sock) and peers.server_uid(sock) is not None)
+    return not (socketowner.is_within_machine(sock) and socketowner.server_uid(sock) is not None)
 
 
 def demand(connection: http.client.HTTPConnection, token: str, prefix: str,

@@ -19,7 +19,7 @@ import logging
 import socket
 from typing import AsyncIterator, Optional, Protocol, cast
 
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 from jd.net.serving.body import BodyStream
 from jd.net.serving.limits import Limits
 from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestHead, RequestParser
@@ -251,11 +251,11 @@ class Connection(asyncio.Protocol):
         return await self._server.router.dispatch(request)
 
     def _uid_of_peer(self) -> Optional[int]:
-        """Whose socket the client's end is (see jd.net.peer.peers); asked once, when it matters."""
+        """Whose socket the client's end is (see jd.net.peer.socketowner); asked once, when it matters."""
         sock = None if self._transport is None else self._transport.get_extra_info("socket")
         if not self._knows_peer_uid and sock is not None:
             self._knows_peer_uid = True
-            self._peer_uid = peers.client_uid(sock)
+            self._peer_uid = socketowner.client_uid(sock)
         return self._peer_uid
 
     async def _send(self, asked: RequestHead, response: Response, body: BodyStream) -> None:

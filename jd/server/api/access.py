@@ -17,7 +17,7 @@ from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, Mapping, Nam
 from jd.auth import checkpointkey, jwt, sharedtoken
 from jd.errors import UsageError
 from jd.net.addresses import is_loopback
-from jd.net.peer import peers, proof
+from jd.net.peer import proof, socketowner
 from jd.net.serving.proxies import is_direct, is_for_loopback
 from jd.net.serving.routing import HttpError, Request, Route
 from jd.protocol import shown
@@ -131,7 +131,7 @@ class Access:
             claims = self._claims(request, self._verify)
             request.principal = Principal(str(claims.user_id), claims.role or WORK)
         elif self._open:
-            local = not self._proxied and is_direct(request) and peers.is_trusted(request.peer_uid())
+            local = not self._proxied and is_direct(request) and socketowner.is_trusted(request.peer_uid())
             request.principal = Principal(None, OWNER, local)
         else:
             request.principal = Principal(None, OWNER, self._is_local(request))
@@ -139,7 +139,7 @@ class Access:
     def _is_local(self, request: Request) -> bool:
         """Whether the owner or root calls; False for somebody else who may. Raises HttpError."""
         uid = request.peer_uid() if self._by_user and is_direct(request) else None
-        if peers.is_trusted(uid):
+        if socketowner.is_trusted(uid):
             return True
         if uid in self._allowed:
             return False
@@ -160,8 +160,8 @@ class Access:
         if uid is not None:
             return HttpError(403, "this server belongs to %s, and you are %s: start a server of your "
                                   "own, or ask its owner for --allow-user %s or for its token" % (
-                                      peers.described(self._owner), peers.described(uid),
-                                      peers.name_of(uid)))
+                                      socketowner.described(self._owner), socketowner.described(uid),
+                                      socketowner.name_of(uid)))
         if self._by_user and self._on_loopback and not is_for_loopback(request):
             return HttpError(403, "this server is for loopback only; call it as 127.0.0.1, "
                                   "localhost or [::1], or send its token")
@@ -187,7 +187,7 @@ class Access:
 def users(names: Iterable[str]) -> FrozenSet[int]:
     """The users of `--allow-user`, given by name or number. Raises UsageError for one that is not
     known."""
-    found = {name: peers.uid_of(name) for name in names}
+    found = {name: socketowner.uid_of(name) for name in names}
     for name, uid in found.items():
         if uid is None:
             raise UsageError("--allow-user: this machine knows no user %s; give a name that `id` knows, "

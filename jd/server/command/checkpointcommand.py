@@ -20,7 +20,7 @@ from jd.server.command.datacommand import Parser
 from jd.server.store import direct
 from jd.server.store.files import files
 from jd.server.store.queue import jobs
-from jd.storage.occupancy import Occupancy
+from jd.storage.serverlock import Occupancy
 
 _WORDS = ("expId", "workspace_path", "token-file", "hub", "json")
 _CHUNK = 256 * 1024

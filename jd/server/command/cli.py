@@ -28,11 +28,11 @@ from jd.server.command import checkpointcommand, owncert, pincommand, pinsource,
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.creation import jobfile
 from jd.server.experiment import Experiment
-from jd.server.hubside.allinone import AllInOne, Facts, worker_command
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
+from jd.server.hubside.ownhub import AllInOne, Facts, worker_command
 from jd.server.store.operators import batches
 from jd.server.store.queue.transitions import Policy
-from jd.storage import modes
+from jd.storage import filemodes
 from jd.suggestion import closest
 from jd.terminal import paint
 
@@ -62,7 +62,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     tls = _tls(values)
     link = _link(values, intervals)
     values["pin"] = pinsource.given(values)
-    kept = modes.PRIVATE if values["data_group"] is None else modes.for_group(values["data_group"])
+    kept = filemodes.PRIVATE if values["data_group"] is None else filemodes.for_group(values["data_group"])
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
     with ExitStack() as closing:
         hub = None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
 from jd.errors import StorageError, UsageError
-from jd.storage import modes
+from jd.storage import filemodes
 
 CERTIFICATE = "tls-cert.pem"
 KEY = "tls-key.pem"
@@ -84,7 +84,7 @@ def _make(files: Files, names: Sequence[str]) -> None:
                   "ec_paramgen_curve:prime256v1", "-nodes", "-sha256", "-days", str(DAYS), "-config",
                   str(config), "-keyout", str(made.key), "-out", str(made.certificate)])
             os.chmod(str(made.key), 0o600)
-            modes.apply(made.certificate, modes.of(files.certificate.parent))
+            filemodes.apply(made.certificate, filemodes.of(files.certificate.parent))
             # The old certificate goes first and the new one comes last: one that is there has its key.
             if files.certificate.exists():
                 files.certificate.unlink()

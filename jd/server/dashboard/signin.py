@@ -5,10 +5,10 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import jd
 from jd import fields
 from jd import protocol as p
-from jd.auth import apikeys, attempts, passwords, pins, secretfile
-from jd.auth.attempts import Attempts
+from jd.auth import apikeys, passwords, pins, secretfile, trylimit
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
+from jd.auth.trylimit import Attempts
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.server import dashboardpin
@@ -17,10 +17,10 @@ from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import sessions, wrongpins
 
 WEB = "/web/"  # what pages ask
-PER_ADDRESS = 10  # attempts within attempts.PERIOD, also of a user of this machine
+PER_ADDRESS = 10  # attempts within trylimit.PERIOD, also of a user of this machine
 # Wrong ones of everybody together, 300: half a million, in which a PIN is found on average, take 11 days
 # and not the hours that a thousand addresses, or numbers of users, would need with 10 each.
-IN_ALL = {attempts.ELSEWHERE: 200, attempts.HERE: 100}
+IN_ALL = {trylimit.ELSEWHERE: 200, trylimit.HERE: 100}
 
 _WRONG = "the PIN is wrong"
 
@@ -120,11 +120,11 @@ class SignIn:
 
     async def _known(self, request: Request, pin: str) -> Optional[str]:
         """The stored hash that `pin` is right for. Raises HttpError: 429, and 403 if it is wrong."""
-        caller = attempts.caller(request, self._proxies)
+        caller = trylimit.caller(request, self._proxies)
         own, crowd = caller.subject(PER_ADDRESS), caller.crowd
         wait = self._tries.take([own] if crowd is None else [own, (crowd, IN_ALL[crowd])])
         if wait:
-            raise HttpError(429, "too many wrong PINs; try again in %s" % attempts.spelled(wait),
+            raise HttpError(429, "too many wrong PINs; try again in %s" % trylimit.spelled(wait),
                             {"Retry-After": str(wait)})
         known = await self._experiment.read(stored_pin.stored)
         try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from jd import protocol
-from jd.script import ledger
-from jd.script.ledger import Version
+from jd.script import uploaded
+from jd.script.uploaded import Version
 
 MAX_FILES = 500  # of one attempt; the server takes 10,000 of a job
 MAX_TOTAL_BYTES = 1024 ** 3
@@ -87,8 +87,8 @@ def select(directory: Path, wanted: Sequence[str], known: Dict[str, Version]) ->
             break
         parts = name.split("/")
         matching = [index for index, pattern in enumerate(split) if matches(pattern, parts)]
-        if matching and known.get(name) != ledger.version_of(status):
-            found.append((matching[0], name, File(name, path, ledger.version_of(status))))
+        if matching and known.get(name) != uploaded.version_of(status):
+            found.append((matching[0], name, File(name, path, uploaded.version_of(status))))
     total = 0
     for _, name, file in sorted(found, key=lambda entry: entry[:2]):
         size = file.version[0]
@@ -119,7 +119,7 @@ def regular_files(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
             continue  # removed meanwhile, or not for us
         for entry in entries:
             name = prefix + entry.name
-            if name in (CHECKPOINTS, ledger.NAME):
+            if name in (CHECKPOINTS, uploaded.NAME):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):

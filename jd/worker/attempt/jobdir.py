@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from jd import wholefile
-from jd.script import ledger
+from jd.script import uploaded
 from jd.worker.attempt.jobprocess import StartFailure, make_directory
 
 MARKS = ".jd"
@@ -64,7 +64,7 @@ def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -
     except FileNotFoundError:
         marked = ""
     # The ledger of `collect=` has told whose data it is since before there were marks.
-    data = marked or (None if is_base else ledger.read(directory)[0])
+    data = marked or (None if is_base else uploaded.read(directory)[0])
     if data:
         return _name_of(data)
     return EARLIER if attempt == 1 and not is_base else None

@@ -17,7 +17,7 @@ from typing import BinaryIO, Callable, List, Optional
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.retry import RETRIED_STATUSES
-from jd.script import ledger
+from jd.script import uploaded
 from jd.script.context import JobContext
 from jd.script.signature import Signer
 from jd.script.upload import Patience, send, upload_file
@@ -181,19 +181,19 @@ class JobFiles:
 
     def _begin_ledger(self, data: str) -> None:
         try:
-            ledger.begin(self._job_dir, data, (
-                (name, ledger.version_of(status))
+            uploaded.begin(self._job_dir, data, (
+                (name, uploaded.version_of(status))
                 for name, _, status in itertools.islice(
                     collect.regular_files(self._job_dir), collect.MAX_LOOKED_AT)))
         except OSError as error:
             self._log("cannot write %s: %s; files that the script uploads may go twice" % (
-                self._job_dir / ledger.NAME, error.strerror))
+                self._job_dir / uploaded.NAME, error.strerror))
 
     def _collect(self) -> str:
         if not self._settings.patterns:
             return ""
         try:
-            known = ledger.read(self._job_dir)[1]
+            known = uploaded.read(self._job_dir)[1]
             selection = collect.select(self._job_dir, self._settings.patterns, known)
         except OSError as error:
             return self._logged("nothing was collected: %s: %s" % (self._job_dir, error.strerror))
@@ -227,7 +227,7 @@ class JobFiles:
                     self._away = True
             with open(file.path, "rb") as content:
                 self._waiting_files.add(protocol.UPLOAD, file.upload_name, content)
-            ledger.add(self._job_dir, file.path, file.version)
+            uploaded.add(self._job_dir, file.path, file.version)
             report.waiting += 1
         except ServerRefused as error:
             if error.status in LOST:

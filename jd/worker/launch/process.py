@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional
 
 from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
-from jd.net.peer import holder
+from jd.net.peer import portowner
 from jd.net.retry import Backoff
 from jd.node import orphans
 from jd.node.identity import new_worker_id
@@ -54,7 +54,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
     the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
     server or log directory that cannot be used; any other failure ends up in the log.
     """
-    holder.trust(config.environ)
+    portowner.trust(config.environ)
     Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
     terminal = None
     if config.foreground:

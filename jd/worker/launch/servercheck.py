@@ -12,9 +12,9 @@ from jd import terminal
 from jd.auth import tokentosend
 from jd.errors import JdError
 from jd.net.client import Client, OtherExperiment
-from jd.net.finding import answering
+from jd.net.finding import probe
 from jd.net.finding.published import Stale
-from jd.net.peer.holder import VARIABLE, ForeignServer, trusting
+from jd.net.peer.portowner import VARIABLE, ForeignServer, trusting
 from jd.worker.config import WorkerConfig
 from jd.worker.uplink.tokenrenewal import authorised
 
@@ -24,7 +24,7 @@ REPLACED_IN = 3.0  # seconds in which it has removed the file of a predecessor t
 LOOK_EVERY = 0.2  # seconds
 SAY_AFTER = 1.0  # seconds: a usual start is faster
 
-_NOT_OURS = (OtherExperiment, ForeignServer, answering.WrongPort)
+_NOT_OURS = (OtherExperiment, ForeignServer, probe.WrongPort)
 
 
 def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic,
@@ -74,7 +74,7 @@ def check(config: WorkerConfig) -> None:
     grant = config.grant
     token = tokentosend.bearer(config.reached, config.environ) if grant is None else grant.token
     with trusting(config.environ.get(VARIABLE)):
-        answering.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
+        probe.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
                                config.reached.certificate), config.experiment)
 
 

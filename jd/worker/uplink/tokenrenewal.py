@@ -17,7 +17,7 @@ from jd.auth import tokentosend
 from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding import published
-from jd.net.peer.holder import VARIABLE, trusting
+from jd.net.peer.portowner import VARIABLE, trusting
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away

@@ -12,12 +12,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
 
-from jd import protocol as p
 from jd import filesystems
+from jd import protocol as p
 from jd.errors import StorageError
 from jd.server.store.queue import jobs
-from jd.storage import modes
-from jd.storage.modes import PRIVATE, Modes
+from jd.storage import filemodes
+from jd.storage.filemodes import PRIVATE, Modes
 
 UPLOAD = "upload"
 CHECKPOINT = "checkpoint"
@@ -76,7 +76,7 @@ class Incoming:
         self.size = 0
         self.path = data_dir / ".incoming" / secrets.token_hex(8)
         try:
-            self._file: BinaryIO = os.fdopen(modes.create(self.path, modes.of(data_dir)), "wb")
+            self._file: BinaryIO = os.fdopen(filemodes.create(self.path, filemodes.of(data_dir)), "wb")
         except OSError as error:
             raise _storage_error(error, data_dir) from error
 
@@ -114,8 +114,8 @@ def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
     incoming = data_dir / ".incoming"
     try:
         for directory in (data_dir, incoming):
-            modes.make_directory(directory, kept)
-        modes.settle(data_dir, kept)
+            filemodes.make_directory(directory, kept)
+        filemodes.settle(data_dir, kept)
         for left in incoming.iterdir():
             left.unlink()
     except OSError as error:
@@ -182,7 +182,7 @@ def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name:
            stored_name: str, incoming: Incoming, now: float) -> Stored:
     directory = data_dir / str(job_id)
     try:
-        modes.make_directory(directory, modes.of(data_dir))
+        filemodes.make_directory(directory, filemodes.of(data_dir))
         os.replace(str(incoming.path), str(directory / stored_name))
         filesystems.sync(directory)
     except OSError as error:

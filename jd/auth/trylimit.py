@@ -7,7 +7,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.net.addresses import is_loopback
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 from jd.net.serving import proxies
 from jd.net.serving.proxies import Proxies, is_direct
 from jd.net.serving.routing import Request
@@ -75,7 +75,7 @@ class Caller(NamedTuple):
     @property
     def name(self) -> str:
         """For people. May ask for the user's name."""
-        return self.address if self.uid is None else peers.described(self.uid)
+        return self.address if self.uid is None else socketowner.described(self.uid)
 
     @property
     def crowd(self) -> Optional[str]:
@@ -84,7 +84,7 @@ class Caller(NamedTuple):
 
         Who closes his connection at once is not known any more, but he is of this machine.
         """
-        if peers.is_trusted(self.uid):
+        if socketowner.is_trusted(self.uid):
             return None
         return HERE if self.uid is not None or is_loopback(self.address) else ELSEWHERE
 
@@ -109,7 +109,7 @@ def caller(request: Request, known: Proxies) -> Caller:
     anybody, so its address counts. What others write into theirs changes nothing.
     """
     uid = known.sender(request)
-    if peers.is_trusted(uid) and not is_direct(request):
+    if socketowner.is_trusted(uid) and not is_direct(request):
         uid = None
     return Caller(known.client(request), uid)
 

@@ -4,13 +4,13 @@ import asyncio
 from typing import Optional
 
 from jd import fields
-from jd.auth import attempts, passwords, secretfile
-from jd.auth.attempts import Attempts
+from jd.auth import trylimit, passwords, secretfile
+from jd.auth.trylimit import Attempts
 from jd.auth.cookies import SessionCookie
 from jd.auth.hashers import Hashers
 from jd.hub.data import HubData
-from jd.hub.store import accounts, sessions
-from jd.hub.store.sessions import Holder
+from jd.hub.store import accounts, signins
+from jd.hub.store.signins import Holder
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
 
@@ -47,7 +47,7 @@ class Sessions:
         secret = COOKIE.secret(request)
         if secret is None:
             return None
-        return await self._data.read(sessions.holder, secret, self._proxies.user(request),
+        return await self._data.read(signins.holder, secret, self._proxies.user(request),
                                      self._data.clock())
 
     async def guard(self, request: Request) -> None:
@@ -62,7 +62,7 @@ class Sessions:
     async def _signin(self, request: Request) -> Response:
         body = await request.json_object()
         email, password = fields.take(body, "email", str).strip(), fields.take(body, "password", str)
-        caller = attempts.caller(request, self._proxies)
+        caller = trylimit.caller(request, self._proxies)
         account = caller.account(email)
         self._take(caller.subject(), *account)
         stored = await self._data.read(accounts.password_of, email)
@@ -77,13 +77,13 @@ class Sessions:
         await request.json_object()
         secret = COOKIE.secret(request)
         if secret is not None:
-            await self._data.write(sessions.close_session, secret)
+            await self._data.write(signins.close_session, secret)
         return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
 
     async def _signup_link(self, request: Request) -> Response:
         """Whose link it is. A POST, since what is in a URL ends up in logs of proxies."""
         body = await request.json_object()
-        self._take(attempts.caller(request, self._proxies).subject())
+        self._take(trylimit.caller(request, self._proxies).subject())
         user = await self._link_user(fields.take(body, "token", str))
         return Response.json({"email": None if user is None else user.email,
                               "min_chars": passwords.MIN_CHARS})
@@ -92,7 +92,7 @@ class Sessions:
         body = await request.json_object()
         token, password = fields.take(body, "token", str), fields.take(body, "password", str)
         email = fields.take(body, "email", str, None)
-        self._take(attempts.caller(request, self._proxies).subject())
+        self._take(trylimit.caller(request, self._proxies).subject())
         user = await self._link_user(token)
         if user is None:
             email = accounts.check_email((email or "").strip())
@@ -109,10 +109,10 @@ class Sessions:
 
     # ---- steps
 
-    def _take(self, *subjects: attempts.Subject) -> None:
+    def _take(self, *subjects: trylimit.Subject) -> None:
         wait = self._tries.take(subjects)
         if wait:
-            raise HttpError(429, "too many attempts; try again in %s" % attempts.spelled(wait),
+            raise HttpError(429, "too many attempts; try again in %s" % trylimit.spelled(wait),
                             {"Retry-After": str(wait)})
 
     async def _link_user(self, token: str) -> Optional[accounts.User]:
@@ -122,12 +122,12 @@ class Sessions:
             raise HttpError(403, _BAD_LINK) from None
 
     async def _open(self, request: Request, email: str, stored: str) -> Response:
-        secret = await self._data.write(sessions.open_session, email, stored, self._proxies.user(request),
+        secret = await self._data.write(signins.open_session, email, stored, self._proxies.user(request),
                                         self._data.clock())
         if secret is None:
             # Told only to who knows the password.
             raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)
-        cookie = await self._cookie(secret, sessions.LIFETIME)
+        cookie = await self._cookie(secret, signins.LIFETIME)
         return Response.json({"success": True, "email": email}, 200, {"Set-Cookie": cookie})
 
     async def _cookie(self, secret: str, lifetime: float) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Dict
 import pytest
 
 from jd.auth import tokentosend
-from jd.cli import way
+from jd.cli import target
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
-from jd.cli.tokens import CommandLine
+from jd.cli.commandline import CommandLine
 from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
@@ -43,18 +43,18 @@ def context(environ: Dict[str, str], **arguments: str) -> Context:
 
 def test_the_order(environ: Dict[str, str]) -> None:
     def told(**arguments: str) -> Any:
-        source = way.source(context(environ, **arguments))
+        source = target.source(context(environ, **arguments))
         return source.by, source.url
 
-    assert told() == (way.DEFAULT, "http://localhost:5000")
+    assert told() == (target.DEFAULT, "http://localhost:5000")
     path = write(environ)
-    assert told() == (way.ACCESS_FILE, None)
-    assert way.source(context(environ)).shown == "access file %s" % path
+    assert told() == (target.ACCESS_FILE, None)
+    assert target.source(context(environ)).shown == "access file %s" % path
     environ["JD_API_KEY"] = "jd_key"
-    assert told() == (way.HUB, None)
+    assert told() == (target.HUB, None)
     Registry("exp", environ).reserve([0], {"server": "http://w:1"}, Here(), 0.0)
     del environ["JD_API_KEY"]
-    assert told() == (way.WORKER, "http://w:1")
+    assert told() == (target.WORKER, "http://w:1")
     environ["JD_PORT"] = "7000"
     assert told() == ("JD_PORT", "http://localhost:7000")
     assert told(port="7001") == ("port=", "http://localhost:7001")
@@ -150,7 +150,7 @@ def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path, ca
     assert "http://127.0.0.1:9  (access file %s; pid" % path in capsys.readouterr().out
     machine.environ.update(JD_API_KEY="jd_key", JD_HUB_URL="http://192.0.2.1:5080")
     facts = machine.facts(capsys, "expId=exp", "exp-status")
-    assert (facts["server"], facts["server_found_by"], facts["server_error"]) == (None, way.HUB, None)
+    assert (facts["server"], facts["server_found_by"], facts["server_error"]) == (None, target.HUB, None)
     assert machine.run("expId=exp", "exp-status") == 0
     assert "the Hub http://192.0.2.1:5080" in capsys.readouterr().out
 
@@ -198,7 +198,7 @@ def test_a_key_goes_to_the_hub_that_the_access_file_names(environ: Dict[str, str
     assert context(environ).hub.url == "https://hub.jobdistributor.net"
     write(environ, hub="http://h:5080", token=None)
     assert context(environ).hub.url == "http://h:5080"
-    assert way.source(context(environ)).shown == "the Hub http://h:5080"
+    assert target.source(context(environ)).shown == "the Hub http://h:5080"
     assert context(environ, hub="http://typed:1").hub.url == "http://typed:1"
     environ["JD_HUB_URL"] = "http://set:1"
     assert context(environ).hub.url == "http://set:1"

@@ -10,8 +10,8 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
-from jd.net.peer import peers
-from jd.net.peer.peers import Place
+from jd.net.peer import socketowner as owners
+from jd.net.peer.socketowner import Place
 from jd.net.serving.routing import Request, Response, Router
 from tests.net.http_wire import run, serving
 from tests.users import OTHER, Other, needs_root
@@ -56,7 +56,7 @@ def pair(closing: List[socket.socket]) -> Listen:
 def choose(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     def silent(*_: Any) -> None:
         raise OSError("not to be had")
-    monkeypatch.setattr(peers, "_by_netlink" if way == "tables" else "_of_tables", silent)
+    monkeypatch.setattr(owners, "_by_netlink" if way == "tables" else "_of_tables", silent)
 
 
 @ways
@@ -68,13 +68,13 @@ def test_both_ends_are_known(pair: Listen, closing: List[socket.socket], monkeyp
     client = socket.create_connection((called, port))
     closing.append(client)
     # Nobody has accepted it: it is the listener's.
-    assert peers.server_uid(client) == os.geteuid()
+    assert owners.server_uid(client) == os.geteuid()
     accepted = listener.accept()[0]
     closing.append(accepted)
-    assert peers.client_uid(accepted) == peers.server_uid(client) == os.geteuid()
+    assert owners.client_uid(accepted) == owners.server_uid(client) == os.geteuid()
     client.shutdown(socket.SHUT_WR)
-    assert peers.client_uid(accepted) == os.geteuid()
-    assert peers.is_within_machine(client) and peers.is_within_machine(accepted)
+    assert owners.client_uid(accepted) == os.geteuid()
+    assert owners.is_within_machine(client) and owners.is_within_machine(accepted)
 
 
 @ways
@@ -89,9 +89,9 @@ def test_a_client_that_has_closed_is_nobody_and_not_root(pair: Listen, closing: 
     closing.append(accepted)
     client.sendall(b"POST")
     client.close()
-    entry = peers._entry(peers._place(accepted.getpeername()), peers._place(accepted.getsockname()))
+    entry = owners._entry(owners._place(accepted.getpeername()), owners._place(accepted.getsockname()))
     assert entry is not None and entry.uid == 0 and entry.inode == 0, "this is the trap"
-    assert peers.client_uid(accepted) is None
+    assert owners.client_uid(accepted) is None
 
 
 @ways
@@ -117,8 +117,8 @@ def test_what_a_reset_connection_left_is_not_of_who_has_its_port_next(pair: List
     client(at)
     left, successor = listener.accept()[0], listener.accept()[0]
     closing += [left, successor]
-    assert left.fileno() != successor.fileno() and peers.client_uid(left) is None
-    assert peers.client_uid(successor) == os.geteuid()
+    assert left.fileno() != successor.fileno() and owners.client_uid(left) is None
+    assert owners.client_uid(successor) == os.geteuid()
     assert left.recv(100) == b"an order", "a server would read it"
 
 
@@ -130,12 +130,12 @@ def test_a_connection_that_is_reset_while_it_is_looked_up_is_nobodys(pair: Liste
     accepted = listener.accept()[0]
     closing.append(accepted)
 
-    def look_up(*_: Any) -> peers.Entry:
+    def look_up(*_: Any) -> owners.Entry:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         client.close()
-        return peers.Entry(ESTABLISHED, os.geteuid(), 5)  # of who has its port next
-    monkeypatch.setattr(peers, "_entry", look_up)
-    assert peers.client_uid(accepted) is None
+        return owners.Entry(ESTABLISHED, os.geteuid(), 5)  # of who has its port next
+    monkeypatch.setattr(owners, "_entry", look_up)
+    assert owners.client_uid(accepted) is None
 
 
 @needs_root
@@ -162,14 +162,14 @@ def test_the_other_end_of_another_user(pair: Listen, closing: List[socket.socket
     with Other(call):
         accepted = listener.accept()[0]
         closing.append(accepted)
-        assert peers.client_uid(accepted) == OTHER
+        assert owners.client_uid(accepted) == OTHER
     with Other(listen) as other:
         theirs = other.hear()
         waiting = socket.create_connection((address, theirs))
         closing.append(waiting)
-        assert peers.server_uid(waiting) == OTHER
+        assert owners.server_uid(waiting) == OTHER
         waiting.sendall(b"x")
-        assert other.hear() == "accepted" and peers.server_uid(waiting) == OTHER
+        assert other.hear() == "accepted" and owners.server_uid(waiting) == OTHER
 
 
 def test_an_attempt_to_connect_is_no_client(monkeypatch: pytest.MonkeyPatch, pair: Listen,
@@ -179,10 +179,10 @@ def test_an_attempt_to_connect_is_no_client(monkeypatch: pytest.MonkeyPatch, pai
     accepted = listener.accept()[0]
     closing.append(accepted)
     for state in (2, 3, 7, LISTEN):
-        monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(state, 0, 77))
-        assert peers.client_uid(accepted) is None
-    monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(ESTABLISHED, 0, 77))
-    assert peers.client_uid(accepted) == 0
+        monkeypatch.setattr(owners, "_entry", lambda *_: owners.Entry(state, 0, 77))
+        assert owners.client_uid(accepted) is None
+    monkeypatch.setattr(owners, "_entry", lambda *_: owners.Entry(ESTABLISHED, 0, 77))
+    assert owners.client_uid(accepted) == 0
 
 
 def test_who_accepts_while_it_is_asked_decides(monkeypatch: pytest.MonkeyPatch, pair: Listen,
@@ -190,9 +190,9 @@ def test_who_accepts_while_it_is_asked_decides(monkeypatch: pytest.MonkeyPatch, 
     _, port = pair(socket.AF_INET, "127.0.0.1")
     client = socket.create_connection(("127.0.0.1", port))
     closing.append(client)
-    told = [peers.Entry(ESTABLISHED, 0, 0), peers.Entry(LISTEN, 0, 5), peers.Entry(ESTABLISHED, 777, 6)]
-    monkeypatch.setattr(peers, "_entry", lambda *_: told.pop(0))
-    assert peers.server_uid(client) == 777
+    told = [owners.Entry(ESTABLISHED, 0, 0), owners.Entry(LISTEN, 0, 5), owners.Entry(ESTABLISHED, 777, 6)]
+    monkeypatch.setattr(owners, "_entry", lambda *_: told.pop(0))
+    assert owners.server_uid(client) == 777
 
 
 def test_where_the_kernel_does_not_tell_nobody_knows(monkeypatch: pytest.MonkeyPatch, pair: Listen,
@@ -203,13 +203,13 @@ def test_where_the_kernel_does_not_tell_nobody_knows(monkeypatch: pytest.MonkeyP
     client = socket.create_connection(("127.0.0.1", port))
     accepted = listener.accept()[0]
     closing += [client, accepted]
-    assert peers.client_uid(accepted) is None and peers.server_uid(client) is None
+    assert owners.client_uid(accepted) is None and owners.server_uid(client) is None
     ends = socket.socketpair()
     closing += ends
-    assert peers.client_uid(ends[0]) is None and peers.server_uid(ends[0]) is None
-    assert not peers.is_within_machine(ends[0])
+    assert owners.client_uid(ends[0]) is None and owners.server_uid(ends[0]) is None
+    assert not owners.is_within_machine(ends[0])
     accepted.close()
-    assert peers.client_uid(accepted) is None
+    assert owners.client_uid(accepted) is None
 
 
 def test_a_kernel_without_an_answer_is_told_from_a_socket_that_is_gone(monkeypatch: pytest.MonkeyPatch,
@@ -219,13 +219,13 @@ def test_a_kernel_without_an_answer_is_told_from_a_socket_that_is_gone(monkeypat
     closing.append(socket.create_connection(("127.0.0.1", port)))
     accepted = listener.accept()[0]
     closing.append(accepted)
-    monkeypatch.setattr(peers, "_by_netlink", lambda *_: None)
-    monkeypatch.setattr(peers, "_netlink_works", lambda: False)
-    assert peers.client_uid(accepted) == os.geteuid()
-    monkeypatch.setattr(peers, "_netlink_works", lambda: True)
-    assert peers.client_uid(accepted) is None
+    monkeypatch.setattr(owners, "_by_netlink", lambda *_: None)
+    monkeypatch.setattr(owners, "_netlink_works", lambda: False)
+    assert owners.client_uid(accepted) == os.geteuid()
+    monkeypatch.setattr(owners, "_netlink_works", lambda: True)
+    assert owners.client_uid(accepted) is None
     monkeypatch.undo()
-    assert peers._netlink_works()
+    assert owners._netlink_works()
 
 
 def test_another_user_namespace_has_users_without_a_number(monkeypatch: pytest.MonkeyPatch, pair: Listen,
@@ -234,12 +234,12 @@ def test_another_user_namespace_has_users_without_a_number(monkeypatch: pytest.M
     closing.append(socket.create_connection(("127.0.0.1", port)))
     accepted = listener.accept()[0]
     closing.append(accepted)
-    monkeypatch.setattr(peers, "_entry", lambda *_: peers.Entry(ESTABLISHED, 65534, 8))
-    monkeypatch.setattr(peers, "_overflow_uid", lambda: 65534)
-    monkeypatch.setattr(peers, "_all_are_mapped", lambda: True)
-    assert peers.client_uid(accepted) == 65534
-    monkeypatch.setattr(peers, "_all_are_mapped", lambda: False)
-    assert peers.client_uid(accepted) is None
+    monkeypatch.setattr(owners, "_entry", lambda *_: owners.Entry(ESTABLISHED, 65534, 8))
+    monkeypatch.setattr(owners, "_overflow_uid", lambda: 65534)
+    monkeypatch.setattr(owners, "_all_are_mapped", lambda: True)
+    assert owners.client_uid(accepted) == 65534
+    monkeypatch.setattr(owners, "_all_are_mapped", lambda: False)
+    assert owners.client_uid(accepted) is None
 
 
 # ---- the tables
@@ -258,8 +258,8 @@ def line(local: Tuple[str, int], remote: Tuple[str, int], state: int, uid: int, 
             "100 0 0 10 0\n" % (word(local), word(remote), state, uid, inode)).encode()
 
 
-def found(lines: List[bytes], local: Tuple[str, int], remote: Tuple[str, int]) -> Optional[peers.Entry]:
-    return peers.find(peers._rows([HEADING] + lines), peers._place(local), peers._place(remote))
+def found(lines: List[bytes], local: Tuple[str, int], remote: Tuple[str, int]) -> Optional[owners.Entry]:
+    return owners.find(owners._rows([HEADING] + lines), owners._place(local), owners._place(remote))
 
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="the text below is of a little-endian machine")
@@ -269,10 +269,10 @@ def test_a_line_as_the_kernel_writes_it() -> None:
     text6 = (b"   0: 00000000000000000000000001000000:1388 0000000000000000FFFF00000100007F:D2F0 0A "
              b"00000000:00000000 00:00000000 00000000  1001        0 "
              b"41504 1 0000000000000000 20 4 30 10 -1\n")
-    (row,) = peers._rows([HEADING, text, b"\n", b"nonsense\n"])
-    assert row == (peers._place(("127.0.0.1", 5000)), peers._place(("127.0.0.1", 54000)), (1, 1000, 41503))
-    (row,) = peers._rows([text6])
-    assert row == (peers._place(("::1", 5000)), peers._place(("127.0.0.1", 54000)), (LISTEN, 1001, 41504))
+    (row,) = owners._rows([HEADING, text, b"\n", b"nonsense\n"])
+    assert row == (owners._place(("127.0.0.1", 5000)), owners._place(("127.0.0.1", 54000)), (1, 1000, 41503))
+    (row,) = owners._rows([text6])
+    assert row == (owners._place(("::1", 5000)), owners._place(("127.0.0.1", 54000)), (LISTEN, 1001, 41504))
 
 
 def test_the_table_is_searched_for_both_ends() -> None:
@@ -308,22 +308,23 @@ def test_the_listener_that_is_meant() -> None:
 
 
 def test_addresses() -> None:
-    assert peers._place(("::ffff:10.1.2.3", 7)) == Place(bytes([10, 1, 2, 3]), 7)
-    assert peers._place(("fe80::1%eth0", 7, 0, 2)).port == 7
+    assert owners._place(("::ffff:10.1.2.3", 7)) == Place(bytes([10, 1, 2, 3]), 7)
+    assert owners._place(("fe80::1%eth0", 7, 0, 2)).port == 7
     nonsenses: List[Tuple[object, ...]] = [(), ("",), ("/run/socket", 1), ("localhost", 80)]
     for nonsense in nonsenses:
         with pytest.raises(OSError):
-            peers._place(nonsense)
+            owners._place(nonsense)
 
 
 # ---- users
 
 def test_names_of_users() -> None:
-    assert peers.uid_of("root") == 0 and peers.name_of(0) == "root" and peers.described(0) == "root (uid 0)"
-    assert peers.uid_of("54321") == OTHER and peers.described(OTHER) == "uid 54321"
-    assert peers.name_of(OTHER) == "54321"
+    assert owners.uid_of("root") == 0
+    assert owners.name_of(0) == "root" and owners.described(0) == "root (uid 0)"
+    assert owners.uid_of("54321") == OTHER and owners.described(OTHER) == "uid 54321"
+    assert owners.name_of(OTHER) == "54321"
     for unknown in ("no-such-user", "", "-1", "4294967295", "99999999999999999999", "0x10", "a\0b"):
-        assert peers.uid_of(unknown) is None
+        assert owners.uid_of(unknown) is None
 
 
 # ---- in a server
@@ -335,7 +336,7 @@ def test_a_server_asks_once_for_each_connection_and_only_when_it_matters(
     def client_uid(sock: socket.socket) -> int:
         asked.append(sock.getpeername())
         return OTHER
-    monkeypatch.setattr(peers, "client_uid", client_uid)
+    monkeypatch.setattr(owners, "client_uid", client_uid)
 
     async def who(request: Request) -> Response:
         return Response.json([request.peer_uid(), request.peer_uid()])

@@ -5,8 +5,8 @@ from typing import List, Tuple
 import pytest
 
 from jd import settings
-from jd.auth import attempts
-from jd.auth.attempts import Attempts
+from jd.auth import trylimit
+from jd.auth.trylimit import Attempts
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request
 
@@ -43,7 +43,7 @@ def test_success_forgets_all_and_taking_back_one(tries: Attempts) -> None:
 
 
 def subject(peer: str) -> Tuple[str, int]:
-    return attempts.address(peer, 10)
+    return trylimit.address(peer, 10)
 
 
 def client(peer: str, forwarded: str, *trusted: str) -> str:
@@ -82,4 +82,4 @@ def test_what_is_no_proxy(given: str) -> None:
 
 @pytest.mark.parametrize("seconds, text", [(1, "1 s"), (90, "90 s"), (91, "2 min"), (600, "10 min")])
 def test_waits_are_spelled_for_people(seconds: int, text: str) -> None:
-    assert attempts.spelled(seconds) == text
+    assert trylimit.spelled(seconds) == text

@@ -14,7 +14,7 @@ from typing import FrozenSet, Iterator, Mapping, Optional, Tuple
 
 from jd import settings
 from jd.errors import ServerUnreachable
-from jd.net.peer import peers
+from jd.net.peer import socketowner
 
 VARIABLE = "JD_TRUST_USER"
 _ROOT = 0
@@ -37,22 +37,22 @@ def check(connected: socket.socket) -> None:
     closed. To be called before anything is sent; what goes to another machine, or is within one that
     does not tell, is let pass."""
     address, port = connected.getpeername()[:2]
-    if not peers.is_within_machine(connected):
+    if not socketowner.is_within_machine(connected):
         return
-    uid, own = peers.server_uid(connected), os.geteuid()
+    uid, own = socketowner.server_uid(connected), os.geteuid()
     if uid is None or uid in (own, _ROOT):
         connected.getpeername()  # nobody is known where there is nobody: then it has been closed
         return
     trusted = _trusted(os.environ)
-    if str(uid) in trusted or peers.name_of(uid) in trusted:
+    if str(uid) in trusted or socketowner.name_of(uid) in trusted:
         return
-    who = peers.described(uid)
-    if peers.is_ambiguous(uid):
+    who = socketowner.described(uid)
+    if socketowner.is_ambiguous(uid):
         who = "a user who has no number in this container (shown as uid %d)" % uid
     raise ForeignServer("port %d of this machine is held by %s, not by you, %s: a token that is sent "
-                        "there would go to that user" % (port, who, peers.described(own)),
+                        "there would go to that user" % (port, who, socketowner.described(own)),
                         "give the port of your own server, or set %s=%s if you mean that one"
-                        % (VARIABLE, peers.name_of(uid)),
+                        % (VARIABLE, socketowner.name_of(uid)),
                         address=str(address))
 
 

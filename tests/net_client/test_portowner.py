@@ -9,9 +9,9 @@ import pytest
 from jd.errors import ServerUnreachable, UsageError
 from jd.net import outbound
 from jd.net.client import Client
-from jd.net.finding import answering
-from jd.net.peer import holder, peers
-from jd.net.peer.holder import VARIABLE, ForeignServer
+from jd.net.finding import probe
+from jd.net.peer import portowner, socketowner
+from jd.net.peer.portowner import VARIABLE, ForeignServer
 from tests.cli.test_doctor_checks import PROBLEM, expect_only
 from tests.cli.test_doctor_server import visit
 from tests.net_client.test_tls import CERTIFICATE
@@ -69,7 +69,7 @@ def test_who_has_accepted_it_counts_not_who_listens():
         with Other(accept) as other, socket.create_connection(listener.getsockname()) as client:
             assert other.hear() == "accepted"
             with pytest.raises(ForeignServer, match="uid %d" % OTHER):
-                holder.check(client)
+                portowner.check(client)
 
 
 @linux
@@ -118,7 +118,7 @@ def test_a_launch_and_doctor_say_so(monkeypatch):
     with Other(listening(accept=9)) as other:
         url = "http://127.0.0.1:%d" % other.hear()
         with pytest.raises(ForeignServer):
-            answering.check(Client(url, lambda: TOKEN), "exp")
+            probe.check(Client(url, lambda: TOKEN), "exp")
         found = visit(url, "exp", JD_SERVER_TOKEN=TOKEN)
         expect_only(found, PROBLEM, "held by uid %d, not by you" % OTHER, VARIABLE)
         found = visit(url.replace("http:", "https:"), "exp", JD_SERVER_TOKEN=TOKEN)
@@ -138,23 +138,23 @@ def pair():
 
 @pytest.mark.parametrize("uid,let", [(None, True), (0, True), (os.geteuid(), True), (OTHER, False)])
 def test_where_the_system_does_not_tell_it_goes_on(pair, monkeypatch, uid, let):
-    monkeypatch.setattr(peers, "server_uid", lambda sock: uid)
+    monkeypatch.setattr(socketowner, "server_uid", lambda sock: uid)
     if let:
-        holder.check(pair[0])
+        portowner.check(pair[0])
     else:
         with pytest.raises(ForeignServer):
-            holder.check(pair[0])
+            portowner.check(pair[0])
 
 
 def test_another_machine_is_not_judged(pair, monkeypatch):
-    monkeypatch.setattr(peers, "server_uid", lambda sock: OTHER)
-    monkeypatch.setattr(peers, "is_within_machine", lambda sock: False)
-    holder.check(pair[0])
+    monkeypatch.setattr(socketowner, "server_uid", lambda sock: OTHER)
+    monkeypatch.setattr(socketowner, "is_within_machine", lambda sock: False)
+    portowner.check(pair[0])
 
 
 def test_a_proxy_is_not_judged(monkeypatch):
     """It is another's as a rule, and it is told nothing that it could not read anyway."""
-    monkeypatch.setattr(peers, "server_uid", lambda sock: OTHER)
+    monkeypatch.setattr(socketowner, "server_uid", lambda sock: OTHER)
     with StubServer() as proxy:
         proxy.will_answer(Answer(200, {"PENDING": 1}))
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:%d" % proxy.port)
@@ -162,26 +162,26 @@ def test_a_proxy_is_not_judged(monkeypatch):
 
 
 def test_a_user_without_a_number_in_this_container(pair, monkeypatch):
-    monkeypatch.setattr(peers, "server_uid", lambda sock: 65534)
-    monkeypatch.setattr(peers, "is_ambiguous", lambda uid: uid == 65534)
+    monkeypatch.setattr(socketowner, "server_uid", lambda sock: 65534)
+    monkeypatch.setattr(socketowner, "is_ambiguous", lambda uid: uid == 65534)
     with pytest.raises(ForeignServer, match="no number in this container .*65534"):
-        holder.check(pair[0])
+        portowner.check(pair[0])
 
 
 def test_who_is_trusted_for_a_while(monkeypatch):
     monkeypatch.setenv(VARIABLE, "ann")
-    with holder.trusting("bob"):
+    with portowner.trusting("bob"):
         assert os.environ[VARIABLE] == "bob"
-        with holder.trusting(None):
+        with portowner.trusting(None):
             assert os.environ[VARIABLE] == "bob"
     assert os.environ[VARIABLE] == "ann"
-    holder.trust({})
+    portowner.trust({})
     assert VARIABLE not in os.environ
     with pytest.raises(ZeroDivisionError):
-        with holder.trusting("bob"):
+        with portowner.trusting("bob"):
             1 / 0
     assert VARIABLE not in os.environ
-    holder.trust({VARIABLE: "cyd"})
+    portowner.trust({VARIABLE: "cyd"})
     assert os.environ[VARIABLE] == "cyd"
 
 

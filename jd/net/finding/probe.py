@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Client, OtherExperiment, SpeaksTls, UnusableAnswer, other_experiment
-from jd.net.peer.holder import ForeignServer
+from jd.net.peer.portowner import ForeignServer
 from jd.net.peer.proof import Unproven
 
 JOB_SERVER = "job server"
