@@ -13,7 +13,8 @@ from jd.errors import UsageError
 from jd.net.client import Client
 from jd.node.identity import Here
 from jd.protocol import shown
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 
 # To these a variable whose value cannot be used is unset: they tell of it.
 _FORGIVING = ("doctor",)

@@ -63,7 +63,7 @@ def sweep_once(environ: Mapping[str, str]) -> None:
         return
     _swept = True
     from jd.node.identity import Here
-    from jd.worker.local import liveness
+    from jd.worker.local import cleanup
     bar: List[Progress] = []
 
     def show(done: int, total: int) -> None:
@@ -73,7 +73,7 @@ def sweep_once(environ: Mapping[str, str]) -> None:
             bar[0].update(done)
 
     try:
-        problems = list(liveness.sweep(environ, Here(), show).problems)
+        problems = list(cleanup.clean_up(environ, Here(), show).problems)
     except UnsafePlace:
         raise  # the command would only read what somebody else may have put there
     except StorageError as error:

@@ -12,7 +12,9 @@ from jd.node.identity import Here
 from jd.protocol import shown
 from jd.worker.local import signalling
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.notices import Notice, stop_notices, tell
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 from jd.worker.local.signalling import Outcome
 
 ALL = "all"
@@ -58,7 +60,7 @@ def elsewhere(rows: Sequence[Row], here: Here) -> List[Row]:
 
 
 def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], action: str,
-              quiet: bool = False, notices: Optional[Sequence[signalling.Notice]] = None,
+              quiet: bool = False, notices: Optional[Sequence[Notice]] = None,
               ) -> List[Outcome]:
     """Tell the servers, then stop; a line for each worker unless `quiet`. Problems go to stderr.
 
@@ -66,8 +68,8 @@ def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], actio
     """
     running = alive(rows, here)
     if notices is None:
-        notices = list(signalling.stop_notices(running, action, environ))
-    for problem in signalling.tell(notices):
+        notices = list(stop_notices(running, action, environ))
+    for problem in tell(notices):
         print("warning: %s; the workers are stopped all the same" % problem, file=sys.stderr)
     busy = [row for row in running if row.current_job_id is not None]
     if busy and not quiet and terminal.is_terminal(sys.stderr):

@@ -19,7 +19,7 @@ from jd.net.outbound import Address
 
 if TYPE_CHECKING:
     from jd.cli.context import Context
-    from jd.worker.local.registry import Row
+    from jd.worker.local.rows import Row
 
 WORKER = "a running worker"
 HUB = "the Hub"

@@ -15,17 +15,15 @@ from jd.cli.context import Context
 from jd.cli.target import Sight, shown_url
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
-from jd.worker.local import registry
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPING, Row
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12
 _STATUS = "STATUS"
-STATUSES = (registry.BUSY, registry.IDLE, registry.STARTING, registry.PAUSED, registry.DRAINING,
-            registry.STOPPING)
-_STYLES = {registry.BUSY: "green", registry.STARTING: "cyan", registry.PAUSED: "yellow",
-           registry.DRAINING: "yellow", registry.STOPPING: "yellow"}
+STATUSES = (BUSY, IDLE, STARTING, PAUSED, DRAINING, STOPPING)
+_STYLES = {BUSY: "green", STARTING: "cyan", PAUSED: "yellow", DRAINING: "yellow", STOPPING: "yellow"}
 _ESCAPE = re.compile("(\033\\[[0-9;]*m)")
 
 
@@ -241,4 +239,4 @@ def plural(number: int, noun: str) -> str:
 def status_words(counts: Mapping[str, int]) -> str:
     """3 busy, 1 idle, and whatever else there is."""
     return ", ".join("%d %s" % (number, plain(status)) for status, number in counts.items()
-                     if number or status in (registry.BUSY, registry.IDLE))
+                     if number or status in (BUSY, IDLE))

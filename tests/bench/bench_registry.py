@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.node.identity import Here, process_identity
-from jd.worker.local.liveness import sweep
+from jd.worker.local.cleanup import clean_up
 from jd.worker.local.registry import Registry
 
 ROUNDS = 7
@@ -41,7 +41,7 @@ def one(count: int, alive: bool, directory: str) -> float:
     if count and not (alive and registry.exists):
         fill(registry, here, count, alive)
     started = time.perf_counter()
-    swept = sweep(environ, here)
+    swept = clean_up(environ, here)
     seconds = time.perf_counter() - started
     assert swept.rows == (0 if alive else count) and not swept.problems
     return seconds

@@ -14,7 +14,8 @@ from jd.cli.catalog import COMMANDS
 from jd.cli.commands.completion import SCRIPTS, script
 from jd.cli.completing import candidates
 from jd.node.identity import Here
-from jd.worker.local.registry import BUSY, Registry
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import BUSY
 from tests.support import ROOT, free_env
 
 

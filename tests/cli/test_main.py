@@ -12,7 +12,7 @@ from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here
-from jd.worker.local import liveness
+from jd.worker.local import cleanup
 from jd.worker.local.registry import Registry
 from tests.support import free_env
 
@@ -167,7 +167,7 @@ def test_a_cache_that_cannot_be_read_is_a_warning(environ: Dict[str, str], ran: 
     def fail(*_: object) -> None:
         raise StorageError("cannot read it")
 
-    monkeypatch.setattr(liveness, "sweep", fail)
+    monkeypatch.setattr(cleanup, "clean_up", fail)
     assert main.main(["exp-list"], environ) == 0
     assert capsys.readouterr().err == "warning: cannot read it\n"
 

@@ -172,7 +172,7 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
                                 capsys: Any) -> None:
     swept: List[int] = []
     monkeypatch.setattr(main, "_swept", False)
-    monkeypatch.setattr("jd.worker.local.liveness.sweep",
+    monkeypatch.setattr("jd.worker.local.cleanup.clean_up",
                         lambda *_: swept.append(1) or types.SimpleNamespace(problems=()))
     session = Repl(environ)
     for line in ("use e", "where", "where", "help"):

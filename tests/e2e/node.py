@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Set
 
 from jd.node.identity import Here
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 from tests.e2e.processes import EXPERIMENT
 from tests.support import free_env, python, wait_until
 

@@ -9,7 +9,7 @@ from typing import Iterator, List
 
 import pytest
 
-from jd.worker.local.registry import BUSY, IDLE
+from jd.worker.local.rows import BUSY, IDLE
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import Server, Worker
 from tests.support import wait_until

@@ -12,7 +12,7 @@ import pytest
 
 from jd.node.identity import Here
 from jd.worker.local import signalling
-from jd.worker.local.registry import DRAINING, Row
+from jd.worker.local.rows import DRAINING, Row
 from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import wait_until

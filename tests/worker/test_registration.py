@@ -11,7 +11,8 @@ import pytest
 from jd.errors import StorageError
 from jd.node.identity import Here
 from jd.worker.local.registration import Registration
-from jd.worker.local.registry import BUSY, IDLE, Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import BUSY, IDLE, Row
 from tests.support import free_env, wait_until
 
 LOG = Path("/logs/a.log")

@@ -14,7 +14,8 @@ from jd.errors import StorageError
 from jd.node.identity import Here, split_worker_id
 from jd.worker.local import registry as module
 from jd.worker.local import registrylock
-from jd.worker.local.registry import BUSY, IDLE, STARTING, Registry, experiments
+from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.rows import BUSY, IDLE, STARTING
 from tests.support import ROOT, free_env, python
 from tests.worker.legacy_registry import legacy_file
 

@@ -1,7 +1,6 @@
-"""Whom a stop signals and whom never, and how long it waits for servers."""
+"""Whom a stop signals, and whom never."""
 
 import os
-import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jd import protocol
 from jd.cli.commands.scale import free_slots, surplus
 from jd.node.descendants import Descendants
 from jd.node.identity import Here, ProcessIdentity
-from jd.worker.local import registry, signalling
-from jd.worker.local.registry import Row
-from jd.worker.local.signalling import FAILED, GONE, KILLED, STOPPED, Notice, Outcome
+from jd.worker.local import signalling
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import BUSY, PAUSED, STARTING, Row
+from jd.worker.local.signalling import FAILED, GONE, KILLED, STOPPED, Outcome
 from tests.support import PATIENCE, free_env, in_time, python, wait_until
+from tests.worker.registered import row
 
 SLEEPS = "import time; print(flush=True); time.sleep(600)"
 IGNORES = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
@@ -41,13 +41,6 @@ class Sleeper:
 
     def is_running(self) -> bool:
         return Here().start_time(self.process.pid) is not None
-
-
-def row(worker_id: str = "n_egg_0", pid: int = 1, **fields: Any) -> Row:
-    here = Here()
-    made = Row(worker_id, "e", pid, 0, "x.py", "cpu", "", 0.0, registry.IDLE, None, None, here.host,
-               here.pid_namespace, ProcessIdentity(here.own.boot_id, pid, "1"))
-    return replace(made, **fields)
 
 
 @pytest.fixture
@@ -87,7 +80,7 @@ def test_who_does_not_stop_is_killed(both_ways: None, tmp_path: Path) -> None:
     ({"boot_id": "another"}, GONE, ""),
     ({"host": "gpunode07"}, FAILED, "it runs on host gpunode07; run this there"),
     ({"pid_namespace": "pid:[1]"}, FAILED, "another container"),
-    ({"status": registry.STARTING}, FAILED, "just being started"),
+    ({"status": STARTING}, FAILED, "just being started"),
 ])
 def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleeper,
                                 change: Dict[str, str], outcome: str, words: str) -> None:
@@ -102,7 +95,7 @@ def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleepe
 
 
 def test_only_ended_workers_leave_the_registry(tmp_path: Path, sleeper: Sleeper) -> None:
-    mine = registry.Registry("e", free_env(tmp_path))
+    mine = Registry("e", free_env(tmp_path))
     names = mine.reserve([0, 1], {}, Here(), 1.0)
     gone, there = row(names[0], pid=2 ** 22 + 1), row(names[1], host="elsewhere")
     assert [o.outcome for o in stop(tmp_path, gone, there)] == [GONE, FAILED]
@@ -132,65 +125,11 @@ def test_descendants_are_ended_and_nobody_else(sleeper: Sleeper) -> None:
     assert os.getpid() not in Descendants(os.getppid(), here).started
 
 
-# ---- telling servers
-
-def test_servers_that_do_not_answer_are_waited_for_once() -> None:
-    with socket.socket() as silent, socket.socket() as free:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(100)
-        silent.setblocking(False)
-        free.bind(("127.0.0.1", 0))
-        urls = ["http://127.0.0.1:%d" % s.getsockname()[1] for s in (silent, free)]
-        notices = [Notice(url, protocol.CLI_STOP, {}, {}) for url in urls for _ in range(40)]
-        problems = signalling.tell(notices, 0.5)
-        with pytest.raises(BlockingIOError):
-            for _ in range(signalling._TELLERS + 1):  # those that ask before the first has had no answer
-                silent.accept()[0].close()
-    assert len(problems) == 2
-    assert [problem.split(" was not told: ")[0] for problem in problems] == urls
-
-
-HANGS_UP = """
-import socket
-rude = socket.socket()
-rude.bind(("127.0.0.1", 0))
-rude.listen(128)
-print(rude.getsockname()[1], flush=True)
-while True:
-    rude.accept()[0].close()
-    print("met", flush=True)
-"""
-
-
-def test_a_server_that_fails_is_not_asked_for_every_worker() -> None:
-    rude = subprocess.Popen(python("-c", HANGS_UP), stdout=subprocess.PIPE)
-    try:
-        assert rude.stdout is not None
-        url = "http://127.0.0.1:%d" % int(rude.stdout.readline())
-        (problem,) = signalling.tell([Notice(url, protocol.CLI_STOP, {}, {})] * 200, 5.0)
-    finally:
-        rude.kill()
-    assert problem.startswith(url)
-    assert 1 <= rude.communicate()[0].count(b"met") < 100
-
-
-def test_what_servers_are_told() -> None:
-    config = {"server": "http://h:1", "environ": {"JD_SERVER_TOKEN": "t"}}
-    rows = [row("n_egg_0", config=config, current_job_id=5), row("n_egg_1", config=config), row("n_egg_2")]
-    busy, idle = signalling.stop_notices(rows, "stop", {"PATH": "/bin", "JD_SERVER_TOKEN": "mine"})
-    assert busy.route == protocol.CLI_STOP and busy.environ == {"PATH": "/bin", "JD_SERVER_TOKEN": "t"}
-    assert busy.body == {"worker_id": "n_egg_0", "source": socket.gethostname(), "action": "stop", "job_id": 5}
-    assert "job_id" not in idle.body
-    (clear,) = signalling.clear_notices(rows, {})
-    assert clear.route == protocol.CLI_CLEAR_ALL and clear.body["workers"] == [
-        {"worker_id": "n_egg_0", "job_id": 5}, {"worker_id": "n_egg_1", "job_id": None}]
-
-
 # ---- scale
 
 def test_whom_scale_stops() -> None:
-    rows = [row("n_egg_0"), row("n_egg_1", status=registry.BUSY, current_job_id=4), row("n_egg_2"),
-            row("n_egg_10", status=registry.PAUSED), row("n_egg_11", status=registry.BUSY, current_job_id=9)]
+    rows = [row("n_egg_0"), row("n_egg_1", status=BUSY, current_job_id=4), row("n_egg_2"),
+            row("n_egg_10", status=PAUSED), row("n_egg_11", status=BUSY, current_job_id=9)]
     assert [r.slot for r in surplus(rows, 3)] == [10, 2]
     assert [r.slot for r in surplus(rows, 1)] == [10, 2, 0, 11]
 

@@ -11,8 +11,9 @@ from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
 from jd.safedirs import UnsafePlace
-from jd.worker.local import registrylock, signalling
-from jd.worker.local.registry import Registry, Row, experiments
+from jd.worker.local import notices, registrylock, signalling
+from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.rows import Row
 
 WORD = "clear_all"
 REMOVE_TIME = 5.0  # seconds to wait for other commands that use a registry at this moment
@@ -77,8 +78,8 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
            waiting: Dict[str, List[Path]]) -> int:
     everyone = [row for its in rows.values() for row in its]
     running = alive(everyone, context.here)
-    notices = list(signalling.clear_notices(running, context.environ))
-    outcomes = stop_rows(everyone, context.here, context.environ, WORD, notices=notices)
+    told = list(notices.clear_notices(running, context.environ))
+    outcomes = stop_rows(everyone, context.here, context.environ, WORD, notices=told)
     left = {o.experiment: "not all of its workers were stopped"
             for o in outcomes if o.outcome == signalling.FAILED}
     for name in rows:

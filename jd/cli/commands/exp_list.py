@@ -10,6 +10,7 @@ from jd.cli.context import Context
 from jd.errors import EXIT_FAILURE, EXIT_OK, StorageError
 from jd.worker.local import registry
 from jd.worker.local.registry import Registry
+from jd.worker.local.rows import BUSY, IDLE
 
 
 def run(context: Context) -> int:
@@ -37,8 +38,8 @@ def run(context: Context) -> int:
 def _experiment(context: Context, name: str) -> Dict[str, Any]:
     workers = views.look(Registry(name, context.environ), context.here)
     counts = views.counted(workers)
-    return {"experiment": name, "workers": sum(counts.values()), "busy": counts[registry.BUSY],
-            "idle": counts[registry.IDLE], "elsewhere": views.elsewhere(workers),
+    return {"experiment": name, "workers": sum(counts.values()), "busy": counts[BUSY],
+            "idle": counts[IDLE], "elsewhere": views.elsewhere(workers),
             "draining": Registry(name, context.environ).draining(),
             "undelivered": undelivered(name, context.environ)}
 

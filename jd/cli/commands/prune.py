@@ -7,7 +7,7 @@ from typing import List
 from jd.cli.context import Context
 from jd.cli.stopping import count
 from jd.terminal import Progress
-from jd.worker.local import liveness
+from jd.worker.local import cleanup
 
 _MANY = 50  # workers, from which on a bar shows how far it is
 
@@ -16,7 +16,7 @@ def run(context: Context) -> int:
     """Remove what dead workers left. Exit status 1 if a registry could not be cleaned."""
     context.words_exactly(0)
     with _Bar() as bar:
-        swept = liveness.sweep(context.environ, context.here, bar.show)
+        swept = cleanup.clean_up(context.environ, context.here, bar.show)
     for problem in swept.problems:
         print("error: %s" % problem, file=sys.stderr)
     if context.values["json"]:

@@ -12,7 +12,7 @@ from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import background, gpus
 from jd.worker.launch.servercheck import checked
 from jd.worker.local import signalling
-from jd.worker.local.registry import Row
+from jd.worker.local.rows import Row
 from jd.worker.uplink.tokenrenewal import authorised
 
 Launches = Dict[str, List[Tuple[Row, WorkerConfig]]]

@@ -13,7 +13,7 @@ from jd.worker.config import from_json
 from jd.worker.launch import background
 from jd.worker.launch.servercheck import checked
 from jd.worker.local import signalling
-from jd.worker.local.registry import IDLE, PAUSED, Row
+from jd.worker.local.rows import IDLE, PAUSED, Row
 
 
 def run(context: Context) -> int:

@@ -5,7 +5,8 @@ from typing import List
 from jd.cli.context import Context
 from jd.cli.stopping import ALL, confirmed, count, named, running_job, stop_and_report
 from jd.errors import JdError, StorageError, UsageError
-from jd.worker.local.registry import Registry, Row, experiments
+from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.rows import Row
 
 ALL_EXPERIMENTS = "all-experiments"
 

@@ -14,7 +14,8 @@ from jd.errors import EXIT_OK, StorageError, UsageError
 from jd.node.identity import Here
 from jd.terminal import silence_stdout
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 
 LIFE_INTERVAL = 1.0  # seconds between looks at the worker's process
 ROW_INTERVAL = 5.0  # and at its row: on a network file system a look takes a lock

@@ -1,19 +1,15 @@
-"""Which registered workers are alive, and the clean-up that every command begins with.
+"""Which registered workers are alive, as far as this host can tell.
 
 A host judges its own rows only: one on a shared home may be about a process of another node, or of
 another container (a pid namespace of its own), whose pids mean nothing here. Such a row is left
 alone, whatever it says.
 """
 
-import os
 from enum import Enum
-from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
-from jd import paths
-from jd.errors import StorageError
 from jd.node.identity import UNKNOWN_START, Here, host_slug
 from jd.protocol import split_worker_id
-from jd.worker.local.registry import FILE_NAME, Registry, Row, experiments
+from jd.worker.local.rows import Row
 
 # Host names that many machines have: they prove nothing after a reboot.
 _COMMON_HOSTS = ("", "localhost", "localhost.localdomain")
@@ -21,8 +17,6 @@ _COMMON_HOSTS = ("", "localhost", "localhost.localdomain")
 # and not long before.
 _LEGACY_SLACK = 60.0
 _CLOCK_SLACK = 2.0  # the kernel tells the time of its boot in whole seconds
-# What the directory of an experiment may hold and still count as empty.
-_LEAVINGS = (FILE_NAME, FILE_NAME + "-journal", FILE_NAME + "-wal", FILE_NAME + "-shm", "outbox")
 
 
 class Life(Enum):
@@ -65,65 +59,3 @@ def _legacy_life(row: Row, here: Here) -> Life:
     if untold or here.own.start_time == UNKNOWN_START or here.host in _COMMON_HOSTS:
         return Life.ELSEWHERE
     return Life.DEAD
-
-
-class Swept(NamedTuple):
-    """What a clean-up did."""
-
-    rows: int
-    directories: int
-    problems: Tuple[str, ...]
-
-
-def sweep(environ: Mapping[str, str], here: Here,
-          progress: Optional[Callable[[int, int], None]] = None) -> Swept:
-    """Remove rows of dead workers and directories of experiments that hold nothing any more.
-
-    Their instance words are free with that. `progress` gets rows looked at and rows in all. A
-    registry that cannot be read is a problem of its own experiment, and the others are still done.
-    """
-    listed: List[Tuple[Registry, List[Row]]] = []
-    problems: List[str] = []
-    for name in experiments(environ):
-        registry = Registry(name, environ)
-        try:
-            listed.append((registry, registry.rows(configs=False)))
-        except StorageError as error:
-            problems.append(str(error))
-    total = sum(len(rows) for _, rows in listed)
-    seen = removed = directories = 0
-    for registry, rows in listed:
-        dead = []
-        for row in rows:
-            if life(row, here) is Life.DEAD:
-                dead.append(row)
-            seen += 1
-            if progress is not None:
-                progress(seen, total)
-        try:
-            removed += registry.bury(dead)
-            directories += len(dead) == len(rows) and _remove_if_empty(registry, environ)
-        except StorageError as error:
-            problems.append(str(error))
-    return Swept(removed, directories, tuple(problems))
-
-
-def _remove_if_empty(registry: Registry, environ: Mapping[str, str]) -> bool:
-    """Remove an experiment's directory if there is nothing in it but an empty registry.
-
-    Results that wait for their server keep it. Raises StorageError.
-    """
-    directory = registry.path.parent
-    outbox = paths.outbox_dir(registry.experiment, environ)
-    try:
-        if any(entry not in _LEAVINGS for entry in os.listdir(str(directory))):
-            return False
-        if outbox.is_dir():
-            os.rmdir(str(outbox))
-        if not registry.discard():
-            return False
-        os.rmdir(str(directory))
-    except OSError:
-        # Something is in there, or a worker that registers at this moment has made it anew.
-        return False
-    return True

@@ -2,10 +2,8 @@
 
     <JD_CACHE_PATH or ~/.jd_cache>/.cache/<expId>/workers.db       mode 0600
 
-The file may lie on a home that many nodes share, so a row has the host and the whole process
-identity of its worker, and a host judges its own rows only (see `liveness`). The tables are those of
-published clients, with columns added: a registry that one of them left behind is read, its rows
-just have no identity.
+The file may lie on a home that many nodes share, so a row has the host and the whole process identity of
+its worker, and a host judges its own rows only (see `liveness`). What a row holds is in `rows`.
 
 Launch configurations in it are executed by `restart` and `scale`: a file that somebody else could have
 written is not read.
@@ -17,101 +15,20 @@ import os
 import random
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (
-    AbstractSet,
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from typing import AbstractSet, Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from jd import filesystems, paths, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
 from jd.errors import StorageError
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
-from jd.protocol import EXPERIMENT_NAME, split_worker_id
+from jd.protocol import EXPERIMENT_NAME
 from jd.worker.local.registrylock import removing, using
+from jd.worker.local.rows import IDLE, STARTING, Row, columns_of, migrate, row_of, select, stored
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
 _TRIES = 20  # to get into a file that somebody takes away
-
-STARTING = "starting"
-IDLE = "idle"
-BUSY = "busy"
-PAUSED = "paused"
-DRAINING = "draining"
-STOPPING = "stopping"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS workers (
-  worker_id        TEXT PRIMARY KEY,
-  exp_id           TEXT NOT NULL,
-  pid              INTEGER NOT NULL,
-  process_id       INTEGER NOT NULL,
-  entry_script     TEXT NOT NULL,
-  machine_type     TEXT NOT NULL DEFAULT 'worker',
-  log_path         TEXT NOT NULL DEFAULT '',
-  started_at       REAL NOT NULL,
-  status           TEXT NOT NULL DEFAULT 'idle',
-  current_job_id   INTEGER,
-  last_ping_at     REAL,
-  config_json      TEXT NOT NULL DEFAULT '{}',
-  worker_token     TEXT NOT NULL DEFAULT '',
-  token_updated_at REAL
-);
-CREATE TABLE IF NOT EXISTS experiment_meta (
-  exp_id  TEXT PRIMARY KEY,
-  drained INTEGER NOT NULL DEFAULT 0
-);
-"""
-_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One registered worker. Times are Unix seconds.
-
-    `identity` is None in rows that another client wrote. `config` is the launch configuration as
-    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty.
-    """
-
-    worker_id: str
-    experiment: str
-    pid: int
-    process_id: int
-    entry_script: str
-    machine_type: str
-    log_path: str
-    started_at: float
-    status: str
-    current_job_id: Optional[int]
-    last_ping_at: Optional[float]
-    host: str
-    pid_namespace: str
-    identity: Optional[ProcessIdentity]
-    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    worker_token: str = field(default="", repr=False)
-
-    @property
-    def slot(self) -> int:
-        """The slot that the worker id ends in; 0 for an id of another form."""
-        name = split_worker_id(self.worker_id)
-        return 0 if name is None else name.slot
-
-
-_COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
-            "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
-            "start_time", "pid_namespace", "config_json", "worker_token")
 
 T = TypeVar("T")
 _Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
@@ -144,15 +61,15 @@ class Registry:
     def rows(self, configs: bool = True) -> List[Row]:
         """All workers, by host, instance and slot; without `configs` theirs are left empty."""
         nobody: List[Row] = []
-        return sorted(self._ask(lambda db, columns: [_row(values) for values in db.execute(
-            _select(columns if configs else columns - {"config_json"}))], nobody),
+        return sorted(self._ask(lambda db, columns: [row_of(values) for values in db.execute(
+            select(columns if configs else columns - {"config_json"}))], nobody),
             key=lambda row: (row.worker_id.rpartition("_")[0], row.slot))
 
     def row(self, worker_id: str) -> Optional[Row]:
         """One worker, None if it is not registered."""
         found = self._ask(lambda db, columns: db.execute(
-            _select(columns) + " WHERE worker_id = ?", (worker_id,)).fetchone(), None)
-        return None if found is None else _row(found)
+            select(columns) + " WHERE worker_id = ?", (worker_id,)).fetchone(), None)
+        return None if found is None else row_of(found)
 
     def draining(self) -> bool:
         """Whether the experiment was told to drain on this machine and nothing was started since."""
@@ -182,8 +99,8 @@ class Registry:
                 " start_time, pid_namespace, worker_token, token_updated_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(name, self.experiment, identity.pid, slot,
-                  _stored(config.get("entry_script", "")),
-                  _stored(config.get("machine_type", "worker")), now, STARTING,
+                  stored(config.get("entry_script", "")),
+                  stored(config.get("machine_type", "worker")), now, STARTING,
                   json.dumps(config), here.host, identity.boot_id, identity.start_time,
                   here.pid_namespace, token, now if token else None)
                  for name, slot in zip(names, slots)])
@@ -204,7 +121,7 @@ class Registry:
                 "UPDATE workers SET pid = ?, boot_id = ?, start_time = ?, process_id = ?,"
                 " log_path = ?, started_at = ?, status = ? WHERE worker_id = ?",
                 [(identity.pid, identity.boot_id, identity.start_time, process_id,
-                  _stored(log_path), now, IDLE, worker_id)
+                  stored(log_path), now, IDLE, worker_id)
                  for worker_id, process_id, log_path, identity in started])
 
     def update(self, worker_id: str, status: str, job_id: Optional[int],
@@ -226,7 +143,7 @@ class Registry:
         """The worker took another name."""
         with self._change() as db:
             db.execute("UPDATE workers SET worker_id = ?, log_path = ? WHERE worker_id = ?",
-                       (new_id, _stored(log_path), worker_id))
+                       (new_id, stored(log_path), worker_id))
 
     def remove(self, worker_ids: Sequence[str]) -> None:
         """Take rows out; their instance words are free again."""
@@ -261,7 +178,7 @@ class Registry:
             db = self._connect()
             try:
                 db.execute("BEGIN EXCLUSIVE")
-                if _columns_of(db) and (self._drained(db) or db.execute(
+                if columns_of(db) and (self._drained(db) or db.execute(
                         "SELECT 1 FROM workers LIMIT 1").fetchone()):
                     return False
                 os.unlink(str(self.path))
@@ -287,7 +204,7 @@ class Registry:
                 db = self._connect()
                 try:
                     db.execute("BEGIN")
-                    columns = _columns_of(db)
+                    columns = columns_of(db)
                     return question(db, columns) if columns else empty
                 finally:
                     db.close()
@@ -307,7 +224,7 @@ class Registry:
             with using(root, BUSY_TIMEOUT):
                 db = self._locked(create)
                 try:
-                    _migrate(db)
+                    migrate(db)
                     yield db
                     db.execute("COMMIT")
                 finally:
@@ -369,7 +286,7 @@ class Registry:
         return _file_id(self.path)
 
     def _drained(self, db: sqlite3.Connection) -> bool:
-        if not _columns_of(db, "experiment_meta"):
+        if not columns_of(db, "experiment_meta"):
             return False
         values = db.execute("SELECT drained FROM experiment_meta WHERE exp_id = ?",
                             (self.experiment,)).fetchone()
@@ -418,86 +335,3 @@ def _file_id(path: Path) -> Optional[Tuple[int, int]]:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-# ---- tables and rows
-
-def _columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
-    """Empty where there is no such table."""
-    return {values[1] for values in db.execute("PRAGMA table_info(%s)" % table)}
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    if set(_ADDED_COLUMNS) <= _columns_of(db):
-        return
-    for statement in _SCHEMA.split(";"):
-        if statement.strip():
-            db.execute(statement)
-    columns = _columns_of(db)
-    for name in _ADDED_COLUMNS:
-        if name not in columns:
-            db.execute("ALTER TABLE workers ADD COLUMN %s TEXT NOT NULL DEFAULT ''" % name)
-
-
-def _select(columns: AbstractSet[str]) -> str:
-    """Every field of a row; one that another client's table lacks is NULL."""
-    return "SELECT %s FROM workers" % ", ".join(
-        name if name in columns else "NULL AS " + name for name in _COLUMNS)
-
-
-def _row(values: Sequence[Any]) -> Row:
-    """A row of whatever client: SQLite keeps any type in any column."""
-    of = dict(zip(_COLUMNS, values))
-    pid, start_time = _whole(of["pid"]) or 0, _text(of["start_time"])
-    return Row(
-        worker_id=_text(of["worker_id"]),
-        experiment=_text(of["exp_id"]),
-        pid=pid,
-        process_id=_whole(of["process_id"]) or 0,
-        entry_script=_text(of["entry_script"]),
-        machine_type=_text(of["machine_type"]),
-        log_path=_text(of["log_path"]),
-        started_at=_number(of["started_at"]) or 0.0,
-        status=_text(of["status"]),
-        current_job_id=_whole(of["current_job_id"]),
-        last_ping_at=_number(of["last_ping_at"]),
-        host=_text(of["host"]),
-        pid_namespace=_text(of["pid_namespace"]),
-        identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
-        config=_config(of["config_json"]),
-        worker_token=_text(of["worker_token"]),
-    )
-
-
-def _stored(text: Any) -> Union[str, bytes]:
-    """Text for a column: the bytes of a path that is not UTF-8, which SQLite's text cannot hold."""
-    try:
-        str(text).encode("utf-8")
-    except UnicodeEncodeError:
-        return os.fsencode(str(text))
-    return str(text)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return os.fsdecode(value)
-    return "" if value is None else str(value)
-
-
-def _number(value: Any) -> Optional[float]:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _whole(value: Any) -> Optional[int]:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _config(text: Any) -> Dict[str, Any]:
-    if not text:
-        return {}
-    try:
-        config = json.loads(_text(text))
-    except ValueError:
-        return {}
-    return config if isinstance(config, dict) else {}

@@ -1,36 +1,26 @@
-"""Stops and drains registered workers of this host.
+"""Signals to registered workers of this host: stop and drain.
 
-A process is signalled only if it is the very one that its row is about, looked at right before;
-rows of other hosts are never touched. No thread is left behind: who restarts workers forks next.
+A process is signalled only if it is the very one that its row is about, looked at right before; rows of
+other hosts are never touched.
 """
 
-import json
 import os
 import select
 import signal
-import socket
-import threading
 import time
-from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from dataclasses import dataclass
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
-from jd import protocol
-from jd.auth import tokentosend
 from jd.errors import StorageError
-from jd.net.client import Client
-from jd.net.finding import published
 from jd.node.descendants import Descendants
 from jd.node.identity import Here
-from jd.worker.config import launch_environ
-from jd.worker.local import registry as states
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import STARTING, Row
 
 KILL_AFTER = 30.0  # seconds (reference, section 2)
 SPARE = 5.0  # and so much beyond the grace period, where a job was given a longer one
 DEAD_AFTER_KILL = 5.0  # seconds
-TELL_TIME = 3.0  # seconds for telling the servers
-_TELLERS = 16
 _LOOK_EVERY = 0.02  # seconds, where the system cannot tell of the end of a process
 
 STOPPED = "stopped"
@@ -53,6 +43,7 @@ class Outcome:
 
 
 Report = Callable[[Outcome], None]
+_Done = Callable[[Row, str, str], None]  # a row, what became of its worker, and the problem or ""
 
 
 def stop(rows: Sequence[Row], here: Here, environ: Mapping[str, str], report: Report,
@@ -65,7 +56,7 @@ def stop(rows: Sequence[Row], here: Here, environ: Mapping[str, str], report: Re
     """
     outcomes: List[Outcome] = []
 
-    def done(row: Row, outcome: str, problem: str = "") -> None:
+    def done(row: Row, outcome: str, problem: str) -> None:
         outcomes.append(Outcome(row.worker_id, row.experiment, row.pid, row.host, outcome, problem))
         report(outcomes[-1])
 
@@ -87,7 +78,7 @@ def stop(rows: Sequence[Row], here: Here, environ: Mapping[str, str], report: Re
 
 
 def _begin(row: Row, here: Here, kill_after: Optional[float], watched: "List[_Watched]",
-           done: Callable[..., None]) -> None:
+           done: _Done) -> None:
     problem = why_not(row, here)
     if problem is not None:
         done(row, FAILED, problem)
@@ -95,7 +86,7 @@ def _begin(row: Row, here: Here, kill_after: Optional[float], watched: "List[_Wa
     worker = _Watched(row, here, patience(row) if kill_after is None else kill_after)
     if not worker.is_alive():
         worker.close()
-        done(row, GONE)
+        done(row, GONE, "")
     elif not worker.signal(signal.SIGTERM):
         worker.close()
         done(row, FAILED, "pid %d cannot be signalled: it belongs to another user" % row.pid)
@@ -109,7 +100,7 @@ def why_not(row: Row, here: Here) -> Optional[str]:
         if row.host and row.host != here.host:
             return "it runs on host %s; run this there" % row.host
         return "it runs in another container, or on another machine; run this there"
-    if row.status == states.STARTING:
+    if row.status == STARTING:
         return "it is just being started; try again"
     return None
 
@@ -169,13 +160,13 @@ class _Watched:
     def deadline(self) -> float:
         return self._kill_at
 
-    def step(self, now: float, done: Callable[..., None]) -> bool:
+    def step(self, now: float, done: _Done) -> bool:
         """Do what is due; whether it is over."""
         if not self.is_alive():
             if self._below is not None:
                 self._below.kill()
             self.close()
-            done(self.row, KILLED if self._killed else STOPPED)
+            done(self.row, KILLED if self._killed else STOPPED, "")
             return True
         if now < self._kill_at:
             return False
@@ -237,132 +228,3 @@ def _forget(outcomes: Sequence[Outcome], environ: Mapping[str, str]) -> None:
                 [o.worker_id for o in outcomes if o.experiment == experiment])
         except StorageError:
             pass  # each worker did it itself, and the next clean-up does it again
-
-
-# ---- telling the servers
-
-@dataclass(frozen=True)
-class Notice:
-    """One message to the server of some workers, with what has its token; `file` is the one that
-    named it."""
-
-    server: str
-    route: str
-    body: Dict[str, Any]
-    environ: Mapping[str, str]
-    token: str = field(default="", repr=False)
-    experiment: Optional[str] = None
-    file: Optional[str] = None
-
-    def send(self, seconds: float) -> None:
-        """Send it to where the server is now, with the token that its Hub gave to the workers, else
-        that of its file or of the environment. Raises what Client.call does."""
-        place = published.current(self.server, self.file)
-        Client(place.url, lambda: self.token or tokentosend.bearer(place, self.environ), seconds,
-               self.experiment, place.certificate).call("POST", self.route, self.body)
-
-
-def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:
-    """That workers are stopped here, one message each. `action` is one of protocol.CLI_ACTIONS."""
-    for row in rows:
-        server = row.config.get("server")
-        if isinstance(server, str) and server:
-            body: Dict[str, Any] = {"worker_id": row.worker_id, "action": action,
-                                    "source": socket.gethostname() or "unknown"}
-            if row.current_job_id is not None:
-                body["job_id"] = row.current_job_id
-            yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
-                         row.worker_token, row.experiment, row.config.get("server_file"))
-
-
-def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
-    """That all these workers are wiped, one message for each server."""
-    by_server: Dict[Tuple[str, str], List[Row]] = {}
-    for row in rows:
-        server = row.config.get("server")
-        if isinstance(server, str) and server:
-            by_server.setdefault((row.experiment, server), []).append(row)
-    for (experiment, server), its_rows in by_server.items():
-        body = {"source": socket.gethostname() or "unknown", "workers": [
-            {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
-        yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
-                     its_rows[0].worker_token, experiment, its_rows[0].config.get("server_file"))
-
-
-def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment of a worker's launch, as far as it was stored."""
-    stored = row.config.get("environ")
-    if not isinstance(stored, dict):
-        return environ
-    return launch_environ(environ, {str(name): str(value) for name, value in stored.items()})
-
-
-def tell(notices: Sequence[Notice], seconds: float = TELL_TIME) -> List[str]:
-    """Send messages, all at once, for at most `seconds`; returns what went wrong, once per server.
-
-    In a child process: a look-up of a name can hang for longer, and would leave us a thread.
-    """
-    if not notices:
-        return []
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reading)
-            _tell_all(notices, seconds, writing)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    try:
-        told = _collect(reading, time.monotonic() + seconds)
-    finally:
-        os.close(reading)
-        os.kill(pid, signal.SIGKILL)  # not waited for yet: it cannot be anybody else's
-        os.waitpid(pid, 0)
-    problems: Dict[str, str] = {}
-    for index, notice in enumerate(notices):
-        problem = told.get(index, "no answer within %g s" % seconds)
-        if problem:
-            problems.setdefault(notice.server, problem)
-    return ["%s was not told: %s" % (server, problem) for server, problem in problems.items()]
-
-
-def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
-    todo = iter(list(enumerate(notices)))
-    lock = threading.Lock()
-    away: Set[str] = set()
-
-    def work() -> None:
-        while True:
-            with lock:
-                index, notice = next(todo, (-1, None))
-            if notice is None:
-                return
-            problem = ""
-            if notice.server not in away:  # who did not answer once is not asked 64 times
-                try:
-                    notice.send(seconds)
-                except Exception as error:  # whatever it is, the worker is stopped all the same
-                    problem = str(error) or type(error).__name__
-                    away.add(notice.server)
-            os.write(writing, json.dumps([index, problem[:300]]).encode("ascii") + b"\n")
-
-    threads = [threading.Thread(target=work, daemon=True)
-               for _ in range(min(_TELLERS, len(notices)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _collect(reading: int, until: float) -> Dict[int, str]:
-    content = b""
-    while True:
-        left = until - time.monotonic()
-        if left <= 0 or not select.select([reading], [], [], left)[0]:
-            break
-        chunk = os.read(reading, 65536)
-        if not chunk:
-            break
-        content += chunk
-    return dict(json.loads(line) for line in content.split(b"\n")[:-1])

@@ -1,0 +1,164 @@
+"""What stands in a registry: its tables, and one row of them for each worker.
+
+The tables are those of published clients, with columns added. A row of such a client is read as well: it
+has no process identity, and any column may hold a value of any type.
+"""
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Union
+
+from jd.node.identity import ProcessIdentity
+from jd.protocol import split_worker_id
+
+STARTING = "starting"
+IDLE = "idle"
+BUSY = "busy"
+PAUSED = "paused"
+DRAINING = "draining"
+STOPPING = "stopping"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS workers (
+  worker_id        TEXT PRIMARY KEY,
+  exp_id           TEXT NOT NULL,
+  pid              INTEGER NOT NULL,
+  process_id       INTEGER NOT NULL,
+  entry_script     TEXT NOT NULL,
+  machine_type     TEXT NOT NULL DEFAULT 'worker',
+  log_path         TEXT NOT NULL DEFAULT '',
+  started_at       REAL NOT NULL,
+  status           TEXT NOT NULL DEFAULT 'idle',
+  current_job_id   INTEGER,
+  last_ping_at     REAL,
+  config_json      TEXT NOT NULL DEFAULT '{}',
+  worker_token     TEXT NOT NULL DEFAULT '',
+  token_updated_at REAL
+);
+CREATE TABLE IF NOT EXISTS experiment_meta (
+  exp_id  TEXT PRIMARY KEY,
+  drained INTEGER NOT NULL DEFAULT 0
+);
+"""
+_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One registered worker. Times are Unix seconds.
+
+    `identity` is None in rows that another client wrote. `config` is the launch configuration as
+    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty.
+    """
+
+    worker_id: str
+    experiment: str
+    pid: int
+    process_id: int
+    entry_script: str
+    machine_type: str
+    log_path: str
+    started_at: float
+    status: str
+    current_job_id: Optional[int]
+    last_ping_at: Optional[float]
+    host: str
+    pid_namespace: str
+    identity: Optional[ProcessIdentity]
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    worker_token: str = field(default="", repr=False)
+
+    @property
+    def slot(self) -> int:
+        """The slot that the worker id ends in; 0 for an id of another form."""
+        name = split_worker_id(self.worker_id)
+        return 0 if name is None else name.slot
+
+
+_COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
+            "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
+            "start_time", "pid_namespace", "config_json", "worker_token")
+
+
+def columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
+    """The names of a table's columns; empty where there is no such table."""
+    return {values[1] for values in db.execute("PRAGMA table_info(%s)" % table)}
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the tables up to date, or make them."""
+    if set(_ADDED_COLUMNS) <= columns_of(db):
+        return
+    for statement in _SCHEMA.split(";"):
+        if statement.strip():
+            db.execute(statement)
+    columns = columns_of(db)
+    for name in _ADDED_COLUMNS:
+        if name not in columns:
+            db.execute("ALTER TABLE workers ADD COLUMN %s TEXT NOT NULL DEFAULT ''" % name)
+
+
+def select(columns: AbstractSet[str]) -> str:
+    """Every field of a row; one that another client's table lacks is NULL."""
+    return "SELECT %s FROM workers" % ", ".join(
+        name if name in columns else "NULL AS " + name for name in _COLUMNS)
+
+
+def row_of(values: Sequence[object]) -> Row:
+    """A row of whatever client: SQLite keeps any type in any column."""
+    of = dict(zip(_COLUMNS, values))
+    pid, start_time = _whole(of["pid"]) or 0, _text(of["start_time"])
+    return Row(
+        worker_id=_text(of["worker_id"]),
+        experiment=_text(of["exp_id"]),
+        pid=pid,
+        process_id=_whole(of["process_id"]) or 0,
+        entry_script=_text(of["entry_script"]),
+        machine_type=_text(of["machine_type"]),
+        log_path=_text(of["log_path"]),
+        started_at=_number(of["started_at"]) or 0.0,
+        status=_text(of["status"]),
+        current_job_id=_whole(of["current_job_id"]),
+        last_ping_at=_number(of["last_ping_at"]),
+        host=_text(of["host"]),
+        pid_namespace=_text(of["pid_namespace"]),
+        identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
+        config=_config(of["config_json"]),
+        worker_token=_text(of["worker_token"]),
+    )
+
+
+def stored(text: object) -> Union[str, bytes]:
+    """Text for a column: the bytes of a path that is not UTF-8, which SQLite's text cannot hold."""
+    try:
+        str(text).encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(str(text))
+    return str(text)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    return "" if value is None else str(value)
+
+
+def _number(value: object) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _whole(value: object) -> Optional[int]:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _config(text: object) -> Dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        config = json.loads(_text(text))
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}
