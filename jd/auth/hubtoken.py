@@ -51,11 +51,6 @@ class Access:
     key: str = field(repr=False)
     instead: str = field(default="", compare=False)
 
-    @property
-    def keys_page(self) -> str:
-        """Where people create keys."""
-        return self.url + KEYS_PAGE
-
     def client(self, timeout: float = TIMEOUT) -> Client:
         """A client that sends the key."""
         return Client(self.url, lambda: self.key, timeout)

@@ -6,9 +6,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from jd import settings
 from jd.auth import hubtoken
 from jd.auth.hubtoken import Access
+from jd.cli import target
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
 from jd.cli.commandline import CommandLine, unexpected
-from jd.cli.target import Way, way
+from jd.cli.target import Target
 from jd.errors import UsageError
 from jd.net.client import Client
 from jd.node.identity import Here
@@ -83,17 +84,17 @@ class Context:
 
     def server(self, row: Optional[Row] = None) -> str:
         """The job server's URL, `row` being the worker that it is about; see jd/cli/target.py."""
-        return self.way(row).place.url
+        return self.target(row).place.url
 
     @property
     def hub(self) -> Optional[Access]:
         """Hub and key, where the mode rule says Hub mode. Raises what `hubtoken.access` does."""
         return hubtoken.access(self.arguments, self.environ, self.experiment)
 
-    def way(self, row: Optional[Row] = None) -> Way:
-        """The job server, how it was found and what opens it. Raises what `way` does."""
-        return way(self, row)
+    def target(self, row: Optional[Row] = None) -> Target:
+        """The job server, how it was found and what opens it. Raises what `find` of jd/cli/target.py does."""
+        return target.find(self, row)
 
     def client(self, row: Optional[Row] = None, timeout: float = 10.0) -> Client:
         """A client of that server, with its token."""
-        return self.way(row).client(timeout, self.experiment)
+        return self.target(row).client(timeout, self.experiment)

@@ -6,7 +6,7 @@ experiment's access file, then the default of `server=`.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Protocol
 
 from jd import settings
 from jd.auth import hubtoken, tokentosend
@@ -16,15 +16,37 @@ from jd.net.client import Client
 from jd.net.finding import accessfile, published
 from jd.net.finding.published import Place
 from jd.net.outbound import Address
-
-if TYPE_CHECKING:
-    from jd.cli.context import Context
-    from jd.worker.local.rows import Row
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 
 WORKER = "a running worker"
 HUB = "the Hub"
 ACCESS_FILE = "access file"
 DEFAULT = "the default"
+
+
+class Line(Protocol):
+    """What a command line says that a server is found by."""
+
+    @property
+    def arguments(self) -> Mapping[str, str]:
+        """What was typed."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables."""
+
+    @property
+    def experiment(self) -> Optional[str]:
+        """Whose server it is about."""
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of the experiment."""
+
+    @property
+    def hub(self) -> Optional[hubtoken.Access]:
+        """Hub and key in Hub mode. Raises as `hubtoken.access`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +57,7 @@ class Source:
     by: str
     url: Optional[str] = None
     path: Optional[Path] = None
-    row: Optional["Row"] = None
+    row: Optional[Row] = None
     hub: Optional[str] = None
 
     @property
@@ -57,7 +79,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Known:
     """What is known of the server here, with nobody asked. `url` is None where only a Hub or a file that
     is not there would tell; `access` is the access file that told it, and `error` what is wrong."""
 
@@ -85,7 +107,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Way:
+class Target:
     """The server, and what opens it. `grant` is the token that a Hub gave."""
 
     source: Source
@@ -103,13 +125,13 @@ class Way:
                       self.place.hint)
 
 
-def source(context: "Context", row: Optional["Row"] = None, workers: bool = True) -> Source:
+def source(line: Line, row: Optional[Row] = None, workers: bool = True) -> Source:
     """How the server is found; nothing but files is looked at. `row` is the worker it is about. Without
     `workers` it is that of a launch, which looks at no other worker's.
 
     Raises UsageError for a value that cannot be used, StorageError for a registry or access file.
     """
-    arguments, environ = context.arguments, context.environ
+    arguments, environ = line.arguments, line.environ
     values = settings.resolve([argument("server"), argument("port")], arguments, environ)
     for name in ("server", "port"):
         given = settings.lookup(argument(name), arguments, environ)
@@ -117,16 +139,16 @@ def source(context: "Context", row: Optional["Row"] = None, workers: bool = True
             path = published.file_of(values["server"])
             url = None if path else settings.with_port(values["server"], values["port"])
             return Source(given.origin, url, path)
-    experiment = context.experiment
+    experiment = line.experiment
     if experiment is not None:
-        rows = [row] if row is not None else context.registry.rows() if workers else []
+        rows = [row] if row is not None else line.registry.rows() if workers else []
         stored = next((found for found in rows if found.config.get("server")), None)
-        if stored is not None and (not stored.config.get("hub") or context.hub is None):
+        if stored is not None and (not stored.config.get("hub") or line.hub is None):
             path_text = stored.config.get("server_file")
             return Source(WORKER, str(stored.config["server"]), Path(path_text) if path_text else None,
                           stored)
-        if context.hub is not None:
-            return Source(HUB, hub=context.hub.client().shown)
+        if line.hub is not None:
+            return Source(HUB, hub=line.hub.client().shown)
         try:
             path = accessfile.path_of(experiment, environ)
         except JdError:
@@ -136,60 +158,60 @@ def source(context: "Context", row: Optional["Row"] = None, workers: bool = True
     return Source(DEFAULT, settings.with_port(values["server"], values["port"]))
 
 
-def sight(context: "Context") -> Sight:
+def known(line: Line) -> Known:
     """What files tell of the server; nobody is asked, and what is wrong stands in the answer."""
     try:
-        found = source(context)
+        found = source(line)
     except JdError as error:
-        return Sight(error=str(error))
+        return Known(error=str(error))
     access: Optional[accessfile.Place] = None
     url = found.url
     try:
-        if found.by == ACCESS_FILE and context.experiment is not None:
-            access = accessfile.find(context.experiment, context.environ)
+        if found.by == ACCESS_FILE and line.experiment is not None:
+            access = accessfile.find(line.experiment, line.environ)
             url = None if access is None else access.urls[0]
         if found.path is not None:
             place = published.read(found.path, url, ask=False)
             url = url if place is None else place.url
     except StorageError as error:
-        return Sight(found, url, access, str(error))
-    return Sight(found, url, access)
+        return Known(found, url, access, str(error))
+    return Known(found, url, access)
 
 
-def way(context: "Context", row: Optional["Row"] = None, found: Optional[Source] = None) -> Way:
+def find(line: Line, row: Optional[Row] = None, found: Optional[Source] = None) -> Target:
     """The server and its token; the Hub is asked, or the file read, if that is how. `found` is the
     source where that is known.
 
     Raises what `hubtoken.grant_for`, `published.now` and `published.found` do.
     """
-    found, environ = found or source(context, row), context.environ
+    found, environ = found or source(line, row), line.environ
     if found.by == HUB:
-        assert context.experiment is not None and context.hub is not None
-        grant = hubtoken.grant_for(context.hub, context.experiment)
-        return Way(found, Place(grant.server), environ, grant.token)
+        assert line.experiment is not None and line.hub is not None
+        grant = hubtoken.grant_for(line.hub, line.experiment)
+        return Target(found, Place(grant.server), environ, grant.token)
     if found.row is not None:
         place = published.current(str(found.url), None if found.path is None else str(found.path))
-        return Way(found, place, environ, found.row.worker_token or None)
+        return Target(found, place, environ, found.row.worker_token or None)
     if found.by == ACCESS_FILE:
-        assert context.experiment is not None
-        by_name = published.found(context.experiment, environ)
+        assert line.experiment is not None
+        by_name = published.found(line.experiment, environ)
         if by_name is not None:
-            return Way(found, by_name, environ)
+            return Target(found, by_name, environ)
         found = Source(DEFAULT, default())  # its server has ended just now
     if found.path is not None:
-        return Way(found, published.now(found.path), environ)
-    return Way(found, Place(str(found.url), hint=_unnamed(context, found)), environ)
+        return Target(found, published.now(found.path), environ)
+    return Target(found, Place(str(found.url), hint=_unnamed(line, found)), environ)
 
 
-def _unnamed(context: "Context", found: Source) -> str:
+def _unnamed(line: Line, found: Source) -> str:
     """What is to be said where the default server does not answer."""
-    if found.is_named or context.experiment is None:
+    if found.is_named or line.experiment is None:
         return ""
     try:
-        path: Optional[Path] = accessfile.path_of(context.experiment, context.environ)
+        path: Optional[Path] = accessfile.path_of(line.experiment, line.environ)
     except JdError:
         path = None  # no home directory
-    return published.nothing_names(context.experiment, path)
+    return published.nothing_names(line.experiment, path)
 
 
 def shown_url(url: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.cli.target import Sight, shown_url
+from jd.cli.target import Known, shown_url
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker.local.liveness import Life, life
@@ -199,10 +199,10 @@ def plain(text: object) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(text))
 
 
-def sighted(seen: Sight) -> List[Tuple[str, str]]:
+def server(known: Known) -> List[Tuple[str, str]]:
     """The server as far as files tell, and what is wrong with that, as `facts` takes them."""
-    problem = [] if seen.error is None else [("problem", terminal.paint(plain(seen.error), "red"))]
-    return [("server", plain(seen.shown))] + problem
+    problem = [] if known.error is None else [("problem", terminal.paint(plain(known.error), "red"))]
+    return [("server", plain(known.shown))] + problem
 
 
 def facts(pairs: Sequence[Tuple[str, str]]) -> List[str]:

@@ -9,9 +9,9 @@ from typing import Any, Dict, Iterator, List, Optional
 import pytest
 
 import jd
-from jd.cli.checkup import server
-from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, worst
-from jd.cli.checkup.server import Target, Visit
+from jd.cli.checkup import certificate, hub, server
+from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding, Notes, worst
+from jd.cli.checkup.server import Server, Visit
 from jd.errors import UsageError
 from tests.cli.test_doctor_checks import expect_only
 from tests.net_client.test_tls import CERTIFICATE
@@ -28,7 +28,7 @@ def stub() -> Iterator[StubServer]:
 
 
 def visit(url: str, experiment: Optional[str] = None, named: bool = True, **environ: str) -> List[Finding]:
-    steps = Visit(lambda: Target(url, named), experiment, environ).checks()
+    steps = Visit(lambda: Server(url, named), experiment, environ).checks()
     return [finding for step in steps for finding in step.find()]
 
 
@@ -145,7 +145,7 @@ def test_an_unknown_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_cannot_be_told() -> None:
-    def fail() -> Target:
+    def fail() -> Server:
         raise UsageError("server=: 'x y' is not allowed", "give a URL")
     steps = Visit(fail, None, {}).checks()
     finding, = [f for step in steps for f in step.find()]
@@ -218,10 +218,11 @@ def test_a_port_that_speaks_no_tls(stub: StubServer) -> None:
 
 
 def test_a_certificate_that_ends_soon() -> None:
-    certificate: Dict[str, Any] = {"notAfter": "Jan 10 00:00:00 2030 GMT"}
+    told: Dict[str, Any] = {"notAfter": "Jan 10 00:00:00 2030 GMT"}
     now = 1893456000.0  # 2030-01-01
-    expect_only(server.certificate_end(certificate, "TLSv1.3", now), WARNING, "9.0 days left", "renewed")
-    expect_only(server.certificate_end(certificate, "TLSv1.3", now - 10 * 86400), OK, "TLSv1.3")
+    soon = certificate.expiry(Notes(server.TOPIC), told, "TLSv1.3", now)
+    expect_only(soon, WARNING, "9.0 days left", "renewed")
+    expect_only(certificate.expiry(Notes(server.TOPIC), told, "TLSv1.3", now - 10 * 86400), OK, "TLSv1.3")
 
 
 # ---- clocks, Hub
@@ -240,16 +241,17 @@ def test_a_server_that_tells_no_time(date: Optional[str]) -> None:
 
 
 def test_the_hub(stub: StubServer) -> None:
-    expect_only(server.hub({}, {}, False), OK, "not configured")
-    expect_only(server.hub({}, {"api_key": "jd_x"}, True), OK, "not used")
-    expect_only(server.hub({"JD_HUB_URL": "https://h"}, {}, False), WARNING, "no API key", "https://h/api-keys")
+    expect_only(hub.check({}, {}, False), OK, "not configured")
+    expect_only(hub.check({}, {"api_key": "jd_x"}, True), OK, "not used")
+    found = hub.check({"JD_HUB_URL": "https://h"}, {}, False)
+    expect_only(found, WARNING, "no API key", "https://h/api-keys")
     environ = {"JD_API_KEY": "jd_x", "JD_HUB_URL": stub.url}
     nothing = Answer(404, {"error": "no route"})  # to the two questions who it is
     stub.will_answer(Answer(404, {"error": "no such experiment"}), nothing, nothing,
                      Answer(401, {"error": "who?"}), nothing, nothing, Answer(404, b"<html>nginx"))
-    assert server.hub(environ, {}, False)[-1].what == "the Hub knows the API key"
-    refused = server.hub(environ, {}, False)[-1]
+    assert hub.check(environ, {}, False)[-1].what == "the Hub knows the API key"
+    refused = hub.check(environ, {}, False)[-1]
     assert refused.level == PROBLEM and "does not know this key" in refused.what
-    page = server.hub(environ, {}, False)
+    page = hub.check(environ, {}, False)
     assert page[-1].level == PROBLEM and "not how a Hub answers" in page[-1].what
     assert {finding.topic for finding in page} == {"Hub"}

@@ -9,9 +9,9 @@ import pytest
 
 from jd.auth import tokentosend
 from jd.cli import target
+from jd.cli.commandline import CommandLine
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
-from jd.cli.commandline import CommandLine
 from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
@@ -66,7 +66,7 @@ def test_the_order(environ: Dict[str, str]) -> None:
 def test_what_the_file_says_is_used_and_its_token_shows_nowhere(environ: Dict[str, str]) -> None:
     write(environ, certificate="PEM")
     environ["JD_SERVER_TOKEN"] = "another-token-for-another-server"
-    found = context(environ).way()
+    found = context(environ).target()
     assert (found.place.url, found.token(), found.place.certificate) == (URL, TOKEN, "PEM")
     assert TOKEN not in repr(found) and TOKEN not in repr(found.place)
 
@@ -90,13 +90,13 @@ def test_a_launch_takes_it_as_well_and_stores_no_token(environ: Dict[str, str], 
 def test_another_machine_and_only_loopback(environ: Dict[str, str]) -> None:
     write(environ, seat=Seat("another boot", "", 7, "1"))
     with pytest.raises(StorageError, match="loopback of head only .* --host 0.0.0.0"):
-        context(environ).way()
+        context(environ).target()
 
 
 def test_a_server_that_was_killed(environ: Dict[str, str]) -> None:
     path = write(environ, seat=Seat.own()._replace(started="0"))
     with pytest.raises(published.Stale) as refused:
-        context(environ).way()
+        context(environ).target()
     for part in (str(path), "pid %d on head" % Seat.own().pid, "jd_server --expId exp"):
         assert part in str(refused.value)
 
@@ -104,7 +104,7 @@ def test_a_server_that_was_killed(environ: Dict[str, str]) -> None:
 def test_a_server_of_a_hub(environ: Dict[str, str]) -> None:
     write(environ, hub="https://hub.example", token=None)
     with pytest.raises(StorageError, match="JD_API_KEY .*JD_HUB_URL=https://hub.example"):
-        context(environ).way()
+        context(environ).target()
 
 
 def test_no_answer_names_the_file(environ: Dict[str, str]) -> None:
@@ -238,7 +238,7 @@ def test_who_has_a_server_without_a_hub_is_told_how_to_reach_it(
     with StubServer() as stub:
         stub.otherwise = hub_answers(status or 200)
         environ.update(JD_API_KEY="jd_key", JD_HUB_URL=stub.url if status else "http://127.0.0.1:9")
-        for ask in (context(environ).way, lambda: tokenrenewal.authorised(
+        for ask in (context(environ).target, lambda: tokenrenewal.authorised(
                 configuration({"expId": "exp", "entry_script": str(tmp_path / "train.py")}, environ))):
             with pytest.raises(JdError) as told:
                 ask()

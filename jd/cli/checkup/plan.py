@@ -7,9 +7,9 @@ from typing import List, Mapping, Optional
 from jd import paths, settings
 from jd.cli import target
 from jd.cli.catalog import argument
-from jd.cli.checkup import batch, hardware, remains, server, software, surroundings, variables
+from jd.cli.checkup import batch, hardware, hub, remains, server, software, surroundings, variables
 from jd.cli.checkup.finding import Check, Group
-from jd.cli.checkup.server import Target, Visit
+from jd.cli.checkup.server import Server, Visit
 from jd.cli.checkup.storage import TOPIC as STORAGE
 from jd.cli.checkup.storage import Directory
 from jd.cli.commandline import CommandLine
@@ -56,11 +56,11 @@ def groups(context: Context) -> List[Group]:
     # `access` of the visit has the variables alone to go by.
     typed = {str(argument(key).variable): context.arguments[key]
              for key in ("server", "api_key", "hub") if context.arguments.get(key)}
-    visit = Visit(lambda: _target(context, environ), context.experiment, dict(environ, **typed))
+    visit = Visit(lambda: _server(context, environ), context.experiment, dict(environ, **typed))
     found += [
         Group(server.TOPIC, visit.checks()),
-        Group("Hub", [Check("the Hub",
-                            lambda: server.hub(environ, context.arguments, named,
+        Group(hub.TOPIC, [Check("the Hub",
+                            lambda: hub.check(environ, context.arguments, named,
                                                context.experiment))]),
         Group(remains.TOPIC, remains.checks(environ, context.experiment, lambda: context.here)),
     ]
@@ -84,7 +84,7 @@ def _names_a_server(context: Context, environ: Mapping[str, str]) -> bool:
     return any(settings.lookup(argument(name), context.arguments, environ) for name in ("server", "port"))
 
 
-def _target(context: Context, environ: Mapping[str, str]) -> Target:
+def _server(context: Context, environ: Mapping[str, str]) -> Server:
     """The server that other commands would use. Raises JdError where that is up to a file or a Hub, and it
     does not tell."""
     line = CommandLine(context.command.name, context.words, context.arguments)
@@ -94,5 +94,5 @@ def _target(context: Context, environ: Mapping[str, str]) -> Target:
     except JdError:
         # Of the registry others tell; a launch looks at no other worker's server.
         source = target.source(forgiving, workers=False)
-    found = target.way(forgiving, found=source)
-    return Target(found.place.url, found.source.is_named, found.source.shown, found)
+    found = target.find(forgiving, found=source)
+    return Server(found.place.url, found.source.is_named, found.source.shown, found)

@@ -4,49 +4,42 @@ token.
 """
 
 import http.client
-import json
 import socket
 import ssl
 import time
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 import jd
 from jd import protocol, settings
-from jd.auth import hubtoken
 from jd.auth.sharedtoken import is_exposed, worker_token
+from jd.cli.checkup import certificate
 from jd.cli.checkup.finding import Check, Finding, Notes
-from jd.cli.target import Way
+from jd.cli.target import Target
 from jd.errors import JdError, ServerRefused, UsageError
+from jd.net import answers
 from jd.net.client import USER_AGENT, Client
 from jd.net.finding import probe
-from jd.net.outbound import (CA_VARIABLE, Address, Proxy, connect, is_own_machine, open_connection,
-                             plain_words, proxy_for, speaks_tls, tls_context, wrong_scheme)
+from jd.net.outbound import (Address, Proxy, connect, is_own_machine, open_connection, plain_words,
+                             proxy_for, speaks_tls, tls_context, wrong_scheme)
 from jd.net.peer.portowner import ForeignServer
 
 TOPIC = "Server"
-HUB_TOPIC = "Hub"
 TIMEOUT = 5.0  # seconds, for each step
 MAX_HEALTH_BYTES = 64 * 1024
 SKEW_WARNING = 5.0
 SKEW_PROBLEM = 300.0
-CERTIFICATE_DAYS = 14
-
-_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-_NOT_YET_VALID = 9
-_OTHER_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 
 
-class Target(NamedTuple):
+class Server(NamedTuple):
     """The server to look at. `named`: somebody said so; else it is the default, and what fails is
-    a warning only. `found_by` is how it was found, and `way` what opens it, where that is known."""
+    a warning only. `found_by` is how it was found, and `target` what opens it, where that is known."""
 
     url: str
     named: bool
     found_by: str = ""
-    way: Optional[Way] = None
+    target: Optional[Target] = None
 
 
 class Visit:
@@ -55,7 +48,7 @@ class Visit:
     `find` gives the target when the first step is made, for it may have to read a registry.
     """
 
-    def __init__(self, find: Callable[[], Target], experiment: Optional[str],
+    def __init__(self, find: Callable[[], Server], experiment: Optional[str],
                  environ: Mapping[str, str], clock: Callable[[], float] = time.time,
                  what: str = "server") -> None:
         self._what = what
@@ -65,7 +58,7 @@ class Visit:
         self._clock = clock
         self._named = True
         self._url = ""
-        self._way: Optional[Way] = None
+        self._target: Optional[Target] = None
         self._found = False
         self._address: Optional[Address] = None  # None after a step that failed
         self._proxy: Optional[Proxy] = None
@@ -84,7 +77,7 @@ class Visit:
         """URL and proxy."""
         notes = Notes(TOPIC)
         try:
-            self._url, self._named, found_by, self._way = self._find()
+            self._url, self._named, found_by, self._target = self._find()
             self._found = True
             self._address = Address.parse(self._url)
             self._proxy = proxy_for(self._address)
@@ -151,17 +144,17 @@ class Visit:
             return self._failed(notes, error.what, error.advice)
         except ssl.SSLCertVerificationError as error:
             return self._failed(notes, "its TLS certificate is not accepted: %s"
-                                % error.verify_message, _certificate_advice(error.verify_code))
+                                % error.verify_message, certificate.advice(error.verify_code))
         except (OSError, http.client.HTTPException) as error:
             what, advice = plain_words(error, TIMEOUT)
             return self._failed(notes, "no TLS connection: %s" % what, self._advice(advice))
         try:
             assert isinstance(connection.sock, ssl.SSLSocket)
-            certificate = connection.sock.getpeercert()
+            found = connection.sock.getpeercert()
             version = connection.sock.version()
         finally:
             connection.close()
-        return certificate_end(certificate, str(version), self._clock())
+        return certificate.expiry(notes, found, str(version), self._clock())
 
     def answer(self) -> List[Finding]:
         """What says GET /healthz."""
@@ -186,7 +179,7 @@ class Visit:
             return self._failed(
                 notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
                 self._advice("it may be no job server: check host and port"))
-        told = _object(body)
+        told = answers.object_in(body)
         try:
             probe.confirm(probe.introduced(told or {}), self._address.shown, None)
         except probe.WrongPort as error:
@@ -201,10 +194,11 @@ class Visit:
         notes = Notes(TOPIC)
         if not self._found:
             return notes.findings
-        of_hub = self._way is not None and self._way.grant is not None and self._way.source.hub is not None
+        of_hub = (self._target is not None and self._target.grant is not None
+                  and self._target.source.hub is not None)
         path = "" if of_hub else self._environ.get("JD_SERVER_TOKEN_FILE", "").strip()
         try:
-            token = self._way.token() if self._way is not None else worker_token(self._environ)
+            token = self._target.token() if self._target is not None else worker_token(self._environ)
         except JdError as error:
             return notes.problem(error.what, error.advice)
         if path and is_exposed(settings.path(path)):
@@ -230,11 +224,11 @@ class Visit:
 
     @property
     def _hint(self) -> str:
-        return "" if self._way is None else self._way.place.hint
+        return "" if self._target is None else self._target.place.hint
 
     @property
     def _certificate(self) -> Optional[str]:
-        return None if self._way is None else self._way.place.certificate
+        return None if self._target is None else self._target.place.certificate
 
     @property
     def failed(self) -> bool:
@@ -268,22 +262,22 @@ class Visit:
     def _ask(self, address: Address) -> Tuple[int, http.client.HTTPMessage, bytes, float]:
         connection = open_connection(address, self._proxy, TIMEOUT, self._tls)
         try:
-            target = quote(address.prefix + protocol.HEALTH, safe="/:@!$&'()*+,;=~%")
+            path = quote(address.prefix + protocol.HEALTH, safe="/:@!$&'()*+,;=~%")
             headers = {"Host": address.netloc, "User-Agent": USER_AGENT, "Connection": "close"}
             if address.basic is not None:
                 headers["Authorization"] = address.basic
             if self._proxy is not None and address.scheme == "http":
-                target = "http://%s%s" % (address.netloc, target)
+                path = "http://%s%s" % (address.netloc, path)
                 if self._proxy.basic is not None:
                     headers["Proxy-Authorization"] = self._proxy.basic
-            connection.request("GET", target, headers=headers)
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             at = self._clock()
             return answer.status, answer.headers, answer.read(MAX_HEALTH_BYTES), at
         finally:
             connection.close()
 
-    def _introduced(self, notes: Notes, told: Dict[str, Any]) -> List[Finding]:
+    def _introduced(self, notes: Notes, told: Mapping[str, Any]) -> List[Finding]:
         serves, version = protocol.shown(told["expId"]), str(told.get("version", "unknown"))[:40]
         if self._experiment is not None and told["expId"] != self._experiment:
             notes.problem("the server serves experiment %s, not %r" % (serves, self._experiment),
@@ -294,20 +288,6 @@ class Visit:
             notes.warn("the server is version %s, this node has %s" % (version, jd.__version__),
                        "install the same version on both")
         return notes.findings
-
-
-def certificate_end(certificate: Optional[Mapping[str, Any]], version: str,
-                    now: float) -> List[Finding]:
-    """How long a certificate that was accepted will be."""
-    notes = Notes(TOPIC)
-    ends = str((certificate or {}).get("notAfter", ""))
-    if not ends:
-        return notes.ok("%s, certificate accepted" % version)
-    days = (ssl.cert_time_to_seconds(ends) - now) / 86400
-    text = "%s, certificate valid until %s" % (version, ends)
-    if days < CERTIFICATE_DAYS:
-        return notes.warn("%s: %.1f days left" % (text, days), "have it renewed before the sweep")
-    return notes.ok(text)
 
 
 def clock_skew(date: Optional[str], now: float) -> List[Finding]:
@@ -326,46 +306,3 @@ def clock_skew(date: Optional[str], now: float) -> List[Finding]:
     grave = abs(ahead) > SKEW_PROBLEM
     return (notes.problem if grave else notes.warn)(
         text, "have both set by NTP: tokens expire wrongly, and logs do not line up")
-
-
-def _certificate_advice(code: int) -> str:
-    if code in (_EXPIRED, _NOT_YET_VALID):
-        return "have it renewed, or set the clock of this node if it is wrong"
-    if code in _OTHER_HOST:
-        return "use the name that the certificate is for, or have the right one installed"
-    return "set %s to the PEM file of the authority that signed it" % CA_VARIABLE
-
-
-def _object(body: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        told = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return told if isinstance(told, dict) else None
-
-
-def hub(environ: Mapping[str, str], arguments: Mapping[str, str], named: bool,
-        experiment: Optional[str] = None) -> List[Finding]:
-    """The way to the Hub, and whether it knows the key. `named`: somebody names a job server."""
-    notes = Notes(HUB_TOPIC)
-    key = arguments.get("api_key", "").strip() or environ.get("JD_API_KEY", "").strip()
-    if named:
-        return notes.ok("not used: a job server is named" if key else "not configured")
-    try:
-        access = hubtoken.access(arguments, environ, experiment)
-        if access is None:
-            if environ.get("JD_HUB_URL", "").strip() or arguments.get("hub"):
-                return notes.warn("a Hub is named, and there is no API key for it",
-                                  "set JD_API_KEY; keys are made at %s%s" % (
-                                      hubtoken.hub_url(arguments, environ), hubtoken.KEYS_PAGE))
-            return notes.ok("not configured")
-        url = access.url
-        visit = Visit(lambda: Target(url, True), None, environ, what="Hub")
-        for step in (visit.address, visit.name, visit.connection, visit.tls):
-            notes.findings += [replace(found, topic=HUB_TOPIC) for found in step()]
-        if visit.failed:
-            return notes.findings
-        hubtoken.check_key(access)
-    except JdError as error:
-        return notes.problem(error.what, error.advice)
-    return notes.ok("the Hub knows the API key")

@@ -6,7 +6,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 from jd import paths, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
-from jd.cli.target import Sight, sight
+from jd.cli.target import Known, known
 from jd.errors import StorageError
 from jd.worker.local.liveness import Life
 
@@ -17,7 +17,7 @@ class Status(NamedTuple):
     counts: Dict[str, int]
     elsewhere: int
     draining: bool
-    server: Sight
+    server: Known
     jobs: List[int]
     undelivered: int
 
@@ -48,7 +48,7 @@ def look(context: Context) -> Status:
         counts=views.counted(workers),
         elsewhere=views.elsewhere(workers),
         draining=context.registry.draining(),
-        server=sight(context),
+        server=known(context),
         jobs=sorted(seen.row.current_job_id for seen in workers
                     if seen.life is Life.ALIVE and seen.row.current_job_id is not None),
         undelivered=undelivered(context.experiment, context.environ),
@@ -84,4 +84,4 @@ def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
     if columns is not None and len(jobs) > room:
         jobs = "%d: %s..." % (len(status.jobs), jobs[:max(0, room - 12)].rpartition(" ")[0])
     return [("workers", workers), ("jobs", jobs), ("draining", draining),
-            *views.sighted(status.server), ("undelivered", waiting)]
+            *views.server(status.server), ("undelivered", waiting)]

@@ -10,7 +10,7 @@ from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.commands.server_info import job_counts
 from jd.cli.context import Context
-from jd.cli.target import Sight, Source, shown_url, sight
+from jd.cli.target import Known, Source, known, shown_url
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client, OtherExperiment
 from jd.net.finding import probe
@@ -47,19 +47,19 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     hub = _ask_hub(context)
     server: Optional[Server] = None
-    seen: Optional[Sight] = None
+    seen: Optional[Known] = None
     if hub is None or (hub.problem is None and context.experiment is not None):
         try:
-            way = context.way()
-            seen = Sight(way.source)
-            server = ask(way.client(TIMEOUT, context.experiment))
+            target = context.target()
+            seen = Known(target.source)
+            server = ask(target.client(TIMEOUT, context.experiment))
         except JdError as error:
             if hub is not None:
                 hub = hub._replace(problem=str(error))
             elif isinstance(error, UsageError):
                 raise
             else:
-                seen = sight(context)
+                seen = known(context)
                 server = Server(None if seen.url is None else shown_url(seen.url), problem=str(error))
     asked = context.experiment
     serves = None if server is None else server.experiment

@@ -14,14 +14,14 @@ def run(context: Context) -> int:
     """Show paths (reference, section 2). Nothing is made."""
     context.words_exactly(0)
     found = _places(context)
-    seen = target.sight(context)
+    seen = target.known(context)
     views.emit(context, dict([("experiment", context.experiment)]
                              + [(key, str(path)) for key, _, path in found], server=_facts(seen)),
-               views.facts([(name, _shown(path)) for _, name, path in found] + views.sighted(seen)))
+               views.facts([(name, _shown(path)) for _, name, path in found] + views.server(seen)))
     return 0
 
 
-def _facts(seen: target.Sight) -> Dict[str, Any]:
+def _facts(seen: target.Known) -> Dict[str, Any]:
     """The server that commands would use and how they find it, for programs."""
     facts: Dict[str, Any] = dict(seen.to_json(), error=seen.error)
     if seen.access is not None:
