@@ -4,16 +4,28 @@ It runs from an installation, with `python -m` from a checkout, or from jd-worke
 in the package tells these apart.
 """
 
+import functools
 import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import List, Optional, Sequence
 
 import jd
 
 WORKER, SERVER, HUB = "worker", "server", "hub"
 _COMMANDS = {WORKER: "jd_worker_cli", SERVER: "jd_server", HUB: "jd_hub"}
+
+
+@functools.lru_cache(maxsize=None)
+def package_parent() -> str:
+    """The directory (or .pyz file) that `import jd` came from.
+
+    It is found out once: in background workers before they leave the directory of the launch,
+    which a .pyz may have been named relative to.
+    """
+    return str(Path(os.path.abspath(jd.__file__)).parent.parent)
 
 
 def archive() -> Optional[str]:

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any, Callable, Optional
 
 import jd
-from jd.worker.attempt.environment import package_parent
+from jd.program import package_parent
 
 DISTRIBUTION = "jd-worker"
 # What a Python is asked about the jd that its scripts get; prints one word and the rest.

@@ -1,31 +1,20 @@
 """The environment of an entry script (reference, section 6)."""
 
-import functools
 import json
 import os
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-import jd
 from jd import paths
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
+from jd.program import package_parent
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
 _OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE", "JD_TRYOUT_DIR",
                checkpointkey.VARIABLE)
-
-
-@functools.lru_cache(maxsize=None)
-def package_parent() -> str:
-    """The directory (or .pyz file) that `import jd` came from.
-
-    It is found out once: in background workers before they leave the directory of the launch,
-    which a .pyz may have been named relative to.
-    """
-    return str(Path(os.path.abspath(jd.__file__)).parent.parent)
 
 
 def with_package(python_path: str) -> str:

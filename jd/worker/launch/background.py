@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from jd import program
 from jd.auth import tokentosend
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
 from jd.node.identity import Here
-from jd.worker.attempt import environment
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.foreground import identify, process_id_of, settle, slot_of
@@ -116,7 +116,7 @@ def _import_everything() -> None:
             importlib.import_module(name)
         except ImportError:
             pass  # a Python built without it
-    environment.package_parent()
+    program.package_parent()
 
 
 # ---- in the worker
