@@ -2,10 +2,12 @@
 
 import ast
 import fnmatch
+import posixpath
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set
 
 import pytest
 
@@ -42,6 +44,7 @@ NOT_YET = {
     ("jd.server.store.queue.jobs", "jd.server.store.fleet.failing"),
     ("jd.server.store.queue.jobs", "jd.server.store.pages.completions"),
 }
+
 
 def _module(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -165,6 +168,51 @@ def test_imports_point_down_only(path: Path) -> None:
 ])
 def test_an_import_the_wrong_way_is_found(source: str, module: str, wrong: List[str]) -> None:
     assert _wrong_ways(module.replace(".__init__", ""), set(imports(ast.parse(source), module))) == wrong
+
+
+def tangled(graph: Mapping[str, Set[str]]) -> Set[str]:
+    """The nodes of a graph that lie in a circle, or between two."""
+    left = {node: set(others) - {node} for node, others in graph.items()}
+    while True:
+        pointed_at = {other for others in left.values() for other in others}
+        loose = {node for node, others in left.items() if node not in pointed_at or not others & set(left)}
+        if not loose:
+            return set(left)
+        left = {node: others - loose for node, others in left.items() if node not in loose}
+
+
+def _file_of(name: str, modules: Iterable[str]) -> str:
+    """The module that a dotted name is, or is in; "" where it is in none of `modules`."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    modules = {_module(path): path for path in FILES}
+    graph = {module: {_file_of(name, modules) for name in _imports_of(path)} - {""}
+             for module, path in modules.items()}
+    assert tangled(graph) == set()
+
+
+@pytest.mark.parametrize("program", ["server", "hub"])
+def test_no_scripts_of_pages_import_each_other_in_a_circle(program: str) -> None:
+    places = [ROOT / "jd" / "web", ROOT / "jd" / program / "web"]  # browsers see them as one
+    scripts = {path.relative_to(place): path for place in places for path in place.rglob("*.js")}
+    graph = {str(name): {posixpath.normpath(str(name.parent / found)) for found in re.findall(
+        r'\bfrom "([^"]+)"', path.read_text(encoding="utf-8"))} for name, path in scripts.items()}
+    assert {name for names in graph.values() for name in names} <= set(graph)
+    assert tangled(graph) == set()
+
+
+@pytest.mark.parametrize("graph, circle", [
+    ({"a": {"b"}, "b": {"c"}, "c": set()}, ""),
+    ({"a": {"b"}, "b": {"a"}}, "ab"),
+    ({"top": {"a"}, "a": {"b"}, "b": {"c"}, "c": {"a", "ground"}, "ground": set()}, "abc"),
+    ({"a": {"a", "json"}}, ""),
+])
+def test_a_circle_is_found(graph: Dict[str, Set[str]], circle: str) -> None:
+    assert tangled(graph) == set(circle)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names came with 3.10")
