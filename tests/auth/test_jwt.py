@@ -6,8 +6,19 @@ from unittest.mock import Mock
 
 import pytest
 
-from jd.auth.jwt import (BadSignature, EarlyToken, ExpiredToken, MalformedToken, MissingClaim,
-                         TokenError, WorkerClaims, WrongAlgorithm, sign, verify, verify_worker)
+from jd.auth.jwt import (
+    BadSignature,
+    EarlyToken,
+    ExpiredToken,
+    MalformedToken,
+    MissingClaim,
+    TokenError,
+    WorkerClaims,
+    WrongAlgorithm,
+    sign,
+    verify,
+    verify_worker,
+)
 
 SECRET = "s" * 32
 NOW = 1_700_000_000

@@ -18,8 +18,7 @@ from tests.support import free_env, python
 def jd_hub(tmp_path: Path, *words: Any, **environ: Any) -> "subprocess.CompletedProcess[str]":
     """Run a command beside the Hub."""
     return subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data"), timeout=60,
-                          env=free_env(tmp_path, **environ), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True)
+                          env=free_env(tmp_path, **environ), capture_output=True, text=True)
 
 
 def facts(tmp_path: Path, *words: Any) -> Dict[str, Any]:
@@ -133,8 +132,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with HubProcess(tmp_path) as hub:
         port = hub.url.rpartition(":")[2]
         done = subprocess.run(python("-m", "jd.hub", "serve", "--port", port, "--data", tmp_path / "b"),
-                              env=free_env(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=60)
+                              env=free_env(tmp_path), capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout) == (1, "") and "choose another port" in done.stderr
 
 

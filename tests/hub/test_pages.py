@@ -210,7 +210,7 @@ def test_another_user_of_the_machine_locks_nobody_out(site: Site, quick: None) -
     for sender in (dict(uid=me), dict(uid=0), dict(peer="192.0.2.7")):
         assert site.signin(**sender).status == 200
     # Nor is there an email address by which one counts as another.
-    for number in range(PER_ACCOUNT):
+    for _ in range(PER_ACCOUNT):
         site.signin("user %d, account %s" % (me, ALICE), "wrong", peer="192.0.2.8")
     assert site.signin(uid=me).status == 200
 

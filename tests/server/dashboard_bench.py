@@ -1,6 +1,5 @@
 """A dashboard that is not listening: requests go through its router, the clocks are set by hand."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
@@ -8,7 +7,7 @@ from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
 from jd.auth import pins
 from jd.auth.trylimit import Attempts
 from jd.net.serving.body import BodyStream
-from jd.net.serving.routing import Request
+from jd.net.serving.routing import Request, Response
 from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
@@ -79,10 +78,10 @@ class Dashboard:
         """The status of what goes on for ever, where nothing is read of it."""
         response = await self._dispatch("GET", target, None, cookie, peer, False, uid, headers)
         await response.aclose()
-        return int(response.status)
+        return response.status
 
-    async def _dispatch(self, method: str, target: str, body: Any, cookie: Optional[str], peer: str, secure: bool,
-                        uid: Optional[int], headers: Dict[str, str]) -> Any:
+    async def _dispatch(self, method: str, target: str, body: Any, cookie: Optional[str], peer: str,
+                        secure: bool, uid: Optional[int], headers: Dict[str, str]) -> Response:
         sent = {"host": HOST}
         if body is not None:
             sent["content-type"] = "application/json"
@@ -92,14 +91,3 @@ class Dashboard:
         data = b"" if body is None else json.dumps(body).encode()
         return await self.server.dashboard.dispatch(
             Request(method, target, sent, BodyStream.of(data), peer, secure, lambda: uid))
-
-
-def run(workspace: Path, scenario: Scenario) -> None:
-    """Await a scenario on a new dashboard whose PIN is PIN, for 20 s at most."""
-    async def limited() -> None:
-        dashboard = Dashboard(workspace, PIN)
-        try:
-            await asyncio.wait_for(scenario(dashboard), 20)
-        finally:
-            dashboard.close()
-    asyncio.run(limited())

@@ -1,10 +1,9 @@
 """Routes of workers and of parts of the dashboard on one experiment, called without sockets or sign-in."""
 
-import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Union
 
 from jd import protocol as p
 from jd.net.multipart import encode_upload
@@ -21,6 +20,7 @@ from jd.server.dashboard.results import Results
 from jd.server.experiment import Experiment
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import WaitingRoom
+from tests.server.scenes import play
 
 Scenario = Callable[["PartsBench"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -36,12 +36,16 @@ class Answer:
         self.content = content
 
     @property
-    def json(self) -> Dict[str, Any]:
+    def json(self) -> Any:
         return json.loads(self.content)
 
 
 def _as_owner(request: Request, _route: Route) -> None:
     request.principal = Principal(None, OWNER)
+
+
+async def _anybody(_request: Request, _route: Any) -> None:
+    """Lets in everybody."""
 
 
 class PartsBench:
@@ -52,12 +56,15 @@ class PartsBench:
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         room = WaitingRoom()
         self.creation = Creation(self.experiment, room)
-        live = Live(self.experiment, self.creation, lambda _request, _route: None)
+        live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
                      CreateJobs(self.experiment, self.creation), JobDetails(self.experiment, room.watching),
                      Results(self.experiment, live)):
             part.add_to(self.router)
+
+    def close(self) -> None:
+        self.experiment.close()
 
     async def send(self, method: str, target: str, body: bytes = b"",
                    headers: Optional[Dict[str, str]] = None) -> Answer:
@@ -86,7 +93,8 @@ class PartsBench:
         """A heartbeat; the job it gives, if any."""
         answer = await self.post(p.HEARTBEAT, dict({"worker_id": worker_id}, **fields))
         assert answer.status == 200, answer.content
-        return answer.json["job"]
+        job: Optional[Dict[str, Any]] = answer.json["job"]
+        return job
 
     async def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> None:
         answer = await self.post(p.UPDATE_JOB_STATUS,
@@ -101,7 +109,7 @@ class PartsBench:
                                  {"content-type": frame.content_type})
         assert answer.status == status, answer.content
 
-    def sql(self, text: str, *values: int) -> List[Tuple[Optional[Union[float, str]], ...]]:
+    def sql(self, text: str, *values: Any) -> List[Any]:
         """What a query gives, at once."""
         return self.experiment.database.read(
             lambda db: db.execute(text, values).fetchall()).result(20)
@@ -109,10 +117,4 @@ class PartsBench:
 
 def run_bench(workspace: Path, scenario: Scenario) -> None:
     """Run a coroutine function on a new bench, and close it."""
-    async def main() -> None:
-        bench = PartsBench(workspace)
-        try:
-            return await asyncio.wait_for(scenario(bench), 30)
-        finally:
-            bench.experiment.close()
-    return asyncio.run(main())
+    play(lambda: PartsBench(workspace), scenario, 30)

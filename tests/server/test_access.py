@@ -50,7 +50,8 @@ def test_the_owner_and_root_need_no_token_over_loopback(host: str, peer: str, na
 def test_another_user_is_told_whose_it_is_and_what_to_do() -> None:
     status, text = ask(server(), OTHER)
     assert status == 403
-    for word in ("(uid %d)" % ME, "uid %d" % OTHER, "a server of your own", "--allow-user %d" % OTHER, "token"):
+    for word in ("(uid %d)" % ME, "uid %d" % OTHER, "a server of your own", "--allow-user %d" % OTHER,
+                 "token"):
         assert word in text
     assert ask(server(), OTHER, token=TOKEN) == LET_IN
     assert ask(server(), OTHER, token="wrong")[0] == 401
@@ -117,8 +118,10 @@ def test_insecure_asks_nobody() -> None:
 def test_insecure_still_knows_its_own_user() -> None:
     access = server("0.0.0.0", insecure=True)
     assert ask(access, ME) == ask(access, 0) == LOCAL
-    for fields in (dict(uid=OTHER), dict(uid=None), dict(host="evil.example"), dict(x_forwarded_for="10.0.0.9"),
-                   dict(peer="10.0.0.9")):
+    others: List[Dict[str, Any]] = [
+        dict(uid=OTHER), dict(uid=None), dict(host="evil.example"), dict(x_forwarded_for="10.0.0.9"),
+        dict(peer="10.0.0.9")]
+    for fields in others:
         assert ask(access, **fields) == LET_IN
     assert ask(server(insecure=True, proxied=True)) == LET_IN
 
@@ -127,14 +130,14 @@ def test_the_user_is_not_asked_for_where_it_does_not_matter(tmp_path: Path) -> N
     def asked() -> None:
         raise AssertionError("it was asked for")
     for access in (server(insecure=True), server("0.0.0.0")):
-        request = Request("GET", "/", {"host": "h", "authorization": "Bearer " + TOKEN}, None, "10.0.0.9", False,
-                          asked)
-        access(request)
+        headers = {"host": "h", "authorization": "Bearer " + TOKEN}
+        access(Request("GET", "/", headers, None, "10.0.0.9", False, asked))
 
 
 def test_users_are_named_or_numbered() -> None:
     assert users(["root", "0", "54321"]) == {0, OTHER} and users([]) == frozenset()
-    with pytest.raises(UsageError, match="--allow-user: this machine knows no user 'no-such-user'; give a name"):
+    says = "--allow-user: this machine knows no user 'no-such-user'; give a name"
+    with pytest.raises(UsageError, match=says):
         users(["root", "no-such-user"])
 
 
@@ -149,8 +152,8 @@ def test_a_server_does_not_start_for_an_unknown_user(tmp_path: Path, monkeypatch
     assert not (tmp_path / "server").exists()
 
 
-@pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None), dict(token_file=True),
-                                     dict(proxied=True)])
+@pytest.mark.parametrize("options", [dict(insecure=True), dict(verify=lambda token: None),
+                                     dict(token_file=True), dict(proxied=True)])
 def test_users_are_allowed_only_where_they_count(tmp_path: Path, options: Dict[str, Any]) -> None:
     if "token_file" in options:
         options["token_file"] = tmp_path / "token"
@@ -163,8 +166,9 @@ def test_users_are_allowed_only_where_they_count(tmp_path: Path, options: Dict[s
 
 @pytest.mark.parametrize("typed, hint", [
     (["--expid", "x"], "--expid x; did you mean --expId x?"), (["expId=foo"], "did you mean --expId foo?"),
-    (["--dashboard_port=7"], "did you mean --dashboard-port 7?"), (["insecure=true"], "did you mean --insecure?"),
-    (["--xyzzy"], "--xyzzy; see jd_server --help"), (["--expid"], "did you mean --expId ...?")])
+    (["--dashboard_port=7"], "did you mean --dashboard-port 7?"),
+    (["insecure=true"], "did you mean --insecure?"), (["--xyzzy"], "--xyzzy; see jd_server --help"),
+    (["--expid"], "did you mean --expId ...?")])
 def test_an_option_that_was_meant(typed: List[str], hint: str) -> None:
     with pytest.raises(UsageError) as refused:
         cli.options(typed, {"HOME": "/nonexistent"})
@@ -174,6 +178,7 @@ def test_an_option_that_was_meant(typed: List[str], hint: str) -> None:
 def test_what_excludes_a_hub_is_told_before_the_key_that_is_missing(tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JD_API_KEY", raising=False)
+    common = ["--expId", "e", "--workspace_path", str(tmp_path), "--hub", "http://127.0.0.1:9"]
     for flags in (["--token-file", str(tmp_path / "token")], ["--insecure"]):
         with pytest.raises(UsageError, match="a Hub and %s exclude each other" % flags[0]):
-            cli.main(["--expId", "e", "--workspace_path", str(tmp_path), "--hub", "http://127.0.0.1:9"] + flags)
+            cli.main(common + flags)

@@ -2,28 +2,28 @@
 
 import asyncio
 import http.client
+import sqlite3
 import threading
 from pathlib import Path
-from typing import Any, Awaitable, Callable, List, Union
+from typing import Any, Awaitable, Callable, List, Tuple
 
 import pytest
 
 from jd import protocol as p
-from jd.net.serving.routing import Request, Route
+from jd.net.serving.routing import Request
 from jd.server.api import job_routes
 from jd.server.api.access import Access
 from jd.server.app import JobServer
-from jd.server.dashboard import jobs as table
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
 from jd.server.store.queue.jobs import Query
 from jd.server.store.queue.transitions import Policy
 from jd.server.store.search import conditions, scanning, textsearch
 from jd.storage.database import READERS
-from jd.storage.reading import Reader
+from tests.server.scenes import play
 from tests.server.test_routes import Bench
 
-Scenario = Callable[["Bench"], Awaitable[None]]
+Scenario = Callable[[Bench], Awaitable[None]]
 Run = Callable[[Scenario], None]
 
 FOREVER = "WITH RECURSIVE count (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT sum(n) FROM count"
@@ -35,7 +35,7 @@ class Endless:
     def __init__(self) -> None:
         self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, db: Reader, *_: Any):
+    def __call__(self, db: sqlite3.Connection, *_: Any) -> Any:
         self.begun.release()
         try:
             return db.execute(FOREVER).fetchone()
@@ -56,22 +56,21 @@ async def _acquired(semaphore: threading.Semaphore, times: int) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    def run_scenario(scenario: Scenario) -> None:
-        async def main() -> None:
-            bench = Bench(tmp_path)
-            try:
-                return await asyncio.wait_for(scenario(bench), 60)
-            finally:
-                bench.experiment.close()
-        return asyncio.run(main())
-    return run_scenario
+    return lambda scenario: play(lambda: Bench(tmp_path), scenario, 60)
+
+
+def readings_last(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """How long a reading for people may take from now on."""
+    defaults = Experiment.read.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "seconds", seconds)
 
 
 def test_workers_and_health_are_answered_while_people_have_all_their_readers(
         run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
-    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
+    readings_last(monkeypatch, 30.0)
 
     async def scenario(bench: Bench) -> None:
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
@@ -96,7 +95,7 @@ def test_workers_and_health_are_answered_while_people_have_all_their_readers(
 def test_a_search_that_takes_too_long_is_an_error_that_says_so(run: Run,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(textsearch, "step", Endless())
-    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 0.05)
+    readings_last(monkeypatch, 0.05)
 
     async def scenario(bench: Bench) -> None:
         status, answer = await bench.call("GET", "/api/jobs?search=text")
@@ -125,18 +124,18 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path: Path, monkeypatch: pyte
     """A real connection that is closed: the API's search, and a page that a viewer shares with nobody."""
     endless = Endless()
     monkeypatch.setattr(textsearch, "step", endless)
-    monkeypatch.setattr(table.conditions, "compiled", endless)
-    monkeypatch.setitem(Experiment.read.__kwdefaults__, "seconds", 30.0)
+    monkeypatch.setattr(conditions, "compiled", endless)
+    readings_last(monkeypatch, 30.0)
     target = "/api/jobs?search=text" if port == "port" else "/web/jobs?filter=text"
 
     async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         server = JobServer(experiment, Access("127.0.0.1", None, False))
 
-        async def anybody(*_: Union[Request, Route]) -> None:
+        async def anybody(_request: Request, _route: Any) -> None:
             pass
 
-        server.signin.guard = anybody
+        monkeypatch.setattr(server.signin, "guard", anybody)
         server.dashboard._guard = anybody
         try:
             await server.start("127.0.0.1", 0, 0)
@@ -181,7 +180,7 @@ def test_a_search_in_steps_finds_what_one_look_finds(run: Run, monkeypatch: pyte
         monkeypatch.setattr(scanning, "FEW", 0)
         monkeypatch.setattr(scanning, "SCAN", 7)
         assert await pages() == whole
-        status, some = await bench.call("GET", "/api/jobs?search=yes&ids=1,2,3,4&status=PENDING")
+        some = (await bench.call("GET", "/api/jobs?search=yes&ids=1,2,3,4&status=PENDING"))[1]
         assert [job["id"] for job in some["jobs"]] == [1, 4] and some["total_count"] == 2
         assert (await bench.call("GET", "/api/jobs?search=yes&status=DONE"))[1]["jobs"] == []
         piece = "/api/jobs?search=%22name%22%3A%20%22yes"  # a piece of JSON, as it is written
@@ -196,7 +195,9 @@ def test_a_search_finds_the_messages_of_failed_attempts(run: Run) -> None:
             await bench.beat(reported_status="idle")
             await bench.call("POST", p.UPDATE_JOB_STATUS, {
                 "job_id": number, "status": "ABORTED", "message": "CUDA out of memory 100%% (%d)" % number})
-        for target, ids in [("search=out+of+MEMORY", [1, 2]), ("search=100%25+(2", [2]), ("search=out_of", [])]:
+        expected: List[Tuple[str, List[int]]] = [
+            ("search=out+of+MEMORY", [1, 2]), ("search=100%25+(2", [2]), ("search=out_of", [])]
+        for target, ids in expected:
             answer = (await bench.call("GET", "/api/jobs?" + target))[1]
             assert [job["id"] for job in answer["jobs"]] == ids, target
         experiment = bench.experiment

@@ -149,7 +149,8 @@ def test_wrong_usage_and_what_is_not_there(data: Data, monkeypatch: pytest.Monke
     for job in ("0", "x", "-1"):
         with pytest.raises(UsageError):
             data.run(job=job)
-    for argv, says in ((["forget", "1"], "invalid choice"), (["trust"], "JOB"), (["trust", "1"], "--expId NAME")):
+    for argv, says in ((["forget", "1"], "invalid choice"), (["trust"], "JOB"),
+                       (["trust", "1"], "--expId NAME")):
         with pytest.raises(UsageError, match=says):
             cli.main(["checkpoint"] + argv)
     path = data.store(OBJECT)
@@ -177,7 +178,7 @@ def test_the_hub_is_asked_for_its_users_key(data: Data, tmp_path: Path,
             done = subprocess.run(
                 python("-m", "jd.hub", *words, "--data", tmp_path / "hub" / "data", "--json"),
                 env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60, check=True)
-            return json.loads(done.stdout)
+            return dict(json.loads(done.stdout))
         jd_hub("user", "add", ALICE)
         keys = [jd_hub("key", "create", "--user", ALICE, "--name", name)["key"] for name in "ab"]
         jd_hub("experiment", "create", EXPERIMENT, "--user", ALICE)
@@ -205,9 +206,11 @@ def test_beside_a_running_server_it_counts_at_once(tmp_path: Path) -> None:
 
         assert b"is signed now" in run()
         token = (server.workspace / EXPERIMENT / "meta" / "token").read_text().strip()
-        with build_opener(ProxyHandler({})).open(server.url + "/checkpoint/latest?job_id=1", timeout=60) as answer:
+        latest = server.url + "/checkpoint/latest?job_id=1"
+        with build_opener(ProxyHandler({})).open(latest, timeout=60) as answer:
             served = io.BytesIO(answer.read())
         trailer = signature.read(served)
+        assert trailer is not None
         assert signature.fits(served, trailer, [checkpointkey.of_token(token)])
         assert b"was signed already" in run()
         server.stop()

@@ -6,7 +6,7 @@ import json
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Union
+from typing import Any, AsyncGenerator, Generator, List, Optional, Union
 
 import pytest
 
@@ -57,8 +57,9 @@ def test_everything_about_a_job(run: Run) -> None:
         assert job["message"] == job["history"][0]["reason"]
         assert "boom" in job["message"] and "node1_abc_0" in job["message"]
         file, = job["files"]
-        assert [file[name] for name in ("kind", "name", "stored_name", "version", "size_bytes", "preview")] == [
-            "upload", "result.json", "result.json", 0, 13, "json"]
+        expected = {"kind": "upload", "name": "result.json", "stored_name": "result.json", "version": 0,
+                    "size_bytes": 13, "preview": "json"}
+        assert {name: file[name] for name in expected} == expected
     run(scenario)
 
 
@@ -134,7 +135,7 @@ def test_an_image_that_is_too_large_is_not_offered(tmp_path: Path, monkeypatch: 
 
 async def file_id(bench: PartsBench, name: str, content: Union[bytes, str], **kind: Any) -> int:
     await bench.upload(1, name, content, **kind)
-    return (await bench.get("/web/job?id=1")).json["files"][0]["id"]
+    return int((await bench.get("/web/job?id=1")).json["files"][0]["id"])
 
 
 def test_text_is_previewed_up_to_a_limit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +256,7 @@ def test_a_zip_has_all_files_and_the_job(run: Run, monkeypatch: pytest.MonkeyPat
 def test_steps_that_nobody_wants_any_more_are_closed() -> None:
     closed = threading.Event()
 
-    def pieces() -> Iterator[bytes]:
+    def pieces() -> Generator[bytes, None, None]:
         try:
             while True:
                 yield b"x"
@@ -265,6 +266,7 @@ def test_steps_that_nobody_wants_any_more_are_closed() -> None:
     async def scenario() -> None:
         given = pieces()
         stream = in_steps(given)
+        assert isinstance(stream, AsyncGenerator)
         assert await stream.__anext__() == b"x"
         await stream.aclose()
         assert await asyncio.get_running_loop().run_in_executor(None, closed.wait, 10)
@@ -282,6 +284,7 @@ def test_a_zip_is_made_in_steps_and_given_up_when_nobody_wants_it(run: Run,
         await bench.beat()
         await bench.upload(1, "a.png", b"x" * 10_000)
         response = await bench.router.dispatch(Request("GET", "/web/job/zip?id=1"))
+        assert response.stream is not None
         first = await response.stream.__anext__()
         assert 1000 <= len(first) < 2000
         await response.aclose()

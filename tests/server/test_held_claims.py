@@ -2,29 +2,23 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from jd import protocol as p
+from tests.server.scenes import play
 from tests.server.store_support import ordered
-from tests.server.test_watching import Bench
-
-Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
+from tests.server.test_watching import Bench, Run, Scenario
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Scenario], None]:
+def run(tmp_path: Path) -> Run:
     def run_scenario(scenario: Scenario) -> None:
-        async def main() -> None:
-            bench = Bench(tmp_path)
-            try:
-                await asyncio.wait_for(scenario(bench), 20)
-                assert not bench.room.tickets
-            finally:
-                bench.server.signin.close()
-                bench.experiment.close()
-        asyncio.run(main())
+        async def scene(bench: Bench) -> None:
+            await scenario(bench)
+            assert not bench.room.tickets
+        play(lambda: Bench(tmp_path), scene)
     return run_scenario
 
 
@@ -43,7 +37,7 @@ async def create(bench: Bench, min_time: float) -> None:
 
 
 @pytest.mark.parametrize("needs, fits", [(100.0, True), (101.0, False)])
-def test_the_time_in_the_waiting_room_counts(run: Any, needs: float, fits: bool) -> None:
+def test_the_time_in_the_waiting_room_counts(run: Run, needs: float, fits: bool) -> None:
     async def scenario(bench: Bench) -> None:
         answer = await held(bench, "w", time_left=150.0)
         bench.now += 50.0
@@ -55,7 +49,7 @@ def test_the_time_in_the_waiting_room_counts(run: Any, needs: float, fits: bool)
     run(scenario)
 
 
-def test_a_job_that_does_not_fit_the_first_goes_to_the_next(run: Any) -> None:
+def test_a_job_that_does_not_fit_the_first_goes_to_the_next(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         short = await held(bench, "short", time_left=60.0)
         long = await held(bench, "long", time_left=6000.0)
@@ -66,7 +60,7 @@ def test_a_job_that_does_not_fit_the_first_goes_to_the_next(run: Any) -> None:
     run(scenario)
 
 
-def test_what_says_that_nothing_is_left_is_held_only_for_who_stays(run: Any) -> None:
+def test_what_says_that_nothing_is_left_is_held_only_for_who_stays(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         _, reply = await bench.beat(wait=180, exit_when_empty=True)
         assert reply["empty"] is True

@@ -5,14 +5,15 @@ import stat
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Tuple
 
 import pytest
 
 from jd.auth import jwt
 from jd.errors import JdError, ServerUnreachable, UsageError
-from jd.net.client import Refusal
+from jd.net.client import Client, Refusal
 from jd.server.api.access import Access
+from jd.server.dashboardpin import HubPin
 from jd.server.hubside.hublink import UNKNOWN_LIMIT, ExperimentGone, HubLink, Intervals, RevokedToken
 
 SECRET, OTHER = "s" * 48, "o" * 48
@@ -20,18 +21,20 @@ NOW = 1_700_000_000.0
 URLS = ("http://node1:5000", "http://node1:5050")
 
 
-class FakeHub:
-    """Answers by route, those of a deque one after the other; an exception among them is raised. `calls` are (method, end of route, body)."""
+class FakeHub(Client):
+    """Answers by route, those of a deque one after the other; an exception among them is raised. `calls` are
+    (method, end of route, body)."""
 
     shown = "http://hub"
 
     def __init__(self) -> None:
-        self.calls = []
-        self.answers = {
+        super().__init__(self.shown)
+        self.calls: List[Tuple[str, str, Any]] = []
+        self.answers: Dict[str, Any] = {
             "runtime-config": {"worker_shared_secret": SECRET, "experiment_id": "id-1"},
             "revoked-tokens": {"revoked_jtis": []}, "register": {}, "heartbeat": {}, "experiments": {}}
 
-    def call(self, method: str, route: str, body: Optional[Dict[str, Any]] = None) -> Any:
+    def call(self, method: str, route: str, body: Any = None, *_: Any, **__: Any) -> Any:
         end = route.rpartition("/")[2]
         self.calls.append((method, end, body))
         answer = self.answers[end]
@@ -41,11 +44,12 @@ class FakeHub:
             raise answer
         return answer
 
-    def break_down(self, error: Union[ServerUnreachable, Refusal]) -> None:
+    def break_down(self, error: JdError) -> None:
         for end in self.answers:
             self.answers[end] = error
 
-    def made(self, end: str) -> List[Dict[str, Any]]:
+    def made(self, end: str) -> List[Any]:
+        """The bodies of the calls of a route."""
         return [body for _, name, body in self.calls if name == end]
 
 
@@ -53,7 +57,7 @@ class Bench:
     def __init__(self, tmp_path: Path) -> None:
         self.hub = FakeHub()
         self.memory = tmp_path / "meta" / "hub.json"
-        self.said = []
+        self.said: List[str] = []
 
     def link(self, **options: Any) -> HubLink:
         return HubLink(self.hub, "exp", self.memory, self.said.append, clock=lambda: NOW,
@@ -138,8 +142,8 @@ def test_whose_the_experiment_is_counts_and_is_remembered(bench: Bench) -> None:
     bench.hub.answers["runtime-config"].update(owner_id=1, owner="alice@example.org")
     link = bench.running()
     assert link.owner() == "alice@example.org"
-    assert [link.verify(token(**one)).role for one in (
-        {}, {"user_id": 2}, {"user_id": 2, "role": "edit"}, {"role": "work"})] == ["owner", "work", "edit", "work"]
+    claims: List[Dict[str, Any]] = [{}, {"user_id": 2}, {"user_id": 2, "role": "edit"}, {"role": "work"}]
+    assert [link.verify(token(**one)).role for one in claims] == ["owner", "work", "edit", "work"]
     bench.hub.break_down(AWAY)
     again = bench.link()
     again.connect()
@@ -198,7 +202,7 @@ def test_create_makes_the_experiment_only_if_there_is_none(bench: Bench) -> None
 
 
 @pytest.mark.parametrize("error", [AWAY, refusal(503), refusal(429)])
-def test_a_hub_that_is_away_at_the_start(bench: Bench, error: Union[ServerUnreachable, Refusal]) -> None:
+def test_a_hub_that_is_away_at_the_start(bench: Bench, error: JdError) -> None:
     bench.hub.break_down(error)
     with pytest.raises(JdError, match="the first start"):
         bench.link().connect()
@@ -299,27 +303,34 @@ def test_an_experiment_that_was_made_anew_during_an_outage_ends_it(bench: Bench)
         link.verify(token(OTHER))
 
 
-def test_the_thread_outlives_a_defect_and_ends_with_stop(bench: Bench,
-                                                         caplog: pytest.LogCaptureFixture) -> None:
+def test_the_thread_outlives_a_defect_and_ends_with_stop(bench: Bench, caplog: pytest.LogCaptureFixture,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     link = HubLink(bench.hub, "exp", bench.memory, bench.said.append,
                    intervals=Intervals(.01, .01, .01, 1000))
     link.connect()
-    beaten, reasons, ended = threading.Event(), [], threading.Event()
+    beaten, ended = threading.Event(), threading.Event()
+    defects: List[Exception] = [ZeroDivisionError()]
+    reasons: List[str] = []
+    answered = bench.hub.call
 
-    def call(method: str, route: str, body: Optional[Dict[str, str]] = None,
-             first: List[bool] = [True]) -> Dict[str, Any]:
-        if first.pop() if first else False:
-            raise ZeroDivisionError
+    def call(method: str, route: str, body: Any = None) -> Any:
+        if defects:
+            raise defects.pop()
         if route.endswith("heartbeat"):
             beaten.set()
-        return FakeHub.call(bench.hub, method, route, body)
-    bench.hub.call = call
-    link.start(lambda reason: (reasons.append(reason), ended.set()))
+        return answered(method, route, body)
+
+    def gone(reason: str) -> None:
+        reasons.append(reason)
+        ended.set()
+
+    monkeypatch.setattr(bench.hub, "call", call)
+    link.start(gone)
     assert beaten.wait(60) and "the link to the Hub http://hub failed" in caplog.text
     bench.hub.answers["heartbeat"] = refusal(403)
     assert ended.wait(60) and len(reasons) == 1 and "words of the Hub" in reasons[0]
     link.stop()
-    assert not link._thread.is_alive()
+    assert link._thread is not None and not link._thread.is_alive()
 
 
 def test_whether_the_hub_is_on_this_machine(bench: Bench) -> None:
@@ -338,12 +349,12 @@ def test_a_memory_that_cannot_be_written_is_a_warning(bench: Bench) -> None:
 
 # ---- the PIN of the dashboard
 
-class Keeper:
-    """Takes PINs of the Hub as HubPin does."""
+class Keeper(HubPin):
+    """Takes PINs of the Hub, and has no database for them."""
 
     def __init__(self) -> None:
         self.numbers = [0]
-        self.given = []
+        self.given: List[Tuple[int, str]] = []
 
     def taken(self) -> int:
         return self.numbers[-1]
@@ -366,8 +377,9 @@ def test_a_pin_of_the_hub_is_passed_on_and_acknowledged(bench: Bench) -> None:
     assert bench.hub.made("heartbeat") == [known, known, dict(known, dashboard_pin=7)]
 
 
-@pytest.mark.parametrize("given", [7, {}, {"number": "7", "hash": "h"}, {"number": -1, "hash": "h"}, {"number": 7},
-                                   {"number": 7, "hash": 8}, {"number": 7.5, "hash": "secret"}])
+@pytest.mark.parametrize("given", [7, {}, {"number": "7", "hash": "h"}, {"number": -1, "hash": "h"},
+                                   {"number": 7}, {"number": 7, "hash": 8},
+                                   {"number": 7.5, "hash": "secret"}])
 def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench: Bench, caplog: pytest.LogCaptureFixture,
                                                            given: Any) -> None:
     link, keeper = bench.running(), Keeper()
@@ -379,6 +391,7 @@ def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench: Bench, caplog:
 
 def test_without_a_keeper_or_with_another_answer_nothing_happens(bench: Bench) -> None:
     link = bench.running()
-    for answer in ({"dashboard_pin": {"number": 7, "hash": "h"}}, [], None, {"dashboard_pin": None}):
+    answers: List[Any] = [{"dashboard_pin": {"number": 7, "hash": "h"}}, [], None, {"dashboard_pin": None}]
+    for answer in answers:
         bench.hub.answers["heartbeat"] = answer
         link.step(1000.0)

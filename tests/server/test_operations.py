@@ -23,6 +23,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.storage import backup
 from jd.storage.database import Database
+from tests.server import scenes
 from tests.server.dashboard_bench import Answer, Dashboard
 from tests.server.store_support import Desk
 
@@ -42,15 +43,7 @@ Run = Callable[[Scenario], None]
 @pytest.fixture
 def play(tmp_path: Path) -> Run:
     """Run a scenario on a dashboard that is signed in."""
-    def run_scenario(scenario: Scenario) -> None:
-        async def scene() -> None:
-            dashboard = SignedIn(tmp_path)
-            try:
-                await asyncio.wait_for(scenario(dashboard), 20)
-            finally:
-                dashboard.close()
-        asyncio.run(scene())
-    return run_scenario
+    return lambda scenario: scenes.play(lambda: SignedIn(tmp_path), scenario)
 
 
 async def backup_status(dashboard: SignedIn) -> int:

@@ -3,9 +3,10 @@
 import asyncio
 import io
 import json
+import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import IO, Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -34,8 +35,8 @@ class Endless(Counted):
         super().__init__(b"")
         self._rest, self._part, self._left = head, part, size
 
-    def read(self, size: int = -1) -> bytes:
-        assert size > 0, "nobody reads all of it"
+    def read(self, size: Optional[int] = -1) -> bytes:
+        assert size is not None and size > 0, "nobody reads all of it"
         while len(self._rest) < min(size, self._left):
             self._rest += self._part * 10_000
         data, self._rest = self._rest[:size], self._rest[size:]
@@ -43,10 +44,14 @@ class Endless(Counted):
         self.taken += len(data)
         return data
 
-    readable = seekable = lambda self: True
     read1 = read
 
-    def seek(self, *_: str):
+    def readable(self) -> bool:
+        return True
+
+    seekable = readable
+
+    def seek(self, _offset: int, _whence: int = 0) -> int:
         return 0
 
     def tell(self) -> int:
@@ -100,7 +105,8 @@ def test_which_of_a_grid_and_a_request_a_text_is() -> None:
 
     assert read('{"idle_timeout": 9, "jobs": [{"a": 1}], "note": ["x"]}') == ([{"a": 1}], 9.0)
     assert read('{"jobs": [1, {"a": 2}]}') == ([{"jobs": 1}, {"jobs": {"a": 2}}], None)
-    assert read('{"parameters": [1], "jobs": [2, 3]}')[0] == [{"parameters": 1, "jobs": 2}, {"parameters": 1, "jobs": 3}]
+    assert read('{"parameters": [1], "jobs": [2, 3]}')[0] == [
+        {"parameters": 1, "jobs": 2}, {"parameters": 1, "jobs": 3}]
     assert read('{"parameters": {"a": [1]}, "idle_timeout": 9}') == ([{"a": 1}], 9.0)
     for both in ('{"jobs": [{"a": 1}], "parameters": {"a": [1]}}', '{"parameters": [1], "jobs": [{"a": 1}]}',
                  '{"parameters": {"a": [1]}, "jobs": [1]}'):
@@ -123,13 +129,13 @@ def test_lines_of_tables_end_in_any_way(breaks: str) -> None:
 class Gate:
     """In the place of a parser: it begins, and goes on when it is told to."""
 
-    def __init__(self, parse: Callable[..., Any]) -> None:
+    def __init__(self, parse: Callable[[BinaryIO, Path], Optional[createrequest.Order]]) -> None:
         self.parse, self.begun, self.go = parse, threading.Event(), threading.Event()
 
-    def __call__(self, *arguments: Union[io.BytesIO, Path]) -> Optional[createrequest.Order]:
+    def __call__(self, file: BinaryIO, directory: Path) -> Optional[createrequest.Order]:
         self.begun.set()
         assert self.go.wait(60)
-        return self.parse(*arguments)
+        return self.parse(file, directory)
 
 
 def test_workers_are_answered_while_an_order_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,15 +149,21 @@ def test_workers_are_answered_while_an_order_is_read(run: Run, monkeypatch: pyte
         assert not making.done()
         gate.go.set()
         assert (await making).status == 200
-        assert (await bench.beat())["parameters"] == {"x": 1}
+        job = await bench.beat()
+        assert job is not None and job["parameters"] == {"x": 1}
     run(scenario)
 
 
 def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run: Run,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    real = spool.tempfile.TemporaryFile
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", lambda **where: made.append((where, real(**where))) or made[-1][1])
+    made: List[Tuple[str, IO[bytes]]] = []
+    real = tempfile.TemporaryFile
+
+    def temporary(dir: str) -> IO[bytes]:
+        made.append((dir, real(dir=dir)))
+        return made[-1][1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
 
     async def scenario(bench: PartsBench) -> None:
         meta = bench.experiment.meta_dir
@@ -159,7 +171,7 @@ def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run: Run,
         text = json.dumps([{"x": "y" * 100, "n": number} for number in range(5000)])
         answer = await bench.post("/web/create", {"text": text, "format": "json"})
         assert answer.status == 200 and answer.json["total_jobs"] == 5000
-        assert [where["dir"] for where, _ in made] == [str(meta)] * 2  # the body, and the text in it
+        assert [where for where, _ in made] == [str(meta)] * 2  # the body, and the text in it
         assert all(file.closed for _, file in made)
         answer = await bench.post("/web/create", {"text": text[:-1], "format": "json"})
         assert answer.status == 400 and all(file.closed for _, file in made)
@@ -170,10 +182,10 @@ def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run: Run,
 
 def test_who_leaves_ends_the_reading(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is closed, so that what reads it in a thread ends too."""
-    gate, ended = Gate(lambda file: None), threading.Event()
+    gate, ended = Gate(lambda _file, _directory: None), threading.Event()
 
-    def read(file: io.BytesIO, _directory: Path) -> None:
-        gate(file)
+    def read(file: BinaryIO, directory: Path) -> None:
+        gate(file, directory)
         try:
             while True:
                 file.seek(0)
@@ -201,7 +213,7 @@ def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(spool.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
 
     async def scenario(bench: PartsBench) -> None:
         answer = await bench.post("/web/create", {"jobs": [{"x": "y" * 1000}] * 1000})
@@ -212,7 +224,8 @@ def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_order_needs_its_content_type(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
-        answer = await bench.send("POST", "/web/create", b'{"jobs": [{"a": 1}]}', {"content-type": "text/plain"})
+        answer = await bench.send("POST", "/web/create", b'{"jobs": [{"a": 1}]}',
+                                  {"content-type": "text/plain"})
         assert answer.status == 415
     run(scenario)
 

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, TypeVar, Union
 
 import pytest
 
@@ -23,6 +23,8 @@ from tests.e2e.processes import EXPERIMENT, Server
 from tests.server.store_support import Desk
 from tests.support import MALLORY, free_env, needs_root, python
 
+T = TypeVar("T")
+
 PIN, OTHER = "482913", "739105"
 
 
@@ -31,14 +33,15 @@ def verifies(desk: Desk, given: str) -> bool:
 
 
 def signed_in(desk: Desk) -> int:
-    return desk.read(lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0])
+    """How many sessions there are."""
+    return int(desk.sql("SELECT count(*) FROM sessions"))
 
 
 # ---- at the start
 
 def test_a_pin_is_made_up_once(desk: Desk) -> None:
     made = dashboardpin.settle(desk.database, None, True)
-    assert verifies(desk, made)
+    assert made is not None and verifies(desk, made)
     desk.write(sessions.open_session, None, 0.0)
     assert dashboardpin.settle(desk.database, None, True) is None
     assert verifies(desk, made) and signed_in(desk) == 1
@@ -106,8 +109,10 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong: str) -> None:
 
 def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk: Desk) -> None:
     file = desk.database.path.parent / "pin"
-    for change in (lambda: dashboardpin.settle(desk.database, PIN, False),
-                   lambda: dashboardpin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))):
+    changes: List[Callable[[], object]] = [
+        lambda: dashboardpin.settle(desk.database, PIN, False),
+        lambda: dashboardpin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))]
+    for change in changes:
         desk.write(lambda db: db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
         made = dashboardpin.settle(desk.database, None, False)
         assert file.read_text().strip() == made and stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -138,7 +143,7 @@ class Command:
                                                  str(self.workspace)]) == 0
         return self.capsys.readouterr().out
 
-    def read(self, operation: Callable[..., Any]) -> Optional[str]:
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         return direct.write(self.path, operation)
 
 
@@ -296,7 +301,7 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
 # ---- a PIN of the Hub
 
 def test_a_pin_of_the_hub_is_taken_once(desk: Desk) -> None:
-    said = []
+    said: List[str] = []
     keeper = dashboardpin.HubPin(desk.database, said.append)
     assert keeper.taken() == 0
     desk.write(sessions.open_session, None, 0.0)
@@ -310,7 +315,7 @@ def test_a_pin_of_the_hub_is_taken_once(desk: Desk) -> None:
 
 def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk: Desk) -> None:
     dashboardpin.settle(desk.database, PIN, True)
-    said = []
+    said: List[str] = []
     keeper = dashboardpin.HubPin(desk.database, said.append)
     for _ in range(2):
         keeper.take(5, "argon$x$y")

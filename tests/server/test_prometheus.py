@@ -1,6 +1,5 @@
 """`GET /metrics`: valid text, right numbers, for whom it is meant."""
 
-import asyncio
 import os
 import re
 import sqlite3
@@ -22,11 +21,13 @@ from jd.server.store.fleet import commands, workers
 from jd.server.store.operators.batches import from_grid
 from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
+from tests.server import scenes
 
 Scenario = Callable[["Bench"], Awaitable[None]]
 
 TOKEN = "a-token-for-prometheus"
-SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)'
+                    r'(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
 UNESCAPED = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
@@ -62,6 +63,10 @@ class Bench:
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: 1_000_000.0)
         self.server = JobServer(self.experiment, access, None, token)
 
+    def close(self) -> None:
+        self.server.signin.close()
+        self.experiment.close()
+
     async def get(self, **headers: str) -> Response:
         return await self.server.api.dispatch(Request("GET", "/metrics", dict(
             {"host": "127.0.0.1:5000"}, **headers), peer_uid=os.geteuid))
@@ -80,14 +85,7 @@ def roster_of_three(db: sqlite3.Connection) -> None:
 
 def play(tmp_path: Path, scenario: Scenario, access: Optional[Access] = None,
          token: Optional[str] = None) -> None:
-    async def scene() -> None:
-        bench = Bench(tmp_path, access or Access("127.0.0.1", None, False), token)
-        try:
-            await asyncio.wait_for(scenario(bench), 20)
-        finally:
-            bench.server.signin.close()
-            bench.experiment.close()
-    asyncio.run(scene())
+    scenes.play(lambda: Bench(tmp_path, access or Access("127.0.0.1", None, False), token), scenario)
 
 
 def test_the_state_of_the_experiment(tmp_path: Path) -> None:

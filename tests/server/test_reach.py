@@ -1,14 +1,14 @@
 """How far a worker token of the Hub reaches: roles, and whose workers and attempts it may touch."""
 
-import asyncio
 import json
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 import pytest
 
 from jd import protocol as p
 from jd.auth import jwt
+from jd.net.client import Client
 from jd.net.multipart import encode_upload
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request
@@ -17,9 +17,7 @@ from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import HubLink
 from jd.server.store.queue.transitions import Policy
-
-Scenario = Callable[["Bench"], Awaitable[None]]
-Run = Callable[..., None]
+from tests.server.scenes import play
 
 SECRET = "s" * 48
 NOW = 1_700_000_000.0
@@ -29,13 +27,12 @@ OWNER = "alice@example.org"
 JSON = {"content-type": "application/json"}
 
 
-class FakeHub:
-    shown = "http://hub"
-
+class FakeHub(Client):
     def __init__(self, **config: Any) -> None:
+        super().__init__("http://hub")
         self.config = dict({"worker_shared_secret": SECRET, "experiment_id": "id-1"}, **config)
 
-    def call(self, _method: str, route: str, _body: None = None) -> Dict[str, Any]:
+    def call(self, method: str, route: str, body: Any = None, *_: Any, **__: Any) -> Dict[str, Any]:
         return self.config if route.endswith("runtime-config") else {"revoked_jtis": []}
 
 
@@ -49,6 +46,9 @@ class Bench:
         self.link.connect()
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False, self.link.verify))
         self.server.owner = self.link.owner
+
+    def close(self) -> None:
+        self.experiment.close()
 
     async def send(self, user: int, method: str, target: str, body: Any, headers: Dict[str, str],
                    **claims: Any) -> Tuple[int, bytes]:
@@ -74,7 +74,8 @@ class Bench:
     async def put(self, user: int, route: str, content: bytes = b"x",
                   **fields: Any) -> Tuple[int, Dict[str, Any]]:
         part = {p.UPLOAD: "file", p.CHECKPOINT: "checkpoint"}[route]
-        frame = encode_upload({name: str(value) for name, value in fields.items()}, part, "a.bin", len(content))
+        texts = {name: str(value) for name, value in fields.items()}
+        frame = encode_upload(texts, part, "a.bin", len(content))
         status, answer = await self.send(user, "POST", route, frame.prefix + content + frame.suffix,
                                          {"content-type": frame.content_type})
         return status, json.loads(answer)
@@ -90,28 +91,26 @@ class Bench:
             status, reply = await self.beat(user, name, session="of " + name)
             assert status == 200 and reply["job"]["job_id"] == user
 
-    def sql(self, text: str, *values: Any) -> List[Tuple[str]]:
+    def sql(self, text: str, *values: Any) -> List[Any]:
         return self.experiment.database.read(lambda db: db.execute(text, values).fetchall()).result(20)
 
-    def everything(self) -> Tuple[List[str], List[Any]]:
+    def everything(self) -> Tuple[List[str], List[Path]]:
         """What is stored, and the files."""
         rows = self.experiment.database.read(lambda db: list(db.iterdump())).result(20)
         return rows, sorted(path for path in self.experiment.data_dir.rglob("*") if path.is_file())
 
 
+class Run(Protocol):
+    def __call__(self, scenario: Callable[[Bench], Awaitable[None]],
+                 owner_id: Optional[Union[int, str]] = ALICE, owner: Optional[str] = OWNER) -> None:
+        """Run a scenario on a Bench of which the Hub says this, and close it."""
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Bench, and close it."""
-    def run_scenario(scenario: Scenario, owner_id: Optional[Union[int, str]] = ALICE,
-                     owner: Optional[str] = OWNER) -> None:
-        async def main() -> None:
-            bench = Bench(tmp_path, owner_id=owner_id, owner=owner)
-            try:
-                return await asyncio.wait_for(scenario(bench), 20)
-            finally:
-                bench.experiment.close()
-        return asyncio.run(main())
-    return run_scenario
+    return lambda scenario, owner_id=ALICE, owner=OWNER: play(
+        lambda: Bench(tmp_path, owner_id=owner_id, owner=owner), scenario)
 
 
 # ---- roles
@@ -156,7 +155,7 @@ STORES = [(p.UPLOAD, {}), (p.UPLOAD, {"attempt": 1}), (p.CHECKPOINT, {}), (p.CHE
 
 
 @pytest.mark.parametrize("route, more", STORES)
-def test_a_guest_plants_nothing_in_a_job_of_another(run: Run, route: str, more: Dict[str, int]) -> None:
+def test_a_guest_plants_nothing_in_a_job_of_another(run: Run, route: str, more: Dict[str, Any]) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
@@ -171,7 +170,7 @@ def test_a_guest_plants_nothing_in_a_job_of_another(run: Run, route: str, more: 
 
 @pytest.mark.parametrize("route, more", STORES)
 @pytest.mark.parametrize("user", [ALICE, BOB])
-def test_a_job_that_nobody_runs_takes_no_files(run: Run, user: int, route: str, more: Dict[str, int]) -> None:
+def test_a_job_that_nobody_runs_takes_no_files(run: Run, user: int, route: str, more: Dict[str, Any]) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.create(5)
         for job_id, ending in ((1, {"status": "DONE"}), (2, {"status": "ABORTED"}),
@@ -241,7 +240,7 @@ def test_a_guest_says_nothing_of_an_attempt_of_another(run: Run, fields: Dict[st
 
 
 @pytest.mark.parametrize("more", [{}, {"attempt": 1}])  # without it, as published clients send it
-def test_a_guest_does_not_finish_the_job_of_another(run: Run, more: Dict[str, int]) -> None:
+def test_a_guest_does_not_finish_the_job_of_another(run: Run, more: Dict[str, Any]) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.running()
         before = bench.everything()
@@ -336,7 +335,8 @@ def test_the_owner_stops_every_worker(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.running()
         for name in ("hers", "his"):
-            status, answer = await bench.call(ALICE, "POST", p.CLI_STOP, {"worker_id": name, "action": "stop"})
+            order = {"worker_id": name, "action": "stop"}
+            status, answer = await bench.call(ALICE, "POST", p.CLI_STOP, order)
             assert (status, answer["job_aborted"]) == (200, True)
     run(scenario)
 
@@ -358,8 +358,7 @@ def test_a_worker_from_before_belongs_to_whom_it_speaks_for_with_what_it_runs(ru
         more = {} if session is None else {"session": session}
         await bench.beat(BOB, "w", **more)
         for table in ("workers", "attempts"):
-            bench.experiment.database.write(
-                lambda db, name=table: db.execute("UPDATE %s SET hub_user = NULL" % name)).result(20)
+            await bench.experiment.write(lambda db: db.execute("UPDATE %s SET hub_user = NULL" % table))
         assert (await bench.put(BOB, p.UPLOAD, job_id=1))[0] == 409
         assert (await bench.beat(BOB, "w", reported_status="busy", current_job_id=1, **more))[0] == 200
         assert (await bench.put(BOB, p.UPLOAD, job_id=1))[0] == 200

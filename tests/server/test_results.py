@@ -4,7 +4,8 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Callable, Dict, List, Optional, Union
+from unittest.mock import Mock
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_what_is_no_result_says_why(content: bytes, says: str) -> None:
 
 def test_a_long_list_does_not_crowd_out_the_rest() -> None:
     found = resultfile.parse(json.dumps({"curve": list(range(1000)), "best": 7}).encode())
+    assert found.numbers is not None
     assert len(found.numbers) == resultfile.MAX_NUMBERS and found.numbers["best"] == 7
     assert "801 numbers more" in found.remark
 
@@ -63,7 +65,7 @@ def results_of(bench: PartsBench, job_id: int = 1) -> Optional[Dict[str, float]]
     text = bench.sql("SELECT results FROM jobs WHERE id = ?", job_id)[0][0]
     by_value = dict(bench.sql("SELECT n.name, v.value FROM job_values v JOIN value_names n"
                               " ON n.id = v.name_id WHERE n.kind = 'result' AND v.job_id = ?", job_id))
-    found = None if text is None else json.loads(text)
+    found: Optional[Dict[str, float]] = None if text is None else json.loads(text)
     assert by_value == (found or {})
     return found
 
@@ -117,7 +119,8 @@ def test_a_result_of_a_lost_attempt_is_refused(run: Run) -> None:
 
 # ---- names and columns
 
-async def sweep(bench: PartsBench, n: int, result: Callable[..., Any] = lambda i: {"loss": i / 10}) -> None:
+async def sweep(bench: PartsBench, n: int,
+                result: Callable[[int], Optional[Dict[str, float]]] = lambda i: {"loss": i / 10}) -> None:
     await bench.create(*[{"lr": i % 4, "opt": "adam" if i % 2 else "sgd", "i": i} for i in range(n)])
     for i in range(n):
         await bench.beat()
@@ -158,7 +161,7 @@ def test_columns_leave_deleted_jobs_out_and_take_a_filter(run: Run) -> None:
         await bench.experiment.write(lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
 
         async def ids(text: str) -> List[int]:
-            return (await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"]
+            return list((await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"])
         assert await ids("") == [1, 3, 4, 5, 6]
         assert await ids("opt%3Dadam") == [4, 6]
         assert await ids("status%3DDELETED") == [2]
@@ -196,18 +199,17 @@ def test_lists_are_texts_in_columns_and_columns_are_limited(run: Run,
 
 def test_an_answer_is_worked_out_once_until_something_changes(run: Run,
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    columns = resultcolumns.columns
-    monkeypatch.setattr(resultcolumns, "columns", lambda *given: calls.append(given) or columns(*given))
+    columns = Mock(wraps=resultcolumns.columns)
+    monkeypatch.setattr(resultcolumns, "columns", columns)
 
     async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 3)
         for _ in range(3):
             assert (await bench.get("/web/results/columns?metric=loss")).json["total"] == 3
-        assert len(calls) == 1
+        assert columns.call_count == 1
         await bench.upload(1, "result.json", '{"loss": 99}')
         assert (await bench.get("/web/results/columns?metric=loss")).json["values"][0] == 99
-        assert len(calls) == 2
+        assert columns.call_count == 2
     run(scenario)
 
 
@@ -266,10 +268,11 @@ def test_everything_as_csv(run: Run) -> None:
 
 @pytest.mark.parametrize("value, cell", [
     ("=1+2", "'=1+2"), ("@SUM(A1)", "'@SUM(A1)"), ("-cmd", "'-cmd"), ("+x", "'+x"), ("\t=1", "'\t=1"),
-    ("\r=1", "'\r=1"), ("\n=1", "'\n=1"), ("  =1+2", "'  =1+2"), ("\u00a0@x", "'\u00a0@x"), ("\uff1d1+2", "'\uff1d1+2"),
-    ("\ufeff=1", "'\ufeff=1"), ("\u200b\u2060 +x", "'\u200b\u2060 +x"), ("\u00ad\U000e0041@x", "'\u00ad\U000e0041@x"),
-    ("\x01=1", "'\x01=1"), ("\u3164-cmd", "'\u3164-cmd"), ("\ufeffa=1", "\ufeffa=1"),
-    ("-1+1", "'-1+1"), ("- 1", "'- 1"), ("a\n=1", "a\n=1"), ("-1.5", "-1.5"), ("-1.5e3", "-1.5e3"), ("+2", "+2"), (-3, "-3"), (True, "true"), ("", ""), ("a=b", "a=b"),
+    ("\r=1", "'\r=1"), ("\n=1", "'\n=1"), ("  =1+2", "'  =1+2"), ("\u00a0@x", "'\u00a0@x"),
+    ("\uff1d1+2", "'\uff1d1+2"), ("\ufeff=1", "'\ufeff=1"), ("\u200b\u2060 +x", "'\u200b\u2060 +x"),
+    ("\u00ad\U000e0041@x", "'\u00ad\U000e0041@x"), ("\x01=1", "'\x01=1"), ("\u3164-cmd", "'\u3164-cmd"),
+    ("\ufeffa=1", "\ufeffa=1"), ("-1+1", "'-1+1"), ("- 1", "'- 1"), ("a\n=1", "a\n=1"), ("-1.5", "-1.5"),
+    ("-1.5e3", "-1.5e3"), ("+2", "+2"), (-3, "-3"), (True, "true"), ("", ""), ("a=b", "a=b"),
 ])
 def test_formulas_are_kept_from_running_and_numbers_as_they_are(run: Run, value: Union[int, str],
                                                                 cell: str) -> None:

@@ -4,24 +4,22 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Optional, Tuple
+from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Tuple
 
 import pytest
 
 from jd import protocol as p
 from jd.net.multipart import encode_upload
 from jd.net.serving.body import BodyStream
-from jd.net.serving.routing import HttpError, Request, Route
+from jd.net.serving.routing import HttpError, Request
 from jd.server.api import worker_routes
-from jd.server.api.access import OWNER, Access, Principal
+from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.operators.batches import from_grid
 from jd.server.store.queue.jobs import counts
 from jd.server.store.queue.transitions import Policy
-
-Scenario = Callable[["Bench"], Awaitable[None]]
-Run = Callable[..., None]
+from tests.server.scenes import play
 
 
 class Bench:
@@ -32,6 +30,9 @@ class Bench:
         self.now = 1_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access(host, token_file, insecure))
+
+    def close(self) -> None:
+        self.experiment.close()
 
     async def send(self, method: str, target: str, body: bytes = b"",
                    headers: Optional[Dict[str, str]] = None) -> Tuple[int, bytes]:
@@ -64,18 +65,15 @@ class Bench:
         return status, json.loads(answer)
 
 
+class Run(Protocol):
+    def __call__(self, scenario: Callable[[Bench], Awaitable[None]], **options: Any) -> None:
+        """Run a scenario on a Bench with these options, and close it."""
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Bench, and close it."""
-    def run_scenario(scenario: Scenario, **options: Any) -> None:
-        async def main() -> None:
-            bench = Bench(tmp_path, **options)
-            try:
-                return await asyncio.wait_for(scenario(bench), 20)
-            finally:
-                bench.experiment.close()
-        return asyncio.run(main())
-    return run_scenario
+    return lambda scenario, **options: play(lambda: Bench(tmp_path, **options), scenario)
 
 
 def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
@@ -351,17 +349,19 @@ def test_a_worker_that_hangs_up_passes_its_call_on(run: Run) -> None:
 
 def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
-        refused = []
+        class Revocable(Access):
+            revoked = False
 
-        def access(request: Request, _route: Optional[Route] = None) -> None:
-            if refused:
-                raise HttpError(401, "the token was revoked")
-            request.principal = Principal(None, OWNER)
+            def __call__(self, request: Request, _route: Any = None) -> None:
+                if self.revoked:
+                    raise HttpError(401, "the token was revoked")
+                super().__call__(request, _route)
 
+        access = Revocable("127.0.0.1", None, False)
         server = JobServer(bench.experiment, access)
         bench.server = server
         task = await held(bench, "a")
-        refused.append(True)
+        access.revoked = True
         await server.creation.create(from_grid({"x": [1]}))
         status, answer = await task
         assert (status, answer["error"]) == (401, "the token was revoked")

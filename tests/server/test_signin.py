@@ -4,7 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -20,21 +20,23 @@ from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import sessions, wrongpins
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database
-from tests.server import dashboard_bench
-from tests.server.dashboard_bench import HOST, PIN, Dashboard, Run
+from tests.server.dashboard_bench import HOST, PIN, Answer, Dashboard, Run
+from tests.server.scenes import play
 from tests.server.store_support import Desk
 from tests.users import ANOTHER
 from tests.users import OTHER as OTHER_USER
 
 OTHER = "739105"
 ME = os.geteuid()
+# Who is not held up by users of the machine: the owner, root, and who comes from elsewhere.
+PEOPLE: List[Dict[str, Any]] = [dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")]
 PUBLIC = {"/healthz", "/", "/signin", "/static/<path:name>", "/web/signin", "/web/signout"} | set(pages.PAGES)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a coroutine function on a Dashboard whose PIN is PIN."""
-    return lambda scenario: dashboard_bench.run(tmp_path / "ws", scenario)
+    return lambda scenario: play(lambda: Dashboard(tmp_path / "ws", PIN), scenario)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "verify", lambda pin, known: known is not None and pin == PIN)
 
 
-async def signin(dashboard: Dashboard, pin: str = PIN, **options: Any) -> dashboard_bench.Answer:
+async def signin(dashboard: Dashboard, pin: str = PIN, **options: Any) -> Answer:
     return await dashboard.send("POST", "/web/signin", {"pin": pin}, **options)
 
 
@@ -64,7 +66,7 @@ def test_sign_in_and_sign_out(run: Run) -> None:
         me = await dashboard.send("GET", "/web/me", cookie=answer.cookie)
         assert me.json == {"expId": "exp", "version": me.json["version"], "hub": False, "hub_url": None,
                            "server_url": None, "server_id": dashboard.experiment.server_id,
-                               "now": dashboard.now}
+                           "now": dashboard.now}
         dump = await dashboard.experiment.read(lambda db: "\n".join(db.iterdump()))
         assert secret not in dump and "'%s'" % PIN not in dump
         out = await dashboard.send("POST", "/web/signout", {}, cookie=answer.cookie)
@@ -78,7 +80,7 @@ def test_wrong_pins_are_told_to_who_signs_in_next(run: Run, quick: None) -> None
     async def scenario(dashboard: Dashboard) -> None:
         async def told() -> Dict[str, Any]:
             answer = await dashboard.send("GET", "/web/settings", cookie=cookie)
-            return answer.json["wrong_pins"]
+            return dict(answer.json["wrong_pins"])
         cookie = dashboard.signed_in()
         assert await told() == {"since": None, "before": None}
         first = dashboard.now
@@ -104,6 +106,7 @@ def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick
             assert (await signin(dashboard, OTHER, x_forwarded_for="192.0.2.%d" % number)).status == 403
         assert (await signin(dashboard, x_forwarded_for="192.0.2.99")).status == 429
         found = await dashboard.experiment.read(wrongpins.since)
+        assert found is not None
         assert found["count"] == PER_ADDRESS and not found["addresses"][0].startswith("192.0.2.")
     run(scenario)
 
@@ -111,7 +114,9 @@ def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick
 def test_only_the_latest_addresses_are_kept(desk: Desk) -> None:
     for number in range(20):
         desk.write(wrongpins.count, "192.0.2.%d" % number, desk.now)
-    assert desk.read(wrongpins.since)["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
+    found = desk.read(wrongpins.since)
+    assert found is not None
+    assert found["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
 
 
 def test_two_servers_on_one_host_have_cookies_of_their_own(run: Run, tmp_path: Path) -> None:
@@ -152,17 +157,19 @@ def test_a_session_ends_after_seven_days(run: Run) -> None:
 def test_a_session_is_good_for_who_signed_in(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         async def works(cookie: str, **sender: Any) -> bool:
-            statuses = {(await dashboard.send("GET", "/web/me", cookie=cookie, **sender)).status,
-                        (await dashboard.send("POST", "/web/settings", {"values": {}}, cookie=cookie, **sender)).status}
+            asked = [await dashboard.send("GET", "/web/me", cookie=cookie, **sender),
+                     await dashboard.send("POST", "/web/settings", {"values": {}}, cookie=cookie, **sender)]
+            statuses = {answer.status for answer in asked}
             stream = await dashboard.stream("/web/events", cookie, **sender)
             page = await dashboard.send("GET", "/jobs", cookie=cookie, **sender)
             assert (401 in statuses) is (stream == 401) is (page.status == 303)
             assert statuses == {401} or 401 not in statuses
             return 401 not in statuses
         mine = (await signin(dashboard, uid=ME)).cookie
-        others = [dict(uid=OTHER_USER), dict(uid=0 if ME else 1), dict(uid=None), dict(uid=ME, x_forwarded_for="10.0.0.1"),
-                  dict(uid=ME, forwarded="for=10.0.0.1"), dict(uid=ME, host="evil.example"),
-                  dict(uid=ME, peer="192.0.2.7")]
+        others: List[Dict[str, Any]] = [
+            dict(uid=OTHER_USER), dict(uid=0 if ME else 1), dict(uid=None),
+            dict(uid=ME, x_forwarded_for="10.0.0.1"), dict(uid=ME, forwarded="for=10.0.0.1"),
+            dict(uid=ME, host="evil.example"), dict(uid=ME, peer="192.0.2.7")]
         assert await works(mine, uid=ME)
         for sender in others:
             assert not await works(mine, **sender), sender
@@ -179,7 +186,9 @@ def test_behind_a_proxy_that_was_named_there_are_no_users(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
         cookie = (await signin(dashboard, uid=33, x_forwarded_for="192.0.2.7")).cookie
-        for sender in (dict(uid=33, x_forwarded_for="192.0.2.8"), dict(uid=33), dict(uid=None)):
+        senders: List[Dict[str, Any]] = [
+            dict(uid=33, x_forwarded_for="192.0.2.8"), dict(uid=33), dict(uid=None)]
+        for sender in senders:
             assert (await dashboard.send("GET", "/web/me", cookie=cookie, **sender)).status == 200
     run(scenario)
 
@@ -199,8 +208,9 @@ def test_sessions_that_do_not_say_whose_they_are_end(tmp_path: Path) -> None:
         old.commit()
     database = Database(tmp_path / "jobs.db", MIGRATIONS)
     try:
+        digest = apikeys.digest("secret")
         for uid in (None, ME, OTHER_USER):
-            assert not database.read(lambda db: sessions.is_open(db, apikeys.digest("secret"), uid, 1e9)).result(20)
+            assert not database.read(lambda db: sessions.is_open(db, digest, uid, 1e9)).result(20)
         secret = database.write(lambda db: sessions.open_session(db, ME, 1e9)).result(20)
         assert database.read(lambda db: sessions.is_open(db, apikeys.digest(secret), ME, 1e9)).result(20)
     finally:
@@ -315,17 +325,20 @@ def test_another_user_of_the_machine_locks_out_nobody_but_himself(run: Run, quic
             assert (await signin(dashboard, OTHER, uid=OTHER_USER, **sent)).status == 403
         assert (await signin(dashboard, uid=OTHER_USER, peer="127.0.0.99", **disguise)).status == 429
         assert (await signin(dashboard, uid=OTHER_USER)).status == 429
-        for sender in (dict(uid=ME), dict(uid=0), dict(uid=ANOTHER), dict(uid=None), dict(peer="192.0.2.7")):
+        senders: List[Dict[str, Any]] = [
+            dict(uid=ME), dict(uid=0), dict(uid=ANOTHER), dict(uid=None), dict(peer="192.0.2.7")]
+        for sender in senders:
             assert (await signin(dashboard, **sender)).status == 200, sender
     run(scenario)
 
 
 def test_thousands_of_users_cannot_search_and_hold_up_only_each_other(run: Run, quick: None) -> None:
     async def scenario(dashboard: Dashboard) -> None:
-        tried = [(await signin(dashboard, OTHER, uid=100000 + number // 2)).status for number in range(2 * IN_ALL[HERE])]
+        tried = [(await signin(dashboard, OTHER, uid=100000 + number // 2)).status
+                 for number in range(2 * IN_ALL[HERE])]
         assert tried == [403] * IN_ALL[HERE] + [429] * IN_ALL[HERE]
         assert (await signin(dashboard, uid=OTHER_USER)).status == 429
-        for sender in (dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")):
+        for sender in PEOPLE:
             assert (await signin(dashboard, **sender)).status == 200, sender
         dashboard.ticks += 600
         assert (await signin(dashboard, uid=OTHER_USER)).status == 200
@@ -349,9 +362,10 @@ def test_no_number_of_addresses_holds_up_who_sits_at_the_machine(run: Run, quick
 
 def test_who_hides_by_closing_at_once_holds_up_neither_the_owner_nor_elsewhere(run: Run, quick: None) -> None:
     async def scenario(dashboard: Dashboard) -> None:
-        tried = [(await signin(dashboard, OTHER, peer="127.0.1.%d" % (number + 1))).status for number in range(250)]
+        tried = [(await signin(dashboard, OTHER, peer="127.0.1.%d" % number)).status
+                 for number in range(1, 251)]
         assert tried == [403] * IN_ALL[HERE] + [429] * (250 - IN_ALL[HERE])
-        for sender in (dict(uid=ME), dict(uid=0), dict(peer="192.0.2.7")):
+        for sender in PEOPLE:
             assert (await signin(dashboard, **sender)).status == 200, sender
     run(scenario)
 
@@ -384,7 +398,8 @@ def test_wrong_pins_of_a_user_of_the_machine_are_told_with_name_and_number(run: 
         for sender in (dict(uid=0), dict(uid=OTHER_USER), dict(uid=None), dict(uid=OTHER_USER)):
             await signin(dashboard, OTHER, **sender)
         found = (await signin(dashboard)).json["wrong_pins"]
-        assert found["count"] == 4 and found["addresses"] == ["uid %d" % OTHER_USER, "127.0.0.1", "root (uid 0)"]
+        assert found["count"] == 4
+        assert found["addresses"] == ["uid %d" % OTHER_USER, "127.0.0.1", "root (uid 0)"]
     run(scenario)
 
 

@@ -125,7 +125,8 @@ def test_jobs_that_failed_on_a_worker_are_found(desk: Desk, end: End) -> None:
 
 def test_marking_walks_over_no_table(desk: Desk) -> None:
     for question in (
-            "SELECT worker_id FROM workers WHERE failures_in_row >= 5 AND failures_in_row > 0 AND failing = 0",
+            ("SELECT worker_id FROM workers WHERE failures_in_row >= 5 AND failures_in_row > 0"
+             " AND failing = 0"),
             "SELECT 1 FROM workers WHERE last_done_at >= 5.0 AND worker_id <> 'w'"):
         plan = desk.read(lambda db: db.execute("EXPLAIN QUERY PLAN " + question).fetchall())
         assert all("SEARCH" in step[-1] for step in plan), plan

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -19,6 +19,7 @@ from jd.server.store.operators import bulk, sessions
 from jd.server.store.queue import jobs
 from jd.server.store.queue.transitions import Policy
 from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
+from tests.server.scenes import play
 
 Scenario = Callable[["Bench"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -32,6 +33,10 @@ class Bench:
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
         self.room = self.server.room
+
+    def close(self) -> None:
+        self.server.signin.close()
+        self.experiment.close()
 
     async def beat(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         body = json.dumps(dict({"worker_id": "w", "session": "s"}, **fields)).encode()
@@ -60,18 +65,13 @@ class Bench:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def run_scenario(scenario: Scenario) -> None:
-        async def main() -> None:
-            bench = Bench(tmp_path)
-            try:
-                await bench.experiment.write(lambda db: db.executemany(
-                    "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')", [()] * 2))
-                assert (await bench.beat())[1]["job"]["job_id"] == 1
-                await asyncio.wait_for(scenario(bench), 20)
-                assert not bench.room.tickets and not bench.room._of_worker and not bench.room._of_job
-            finally:
-                bench.server.signin.close()
-                bench.experiment.close()
-        asyncio.run(main())
+        async def scene(bench: Bench) -> None:
+            await bench.experiment.write(lambda db: db.executemany(
+                "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')", [()] * 2))
+            assert (await bench.beat())[1]["job"]["job_id"] == 1
+            await scenario(bench)
+            assert not bench.room.tickets and not bench.room._of_worker and not bench.room._of_job
+        play(lambda: Bench(tmp_path), scene)
     return run_scenario
 
 
@@ -197,7 +197,7 @@ def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run: Run) -> N
     async def scenario(bench: Bench) -> None:
         await bench.beat(finished={"job_id": 1, "attempt": 1, "status": "DONE"})
         await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
-        idle = dict(reported_status="idle", current_job_id=None, attempt=None)
+        idle: Dict[str, Any] = {"reported_status": "idle", "current_job_id": None, "attempt": None}
         told = await bench.held(**idle)
         other = asyncio.ensure_future(bench.busy(worker_id="v", session="v", **idle))
         while not any(t._future is not None for t in bench.room.of_worker("v")):
@@ -212,7 +212,8 @@ def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run: Run) -> N
 
 
 def test_looks_pass_and_are_forgotten() -> None:
-    now, called = [0.0], []
+    now = [0.0]
+    called: List[int] = []
     watching = Watching(called.append, lambda: now[0])
     for job_id in range(MANY_LOOKS):
         watching.look(job_id)

@@ -1,7 +1,7 @@
 """Every route of the three servers, and who of all is let in with what they can show.
 
-A route that is not in a table fails, and so does one of a table that no server has. Whoever is not named with a
-route is refused there, and changes nothing. How far those that are let in reach is in test_reach.py.
+A route that is not in a table fails, and so does one of a table that no server has. Whoever is not named with
+a route is refused there, and changes nothing. How far those that are let in reach is in test_reach.py.
 """
 
 import json
@@ -15,17 +15,20 @@ import pytest
 
 from jd.net.peer import socketowner
 from jd.net.serving.routing import Router
-from tests.server.town import HOST, Alone, Servers, Town, as_json, as_upload, bearer
+from tests.server.town import HOST, Alone, Headers, Servers, Town, as_json, as_upload, bearer
 from tests.users import OTHER, Other, needs_root
 
-# What one can show (see Town). `own` is `work` that names its own worker and job; everybody else names Alice's.
+PEOPLE = ("alice", "bob", "eve", "mallory", "root")
+# What one can show (see Town). `own` is `work` that names its own worker and job; all others name Alice's.
 NAMES = ("none", "other experiment", "expired", "revoked", "work", "own", "edit", "owner", "dashboard",
-         *("%s of %s" % (what, who) for what in ("key", "page") for who in ("alice", "bob", "eve", "mallory", "root")))
+         *("%s of %s" % (what, who) for what in ("key", "page") for who in PEOPLE))
+# Sends (port, method, target, headers, body); the status of the answer.
+Send = Callable[[int, str, str, Headers, bytes], int]
 
 
 class Row(NamedTuple):
-    """Who is let in, and the request by which that shows: `{w}` and `{j}` are a worker and its job, and a body that is
-    a text is the part of an upload."""
+    """Who is let in, and the request by which that shows: `{w}` and `{j}` are a worker and its job, and a
+    body that is a text is the part of an upload."""
 
     who: FrozenSet[str]
     target: Optional[str] = None
@@ -40,18 +43,17 @@ ALL = frozenset(NAMES)
 # ---- the API of a job server
 WORKS, EDITS, REACHES = names("work, own, edit, owner"), names("edit, owner"), names("own, owner")
 # ---- the Hub: who has an account, who sees the experiment, whose it is
-KEYS, ITS_KEYS, OWN_KEY = (names(text) for text in (
-    "key of alice, key of bob, key of eve, key of mallory, key of root", "key of alice, key of bob, key of eve",
-    "key of alice"))
-PAGES, OWN_PAGE, ADMIN = (names(text) for text in (
-    "page of alice, page of bob, page of eve, page of mallory, page of root", "page of alice", "page of root"))
+KEYS, PAGES = (frozenset("%s of %s" % (what, who) for who in PEOPLE) for what in ("key", "page"))
+ITS_KEYS, OWN_KEY = names("key of alice, key of bob, key of eve"), names("key of alice")
+OWN_PAGE, ADMIN = names("page of alice"), names("page of root")
 SIGNED_IN = names("dashboard")
 EXP = "/api/experiments/exp"
 
 API: Dict[str, Row] = {
     "GET /healthz": Row(ALL),
     "POST /worker/heartbeat": Row(REACHES, body={
-        "worker_id": "{w}", "session": "of {w}", "reported_status": "busy", "current_job_id": "{j}", "attempt": 1}),
+        "worker_id": "{w}", "session": "of {w}", "reported_status": "busy", "current_job_id": "{j}",
+        "attempt": 1}),
     "POST /update_job_status": Row(REACHES, body={"job_id": "{j}", "attempt": 1, "status": "DONE"}),
     "POST /upload": Row(REACHES, body="file"),
     "POST /checkpoint": Row(REACHES, body="checkpoint"),
@@ -68,13 +70,15 @@ API: Dict[str, Row] = {
 }
 DASHBOARD: Dict[str, Row] = dict(
     {route: Row(ALL) for route in (
-        "GET /healthz", "GET /", "GET /signin", "GET /static/<path:name>", "POST /web/signin", "POST /web/signout")},
+        "GET /healthz", "GET /", "GET /signin", "GET /static/<path:name>", "POST /web/signin",
+        "POST /web/signout")},
     **{route: Row(SIGNED_IN) for route in (
         "GET /jobs", "GET /jobs/<int:id>", "GET /results", "GET /workers", "GET /settings",
-        "POST /web/pin", "GET /web/me", "GET /web/summary", "GET /web/events", "GET /web/jobs", "GET /web/jobs/count",
-        "POST /web/jobs/act", "POST /web/jobs/<int:id>/parameters", "POST /web/create/preview", "POST /web/create",
-        "GET /web/job", "GET /web/job/output", "GET /web/job/file", "GET /web/job/preview", "GET /web/job/image",
-        "GET /web/job/zip", "GET /web/results/names", "GET /web/results/columns", "GET /web/completions",
+        "POST /web/pin", "GET /web/me", "GET /web/summary", "GET /web/events", "GET /web/jobs",
+        "GET /web/jobs/count", "POST /web/jobs/act", "POST /web/jobs/<int:id>/parameters",
+        "POST /web/create/preview", "POST /web/create", "GET /web/job", "GET /web/job/output",
+        "GET /web/job/file", "GET /web/job/preview", "GET /web/job/image", "GET /web/job/zip",
+        "GET /web/results/names", "GET /web/results/columns", "GET /web/completions",
         "GET /web/export.csv", "GET /web/workers", "GET /web/worker", "POST /web/workers/command",
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})
 HUB: Dict[str, Row] = dict(
@@ -100,7 +104,8 @@ HUB: Dict[str, Row] = dict(
         "POST /web/experiments/<name>/unshare": Row(OWN_PAGE, "/web/experiments/exp/unshare", {
             "email": "eve@example.org"}),
         "POST /web/experiments/<name>/pin": Row(OWN_PAGE, "/web/experiments/exp/pin", {}),
-        "POST /web/experiments/<name>/delete": Row(OWN_PAGE, "/web/experiments/exp/delete", {"confirm": "exp"}),
+        "POST /web/experiments/<name>/delete": Row(OWN_PAGE, "/web/experiments/exp/delete", {
+            "confirm": "exp"}),
         "POST /web/api-keys": Row(PAGES, body={"name": "another"}),
         "POST /web/api-keys/<int:id>/revoke": Row(OWN_PAGE, "/web/api-keys/1/revoke", {}),
         "GET /users": Row(ADMIN),
@@ -133,17 +138,19 @@ def filled(value: Any, name: str, servers: Servers) -> Any:
 def answer(servers: Servers, place: str, route: str, row: Row, name: str, **more: str) -> int:
     """The status of the answer to who shows `name`, and `more` headers."""
     method, _, pattern = route.partition(" ")
-    target = filled(row.target or pattern.replace("<int:id>", "1").replace("<path:name>", "icon.svg"), name, servers)
+    plain = pattern.replace("<int:id>", "1").replace("<path:name>", "icon.svg")
+    target = filled(row.target or plain, name, servers)
     if row.body in ("file", "checkpoint"):
         headers, body = as_upload(row.body, 2 if name == "own" else 1)
     else:
-        headers, body = as_json(filled(row.body if row.body is not None or method == "GET" else {}, name, servers))
+        given = row.body if row.body is not None or method == "GET" else {}
+        headers, body = as_json(filled(given, name, servers))
     return servers.send(place, method, target, dict(headers, **servers.credentials[name], **more), body)[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stranger() -> Iterator[Callable[..., Any]]:
-    """Sends requests as another user, where root runs this: (port, method, target, headers, body) → status.
+def stranger() -> Iterator[Optional[Send]]:
+    """Sends requests as another user, where root runs this.
 
     It is forked before any server has threads: later it could hang.
     """
@@ -152,7 +159,7 @@ def stranger() -> Iterator[Callable[..., Any]]:
         return
     ours, theirs = socket.socketpair()
 
-    def work(say) -> None:
+    def work(say: Callable[[int], None]) -> None:
         ours.close()  # so that there is an end
         for line in theirs.makefile("r"):
             port, method, target, headers, body = json.loads(line)
@@ -161,9 +168,9 @@ def stranger() -> Iterator[Callable[..., Any]]:
             say(connection.getresponse().status)
             connection.close()
 
-    def send(port: int, method: str, target: str, headers: Dict[str, str], body: bytes) -> int:
+    def send(port: int, method: str, target: str, headers: Headers, body: bytes) -> int:
         ours.sendall(json.dumps([port, method, target, headers, body.decode("latin-1")]).encode() + b"\n")
-        return other.hear()
+        return int(other.hear())
     with ours, theirs, Other(work) as other:
         yield send
 
@@ -177,7 +184,8 @@ def quiet_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 def test_every_route_is_in_a_table_and_no_other(quiet_town: Town) -> None:
     for place, router in routers(quiet_town).items():
-        assert sorted("%s %s" % (route.method, route.pattern) for route in router.routes) == sorted(TABLES[place])
+        routes = sorted("%s %s" % (route.method, route.pattern) for route in router.routes)
+        assert routes == sorted(TABLES[place])
     assert set(quiet_town.credentials) == set(NAMES)
 
 
@@ -245,16 +253,18 @@ def test_without_a_hub_it_is_the_user_or_the_token_that_counts(alone: Alone, mon
     assert alone.everything() == before
     assert answer(alone, "api", route, API[route], "none") == 200
     monkeypatch.setattr(socketowner, "client_uid", lambda _connection: OTHER)
-    assert answer(alone, "api", route, API[route], "token") in (200, 409)  # 409: it was ended by the one before
+    status = answer(alone, "api", route, API[route], "token")
+    assert status in (200, 409)  # 409: it was ended by the one before
 
 
 @needs_root
-def test_another_user_of_the_machine_is_let_in_nowhere(stranger: Callable[..., Any], alone: Alone,
+def test_another_user_of_the_machine_is_let_in_nowhere(stranger: Send, alone: Alone,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alone, "send", lambda place, method, target, headers, body=b"": (
         stranger(alone.ports[place], method, target, headers, body), b""))
     before = alone.everything()
     api = [answer(alone, "api", route, API[route], "none") for route in GUARDED]
-    pages = [answer(alone, "dashboard", route, row, "none") for route, row in DASHBOARD.items() if row.who != ALL]
+    pages = [answer(alone, "dashboard", route, row, "none")
+             for route, row in DASHBOARD.items() if row.who != ALL]
     assert set(api) == {403} and set(pages) <= {401, 303}
     assert alone.everything() == before

@@ -1,4 +1,4 @@
-"""A Hub and a job server that listen, the people who have to do with them, and what each of those can show."""
+"""A Hub and a job server that listen, the people who have to do with them, and what each can show."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import threading
 import time
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
 from jd import protocol as p
 from jd.auth import jwt
@@ -27,13 +27,16 @@ from jd.server.store.queue.transitions import Policy
 
 HOST = "127.0.0.1"
 THIS_USER = os.geteuid() if sys.platform.startswith("linux") else None  # elsewhere nobody tells
-ALICE, BOB, EVE, MALLORY, ROOT = (name + "@example.org" for name in ("alice", "bob", "eve", "mallory", "root"))
+ALICE, BOB, EVE, MALLORY, ROOT = ("%s@example.org" % name
+                                  for name in ("alice", "bob", "eve", "mallory", "root"))
 Headers = Dict[str, str]
+S = TypeVar("S", bound="Servers")
+T = TypeVar("T")
 
 
 class Servers:
-    """Servers in a loop of their own. `ports` tells where they listen, `credentials` the headers by which one shows
-    who one is."""
+    """Servers in a loop of their own. `ports` tells where they listen, `credentials` the headers by which one
+    shows who one is."""
 
     ports: Dict[str, int]
     experiment: Experiment
@@ -50,7 +53,7 @@ class Servers:
             self._end_loop()
             raise
 
-    def __enter__(self) -> Any:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -59,7 +62,8 @@ class Servers:
         finally:
             self._end_loop()
 
-    def send(self, place: str, method: str, target: str, headers: Headers, body: bytes = b"") -> Tuple[int, bytes]:
+    def send(self, place: str, method: str, target: str, headers: Headers,
+             body: bytes = b"") -> Tuple[int, bytes]:
         """Status and the beginning of the body: some go on for ever."""
         connection = HTTPConnection(HOST, self.ports[place], timeout=60)
         try:
@@ -80,7 +84,7 @@ class Servers:
     async def _close(self) -> None:
         raise NotImplementedError
 
-    def _await(self, coroutine: Any) -> Any:
+    def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def _end_loop(self) -> None:
@@ -93,7 +97,8 @@ class Servers:
         await self.server.start(HOST, 0, 0)
         self.ports = {"api": self.server.port, "dashboard": self.server.dashboard_port}
         session = await self.experiment.write(sessions.open_session, THIS_USER, time.time())
-        self.credentials["dashboard"] = {"Cookie": "jd_dashboard_%s=%s" % (self.experiment.server_id, session)}
+        cookie = "jd_dashboard_%s=%s" % (self.experiment.server_id, session)
+        self.credentials["dashboard"] = {"Cookie": cookie}
 
     def _post(self, name: str, route: str, body: Any) -> None:
         headers, raw = as_json(body) if isinstance(body, dict) else body
@@ -101,7 +106,7 @@ class Servers:
         assert status == 200, answer
 
     def _jobs(self, *held: Tuple[str, str]) -> None:
-        """Four jobs, of which these (credential, worker) have the first, with a file and a checkpoint each."""
+        """Four jobs. The first are run by these (credential, worker), with a file and a checkpoint each."""
         self._post(held[0][0], p.CREATE_JOBS, {"jobs": [{"x": i} for i in range(4)]})
         for job_id, (name, worker) in enumerate(held, 1):
             self._post(name, p.HEARTBEAT, {"worker_id": worker, "session": "of " + worker})
@@ -128,7 +133,8 @@ class Alone(Servers):
 
 class Town(Servers):
     """Alice owns the experiment `exp`; Bob and Eve are guests, for `work` and for `edit`; Mallory and the
-    administrator have nothing to do with it. Alice's worker `hers` runs job 1, Bob's `his` job 2; jobs 3 and 4 wait.
+    administrator have nothing to do with it. Alice's worker `hers` runs job 1, Bob's `his` job 2; jobs 3 and
+    4 wait.
     """
 
     def everything(self) -> List[Any]:
@@ -169,7 +175,9 @@ class Town(Servers):
             self.credentials["page of " + name] = {"Cookie": "jd_hub_session=%s" % cookie}
             key = (await write(accounts.create_key, email, "k", "test", now))[1]
             self.credentials["key of " + name] = bearer(key)
-            callers[email] = await self.data.read(accounts.caller, key)
+            caller = await self.data.read(accounts.caller, key)
+            assert caller is not None
+            callers[email] = caller
             if email == ALICE:
                 self._key_of_alice = key
         for made in ("exp", "other"):
@@ -188,9 +196,9 @@ class Town(Servers):
         await write(tokens.revoke, found.id, claims["jti"], now)
         self.jti = jwt.verify(await token(ALICE), secret, now)["jti"]
         expired = jwt.sign(dict(claims, jti="e", iat=now - 7200, exp=now - 3600), secret)
-        for name, text in (("owner", await token(ALICE)), ("edit", await token(EVE)), ("work", await token(BOB)),
-                           ("other experiment", await token(ALICE, "other")), ("expired", expired),
-                           ("revoked", revoked)):
+        for name, text in (("owner", await token(ALICE)), ("edit", await token(EVE)),
+                           ("work", await token(BOB)), ("other experiment", await token(ALICE, "other")),
+                           ("expired", expired), ("revoked", revoked)):
             self.credentials[name] = bearer(text)
         self.credentials["own"] = self.credentials["work"]
 
