@@ -10,6 +10,7 @@ from jd.messages import Assignment, Result
 
 MESSAGE_LINES = 20
 MESSAGE_CHARS = 2000
+# A server that knows only the base protocol does not read the verdict: there the message begins with it.
 PREEMPTED = "preempted: "
 
 
@@ -82,7 +83,7 @@ def given_back(assignment: Assignment, reason: str, note: str = "") -> Result:
     """The result of a job that was stopped, or not begun, because its worker was stopped."""
     reason = "%s; %s" % (reason, note) if note else reason
     return Result(job_id=assignment.job_id, status=protocol.ABORTED, attempt=assignment.attempt,
-                  verdict=protocol.VERDICT_PREEMPTED, message=(PREEMPTED + reason)[:MESSAGE_CHARS])
+                  verdict=protocol.VERDICT_PREEMPTED, message=reason[:MESSAGE_CHARS])
 
 
 def with_output(line: str, tail: str) -> str:

@@ -50,7 +50,7 @@ def test_a_base_server_hears_of_a_preempted_job(tmp_path: Path) -> None:
     bench.end_job(-2)
     assert bench.call.route == protocol.UPDATE_JOB_STATUS
     assert bench.call.body["status"] == "ABORTED"
-    assert "preempted" in bench.call.body["message"]
+    assert bench.call.body["message"] == "preempted: the worker was stopped by SIGINT"
     bench.answer({})
     assert bench.agent.exit_status == 0
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -38,6 +39,18 @@ def test_the_oldest_comes_first(tmp_path: Path) -> None:
     for job_id in (3, 1, 2):
         ordered.put(Result(job_id, "DONE"), "http://s", None, "w_0")
     assert [e.result.job_id for e in ordered.waiting("http://s", None)] == [3, 1, 2]
+
+
+def test_a_verdict_that_an_earlier_version_wrote_into_the_text_is_taken_out(tmp_path: Path) -> None:
+    given_back = Result(5, "ABORTED", "the worker was stopped", 1, "preempted")
+    for message in ("preempted: the worker was stopped", "the worker was stopped"):
+        entry = box(tmp_path).put(replace(given_back, message=message), "http://s", None, "w_0")
+        (found,) = box(tmp_path).waiting("http://s", None)
+        assert found.result == given_back
+        box(tmp_path).remove(entry)
+    failed = box(tmp_path).put(replace(given_back, verdict="failed", message="preempted: so it says"),
+                               "http://s", None, "w_0")
+    assert box(tmp_path).waiting("http://s", None) == [failed]
 
 
 def test_removing_twice_is_no_error(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Answer:
     """What came of a call: a JSON body or an error, after `took` seconds."""
 
     call: Call
-    body: Any = None
+    body: object = None
     error: Optional[JdError] = None
     took: float = 0.0
 
@@ -48,7 +48,7 @@ class Answer:
 class CallThread:
     """Takes a call with `send`, wakes the loop when `collect` has its answer."""
 
-    def __init__(self, deliver: Callable[[Call], Any], wake: Callable[[], None]) -> None:
+    def __init__(self, deliver: Callable[[Call], object], wake: Callable[[], None]) -> None:
         self._deliver = deliver
         self._wake = wake
         self._calls: "Optional[queue.SimpleQueue[Optional[Call]]]" = None
@@ -89,7 +89,7 @@ class CallThread:
             if call is None:
                 return
             started = time.monotonic()
-            body: Any = None
+            body: object = None
             error: Optional[JdError] = None
             try:
                 body = self._deliver(call)

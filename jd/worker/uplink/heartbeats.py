@@ -7,6 +7,7 @@ knows only the base ignores these fields, and the first answer may bring a job a
 
 import secrets
 import socket
+from dataclasses import replace
 from typing import Any, Callable, Dict, FrozenSet, Optional
 
 import jd
@@ -69,12 +70,12 @@ class Link:
         left = self._limits.left()
         if self._limits.exit_when_empty:
             held = min(held, LOOK_EVERY)
-        message = self._heartbeat(wait=held or None,
-                                  finished=entry.result if entry is not None else None,
-                                  time_left=None if left is None else round(left, 1),
-                                  min_time=None if left is None else self._limits.usual_time,
-                                  exit_when_empty=self._limits.exit_when_empty)
-        return Call(CLAIM, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held, entry)
+        message = replace(self._heartbeat(), wait=held or None,
+                          finished=entry.result if entry is not None else None,
+                          time_left=None if left is None else round(left, 1),
+                          min_time=None if left is None else self._limits.usual_time,
+                          exit_when_empty=self._limits.exit_when_empty)
+        return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + CALL_TIMEOUT, held, entry)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
@@ -83,15 +84,18 @@ class Link:
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
             held = min(self.wait, protocol.BUSY_INTERVAL)
-        message = self._heartbeat(
-            reported_status=protocol.BUSY, current_job_id=assignment.job_id, attempt=attempt,
-            wait=held or None, output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
-        return Call(BEAT, protocol.HEARTBEAT, message, held + CALL_TIMEOUT, held)
+        message = replace(
+            self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
+            attempt=attempt, wait=held or None,
+            output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
+        return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + CALL_TIMEOUT, held)
 
     def report(self, entry: Entry, timeout: float = CALL_TIMEOUT) -> Call:
         """A result by itself, as every server understands it."""
-        return Call(REPORT, protocol.UPDATE_JOB_STATUS, entry.result.to_json(), timeout,
-                    entry=entry)
+        result = entry.result
+        if result.verdict == protocol.VERDICT_PREEMPTED:
+            result = replace(result, message=PREEMPTED + result.message)
+        return Call(REPORT, protocol.UPDATE_JOB_STATUS, result.to_json(), timeout, entry=entry)
 
     def can_claim_with(self, entry: Entry) -> bool:
         """Whether `claim` can carry this result."""
@@ -110,21 +114,19 @@ class Link:
         if entry is not None:
             result = entry.result
             if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
-                # The word stands in the field's name here; only the base needs it in the text.
-                reason = result.message[len(PREEMPTED):]
-                released = Release(result.job_id, result.attempt, reason)
+                released = Release(result.job_id, result.attempt, result.message)
             else:
                 finished = result
-        message = self._heartbeat(reported_status=protocol.BUSY, finished=finished,
-                                  released=released, leave=self.offers(protocol.EXT_LEAVE))
-        return Call(LEAVE, protocol.HEARTBEAT, message, timeout, entry=entry)
+        message = replace(self._heartbeat(), reported_status=protocol.BUSY, finished=finished,
+                          released=released, leave=self.offers(protocol.EXT_LEAVE))
+        return Call(LEAVE, protocol.HEARTBEAT, message.to_json(), timeout, entry=entry)
 
-    def _heartbeat(self, **fields: Any) -> Dict[str, Any]:
+    def _heartbeat(self) -> Heartbeat:
+        """What every heartbeat says of the worker."""
         return Heartbeat(
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
-            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
-            **fields).to_json()
+            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment)
 
     # ---- answers
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from jd import safedirs, wholefile
+from jd import protocol, safedirs, wholefile
 from jd.errors import StorageError
 from jd.fields import take, take_number
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown
 from jd.worker.uplink.waitingfiles import SUFFIX, WaitingFiles, forget_old
+from jd.worker.verdict import PREEMPTED
 
 MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours
 MAX_ENTRIES = 10_000  # looked at in one go
@@ -138,7 +139,7 @@ def _from_json(body: object, path: Path) -> Entry:
                               or not files.endswith(SUFFIX)):
         raise ProtocolError("files must be the name of a directory of files, not %s" % shown(files))
     return Entry(
-        result=Result.from_json(take(body, "result", dict)),
+        result=_without_the_word(Result.from_json(take(body, "result", dict))),
         server=take(body, "server", str),
         server_id=take(body, "server_id", str, None),
         worker_id=take(body, "worker_id", str),
@@ -146,3 +147,10 @@ def _from_json(body: object, path: Path) -> Entry:
         path=path,
         waiting_files=None if files is None else path.parent / files,
     )
+
+
+def _without_the_word(result: Result) -> Result:
+    """An earlier version wrote the verdict into the text as well."""
+    if result.verdict == protocol.VERDICT_PREEMPTED and result.message.startswith(PREEMPTED):
+        return replace(result, message=result.message[len(PREEMPTED):])
+    return result
