@@ -126,12 +126,6 @@ def process_identity(pid: Optional[int] = None, proc: Path = Path("/proc"),
     return _from_ps(number, run if run is not None else _run)
 
 
-def is_running(identity: ProcessIdentity, proc: Path = Path("/proc"),
-               run: Optional[Runner] = None) -> bool:
-    """Whether this very process is alive: same boot, same pid, same start."""
-    return process_identity(identity.pid, proc, run) == identity
-
-
 class Here:
     """This host as it judges registered processes: its name, boot and pid namespace, read once.
 

@@ -31,13 +31,15 @@ _OF_THE_MOMENT = ("JD_END_TIME", checkpointkey.VARIABLE)
 class WorkerConfig:
     """The launch arguments of the reference (section 2), after defaults and checks.
 
-    `entry_script` is absolute, `server` a URL with its port, `grace` in seconds. `environ` is the
-    environment that directories and tokens are taken from, and that jobs inherit. `directory` is
-    where the launch was typed: jobs run there. `server_file` is where `server` stands, with
-    `server=@path`; with `found` it is the access file of the experiment, which may be missing. `place`
-    is what that file said; its token goes to forked workers, and is never stored. `min_time`, `idle_timeout` and `checkpoint_interval` are in seconds; `collect`
-    and `gpus` are as they were typed; `pass_api_key` is None where nothing was. In Hub mode `hub` is the Hub's URL, its key is in `environ`,
-    and `grant` is what the Hub gave; it goes to forked workers, and is never stored.
+    `entry_script` is absolute, `server` a URL with its port. `grace`, `min_time`, `idle_exit` (the argument
+    idle_timeout=) and `checkpoint_interval` are in seconds. `collect` and `gpus` are as they were typed;
+    `pass_api_key` is None where nothing was. `directory` is where the launch was typed: jobs run there.
+    `environ` is the environment that directories and tokens are taken from, and that jobs inherit.
+
+    `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
+    experiment, which may be missing. `place` is what that file said. In Hub mode `hub` is the Hub's URL, its
+    key is in `environ`, and `grant` is what the Hub gave. Both `place` and `grant` have tokens: they go to
+    forked workers, and are never stored.
     """
 
     experiment: str
@@ -56,7 +58,7 @@ class WorkerConfig:
     found: bool = False
     place: Optional[Place] = field(default=None, repr=False, compare=False)
     min_time: Optional[float] = None
-    idle_timeout: Optional[float] = None
+    idle_exit: Optional[float] = None
     exit_when_empty: bool = False
     collect: str = ""
     checkpoint_interval: float = 300.0
@@ -112,10 +114,11 @@ class WorkerConfig:
             if error is not None:
                 raise error
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> Dict[str, object]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""
-        stored = {name: str(value) if isinstance(value, Path) else value
+        stored: Dict[str, object] = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
+        stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
@@ -149,7 +152,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             server_file=None if server_file is None else Path(server_file),
             found=take(stored, "found", bool, False),
             min_time=take_number(stored, "min_time"),
-            idle_timeout=take_number(stored, "idle_timeout"),
+            idle_exit=take_number(stored, "idle_timeout"),
             exit_when_empty=take(stored, "exit_when_empty", bool, False),
             collect=take(stored, "collect", str, ""),
             checkpoint_interval=take_number(stored, "checkpoint_interval") or 300.0,

@@ -28,7 +28,7 @@ class Limits:
     that an allocation here has."""
 
     min_time: Optional[float] = None
-    idle_timeout: Optional[float] = None
+    idle_exit: Optional[float] = None
     exit_when_empty: bool = False
     left: Callable[[], Optional[float]] = _unknown
     is_fresh: Callable[[], bool] = _never
@@ -64,7 +64,7 @@ class Limits:
 
     def idle_too_long(self, idle: float) -> Optional[str]:
         """Why to leave after so long without a job."""
-        if self.idle_timeout is None or idle < self.idle_timeout:
+        if self.idle_exit is None or idle < self.idle_exit:
             return None
         return "no job for %s (idle_timeout)" % terminal.duration(idle)
 

@@ -25,7 +25,8 @@ _JOB = b" job   | "
 class WorkerLog:
     """Appends marked lines to a file of at most `max_bytes`, and to the terminal if there is one.
 
-    Raises StorageError where the file cannot be opened, or is not this user's alone to write; a later failure is said once on stderr.
+    Raises StorageError where the file cannot be opened, or is not this user's alone to write; a later
+    failure is said once on stderr.
     """
 
     def __init__(self, path: Path, max_bytes: int, terminal: Optional[TerminalCopy] = None,

@@ -14,7 +14,6 @@ import pytest
 from jd.node.identity import (
     ProcessIdentity,
     host_slug,
-    is_running,
     new_worker_id,
     process_identity,
 )
@@ -137,15 +136,14 @@ def test_a_name_with_spaces_and_parentheses_does_not_shift_the_fields(proc: Path
 
 def test_a_reused_pid_is_another_process(proc: Path) -> None:
     known = process_identity(42, proc)
-    assert known is not None and is_running(known, proc)
     write_stat(proc, 42, start=2000)
-    assert not is_running(known, proc)
+    assert None not in (known, process_identity(42, proc)) and process_identity(42, proc) != known
 
 
 def test_after_a_reboot_it_is_another_process(proc: Path) -> None:
     known = process_identity(42, proc)
     (proc / "sys/kernel/random/boot_id").write_text("boot-2\n")
-    assert known is not None and not is_running(known, proc)
+    assert None not in (known, process_identity(42, proc)) and process_identity(42, proc) != known
 
 
 def test_a_boot_time_stands_in_for_a_hidden_boot_id(proc: Path) -> None:
@@ -156,10 +154,9 @@ def test_a_boot_time_stands_in_for_a_hidden_boot_id(proc: Path) -> None:
 
 @pytest.mark.parametrize("state", ["Z", "X"])
 def test_a_zombie_is_not_running(proc: Path, state: str) -> None:
-    known = process_identity(42, proc)
+    assert process_identity(42, proc) is not None
     write_stat(proc, 42, state=state)
     assert process_identity(42, proc) is None
-    assert known is not None and not is_running(known, proc)
 
 
 @pytest.mark.parametrize("pid", [43, 0, -1])
@@ -177,21 +174,21 @@ def test_a_real_child_lives_turns_zombie_and_is_gone() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         known = process_identity(child.pid)
-        assert known is not None and is_running(known)
+        assert known is not None and process_identity(child.pid) == known
         assert child.stdin is not None
         child.stdin.close()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert not is_running(known)
+        assert process_identity(child.pid) is None
     finally:
         child.kill()
         child.wait()
-    assert not is_running(known)
+    assert process_identity(child.pid) is None
 
 
 def test_this_process_is_running() -> None:
     known = process_identity()
     assert known is not None and known.pid == os.getpid()
-    assert is_running(known)
+    assert process_identity(os.getpid()) == known
 
 
 def test_ps_is_asked_where_there_is_no_proc(tmp_path: Path) -> None:
@@ -206,6 +203,6 @@ def test_ps_is_asked_where_there_is_no_proc(tmp_path: Path) -> None:
     assert known == ProcessIdentity("11AA-22BB", 9, "Mon Jul 1 10:00:00 2024")
     assert asked[0] == ["ps", "-o", "stat=,lstart=", "-p", "9"]
     said["ps"] = "Z    Mon Jul  1 10:00:00 2024\n"
-    assert not is_running(known, tmp_path, run)
+    assert process_identity(9, tmp_path, run) is None
     said["ps"] = ""
-    assert not is_running(known, tmp_path, run)
+    assert process_identity(9, tmp_path, run) is None

@@ -141,7 +141,7 @@ def test_renewal_keeps_the_key() -> None:
         return Grant("new", "http://s", 0.0, 3600.0, 300.0, None)
     renewal = Renewal(Grant("old", "http://s", 0.0, 1.0, 0.0, GIVEN), ask, lambda _: None, lambda _: None,
                       lambda: None)
-    renewal.renew("old", 0.0)
+    renewal.renew("old")
     assert (renewal.current.token, renewal.current.checkpoint_key) == ("new", GIVEN)
 
 

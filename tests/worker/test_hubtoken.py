@@ -207,7 +207,7 @@ def test_a_final_refusal_is_one_line_and_the_end_of_asking(status: int) -> None:
     bench.run(EXPIRES + 100.0)
     assert len(bench.asked) == bench.refused == len(bench.said) == 1
     with pytest.raises(HubRefused):
-        bench.renewal.renew("old", bench.now)
+        bench.renewal.renew("old")
     assert len(bench.asked) == 1
 
 
@@ -226,11 +226,11 @@ def test_a_server_that_is_away_may_have_moved() -> None:
 def test_a_rejected_token_is_exchanged_once() -> None:
     bench = Bench()
     bench.answers = [grant("new")]
-    assert bench.renewal.renew("old", 0.0) == "new"
-    assert bench.renewal.renew("old", 0.0) == "new" and len(bench.asked) == 1
+    assert bench.renewal.renew("old") == "new"
+    assert bench.renewal.renew("old") == "new" and len(bench.asked) == 1
     bench.answers = [hubtoken.Refusal(429, "slowly")]
     with pytest.raises(ServerUnreachable, match="slowly"):
-        bench.renewal.renew("new", 0.0)
+        bench.renewal.renew("new")
 
 
 def test_the_thread_renews_and_ends() -> None:

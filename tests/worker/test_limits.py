@@ -98,7 +98,7 @@ def test_the_result_is_delivered_before_a_worker_ends_for_want_of_time(tmp_path:
 # ---- idle and empty
 
 def test_an_idle_worker_ends(tmp_path: Path) -> None:
-    bench = bench_with(tmp_path, idle_timeout=100.0)
+    bench = bench_with(tmp_path, idle_exit=100.0)
     bench.reply(ALL, job(5))
     bench.step(500.0)
     bench.reply(ALL, took=0.0)
@@ -115,7 +115,7 @@ def test_an_idle_worker_ends(tmp_path: Path) -> None:
 
 
 def test_an_idle_worker_ends_also_while_the_server_is_away(tmp_path: Path) -> None:
-    bench = bench_with(tmp_path, idle_timeout=10.0)
+    bench = bench_with(tmp_path, idle_exit=10.0)
     while bench.agent.exit_status is None:
         if bench.calls.in_flight is not None:
             bench.unreachable()

@@ -64,7 +64,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         server_file=server_file,
         found=found,
         min_time=values["min_time"],
-        idle_timeout=values["idle_timeout"],
+        idle_exit=values["idle_timeout"],
         exit_when_empty=values["exit_when_empty"],
         collect=values["collect"] or "",
         checkpoint_interval=values["checkpoint_interval"],

@@ -219,8 +219,8 @@ class Agent:
         times: List[Optional[float]] = []
         if self._once and self._outage.since is not None:
             times.append(self._outage.since + BOUNDED_TIME)
-        if self._limits.idle_timeout is not None and self._idle_since is not None:
-            times.append(self._idle_since + self._limits.idle_timeout)
+        if self._limits.idle_exit is not None and self._idle_since is not None:
+            times.append(self._idle_since + self._limits.idle_exit)
         until = self._limits.until_too_late()
         if until is not None:
             times.append(now + until + CLOCK_SLACK)

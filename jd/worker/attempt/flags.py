@@ -6,7 +6,7 @@ Every JSON value survives a script that reads it with argparse. One limit remain
 
 import json
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import List, Mapping
 
 from jd import protocol
 from jd.worker.config import BASE_PATH_ALWAYS, BASE_PATH_NEVER
@@ -16,7 +16,7 @@ BASE_PATH = "base_path"
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A parameter as one argument: strings as they are, everything else as JSON.
 
     Numbers come back exactly: `repr` of a float is the shortest text that gives the same float.
@@ -26,7 +26,7 @@ def as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def flags(parameters: Mapping[str, Any]) -> List[str]:
+def flags(parameters: Mapping[str, object]) -> List[str]:
     """`--name value` for each parameter, in their order.
 
     A value that begins with `-` goes as `--name=value`: argparse takes a separate one for an
@@ -43,7 +43,7 @@ def flags(parameters: Mapping[str, Any]) -> List[str]:
     return arguments
 
 
-def takes_base_path(script: Path, mode: str, parameters: Mapping[str, Any]) -> bool:
+def takes_base_path(script: Path, mode: str, parameters: Mapping[str, object]) -> bool:
     """Whether to add `--base_path <job directory>` (reference, section 3).
 
     `auto` adds it for scripts whose source mentions it, since others would stop at an unknown

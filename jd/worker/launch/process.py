@@ -89,9 +89,9 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
         log.close()
 
 
-def _into(log: WorkerLog) -> Callable[[Any], None]:
+def _into(log: WorkerLog) -> "Callable[[threading.ExceptHookArgs], None]":
     """A `threading.excepthook`: background workers have no stderr that anybody sees."""
-    def hook(args: Any) -> None:
+    def hook(args: "threading.ExceptHookArgs") -> None:
         log.event("a thread of the worker failed, please report this:\n" + "".join(
             traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)).rstrip())
     return hook
@@ -162,7 +162,7 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
 
 def _limits(config: WorkerConfig) -> Limits:
     clock = TimeLimit(config.environ)
-    return Limits(config.min_time, config.idle_timeout, config.exit_when_empty, clock.left,
+    return Limits(config.min_time, config.idle_exit, config.exit_when_empty, clock.left,
                   clock.is_fresh)
 
 

@@ -16,7 +16,7 @@ import random
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import AbstractSet, Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import AbstractSet, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from jd import filesystems, paths, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
@@ -77,7 +77,7 @@ class Registry:
 
     # ---- changes
 
-    def reserve(self, slots: Sequence[int], config: Mapping[str, Any], here: Here, now: float,
+    def reserve(self, slots: Sequence[int], config: Mapping[str, object], here: Here, now: float,
                 rng: Optional[random.Random] = None, instance: Optional[str] = None,
                 token: str = "") -> List[str]:
         """Enter workers that are about to start, under one new instance word; gives their ids.

@@ -131,7 +131,7 @@ class Connection:
         except ServerRefused as error:
             if error.status != 401:
                 raise
-            self.renewal.renew(used, time.monotonic())
+            self.renewal.renew(used)
             return self._send(call)
         except ServerUnreachable:
             if not call.held:  # what holds a call may just have been cut by a proxy

@@ -35,7 +35,7 @@ class Link:
                  experiment: Optional[str] = None) -> None:
         self.server = server
         self.worker_id = worker_id
-        self.session = secrets.token_hex(8)
+        self.session = secrets.token_hex(8)  # names this worker process: another may have had its id
         self.server_id: Optional[str] = None
         self.extensions: FrozenSet[str] = frozenset()
         self.applied_version = 0

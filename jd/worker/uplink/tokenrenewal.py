@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Callable, Optional, Protocol
 
 from jd import terminal
 from jd.auth import tokentosend
@@ -29,6 +29,13 @@ _LONGEST_WAIT = 3600.0  # no lock can be waited for as long as a token may claim
 _SHARE = 0.8  # of the margin: the rest is for a Hub that does not answer at once
 
 Ask = Callable[[], Grant]
+
+
+class Chance(Protocol):
+    """What draws random pauses: the module `random`, or a test."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """A number from `a` to `b`."""
 
 
 def authorised(config: WorkerConfig) -> WorkerConfig:
@@ -66,7 +73,7 @@ class Renewal:
 
     def __init__(self, grant: Grant, ask: Ask, log: Callable[[str], None],
                  fresh: Callable[[Grant], None], refused: Callable[[], None],
-                 rng: Any = random) -> None:
+                 rng: Chance = random) -> None:
         self._grant = grant
         self._ask = ask
         self._log = log
@@ -174,12 +181,11 @@ class Renewal:
                       % error)
 
     def _moment(self, grant: Grant) -> float:
-        return float(grant.expires - grant.margin
-                     + self._rng.uniform(0.0, _SHARE * grant.margin))
+        return grant.expires - grant.margin + self._rng.uniform(0.0, _SHARE * grant.margin)
 
     # ---- what the calls to the job server found
 
-    def renew(self, rejected: str, now: float) -> str:
+    def renew(self, rejected: str) -> str:
         """The job server did not accept the token `rejected`: another one.
 
         Waits for the Hub. Raises HubRefused where it is final, and ServerUnreachable for now.
