@@ -18,7 +18,7 @@ help: ## show this list
 demo: venv ## run a small sweep on this machine; needs no network
 	@"$(venv_python)" docs/examples/digits-tune/demo.py
 
-test: pytest ## run the tests; downloads pytest once and nothing else
+test: pytest ## run the tests in a few minutes, without the slow ones; downloads pytest once and nothing else
 	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m tests.run $(PYTEST_ARGS)
 
 lint: pytest ## look for faults in the sources with ruff and mypy
@@ -26,7 +26,7 @@ lint: pytest ## look for faults in the sources with ruff and mypy
 	  echo "error: $$tool is not installed; make linters downloads ruff and mypy into $(VENV)" >&2; exit 1; }; done; \
 	ruff check --quiet; found=$$?; mypy --python-executable "$(venv_python)" && exit $$found
 
-check: ## run everything that CI runs
+check: ## run everything that CI runs: all tests, on other Pythons too, and what is built
 	@PYTHON="$(PYTHON)" bash .ci/run
 
 wheel: python ## build the wheel into dist/

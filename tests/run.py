@@ -1,12 +1,14 @@
-"""Run all tests, several directories at a time: `python -m tests.run [pytest options]`.
+"""Run the tests, several directories at a time: `python -m tests.run [--all] [pytest options]`.
 
 What `make test` does. Each directory is a pytest of its own, as many at once as there are processors, at
-most four. A directory that fails shows what its pytest said; the last line is the sum in pytest's words.
-Where the options name files or directories, it is plain pytest on these.
+most four. Tests marked as slow are left out, and counted at the end, unless `--all` asks for them. A
+directory that fails shows what its pytest said; the last line is the sum in pytest's words. Where the
+options name files or directories, it is plain pytest on these.
 """
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,85 +16,159 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Counter as Counts
-from typing import List, Set
+from typing import Dict, List
 
 ROOT = Path(__file__).parent.parent
 MOST = 4
 # These take longest: begun last they would be waited for alone.
 FIRST = ("containers", "slurm", "airgap", "hostile", "browser", "e2e", "examples", "worker", "cli")
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
+QUIET = 20.0  # seconds without a line, after which a log is told how far it is
 
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed|deselected|warnings?)")
+_PROGRESS = re.compile(r"\[ *(\d+)%\]$")
 _WORTH_TELLING = ("SKIPPED", "FAILED", "ERROR")
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-rfEs")
+PYTEST = (sys.executable, "-m", "pytest", "-rfEs")
+WITHOUT_SLOW = ("-m", "not slow")
+
+
+class Part:
+    """One pytest: a directory of tests/, or a file that is in none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path.relative_to(ROOT))
+        self.name = path.name
+        self.percent = 0
+        self.process: "subprocess.Popen[str]"
+
+    def start(self, options: List[str]) -> None:
+        """Begin."""
+        self.process = subprocess.Popen(
+            [*PYTEST, "-v", *options, self.path], cwd=str(ROOT), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, errors="replace")
+
+    def finish(self) -> List[str]:
+        """Follow it to its end; the lines that it printed, without those that tell how far it is."""
+        lines = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            progress = _PROGRESS.search(line)
+            if progress:
+                self.percent = int(progress.group(1))
+            else:
+                lines.append(line)
+        self.process.communicate()
+        return "".join(lines).rstrip().splitlines() or [""]
+
+
+class Screen:
+    """Lines that stay; below them, on a terminal, one that changes. A log gets that one now and then."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._clear = "\r\x1b[K" if sys.stdout.isatty() else ""
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been there."""
+        return time.monotonic() - self._began
+
+    def line(self, text: str) -> None:
+        """Print a line, or several."""
+        print(self._clear + text, flush=True)
+        self._last = time.monotonic()
+
+    def status(self, text: str) -> None:
+        """Tell how far it is."""
+        text = "[%2d:%02d] %s" % (self.seconds // 60, self.seconds % 60, text)
+        if self._clear:
+            print(self._clear + text[:shutil.get_terminal_size().columns - 1], end="", flush=True)
+        elif time.monotonic() - self._last >= QUIET:
+            self.line(text)
 
 
 class Run:
-    """One run: what is left to do, what was counted."""
+    """One run: what is left to do, what runs, what was counted."""
 
-    def __init__(self, options: List[str]) -> None:
+    def __init__(self, options: List[str], screen: Screen) -> None:
         self._options = options
-        self._left: "SimpleQueue[Path]" = SimpleQueue()
-        self._running: Set["subprocess.Popen[str]"] = set()
+        # pytest itself does not pass over what is named.
+        self._left = [part for part in parts() if "--ignore=" + part.path not in options]
+        self._total = len(self._left)
+        self._running: List[Part] = []
         self._lock = threading.Lock()
+        self._screen = screen
         self.counts: Counts[str] = Counter()
+        self.deselected: Dict[str, int] = {}  # by part
         self.failed = False
-        for part in parts():
-            # pytest itself does not pass over what is named.
-            if "--ignore=%s" % part.relative_to(ROOT) not in options:
-                self._left.put(part)
 
-    def work(self) -> None:
+    def all(self) -> None:
+        """Run every part."""
+        workers = [threading.Thread(target=self._work) for _ in range(min(MOST, os.cpu_count() or 1))]
+        self._screen.line("running %d parts of tests/, %d at a time; a line for each that ends"
+                          % (self._total, len(workers)))
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                while worker.is_alive():
+                    self._show()
+                    worker.join(0.5)
+        except KeyboardInterrupt:
+            self._stop()
+            for worker in workers:
+                worker.join()
+
+    def _work(self) -> None:
         """Take one part after the other, until none is left."""
         while True:
-            try:
-                part = self._left.get_nowait()
-            except Empty:
-                return
-            child = subprocess.Popen(
-                [*PYTEST, *self._options, str(part.relative_to(ROOT))], cwd=str(ROOT),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                universal_newlines=True, errors="replace")
             with self._lock:
-                self._running.add(child)
-            output = child.communicate()[0]
+                if not self._left:
+                    return
+                part = self._left.pop(0)
+                part.start(self._options)
+                self._running.append(part)
+            lines = part.finish()
             with self._lock:
-                self._running.discard(child)
-                self._take(part, output, child.returncode)
+                self._running.remove(part)
+                self._take(part, lines)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """End what runs, so that fixtures clean up, and begin nothing more."""
         with self._lock:
-            while not self._left.empty():
-                self._left.get_nowait()
-            for child in self._running:
-                child.send_signal(signal.SIGINT)
+            self.failed = True
+            self._left.clear()
+            for part in self._running:
+                part.process.send_signal(signal.SIGINT)
 
-    def _take(self, part: Path, output: str, status: int) -> None:
-        lines = output.rstrip().splitlines() or [""]
+    def _show(self) -> None:
+        with self._lock:
+            self._screen.status("%d of %d done; now %s" % (
+                self._total - len(self._left) - len(self._running), self._total,
+                ", ".join("%s %d%%" % (part.name, part.percent) for part in self._running)))
+
+    def _take(self, part: Part, lines: List[str]) -> None:
         found = {word.rstrip("s") if word.startswith(("error", "warning")) else word: int(number)
                  for number, word in _COUNT.findall(lines[-1])}
         self.counts.update(found)
-        if status in (0, NO_TESTS):
-            for line in lines:
-                if line.startswith(_WORTH_TELLING):
-                    print(line)
+        self.deselected[part.name] = found.get("deselected", 0)
+        if part.process.returncode in (0, NO_TESTS):
+            told = [line for line in lines if line.startswith(_WORTH_TELLING)]
         else:
             self.failed = True
-            print(output.rstrip())
+            told = lines
             if not found:
                 self.counts["error"] += 1  # it did not get as far as counting
-        print("%s: %s" % (part.relative_to(ROOT), lines[-1].strip("= ")), flush=True)
+        self._screen.line("\n".join([*told, "%s: %s" % (part.path, lines[-1].strip("= "))]))
 
 
-def parts() -> List[Path]:
+def parts() -> List[Part]:
     """What one pytest runs: the directories of tests/, and the files that are in none."""
     tests = ROOT / "tests"
     directories = sorted(path for path in tests.iterdir() if path.is_dir() and any(path.rglob("test_*.py")))
     directories.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
-    return directories + sorted(tests.glob("test_*.py"))
+    return [Part(path) for path in directories + sorted(tests.glob("test_*.py"))]
 
 
 def closing(counts: Counts[str], seconds: float) -> str:
@@ -104,23 +180,19 @@ def closing(counts: Counts[str], seconds: float) -> str:
 
 def main() -> int:
     """0 where every test passed or was skipped."""
-    options = sys.argv[1:]
+    options = [option for option in sys.argv[1:] if option != "--all"]
     if any((ROOT / option.partition("::")[0]).exists() for option in options):
-        return subprocess.call([*PYTEST, *options], cwd=str(ROOT))
-    began = time.monotonic()
-    run = Run(options)
-    workers = [threading.Thread(target=run.work) for _ in range(min(MOST, os.cpu_count() or 1))]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    except KeyboardInterrupt:
-        run.stop()
-        run.failed = True
-        for worker in workers:
-            worker.join()
-    print(closing(run.counts, time.monotonic() - began))
+        return subprocess.call([*PYTEST, "-q", *options], cwd=str(ROOT))
+    everything = "--all" in sys.argv[1:]
+    screen = Screen()
+    run = Run(options if everything else [*WITHOUT_SLOW, *options], screen)
+    run.all()
+    left_out = ", ".join("%s %d" % (name, count) for name, count in run.deselected.items() if count)
+    if left_out and not everything and not any(option.startswith(("-k", "-m")) for option in options):
+        screen.line("left out, by directory: %s. These are slow tests: they build images and bare systems, or need"
+                    " Slurm or a browser. `make check` runs them too, and so does make test PYTEST_ARGS=--all."
+                    % left_out)
+    screen.line(closing(run.counts, screen.seconds))
     return 1 if run.failed or not run.counts["passed"] else 0
 
 

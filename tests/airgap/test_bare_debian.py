@@ -9,7 +9,7 @@ import pytest
 from tests.airgap.bundles import JOBS, commands
 from tests.bareroot import PATH, Network, make_root, needs_bare_root, run_in
 
-pytestmark = needs_bare_root
+pytestmark = [pytest.mark.slow, needs_bare_root]
 
 
 @pytest.fixture(scope="module")

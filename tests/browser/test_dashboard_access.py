@@ -13,7 +13,7 @@ from tests.browser.dashboard_support import (DESKTOP, PHONE, Dashboard, browser,
 from tests.browser.test_dashboard_job import upload
 from tests.browser.webdriver import TAB, Browser, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 __all__ = ["browser", "dashboard"]
 
 # What is hard to read: text whose colour stands out less than 4.5:1 from what is painted behind it, 3:1 where it is

@@ -6,12 +6,14 @@ import zlib
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
+import pytest
+
 from jd.net.multipart import encode_upload
 from tests.browser.dashboard_support import (EVIL, PHONE, Dashboard, browser, dashboard,
                                              no_sideways_scrolling)
 from tests.browser.webdriver import Browser, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 __all__ = ["browser", "dashboard"]
 
 EVIL_NAME = "<img src=x onerror=document.title='owned'>.csv"

@@ -2,11 +2,13 @@
 
 from typing import Any, List
 
+import pytest
+
 from tests.browser.dashboard_support import (EVIL, PHONE, PIN, Dashboard, browser, dashboard,
                                              no_sideways_scrolling, sign_in)
 from tests.browser.webdriver import ENTER, ESCAPE, Browser, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 __all__ = ["browser", "dashboard"]
 
 ROWS = "[...document.querySelectorAll('.jobs tbody .row-link')].map((one) => one.textContent)"

@@ -11,7 +11,7 @@ from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, das
 from tests.browser.webdriver import ENTER, needs_browser
 
 __all__ = ["browser", "dashboard"]
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 
 ARROW_RIGHT = "\ue014"
 

@@ -12,7 +12,7 @@ from tests.browser.dashboard_support import PHONE, PIN, Dashboard, browser
 from tests.browser.webdriver import ENTER, Browser, needs_browser
 
 __all__ = ["browser"]
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 
 WRONG = "314159"
 

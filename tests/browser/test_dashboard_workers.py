@@ -8,7 +8,7 @@ from tests.browser.dashboard_support import (EVIL, PHONE, PIN, Dashboard, browse
                                              no_sideways_scrolling)
 from tests.browser.webdriver import ENTER, ESCAPE, Browser, needs_browser
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 __all__ = ["browser", "dashboard"]
 
 ONE, TWO, OTHER = "node1_egg_0", "node1_egg_1", "node2_fox_0"

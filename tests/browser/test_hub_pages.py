@@ -9,7 +9,7 @@ from jd.hub.store import accounts, experiments
 from tests.browser.webdriver import ENTER, TAB, Browser, needs_browser
 from tests.hub.hub_support import EXPERIMENTS, HubProcess
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 
 ANN, PASSWORD = "ann@example.org", "correct horse"
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"

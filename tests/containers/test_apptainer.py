@@ -96,6 +96,7 @@ def roots(bare_root: Path, build_directory: Path,
     shutil.rmtree(str(directory), ignore_errors=True)
 
 
+@pytest.mark.slow
 @needs_bare_root
 @pytest.mark.parametrize("name", NAMES)
 def test_the_built_image_passes_its_own_test(roots: Dict[str, Path], name: str) -> None:
@@ -105,6 +106,7 @@ def test_the_built_image_passes_its_own_test(roots: Dict[str, Path], name: str) 
     assert list((roots[name] / "opt").glob("*.whl")) == []
 
 
+@pytest.mark.slow
 @needs_bare_root
 @pytest.mark.parametrize("name, section", RUNS)
 def test_every_run_script_runs_its_command(roots: Dict[str, Path], name: str, section: str) -> None:
@@ -116,6 +118,7 @@ def test_every_run_script_runs_its_command(roots: Dict[str, Path], name: str, se
     assert done.returncode == 0 and done.stdout.startswith(command + " "), done.stderr
 
 
+@pytest.mark.slow
 @needs_bare_root
 def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, Path], tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -150,6 +153,7 @@ def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, 
                 end(process)
 
 
+@pytest.mark.slow
 @needs_bare_root
 @pytest.mark.parametrize("wheels, error", [
     ([], "error: one jd_worker-*.whl has to be in the directory of the build\n"),
@@ -165,6 +169,7 @@ def test_post_refuses_what_it_cannot_build_from(bare_root: Path, tmp_path: Path,
     assert (done.returncode, done.stderr) == (1, error)
 
 
+@pytest.mark.slow
 @needs_bare_root
 def test_post_refuses_an_old_python(bare_root: Path, build_directory: Path, tmp_path: Path) -> None:
     shutil.copy(str(next(build_directory.glob("*.whl"))), str(tmp_path))

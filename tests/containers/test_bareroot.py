@@ -9,6 +9,7 @@ from tests.bareroot import end, enter, first_process, needs_bare_root
 from tests.support import wait_until
 
 
+@pytest.mark.slow
 @needs_bare_root
 @pytest.mark.parametrize("user", ["0:0", "34567:34567"])
 def test_nothing_outlives_its_end(bare_root: Path, user: str) -> None:

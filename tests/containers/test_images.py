@@ -17,7 +17,7 @@ from tests.bareroot import Network, copy_root, end, needs_bare_root, run_in
 from tests.containers.images import BASE, Container, Image, Images, needs_buildah
 from tests.support import ROOT, wait_until
 
-pytestmark = [needs_bare_root, needs_buildah]
+pytestmark = [pytest.mark.slow, needs_bare_root, needs_buildah]
 
 TRAIN = """\
 import argparse, json, os

@@ -41,7 +41,7 @@ def why_no_slurm() -> str:
 
 needs_slurm = pytest.mark.skipif(bool(why_no_slurm()), reason=why_no_slurm() or "there is one")
 # The time limits run down from the first test on; see the fixture.
-on_slurm = [needs_slurm, pytest.mark.usefixtures("limited")]
+on_slurm = [pytest.mark.slow, needs_slurm, pytest.mark.usefixtures("limited")]
 
 _CONF = """\
 ClusterName=jd

@@ -3,11 +3,13 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.processes import EXPERIMENT
 from tests.slurm.cluster import TEMPLATES, Cluster, needs_slurm
 from tests.slurm.sweep import Sweep
 
-pytestmark = needs_slurm
+pytestmark = [pytest.mark.slow, needs_slurm]
 
 NAME = "jd-" + EXPERIMENT
 
