@@ -272,7 +272,9 @@ def test_a_server_with_another_certificate_gets_nothing(tmp_path: Path) -> None:
         told = content(tmp_path)
         other = owncert.text(owncert.kept(tmp_path, []).certificate)
         access_file(tmp_path).write_text(json.dumps(dict(told, certificate=other)))
-        for words in (["server-info"], ["entry_script=%s" % script(tmp_path)]):
+        # A launch that is not given the file would read it again for 15 s.
+        launch = ["entry_script=%s" % script(tmp_path), "server=@%s" % access_file(tmp_path)]
+        for words in (["server-info"], launch):
             done = cli(tmp_path, "expId=exp", *words)
             assert done.returncode == 1 and b"certificate is not the one in the access file" in done.stderr
         assert server.popen.poll() is None

@@ -44,13 +44,12 @@ OF_ADMIN = [route for route in GUARDED if "/users" in route[1]]
 class Site:
     """Alice with an experiment and a key, Bob, and an administrator; all know their password."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, stored: str) -> None:
         self.bench, self.ticks = bench, 0.0
         bench.hub = Hub(bench.data, tries=Attempts(clock=lambda: self.ticks))
         self.alice_id, self.key = bench.user(ALICE)
         bench.user(BOB)
         bench.write(accounts.add_user, ADMIN, True, "test")
-        stored = passwords.encode(PASSWORD)
         bench.data.write_now(lambda db: db.execute("UPDATE users SET password = ?", (stored,)))
         self.stored = stored
         bench.experiment("exp", self.alice_id)
@@ -73,9 +72,15 @@ class Site:
         return asyncio.run(self.bench.hub.router.dispatch(Request("GET", path, headers)))
 
 
+@pytest.fixture(scope="module")
+def stored() -> str:
+    """The password as it is stored: once for all, because that is slow on purpose."""
+    return passwords.encode(PASSWORD)
+
+
 @pytest.fixture
-def site(bench: Bench) -> Iterator[Site]:
-    made = Site(bench)
+def site(bench: Bench, stored: str) -> Iterator[Site]:
+    made = Site(bench, stored)
     yield made
     made.bench.hub._sessions.close()
 
