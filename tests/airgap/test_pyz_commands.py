@@ -19,6 +19,8 @@ from tests.e2e.node import Node, is_running
 from tests.e2e.processes import EXPERIMENT, Process, Server
 from tests.support import ROOT, free_env, python, wait_until
 
+pytestmark = pytest.mark.slow  # the modules of a .pyz are compiled anew by each command
+
 SCRIPT = """
 import argparse, os, sys, jd
 print("jd from", jd.__file__)

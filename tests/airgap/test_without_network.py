@@ -10,6 +10,7 @@ from tests.airgap import offline
 from tests.airgap.bundles import JOBS, commands, plain_environment, shell
 from tests.support import python
 
+pytestmark = pytest.mark.slow
 needs_namespace = pytest.mark.skipif(
     not offline.prefix(), reason="no network namespace: unshare is missing, or is not allowed here")
 

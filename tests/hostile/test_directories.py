@@ -172,15 +172,14 @@ def test_an_installation_that_cannot_be_written(sealed: Path, tmp_path: Path) ->
 
 # ---- names
 
-NAMES = ["it's \"quoted\"", "-dash co:lon", "$HOME `id` $(id) ;&|", "grüße-日本語-🚀", "new\nline\ttab\a",
-         "per%cent %s back\\slash", "a" * 200]
+NAMES = ["-dash co:lon", "it's \"quoted\"", "$HOME `id` $(id) ;&|", "new\nline\ttab\a", "per%cent %s back\\slash",
+         "a" * 200, "grüße-日本語-🚀"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_directory_of_any_name(tmp_path: Path, installed: Path, name: str) -> None:
+def test_a_directory_of_any_name(tmp_path: Path, installed: Path) -> None:
     """Home, server, workspace, cache, logs, script and current directory are in it."""
-    directory = tmp_path / name
-    directory.mkdir()
+    directory = tmp_path.joinpath(*NAMES)
+    directory.mkdir(parents=True)
     with Place(directory, installed) as place:
         place.sweep()
 
@@ -202,7 +201,7 @@ def test_a_directory_beyond_the_locale(tmp_path: Path, installed: Path, environ:
         place.sweep()
 
 
-@pytest.mark.parametrize("name", ["with space", "it's \"quoted\" $HOME", "grüße-日本語-🚀"])
+@pytest.mark.parametrize("name", ["it's \"quoted\" $HOME", "grüße-日本語-🚀"])
 def test_an_installation_of_any_name(tmp_path: Path, name: str) -> None:
     """Its commands are run as they are, by the first line of their files."""
     (tmp_path / name).mkdir()

@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
-from typing import List, Optional
+from typing import List
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.hostile.place import TIMEOUT, Place, wrong
+from tests.hostile.place import TIMEOUT, Place, clean, wrong
 from tests.support import ROOT, python, wait_until
 
 
@@ -91,28 +91,36 @@ _can_be_named = sys.platform == "linux" and shutil.which("unshare") is not None 
     NAMED + ["x", "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.skipif(not _can_be_named, reason="unshare --uts does not work here: not root, or not Linux")
-@pytest.mark.parametrize("name, slug", [
-    ("", "host"), ("localhost", "localhost"), ("localhost.localdomain", "localhost"), ("(none)", None),
-    ("a" * 64, None), ("Node_07-gpu.cluster.example.org", None), ("grüße", None), ("10.1.2.3", None),
-    ("..", "host"), ("x", "x")])
-def test_a_host_of_any_name(place: Place, name: str, slug: Optional[str]) -> None:
+needs_name = pytest.mark.skipif(
+    not _can_be_named, reason="unshare --uts does not work here: not root, or not Linux")
+# Of a host, and the first part of the ids that its workers get, where that is known.
+NAMES = {"": "host", "localhost": "localhost", "localhost.localdomain": "localhost", "(none)": None, "a" * 64: None,
+         "Node_07-gpu.cluster.example.org": None, "grüße": None, "10.1.2.3": None, "..": "host", "x": "x"}
+
+
+@needs_name
+@pytest.mark.parametrize("name", ["", "localhost.localdomain", "grüße"])
+def test_a_sweep_is_done_on_a_host_of_any_name(place: Place, name: str) -> None:
     place.launcher = NAMED + [name]
-    server = place.serve()
-    url = place.url(server)
-    done = place.work(url)
-    assert done.returncode == 0 and wrong(done.stderr) == [], done
-    worker_id = done.stdout.split("worker| worker ", 1)[1].split(" ", 1)[0]
-    host = worker_id.split("_")[0]
-    assert 1 <= len(host) <= 12 and host.isalnum() and host.isascii() and host == host.lower()
-    assert slug in (None, host)
-    place.sweep_background(url)
-    listed = place.cli("worker-list", "json=true")
-    assert listed.returncode == 0 and json.loads(listed.stdout) is not None
-    place.stop(server)
+    place.sweep()
 
 
-@pytest.mark.skipif(not _can_be_named, reason="unshare --uts does not work here: not root, or not Linux")
+@needs_name
+def test_workers_of_hosts_of_any_name(place: Place) -> None:
+    place.parameters = json.dumps({"x": list(range(len(NAMES)))})
+    url = place.url(place.serve())
+    for name, slug in NAMES.items():
+        place.launcher = NAMED + [name]
+        done = place.work(url)
+        clean(done)
+        worker_id = done.stdout.split("worker| worker ", 1)[1].split(" ", 1)[0]
+        host = worker_id.split("_")[0]
+        assert 1 <= len(host) <= 12 and host.isalnum() and host.isascii() and host == host.lower()
+        assert slug in (None, host)
+    assert place.counts(url) == {"DONE": len(NAMES)}
+
+
+@needs_name
 def test_a_worker_in_the_background_is_managed_under_a_name_that_says_nothing(place: Place) -> None:
     """It is listed as one of this host, and stops."""
     place.launcher = NAMED + [""]

@@ -6,7 +6,7 @@ from typing import Dict, List
 import pytest
 
 from tests.hostile.conftest import install
-from tests.hostile.place import TIMEOUT, Place, wrong
+from tests.hostile.place import TIMEOUT, Place, clean, wrong
 from tests.support import ROOT, wait_until
 
 # What breaks any program that imports them in place of the standard library's.
@@ -14,24 +14,24 @@ SHADOWED = ["argparse", "asyncio", "calendar", "http", "json", "logging", "queue
             "select", "socket", "sqlite3", "string", "subprocess", "tempfile", "uuid"]
 
 
+# As many at once as do not touch one another: each sweep takes seconds.
 @pytest.mark.parametrize("environ", [
-    {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"},
-    {"PYTHONIOENCODING": "ascii"},
-    {"PYTHONIOENCODING": "utf-16"},
-    {"PYTHONWARNINGS": "error"},
-    {"PYTHONDEVMODE": "1"},
-    {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "", "PYTHONNOUSERSITE": "1", "PYTHONHASHSEED": "0"},
-    {"PYTHONPYCACHEPREFIX": "/dev/null/nowhere"},
-    {"LC_ALL": "C"},
+    {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error",
+     "PYTHONDEVMODE": "1", "TZ": "Nowhere/Never"},
+    {"PYTHONIOENCODING": "utf-16", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "", "PYTHONNOUSERSITE": "1",
+     "PYTHONHASHSEED": "0", "LC_ALL": "C"},
     {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     {"LC_ALL": "de_DE.ISO-8859-1", "LANG": "xx_YY.nothing"},
-    {"LC_ALL": "", "LANG": ""},
-    {"TZ": "Nowhere/Never"},
-    {"COLUMNS": "0", "LINES": "-1", "TERM": "", "SHELL": "/nowhere", "EDITOR": "", "PAGER": ""},
+    {"LC_ALL": "", "LANG": "", "COLUMNS": "0", "LINES": "-1", "TERM": "", "SHELL": "/nowhere", "EDITOR": "",
+     "PAGER": ""},
 ], ids=lambda environ: ",".join("%s=%s" % pair for pair in environ.items()))
 def test_a_sweep_is_done_with(place: Place, environ: Dict[str, str]) -> None:
     place.environ.update(environ)
     place.sweep()
+
+
+def test_bytecode_that_can_be_nowhere(place: Place) -> None:
+    clean(place.cli("worker-list", PYTHONPYCACHEPREFIX="/dev/null/nowhere"))
 
 
 def test_modules_of_the_user_do_not_stand_in_for_pythons(place: Place) -> None:
@@ -117,7 +117,7 @@ def test_what_a_job_says_with_a_python_home_that_is_none(place: Place) -> None:
     assert place.counts(url) == {"ABORTED": 1, "PENDING": 1}
 
 
-@pytest.mark.parametrize("options", [["-I"], ["-E", "-s"], ["-bb", "-B", "-OO", "-u"],
+@pytest.mark.parametrize("options", [["-I"], ["-E", "-s", "-bb", "-B", "-OO", "-u"],
                                      ["-X", "dev", "-W", "error"]], ids=" ".join)
 def test_a_sweep_is_done_by_python(place: Place, options: List[str]) -> None:
     place.python += options
