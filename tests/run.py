@@ -46,7 +46,7 @@ class Part:
         """Begin."""
         self.process = subprocess.Popen(
             [*PYTEST, "-v", *options, self.path], cwd=str(ROOT), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, errors="replace")
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
     def finish(self) -> List[str]:
         """Follow it to its end; the lines that it printed, without those that tell how far it is."""

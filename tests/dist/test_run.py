@@ -26,7 +26,7 @@ def house(tmp_path: Path) -> Path:
 
 def run(house: Path, *options: str, output: int = subprocess.PIPE) -> Tuple[int, str]:
     done = subprocess.run(python("-m", "tests.run", *options), cwd=str(house), timeout=120,
-                          stdout=output, stderr=subprocess.STDOUT, universal_newlines=True,
+                          stdout=output, stderr=subprocess.STDOUT, text=True,
                           env=free_env(house.parent, PYTHONPATH=None))
     return done.returncode, done.stdout
 
@@ -54,7 +54,8 @@ def test_what_fails_fails_the_run_and_is_shown(house: Path) -> None:
 
 
 def test_slow_tests_are_left_out_and_named_unless_all_are_asked_for(house: Path) -> None:
-    put(house, {"tests/b/test_b.py": "import pytest\ndef test_b(): pass\n@pytest.mark.slow\ndef test_d(): pass\n"})
+    put(house, {"tests/b/test_b.py": "import pytest\ndef test_b(): pass\n"
+                                     "@pytest.mark.slow\ndef test_d(): pass\n"})
     status, said = run(house)
     left_out, sum_ = said.splitlines()[-2:]
     assert status == 0 and left_out.startswith("left out, by directory: b 1. ") and "make check" in left_out

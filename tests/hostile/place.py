@@ -89,8 +89,7 @@ class Place:
     def finish(self, line: Sequence[str], **environ: str) -> "Done[str]":
         """Run any command line here to its end; what is not UTF-8 in its output is shown escaped."""
         done = subprocess.run(line, env=dict(self.environ, **environ), cwd=str(self.directory),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=TIMEOUT)
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT)
         return Done(done.args, done.returncode, done.stdout.decode("utf-8", "backslashreplace"),
                     done.stderr.decode("utf-8", "backslashreplace"))
 

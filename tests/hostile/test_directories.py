@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, Optional
 
 import pytest
 
@@ -172,8 +172,8 @@ def test_an_installation_that_cannot_be_written(sealed: Path, tmp_path: Path) ->
 
 # ---- names
 
-NAMES = ["-dash co:lon", "it's \"quoted\"", "$HOME `id` $(id) ;&|", "new\nline\ttab\a", "per%cent %s back\\slash",
-         "a" * 200, "grüße-日本語-🚀"]
+NAMES = ["-dash co:lon", "it's \"quoted\"", "$HOME `id` $(id) ;&|", "new\nline\ttab\a",
+         "per%cent %s back\\slash", "a" * 200, "grüße-日本語-🚀"]
 
 
 def test_a_directory_of_any_name(tmp_path: Path, installed: Path) -> None:

@@ -94,8 +94,9 @@ _can_be_named = sys.platform == "linux" and shutil.which("unshare") is not None 
 needs_name = pytest.mark.skipif(
     not _can_be_named, reason="unshare --uts does not work here: not root, or not Linux")
 # Of a host, and the first part of the ids that its workers get, where that is known.
-NAMES = {"": "host", "localhost": "localhost", "localhost.localdomain": "localhost", "(none)": None, "a" * 64: None,
-         "Node_07-gpu.cluster.example.org": None, "grüße": None, "10.1.2.3": None, "..": "host", "x": "x"}
+NAMES = {"": "host", "localhost": "localhost", "localhost.localdomain": "localhost", "(none)": None,
+         "a" * 64: None, "Node_07-gpu.cluster.example.org": None, "grüße": None, "10.1.2.3": None,
+         "..": "host", "x": "x"}
 
 
 @needs_name

@@ -16,8 +16,8 @@ SHADOWED = ["argparse", "asyncio", "calendar", "http", "json", "logging", "queue
 
 # As many at once as do not touch one another: each sweep takes seconds.
 @pytest.mark.parametrize("environ", [
-    {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error",
-     "PYTHONDEVMODE": "1", "TZ": "Nowhere/Never"},
+    {"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "ascii",
+     "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "TZ": "Nowhere/Never"},
     {"PYTHONIOENCODING": "utf-16", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "", "PYTHONNOUSERSITE": "1",
      "PYTHONHASHSEED": "0", "LC_ALL": "C"},
     {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
