@@ -172,6 +172,12 @@ class Show:
         assert await viewer.chunk() == b"retry: 2000\n\n"
         return viewer
 
+    async def looking(self) -> "Viewer":
+        """A viewer who has seen the first summary."""
+        viewer = await self.viewer()
+        await viewer.summary()
+        return viewer
+
 
 class Viewer:
     def __init__(self, client: Client) -> None:
@@ -235,9 +241,7 @@ def test_a_hundred_viewers_cost_as_one(showing: Showing, monkeypatch: pytest.Mon
     monkeypatch.setattr(summary, "take", look)
 
     async def scene(show: Show) -> None:
-        viewers = [await show.viewer() for _ in range(100)]
-        for viewer in viewers:
-            await viewer.summary()
+        viewers = [await show.looking() for _ in range(100)]
         before = look.call_count
         await show.experiment.write(options.save, {"paused": False})
         for viewer in viewers:
@@ -250,8 +254,7 @@ def test_a_hundred_viewers_cost_as_one(showing: Showing, monkeypatch: pytest.Mon
 
 def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(show: Show) -> None:
-        viewer = await show.viewer()
-        await viewer.summary()
+        viewer = await show.looking()
         viewer.client.close()
         while show.server.live.viewers:
             await asyncio.sleep(0)
@@ -269,8 +272,7 @@ def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytes
 
 def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing: Showing) -> None:
     async def scene(show: Show) -> None:
-        viewer = await show.viewer()
-        await viewer.summary()
+        viewer = await show.looking()
         viewer.client.close()
         while show.server.live.viewers:
             await asyncio.sleep(0)
@@ -283,8 +285,7 @@ def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing: Showing) -
 
 def test_a_new_viewer_learns_what_time_it_is(showing: Showing) -> None:
     async def scene(show: Show) -> None:
-        first = await show.viewer()
-        await first.summary()
+        first = await show.looking()
         show.now += 3600  # while nothing changed
         second = await show.viewer()
         assert (await second.summary())["now"] == show.now
@@ -295,8 +296,7 @@ def test_a_new_viewer_learns_what_time_it_is(showing: Showing) -> None:
 
 def test_a_silent_connection_is_kept_alive(showing: Showing) -> None:
     async def scene(show: Show) -> None:
-        viewer = await show.viewer()
-        await viewer.summary()
+        viewer = await show.looking()
         assert await viewer.chunk() == b": ping\n\n"
         assert await viewer.chunk() == b": ping\n\n"
         viewer.client.close()
@@ -305,8 +305,7 @@ def test_a_silent_connection_is_kept_alive(showing: Showing) -> None:
 
 def test_who_is_signed_out_sees_no_more(showing: Showing) -> None:
     async def scene(show: Show) -> None:
-        viewer = await show.viewer()
-        await viewer.summary()
+        viewer = await show.looking()
         show.signed_in = False
         while True:
             line = await viewer.client.reader.readline()
@@ -329,8 +328,7 @@ def test_too_many_viewers_are_told(showing: Showing) -> None:
 
 def test_the_server_stops_while_somebody_looks(showing: Showing) -> None:
     async def scene(show: Show) -> None:
-        viewer = await show.viewer()
-        await viewer.summary()
+        viewer = await show.looking()
         await show.server.stop()
         rest = await viewer.client.reader.read()
         assert rest in (b"", b"0\r\n\r\n")

@@ -1,6 +1,7 @@
 import json
 import sqlite3
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple, cast
 
@@ -27,6 +28,24 @@ def get_all(db: sqlite3.Connection) -> Dict[str, str]:
     return dict(db.execute("SELECT name, value FROM settings"))
 
 
+@contextmanager
+def writer_held(db: Database) -> Iterator[None]:
+    """What is queued meanwhile is done afterwards, in one transaction."""
+    started, gate = threading.Event(), threading.Event()
+
+    def block(_connection: sqlite3.Connection) -> None:
+        started.set()
+        gate.wait(60)
+
+    blocker = db.write(block)
+    assert started.wait(60)
+    try:
+        yield
+    finally:
+        gate.set()
+    blocker.result(10)
+
+
 def test_what_was_answered_is_on_disk(db: Database, tmp_path: Path) -> None:
     db.write(put("a", "1")).result(10)
     with sqlite3.connect(str(tmp_path / "jobs.db")) as other:
@@ -39,18 +58,9 @@ def test_a_failed_operation_is_undone_and_its_neighbours_stay(db: Database) -> N
         put("half", "1")(connection)
         raise ValueError("no")
 
-    started, gate = threading.Event(), threading.Event()
-
-    def block(_connection: sqlite3.Connection) -> None:
-        started.set()
-        gate.wait(60)
-
-    blocker = db.write(block)
-    assert started.wait(60)
-    # These three are queued behind the blocker, so they share one transaction.
-    first, bad, last = db.write(put("a", "1")), db.write(half), db.write(put("b", "2"))
-    gate.set()
-    blocker.result(10), first.result(10), last.result(10)
+    with writer_held(db):
+        first, bad, last = db.write(put("a", "1")), db.write(half), db.write(put("b", "2"))
+    first.result(10), last.result(10)
     with pytest.raises(ValueError):
         bad.result(10)
     assert db.read(get_all).result(10) == {"a": "1", "b": "2"}
@@ -59,17 +69,8 @@ def test_a_failed_operation_is_undone_and_its_neighbours_stay(db: Database) -> N
 def test_operations_queued_together_share_one_commit(db: Database) -> None:
     statements: List[str] = []
     db._writer_connection.set_trace_callback(statements.append)
-    started, gate = threading.Event(), threading.Event()
-
-    def block(_connection: sqlite3.Connection) -> None:
-        started.set()
-        gate.wait(60)
-
-    blocker = db.write(block)
-    assert started.wait(60)
-    futures = [db.write(put(str(i), "x")) for i in range(50)]
-    gate.set()
-    blocker.result(10)
+    with writer_held(db):
+        futures = [db.write(put(str(i), "x")) for i in range(50)]
     for future in futures:
         future.result(10)
     assert statements.count("COMMIT") == 2
@@ -99,18 +100,9 @@ def test_nobody_is_told_of_success_when_the_commit_fails(db: Database) -> None:
 
 
 def test_a_cancelled_operation_is_not_done(db: Database) -> None:
-    started, gate = threading.Event(), threading.Event()
-
-    def block(_connection: sqlite3.Connection) -> None:
-        started.set()
-        gate.wait(60)
-
-    blocker = db.write(block)
-    assert started.wait(60)
-    doomed = db.write(put("doomed", "1"))
-    assert doomed.cancel()
-    gate.set()
-    blocker.result(10)
+    with writer_held(db):
+        doomed = db.write(put("doomed", "1"))
+        assert doomed.cancel()
     db.write(put("after", "1")).result(10)
     assert db.read(get_all).result(10) == {"after": "1"}
 
