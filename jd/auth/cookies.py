@@ -1,11 +1,11 @@
-"""The cookie of a session: a random secret that no script of a page can read."""
+"""The cookie of a sign-in at a browser: a random secret that no script of a page can read."""
 
 from typing import Optional
 
 from jd.net.serving.routing import Request
 
 
-class SessionCookie:
+class SignInCookie:
     """A cookie by its name, which on https begins with `__Host-`: no other host and no unencrypted
     page can set it then (RFC 6265bis).
 

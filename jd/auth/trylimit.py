@@ -24,7 +24,7 @@ Subject = Tuple[str, int]
 """A name and how many attempts it has."""
 
 
-class Attempts:
+class TryLimit:
     """Counts attempts before they are made, so that many at once do not slip through."""
 
     def __init__(self, period: float = PERIOD, clock: Callable[[], float] = time.monotonic) -> None:

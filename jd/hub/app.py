@@ -7,14 +7,14 @@ from typing import Any, Mapping, Optional, Type
 
 import jd
 from jd import protocol as p
-from jd.auth.trylimit import Attempts
+from jd.auth.trylimit import TryLimit
 from jd.errors import StorageError, UsageError
 from jd.hub.access import Access
 from jd.hub.data import HubData
 from jd.hub.pages import PageRoutes
 from jd.hub.quota import Quota
 from jd.hub.routes import ApiRoutes
-from jd.hub.signin import WEB, Sessions
+from jd.hub.signin import WEB, SignIn
 from jd.hub.store import accounts, experiments, issuing, signins, tokens
 from jd.hub.webroutes import WebRoutes
 from jd.net.serving.proxies import Proxies
@@ -49,17 +49,17 @@ class Hub:
     """One running Hub. `start`, then `stop`; both are awaited."""
 
     def __init__(self, data: HubData, quota: Optional[Quota] = None,
-                 tries: Optional[Attempts] = None,
+                 tries: Optional[TryLimit] = None,
                  tls: Optional[ssl.SSLContext] = None, proxies: Proxies = Proxies()) -> None:
         self.data = data
         self._access = Access(data)
-        self._sessions = Sessions(data, tries, proxies)
+        self._signin = SignIn(data, tries, proxies)
         self.router = Router(guard=self._guard, status_of=STATUS_OF)
         ApiRoutes(data, quota if quota is not None else Quota()).add_to(self.router)
         self.router.add("GET", p.HEALTH, self._health, public=True)
-        self._sessions.add_to(self.router)
-        WebRoutes(data, self._sessions.hashers).add_to(self.router)
-        PageRoutes(self._sessions).add_to(self.router)
+        self._signin.add_to(self.router)
+        WebRoutes(data, self._signin.hashers).add_to(self.router)
+        PageRoutes(self._signin).add_to(self.router)
         self._server = HttpServer(self.router, ssl_context=tls)
         self._pruner: Optional["asyncio.Task[None]"] = None
         self.port = 0
@@ -74,12 +74,12 @@ class Hub:
         if self._pruner is not None:
             self._pruner.cancel()
         await self._server.stop(STOP_GRACE)
-        self._sessions.close()
+        self._signin.close()
 
     async def _guard(self, request: Request, route: Any) -> None:
         """Pages have a session, programs a key; neither opens the other's door."""
         if route.pattern.startswith(WEB):
-            await self._sessions.guard(request)
+            await self._signin.guard(request)
         else:
             await self._access(request, route)
 

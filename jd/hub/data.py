@@ -24,7 +24,7 @@ from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import filemodes
 from jd.storage.database import Database
-from jd.storage.serverlock import Occupancy, Occupied
+from jd.storage.serverlock import AlreadyServed, ServerLock
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class HubData:
         self.directory = directory
         self.clock = clock
         self._path = directory / "hub.db"
-        self._occupancy = Occupancy(directory, "hub")
+        self._server_lock = ServerLock(directory, "hub")
         if not create and not self._path.exists():
             raise StorageError("there is no Hub data in %s; start one with jd_hub serve, or give its "
                                "directory: --data DIR" % directory)
@@ -89,15 +89,15 @@ class HubData:
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
         self.database.close()
-        self._occupancy.release()
+        self._server_lock.release()
 
     # ---- the running Hub
 
     def claim(self) -> None:
         """Be the Hub of this data, until `close`. Raises JdError if another one is."""
         try:
-            self._occupancy.take()
-        except Occupied as taken:
+            self._server_lock.take()
+        except AlreadyServed as taken:
             owner = taken.owner
             raise JdError("a Hub runs on %s already%s; stop it first, or use another --data" % (
                 self.directory, ": pid %s on %s at %s" % (
@@ -110,7 +110,7 @@ class HubData:
 
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `hub.json`: who runs and where."""
-        self._occupancy.publish(facts, 0o600)
+        self._server_lock.publish(facts, 0o600)
         self.write_now(_remember_url, facts["hub_url"])
 
     def url(self) -> str:

@@ -6,8 +6,8 @@ A page is one of web/*.html, which for those who are signed in is put into web/f
 from typing import NamedTuple
 from urllib.parse import quote
 
-from jd.hub.signin import Sessions
-from jd.hub.store.signins import Holder
+from jd.hub.signin import SignIn
+from jd.hub.store.signins import SignedIn
 from jd.net.serving.routing import Request, Response, Router
 from jd.web.files import Files, page, redirect
 
@@ -32,25 +32,25 @@ PAGES = (Page(HOME, "Experiments", "experiments", False),
 class PageRoutes:
     """Pages and what they are made of."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, signin: SignIn) -> None:
+        self._signin = signin
         self._files = Files("jd.hub")
 
     def add_to(self, router: Router) -> None:
-        """Put the rows into the table. A page looks for the session by itself, to lead to the sign-in
+        """Put the rows into the table. A page looks by itself who is signed in, to lead to the sign-in
         instead of refusing."""
         router.add("GET", "/", self._home, public=True)
-        router.add("GET", SIGNIN, self._signin, public=True)
+        router.add("GET", SIGNIN, self._sign_in, public=True)
         router.add("GET", "/signup", self._signup, public=True)
         for shown in PAGES:
             router.add("GET", shown.path, self._page, public=True)
         router.add("GET", "/static/<path:name>", self._files.static, public=True)
 
     async def _home(self, request: Request) -> Response:
-        return redirect(HOME if await self._sessions.find(request) else SIGNIN)
+        return redirect(HOME if await self._signin.find(request) else SIGNIN)
 
-    async def _signin(self, request: Request) -> Response:
-        if await self._sessions.find(request):
+    async def _sign_in(self, request: Request) -> Response:
+        if await self._signin.find(request):
             return redirect(HOME)
         return page(self._files.content("signin.html"))
 
@@ -59,17 +59,17 @@ class PageRoutes:
 
     async def _page(self, request: Request) -> Response:
         wanted = next(one for one in PAGES if one.path == request.path)
-        holder = await self._sessions.find(request)
-        if holder is None:
+        user = await self._signin.find(request)
+        if user is None:
             return redirect("%s?next=%s" % (SIGNIN, quote(wanted.path, safe="")))
-        if wanted.admin and not holder.admin:
+        if wanted.admin and not user.admin:
             return redirect(HOME)
-        return page(self._framed(wanted, holder))
+        return page(self._framed(wanted, user))
 
-    def _framed(self, wanted: Page, holder: Holder) -> bytes:
+    def _framed(self, wanted: Page, user: SignedIn) -> bytes:
         links = "\n".join('<a href="%s"%s>%s</a>' % (
             one.path, ' aria-current="page"' if one is wanted else "", one.title)
-            for one in PAGES if holder.admin or not one.admin)
+            for one in PAGES if user.admin or not one.admin)
         text = self._files.content("frame.html").decode("utf-8")
         for name, value in (("title", wanted.title), ("links", links), ("script", wanted.file),
                             ("main", self._files.content(wanted.file + ".html").decode("utf-8").strip())):

@@ -4,31 +4,31 @@ import asyncio
 from typing import Optional
 
 from jd import fields
-from jd.auth import trylimit, passwords, secretfile
-from jd.auth.trylimit import Attempts
-from jd.auth.cookies import SessionCookie
+from jd.auth import passwords, secretfile, trylimit
+from jd.auth.cookies import SignInCookie
 from jd.auth.hashers import Hashers
+from jd.auth.trylimit import TryLimit
 from jd.hub.data import HubData
 from jd.hub.store import accounts, signins
-from jd.hub.store.signins import Holder
+from jd.hub.store.signins import SignedIn
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
 
-WEB = "/web/"  # what pages ask; a session is needed for it
-COOKIE = SessionCookie("jd_hub_session", "Lax")
+WEB = "/web/"  # what pages ask of who is signed in
+COOKIE = SignInCookie("jd_hub_session", "Lax")
 
 _BAD_LINK = "this link was used already or is older than 7 days; ask an administrator for a new one"
 _WRONG = "the email address or the password is wrong"
 
 
-class Sessions:
-    """Sessions of people at a browser."""
+class SignIn:
+    """The sign-in of people at a browser."""
 
-    def __init__(self, data: HubData, tries: Optional[Attempts] = None,
+    def __init__(self, data: HubData, tries: Optional[TryLimit] = None,
                  proxies: Proxies = Proxies()) -> None:
         self._data = data
         self._proxies = proxies
-        self._tries = tries if tries is not None else Attempts()
+        self._tries = tries if tries is not None else TryLimit()
         self.hashers = Hashers()
 
     def close(self) -> None:
@@ -42,20 +42,20 @@ class Sessions:
         router.add("POST", WEB + "signup", self._signup, public=True)
         router.add("POST", WEB + "signup-link", self._signup_link, public=True)
 
-    async def find(self, request: Request) -> Optional[Holder]:
+    async def find(self, request: Request) -> Optional[SignedIn]:
         """Who is signed in, or None."""
         secret = COOKIE.secret(request)
         if secret is None:
             return None
-        return await self._data.read(signins.holder, secret, self._proxies.user(request),
+        return await self._data.read(signins.find, secret, self._proxies.user(request),
                                      self._data.clock())
 
     async def guard(self, request: Request) -> None:
-        """Set `request.principal` to the Holder. Raises HttpError (401)."""
-        holder = await self.find(request)
-        if holder is None:
+        """Set `request.principal` to the SignedIn. Raises HttpError (401)."""
+        user = await self.find(request)
+        if user is None:
             raise HttpError(401, "you are not signed in, or no longer; sign in")
-        request.principal = holder
+        request.principal = user
 
     # ---- handlers
 
@@ -77,7 +77,7 @@ class Sessions:
         await request.json_object()
         secret = COOKIE.secret(request)
         if secret is not None:
-            await self._data.write(signins.close_session, secret)
+            await self._data.write(signins.sign_out, secret)
         return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
 
     async def _signup_link(self, request: Request) -> Response:
@@ -122,7 +122,7 @@ class Sessions:
             raise HttpError(403, _BAD_LINK) from None
 
     async def _open(self, request: Request, email: str, stored: str) -> Response:
-        secret = await self._data.write(signins.open_session, email, stored, self._proxies.user(request),
+        secret = await self._data.write(signins.sign_in, email, stored, self._proxies.user(request),
                                         self._data.clock())
         if secret is None:
             # Told only to who knows the password.

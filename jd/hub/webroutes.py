@@ -14,7 +14,7 @@ from jd.hub.signin import WEB
 from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment
-from jd.hub.store.signins import Holder
+from jd.hub.store.signins import SignedIn
 from jd.net.serving.routing import HttpError, Request, Response, Router
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ SERVER_SILENT = 300.0  # seconds without a word after which a job server counts 
 
 
 class WebRoutes:
-    """Handlers for pages; `request.principal` is the Holder of a session."""
+    """Handlers for pages; `request.principal` is the SignedIn."""
 
     def __init__(self, data: HubData, hashers: Hashers) -> None:
         self._data = data
@@ -49,7 +49,7 @@ class WebRoutes:
         router.add("POST", WEB + "users/resume", self._resume)
 
     async def _me(self, request: Request) -> Response:
-        me = _holder(request)
+        me = _signed_in(request)
         return Response.json({"email": me.email, "admin": me.admin})
 
     # ---- experiments
@@ -57,24 +57,24 @@ class WebRoutes:
     async def _experiments(self, request: Request) -> Response:
         now = self._data.clock()
         return Response.json({"now": now, "experiments": await self._data.read(
-            _experiments_of, _holder(request), now)})
+            _experiments_of, _signed_in(request), now)})
 
     async def _check_name(self, request: Request) -> Response:
         name = fields.take(await request.json_object(), "name", str)
         try:
-            await self._data.read(experiments.check_free, name, _holder(request).user_id)
+            await self._data.read(experiments.check_free, name, _signed_in(request).user_id)
         except (p.ProtocolError, experiments.NameTaken) as error:
             return Response.json({"free": False, "reason": str(error)})
         return Response.json({"free": True, "reason": None})
 
     async def _create_experiment(self, request: Request) -> Response:
-        me = _holder(request)
+        me = _signed_in(request)
         name = fields.take(await request.json_object(), "name", str)
         found = await self._write(experiments.create, name, me.user_id, me.email)
         return Response.json({"success": True, "name": found.name}, 201)
 
     async def _share(self, request: Request) -> Response:
-        me, body = _holder(request), await request.json_object()
+        me, body = _signed_in(request), await request.json_object()
         email = fields.take(body, "email", str).strip()
         found = await self._write(experiments.share, request.params["name"], email,
                                   fields.take(body, "role", str, WORK), me.user_id, me.email)
@@ -83,7 +83,7 @@ class WebRoutes:
         return await self._shares(found)
 
     async def _unshare(self, request: Request) -> Response:
-        me = _holder(request)
+        me = _signed_in(request)
         email = fields.take(await request.json_object(), "email", str).strip()
         return await self._shares(await self._write(
             experiments.unshare, request.params["name"], email, me.user_id, me.email))
@@ -93,7 +93,7 @@ class WebRoutes:
 
     async def _reset_pin(self, request: Request) -> Response:
         """A PIN for the dashboard, told this once."""
-        me, name = _holder(request), request.params["name"]
+        me, name = _signed_in(request), request.params["name"]
         await request.json_object()
         await self._data.read(experiments.active, name, me.user_id)  # before a thread is taken up with it
         pin = pins.new_pin()
@@ -102,7 +102,7 @@ class WebRoutes:
         return Response.json({"success": True, "name": name, "pin": pin})
 
     async def _delete(self, request: Request) -> Response:
-        me, name = _holder(request), request.params["name"]
+        me, name = _signed_in(request), request.params["name"]
         if fields.take(await request.json_object(), "confirm", str) != name:
             raise HttpError(400, "the name that was typed is not %s; nothing was deleted" % p.shown(name))
         await self._write(experiments.delete, name, me.user_id, me.email)
@@ -111,17 +111,17 @@ class WebRoutes:
     # ---- keys
 
     async def _keys(self, request: Request) -> Response:
-        listed = await self._data.read(accounts.list_keys, _holder(request).email)
+        listed = await self._data.read(accounts.list_keys, _signed_in(request).email)
         return Response.json({"now": self._data.clock(), "keys": [_key_facts(key) for key in listed]})
 
     async def _create_key(self, request: Request) -> Response:
-        me = _holder(request)
+        me = _signed_in(request)
         name = fields.take(await request.json_object(), "name", str)
         key, secret = await self._write(accounts.create_key, me.email, name, me.email)
         return Response.json(dict(_key_facts(key), key=secret, hub_url=await self._url()), 201)
 
     async def _revoke_key(self, request: Request) -> Response:
-        me = _holder(request)
+        me = _signed_in(request)
         await request.json_object()
         try:
             key = await self._write(_revoke, request.params["id"], me)
@@ -182,25 +182,25 @@ class WebRoutes:
                                  "a new sign-up link") from None
 
 
-def _holder(request: Request) -> Holder:
-    holder: Holder = request.principal
-    return holder
+def _signed_in(request: Request) -> SignedIn:
+    user: SignedIn = request.principal
+    return user
 
 
-def _admin(request: Request) -> Holder:
+def _admin(request: Request) -> SignedIn:
     """Raises HttpError (403)."""
-    if not _holder(request).admin:
+    if not _signed_in(request).admin:
         raise HttpError(403, "this is for administrators of the Hub")
-    return _holder(request)
+    return _signed_in(request)
 
 
-def _experiments_of(db: Any, me: Holder, now: float) -> List[Dict[str, Any]]:
+def _experiments_of(db: Any, me: SignedIn, now: float) -> List[Dict[str, Any]]:
     return [_own_facts(db, found, me, now) if found.owner_id == me.user_id
             else _experiment_facts(found, me, now)
             for found in experiments.list_experiments(db, me.user_id)]
 
 
-def _own_facts(db: Any, found: Experiment, me: Holder, now: float) -> Dict[str, Any]:
+def _own_facts(db: Any, found: Experiment, me: SignedIn, now: float) -> Dict[str, Any]:
     return dict(_experiment_facts(found, me, now), shared_with=_shares_of(db, found),
                 pin_waits=experiments.waiting_pin(db, found.id) is not None)
 
@@ -209,7 +209,7 @@ def _shares_of(db: Any, found: Experiment) -> List[Dict[str, str]]:
     return [share._asdict() for share in experiments.shared_with(db, found.id)]
 
 
-def _experiment_facts(found: Experiment, me: Holder, now: float) -> Dict[str, Any]:
+def _experiment_facts(found: Experiment, me: SignedIn, now: float) -> Dict[str, Any]:
     if found.server_url is None or found.server_seen_at is None:
         server = "none"
     else:
@@ -231,5 +231,5 @@ def _user_facts(user: User) -> Dict[str, Any]:
             "status": status if user.suspended_at is None else "suspended"}
 
 
-def _revoke(db: Any, key_id: int, me: Holder, now: float) -> Key:
+def _revoke(db: Any, key_id: int, me: SignedIn, now: float) -> Key:
     return accounts.revoke_key(db, key_id, me.email, now, me.user_id)

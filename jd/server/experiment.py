@@ -28,7 +28,7 @@ from jd.server.store.search import values
 from jd.storage import filemodes
 from jd.storage.database import READ_SECONDS, Database
 from jd.storage.filemodes import PRIVATE, Modes
-from jd.storage.serverlock import Occupancy, Occupied
+from jd.storage.serverlock import AlreadyServed, ServerLock
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Experiment:
         except OSError as error:
             raise StorageError("cannot create %s: %s; choose another --workspace_path" % (
                 self.meta_dir, error.strerror)) from error
-        self._occupancy = Occupancy(self.meta_dir, "server")
+        self._server_lock = ServerLock(self.meta_dir, "server")
         self._occupy()
         try:
             files.prepare(self.data_dir, kept)
@@ -80,7 +80,7 @@ class Experiment:
                     pass
             self.server_id = self.database.write(self._wake_up).result()
         except BaseException:
-            self._occupancy.release()
+            self._server_lock.release()
             raise
 
     async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
@@ -113,12 +113,12 @@ class Experiment:
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
         self.database.close()
-        self._occupancy.release()
+        self._server_lock.release()
 
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
         self.server_url = facts["server_url"]
-        self._occupancy.publish(facts, self._kept.file)
+        self._server_lock.publish(facts, self._kept.file)
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them
@@ -138,8 +138,8 @@ class Experiment:
 
     def _occupy(self) -> None:
         try:
-            self._occupancy.take()
-        except Occupied as taken:
+            self._server_lock.take()
+        except AlreadyServed as taken:
             owner = taken.owner
             raise JdError("experiment %s is served already%s; stop that server first, or use another "
                           "--expId" % (self.name, " by pid %s on %s at %s" % (

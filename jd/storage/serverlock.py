@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional
 from jd import wholefile
 
 
-class Occupied(Exception):
+class AlreadyServed(Exception):
     """Another process holds the data. `owner` is what it published; empty while it starts or stops."""
 
     def __init__(self, owner: Dict[str, Any]) -> None:
@@ -20,7 +20,7 @@ class Occupied(Exception):
         self.owner = owner
 
 
-class Occupancy:
+class ServerLock:
     """The hold of this process on a directory: `<name>.lock`, and `<name>.json` while it serves."""
 
     def __init__(self, directory: Path, name: str) -> None:
@@ -31,7 +31,7 @@ class Occupancy:
     def take(self) -> None:
         """Hold the directory until `release`.
 
-        Raises Occupied if another process does, and OSError where the lock file cannot be written
+        Raises AlreadyServed if another process does, and OSError where the lock file cannot be written
         (PermissionError and its like) or the file system cannot lock.
         """
         lock = os.open(str(self._lock_file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -39,7 +39,7 @@ class Occupancy:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise Occupied(self.owner()) from None
+            raise AlreadyServed(self.owner()) from None
         except OSError:
             os.close(lock)
             raise

@@ -6,7 +6,7 @@ import pytest
 
 from jd import settings
 from jd.auth import trylimit
-from jd.auth.trylimit import Attempts
+from jd.auth.trylimit import TryLimit
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request
 
@@ -17,11 +17,11 @@ def clock() -> List[float]:
 
 
 @pytest.fixture
-def tries(clock: List[float]) -> Attempts:
-    return Attempts(clock=lambda: clock[0])
+def tries(clock: List[float]) -> TryLimit:
+    return TryLimit(clock=lambda: clock[0])
 
 
-def test_what_is_refused_counts_for_nobody(tries: Attempts, clock: List[float]) -> None:
+def test_what_is_refused_counts_for_nobody(tries: TryLimit, clock: List[float]) -> None:
     few, many = ("few", 1), ("many", 2)
     assert tries.take((few, many)) == 0
     assert tries.take((few, many)) == 600
@@ -32,7 +32,7 @@ def test_what_is_refused_counts_for_nobody(tries: Attempts, clock: List[float]) 
     assert tries.take((few, many)) == 0
 
 
-def test_success_forgets_all_and_taking_back_one(tries: Attempts) -> None:
+def test_success_forgets_all_and_taking_back_one(tries: TryLimit) -> None:
     subject = ("name", 2)
     assert [tries.take((subject,)) for _ in range(2)] == [0, 0]
     tries.take_back("name")

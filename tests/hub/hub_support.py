@@ -81,7 +81,7 @@ class Bench:
 
     def signed_in(self, email: str, password: str, uid: Optional[int] = None) -> str:
         """The Cookie header of a new session; `password` is the hash that is stored."""
-        secret = self.write(signins.open_session, email, password, uid)
+        secret = self.write(signins.sign_in, email, password, uid)
         assert secret is not None
         return "jd_hub_session=" + secret
 

@@ -43,7 +43,7 @@ class People:
 def people(bench: Bench) -> Iterator[People]:
     made = People(bench)
     yield made
-    bench.hub._sessions.close()
+    bench.hub._signin.close()
 
 
 def test_the_server_gets_it_until_it_says_that_it_took_it(people: People) -> None:

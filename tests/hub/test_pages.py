@@ -8,7 +8,7 @@ import pytest
 
 from jd import settings
 from jd.auth import passwords
-from jd.auth.trylimit import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, Attempts
+from jd.auth.trylimit import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, TryLimit
 from jd.hub import pages
 from jd.hub.app import Hub
 from jd.hub.store import accounts, signins
@@ -46,7 +46,7 @@ class Site:
 
     def __init__(self, bench: Bench, stored: str) -> None:
         self.bench, self.ticks = bench, 0.0
-        bench.hub = Hub(bench.data, tries=Attempts(clock=lambda: self.ticks))
+        bench.hub = Hub(bench.data, tries=TryLimit(clock=lambda: self.ticks))
         self.alice_id, self.key = bench.user(ALICE)
         bench.user(BOB)
         bench.write(accounts.add_user, ADMIN, True, "test")
@@ -82,7 +82,7 @@ def stored() -> str:
 def site(bench: Bench, stored: str) -> Iterator[Site]:
     made = Site(bench, stored)
     yield made
-    made.bench.hub._sessions.close()
+    made.bench.hub._signin.close()
 
 
 def cookie_of(answer: Answer) -> str:
@@ -150,12 +150,12 @@ def test_a_suspension_and_a_new_password_end_sessions(site: Site) -> None:
     site.bench.write(lambda db, now: accounts.sign_up(db, token, "hash", None, now))
     assert site.call("GET", "/web/me", other).status == 401
     # A password that was checked before it changed opens nothing.
-    assert site.bench.write(signins.open_session, BOB, site.stored, None) is None
+    assert site.bench.write(signins.sign_in, BOB, site.stored, None) is None
 
 
 def test_a_user_has_so_many_sessions(site: Site) -> None:
     cookies = []
-    for _ in range(signins.MAX_SESSIONS + 1):
+    for _ in range(signins.MAX_SIGNINS + 1):
         site.bench.now += 1
         cookies.append(site.signed_in(ALICE))
     assert [site.call("GET", "/web/me", one).status for one in (cookies[0], cookies[1])] == [401, 200]
@@ -196,7 +196,7 @@ def test_attempts_are_limited_by_address(site: Site, quick: None) -> None:
     # A header alone is no other address: anybody on this machine could write it.
     assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 429
     # The proxy that was named tells the client; what the client claims stands before that.
-    site.bench.hub._sessions._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+    site.bench.hub._signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
     assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 200
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional
 
 from jd.auth import pins
-from jd.auth.trylimit import Attempts
+from jd.auth.trylimit import TryLimit
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request, Response
 from jd.server.api.access import Access
@@ -52,7 +52,7 @@ class Dashboard:
         self.ticks = 0.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
-        self.server.signin._tries = Attempts(clock=lambda: self.ticks)
+        self.server.signin._tries = TryLimit(clock=lambda: self.ticks)
         if pin is not None:
             encoded = pins.encode(pin)
             self.experiment.database.write(lambda db: stored_pin.change(db, encoded)).result(20)

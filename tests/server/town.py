@@ -15,7 +15,7 @@ from jd.auth import jwt
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.store import accounts, experiments, issuing, tokens
-from jd.hub.store import signins as hub_sessions
+from jd.hub.store import signins as hub_signins
 from jd.net.client import Client
 from jd.net.multipart import encode_upload
 from jd.server.api.access import Access
@@ -171,7 +171,7 @@ class Town(Servers):
             await write(lambda db, user_id: db.execute(
                 "UPDATE users SET password = 'x' WHERE id = ?", (user_id,)), user.id)
             name = email.partition("@")[0]
-            cookie = await write(hub_sessions.open_session, email, "x", THIS_USER, now)
+            cookie = await write(hub_signins.sign_in, email, "x", THIS_USER, now)
             self.credentials["page of " + name] = {"Cookie": "jd_hub_session=%s" % cookie}
             key = (await write(accounts.create_key, email, "k", "test", now))[1]
             self.credentials["key of " + name] = bearer(key)

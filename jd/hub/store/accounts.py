@@ -129,7 +129,7 @@ def suspend(db: sqlite3.Connection, email: str, actor: str, now: float) -> User:
     if user.suspended_at is None:
         db.execute("UPDATE users SET suspended_at = ? WHERE id = ?", (now, user.id))
         tokens.revoke_of_user(db, user.id, now)
-        signins.close_of_user(db, user.id)
+        signins.sign_out_everywhere(db, user.id)
         note(db, actor, "suspended", user.email, now)
     return find_user(db, email)
 
@@ -196,7 +196,7 @@ def sign_up(db: sqlite3.Connection, token: str, password: str, email: Optional[s
         user = add_user(db, email or "", True, email or "", now)
     db.execute("UPDATE users SET password = ? WHERE id = ?", (password, user.id))
     db.execute("DELETE FROM signup_links WHERE digest = ?", (apikeys.digest(token),))
-    signins.close_of_user(db, user.id)
+    signins.sign_out_everywhere(db, user.id)
     note(db, user.email, "password set", user.email, now)
     return find_user(db, user.email)
 

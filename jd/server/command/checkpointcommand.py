@@ -20,7 +20,7 @@ from jd.server.command.datacommand import Parser
 from jd.server.store import direct
 from jd.server.store.files import files
 from jd.server.store.queue import jobs
-from jd.storage.serverlock import Occupancy
+from jd.storage.serverlock import ServerLock
 
 _WORDS = ("expId", "workspace_path", "token-file", "hub", "json")
 _CHUNK = 256 * 1024
@@ -61,7 +61,7 @@ def _keys(values: Dict[str, Any], meta_dir: Path, environ: Mapping[str, str]) ->
     own_token = meta_dir / servertoken.FILE
     if own_token.exists():
         keys.append(checkpointkey.of_token(sharedtoken.read_token_file(own_token)))
-    running = Occupancy(meta_dir, "server").owner()
+    running = ServerLock(meta_dir, "server").owner()
     hub = values["hub"] or (running.get("hub_url") if running else _last_hub(meta_dir))
     api_key = settings.value_of(settings.WORKER, "api_key", environ)
     if hub is not None and api_key is not None:

@@ -29,7 +29,7 @@ from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.creation import jobfile
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
-from jd.server.hubside.ownhub import AllInOne, Facts, worker_command
+from jd.server.hubside.ownhub import Facts, OwnHub, worker_command
 from jd.server.store.operators import batches
 from jd.server.store.queue.transitions import Policy
 from jd.storage import filemodes
@@ -67,7 +67,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     with ExitStack() as closing:
         hub = None
         if values["with_hub"]:
-            hub = AllInOne(values["hub_data"])
+            hub = OwnHub(values["hub_data"])
             closing.callback(hub.close)
         judge = hub if hub is not None else link
         access = Access(values["host"], values["token_file"], values["insecure"],

@@ -6,9 +6,9 @@ import jd
 from jd import fields
 from jd import protocol as p
 from jd.auth import apikeys, passwords, pins, secretfile, trylimit
-from jd.auth.cookies import SessionCookie
+from jd.auth.cookies import SignInCookie
 from jd.auth.hashers import Hashers
-from jd.auth.trylimit import Attempts
+from jd.auth.trylimit import TryLimit
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.server import dashboardpin
@@ -31,14 +31,14 @@ class SignIn:
     `hub_url` is for the pages: the Hub that the server belongs to, once that is known.
     """
 
-    def __init__(self, experiment: Experiment, tries: Optional[Attempts] = None,
+    def __init__(self, experiment: Experiment, tries: Optional[TryLimit] = None,
                  proxies: Proxies = Proxies()) -> None:
         self._experiment = experiment
         self._proxies = proxies
-        self._tries = tries if tries is not None else Attempts()
+        self._tries = tries if tries is not None else TryLimit()
         self._hashers = Hashers()
         # Strict: no link on another site opens anything but the sign-in, whose script goes on from there.
-        self._cookie = SessionCookie("jd_dashboard_" + experiment.server_id, "Strict")
+        self._cookie = SignInCookie("jd_dashboard_" + experiment.server_id, "Strict")
         self.hub_url: Optional[str] = None
 
     @property

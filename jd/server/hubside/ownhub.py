@@ -39,7 +39,7 @@ class Facts(NamedTuple):
     signup_file: Path
 
 
-class AllInOne:
+class OwnHub:
     """The Hub of one `jd_server` process. Raises JdError if another Hub has its data."""
 
     def __init__(self, directory: Path) -> None:

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from jd.storage.serverlock import Occupancy, Occupied
+from jd.storage.serverlock import ServerLock, AlreadyServed
 
 
 def test_one_holds_it_and_the_next_is_told_who(tmp_path: Path) -> None:
-    first, second = Occupancy(tmp_path, "server"), Occupancy(tmp_path, "server")
+    first, second = ServerLock(tmp_path, "server"), ServerLock(tmp_path, "server")
     first.take()
-    with pytest.raises(Occupied) as starting:
+    with pytest.raises(AlreadyServed) as starting:
         second.take()
     assert starting.value.owner == {}
     first.publish({"pid": 7})
-    with pytest.raises(Occupied) as running:
+    with pytest.raises(AlreadyServed) as running:
         second.take()
     assert running.value.owner == {"pid": 7}
     first.release()
@@ -25,14 +25,14 @@ def test_one_holds_it_and_the_next_is_told_who(tmp_path: Path) -> None:
 
 def test_what_a_killed_one_left_is_withdrawn(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text('{"pid": 7}')
-    held = Occupancy(tmp_path, "server")
+    held = ServerLock(tmp_path, "server")
     held.take()
     assert not (tmp_path / "server.json").exists()
     held.release()
 
 
 def test_release_is_harmless_for_who_holds_nothing(tmp_path: Path) -> None:
-    first, second = Occupancy(tmp_path, "hub"), Occupancy(tmp_path, "hub")
+    first, second = ServerLock(tmp_path, "hub"), ServerLock(tmp_path, "hub")
     first.take()
     first.publish({"pid": 7}, 0o600)
     second.release()
@@ -43,10 +43,10 @@ def test_release_is_harmless_for_who_holds_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
 def test_a_damaged_file_tells_nothing(tmp_path: Path, content: str) -> None:
-    first, second = Occupancy(tmp_path, "server"), Occupancy(tmp_path, "server")
+    first, second = ServerLock(tmp_path, "server"), ServerLock(tmp_path, "server")
     first.take()
     (tmp_path / "server.json").write_text(content)
-    with pytest.raises(Occupied) as taken:
+    with pytest.raises(AlreadyServed) as taken:
         second.take()
     assert taken.value.owner == {}
     first.release()
@@ -54,4 +54,4 @@ def test_a_damaged_file_tells_nothing(tmp_path: Path, content: str) -> None:
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Occupancy(tmp_path / "none", "server").take()
+        ServerLock(tmp_path / "none", "server").take()
