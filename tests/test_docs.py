@@ -1,6 +1,8 @@
 """The documentation says what the code does."""
 
 import re
+from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -11,7 +13,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.md")) + [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 
 
-def rows(name):
+def rows(name: str) -> List[List[str]]:
     """Table rows of a page, as lists of cells without backquotes."""
     lines = (ROOT / "docs" / name).read_text(encoding="utf-8").splitlines()
     return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
@@ -19,7 +21,7 @@ def rows(name):
 
 
 @pytest.mark.parametrize("setting", settings.SERVER, ids=lambda setting: setting.name)
-def test_server_options_are_documented(setting):
+def test_server_options_are_documented(setting: settings.Setting) -> None:
     flag = "--" + setting.name + ("" if setting.is_flag else " " + setting.metavar)
     row = next(row for row in rows("server.md")
                if row[:2] == [flag if setting.argument else "", setting.variable])
@@ -27,7 +29,7 @@ def test_server_options_are_documented(setting):
 
 
 @pytest.mark.parametrize("setting", settings.WORKER, ids=lambda setting: setting.name)
-def test_worker_arguments_are_documented(setting):
+def test_worker_arguments_are_documented(setting: settings.Setting) -> None:
     row = next(row for row in rows("worker.md")
                if row[0] == (setting.name + "=" if setting.argument else "")
                and row[1] == (setting.variable or ""))
@@ -35,12 +37,12 @@ def test_worker_arguments_are_documented(setting):
         assert row[2] == setting.default
 
 
-def test_every_extension_is_documented():
+def test_every_extension_is_documented() -> None:
     assert set(protocol.EXTENSIONS) <= {row[0] for row in rows("protocol.md")}
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), "%s links to %s" % (page.name, target)

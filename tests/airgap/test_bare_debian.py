@@ -29,8 +29,8 @@ def run_inside(root: Path, script: str, timeout: float) -> str:
     Its mounts and processes end with it.
     """
     with Network() as network:
-        done = run_in(root, ["sh", "-eux", "-c", "exec 2>&1; " + script], timeout, network=network, cwd="/root",
-                      env={"HOME": "/root", "PATH": PATH})
+        done = run_in(root, ["sh", "-eux", "-c", "exec 2>&1; " + script], timeout, network=network,
+                      cwd="/root", env={"HOME": "/root", "PATH": PATH})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

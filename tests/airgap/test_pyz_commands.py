@@ -44,8 +44,8 @@ class PyzNode(Node):
     def cli(self, *words: Any, typed: str = "", status: Optional[int] = 0, cwd: Optional[Path] = None,
             inherited: Sequence[int] = (), **environ: Any) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            python("./" + self.name, *words), input=typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            universal_newlines=True, timeout=60, cwd=str(self.directory),
+            python("./" + self.name, *words), input=typed, capture_output=True, text=True, timeout=60,
+            cwd=str(self.directory),
             env=dict(self.environ, **{name: str(value) for name, value in environ.items()}))
         self.rows()
         assert status is None or done.returncode == status, done.stdout + done.stderr
@@ -104,8 +104,8 @@ def test_pages_come_out_of_the_file(place: Path, role: str, url: str) -> None:
         base = json.loads(line)[url]
         assert b"<html" in _get(base + "/")
         web = sorted((path, path.relative_to(ROOT / directory).as_posix())
-                     for directory in ("jd/web", "jd/%s/web" % role) for path in (ROOT / directory).rglob("*.*")
-                     if path.suffix in (".js", ".css", ".svg"))
+                     for directory in ("jd/web", "jd/%s/web" % role)
+                     for path in (ROOT / directory).rglob("*.*") if path.suffix in (".js", ".css", ".svg"))
         assert len(web) > 5
         for path, name in web:
             assert _get("%s/static/%s" % (base, name)) == path.read_bytes()

@@ -1,8 +1,9 @@
 """What a large request to create jobs costs a server: peak memory, and for how long nobody else is served.
 
-Run it as `python tests/bench/bench_create.py`; --mb N sets the size of the bodies. Each way of reading has a process of
-its own: `at once` is json.loads of the whole body in an executor, then a look at each job; `by pieces` is what
-the server does. The stall is the longest time that a task which only sleeps for 2 ms had to wait.
+Run it as `python tests/bench/bench_create.py`; --mb N sets the size of the bodies. Each way of reading has a
+process of its own: `at once` is json.loads of the whole body in an executor, then a look at each job; `by
+pieces` is what the server does. The stall is the longest time that a task which only sleeps for 2 ms had to
+wait.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def body_of(job: bytes, size: int) -> bytes:
 
 
 BODIES = {"empty jobs, refused": b"{}", "jobs too many, refused": b'{"a":1}',
-          "jobs that are made": b'{"lr": 0.001, "optimiser": "adam", "layers": [64, 32], "note": "%b"}' % (b"x" * 60)}
+          "jobs that are made": b'{"lr": 0.001, "optimiser": "adam", "layers": [64, 32], "note": "%b"}'
+          % (b"x" * 60)}
 
 
 async def _measured(way: str, body: bytes) -> Dict[str, Any]:
@@ -75,7 +77,8 @@ async def _measured(way: str, body: bytes) -> Dict[str, Any]:
 
 def _peak() -> float:
     """MB that this process has had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 2.0 ** 20)
+    unit = 2.0 ** 20 if sys.platform == "darwin" else 1024.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _child(way: str, job: bytes, size: int, answer: Any) -> None:
@@ -83,11 +86,13 @@ def _child(way: str, job: bytes, size: int, answer: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=int, default=24, help="size of each body, in MB")
     size = parser.parse_args().mb * 1024 * 1024
     context = multiprocessing.get_context("spawn")
-    print("%-24s %-10s %9s %12s %10s  %s" % ("body of %d MB" % (size >> 20), "read", "seconds", "stall in ms", "more MB", "gives"))
+    print("%-24s %-10s %9s %12s %10s  %s" % ("body of %d MB" % (size >> 20), "read", "seconds", "stall in ms",
+                                             "more MB", "gives"))
     for name, job in BODIES.items():
         for way in WAYS:
             answer = context.SimpleQueue()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -69,7 +69,7 @@ def deep(desk: Desk) -> Any:
     return page(desk, after=jobtable.Cursor(None, last * 9 // 10))
 
 
-LOOKS = {
+LOOKS: Dict[str, Callable[[Desk], object]] = {
     "first page": page,
     "deep page": deep,
     "sort by parameter": lambda desk: page(desk, sort="-seed"),

@@ -29,7 +29,8 @@ def worker(url: str, name: str, stop: threading.Event, done: List[int]) -> None:
     """Claim and finish until told to stop, over one connection."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     finished: Optional[Dict[str, Any]] = None
-    beat: Dict[str, Any] = {"worker_id": name, "host": name, "machine_type": "bench", "reported_status": "idle",
+    beat: Dict[str, Any] = {"worker_id": name, "host": name, "machine_type": "bench",
+                            "reported_status": "idle",
             "current_job_id": None, "applied_version": 0, "system_metrics": {}, "session": name}
     while not stop.is_set():
         body = json.dumps(dict(beat, finished=finished) if finished else beat)

@@ -1,18 +1,23 @@
-"""Registered workers that are no processes of their own, and one command line run in this process."""
+"""Registered workers that are no processes of their own, one command line run in this process, and a server
+that answers what a test wants."""
 
 import json
 import os
 import sqlite3
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
+import jd
+from jd import protocol
 from jd.cli import main
 from jd.node.identity import Here, ProcessIdentity
 from jd.worker.local.registry import Registry
 from tests.support import free_env
 
 EXPERIMENT = "exp"
+COUNTS = {"PENDING": 5, "SERVED": 2, "DONE": 10, "ABORTED": 3, "DELETED": 7}
 
 
 class Claimed(Here):
@@ -81,3 +86,35 @@ class Machine:
         """What it prints with json=true: one document and nothing else."""
         assert self.run(*words, "json=true") == status
         return json.loads(capsys.readouterr().out)
+
+
+class Stub:
+    """Answers by route: status and body. `asked` are the routes and tokens of the requests."""
+
+    def __init__(self) -> None:
+        self.answers: Dict[str, Tuple[int, Any]] = {
+            protocol.HEALTH: (200, {"status": "ok", "expId": "exp", "version": jd.__version__}),
+            protocol.JOB_COUNTS: (200, COUNTS)}
+        self.tokens: Dict[str, Any] = {}
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stub.tokens[self.path] = self.headers["Authorization"]
+                status, body = stub.answers.get(self.path, (404, {"error": "no such route"}))
+                data = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d" % self.server.server_port
+
+
+def closed_port() -> str:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        return "http://127.0.0.1:%d" % server.server_port

@@ -13,6 +13,7 @@ from jd.cli import main
 from jd.cli.catalog import COMMANDS
 from jd.cli.commands.completion import SCRIPTS, script
 from jd.cli.completing import candidates
+from jd.errors import UsageError
 from jd.node.identity import Here
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY
@@ -79,7 +80,8 @@ def test_interactive_mode_has_words_of_its_own(environ: Dict[str, str],
                                                workers: List[str]) -> None:
     assert candidates(["us"], environ, inside=True) == ["use"]
     assert candidates(["use", "d"], environ, inside=True) == ["digits-tune"]
-    assert candidates(["ex"], environ, inside=True) == ["exit", "exit_when_empty=", "exp-list", "exp-status", "expId="]
+    assert candidates(["ex"], environ, inside=True) == ["exit", "exit_when_empty=", "exp-list", "exp-status",
+                                                        "expId="]
 
 
 def test_files(environ: Dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +105,7 @@ def test_a_broken_registry_offers_nothing(environ: Dict[str, str], workers: List
     assert candidates(["expId=digits-tune", "worker-status", ""], environ) == []
 
 
-def test_the_hidden_command_cleans_up_nothing(environ: Dict[str, str], capsys: pytest.CaptureFixture,
+def test_the_hidden_command_cleans_up_nothing(environ: Dict[str, str], capsys: pytest.CaptureFixture[str],
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "sweep_once", lambda environ: pytest.fail("it cleaned up"))
     assert main.main(["completion", "words", "worker-l"], environ) == 0
@@ -143,8 +145,7 @@ def shell(name: str) -> str:
 
 
 def ask(command: List[str], environ: Dict[str, str], cwd: Path) -> str:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ,
-                          cwd=str(cwd), timeout=60)
+    done = subprocess.run(command, capture_output=True, env=environ, cwd=str(cwd), timeout=60)
     assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
     return done.stdout.decode()
 
@@ -160,8 +161,7 @@ def bash(line: str, words: List[str], environ: Dict[str, str], cwd: Path,
         "_jd_worker_cli\n"
         "((${#COMPREPLY[@]})) && printf '%s|\\n' \"${COMPREPLY[@]}\"\n"
         "true\n")
-    return [part for part in ask([shell("bash"), "--norc", "-c", script, "bash", line] + words,
-                                 environ, cwd).splitlines()]
+    return ask([shell("bash"), "--norc", "-c", script, "bash", line] + words, environ, cwd).splitlines()
 
 
 @pytest.mark.parametrize("line, words, expected", [
@@ -215,15 +215,15 @@ def test_fish(environ: Dict[str, str], workers: List[str], program: Path, tmp_pa
 
 @pytest.mark.parametrize("name", list(SCRIPTS))
 def test_the_script_is_printed(name: str, environ: Dict[str, str],
-                               capsys: pytest.CaptureFixture) -> None:
+                               capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["completion", name], environ) == 0
     assert capsys.readouterr().out == script(name)
 
 
 def test_a_shell_that_it_does_not_know(environ: Dict[str, str]) -> None:
-    with pytest.raises(main.errors.UsageError, match="bash or zsh or fish"):
+    with pytest.raises(UsageError, match="bash or zsh or fish"):
         main.main(["completion", "tcsh"], environ)
-    with pytest.raises(main.errors.UsageError, match="completion needs bash"):
+    with pytest.raises(UsageError, match="completion needs bash"):
         main.main(["completion"], environ)
 
 

@@ -81,14 +81,16 @@ def test_a_script_that_cannot_import_jd_or_gets_another(tmp_path: Path) -> None:
 def test_another_vendors_package_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if its version is ours."""
     (tmp_path / "jd.py").write_text("__version__ = %r" % jd.__version__)
-    expect_only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "another vendor's package", str(tmp_path),
-                "pip install --no-index")
+    expect_only(software.package({"PYTHONPATH": str(tmp_path)}), WARNING, "another vendor's package",
+                str(tmp_path), "pip install --no-index")
     told = tmp_path / "jd_worker-1.29.0.dist-info"
     told.mkdir()
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: jd-worker\nVersion: 1.29.0\nAuthor: Another\n")
+    (told / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: jd-worker\nVersion: 1.29.0\nAuthor: Another\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert packageowner.other_package() == "1.29.0"
-    expect_only(software.package({}), WARNING, "jd-worker 1.29.0 of another vendor", "pip uninstall jd-worker")
+    expect_only(software.package({}), WARNING, "jd-worker 1.29.0 of another vendor",
+                "pip uninstall jd-worker")
     (told / "METADATA").write_text("Name: jd-worker\nVersion: 1.15.0\nAuthor: %s\n" % jd.__author__)
     assert packageowner.other_package() is None
 
@@ -196,7 +198,8 @@ def test_users(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
-    expect_only(surroundings.user({"HOME": str(tmp_path / "home")}), WARNING, "cannot be written: Not a directory")
+    expect_only(surroundings.user({"HOME": str(tmp_path / "home")}), WARNING,
+                "cannot be written: Not a directory")
 
 
 def test_temporary_files(tmp_path: Path) -> None:
@@ -208,7 +211,8 @@ def test_temporary_files(tmp_path: Path) -> None:
     expect_only(surroundings.temporary_files({"TMPDIR": str(tmp_path)}), OK)
 
 
-@pytest.mark.parametrize("mask, level", [(0o000, WARNING), (0o020, WARNING), (0o700, PROBLEM), (0o477, PROBLEM)])
+@pytest.mark.parametrize("mask, level", [(0o000, WARNING), (0o020, WARNING), (0o700, PROBLEM),
+                                         (0o477, PROBLEM)])
 def test_umasks(mask: int, level: str) -> None:
     expect_only(surroundings.mask(mask), level, "umask %03o" % mask)
 
@@ -239,7 +243,8 @@ def test_limits_that_a_sweep_runs_into(name: str, value: int, words: str) -> Non
 
 
 def test_generous_limits() -> None:
-    expect_only(surroundings.limits(limited()), OK, "unlimited open files, unlimited processes", "core files of any size")
+    expect_only(surroundings.limits(limited()), OK, "unlimited open files, unlimited processes",
+                "core files of any size")
     expect_only(surroundings.limits(limited(nofile=1024, nproc=4096, core=0)), OK, "core files off")
 
 
@@ -298,29 +303,34 @@ def test_memory(tmp_path: Path) -> None:
 
 def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
     groups, root = machine(tmp_path, memory_max=str(GIB), memory_current=str(GIB * 3 // 4))
-    expect_only(hardware.memory({}, groups, root), WARNING, "256 MiB", "limit of the container or job 1.0 GiB")
+    expect_only(hardware.memory({}, groups, root), WARNING, "256 MiB",
+                "limit of the container or job 1.0 GiB")
 
 
 SMI = "GPU 0: A100 (UUID: GPU-1)\nGPU 1: A100 (UUID: GPU-2)\n"
 
 
-def gpus(environ: Dict[str, str], status: int = 0, output: str = SMI, tool: str = "nvidia-smi") -> List[Finding]:
-    return hardware.gpus(environ, lambda _command: (status, output), lambda name: name if name == tool else None)
+def gpus(environ: Dict[str, str], status: int = 0, output: str = SMI,
+         tool: str = "nvidia-smi") -> List[Finding]:
+    return hardware.gpus(environ, lambda _command: (status, output),
+                         lambda name: name if name == tool else None)
 
 
 def test_gpus() -> None:
     expect_only(gpus({}), OK, "nvidia-smi lists 2 GPUs")
-    expect_only(gpus({}, output="GPU[0]\t: Name\nGPU[0]\t: ID\n", tool="rocm-smi"), OK, "rocm-smi lists 1 GPU")
+    expect_only(gpus({}, output="GPU[0]\t: Name\nGPU[0]\t: ID\n", tool="rocm-smi"), OK,
+                "rocm-smi lists 1 GPU")
     expect_only(gpus({}, tool=""), OK, "none")
     assert [f.what for f in gpus({"ZE_AFFINITY_MASK": "0.1"}, tool="")] == ["ZE_AFFINITY_MASK=0.1"]
 
 
 def test_a_driver_that_does_not_answer() -> None:
-    expect_only(gpus({}, 9, "NVIDIA-SMI has failed\n"), WARNING, "nvidia-smi does not work: NVIDIA-SMI has failed")
+    expect_only(gpus({}, 9, "NVIDIA-SMI has failed\n"), WARNING,
+                "nvidia-smi does not work: NVIDIA-SMI has failed")
 
 
-@pytest.mark.parametrize("value, level", [("0,1", OK), ("MIG-x", OK), ("GPU-2", OK), ("2", WARNING), ("", WARNING),
-                                          ("-1", WARNING), ("NoDevFiles", WARNING)])
+@pytest.mark.parametrize("value, level", [("0,1", OK), ("MIG-x", OK), ("GPU-2", OK), ("2", WARNING),
+                                          ("", WARNING), ("-1", WARNING), ("NoDevFiles", WARNING)])
 def test_visible_gpus(value: str, level: str) -> None:
     findings = gpus({"CUDA_VISIBLE_DEVICES": value})
     assert worst(findings) == level

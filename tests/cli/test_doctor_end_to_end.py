@@ -25,8 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def doctor(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
-    done = subprocess.run(python("-m", "jd.cli", "doctor", *words), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60,
+    done = subprocess.run(python("-m", "jd.cli", "doctor", *words), capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=60,
                           env=free_env(tmp_path, **environ), cwd=str(tmp_path))
     assert done.stderr == b""
     assert [path.name for path in tmp_path.iterdir()] == ["home"], "it leaves something behind"
@@ -126,6 +126,6 @@ def test_without_a_home_directory_the_rest_is_still_looked_at(tmp_path: Path) ->
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
-    done = subprocess.run(python("-m", "jd.cli", "doctor", "now"), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60, env=free_env(tmp_path))
+    done = subprocess.run(python("-m", "jd.cli", "doctor", "now"), capture_output=True,
+                          timeout=60, env=free_env(tmp_path))
     assert (done.returncode, done.stdout) == (2, b"") and done.stderr.startswith(b"error: ")

@@ -90,7 +90,8 @@ def test_a_check_that_fails_is_a_finding() -> None:
     def fail() -> List[Finding]:
         raise ZeroDivisionError("by nought")
     found = examined(group(Check("it", fail), FINE))
-    assert found[0].level == PROBLEM and "it could not be looked at: ZeroDivisionError: by nought" in found[0].what
+    assert found[0].level == PROBLEM
+    assert "it could not be looked at: ZeroDivisionError: by nought" in found[0].what
     assert found[1].level == OK
 
 

@@ -88,7 +88,8 @@ def test_results_that_wait(environ: Dict[str, str]) -> None:
     put(environ, "3-1-c.json", {"server": "http://ann:pw@b:5000"})
     put(environ, ".4-1-d.json.tmp", "")
     found = [f for f in looked_at(environ) if f.level == WARNING]
-    assert [f.what for f in found] == ["exp: 2 results wait for http://a:5000", "exp: 1 result waits for http://b:5000"]
+    assert [f.what for f in found] == ["exp: 2 results wait for http://a:5000",
+                                       "exp: 1 result waits for http://b:5000"]
     assert all("start a worker" in f.advice for f in found)
 
 

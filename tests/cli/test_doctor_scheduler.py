@@ -45,7 +45,8 @@ def test_a_job_that_was_requeued() -> None:
 
 
 @pytest.mark.parametrize("text, seconds", [
-    ("1-02:03:04\n", 93784.0), ("10:00:00", 36000.0), ("9:59", 599.0), ("0:00", 0.0), ("100-00:00:01", 8640001.0),
+    ("1-02:03:04\n", 93784.0), ("10:00:00", 36000.0), ("9:59", 599.0), ("0:00", 0.0),
+    ("100-00:00:01", 8640001.0),
     ("UNLIMITED", math.inf), ("INVALID", 0.0), ("NOT_SET", None), ("", None), ("\n", None),
     ("slurm_load_jobs error", None), ("5", None), ("1-2-3:04", None), ("-1:00", None), ("1:2:3:4", None),
     ("59:59\n1:00", 3599.0), ("٣:٤", None),
@@ -96,7 +97,8 @@ def test_without_squeue_time_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_pat
     ({"SINGULARITY_CONTAINER": "/x.sif"}, None, "Singularity"),
     ({}, ".dockerenv", "Docker"), ({}, "run/.containerenv", "Podman"), ({}, None, None),
 ])
-def test_containers(environ: Dict[str, str], mark: Optional[str], name: Optional[str], tmp_path: Path) -> None:
+def test_containers(environ: Dict[str, str], mark: Optional[str], name: Optional[str],
+                    tmp_path: Path) -> None:
     if mark:
         (tmp_path / mark).parent.mkdir(exist_ok=True)
         (tmp_path / mark).touch()

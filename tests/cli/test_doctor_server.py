@@ -125,7 +125,8 @@ def closed_port() -> int:
 
 def test_nothing_listens() -> None:
     port = closed_port()
-    finding = expect_only(visit("http://127.0.0.1:%d" % port), PROBLEM, "127.0.0.1:%d: the connection was refused" % port)
+    finding = expect_only(visit("http://127.0.0.1:%d" % port), PROBLEM,
+                          "127.0.0.1:%d: the connection was refused" % port)
     assert "127.0.0.1 is this very node" in finding.advice
 
 
@@ -166,7 +167,8 @@ def test_a_proxy_is_named_without_its_password(stub: StubServer, monkeypatch: py
 
 
 @pytest.mark.parametrize("answer", [Answer(503, b"blocked"), Answer(200, b"<html>Log in</html>")])
-def test_a_proxy_that_answers_itself(stub: StubServer, monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+def test_a_proxy_that_answers_itself(stub: StubServer, monkeypatch: pytest.MonkeyPatch,
+                                     answer: Answer) -> None:
     monkeypatch.setenv("http_proxy", "127.0.0.1:%d" % stub.port)
     stub.will_answer(answer)
     expect_only(visit("http://jobs.example:5000"), PROBLEM, "add jobs.example to no_proxy")
@@ -205,7 +207,8 @@ def test_a_certificate_of_an_unknown_authority(secure: StubServer) -> None:
 
 def test_a_certificate_for_another_name(secure: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_CA_BUNDLE", str(CERTIFICATE))
-    expect_only(visit("https://0.0.0.0:%d" % secure.port), PROBLEM, "not accepted", "the name that the certificate is for")
+    expect_only(visit("https://0.0.0.0:%d" % secure.port), PROBLEM, "not accepted",
+                "the name that the certificate is for")
 
 
 def test_a_bundle_that_is_none(secure: StubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, List
+from typing import Any, List
 
 import pytest
 
@@ -84,11 +84,12 @@ def test_no_home_directory() -> None:
 
 
 def room(tmp_path: Path, **told: int) -> List[Finding]:
-    numbers = dict({"f_bavail": 2 * GIB // 4096, "f_frsize": 4096, "f_files": 10 ** 6, "f_favail": 10 ** 5}, **told)
+    numbers = dict({"f_bavail": 2 * GIB // 4096, "f_frsize": 4096, "f_files": 10 ** 6, "f_favail": 10 ** 5},
+                   **told)
     directory = cache(tmp_path / "cache")
     assert directory.writing() == []
-    ask: Callable[[str], Any] = lambda _path: SimpleNamespace(**numbers)
-    return directory.room(ask)
+    told_by: Any = SimpleNamespace(**numbers)
+    return directory.room(lambda _path: told_by)
 
 
 def test_room(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_paths(tmp_path: Path, capsys: Any) -> None:
     assert capsys.readouterr().out.count("(not there yet)") == 6
     machine.enter()
     assert machine.run("expId=exp", "where") == 0
-    assert capsys.readouterr().out.count("(not there yet)") == 2  # nothing waits for the server, nor does one run
+    # Nothing waits for the server, nor does one run.
+    assert capsys.readouterr().out.count("(not there yet)") == 2
 
 
 def test_logs_where_a_variable_puts_them(tmp_path: Path, capsys: Any) -> None:

@@ -1,10 +1,7 @@
 """server-info and health, against a server that answers what a test wants."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any
 
 import pytest
 
@@ -12,52 +9,7 @@ import jd
 from jd import protocol
 from jd.cli.commands.server_info import Counts, lines
 from jd.errors import ServerRefused, ServerUnreachable
-from tests.cli.info_support import Machine
-
-COUNTS = {"PENDING": 5, "SERVED": 2, "DONE": 10, "ABORTED": 3, "DELETED": 7}
-
-
-class Stub:
-    """Answers by route: status and body. `asked` are the routes and tokens of the requests."""
-
-    def __init__(self) -> None:
-        self.answers: Dict[str, Tuple[int, Any]] = {
-            protocol.HEALTH: (200, {"status": "ok", "expId": "exp", "version": jd.__version__}),
-            protocol.JOB_COUNTS: (200, COUNTS)}
-        self.tokens: Dict[str, Any] = {}
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stub.tokens[self.path] = self.headers["Authorization"]
-                status, body = stub.answers.get(self.path, (404, {"error": "no such route"}))
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = "http://127.0.0.1:%d" % self.server.server_port
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    made = Stub()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
-
-
-def closed_port() -> str:
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        return "http://127.0.0.1:%d" % server.server_port
+from tests.cli.info_support import COUNTS, Machine, Stub, closed_port
 
 
 def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path, capsys: Any) -> None:

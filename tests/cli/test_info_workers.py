@@ -142,7 +142,8 @@ def test_an_experiment_is_counted(machine: Machine, capsys: Any) -> None:
     facts = machine.facts(capsys, "expId=exp", "exp-status")
     assert facts == {
         "experiment": "exp", "workers": 4, "elsewhere": 1, "draining": True, "jobs": [3, 9, 12],
-        "server": "http://h:5000", "server_found_by": "a running worker", "server_error": None, "undelivered": 2,
+        "server": "http://h:5000", "server_found_by": "a running worker", "server_error": None,
+        "undelivered": 2,
         "statuses": {"busy": 2, "idle": 1, "starting": 0, "paused": 0, "draining": 1, "stopping": 0}}
     shown = printed(machine, capsys, "expId=exp", "exp-status")
     assert "4 here: 2 busy, 1 idle, 1 draining; 1 on other hosts" in shown

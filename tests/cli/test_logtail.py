@@ -134,13 +134,13 @@ def test_lines_that_come_just_before_the_file_is_renamed(path: Path) -> None:
     replaced = following.follower._replaced
 
     def late() -> bool:
-        following.follower._replaced = replaced  # type: ignore
+        following.follower._replaced = replaced  # type: ignore[method-assign]
         append(path, b"2\n")
         rotate(path)
         append(path, b"3\n")
         return replaced()
 
-    following.follower._replaced = late  # type: ignore
+    following.follower._replaced = late  # type: ignore[method-assign]
     assert following.read() == b"2\n3\n"
     following.follower.close()
 

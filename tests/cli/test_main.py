@@ -1,5 +1,6 @@
 """From a command line to its command: what is checked, cleaned up, and said first."""
 
+import importlib
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,11 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, str]:
 def ran(monkeypatch: pytest.MonkeyPatch) -> List[Context]:
     """Commands are noted here instead of being run."""
     contexts: List[Context] = []
-    module = types.SimpleNamespace(run=lambda context: contexts.append(context) or 0)
-    monkeypatch.setattr(main.importlib, "import_module", lambda name: module)
+
+    def run(context: Context) -> int:
+        contexts.append(context)
+        return 0
+    monkeypatch.setattr(importlib, "import_module", lambda name: types.SimpleNamespace(run=run))
     return contexts
 
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -84,7 +84,7 @@ def a_group_directory(tmp: Path) -> str:
     return "%s can be written by its group" % directory
 
 
-def everything(root: Path) -> List[object]:
+def everything(root: Path) -> List[Tuple[str, int, bytes]]:
     """What lies there, that a command must not have changed."""
     return sorted((str(path), os.lstat(str(path)).st_mtime_ns, path.read_bytes() if path.is_file() else b"")
                   for path in root.rglob("*") if path.name != "registry.lock")
@@ -95,7 +95,7 @@ def everything(root: Path) -> List[object]:
                                      a_group_directory])
 def test_it_is_refused_and_left_alone(
         planted: Callable[[Path], str], command: List[str], tmp: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     reason = planted(tmp)
     before = everything(tmp)
     script = tmp_path / "script.py"

@@ -7,7 +7,7 @@ import pytest
 
 from jd import settings
 from jd.cli import reference
-from jd.cli.catalog import COMMANDS, GROUPS, SHELL_COMMANDS, argument
+from jd.cli.catalog import COMMANDS, GROUPS, SHELL_COMMANDS, Command, argument
 from jd.errors import UsageError
 from jd.settings import Given
 from tests.support import ROOT
@@ -33,7 +33,7 @@ def test_everything_is_in_the_overview(width: int) -> None:
 
 @pytest.mark.parametrize("command", list(COMMANDS.values()) + list(SHELL_COMMANDS.values()),
                          ids=lambda command: command.name)
-def test_help_for_one_command(command: reference.Command) -> None:
+def test_help_for_one_command(command: Command) -> None:
     text = reference.about(command, 80)
     assert command.usage.split()[0] in text.splitlines()[0]
     for key in command.keys:
@@ -49,8 +49,7 @@ def test_an_example_that_does_not_fit_can_still_be_copied() -> None:
 
 @pytest.mark.parametrize("name, usage", [
     ("run", "expId=<name> [run] entry_script=<path> [key=value ...]"),
-    ("stop", "[expId=<name>] stop all|<worker-id>|job=<N>|all-experiments [confirm-stop=true]"
-             " [json=true]"),
+    ("stop", "[expId=<name>] stop all|<worker-id>|job=<N>|all-experiments [confirm-stop=true] [json=true]"),
     ("scale", "expId=<name> scale num_workers=<N>"),
     ("worker-logs", "expId=<name> worker-logs <worker-id> [lines=<N>] [follow=true]"),
     ("help", "help [<command>]"), ("clear_all", "clear_all"),
@@ -60,7 +59,7 @@ def test_usage(name: str, usage: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
-def test_every_command_is_there(command: reference.Command) -> None:
+def test_every_command_is_there(command: Command) -> None:
     name = "jd.cli.commands." + command.name.replace("-", "_")
     assert importlib.util.find_spec(name) is not None
     assert set(command.required) <= set(command.arguments)

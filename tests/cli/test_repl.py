@@ -172,8 +172,11 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
                                 capsys: Any) -> None:
     swept: List[int] = []
     monkeypatch.setattr(main, "_swept", False)
-    monkeypatch.setattr("jd.worker.local.cleanup.clean_up",
-                        lambda *_: swept.append(1) or types.SimpleNamespace(problems=()))
+
+    def sweep(*_: Any) -> types.SimpleNamespace:
+        swept.append(1)
+        return types.SimpleNamespace(problems=())
+    monkeypatch.setattr("jd.worker.local.cleanup.clean_up", sweep)
     session = Repl(environ)
     for line in ("use e", "where", "where", "help"):
         session.line(line)
@@ -184,8 +187,8 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
 
 def script(environ: Dict[str, str], tmp_path: Path, text: bytes,
            *words: str) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(python("-m", "jd.cli", *words), input=text, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=environ, cwd=str(tmp_path), timeout=60)
+    return subprocess.run(python("-m", "jd.cli", *words), input=text, capture_output=True,
+                          env=environ, cwd=str(tmp_path), timeout=60)
 
 
 def test_lines_from_a_file(environ: Dict[str, str], tmp_path: Path) -> None:
@@ -322,7 +325,11 @@ def test_readline_knows_earlier_lines_and_no_secrets(environ: Dict[str, str]) ->
 def test_tab_completes_the_last_word_of_the_last_command() -> None:
     readline: Any = FakeReadline()
     asked: List[List[str]] = []
-    history.complete_with(readline, lambda words: asked.append(words) or ["expId=", "exit"])
+
+    def candidates(words: List[str]) -> List[str]:
+        asked.append(words)
+        return ["expId=", "exit"]
+    history.complete_with(readline, candidates)
     readline.buffer = "use a; stop  ex"
     assert [readline.completer("ex", n) for n in range(3)] == ["expId=", "exit ", None]
     assert asked == [["stop", "ex"]]

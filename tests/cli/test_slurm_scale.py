@@ -13,8 +13,7 @@ from jd.cli import slurm
 from jd.cli.commands.slurm_scale import LONGEST_PAUSE, Scaler
 from jd.cli.slurm import Submission, Tasks
 from jd.errors import JdError, UsageError
-from tests.cli.info_support import Machine
-from tests.cli.test_info_server import Stub, closed_port, stub
+from tests.cli.info_support import Machine, Stub, closed_port
 
 SQUEUE = """
 import json, os, sys
@@ -73,7 +72,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 def jobs(**counts: int) -> Dict[str, int]:
-    return {**{status: 0 for status in protocol.JOB_STATUSES_ALL}, **counts}
+    return {**dict.fromkeys(protocol.JOB_STATUSES_ALL, 0), **counts}
 
 
 # ---- how many
@@ -236,7 +235,7 @@ def test_what_is_there_is_not_submitted_again(cluster: Cluster) -> None:
 
 def test_tasks_that_end_at_once_are_replaced_ever_more_slowly(cluster: Cluster) -> None:
     loop = Loop(cluster)
-    times = []
+    times: List[float] = []
     while len(times) < 5:
         before = len(cluster.submitted)
         now = loop.now

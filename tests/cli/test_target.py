@@ -178,7 +178,8 @@ def test_what_else_is_known_is_told_after_the_server_was_killed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("command", ["server-info", "health", "doctor"])
-def test_with_a_worker_too_it_is_said_how_to_start_it_again(tmp_path: Path, capsys: Any, command: str) -> None:
+def test_with_a_worker_too_it_is_said_how_to_start_it_again(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     machine = Machine(tmp_path)
     path = killed(machine.environ, urls=("http://127.0.0.1:9",))
     machine.enter(config={"server": "http://127.0.0.1:9", "server_file": str(path)})
@@ -194,14 +195,18 @@ def test_with_a_worker_too_it_is_said_how_to_start_it_again(tmp_path: Path, caps
 # ---- the Hub of an access file
 
 def test_a_key_goes_to_the_hub_that_the_access_file_names(environ: Dict[str, str]) -> None:
+    def hub(**arguments: str) -> str:
+        access = context(environ, **arguments).hub
+        assert access is not None
+        return access.url
     environ["JD_API_KEY"] = "jd_key"
-    assert context(environ).hub.url == "https://hub.jobdistributor.net"
+    assert hub() == "https://hub.jobdistributor.net"
     write(environ, hub="http://h:5080", token=None)
-    assert context(environ).hub.url == "http://h:5080"
+    assert hub() == "http://h:5080"
     assert target.source(context(environ)).shown == "the Hub http://h:5080"
-    assert context(environ, hub="http://typed:1").hub.url == "http://typed:1"
+    assert hub(hub="http://typed:1") == "http://typed:1"
     environ["JD_HUB_URL"] = "http://set:1"
-    assert context(environ).hub.url == "http://set:1"
+    assert hub() == "http://set:1"
 
 
 def test_a_launch_takes_that_hub(environ: Dict[str, str], tmp_path: Path) -> None:
@@ -216,14 +221,15 @@ def test_a_key_is_sent_nowhere_while_the_file_cannot_be_trusted(environ: Dict[st
     write(environ, hub="http://h:5080", token=None).chmod(0o644)
     environ["JD_API_KEY"] = "jd_key"
     with pytest.raises(StorageError, match="chmod 600"):
-        context(environ).hub
+        assert context(environ).hub
 
 
 def test_a_hub_on_the_loopback_of_another_machine(environ: Dict[str, str]) -> None:
     write(environ, hub="http://127.0.0.1:5080", token=None, seat=Seat("another boot", "", 7, "1"))
     environ["JD_API_KEY"] = "jd_key"
-    with pytest.raises(StorageError, match="Hub of exp, http://127.0.0.1:5080, listens on the loopback of head"):
-        context(environ).hub
+    with pytest.raises(StorageError,
+                       match="Hub of exp, http://127.0.0.1:5080, listens on the loopback of head"):
+        assert context(environ).hub
 
 
 def hub_answers(status: int) -> Answer:

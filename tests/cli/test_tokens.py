@@ -91,8 +91,8 @@ def test_a_command_that_was_meant(word: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("words, hint", [
-    (["--expId", "digits-tune", "entry_script=train.py"], "unknown option '--expId'; arguments are key=value; "
-                                                          "did you mean expId=digits-tune?"),
+    (["--expId", "digits-tune", "entry_script=train.py"],
+     "unknown option '--expId'; arguments are key=value; did you mean expId=digits-tune?"),
     (["--expid", "digits-tune", "stop", "all"], "did you mean expId=digits-tune?"),
     (["stop", "all", "--expId", "--json"], "did you mean expId=...?"), (["where", "--json"], "json=true?"),
     (["--api_key", "not-to-be-shown"], "did you mean api_key=...?"), (["--expId", "a\nb"], "expId=...?")])

@@ -12,6 +12,7 @@ import pytest
 import jd
 from jd import settings
 from jd.cli import main
+from jd.cli.catalog import COMMANDS
 from jd.cli.commands.run import configuration
 from jd.errors import StorageError, UsageError
 from jd.worker.config import from_json
@@ -133,19 +134,19 @@ def test_an_api_key_is_for_the_hub_unless_a_server_is_named(script: Path, tmp_pa
 # ---- the commands
 
 def run(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(python("-m", "jd.cli", *words), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=free_env(tmp_path, **environ), cwd=str(tmp_path),
+    return subprocess.run(python("-m", "jd.cli", *words), capture_output=True,
+                          env=free_env(tmp_path, **environ), cwd=str(tmp_path),
                           timeout=60)
 
 
 def test_help_names_every_setting_and_command(tmp_path: Path, capsys: Any) -> None:
-    for words in (["help"], ["-h"]):  # type: List[str]
-        assert main.main(words, free_env(tmp_path)) == 0
+    for word in ("help", "-h"):
+        assert main.main([word], free_env(tmp_path)) == 0
         shown = capsys.readouterr().out
         for setting in settings.WORKER:
             assert (setting.name + "=" if setting.argument else setting.name) in shown
             assert setting.help.split()[0] in shown
-        for command in main.COMMANDS:
+        for command in COMMANDS:
             assert "\n  %s " % command in shown
         assert max(map(len, shown.splitlines())) <= 100
 

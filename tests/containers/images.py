@@ -74,10 +74,10 @@ class Buildah:
         return {"PATH": PATH, "HOME": str(self._directory), "TMPDIR": str(self._directory / "tmp"),
                 "BUILDAH_ISOLATION": "chroot"}
 
-    def _run(self, arguments: Sequence[Any], before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+    def _run(self, arguments: Sequence[Any],
+             before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(list(before) + self.command(arguments), env=self.environ,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=300)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
 
     def __call__(self, *arguments: Any, before: Sequence[str] = ()) -> str:
         """What it printed. Raises AssertionError with what it complained of."""
@@ -111,7 +111,7 @@ class Images(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def images(bare_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:  # noqa: F811
+def images(bare_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     """All images over a bare Debian, built where no network is."""
     directory = tmp_path_factory.mktemp("images")
     buildah = Buildah(directory / "buildah")
@@ -172,8 +172,7 @@ class Container:
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--root", "--wd",
                   "--setuid=" + user, "--setgid=" + group]
         return subprocess.run(inside + list(command), env=self._options["env"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                              timeout=60)
+                              capture_output=True, text=True, timeout=60)
 
     def health(self) -> int:
         """The exit status of its HEALTHCHECK."""

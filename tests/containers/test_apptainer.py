@@ -110,7 +110,8 @@ def test_the_built_image_passes_its_own_test(roots: Dict[str, Path], name: str) 
 @needs_bare_root
 @pytest.mark.parametrize("name, section", RUNS)
 def test_every_run_script_runs_its_command(roots: Dict[str, Path], name: str, section: str) -> None:
-    command, argument = {"jd-worker": ("jd_worker_cli", "version"), "jd-server": ("jd_server", "--version")}[name]
+    command, argument = {"jd-worker": ("jd_worker_cli", "version"),
+                         "jd-server": ("jd_server", "--version")}[name]
     if section == "apprun hub":
         command = "jd_hub"
     done = run_in(roots[name], definition.command(section, argument), user="34567:34567", read_only=True,
@@ -120,7 +121,8 @@ def test_every_run_script_runs_its_command(roots: Dict[str, Path], name: str, se
 
 @pytest.mark.slow
 @needs_bare_root
-def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, Path], tmp_path: Path) -> None:
+def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, Path],
+                                                               tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "train.py").write_text(TRAIN)
@@ -133,8 +135,8 @@ def test_a_sweep_on_a_read_only_root_with_the_home_of_the_host(roots: Dict[str, 
     processes = []
     with Network() as network, open(str(log), "wb") as stream:
         def start(name: str, *words: str, **environ: str) -> "subprocess.Popen[bytes]":
-            process = enter(roots[name], definition.command("runscript", *words), network=network, stdout=stream,
-                            stderr=stream, env=dict({"HOME": "/mnt"}, **environ), **options)
+            process = enter(roots[name], definition.command("runscript", *words), network=network,
+                            stdout=stream, stderr=stream, env=dict({"HOME": "/mnt"}, **environ), **options)
             processes.append(process)
             return process
 

@@ -36,7 +36,7 @@ class Programs:
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(list(command), env=self.environment, stdin=subprocess.DEVNULL, timeout=60,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                              capture_output=True, text=True)
 
     @property
     def asked(self) -> List[str]:

@@ -252,7 +252,8 @@ def test_health_says_what_the_registry_says(images: Images, tmp_path: Path) -> N
     (foreign / ".jd_cache" / ".cache").mkdir(parents=True, mode=0o700)
     (foreign / ".jd_cache" / ".cache").chmod(0)
     done = run_in(images.worker.root, images.worker.health, env=dict(
-        images.worker.environ, JD_CACHE_PATH="/scratch/.jd_cache"), user="1001:0", binds={foreign: "/scratch"})
+        images.worker.environ, JD_CACHE_PATH="/scratch/.jd_cache"), user="1001:0",
+                  binds={foreign: "/scratch"})
     assert done.returncode == 1
     assert done.stderr == "unhealthy: error: cannot read /scratch/.jd_cache/.cache: Permission denied\n"
 
@@ -343,11 +344,13 @@ def test_an_unpacked_bundle_is_a_build_context(images: Images, tmp_path: Path) -
     shutil.copy(str(ROOT / ".dockerignore"), str(bundle))
     made = wheel.build_wheel(load_project(backend.source_root()), bundle)
     images.buildah("bud", "--format", "docker", "-f", "docker/Dockerfile", "--target", "wheel",
-                   "--build-arg", "BASE=" + BASE, "-t", "of-a-bundle", str(bundle), before=["unshare", "--net"])
+                   "--build-arg", "BASE=" + BASE, "-t", "of-a-bundle", str(bundle),
+                   before=["unshare", "--net"])
     container = images.buildah("from", "localhost/of-a-bundle")
-    listed = images.buildah("run", "--isolation", "chroot", container, "--", "ls", "/wheel", "/src", "/src/docker")
-    assert listed.split() == ["/src:", "docker", made.name, "/src/docker:", "entrypoint.sh", "health.py", "init.py",
-                              "/wheel:", made.name]
+    listed = images.buildah("run", "--isolation", "chroot", container, "--", "ls", "/wheel", "/src",
+                            "/src/docker")
+    assert listed.split() == ["/src:", "docker", made.name, "/src/docker:", "entrypoint.sh", "health.py",
+                              "init.py", "/wheel:", made.name]
 
 
 def test_scripts_import_what_the_base_has(images: Images, tmp_path: Path) -> None:

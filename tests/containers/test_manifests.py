@@ -46,7 +46,8 @@ def test_the_reader_knows_what_is_written_here() -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "a: [1, 2]", "a: &x 1", "a: *x", "a: |\n  text", "a: 'x'", "a: yes", "a: 1 # why", "a:\n\tb: 1", "a: b: c",
+    "a: [1, 2]", "a: &x 1", "a: *x", "a: |\n  text", "a: 'x'", "a: yes", "a: 1 # why", "a:\n\tb: 1",
+    "a: b: c",
     "a: 1\na: 2", "a: 1\n  b: 2", "- 1\n  - 2", "a:\n  - 1\n b: 2", "word", '"a": 1', "a: ${X}: b", "a: \"x",
 ])
 def test_the_reader_refuses_what_it_does_not_know(text: str) -> None:
@@ -95,8 +96,9 @@ def test_docker_reads_the_compose_file(tmp_path: Path) -> None:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no docker compose on this machine")
-    done = subprocess.run(["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--format", "json"],
-                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(["docker", "compose", "-f", str(DOCKER / "compose.yaml"), "config", "--format",
+                           "json"],
+                          env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     assert set(json.loads(done.stdout.decode())["services"]) == set(TARGETS)
 
@@ -165,8 +167,9 @@ def test_workers_find_the_server() -> None:
     assert _names(server)["JD_SERVER_PUBLIC_URL"] == url
     for name in ("worker-queue.yaml", "worker-indexed.yaml"):
         [pod] = pods(DOCKER / "kubernetes" / name)
-        assert _names(pod["containers"][0])["JD_SERVER"] == url
-        assert _names(pod["containers"][0])["JD_EXP_ID"] == server["args"][server["args"].index("--expId") + 1]
+        names = _names(pod["containers"][0])
+        assert names["JD_SERVER"] == url
+        assert names["JD_EXP_ID"] == server["args"][server["args"].index("--expId") + 1]
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="no kubectl on this machine")
@@ -179,8 +182,7 @@ def test_kubectl_knows_every_field(path: Path, tmp_path: Path) -> None:
         if "template" not in written["spec"]:  # a Service, which has no environment
             continue
         done = subprocess.run([str(KUBECTL), "set", "env", "--local", "-f", "-", "-o", "json", "ADDED=last"],
-                              input=text.encode(), env=free_env(tmp_path), timeout=60,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                              input=text.encode(), env=free_env(tmp_path), timeout=60, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
         missing += _missing(written, json.loads(done.stdout.decode()), "")
     assert missing == []

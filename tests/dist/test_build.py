@@ -14,8 +14,7 @@ from jd.dist.sdist import build_sdist
 from jd.dist.unpack import read_wheel
 from jd.dist.wheel import build_editable, build_wheel
 from jd.errors import StorageError, UsageError
-from tests.dist.trees import (FILES, STRAYS, make_tree, put, tar_members, unpack_sdist,
-                              zip_contents)
+from tests.dist.trees import FILES, STRAYS, make_tree, put, tar_members, unpack_sdist, zip_contents
 from tests.support import ROOT, free_env, python
 
 

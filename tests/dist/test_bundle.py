@@ -47,8 +47,8 @@ def test_it_has_everything_and_names_it(tree: Path, tmp_path: Path) -> None:
         "docs/page.md", "slurm/jd_array.sbatch", "docker/Dockerfile", ".dockerignore",
         "apptainer/jd-worker.def"}
     lines = [line.partition("  ") for line in files["SHA256SUMS"].decode().splitlines()]
-    assert {file: digest for digest, _, file in lines} == {file: hashlib.sha256(data).hexdigest() for file, data in files.items()
-                      if file != "SHA256SUMS"}
+    assert {file: digest for digest, _, file in lines} == {
+        file: hashlib.sha256(data).hexdigest() for file, data in files.items() if file != "SHA256SUMS"}
     own = (tmp_path / (packed.name + ".sha256")).read_text()
     assert own == "%s  %s\n" % (hashlib.sha256(packed.read_bytes()).hexdigest(), packed.name)
     members = tar_members(packed)

@@ -139,8 +139,8 @@ def test_a_script_finds_its_python_whatever_its_path(tmp_path: Path, directory: 
     script = tmp_path / "script"
     script.write_text(script_text(str(interpreter), "answer:entry"))
     script.chmod(0o755)
-    ran = subprocess.run([str(script), "a b", "$c"], stdout=subprocess.PIPE, timeout=60,
-                         stderr=subprocess.PIPE, env=free_env(tmp_path, PYTHONPATH=tmp_path))
+    ran = subprocess.run([str(script), "a b", "$c"], capture_output=True, timeout=60,
+                         env=free_env(tmp_path, PYTHONPATH=tmp_path))
     assert (ran.returncode, ran.stdout, ran.stderr) == (7, b"['a b', '$c']\n", b"")
 
 

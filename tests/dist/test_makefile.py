@@ -26,7 +26,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _make(checkout: Path, *args: str, **extra: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["make", "--no-print-directory", *args], cwd=str(checkout), timeout=300,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=free_env(checkout.parent, PYTHONPATH=None, **extra))
 
 
@@ -40,7 +40,8 @@ def test_help_is_the_default_and_names_every_target(checkout: Path) -> None:
     done = _make(checkout)
     assert done.returncode == 0
     listed = re.findall(r"^  make (\w+) +\w", done.stdout, re.MULTILINE)
-    assert listed == ["help", "demo", "test", "lint", "check", "wheel", "pyz", "bundle", "image", "sif", "bench", "clean"]
+    assert listed == ["help", "demo", "test", "lint", "check", "wheel", "pyz", "bundle", "image", "sif",
+                      "bench", "clean"]
     columns = {re.match(r"  make \w+ +", line).end()  # type: ignore[union-attr]
                for line in done.stdout.splitlines() if line.startswith("  make ")}
     assert len(columns) == 1

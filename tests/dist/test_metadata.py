@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 import jd
-from jd.dist.metadata import (ProjectError, entry_points_text, load_project, metadata_text,
-                              read_version)
+from jd.dist.metadata import ProjectError, entry_points_text, load_project, metadata_text, read_version
 from jd.errors import StorageError
 from tests.dist.trees import PYPROJECT, make_tree, put
 from tests.support import ROOT

@@ -79,8 +79,8 @@ def test_old_pythons_can_read_how_it_starts() -> None:
 def test_an_old_python_says_so_in_one_line(pyz: Path, tmp_path: Path, version: "tuple[int, ...]") -> None:
     code = ("import runpy, sys; sys.version_info = %r; sys.argv = sys.argv[1:]; "
             "runpy.run_path(sys.argv[0], run_name='__main__')" % (version,))
-    done = subprocess.run(python("-c", code, pyz, "version"), stdout=subprocess.PIPE, timeout=60,
-                          stderr=subprocess.PIPE, env=free_env(tmp_path, PYTHONPATH=None))
+    done = subprocess.run(python("-c", code, pyz, "version"), capture_output=True, timeout=60,
+                          env=free_env(tmp_path, PYTHONPATH=None))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode() == (
         "error: this is Python %d.%d (%s), and JobDistributor needs 3.8 or newer; start it with "

@@ -39,8 +39,8 @@ class Node:
         `inherited` are descriptors that the shell has left open.
         """
         done = subprocess.run(
-            python("-m", "jd.cli", *words), input=typed, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, universal_newlines=True, timeout=60, cwd=str(cwd or self.directory),
+            python("-m", "jd.cli", *words), input=typed, capture_output=True,
+            text=True, timeout=60, cwd=str(cwd or self.directory),
             pass_fds=inherited,
             env=dict(self.environ, **{name: str(value) for name, value in environ.items()}))
         self.rows()

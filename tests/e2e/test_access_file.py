@@ -137,8 +137,7 @@ def script(directory: Path, text: str = SCRIPT) -> Path:
 
 def cli(directory: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(python("-m", "jd.cli", *words), env=free_env(directory, **environ), timeout=120,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                          cwd=str(directory))
+                          capture_output=True, stdin=subprocess.DEVNULL, cwd=str(directory))
 
 
 def started(directory: Path) -> Dict[str, Any]:
@@ -301,7 +300,7 @@ def test_what_a_certificate_of_its_own_excludes(tmp_path: Path, flags: Any, says
 
 def shell(directory: Path, *words: str, **environ: Any) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(python("-m", "jd.cli", *words), env=free_env(directory, **environ), timeout=60,
-                          input=b"server-info json=true\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          input=b"server-info json=true\n", capture_output=True)
 
 
 def test_the_shell_opens_without_a_key_where_ones_own_server_is(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_revoked_token_ends(tmp_path: Path, hub: HubOfAlice) -> None:
         jti = jwt.verify_worker(first, server.secret, time.time()).jti
         assert server.ask(first)[0] == 200
         assert hub.call("POST", ROUTE + "/revoke-token", hub.key, {"jti": jti})[0] == 200
-        status, answer = wait_until(lambda: server.ask(first)[0] == 401 and server.ask(first))
+        _, answer = wait_until(lambda: server.ask(first)[0] == 401 and server.ask(first))
         assert "revoked" in answer["error"] and server.ask(second)[0] == 200
 
 
@@ -198,7 +198,7 @@ def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path: Path, hub: HubO
 
 def test_create_without_a_hub_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(python("-m", "jd.server", "--expId", "e", "--create"), env=free_env(tmp_path),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                          capture_output=True, timeout=60)
     assert done.returncode == 2 and b"give --hub URL" in done.stderr
 
 
@@ -260,7 +260,7 @@ def test_a_key_that_others_can_read_is_warned_of_and_one_file_alone_refused(tmp_
         assert server.stop() == 0 and "chmod 600" in server.errors
     for module in (["jd.server", "--expId", "e"], ["jd.hub", "serve"]):
         done = subprocess.run(python("-m", *module, "--tls-cert", pem), env=free_env(tmp_path),
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                              capture_output=True, timeout=60)
         assert done.returncode == 2 and b"--tls-key FILE is missing" in done.stderr
 
 

@@ -142,13 +142,12 @@ def test_a_launch_ends_where_another_user_has_the_port(tmp_path: Path, foregroun
         environ = free_env(tmp_path, JD_SERVER_TOKEN="a-token-nobody-may-see")
         command = python("-m", "jd.cli", "expId=exp", "server=http://127.0.0.1:%d" % port)
         done = subprocess.run(command + ["entry_script=%s" % script, "foreground=" + foreground], env=environ,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
-                              universal_newlines=True)
+                              capture_output=True, timeout=60, text=True)
         assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
         assert "port %d of this machine is held by uid %d, not by you" % (port, OTHER) in done.stderr
         assert "JD_TRUST_USER=%d" % OTHER in done.stderr and other.hear() == ""
         for words in (["health"], ["server-info"]):
-            done = subprocess.run(command + words, env=environ, timeout=60, universal_newlines=True,
+            done = subprocess.run(command + words, env=environ, timeout=60, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             assert done.returncode == 1 and "is held by uid %d, not by you" % OTHER in done.stdout
             assert other.hear() == ""
@@ -196,8 +195,8 @@ def test_an_api_key_goes_to_no_other_users_hub(tmp_path: Path) -> None:
         for command in (python("-m", "jd.cli", "expId=exp", "entry_script=%s" % script, "hub=" + hub),
                         python("-m", "jd.server", "--expId", "exp", "--hub", hub, "--port", 0,
                                "--dashboard-port", 0, "--workspace_path", tmp_path / "server")):
-            done = subprocess.run(command, env=free_env(tmp_path, JD_API_KEY=key), stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
+            done = subprocess.run(command, env=free_env(tmp_path, JD_API_KEY=key), capture_output=True,
+                                  timeout=60, text=True)
             assert done.returncode == 1 and "is held by uid %d, not by you" % OTHER in done.stderr
             assert key not in done.stderr and other.hear() == ""
 

@@ -19,8 +19,7 @@ GRID = {"parameters": {"x": [1, 2, 3]}}
 
 def run(tmp_path: Path, *flags: Any, **environ: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(python("-m", "jd.server", *flags), env=free_env(tmp_path, **environ),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                          timeout=60)
+                          capture_output=True, text=True, timeout=60)
 
 
 def test_ready_line_server_file_and_clean_stop(tmp_path: Path) -> None:

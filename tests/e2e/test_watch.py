@@ -99,7 +99,7 @@ def test_a_busy_worker_takes_commands_and_its_result_is_not_held_up(running: Tup
 
 
 def test_a_job_that_is_aborted_is_stopped_at_once(running: Tuple[Server, Viewer, Worker]) -> None:
-    server, viewer, worker = running
+    server, viewer, _ = running
     assert viewer.ask("/web/jobs/act", {"action": "abort", "ids": [1]})["changed"] == 1
     # The worker has let go of it when it asks for the next one.
     server.until(SOON, ABORTED=1, SERVED=1)

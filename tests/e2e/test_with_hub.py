@@ -125,7 +125,6 @@ def test_what_cannot_be(tmp_path: Path, flags: List[str], status: int, says: str
         python("-m", "jd.server", "--expId", "exp", "--with-hub", "--hub-port", "0", "--port", "0",
                "--dashboard-port", "0", "--hub-data", tmp_path / "hub", "--workspace_path",
                tmp_path / "server", *flags),
-        env=free_env(tmp_path, JD_API_KEY="jd_" + "x" * 40), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
+        env=free_env(tmp_path, JD_API_KEY="jd_" + "x" * 40), capture_output=True, text=True, timeout=60)
     assert done.returncode == status
     assert says in done.stderr and done.stderr.count("\n") == 1

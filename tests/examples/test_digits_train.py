@@ -50,7 +50,7 @@ def test_the_data_is_the_whole_test_set(script: ModuleType) -> None:
     assert (len(training), len(validation)) == (1437, 360)
     for pixels, label in training + validation:
         assert len(pixels) == 65 and pixels[64] == 1.0
-        assert 0.0 <= min(pixels) and max(pixels) <= 1.0
+        assert min(pixels) >= 0.0 and max(pixels) <= 1.0
         assert 0 <= label <= 9
     assert script.load() == (training, validation)
 
@@ -115,8 +115,7 @@ def test_the_result_has_settings_accuracy_and_history(script: ModuleType,
 
 def test_run_alone_it_keeps_its_files_to_itself(tmp_path: Path) -> None:
     done = subprocess.run(python(EXAMPLE / "train.py", "--epochs", "1", "--hidden", "2", "--batch", "64"),
-                          env=free_env(tmp_path), cwd=str(tmp_path), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True)
+                          env=free_env(tmp_path), cwd=str(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("epoch  1  loss ") and "try-out" in done.stderr
     job = tmp_path / "workspace" / "jd_data" / "tryout" / "tryout" / "1" / "job"

@@ -60,7 +60,8 @@ def test_neither_part_of_an_error_repeats_a_key() -> None:
 
 def test_an_error_with_advice_survives_pickling() -> None:
     copy = pickle.loads(pickle.dumps(ServerRefused(503, "it is away", "start it")))
-    assert (copy.status, copy.what, copy.advice, str(copy)) == (503, "it is away", "start it", "it is away; start it")
+    assert (copy.status, copy.what, copy.advice, str(copy)) == (503, "it is away", "start it",
+                                                                "it is away; start it")
     other = pickle.loads(pickle.dumps(UsageError("no", "yes")))
     assert (other.what, other.advice, str(other)) == ("no", "yes", "no; yes")
 

@@ -53,7 +53,7 @@ def test_other_words_stay(text: str) -> None:
     ["jd.cli", "expId=x", "stop", JWT]])
 def test_no_command_repeats_one(tmp_path: Path, words: List[str]) -> None:
     done = subprocess.run(python("-m", *words), env=free_env(tmp_path), cwd=str(tmp_path), timeout=60,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          capture_output=True)
     assert done.returncode in (1, 2)
     assert b"error: " in done.stderr and b"Traceback" not in done.stderr
     for secret in (KEY, TOKEN, JWT):

@@ -10,7 +10,7 @@ from jd.protocol import MAX_JSON_DEPTH, ProtocolError
 
 GOOD: List[Tuple[bytes, object]] = [
     (b'{"a":[1,-2.5,true,null,"x"]}', {"a": [1, -2.5, True, None, "x"]}), (b" [] ", []), (b"3", 3),
-    (b'"\\ud83d\\uDE00"', "\U0001f600"), ('"ä"'.encode("utf-8"), "ä"), (b'"\\\\ud800"', "\\ud800"),
+    (b'"\\ud83d\\uDE00"', "\U0001f600"), ('"ä"'.encode(), "ä"), (b'"\\\\ud800"', "\\ud800"),
     (b'"\\\\\\ud83d\\ude00"', "\\\U0001f600"), (b"1" * 310, int("1" * 310)), (b"1e-999", 0.0),
     (b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH, None),
     (b"[" + b"[]," * 500 + b"{}]", None),

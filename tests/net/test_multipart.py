@@ -67,7 +67,7 @@ def test_empty_part_and_empty_form(size: int) -> None:
     (b'filename="plain.txt"', "plain.txt"), (b"filename=token.txt", "token.txt"), (b'filename=""', ""),
     (b'filename="a \\"q\\" \\\\ b"', 'a "q" \\ b'), (b'filename="C:\\new\\t.csv"', "C:\\new\\t.csv"),
     (b'filename="a%22b%0D%0Ac%20%41"', 'a"b\r\nc%20%41'), (b'filename="a;b=c.txt"', "a;b=c.txt"),
-    ('filename="Größe 日本.txt"'.encode("utf-8"), "Größe 日本.txt"),
+    ('filename="Größe 日本.txt"'.encode(), "Größe 日本.txt"),
     (b"filename*=utf-8''Gr%C3%B6%C3%9Fe", "Größe"), (b"filename*=ISO-8859-1'de'Gr%F6%DFe", "Größe"),
     (b"filename=\"plain\"; filename*=UTF-8''b%27est", "b'est"), (b"FileName = \"x\"", "x"),
 ])
@@ -149,7 +149,7 @@ def test_upload_round_trip(filename: str, received: Optional[str], size: int) ->
     assert len(body) == length
     parts = parse(body, size, boundary_of(content_type))
     assert [(head.name, part) for head, part in parts] == [
-        ("job_id", b"42"), ('odd"\r\n', "line\r\nbreak ä".encode("utf-8")), ("file", content)]
+        ("job_id", b"42"), ('odd"\r\n', "line\r\nbreak ä".encode()), ("file", content)]
     assert parts[2][0].filename == (filename if received is None else received)
 
 

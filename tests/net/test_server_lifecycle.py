@@ -237,8 +237,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
          "-keyout", str(path), "-out", "-", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE)
+         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
     with open(path, "ab") as file:
         file.write(made.stdout)
     return path

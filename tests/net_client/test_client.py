@@ -3,7 +3,7 @@ import socket
 import ssl
 import threading
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
@@ -20,11 +20,11 @@ TOKEN = "a-token-nobody-may-see"
 def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
-def raw() -> Any:
+def raw() -> Iterator[Callable[[bytes], int]]:
     """A listener that answers each connection with given bytes, and then closes it."""
     listeners = []
 
@@ -43,7 +43,7 @@ def raw() -> Any:
                     connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
     yield start
     for listener in listeners:

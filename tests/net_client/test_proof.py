@@ -29,8 +29,8 @@ def told(stub: StubServer) -> str:
 @pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("answer", [
     Answer(200, {"status": "ok", "role": "api", "expId": "exp"}), Answer(200, {"proof": "0" * 64}),
-    Answer(200, {"proof": 7}), Answer(200, b"<html>"), Answer(404, {"error": "nothing here"}), Answer(hang_up=True),
-    Answer(302, {}, {"Location": "/healthz"})],
+    Answer(200, {"proof": 7}), Answer(200, b"<html>"), Answer(404, {"error": "nothing here"}),
+    Answer(hang_up=True), Answer(302, {}, {"Location": "/healthz"})],
     ids=["older", "wrong", "number", "page", "404", "hangs up", "redirect"])
 def test_an_impostor_does_not_get_it(stub: StubServer, answer: Answer) -> None:
     stub.otherwise = answer
@@ -48,7 +48,8 @@ def test_a_server_that_says_that_it_has_another_one_does_not_get_it_either(stub:
 
 
 @pytest.mark.usefixtures("unknown")
-def test_what_is_no_connection_of_the_proof_is_not_used(stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_connection_of_the_proof_is_not_used(stub: StubServer,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub closes after each answer: a second connection may lead to somebody else."""
     monkeypatch.setattr("jd.net.peer.proof._mac", lambda token, side, nonce: "0" * 64)
     stub.otherwise = Answer(200, {"proof": "0" * 64})

@@ -37,7 +37,8 @@ def test_statuses_of_the_protocol_are_tried_again(status: int) -> None:
     assert len(slept) == 2 and slept[0] != slept[1] and all(1 <= pause <= 20 for pause in slept)
 
 
-@pytest.mark.parametrize("error", [ServerRefused(400, "no"), ServerRefused(401, "no"), ServerRefused(403, "no"),
+@pytest.mark.parametrize("error", [ServerRefused(400, "no"), ServerRefused(401, "no"),
+                                   ServerRefused(403, "no"),
                                    ServerRefused(409, "no"), ServerRefused(413, "no"), LimitError("no")])
 def test_other_failures_are_raised_at_once(error: Exception) -> None:
     calls = Calls(error)
@@ -55,7 +56,8 @@ def test_last_failure_is_raised_without_another_pause() -> None:
 
 
 def test_server_may_ask_for_a_longer_pause() -> None:
-    assert run(Calls(Refusal(503, "busy", retry_after=45.0), Refusal(503, "busy", retry_after=0.0)))[0] == 45.0
+    assert run(Calls(Refusal(503, "busy", retry_after=45.0),
+                     Refusal(503, "busy", retry_after=0.0)))[0] == 45.0
 
 
 def test_caller_may_narrow_what_is_tried_again() -> None:

@@ -55,7 +55,8 @@ def test_any_other_conflict_is_a_refusal(stub: StubServer, experiment: Optional[
 @pytest.mark.parametrize("answer, found", [
     (Answer(200, HEALTH), Answerer("job server", "exp", "1.15.0")),
     (Answer(200, dict(HEALTH, role="api", expId="a\nb")), Answerer("job server", "a?b", "1.15.0")),
-    (Answer(200, dict(HEALTH, role="dashboard", api_port=5000)), Answerer("dashboard", "exp", "1.15.0", 5000)),
+    (Answer(200, dict(HEALTH, role="dashboard", api_port=5000)),
+     Answerer("dashboard", "exp", "1.15.0", 5000)),
     (Answer(200, dict(HEALTH, role="dashboard", api_port="x")), Answerer("dashboard", "exp", "1.15.0")),
     (Answer(200, {"service": "jd_hub", "version": "1"}), Answerer("Hub", None, "1")),
     (Answer(200, {"name": "es01"}), Answerer("untold")), (Answer(404, {"error": "?"}), Answerer("untold")),

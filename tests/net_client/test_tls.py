@@ -40,7 +40,8 @@ def test_upload_over_tls(secure: StubServer, monkeypatch: pytest.MonkeyPatch) ->
     assert secure.asked[0].length > size
 
 
-def test_refusal_in_the_middle_of_an_upload_over_tls(secure: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_in_the_middle_of_an_upload_over_tls(secure: StubServer,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_CA_BUNDLE", str(CERTIFICATE))
     secure.will_answer(Answer(413, {"error": "too large"}, early=True))
     secure.released.set()  # the server closes the connection at once

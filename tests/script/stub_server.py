@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Union
@@ -20,22 +21,24 @@ class Asked:
 
     method: str
     target: str
-    headers: Mapping[str, str]
+    headers: "Message[str, str]"
     length: int = 0
     body: bytes = b""
 
     def json(self) -> Any:
         return json.loads(self.body.decode("utf-8"))
 
-    def parts(self) -> Dict[str, Any]:
+    def parts(self) -> Dict[str, "Message[str, str]"]:
         """The parts of a form by name, read by the standard library's own MIME parser."""
         head = "Content-Type: %s\r\n\r\n" % self.headers["Content-Type"]
         message = message_from_bytes(head.encode("ascii") + self.body)
-        return {part.get_param("name", header="content-disposition"): part
-                for part in message.get_payload()}
+        return {str(part.get_param("name", header="content-disposition")): part
+                for part in message.walk() if not part.is_multipart()}
 
     def field(self, name: str) -> str:
-        return self.parts()[name].get_payload(decode=True).decode("utf-8")
+        content = self.parts()[name].get_payload(decode=True)
+        assert isinstance(content, bytes)
+        return content.decode("utf-8")
 
 
 @dataclass

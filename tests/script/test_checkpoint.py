@@ -1,5 +1,6 @@
 import datetime
 import pickle
+import tempfile
 import threading
 import tracemalloc
 from pathlib import Path
@@ -148,7 +149,8 @@ class Failing:
 
 
 @pytest.mark.parametrize("obj, says", [(Locked(), "TypeError"), (lambda: 1, "lambda"),
-                                       (Failing(), "RuntimeError: device lost")], ids=["lock", "lambda", "own"])
+                                       (Failing(), "RuntimeError: device lost")],
+                         ids=["lock", "lambda", "own"])
 def test_what_cannot_be_pickled(stub: StubServer, job: Path, obj: Any, says: str) -> None:
     with pytest.raises(JdError, match="checkpoint of job 42 cannot be pickled: .*%s.*state_dict" % says):
         jd.jd_update_checkpoint(obj)
@@ -205,11 +207,11 @@ def test_it_is_made_in_the_jobs_directory_else_elsewhere(
         return file
 
     monkeypatch.setattr(checkpoint, "_in_directory", watched)
-    monkeypatch.setattr(checkpoint.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     jd.jd_update_checkpoint(1)
     monkeypatch.setenv("JD_WORKER_JOB_DIR", str(job / "gone"))
     jd.jd_update_checkpoint(1)
     assert used == [str(job), str(tmp_path)]
-    monkeypatch.setattr(checkpoint.tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(StorageError, match="set TMPDIR"):
         jd.jd_update_checkpoint(1)

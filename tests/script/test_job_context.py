@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Callable, Dict
 
 import pytest
 
@@ -50,7 +51,8 @@ def test_bare_host_gets_the_standalone_port(given: str, server: str) -> None:
 
 
 def test_bare_host_gets_jd_port() -> None:
-    assert JobContext.current("f", 1, environ={"JD_SERVER": "node1", "JD_PORT": "81"}).server == "http://node1:81"
+    assert JobContext.current("f", 1,
+                              environ={"JD_SERVER": "node1", "JD_PORT": "81"}).server == "http://node1:81"
 
 
 @pytest.mark.parametrize("variable, value", [
@@ -93,14 +95,16 @@ def test_token_is_looked_up_at_each_call() -> None:
 
 def test_public_functions_name_themselves(tmp_path: Path) -> None:
     server = "http://127.0.0.1:9"  # which is not asked: no job is named
-    for name, call in (("jd_upload", lambda: jd.jd_upload(tmp_path, server=server)),
-                       ("jd_update_checkpoint", lambda: jd.jd_update_checkpoint(1, server=server)),
-                       ("jd_get_last_checkpoint", lambda: jd.jd_get_last_checkpoint(server=server))):
+    calls: Dict[str, Callable[[], object]] = {
+        "jd_upload": lambda: jd.jd_upload(tmp_path, server=server),
+        "jd_update_checkpoint": lambda: jd.jd_update_checkpoint(1, server=server),
+        "jd_get_last_checkpoint": lambda: jd.jd_get_last_checkpoint(server=server)}
+    for name, call in calls.items():
         with pytest.raises(OutsideJobError, match="^%s needs a running job" % name):
             call()
 
 
-def test_a_server_that_moved_is_found_by_its_file(tmp_path):
+def test_a_server_that_moved_is_found_by_its_file(tmp_path: Path) -> None:
     place = tmp_path / "server"
     environ = {"JD_JOB_ID": "1", "JD_SERVER": "http://first:5000", "JD_SERVER_FILE": str(place)}
     assert JobContext.current("f", environ=environ).server == "http://first:5000"

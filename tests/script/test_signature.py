@@ -91,8 +91,8 @@ def test_job_and_experiment_are_not_confused_with_the_bytes() -> None:
     assert one[-52:-20] != other[-52:-20]
 
 
-@pytest.mark.parametrize("content", [b"", b"x", OBJECT, signature.MARK, signed(OBJECT)[:-1], signed(OBJECT)[1:-20],
-                                     signed(OBJECT) + b"\0", signed(OBJECT)[-40:]])
+@pytest.mark.parametrize("content", [b"", b"x", OBJECT, signature.MARK, signed(OBJECT)[:-1],
+                                     signed(OBJECT)[1:-20], signed(OBJECT) + b"\0", signed(OBJECT)[-40:]])
 def test_what_is_no_signature(content: bytes) -> None:
     assert read(io.BytesIO(content)) is None
 
@@ -123,7 +123,8 @@ def test_a_file_is_not_signed_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) 
         "behind a signed one", "before a signed one", "cut", "without its beginning"])
 def test_it_is_not_unpickled(stub: StubServer, job: Path, content: bytes, why: str) -> None:
     stub.will_answer(Answer(200, content))
-    with pytest.raises(UntrustedCheckpoint, match="of job 42 is not unpickled, since a checkpoint is a program, "
+    with pytest.raises(UntrustedCheckpoint,
+                       match="of job 42 is not unpickled, since a checkpoint is a program, "
                                                   "and .*%s" % why) as raised:
         jd.jd_get_last_checkpoint()
     assert not ran()
@@ -135,7 +136,8 @@ def test_it_is_not_unpickled(stub: StubServer, job: Path, content: bytes, why: s
     assert KEY not in told and "\n" not in told
 
 
-def test_it_can_be_accepted_all_the_same(stub: StubServer, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_can_be_accepted_all_the_same(stub: StubServer, job: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_CHECKPOINTS", "unsigned")
     for content in (OBJECT, signed(OBJECT, OTHER), signed(OBJECT)):
         stub.will_answer(Answer(200, content))
@@ -164,7 +166,8 @@ def test_the_home_alone_will_do(stub: StubServer, job: Path, monkeypatch: pytest
         jd.jd_get_last_checkpoint()
 
 
-def test_without_any_key_nothing_is_sent(stub: StubServer, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_key_nothing_is_sent(stub: StubServer, job: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(checkpointkey.VARIABLE)
     monkeypatch.setenv("HOME", "/proc/version")
     with pytest.raises(jd.errors.JdError, match="there is no key for it.*Set HOME"):

@@ -29,7 +29,7 @@ def run(tmp_path: Path, source: str, **environ: Any) -> "subprocess.CompletedPro
     script = tmp_path / "train.py"
     script.write_text(source)
     return subprocess.run(python(script), env=free_env(tmp_path, **environ), cwd=str(tmp_path), timeout=60,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                          capture_output=True, text=True)
 
 
 WHOLE = """
@@ -46,7 +46,8 @@ print(json.dumps([str(job), str(jd_exp_dir()), seen, saved, sent]))
 """
 
 
-@pytest.mark.parametrize("environ", [{}, {"JD_EXP_ID": "digits-tune"}, {"JD_EXP_ID": "digits-tune", "JD_JOB_ID": "7"}])
+@pytest.mark.parametrize("environ", [{}, {"JD_EXP_ID": "digits-tune"},
+                                     {"JD_EXP_ID": "digits-tune", "JD_JOB_ID": "7"}])
 def test_a_script_by_itself(tmp_path: Path, stub: StubServer, environ: Dict[str, str]) -> None:
     """Whatever else is set, no server hears of it: also with the numbers of a job that is being run."""
     root = tmp_path / "workspace" / "jd_data" / environ.get("JD_EXP_ID", "tryout")
@@ -58,7 +59,8 @@ def test_a_script_by_itself(tmp_path: Path, stub: StubServer, environ: Dict[str,
         place = root / "tryout" / str(number)
         assert Path(job) == place / "job" and Path(experiment) == root
         assert seen == [None, {"epoch": 4}]  # a second run begins anew
-        assert [set(answer) for answer in saved + sent] == [{"success", "filename", "version", "size_bytes"}] * 7
+        assert [set(answer) for answer in saved + sent] == [{"success", "filename", "version",
+                                                             "size_bytes"}] * 7
         assert [answer["version"] for answer in saved] == [0, 1, 2, 3, 4]
         assert all(re.fullmatch(r"checkpoint_v%d_[0-9]+\.pt" % n, saved[n]["filename"]) for n in range(5))
         assert [(a["filename"], a["version"], a["size_bytes"]) for a in sent] == [
@@ -104,7 +106,8 @@ if __name__ == "__main__":
     for method in ("fork", "spawn"):
         with multiprocessing.get_context(method).Pool(2) as pool:
             places.update(pool.map(child, range(4)))
-    places.add(subprocess.check_output([sys.executable, "-c", "import jd; print(jd.jd_job_dir())"]).decode().strip())
+    child = [sys.executable, "-c", "import jd; print(jd.jd_job_dir())"]
+    places.add(subprocess.check_output(child).decode().strip())
     print(json.dumps(sorted(places)))
 """
 
@@ -130,7 +133,8 @@ def test_runs_at_the_same_time_have_directories_of_their_own(tmp_path: Path) -> 
 def test_threads_get_versions_of_their_own(root: Path, tmp_path: Path) -> None:
     (tmp_path / "f.txt").write_text("x")
     answers: List[Any] = []
-    threads = [threading.Thread(target=lambda: answers.append(jd.jd_upload(tmp_path / "f.txt"))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: answers.append(jd.jd_upload(tmp_path / "f.txt")))
+               for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -233,6 +237,7 @@ def test_an_unusable_experiment_is_named(root: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_without_stderr(tmp_path: Path) -> None:
-    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh"] + python("-c", "import jd; print(jd.jd_job_dir())"),
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh"]
+                          + python("-c", "import jd; print(jd.jd_job_dir())"),
                           env=free_env(tmp_path), stdout=subprocess.PIPE, timeout=60)
     assert done.returncode == 0 and done.stdout.strip().endswith(b"tryout/1/job")

@@ -119,7 +119,8 @@ def test_attempts_are_counted_and_told(stub: StubServer, result: Path, hasty: No
 def test_absent_server(stub: StubServer, result: Path, hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_WORKER_TOKEN", TOKEN)
     stub.otherwise = Answer(200, hang_up=True)
-    with pytest.raises(ServerUnreachable, match="after 5 attempts, the last failure: no answer from http") as raised:
+    with pytest.raises(ServerUnreachable,
+                       match="after 5 attempts, the last failure: no answer from http") as raised:
         jd.jd_upload(result)
     assert TOKEN not in str(raised.value)
 

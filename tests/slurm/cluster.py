@@ -119,7 +119,7 @@ class Cluster:
         done = subprocess.run(
             [str(program(str(words[0])))] + [str(word) for word in words[1:]], cwd=cwd and str(cwd),
             env=environ or self.environ(self.directory), stdin=subprocess.DEVNULL, timeout=60,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            capture_output=True, text=True)
         assert status is None or done.returncode == status, done.stdout + done.stderr
         return done
 

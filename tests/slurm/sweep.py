@@ -31,8 +31,8 @@ if {careful!r}:
 
 
 def note(what, step):
-    facts = dict(job=int(os.environ["JD_JOB_ID"]), attempt=int(os.environ["JD_JOB_ATTEMPT"]), what=what, step=step,
-                 directory=str(jd.jd_job_dir()), cache=os.environ["JD_CACHE_PATH"],
+    facts = dict(job=int(os.environ["JD_JOB_ID"]), attempt=int(os.environ["JD_JOB_ATTEMPT"]),
+                 what=what, step=step, directory=str(jd.jd_job_dir()), cache=os.environ["JD_CACHE_PATH"],
                  node=os.environ["SLURMD_NODENAME"], slurm=os.environ["SLURM_JOB_ID"],
                  gpu=os.environ.get("CUDA_VISIBLE_DEVICES"))
     record = os.open(str(shared / "record"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)

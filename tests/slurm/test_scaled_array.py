@@ -23,7 +23,7 @@ def scale(cluster: Cluster, sweep: Sweep, *words: str, cap: int = 4, status: int
          *words],
         env=dict(cluster.environ(sweep.directory, **sweep.variables()), **environ), timeout=60,
         cwd=str(sweep.directory), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        universal_newlines=True)
+        text=True)
     assert done.returncode == status, done.stdout
     return done.stdout
 

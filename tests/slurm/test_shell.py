@@ -1,4 +1,4 @@
-"""The templates as shell scripts: what they refuse, where they put things, what they start. No Slurm needed."""
+"""The templates as shell scripts, without Slurm: what they refuse, where they put things, what they start."""
 
 import os
 import re
