@@ -8,9 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from jd.fields import take, take_id, take_name, take_number, take_word
-from jd.protocol import (ABORTED, BUSY, DESIRED_STATES, DONE, IDLE, IDLE_INTERVAL, MAX_MESSAGE_CHARS,
-                         MAX_NAME_CHARS, MAX_TAIL_CHARS, REPORTED_VERDICTS, RUN, SERVED, VERDICT_DONE,
-                         VERDICT_FAILED, VERDICT_KILLED, ProtocolError, shown)
+from jd.protocol import (
+    ABORTED,
+    BUSY,
+    DESIRED_STATES,
+    DONE,
+    IDLE,
+    IDLE_INTERVAL,
+    MAX_MESSAGE_CHARS,
+    MAX_NAME_CHARS,
+    MAX_TAIL_CHARS,
+    REPORTED_VERDICTS,
+    RUN,
+    SERVED,
+    VERDICT_DONE,
+    VERDICT_FAILED,
+    VERDICT_KILLED,
+    ProtocolError,
+    shown,
+)
 
 
 def _take_text(body: Mapping[str, Any], name: str, limit: int) -> str:

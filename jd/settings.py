@@ -170,7 +170,7 @@ def server_url(value: str) -> str:
     url = (given if "://" in given else "http://" + given).rstrip("/")
     try:
         parts = urlsplit(url)
-        parts.port
+        _ = parts.port  # which must be a number
     except ValueError:
         raise ValueError("a host name or URL, e.g. 192.168.1.10 or https://host:8000") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -40,7 +40,7 @@ def _open_streams() -> None:
             # The lowest number that is free: this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     # A stream is None where its number was closed when Python started.
-    sys.stdin = sys.stdin or open(0, "r")
+    sys.stdin = sys.stdin or open(0)
     sys.stdout = sys.stdout or open(1, "w")
     sys.stderr = sys.stderr or open(2, "w")
     for stream in (sys.stdout, sys.stderr):

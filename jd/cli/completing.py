@@ -7,8 +7,16 @@ server. Whatever cannot be read is offered no words for.
 import os
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from jd.cli.catalog import (ALIASES, COMMANDS, COMPLETION, RUN, SHELL_ALIASES, SHELL_COMMANDS,
-                            Command, words_of)
+from jd.cli.catalog import (
+    ALIASES,
+    COMMANDS,
+    COMPLETION,
+    RUN,
+    SHELL_ALIASES,
+    SHELL_COMMANDS,
+    Command,
+    words_of,
+)
 from jd.errors import JdError
 
 # The hidden command of the completion scripts: `completion words <words up to the cursor>`.

@@ -11,8 +11,17 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 import jd
 from jd import settings, terminal
-from jd.cli.catalog import (ALIASES, COMMANDS, GROUPS, PROGRAM, RUN, SHELL_COMMANDS,
-                            Command, argument, shown_key)
+from jd.cli.catalog import (
+    ALIASES,
+    COMMANDS,
+    GROUPS,
+    PROGRAM,
+    RUN,
+    SHELL_COMMANDS,
+    Command,
+    argument,
+    shown_key,
+)
 from jd.settings import Setting
 
 WIDTH = 96  # columns at most
@@ -138,29 +147,39 @@ def _columns(rows: Rows, left: int, width: int) -> List[str]:
 
 # ---- Markdown
 
+_HEAD = """\
+# Commands of {program}
+
+This page is generated from the program's own tables: `python -m jd.cli.reference > docs/cli.md`.
+
+Arguments are `key=value`, commands are bare words, in any order. `{program} help <command>` says the
+same in a terminal. Exit status: 0 as asked, 1 failure, 2 wrong usage. With `json=true` a command prints
+one JSON document on standard output and nothing else.
+"""
+_OF_THE_SHELL = """\
+Trailing semicolons, comments (`#`) and quotes as in a shell are fine. With standard input that is no
+terminal, each line is a command and the exit status is 1 if any of them failed.
+"""
+_VARIABLES = """\
+## Variables
+
+Variables of arguments are named beside them above. These are variables only.
+
+| variable | default | meaning |
+|---|---|---|"""
+
+
 def markdown() -> str:
     """docs/cli.md."""
-    lines = [
-        "# Commands of %s" % PROGRAM, "",
-        "This page is generated from the program's own tables: "
-        "`python -m jd.cli.reference > docs/cli.md`.", "",
-        "Arguments are `key=value`, commands are bare words, in any order. `%s help <command>` says "
-        "the" % PROGRAM,
-        "same in a terminal. Exit status: 0 as asked, 1 failure, 2 wrong usage. With `json=true` a "
-        "command prints",
-        "one JSON document on standard output and nothing else.", "",
-    ]
+    lines = [_HEAD.format(program=PROGRAM)]
     for title, group in GROUPS:
         lines += _command_table(title, group)
     lines += _command_table(_SHELL_TITLE, SHELL_COMMANDS.values())
-    lines += ["Trailing semicolons, comments (`#`) and quotes as in a shell are fine. With standard "
-              "input that is no", "terminal, each line is a command and the exit status is 1 if any "
-              "of them failed.", ""]
+    lines.append(_OF_THE_SHELL)
     for _, group in GROUPS:
         for command in group:
             lines += _section(command)
-    lines += ["## Variables", "", "Variables of arguments are named beside them above. These are "
-              "variables only.", "", "| variable | default | meaning |", "|---|---|---|"]
+    lines.append(_VARIABLES)
     lines += ["| `%s` | %s | %s |" % (s.name, _code(s.default), s.help)
               for s in settings.WORKER if not s.argument]
     return "\n".join(lines) + "\n"

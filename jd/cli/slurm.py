@@ -102,8 +102,8 @@ def _run(command: List[str], environ: Mapping[str, str]) -> str:
     program = command[0]
     env: Dict[str, str] = dict(environ, LC_ALL="C")
     try:
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=TIMEOUT, check=False)
     except FileNotFoundError:
         raise JdError("%s is not in PATH" % program,
                       "type this on a node that has Slurm's commands") from None

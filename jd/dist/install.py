@@ -1,7 +1,8 @@
 """`python -m jd.dist.install [WHEEL]`: install without pip, and uninstall.
 
-Into the Python that runs it (a venv made with `--without-pip`), or elsewhere. Without WHEEL it installs what it is run from: a source tree,
-or a wheel on PYTHONPATH. What it leaves behind is what pip would: pip can list and uninstall it.
+Into the Python that runs it (a venv made with `--without-pip`), or elsewhere. Without WHEEL it installs what
+it is run from: a source tree, or a wheel on PYTHONPATH. What it leaves behind is what pip would: pip can list
+and uninstall it.
 """
 
 import argparse
@@ -22,8 +23,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
 from jd.dist import backend, wheel
 from jd.dist.metadata import ProjectError, load_project
-from jd.dist.place import (PREFIX_PACKAGES, Target, prefix, running_python, user_home,
-                           venv_python)
+from jd.dist.place import PREFIX_PACKAGES, Target, prefix, running_python, user_home, venv_python
 from jd.dist.unpack import Wheel, read_wheel
 from jd.errors import StorageError, UsageError, run_command
 

@@ -241,10 +241,11 @@ def experiment_pin_reset(data: HubData, arguments: Namespace) -> Report:
     pin = pins.new_pin()
     found = data.write_now(experiments.reset_pin, arguments.name, None, pins.encode(pin), actor(),
                            time.time())
-    return Report({"name": found.name, "pin": pin},
-                  ["new PIN for the dashboard of %s: %s" % (found.name, SECRET),
-                   "its job server takes it within 30 s while it runs, else after its next start, and signs "
-                   "everybody out"], Secret(pin, data.kept("pin", found.name)))
+    return Report({"name": found.name, "pin": pin}, [
+        "new PIN for the dashboard of %s: %s" % (found.name, SECRET),
+        ("its job server takes it within 30 s while it runs, else after its next start, "
+         "and signs everybody out"),
+    ], Secret(pin, data.kept("pin", found.name)))
 
 
 # ---- the rest

@@ -33,7 +33,8 @@ from jd.script.context import experiment_of, in_worker, workspace_root
 DIRECTORY = "JD_TRYOUT_DIR"
 NAME = "tryout"
 KEPT = 3  # checkpoints; on a server all are kept
-_PURPOSE = safedirs.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False, mode=0o775)
+_PURPOSE = safedirs.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False,
+                            mode=0o775)
 # Of one run: a checkpoint in it is unpickled. The run is where nobody else may write, no group either.
 _RUN = replace(_PURPOSE, mode=0o700, setting=DIRECTORY)
 _CHECKPOINTS = replace(_RUN, name="checkpoint", private=True)
@@ -105,8 +106,8 @@ def _inside(name: str) -> Path:
         if given is None:
             run = _new_run()
             os.environ[DIRECTORY] = str(run)
-            _say("try-out, as no worker started this script: its files, uploads and checkpoints are kept in %s, "
-                 "and no server is asked%s" % (run, _hint()))
+            _say("try-out, as no worker started this script: its files, uploads and checkpoints are kept "
+                 "in %s, and no server is asked%s" % (run, _hint()))
         else:
             run = Path(given).absolute()
             os.environ[DIRECTORY] = str(run)  # scripts go to other directories, and start processes there

@@ -90,7 +90,8 @@ def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], 
     It is noted in the ledger of `job_dir`. `name` is what the server is to call it.
     """
     with _checked(file_path, name) as sent:
-        answer = send(context, patience, protocol.UPLOAD, "file", sent.file, sent.filename, sent.status.st_size,
+        answer = send(context, patience, protocol.UPLOAD, "file", sent.file, sent.filename,
+                      sent.status.st_size,
                       failed="%s of job %d was not uploaded" % (sent.filename, context.job_id),
                       comfort="The local file is still there: %s" % sent.path)
         if job_dir is not None:

@@ -78,10 +78,10 @@ class Database:
     def __init__(self, path: Path, migrations: Sequence[str], kept: Modes = PRIVATE) -> None:
         """Open or create the file and bring its schema up to date.
 
-        The file gets the mode of `kept`, and so do those that SQLite keeps beside it. `migrations` are SQL scripts, in the subset that SQLite 3.26 has; one is never edited once
-        released, a change is a new one at the end. Raises StorageError where the file cannot be
-        used: SQLite too old, a directory that cannot be written, a damaged file, a lock held by
-        somebody else.
+        The file gets the mode of `kept`, and so do those that SQLite keeps beside it. `migrations` are SQL
+        scripts, in the subset that SQLite 3.26 has; one is never edited once released, a change is a new one
+        at the end. Raises StorageError where the file cannot be used: SQLite too old, a directory that cannot
+        be written, a damaged file, a lock held by somebody else.
         """
         if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise StorageError("this Python has SQLite %s" % sqlite3.sqlite_version,

@@ -98,7 +98,8 @@ def interpreter(environ: Environ, run: Optional[RunChild] = None) -> List[Findin
     status, output = _ask(words, environ, run)
     if status != 0:
         notes.warn("entry script %s imports jd, and its Python, %s, has none" % (given, " ".join(words)),
-                   "install this package there, or name the script *.py: it then runs with %s" % sys.executable)
+                   "install this package there, or name the script *.py: it then runs with %s"
+                   % sys.executable)
     elif _is_same(notes, "entry script %s" % given, output):
         notes.ok("the Python of the entry script has the same jd")
     return notes.findings

@@ -18,8 +18,8 @@ def run(context: Context) -> int:
     other = packageowner.other_package()
     if context.values["json"]:
         print(json.dumps({"version": jd.__version__, "product": jd.__product__,
-                          "package": packageowner.place(), "other_package": other, "python": platform.python_version(),
-                          "executable": sys.executable, "cache": cache}))
+                          "package": packageowner.place(), "other_package": other,
+                          "python": platform.python_version(), "executable": sys.executable, "cache": cache}))
         return 0
     print("jd_worker_cli %s" % jd.__version__)
     print("jd     %s, %s" % (jd.__product__, packageowner.place()))
