@@ -45,8 +45,7 @@ def ask(address: str) -> None:
 
 def running_workers(environ: Mapping[str, str]) -> int:
     """How many workers run in this container. Raises OSError or ValueError if that cannot be told."""
-    done = subprocess.run([_WORKER_CLI, "exp-list", "json=true"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=30,
+    done = subprocess.run([_WORKER_CLI, "exp-list", "json=true"], capture_output=True, timeout=30,
                           env=dict(environ, JD_SKIP_REGISTRY_PRUNE="1"))
     said = done.stderr.decode(errors="replace").strip().splitlines()
     # One registry that cannot be read is said, and the others are still listed.

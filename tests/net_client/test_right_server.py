@@ -125,7 +125,8 @@ def test_a_closed_port_is_waited_for() -> None:
     probe.check(Client("http://127.0.0.1:%d" % closed_port()), "exp")
 
 
-@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR what\r\n", b"\x15\x03\x03\x00\x02\x02\x28"])
+@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"-ERR what\r\n",
+                                    b"\x15\x03\x03\x00\x02\x02\x28"])
 def test_what_does_not_speak_http(monkeypatch: pytest.MonkeyPatch, banner: bytes) -> None:
     # It answers once: when it is asked whether it speaks TLS, it is silent.
     monkeypatch.setattr("jd.net.outbound.HELLO_SECONDS", 0.1)
