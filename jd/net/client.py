@@ -22,8 +22,18 @@ from jd import __version__, protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
 from jd.net import answers, sending
 from jd.net.multipart import encode_upload
-from jd.net.outbound import (CONNECT_SECONDS, Address, Proxy, is_own_machine, open_connection, plain_words,
-                             proxy_for, speaks_tls, tls_context, wrong_scheme)
+from jd.net.outbound import (
+    CONNECT_SECONDS,
+    Address,
+    Proxy,
+    is_own_machine,
+    open_connection,
+    plain_words,
+    proxy_for,
+    speaks_tls,
+    tls_context,
+    wrong_scheme,
+)
 from jd.net.peer import proof
 
 FileSource = Union[str, "os.PathLike[str]", BinaryIO]

@@ -325,8 +325,8 @@ def plain_words(error: BaseException, timeout: float) -> Tuple[str, str]:
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "the host name is unknown", "check its spelling and this machine's DNS"
     if isinstance(error, Unproven):
-        return ("what answers there does not show that it knows the token, which was therefore not sent: it "
-                "is an older jd_server, or another program has the port now", "")
+        return ("what answers there does not show that it knows the token, which was therefore not sent: "
+                + "it is an older jd_server, or another program has the port now", "")
     if isinstance(error, ConnectionRefusedError):
         return ("the connection was refused",
                 "check that the server runs and that host and port are right")

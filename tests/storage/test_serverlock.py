@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jd.storage.serverlock import ServerLock, AlreadyServed
+from jd.storage.serverlock import AlreadyServed, ServerLock
 
 
 def test_one_holds_it_and_the_next_is_told_who(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
 
 A server without a Hub writes it when it is ready and removes it at its end. Whoever can read it may
 do everything on that server, and whoever can write it decides which server workers take code from:
-so a file counts only if it is ours alone, and is looked for only in a directory of our own. Nothing made here shows the token.
+so a file counts only if it is ours alone, and is looked for only in a directory of our own. Nothing
+made here shows the token.
 """
 
 import json

@@ -44,7 +44,8 @@ def check(client: Client, experiment: str) -> None:
     """Returns where a job server that may have `experiment` answers, or nobody does.
 
     Raises OtherExperiment for the server of another one, ForeignServer where another user of this machine
-    has the port, and WrongPort for anything else that answers. A token that is not accepted is not judged here.
+    has the port, and WrongPort for anything else that answers. A token that is not accepted is not judged
+    here.
     """
     try:
         found = ask(client)

@@ -9,7 +9,7 @@ of `jsonbody`.
 import codecs
 import json
 import re
-from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set
+from typing import Any, BinaryIO, Dict, Iterator, List, Set
 
 from jd.net import jsonbody
 from jd.protocol import MAX_JSON_DEPTH, ProtocolError, shown
@@ -148,7 +148,8 @@ class Pieces:
             if end > at:
                 continue
             if self._eof and end == len(self._text):
-                raise ProtocolError("%s is not JSON: Unterminated string starting at %s" % (self._what, place))
+                raise ProtocolError("%s is not JSON: Unterminated string starting at %s"
+                                    % (self._what, place))
             if self._eof or len(self._text) - end >= _LONGEST_ESCAPE:
                 # It is no escape that goes on in what comes.
                 self._check_surrogates(end, end + _LONGEST_ESCAPE)
@@ -256,8 +257,9 @@ class Pieces:
         return self._too_long(begin) if cut and not self._eof else self._wrong(message, stopped)
 
     def _too_long(self, at: int) -> ProtocolError:
-        return ProtocolError("%s has a value of more than %d characters at %s: put large values into a file" % (
-            self._what, PIECE, self._place(at)))
+        return ProtocolError("%s has a value of more than %d characters at %s: put large values into a file"
+                             % (
+self._what, PIECE, self._place(at)))
 
     def _check_surrogates(self, at: int, end: int) -> None:
         lone = jsonbody.lone_surrogate(self._text[at:end])

@@ -14,8 +14,21 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field
-from typing import (Any, AsyncIterator, Awaitable, BinaryIO, Callable, Dict, List, Mapping, NamedTuple,
-                    Optional, Pattern, Tuple, Type)
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    BinaryIO,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Pattern,
+    Tuple,
+    Type,
+)
 from urllib.parse import parse_qsl, quote, unquote
 
 from jd.errors import StorageError

@@ -37,7 +37,7 @@ def is_ours(head: bytes) -> bool:
 def snapshot(directory: Path) -> Snapshot:
     """What tells one state of a directory from another. Raises LimitError, and OSError."""
     found: Snapshot = {}
-    for name, path, status in _walk(directory):
+    for name, _, status in _walk(directory):
         found[name] = (stat.S_IFMT(status.st_mode), status.st_size, status.st_mtime_ns,
                        status.st_ino)
     return {name: (kind, size if stat.S_ISREG(kind) else 0,

@@ -108,6 +108,6 @@ class Starter:
         environ = environment.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
-        return jobprocess.start(assignment, script, arguments, environ, job_dir, 
+        return jobprocess.start(assignment, script, arguments, environ, job_dir,
                                 self._log.output, self._log.event, self._oom_kills, now,
                                 config.directory)
