@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import List, Optional
 
 import pytest
 
@@ -79,7 +80,7 @@ NO_WATCH = [name for name in ALL if name != protocol.EXT_WATCH]
 
 
 @pytest.mark.parametrize("extensions, attempt", [(None, None), (NO_WATCH, 1)])
-def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: list, attempt: int) -> None:
+def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: Optional[List[str]], attempt: Optional[int]) -> None:
     bench = Bench(tmp_path)
     bench.reply(extensions, job(5, attempt))
     assert bench.calls.in_flight is None
@@ -241,7 +242,7 @@ def test_a_refused_result_is_tried_alone_and_then_dropped(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("extensions, attempt", [(None, None), (ALL, 1)])
 def test_a_404_is_believed_only_from_a_server_that_is_there(
-        tmp_path: Path, extensions: list, attempt: int) -> None:
+        tmp_path: Path, extensions: Optional[List[str]], attempt: Optional[int]) -> None:
     bench = Bench(tmp_path)
     bench.reply(extensions, job(5, attempt))
     bench.end_job()

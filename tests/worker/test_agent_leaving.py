@@ -1,6 +1,7 @@
 """The agent on its way out: signals, drain and stop, once=true."""
 
 from pathlib import Path
+from typing import List, Optional
 
 import pytest
 
@@ -9,7 +10,7 @@ from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED
 from tests.worker.bench import ALL, Bench, job
 
 
-def without(*names: str) -> list:
+def without(*names: str) -> List[str]:
     return [name for name in ALL if name not in names]
 
 
@@ -254,7 +255,7 @@ def test_once_does_not_wait_for_the_end_of_a_pause(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extensions", [None, without("finish", "leave"), without("leave"), ALL])
-def test_once_ends_after_one_job(tmp_path: Path, extensions: list) -> None:
+def test_once_ends_after_one_job(tmp_path: Path, extensions: Optional[List[str]]) -> None:
     bench = Bench(tmp_path, once=True)
     bench.reply(extensions, job(5, 1 if extensions else None))
     bench.end_job(1)

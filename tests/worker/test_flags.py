@@ -39,7 +39,8 @@ def parsed(tmp_path: Path, parameters: Dict[str, Any]) -> Dict[str, str]:
     output = subprocess.check_output(
         python(script, json.dumps(list(parameters)), *flags.flags(parameters)),
         env=free_env(tmp_path))
-    return json.loads(output.decode("ascii"))
+    read: Dict[str, str] = json.loads(output.decode("ascii"))
+    return read
 
 
 def test_strings_survive_argparse(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from jd.auth.hubtoken import Access, Grant, HubRefused
 from jd.cli.commands.interactive import checked_key
 from jd.cli.main import without_key
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
+from jd.net.client import Refusal
 from jd.node.identity import Here
 from jd.script.context import script_token
 from jd.worker.config import WorkerConfig
@@ -194,7 +195,7 @@ def test_an_expired_token_is_said_once_a_minute_and_trying_goes_on() -> None:
 
 def test_a_busy_hub_says_when_to_come_back() -> None:
     bench = Bench()
-    refusal = hubtoken.Refusal(429, "slowly", retry_after=45.0)
+    refusal = Refusal(429, "slowly", retry_after=45.0)
     bench.answers = [refusal, grant("new", expires=2 * EXPIRES)]
     bench.run(3500.0)
     assert bench.asked[1] - bench.asked[0] == pytest.approx(45.0, abs=0.1)
@@ -228,7 +229,7 @@ def test_a_rejected_token_is_exchanged_once() -> None:
     bench.answers = [grant("new")]
     assert bench.renewal.renew("old") == "new"
     assert bench.renewal.renew("old") == "new" and len(bench.asked) == 1
-    bench.answers = [hubtoken.Refusal(429, "slowly")]
+    bench.answers = [Refusal(429, "slowly")]
     with pytest.raises(ServerUnreachable, match="slowly"):
         bench.renewal.renew("new")
 

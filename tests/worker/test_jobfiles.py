@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Callable, List, Optional
 
 import pytest
 
@@ -26,7 +26,7 @@ class Bench:
         self.sent: List[str] = []
         self.logged: List[str] = []
         self.failure: Optional[JdError] = None
-        self.before_sending = lambda: None
+        self.before_sending: Callable[[], object] = lambda: None
         self.woken = threading.Event()
         monkeypatch.setattr(jobfiles, "send", self.send)
         monkeypatch.setattr(jobfiles, "upload_file", self.upload_file)

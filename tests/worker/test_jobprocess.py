@@ -55,15 +55,16 @@ class Runner:
                 return ended
             if until():
                 return None
-            waiting = [self.signals.fileno()] + ([job.fileno()] if job.fileno() is not None else [])
+            output = job.fileno()
+            waiting = [self.signals.fileno()] + ([output] if output is not None else [])
             pause = min([limit] + [t for t in [job.deadline()] if t is not None]) - now
             ready = select.select(waiting, [], [], max(0.0, pause))[0]
             self.signals.drain_pipe()
-            if job.fileno() in ready:
+            if output in ready:
                 job.read(time.monotonic())
 
     def run(self, source: str, **environ: str) -> Ended:
-        ended = self.turn(self.start(source, **environ))
+        ended = self.turn(self.start(source, None, **environ))
         assert ended is not None
         return ended
 
@@ -80,6 +81,12 @@ def runner(tmp_path: Path) -> Iterator[Runner]:
     finally:
         if sys.platform.startswith("linux"):
             ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+
+
+def reaped(pid: int) -> bool:
+    """Whether a process is gone, once those that nobody waits for have been waited for."""
+    orphans.reap_strangers(set())
+    return not alive(pid)
 
 
 def alive(pid: int) -> bool:
@@ -175,7 +182,7 @@ def test_the_process_group_ends_with_the_script_on_every_system(
     runner.run(GRANDCHILD % "")
     monkeypatch.undo()
     pid = int(runner.output)
-    wait_until(lambda: orphans.reap_strangers(set()) or not alive(pid))
+    wait_until(lambda: reaped(pid))
 
 
 @linux_only
@@ -250,7 +257,7 @@ def test_an_escaped_process_that_holds_the_pipe_is_not_waited_for(
     assert ended.exit_code == 0
     os.kill(pid, signal.SIGKILL)
     monkeypatch.undo()
-    wait_until(lambda: orphans.reap_strangers(set()) or not alive(pid))
+    wait_until(lambda: reaped(pid))
 
 
 # ---- stopping
@@ -354,7 +361,7 @@ def test_no_more_processes(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> N
     def no_fork(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(jobprocess.subprocess, "Popen", no_fork)
+    monkeypatch.setattr(subprocess, "Popen", no_fork)
     assert "Resource temporarily unavailable" in failure(runner, lambda: None)
 
 
@@ -389,10 +396,10 @@ def test_a_script_that_got_the_signal_before_the_worker_is_preempted(runner: Run
     job.stop(now, 20.0, STOPPED_PREEMPTED)
     assert job.stop_reason == STOPPED_PREEMPTED
     ended = runner.turn(job)
-    assert ended.exit_code == -signal.SIGTERM
+    assert ended is not None and ended.exit_code == -signal.SIGTERM
 
 
 def test_a_script_that_was_terminated_alone_has_failed(runner: Runner) -> None:
     job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     ended = runner.turn(job)
-    assert (ended.exit_code, job.stop_reason) == (-signal.SIGTERM, None)
+    assert ended is not None and (ended.exit_code, job.stop_reason) == (-signal.SIGTERM, None)

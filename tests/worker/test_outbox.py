@@ -90,7 +90,7 @@ def test_a_full_disk_keeps_the_result_in_memory(tmp_path: Path,
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(outbox_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     entry = kept.put(RESULT, "http://s", None, "w_0")
     assert entry.path is None
     assert entry.result == RESULT

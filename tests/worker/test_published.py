@@ -271,5 +271,6 @@ def test_a_launch_without_the_file_means_this_machine_and_looks_again_later(tmp_
     assert config.server == "http://localhost:5000" and config.place is None
     again = from_json(config.to_json(), free_env(tmp_path))
     assert again.found and again.server_file == config.server_file
+    assert config.server_file is not None
     access(config.server_file, "http://127.0.0.1:7")
     assert tokenrenewal.authorised(again).server == "http://127.0.0.1:7"

@@ -1,5 +1,6 @@
 """The file that says which workers there are: who may read it, and what happens when it is odd."""
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -10,8 +11,10 @@ from typing import Any, Dict, List
 
 import pytest
 
+from jd import safedirs
 from jd.errors import StorageError
-from jd.node.identity import Here, split_worker_id
+from jd.node.identity import Here
+from jd.protocol import split_worker_id
 from jd.worker.local import registry as module
 from jd.worker.local import registrylock
 from jd.worker.local.registry import Registry, experiments
@@ -51,9 +54,9 @@ def test_an_empty_registry_makes_no_file(registry: Registry, tmp_path: Path) -> 
 
 def test_workers_of_one_launch_share_an_instance(registry: Registry, here: Here) -> None:
     names = registry.reserve(range(3), CONFIG, here, 100.0)
-    parts = [split_worker_id(name) for name in names]
-    assert [part.slot for part in parts if part] == [0, 1, 2]
-    assert {(part.host, part.instance) for part in parts if part} == {("gpunode", parts[0].instance)}
+    parts = [part for part in map(split_worker_id, names) if part is not None]
+    assert [part.slot for part in parts] == [0, 1, 2]
+    assert {(part.host, part.instance) for part in parts} == {("gpunode", parts[0].instance)}
     row = registry.row(names[1])
     assert row is not None
     assert (row.status, row.slot, row.process_id, row.started_at) == (STARTING, 1, 1, 100.0)
@@ -196,7 +199,7 @@ def test_no_name_is_given_twice(registry: Registry, environ: Dict[str, str]) -> 
 def test_a_registry_that_is_taken_away_while_a_worker_enters(
         registry: Registry, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     connect = registry._connect
-    taken = []
+    taken: List[Any] = []
 
     def after_a_clean_up() -> Any:
         if len(taken) < 2:
@@ -267,15 +270,15 @@ def test_where_there_are_no_locks_nothing_is_removed(registry: Registry, here: H
     def unsupported(fd: int, kind: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(registrylock.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     registry.remove(registry.reserve([0], CONFIG, here, 0.0))
     assert registry.rows() == [] and not registry.discard() and registry.exists
 
 
 def test_a_directory_that_goes_before_the_file_is_in_it(
         registry: Registry, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = module.safedirs.make
-    taken = []
+    make = safedirs.make
+    taken: List[Path] = []
 
     def then_it_goes(path: Path, *rest: Any) -> None:
         make(path, *rest)
@@ -283,7 +286,7 @@ def test_a_directory_that_goes_before_the_file_is_in_it(
             taken.append(path)
             path.rmdir()
 
-    monkeypatch.setattr(module.safedirs, "make", then_it_goes)
+    monkeypatch.setattr(safedirs, "make", then_it_goes)
     names = registry.reserve([0], CONFIG, here, 0.0)
     assert taken and ids(registry) == names
 
@@ -323,7 +326,7 @@ def test_a_locked_file_is_an_error_soon(registry: Registry, here: Here,
         for use in (registry.rows, lambda: registry.update(name, IDLE, None, None),
                     lambda: registry.reserve([0], CONFIG, here, 0.0), registry.discard):
             with pytest.raises(StorageError) as caught:
-                use()  # type: ignore[operator]
+                use()
             assert str(registry.path) in str(caught.value)
             assert "locked" in str(caught.value) and "0.05 s" in str(caught.value)
 
@@ -335,7 +338,12 @@ def test_threads_of_one_process_do_not_lose_each_others_locks(registry: Registry
     entered = threading.Event()
     with registry._change() as db:
         db.execute("UPDATE workers SET status = 'busy'")
-        thread = threading.Thread(target=lambda: (registry._make_file(), entered.set()))
+
+        def enter() -> None:
+            registry._make_file()
+            entered.set()
+
+        thread = threading.Thread(target=enter)
         thread.start()
         assert entered.wait(60)
         thread.join()
@@ -395,7 +403,7 @@ def test_a_corrupt_file_is_named(registry: Registry, here: Here, content: bytes)
     registry.path.write_bytes(content)
     for use in (registry.rows, lambda: registry.reserve([0], CONFIG, here, 0.0), registry.discard):
         with pytest.raises(StorageError) as caught:
-            use()  # type: ignore[operator]
+            use()
         assert str(registry.path) in str(caught.value) and "move the file away" in str(caught.value)
     assert registry.path.read_bytes() == content
 

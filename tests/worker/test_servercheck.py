@@ -12,6 +12,7 @@ from jd.errors import JdError
 from jd.net.client import OtherExperiment
 from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
+from jd.net.finding.probe import WrongPort
 from jd.net.peer.portowner import ForeignServer
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import servercheck
@@ -55,7 +56,7 @@ FOREIGN = ForeignServer("port 5000 of this machine is held by bob, not by you, e
                         "there would go to that user", "give the port of your own server")
 
 
-@pytest.mark.parametrize("error", [OTHER, FOREIGN, servercheck.answering.WrongPort("%s is no job server" % DEFAULT)])
+@pytest.mark.parametrize("error", [OTHER, FOREIGN, WrongPort("%s is no job server" % DEFAULT)])
 def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
         launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any, error: JdError) -> None:
     looked = answers(monkeypatch, default=error)

@@ -76,18 +76,18 @@ def test_who_does_not_stop_is_killed(both_ways: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change, outcome, words", [
-    ({"start_time": "1"}, GONE, ""),  # the pid belongs to somebody else now
-    ({"boot_id": "another"}, GONE, ""),
+    ({"identity": {"start_time": "1"}}, GONE, ""),  # the pid belongs to somebody else now
+    ({"identity": {"boot_id": "another"}}, GONE, ""),
     ({"host": "gpunode07"}, FAILED, "it runs on host gpunode07; run this there"),
     ({"pid_namespace": "pid:[1]"}, FAILED, "another container"),
     ({"status": STARTING}, FAILED, "just being started"),
 ])
 def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleeper,
-                                change: Dict[str, str], outcome: str, words: str) -> None:
-    assert sleeper.row.identity is not None
-    identity = {name: change[name] for name in ("start_time", "boot_id") if name in change}
-    fields = {name: value for name, value in change.items() if name not in identity}
-    changed = replace(sleeper.row, identity=replace(sleeper.row.identity, **identity), **fields)
+                                change: Dict[str, Any], outcome: str, words: str) -> None:
+    changed = replace(sleeper.row, **change)
+    if "identity" in change:
+        assert sleeper.row.identity is not None
+        changed = replace(sleeper.row, identity=replace(sleeper.row.identity, **change["identity"]))
     (told,) = stop(tmp_path, changed)
     assert told.outcome == outcome and words in told.problem
     assert signalling.drain([changed], Here())[0] == []

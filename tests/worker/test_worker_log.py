@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from jd.errors import StorageError
-from jd.worker import log as log_module
 from jd.worker import terminalcopy
 from jd.worker.log import WorkerLog
 from jd.worker.terminalcopy import TerminalCopy
@@ -74,7 +73,7 @@ def test_a_full_disk_loses_lines_only(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(log_module.os, "write", full)
+        patch.setattr(os, "write", full)
         log.event("lost")
         log.event("lost too")
     log.event("the disk has room again")
