@@ -80,7 +80,8 @@ NO_WATCH = [name for name in ALL if name != protocol.EXT_WATCH]
 
 
 @pytest.mark.parametrize("extensions, attempt", [(None, None), (NO_WATCH, 1)])
-def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: Optional[List[str]], attempt: Optional[int]) -> None:
+def test_a_running_job_is_heartbeated(tmp_path: Path, extensions: Optional[List[str]],
+                                      attempt: Optional[int]) -> None:
     bench = Bench(tmp_path)
     bench.reply(extensions, job(5, attempt))
     assert bench.calls.in_flight is None

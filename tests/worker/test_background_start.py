@@ -85,10 +85,8 @@ class Launch:
         script = self.tmp_path / "launch.py"
         script.write_text(LAUNCH)
         began = time.monotonic()
-        done = subprocess.run(python(script, behaviour, *numbers), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, cwd=str(self.tmp_path),
-                              env=dict(self.environ, PATIENCE=str(patience)),
-                              timeout=60)
+        done = subprocess.run(python(script, behaviour, *numbers), capture_output=True, timeout=60,
+                              cwd=str(self.tmp_path), env=dict(self.environ, PATIENCE=str(patience)))
         self.took = time.monotonic() - began
         self.errors = done.stderr.decode()
         assert done.returncode == status, self.errors

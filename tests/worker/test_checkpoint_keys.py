@@ -55,7 +55,8 @@ def test_what_is_no_key(tmp_path: Path, key: Any) -> None:
         assert made.checkpoint_keys() == []
 
 
-def test_a_key_that_anybody_else_told_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_anybody_else_told_is_not_believed(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     said: List[str] = []
     monkeypatch.setattr(ownserver, "is_own", lambda connected: False)
     with StubServer() as server:
@@ -130,7 +131,8 @@ def test_with_a_hub_its_key_and_the_one_of_the_api_key(tmp_path: Path) -> None:
 def test_with_a_hub_no_job_server_tells_a_key(tmp_path: Path) -> None:
     with StubServer() as server:
         grant = Grant("t", server.url, 0.0, 3600.0, 300.0, GIVEN)
-        made = connection(tmp_path, server.url, [], environ={"JD_API_KEY": "jd_x"}, hub="http://hub", grant=grant)
+        made = connection(tmp_path, server.url, [], environ={"JD_API_KEY": "jd_x"},
+                          hub="http://hub", grant=grant)
         server.will_answer(Answer(200, {"checkpoint_key": TOLD}))
         made.deliver(CALL)
         assert TOLD not in made.checkpoint_keys()

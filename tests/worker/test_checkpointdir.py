@@ -289,8 +289,8 @@ def test_what_is_saved_is_signed_and_still_an_archive(bench: Bench) -> None:
     assert trailer is not None and signature.fits(file, trailer, [KEY])
     assert (trailer.experiment, trailer.job_id) == ("e", 1)
     assert unpack(file, bench.directory.parent / "again") == 1
-    listed = subprocess.run(["tar", "-tf", "-"], input=bench.uploads[0], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, check=True)
+    listed = subprocess.run(["tar", "-tf", "-"], input=bench.uploads[0], capture_output=True,
+                            check=True)
     assert listed.stdout.decode().split() == [MARK, "state"] and listed.stderr == b""
 
 
@@ -301,7 +301,8 @@ def test_with_its_signature_it_must_not_be_too_large(bench: Bench, monkeypatch: 
     assert bench.uploads == [] and "with its signature" in str(bench.saver.problem)
 
 
-def test_without_a_key_it_is_not_saved_and_the_job_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_it_is_not_saved_and_the_job_goes_on(bench: Bench,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     def no_key() -> Signer:
         raise JdError("there is no key for it")
     bench.saver = Saver(bench.directory, no_key, bench.upload, bench.logged.append, interval=100.0)

@@ -59,7 +59,8 @@ def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
     (None, None, True), ("owner", None, True), ("work", None, False), ("edit", None, False),
     ("owner", False, False), ("work", True, True), (None, False, False),
 ])
-def test_who_is_given_the_key(tmp_path: Path, role: Optional[str], asked: Optional[bool], given: bool) -> None:
+def test_who_is_given_the_key(tmp_path: Path, role: Optional[str], asked: Optional[bool],
+                              given: bool) -> None:
     claims = {"exp_id": "1"} if role is None else {"exp_id": "1", "role": role}
     launch = replace(config(tmp_path, JD_API_KEY="jd_key"), pass_api_key=asked)
     assert from_json(json.loads(json.dumps(launch.to_json())), launch.environ).pass_api_key is asked

@@ -76,7 +76,8 @@ def test_a_token_lives_as_long_as_it_says_whatever_the_clocks_are(hub: StubServe
 
 
 @pytest.mark.parametrize("status, kind, words", [
-    (401, HubRefused, "/api-keys"), (403, HubRefused, "it was deleted"), (404, HubRefused, "no experiment exp"),
+    (401, HubRefused, "/api-keys"), (403, HubRefused, "it was deleted"),
+    (404, HubRefused, "no experiment exp"),
     (503, ServerRefused, "jd_server --expId exp --hub http://"), (500, ServerRefused, "gave no token"),
 ])
 def test_what_a_refusal_means(hub: StubServer, status: int, kind: type, words: str) -> None:
@@ -136,7 +137,8 @@ class Bench:
         self.refused = 0
         self.now = 0.0
         self.fraction = fraction
-        self.renewal = Renewal(grant(), self._ask, self.said.append, self.fresh.append, self._refuse, self)
+        self.renewal = Renewal(grant(), self._ask, self.said.append, self.fresh.append, self._refuse,
+                               self.uniform)
 
     def uniform(self, low: float, high: float) -> float:
         return low + self.fraction * (high - low)
@@ -248,7 +250,8 @@ def test_the_thread_renews_and_ends() -> None:
 
 def connection(hub: StubServer, server: StubServer, tmp_path: Path) -> Connection:
     config = WorkerConfig("exp", tmp_path / "t.py", server.url, hub=hub.url,
-                          environ=dict(free_env(tmp_path), JD_API_KEY=KEY), grant=grant("old", server.url, 1e12))
+                          environ=dict(free_env(tmp_path), JD_API_KEY=KEY),
+                          grant=grant("old", server.url, 1e12))
     return Connection(config, lambda _: None, lambda: None)
 
 
@@ -316,7 +319,8 @@ def test_a_script_finds_the_renewed_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "a.%s.c", "a.W10.c", "x" * 50])
 def test_tokens_of_another_form(token: str) -> None:
-    assert tokenfiles.claims(token) == {} and tokenfiles.expiry(token) == 0.0 and tokenfiles.lifetime(token) is None
+    assert tokenfiles.claims(token) == {} and tokenfiles.expiry(token) == 0.0
+    assert tokenfiles.lifetime(token) is None
 
 
 # ---- people
@@ -328,7 +332,8 @@ def answers(*typed: str) -> Callable[[str], str]:
 
 def refusal(status: int) -> List[Answer]:
     """What a Hub of the base protocol answers to a call and to the two questions who it is."""
-    return [Answer(status, {"error": "no"}), Answer(404, {"error": "no route"}), Answer(404, {"error": "no route"})]
+    no_route = Answer(404, {"error": "no route"})
+    return [Answer(status, {"error": "no"}), no_route, no_route]
 
 
 HEALTH = {"status": "ok", "version": "1.15.0"}
@@ -365,7 +370,7 @@ def test_what_is_no_hub_says_nothing_about_a_key(hub: StubServer, answers: List[
 
 
 def test_the_404_of_a_gateway_does_not_end_a_worker(hub: StubServer) -> None:
-    """It is no Hub's word about the experiment: the Hub behind it is away, and the token is asked for again."""
+    """It is no Hub's word about the experiment: the Hub behind it is away, and is asked again."""
     hub.will_answer(Answer(404, b"default backend - 404"))
     with pytest.raises(ServerUnreachable):
         hubtoken.request(Access(hub.url, KEY), "exp")

@@ -109,7 +109,8 @@ def test_no_mark_is_among_the_files_of_a_job(job: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["rename", "replace"])
-def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
     jobdir.prepare(job, "aaaa", 1)
     leave(job)
 
@@ -118,7 +119,7 @@ def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str, monkeypa
     monkeypatch.setattr(os, obstacle, refuse)
     with pytest.raises(StartFailure, match="7 may hold files of another sweep.*Permission denied"):
         jobdir.prepare(job, "bbbb", 1)
-    assert [name for name in os.listdir(str(job.parent / jobdir.MARKS))] == ["7"]
+    assert os.listdir(str(job.parent / jobdir.MARKS)) == ["7"]
 
 
 def test_a_file_in_the_place_of_the_directory(job: Path) -> None:

@@ -105,7 +105,8 @@ def test_what_cannot_be_sent_waits(bench: Bench, failure: JdError, stopped: bool
     (bench.job_dir / "a.csv").write_text("1")
     outcome = bench.end(1, stopped)
     assert outcome.waiting_files is not None
-    assert [item.name for item in WaitingFiles(outcome.waiting_files).items()] == [checkpointdir.NAME, "a.csv"]
+    waiting = WaitingFiles(outcome.waiting_files).items()
+    assert [item.name for item in waiting] == [checkpointdir.NAME, "a.csv"]
     assert "its checkpoint waits" in outcome.note and "1 file waited" in outcome.note
     assert (bench.checkpoints / "state").exists()
 

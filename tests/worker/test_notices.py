@@ -57,7 +57,8 @@ def test_what_servers_are_told() -> None:
     rows = [row("n_egg_0", config=config, current_job_id=5), row("n_egg_1", config=config), row("n_egg_2")]
     busy, idle = notices.stop_notices(rows, "stop", {"PATH": "/bin", "JD_SERVER_TOKEN": "mine"})
     assert busy.route == protocol.CLI_STOP and busy.environ == {"PATH": "/bin", "JD_SERVER_TOKEN": "t"}
-    assert busy.body == {"worker_id": "n_egg_0", "source": socket.gethostname(), "action": "stop", "job_id": 5}
+    assert busy.body == {"worker_id": "n_egg_0", "source": socket.gethostname(), "action": "stop",
+                         "job_id": 5}
     assert "job_id" not in idle.body
     (clear,) = notices.clear_notices(rows, {})
     assert clear.route == protocol.CLI_CLEAR_ALL and clear.body["workers"] == [

@@ -259,7 +259,8 @@ def test_another_token_at_the_same_url_is_taken_at_once(tmp_path: Path) -> None:
         path = accessfile.path_of("exp", free_env(tmp_path))
         wait_until(path.exists)
         access(path, server.url)
-        connection = Connection(tokenrenewal.authorised(found_launch(tmp_path)), lambda line: None, lambda: None)
+        connection = Connection(tokenrenewal.authorised(found_launch(tmp_path)), lambda line: None,
+                                lambda: None)
         with pytest.raises(ServerRefused, match="401"):
             connection.deliver(claim())
         access(path, server.url, "n" * 20)

@@ -128,7 +128,7 @@ def test_experiments_are_directories_with_the_name_of_one(registry: Registry, he
 
 def test_only_rows_that_are_still_the_same_are_buried(registry: Registry, here: Here) -> None:
     """A worker that settles after its row was read is about another process, which lives."""
-    dead, settled = registry.reserve([0, 1], CONFIG, here, 0.0)
+    settled = registry.reserve([0, 1], CONFIG, here, 0.0)[1]
     read = registry.rows()
     other = type(here.own)(here.own.boot_id, here.own.pid + 1, "1")
     registry.settle_all([(settled, 1, Path("/l"), other)], 1.0)
@@ -334,7 +334,7 @@ def test_a_locked_file_is_an_error_soon(registry: Registry, here: Here,
 def test_threads_of_one_process_do_not_lose_each_others_locks(registry: Registry,
                                                               here: Here) -> None:
     """POSIX locks of a process go when any descriptor of the file is closed in it."""
-    (name,) = registry.reserve([0], CONFIG, here, 0.0)
+    registry.reserve([0], CONFIG, here, 0.0)
     entered = threading.Event()
     with registry._change() as db:
         db.execute("UPDATE workers SET status = 'busy'")

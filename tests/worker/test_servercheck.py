@@ -98,7 +98,8 @@ def test_the_file_of_a_server_that_was_killed_may_be_replaced(
     assert clock.now < 4.0 and capsys.readouterr().err == ""
 
 
-def test_somebody_else_at_the_address_in_the_file(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_else_at_the_address_in_the_file(launch: WorkerConfig,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, file=OtherExperiment(
         "%s serves experiment a, not exp" % URL, "check expId=", serves="a"))
     written(launch)()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional
 
 from jd import terminal
 from jd.auth import tokentosend
@@ -18,6 +18,7 @@ from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, requ
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding import published
 from jd.net.peer.portowner import VARIABLE, trusting
+from jd.net.retry import Uniform
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away
@@ -29,13 +30,6 @@ _LONGEST_WAIT = 3600.0  # no lock can be waited for as long as a token may claim
 _SHARE = 0.8  # of the margin: the rest is for a Hub that does not answer at once
 
 Ask = Callable[[], Grant]
-
-
-class Chance(Protocol):
-    """What draws random pauses: the module `random`, or a test."""
-
-    def uniform(self, a: float, b: float) -> float:
-        """A number from `a` to `b`."""
 
 
 def authorised(config: WorkerConfig) -> WorkerConfig:
@@ -73,13 +67,13 @@ class Renewal:
 
     def __init__(self, grant: Grant, ask: Ask, log: Callable[[str], None],
                  fresh: Callable[[Grant], None], refused: Callable[[], None],
-                 rng: Chance = random) -> None:
+                 uniform: Uniform = random.uniform) -> None:
         self._grant = grant
         self._ask = ask
         self._log = log
         self._fresh = fresh
         self._on_refusal = refused
-        self._rng = rng
+        self._uniform = uniform
         self._lock = threading.Lock()  # held while the Hub is asked
         self._wake = threading.Condition()
         self._ended = False
@@ -166,7 +160,7 @@ class Renewal:
         self._failures += 1
         pauses = PAUSES if self._failures < ATTEMPTS else LONG_PAUSES
         asked = getattr(error, "retry_after", None) or 0.0
-        self._due = now + max(self._rng.uniform(*pauses), asked)
+        self._due = now + max(self._uniform(*pauses), asked)
         left = self._grant.expires - now
         if left > 0:
             self._due = min(self._due, max(self._grant.expires, now + asked))
@@ -181,7 +175,7 @@ class Renewal:
                       % error)
 
     def _moment(self, grant: Grant) -> float:
-        return grant.expires - grant.margin + self._rng.uniform(0.0, _SHARE * grant.margin)
+        return grant.expires - grant.margin + self._uniform(0.0, _SHARE * grant.margin)
 
     # ---- what the calls to the job server found
 
@@ -208,7 +202,7 @@ class Renewal:
         """It may have moved: have the Hub asked, at a random moment of the next minutes."""
         with self._wake:
             if self._look_at is None and self.refusal is None:
-                self._look_at = now + self._rng.uniform(*LOOK_AGAIN)
+                self._look_at = now + self._uniform(*LOOK_AGAIN)
                 self._nudged = True
                 self._wake.notify()
 
