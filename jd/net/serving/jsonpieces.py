@@ -258,8 +258,7 @@ class Pieces:
 
     def _too_long(self, at: int) -> ProtocolError:
         return ProtocolError("%s has a value of more than %d characters at %s: put large values into a file"
-                             % (
-self._what, PIECE, self._place(at)))
+                             % (self._what, PIECE, self._place(at)))
 
     def _check_surrogates(self, at: int, end: int) -> None:
         lone = jsonbody.lone_surrogate(self._text[at:end])
