@@ -128,3 +128,8 @@ class Progress:
         columns = shutil.get_terminal_size().columns
         self.stream.write("\r" + self.line(note)[:columns - 1] + "\033[K")
         self.stream.flush()
+
+
+def plural(number: int, noun: str) -> str:
+    """1 job, 2 jobs."""
+    return "%d %s%s" % (number, noun, "" if number == 1 else "s")

@@ -4,7 +4,7 @@ import sys
 from typing import Dict, List, Sequence
 
 from jd import program, terminal
-from jd.cli.stopping import count
+from jd.terminal import plural
 from jd.worker.config import WorkerConfig
 from jd.worker.launch.background import Started
 
@@ -31,7 +31,7 @@ def announce(config: WorkerConfig, started: Sequence[Started], were: Sequence[st
 
 def _print_listed(config: WorkerConfig, started: Sequence[Started], listed: Sequence[Started],
                   were: Sequence[str]) -> None:
-    number = count(len(started), "worker")
+    number = plural(len(started), "worker")
     if len(listed) < len(started):
         number = "%d of %s" % (len(listed), number)
     print("started %s of %s on %s" % (number, terminal.paint(config.experiment, "bold"),

@@ -10,6 +10,7 @@ from jd.cli.context import Context
 from jd.errors import JdError, UsageError
 from jd.node.identity import Here
 from jd.protocol import shown
+from jd.terminal import plural
 from jd.worker.local import signalling
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.notices import Notice, stop_notices, tell
@@ -18,6 +19,7 @@ from jd.worker.local.rows import Row
 from jd.worker.local.signalling import Outcome
 
 ALL = "all"
+ALL_EXPERIMENTS = "all-experiments"
 LAG = 1.5  # seconds that a registry may be behind what its workers do
 
 
@@ -74,9 +76,22 @@ def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], actio
     busy = [row for row in running if row.current_job_id is not None]
     if busy and not quiet and terminal.is_terminal(sys.stderr):
         print("waiting for %s to stop, %s at most" % (
-            count(len(busy), "job"), terminal.duration(max(map(signalling.patience, busy)))),
+            plural(len(busy), "job"), terminal.duration(max(map(signalling.patience, busy)))),
             file=sys.stderr)
     return signalling.stop(rows, here, environ, _ignore if quiet else _print_outcome)
+
+
+def stop_these(context: Context, rows: Sequence[Row], word: str, ask: bool) -> int:
+    """Stop rows, after the user has typed `word` if `ask`; returns the exit status. `word` is an experiment,
+    or ALL_EXPERIMENTS."""
+    as_json = bool(context.values.get("json"))
+    if not rows and not as_json:
+        print("no worker runs here" if word == ALL_EXPERIMENTS
+              else "no worker of %s runs here" % word)
+        return 0
+    if ask and rows and not confirmed(word, "%s will be stopped." % plural(len(rows), "worker")):
+        raise JdError("that was not %s: nothing was stopped" % word)
+    return stop_and_report(context, rows, "stop", as_json)
 
 
 def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json: bool) -> int:
@@ -95,11 +110,6 @@ def confirmed(word: str, question: str) -> bool:
     if not typed.endswith("\n") or not terminal.is_terminal(sys.stdin):
         print(file=sys.stderr)  # nobody's Enter ended the line of the question
     return typed.strip() == word
-
-
-def count(number: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return "%d %s%s" % (number, noun, "" if number == 1 else "s")
 
 
 def _ignore(outcome: Outcome) -> None:

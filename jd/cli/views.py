@@ -231,11 +231,6 @@ def cut(line: str, columns: int) -> str:
     return "".join(shown)
 
 
-def plural(number: int, noun: str) -> str:
-    """1 job, 2 jobs."""
-    return "%d %s%s" % (number, noun, "" if number == 1 else "s")
-
-
 def status_words(counts: Mapping[str, int]) -> str:
     """3 busy, 1 idle, and whatever else there is."""
     return ", ".join("%d %s" % (number, plain(status)) for status, number in counts.items()

@@ -49,8 +49,7 @@ def summary(findings: Sequence[Finding]) -> str:
     for level in (PROBLEM, WARNING):
         count = _count(findings, level)
         if count:
-            text = "%d %s%s" % (count, level, "" if count == 1 else "s")
-            parts.append(terminal.paint(text, _STYLES[level]))
+            parts.append(terminal.paint(terminal.plural(count, level), _STYLES[level]))
     return ", ".join(parts + ["%d ok" % _count(findings, OK)])
 
 

@@ -11,6 +11,7 @@ from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
+from jd.terminal import plural
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.uplink.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
@@ -43,16 +44,16 @@ def registries(environ: Mapping[str, str], experiment: Optional[str],
             continue
         count = Counter(life(row, here) for row in rows)
         if count[Life.ALIVE]:
-            notes.ok("%s: %s running" % (name, _workers(count[Life.ALIVE])))
+            notes.ok("%s: %s running" % (name, plural(count[Life.ALIVE], "worker")))
         if count[Life.DEAD]:
-            notes.warn("%s: %s died without saying so" % (name, _workers(count[Life.DEAD])),
+            notes.warn("%s: %s died without saying so" % (name, plural(count[Life.DEAD], "worker")),
                        "their logs tell why; any other command removes them from the list")
         if count[Life.ELSEWHERE]:
             hosts = sorted({row.host or "unknown" for row in rows
                             if life(row, here) is Life.ELSEWHERE})
             more = "" if len(hosts) <= _NAMED_HOSTS else " and %d more" % (len(hosts) - _NAMED_HOSTS)
             notes.warn("%s: the registry has %s of %s%s" % (
-                name, _workers(count[Life.ELSEWHERE]), ", ".join(hosts[:_NAMED_HOSTS]), more),
+                name, plural(count[Life.ELSEWHERE], "worker"), ", ".join(hosts[:_NAMED_HOSTS]), more),
                 "nodes or containers share it: they are managed from there; set JD_CACHE_PATH to "
                 "node-local storage for a registry of this node's own")
         if draining:
@@ -107,7 +108,3 @@ def _server_of(path: Path) -> str:
         return Address.parse(str(server)).shown  # without a password that it may hold
     except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
         return "an unknown server"
-
-
-def _workers(count: int) -> str:
-    return "%d worker%s" % (count, "" if count == 1 else "s")

@@ -8,9 +8,10 @@ from typing import Dict, List, Mapping, Optional
 
 from jd import paths, terminal
 from jd.cli.context import Context
-from jd.cli.stopping import alive, confirmed, count, elsewhere, stop_rows
+from jd.cli.stopping import alive, confirmed, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
 from jd.safedirs import UnsafePlace
+from jd.terminal import plural
 from jd.worker.local import notices, registrylock, signalling
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.local.rows import Row
@@ -44,7 +45,7 @@ def run(context: Context) -> int:
         if files:
             question += ("\n%s of %s would be LOST: %s\n"
                          "(any worker of that experiment would still deliver what is there)" % (
-                             count(len(files), "result"), name, files[0].parent))
+                             plural(len(files), "result"), name, files[0].parent))
     if not confirmed(WORD, question):
         raise JdError("that was not %s: nothing was changed" % WORD)
     return max(status, _clear(context, rows, waiting))
@@ -68,7 +69,7 @@ def _why_kept(context: Context, name: str, rows: Dict[str, List[Row]]) -> Option
     others = elsewhere(listed, context.here)
     if others:
         return "%s on %s; run clear_all there" % (
-            count(len(others), "worker"),
+            plural(len(others), "worker"),
             ", ".join(sorted({row.host or "another host" for row in others})[:5]))
     rows[name] = listed
     return None
@@ -87,7 +88,7 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
         more = set(waiting_results(name, context)) - set(waiting[name])
         if more:
             left.setdefault(name, "%s came in meanwhile that no server has; to lose it too, run "
-                            "clear_all again" % count(len(more), "result"))
+                            "clear_all again" % plural(len(more), "result"))
     cleared = 0
     for name in rows:
         if name in left:
@@ -95,7 +96,7 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
             continue
         _remove(name, context.environ, cleared)
         cleared += 1
-    print("cleared %s" % count(cleared, "experiment"))
+    print("cleared %s" % plural(cleared, "experiment"))
     return 1 if left else 0
 
 
@@ -116,5 +117,5 @@ def _remove(name: str, environ: Mapping[str, str], cleared: int) -> None:
                     deadline = 0.0
         if time.monotonic() >= deadline:
             raise StorageError("cannot remove %s: %s; %s cleared before it" % (
-                directory, problem, count(cleared, "experiment")))
+                directory, problem, plural(cleared, "experiment")))
         time.sleep(0.02)

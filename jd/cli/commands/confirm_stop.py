@@ -1,7 +1,7 @@
 """`jd_worker_cli confirm-stop`: `stop all`, after the experiment's name has been typed."""
 
-from jd.cli.commands.stop import stop_these
 from jd.cli.context import Context
+from jd.cli.stopping import stop_these
 
 
 def run(context: Context) -> int:

@@ -3,7 +3,7 @@
 import sys
 
 from jd.cli.context import Context
-from jd.cli.stopping import count
+from jd.terminal import plural
 from jd.worker.local import signalling
 
 
@@ -19,7 +19,7 @@ def run(context: Context) -> int:
     told, not_told = signalling.drain(rows, context.here)
     busy = [row for row in told if row.current_job_id is not None]
     idle = len(told) - len(busy)
-    parts = ["%s %s now" % (count(idle, "idle worker"), "ends" if idle == 1 else "end")]
+    parts = ["%s %s now" % (plural(idle, "idle worker"), "ends" if idle == 1 else "end")]
     if busy:
         parts.append("%s its job first" % "1 busy worker finishes" if len(busy) == 1
                      else "%d busy workers finish their jobs first" % len(busy))

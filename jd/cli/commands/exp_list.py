@@ -5,8 +5,8 @@ from typing import Any, Dict, List
 
 from jd import paths, protocol, terminal
 from jd.cli import views
-from jd.cli.commands.exp_status import undelivered
 from jd.cli.context import Context
+from jd.cli.undelivered import undelivered
 from jd.errors import EXIT_FAILURE, EXIT_OK, StorageError
 from jd.worker.local import registry
 from jd.worker.local.registry import Registry

@@ -1,13 +1,13 @@
 """`jd_worker_cli expId=... exp-status`: an experiment as this machine sees it."""
 
-import os
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from jd import paths, terminal
+from jd import terminal
 from jd.cli import live, views
 from jd.cli.context import Context
 from jd.cli.target import Known, known
-from jd.errors import StorageError
+from jd.cli.undelivered import undelivered
+from jd.terminal import plural
 from jd.worker.local.liveness import Life
 
 
@@ -55,19 +55,6 @@ def look(context: Context) -> Status:
     )
 
 
-def undelivered(experiment: str, environ: Mapping[str, str]) -> int:
-    """How many results of an experiment wait on this machine for their server."""
-    directory = paths.outbox_dir(experiment, environ)
-    try:
-        return sum(name.endswith(".json") and not name.startswith(".")
-                   for name in os.listdir(str(directory)))
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise StorageError("cannot read %s, where results wait for the server: %s"
-                           % (directory, error.strerror)) from None
-
-
 def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
     count = sum(status.counts.values())
     workers = "%d here%s" % (count, ": " + views.status_words(status.counts) if count else "")
@@ -77,7 +64,7 @@ def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
     draining = "no"
     if status.draining:
         draining = terminal.paint("yes", "yellow") + ", until workers are started again"
-    waiting = views.plural(status.undelivered, "result")
+    waiting = plural(status.undelivered, "result")
     if status.undelivered:
         waiting = terminal.paint(waiting, "yellow") + ", until the server is back"
     room = 0 if columns is None else columns - len("undelivered") - 2

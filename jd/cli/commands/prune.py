@@ -5,8 +5,7 @@ import sys
 from typing import List
 
 from jd.cli.context import Context
-from jd.cli.stopping import count
-from jd.terminal import Progress
+from jd.terminal import Progress, plural
 from jd.worker.local import cleanup
 
 _MANY = 50  # workers, from which on a bar shows how far it is
@@ -23,7 +22,7 @@ def run(context: Context) -> int:
         print(json.dumps({"workers": swept.rows, "experiments": swept.directories,
                           "problems": list(swept.problems)}))
     else:
-        found = [count(number, noun) for number, noun in (
+        found = [plural(number, noun) for number, noun in (
             (swept.rows, "dead worker"), (swept.directories, "empty experiment")) if number]
         print("removed %s" % ", ".join(found) if found else "nothing to remove")
     return 1 if swept.problems else 0

@@ -6,9 +6,10 @@ from typing import List, Optional
 
 from jd.cli.context import Context
 from jd.cli.starting import announce
-from jd.cli.stopping import alive, count, stop_and_report
+from jd.cli.stopping import alive, stop_and_report
 from jd.errors import JdError, UsageError
 from jd.protocol import split_worker_id
+from jd.terminal import plural
 from jd.worker.config import from_json
 from jd.worker.launch import background
 from jd.worker.launch.servercheck import checked
@@ -28,7 +29,7 @@ def run(context: Context) -> int:
                       "start some: jd_worker_cli expId=%s entry_script=<path> num_workers=%d"
                       % (context.experiment, wanted))
     if len(rows) == wanted:
-        print("%s of %s already: nothing to do" % (count(wanted, "worker"), context.experiment))
+        print("%s of %s already: nothing to do" % (plural(wanted, "worker"), context.experiment))
         return 0
     if len(rows) < wanted:
         return _grow(context, rows, wanted)

@@ -8,11 +8,11 @@ from typing import Callable, Dict, Optional
 
 from jd import protocol, settings, terminal
 from jd.cli import slurm
-from jd.cli.commands.server_info import job_counts
 from jd.cli.context import Context
+from jd.cli.jobcounts import job_counts
 from jd.cli.slurm import Submission, Tasks
-from jd.cli.stopping import count
 from jd.errors import EXIT_OK, JdError, UsageError
+from jd.terminal import plural
 
 LONGEST_PAUSE = 3600.0  # seconds, however often something failed
 
@@ -61,8 +61,8 @@ class Scaler:
         more = min(slurm.more_tasks(jobs, tasks, self._jobs_per_task, self._cap),
                    slurm.LARGEST_ARRAY)
         line = "%s pending, %s; %s of %s queued, %d running, at most %d" % (
-            count(jobs[protocol.PENDING], "job"), "%d served" % jobs[protocol.SERVED],
-            count(tasks.queued, "task"), self._submission.name, tasks.running, self._cap)
+            plural(jobs[protocol.PENDING], "job"), "%d served" % jobs[protocol.SERVED],
+            plural(tasks.queued, "task"), self._submission.name, tasks.running, self._cap)
         if more and self._holds_back(jobs, tasks, now):
             return
         if line != self._last_line or more:
@@ -71,13 +71,13 @@ class Scaler:
         if not more:
             return
         if not self._apply:
-            self._say("would submit %s: %s" % (count(more, "task"), _shell(self._submission, more)))
+            self._say("would submit %s: %s" % (plural(more, "task"), _shell(self._submission, more)))
             self._say("nothing was submitted: apply=true does it")
             return
         job_id = slurm.submit(self._submission, more)
         self._expected = tasks.total + more
         self._finished = _over(jobs)
-        self._say("submitted %s as job %s" % (count(more, "task"), job_id))
+        self._say("submitted %s as job %s" % (plural(more, "task"), job_id))
 
     def _holds_back(self, jobs: Dict[str, int], tasks: Tasks, now: float) -> bool:
         """Whether to wait: tasks that end before any job did would be replaced for ever."""
@@ -88,7 +88,7 @@ class Scaler:
             pause = min(LONGEST_PAUSE, self._interval * 2.0 ** min(self._fruitless, 20))
             self._not_before = now + pause
             self._warn("%s of %s ended and no job is over: see their logs; nothing more is submitted "
-                       "for %s" % (count(self._expected - tasks.total, "task"),
+                       "for %s" % (plural(self._expected - tasks.total, "task"),
                                    self._submission.name, terminal.duration(pause)))
         self._expected = None
         return now < self._not_before

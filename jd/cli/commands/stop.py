@@ -3,12 +3,10 @@
 from typing import List
 
 from jd.cli.context import Context
-from jd.cli.stopping import ALL, confirmed, count, named, running_job, stop_and_report
-from jd.errors import JdError, StorageError, UsageError
+from jd.cli.stopping import ALL, ALL_EXPERIMENTS, named, running_job, stop_these
+from jd.errors import StorageError, UsageError
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.local.rows import Row
-
-ALL_EXPERIMENTS = "all-experiments"
 
 
 def run(context: Context) -> int:
@@ -25,18 +23,6 @@ def run(context: Context) -> int:
     else:
         rows = named(context, context.registry, context.words)
     return stop_these(context, rows, context.experiment, context.values["confirm_stop"])
-
-
-def stop_these(context: Context, rows: List[Row], word: str, ask: bool) -> int:
-    """Stop rows, after the user has typed `word` if `ask`."""
-    as_json = bool(context.values.get("json"))
-    if not rows and not as_json:
-        print("no worker runs here" if word == ALL_EXPERIMENTS
-              else "no worker of %s runs here" % word)
-        return 0
-    if ask and rows and not confirmed(word, "%s will be stopped." % count(len(rows), "worker")):
-        raise JdError("that was not %s: nothing was stopped" % word)
-    return stop_and_report(context, rows, "stop", as_json)
 
 
 def _stop_everything(context: Context) -> int:
