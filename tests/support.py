@@ -11,18 +11,18 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, TypeVar
 
 import pytest
 
 ROOT = Path(os.path.abspath(__file__)).parents[1]
-
+_T = TypeVar("_T")
 
 PATIENCE = 60.0  # seconds; what works never takes so long, however loaded the machine is
 
 
-def wait_until(predicate: Callable[[], Any], timeout: float = PATIENCE,
-               message: str = "what the test waits for") -> Any:
+def wait_until(predicate: Callable[[], Optional[_T]], timeout: float = PATIENCE,
+               message: str = "what the test waits for") -> _T:
     """Poll until `predicate()` is true and return what it returned; AssertionError after `timeout` s.
 
     For state that only another process can tell; inside one process wait on an event.
@@ -39,9 +39,9 @@ def wait_until(predicate: Callable[[], Any], timeout: float = PATIENCE,
         pause = min(pause * 1.5, 0.1)
 
 
-def in_time(call: Callable[[], Any], timeout: float = PATIENCE) -> Any:
+def in_time(call: Callable[[], _T], timeout: float = PATIENCE) -> _T:
     """What `call()` returns, of a thread; AssertionError where it takes longer than `timeout` s."""
-    returned: List[Any] = []
+    returned: List[_T] = []
     thread = threading.Thread(target=lambda: returned.append(call()), daemon=True)
     thread.start()
     thread.join(timeout)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -55,16 +55,17 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def page(desk: Desk, text: str = "", sort: str = "id", after: Optional[jobtable.Cursor] = None) -> Any:
+def page(desk: Desk, text: str = "", sort: str = "id",
+         after: Optional[jobtable.Cursor] = None) -> jobtable.Page:
     return desk.read(lambda db: jobtable.page(
         db, conditions.compiled(db, text, desk.now), jobtable.order(db, sort), after, 50))
 
 
-def count(desk: Desk, text: str) -> Any:
+def count(desk: Desk, text: str) -> scanning.Counted:
     return desk.read(lambda db: scanning.count(db, conditions.compiled(db, text, desk.now)))
 
 
-def deep(desk: Desk) -> Any:
+def deep(desk: Desk) -> jobtable.Page:
     last = desk.read(bulk.last_id)
     return page(desk, after=jobtable.Cursor(None, last * 9 // 10))
 

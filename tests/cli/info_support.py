@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+import pytest
+
 import jd
 from jd import protocol
 from jd.cli import main
@@ -82,7 +84,7 @@ class Machine:
         """A command line; JdErrors come out as they are."""
         return main.main(list(words), self.environ)
 
-    def facts(self, capsys: Any, *words: str, status: int = 0) -> Any:
+    def facts(self, capsys: pytest.CaptureFixture[str], *words: str, status: int = 0) -> Any:
         """What it prints with json=true: one document and nothing else."""
         assert self.run(*words, "json=true") == status
         return json.loads(capsys.readouterr().out)

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 
@@ -227,7 +227,7 @@ def test_a_clock_that_was_never_set() -> None:
     assert surroundings.clock() == []
 
 
-def limited(**soft: int) -> Any:
+def limited(**soft: int) -> Callable[[int], Tuple[int, int]]:
     kinds = {getattr(resource, "RLIMIT_" + name.upper()): value for name, value in soft.items()}
     return lambda kind: (kinds.get(kind, resource.RLIM_INFINITY), resource.RLIM_INFINITY)
 
@@ -248,7 +248,7 @@ def test_generous_limits() -> None:
     expect_only(surroundings.limits(limited(nofile=1024, nproc=4096, core=0)), OK, "core files off")
 
 
-def ignoring(*numbers: int) -> Any:
+def ignoring(*numbers: int) -> Callable[[int], object]:
     return lambda number: signal.SIG_IGN if number in numbers else signal.SIG_DFL
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Dict
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.cli.info_support import Machine
 SECRET = "sekretsekretsekret"
 
 
-def test_paths(tmp_path: Path, capsys: Any) -> None:
+def test_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     facts = machine.facts(capsys, "expId=exp", "where")
     data = tmp_path / "workspace" / "jd_data"
@@ -33,12 +33,12 @@ def test_paths(tmp_path: Path, capsys: Any) -> None:
     assert capsys.readouterr().out.count("(not there yet)") == 2
 
 
-def test_logs_where_a_variable_puts_them(tmp_path: Path, capsys: Any) -> None:
+def test_logs_where_a_variable_puts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path, JD_LOG_DIR="/somewhere/logs")
     assert machine.facts(capsys, "expId=exp", "where")["logs"] == "/somewhere/logs"
 
 
-def test_a_launch_as_it_was_stored(tmp_path: Path, capsys: Any) -> None:
+def test_a_launch_as_it_was_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     config = {"entry_script": "/x/train.py", "num_workers": 4, "once": False, "log_dir": None,
               "api_key": SECRET, "server": "http://u:%s@h:5000" % SECRET,
@@ -71,7 +71,7 @@ def test_what_a_launch_stores_is_shown_without_secrets(tmp_path: Path) -> None:
     {"extra": "jd_" + SECRET}, {"args": ["--key=jd_" + SECRET]}, {"list": [{"password": SECRET}]},
     {"url": "https://%s@h/x" % SECRET},
 ])
-def test_no_form_of_a_secret_is_shown(config: Any) -> None:
+def test_no_form_of_a_secret_is_shown(config: Dict[str, object]) -> None:
     shown = str(without_secrets(config))
     assert SECRET not in shown and "123456" not in shown
 
@@ -81,7 +81,8 @@ def test_what_is_not_set_is_not_said_to_be_set() -> None:
         "api_key": None, "JD_SERVER_TOKEN": ""}
 
 
-def test_a_worker_of_another_client_has_no_configuration(tmp_path: Path, capsys: Any) -> None:
+def test_a_worker_of_another_client_has_no_configuration(tmp_path: Path,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     name = machine.enter()
     machine.change("config_json", "{}")

@@ -1,7 +1,7 @@
 """server-info and health, against a server that answers what a test wants."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 import pytest
 
@@ -12,7 +12,8 @@ from jd.errors import ServerRefused, ServerUnreachable
 from tests.cli.info_support import COUNTS, Machine, Stub, closed_port
 
 
-def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
     stub.answers[protocol.JOB_COUNTS] = (200, dict(sorted(COUNTS.items())))
     assert Machine(tmp_path).run("expId=exp", "server-info", "server=" + stub.url) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -22,13 +23,14 @@ def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path, capsys: 
         ["ABORTED", "3", "15", "%"], ["DELETED", "7"], ["total", "20"]]
 
 
-def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
                      "done_share": 0.5}
 
 
-def test_the_server_is_the_one_of_the_workers_here(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_the_server_is_the_one_of_the_workers_here(stub: Stub, tmp_path: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     machine.enter(config={"server": stub.url})
     assert machine.facts(capsys, "expId=exp", "server-info")["server"] == stub.url
@@ -77,7 +79,7 @@ def test_a_server_that_refuses(stub: Stub, tmp_path: Path) -> None:
 
 # ---- health
 
-def test_all_is_well(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_all_is_well(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path, JD_SERVER_TOKEN="tokentokentokentoken")
     facts = machine.facts(capsys, "expId=exp", "health", "server=" + stub.url)
     server = facts["server"]
@@ -92,7 +94,7 @@ def test_all_is_well(stub: Stub, tmp_path: Path, capsys: Any) -> None:
     assert "token" not in shown
 
 
-def test_nothing_answers(tmp_path: Path, capsys: Any) -> None:
+def test_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = closed_port()
     facts = Machine(tmp_path).facts(capsys, "health", "server=" + url, status=1)
     assert not facts["ok"] and not facts["server"]["reachable"] and url in facts["server"]["error"]
@@ -100,33 +102,36 @@ def test_nothing_answers(tmp_path: Path, capsys: Any) -> None:
     assert "not reachable" in capsys.readouterr().out
 
 
-def test_the_token_is_refused(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_the_token_is_refused(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stub.answers[protocol.JOB_COUNTS] = (401, {"error": "a token is needed"})
     facts = Machine(tmp_path).facts(capsys, "health", "server=" + stub.url, status=1)
     server = facts["server"]
     assert server["reachable"] and not server["authorized"] and "a token is needed" in server["error"]
 
 
-def test_another_experiments_server(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_another_experiments_server(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Machine(tmp_path).facts(capsys, "expId=mine", "health", "server=" + stub.url, status=1)
     assert facts["experiments_agree"] is False and not facts["ok"]
     assert Machine(tmp_path).run("expId=mine", "health", "server=" + stub.url) == 1
     assert "not mine" in capsys.readouterr().out
 
 
-def test_a_server_that_has_no_health_route(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_a_server_that_has_no_health_route(stub: Stub, tmp_path: Path,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
     del stub.answers[protocol.HEALTH]
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "health", "server=" + stub.url)
     assert facts["ok"] and facts["experiments_agree"] is None
 
 
 @pytest.mark.parametrize("health", [(500, {"error": "disk"}), (200, b"<html>login</html>"), (200, [])])
-def test_a_server_that_is_ill_or_none(stub: Stub, tmp_path: Path, capsys: Any, health: Any) -> None:
+def test_a_server_that_is_ill_or_none(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                      health: Tuple[int, object]) -> None:
     stub.answers[protocol.HEALTH] = health
     facts = Machine(tmp_path).facts(capsys, "health", "server=" + stub.url, status=1)
     assert not facts["ok"] and facts["server"]["error"]
 
 
-def test_a_named_server_leaves_the_hub_alone(stub: Stub, tmp_path: Path, capsys: Any) -> None:
+def test_a_named_server_leaves_the_hub_alone(stub: Stub, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
     assert Machine(tmp_path, JD_API_KEY="jd_x").run("health", "server=" + stub.url) == 0
     assert "not used: a server is named" in capsys.readouterr().out

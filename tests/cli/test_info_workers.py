@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import pytest
 
@@ -21,28 +21,30 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def printed(machine: Machine, capsys: Any, *words: str) -> str:
+def printed(machine: Machine, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert machine.run(*words) == 0
     caught = capsys.readouterr()
     assert caught.err == ""
     return str(caught.out)
 
 
-def test_a_list_shows_id_pid_status_job_and_ages(machine: Machine, capsys: Any) -> None:
+def test_a_list_shows_id_pid_status_job_and_ages(machine: Machine,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
     name = machine.enter("busy", 42, age=130, ping_age=7)
     header, row = printed(machine, capsys, "expId=exp", "worker-list").splitlines()
     assert header.split() == ["ID", "PID", "STATUS", "JOB", "UPTIME", "HEARTBEAT"]
     assert row.split() == [name, str(os.getpid()), "busy", "42", "2m", "10s", "7s", "ago"]
 
 
-def test_a_dead_worker_is_not_listed(machine: Machine, capsys: Any) -> None:
+def test_a_dead_worker_is_not_listed(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter("busy", 1, here=gone())
     assert machine.facts(capsys, "expId=exp", "worker-list") == []
     assert machine.facts(capsys, "expId=exp", "exp-status")["workers"] == 0
     assert machine.facts(capsys, "exp-list")[0]["busy"] == 0
 
 
-def test_a_worker_of_another_host_is_there_and_not_judged(machine: Machine, capsys: Any) -> None:
+def test_a_worker_of_another_host_is_there_and_not_judged(machine: Machine,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter("busy", 1)
     far = machine.enter("busy", 2, here=other_host())
     lines = printed(machine, capsys, "expId=exp", "worker-list").splitlines()
@@ -54,20 +56,21 @@ def test_a_worker_of_another_host_is_there_and_not_judged(machine: Machine, caps
     assert found[far] == "elsewhere" and sorted(found.values()) == ["alive", "elsewhere"]
 
 
-def test_another_container_of_this_host_is_told_apart(machine: Machine, capsys: Any) -> None:
+def test_another_container_of_this_host_is_told_apart(machine: Machine,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
     inside = gone()
     inside.pid_namespace = "pid:[1]"
     machine.enter("busy", 1, here=inside)
     assert "in another container" in printed(machine, capsys, "expId=exp", "worker-list")
 
 
-def test_an_empty_list_says_how_to_start(machine: Machine, capsys: Any) -> None:
+def test_an_empty_list_says_how_to_start(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expId=exp entry_script=<path>" in printed(machine, capsys, "expId=exp", "worker-list")
     assert "entry_script=<path>" in printed(machine, capsys, "exp-list")
     assert not machine.registry.path.parent.exists()
 
 
-def test_keys_of_a_worker_for_programs(machine: Machine, capsys: Any) -> None:
+def test_keys_of_a_worker_for_programs(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     name = machine.enter("idle", age=50, ping_age=None, slot=3,
                          config={"server": "http://user:geheim@h:1", "machine_type": "gpu"})
     (row,) = machine.facts(capsys, "expId=exp", "worker-list")
@@ -105,7 +108,7 @@ def test_columns_go_from_the_right_where_the_terminal_is_narrow(
         assert lines[1].split()[0] == "abcde..l_w_0"
 
 
-def test_one_worker_in_full(machine: Machine, capsys: Any) -> None:
+def test_one_worker_in_full(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     name = machine.enter("busy", 7, config={"server": "http://h:5000"})
     shown = printed(machine, capsys, "expId=exp", "worker-status", name)
     for part in (name, "busy", "7", "http://h:5000", "/x/train.py", str(os.getpid()),
@@ -115,7 +118,8 @@ def test_one_worker_in_full(machine: Machine, capsys: Any) -> None:
     assert facts["memory_bytes"] > 1_000_000 and facts["cpu_seconds"] > 0
 
 
-def test_a_worker_that_has_ended_is_not_shown_as_running(machine: Machine, capsys: Any) -> None:
+def test_a_worker_that_has_ended_is_not_shown_as_running(machine: Machine,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
     name = machine.enter("busy", 7, here=gone())
     shown = printed(machine, capsys, "expId=exp", "worker-status", name)
     assert "ended" in shown and "busy" not in shown and "MB" not in shown
@@ -129,7 +133,7 @@ def test_no_such_worker(machine: Machine) -> None:
         machine.run("expId=exp", "worker-status")
 
 
-def test_an_experiment_is_counted(machine: Machine, capsys: Any) -> None:
+def test_an_experiment_is_counted(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     for status, job in (("busy", 12), ("busy", 9), ("idle", None), ("draining", 3)):
         machine.enter(status, job, config={"server": "http://h:5000"})
     machine.enter("busy", 99, here=other_host())
@@ -150,12 +154,12 @@ def test_an_experiment_is_counted(machine: Machine, capsys: Any) -> None:
     assert "3, 9, 12" in shown and "2 results" in shown and "http://h:5000  (a running worker)" in shown
 
 
-def test_an_experiment_that_nobody_started(machine: Machine, capsys: Any) -> None:
+def test_an_experiment_that_nobody_started(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     shown = printed(machine, capsys, "expId=exp", "exp-status")
     assert "0 here" in shown and "(the default)" in shown
 
 
-def test_all_experiments(machine: Machine, capsys: Any) -> None:
+def test_all_experiments(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter("busy", 1)
     machine.enter("idle")
     machine.enter("idle", here=other_host())
@@ -171,7 +175,7 @@ def test_all_experiments(machine: Machine, capsys: Any) -> None:
 
 
 def test_a_registry_that_cannot_be_read_does_not_hide_the_others(
-        machine: Machine, capsys: Any) -> None:
+        machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter("busy", 1)
     broken = Registry("broken", machine.environ)
     broken.path.parent.mkdir()
@@ -181,7 +185,8 @@ def test_a_registry_that_cannot_be_read_does_not_hide_the_others(
     assert "exp " in caught.out and str(broken.path) in caught.err
 
 
-def test_what_others_wrote_cannot_command_the_terminal(machine: Machine, capsys: Any) -> None:
+def test_what_others_wrote_cannot_command_the_terminal(machine: Machine,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter("\033[31mbusy", here=other_host("evil\033]0;x\007.example"))
     machine.enter("\033[31mbusy", config={"entry_script": "/x\n/y"})
     for words in (("worker-list",), ("exp-status",)):

@@ -10,7 +10,7 @@ import subprocess
 import termios
 import time
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_it_stays_fresh(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("words", [("exp-status",), ("server-info", "server=http://127.0.0.1:9")])
-def test_the_other_commands_that_can_be_watched(machine: Machine, words: Any) -> None:
+def test_the_other_commands_that_can_be_watched(machine: Machine, words: Tuple[str, ...]) -> None:
     with Terminal(machine, "expId=exp", *words, "watch=true") as terminal:
         terminal.see(b"workers" if words[0] == "exp-status" else b"error: no answer", b"q quits")
         terminal.type(b"q")
@@ -210,7 +210,7 @@ def test_an_error_is_shown_in_place_and_it_goes_on(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("words", [("worker-list",), ("exp-status",), ("server-info",)])
-def test_it_needs_a_terminal_and_people(machine: Machine, words: Any) -> None:
+def test_it_needs_a_terminal_and_people(machine: Machine, words: Tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="needs a terminal"):
         machine.run("expId=exp", *words, "watch=true")
     with pytest.raises(UsageError, match="json=true for programs"):

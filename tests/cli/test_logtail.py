@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Tuple
 
 import pytest
 
@@ -299,7 +299,7 @@ def logs(machine: Machine, *words: str, **kwargs: Any) -> "subprocess.Popen[byte
                             stderr=subprocess.PIPE, **kwargs)
 
 
-def finished(child: "subprocess.Popen[bytes]", status: int = 0) -> Any:
+def finished(child: "subprocess.Popen[bytes]", status: int = 0) -> Tuple[bytes, bytes]:
     try:
         out, errors = child.communicate(timeout=60)
     finally:

@@ -4,7 +4,7 @@ import importlib
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Dict, List
 
 import pytest
 
@@ -154,7 +154,7 @@ def test_the_clean_up_can_be_skipped(environ: Dict[str, str], ran: List[Context]
 
 
 def test_what_cannot_be_cleaned_up_is_a_warning(environ: Dict[str, str], ran: List[Context],
-                                                capsys: Any) -> None:
+                                                capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         path = Registry(name, environ).path
         path.parent.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_what_cannot_be_cleaned_up_is_a_warning(environ: Dict[str, str], ran: Li
 
 def test_a_cache_that_cannot_be_read_is_a_warning(environ: Dict[str, str], ran: List[Context],
                                                   monkeypatch: pytest.MonkeyPatch,
-                                                  capsys: Any) -> None:
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
     def fail(*_: object) -> None:
         raise StorageError("cannot read it")
 
@@ -199,14 +199,14 @@ def test_many_workers_show_a_bar(count: int, bars: int, environ: Dict[str, str],
 
 # ---- help
 
-def test_help_of_one_command(environ: Dict[str, str], capsys: Any) -> None:
+def test_help_of_one_command(environ: Dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["help", "stop"], ["stop", "-h"], ["help", "use"], ["help", "-i"]):
         assert main.main(words, environ) == 0
     assert capsys.readouterr().out.count("jd_worker_cli [expId=<name>] stop") == 2
     assert "no command 'nonsense'" in refused(environ, "help", "nonsense")
 
 
-def test_help_fits_the_terminal(environ: Dict[str, str], capsys: Any,
+def test_help_fits_the_terminal(environ: Dict[str, str], capsys: pytest.CaptureFixture[str],
                                 monkeypatch: pytest.MonkeyPatch) -> None:
     for columns, most in (("200", 96), ("80", 80)):
         monkeypatch.setenv("COLUMNS", columns)

@@ -84,7 +84,7 @@ def session(environ: Dict[str, str], ran: Recorder) -> Repl:
 
 
 def test_the_experiment_of_the_session(session: Repl, ran: Recorder, environ: Dict[str, str],
-                                       capsys: Any) -> None:
+                                       capsys: pytest.CaptureFixture[str]) -> None:
     assert session.prompt == "jd> "
     for line in ("use", "use digits-tune", "use", "worker-list", "worker-list expId=other",
                  "use expId=third;"):
@@ -104,7 +104,7 @@ def test_jd_exp_id_is_honoured_at_the_start(environ: Dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("line", ["use a b", "use ../x", "use ''"])
-def test_an_experiment_that_cannot_be(session: Repl, line: str, capsys: Any) -> None:
+def test_an_experiment_that_cannot_be(session: Repl, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     session.line(line)
     assert capsys.readouterr().err.startswith("error: ")
     assert session.experiment is None
@@ -140,7 +140,7 @@ def test_ways_to_leave(session: Repl, ran: Recorder, line: str) -> None:
     ("workerlist", "did you mean worker-list?"), ("worker-list lines=3", "does not take lines="),
 ])
 def test_mistakes_are_one_line(session: Repl, ran: Recorder, line: str, said: str,
-                               capsys: Any) -> None:
+                               capsys: pytest.CaptureFixture[str]) -> None:
     session.line(line)
     errors = capsys.readouterr().err
     assert errors.startswith("error: ") and said in errors and errors.count("\n") == 1
@@ -153,14 +153,15 @@ def test_mistakes_are_one_line(session: Repl, ran: Recorder, line: str, said: st
     (SystemExit(3), ""), (SystemExit("no"), "error: no\n"), (SystemExit(), ""),
 ])
 def test_nothing_that_a_command_raises_leaves_the_shell(
-        session: Repl, ran: Recorder, error: BaseException, said: str, capsys: Any) -> None:
+        session: Repl, ran: Recorder, error: BaseException, said: str,
+        capsys: pytest.CaptureFixture[str]) -> None:
     ran.error = error
     session.line("stop all; drain")
     assert [line.command for line in ran.lines] == ["stop", "drain"]
     assert capsys.readouterr().err.replace("drain", "stop") == said * 2
 
 
-def test_debugging_shows_where(session: Repl, ran: Recorder, capsys: Any,
+def test_debugging_shows_where(session: Repl, ran: Recorder, capsys: pytest.CaptureFixture[str],
                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JD_DEBUG", "1")
     ran.error = KeyError("x")
@@ -169,7 +170,7 @@ def test_debugging_shows_where(session: Repl, ran: Recorder, capsys: Any,
 
 
 def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.MonkeyPatch,
-                                capsys: Any) -> None:
+                                capsys: pytest.CaptureFixture[str]) -> None:
     swept: List[int] = []
     monkeypatch.setattr(main, "_swept", False)
 
@@ -272,7 +273,7 @@ def test_history_holds_so_many_lines(environ: Dict[str, str]) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_history_that_cannot_be_written(tmp_path: Path, capsys: Any) -> None:
+def test_a_history_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for cache in (tmp_path / "file", Path("/proc/jd")):
         kept = History({"JD_CACHE_PATH": str(cache)})

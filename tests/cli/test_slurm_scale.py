@@ -100,7 +100,8 @@ def test_how_many_tasks_are_missing(pending: int, served: int, queued: int, runn
 
 # ---- one look
 
-def test_nothing_is_submitted_without_apply(cluster: Cluster, stub: Stub, capsys: Any) -> None:
+def test_nothing_is_submitted_without_apply(cluster: Cluster, stub: Stub,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
     assert cluster.run(stub) == 0
     out = capsys.readouterr().out
     assert "5 jobs pending, 2 served; 0 tasks of jd-exp queued, 0 running, at most 16" in out
@@ -108,7 +109,8 @@ def test_nothing_is_submitted_without_apply(cluster: Cluster, stub: Stub, capsys
     assert cluster.submitted == []
 
 
-def test_apply_submits_what_is_missing(cluster: Cluster, stub: Stub, capsys: Any) -> None:
+def test_apply_submits_what_is_missing(cluster: Cluster, stub: Stub,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
     cluster.squeue("PENDING", "RUNNING", "COMPLETING")
     assert cluster.run(stub, "apply=true", "once=true", "max_workers=4",
                        "sbatch_args=-p short --comment='a b'") == 0

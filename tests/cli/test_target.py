@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 
@@ -42,7 +42,7 @@ def context(environ: Dict[str, str], **arguments: str) -> Context:
 
 
 def test_the_order(environ: Dict[str, str]) -> None:
-    def told(**arguments: str) -> Any:
+    def told(**arguments: str) -> Tuple[str, Optional[str]]:
         source = target.source(context(environ, **arguments))
         return source.by, source.url
 
@@ -113,7 +113,7 @@ def test_no_answer_names_the_file(environ: Dict[str, str]) -> None:
         context(environ).client().call("GET", "/healthz")
 
 
-def test_where_and_health_say_how(tmp_path: Path, capsys: Any) -> None:
+def test_where_and_health_say_how(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     path = write(machine.environ, urls=("http://127.0.0.1:9",))
     server = machine.facts(capsys, "expId=exp", "where")["server"]
@@ -129,7 +129,7 @@ def test_where_and_health_say_how(tmp_path: Path, capsys: Any) -> None:
     assert json.loads(capsys.readouterr().out)["server"]["found_by"] == "server="
 
 
-def test_where_says_what_is_wrong_with_the_file(tmp_path: Path, capsys: Any) -> None:
+def test_where_says_what_is_wrong_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     write(machine.environ).chmod(0o644)
     assert "chmod 600" in machine.facts(capsys, "expId=exp", "where")["server"]["error"]
@@ -141,7 +141,8 @@ def killed(environ: Dict[str, str], **changes: Any) -> Path:
     return write(environ, seat=Seat.own()._replace(started="0"), **changes)
 
 
-def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path, capsys: Any) -> None:
+def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     path = write(machine.environ, urls=("http://127.0.0.1:9", "http://192.0.2.1:9"))
     facts = machine.facts(capsys, "expId=exp", "exp-status")
@@ -155,7 +156,8 @@ def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path, ca
     assert "the Hub http://192.0.2.1:5080" in capsys.readouterr().out
 
 
-def test_what_else_is_known_is_told_after_the_server_was_killed(tmp_path: Path, capsys: Any) -> None:
+def test_what_else_is_known_is_told_after_the_server_was_killed(tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path)
     path = killed(machine.environ, urls=("http://127.0.0.1:9",))
     says = "%s is of a server that was killed" % path
@@ -238,7 +240,7 @@ def hub_answers(status: int) -> Answer:
 
 @pytest.mark.parametrize("status", [None, 401, 404])
 def test_who_has_a_server_without_a_hub_is_told_how_to_reach_it(
-        environ: Dict[str, str], tmp_path: Path, status: Any) -> None:
+        environ: Dict[str, str], tmp_path: Path, status: Optional[int]) -> None:
     path = write(environ)
     (tmp_path / "train.py").write_text("")
     with StubServer() as stub:
@@ -251,7 +253,8 @@ def test_who_has_a_server_without_a_hub_is_told_how_to_reach_it(
             assert str(told.value).endswith("give server=@%s, or unset JD_API_KEY" % path)
 
 
-def test_doctor_is_about_the_server_that_a_launch_would_use(tmp_path: Path, capsys: Any) -> None:
+def test_doctor_is_about_the_server_that_a_launch_would_use(tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
     machine = Machine(tmp_path, JD_API_KEY="jd_key")
     path = write(machine.environ, hub="http://127.0.0.1:9", token=None)
     found = machine.facts(capsys, "expId=exp", "doctor", status=1)["findings"]

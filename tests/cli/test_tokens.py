@@ -1,6 +1,6 @@
 """What is typed, sorted."""
 
-from typing import Any, List
+from typing import List
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_a_command_that_was_meant(word: str, hint: str) -> None:
     (["--expid", "digits-tune", "stop", "all"], "did you mean expId=digits-tune?"),
     (["stop", "all", "--expId", "--json"], "did you mean expId=...?"), (["where", "--json"], "json=true?"),
     (["--api_key", "not-to-be-shown"], "did you mean api_key=...?"), (["--expId", "a\nb"], "expId=...?")])
-def test_options_as_other_programs_have_them(words: Any, hint: str) -> None:
+def test_options_as_other_programs_have_them(words: List[str], hint: str) -> None:
     message = refused(*words)
     assert hint in message and "\n" not in message and "not-to-be-shown" not in message
 

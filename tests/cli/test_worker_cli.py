@@ -15,7 +15,7 @@ from jd.cli import main
 from jd.cli.catalog import COMMANDS
 from jd.cli.commands.run import configuration
 from jd.errors import StorageError, UsageError
-from jd.worker.config import from_json
+from jd.worker.config import WorkerConfig, from_json
 from tests.support import ROOT, free_env, python
 
 
@@ -26,7 +26,7 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-def config(arguments: Dict[str, str], tmp_path: Path, **environ: str) -> Any:
+def config(arguments: Dict[str, str], tmp_path: Path, **environ: str) -> WorkerConfig:
     return configuration(arguments, dict(free_env(tmp_path), **environ))
 
 
@@ -123,7 +123,8 @@ def test_a_script_that_may_not_be_read(script: Path, tmp_path: Path,
 def test_an_api_key_is_for_the_hub_unless_a_server_is_named(script: Path, tmp_path: Path) -> None:
     arguments = {"expId": "e", "entry_script": str(script), "foreground": "true"}
     made = config(arguments, tmp_path, JD_API_KEY="jd_secret", JD_HUB_URL="http://hub:1")
-    assert made.hub == "http://hub:1" and made.hub_access.key == "jd_secret"
+    assert made.hub == "http://hub:1"
+    assert made.hub_access is not None and made.hub_access.key == "jd_secret"
     assert "jd_secret" not in repr(made.hub_access)
     assert config(dict(arguments, server="h"), tmp_path, JD_API_KEY="jd_secret").hub is None
     assert config(arguments, tmp_path, JD_API_KEY="jd_secret", JD_SERVER="h").hub is None
@@ -139,7 +140,7 @@ def run(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.CompletedPro
                           timeout=60)
 
 
-def test_help_names_every_setting_and_command(tmp_path: Path, capsys: Any) -> None:
+def test_help_names_every_setting_and_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("help", "-h"):
         assert main.main([word], free_env(tmp_path)) == 0
         shown = capsys.readouterr().out

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import pytest
 
@@ -84,7 +84,7 @@ def data_for(user: str, tmp_path: Path, name: str) -> Path:
 
 
 def start(closing: ExitStack, image: Image, tmp_path: Path, person: Person, network: Network,
-          binds: Dict[Path, str], arguments: Any = (), **environ: str) -> Container:
+          binds: Dict[Path, str], arguments: Sequence[str] = (), **environ: str) -> Container:
     """A container that ends with the test."""
     return closing.enter_context(Container(
         image, tmp_path / (image.name + ".log"), arguments, environ=environ, user=person.user,
@@ -136,7 +136,7 @@ def test_a_sweep_through_hub_server_and_worker(images: Images, tmp_path: Path, w
         assert [container.stop(signal.SIGTERM) for container in (worker, server, hub)] == [0, 0, 0]
 
 
-def counts(worker: Container, done: int) -> Any:
+def counts(worker: Container, done: int) -> Optional[Dict[str, int]]:
     """Jobs by status where there are some, once so many are done; asked as with `docker exec`."""
     asked = worker.execute("jd_worker_cli", "expId=sweep", "server-info", "json=true")
     found = {status: n for status, n in json.loads(asked.stdout)["counts"].items() if n}

@@ -72,7 +72,7 @@ class Node:
             row = self.registry.row(worker_id)
             return row if row is not None and all(
                 getattr(row, name) == value for name, value in fields.items()) else None
-        return wait_until(matching, message="%s with %s" % (worker_id, fields))  # type: ignore[no-any-return]
+        return wait_until(matching, message="%s with %s" % (worker_id, fields))
 
     def log(self, worker_id: str) -> str:
         return (self.directory / "workspace" / "jd_data" / EXPERIMENT / "jd_worker_logs" / (

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Dict, Iterator, Optional
 
 import pytest
 
@@ -193,7 +193,7 @@ def test_a_directory_whose_name_is_not_utf_8(tmp_path: Path, installed: Path) ->
 
 @pytest.mark.parametrize("environ", [{"LC_ALL": "C"}, {
     "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["C", "ASCII"])
-def test_a_directory_beyond_the_locale(tmp_path: Path, installed: Path, environ: Any) -> None:
+def test_a_directory_beyond_the_locale(tmp_path: Path, installed: Path, environ: Dict[str, str]) -> None:
     directory = tmp_path / "grüße-日本語"
     directory.mkdir()
     with Place(directory, installed) as place:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import ssl
 from contextlib import asynccontextmanager
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, NamedTuple, Tuple, TypeVar
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from jd.net.serving.connection import Connection, Phase
 from jd.net.serving.parser import NEED_DATA, BodyChunk, Event, ParserLimits, RequestParser
@@ -110,7 +111,7 @@ class Site:
 
 @asynccontextmanager
 async def serving(router: Router, limits: Limits = Limits(),
-                  ssl_context: Any = None) -> AsyncIterator[Site]:
+                  ssl_context: Optional[ssl.SSLContext] = None) -> AsyncIterator[Site]:
     server = HttpServer(router, limits, ssl_context)
     site = Site(server, await server.start("127.0.0.1", 0))
     try:

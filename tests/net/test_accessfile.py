@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -28,17 +28,17 @@ def place(**changes: Any) -> Place:
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> Any:
+def environ(tmp_path: Path) -> Dict[str, str]:
     return {"HOME": str(tmp_path)}
 
 
-def written(environ: Any, what: Place) -> Path:
+def written(environ: Dict[str, str], what: Place) -> Path:
     path = accessfile.path_of("exp", environ)
     accessfile.write(path, what)
     return path
 
 
-def test_what_was_written_is_read(environ: Any) -> None:
+def test_what_was_written_is_read(environ: Dict[str, str]) -> None:
     told = place(certificate="-----BEGIN CERTIFICATE-----\n", hub="https://hub")
     path = written(environ, told)
     assert path == Path(environ["HOME"], ".jd", "servers", "exp.json")
@@ -47,7 +47,7 @@ def test_what_was_written_is_read(environ: Any) -> None:
     assert TOKEN not in repr(told)
 
 
-def test_it_is_for_its_owner_alone_whatever_the_umask(environ: Any) -> None:
+def test_it_is_for_its_owner_alone_whatever_the_umask(environ: Dict[str, str]) -> None:
     before = os.umask(0)
     try:
         path = written(environ, place())
@@ -63,7 +63,7 @@ def test_another_directory(tmp_path: Path) -> None:
     assert written(environ, place()).parent == tmp_path / "own"
 
 
-def test_no_file_no_home_no_place(environ: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_no_home_no_place(environ: Dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert accessfile.find("exp", environ) is None
     assert accessfile.find("exp", {"HOME": "/dev/null"}) is None
     assert accessfile.found({"HOME": "/dev/null"}) == ()
@@ -74,20 +74,20 @@ def test_no_file_no_home_no_place(environ: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["../x", ".hidden", "a/b", "", "x" * 101])
-def test_a_name_never_leaves_the_directory(environ: Any, name: str) -> None:
+def test_a_name_never_leaves_the_directory(environ: Dict[str, str], name: str) -> None:
     with pytest.raises(Exception, match="experiment name"):
         accessfile.path_of(name, environ)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
-def test_a_file_that_others_can_read_or_write_does_not_count(environ: Any, mode: int) -> None:
+def test_a_file_that_others_can_read_or_write_does_not_count(environ: Dict[str, str], mode: int) -> None:
     path = written(environ, place())
     path.chmod(mode)
     with pytest.raises(StorageError, match="chmod 600"):
         accessfile.read(path)
 
 
-def test_nor_one_in_a_directory_that_others_write_in(environ: Any) -> None:
+def test_nor_one_in_a_directory_that_others_write_in(environ: Dict[str, str]) -> None:
     path = written(environ, place())
     path.parent.chmod(0o707)
     with pytest.raises(StorageError, match="access directory .* can be written by everybody"):
@@ -97,7 +97,7 @@ def test_nor_one_in_a_directory_that_others_write_in(environ: Any) -> None:
 
 
 @as_root
-def test_a_file_of_another_user_does_not_count(environ: Any) -> None:
+def test_a_file_of_another_user_does_not_count(environ: Dict[str, str]) -> None:
     path = written(environ, place())
     os.chown(str(path), OTHER_UID, OTHER_UID)
     with pytest.raises(StorageError, match="belongs to uid 54321"):
@@ -105,7 +105,7 @@ def test_a_file_of_another_user_does_not_count(environ: Any) -> None:
 
 
 @as_root
-def test_nor_one_in_a_directory_of_another_user(environ: Any) -> None:
+def test_nor_one_in_a_directory_of_another_user(environ: Dict[str, str]) -> None:
     path = written(environ, place())
     os.chown(str(path.parent), OTHER_UID, OTHER_UID)
     with pytest.raises(StorageError, match="belongs to somebody else .*54321"):
@@ -135,7 +135,7 @@ def test_a_home_that_may_not_be_looked_into_holds_none(tmp_path: Path) -> None:
     json.dumps(dict(place().to_json(), token=TOKEN + " x")).encode(),
     json.dumps(dict(place().to_json(), pid="1")).encode(),
     json.dumps(dict(place().to_json(), experiment="../x")).encode()])
-def test_what_is_no_access_file_is_said_without_its_content(environ: Any, content: bytes) -> None:
+def test_what_is_no_access_file_is_said_without_its_content(environ: Dict[str, str], content: bytes) -> None:
     path = written(environ, place())
     path.write_bytes(content)
     with pytest.raises(StorageError, match="exp.json is no access file") as refused:
@@ -143,7 +143,7 @@ def test_what_is_no_access_file_is_said_without_its_content(environ: Any, conten
     assert TOKEN not in str(refused.value)
 
 
-def test_a_directory_or_a_pipe_is_no_file_and_nobody_waits_for_it(environ: Any) -> None:
+def test_a_directory_or_a_pipe_is_no_file_and_nobody_waits_for_it(environ: Dict[str, str]) -> None:
     path = accessfile.path_of("exp", environ)
     path.mkdir(parents=True)
     with pytest.raises(StorageError, match="is no file"):
@@ -154,14 +154,14 @@ def test_a_directory_or_a_pipe_is_no_file_and_nobody_waits_for_it(environ: Any) 
         accessfile.read(path)
 
 
-def test_a_file_system_that_takes_two_names_for_one(environ: Any) -> None:
+def test_a_file_system_that_takes_two_names_for_one(environ: Dict[str, str]) -> None:
     path = written(environ, place(experiment="EXP"))
     assert path.name == "exp.json"
     with pytest.raises(StorageError, match="is of the experiment EXP, not exp"):
         accessfile.find("exp", environ)
 
 
-def test_only_the_file_of_this_very_server_is_removed(environ: Any) -> None:
+def test_only_the_file_of_this_very_server_is_removed(environ: Dict[str, str]) -> None:
     path = written(environ, place())
     seat = place().seat
     for other in (place(server_id="id1"), place(seat=seat._replace(pid=1)),
@@ -193,7 +193,7 @@ def test_a_process_that_ended_is_known_here_only() -> None:
     assert not own._replace(pids="pid:[1]", started="0").is_over()
 
 
-def test_a_write_that_fails_leaves_what_was_there(environ: Any) -> None:
+def test_a_write_that_fails_leaves_what_was_there(environ: Dict[str, str]) -> None:
     path = accessfile.path_of("exp", environ)
     path.mkdir(parents=True)
     with pytest.raises(StorageError, match="exp.json cannot be written"):

@@ -4,7 +4,7 @@ import io
 import json
 import random
 import re
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.net.test_jsonbody import BAD, GOOD, HALVES
 
 
 @pytest.fixture(params=["large", "small"])
-def sizes(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces as they are, and so small that everything is cut somewhere."""
     if request.param == "small":
         monkeypatch.setattr(jsonpieces, "PIECE", 700)
@@ -100,7 +100,7 @@ class Counted(io.BytesIO):
         super().__init__(text)
         self.taken = 0
 
-    def read(self, size: Any = -1) -> bytes:
+    def read(self, size: Optional[int] = -1) -> bytes:
         data = super().read(size)
         self.taken += len(data)
         return data

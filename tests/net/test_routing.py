@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import threading
+from pathlib import Path
 from typing import Any, Dict, Optional
 
 import pytest
@@ -298,7 +299,7 @@ def test_json_response_carries_what_is_no_text() -> None:
         Response.json(float("nan"))
 
 
-def test_attachment(tmp_path: Any) -> None:
+def test_attachment(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"0123456789")
     with open(path, "rb") as file:

@@ -57,7 +57,7 @@ def bearer(path: Path, home: Path, trusted: str = "", **environ: str) -> Any:
     return as_user(OWNER, look, GROUP)
 
 
-def refused(error: Any, *words: str) -> None:
+def refused(error: object, *words: str) -> None:
     assert isinstance(error, StorageError), error
     assert SECRET not in str(error) and "\n" not in str(error)
     for word in words:

@@ -3,7 +3,8 @@
 import pickle
 import socket
 import threading
-from typing import Any, Optional
+from pathlib import Path
+from typing import List, Optional, Type
 
 import pytest
 
@@ -20,7 +21,7 @@ OTHER = Answer(409, {"success": False, "error": "another one", "experiment": "ot
 HTML = {"Content-Type": "text/html"}
 
 
-def test_the_experiment_goes_with_every_call(stub: StubServer, tmp_path: Any) -> None:
+def test_the_experiment_goes_with_every_call(stub: StubServer, tmp_path: Path) -> None:
     stub.otherwise = Answer(200, {})
     client = Client(stub.url, experiment="exp")
     client.call("GET", "/job_counts")
@@ -72,7 +73,7 @@ def test_who_answers(stub: StubServer, answer: Answer, found: Answerer) -> None:
     (Answer(429, b""), ServerUnreachable), (Answer(hang_up=True), ServerUnreachable),
     (Answer(200, b"<html>", HTML), WrongPort), (Answer(200, [1]), WrongPort), (Answer(302, b""), WrongPort),
     (Answer(403, b"<html>", HTML), WrongPort), (Answer(400, b"what?"), WrongPort)])
-def test_nobody_or_somebody_else(stub: StubServer, answer: Answer, kind: Any) -> None:
+def test_nobody_or_somebody_else(stub: StubServer, answer: Answer, kind: Type[JdError]) -> None:
     stub.will_answer(answer)
     with pytest.raises(kind):
         probe.ask(Client(stub.url))
@@ -95,7 +96,7 @@ COUNTS = Answer(200, {"PENDING": 3, "DONE": 0})
     [Answer(200, HEALTH)], [Answer(503, b"")], [NO_ROUTE, COUNTS],  # a server of the base protocol
     [NO_ROUTE, Answer(401, {"error": "token"})], [NO_ROUTE, Answer(503, b"")],
     [Answer(404, b"<html>"), COUNTS], [Answer(404, b"<html>"), Answer(401, {"error": "token"})]])
-def test_these_may_be_ours(stub: StubServer, answers: Any) -> None:
+def test_these_may_be_ours(stub: StubServer, answers: List[Answer]) -> None:
     assert checked(stub, *answers) is None
     assert len(stub.asked) == len(answers)
 
@@ -107,7 +108,7 @@ def test_these_may_be_ours(stub: StubServer, answers: Any) -> None:
     ([Answer(404, b"<html>"), Answer(404, b"<html>")], "no job server"),
     ([Answer(404, b"<html>"), Answer(401, b"<html>")], "no job server"),
     ([NO_ROUTE, Answer(200, b"<html>", HTML)], "not JSON")])
-def test_these_are_not(stub: StubServer, answers: Any, words: str) -> None:
+def test_these_are_not(stub: StubServer, answers: List[Answer], words: str) -> None:
     error = checked(stub, *answers)
     assert isinstance(error, (WrongPort, OtherExperiment)) and words in str(error) and stub.url in str(error)
     assert error.exit_status == 1

@@ -81,7 +81,8 @@ def test_a_worker_is_no_tryout(job: Path, stub: StubServer, tmp_path: Path) -> N
 
 
 def test_who_names_job_and_server_means_it(root: Path, stub: StubServer, tmp_path: Path,
-                                           monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+                                           monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "f").write_text("x")
     jd.jd_upload(tmp_path / "f", job_id=5, server=stub.url)
     jd.jd_update_checkpoint({}, job_id=5, server=stub.url)

@@ -11,7 +11,7 @@ import stat
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.slurm.cluster import Cluster
@@ -145,7 +145,7 @@ class Sweep:
         """Wait until so many jobs are back in the queue."""
         self._wait(lambda: self.counts().get("PENDING") == jobs, timeout, "%d PENDING" % jobs)
 
-    def _wait(self, reached: Any, timeout: float, what: str) -> None:
+    def _wait(self, reached: Callable[[], object], timeout: float, what: str) -> None:
         try:
             wait_until(reached, timeout, what)
         except AssertionError as error:

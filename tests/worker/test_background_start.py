@@ -155,7 +155,7 @@ def test_last_words(tmp_path: Path) -> None:
     assert last_words(log) == "worker ends: drained"
 
 
-def test_what_is_told_of_a_launch(tmp_path: Path, capsys: Any) -> None:
+def test_what_is_told_of_a_launch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = WorkerConfig("e", Path("x.py"), "http://h:1", num_workers=4)
     log = tmp_path / "a.log"
 

@@ -376,7 +376,7 @@ def test_the_404_of_a_gateway_does_not_end_a_worker(hub: StubServer) -> None:
         hubtoken.request(Access(hub.url, KEY), "exp")
 
 
-def test_a_key_is_asked_for_three_times(hub: StubServer, capsys: Any) -> None:
+def test_a_key_is_asked_for_three_times(hub: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     environ = {"JD_HUB_URL": hub.url}
     no, yes = refusal(401), refusal(404)
     hub.will_answer(*no, *yes)

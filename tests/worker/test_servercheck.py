@@ -58,7 +58,8 @@ FOREIGN = ForeignServer("port 5000 of this machine is held by bob, not by you, e
 
 @pytest.mark.parametrize("error", [OTHER, FOREIGN, WrongPort("%s is no job server" % DEFAULT)])
 def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
-        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any, error: JdError) -> None:
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        error: JdError) -> None:
     looked = answers(monkeypatch, default=error)
     clock = Clock(*[lambda: None] * 9, written(launch))
     config = servercheck.checked(launch, 15.0, clock, clock.sleep)
@@ -67,7 +68,8 @@ def test_the_file_of_a_server_that_is_just_starting_is_waited_for(
                                       "is ready\n" % launch.server_file
 
 
-def test_a_usual_start_is_no_news(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_usual_start_is_no_news(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
     answers(monkeypatch, default=OTHER)
     clock = Clock(lambda: None, written(launch))
     assert servercheck.checked(launch, 15.0, clock, clock.sleep).server == URL
@@ -86,7 +88,7 @@ def test_none_comes(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_file_of_a_server_that_was_killed_may_be_replaced(
-        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     answers(monkeypatch)
     written(launch, seat=Seat.own()._replace(started="0"))()
     clock = Clock(lambda: None, written(launch))
@@ -128,7 +130,8 @@ def test_without_a_home_there_is_nothing_to_wait_for(
 
 
 def test_a_launch_that_nobody_answers_says_that_nothing_names_a_server(
-        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
     answers(monkeypatch)
     config = servercheck.checked(launch)
     assert config.server == DEFAULT

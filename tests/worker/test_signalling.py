@@ -55,7 +55,7 @@ def stop(tmp_path: Path, *rows: Row, **more: Any) -> List[Outcome]:
 
 
 @pytest.fixture(params=["pidfd", "polling"])
-def both_ways(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "polling":
         monkeypatch.setattr(signalling, "_pidfd", lambda pid: None)
     elif not hasattr(os, "pidfd_open"):

@@ -66,7 +66,7 @@ def test_a_directory_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_loses_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                      capsys: Any) -> None:
+                                      capsys: pytest.CaptureFixture[str]) -> None:
     log = WorkerLog(tmp_path / "w.log", 1000)
 
     def full(fd: int, data: bytes) -> int:
