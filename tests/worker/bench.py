@@ -95,7 +95,7 @@ class Bench:
         self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0}, limits)
         outbox = Outbox(self.outbox_dir, log)
         self.agent = Agent(
-            self.link, self.calls, Delivery(outbox, self.link, log), self._start,  # type: ignore
+            self.link, self.calls, Delivery(outbox, self.link, log), self._start,  # type: ignore[arg-type]
             log, Outage(Backoff(1.0, 60.0, Longest.uniform), log), Backoff(1.0, 60.0, Longest.uniform),
             lambda: next(self.names), once=once, limits=limits)
         self.deadline = self.agent.step(self.now)

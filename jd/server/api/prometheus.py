@@ -73,7 +73,8 @@ class Metrics:
                [({"version": jd.__version__, "experiment": self._experiment.name}, 1)])
         family("jd_jobs", "gauge", "Jobs by status.",
                [({"status": status}, n) for status, n in facts.jobs.items()])
-        family("jd_workers", "gauge", "Workers by state: disabled have left, leaving are told to and have no job.",
+        family("jd_workers", "gauge",
+               "Workers by state: disabled have left, leaving are told to and have no job.",
                [({"state": state}, n) for state, n in _by_state(facts.workers)])
         family("jd_workers_queued", "gauge", "Active workers that have not taken their latest command.",
                [({}, facts.workers.queued)])

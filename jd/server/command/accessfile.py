@@ -84,7 +84,8 @@ class AccessFile:
             return None  # it will be replaced, or the reason is told then
 
     def _unwritten(self, why: str) -> None:
-        other = "" if accessfile.VARIABLE in why else "; set %s to a directory of your own" % accessfile.VARIABLE
+        variable = accessfile.VARIABLE
+        other = "" if variable in why else "; set %s to a directory of your own" % variable
         self._warn("no access file, so workers and commands do not find this server by themselves: %s%s, or "
                    "give them server=URL" % (why, other))
 

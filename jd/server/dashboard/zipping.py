@@ -2,6 +2,7 @@
 
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Generator, List, NamedTuple, Set, cast
 
@@ -60,7 +61,7 @@ def pack(folder: str, members: List[Member], last_name: str,
                 continue
             with file, archive.open(_head(folder, name, member.modified_at), "w",
                                     force_zip64=True) as target:
-                for data in iter(lambda: file.read(PIECE), b""):
+                for data in iter(partial(file.read, PIECE), b""):
                     target.write(data)
                     yield outbox.take()
         archive.writestr(_head(folder, last_name, now), last_content(gone))
