@@ -2,16 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, cast
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.messages import Assignment
 from jd.net.retry import Backoff
 from jd.worker.agent.agent import Agent
-from jd.worker.attempt.jobprocess import JobProcess, StartFailure
+from jd.worker.agent.calls import Calls
+from jd.worker.agent.currentjob import CurrentJob
+from jd.worker.agent.leaving import Leaving
+from jd.worker.attempt.attempt import Attempt
+from jd.worker.attempt.jobprocess import StartFailure
 from jd.worker.limits import Limits
-from jd.worker.uplink.callthread import Answer, Call
+from jd.worker.uplink.callthread import Answer, Call, CallThread
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
@@ -22,12 +26,9 @@ ALL = list(protocol.EXTENSIONS)
 SERVER = "http://server:5000"
 
 
-class Longest:
+def longest(low: float, high: float) -> float:
     """Chance that always draws the longest pause."""
-
-    @staticmethod
-    def uniform(low: float, high: float) -> float:
-        return high
+    return high
 
 
 class FakeCallThread:
@@ -64,6 +65,7 @@ class FakeJob:
         self.assignment = assignment
         self.stop_reason: Optional[str] = None
         self.ended: Optional[Ended] = None
+        self.start_failure: Optional[StartFailure] = None
         self.has_ended_unseen = False
         self.stopped_with: List[float] = []  # the grace of each call to stop
 
@@ -71,6 +73,8 @@ class FakeJob:
         return "the tail"
 
     def step(self, now: float) -> Optional[Ended]:
+        if self.start_failure is not None:
+            raise self.start_failure
         return self.ended
 
     def stop(self, now: float, grace: float, reason: str) -> None:
@@ -85,6 +89,7 @@ class FakeJob:
 class Bench:
     def __init__(self, tmp_path: Path, once: bool = False, limits: Limits = Limits()) -> None:
         self.now = 1000.0
+        self.limits = limits
         self.logged: List[str] = []
         self.calls = FakeCallThread()
         self.jobs: List[FakeJob] = []
@@ -94,17 +99,19 @@ class Bench:
         log = self.logged.append
         self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0}, limits)
         outbox = Outbox(self.outbox_dir, log)
-        self.agent = Agent(
-            self.link, self.calls, Delivery(outbox, self.link, log), self._start,  # type: ignore[arg-type]
-            log, Outage(Backoff(1.0, 60.0, Longest.uniform), log), Backoff(1.0, 60.0, Longest.uniform),
-            lambda: next(self.names), once=once, limits=limits)
+        delivery = Delivery(outbox, self.link, log)
+        calls = Calls(self.link, cast(CallThread, self.calls), delivery,
+                      Outage(Backoff(1.0, 60.0, longest), log), lambda: next(self.names), log)
+        current = CurrentJob(self._start, delivery, limits, 20.0, Backoff(1.0, 60.0, longest), log)
+        self.agent = Agent(self.link, calls, current, delivery, Leaving(limits, once, log), log,
+                           hold_claims=not once)
         self.deadline = self.agent.step(self.now)
 
-    def _start(self, assignment: Assignment, now: float) -> JobProcess:
+    def _start(self, assignment: Assignment, now: float) -> Attempt:
         if self.start_failure is not None:
             raise self.start_failure
         self.jobs.append(FakeJob(assignment))
-        return self.jobs[-1]  # type: ignore[return-value]
+        return cast(Attempt, self.jobs[-1])
 
     # ---- time and the world
 

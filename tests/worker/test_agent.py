@@ -137,6 +137,15 @@ def test_the_end_of_a_job_abandons_its_held_heartbeat(tmp_path: Path) -> None:
     assert bench.call.body["finished"]["job_id"] == 5
 
 
+def test_so_does_one_that_cannot_be_started_after_its_files_were_restored(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    held = watched(bench)
+    bench.jobs[-1].start_failure = StartFailure("no checkpoint")
+    bench.step()
+    assert bench.calls.abandoned == [held]
+    assert bench.call.body["job_id"] == 5
+
+
 def test_the_end_of_a_job_awaits_a_heartbeat_that_is_not_held(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.reply(NO_WATCH, job(5))

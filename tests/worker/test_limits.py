@@ -29,7 +29,7 @@ def bench_with(tmp_path: Path, left: Optional[float] = None, **fields: Any) -> B
 
 
 def pass_time(bench: Bench, seconds: float) -> None:
-    left = bench.agent._limits.left
+    left = bench.limits.left
     assert isinstance(left, Left)
     if left.seconds is not None:
         left.seconds -= seconds

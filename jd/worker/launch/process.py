@@ -17,6 +17,9 @@ from jd.node.identity import new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
 from jd.node.timelimit import TimeLimit
 from jd.worker.agent.agent import Agent
+from jd.worker.agent.calls import Calls
+from jd.worker.agent.currentjob import CurrentJob
+from jd.worker.agent.leaving import Leaving
 from jd.worker.attempt.starting import Starter
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
@@ -144,20 +147,13 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
         return name
 
     starter = Starter(config, link, connection, log, signals.wake)
-    return Agent(
-        link=link,
-        calls=CallThread(starter.deliver, signals.wake),
-        delivery=Delivery(outbox, link, log.event),
-        start_job=starter,
-        log=log.event,
-        outage=Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event),
-        start_pause=Backoff(FIRST_PAUSE, LONGEST_PAUSE),
-        rename=rename,
-        once=config.once,
-        grace=config.grace,
-        advice=connection.advice,
-        limits=limits,
-    )
+    delivery = Delivery(outbox, link, log.event)
+    calls = Calls(link, CallThread(starter.deliver, signals.wake), delivery,
+                  Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event), rename, log.event)
+    job = CurrentJob(starter, delivery, limits, config.grace, Backoff(FIRST_PAUSE, LONGEST_PAUSE),
+                     log.event)
+    return Agent(link, calls, job, delivery, Leaving(limits, config.once, log.event), log.event,
+                 hold_claims=not config.once, advice=connection.advice)
 
 
 def _limits(config: WorkerConfig) -> Limits:
