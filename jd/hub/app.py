@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import sqlite3
 import ssl
-from typing import Any, Mapping, Optional, Type
+from typing import Mapping, Optional, Type
 
 import jd
 from jd import protocol as p
@@ -18,7 +19,7 @@ from jd.hub.signin import WEB, SignIn
 from jd.hub.store import accounts, experiments, issuing, signins, tokens
 from jd.hub.webroutes import WebRoutes
 from jd.net.serving.proxies import Proxies
-from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.routing import Request, Response, Route, Router
 from jd.net.serving.server import HttpServer
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the Hub stops
@@ -76,8 +77,8 @@ class Hub:
         await self._server.stop(STOP_GRACE)
         self._signin.close()
 
-    async def _guard(self, request: Request, route: Any) -> None:
-        """Pages have a session, programs a key; neither opens the other's door."""
+    async def _guard(self, request: Request, route: Route) -> None:
+        """Pages have a sign-in, programs a key; neither opens the other's door."""
         if route.pattern.startswith(WEB):
             await self._signin.guard(request)
         else:
@@ -92,9 +93,17 @@ class Hub:
         """Forget what is over, for ever. A database that cannot be written is tried again."""
         while True:
             try:
-                for prune in (tokens.prune, signins.prune):
-                    while await self.data.write(prune, self.data.clock(), PRUNE_BATCH) == PRUNE_BATCH:
+                for prune in (_prune_tokens, _prune_signins):
+                    while await self.data.write(prune) == PRUNE_BATCH:
                         pass
             except StorageError as error:
                 log.warning("%s", error)
             await asyncio.sleep(PRUNE_INTERVAL)
+
+
+def _prune_tokens(db: sqlite3.Connection, now: float) -> int:
+    return tokens.prune(db, now, PRUNE_BATCH)
+
+
+def _prune_signins(db: sqlite3.Connection, now: float) -> int:
+    return signins.prune(db, now, PRUNE_BATCH)

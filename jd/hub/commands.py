@@ -80,14 +80,14 @@ def _signup_report(data: HubData, arguments: Namespace, user: User, token: str,
 
 def user_add(data: HubData, arguments: Namespace) -> Report:
     """A new user and the link to sign up with."""
-    user, token = data.write_now(accounts.invite, arguments.email, arguments.admin, actor(),
-                                 time.time())
+    user, token = data.write_now(lambda db, now: accounts.invite(
+        db, arguments.email, arguments.admin, actor(), now))
     return _signup_report(data, arguments, user, token, "added %s" % user.email)
 
 
 def user_link(data: HubData, arguments: Namespace) -> Report:
     """A new link for somebody who lost theirs, or their password."""
-    user, token = data.write_now(accounts.invite_again, arguments.email, actor(), time.time())
+    user, token = data.write_now(lambda db, now: accounts.invite_again(db, arguments.email, actor(), now))
     return _signup_report(data, arguments, user, token, "new link for %s" % user.email)
 
 
@@ -112,14 +112,14 @@ def user_list(data: HubData, _arguments: Namespace) -> Report:
 
 def user_suspend(data: HubData, arguments: Namespace) -> Report:
     """Shut somebody out."""
-    user = data.write_now(accounts.suspend, arguments.email, actor(), time.time())
+    user = data.write_now(lambda db, now: accounts.suspend(db, arguments.email, actor(), now))
     return Report(_user_facts(user), ["%s is suspended: keys are refused, worker tokens revoked"
                                       % user.email])
 
 
 def user_resume(data: HubData, arguments: Namespace) -> Report:
     """Let somebody in again."""
-    user = data.write_now(accounts.resume, arguments.email, actor(), time.time())
+    user = data.write_now(lambda db, now: accounts.resume(db, arguments.email, actor(), now))
     return Report(_user_facts(user), ["%s is active" % user.email])
 
 
@@ -127,8 +127,8 @@ def user_resume(data: HubData, arguments: Namespace) -> Report:
 
 def key_create(data: HubData, arguments: Namespace) -> Report:
     """A new key, shown this once."""
-    key, secret = data.write_now(accounts.create_key, arguments.user, arguments.name, actor(),
-                                 time.time())
+    key, secret = data.write_now(lambda db, now: accounts.create_key(
+        db, arguments.user, arguments.name, actor(), now))
     return Report({"id": key.id, "name": key.name, "key": secret},
                   ["key %d (%s) of %s; keep it now, it is not shown again" % (
                       key.id, key.name, key.email), "  export JD_API_KEY=" + SECRET],
@@ -144,7 +144,7 @@ def _key_facts(key: Key) -> Dict[str, Any]:
 
 def key_list(data: HubData, arguments: Namespace) -> Report:
     """Keys of one user or of all."""
-    keys, now = data.read_now(accounts.list_keys, arguments.user), time.time()
+    keys, now = data.read_now(lambda db: accounts.list_keys(db, arguments.user)), time.time()
     rows = [((str(key.id), key.name, key.email, key.prefix,
               "active" if key.revoked_at is None else "revoked", ago(now, key.last_used_at)),
              key.revoked_at is not None) for key in keys]
@@ -155,7 +155,7 @@ def key_list(data: HubData, arguments: Namespace) -> Report:
 
 def key_revoke(data: HubData, arguments: Namespace) -> Report:
     """Refuse a key from now on."""
-    key = data.write_now(accounts.revoke_key, arguments.id, actor(), time.time())
+    key = data.write_now(lambda db, now: accounts.revoke_key(db, arguments.id, actor(), now))
     secretfile.forget(data.kept("key", key.id))
     return Report(_key_facts(key), ["key %d (%s) of %s is revoked, and the worker tokens it was given"
                                     % (key.id, key.name, key.email)])
@@ -165,8 +165,8 @@ def key_revoke(data: HubData, arguments: Namespace) -> Report:
 
 def experiment_create(data: HubData, arguments: Namespace) -> Report:
     """A new experiment of a user."""
-    owner = data.read_now(accounts.find_user, arguments.user)
-    found = data.write_now(experiments.create, arguments.name, owner.id, actor(), time.time())
+    owner = data.read_now(lambda db: accounts.find_user(db, arguments.user))
+    found = data.write_now(lambda db, now: experiments.create(db, arguments.name, owner.id, actor(), now))
     facts = created(found)
     return Report(facts, [facts["message"], "  owner  %s" % found.owner, "  id     %s" % found.id])
 
@@ -179,7 +179,7 @@ def _experiment_facts(found: Experiment, friends: Sequence[Share]) -> Dict[str, 
 
 
 def _experiment_report(data: HubData, found: Experiment, line: str) -> Report:
-    friends = data.read_now(experiments.shared_with, found.id)
+    friends = data.read_now(lambda db: experiments.shared_with(db, found.id))
     return Report(_experiment_facts(found, friends), [line])
 
 
@@ -187,10 +187,10 @@ def experiment_list(data: HubData, arguments: Namespace) -> Report:
     """Experiments of all, or those that one user may use."""
     user_id = None
     if arguments.user is not None:
-        user_id = data.read_now(accounts.find_user, arguments.user).id
-    found = data.read_now(experiments.list_experiments, user_id, arguments.all)
+        user_id = data.read_now(lambda db: accounts.find_user(db, arguments.user)).id
+    found = data.read_now(lambda db: experiments.list_experiments(db, user_id, arguments.all))
     now = time.time()
-    friends = [data.read_now(experiments.shared_with, one.id) for one in found]
+    friends = [data.read_now(lambda db: experiments.shared_with(db, one.id)) for one in found]
     rows = [((one.name, one.owner, one.status, ago(now, one.server_seen_at), one.server_url or "none yet",
               ", ".join("%s (%s)" % share for share in shares)), one.deleted_at is not None)
             for one, shares in zip(found, friends)]
@@ -202,23 +202,23 @@ def experiment_list(data: HubData, arguments: Namespace) -> Report:
 
 def experiment_delete(data: HubData, arguments: Namespace) -> Report:
     """Delete an experiment."""
-    found = data.write_now(experiments.delete, arguments.name, None, actor(), time.time())
+    found = data.write_now(lambda db, now: experiments.delete(db, arguments.name, None, actor(), now))
     return _experiment_report(data, found, "experiment %s is deleted; its job server and its workers "
                                            "are told to stop" % found.name)
 
 
 def experiment_transfer(data: HubData, arguments: Namespace) -> Report:
     """Give an experiment to another user."""
-    found = data.write_now(experiments.transfer, arguments.name, arguments.email, None, actor(),
-                           time.time())
+    found = data.write_now(lambda db, now: experiments.transfer(
+        db, arguments.name, arguments.email, None, actor(), now))
     return _experiment_report(data, found, "experiment %s belongs to %s; start its job server with a "
                                            "key of theirs" % (found.name, found.owner))
 
 
 def experiment_share(data: HubData, arguments: Namespace) -> Report:
     """Let another user's workers in, or change what they may."""
-    found = data.write_now(experiments.share, arguments.name, arguments.email, arguments.role, None,
-                           actor(), time.time())
+    found = data.write_now(lambda db, now: experiments.share(
+        db, arguments.name, arguments.email, arguments.role, None, actor(), now))
     return _experiment_report(data, found, "experiment %s is shared with %s, who may %s" % (
         found.name, arguments.email, _MEANING[arguments.role]))
 
@@ -229,18 +229,19 @@ _MEANING = {WORK: "work for it and nothing more; --role edit lets them create an
 
 def experiment_unshare(data: HubData, arguments: Namespace) -> Report:
     """Take a share back."""
-    found = data.write_now(experiments.unshare, arguments.name, arguments.email, None, actor(),
-                           time.time())
+    found = data.write_now(lambda db, now: experiments.unshare(
+        db, arguments.name, arguments.email, None, actor(), now))
     return _experiment_report(data, found, "experiment %s is not shared with %s" % (
         found.name, arguments.email))
 
 
 def experiment_pin_reset(data: HubData, arguments: Namespace) -> Report:
     """Another PIN for the dashboard, shown this once."""
-    data.read_now(experiments.active, arguments.name, None)
+    data.read_now(lambda db: experiments.active(db, arguments.name, None))
     pin = pins.new_pin()
-    found = data.write_now(experiments.reset_pin, arguments.name, None, pins.encode(pin), actor(),
-                           time.time())
+    encoded = pins.encode(pin)
+    found = data.write_now(lambda db, now: experiments.reset_pin(
+        db, arguments.name, None, encoded, actor(), now))
     return Report({"name": found.name, "pin": pin}, [
         "new PIN for the dashboard of %s: %s" % (found.name, SECRET),
         ("its job server takes it within 30 s while it runs, else after its next start, "

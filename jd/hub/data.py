@@ -24,9 +24,13 @@ from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import filemodes
 from jd.storage.database import Database
+from jd.storage.reading import Operation
 from jd.storage.serverlock import AlreadyServed, ServerLock
 
 T = TypeVar("T")
+
+Change = Callable[[sqlite3.Connection, float], T]
+"""What changes the data: it is given the connection and the time, in Unix seconds."""
 
 OPEN_TIMEOUT = 10.0  # seconds that another command may take to open the database
 DEFAULT_URL = "http://127.0.0.1:5080"
@@ -63,28 +67,27 @@ class HubData:
                 directory, error.strerror)) from error
         self.database = self._open()
 
-    async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run `operation(connection, *arguments)` durably."""
-        return await asyncio.wrap_future(
-            self.database.write(lambda db: operation(db, *arguments)))
+    async def write(self, change: Change[T]) -> T:
+        """Make a change durably."""
+        now = self.clock()
+        return await asyncio.wrap_future(self.database.write(lambda db: change(db, now)))
 
-    async def read(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run `operation(connection, *arguments)` on what is committed."""
-        return await asyncio.wrap_future(
-            self.database.read(lambda db: operation(db, *arguments)))
+    async def read(self, operation: Operation[T]) -> T:
+        """Run an operation on what is committed."""
+        return await asyncio.wrap_future(self.database.read(operation))
 
-    async def look_up(self, operation: Callable[..., T], *arguments: Any) -> T:
+    async def look_up(self, operation: Operation[T]) -> T:
         """`read` for who calls: a row by its key, which never waits for what pages read."""
-        return await asyncio.wrap_future(
-            self.database.look_up(lambda db: operation(db, *arguments)))
+        return await asyncio.wrap_future(self.database.look_up(operation))
 
-    def write_now(self, operation: Callable[..., T], *arguments: Any) -> T:
+    def write_now(self, change: Change[T]) -> T:
         """`write`, waiting for it in this thread."""
-        return self.database.write(lambda db: operation(db, *arguments)).result()
+        now = self.clock()
+        return self.database.write(lambda db: change(db, now)).result()
 
-    def read_now(self, operation: Callable[..., T], *arguments: Any) -> T:
+    def read_now(self, operation: Operation[T]) -> T:
         """`read`, waiting for it in this thread."""
-        return self.database.read(lambda db: operation(db, *arguments)).result()
+        return self.database.read(operation).result()
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
@@ -111,7 +114,7 @@ class HubData:
     def publish(self, facts: Dict[str, Any]) -> None:
         """Write `hub.json`: who runs and where."""
         self._server_lock.publish(facts, 0o600)
-        self.write_now(_remember_url, facts["hub_url"])
+        self.write_now(lambda db, _now: _remember_url(db, facts["hub_url"]))
 
     def url(self) -> str:
         """Where the Hub is, or was when it last ran."""

@@ -1,6 +1,7 @@
 """The Hub's API: PROTOCOL "Base: the Hub", and docs/hub.md."""
 
-from typing import Any, Callable, Dict, Optional, TypeVar
+import sqlite3
+from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from jd import fields, settings
@@ -11,8 +12,6 @@ from jd.hub.store import experiments, issuing, tokens
 from jd.hub.store.accounts import Caller
 from jd.hub.store.experiments import Experiment
 from jd.net.serving.routing import HttpError, Request, Response, Router
-
-T = TypeVar("T")
 
 WORKER_TOKEN = "/api/worker/token"
 EXPERIMENTS = "/api/experiments"
@@ -53,7 +52,7 @@ class ApiRoutes:
         # Any text will do: clients check a key by asking for a name that can't exist.
         name = fields.take(await request.json_object(), "experiment_name", str)
         try:
-            issued = await self._write(issuing.issue, caller, name)
+            issued = await self._data.write(lambda db, now: issuing.issue(db, caller, name, now))
         except issuing.NoServer as error:
             raise HttpError(503, str(error), {"Retry-After": str(RETRY_AFTER)}) from None
         return Response.json({
@@ -67,21 +66,21 @@ class ApiRoutes:
     async def _create(self, request: Request) -> Response:
         caller = _caller(request)
         name = fields.take(await request.json_object(), "name", str)
-        return Response.json(created(await self._write(
-            experiments.create, name, caller.user_id, caller.email)), 201)
+        return Response.json(created(await self._data.write(
+            lambda db, now: experiments.create(db, name, caller.user_id, caller.email, now))), 201)
 
     async def _show(self, request: Request) -> Response:
-        found = await self._data.read(experiments.find, request.params["name"],
-                                      _caller(request).user_id)
+        caller, name = _caller(request), request.params["name"]
+        found = await self._data.read(lambda db: experiments.find(db, name, caller.user_id))
         return Response.json({
             "id": found.id, "name": found.name, "status": found.status,
             "server_url": found.server_url, "dashboard_url": found.dashboard_url,
             "created_at": found.created_at, "last_activity": found.last_activity})
 
     async def _delete(self, request: Request) -> Response:
-        caller = _caller(request)
-        found = await self._write(experiments.delete, request.params["name"], caller.user_id,
-                                  caller.email)
+        caller, name = _caller(request), request.params["name"]
+        found = await self._data.write(lambda db, now: experiments.delete(
+            db, name, caller.user_id, caller.email, now))
         return Response.json({"success": True, "name": found.name, "status": found.status,
                               "message": "experiment %s is deleted; its workers are told to stop"
                                          % found.name})
@@ -89,8 +88,8 @@ class ApiRoutes:
     # ---- job servers
 
     async def _runtime_config(self, request: Request) -> Response:
-        found, secret = await self._data.read(_with_secret, request.params["name"],
-                                              _caller(request).user_id)
+        caller, name = _caller(request), request.params["name"]
+        found, secret = await self._data.read(lambda db: _with_secret(db, name, caller.user_id))
         return Response.json({
             "worker_shared_secret": secret, "server_url": found.server_url,
             "dashboard_url": found.dashboard_url, "experiment_id": found.id, "name": found.name,
@@ -101,17 +100,20 @@ class ApiRoutes:
         server_url = _url(body, "server_url")
         if server_url is None:
             raise p.ProtocolError("server_url is missing: the URL at which workers reach this server")
-        found = await self._write(experiments.register, request.params["name"],
-                                  _caller(request).user_id, server_url, _url(body, "dashboard_url"))
+        caller, name, dashboard_url = _caller(request), request.params["name"], _url(body, "dashboard_url")
+        found = await self._data.write(lambda db, now: experiments.register(
+            db, name, caller.user_id, server_url, dashboard_url, now))
         return Response.json({"status": found.status, "experiment_id": found.id,
                               "server_url": found.server_url, "dashboard_url": found.dashboard_url})
 
     async def _heartbeat(self, request: Request) -> Response:
         body = {} if request.body.length == 0 else await request.json_object()
-        found = await self._write(experiments.server_seen, request.params["name"],
-                                  _caller(request).user_id, fields.take_name(body, "experiment_id", None),
-                                  fields.take_id(body, "dashboard_pin", 0))
-        pin = await self._data.read(experiments.waiting_pin, found.id)
+        caller, name = _caller(request), request.params["name"]
+        experiment_id = fields.take_name(body, "experiment_id", None)
+        pin_taken = fields.take_id(body, "dashboard_pin", 0)
+        found = await self._data.write(lambda db, now: experiments.server_seen(
+            db, name, caller.user_id, experiment_id, pin_taken, now))
+        pin = await self._data.read(lambda db: experiments.waiting_pin(db, found.id))
         facts: Dict[str, Any] = {"status": found.status}
         if pin is not None:
             facts["dashboard_pin"] = {"number": pin.number, "hash": pin.hash}
@@ -119,17 +121,13 @@ class ApiRoutes:
 
     async def _revoked_tokens(self, request: Request) -> Response:
         return Response.json({"revoked_jtis": await self._data.read(
-            _revoked, request.params["name"], _caller(request).user_id, self._data.clock())})
+            lambda db: _revoked(db, request.params["name"], _caller(request).user_id, self._data.clock()))})
 
     async def _revoke_token(self, request: Request) -> Response:
         caller = _caller(request)
         jti = fields.take_name(await request.json_object(), "jti")
-        await self._write(_revoke, request.params["name"], caller.user_id, jti)
+        await self._data.write(lambda db, now: _revoke(db, request.params["name"], caller.user_id, jti, now))
         return Response.json({"success": True, "jti": jti})
-
-    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run an operation whose last argument is the time."""
-        return await self._data.write(operation, *arguments, self._data.clock())
 
 
 def created(found: Experiment) -> Dict[str, Any]:
@@ -165,14 +163,14 @@ def _url(body: Dict[str, Any], name: str) -> Optional[str]:
                           % (name, p.shown(given)))
 
 
-def _with_secret(db: Any, name: str, user_id: int) -> Any:
+def _with_secret(db: sqlite3.Connection, name: str, user_id: int) -> Tuple[Experiment, str]:
     found = experiments.active(db, name, user_id)
     return found, experiments.secret_of(db, found.id)
 
 
-def _revoked(db: Any, name: str, user_id: int, now: float) -> Any:
+def _revoked(db: sqlite3.Connection, name: str, user_id: int, now: float) -> List[str]:
     return tokens.revoked(db, experiments.owned(db, name, user_id).name, now)
 
 
-def _revoke(db: Any, name: str, user_id: int, jti: str, now: float) -> None:
+def _revoke(db: sqlite3.Connection, name: str, user_id: int, jti: str, now: float) -> None:
     tokens.revoke(db, experiments.owned(db, name, user_id).id, jti, now)

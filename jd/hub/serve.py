@@ -68,7 +68,8 @@ async def _serve(data: HubData, values: Mapping[str, Any],
         say.ready(url, data)
         secretfile.forget(data.signup_file)  # of an earlier start
         if not await data.read(accounts.has_admin):
-            say.signup(signup_url(url, await data.write(accounts.make_link, None, data.clock())),
+            token = await data.write(lambda db, now: accounts.make_link(db, None, now))
+            say.signup(signup_url(url, token),
                        data.signup_file)
         await stop.wait()
         say.stopping()

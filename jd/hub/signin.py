@@ -47,8 +47,8 @@ class SignIn:
         secret = COOKIE.secret(request)
         if secret is None:
             return None
-        return await self._data.read(signins.find, secret, self._proxies.user(request),
-                                     self._data.clock())
+        uid, now = self._proxies.user(request), self._data.clock()
+        return await self._data.read(lambda db: signins.find(db, secret, uid, now))
 
     async def guard(self, request: Request) -> None:
         """Set `request.principal` to the SignedIn. Raises HttpError (401)."""
@@ -65,7 +65,7 @@ class SignIn:
         caller = trylimit.caller(request, self._proxies)
         account = caller.account(email)
         self._take(caller.subject(), *account)
-        stored = await self._data.read(accounts.password_of, email)
+        stored = await self._data.read(lambda db: accounts.password_of(db, email))
         if not await self.hashers.run(passwords.verify, password, stored):
             raise HttpError(403, _WRONG)
         self._tries.succeeded(account[0][0])
@@ -77,7 +77,7 @@ class SignIn:
         await request.json_object()
         secret = COOKIE.secret(request)
         if secret is not None:
-            await self._data.write(signins.sign_out, secret)
+            await self._data.write(lambda db, now: signins.sign_out(db, secret))
         return Response.json({"success": True}, 200, {"Set-Cookie": await self._cookie("", 0)})
 
     async def _signup_link(self, request: Request) -> Response:
@@ -100,7 +100,7 @@ class SignIn:
         passwords.check(password)
         encoded = await self.hashers.run(passwords.encode, password)
         try:
-            user = await self._data.write(accounts.sign_up, token, encoded, email, self._data.clock())
+            user = await self._data.write(lambda db, now: accounts.sign_up(db, token, encoded, email, now))
         except accounts.BadLink:
             raise HttpError(403, _BAD_LINK) from None
         for file in (self._data.signup_file, self._data.kept("signup", user.id)):
@@ -117,13 +117,13 @@ class SignIn:
 
     async def _link_user(self, token: str) -> Optional[accounts.User]:
         try:
-            return await self._data.read(accounts.link_user, token, self._data.clock())
+            return await self._data.read(lambda db: accounts.link_user(db, token, self._data.clock()))
         except accounts.BadLink:
             raise HttpError(403, _BAD_LINK) from None
 
     async def _open(self, request: Request, email: str, stored: str) -> Response:
-        secret = await self._data.write(signins.sign_in, email, stored, self._proxies.user(request),
-                                        self._data.clock())
+        uid = self._proxies.user(request)
+        secret = await self._data.write(lambda db, now: signins.sign_in(db, email, stored, uid, now))
         if secret is None:
             # Told only to who knows the password.
             raise HttpError(403, "the account %s is suspended; ask an administrator of this Hub" % email)

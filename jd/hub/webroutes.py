@@ -1,14 +1,15 @@
 """What the web pages ask: experiments, keys and users of who is signed in (docs/hub.md)."""
 
 import asyncio
-from typing import Any, Callable, Dict, List, TypeVar
+import sqlite3
+from typing import Any, Dict, List, TypeVar
 
 from jd import fields
 from jd import protocol as p
 from jd.auth import pins
 from jd.auth.hashers import Hashers
 from jd.auth.jwt import WORK
-from jd.hub.data import HubData
+from jd.hub.data import Change, HubData
 from jd.hub.routes import signup_url
 from jd.hub.signin import WEB
 from jd.hub.store import accounts, experiments
@@ -57,12 +58,12 @@ class WebRoutes:
     async def _experiments(self, request: Request) -> Response:
         now = self._data.clock()
         return Response.json({"now": now, "experiments": await self._data.read(
-            _experiments_of, _signed_in(request), now)})
+            lambda db: _experiments_of(db, _signed_in(request), now))})
 
     async def _check_name(self, request: Request) -> Response:
         name = fields.take(await request.json_object(), "name", str)
         try:
-            await self._data.read(experiments.check_free, name, _signed_in(request).user_id)
+            await self._data.read(lambda db: experiments.check_free(db, name, _signed_in(request).user_id))
         except (p.ProtocolError, experiments.NameTaken) as error:
             return Response.json({"free": False, "reason": str(error)})
         return Response.json({"free": True, "reason": None})
@@ -70,14 +71,15 @@ class WebRoutes:
     async def _create_experiment(self, request: Request) -> Response:
         me = _signed_in(request)
         name = fields.take(await request.json_object(), "name", str)
-        found = await self._write(experiments.create, name, me.user_id, me.email)
+        found = await self._write(lambda db, now: experiments.create(db, name, me.user_id, me.email, now))
         return Response.json({"success": True, "name": found.name}, 201)
 
     async def _share(self, request: Request) -> Response:
         me, body = _signed_in(request), await request.json_object()
         email = fields.take(body, "email", str).strip()
-        found = await self._write(experiments.share, request.params["name"], email,
-                                  fields.take(body, "role", str, WORK), me.user_id, me.email)
+        name, role = request.params["name"], fields.take(body, "role", str, WORK)
+        found = await self._write(lambda db, now: experiments.share(
+            db, name, email, role, me.user_id, me.email, now))
         if email.lower() == me.email.lower():
             raise HttpError(400, "this experiment is yours already; give the address of somebody else")
         return await self._shares(found)
@@ -85,46 +87,50 @@ class WebRoutes:
     async def _unshare(self, request: Request) -> Response:
         me = _signed_in(request)
         email = fields.take(await request.json_object(), "email", str).strip()
-        return await self._shares(await self._write(
-            experiments.unshare, request.params["name"], email, me.user_id, me.email))
+        name = request.params["name"]
+        return await self._shares(await self._write(lambda db, now: experiments.unshare(
+            db, name, email, me.user_id, me.email, now)))
 
     async def _shares(self, found: Experiment) -> Response:
-        return Response.json({"success": True, "shared_with": await self._data.read(_shares_of, found)})
+        shares = await self._data.read(lambda db: _shares_of(db, found))
+        return Response.json({"success": True, "shared_with": shares})
 
     async def _reset_pin(self, request: Request) -> Response:
         """A PIN for the dashboard, told this once."""
         me, name = _signed_in(request), request.params["name"]
         await request.json_object()
-        await self._data.read(experiments.active, name, me.user_id)  # before a thread is taken up with it
+        # Before a thread is taken up with it.
+        await self._data.read(lambda db: experiments.active(db, name, me.user_id))
         pin = pins.new_pin()
         encoded = await self._hashers.run(pins.encode, pin)
-        await self._write(experiments.reset_pin, name, me.user_id, encoded, me.email)
+        await self._write(lambda db, now: experiments.reset_pin(db, name, me.user_id, encoded, me.email, now))
         return Response.json({"success": True, "name": name, "pin": pin})
 
     async def _delete(self, request: Request) -> Response:
         me, name = _signed_in(request), request.params["name"]
         if fields.take(await request.json_object(), "confirm", str) != name:
             raise HttpError(400, "the name that was typed is not %s; nothing was deleted" % p.shown(name))
-        await self._write(experiments.delete, name, me.user_id, me.email)
+        await self._write(lambda db, now: experiments.delete(db, name, me.user_id, me.email, now))
         return Response.json({"success": True, "name": name})
 
     # ---- keys
 
     async def _keys(self, request: Request) -> Response:
-        listed = await self._data.read(accounts.list_keys, _signed_in(request).email)
+        listed = await self._data.read(lambda db: accounts.list_keys(db, _signed_in(request).email))
         return Response.json({"now": self._data.clock(), "keys": [_key_facts(key) for key in listed]})
 
     async def _create_key(self, request: Request) -> Response:
         me = _signed_in(request)
         name = fields.take(await request.json_object(), "name", str)
-        key, secret = await self._write(accounts.create_key, me.email, name, me.email)
+        key, secret = await self._write(lambda db, now: accounts.create_key(
+            db, me.email, name, me.email, now))
         return Response.json(dict(_key_facts(key), key=secret, hub_url=await self._url()), 201)
 
     async def _revoke_key(self, request: Request) -> Response:
         me = _signed_in(request)
         await request.json_object()
         try:
-            key = await self._write(_revoke, request.params["id"], me)
+            key = await self._write(lambda db, now: _revoke(db, request.params["id"], me, now))
         except accounts.NoSuchKey:
             raise HttpError(404, "you have no such key") from None
         return Response.json(_key_facts(key))
@@ -139,14 +145,15 @@ class WebRoutes:
     async def _add_user(self, request: Request) -> Response:
         me, body = _admin(request), await request.json_object()
         email = fields.take(body, "email", str).strip()
-        user, token = await self._write(accounts.invite, email, fields.take(body, "admin", bool, False),
-                                        me.email)
+        admin = fields.take(body, "admin", bool, False)
+        user, token = await self._write(lambda db, now: accounts.invite(db, email, admin, me.email, now))
         return await self._invited(user, token, 201)
 
     async def _link(self, request: Request) -> Response:
         me = _admin(request)
         email = fields.take(await request.json_object(), "email", str)
-        return await self._invited(*await self._write(accounts.invite_again, email, me.email), 200)
+        user, token = await self._write(lambda db, now: accounts.invite_again(db, email, me.email, now))
+        return await self._invited(user, token, 200)
 
     async def _invited(self, user: User, token: str, status: int) -> Response:
         return Response.json(dict(_user_facts(user), signup_url=signup_url(await self._url(), token)),
@@ -157,12 +164,14 @@ class WebRoutes:
         email = fields.take(await request.json_object(), "email", str)
         if email.lower() == me.email.lower():
             raise HttpError(400, "you cannot suspend yourself; another administrator can")
-        return Response.json(_user_facts(await self._write(accounts.suspend, email, me.email)))
+        user = await self._write(lambda db, now: accounts.suspend(db, email, me.email, now))
+        return Response.json(_user_facts(user))
 
     async def _resume(self, request: Request) -> Response:
         me = _admin(request)
         email = fields.take(await request.json_object(), "email", str)
-        return Response.json(_user_facts(await self._write(accounts.resume, email, me.email)))
+        user = await self._write(lambda db, now: accounts.resume(db, email, me.email, now))
+        return Response.json(_user_facts(user))
 
     # ---- steps
 
@@ -170,10 +179,10 @@ class WebRoutes:
         """As the sign-up links and JD_HUB_URL of the Hub's users begin."""
         return await asyncio.get_running_loop().run_in_executor(None, self._data.url)
 
-    async def _write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run an operation whose last argument is the time; its errors for who has no terminal here."""
+    async def _write(self, change: Change[T]) -> T:
+        """Make a change; its errors are told as to somebody who has no terminal here."""
         try:
-            return await self._data.write(operation, *arguments, self._data.clock())
+            return await self._data.write(change)
         except accounts.NoSuchUser:
             raise HttpError(404, "nobody on this Hub has that address; an administrator can add them "
                                  "under Users") from None
@@ -194,18 +203,18 @@ def _admin(request: Request) -> SignedIn:
     return _signed_in(request)
 
 
-def _experiments_of(db: Any, me: SignedIn, now: float) -> List[Dict[str, Any]]:
+def _experiments_of(db: sqlite3.Connection, me: SignedIn, now: float) -> List[Dict[str, Any]]:
     return [_own_facts(db, found, me, now) if found.owner_id == me.user_id
             else _experiment_facts(found, me, now)
             for found in experiments.list_experiments(db, me.user_id)]
 
 
-def _own_facts(db: Any, found: Experiment, me: SignedIn, now: float) -> Dict[str, Any]:
+def _own_facts(db: sqlite3.Connection, found: Experiment, me: SignedIn, now: float) -> Dict[str, Any]:
     return dict(_experiment_facts(found, me, now), shared_with=_shares_of(db, found),
                 pin_waits=experiments.waiting_pin(db, found.id) is not None)
 
 
-def _shares_of(db: Any, found: Experiment) -> List[Dict[str, str]]:
+def _shares_of(db: sqlite3.Connection, found: Experiment) -> List[Dict[str, str]]:
     return [share._asdict() for share in experiments.shared_with(db, found.id)]
 
 
@@ -231,5 +240,5 @@ def _user_facts(user: User) -> Dict[str, Any]:
             "status": status if user.suspended_at is None else "suspended"}
 
 
-def _revoke(db: Any, key_id: int, me: SignedIn, now: float) -> Key:
+def _revoke(db: sqlite3.Connection, key_id: int, me: SignedIn, now: float) -> Key:
     return accounts.revoke_key(db, key_id, me.email, now, me.user_id)

@@ -133,12 +133,14 @@ def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser, hub):
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:
-        data.write_now(accounts.create_key, ANN, EVIL[:60], ANN, 1.0)
-        data.write_now(accounts.create_key, ANN, EVIL[-60:], ANN, 1.0)
-        data.write_now(accounts.add_user, "x" * 64 + "@" + "y" * 60 + ".example", False, ANN, 1.0)
-        ann = data.read_now(accounts.find_user, ANN)
-        data.write_now(experiments.create, "n" * 47, ann.id, ANN, 1.0)
-        data.write_now(experiments.register, "n" * 47, ann.id, "http://n:1", "javascript:alert(1)", 1.0)
+        data.write_now(lambda db, now: accounts.create_key(db, ANN, EVIL[:60], ANN, now))
+        data.write_now(lambda db, now: accounts.create_key(db, ANN, EVIL[-60:], ANN, now))
+        long = "x" * 64 + "@" + "y" * 60 + ".example"
+        data.write_now(lambda db, now: accounts.add_user(db, long, False, ANN, now))
+        ann = data.read_now(lambda db: accounts.find_user(db, ANN))
+        data.write_now(lambda db, now: experiments.create(db, "n" * 47, ann.id, ANN, now))
+        data.write_now(lambda db, now: experiments.register(
+            db, "n" * 47, ann.id, "http://n:1", "javascript:alert(1)", now))
     finally:
         data.close()
     browser.size(360, 740)
@@ -158,8 +160,8 @@ def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser, hub):
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:
-        ann = data.read_now(accounts.find_user, ANN)
-        data.write_now(experiments.create, "digits-tune", ann.id, ANN, 1.0)
+        ann = data.read_now(lambda db: accounts.find_user(db, ANN))
+        data.write_now(lambda db, now: experiments.create(db, "digits-tune", ann.id, ANN, now))
     finally:
         data.close()
     browser.go(hub.url + "/experiments")
@@ -177,9 +179,9 @@ def test_an_experiment_is_shared_for_work_or_for_more(browser, hub):
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:
-        ann = data.read_now(accounts.find_user, ANN)
-        made = data.write_now(experiments.create, "digits-tune", ann.id, ANN, 1.0)
-        data.write_now(accounts.add_user, "bob@example.org", False, ANN, 1.0)
+        ann = data.read_now(lambda db: accounts.find_user(db, ANN))
+        made = data.write_now(lambda db, now: experiments.create(db, "digits-tune", ann.id, ANN, now))
+        data.write_now(lambda db, now: accounts.add_user(db, "bob@example.org", False, ANN, now))
         for edit, role, said in ((False, "work", "bob@example.org"), (True, "edit", "bob@example.org – may edit jobs")):
             browser.go(hub.url + "/experiments")
             browser.click("button", "Share")
@@ -188,7 +190,8 @@ def test_an_experiment_is_shared_for_work_or_for_more(browser, hub):
                 browser.click("dialog label.check")
             browser.click("dialog button", "Share")
             browser.wait_text("Shared with bob@example.org")
-            assert data.read_now(experiments.shared_with, made.id) == [("bob@example.org", role)]
+            shares = data.read_now(lambda db: experiments.shared_with(db, made.id))
+            assert shares == [("bob@example.org", role)]
             browser.go(hub.url + "/experiments")
             browser.click("button", "Share")
             browser.wait("document.querySelector('dialog .people li')?.firstChild.textContent === arguments[0]", said)

@@ -42,10 +42,14 @@ class Bench:
 
     def write(self, operation: Callable[..., T], *arguments: Any) -> T:
         """Run an operation of the store whose last argument is the time."""
-        return self.data.write_now(operation, *arguments, self.now)
+        return self.run(operation, *arguments, self.now)
+
+    def run(self, operation: Callable[..., T], *arguments: Any) -> T:
+        """Run an operation of the store that changes something."""
+        return self.data.write_now(lambda db, _now: operation(db, *arguments))
 
     def read(self, operation: Callable[..., T], *arguments: Any) -> T:
-        return self.data.read_now(operation, *arguments)
+        return self.data.read_now(lambda db: operation(db, *arguments))
 
     def user(self, email: str) -> Tuple[int, str]:
         """A new user with a key: id and key."""

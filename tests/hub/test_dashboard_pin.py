@@ -21,7 +21,7 @@ class People:
         self.bench = bench
         self.alice_id, self.alice = bench.user(ALICE)
         self.bob_id, self.bob = bench.user(BOB)
-        bench.data.write_now(lambda db: db.execute("UPDATE users SET password = 'hash'"))
+        bench.data.write_now(lambda db, _now: db.execute("UPDATE users SET password = 'hash'"))
         bench.experiment("exp", self.alice_id)
         bench.write(experiments.share, "exp", BOB, "work", self.alice_id, "test")
 
@@ -67,7 +67,7 @@ def test_numbers_grow_also_for_a_hub_that_came_back_from_a_backup(people: People
         numbers.append(people.beat().body["dashboard_pin"]["number"])
     assert numbers == sorted(set(numbers)) and numbers[-1] < 2 ** 53
     # It knows nothing of the resets after the backup was made: time has passed meanwhile.
-    people.bench.data.write_now(lambda db: db.execute("UPDATE experiments SET pin_number = 0"))
+    people.bench.data.write_now(lambda db, _now: db.execute("UPDATE experiments SET pin_number = 0"))
     people.bench.now += 3600 + 60
     people.reset()
     assert people.beat().body["dashboard_pin"]["number"] > numbers[-1]

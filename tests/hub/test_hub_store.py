@@ -83,7 +83,7 @@ def invited(bench: Bench, link: str) -> Optional[int]:
 
 
 def test_a_link_ends_after_seven_days_and_when_a_new_one_is_made(bench: Bench, alice: int) -> None:
-    link = bench.data.write_now(accounts.make_link, alice, bench.now)
+    link = bench.run(accounts.make_link, alice, bench.now)
     bench.now += 7 * DAY - 1
     assert invited(bench, link) == alice
     bench.now += 1
@@ -99,8 +99,8 @@ def test_a_link_ends_after_seven_days_and_when_a_new_one_is_made(bench: Bench, a
 
 
 def test_the_first_link_makes_an_administrator_and_only_while_there_is_none(bench: Bench, alice: int) -> None:
-    link = bench.data.write_now(accounts.make_link, None, bench.now)
-    other = bench.data.write_now(accounts.make_link, None, bench.now)
+    link = bench.run(accounts.make_link, None, bench.now)
+    other = bench.run(accounts.make_link, None, bench.now)
     with pytest.raises(accounts.BadLink):
         bench.write(accounts.link_user, link)
     assert bench.write(accounts.link_user, other) is None
@@ -115,7 +115,7 @@ def test_the_first_link_makes_an_administrator_and_only_while_there_is_none(benc
 
 
 def test_the_first_administrator_signs_up(bench: Bench) -> None:
-    link = bench.data.write_now(accounts.make_link, None, bench.now)
+    link = bench.run(accounts.make_link, None, bench.now)
     user = bench.write(accounts.sign_up, link, "hash", BOB)
     assert (user.email, user.admin, user.signed_up) == (BOB, True, True)
     assert bench.read(accounts.has_admin)
@@ -160,7 +160,7 @@ def test_a_revoked_key_is_nobodys(bench: Bench, alice: int) -> None:
 
 def test_of_many_calls_within_a_minute_one_is_noted(bench: Bench, alice: int) -> None:
     def used(later: int) -> float:
-        bench.data.write_now(accounts.key_used, 1, bench.now + later)
+        bench.run(accounts.key_used, 1, bench.now + later)
         noted = bench.read(accounts.list_keys)[0].last_used_at
         assert noted is not None
         return noted - bench.now
@@ -189,8 +189,8 @@ def test_suspending_revokes_tokens_of_that_user_only(bench: Bench, alice: int, b
     bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", None, "test")
     for jti, user, key in (("a", alice, 1), ("b", bob, 2)):
-        bench.data.write_now(tokens.record, jti, bench.read(experiments.find, "exp", None).id, user, key,
-                             bench.now, bench.now + 3600)
+        bench.run(tokens.record, jti, bench.read(experiments.find, "exp", None).id, user, key,
+                  bench.now, bench.now + 3600)
     assert bench.write(accounts.suspend, BOB, "test").suspended_at == bench.now
     assert bench.read(tokens.revoked, "exp", bench.now) == ["b"]
     assert bench.write(accounts.resume, BOB, "test").suspended_at is None
@@ -204,14 +204,14 @@ def test_suspending_revokes_tokens_of_that_user_only(bench: Bench, alice: int, b
 def test_pruning_forgets_expired_tokens_in_steps(bench: Bench, alice: int) -> None:
     made = bench.experiment("exp", alice)
     for n in range(5):
-        bench.data.write_now(tokens.record, str(n), made.id, alice, 1, bench.now, bench.now + n)
+        bench.run(tokens.record, str(n), made.id, alice, 1, bench.now, bench.now + n)
     later = bench.now + 600 + 3
-    assert bench.data.write_now(tokens.prune, later, 3) == 3
-    assert bench.data.write_now(tokens.prune, later, 3) == 1
-    assert bench.data.write_now(tokens.prune, later, 3) == 0
-    bench.data.write_now(tokens.revoke, made.id, "4", bench.now)
+    assert bench.run(tokens.prune, later, 3) == 3
+    assert bench.run(tokens.prune, later, 3) == 1
+    assert bench.run(tokens.prune, later, 3) == 0
+    bench.run(tokens.revoke, made.id, "4", bench.now)
     with pytest.raises(tokens.NoSuchToken):
-        bench.data.write_now(tokens.revoke, made.id, "0", bench.now)
+        bench.run(tokens.revoke, made.id, "0", bench.now)
 
 
 # ---- experiments
@@ -252,7 +252,7 @@ def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench: Bench,
                                                                    bob: int) -> None:
     made = bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", None, "test")
-    bench.data.write_now(tokens.record, "t", made.id, alice, 1, bench.now, bench.now + 3600)
+    bench.run(tokens.record, "t", made.id, alice, 1, bench.now, bench.now + 3600)
     before = bench.read(experiments.secret_of, made.id)
     moved = bench.write(experiments.transfer, "exp", BOB, None, "test")
     assert (moved.owner, moved.server_url) == (BOB, None)
@@ -276,7 +276,7 @@ def test_shares(bench: Bench, alice: int, bob: int) -> None:
         bench.write(experiments.share, "exp", BOB, "work", bob, "test")
     with pytest.raises(accounts.NoSuchUser):
         bench.write(experiments.share, "exp", "eve@x", "work", alice, "test")
-    bench.data.write_now(tokens.record, "t", made.id, bob, 2, bench.now, bench.now + 3600)
+    bench.run(tokens.record, "t", made.id, bob, 2, bench.now, bench.now + 3600)
     for _ in range(2):
         bench.write(experiments.unshare, "exp", BOB, alice, "test")
     assert bench.read(tokens.revoked, "exp", bench.now) == ["t"]
@@ -289,12 +289,12 @@ def test_changing_what_a_share_is_good_for_ends_the_tokens_of_before(bench: Benc
     made = bench.experiment("exp", alice)
     bench.write(experiments.share, "exp", BOB, "work", alice, "test")
     for number, role in enumerate(("edit", "work")):
-        bench.data.write_now(tokens.record, "t%d" % number, made.id, bob, 2, bench.now, bench.now + 3600)
-        bench.data.write_now(tokens.record, "own%d" % number, made.id, alice, 1, bench.now, bench.now + 3600)
+        bench.run(tokens.record, "t%d" % number, made.id, bob, 2, bench.now, bench.now + 3600)
+        bench.run(tokens.record, "own%d" % number, made.id, alice, 1, bench.now, bench.now + 3600)
         bench.write(experiments.share, "exp", BOB, role, alice, "test")
         assert bench.read(tokens.revoked, "exp", bench.now) == ["t0", "t1"][:number + 1]
         assert bench.read(experiments.role_of, made, bob) == role
-    bench.data.write_now(tokens.record, "t2", made.id, bob, 2, bench.now, bench.now + 3600)
+    bench.run(tokens.record, "t2", made.id, bob, 2, bench.now, bench.now + 3600)
     bench.write(experiments.share, "exp", BOB, "work", alice, "test")  # as it was
     assert "t2" not in bench.read(tokens.revoked, "exp", bench.now)
     assert bench.read(experiments.role_of, made, alice) == "owner"
@@ -332,7 +332,7 @@ def test_everything_is_for_its_owner_alone(tmp_path: Path) -> None:
         data = HubData(tmp_path / "new" / "hub")
         data.claim()
         data.publish({"hub_url": "http://x", "pid": 1})
-        data.write_now(accounts.add_user, ALICE, False, "test", 1.0)
+        data.write_now(lambda db, now: accounts.add_user(db, ALICE, False, "test", now))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in data.directory.iterdir()}
         assert stat.S_IMODE(data.directory.stat().st_mode) == 0o700 and not data.exposed()
         assert [name for name in modes if modes[name] & 0o077] == []

@@ -50,7 +50,7 @@ class Site:
         self.alice_id, self.key = bench.user(ALICE)
         bench.user(BOB)
         bench.write(accounts.add_user, ADMIN, True, "test")
-        bench.data.write_now(lambda db: db.execute("UPDATE users SET password = ?", (stored,)))
+        bench.data.write_now(lambda db, _now: db.execute("UPDATE users SET password = ?", (stored,)))
         self.stored = stored
         bench.experiment("exp", self.alice_id)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Coroutine, Dict, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
 from jd import protocol as p
 from jd.auth import jwt
@@ -164,7 +164,11 @@ class Town(Servers):
 
     async def _people(self) -> None:
         """Accounts, the experiment, and what each person can show."""
-        write, now = self.data.write, time.time()
+        now = time.time()
+
+        async def write(operation: Callable[..., T], *arguments: Any) -> T:
+            return await self.data.write(lambda db, _now: operation(db, *arguments))
+
         callers = {}
         for email in (ALICE, BOB, EVE, MALLORY, ROOT):
             user = await write(accounts.add_user, email, email == ROOT, "test", now)
@@ -175,7 +179,7 @@ class Town(Servers):
             self.credentials["page of " + name] = {"Cookie": "jd_hub_session=%s" % cookie}
             key = (await write(accounts.create_key, email, "k", "test", now))[1]
             self.credentials["key of " + name] = bearer(key)
-            caller = await self.data.read(accounts.caller, key)
+            caller = await self.data.read(lambda db: accounts.caller(db, key))
             assert caller is not None
             callers[email] = caller
             if email == ALICE:
@@ -189,8 +193,8 @@ class Town(Servers):
         async def token(email: str, experiment: str = "exp") -> str:
             issued: issuing.Issued = await write(issuing.issue, callers[email], experiment, now)
             return issued.token
-        found = await self.data.read(experiments.find, "exp", None)
-        secret = await self.data.read(experiments.secret_of, found.id)
+        found = await self.data.read(lambda db: experiments.find(db, "exp", None))
+        secret = await self.data.read(lambda db: experiments.secret_of(db, found.id))
         revoked = await token(ALICE)
         claims = jwt.verify(revoked, secret, now)
         await write(tokens.revoke, found.id, claims["jti"], now)

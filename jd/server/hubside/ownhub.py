@@ -84,17 +84,20 @@ class OwnHub:
         finally:
             await hub.stop()
 
+    async def _knows(self, key: str) -> bool:
+        return await self._data.read(lambda db: accounts.caller(db, key)) is not None
+
     async def _facts(self, url: str) -> Facts:
         key_file = self._data.directory / KEY_FILE
         key = _kept_key(key_file)
-        if key is None or await self._data.read(accounts.caller, key) is None:
-            key = await self._data.write(_new_key, self._data.clock())
+        if key is None or not await self._knows(key):
+            key = await self._data.write(_new_key)
             secretfile.keep(key_file, key)
-        user = await self._data.read(accounts.find_user, ADMIN)
+        user = await self._data.read(lambda db: accounts.find_user(db, ADMIN))
         signup = None
         if not user.signed_up:
-            signup = signup_url(url, await self._data.write(accounts.make_link, user.id,
-                                                            self._data.clock()))
+            token = await self._data.write(lambda db, now: accounts.make_link(db, user.id, now))
+            signup = signup_url(url, token)
         else:
             secretfile.forget(self._data.signup_file)
         return Facts(url, key, key_file, signup, self._data.signup_file)
