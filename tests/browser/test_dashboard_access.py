@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.browser.dashboard_support import (DESKTOP, PHONE, Dashboard, browser, dashboard,
-                                             no_sideways_scrolling)
+from tests.browser.dashboard_support import (
+    DESKTOP,
+    PHONE,
+    Dashboard,
+    browser,
+    dashboard,
+    no_sideways_scrolling,
+)
 from tests.browser.test_dashboard_job import upload
 from tests.browser.webdriver import TAB, Browser, needs_browser
 
@@ -73,10 +79,12 @@ PAGES = ("/jobs", "/jobs/1", "/results", "/workers", "/settings")
 
 def sweep(dashboard: Dashboard) -> None:
     """Jobs in every state, results, workers that are busy, idle, failing and gone."""
-    dashboard.create([{"lr": 10.0 ** -(at % 4), "opt": "adam" if at % 2 else "sgd", "depth": at} for at in range(24)])
+    dashboard.create([{"lr": 10.0 ** -(at % 4), "opt": "adam" if at % 2 else "sgd", "depth": at}
+                      for at in range(24)])
     for at in range(12):
         job = dashboard.claim("node%d_egg_%d" % (at % 2, at % 2))
-        upload(dashboard, job["job_id"], "result.json", json.dumps({"loss": 1.0 / (at + 1), "f1": at / 12}).encode())
+        upload(dashboard, job["job_id"], "result.json",
+               json.dumps({"loss": 1.0 / (at + 1), "f1": at / 12}).encode())
         dashboard.finish(job["job_id"], "ABORTED" if at % 2 else "DONE", "exit 1" if at % 2 else "")
     dashboard.claim("node0_egg_0")
     dashboard.call("/workers/cli/stop", {"worker_id": "node1_egg_1", "source": "node1", "action": "stop"})
@@ -94,7 +102,7 @@ def ready(browser: Browser, path: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_can_be_read_and_controls_have_names(browser, dashboard, theme):
+def test_text_can_be_read_and_controls_have_names(browser: Browser, dashboard: Dashboard, theme: str) -> None:
     sweep(dashboard)
     browser.run("localStorage.setItem('theme', arguments[0])", theme)
     for size in (DESKTOP, PHONE):
@@ -113,7 +121,7 @@ def test_text_can_be_read_and_controls_have_names(browser, dashboard, theme):
     assert browser.run(FAINT) == [] and browser.run(NAMELESS) == []
 
 
-def test_faint_text_and_nameless_controls_are_found(browser, dashboard):
+def test_faint_text_and_nameless_controls_are_found(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait_text("New jobs")
     browser.run("const p = document.createElement('p'); p.textContent = 'faint'; p.style.color = '#999';"
                 "p.style.background = '#ccc'; const b = document.createElement('button'); document.getElementById('main').append(p, b)")
@@ -121,7 +129,7 @@ def test_faint_text_and_nameless_controls_are_found(browser, dashboard):
     assert browser.run(NAMELESS) == ["<button></button>"]
 
 
-def test_tab_reaches_every_control_and_shows_where_it_is(browser, dashboard):
+def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     for path in ("/jobs", "/results", "/workers", "/settings"):
         browser.go(dashboard.page + path)

@@ -9,8 +9,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from jd.net.multipart import encode_upload
-from tests.browser.dashboard_support import (EVIL, PHONE, Dashboard, browser, dashboard,
-                                             no_sideways_scrolling)
+from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, dashboard, no_sideways_scrolling
 from tests.browser.webdriver import Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -49,7 +48,7 @@ def parameters(dashboard: Dashboard) -> Any:
     return [job["parameters"] for job in dashboard.jobs()]
 
 
-def test_a_grid_from_the_form(browser, dashboard):
+def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     browser.click("button", "New jobs")
     browser.wait("document.activeElement.matches('.grid-name')")
     browser.keys("lr")
@@ -61,14 +60,15 @@ def test_a_grid_from_the_form(browser, dashboard):
     fill(browser, "#create-time", "3600")
     browser.click("dialog button", "Create 6 jobs")
     browser.wait_text("6 jobs are made: 1 to 6.")
-    assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1) for opt in ("adam", "a, b")]
+    assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1)
+                                     for opt in ("adam", "a, b")]
     browser.wait("document.querySelectorAll('.jobs tbody tr').length === 6")
     short = dict(BUSY, reported_status="idle", current_job_id=None, time_left=60.0)
     assert dashboard.call("/worker/heartbeat", short)["job"] is None
     assert dashboard.claim()["job_id"] == 1
 
 
-def test_an_absurd_product_is_refused_before_anything_is_made(browser, dashboard):
+def test_an_absurd_product_is_refused_before_anything_is_made(browser: Browser, dashboard: Dashboard) -> None:
     browser.click("button", "New jobs")
     for at, name in enumerate(("a", "b")):
         fill(browser, ".grid-name", name, at)
@@ -83,7 +83,7 @@ def test_an_absurd_product_is_refused_before_anything_is_made(browser, dashboard
     assert dashboard.counts() == {}
 
 
-def test_json_and_a_table(browser, dashboard):
+def test_json_and_a_table(browser: Browser, dashboard: Dashboard) -> None:
     browser.click("button", "New jobs")
     browser.click("[role=tab]", "JSON")
     fill(browser, ".create-text", '{"parameters":\n {"lr": [1, 2}}')
@@ -106,14 +106,15 @@ def test_json_and_a_table(browser, dashboard):
     assert parameters(dashboard) == [{"lr": 1}, {"lr": 2, "deep": {"a": [1]}}, {"lr": 0.5, "opt": "sgd"}]
 
 
-def test_a_running_job_is_followed_live(browser, dashboard):
+def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create([{"lr": 0.1}])
     job = dashboard.claim()
     assert job["job_id"] == 1
     browser.go(dashboard.page + "/jobs/1")
     browser.wait_text("No output yet.")
     browser.run("window.box = document.querySelector('.output')")
-    dashboard.call("/worker/heartbeat", dict(BUSY, current_job_id=1, output_tail="\x1b[31mepoch 1\x1b[0m\n10%\r99%\n"))
+    dashboard.call("/worker/heartbeat", dict(BUSY, current_job_id=1,
+                                             output_tail="\x1b[31mepoch 1\x1b[0m\n10%\r99%\n"))
     browser.wait("document.querySelector('.output').textContent === 'epoch 1\\n99%\\n'")
     browser.wait("document.querySelector('#job-metrics').textContent.includes('41.5')")
     upload(dashboard, 1, "result.json", json.dumps({"loss": 0.25, "test": {"f1": 0.5}}).encode())
@@ -123,7 +124,7 @@ def test_a_running_job_is_followed_live(browser, dashboard):
     assert browser.run("return window.box.isConnected && window.box.textContent.startsWith('epoch 1')")
 
 
-def test_files_are_shown_and_stay_open(browser, dashboard):
+def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create([{"lr": 0.1}])
     dashboard.claim()
     upload(dashboard, 1, "curve.csv", b"epoch,loss\n1,0.5\n2,0.25\n")
@@ -144,7 +145,7 @@ def test_files_are_shown_and_stay_open(browser, dashboard):
     assert "owned" not in browser.run("return document.title")
 
 
-def test_what_is_done_to_a_job_and_why_is_kept(browser, dashboard):
+def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create([{"lr": 0.1}, {"lr": 0.2}])
     browser.go(dashboard.page + "/jobs/1")
     browser.click("button", "Edit parameters")
@@ -170,11 +171,13 @@ def test_what_is_done_to_a_job_and_why_is_kept(browser, dashboard):
     browser.console()  # the browser notes the 404 by itself
 
 
-def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser, dashboard):
+def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
+                                                                      dashboard: Dashboard) -> None:
     dashboard.create([{"evil": EVIL, "long": "x" * 400}])
     dashboard.claim("n" * 90 + "-0-0")
     upload(dashboard, 1, EVIL_NAME, ("a,b\n%s,1\n" % EVIL).encode())
-    dashboard.call("/worker/heartbeat", dict(BUSY, worker_id="n" * 90 + "-0-0", current_job_id=1, output_tail=EVIL + "y" * 300))
+    dashboard.call("/worker/heartbeat", dict(BUSY, worker_id="n" * 90 + "-0-0", current_job_id=1,
+                                             output_tail=EVIL + "y" * 300))
     dashboard.finish(1, "ABORTED", EVIL)
     for size in ((1440, 900), PHONE):
         browser.size(*size)
@@ -193,7 +196,7 @@ def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser, d
     assert "owned" not in browser.run("return document.title")
 
 
-def test_what_a_script_measured_comes_before_what_it_repeats(browser, dashboard):
+def test_what_a_script_measured_comes_before_what_it_repeats(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create([{"lr": 0.1, "depth": 4}])
     dashboard.claim()
     upload(dashboard, 1, "result.json", json.dumps({"lr": 0.1, "depth": 4, "accuracy": 0.5}).encode())

@@ -4,8 +4,16 @@ from typing import Any, List
 
 import pytest
 
-from tests.browser.dashboard_support import (EVIL, PHONE, PIN, Dashboard, browser, dashboard,
-                                             no_sideways_scrolling, sign_in)
+from tests.browser.dashboard_support import (
+    EVIL,
+    PHONE,
+    PIN,
+    Dashboard,
+    browser,
+    dashboard,
+    no_sideways_scrolling,
+    sign_in,
+)
 from tests.browser.webdriver import ENTER, ESCAPE, Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -21,16 +29,18 @@ def rows(browser: Browser, *expected: int) -> None:
 
 
 def sweep(dashboard: Dashboard, n: int = 60) -> None:
-    dashboard.create([{"lr": 0.001 * (at % 3), "opt": "adam" if at % 2 else "sgd", "seed": at} for at in range(n)])
+    dashboard.create([{"lr": 0.001 * (at % 3), "opt": "adam" if at % 2 else "sgd", "seed": at}
+                      for at in range(n)])
 
 
 def column(browser: Browser, head: str) -> List[Any]:
     """The texts of a column."""
     return list(browser.run(
-        "return [...document.querySelectorAll('.jobs td[data-label=\"%s\"]')].map((one) => one.textContent)" % head))
+        "return [...document.querySelectorAll('.jobs td[data-label=\"%s\"]')].map((one) => one.textContent)"
+        % head))
 
 
-def test_filter_sort_and_turn_pages(browser, dashboard):
+def test_filter_sort_and_turn_pages(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     rows(browser, *range(1, 51))
     browser.wait_text("1–50 of 60")
@@ -53,14 +63,14 @@ def test_filter_sort_and_turn_pages(browser, dashboard):
     assert browser.run("return document.querySelector('.filter').getAttribute('aria-invalid')") == "true"
 
 
-def test_a_filter_that_is_too_long_is_refused_and_not_cut(browser, dashboard):
+def test_a_filter_that_is_too_long_is_refused_and_not_cut(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     rows(browser, *range(1, 51))
     browser.type(".filter", "x" * 501)
     browser.wait_text("Filter has 501 characters; at most 500.")
 
 
-def test_figures_filter_and_back_goes_back(browser, dashboard):
+def test_figures_filter_and_back_goes_back(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 4)
     job = dashboard.claim()
     dashboard.finish(job["job_id"], "ABORTED", "out of memory")
@@ -73,7 +83,7 @@ def test_figures_filter_and_back_goes_back(browser, dashboard):
     assert browser.run("return document.querySelector('[aria-pressed=true] span').textContent") == "all jobs"
 
 
-def test_what_matches_is_deleted_and_restored(browser, dashboard):
+def test_what_matches_is_deleted_and_restored(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     rows(browser, *range(1, 51))
     browser.type(".filter", "seed>=5")
@@ -98,7 +108,7 @@ def test_what_matches_is_deleted_and_restored(browser, dashboard):
     assert "a wrong seed" in str(messages)
 
 
-def test_a_refresh_keeps_focus_and_selection(browser, dashboard):
+def test_a_refresh_keeps_focus_and_selection(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 5)
     rows(browser, 1, 2, 3, 4, 5)
     browser.keys("jjx")
@@ -117,7 +127,7 @@ def test_a_refresh_keeps_focus_and_selection(browser, dashboard):
     assert browser.run("return document.querySelector('.bulk b').textContent") == "1 selected"
 
 
-def test_keys_lead_through_the_pages(browser, dashboard):
+def test_keys_lead_through_the_pages(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 3)
     rows(browser, 1, 2, 3)
     browser.keys("/")
@@ -141,7 +151,8 @@ def test_keys_lead_through_the_pages(browser, dashboard):
     browser.wait("document.activeElement.textContent === '#2'")
 
 
-def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser, dashboard):
+def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
+                                                                     dashboard: Dashboard) -> None:
     dashboard.create([{"evil": EVIL, "long": "x" * 400, **{"p%d" % at: at for at in range(12)}}])
     rows(browser, 1)
     assert EVIL[:36] in column(browser, "evil")[0]
@@ -163,7 +174,7 @@ def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser, da
     assert browser.run("return document.querySelectorAll('#main img[src=x], #main script').length") == 0
 
 
-def test_the_theme_is_kept(browser, dashboard):
+def test_the_theme_is_kept(browser: Browser, dashboard: Dashboard) -> None:
     def page() -> str:
         return str(browser.run("return getComputedStyle(document.body).backgroundColor"))
     light = page()
@@ -178,7 +189,7 @@ def test_the_theme_is_kept(browser, dashboard):
     assert page() == light
 
 
-def test_the_first_page_says_how_to_begin(browser, dashboard):
+def test_the_first_page_says_how_to_begin(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait_text("No jobs yet")
     assert browser.run("return document.querySelector('.secret pre').textContent") == (
         "jd_worker_cli expId=exp entry_script=train.py server=" + dashboard.url)
@@ -187,7 +198,7 @@ def test_the_first_page_says_how_to_begin(browser, dashboard):
     assert browser.run("return document.querySelector('.start') === null || !document.querySelector('.start').checkVisibility()")
 
 
-def test_completions_are_drawn_and_told(browser, dashboard):
+def test_completions_are_drawn_and_told(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 2)
     dashboard.finish(dashboard.claim()["job_id"])
     browser.wait("document.querySelectorAll('.bar-done').length === 1")
@@ -202,7 +213,7 @@ def viewers(browser: Browser, dashboard: Dashboard, expected: int) -> None:
                  " return window.viewers === arguments[0]; })()", expected)
 
 
-def test_a_hidden_tab_holds_no_connection(browser, dashboard):
+def test_a_hidden_tab_holds_no_connection(browser: Browser, dashboard: Dashboard) -> None:
     viewers(browser, dashboard, 1)
     browser.run("Object.defineProperty(document, 'hidden', {configurable: true, get: () => true});"
                 "document.dispatchEvent(new Event('visibilitychange'))")
@@ -213,7 +224,7 @@ def test_a_hidden_tab_holds_no_connection(browser, dashboard):
     rows(browser, 1, 2)
 
 
-def test_without_events_the_page_asks(browser, dashboard):
+def test_without_events_the_page_asks(browser: Browser, dashboard: Dashboard) -> None:
     browser.devtools("Network.enable")
     browser.devtools("Network.setBlockedURLs", urls=["*/web/events"])
     browser.go(dashboard.page + "/jobs")
@@ -226,7 +237,7 @@ def test_without_events_the_page_asks(browser, dashboard):
     assert all("/web/events" in line for line in browser.console())
 
 
-def test_who_is_signed_out_comes_back_to_the_same_page(browser, dashboard):
+def test_who_is_signed_out_comes_back_to_the_same_page(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 3)
     rows(browser, 1, 2, 3)
     browser.type(".filter", "seed=1")
@@ -243,7 +254,7 @@ def test_who_is_signed_out_comes_back_to_the_same_page(browser, dashboard):
     sign_in(browser, dashboard)
 
 
-def test_a_long_search_is_told_and_stopped(browser, dashboard):
+def test_a_long_search_is_told_and_stopped(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard, 3)
     rows(browser, 1, 2, 3)
     # The server looks at 50,000 jobs for one answer; here it seems to have more.

@@ -1,6 +1,7 @@
 """The Results page in Chromium, against `jd_server`."""
 
 import json
+from typing import Any, Dict, Iterator, List, Tuple
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -8,15 +9,16 @@ import pytest
 from jd.net.multipart import encode_upload
 from jd.protocol import UPLOAD
 from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, dashboard, no_sideways_scrolling
-from tests.browser.webdriver import ENTER, needs_browser
+from tests.browser.webdriver import ENTER, Browser, needs_browser
 
 __all__ = ["browser", "dashboard"]
 pytestmark = [pytest.mark.slow, needs_browser]
 
 ARROW_RIGHT = "\ue014"
+Given = Tuple[Dict[str, Any], Dict[str, Any]]  # parameters and results of a job
 
 
-def upload(dashboard, job_id, results):
+def upload(dashboard: Dashboard, job_id: int, results: Dict[str, Any]) -> None:
     content = json.dumps(results).encode()
     frame = encode_upload({"job_id": str(job_id)}, "file", "result.json", len(content))
     request = Request(dashboard.url + UPLOAD, frame.prefix + content + frame.suffix,
@@ -24,7 +26,7 @@ def upload(dashboard, job_id, results):
     build_opener(ProxyHandler({})).open(request, timeout=60).close()
 
 
-def give(dashboard, jobs):
+def give(dashboard: Dashboard, jobs: List[Given]) -> None:
     """Make jobs of (parameters, results) and run them."""
     first = dashboard.create([parameters for parameters, _ in jobs])
     for at, (_, results) in enumerate(jobs):
@@ -33,27 +35,28 @@ def give(dashboard, jobs):
         dashboard.finish(first + at)
 
 
-def grid():
+def grid() -> List[Given]:
     """36 jobs: less lr is better, adam a little, the seed does nothing."""
     return [({"lr": lr, "opt": opt, "seed": seed, "kept": "same"},
              {"loss": lr + (0.01 if opt == "sgd" else 0) + seed * 1e-6, "seconds": 10 * seed + lr})
             for lr in (0.1, 0.2, 0.3, 0.4) for opt in ("adam", "sgd", EVIL) for seed in (1, 2, 3)]
 
 
-def numbers(browser, expression):
+def numbers(browser: Browser, expression: str) -> Any:
     """What an expression with the functions of numbers.js gives."""
     return browser.run("return import('/static/results/numbers.js').then((n) => { return %s; })" % expression)
 
 
-def leaders(browser):
-    return browser.run("return [...document.querySelectorAll('.plot-leaders tbody tr')]"
-                       ".map((row) => row.cells[1].textContent)")
+def leaders(browser: Browser) -> List[str]:
+    return list(browser.run("return [...document.querySelectorAll('.plot-leaders tbody tr')]"
+                            ".map((row) => row.cells[1].textContent)"))
 
 
 @pytest.mark.parametrize("expression, found", [
     ("n.quantile([1, 2, 3, 4], 0.5)", 2.5),
     ("n.quantile([], 0.5) === n.quantile([], 0.5)", False),
-    ("n.five([4, 1, 3, 2, 100])", {"n": 5, "min": 1, "max": 100, "q1": 2, "median": 3, "q3": 4, "low": 1, "high": 4}),
+    ("n.five([4, 1, 3, 2, 100])", {"n": 5, "min": 1, "max": 100, "q1": 2, "median": 3, "q3": 4, "low": 1,
+                                   "high": 4}),
     ("n.column('a', ['1', 2, null]).kind", "number"),
     ("n.column('a', ['1', 'auto', 2]).distinct", ["1", "2", "auto"]),
     ("n.column('a', [true, false]).distinct", ["false", "true"]),
@@ -78,7 +81,8 @@ def leaders(browser):
     ("n.condition('param.opt', '=', 'a \"b\"')", 'param.opt="a \\"b\\""'),
     ("n.condition('lr', '>=', 0.01)", "lr>=0.01"),
     # A parameter that decides all, one that does nothing, one whose values do not repeat.
-    ("n.importance(n.column('a', [1, 2, 1, 2, 1, 2]), [5, 7, 5, 7, 5, 7])", {"share": 1, "n": 6, "groups": 2}),
+    ("n.importance(n.column('a', [1, 2, 1, 2, 1, 2]), [5, 7, 5, 7, 5, 7])",
+     {"share": 1, "n": 6, "groups": 2}),
     ("n.importance(n.column('a', [1, 2, 1, 2]), [5, 5, 7, 7]).share", 0),
     ("n.importance(n.column('a', ['x', 'y', 'z']), [1, 2, 3]).share", None),
     # Groups 1, 3 and 2, 4: within 4, all 5, chance 1 * 4 / (4 - 2): nothing is left.
@@ -93,12 +97,12 @@ def leaders(browser):
      ".map((bin) => bin.low)", [0, 24.75, 49.5, 74.25]),
     ("n.trend([1, 2, 3, 4], [1, 2, 3, 5], 2).map((bin) => bin.median)", [1.5, 4]),
 ])
-def test_numbers(browser, shell, expression, found):
+def test_numbers(browser: Browser, shell: Dashboard, expression: str, found: object) -> None:
     assert numbers(browser, expression) == found
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory, browser):
+def shell(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Dashboard]:
     """A page that may import the modules: static files need no session."""
     with Dashboard(tmp_path_factory.mktemp("numbers")) as started:
         browser.go(started.page + "/signin")
@@ -107,7 +111,7 @@ def shell(tmp_path_factory, browser):
         started.stop()
 
 
-def test_goodness_is_one_for_the_best_whichever_way(browser, shell):
+def test_goodness_is_one_for_the_best_whichever_way(browser: Browser, shell: Dashboard) -> None:
     answer = {"metric": "m", "total": 4, "shown": 4, "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
               "parameters": {"a": [1, 2, 3, 4], "b": [0, 0, 0, 1]}, "results": {}}
     found = browser.run("""return import('/static/results/numbers.js').then((n) => [true, false].map((less) => {
@@ -117,7 +121,7 @@ def test_goodness_is_one_for_the_best_whichever_way(browser, shell):
     assert found == [[[1, 0.5, 0], [0, 1, 2], ["a"], [1, 2, 3]], [[0, 0.5, 1], [2, 1, 0], ["a"], [1, 2, 3]]]
 
 
-def test_many_points_are_painted_and_can_be_pointed_at(browser, shell):
+def test_many_points_are_painted_and_can_be_pointed_at(browser: Browser, shell: Dashboard) -> None:
     found = browser.run("""return Promise.all(['numbers', 'scatter'].map((name) => import('/static/results/' + name + '.js'))).then(([n, s]) => {
         const size = 5000, ids = [...Array(size).keys()];
         const data = n.dataOf({metric: 'm', total: size, shown: size, ids, values: ids.map((i) => (i * 7919) % size),
@@ -138,7 +142,7 @@ def test_many_points_are_painted_and_can_be_pointed_at(browser, shell):
     assert found == [True, 0, 1]
 
 
-def test_the_page_from_the_best_job_to_its_page(browser, dashboard):
+def test_the_page_from_the_best_job_to_its_page(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss")
     browser.wait_text("36 jobs with loss")
@@ -163,8 +167,9 @@ def test_the_page_from_the_best_job_to_its_page(browser, dashboard):
     browser.wait("/^.jobs.[0-9]+$/.test(location.pathname)")
 
 
-def test_boxes_table_and_hostile_names(browser, dashboard):
-    give(dashboard, grid() + [({"lr": 0.5, "note": EVIL + str(at)}, {"loss": at, EVIL: at}) for at in range(2)])
+def test_boxes_table_and_hostile_names(browser: Browser, dashboard: Dashboard) -> None:
+    give(dashboard, grid() + [({"lr": 0.5, "note": EVIL + str(at)}, {"loss": at, EVIL: at})
+                              for at in range(2)])
     browser.go(dashboard.page + "/results?metric=loss&x=opt&across=lr&down=opt&how=best")
     browser.wait("document.querySelectorAll('.plot-metric rect.box').length === 3")
     browser.wait("document.querySelector('.plot-heat rect.cell-empty') !== null")
@@ -176,7 +181,7 @@ def test_boxes_table_and_hostile_names(browser, dashboard):
     assert browser.run("return document.querySelectorAll('main img:not(.empty img)').length") == 0
 
 
-def test_a_cell_leads_to_its_jobs(browser, dashboard):
+def test_a_cell_leads_to_its_jobs(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss&across=lr&down=seed")
     browser.wait("document.querySelector('.plot-heat .cell-value') !== null")
@@ -186,7 +191,7 @@ def test_a_cell_leads_to_its_jobs(browser, dashboard):
     assert browser.run("return new URLSearchParams(location.search).get('filter')") == "param.lr=0.1 param.seed=1"
 
 
-def test_ranges_by_hand_and_by_keyboard(browser, dashboard):
+def test_ranges_by_hand_and_by_keyboard(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss")
     browser.wait("document.querySelector('.plot-parallel [data-axis=lr] .grab') !== null")
@@ -205,12 +210,13 @@ def test_ranges_by_hand_and_by_keyboard(browser, dashboard):
     assert "param.lr=" in browser.run("return new URLSearchParams(location.search).get('filter')")
 
 
-def drag(browser, start, end):
+def drag(browser: Browser, start: Tuple[int, int], end: Tuple[int, int]) -> None:
     for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-        browser.devtools("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        browser.devtools("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1,
+                         clickCount=1)
 
 
-def test_a_filter_and_what_is_wrong_with_one(browser, dashboard):
+def test_a_filter_and_what_is_wrong_with_one(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss")
     browser.wait_text("36 jobs with loss")
@@ -225,7 +231,7 @@ def test_a_filter_and_what_is_wrong_with_one(browser, dashboard):
     browser.wait_text("36 jobs with loss")
 
 
-def test_the_first_result_arrives_while_somebody_looks(browser, dashboard):
+def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboard: Dashboard) -> None:
     browser.go(dashboard.page + "/results")
     browser.wait_text("No results yet")
     assert "jd_upload" in browser.run("return document.querySelector('.results-example').textContent")
@@ -234,7 +240,7 @@ def test_the_first_result_arrives_while_somebody_looks(browser, dashboard):
     assert browser.run("return document.querySelector('[aria-pressed=true]').textContent") == "Higher is better"
 
 
-def test_on_a_phone_and_in_both_themes(browser, dashboard):
+def test_on_a_phone_and_in_both_themes(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.size(*PHONE)
     browser.go(dashboard.page + "/results?metric=loss")

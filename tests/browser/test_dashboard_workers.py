@@ -4,8 +4,15 @@ from typing import Any, Dict, List
 
 import pytest
 
-from tests.browser.dashboard_support import (EVIL, PHONE, PIN, Dashboard, browser, dashboard,
-                                             no_sideways_scrolling)
+from tests.browser.dashboard_support import (
+    EVIL,
+    PHONE,
+    PIN,
+    Dashboard,
+    browser,
+    dashboard,
+    no_sideways_scrolling,
+)
 from tests.browser.webdriver import ENTER, ESCAPE, Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]

@@ -1,6 +1,7 @@
 """The Hub's pages in Chromium, against `jd_hub serve`."""
 
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
@@ -16,18 +17,24 @@ EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='ow
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with Browser(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
 
+class HubWithLink(HubProcess):
+    """A Hub before its first user; `link` is where that one signs up."""
+
+    link: str
+
+
 @pytest.fixture
-def hub(tmp_path, browser):
+def hub(tmp_path: Path, browser: Browser) -> Iterator[HubWithLink]:
     """A new Hub; its pages must have said nothing on the console and asked nobody else."""
     browser.go("about:blank")  # where a test that failed has left a page of its own server
     browser.devtools("Network.clearBrowserCookies")
     browser.size(1280, 720)
-    with HubProcess(tmp_path) as started:
+    with HubWithLink(tmp_path) as started:
         started.link = Path(started.event()["signup_file"]).read_text().strip()
         browser.console()
         browser.requested()
@@ -38,7 +45,7 @@ def hub(tmp_path, browser):
         assert started.errors == ""
 
 
-def sign_up(browser, hub):
+def sign_up(browser: Browser, hub: HubWithLink) -> None:
     browser.go(hub.link)
     browser.type("#email", ANN)
     browser.type("#password", PASSWORD)
@@ -48,7 +55,7 @@ def sign_up(browser, hub):
     browser.wait_text("No experiments yet")
 
 
-def test_sign_up_key_and_experiment(browser, hub):
+def test_sign_up_key_and_experiment(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     (cookie,) = browser.cookies()
     assert cookie["httpOnly"] and cookie["sameSite"] == "Lax"
@@ -67,7 +74,8 @@ def test_sign_up_key_and_experiment(browser, hub):
     lines = browser.run("return document.getElementById('lines').textContent").splitlines()
     assert lines == ["export JD_HUB_URL=" + hub.url, "export JD_API_KEY=" + key]
     assert hub.call("GET", EXPERIMENTS + "/digits-tune", key)[0] == 200
-    browser.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite",
+                                                              "clipboardSanitizedWrite"])
     browser.click("dialog .secret button", "Copy")
     browser.wait_text("Copied")
     browser.click("dialog button", "Done")
@@ -84,7 +92,7 @@ def test_sign_up_key_and_experiment(browser, hub):
     browser.wait_text("No experiments yet")
 
 
-def test_an_added_user_signs_up_and_is_suspended(browser, hub):
+def test_an_added_user_signs_up_and_is_suspended(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     browser.click("nav a", "Users")
     browser.click("#new")
@@ -106,7 +114,7 @@ def test_an_added_user_signs_up_and_is_suspended(browser, hub):
     browser.wait_text("at least 10 characters")
 
 
-def test_sign_in_with_the_keyboard_alone(browser, hub):
+def test_sign_in_with_the_keyboard_alone(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     browser.click("#signout")
     browser.wait_path("/signin")
@@ -129,7 +137,7 @@ def test_sign_in_with_the_keyboard_alone(browser, hub):
     browser.wait("document.getElementById('key') !== null")
 
 
-def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser, hub):
+def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:
@@ -156,7 +164,7 @@ def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser, hub):
         assert browser.run("return document.documentElement.scrollWidth") <= 360, path
 
 
-def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser, hub):
+def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:
@@ -175,7 +183,7 @@ def test_the_pin_of_a_dashboard_is_reset_and_shown_once(browser, hub):
     assert not browser.run("return document.documentElement.outerHTML.includes(arguments[0])", pin)
 
 
-def test_an_experiment_is_shared_for_work_or_for_more(browser, hub):
+def test_an_experiment_is_shared_for_work_or_for_more(browser: Browser, hub: HubWithLink) -> None:
     sign_up(browser, hub)
     data = HubData(hub.data)
     try:

@@ -154,7 +154,8 @@ class Browser:
     def console(self) -> List[str]:
         """What the console said since the last call, without plain refusals of the Hub (4xx)."""
         entries = self._command("POST", "/se/log", {"type": "browser"})
-        return [entry["message"] for entry in entries if "responded with a status of 4" not in entry["message"]]
+        return [entry["message"] for entry in entries
+                if "responded with a status of 4" not in entry["message"]]
 
     def requested(self) -> List[str]:
         """URLs that pages asked for since the last call."""

@@ -5,10 +5,11 @@ import html.parser
 import posixpath
 import re
 from pathlib import Path
+from typing import List, Optional, Set, Tuple
 
 import pytest
 
-from jd.net.serving.routing import HttpError, Request
+from jd.net.serving.routing import HttpError, Request, Response
 from jd.web.files import HEADERS, Files, page, redirect
 from tests.support import ROOT
 
@@ -17,7 +18,7 @@ HUB = ROOT / "jd" / "hub" / "web"
 SHARED = ROOT / "jd" / "web"
 
 
-def get(files, name, **headers):
+def get(files: Files, name: str, **headers: str) -> Response:
     request = Request("GET", "/static/x", headers)
     request.params = {"name": name}
     return asyncio.run(files.static(request))
@@ -26,14 +27,14 @@ def get(files, name, **headers):
 @pytest.mark.parametrize("name, kind", [
     ("base.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml"),
     ("signin.js", "text/javascript; charset=utf-8"), ("jobs/job.css", "text/css; charset=utf-8")])
-def test_a_file_has_its_type_and_is_closed_to_others(name, kind):
+def test_a_file_has_its_type_and_is_closed_to_others(name: str, kind: str) -> None:
     answer = get(Files("jd.server"), name)
     assert (answer.status, answer.content_type) == (200, kind) and answer.body
     assert HEADERS.items() <= answer.headers.items()
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_what_a_browser_has_is_not_sent_again():
+def test_what_a_browser_has_is_not_sent_again() -> None:
     files = Files("jd.server")
     tag = get(files, "signin.js").headers["ETag"]
     again = get(files, "signin.js", **{"if-none-match": tag})
@@ -43,15 +44,15 @@ def test_what_a_browser_has_is_not_sent_again():
 
 
 @pytest.mark.parametrize("name", [
-    "nope.js", "index.html", "../__init__.py", "../web/app.js", "jobs/../app.js", "/etc/passwd.js", "jobs", "jobs/",
-    "app.js\n", "App.js", "files.py", ""])
-def test_only_scripts_styles_and_pictures_below_web_are_served(name):
+    "nope.js", "index.html", "../__init__.py", "../web/app.js", "jobs/../app.js", "/etc/passwd.js", "jobs",
+    "jobs/", "app.js\n", "App.js", "files.py", ""])
+def test_only_scripts_styles_and_pictures_below_web_are_served(name: str) -> None:
     with pytest.raises(HttpError) as refused:
         get(Files("jd.server"), name)
     assert refused.value.status == 404
 
 
-def test_pages_are_read_by_their_name():
+def test_pages_are_read_by_their_name() -> None:
     files = Files("jd.server")
     assert files.content("index.html").startswith(b"<!doctype html>")
     with pytest.raises(FileNotFoundError):
@@ -61,14 +62,14 @@ def test_pages_are_read_by_their_name():
     assert (led.status, led.headers["Location"]) == (303, "/jobs?a=%20b")
 
 
-def served_by(directory: Path) -> set:
+def served_by(directory: Path) -> Set[str]:
     """What `/static/` has for the pages in a directory, by the rule that a test above holds."""
     return {path.relative_to(base).as_posix() for base in (directory, SHARED) for path in base.rglob("*")
             if path.suffix in (".js", ".css", ".svg")}
 
 
 @pytest.mark.parametrize("package, directory", [("jd.server", DASHBOARD), ("jd.hub", HUB)])
-def test_every_file_below_web_is_served_and_hides_no_shared_one(package, directory):
+def test_every_file_below_web_is_served_and_hides_no_shared_one(package: str, directory: Path) -> None:
     names = served_by(directory)
     assert len(names) > 5
     files = Files(package)
@@ -79,12 +80,13 @@ def test_every_file_below_web_is_served_and_hides_no_shared_one(package, directo
 class Links(html.parser.HTMLParser):
     """What a page loads."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.loaded, self.inline = [], []
+        self.loaded: List[str] = []
+        self.inline: List[str] = []
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: List[Tuple[str, Optional[str]]]) -> None:
         given = dict(attributes)
         if tag in ("link", "script", "img"):
             self.loaded.append(given.get("href") or given.get("src") or "nothing")
@@ -96,7 +98,7 @@ PAGES = sorted(DASHBOARD.glob("*.html")) + sorted(HUB.glob("*.html"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: "%s-%s" % (path.parts[-3], path.name))
-def test_pages_load_what_is_served_and_hold_nothing_that_the_policy_forbids(path):
+def test_pages_load_what_is_served_and_hold_nothing_that_the_policy_forbids(path: Path) -> None:
     served = served_by(path.parent)
     links = Links(path.read_text(encoding="utf-8").replace("{{script}}", "signin"))
     assert links.inline == []
@@ -112,7 +114,7 @@ SCRIPTS = [(base, path) for base in (DASHBOARD, HUB, SHARED) for path in sorted(
 
 
 @pytest.mark.parametrize("base, path", SCRIPTS, ids=lambda path: path.relative_to(ROOT / "jd").as_posix())
-def test_scripts_import_what_is_served_and_make_no_markup_of_data(base, path):
+def test_scripts_import_what_is_served_and_make_no_markup_of_data(base: Path, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     imported = IMPORT.findall(text) + DYNAMIC_IMPORT.findall(text)
     assert [name for name in imported if not name.startswith(("./", "../"))] == []
