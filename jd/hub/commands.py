@@ -190,7 +190,7 @@ def experiment_list(data: HubData, arguments: Namespace) -> Report:
         user_id = data.read_now(lambda db: accounts.find_user(db, arguments.user)).id
     found = data.read_now(lambda db: experiments.list_experiments(db, user_id, arguments.all))
     now = time.time()
-    friends = [data.read_now(lambda db: experiments.shared_with(db, one.id)) for one in found]
+    friends = data.read_now(lambda db: [experiments.shared_with(db, one.id) for one in found])
     rows = [((one.name, one.owner, one.status, ago(now, one.server_seen_at), one.server_url or "none yet",
               ", ".join("%s (%s)" % share for share in shares)), one.deleted_at is not None)
             for one, shares in zip(found, friends)]
