@@ -1,9 +1,9 @@
 """Run the tests, several directories at a time: `python -m tests.run [--all] [pytest options]`.
 
-What `make test` does. Each directory is a pytest of its own, as many at once as there are processors, at
-most four. Tests marked as slow are left out, and counted at the end, unless `--all` asks for them. A
-directory that fails shows what its pytest said; the last line is the sum in pytest's words. Where the
-options name files or directories, it is plain pytest on these.
+What `make test` does. Each directory is a pytest of its own; one more runs at once than there are
+processors, because tests also wait, and at most four. Tests marked as slow are left out, and counted at
+the end, unless `--all` asks for them. A directory that fails shows what its pytest said; the last line is
+the sum in pytest's words. Where the options name files or directories, it is plain pytest on these.
 """
 
 import os
@@ -22,7 +22,9 @@ from typing import Dict, List
 ROOT = Path(__file__).parent.parent
 MOST = 4
 # These take longest: begun last they would be waited for alone.
-FIRST = ("containers", "slurm", "airgap", "hostile", "browser", "e2e", "examples", "worker", "cli")
+FIRST = ("containers", "slurm", "airgap", "hostile", "browser", "e2e", "server", "examples", "dist", "cli",
+         "worker")
+BY_FILE = ("e2e",)  # directories so large that their files take turns
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
 QUIET = 20.0  # seconds without a line, after which a log is told how far it is
 
@@ -34,11 +36,11 @@ WITHOUT_SLOW = ("-m", "not slow")
 
 
 class Part:
-    """One pytest: a directory of tests/, or a file that is in none."""
+    """One pytest: a directory of tests/, or a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path.relative_to(ROOT))
-        self.name = path.name
+        self.name = str(path.relative_to(ROOT / "tests"))
         self.percent = 0
         self.process: "subprocess.Popen[str]"
 
@@ -94,7 +96,9 @@ class Run:
     def __init__(self, options: List[str], screen: Screen) -> None:
         self._options = options
         # pytest itself does not pass over what is named.
-        self._left = [part for part in parts() if "--ignore=" + part.path not in options]
+        ignored = tuple(option[len("--ignore="):].rstrip("/") + "/" for option in options
+                        if option.startswith("--ignore="))
+        self._left = [part for part in parts() if not (part.path + "/").startswith(ignored)]
         self._total = len(self._left)
         self._running: List[Part] = []
         self._lock = threading.Lock()
@@ -105,7 +109,7 @@ class Run:
 
     def all(self) -> None:
         """Run every part."""
-        workers = [threading.Thread(target=self._work) for _ in range(min(MOST, os.cpu_count() or 1))]
+        workers = [threading.Thread(target=self._work) for _ in range(min(MOST, (os.cpu_count() or 1) + 1))]
         self._screen.line("running %d parts of tests/, %d at a time; a line for each that ends"
                           % (self._total, len(workers)))
         try:
@@ -164,11 +168,14 @@ class Run:
 
 
 def parts() -> List[Part]:
-    """What one pytest runs: the directories of tests/, and the files that are in none."""
+    """What one pytest runs: the directories of tests/, and files that are in none or in one of BY_FILE."""
     tests = ROOT / "tests"
     directories = sorted(path for path in tests.iterdir() if path.is_dir() and any(path.rglob("test_*.py")))
     directories.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
-    return [Part(path) for path in directories + sorted(tests.glob("test_*.py"))]
+    found: List[Path] = []
+    for directory in directories:
+        found += sorted(directory.glob("test_*.py")) if directory.name in BY_FILE else [directory]
+    return [Part(path) for path in found + sorted(tests.glob("test_*.py"))]
 
 
 def closing(counts: Counts[str], seconds: float) -> str:
@@ -190,7 +197,7 @@ def main() -> int:
     left_out = ", ".join("%s %d" % (name, count) for name, count in run.deselected.items() if count)
     if left_out and not everything and not any(option.startswith(("-k", "-m")) for option in options):
         screen.line("left out, by directory: %s. These are slow tests: they build images, bundles and bare"
-                    " systems, or need Slurm or a browser. `make check` runs them too, and so does"
+                    " systems, ask pip, or need Slurm or a browser. `make check` runs them too, and so does"
                     " make test PYTEST_ARGS=--all." % left_out)
     screen.line(closing(run.counts, screen.seconds))
     return 1 if run.failed or not run.counts["passed"] else 0

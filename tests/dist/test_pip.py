@@ -10,6 +10,8 @@ import jd
 from tests.dist.trees import copy_checkout
 from tests.support import free_env, python
 
+pytestmark = pytest.mark.slow
+
 _STATE = """
 import importlib.metadata as m, os, jd
 d = m.distribution("jd-worker")

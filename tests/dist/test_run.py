@@ -39,7 +39,7 @@ def test_the_last_line_is_the_sum(house: Path) -> None:
     status, said = run(house, "-k", "test_b")
     assert (status, said.splitlines()[-1].partition(" in ")[0]) == (0, "1 passed, 3 deselected")
     assert run(house, "-k", "nothing")[0] == 1
-    assert "2 passed, 1 skipped in" in run(house, "--ignore=tests/b")[1].splitlines()[-1]
+    assert "2 passed, 1 skipped in" in run(house, "--ignore=tests/b/")[1].splitlines()[-1]
     assert run(house, "tests/b")[1].splitlines()[-1].startswith("1 passed in ")
 
 

@@ -112,10 +112,10 @@ def test_without_keep_a_fresh_directory_is_used_and_named(demo: Demo, tmp_path: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_goes_on_where_it_was(demo: Demo, number: signal.Signals) -> None:
-    demo.sweep({"epochs": [25], "hidden": [2, 3]})
+    demo.sweep({"epochs": [15], "hidden": [2, 3]})
     process = demo.start("--keep", demo.directory)
     log = demo.directory / "workers.log"
-    wait_until(lambda: log.exists() and "epoch  7" in log.read_text(), message="a first checkpoint")
+    wait_until(lambda: log.exists() and "epoch  6" in log.read_text(), message="a first checkpoint")
     process.send_signal(number)
     status, output = demo.end(process)
     assert status == 1
