@@ -15,6 +15,11 @@ EXPERIMENT = "exp"
 _Self = TypeVar("_Self", bound="Process")
 
 
+def outbox(directory: Path) -> Path:
+    """Where workers of `directory` keep what they could not send."""
+    return directory / "cache" / ".cache" / EXPERIMENT / "outbox"
+
+
 class Process:
     """A child process that is gone when the `with` block ends, however it ends."""
 
@@ -83,6 +88,10 @@ class Server(Process):
                 return json.loads(answer.read())
         except HTTPError as error:
             return error.code, json.loads(error.read())
+
+    def create(self, count: int = 1, **fields: Any) -> None:
+        """Make so many jobs, which have an x each; `fields` stand beside the parameters."""
+        self.call("/api/jobs/create", dict({"parameters": {"x": list(range(count))}}, **fields))
 
     def counts(self) -> Dict[str, int]:
         """Jobs by status, without the statuses that no job has."""

@@ -7,12 +7,12 @@ import stat
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Callable, List
 
 import pytest
 
 from tests.e2e.node import Node
-from tests.e2e.processes import EXPERIMENT, Server, Worker
+from tests.e2e.processes import Server, Worker, outbox
 from tests.support import free_env, python, wait_until
 
 Write = Callable[..., Path]
@@ -29,10 +29,6 @@ def script(tmp_path: Path) -> Write:
     return write
 
 
-def created(server: Server, **parameters: Any) -> None:
-    server.call("/api/jobs/create", {"jobs": [parameters or {"x": 1}]})
-
-
 def history(server: Server, job: int = 0) -> str:
     return "\n".join(entry["reason"] for entry in server.jobs()[job]["message"])
 
@@ -40,10 +36,6 @@ def history(server: Server, job: int = 0) -> str:
 def uploads(server: Server, job: int = 1) -> List[str]:
     return sorted(entry["filename"] for entry in
                   server.call("/api/jobs/%d/uploads" % job)["uploads"])
-
-
-def outbox(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / ".cache" / EXPERIMENT / "outbox"
 
 
 def test_a_shell_script_gets_flags_and_variables_and_its_files_are_collected(
@@ -54,7 +46,7 @@ def test_a_shell_script_gets_flags_and_variables_and_its_files_are_collected(
                   "mkdir -p out/deep && echo a > out/deep/a.csv && echo no > notes.txt\n"
                   "ln -s /etc/passwd out/link.csv\n")
     with Server(tmp_path) as server:
-        created(server, lr=0.5, name="two words")
+        server.call("/api/jobs/create", {"jobs": [{"lr": 0.5, "name": "two words"}]})
         with Worker(tmp_path, server.url, path, "once=true", "collect=*.json,out/**") as worker:
             worker.finish()
         assert server.counts() == {"DONE": 1}
@@ -74,7 +66,7 @@ def test_what_failed_is_collected_too_and_what_the_script_uploaded_is_not_sent_t
                   "(jd_job_dir() / 'changed.csv').write_text('22')\n"
                   "sys.exit(3)\n", "train.py")
     with Server(tmp_path, "--max-attempts", 1) as server:
-        created(server)
+        server.create()
         with Worker(tmp_path, server.url, path, "once=true", JD_COLLECT="*.csv") as worker:
             worker.finish()
         assert server.counts() == {"ABORTED": 1}
@@ -89,7 +81,7 @@ def test_files_of_another_sweep_in_the_same_directory_are_not_collected(
     for directory, write, expected in (("one", "yes", ["result.csv"]), ("two", "", [])):
         (tmp_path / directory).mkdir()
         with Server(tmp_path / directory) as server:
-            created(server)
+            server.create()
             with Worker(tmp_path, server.url, path, "once=true", "collect=*.csv", WRITE=write) as worker:
                 worker.finish()
             assert uploads(server) == expected
@@ -117,7 +109,7 @@ while :; do sleep 0.05; done
 def test_a_preempted_shell_script_continues_where_it_was(tmp_path: Path, script: Write) -> None:
     path = script(RESUMING)
     with Server(tmp_path) as server:
-        created(server)
+        server.create()
         for count in (1, 2):
             # Another node: nothing is shared but the server.
             node = tmp_path / ("node%d" % count)
@@ -141,7 +133,7 @@ def test_what_is_saved_while_it_runs_outlives_the_node(tmp_path: Path, script: W
                   "if [ -f \"$JD_CHECKPOINT_DIR/step\" ]; then echo continued >&2; exit 0; fi\n"
                   "echo 7 > \"$JD_CHECKPOINT_DIR/step\"\nexec sleep 600\n")
     with Server(tmp_path, "--idle-timeout", 6) as server:
-        created(server)
+        server.create()
         with Worker(tmp_path, server.url, path, "checkpoint_interval=1") as worker:
             wait_until(lambda: list((tmp_path / "server").rglob("checkpoint_v0_*.pt")))
             worker.popen.kill()
@@ -158,7 +150,7 @@ def test_files_wait_with_the_result_while_the_server_is_away(tmp_path: Path, scr
                   "while [ ! -f \"$MARKS/go\" ]; do sleep 0.05; done\n"
                   "echo 1 > result.csv; echo 2 > \"$JD_CHECKPOINT_DIR/last\"\n")
     with Server(tmp_path) as server:
-        created(server)
+        server.create()
         with Worker(tmp_path, server.url, path, "collect=*.csv", MARKS=tmp_path) as worker:
             wait_until((tmp_path / "started").exists)
             port = server.port
@@ -184,7 +176,7 @@ def test_files_that_waited_for_an_attempt_that_was_ended_meanwhile_are_dropped_w
     path = script("#!/bin/sh\ncd \"$JD_WORKER_JOB_DIR\"\n: > \"$MARKS/started\"\n"
                   "while [ ! -f \"$MARKS/go\" ]; do sleep 0.05; done\necho 1 > result.csv\n")
     with Server(tmp_path) as server:
-        created(server)
+        server.create()
         with Worker(tmp_path, server.url, path, "collect=*.csv", MARKS=tmp_path) as worker:
             wait_until((tmp_path / "started").exists)
             port, worker_id = server.port, server.jobs()[0]["worker_id"]
@@ -194,7 +186,7 @@ def test_files_that_waited_for_an_attempt_that_was_ended_meanwhile_are_dropped_w
             worker.stop(signal.SIGKILL)
         with Server(tmp_path, port=port) as again:
             again.call("/workers/cli/stop", {"worker_id": worker_id, "source": "here", "action": "stop"})
-            created(again, x=2)
+            again.create()
             with Worker(tmp_path, again.url, path, "once=true", name="next", MARKS=tmp_path) as other:
                 said = other.finish()
             assert "will not take the result of job 1" in said and "dropped" in said
@@ -209,7 +201,7 @@ def test_a_checkpoint_that_a_silent_server_did_not_take_is_not_lost(tmp_path: Pa
                   "trap 'echo 1 > \"$JD_CHECKPOINT_DIR/state\"; exit 0' TERM\n"
                   ": > \"$MARKS/started\"\nwhile :; do sleep 0.05; done\n")
     with Server(tmp_path) as server:
-        created(server)
+        server.create()
         with Worker(tmp_path, server.url, path, "grace=1", MARKS=tmp_path) as worker:
             wait_until((tmp_path / "started").exists)
             os.kill(server.popen.pid, signal.SIGSTOP)
@@ -239,7 +231,7 @@ def test_own_checkpoints_of_a_script_and_its_directory_do_not_mix(tmp_path: Path
                   "if last == 'object':\n"
                   "    jd_update_checkpoint('newer'); sys.exit(1)\n", "train.py")
     with Server(tmp_path, "--aborted-job-reset-timeout", 0) as server:
-        created(server)
+        server.create()
         shown = []
         for _ in range(3):
             server.until(PENDING=1)
@@ -253,7 +245,7 @@ def test_own_checkpoints_of_a_script_and_its_directory_do_not_mix(tmp_path: Path
 def test_a_checkpoint_that_is_not_safe_to_unpack_is_refused(tmp_path: Path, script: Write) -> None:
     path = script("#!/bin/sh\nexit 1\n")
     with Server(tmp_path, "--aborted-job-reset-timeout", 0) as server:
-        created(server)
+        server.create()
         assert server.call("/worker/heartbeat", {"worker_id": "evil"})["job"]["job_id"] == 1
         evil = _archive("../../evil")
         (tmp_path / "evil.tar").write_bytes(evil)
@@ -319,8 +311,7 @@ def test_each_worker_has_a_gpu_of_its_own(tmp_path: Path, script: Write) -> None
                   ": > \"$MARKS/started-$JD_JOB_ID\"\n"
                   "while [ ! -f \"$MARKS/go\" ]; do sleep 0.05; done\n")
     with Server(tmp_path) as server:
-        created(server)
-        created(server)
+        server.create(2)
         with Worker(tmp_path, server.url, path, "num_workers=2", "gpus=auto", MARKS=tmp_path,
                     **environ) as worker:
             wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 2)

@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Iterator, List
+from typing import List
 
 import pytest
 
@@ -29,18 +29,6 @@ def script(tmp_path: Path) -> Path:
     path = tmp_path / "train.py"
     path.write_text(TALKS)
     return path
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for tests that need no jobs of their own."""
-    with Server(tmp_path_factory.mktemp("shared")) as server:
-        yield server
-        server.stop()
-
-
-def created(server: Server, count: int) -> None:
-    server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
 def test_a_launch_prints_its_workers_and_returns(tmp_path: Path, script: Path, shared: Server) -> None:
@@ -106,7 +94,7 @@ def test_jobs_run_where_the_launch_was_typed(tmp_path: Path, script: Path) -> No
     place.mkdir()
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         (row,) = node.start(script, cwd=place)
-        created(server, 1)
+        server.create()
         server.until(DONE=1)
         wait_until(lambda: "in %s\n" % place in node.log(row.worker_id))
         place.rmdir()
@@ -124,7 +112,7 @@ def test_the_row_tells_what_the_worker_does(tmp_path: Path, script: Path) -> Non
     with Server(tmp_path) as server, Node(tmp_path, server.url, GO=tmp_path / "go") as node:
         (row,) = node.start(script)
         assert row.status == IDLE and row.current_job_id is None
-        created(server, 1)
+        server.create()
         node.until_row(row.worker_id, status=BUSY, current_job_id=1)
         (tmp_path / "go").touch()
         node.until_row(row.worker_id, status=IDLE, current_job_id=None)
@@ -137,7 +125,7 @@ def test_the_row_tells_what_the_worker_does(tmp_path: Path, script: Path) -> Non
 def test_a_server_that_is_away_is_no_failure(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as probe:
         port = probe.port
-        created(probe, 1)
+        probe.create()
         probe.stop()
     with Node(tmp_path, "127.0.0.1:%d" % port) as node:
         done = node.exp("entry_script=train.py", "server=" + node.server)
@@ -165,7 +153,7 @@ def test_a_wrong_token_is_said_once_and_no_worker_stays(tmp_path: Path, script: 
 
 def test_once_in_the_background(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
-        created(server, 1)
+        server.create()
         node.start(script, "once=true")
         server.until(DONE=1)
         wait_until(lambda: node.rows() == [])
@@ -187,7 +175,7 @@ def test_a_registry_that_goes_away_harms_no_worker(tmp_path: Path, script: Path)
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         (row,) = node.start(script)
         shutil.rmtree(str(tmp_path / "cache"))
-        created(server, 3)
+        server.create(3)
         server.until(DONE=3)
         os.kill(row.pid, signal.SIGTERM)
         wait_until(lambda: not is_running(row.pid))

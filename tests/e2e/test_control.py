@@ -45,28 +45,9 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def marks(tmp_path: Path) -> Path:
-    directory = tmp_path / "marks"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for tests that need no jobs of their own."""
-    with Server(tmp_path_factory.mktemp("shared")) as server:
-        yield server
-        server.stop()
-
-
-@pytest.fixture
 def node(tmp_path: Path, marks: Path, shared: Server) -> Iterator[Node]:
     with Node(tmp_path, shared.url, MARKS=marks) as node:
         yield node
-
-
-def created(server: Server, count: int) -> None:
-    server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
 def job_pids(marks: Path) -> List[int]:
@@ -117,7 +98,7 @@ def test_stop_by_name(node: Node, script: Path, shared: Server) -> None:
 def test_stop_by_job_aborts_that_job_and_no_other(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         node.start(script, "num_workers=2")
-        created(server, 2)
+        server.create(2)
         wait_until(lambda: len(job_pids(marks)) == 2)
         assert "runs job 9" in node.exp("stop", "job=9", status=1).stderr
         assert node.exp("stop", "job=2").stdout.startswith("stopped")
@@ -149,7 +130,7 @@ def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path: Path, scri
     with Server(tmp_path) as server, Node(
             tmp_path, server.url, MARKS=marks, STUBBORN=1, JD_GRACE=300) as node:
         (row,) = node.start(script)
-        created(server, 1)
+        server.create()
         wait_until(lambda: len(job_pids(marks)) == 2)
         assert signalling.patience(row) > 300
         os.kill(row.pid, signal.SIGSTOP)  # nor does the worker itself react
@@ -234,7 +215,7 @@ def test_scale(tmp_path: Path, script: Path, marks: Path) -> None:
         assert rows[3].config["directory"] == str(tmp_path) and rows[3].process_id == 3
         assert "nothing to do" in node.exp("scale", "num_workers=4").stdout
         node.exp("stop", rows[1].worker_id)
-        created(server, 1)
+        server.create()
         busy = wait_until(lambda: [row for row in node.rows() if row.current_job_id])[0]
         node.exp("scale", "num_workers=1")
         assert ids(node.rows()) == [busy.worker_id], "the busy worker stays"
@@ -253,7 +234,7 @@ def test_drain_lets_the_running_job_end(tmp_path: Path, script: Path, marks: Pat
         assert node.exp("drain").stdout == "no worker of exp runs here\n"
         assert not node.registry.draining()
         node.start(script, "num_workers=3")
-        created(server, 1)
+        server.create()
         busy = wait_until(lambda: [row for row in node.rows() if row.current_job_id])[0]
         done = node.exp("drain")
         assert done.stdout.splitlines() == [
@@ -262,7 +243,7 @@ def test_drain_lets_the_running_job_end(tmp_path: Path, script: Path, marks: Pat
         wait_until(lambda: len(node.rows()) == 1)
         node.until_row(busy.worker_id, status=DRAINING, current_job_id=1)
         assert node.registry.draining()
-        created(server, 2)
+        server.create(2)
         (marks / "go").touch()
         wait_until(lambda: node.rows() == [] and not is_running(busy.pid))
         assert server.counts() == {"DONE": 1, "PENDING": 2}
@@ -279,7 +260,7 @@ def test_clear_all(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         assert "nothing to clear" in node.cli("clear_all").stdout
         rows = node.start(script, "num_workers=2")
-        created(server, 1)
+        server.create()
         wait_until(lambda: [row for row in node.rows() if row.current_job_id])
         outbox = node.registry.path.parent / "outbox"
         outbox.mkdir(exist_ok=True)
@@ -301,7 +282,7 @@ def test_clear_all_keeps_a_result_that_nobody_was_asked_about(tmp_path: Path, sc
                                                               marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks, JD_GRACE=1) as node:
         node.start(script)
-        created(server, 1)
+        server.create()
         wait_until(lambda: [row for row in node.rows() if row.current_job_id])
         server.stop(signal.SIGKILL)
         done = node.cli("clear_all", typed="clear_all\n", status=1)

@@ -115,7 +115,7 @@ def test_what_a_job_saves_after_a_command_stopped_it_stays_where_it_is(tmp_path:
                       ": > \"$MARKS/started\"\nwhile :; do sleep 0.05; done\n")
     script.chmod(0o755)
     with Server(tmp_path) as server:
-        server.call("/api/jobs/create", {"jobs": [{"x": 1}]})
+        server.create()
         with Process(python("-m", "jd.cli", "expId=" + EXPERIMENT, "foreground=true",
                             "entry_script=%s" % script,
                             "server=" + server.url), free_env(tmp_path, MARKS=tmp_path),

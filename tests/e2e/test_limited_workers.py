@@ -18,10 +18,6 @@ def script(directory: Path, source: str = "") -> Path:
     return path
 
 
-def create(server: Server, count: int = 1, **fields: Any) -> None:
-    server.call("/api/jobs/create", dict({"parameters": {"x": list(range(count))}}, **fields))
-
-
 # Says that it runs, and saves something when it is asked to stop.
 SAVING = """
 def save(*_):
@@ -35,7 +31,7 @@ time.sleep(60)
 
 def test_a_worker_ends_when_the_sweep_does(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        create(server, 3)
+        server.create(3)
         with Worker(tmp_path, server.url, script(tmp_path), "exit_when_empty=true") as worker:
             assert "no job is left that could still come" in worker.finish()
         assert worker.popen.returncode == 0
@@ -45,7 +41,7 @@ def test_a_worker_ends_when_the_sweep_does(tmp_path: Path) -> None:
 def test_an_idle_worker_ends(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         with Worker(tmp_path, server.url, script(tmp_path), "idle_timeout=1") as worker:
-            assert "no job for 1s (idle_timeout)" in worker.finish(20)
+            assert "no job for 1s (idle_timeout)" in worker.finish()
         assert worker.popen.returncode == 0
 
 
@@ -56,38 +52,38 @@ def test_an_idle_worker_ends(tmp_path: Path) -> None:
 def test_a_job_that_does_not_fit_is_not_taken(tmp_path: Path, left: int, words: Any, fields: Any,
                                               says: str) -> None:
     with Server(tmp_path) as server:
-        create(server, **fields)
+        server.create(**fields)
         with Worker(tmp_path, server.url, script(tmp_path), *words,
                     JD_END_TIME=int(time.time()) + left) as worker:
-            assert says in worker.finish(20)
+            assert says in worker.finish()
         assert worker.popen.returncode == 0
         assert (server.jobs()[0]["status"], server.jobs()[0]["attempt"]) == ("PENDING", 0)
 
 
 def test_the_estimate_is_that_of_jobs_that_were_done(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        create(server)
+        server.create()
         with Worker(tmp_path, server.url, script(tmp_path, "time.sleep(0.2)"), "once=true") as worker:
             worker.finish()
-        create(server)
+        server.create()
         # An hour is claimed for a job; so long nobody waits here.
         server.call("/worker/heartbeat", {"worker_id": "slow", "session": "s"})
         server.call("/update_job_status", {"job_id": 2, "attempt": 1, "status": "DONE",
                                            "runtime": 3600.0})
-        create(server)
+        server.create()
         with Worker(tmp_path, server.url, script(tmp_path), JD_END_TIME=int(time.time()) + 600) as worker:
-            assert "the shortest needs 1h 00m" in worker.finish(20)
+            assert "the shortest needs 1h 00m" in worker.finish()
         assert server.counts() == {"DONE": 2, "PENDING": 1}
 
 
 def test_usr2_before_the_limit_lets_a_job_save_and_gives_it_back(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        create(server)
+        server.create()
         with Worker(tmp_path, server.url, script(tmp_path, SAVING), MARKS=tmp_path,
                     JD_END_TIME=int(time.time()) + 120) as worker:
             wait_until((tmp_path / "started").exists)
             os.kill(worker.popen.pid, signal.SIGUSR2)
-            said = worker.finish(20)
+            said = worker.finish()
         assert (tmp_path / "saved").exists()
         assert worker.popen.returncode == 0
         assert "it is not known how long its job takes" in said and "drained by SIGUSR2" in said
@@ -102,14 +98,14 @@ while not os.path.exists(os.environ["MARKS"] + "/go"):
     time.sleep(0.01)
 """
     with Server(tmp_path) as server:
-        create(server, 2, min_time=30)
+        server.create(2, min_time=30)
         with Worker(tmp_path, server.url, script(tmp_path, source), MARKS=tmp_path,
                     JD_END_TIME=int(time.time()) + 120) as worker:
             wait_until((tmp_path / "started").exists)
             os.kill(worker.popen.pid, signal.SIGUSR2)
             wait_until(lambda: b"draining" in _printed(tmp_path))
             (tmp_path / "go").touch()
-            worker.finish(20)
+            worker.finish()
         assert worker.popen.returncode == 0
         assert server.counts() == {"DONE": 1, "PENDING": 1}
 

@@ -20,12 +20,10 @@ WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foregro
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the experiment `exp`, with three jobs that nobody is to run."""
-    with Server(tmp_path_factory.mktemp("shared")) as server:
-        server.call("/api/jobs/create", {"parameters": {"x": [1, 2, 3]}})
-        yield server
-        server.stop()
+def with_jobs(shared: Server) -> Server:
+    """The shared server, with three jobs that nobody is to run."""
+    shared.create(3)
+    return shared
 
 
 @pytest.fixture
@@ -98,13 +96,13 @@ def refused(node: Node, *words: str) -> str:
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path: Path, script: Path, shared: Server,
+def test_a_mistyped_experiment_runs_nobody_elses_jobs(tmp_path: Path, script: Path, with_jobs: Server,
                                                       how: Tuple[str, ...]) -> None:
-    node = Node(tmp_path, shared.url)
-    told = refused(node, "expId=exq", "server=" + shared.url, *how)
-    assert "%s serves experiment exp, not exq; check expId=" % shared.url in told
-    assert shared.counts() == {"PENDING": 3}
-    assert shared.call("/worker/heartbeat", {"worker_id": "w", "exp_id": "exq"})[0] == 409
+    node = Node(tmp_path, with_jobs.url)
+    told = refused(node, "expId=exq", "server=" + with_jobs.url, *how)
+    assert "%s serves experiment exp, not exq; check expId=" % with_jobs.url in told
+    assert with_jobs.counts() == {"PENDING": 3}
+    assert with_jobs.call("/worker/heartbeat", {"worker_id": "w", "exp_id": "exq"})[0] == 409
 
 
 @pytest.mark.parametrize("how", WAYS[:2])
@@ -218,7 +216,7 @@ def test_a_worker_waits_while_another_server_has_the_address(tmp_path: Path, scr
     script.write_text("import os, time\nwhile not os.path.exists(os.environ['GO']): time.sleep(0.01)")
     go = tmp_path / "go"
     with Server(tmp_path) as own:
-        own.call("/api/jobs/create", {"parameters": {"x": [1]}})
+        own.create()
         port = own.port
         with Worker(tmp_path, own.url, script, "once=true", GO=go) as worker:
             own.until(SERVED=1)
@@ -256,7 +254,7 @@ def test_what_an_old_sweep_left_is_no_result_of_a_new_one(tmp_path: Path, script
         place = tmp_path / name
         place.mkdir()
         with Server(place) as server:
-            server.call("/api/jobs/create", {"parameters": {"x": [1]}})
+            server.create()
             with Worker(tmp_path, server.url, script, "once=true", name=name, NAME=name + ".txt") as worker:
                 said = worker.finish()
             server.until(DONE=1)

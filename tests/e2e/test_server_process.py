@@ -110,7 +110,7 @@ def test_a_jobs_file_is_loaded_once(tmp_path: Path) -> None:
 
 def test_leases_run_out_by_the_clock(tmp_path: Path) -> None:
     with Server(tmp_path, "--idle-timeout", 1) as server:
-        server.call("/api/jobs/create", {"parameters": {"x": [1]}})
+        server.create()
         server.call("/worker/heartbeat", {"worker_id": "w"})
         held = server.call("/worker/heartbeat", {"worker_id": "v", "session": "v", "wait": 15})
         assert held["job"]["attempt"] == 2

@@ -60,10 +60,6 @@ def place(tmp_path: Path, name: str) -> Path:
     return path
 
 
-def one_job(server: Server) -> None:
-    server.call("/api/jobs/create", {"jobs": [{"x": 1}]})
-
-
 def attempt(server: Server, where: Path, script: Path, **environ: Any) -> str:
     """One attempt by a worker of a place; what it printed."""
     server.until(PENDING=1)
@@ -105,7 +101,7 @@ def test_a_second_node_with_the_same_token_file(tmp_path: Path, script: Path) ->
 def test_a_container_with_a_fresh_home(tmp_path: Path, script: Path) -> None:
     """No token, no access file, no home in common: the server tells who it knows as its own user."""
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         for number in range(3):
             fresh = place(tmp_path, "container-%d" % number)
             assert got(attempt(server, fresh, script)) == ["%d %d" % (number, number)]
@@ -117,7 +113,7 @@ def test_a_container_with_a_fresh_home(tmp_path: Path, script: Path) -> None:
 
 def test_a_fresh_home_and_a_server_without_keys(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path, *AGAIN, "--insecure") as server:
-        one_job(server)
+        server.create()
         for number in range(2):
             assert got(attempt(server, place(tmp_path, "home-%d" % number),
                                script)) == ["%d %d" % (number, number)]
@@ -136,7 +132,7 @@ class Found(Worker):
 
 def test_who_has_the_access_file_and_who_does_not(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         files = tmp_path / "home" / ".jd" / "servers"
         copy = place(tmp_path, "copy")
         wait_until((files / "exp.json").exists)
@@ -154,7 +150,7 @@ def test_the_same_home_will_do_whatever_the_server(tmp_path: Path, script: Path)
     """As with a server of another product, which gives no key: here one that is started anew with
     another token."""
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         assert got(attempt(server, tmp_path, script)) == ["0 0"]
         server.stop()
     (server.workspace / EXPERIMENT / "meta" / "token").unlink()
@@ -169,7 +165,7 @@ def test_a_requeued_task_goes_on(tmp_path: Path, script: Path) -> None:
     script.write_text(COUNTING.replace("sys.exit(1)", "Path(os.environ['MARK']).touch()\n"
                                        "import time; time.sleep(60)"))
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         for number in range(2):
             mark = tmp_path / ("mark-%d" % number)
             with Worker(place(tmp_path, "node-%d" % number), server.url, script, "grace=1",
@@ -268,7 +264,7 @@ def test_what_was_planted_does_not_run(tmp_path: Path, script: Path) -> None:
     planted = pickle.dumps(Payload(mark))
     script.write_text("from jd import jd_get_last_checkpoint\njd_get_last_checkpoint()\n")
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         store(server, planted)
         shown = attempt(server, tmp_path, script)
         assert "UntrustedCheckpoint" in shown and "it is not signed" in shown and not mark.exists()
@@ -281,7 +277,7 @@ def test_what_was_planted_does_not_run(tmp_path: Path, script: Path) -> None:
 def test_a_directory_that_was_planted_fails_the_attempt(tmp_path: Path, script: Path) -> None:
     script.write_text("import os\nprint('files', sorted(os.listdir(os.environ['JD_CHECKPOINT_DIR'])))\n")
     with Server(tmp_path, *AGAIN) as server:
-        one_job(server)
+        server.create()
         store(server, archive())
         shown = attempt(server, tmp_path, script)
         assert "did not start" in shown and "files" not in shown
@@ -301,7 +297,7 @@ def test_the_key_is_not_kept_or_shown(tmp_path: Path, script: Path) -> None:
                       "Path(os.environ['OUT']).write_text(os.environ['JD_CHECKPOINT_KEY'])\ntime.sleep(60)\n")
     out = tmp_path / "out"
     with Server(tmp_path) as server, Node(tmp_path, server.url, OUT=out, JD_CHECKPOINT_KEY="0" * 64) as node:
-        one_job(server)
+        server.create()
         (row,) = node.start(script)
         wait_until(lambda: out.exists() and out.read_text())
         (key,) = out.read_text().split(",")

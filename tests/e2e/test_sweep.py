@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from tests.e2e.processes import EXPERIMENT, Server, Worker
+from tests.e2e.processes import EXPERIMENT, Server, Worker, outbox
 from tests.support import wait_until
 
 
@@ -21,10 +21,6 @@ def script(tmp_path: Path) -> Callable[[str], Path]:
         path.write_text("import argparse, json, os, signal, sys, time\n" + source)
         return path
     return write
-
-
-def created(server: Server, count: int) -> None:
-    server.call("/api/jobs/create", {"parameters": {"x": list(range(count))}})
 
 
 # Each job waits for a file, so that a test decides when it ends.
@@ -39,13 +35,6 @@ with open(os.path.join(marks, "ended-" + job), "a") as ended:
 """
 
 
-@pytest.fixture
-def marks(tmp_path: Path) -> Path:
-    directory = tmp_path / "marks"
-    directory.mkdir()
-    return directory
-
-
 def starts(marks: Path, job_id: int) -> List[Path]:
     return [path for path in marks.iterdir() if path.name.startswith("started-%d-" % job_id)]
 
@@ -57,7 +46,7 @@ def test_a_sweep_runs_to_its_end(tmp_path: Path, script: Callable[[str], Path]) 
                   "f = jd_job_dir() / 'result.json'\n"
                   "f.write_text(json.dumps({'square': x * x})); jd_upload(f)\n")
     with Server(tmp_path) as server:
-        created(server, 6)
+        server.create(6)
         with Worker(tmp_path, server.url, path, "num_workers=2") as worker:
             server.until(DONE=6)
             assert worker.stop() == 0
@@ -73,7 +62,7 @@ def test_what_does_not_succeed_is_told(tmp_path: Path, script: Callable[[str], P
                   "print('about to end', x, flush=True)\n"
                   "sys.exit(7) if x == 0 else os.kill(os.getpid(), signal.SIGSEGV)\n")
     with Server(tmp_path, "--max-attempts", 1) as server:
-        created(server, 2)
+        server.create(2)
         with Worker(tmp_path, server.url, path) as worker:
             server.until(ABORTED=2)
             worker.stop()
@@ -87,7 +76,7 @@ def test_once_runs_one_job_and_none_where_there_is_none(tmp_path: Path,
                                                         script: Callable[[str], Path]) -> None:
     path = script("pass")
     with Server(tmp_path) as server:
-        created(server, 2)
+        server.create(2)
         with Worker(tmp_path, server.url, path, "once=true") as worker:
             worker.finish()
             assert worker.popen.returncode == 0
@@ -104,7 +93,7 @@ def test_kill_9_of_the_server_loses_and_repeats_no_finished_job(tmp_path: Path, 
                                                                 marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path) as server:
-        created(server, 4)
+        server.create(4)
         with Worker(tmp_path, server.url, path, "num_workers=2", MARKS=marks) as worker:
             wait_until(lambda: starts(marks, 1) and starts(marks, 2))
             port = server.port
@@ -112,12 +101,12 @@ def test_kill_9_of_the_server_loses_and_repeats_no_finished_job(tmp_path: Path, 
             # The jobs end while there is no server.
             (marks / "go").touch()
             wait_until(lambda: (marks / "ended-1").exists() and (marks / "ended-2").exists())
-            outbox = tmp_path / "cache" / ".cache" / EXPERIMENT / "outbox"
-            wait_until(lambda: len(list(outbox.glob("*.json"))) == 2, message="results wait on disk")
+            wait_until(lambda: len(list(outbox(tmp_path).glob("*.json"))) == 2,
+                       message="results wait on disk")
             with Server(tmp_path, port=port) as again:
                 again.until(DONE=4, timeout=60)
                 assert worker.stop() == 0
-                assert list(outbox.glob("*.json")) == []
+                assert list(outbox(tmp_path).glob("*.json")) == []
                 assert [job["attempt"] for job in again.jobs()] == [1, 1, 1, 1]
                 assert [(marks / ("ended-%d" % job)).read_text() for job in (1, 2, 3, 4)] == ["x"] * 4
                 again.stop()
@@ -127,14 +116,13 @@ def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path: Path, scr
                                                              marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path) as server:
-        created(server, 1)
+        server.create()
         with Worker(tmp_path, server.url, path, MARKS=marks) as worker:
             wait_until(lambda: starts(marks, 1))
             port = server.port
             server.stop(signal.SIGKILL)
             (marks / "go").touch()
-            outbox = tmp_path / "cache" / ".cache" / EXPERIMENT / "outbox"
-            wait_until(lambda: list(outbox.glob("*.json")), message="the result waits on disk")
+            wait_until(lambda: list(outbox(tmp_path).glob("*.json")), message="the result waits on disk")
             worker.stop(signal.SIGKILL)
         with Server(tmp_path, port=port) as again:
             assert again.counts() == {"SERVED": 1}
@@ -148,7 +136,7 @@ def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path: Path, s
                                                                marks: Path) -> None:
     path = script(GATED)
     with Server(tmp_path, "--idle-timeout", 1) as server:
-        created(server, 1)
+        server.create()
         with Worker(tmp_path, server.url, path, MARKS=marks) as worker:
             wait_until(lambda: starts(marks, 1))
             worker.stop(signal.SIGKILL)
@@ -182,7 +170,7 @@ if seen is None:
 print("went on from", seen)
 """)
     with Server(tmp_path) as server:
-        created(server, 1)
+        server.create()
         with Worker(tmp_path, server.url, path, MARKS=marks) as worker:
             wait_until(lambda: starts(marks, 1))
             assert worker.stop() == 0
@@ -208,7 +196,7 @@ def test_a_worker_that_is_idle_leaves_at_once(tmp_path: Path, script: Callable[[
 def test_a_worker_started_before_its_server(tmp_path: Path, script: Callable[[str], Path]) -> None:
     with Server(tmp_path) as probe:
         port = probe.port
-        created(probe, 1)
+        probe.create()
         probe.stop()
     with Worker(tmp_path, "127.0.0.1:%d" % port, script("pass")) as worker:
         with Server(tmp_path, port=port) as server:
@@ -243,7 +231,7 @@ def test_a_shared_token_from_file_and_variable(tmp_path: Path, script: Callable[
 def test_the_variables_of_the_reference(tmp_path: Path, script: Callable[[str], Path]) -> None:
     path = script("print('SEEN ' + json.dumps({k: v for k, v in os.environ.items() if k.startswith('JD_')}))")
     with Server(tmp_path) as server:
-        created(server, 1)
+        server.create()
         with Worker(tmp_path, server.url, path, "once=true", "machine_type=gpu") as worker:
             output = worker.finish()
         seen = json.loads(output.partition("SEEN ")[2].splitlines()[0])

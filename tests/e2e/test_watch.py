@@ -53,20 +53,13 @@ class Viewer:
 
 
 @pytest.fixture
-def marks(tmp_path: Path) -> Path:
-    directory = tmp_path / "marks"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
 def running(tmp_path: Path, marks: Path) -> Iterator[Tuple[Server, Viewer, Worker]]:
     """Server, viewer and a worker with a job that has begun, its heartbeat held."""
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     with Server(tmp_path) as server:
         viewer = Viewer(server)
-        server.call("/api/jobs/create", {"parameters": {"x": [1, 2]}})
+        server.create(2)
         with Worker(tmp_path, server.url, script, MARKS=marks) as worker:
             # Figures come with the first heartbeat, which is held: nobody looks at the output.
             wait_until(lambda: server.jobs()[0]["system_metrics"], SOON)
