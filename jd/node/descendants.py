@@ -1,4 +1,4 @@
-"""All that a process of this host has started, found from outside, and ended for good."""
+"""Finds all that a process of this host has started, from outside of that process, and kills it."""
 
 import os
 import signal

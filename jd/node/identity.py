@@ -1,7 +1,7 @@
 """Who a worker is: the name people read, and the process behind it.
 
-A worker id is `{host}_{instance}_{slot}` (reference, section 2). A process is its boot, its pid
-and its start time: a pid alone is given to somebody else sooner or later.
+A worker id is `{host}_{instance}_{slot}` (reference, section 2). A process is known by its boot, its pid
+and its start time, since a pid alone is given to another process sooner or later.
 """
 
 import hashlib

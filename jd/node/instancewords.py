@@ -1,7 +1,7 @@
 """The words that worker instances are named after (reference, section 2, "Background workers").
 
-Short, common and friendly: they stand on dashboards and in log file names, and people read them
-out to each other. Each is 3 to 6 letters a-z, so that a worker id needs no quoting anywhere.
+They are short, common and friendly, since they stand on dashboards and in log file names, and people read
+them out to each other. Each is 3 to 6 letters a-z, so that a worker id needs no quoting anywhere.
 """
 
 from typing import Tuple

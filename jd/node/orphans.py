@@ -1,8 +1,9 @@
-"""Linux: who dies with whom. The script with its worker, and with the script all it started.
+"""Processes that would outlive the one they belong to, on Linux.
 
-As a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER) a worker becomes the parent of every
-descendant whose own parent ended, daemons included, and so can find and end them. Elsewhere these
-functions do nothing, and only the script's process group is ended.
+The script is killed when its worker dies, and what the script has started is killed when the script ends.
+As a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER) a worker becomes the parent of every descendant
+whose own parent ended, daemons included, and so can find and end them. On other systems these functions
+do nothing, and only the script's process group is ended.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""How long the worker has: what variables or the scheduler say, asked seldom and never waited for.
+"""How long the worker has until its scheduler ends it, as variables or the scheduler itself say.
 
-Where a variable tells the end, that is it. Else Slurm is asked: once before the worker begins, and
-again by a thread, since a limit can be changed, and an overloaded squeue takes its time.
+Where a variable tells the end, that counts. Else Slurm is asked: once before the worker begins, and again
+from time to time by a thread, since a limit can be changed and an overloaded squeue may take long to
+answer.
 """
 
 import math

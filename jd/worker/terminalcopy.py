@@ -1,7 +1,7 @@
-"""The worker log, shown on the terminal as well, which must never hold up a worker.
+"""A copy of the worker log on the terminal, which never holds up the worker.
 
-Someone presses Ctrl-S, or the reader of a pipe stops reading: heartbeats go on, and what the
-terminal did not take is counted and left out.
+Where somebody presses Ctrl-S, or the reader of a pipe stops reading, heartbeats go on: what the terminal
+did not take is counted and left out.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How an attempt ended, in the words of the protocol."""
+"""The result of an attempt, as the worker reports it: verdict, exit code and message."""
 
 import signal
 from dataclasses import dataclass

@@ -52,7 +52,7 @@ def silent(config, worker_id, slot, ready):
 def crash(config, worker_id, slot, ready):
     def fails(*_):
         raise RuntimeError("the wheel came off")
-    process._turn = fails
+    process._loop = fails
     return process.run_worker(config, worker_id, slot, ready)
 
 BEHAVIOUR = globals()[sys.argv[1]]

@@ -4,8 +4,8 @@
     running     a JobProcess
     saving      in a thread: the checkpoint directory, and the files of `collect=`
 
-It looks to the worker's loop like the JobProcess that it is about, whichever phase it is in; the
-threads wake the loop when they are done. All times are seconds on the loop's monotonic clock.
+The worker's loop uses it like a JobProcess, whichever phase it is in; the threads wake the loop when they are
+done. All times are seconds on the loop's monotonic clock.
 """
 
 import threading

@@ -1,8 +1,8 @@
 """JD_CHECKPOINT_DIR: restored before the script starts, saved while it runs and when it has ended.
 
-A directory of its own for each attempt: an attempt that was thought dead cannot write into that of
-its successor. It is saved as it was while nothing in it changed for a moment, and never while a
-script that was killed may have been writing.
+Each attempt has a directory of its own, so that one that was thought dead cannot write into that of its
+successor. The directory is saved when nothing in it has changed for a moment. After a script was killed
+while it may have been writing, it is not saved.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The environment of an entry script (reference, section 6)."""
+"""The environment variables that an entry script gets (reference, section 6)."""
 
 import json
 import os

@@ -1,9 +1,10 @@
-"""The directory of a job belongs to one server's data.
+"""Keeps the files of one sweep out of the jobs of another one that uses the same directories.
 
-Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left must not be taken for
-a result, resumed from or uploaded. So each directory has a mark, `<experiment>/.jd/<job>`, beside it and
-not in it, for scripts upload every file that they find. A directory of other data is renamed to
-`<job>.of-<that data>`, and the job begins with an empty one.
+Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left must not be taken for a
+result, resumed from or uploaded. So each directory has a mark that names the server's data it belongs to.
+The mark is `<experiment>/.jd/<job>`, beside the directory and not in it, because scripts upload every
+file that they find. A directory of other data is renamed to `<job>.of-<that data>`, and the job begins
+with an empty one.
 """
 
 import os

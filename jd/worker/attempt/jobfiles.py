@@ -1,8 +1,8 @@
-"""What a worker does for the files of a job: saves its checkpoint directory, collects its output.
+"""What a worker does for the files of a job: it saves the checkpoint directory and collects the output.
 
-All of it is in one thread of the attempt's own, so that heartbeats go on: `start` with the script,
-`finish` when it has ended, then `outcome` when everything is done and the worker was woken. Where
-the server is away, what should have been uploaded waits on disk with the result.
+One thread for each attempt does all of it, so that heartbeats go on: `start` with the script, `finish`
+when it has ended, then `outcome` is set and the worker is woken. Where the server is away, what should
+have been uploaded waits on disk with the result.
 """
 
 import itertools

@@ -1,9 +1,8 @@
-"""From the bytes a job writes to lines in the log, at the speed of the pipe.
+"""Turns the bytes that a job writes into lines of the log, at the speed of the pipe.
 
-Work is done on chunks, never line by line, so that 10 GB of output cost a few MB of memory.
-Terminal control sequences are taken out, other control characters but tab become `?`, invalid
-UTF-8 is kept. `\\r\\n` is a line end, and so is a lone `\\r`: each state of a progress bar is a
-line.
+Work is done on chunks, never line by line, so that 10 GB of output cost a few MB of memory. Terminal
+control sequences are taken out, other control characters but tab become `?`, invalid UTF-8 is kept.
+`\\r\\n` is a line end, and so is a lone `\\r`: each state of a progress bar is a line.
 """
 
 import re

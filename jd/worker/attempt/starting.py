@@ -1,4 +1,4 @@
-"""How a worker starts a job that it has claimed."""
+"""Starts a job that the worker has claimed: its directory, its arguments, its environment, its process."""
 
 import threading
 from dataclasses import replace

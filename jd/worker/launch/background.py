@@ -1,9 +1,9 @@
-"""Workers in the background: forked from a command line that returns, and outlive its session.
+"""Workers in the background: forked from a command that returns, they outlive the terminal it was typed in.
 
-Each is in a session of its own without a terminal, with nothing of its parent open, and in `/`, so
-that it keeps no file system busy; jobs run in the directory of the launch. SIGHUP stops it like
-SIGTERM, unless it was ignored at launch (`nohup`). Some systems end all processes of a user at
-logout (systemd's KillUserProcesses); no process can escape that.
+Each runs in a POSIX session of its own, without a terminal and with nothing of its parent open. Its
+directory is `/`, so that it keeps no file system busy; jobs run in the directory of the launch. SIGHUP
+stops it like SIGTERM, unless it was ignored at launch (`nohup`). Some systems end all processes of a user
+at logout (systemd's KillUserProcesses); no process can escape that.
 """
 
 import importlib

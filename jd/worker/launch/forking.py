@@ -1,7 +1,8 @@
 """Forks the workers of one launch: all of them, or none.
 
-Every worker waits at a gate until its parent has seen all of them start and entered them in the
-registry. They share the memory of their parent, which has imported everything by then.
+Every worker waits, at a pipe that is called the gate here, until its parent has seen all of them start
+and has entered them in the registry. They share the memory of their parent, which has imported everything
+by then.
 """
 
 import gc

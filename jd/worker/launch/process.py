@@ -1,4 +1,4 @@
-"""One worker process from start to exit status: puts the parts together and turns their wheel."""
+"""One worker process from start to exit status: puts its parts together and runs its loop."""
 
 import os
 import selectors
@@ -77,7 +77,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
                 _introduce(config, worker_id, connection, log)
                 observe = _observer(agent, link, log, registration, ready)
                 connection.start()
-                return _turn(agent, signals, connection, observe)
+                return _loop(agent, signals, connection, observe)
             except JdError:
                 raise
             except Exception:
@@ -162,7 +162,7 @@ def _limits(config: WorkerConfig) -> Limits:
                   clock.is_fresh)
 
 
-def _turn(agent: Agent, signals: Signals, connection: Connection,
+def _loop(agent: Agent, signals: Signals, connection: Connection,
           observe: Callable[[], None]) -> int:
     try:
         while True:

@@ -1,7 +1,7 @@
-"""One look at the server before a launch: that it is one, and of this experiment.
+"""Checks the server before a launch: that it is a job server, and that of this experiment.
 
-Where nobody names a server, what is at the default address may be anybody's, and a server that was
-started a moment before its workers has not written its access file yet: so that is waited for.
+Where nobody names a server, anybody's may be at the default address, and one that was started a moment before
+its workers has not written its access file yet. So that file is waited for.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Tells servers that workers of theirs are being stopped here, before the workers are signalled.
+"""Tells servers that a command here stops workers of theirs, before the workers are signalled.
 
-The server can then give their jobs back at once. Nobody waits long for it: a server that is away learns of
-it when the leases end. No thread is left behind, since who restarts workers forks next.
+A job that a person stopped in this way does not come back by itself. Nobody waits long for a server that
+is away. No thread is left behind, since a command that restarts workers forks next.
 """
 
 import json

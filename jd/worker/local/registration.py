@@ -1,7 +1,7 @@
-"""A worker's row in the local registry, kept true while it runs.
+"""Keeps a worker's row in the local registry up to date while it runs.
 
-The registry may lie on a disk that is slow, full, or gone. None of that may hold up a worker, so a
-thread of its own writes, and what cannot be written is said once.
+The registry may lie on a disk that is slow, full or gone. None of that may hold up a worker, so a thread
+writes the row, and what cannot be written is said once.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""Blocking HTTP for a loop that must not block: one daemon thread, one call at a time.
+"""Makes the blocking HTTP calls of a worker in a thread, one at a time, so that its loop need not wait.
 
-A call may be held by the server for minutes. Giving up on one costs little: the thread is left
-alone with it and ends with it, and its answer is ignored.
+A call may be held by the server for minutes. Giving up on one costs little: its thread is left alone and ends
+with it, and its answer is ignored.
 """
 
 import queue

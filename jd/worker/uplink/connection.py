@@ -1,8 +1,8 @@
-"""How one worker reaches its job server: the client of the moment, and the token in it.
+"""How one worker reaches its job server: at which URL, with which certificate and token.
 
-Without a Hub that is one client, until a file that names the server says something else. In Hub mode the
-Hub may name another server with each token, and a token that the server does not accept is
-exchanged before the worker gives up.
+Without a Hub these stay the same until a file that names the server says something else. In Hub mode the
+Hub may name another server with each token, and a token that the server does not accept is exchanged
+before the worker gives up.
 """
 
 import time

@@ -1,9 +1,9 @@
-"""What the server has still to hear: this worker's last result, and what others left on disk.
+"""Delivers results: the worker's last one, and those that others left on disk.
 
-A result that the server refuses for good is dropped with a line in the log. A 404 is believed
-only the second time, after the server has answered something else in between: gateways say 404
-as well while the server behind them is away. For our last result that something is a heartbeat
-which still holds its job; an idle one would get the same job handed out again.
+A result that the server refuses for good is dropped with a line in the log. A 404 counts as that only the
+second time, after the server has answered something else in between, because gateways say 404 as well
+while the server behind them is away. For the worker's own last result the call in between is a heartbeat
+that still holds the job: an idle one would get the same job handed out again.
 """
 
 from pathlib import Path

@@ -1,8 +1,11 @@
-"""What one worker process and its server know of each other: builds calls, reads answers.
+"""Builds the messages of one worker process to its server, and reads the answers.
 
-Extensions of the protocol are used only after the server has offered them (docs/protocol.md).
-`session`, `exp_id`, and in an idle heartbeat what limits the worker, are sent always: a server that
-knows only the base ignores these fields, and the first answer may bring a job already.
+A busy heartbeat renews the lease of the job that runs, an idle one claims the next.
+
+Extensions of the protocol are used only after the server has offered them (docs/protocol.md). `session`,
+which names the worker process, `exp_id`, and in an idle heartbeat what limits the worker, are sent
+always: a server that knows only the base protocol ignores these fields, and the first answer may bring a
+job already.
 """
 
 import secrets

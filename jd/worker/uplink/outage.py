@@ -1,4 +1,4 @@
-"""The server does not answer: how long to pause between tries, and how often to say so."""
+"""While the server does not answer: how long to pause between tries, and how often to say so."""
 
 from typing import Callable, Optional
 

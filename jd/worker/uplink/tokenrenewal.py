@@ -1,8 +1,8 @@
 """The worker token of one worker in Hub mode, renewed before it expires.
 
-A thread of its own asks the Hub, so that neither the loop nor a running job waits for it. What is
-due is decided in `step`, which has no clock of its own. All workers of a sweep may have begun at
-the same moment: each draws its moment from the whole margin before the end.
+A thread asks the Hub, so that neither the loop nor a running job waits for it. What is due is decided in
+`step`, which has no clock of its own. All workers of a sweep may have begun at the same moment, so each
+renews at a random moment between the start of the margin and the end of the token.
 """
 
 import random
