@@ -60,7 +60,8 @@ class JobServer:
                  proxies: Proxies = Proxies()) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
-        self.creation = Creation(experiment, self.room)
+        experiment.on_commit(self.room.tell)
+        self.creation = Creation(experiment)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
         self.api = Router(guard=self._let_in, status_of=STATUS_OF)
@@ -75,10 +76,10 @@ class JobServer:
         self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)
         self._metrics.add_to(self.api)
         check_routes(self.api.routes)
-        for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.room, self.live),
+        for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.live),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
-                     Results(experiment, self.live), Workers(experiment, self.room, self.live),
-                     Operations(experiment, self.room, self._traffic, self.live)):
+                     Results(experiment, self.live), Workers(experiment, self.live),
+                     Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages
         self._sweeper: Optional["asyncio.Task[None]"] = None
@@ -96,8 +97,7 @@ class JobServer:
             await self._api_server.stop(0)
             raise
         self.live.start()
-        self._sweeper = asyncio.get_running_loop().create_task(
-            sweeper.run(self.experiment, self.room))
+        self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
 
     async def stop(self) -> None:
         """Take nothing new, answer held heartbeats, finish what was accepted."""

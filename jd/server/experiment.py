@@ -12,19 +12,22 @@ import asyncio
 import secrets
 import sqlite3
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
 from jd import safedirs
 from jd.errors import JdError, StorageError
+from jd.server.store import aftermath
 from jd.server.store.files import files
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, options
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
+from jd.server.store.transaction import Happened, Transaction
 from jd.storage import filemodes
 from jd.storage.database import READ_SECONDS, Database
 from jd.storage.filemodes import PRIVATE, Modes
@@ -36,7 +39,7 @@ T = TypeVar("T")
 class Experiment:
     """The data of one experiment, held by this process alone.
 
-    `read`, `look_up` and `write` run an operation of the store and are awaited; `clock` gives Unix seconds.
+    `write`, `read` and `look_up` run an operation of the store and are awaited; `clock` gives Unix seconds.
     `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
     the server, once it was published; `exposed` are directories that others may look into, since they
     are not this user's to close.
@@ -60,7 +63,7 @@ class Experiment:
         self.bulk: Optional[Tuple[str, int, int]] = None
         self.server_url: Optional[str] = None
         self._kept = kept
-        self._on_write: List[Callable[[], None]] = []
+        self._listeners: List[Callable[[Happened], None]] = []
         try:
             self._make(workspace)
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
@@ -73,42 +76,50 @@ class Experiment:
         try:
             files.prepare(self.data_dir, kept)
             self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS, kept)
-            self.policy = self.database.read(lambda db: options.load(db, policy, fixed)).result()
+            self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
             # A million jobs of a database without values take some ten seconds, once.
             for repair in (batches.abandon, values.catch_up):
-                while self.database.write(repair).result():
+                while self.write_now(repair):
                     pass
-            self.server_id = self.database.write(self._wake_up).result()
+            self.server_id = self.write_now(_wake_up)
         except BaseException:
             self._server_lock.release()
             raise
 
-    async def write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        """Run `operation(connection, *arguments)` durably."""
-        result = await asyncio.wrap_future(
-            self.database.write(lambda db: operation(db, *arguments)))
-        for told in self._on_write:
-            told()
-        return result
+    async def write(self, operation: Callable[[Transaction], T]) -> T:
+        """Run an operation durably, in a transaction.
 
-    def on_write(self, told: Callable[[], None]) -> None:
-        """Have `told` called in the loop after what was written. It must be quick: it is called for
-        each heartbeat. A write whose caller went away meanwhile is reported with the next one."""
-        self._on_write.append(told)
+        What it says has happened is told to those who wait for it, after the commit and before this
+        returns; also where the one that awaits it is cancelled while it is being written.
+        """
+        loop = asyncio.get_running_loop()
+        written = self._submit(operation)
+        written.add_done_callback(lambda done: _call_in(loop, lambda: self._committed(done)))
+        return (await asyncio.wrap_future(written))[0]
 
-    async def read(self, operation: Callable[..., T], *arguments: Any,
+    def write_now(self, operation: Callable[[Transaction], T]) -> T:
+        """`write`, waiting for it in this thread, which is not the loop's. Nobody is told of it."""
+        return self._submit(operation).result()[0]
+
+    def on_commit(self, told: Callable[[Happened], None]) -> None:
+        """Have `told` called in the loop with what has happened, after each `write`. It must be quick."""
+        self._listeners.append(told)
+
+    async def read(self, operation: Callable[[sqlite3.Connection], T], *,
                    seconds: float = READ_SECONDS) -> T:
-        """Run `operation(connection, *arguments)` on what is committed, for people.
+        """Run an operation on what is committed, for people.
 
         It ends after `seconds` (raises reading.TookTooLong), and when the one that awaits it is cancelled.
         """
-        return await asyncio.wrap_future(
-            self.database.read(lambda db: operation(db, *arguments), seconds))
+        return await asyncio.wrap_future(self.database.read(operation, seconds))
 
-    async def look_up(self, operation: Callable[..., T], *arguments: Any) -> T:
+    def read_now(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """`read`, waiting for it in this thread."""
+        return self.database.read(operation).result()
+
+    async def look_up(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """`read` for workers: a few rows by an index, which never waits for what people read."""
-        return await asyncio.wrap_future(
-            self.database.look_up(lambda db: operation(db, *arguments)))
+        return await asyncio.wrap_future(self.database.look_up(operation))
 
     def close(self) -> None:
         """Finish what was accepted and let go of the data."""
@@ -119,6 +130,22 @@ class Experiment:
         """Write `meta/server.json`: where workers and tools on this machine find the server."""
         self.server_url = facts["server_url"]
         self._server_lock.publish(facts, self._kept.file)
+
+    def _submit(self, operation: Callable[[Transaction], T]) -> "Future[Tuple[T, Happened]]":
+        def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
+            t = Transaction(db, self.clock(), self.policy, aftermath.follow)
+            return operation(t), t.happened
+
+        return self.database.write(run)
+
+    def _committed(self, written: "Future[Tuple[Any, Happened]]") -> None:
+        """An operation has come to its end: tell what has happened, if it was not undone."""
+        if written.cancelled() or written.exception() is not None:
+            return
+        happened = written.result()[1]
+        self.policy = self.policy._replace(**happened.settings)
+        for told in self._listeners:
+            told(happened)
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them
@@ -149,12 +176,18 @@ class Experiment:
             raise StorageError("cannot lock %s: %s; choose another --workspace_path" % (
                 self.meta_dir / "server.lock", error.strerror)) from error
 
-    def _wake_up(self, db: sqlite3.Connection) -> str:
-        """Put right what changed while no server ran. Returns the id of this data."""
-        now = self.clock()
-        jobs.extend_leases(db, now, self.policy)
-        workers.seen(db, now)
-        workers.take_names_apart(db)
-        db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)",
-                   (secrets.token_hex(8),))
-        return str(db.execute("SELECT value FROM settings WHERE name = 'server_id'").fetchone()[0])
+
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits any more
+
+
+def _wake_up(t: Transaction) -> str:
+    """Put right what changed while no server ran. Returns the id of this data."""
+    jobs.extend_leases(t)
+    workers.seen(t)
+    workers.take_names_apart(t)
+    t.db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)", (secrets.token_hex(8),))
+    return str(t.db.execute("SELECT value FROM settings WHERE name = 'server_id'").fetchone()[0])

@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-import sqlite3
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import retention, sweepend, workers
 from jd.server.store.pages import completions
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
-from jd.server.waiting import WaitingRoom
+from jd.server.store.transaction import Transaction
 
 INTERVAL = 1.0  # seconds
 BATCH = 1000  # rows in one step, so that workers are not kept waiting
@@ -19,28 +17,22 @@ FORGOTTEN = 100  # workers in one step: each has up to 320 rows of history and f
 log = logging.getLogger("jd.server")
 
 
-def step(db: sqlite3.Connection, now: float, policy: Policy) -> int:
-    """Do what is due at `now`. Returns how many jobs became PENDING."""
-    freed = jobs.expire_leases(db, now, policy, BATCH)
-    freed += jobs.retry_due(db, now, BATCH)
-    workers.drop_silent(db, now)
-    completions.prune(db, now, BATCH)
-    retention.prune(db, now, FORGOTTEN)
-    return freed
+def step(t: Transaction) -> None:
+    """Do what is due."""
+    jobs.expire_leases(t, BATCH)
+    jobs.retry_due(t, BATCH)
+    workers.drop_silent(t)
+    completions.prune(t, BATCH)
+    retention.prune(t, FORGOTTEN)
+    if t.policy.stop_when_done:
+        sweepend.stop_workers(t)
 
 
-async def _stop_when_done(experiment: Experiment, room: WaitingRoom) -> None:
-    for worker_id in await experiment.write(sweepend.stop_workers, experiment.clock()):
-        room.call_worker(worker_id)
-
-
-async def run(experiment: Experiment, room: WaitingRoom) -> None:
+async def run(experiment: Experiment) -> None:
     """Step for ever. A database that cannot be written now is tried again."""
     while True:
         try:
-            room.call(await experiment.write(step, experiment.clock(), experiment.policy))
-            if experiment.policy.stop_when_done:
-                await _stop_when_done(experiment, room)
+            await experiment.write(step)
         except StorageError as error:
             log.warning("%s", error)
         await asyncio.sleep(INTERVAL)

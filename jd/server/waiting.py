@@ -5,12 +5,16 @@ by somebody else, or for somebody who looks at its job's output.
 
 A ticket is taken before the store is asked, so that a job which appears in between is not
 missed; a ticket that was called but is not needed calls the next.
+
+Whom something concerns that was written is called here only (`WaitingRoom.tell`).
 """
 
 import asyncio
 import time
 from collections import OrderedDict
 from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, TypeVar
+
+from jd.server.store.transaction import Happened
 
 T = TypeVar("T")
 
@@ -49,12 +53,16 @@ class Ticket:
     def __exit__(self, *_: Any) -> None:
         self._room.remove(self)
         if self.called and self.idle:
-            self._room.call(1)
+            self.pass_on()
 
     def call(self) -> None:
         """Tell the holder to look again."""
         self._calls += 1
         self._wake()
+
+    def pass_on(self) -> None:
+        """Call somebody else: the job that this ticket was called for is not taken."""
+        self._room.call(1)
 
     def supersede(self) -> None:
         """End older heartbeats of the same process: it has given up waiting for their answers."""
@@ -62,6 +70,10 @@ class Ticket:
             if other is not self and other.session == self.session and self.session is not None:
                 other.superseded = True
                 other._wake()
+
+    def hand_over(self) -> None:
+        """Let the newer heartbeats of its worker look again: the job that this one got is for them."""
+        self._room.call_worker(self.worker_id)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a call, at most so long. Returns whether there is one to follow.
@@ -143,6 +155,14 @@ class WaitingRoom:
     def of_worker(self, worker_id: str) -> Tuple[Ticket, ...]:
         """The held heartbeats of a worker, in the order of their arrival."""
         return tuple(self._of_worker.get(worker_id, ()))
+
+    def tell(self, happened: Happened) -> None:
+        """Call those whom something concerns that was committed."""
+        self.call(happened.pending)
+        for worker_id in happened.commanded:
+            self.call_worker(worker_id)
+        for job_id in happened.taken_away:
+            self.call_job(job_id)
 
     def call(self, count: int) -> None:
         """So many jobs became PENDING: call as many, not everybody."""

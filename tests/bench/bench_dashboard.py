@@ -42,9 +42,9 @@ def create(desk: Desk, total: int) -> Created:
         part = list(itertools.islice(texts, batches.SLICE))
         if not part:
             break
-        longest = max(longest, timed(lambda: desk.write(batches.add, next_id, part, batch)))
+        longest = max(longest, timed(lambda: desk.write(lambda t: batches.add(t, next_id, part, batch))))
         next_id += len(part)
-    desk.write(batches.publish, start_id, batch, desk.now)
+    desk.write(lambda t: batches.publish(t, start_id, batch))
     return Created(time.perf_counter() - started, longest)
 
 
@@ -79,8 +79,8 @@ LOOKS: Dict[str, Callable[[Desk], object]] = {
     "text with no match (one step)": lambda desk: page(desk, "nowhere"),
     "count (one step)": lambda desk: count(desk, "opt=sgd lr<0.5"),
     "deep page of GET /api/jobs": lambda desk: desk.read(
-        jobs.select, jobs.Query(page=desk.read(bulk.last_id) * 9 // 500)),
-    "claim": lambda desk: desk.write(jobs.claim, "w", None, desk.now, desk.policy),
+        lambda db: jobs.select(db, jobs.Query(page=bulk.last_id(db) * 9 // 500))),
+    "claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
 }
 
 
@@ -92,8 +92,7 @@ def delete_tenth(desk: Desk) -> float:
         while after is not None:
             found = desk.read(lambda db: bulk.candidates(
                 db, conditions.compiled(db, "opt=sgd", desk.now), part, after or 0, up_to))
-            changed += desk.write(bulk.act, bulk.DELETE, found.ids, "bench", desk.now,
-                                  desk.policy).changed
+            changed += desk.write(lambda t: bulk.act(t, bulk.DELETE, found.ids, "bench"))
             after = found.next
     return (time.perf_counter() - started) / max(1, changed)
 

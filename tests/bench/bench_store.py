@@ -8,15 +8,15 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Callable, List
+from typing import Any, Callable, Dict, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.server.store.operators import batches
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.storage import database
 from tests.server.store_support import Desk
 
@@ -32,8 +32,10 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def claims_at_once(desk: Desk) -> None:
-    futures = [desk.database.write(lambda db, i=i: jobs.claim(db, "w%d" % i, None, 0.0, Policy()))
-               for i in range(OPERATIONS)]
+    def claim(number: int) -> "Future[Any]":
+        return desk.database.write(lambda db: jobs.claim(desk.transaction(db), "w%d" % number, None))
+
+    futures = [claim(number) for number in range(OPERATIONS)]
     for future in futures:
         future.result()
 
@@ -74,9 +76,10 @@ def main() -> None:
         few, many = Desk(Path(small)), Desk(Path(large))
         fill(few, 1_000)
         seconds = timed(lambda: fill(many, 1_000_000))
-        pairs = {"counts": lambda desk: desk.read(jobs.counts),
-                 "one claim": lambda desk: desk.write(jobs.claim, "w", None, 0.0, Policy()),
-                 "first page": lambda desk: desk.read(jobs.select, jobs.Query(status="PENDING"))}
+        pairs: Dict[str, Callable[[Desk], object]] = {
+            "counts": lambda desk: desk.read(jobs.counts),
+            "one claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
+            "first page": lambda desk: desk.read(lambda db: jobs.select(db, jobs.Query(status="PENDING")))}
         for name, action in pairs.items():
             times: List[List[float]] = [[], []]
             for _ in range(20):

@@ -12,8 +12,8 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
-from jd.server.store.operators import sessions
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.operators import signins
+from jd.server.store.policy import Policy
 
 Scenario = Callable[["Dashboard"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -55,16 +55,15 @@ class Dashboard:
         self.server.signin._tries = TryLimit(clock=lambda: self.ticks)
         if pin is not None:
             encoded = pins.encode(pin)
-            self.experiment.database.write(lambda db: stored_pin.change(db, encoded)).result(20)
+            self.experiment.write_now(lambda t: stored_pin.change(t, encoded))
 
     def close(self) -> None:
         self.server.signin.close()
         self.experiment.close()
 
     def signed_in(self, uid: Optional[int] = None) -> str:
-        """The Cookie header of a new session of a user of this machine, None: from elsewhere."""
-        secret = self.experiment.database.write(
-            lambda db: sessions.open_session(db, uid, self.now)).result(20)
+        """The Cookie header of a new sign-in of a user of this machine, None: from elsewhere."""
+        secret = self.experiment.write_now(lambda t: signins.begin(t, uid))
         return "jd_dashboard_%s=%s" % (self.experiment.server_id, secret)
 
     async def send(self, method: str, target: str, body: Any = None, cookie: Optional[str] = None,

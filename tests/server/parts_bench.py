@@ -18,7 +18,7 @@ from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results
 from jd.server.experiment import Experiment
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.policy import Policy
 from jd.server.waiting import WaitingRoom
 from tests.server.scenes import play
 
@@ -55,7 +55,8 @@ class PartsBench:
         self.now = 1_700_000_000.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         room = WaitingRoom()
-        self.creation = Creation(self.experiment, room)
+        self.experiment.on_commit(room.tell)
+        self.creation = Creation(self.experiment)
         live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),

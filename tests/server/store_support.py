@@ -2,17 +2,20 @@
 
 import io
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
 from jd import messages
 from jd.server.creation import createrequest
+from jd.server.store import aftermath
 from jd.server.store.files import files
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
+from jd.server.store.transaction import Happened, Transaction
 from jd.storage.database import Database
 
 T = TypeVar("T")
@@ -24,34 +27,41 @@ def ordered(body: Any) -> batches.Batch:
 
 
 class Desk:
-    """Runs operations at `now` and waits for them, as a handler would."""
+    """Runs operations at `now` and waits for them, as a handler would; `happened` is what the last one
+    that wrote has caused."""
 
     def __init__(self, directory: Path, policy: Policy = Policy()) -> None:
         self.policy = policy
         self.now = 1_000_000.0
+        self.happened = Happened()
         self.data_dir = directory / "data"
         files.prepare(self.data_dir)
         self.database = Database(directory / "jobs.db", MIGRATIONS)
 
-    def write(self, operation: Callable[..., T], *arguments: Any) -> T:
-        return self.database.write(lambda db: operation(db, *arguments)).result(60)
+    def write(self, operation: Callable[[Transaction], T]) -> T:
+        return self.database.write(lambda db: operation(self.transaction(db))).result(60)
 
-    def read(self, operation: Callable[..., T], *arguments: Any) -> T:
-        return self.database.read(lambda db: operation(db, *arguments)).result(60)
+    def transaction(self, db: sqlite3.Connection) -> Transaction:
+        t = Transaction(db, self.now, self.policy, aftermath.follow)
+        self.happened = t.happened
+        return t
+
+    def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        return self.database.read(operation).result(60)
 
     def create(self, count: int, **request: Any) -> None:
         self.add(ordered(dict({"parameters": {"x": list(range(count))}}, **request)))
 
     def add(self, batch: batches.Batch, replace: bool = False) -> batches.Created:
         start_id = self.write(batches.begin)
-        self.write(batches.add, start_id, list(batch.texts()), batch)
-        while replace and self.write(batches.set_aside, start_id, self.now):
+        self.write(lambda t: batches.add(t, start_id, list(batch.texts()), batch))
+        while replace and self.write(lambda t: batches.set_aside(t, start_id)):
             pass
-        return self.write(batches.publish, start_id, batch, self.now)
+        return self.write(lambda t: batches.publish(t, start_id, batch))
 
-    def beat(self, worker_id: str = "w", **fields: Any) -> workers.Outcome:
+    def beat(self, worker_id: str = "w", **fields: Any) -> workers.Answer:
         beat = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
-        return self.write(workers.heartbeat, beat, self.now, self.policy)
+        return self.write(lambda t: workers.heartbeat(t, beat))
 
     def claim(self, worker_id: str = "w", **fields: Any) -> messages.Assignment:
         """The job that a heartbeat gets."""
@@ -59,19 +69,19 @@ class Desk:
         assert job is not None
         return job
 
-    def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> int:
+    def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> None:
         result = messages.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
-        return self.write(jobs.finish, result, self.now, self.policy)
+        self.write(lambda t: jobs.finish(t, result))
 
     def sql(self, text: str, *values: Any) -> Any:
         """The value that a query gives."""
         return self.read(lambda db: db.execute(text, values).fetchone()[0])
 
     def job(self, job_id: int) -> Any:
-        return self.read(jobs.select, jobs.Query(ids=[job_id])).jobs[0]
+        return self.read(lambda db: jobs.select(db, jobs.Query(ids=[job_id]))).jobs[0]
 
     def status(self, job_id: int) -> Optional[str]:
-        return self.read(jobs.statuses, [job_id]).get(str(job_id))
+        return self.read(lambda db: jobs.statuses(db, [job_id])).get(str(job_id))
 
     def counts(self) -> Dict[str, int]:
         return {status: n for status, n in self.read(jobs.counts).items() if n}

@@ -10,7 +10,8 @@ from tests.server.store_support import Desk, ordered
 
 
 def rows(desk: Desk) -> List[Dict[str, Any]]:
-    return [job["parameters"] for job in desk.read(jobs.select, jobs.Query(per_page=1000)).jobs]
+    page = desk.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
+    return [job["parameters"] for job in page.jobs]
 
 
 def test_the_last_name_varies_fastest(desk: Desk) -> None:
@@ -46,12 +47,12 @@ def test_replace_takes_the_place_of_what_is_pending(desk: Desk) -> None:
 def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
     batch = batches.from_grid({"x": [1, 2]})
     start_id = desk.write(batches.begin)
-    desk.write(batches.add, start_id, ['{"x": 1}'], batch)
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], batch))
     assert desk.beat().reply.job is None
-    desk.write(batches.add, start_id + 1, ['{"x": 2}'], batch)
+    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 2}'], batch))
     changes = "SELECT n FROM changes WHERE topic = 'jobs'"
     before = desk.sql(changes)
-    desk.write(batches.publish, start_id, batch, desk.now)
+    desk.write(lambda t: batches.publish(t, start_id, batch))
     assert desk.sql(changes) == before + 1
     assert desk.claim().job_id == start_id
 
@@ -59,7 +60,7 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
 def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
-    desk.write(batches.add, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]}))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]})))
     desk.write(batches.abandon)
     assert desk.counts() == {"PENDING": 1}
     desk.write(batches.abandon)

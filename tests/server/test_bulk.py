@@ -1,7 +1,6 @@
 """What people do to jobs on the dashboard, in the store and through the routes."""
 
 import asyncio
-import sqlite3
 from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
 import pytest
@@ -12,14 +11,16 @@ from jd.server import sweeper
 from jd.server.store.operators import batches, bulk
 from jd.server.store.queue import jobs
 from jd.server.store.search import scanning
+from jd.server.store.transaction import Happened, Transaction
 from tests.server.dashboard_bench import Answer, Dashboard
 from tests.server.store_support import Desk
 
 T = TypeVar("T")
 
 
-def act(desk: Desk, action: str, *ids: int, reason: str = "") -> bulk.Changed:
-    return desk.write(bulk.act, action, ids, reason, desk.now, desk.policy)
+def act(desk: Desk, action: str, *ids: int, reason: str = "") -> Tuple[int, int]:
+    """How many jobs were changed, and how many are PENDING by that."""
+    return desk.write(lambda t: bulk.act(t, action, ids, reason)), desk.happened.pending
 
 
 def history(desk: Desk, job_id: int) -> List[str]:
@@ -70,7 +71,7 @@ def test_replaced_jobs_can_be_restored(desk: Desk) -> None:
     desk.create(2)
     desk.add(batches.from_grid({"y": [1]}), replace=True)
     assert act(desk, bulk.RESTORE, 1, 2) == (2, 2)
-    desk.write(lambda db: db.execute("UPDATE jobs SET status = 'DELETED', deleted_from = NULL"))
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED', deleted_from = NULL"))
     assert act(desk, bulk.RESTORE, 1, 2, 3) == (3, 3)  # of a database where only that was possible
 
 
@@ -78,7 +79,7 @@ def test_a_deleted_job_is_not_tried_again(desk: Desk) -> None:
     in_all_statuses(desk)
     act(desk, bulk.DELETE, 4)
     desk.now += 10 * desk.policy.retry_pause
-    desk.write(sweeper.step, desk.now, desk.policy)
+    desk.write(sweeper.step)
     assert desk.status(4) == "DELETED"
 
 
@@ -105,7 +106,7 @@ def test_the_worker_of_an_aborted_job_is_refused_and_the_job_stays(desk: Desk) -
         desk.finish(1, attempt=1)
     assert history(desk, 1) == ["attempt 1 stopped on w: aborted on the dashboard: wrong data"]
     desk.now += 10 * desk.policy.retry_pause
-    desk.write(sweeper.step, desk.now, desk.policy)
+    desk.write(sweeper.step)
     assert desk.status(1) == "ABORTED"
     assert act(desk, bulk.RETRY, 1) == (1, 1)
 
@@ -121,11 +122,11 @@ def test_prioritised_jobs_go_out_first_until_put_back(desk: Desk) -> None:
 def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
-    desk.write(batches.add, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]}))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]})))
     for action in bulk.ACTIONS:
         assert act(desk, action, 2, 3, 4) == (0, 0)
     with pytest.raises(bulk.NotPending, match="being created"):
-        desk.write(bulk.edit, 2, '{"x": 2}', "", desk.now)
+        desk.write(lambda t: bulk.edit(t, 2, '{"x": 2}', ""))
     assert desk.read(bulk.last_id) == 1
     desk.write(batches.abandon)
     assert desk.read(bulk.last_id) == 1
@@ -133,14 +134,14 @@ def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk: Desk) -> Non
 
 def test_parameters_of_a_pending_job_only(desk: Desk) -> None:
     in_all_statuses(desk)
-    desk.write(bulk.edit, 1, '{"x": "other"}', "typo", desk.now)
+    desk.write(lambda t: bulk.edit(t, 1, '{"x": "other"}', "typo"))
     assert desk.job(1)["parameters"] == {"x": "other"}
     assert history(desk, 1) == ["parameters changed: typo"]
     for job_id in range(2, 6):
         with pytest.raises(bulk.NotPending, match="only the parameters of a PENDING job"):
-            desk.write(bulk.edit, job_id, '{"x": 1}', "", desk.now)
+            desk.write(lambda t: bulk.edit(t, job_id, '{"x": 1}', ""))
     with pytest.raises(jobs.NoSuchJob):
-        desk.write(bulk.edit, 9, '{"x": 1}', "", desk.now)
+        desk.write(lambda t: bulk.edit(t, 9, '{"x": 1}', ""))
 
 
 # ---- the routes
@@ -156,7 +157,7 @@ def create(dashboard: Dashboard, count: int) -> None:
 
 
 def asked(dashboard: Dashboard, *requests: Tuple[str, str, Any]) -> List[Answer]:
-    """Answers to (method, target, body) in one session."""
+    """Answers to (method, target, body) of somebody who is signed in."""
     cookie = dashboard.signed_in()
 
     async def scenario() -> List[Answer]:
@@ -183,7 +184,7 @@ def test_a_page_over_http(dashboard: Dashboard) -> None:
     assert none.status == 400 and "param.x" in none.error
 
 
-def test_everything_needs_a_session(dashboard: Dashboard) -> None:
+def test_everything_needs_a_signin(dashboard: Dashboard) -> None:
     async def scenario() -> List[int]:
         return [(await dashboard.send(method, target, body)).status for method, target, body in (
             ("GET", "/web/jobs", None), ("GET", "/web/jobs/count", None),
@@ -232,7 +233,7 @@ def test_a_large_order_is_done_in_slices_with_progress(dashboard: Dashboard, mon
     monkeypatch.setattr(scanning, "FEW", -1)
     monkeypatch.setattr(scanning, "SCAN", 8)
     seen: List[Optional[Tuple[str, int, int]]] = []
-    dashboard.experiment.on_write(lambda: seen.append(dashboard.experiment.bulk))
+    dashboard.experiment.on_commit(lambda _: seen.append(dashboard.experiment.bulk))
     preview = post(dashboard, action="delete", preview=True, **selection).json
     assert (preview["matching"], preview["eligible"], preview["by_status"]["PENDING"]) == (20, 20, 20)
     seen.clear()
@@ -252,8 +253,8 @@ def test_an_order_goes_on_when_its_browser_has_gone_and_is_alone(dashboard: Dash
 
     async def scenario() -> Answer:
         finished, begun = asyncio.Event(), asyncio.Event()
-        dashboard.experiment.on_write(
-            lambda: begun.set() if dashboard.experiment.bulk else finished.set())
+        dashboard.experiment.on_commit(
+            lambda _: begun.set() if dashboard.experiment.bulk else finished.set())
         order = asyncio.ensure_future(dashboard.send(
             "POST", "/web/jobs/act", {"action": "delete", "filter": "x>=10"}, cookie))
         await begun.wait()
@@ -274,19 +275,18 @@ def test_jobs_made_meanwhile_are_not_in_an_order(dashboard: Dashboard,
     monkeypatch.setattr(bulk, "SLICE", 2)
     more = iter([1])
 
-    def create_more() -> None:
+    def create_more(_happened: Happened) -> None:
         for _ in more:
-            dashboard.experiment.database.write(lambda db: batches.publish(
-                db, _add(db), batches.from_grid({"x": [1]}), 0.0))
-    dashboard.experiment.on_write(create_more)
+            asyncio.ensure_future(dashboard.experiment.write(_create))
+    dashboard.experiment.on_commit(create_more)
     assert post(dashboard, action="delete", filter="").json["changed"] == 10
     assert dashboard.experiment.database.read(jobs.counts).result(20)["PENDING"] == 1
 
 
-def _add(db: sqlite3.Connection) -> int:
-    start_id = batches.begin(db)
-    batches.add(db, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]}))
-    return start_id
+def _create(t: Transaction) -> None:
+    start_id, batch = batches.begin(t), batches.from_grid({"x": [1]})
+    batches.add(t, start_id, ['{"x": 1}'], batch)
+    batches.publish(t, start_id, batch)
 
 
 def test_waiting_workers_are_called_to_what_came_back(dashboard: Dashboard) -> None:

@@ -16,8 +16,8 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
+from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import Query
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.search import conditions, scanning, textsearch
 from jd.storage.database import READERS
 from tests.server.scenes import play
@@ -213,6 +213,6 @@ def test_a_step_of_a_search_looks_at_so_many_jobs(run: Run, monkeypatch: pytest.
         monkeypatch.setattr(scanning, "SCAN", 50)
         batch = batches.from_grid({"x": list(range(200))})
         await bench.server.creation.create(batch)
-        step = await bench.experiment.read(textsearch.step, Query(search="x"), 0)
+        step = await bench.experiment.read(lambda db: textsearch.step(db, Query(search="x"), 0))
         assert (len(step.ids), step.next, step.scanned) == (50, 50, 50)
     run(scenario)

@@ -62,13 +62,13 @@ class Data:
         incoming = files.Incoming(self.data_dir)
         incoming.write(content)
         incoming.settle()
-        stored = desk.write(files.add_checkpoint, self.data_dir, 1, None, incoming, desk.now)
+        stored = desk.write(lambda t: files.add_checkpoint(t, self.data_dir, 1, None, incoming))
         desk.database.close()
         return self.data_dir / "1" / stored.filename
 
     def rows(self) -> List[files.Found]:
         desk = Desk(self.meta)
-        found = desk.read(files.of_job, self.data_dir, 1)
+        found = desk.read(lambda db: files.of_job(db, self.data_dir, 1))
         desk.database.close()
         return found
 

@@ -19,13 +19,13 @@ Tell = Callable[..., List[str]]
 def tell(desk: Desk) -> Tell:
     """Tell worker w something; whether it was something new."""
     def say(action: str, *workers: Any) -> List[str]:
-        return desk.write(commands.tell, action, workers or ("w",), "dashboard", desk.now)
+        return desk.write(lambda t: commands.tell(t, action, workers or ("w",), "dashboard"))
     return say
 
 
 @pytest.fixture
 def row(desk: Desk) -> Row:
-    return lambda worker_id="w": desk.read(workerlist.one, worker_id)
+    return lambda worker_id="w": desk.read(lambda db: workerlist.one(db, worker_id))
 
 
 def take_command(desk: Desk, worker_id: str = "w", **fields: Any) -> messages.HeartbeatReply:
@@ -143,8 +143,8 @@ def test_workers_that_have_left_are_told_nothing(desk: Desk, tell: Tell) -> None
     desk.beat(session="s")
     desk.beat(session="s", leave=True)
     assert tell(p.STOP) == []
-    assert desk.read(commands.affected, p.STOP, Selection()) == []
-    assert desk.read(commands.affected, p.STOP, Selection(["w", "nobody"])) == []
+    assert desk.read(lambda db: commands.affected(db, p.STOP, Selection())) == []
+    assert desk.read(lambda db: commands.affected(db, p.STOP, Selection(["w", "nobody"]))) == []
 
 
 def test_a_new_process_is_not_told_what_the_one_before_it_was(desk: Desk, tell: Tell, row: Row) -> None:
@@ -158,12 +158,12 @@ def test_a_new_process_is_not_told_what_the_one_before_it_was(desk: Desk, tell: 
 def test_workers_are_chosen_by_id_host_launch_or_all(desk: Desk) -> None:
     for worker_id, host in [("a_egg_0", "A"), ("a_egg_1", "A"), ("a_fox_0", "A"), ("b_egg_0", "B")]:
         desk.beat(worker_id, host=host)
-    desk.write(commands.tell, p.PAUSE, ["a_egg_1"], "dashboard", desk.now)
+    desk.write(lambda t: commands.tell(t, p.PAUSE, ["a_egg_1"], "dashboard"))
 
     def chosen(*selection: Any) -> List[str]:
-        return desk.read(commands.affected, p.PAUSE, Selection(*selection))
+        return desk.read(lambda db: commands.affected(db, p.PAUSE, Selection(*selection)))
     assert chosen() == ["a_egg_0", "a_fox_0", "b_egg_0"]
     assert chosen(None, "A") == ["a_egg_0", "a_fox_0"]
     assert chosen(None, "A", "egg") == ["a_egg_0"]
     assert chosen(["b_egg_0", "b_egg_0", "a_egg_1"]) == ["b_egg_0"]
-    assert desk.read(commands.affected, CANCEL, Selection()) == ["a_egg_1"]
+    assert desk.read(lambda db: commands.affected(db, CANCEL, Selection())) == ["a_egg_1"]

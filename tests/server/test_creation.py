@@ -14,9 +14,9 @@ from jd.server.creation.slices import Creation
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, bulk
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
-from jd.server.waiting import WaitingRoom
+from jd.server.store.transaction import Transaction
 
 T = TypeVar("T")
 Scenario = Callable[[Experiment, Creation], Awaitable[None]]
@@ -33,7 +33,7 @@ def run(tmp_path: Path, scenario: Scenario) -> None:
     async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         try:
-            await asyncio.wait_for(scenario(experiment, Creation(experiment, WaitingRoom())), 20)
+            await asyncio.wait_for(scenario(experiment, Creation(experiment)), 20)
         finally:
             experiment.close()
     asyncio.run(main())
@@ -48,14 +48,17 @@ def pause_between_slices(monkeypatch: pytest.MonkeyPatch,
     """Have whoever makes a batch wait after its first slice: the event that tells that it waits, and the one
     that lets it go on."""
     write, between, go_on = experiment.write, asyncio.Event(), asyncio.Event()
+    add = Mock(wraps=batches.add)
 
-    async def paused(operation: Callable[..., T], *arguments: Any) -> T:
-        result = await write(operation, *arguments)
-        if operation is batches.add:
+    async def paused(operation: Callable[[Transaction], T]) -> T:
+        result = await write(operation)
+        if add.call_count:
+            add.reset_mock()
             between.set()
             await go_on.wait()
         return result
 
+    monkeypatch.setattr(batches, "add", add)
     monkeypatch.setattr(experiment, "write", paused)
     return between, go_on
 
@@ -64,7 +67,7 @@ def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         created = await creation.create(batches.from_grid(GRID))
         assert created == (1, 50, "Created")
-        page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
+        page = await experiment.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"]
         assert (await creation.create(batches.from_grid(GRID))) == (51, 50, "Appended")
     run(tmp_path, scenario)
@@ -80,8 +83,7 @@ def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices
         assert await counts(experiment) == 11
         answers = []
         for name in ("a", "b"):
-            answers.append(await experiment.write(
-                workers.heartbeat, messages.Heartbeat(name), experiment.clock(), experiment.policy))
+            answers.append(await experiment.write(lambda t: workers.heartbeat(t, messages.Heartbeat(name))))
         assert answers[0].reply.job is not None and answers[0].reply.job.parameters == {"first": 1}
         assert answers[1].reply.job is None
         go_on.set()
@@ -130,7 +132,7 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
 
     async def half(experiment: Experiment, creation: Creation) -> None:
         await creation.create(batches.from_grid(GRID))
-        await experiment.write(bulk.act, bulk.DELETE, [1], "", experiment.clock(), experiment.policy)
+        await experiment.write(lambda t: bulk.act(t, bulk.DELETE, [1], ""))
         monkeypatch.setattr(batches, "publish", full)
         if killed:
             monkeypatch.setattr(creation, "_abandon", asyncio.Event().wait)
@@ -153,7 +155,7 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
 def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
     async def half(experiment: Experiment, _creation: Creation) -> None:
         await experiment.write(batches.begin)
-        await experiment.write(batches.add, 1, [json.dumps({"x": 1})], batches.from_grid(GRID))
+        await experiment.write(lambda t: batches.add(t, 1, [json.dumps({"x": 1})], batches.from_grid(GRID)))
         assert await counts(experiment) == 1
 
     async def nothing(experiment: Experiment, _creation: Creation) -> None:
@@ -167,7 +169,7 @@ def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         made = await asyncio.gather(*[creation.create(batches.from_grid(GRID)) for _ in range(3)])
         assert sorted(created.start_id for created in made) == [1, 51, 101]
-        page = await experiment.read(jobs.select, jobs.Query(per_page=1000))
+        page = await experiment.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"] * 3
     run(tmp_path, scenario)
 

@@ -11,7 +11,7 @@ from jd.errors import UsageError
 from jd.hub.data import HubData
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.policy import Policy
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
 from tests.e2e.processes import EXPERIMENT, Server, Worker

@@ -25,7 +25,7 @@ def put(desk: Desk, name: str, content: bytes = b"x", job_id: int = 1,
     try:
         incoming.write(content)
         incoming.settle()
-        return desk.write(files.add_upload, desk.data_dir, job_id, attempt, name, incoming, desk.now)
+        return desk.write(lambda t: files.add_upload(t, desk.data_dir, job_id, attempt, name, incoming))
     finally:
         incoming.discard()
 
@@ -35,7 +35,7 @@ def checkpoint(desk: Desk, content: bytes, attempt: Optional[int] = None) -> fil
     try:
         incoming.write(content)
         incoming.settle()
-        return desk.write(files.add_checkpoint, desk.data_dir, 1, attempt, incoming, desk.now)
+        return desk.write(lambda t: files.add_checkpoint(t, desk.data_dir, 1, attempt, incoming))
     finally:
         incoming.discard()
 
@@ -45,9 +45,9 @@ def test_the_first_keeps_its_name_and_repeats_are_numbered(busy: Desk) -> None:
     assert [(s.filename, s.version, s.size_bytes) for s in stored] == [
         ("metrics.csv", 0, 1), ("metrics_v1.csv", 1, 1), ("metrics_v2.csv", 2, 1)]
     assert (busy.data_dir / "1" / "metrics_v1.csv").read_bytes() == b"1"
-    newest = busy.read(files.latest_upload, busy.data_dir, 1, "metrics.csv")
+    newest = busy.read(lambda db: files.latest_upload(db, busy.data_dir, 1, "metrics.csv"))
     assert newest.read_bytes() == b"2"
-    exactly = busy.read(files.latest_upload, busy.data_dir, 1, "metrics_v1.csv")
+    exactly = busy.read(lambda db: files.latest_upload(db, busy.data_dir, 1, "metrics_v1.csv"))
     assert exactly.read_bytes() == b"1"
 
 
@@ -66,20 +66,20 @@ def test_names_that_differ_in_case_do_not_share_a_file(busy: Desk) -> None:
 def test_uploads_newest_first(busy: Desk) -> None:
     put(busy, "a.txt")
     put(busy, "noext")
-    listed = busy.read(files.uploads, 1)
+    listed = busy.read(lambda db: files.uploads(db, 1))
     assert [(u["filename"], u["format"], u["job_id"]) for u in listed] == [
         ("noext", "", 1), ("a.txt", "txt", 1)]
     with pytest.raises(jobs.NoSuchJob):
-        busy.read(files.uploads, 99)
+        busy.read(lambda db: files.uploads(db, 99))
 
 
 def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy: Desk) -> None:
     names = [checkpoint(busy, b"%d" % i).filename for i in range(2)]
     assert names == ["checkpoint_v0_1000000.pt", "checkpoint_v1_1000000.pt"]
-    assert busy.read(files.latest_checkpoint, busy.data_dir, 1).read_bytes() == b"1"
+    assert busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1)).read_bytes() == b"1"
     with pytest.raises(files.NoSuchFile, match="no checkpoint yet"):
-        busy.read(files.latest_checkpoint, busy.data_dir, 2)
-    assert busy.read(files.uploads, 1) == []
+        busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 2))
+    assert busy.read(lambda db: files.uploads(db, 1)) == []
 
 
 def test_the_latest_checkpoint_of_a_kind(busy: Desk) -> None:
@@ -87,11 +87,11 @@ def test_the_latest_checkpoint_of_a_kind(busy: Desk) -> None:
         checkpoint(busy, content)
 
     def latest(kind: Optional[str]) -> bytes:
-        return busy.read(files.latest_checkpoint, busy.data_dir, 1, kind).read_bytes()
+        return busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1, kind)).read_bytes()
     assert latest(None) == latest(p.OBJECT) == b"newer object"
     assert latest(p.DIRECTORY).startswith(p.DIRECTORY_MARK)
     with pytest.raises(files.NoSuchFile, match="directory"):
-        busy.read(files.latest_checkpoint, busy.data_dir, 2, p.DIRECTORY)
+        busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 2, p.DIRECTORY))
 
 
 def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy: Desk) -> None:
@@ -102,7 +102,7 @@ def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy:
     assert held == [p.DIRECTORY_MARK + b"\0 archive %d" % at for at in (2, 3, 4)] + [
         b"object %d" % at for at in range(5)]
     assert checkpoint(busy, b"next").version == 10
-    latest = busy.read(files.latest_checkpoint, busy.data_dir, 1, p.DIRECTORY)
+    latest = busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1, p.DIRECTORY))
     assert latest.read_bytes().endswith(b"archive 4")
 
 

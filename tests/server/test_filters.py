@@ -98,8 +98,9 @@ def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.Monkey
         ids: List[int] = []
         after: Optional[int] = 0
         while after is not None:
-            step = desk.read(lambda db, start: scanning.matching(
-                db, conditions.compiled(db, text, desk.now), start, 3), after)
+            start = after
+            step = desk.read(lambda db: scanning.matching(
+                db, conditions.compiled(db, text, desk.now), start, 3))
             ids += step.ids
             after = step.next
         return ids
@@ -198,7 +199,7 @@ def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str
 def test_a_long_list_of_names_is_cut(desk: Desk) -> None:
     desk.add(batches.from_list([{"p%d" % number: 1} for number in range(100)]))
     with pytest.raises(ProtocolError, match="param.p20, .*…$") as caught:
-        desk.read(conditions.compiled, "nope=1", 0.0)
+        desk.read(lambda db: conditions.compiled(db, "nope=1", 0.0))
     assert len(str(caught.value)) < 600
 
 
@@ -221,7 +222,7 @@ def test_times_runtimes_workers_and_attempts(found: Found, desk: Desk) -> None:
 
 
 def test_a_bare_name_prefers_the_parameter_to_the_result(found: Found, desk: Desk) -> None:
-    desk.write(values.put_results, 1, {"lr": 5.0, "acc": 0.5})
+    desk.write(lambda t: values.set_results(t, 1, {"lr": 5.0, "acc": 0.5}))
     assert found("result.lr=5") == found("result.lr>4") == found("acc=0.5") == [1]
     assert found("lr=5") == []
     assert found("result.acc=null id<3") == [2]
@@ -238,6 +239,6 @@ def test_deleted_jobs_are_found_when_the_status_is_named(found: Found, desk: Des
 def test_the_sql_has_no_text_of_the_filter(desk: Desk) -> None:
     desk.add(batches.from_list(JOBS))
     text = "secretword lr=secretword opt>secretword worker=secretword host=secretword layers=[secretword]"
-    compiled = desk.read(conditions.compiled, text, 0.0)
+    compiled = desk.read(lambda db: conditions.compiled(db, text, 0.0))
     pieces = [*compiled.conditions, *(arm for source in compiled.sources for arm in source.arms)]
     assert pieces and not any("secretword" in piece.text for piece in pieces)

@@ -12,8 +12,9 @@ from jd import messages
 from jd import protocol as p
 from jd.server.creation import createrequest
 from jd.server.store.operators import batches
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs, runtimes, timeleft
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Ended, Transaction
 from tests.server.store_support import Desk, ordered
 from tests.server.test_jobs_store import work
 
@@ -70,7 +71,7 @@ def test_what_fits_is_found_behind_what_does_not_and_in_the_order_of_the_queue(d
     desk.create(1, min_time=900)
     desk.create(1, min_time=500)
     desk.create(1, min_time=20)
-    done_before = desk.write(lambda db: db.execute("INSERT INTO runtimes (seconds) VALUES (50)").rowcount)
+    done_before = desk.write(lambda t: t.db.execute("INSERT INTO runtimes (seconds) VALUES (50)").rowcount)
     assert done_before == 1
     desk.create(1)
     assert given(desk, 60.0, worker_id="a").job.job_id == 3
@@ -83,7 +84,7 @@ def test_what_fits_is_found_behind_what_does_not_and_in_the_order_of_the_queue(d
 def test_what_was_put_first_goes_first_where_it_fits(desk: Desk) -> None:
     desk.create(1, min_time=900)
     desk.create(2, min_time=20)
-    desk.write(lambda db: db.execute("UPDATE jobs SET priority = 1 WHERE id = 3"))
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET priority = 1 WHERE id = 3"))
     assert given(desk, 60.0).job.job_id == 3
 
 
@@ -91,8 +92,8 @@ def test_a_batch_that_is_being_written_does_not_go_out(desk: Desk) -> None:
     desk.create(1, min_time=900)
     start_id = desk.write(batches.begin)
     grid = batches.from_grid({"x": [1]})
-    desk.write(batches.add, start_id, ['{"x": 1}'], grid)
-    desk.write(batches.add, start_id + 1, ['{"x": 1}'], grid._replace(min_time=10.0))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], grid))
+    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 1}'], grid._replace(min_time=10.0)))
     assert given(desk, 60.0).needs == 900.0
 
 
@@ -122,11 +123,11 @@ def test_the_cost_does_not_grow_with_the_jobs(desk: Desk, monkeypatch: pytest.Mo
 # ---- runtimes
 
 def test_the_percentile_is_that_of_the_latest_jobs_that_were_done(desk: Desk) -> None:
-    def fill(db: Any) -> None:
+    def fill(t: Transaction) -> None:
         for number in range(1, 1001):
-            runtimes.note(db, p.VERDICT_DONE, float(number))
-        runtimes.note(db, p.VERDICT_FAILED, 1e6)
-        runtimes.note(db, p.VERDICT_DONE, None)
+            runtimes.keep(t, Ended(1, "w", p.VERDICT_DONE, float(number)))
+        runtimes.keep(t, Ended(1, "w", p.VERDICT_FAILED, 1e6))
+        runtimes.keep(t, Ended(1, "w", p.VERDICT_DONE, None))
 
     assert desk.read(runtimes.p90) is None
     desk.write(fill)

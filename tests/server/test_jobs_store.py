@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 from typing import Any, Callable
+from unittest.mock import Mock
 
 import pytest
 
@@ -10,14 +11,17 @@ from jd import messages
 from jd.server import sweeper
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.search import textsearch
+from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk
 
 
 def sweep(desk: Desk) -> int:
-    return desk.write(sweeper.step, desk.now, desk.policy)
+    """How many jobs became PENDING by it."""
+    desk.write(sweeper.step)
+    return desk.happened.pending
 
 
 def test_jobs_go_out_in_order_once_each(desk: Desk) -> None:
@@ -123,11 +127,11 @@ def test_released_jobs_come_back_at_once_and_are_no_failures(desk: Desk) -> None
         assert desk.claim(session="s").attempt == attempt
         outcome = desk.beat(session="s", reported_status="busy",
                             released={"job_id": 1, "attempt": attempt, "reason": "SIGTERM"})
-        assert outcome.freed == 1 and outcome.reply.job is None
+        assert desk.happened.pending == 1 and outcome.reply.job is None
         assert desk.status(1) == "PENDING"
-    released_twice = desk.beat(session="s", reported_status="busy",
+    desk.beat(session="s", reported_status="busy",
                                released={"job_id": 1, "attempt": 5, "reason": "SIGTERM"})
-    assert released_twice.freed == 0
+    assert desk.happened.pending == 0
 
 
 def test_interruptions_end_some_day(tmp_path: Path) -> None:
@@ -164,10 +168,10 @@ def test_leaving_gives_back_what_the_session_holds(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
     outcome = desk.beat("w", session="s", reported_status="busy", leave=True)
-    assert outcome.freed == 1 and outcome.reply.job is None and not outcome.may_wait
+    assert desk.happened.pending == 1 and outcome.reply.job is None and not outcome.may_wait
     assert desk.status(1) == "PENDING"
     # The heartbeat that was held open for the session that left gets nothing.
-    late = desk.write(workers.assign, "w", "s", desk.now, desk.policy)
+    late = desk.write(lambda t: workers.assign(t, "w", "s"))
     assert late.reply.job is None and not late.may_wait
     assert desk.claim("w", session="next").job_id == 1
 
@@ -176,7 +180,7 @@ def test_leases_start_anew_when_the_server_was_down(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
     desk.now += 10 * desk.policy.lease
-    desk.write(jobs.extend_leases, desk.now, desk.policy)
+    desk.write(jobs.extend_leases)
     assert sweep(desk) == 0
     desk.finish(1, attempt=1)
     assert desk.counts() == {"DONE": 1}
@@ -199,7 +203,7 @@ def test_a_batch_can_have_a_lease_and_a_pause_of_its_own(desk: Desk) -> None:
     ("run", True, False), ("pause", False, True), ("drain", False, False), ("stop", False, False)])
 def test_commands_hold_jobs_back(desk: Desk, state: str, gets_job: bool, waits: bool) -> None:
     desk.beat("w", session="s")
-    desk.write(lambda db: db.execute(
+    desk.write(lambda t: t.db.execute(
         "UPDATE workers SET desired_state = ?, desired_version = 1", (state,)))
     desk.create(1)
     told = desk.beat("w", session="s")
@@ -213,7 +217,7 @@ def test_commands_hold_jobs_back(desk: Desk, state: str, gets_job: bool, waits: 
 
 def test_commands_for_a_process_before_do_not_bind_the_next(desk: Desk) -> None:
     desk.beat("w")
-    desk.write(lambda db: db.execute(
+    desk.write(lambda t: t.db.execute(
         "UPDATE workers SET desired_state = 'stop', desired_version = 3"))
     desk.beat("w", applied_version=3)
     desk.create(1)
@@ -236,7 +240,7 @@ def test_silent_workers_are_gone_until_heard_of(desk: Desk) -> None:
 def test_a_stop_from_the_cli_aborts_for_good(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
-    aborted = desk.write(workers.stopped_by_cli, "w", 1, "stop", "login1", desk.now, desk.policy)
+    aborted = desk.write(lambda t: workers.stopped_by_cli(t, "w", 1, "stop", "login1"))
     assert aborted is True
     assert desk.status(1) == "ABORTED"
     assert "stopped from the CLI on login1" in desk.job(1)["message"][-1]["reason"]
@@ -251,8 +255,8 @@ def test_a_stop_from_the_cli_aborts_for_good(desk: Desk) -> None:
 def test_a_stop_from_the_cli_touches_no_other_workers_job(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
-    assert desk.write(workers.stopped_by_cli, "v", 1, "stop", "h", desk.now, desk.policy) is False
-    assert desk.write(workers.stopped_by_cli, "w", 2, "stop", "h", desk.now, desk.policy) is False
+    assert desk.write(lambda t: workers.stopped_by_cli(t, "v", 1, "stop", "h")) is False
+    assert desk.write(lambda t: workers.stopped_by_cli(t, "w", 2, "stop", "h")) is False
     assert desk.status(1) == "SERVED"
 
 
@@ -260,7 +264,8 @@ def test_counts_agree_with_the_table(desk: Desk) -> None:
     desk.create(5)
     for _ in range(3):
         desk.beat()
-    desk.finish(1), desk.finish(2, "ABORTED")
+    desk.finish(1)
+    desk.finish(2, "ABORTED")
     desk.add(batches.from_grid({"y": [1]}), replace=True)
     counted = desk.read(lambda db: dict(db.execute(
         "SELECT status, count(*) FROM jobs GROUP BY status")))
@@ -271,31 +276,31 @@ def test_counts_agree_with_the_table(desk: Desk) -> None:
 def test_pages_filters_and_search(desk: Desk) -> None:
     desk.create(25)
     desk.add(batches.from_list([{"name": "50%_off"}]))
-    page = desk.read(jobs.select, jobs.Query(page=2, per_page=10))
+    page = desk.read(lambda db: jobs.select(db, jobs.Query(page=2, per_page=10)))
     assert [job["id"] for job in page.jobs] == list(range(11, 21)) and page.total == 26
-    assert desk.read(jobs.select, jobs.Query(page=9)).jobs == []
+    assert desk.read(lambda db: jobs.select(db, jobs.Query(page=9))).jobs == []
     desk.beat()
-    served = desk.read(jobs.select, jobs.Query(status="SERVED"))
+    served = desk.read(lambda db: jobs.select(db, jobs.Query(status="SERVED")))
     assert [job["id"] for job in served.jobs] == [1] and served.total == 1
-    assert desk.read(jobs.select, jobs.Query(search="26")).jobs[0]["parameters"] == {
+    assert desk.read(lambda db: jobs.select(db, jobs.Query(search="26"))).jobs[0]["parameters"] == {
         "name": "50%_off"}
-    assert desk.read(textsearch.step, jobs.Query(search="0%_o"), 0).ids == [26]
-    assert desk.read(textsearch.step, jobs.Query(search="0x_o"), 0).ids == []
-    assert desk.read(jobs.select, jobs.Query(search="9" * 30)).total == 0
-    some = desk.read(jobs.select, jobs.Query(ids=[3, 99, 5]))
+    assert desk.read(lambda db: textsearch.step(db, jobs.Query(search="0%_o"), 0)).ids == [26]
+    assert desk.read(lambda db: textsearch.step(db, jobs.Query(search="0x_o"), 0)).ids == []
+    assert desk.read(lambda db: jobs.select(db, jobs.Query(search="9" * 30))).total == 0
+    some = desk.read(lambda db: jobs.select(db, jobs.Query(ids=[3, 99, 5])))
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
 
 
 def work(desk: Desk, operation: Callable[[sqlite3.Connection], Any]) -> int:
     """Instructions of SQLite's machine, in tens, that an operation takes."""
-    def counted(db: sqlite3.Connection) -> int:
-        count = []
-        db.set_progress_handler(lambda: count.append(1), 10)
+    def counted(t: Transaction) -> int:
+        steps = Mock(return_value=0)  # go on
+        t.db.set_progress_handler(steps, 10)
         try:
-            operation(db)
+            operation(t.db)
         finally:
-            db.set_progress_handler(None, 0)
-        return len(count)
+            t.db.set_progress_handler(None, 0)
+        return steps.call_count
     return desk.write(counted)
 
 
@@ -310,23 +315,23 @@ def test_a_claim_looks_at_one_job(desk: Desk) -> None:
 def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk) -> None:
     start_id = desk.write(batches.begin)
     texts = ['{"x": %d}' % number for number in range(500)]
-    desk.write(batches.add, start_id, texts, batches.from_grid({"x": [1]}))
+    desk.write(lambda t: batches.add(t, start_id, texts, batches.from_grid({"x": [1]})))
     assert desk.beat().reply.job is None
     assert work(desk, jobs.next_job) < 20
 
 
 def test_what_a_worker_did_before_costs_its_heartbeats_nothing(desk: Desk) -> None:
     desk.create(300)
-    desk.write(lambda db: db.execute("UPDATE jobs SET status = 'DONE', worker_id = 'w', session = 's'"))
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'DONE', worker_id = 'w', session = 's'"))
     assert work(desk, lambda db: jobs.held_by(db, "w", "s")) < 10
     assert work(desk, lambda db: jobs.served_to(db, "w")) < 10
 
 
 def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
     desk.create(3)
-    desk.write(lambda db: db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
     start_id = desk.write(batches.begin)
-    desk.write(batches.add, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]}))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]})))
     given = [desk.beat("w%d" % number).reply.job for number in range(4)]
     assert [job and job.job_id for job in given] == [2, 1, 3, None]
 
@@ -334,11 +339,11 @@ def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
 def test_deep_pages_of_all_jobs(desk: Desk) -> None:
     desk.create(50)
     page = jobs.Query(page=10, per_page=5)
-    assert [job["id"] for job in desk.read(jobs.select, page).jobs] == list(range(46, 51))
+    assert [job["id"] for job in desk.read(lambda db: jobs.select(db, page)).jobs] == list(range(46, 51))
     assert work(desk, lambda db: jobs.select(db, page)) <= work(
         desk, lambda db: jobs.select(db, page._replace(page=1)))
-    desk.write(lambda db: db.execute("DELETE FROM jobs WHERE id = 7"))
-    found = desk.read(jobs.select, page)
+    desk.write(lambda t: t.db.execute("DELETE FROM jobs WHERE id = 7"))
+    found = desk.read(lambda db: jobs.select(db, page))
     assert [job["id"] for job in found.jobs] == list(range(47, 51)) and found.total == 49
 
 

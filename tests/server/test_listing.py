@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import sqlite3
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -12,7 +13,6 @@ from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
-from jd.storage.reading import Reader
 from tests.server.store_support import Desk
 
 SORTS = ["id", "status", "worker", "attempts", "started", "finished", "runtime", "priority",
@@ -21,7 +21,7 @@ FILTERS = ["", "status=PENDING,DELETED", "lr>=0.2", "opt=a", "opt=a,b status!=AB
            "result.acc=null", "opt=c lr<0.3", "id>20 id<=60", "nope"]
 
 
-def page(db: Reader, text: str = "", sort: str = "id", after: Optional[str] = None,
+def page(db: sqlite3.Connection, text: str = "", sort: str = "id", after: Optional[str] = None,
          limit: int = 50) -> jobtable.Page:
     by = jobtable.order(db, sort)
     return jobtable.page(db, conditions.compiled(db, text, 0.0), by,
@@ -32,7 +32,7 @@ def walk(desk: Desk, text: str, sort: str, limit: int) -> List[int]:
     """The ids of all pages."""
     ids, after = [], None
     for _ in range(500):
-        found = desk.read(page, text, sort, after, limit)
+        found = desk.read(lambda db: page(db, text, sort, after, limit))
         assert len(found.jobs) <= limit
         ids += [job["id"] for job in found.jobs]
         after = found.next
@@ -67,10 +67,10 @@ def filled(desk: Desk) -> Desk:
         desk.now += chance.choice([0, 1])
         desk.finish(job_id, chance.choice(["DONE", "ABORTED"]), runtime=chance.choice([1, 2.5, 2.5, 9]))
         if chance.random() < 0.7:
-            desk.write(values.put_results, job_id, {"acc": chance.choice([0.5, 0.9, 1, -1.5])})
+            desk.write(lambda t: values.set_results(t, job_id, {"acc": chance.choice([0.5, 0.9, 1, -1.5])}))
     everything = list(range(1, 81))
     for action, n in ((bulk.DELETE, 10), (bulk.PRIORITISE, 20), (bulk.RETRY, 15)):
-        desk.write(bulk.act, action, chance.sample(everything, n), "", desk.now, desk.policy)
+        desk.write(lambda t: bulk.act(t, action, chance.sample(everything, n), ""))
     return desk
 
 
@@ -81,7 +81,7 @@ def expected(desk: Desk, text: str, sort: str) -> List[int]:
         conditions.compiled(db, text, 0.0).where().values)])
     descending, name = sort.startswith("-"), sort.lstrip("-")
     placed = []
-    for row in desk.read(jobtable.rows, matching):
+    for row in desk.read(lambda db: jobtable.rows(db, matching)):
         if name in ("lr", "opt"):
             key = values.key(row["parameters"].get(name))
         elif name == "result.acc":
@@ -109,7 +109,7 @@ def test_one_request_looks_at_no_more_than_it_may(sweep: Desk, monkeypatch: pyte
     monkeypatch.setattr(scanning, "FEW", -1)
     monkeypatch.setattr(scanning, "SCAN", 10)
     for sort in ("id", "lr", "-finished"):
-        found = sweep.read(page, "nope", sort, None, 5)
+        found = sweep.read(lambda db: page(db, "nope", sort, None, 5))
         assert found.jobs == [] and found.next is not None and found.total is None
         assert 10 <= found.scanned <= 15
 
@@ -120,8 +120,8 @@ def test_counts_add_up(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         steps = 0
         after: Optional[int] = 0
         while after is not None:
-            step = sweep.read(lambda db, start: scanning.count(db, conditions.compiled(db, text, 0.0), start),
-                              after)
+            start = after
+            step = sweep.read(lambda db: scanning.count(db, conditions.compiled(db, text, 0.0), start))
             total = {status: total.get(status, 0) + n for status, n in step.matching.items()}
             steps, after = steps + 1, step.next
         return total, steps
@@ -140,8 +140,9 @@ def test_counts_add_up(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_totals_that_are_known(sweep: Desk) -> None:
     alive = sum(n for status, n in sweep.read(jobs.counts).items() if status != "DELETED")
-    assert sweep.read(page, "", "lr", None, 5).total == alive
-    assert sweep.read(page, "opt=a", "lr", None, 5).total == len(expected(sweep, "opt=a", "lr"))
+    assert sweep.read(lambda db: page(db, "", "lr", None, 5)).total == alive
+    found = sweep.read(lambda db: page(db, "opt=a", "lr", None, 5))
+    assert found.total == len(expected(sweep, "opt=a", "lr"))
 
 
 def test_what_a_row_holds(desk: Desk) -> None:
@@ -150,7 +151,7 @@ def test_what_a_row_holds(desk: Desk) -> None:
     started = desk.now
     desk.now += 10
     desk.finish(1, "ABORTED", message="exit status 1", runtime=9.5)
-    desk.write(values.put_results, 1, {"acc": 0.5})
+    desk.write(lambda t: values.set_results(t, 1, {"acc": 0.5}))
     first, second = desk.read(page).jobs
     assert first == {
         "id": 1, "status": "ABORTED", "parameters": {"lr": 0.1, "opt": "a"}, "results": {"acc": 0.5},
@@ -171,7 +172,7 @@ def made(*parts: Any) -> str:
     made("id", "\ud800", 1), "x" * 3000, base64.urlsafe_b64encode(b"[" * 1400).decode()])
 def test_a_cursor_that_was_not_given_out_is_refused(sweep: Desk, cursor: str) -> None:
     with pytest.raises(ProtocolError, match="is no place in this list"):
-        sweep.read(page, "", "id", cursor)
+        sweep.read(lambda db: page(db, "", "id", cursor))
 
 
 @pytest.mark.parametrize("cursor", [
@@ -179,20 +180,20 @@ def test_a_cursor_that_was_not_given_out_is_refused(sweep: Desk, cursor: str) ->
     made("lr", "\ud800", 1)])
 def test_a_cursor_of_another_order_is_refused(sweep: Desk, cursor: str) -> None:
     with pytest.raises(ProtocolError, match="is no place in this list"):
-        sweep.read(page, "", "lr", cursor)
+        sweep.read(lambda db: page(db, "", "lr", cursor))
 
 
 @pytest.mark.parametrize("sort", ["nope", "--id", "", "host"])
 def test_an_order_by_what_is_not_there_is_refused(sweep: Desk, sort: str) -> None:
     with pytest.raises(ProtocolError, match="to search or sort by"):
-        sweep.read(page, "", sort)
+        sweep.read(lambda db: page(db, "", sort))
 
 
 def test_a_page_needs_no_sorting(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "FEW", -1)
     statements: List[str] = []
 
-    def traced(db: Reader, sort: str, after: Optional[str]) -> jobtable.Page:
+    def traced(db: sqlite3.Connection, sort: str, after: Optional[str]) -> jobtable.Page:
         db.set_trace_callback(statements.append)
         try:
             return page(db, "n>=0", sort, after, 5)
@@ -201,8 +202,8 @@ def test_a_page_needs_no_sorting(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -
 
     for sort in SORTS:
         for text in (sort, "-" + sort):
-            after = sweep.read(traced, text, None).next
-            sweep.read(traced, text, after)
+            after = sweep.read(lambda db: traced(db, text, None)).next
+            sweep.read(lambda db: traced(db, text, after))
     assert len(statements) > 50
     for statement in statements:
         if "d CROSS JOIN" in statement:

@@ -21,8 +21,9 @@ from jd.server.store.fleet import commands, workers
 from jd.server.store.operators import options
 from jd.server.store.operators.batches import from_grid
 from jd.server.store.pages import summary
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Transaction
 from tests.net.http_wire import Client, request
 from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk
@@ -35,20 +36,20 @@ Showing = Callable[..., None]
 def end(desk: Desk, verdict: str, worker_id: str = "h_abc_0", runtime: float = 60.0) -> None:
     """One attempt of a worker, which ends `runtime` seconds after it began."""
     beat = messages.Heartbeat.from_json({"worker_id": worker_id, "host": "h"})
-    job = desk.write(workers.heartbeat, beat, desk.now, desk.policy).reply.job
+    job = desk.write(lambda t: workers.heartbeat(t, beat)).reply.job
     assert job is not None
     desk.now += runtime
-    desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy, runtime=runtime))
+    desk.write(lambda t: jobs.end(t, job.job_id, verdict, runtime=runtime))
 
 
 def rate(desk: Desk) -> Any:
-    return desk.read(summary.per_hour, desk.now, desk.policy)
+    return desk.read(lambda db: summary.per_hour(db, desk.now, desk.policy))
 
 
 def test_nothing_is_known_of_a_sweep_without_ended_jobs(desk: Desk) -> None:
     assert rate(desk) is None
     desk.create(3)
-    found = desk.read(summary.take, desk.now, desk.policy)
+    found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert (found.total, found.finished, found.per_hour, found.eta) == (3, 0, None, None)
 
 
@@ -57,7 +58,7 @@ def test_throughput_of_a_steady_sweep_and_when_it_will_be_over(desk: Desk) -> No
     desk.create(40)
     for _ in range(20):
         end(desk, p.VERDICT_DONE, runtime=30.0)
-    found = desk.read(summary.take, desk.now, desk.policy)
+    found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert found.per_hour == pytest.approx(120, rel=0.1)
     assert found.eta == pytest.approx(20 * 30.0, rel=0.1)
     assert (found.total, found.finished) == (40, 20)
@@ -69,10 +70,10 @@ def test_many_workers_that_end_together_for_the_first_time(desk: Desk) -> None:
     desk.create(300)
     for number in range(100):
         beat = messages.Heartbeat.from_json({"worker_id": "h_abc_%d" % number})
-        desk.write(workers.heartbeat, beat, desk.now, desk.policy)
+        desk.write(lambda t: workers.heartbeat(t, beat))
     desk.now += 3600
     for job_id in range(1, 101):
-        desk.write(lambda db: jobs.end(db, job_id, p.VERDICT_DONE, desk.now, desk.policy))
+        desk.write(lambda t: jobs.end(t, job_id, p.VERDICT_DONE))
     assert rate(desk) == pytest.approx(100, rel=0.1)
 
 
@@ -102,13 +103,13 @@ def test_throughput_is_of_late(desk: Desk) -> None:
 def test_failed_jobs_that_come_back_are_not_finished(desk: Desk) -> None:
     desk.create(2)
     end(desk, p.VERDICT_FAILED)
-    desk.write(lambda db: jobs.end(db, _claimed(db, desk), p.VERDICT_STOPPED, desk.now, desk.policy))
-    found = desk.read(summary.take, desk.now, desk.policy)
+    desk.write(lambda t: jobs.end(t, _claimed(t), p.VERDICT_STOPPED))
+    found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert (found.jobs[p.ABORTED], found.coming_back, found.finished) == (2, 1, 1)
 
 
-def _claimed(db: Any, desk: Desk) -> int:
-    job = jobs.claim(db, "h_abc_0", None, desk.now, desk.policy)
+def _claimed(t: Transaction) -> int:
+    job = jobs.claim(t, "h_abc_0", None)
     assert job is not None
     return job.job_id
 
@@ -118,13 +119,13 @@ def test_workers_by_what_they_do(desk: Desk) -> None:
     desk.create(1)
     for name in ("a", "b", "c", "d", "e", "f"):
         desk.beat(name)
-    desk.write(commands.tell, p.DRAIN, ["f"], "dashboard", desk.now)
+    desk.write(lambda t: commands.tell(t, p.DRAIN, ["f"], "dashboard"))
     desk.beat("f", applied_version=1)
     desk.beat("a", reported_status="busy", current_job_id=1)
-    desk.write(commands.tell, p.PAUSE, ["b", "c"], "dashboard", desk.now)
+    desk.write(lambda t: commands.tell(t, p.PAUSE, ["b", "c"], "dashboard"))
     desk.beat("b", applied_version=1)
-    desk.write(workers.mark_left, "d", "stopped", "worker", desk.now)
-    desk.write(lambda db: db.execute("UPDATE workers SET failing = 1 WHERE worker_id = 'e'"))
+    desk.write(lambda t: workers.mark_left(t, "d", "stopped", "worker"))
+    desk.write(lambda t: t.db.execute("UPDATE workers SET failing = 1 WHERE worker_id = 'e'"))
     assert desk.read(summary.workers)._asdict() == {
         "idle": 2, "busy": 1, "paused": 1, "queued": 1, "active": 5, "disabled": 1, "failing": 1}
 
@@ -148,7 +149,7 @@ def test_nothing_scans_jobs(desk: Desk) -> None:
 # ---- viewers
 
 class Show:
-    """A server that listens, with a session."""
+    """A server that listens, and a viewer who is signed in."""
 
     def __init__(self, workspace: Path) -> None:
         self.now = 1_000_000.0
@@ -243,7 +244,7 @@ def test_a_hundred_viewers_cost_as_one(showing: Showing, monkeypatch: pytest.Mon
     async def scene(show: Show) -> None:
         viewers = [await show.looking() for _ in range(100)]
         before = look.call_count
-        await show.experiment.write(options.save, {"paused": False})
+        await show.experiment.write(lambda t: options.save(t, {"paused": False}))
         for viewer in viewers:
             assert (await viewer.summary())["changes"]["settings"] == 1
         assert look.call_count == before + 1
@@ -263,7 +264,7 @@ def test_nobody_looks_nothing_is_worked_out(showing: Showing, monkeypatch: pytes
         dirty = show.server.live._dirty
         assert dirty is not None
         for _ in range(3):
-            await show.experiment.write(options.save, {"paused": False})
+            await show.experiment.write(lambda t: options.save(t, {"paused": False}))
             while dirty.is_set():
                 await asyncio.sleep(0.001)  # until the watch has seen it
         assert not look.called
@@ -276,7 +277,7 @@ def test_the_next_viewer_after_a_quiet_time_sees_the_present(showing: Showing) -
         viewer.client.close()
         while show.server.live.viewers:
             await asyncio.sleep(0)
-        await show.experiment.write(options.save, {"paused": False})
+        await show.experiment.write(lambda t: options.save(t, {"paused": False}))
         again = await show.viewer()
         assert (await again.summary())["changes"]["settings"] == 1
         again.client.close()
@@ -343,7 +344,7 @@ def test_workers_are_counted_anew_when_one_of_them_changed(tmp_path: Path) -> No
         cookie = dashboard.signed_in()
         for count in (1, 2):
             beat = messages.Heartbeat.from_json({"worker_id": "h_abc_%d" % count})
-            await dashboard.experiment.write(workers.heartbeat, beat, dashboard.now, Policy())
+            await dashboard.experiment.write(lambda t: workers.heartbeat(t, beat))
             found = (await dashboard.send("GET", "/web/summary", cookie=cookie)).json
             assert found["workers"]["idle"] == found["workers"]["active"] == count
         dashboard.close()
@@ -449,7 +450,7 @@ def test_live_shares_until_a_topic_changes(tmp_path: Path) -> None:
             await live.shared(Request("GET", "/web/jobs?b=2&a=1"), ("settings",), make)
         assert len(made) == 1
         await live.shared(Request("GET", "/web/jobs?a=2"), ("settings",), make)
-        await dashboard.experiment.write(options.save, {"paused": False})
+        await dashboard.experiment.write(lambda t: options.save(t, {"paused": False}))
         await live.shared(Request("GET", "/web/jobs?a=1&b=2"), ("settings",), make)
         assert len(made) == 3
         dashboard.close()

@@ -19,8 +19,8 @@ from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, sweepend, workers
 from jd.server.store.operators import options
 from jd.server.store.operators.batches import from_grid
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.storage import backup
 from jd.storage.database import Database
 from tests.server import scenes
@@ -134,10 +134,10 @@ def test_settings_that_cannot_be(play: Run, body: Any, complaint: str) -> None:
 
 
 def test_rows_of_another_version_are_no_reason_not_to_start(desk: Desk) -> None:
-    desk.write(options.save, {"max_attempts": 9})
+    desk.write(lambda t: options.save(t, {"max_attempts": 9}))
     for name, value in (("option.colour", '"red"'), ("option.lease", '"long"'), ("option.paused", "{")):
-        desk.write(lambda db: db.execute("INSERT INTO settings VALUES (?, ?)", (name, value)))
-    assert desk.read(options.load, Policy()) == Policy(max_attempts=9)
+        desk.write(lambda t: t.db.execute("INSERT INTO settings VALUES (?, ?)", (name, value)))
+    assert desk.read(lambda db: options.load(db, Policy())) == Policy(max_attempts=9)
 
 
 # ---- pause
@@ -150,13 +150,11 @@ def test_a_paused_server_hands_out_nothing_and_wakes_its_workers_afterwards(play
         ticket = server.room.ticket("h_abc_0")
         with ticket:
             beat = messages.Heartbeat.from_json({"worker_id": "h_abc_0"})
-            outcome = await dashboard.experiment.write(
-                workers.heartbeat, beat, dashboard.now, dashboard.experiment.policy)
+            outcome = await dashboard.experiment.write(lambda t: workers.heartbeat(t, beat))
             assert outcome.reply.job is None and outcome.may_wait and not ticket.called
             await ask(dashboard, "/web/settings", {"paused": False})
             assert await ticket.wait(0)
-            outcome = await dashboard.experiment.write(
-                workers.heartbeat, beat, dashboard.now, dashboard.experiment.policy)
+            outcome = await dashboard.experiment.write(lambda t: workers.heartbeat(t, beat))
             assert outcome.reply.job is not None and outcome.reply.job.job_id == 1
             await ticket.look(asyncio.sleep(0))
     play(scene)
@@ -233,18 +231,19 @@ def test_a_backup_that_cannot_be_written_says_so(play: Run, monkeypatch: pytest.
 
 def finish(desk: Desk, worker_id: str = "h_abc_0", verdict: str = p.VERDICT_DONE) -> None:
     job = desk.claim(worker_id)
-    desk.write(lambda db: jobs.end(db, job.job_id, verdict, desk.now, desk.policy))
+    desk.write(lambda t: jobs.end(t, job.job_id, verdict))
 
 
 def stop(desk: Desk) -> List[str]:
-    return desk.write(sweepend.stop_workers, desk.now)
+    desk.write(sweepend.stop_workers)
+    return desk.happened.commanded
 
 
 def test_workers_are_stopped_once_when_everything_is_done(desk: Desk) -> None:
     desk.create(2)
     desk.beat("h_abc_1")
     assert stop(desk) == []  # served
-    desk.write(lambda db: jobs.end(db, 1, p.VERDICT_DONE, desk.now, desk.policy))
+    desk.write(lambda t: jobs.end(t, 1, p.VERDICT_DONE))
     assert stop(desk) == []  # pending
     finish(desk)
     assert stop(desk) == ["h_abc_0", "h_abc_1"]
@@ -262,7 +261,7 @@ def test_a_sweep_with_retries_to_come_is_not_done(desk: Desk) -> None:
     finish(desk, verdict=p.VERDICT_FAILED)
     assert stop(desk) == []
     desk.now += desk.policy.retry_pause
-    desk.write(jobs.retry_due, desk.now, 10)
+    desk.write(lambda t: jobs.retry_due(t, 10))
     finish(desk)
     assert stop(desk) == ["h_abc_0"]
 
@@ -285,28 +284,31 @@ def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
     async def scene(dashboard: SignedIn) -> None:
         experiment = dashboard.experiment
         await dashboard.server.creation.create(from_grid({"x": [1]}))
-        await experiment.write(lambda db: jobs.claim(db, "w", None, 1.0, Policy()))
-        await experiment.write(lambda db: jobs.end(db, 1, p.VERDICT_DONE, 2.0, Policy()))
-        await experiment.write(workers.heartbeat, messages.Heartbeat.from_json({"worker_id": "a_b_0"}),
-                               dashboard.now, experiment.policy)
+        await experiment.write(lambda t: jobs.claim(t, "w", None))
+        await experiment.write(lambda t: jobs.end(t, 1, p.VERDICT_DONE))
+        await experiment.write(lambda t: workers.heartbeat(t, messages.Heartbeat("a_b_0")))
+        told: List[str] = []
+        experiment.on_commit(lambda happened: told.extend(happened.commanded))
         await ask(dashboard, "/web/settings", {"stop_when_done": True})
-        assert await experiment.write(sweepend.stop_workers, dashboard.now) == ["a_b_0"]
-        await experiment.write(workers.heartbeat, messages.Heartbeat.from_json({"worker_id": "a_b_1"}),
-                               dashboard.now, experiment.policy)
-        assert await experiment.write(sweepend.stop_workers, dashboard.now) == []
+        await experiment.write(sweepend.stop_workers)
+        assert told == ["a_b_0"]
+        await experiment.write(lambda t: workers.heartbeat(t, messages.Heartbeat("a_b_1")))
+        await experiment.write(sweepend.stop_workers)
+        assert told == ["a_b_0"]
         await ask(dashboard, "/web/settings", {"stop_when_done": False})
         await ask(dashboard, "/web/settings", {"stop_when_done": True})
-        assert await experiment.write(sweepend.stop_workers, dashboard.now) == ["a_b_1"]
+        await experiment.write(sweepend.stop_workers)
+        assert told == ["a_b_0", "a_b_1"]
     play(scene)
 
 
 def test_the_sweeper_calls_the_workers_that_wait(play: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(dashboard: SignedIn) -> None:
         experiment, room = dashboard.experiment, dashboard.server.room
-        monkeypatch.setattr(sweepend, "stop_workers", lambda db, now: ["a_b_0"])
+        monkeypatch.setattr(sweepend, "stop_workers", lambda t: t.happened.commanded.append("a_b_0"))
         experiment.policy = Policy(stop_when_done=True)
         with room.ticket("a_b_0") as ticket:
-            task = asyncio.ensure_future(sweeper.run(experiment, room))
+            task = asyncio.ensure_future(sweeper.run(experiment))
             assert await ticket.wait(60)
             await ticket.look(asyncio.sleep(0))
             task.cancel()

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, TypeVar, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, TypeVar, Union
 
 import pytest
 
@@ -16,9 +16,12 @@ from jd.auth import passwords, pins
 from jd.errors import JdError, StorageError, UsageError
 from jd.server import dashboardpin
 from jd.server.command import cli, pincommand, pinsource
+from jd.server.experiment import Experiment
 from jd.server.store import direct
 from jd.server.store.operators import pin as stored_pin
-from jd.server.store.operators import sessions
+from jd.server.store.operators import signins
+from jd.server.store.policy import Policy
+from jd.server.store.transaction import Transaction
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.server.store_support import Desk
 from tests.support import MALLORY, free_env, needs_root, python
@@ -28,37 +31,44 @@ T = TypeVar("T")
 PIN, OTHER = "482913", "739105"
 
 
-def verifies(desk: Desk, given: str) -> bool:
-    return passwords.verify(given, desk.read(stored_pin.stored))
+@pytest.fixture
+def experiment(tmp_path: Path) -> Iterator[Experiment]:
+    made = Experiment(tmp_path, "exp", Policy())
+    yield made
+    made.close()
 
 
-def signed_in(desk: Desk) -> int:
-    """How many sessions there are."""
-    return int(desk.sql("SELECT count(*) FROM sessions"))
+def verifies(experiment: Experiment, given: Optional[str]) -> bool:
+    assert given is not None
+    return passwords.verify(given, experiment.read_now(stored_pin.stored))
+
+
+def signed_in(experiment: Experiment) -> int:
+    return int(experiment.read_now(lambda db: db.execute("SELECT count(*) FROM sessions").fetchone()[0]))
 
 
 # ---- at the start
 
-def test_a_pin_is_made_up_once(desk: Desk) -> None:
-    made = dashboardpin.settle(desk.database, None, True)
-    assert made is not None and verifies(desk, made)
-    desk.write(sessions.open_session, None, 0.0)
-    assert dashboardpin.settle(desk.database, None, True) is None
-    assert verifies(desk, made) and signed_in(desk) == 1
+def test_a_pin_is_made_up_once(experiment: Experiment) -> None:
+    made = dashboardpin.settle(experiment, None, True)
+    assert verifies(experiment, made)
+    experiment.write_now(lambda t: signins.begin(t, None))
+    assert dashboardpin.settle(experiment, None, True) is None
+    assert verifies(experiment, made) and signed_in(experiment) == 1
 
 
-def test_a_given_pin_signs_everybody_out_only_if_it_is_another(desk: Desk) -> None:
-    assert dashboardpin.settle(desk.database, PIN, True) is None
-    desk.write(sessions.open_session, None, 0.0)
-    assert dashboardpin.settle(desk.database, PIN, True) is None and signed_in(desk) == 1
-    assert dashboardpin.settle(desk.database, OTHER, True) is None and signed_in(desk) == 0
-    assert verifies(desk, OTHER)
+def test_a_given_pin_signs_everybody_out_only_if_it_is_another(experiment: Experiment) -> None:
+    assert dashboardpin.settle(experiment, PIN, True) is None
+    experiment.write_now(lambda t: signins.begin(t, None))
+    assert dashboardpin.settle(experiment, PIN, True) is None and signed_in(experiment) == 1
+    assert dashboardpin.settle(experiment, OTHER, True) is None and signed_in(experiment) == 0
+    assert verifies(experiment, OTHER)
 
 
-def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(desk: Desk) -> None:
-    desk.write(stored_pin.change, "argon$x$y")
-    dashboardpin.settle(desk.database, PIN, True)
-    assert verifies(desk, PIN)
+def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(experiment: Experiment) -> None:
+    experiment.write_now(lambda t: stored_pin.change(t, "argon$x$y"))
+    dashboardpin.settle(experiment, PIN, True)
+    assert verifies(experiment, PIN)
 
 
 def values(*flags: Union[Path, str], **environ: str) -> Dict[str, Any]:
@@ -107,16 +117,16 @@ def test_a_wrong_variable_is_named_and_not_repeated(wrong: str) -> None:
 # ---- the command
 
 
-def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(desk: Desk) -> None:
-    file = desk.database.path.parent / "pin"
+def test_one_that_is_not_shown_is_kept_in_a_file_until_another_counts(experiment: Experiment) -> None:
+    file = experiment.meta_dir / "pin"
     changes: List[Callable[[], object]] = [
-        lambda: dashboardpin.settle(desk.database, PIN, False),
-        lambda: dashboardpin.HubPin(desk.database, lambda text: None).take(1, pins.encode(OTHER))]
+        lambda: dashboardpin.settle(experiment, PIN, False),
+        lambda: dashboardpin.HubPin(experiment, lambda text: None).take(1, pins.encode(OTHER))]
     for change in changes:
-        desk.write(lambda db: db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
-        made = dashboardpin.settle(desk.database, None, False)
+        experiment.write_now(lambda t: t.db.execute("DELETE FROM settings WHERE name = 'pin.hash'"))
+        made = dashboardpin.settle(experiment, None, False)
         assert file.read_text().strip() == made and stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert dashboardpin.settle(desk.database, None, False) is None and file.exists()
+        assert dashboardpin.settle(experiment, None, False) is None and file.exists()
         change()
         assert not file.exists()
 
@@ -143,8 +153,11 @@ class Command:
                                                  str(self.workspace)]) == 0
         return self.capsys.readouterr().out
 
-    def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    def write(self, operation: Callable[[Transaction], T]) -> T:
         return direct.write(self.path, operation)
+
+    def pin(self) -> Optional[str]:
+        return self.write(lambda t: stored_pin.stored(t.db))
 
 
 @pytest.fixture
@@ -153,18 +166,18 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_reset_prints_a_new_pin_and_signs_everybody_out(command: Command) -> None:
-    command.read(lambda db: sessions.open_session(db, None, 0.0))
+    command.write(lambda t: signins.begin(t, None))
     told = json.loads(command.run("reset", "--json"))
     assert (told["expId"], told["signed_out"]) == (EXPERIMENT, 1)
     file = command.path.parent / "pin"
     assert told["pin_file"] == str(file) and stat.S_IMODE(file.stat().st_mode) == 0o600
     first = file.read_text().strip()
-    assert passwords.verify(first, command.read(stored_pin.stored))
+    assert passwords.verify(first, command.pin())
     lines = command.run("reset").splitlines()
     second = file.read_text().strip()
     assert lines[0] == "new PIN for the dashboard of %s: in %s" % (EXPERIMENT, file)
     assert second != first and second not in "\n".join(lines)
-    assert passwords.verify(second, command.read(stored_pin.stored))
+    assert passwords.verify(second, command.pin())
 
 
 def test_a_pin_that_is_set_takes_the_file_of_the_one_before(command: Command) -> None:
@@ -179,7 +192,7 @@ def test_reset_at_a_terminal_shows_it_and_keeps_no_file(command: Command,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jd.server.command.pincommand.is_terminal", lambda stream: True)
     pin = command.run("reset").splitlines()[0].rpartition(" ")[2]
-    assert passwords.verify(pin, command.read(stored_pin.stored))
+    assert passwords.verify(pin, command.pin())
     assert not (command.path.parent / "pin").exists()
 
 
@@ -194,11 +207,11 @@ def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command: Com
     path = tmp_path / "pin"
     path.write_text(PIN)
     assert PIN not in command.run("set", "--pin-file", str(path))
-    assert passwords.verify(PIN, command.read(stored_pin.stored))
+    assert passwords.verify(PIN, command.pin())
     command.monkeypatch.setenv("JD_SERVER_PIN_FILE", str(path))  # for the server
     assert json.loads(command.run("set", "--json", stdin=OTHER + "\n")) == {"expId": EXPERIMENT,
                                                                             "signed_out": 0}
-    assert passwords.verify(OTHER, command.read(stored_pin.stored))
+    assert passwords.verify(OTHER, command.pin())
 
 
 @pytest.mark.parametrize("words, stdin, says", [
@@ -208,10 +221,10 @@ def test_set_takes_a_file_or_the_standard_input_and_repeats_neither(command: Com
     (["set", "--pin", PIN], None, "unrecognized")])
 def test_wrong_usage_changes_nothing(command: Command, words: List[str], stdin: Optional[str],
                                      says: str) -> None:
-    before = command.read(stored_pin.stored)
+    before = command.pin()
     with pytest.raises(UsageError, match=says):
         command.run(*words, stdin=stdin)
-    assert command.read(stored_pin.stored) == before
+    assert command.pin() == before
 
 
 def test_an_experiment_is_named_and_was_served_before(command: Command, tmp_path: Path) -> None:
@@ -300,24 +313,24 @@ def test_a_pin_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
 
 # ---- a PIN of the Hub
 
-def test_a_pin_of_the_hub_is_taken_once(desk: Desk) -> None:
+def test_a_pin_of_the_hub_is_taken_once(experiment: Experiment) -> None:
     said: List[str] = []
-    keeper = dashboardpin.HubPin(desk.database, said.append)
+    keeper = dashboardpin.HubPin(experiment, said.append)
     assert keeper.taken() == 0
-    desk.write(sessions.open_session, None, 0.0)
+    experiment.write_now(lambda t: signins.begin(t, None))
     encoded = pins.encode(PIN)
     keeper.take(5, encoded)
-    assert keeper.taken() == 5 and verifies(desk, PIN) and signed_in(desk) == 0
-    dashboardpin.settle(desk.database, OTHER, True)
+    assert keeper.taken() == 5 and verifies(experiment, PIN) and signed_in(experiment) == 0
+    dashboardpin.settle(experiment, OTHER, True)
     keeper.take(5, encoded)
-    assert verifies(desk, OTHER) and len(said) == 1
+    assert verifies(experiment, OTHER) and len(said) == 1
 
 
-def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(desk: Desk) -> None:
-    dashboardpin.settle(desk.database, PIN, True)
+def test_a_hash_of_the_hub_that_cannot_be_checked_is_warned_of_once(experiment: Experiment) -> None:
+    dashboardpin.settle(experiment, PIN, True)
     said: List[str] = []
-    keeper = dashboardpin.HubPin(desk.database, said.append)
+    keeper = dashboardpin.HubPin(experiment, said.append)
     for _ in range(2):
         keeper.take(5, "argon$x$y")
     assert len(said) == 1 and "jd_server pin set" in said[0]
-    assert verifies(desk, PIN) and keeper.taken() == 0
+    assert verifies(experiment, PIN) and keeper.taken() == 0

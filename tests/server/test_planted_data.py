@@ -13,7 +13,7 @@ from jd.safedirs import UnsafePlace
 from jd.server.command import publishing
 from jd.server.experiment import Experiment
 from jd.server.store import direct
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.policy import Policy
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
 from tests.support import MALLORY, NOBODY, as_user, free_env, needs_root, public_directory, python

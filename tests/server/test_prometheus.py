@@ -2,7 +2,6 @@
 
 import os
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, Type, Union
 
@@ -19,8 +18,9 @@ from jd.server.command import cli
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, workers
 from jd.server.store.operators.batches import from_grid
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Transaction
 from tests.server import scenes
 
 Scenario = Callable[["Bench"], Awaitable[None]]
@@ -72,15 +72,14 @@ class Bench:
             {"host": "127.0.0.1:5000"}, **headers), peer_uid=os.geteuid))
 
 
-def roster_of_three(db: sqlite3.Connection) -> None:
+def three_workers(t: Transaction) -> None:
     """One waits, one is told to drain and has taken it, one has left."""
+    t.policy = t.policy._replace(paused=True)
     for slot in range(3):
-        beat = messages.Heartbeat.from_json({"worker_id": "a_b_%d" % slot})
-        workers.heartbeat(db, beat, 3.0, Policy(paused=True))
-    commands.tell(db, p.DRAIN, ["a_b_1"], "dashboard", 3.0)
-    workers.heartbeat(db, messages.Heartbeat.from_json({"worker_id": "a_b_1", "applied_version": 1}), 3.0,
-                      Policy(paused=True))
-    workers.mark_left(db, "a_b_2", "stopped", "worker", 3.0)
+        workers.heartbeat(t, messages.Heartbeat.from_json({"worker_id": "a_b_%d" % slot}))
+    commands.tell(t, p.DRAIN, ["a_b_1"], "dashboard")
+    workers.heartbeat(t, messages.Heartbeat.from_json({"worker_id": "a_b_1", "applied_version": 1}))
+    workers.mark_left(t, "a_b_2", "stopped", "worker")
 
 
 def play(tmp_path: Path, scenario: Scenario, access: Optional[Access] = None,
@@ -92,8 +91,8 @@ def test_the_state_of_the_experiment(tmp_path: Path) -> None:
     async def scene(bench: Bench) -> None:
         await bench.server.creation.create(from_grid({"x": [1, 2, 3]}))
         for job_id, verdict in ((1, p.VERDICT_DONE), (2, p.VERDICT_OOM)):
-            await bench.experiment.write(lambda db: jobs.claim(db, "h_abc_0", None, 1.0, Policy()))
-            await bench.experiment.write(lambda db: jobs.end(db, job_id, verdict, 2.0, Policy()))
+            await bench.experiment.write(lambda t: jobs.claim(t, "h_abc_0", None))
+            await bench.experiment.write(lambda t: jobs.end(t, job_id, verdict))
         traffic = bench.server._api_server.traffic
         traffic.count(200)
         traffic.bytes_in, traffic.bytes_out, traffic.connections = 1, 2 ** 60 + 1, 3
@@ -113,7 +112,7 @@ def test_the_state_of_the_experiment(tmp_path: Path) -> None:
         assert samples["jd_http_bytes_total", ("direction", "in"), ("port", "api")] == 1
         assert samples["jd_http_connections", ("port", "api")] == 3
         assert sum(n for key, n in samples.items() if key[0] == "jd_workers") == 0
-        await bench.experiment.write(roster_of_three)
+        await bench.experiment.write(three_workers)
         samples, _ = parse((await bench.get()).body.decode("utf-8"))
         assert {key[1][1]: n for key, n in samples.items() if key[0] == "jd_workers"} == {
             "idle": 1, "busy": 0, "paused": 0, "leaving": 1, "disabled": 1}

@@ -16,7 +16,7 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import HubLink
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.policy import Policy
 from tests.server.scenes import play
 
 SECRET = "s" * 48
@@ -358,7 +358,7 @@ def test_a_worker_from_before_belongs_to_whom_it_speaks_for_with_what_it_runs(ru
         more = {} if session is None else {"session": session}
         await bench.beat(BOB, "w", **more)
         for table in ("workers", "attempts"):
-            await bench.experiment.write(lambda db: db.execute("UPDATE %s SET hub_user = NULL" % table))
+            await bench.experiment.write(lambda t: t.db.execute("UPDATE %s SET hub_user = NULL" % table))
         assert (await bench.put(BOB, p.UPLOAD, job_id=1))[0] == 409
         assert (await bench.beat(BOB, "w", reported_status="busy", current_job_id=1, **more))[0] == 200
         assert (await bench.put(BOB, p.UPLOAD, job_id=1))[0] == 200

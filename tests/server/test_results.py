@@ -158,7 +158,8 @@ def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
 def test_columns_leave_deleted_jobs_out_and_take_a_filter(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         await sweep(bench, 6)
-        await bench.experiment.write(lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
+        await bench.experiment.write(
+            lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED' WHERE id = 2"))
 
         async def ids(text: str) -> List[int]:
             return list((await bench.get("/web/results/columns?metric=loss&filter=" + text)).json["ids"])
@@ -289,7 +290,7 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
     async def scenario(bench: PartsBench) -> None:
         await bench.create(*[{"x": i} for i in range(10)])
         await bench.experiment.write(
-            lambda db: db.execute("UPDATE jobs SET status = 'DELETED' WHERE id IN (1, 5)"))
+            lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED' WHERE id IN (1, 5)"))
 
         async def ids(text: str = "") -> List[int]:
             return [int(row[0]) for row in table(await bench.get("/web/export.csv?filter=" + text))[1:]]
@@ -297,7 +298,7 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
         assert await ids("x>=8") == [9, 10]
         batch = batches.from_list([{"x": 100}])
         await bench.experiment.write(batches.begin)
-        await bench.experiment.write(batches.add, 11, list(batch.texts()), batch)
+        await bench.experiment.write(lambda t: batches.add(t, 11, list(batch.texts()), batch))
         assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
     run(scenario)
 

@@ -31,24 +31,24 @@ def crew(desk: Desk) -> Desk:
     desk.now -= 10_000
     desk.beat("d_owl_0", host="D", session="6")
     desk.now += 10_000
-    desk.write(workers.drop_silent, desk.now)
-    desk.write(commands.tell, p.PAUSE, ["b_fox_0"], "dashboard", desk.now)
+    desk.write(lambda t: workers.drop_silent(t))
+    desk.write(lambda t: commands.tell(t, p.PAUSE, ["b_fox_0"], "dashboard"))
     desk.beat("b_fox_0", host="B", session="3", applied_version=1)
-    desk.write(commands.tell, p.DRAIN, ["b_fox_1"], "dashboard", desk.now)
+    desk.write(lambda t: commands.tell(t, p.DRAIN, ["b_fox_1"], "dashboard"))
     return desk
 
 
 def ids(desk: Desk, **query: Any) -> List[str]:
-    return [row["worker_id"] for row in desk.read(workerlist.page, Query(**query)).workers]
+    return [row["worker_id"] for row in desk.read(lambda db: workerlist.page(db, Query(**query))).workers]
 
 
 def test_states_and_counts(crew: Desk) -> None:
-    page = crew.read(workerlist.page, Query())
+    page = crew.read(lambda db: workerlist.page(db, Query()))
     assert {row["worker_id"]: row["state"] for row in page.workers} == {
         "a_egg_9": "idle", "a_egg_10": "busy", "b_fox_0": "paused", "b_fox_1": "idle"}
     assert page.total == 4
     assert page.counts == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0}
-    gone = crew.read(workerlist.page, Query(tab="disabled"))
+    gone = crew.read(lambda db: workerlist.page(db, Query(tab="disabled")))
     assert {row["worker_id"]: row["state"] for row in gone.workers} == {
         "c_owl_0": "stopped", "d_owl_0": "lost"}
     assert crew.read(workerlist.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
@@ -62,7 +62,7 @@ def test_filters(crew: Desk) -> None:
     assert ids(crew, text="EGG_1") == ["a_egg_10"]
     assert ids(crew, text="gpu") == ["a_egg_9"]
     assert ids(crew, text="a%") == [] and ids(crew, text="\\") == []
-    page = crew.read(workerlist.page, Query(host="B", state="queued"))
+    page = crew.read(lambda db: workerlist.page(db, Query(host="B", state="queued")))
     assert [row["worker_id"] for row in page.workers] == ["b_fox_1"]
     assert (page.total, page.counts["paused"]) == (1, 1)  # counts show what other states would give
     assert (page.hosts, page.instances, page.slots) == (["A", "B"], ["egg", "fox"], [0, 1, 9, 10])
@@ -71,7 +71,7 @@ def test_filters(crew: Desk) -> None:
 @pytest.mark.parametrize("state", sorted(workerlist.STATES))
 def test_every_state_can_be_asked_for(crew: Desk, state: str) -> None:
     for tab in workerlist.TABS:
-        page = crew.read(workerlist.page, Query(tab=tab, state=state))
+        page = crew.read(lambda db: workerlist.page(db, Query(tab=tab, state=state)))
         assert page.total == len(page.workers)
         if tab == "active" and state in page.counts:
             assert page.total == page.counts[state]
@@ -88,14 +88,15 @@ def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: 
     everything = ids(desk, sort=sign + sort)
     paged, after = [], None
     while True:
-        page = desk.read(workerlist.page, Query(sort=sign + sort, limit=5, after=after))
+        page = desk.read(lambda db: workerlist.page(db, Query(sort=sign + sort, limit=5, after=after)))
         paged += [row["worker_id"] for row in page.workers]
         after = page.next
         if after is None:
             break
     assert paged == everything and len(set(paged)) == 23
     if sort == "seen":
-        seen = [row["last_seen"] for row in desk.read(workerlist.page, Query(sort=sign + sort)).workers]
+        page = desk.read(lambda db: workerlist.page(db, Query(sort=sign + sort)))
+        seen = [row["last_seen"] for row in page.workers]
         assert seen == sorted(seen, reverse=bool(sign))
 
 
@@ -104,7 +105,7 @@ def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: 
     {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
 def test_what_cannot_be_asked_is_said(desk: Desk, query: Dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        desk.read(workerlist.page, Query(**query))
+        desk.read(lambda db: workerlist.page(db, Query(**query)))
     with pytest.raises(ProtocolError):
         workerlist.checked(Query(**query))
 
@@ -115,7 +116,7 @@ def test_the_latest_jobs_of_a_worker(desk: Desk) -> None:
         desk.now += 1
         desk.finish(desk.claim(session="s").job_id, attempt=1)
     desk.beat(session="s")
-    recent = desk.read(workerlist.one, "w")["recent_jobs"]
+    recent = desk.read(lambda db: workerlist.one(db, "w"))["recent_jobs"]
     assert [job["id"] for job in recent] == list(range(26, 6, -1))
     assert recent[0] == {"id": 26, "status": "SERVED", "verdict": None, "ended": None}
     assert recent[1] == {"id": 25, "status": "DONE", "verdict": "done", "ended": desk.now}
@@ -135,10 +136,9 @@ def ask(dashboard: Dashboard, loop: asyncio.AbstractEventLoop) -> Ask:
     return send
 
 
-def beat(dashboard: Dashboard, worker_id: str = "w", **fields: Any) -> workers.Outcome:
+def beat(dashboard: Dashboard, worker_id: str = "w", **fields: Any) -> workers.Answer:
     message = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))
-    return dashboard.experiment.database.write(lambda db: workers.heartbeat(
-        db, message, dashboard.now, dashboard.experiment.policy)).result(20)
+    return dashboard.experiment.write_now(lambda t: workers.heartbeat(t, message))
 
 
 def test_a_page_as_the_browser_gets_it(dashboard: Dashboard, ask: Ask) -> None:
@@ -201,8 +201,7 @@ def test_failed_jobs_of_a_worker_are_sent_back(dashboard: Dashboard, ask: Ask) -
         job = beat(dashboard, worker_id).reply.job
         assert job is not None
         result = messages.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
-        database.write(lambda db: jobs.finish(db, result, dashboard.now,
-                                              dashboard.experiment.policy)).result(20)
+        dashboard.experiment.write_now(lambda t: jobs.finish(t, result))
     for _ in range(210):
         fail("bad", "failed")
     fail("other", "failed")

@@ -17,8 +17,8 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.operators.batches import from_grid
+from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import counts
-from jd.server.store.queue.transitions import Policy
 from tests.server.scenes import play
 
 
@@ -273,7 +273,7 @@ def test_clearing_thousands_of_workers_keeps_no_heartbeat_waiting(run: Run,
 
     async def scenario(bench: Bench) -> None:
         written = []
-        bench.experiment.on_write(lambda: written.append(1))
+        bench.experiment.on_commit(lambda _: written.append(1))
         answer = await bench.call("POST", p.CLI_CLEAR_ALL, {
             "source": "h", "workers": [{"worker_id": "w%d" % number} for number in range(10)]})
         assert answer[1]["processed"] == 10 and len(written) == 4
@@ -337,7 +337,7 @@ def test_a_worker_that_hangs_up_passes_its_call_on(run: Run) -> None:
         with pytest.raises(asyncio.CancelledError):
             await first
         await bench.experiment.write(
-            lambda db: db.execute("INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
+            lambda t: t.db.execute("INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
         bench.server.room.call(0)
         ticket = next(iter(bench.server.room.tickets))
         assert ticket.worker_id == "b"
@@ -373,7 +373,7 @@ def test_a_worker_that_waits_gets_no_job_with_a_token_that_was_revoked(run: Run)
 def test_a_command_reaches_a_held_worker(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         task = await held(bench, "a")
-        await bench.experiment.write(lambda db: db.execute(
+        await bench.experiment.write(lambda t: t.db.execute(
             "UPDATE workers SET desired_state = 'drain', desired_version = 1"))
         bench.server.room.call_worker("a")
         _, reply = await task
@@ -384,7 +384,7 @@ def test_a_command_reaches_a_held_worker(run: Run) -> None:
 def test_paused_workers_are_held_too_and_get_no_job(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.beat(worker_id="a", session="a")
-        await bench.experiment.write(lambda db: db.execute(
+        await bench.experiment.write(lambda t: t.db.execute(
             "UPDATE workers SET desired_state = 'pause', desired_version = 1"))
         task = await held(bench, "a", applied_version=1)
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1]}})

@@ -1,4 +1,4 @@
-"""Sign-in with the PIN: sessions, cookies, limits, pages."""
+"""Sign-in with the PIN: cookies, limits, pages."""
 
 import os
 import sqlite3
@@ -17,9 +17,8 @@ from jd.server.command import cli as server_cli
 from jd.server.dashboard import pages
 from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
 from jd.server.store.operators import pin as stored_pin
-from jd.server.store.operators import sessions, wrongpins
+from jd.server.store.operators import signins, wrongpins
 from jd.server.store.schema import MIGRATIONS
-from jd.storage.database import Database
 from tests.server.dashboard_bench import HOST, PIN, Answer, Dashboard, Run
 from tests.server.scenes import play
 from tests.server.store_support import Desk
@@ -53,7 +52,7 @@ async def status_of(dashboard: Dashboard, cookie: str) -> int:
     return (await dashboard.send("GET", "/web/me", cookie=cookie)).status
 
 
-# ---- sessions
+# ---- sign-ins
 
 def test_sign_in_and_sign_out(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
@@ -113,7 +112,7 @@ def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick
 
 def test_only_the_latest_addresses_are_kept(desk: Desk) -> None:
     for number in range(20):
-        desk.write(wrongpins.count, "192.0.2.%d" % number, desk.now)
+        desk.write(lambda t: wrongpins.count(t, "192.0.2.%d" % number))
     found = desk.read(wrongpins.since)
     assert found is not None
     assert found["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
@@ -140,10 +139,10 @@ def test_on_https_the_cookie_is_for_this_host_and_https_alone(run: Run, options:
     run(scenario)
 
 
-def test_a_session_ends_after_seven_days(run: Run) -> None:
+def test_a_signin_ends_after_seven_days(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
-        dashboard.now += sessions.LIFETIME - 1
+        dashboard.now += signins.LIFETIME - 1
         assert await status_of(dashboard, cookie) == 200
         dashboard.now += 1
         assert await status_of(dashboard, cookie) == 401
@@ -154,7 +153,7 @@ def test_a_session_ends_after_seven_days(run: Run) -> None:
     run(scenario)
 
 
-def test_a_session_is_good_for_who_signed_in(run: Run) -> None:
+def test_a_signin_is_good_for_who_signed_in(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         async def works(cookie: str, **sender: Any) -> bool:
             asked = [await dashboard.send("GET", "/web/me", cookie=cookie, **sender),
@@ -174,7 +173,7 @@ def test_a_session_is_good_for_who_signed_in(run: Run) -> None:
         for sender in others:
             assert not await works(mine, **sender), sender
         assert await works(mine, uid=ME), "nobody else ended it"
-        # Who comes from elsewhere has a session as ever, which is no good here.
+        # Who comes from elsewhere has a sign-in as ever, which is no good here.
         for sender in others[2:]:
             cookie = (await signin(dashboard, **sender)).cookie
             assert await works(cookie, uid=None, peer="198.51.100.1"), sender
@@ -201,24 +200,24 @@ def test_nobody_else_signs_somebody_out(run: Run) -> None:
     run(scenario)
 
 
-def test_sessions_that_do_not_say_whose_they_are_end(tmp_path: Path) -> None:
+def test_signins_that_do_not_say_whose_they_are_end(tmp_path: Path) -> None:
     with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as old:
         old.executescript("".join(MIGRATIONS[:4]) + "PRAGMA user_version = 4;")
         old.execute("INSERT INTO sessions (digest, expires_at) VALUES (?, 2e9)", (apikeys.digest("secret"),))
         old.commit()
-    database = Database(tmp_path / "jobs.db", MIGRATIONS)
+    desk = Desk(tmp_path)
     try:
         digest = apikeys.digest("secret")
         for uid in (None, ME, OTHER_USER):
-            assert not database.read(lambda db: sessions.is_open(db, digest, uid, 1e9)).result(20)
-        secret = database.write(lambda db: sessions.open_session(db, ME, 1e9)).result(20)
-        assert database.read(lambda db: sessions.is_open(db, apikeys.digest(secret), ME, 1e9)).result(20)
+            assert not desk.read(lambda db: signins.lasts(db, digest, uid, desk.now))
+        secret = desk.write(lambda t: signins.begin(t, ME))
+        assert desk.read(lambda db: signins.lasts(db, apikeys.digest(secret), ME, desk.now))
     finally:
-        database.close()
+        desk.database.close()
 
 
-def test_so_many_sessions_and_the_oldest_give_way(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+def test_so_many_signins_and_the_oldest_give_way(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signins, "MAX_SIGNINS", 2)
 
     async def scenario(dashboard: Dashboard) -> None:
         cookies = []
@@ -259,7 +258,7 @@ def test_before_there_is_a_pin_nobody_comes_in(run: Run, tmp_path: Path) -> None
 
 def test_a_hash_that_this_python_cannot_check_is_explained(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
-        await dashboard.experiment.write(stored_pin.change, "argon$x$y")
+        await dashboard.experiment.write(lambda t: stored_pin.change(t, "argon$x$y"))
         answer = await signin(dashboard)
         assert answer.status == 503 and "jd_server pin reset" in answer.error
     run(scenario)
@@ -294,7 +293,7 @@ def test_one_network_of_ipv6_is_one_address(run: Run, quick: None) -> None:
     run(scenario)
 
 
-def test_many_addresses_cannot_search_and_sessions_go_on(run: Run, quick: None) -> None:
+def test_many_addresses_cannot_search_and_signins_go_on(run: Run, quick: None) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         cookie = dashboard.signed_in()
         for number in range(IN_ALL[ELSEWHERE]):
@@ -447,7 +446,7 @@ def test_a_pin_that_was_checked_before_it_changed_opens_nothing(run: Run,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         def verify(_pin: str, known: str) -> bool:  # in this moment a command sets another
-            dashboard.experiment.database.write(lambda db: stored_pin.change(db, known + "+")).result(20)
+            dashboard.experiment.write_now(lambda t: stored_pin.change(t, known + "+"))
             return True
         monkeypatch.setattr(passwords, "verify", verify)
         assert (await signin(dashboard)).status == 403
@@ -461,11 +460,11 @@ def test_a_pin_of_the_hub_counts_once_and_signs_everybody_out(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         write = dashboard.experiment.write
         cookie = dashboard.signed_in()
-        assert await write(stored_pin.take_from_hub, 7, "first")
+        assert await write(lambda t: stored_pin.take_from_hub(t, 7, "first"))
         assert await status_of(dashboard, cookie) == 401
-        await write(stored_pin.change, "changed here")
+        await write(lambda t: stored_pin.change(t, "changed here"))
         for number in (7, 3):
-            assert not await write(stored_pin.take_from_hub, number, "again")
+            assert not await write(lambda t: stored_pin.take_from_hub(t, number, "again"))
         assert await dashboard.experiment.read(stored_pin.stored) == "changed here"
         assert await dashboard.experiment.read(stored_pin.from_hub) == 7
     run(scenario)
@@ -479,7 +478,7 @@ def test_only_these_are_for_everybody(run: Run) -> None:
     run(scenario)
 
 
-def test_every_other_route_wants_a_session(run: Run) -> None:
+def test_every_other_route_wants_a_signin(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
         foreign = "jd_dashboard_0123456789abcdef=" + dashboard.signed_in().partition("=")[2]
         for route in dashboard.server.dashboard.routes:

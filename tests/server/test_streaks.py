@@ -29,7 +29,7 @@ def end(desk: Desk) -> End:
 
 @pytest.fixture
 def row(desk: Desk) -> Row:
-    return lambda worker_id: desk.read(workerlist.one, worker_id)
+    return lambda worker_id: desk.read(lambda db: workerlist.one(db, worker_id))
 
 
 def test_jobs_are_counted_by_how_they_ended(end: End, row: Row) -> None:
@@ -90,7 +90,7 @@ def test_a_failing_worker_is_paused_once_if_so_set(desk: Desk, end: End, row: Ro
     assert (row("bad")["queued"], row("bad")["requested_by"]) == ("pause", "server")
     assert desk.beat("bad", session="bad").reply.desired_state == "pause"
     desk.beat("bad", session="bad", applied_version=1)
-    desk.write(commands.tell, "run", ["bad"], "dashboard", desk.now)
+    desk.write(lambda t: commands.tell(t, "run", ["bad"], "dashboard"))
     assert not row("bad")["failing"]  # somebody wants to see it try again
     desk.beat("bad", session="bad", applied_version=2)
     end("bad")
@@ -117,10 +117,10 @@ def test_jobs_that_failed_on_a_worker_are_found(desk: Desk, end: End) -> None:
     end("bad", "DONE")
     end("bad", verdict="preempted")
     end("good")
-    assert desk.read(failing.failed_on, "bad", 0, 10) == failed
-    assert desk.read(failing.failed_on, "bad", failed[0], 10) == failed[1:]
-    assert desk.read(failing.failed_on, "bad", 0, 1) == failed[:1]
-    assert desk.read(failing.count_failed_on, "bad") == 2
+    assert desk.read(lambda db: failing.failed_on(db, "bad", 0, 10)) == failed
+    assert desk.read(lambda db: failing.failed_on(db, "bad", failed[0], 10)) == failed[1:]
+    assert desk.read(lambda db: failing.failed_on(db, "bad", 0, 1)) == failed[:1]
+    assert desk.read(lambda db: failing.count_failed_on(db, "bad")) == 2
 
 
 def test_marking_walks_over_no_table(desk: Desk) -> None:

@@ -1,8 +1,9 @@
 import pytest
 
 from jd import protocol as p
+from jd.server.store.policy import Policy
 from jd.server.store.queue import transitions
-from jd.server.store.queue.transitions import IllegalTransition, Policy, after, ending
+from jd.server.store.queue.transitions import IllegalTransition, after, ending
 
 LEGAL = {
     ("PENDING", "claim"): "SERVED",

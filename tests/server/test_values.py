@@ -9,8 +9,8 @@ import pytest
 
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
 from tests.server.store_support import Desk
@@ -50,9 +50,9 @@ def test_new_jobs_have_their_values(desk: Desk) -> None:
     assert kept(desk) == [
         ("parameter", "lr", 0.1, 1), ("parameter", "lr", 0.1, 2),
         ("parameter", "opt", "a", 1), ("parameter", "opt", "a", 2), ("parameter", "x", "[1]", 3)]
-    assert desk.read(values.names, values.PARAMETER) == ["lr", "opt", "x"]
-    assert desk.read(values.names, values.PARAMETER, 2) == ["lr", "opt"]
-    assert desk.read(values.name_id, values.PARAMETER, "nope") is None
+    assert desk.read(lambda db: values.names(db, values.PARAMETER)) == ["lr", "opt", "x"]
+    assert desk.read(lambda db: values.names(db, values.PARAMETER, 2)) == ["lr", "opt"]
+    assert desk.read(lambda db: values.name_id(db, values.PARAMETER, "nope")) is None
 
 
 def test_a_batch_that_was_not_published_leaves_no_values(desk: Desk) -> None:
@@ -60,11 +60,11 @@ def test_a_batch_that_was_not_published_leaves_no_values(desk: Desk) -> None:
     before = kept(desk)
     texts = ['{"lr": %d, "opt": "a", "new": null}' % number for number in range(5)]
     start_id = desk.write(batches.begin)
-    desk.write(batches.add, start_id, texts, batches.from_grid({"lr": [1]}))
+    desk.write(lambda t: batches.add(t, start_id, texts, batches.from_grid({"lr": [1]})))
     assert desk.counts() == {"PENDING": 6}
     assert len(kept(desk)) == 12
     steps = 1
-    while desk.write(batches.abandon, 2):
+    while desk.write(lambda t: batches.abandon(t, 2)):
         assert desk.beat("w%d" % steps).reply.job is None or steps == 1
         steps += 1
     assert steps == 3
@@ -72,25 +72,25 @@ def test_a_batch_that_was_not_published_leaves_no_values(desk: Desk) -> None:
     assert desk.write(batches.begin) == start_id
 
 
-def test_results_are_merged_or_set(desk: Desk) -> None:
+def test_results_are_set(desk: Desk) -> None:
     desk.create(2)
-    desk.write(values.put_results, 1, {"acc": 0.5, "loss": 2})
-    desk.write(values.put_results, 1, {"acc": 0.75})
-    assert desk.read(values.results, 1) == {"acc": 0.75, "loss": 2}
+    desk.write(lambda t: values.set_results(t, 1, {"acc": 0.5, "lost": 2}))
+    desk.write(lambda t: values.set_results(t, 1, {"acc": 0.75, "loss": 2}))
+    assert desk.read(lambda db: values.results(db, 1)) == {"acc": 0.75, "loss": 2}
     assert [row for row in kept(desk) if row[0] == "result"] == [
         ("result", "acc", 0.75, 1), ("result", "loss", 2, 1)]
-    desk.write(values.set_results, 1, {"loss": 3})
-    assert desk.read(values.results, 1) == {"loss": 3}
-    desk.write(values.set_results, 1, {})
-    assert desk.read(values.results, 1) == {} == desk.read(values.results, 2)
+    desk.write(lambda t: values.set_results(t, 1, {"loss": 3}))
+    assert desk.read(lambda db: values.results(db, 1)) == {"loss": 3}
+    desk.write(lambda t: values.set_results(t, 1, {}))
+    assert desk.read(lambda db: values.results(db, 1)) == {} == desk.read(lambda db: values.results(db, 2))
     assert not [row for row in kept(desk) if row[0] == "result"]
     with pytest.raises(jobs.NoSuchJob):
-        desk.write(values.put_results, 9, {"acc": 1})
+        desk.write(lambda t: values.set_results(t, 9, {"acc": 1}))
 
 
 def test_other_parameters_have_other_values(desk: Desk) -> None:
     desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
-    desk.write(bulk.edit, 1, '{"lr": 2, "new": true}', "", desk.now)
+    desk.write(lambda t: bulk.edit(t, 1, '{"lr": 2, "new": true}', ""))
     assert kept(desk) == [("parameter", "lr", 2, 1), ("parameter", "new", 1, 1)]
     assert desk.job(1)["parameters"] == {"lr": 2, "new": True}
 
@@ -112,6 +112,6 @@ def test_jobs_of_a_database_made_before_get_their_values_at_the_start(
                 "SELECT value, job_id FROM job_values").fetchall()).result(20)
             assert found == [(number, number + 1) for number in range(5)]
             assert experiment.database.read(jobs.counts).result(20)["DONE"] == 5
-            assert not experiment.database.write(values.catch_up).result(20)
+            assert not experiment.write_now(values.catch_up)
         finally:
             experiment.close()

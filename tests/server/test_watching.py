@@ -15,9 +15,10 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands
-from jd.server.store.operators import bulk, sessions
+from jd.server.store.operators import bulk, signins
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Transaction
 from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
 from tests.server.scenes import play
 
@@ -58,15 +59,14 @@ class Bench:
         return task
 
     async def tell(self, action: str) -> None:
-        await self.experiment.write(commands.tell, action, ["w"], "dashboard", self.now)
-        self.room.call_worker("w")
+        await self.experiment.write(lambda t: commands.tell(t, action, ["w"], "dashboard"))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     def run_scenario(scenario: Scenario) -> None:
         async def scene(bench: Bench) -> None:
-            await bench.experiment.write(lambda db: db.executemany(
+            await bench.experiment.write(lambda t: t.db.executemany(
                 "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')", [()] * 2))
             assert (await bench.beat())[1]["job"]["job_id"] == 1
             await scenario(bench)
@@ -108,7 +108,7 @@ def test_the_routes_of_the_dashboard_are_what_counts_as_looking(run: Run) -> Non
     async def scenario(bench: Bench) -> None:
         cookie = "jd_dashboard_%s=%s" % (
             bench.experiment.server_id,
-            await bench.experiment.write(lambda db: sessions.open_session(db, None, bench.now)))
+            await bench.experiment.write(lambda t: signins.begin(t, None)))
         for target in ("/web/job?id=1", "/web/job/output?id=1"):
             bench.room.watching._looked_at.clear()
             held = await bench.held()
@@ -155,8 +155,7 @@ def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run: Run) -> None:
 def test_a_worker_whose_attempt_was_ended_hears_it_at_once(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         held = await bench.held()
-        await bench.experiment.write(bulk.act, bulk.ABORT, [1], "", bench.now, bench.experiment.policy)
-        bench.room.call_job(1)
+        await bench.experiment.write(lambda t: bulk.act(t, bulk.ABORT, [1], ""))
         status, answer = await held
         assert status == 409 and "ABORTED" in answer["error"]
     run(scenario)
@@ -179,7 +178,7 @@ def test_a_job_that_an_abandoned_heartbeat_got_is_handed_out_again(run: Run) -> 
         await bench.beat(finished={"job_id": 2, "attempt": 1, "status": "DONE"})
         abandoned = await bench.held(reported_status="idle", current_job_id=None, attempt=None)
         ticket = bench.room.of_worker("w")[0]
-        await bench.experiment.write(lambda db: db.execute(
+        await bench.experiment.write(lambda t: t.db.execute(
             "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
         newer = bench.room.ticket("w", "s")
         with newer:
@@ -202,10 +201,13 @@ def test_a_call_for_a_job_goes_on_when_a_command_is_what_it_finds(run: Run) -> N
         other = asyncio.ensure_future(bench.busy(worker_id="v", session="v", **idle))
         while not any(t._future is not None for t in bench.room.of_worker("v")):
             await asyncio.sleep(0)
-        await bench.experiment.write(commands.tell, "pause", ["w"], "server", bench.now)
-        await bench.experiment.write(lambda db: db.execute(
-            "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
-        bench.room.call(1)
+
+        def both(t: Transaction) -> None:
+            t.db.execute("INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')")
+            t.happened.pending += 1
+            commands.tell(t, "pause", ["w"], "server")
+
+        await bench.experiment.write(both)
         assert (await told)[1]["desired_state"] == "pause"
         assert (await other)[1]["job"]["job_id"] == 3
     run(scenario)

@@ -190,7 +190,7 @@ def test_every_route_is_in_a_table_and_no_other(quiet_town: Town) -> None:
 
 
 def test_the_guard_is_passed_by_where_the_table_says_everybody_and_nowhere_else(quiet_town: Town) -> None:
-    """A page looks for the session by itself."""
+    """A page looks for the sign-in by itself."""
     for place, router in routers(quiet_town).items():
         for route in router.routes:
             row = TABLES[place]["%s %s" % (route.method, route.pattern)]

@@ -29,7 +29,7 @@ def leave(desk: Desk, worker_id: str) -> None:
 
 
 def step(desk: Desk) -> None:
-    desk.write(sweeper.step, desk.now, desk.policy)
+    desk.write(sweeper.step)
 
 
 def test_a_worker_that_left_is_forgotten_after_a_month(desk: Desk) -> None:
@@ -87,10 +87,10 @@ def test_a_database_with_more_is_brought_down_step_by_step(desk: Desk,
         leave(desk, "w%d" % number)
     desk.beat("w0")
     monkeypatch.setattr(retention, "MAX_ROWS", 4)
-    assert desk.write(retention.prune, desk.now, 5) == 5
+    assert desk.write(lambda t: retention.prune(t, 5)) == 5
     assert known(desk) == ["w0", "w6", "w7", "w8", "w9"]
-    assert desk.write(retention.prune, desk.now, 5) == 1
-    assert desk.write(retention.prune, desk.now, 5) == 0
+    assert desk.write(lambda t: retention.prune(t, 5)) == 1
+    assert desk.write(lambda t: retention.prune(t, 5)) == 0
     assert known(desk) == ["w0", "w7", "w8", "w9"]
 
 
@@ -101,18 +101,18 @@ def test_a_worker_has_so_many_lines_of_history(desk: Desk) -> None:
     desk.beat("other")
     kept = desk.read(lambda db: db.execute(
         "SELECT count(*), max(timestamp) FROM worker_history WHERE worker_id = 'w'").fetchone())
-    assert kept[0] == worker_history.SHOWN == len(desk.read(worker_history.of, "w"))
+    assert kept[0] == worker_history.SHOWN == len(desk.read(lambda db: worker_history.of(db, "w")))
     assert kept[1] >= desk.now - 1.0
-    assert len(desk.read(worker_history.of, "other")) == 1
+    assert len(desk.read(lambda db: worker_history.of(db, "other"))) == 1
 
 
 def test_stopping_a_worker_that_nobody_knows_leaves_nothing(desk: Desk) -> None:
     for number in range(5):
-        desk.write(workers.stopped_by_cli, "w%d" % number, None, "stop", "h", desk.now, desk.policy)
+        desk.write(lambda t: workers.stopped_by_cli(t, "w%d" % number, None, "stop", "h"))
     assert rows(desk) == 0
     desk.beat("w")
-    desk.write(workers.stopped_by_cli, "w", None, "stop", "h", desk.now, desk.policy)
-    assert desk.read(workerlist.one, "w")["history"][0]["event"] == "stop from the CLI"
+    desk.write(lambda t: workers.stopped_by_cli(t, "w", None, "stop", "h"))
+    assert desk.read(lambda db: workerlist.one(db, "w"))["history"][0]["event"] == "stop from the CLI"
 
 
 def test_what_a_worker_says_of_its_machine_has_a_limit(desk: Desk) -> None:

@@ -10,14 +10,15 @@ from tests.server.store_support import Desk
 
 
 def figures(desk: Desk) -> Dict[str, List[Optional[float]]]:
-    return dict(desk.read(workerlist.one, "w")["series"])
+    return dict(desk.read(lambda db: workerlist.one(db, "w"))["series"])
 
 
 def test_an_id_is_taken_apart_when_a_worker_comes(desk: Desk) -> None:
     desk.beat("node07_egg_12", host="node07.cluster")
     desk.beat("strange", host="")
     desk.beat("other_abc123_0")
-    rows = {row["worker_id"]: row for row in desk.read(workerlist.page, workerlist.Query()).workers}
+    page = desk.read(lambda db: workerlist.page(db, workerlist.Query()))
+    rows = {row["worker_id"]: row for row in page.workers}
     assert [rows["node07_egg_12"][name] for name in ("host", "instance", "slot")] == [
         "node07.cluster", "egg", 12]
     assert [rows["strange"][name] for name in ("host", "instance", "slot")] == ["", "", None]
@@ -27,16 +28,16 @@ def test_an_id_is_taken_apart_when_a_worker_comes(desk: Desk) -> None:
 
 def test_ids_written_down_by_an_earlier_version_are_taken_apart(desk: Desk) -> None:
     desk.beat("node07_egg_12")
-    desk.write(lambda db: db.execute("UPDATE workers SET instance = '', slot = NULL"))
+    desk.write(lambda t: t.db.execute("UPDATE workers SET instance = '', slot = NULL"))
     desk.write(workers.take_names_apart)
-    row = desk.read(workerlist.one, "node07_egg_12")
+    row = desk.read(lambda db: workerlist.one(db, "node07_egg_12"))
     assert (row["instance"], row["slot"]) == ("egg", 12)
 
 
 def test_what_a_worker_says_of_itself_is_brought_up_to_date(desk: Desk) -> None:
     desk.beat(machine_type="cpu", jd_worker_version="1.15.0")
     desk.beat(machine_type="gpu", jd_worker_version="1.29.0", host="h")
-    row = desk.read(workerlist.one, "w")
+    row = desk.read(lambda db: workerlist.one(db, "w"))
     assert (row["machine_type"], row["version"], row["host"]) == ("gpu", "1.29.0", "h")
 
 
@@ -86,8 +87,8 @@ def test_a_busy_worker_is_told_what_there_is_and_nothing_changes(desk: Desk) -> 
     desk.beat(session="s")
     beat = messages.Heartbeat.from_json(dict(worker_id="w", session="s", reported_status="busy",
                                       current_job_id=1, attempt=1))
-    desk.write(workers.heartbeat, beat, desk.now, desk.policy)
-    before = desk.read(workerlist.one, "w")
-    told = desk.read(workers.told, beat)  # a connection that cannot write
+    desk.write(lambda t: workers.heartbeat(t, beat))
+    before = desk.read(lambda db: workerlist.one(db, "w"))
+    told = desk.read(lambda db: workers.told(db, beat))  # a connection that cannot write
     assert told.may_wait and told.reply.interval == p.BUSY_INTERVAL and told.reply.job is None
-    assert desk.read(workerlist.one, "w") == before
+    assert desk.read(lambda db: workerlist.one(db, "w")) == before

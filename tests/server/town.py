@@ -22,8 +22,8 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import HubLink
-from jd.server.store.operators import sessions
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.operators import signins
+from jd.server.store.policy import Policy
 
 HOST = "127.0.0.1"
 THIS_USER = os.geteuid() if sys.platform.startswith("linux") else None  # elsewhere nobody tells
@@ -96,8 +96,8 @@ class Servers:
         self.server = JobServer(self.experiment, access)
         await self.server.start(HOST, 0, 0)
         self.ports = {"api": self.server.port, "dashboard": self.server.dashboard_port}
-        session = await self.experiment.write(sessions.open_session, THIS_USER, time.time())
-        cookie = "jd_dashboard_%s=%s" % (self.experiment.server_id, session)
+        secret = await self.experiment.write(lambda t: signins.begin(t, THIS_USER))
+        cookie = "jd_dashboard_%s=%s" % (self.experiment.server_id, secret)
         self.credentials["dashboard"] = {"Cookie": cookie}
 
     def _post(self, name: str, route: str, body: Any) -> None:

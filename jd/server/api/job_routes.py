@@ -1,7 +1,7 @@
 """Job management for orchestrating clients (docs/protocol.md, "Base: job management")."""
 
 import asyncio
-from typing import List, Optional
+from typing import Awaitable, List, Optional
 
 from jd import fields
 from jd import protocol as p
@@ -14,7 +14,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.files import files
 from jd.server.store.queue import jobs
 from jd.server.store.queue.jobs import Query
-from jd.server.store.search import textsearch
+from jd.server.store.search import scanning, textsearch
 from jd.storage.reading import TookTooLong
 
 MAX_PAGE = 10 ** 9
@@ -61,7 +61,7 @@ class JobRoutes:
         if wanted.is_text:
             page = await self._search(wanted)
         else:
-            page = await self._experiment.read(jobs.select, wanted)
+            page = await self._experiment.read(lambda db: jobs.select(db, wanted))
         return Response.json({
             "jobs": page.jobs, "total_count": page.total,
             "total_pages": -(-page.total // wanted.per_page),
@@ -73,6 +73,9 @@ class JobRoutes:
 
         It may take a while with a million jobs: others are answered between the steps.
         """
+        def search(after: int) -> Awaitable[scanning.Matching]:
+            return self._experiment.read(lambda db: textsearch.step(db, wanted, after))
+
         loop = asyncio.get_running_loop()
         until = loop.time() + SEARCH_SECONDS
         first = (wanted.page - 1) * wanted.per_page
@@ -82,27 +85,30 @@ class JobRoutes:
         while after is not None:
             if loop.time() > until:
                 raise TookTooLong(SEARCH_SECONDS)
-            found = await self._experiment.read(textsearch.step, wanted, after)
+            found = await search(after)
             ids += found.ids[max(0, first - total):max(0, first + wanted.per_page - total)]
             total, after = total + len(found.ids), found.next
-        page = await self._experiment.read(jobs.select, Query(ids=ids, per_page=p.MAX_PER_PAGE))
+        page = await self._experiment.read(
+            lambda db: jobs.select(db, Query(ids=ids, per_page=p.MAX_PER_PAGE)))
         return jobs.Page(page.jobs, total)
 
     async def statuses(self, request: Request) -> Response:
         """Status by id; an id that does not exist is left out."""
         ids = fields.read_ids(request.query, "ids")
-        return Response.json({"statuses": await self._experiment.read(jobs.statuses, ids)})
+        return Response.json({
+            "statuses": await self._experiment.read(lambda db: jobs.statuses(db, ids))})
 
     async def uploads(self, request: Request) -> Response:
         """What a job uploaded, newest first."""
         job_id = fields.check_id(request.params["id"], "id")
         return Response.json({
-            "job_id": job_id, "uploads": await self._experiment.read(files.uploads, job_id)})
+            "job_id": job_id,
+            "uploads": await self._experiment.read(lambda db: files.uploads(db, job_id))})
 
     async def download(self, request: Request) -> Response:
         """The newest version of an upload, as an attachment."""
         job_id = fields.check_id(request.params["id"], "id")
         name = files.check_file_name(request.query.get("filename"))
-        path = await self._experiment.read(files.latest_upload, self._experiment.data_dir, job_id,
-                                           name)
+        path = await self._experiment.read(
+            lambda db: files.latest_upload(db, self._experiment.data_dir, job_id, name))
         return await file_response(path, download_as=path.name)

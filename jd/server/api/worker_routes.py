@@ -4,8 +4,8 @@ Handlers convert JSON once, run one operation of the store, and never block.
 """
 
 import asyncio
-import sqlite3
 from dataclasses import replace
+from functools import partial
 from typing import Any, Dict, List, Optional, Tuple
 
 from jd import fields, messages
@@ -19,6 +19,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.files import files, resultfile, results
 from jd.server.store.fleet import workers
 from jd.server.store.queue import jobs, timeleft
+from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
 MAX_HEARTBEAT = 256 * 1024
@@ -59,16 +60,13 @@ class WorkerRoutes:
         with self._room.ticket(beat.worker_id, beat.session, idle,
                                None if idle else beat.current_job_id) as ticket:
             caller = _caller(request)
-            outcome = await experiment.write(workers.heartbeat, beat, experiment.clock(),
-                                             experiment.policy, caller.user, caller.reach)
-            self._room.call(outcome.freed)
+            answer = await experiment.write(
+                lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
             ticket.supersede()
-            outcome = await self._hold(request, beat, ticket, outcome)
-            job = outcome.reply.job
-            if job is not None and ticket.superseded:
-                # The newer heartbeat finds that its session holds this job.
-                self._room.call_worker(beat.worker_id)
-        reply = outcome.reply
+            answer = await self._hold(request, beat, ticket, answer)
+            if answer.reply.job is not None and ticket.superseded:
+                ticket.hand_over()
+        reply = answer.reply
         if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
             reply = replace(reply, interval=p.WATCHED_INTERVAL)
         if request.principal.local:
@@ -76,13 +74,13 @@ class WorkerRoutes:
         return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
 
     async def _hold(self, request: Request, beat: messages.Heartbeat, ticket: Ticket,
-                    outcome: workers.Outcome) -> workers.Outcome:
+                    answer: workers.Answer) -> workers.Answer:
         """Wait until there is something to tell, or the time is up. Returns what there is then."""
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
         limit = timeleft.limit_of(beat, experiment.clock())
         longest = p.MAX_WAIT if ticket.idle else p.BUSY_INTERVAL
         until = loop.time() + min(beat.wait or 0.0, longest)
-        while outcome.may_wait and not room.closed and not ticket.superseded:
+        while answer.may_wait and not room.closed and not ticket.superseded:
             if not ticket.idle and room.watching.watched(ticket.job_id):
                 break
             called = await ticket.wait(until - loop.time())
@@ -91,20 +89,18 @@ class WorkerRoutes:
             # Its token may have been revoked while it waited.
             self._access(request)
             if not ticket.idle:
-                outcome = await ticket.look(experiment.look_up(workers.told, beat))
+                answer = await ticket.look(experiment.look_up(lambda db: workers.told(db, beat)))
                 continue
-            outcome = await ticket.look(experiment.write(
-                workers.answer, beat, limit, experiment.clock(), experiment.policy))
-            if outcome.reply.job is None and not outcome.may_wait:
-                room.call(1)  # it was told something else: what it was called for is another's
-        return outcome
+            answer = await ticket.look(experiment.write(lambda t: workers.answer(t, beat, limit)))
+            if answer.reply.job is None and not answer.may_wait:
+                ticket.pass_on()  # it was told something else
+        return answer
 
     async def update_job_status(self, request: Request) -> Response:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
         result = messages.Result.from_json(await request.json_object())
-        experiment = self._experiment
-        self._room.call(await experiment.write(jobs.finish, result, experiment.clock(),
-                                               experiment.policy, _caller(request).reach))
+        reach = _caller(request).reach
+        await self._experiment.write(lambda t: jobs.finish(t, result, reach))
         return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
                               "job_id": result.job_id, "status": result.status})
 
@@ -118,13 +114,12 @@ class WorkerRoutes:
             if name in resultfile.FILE_NAMES:
                 found = await asyncio.get_running_loop().run_in_executor(
                     None, resultfile.read, receiver.incoming.path, receiver.incoming.size)
-            now = self._experiment.clock()
 
-            def place(db: sqlite3.Connection) -> files.Stored:
-                stored = files.add_upload(db, self._experiment.data_dir, job_id, attempt, name,
-                                          receiver.incoming, now, receiver.reach)
+            def place(t: Transaction) -> files.Stored:
+                stored = files.add_upload(t, self._experiment.data_dir, job_id, attempt, name,
+                                          receiver.incoming, receiver.reach)
                 if found is not None:
-                    results.take(db, job_id, name, found, now)
+                    results.take(t, job_id, name, found)
                 return stored
 
             return _stored(await self._experiment.write(place))
@@ -134,9 +129,8 @@ class WorkerRoutes:
         async with _Receiver(self._experiment, "checkpoint", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
-            stored = await self._experiment.write(
-                files.add_checkpoint, self._experiment.data_dir, job_id, attempt,
-                receiver.incoming, self._experiment.clock(), receiver.reach)
+            stored = await self._experiment.write(lambda t: files.add_checkpoint(
+                t, self._experiment.data_dir, job_id, attempt, receiver.incoming, receiver.reach))
         return _stored(stored)
 
     async def latest_checkpoint(self, request: Request) -> Response:
@@ -145,9 +139,10 @@ class WorkerRoutes:
         kind = fields.read_word(request.query, "kind", (p.OBJECT, p.DIRECTORY), None)
         caller = _caller(request)
         if caller.role == WORK:
-            await self._experiment.look_up(jobs.check_running, job_id, None, caller.reach)
+            await self._experiment.look_up(
+                lambda db: jobs.check_running(db, job_id, None, caller.reach))
         return await file_response(await self._experiment.look_up(
-            files.latest_checkpoint, self._experiment.data_dir, job_id, kind))
+            lambda db: files.latest_checkpoint(db, self._experiment.data_dir, job_id, kind)))
 
     async def job_counts(self, request: Request) -> Response:
         """Jobs by status."""
@@ -157,10 +152,10 @@ class WorkerRoutes:
         """The command line on a worker's machine stops it."""
         body = await request.json_object()
         action = fields.take_word(body, "action", p.CLI_ACTIONS, "stop")
+        worker_id, job_id = fields.take_name(body, "worker_id"), fields.take_id(body, "job_id", None)
+        source, reach = fields.take_name(body, "source", "unknown"), _caller(request).reach
         aborted = await self._experiment.write(
-            workers.stopped_by_cli, fields.take_name(body, "worker_id"), fields.take_id(body, "job_id", None),
-            action, fields.take_name(body, "source", "unknown"), self._experiment.clock(),
-            self._experiment.policy, _caller(request).reach)
+            lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach))
         return Response.json({"success": True, "job_aborted": aborted})
 
     async def cli_clear_all(self, request: Request) -> Response:
@@ -170,21 +165,20 @@ class WorkerRoutes:
         source = fields.take_name(body, "source", "unknown")
         named = [(fields.take_name(entry, "worker_id"), fields.take_id(entry, "job_id", None))
                  for entry in map(fields.check_object, fields.take_list(body, "workers", MAX_CLEARED))]
-        experiment, reach = self._experiment, _caller(request).reach
+        reach = _caller(request).reach
 
-        def clear(db: Any, some: List[Any]) -> int:
+        def clear(t: Transaction, some: List[Tuple[str, Optional[int]]]) -> int:
             passed_over = 0
             for worker_id, job_id in some:
                 try:
-                    workers.stopped_by_cli(db, worker_id, job_id, "clear_all", source,
-                                           experiment.clock(), experiment.policy, reach)
+                    workers.stopped_by_cli(t, worker_id, job_id, "clear_all", source, reach)
                 except workers.AnothersWorker:
                     passed_over += 1
             return len(some) - passed_over
 
         processed = 0
         for start in range(0, len(named), CLEARED_SLICE):
-            processed += await experiment.write(clear, named[start:start + CLEARED_SLICE])
+            processed += await self._experiment.write(partial(clear, some=named[start:start + CLEARED_SLICE]))
         return Response.json({"success": True, "processed": processed})
 
 
@@ -219,7 +213,7 @@ class _Receiver:
                     if not self._take(event) and isinstance(event, PartData)]
             if self._named is not None:
                 named, self._named = self._named, None
-                await self._experiment.look_up(jobs.check_running, *named, self.reach)
+                await self._check(*named)
             # Disks stall: the loop must not.
             if data:
                 await loop.run_in_executor(None, self._write, data)
@@ -228,6 +222,9 @@ class _Receiver:
         if not self._has_file:
             raise HttpError(400, "the file part %r is missing" % self._part_name)
         await loop.run_in_executor(None, self.incoming.settle)
+
+    async def _check(self, job_id: int, attempt: Optional[int]) -> None:
+        await self._experiment.look_up(lambda db: jobs.check_running(db, job_id, attempt, self.reach))
 
     def job(self) -> Tuple[int, Optional[int]]:
         """The job and, where given, the attempt that the file belongs to."""

@@ -43,7 +43,8 @@ def main(argv: List[str], environ: Mapping[str, str]) -> int:
     keys = _keys(values, database.parent, environ)
     data_dir = database.parent.parent / "data"
     try:
-        found = direct.write(database, lambda db: files.newest_checkpoints(db, data_dir, values["job"]))
+        found = direct.write(
+            database, lambda t: files.newest_checkpoints(t.db, data_dir, values["job"]))
     except jobs.NoSuchJob as error:
         raise JdError("%s: %s" % (values["expId"], error)) from None
     if not found:
@@ -110,7 +111,7 @@ def _trust(database: Path, data_dir: Path, checkpoint: files.Checkpoint, keys: L
                                  signature.UNSIGNED))
             _copy(source, body, signer, incoming)
         _as_before(incoming.path, status)
-        direct.write(database, lambda db: files.replace(db, checkpoint, incoming))
+        direct.write(database, lambda t: files.replace(t, checkpoint, incoming))
         return Trusted(checkpoint.path.name, kind, incoming.size, True)
     except files.NoSuchFile as error:
         raise JdError("%s; try again" % error) from None

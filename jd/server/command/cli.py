@@ -31,7 +31,7 @@ from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.hubside.ownhub import Facts, OwnHub, worker_command
 from jd.server.store.operators import batches
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.policy import Policy
 from jd.storage import filemodes
 from jd.suggestion import closest
 from jd.terminal import paint
@@ -197,9 +197,9 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             await loop.run_in_executor(None, link.announce, *urls)
             server.signin.hub_url = own_hub.url if own_hub is not None else link.shown
             server.owner = link.owner
-            link.start(gone, dashboardpin.HubPin(server.experiment.database, warning))
-        made = await loop.run_in_executor(None, dashboardpin.settle, server.experiment.database,
-                                          values["pin"], say.shows_secrets)
+            link.start(gone, dashboardpin.HubPin(server.experiment, warning))
+        made = await loop.run_in_executor(None, dashboardpin.settle, server.experiment, values["pin"],
+                                          say.shows_secrets)
         say.ready(urls, server.signin.hub_url, made, _moved(server, values))
         if own_hub is not None:
             say.own_hub(own_hub)

@@ -25,7 +25,7 @@ def main(argv: List[str], environ: Mapping[str, str]) -> int:
     resetting = values["action"] == "reset"
     chosen = pins.new_pin() if resetting else _chosen(values["pin_file"])
     encoded = pins.encode(chosen)
-    signed_out = direct.write(database, lambda db: stored_pin.change(db, encoded))
+    signed_out = direct.write(database, lambda t: stored_pin.change(t, encoded))
     file = dashboardpin.file_of(database.parent)
     secretfile.forget(file)
     told = None

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from typing import Any, BinaryIO, Callable, Optional, Tuple
+from functools import partial
+from typing import BinaryIO, Callable, Optional, Tuple
 
 from jd import protocol as p
 from jd.errors import StorageError
@@ -13,19 +14,20 @@ from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
 from jd.server.store.operators.batches import Batch, Created
 from jd.server.store.queue import jobs
-from jd.server.waiting import WaitingRoom
+from jd.server.store.transaction import Transaction
+
+Publish = Callable[[Transaction, int, Batch], Created]
 
 
 class Creation:
-    """Creates jobs in one experiment, and calls waiting workers to them.
+    """Creates jobs in one experiment.
 
     `progress` is (done, total) of the batch that is being written, None while there is none: also
     for one that is small enough to be written at once.
     """
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
-        self._room = room
         self._turn = asyncio.Lock()
         self._reading = asyncio.Lock()
         self.progress: Optional[Tuple[int, int]] = None
@@ -59,39 +61,32 @@ class Creation:
         loop = asyncio.get_running_loop()
         digest = await loop.run_in_executor(None, batch.digest)
         async with self._turn:
-            if await self._experiment.read(batches.is_loaded, digest):
+            if await self._experiment.read(lambda db: batches.is_loaded(db, digest)):
                 return None
-            return await self._write(batch, False, batches.publish_file, name, digest)
+            return await self._write(batch, False, lambda t, start_id, made: batches.publish_file(
+                t, start_id, made, name, digest))
 
-    async def _write(self, batch: Batch, replace: bool, publish: Callable[..., Created],
-                     *rest: Any) -> Created:
-        experiment = self._experiment
-        pending = (await experiment.read(jobs.counts))[p.PENDING] if replace else 0
+    async def _write(self, batch: Batch, replace: bool, publish: Publish) -> Created:
+        pending = (await self._experiment.read(jobs.counts))[p.PENDING] if replace else 0
         if batch.total + pending <= batches.SLICE:
-            created = await experiment.write(_at_once, batch, replace, publish, rest, experiment.clock())
-        else:
-            created = await self._in_slices(batch, replace, publish, rest)
-        self._room.call(created.total)
-        return created
+            return await self._experiment.write(lambda t: _at_once(t, batch, replace, publish))
+        return await self._in_slices(batch, replace, publish)
 
-    async def _in_slices(self, batch: Batch, replace: bool, publish: Callable[..., Created],
-                         rest: Any) -> Created:
+    async def _in_slices(self, batch: Batch, replace: bool, publish: Publish) -> Created:
         experiment = self._experiment
         start_id = await experiment.write(batches.begin)
         try:
-            texts, next_id = batch.texts(), start_id
-            self.progress = (0, batch.total)
-            while True:
+            texts = batch.texts()
+            for done in range(0, batch.total, batches.SLICE):
+                self.progress = (done, batch.total)
                 part = list(itertools.islice(texts, batches.SLICE))
-                if not part:
-                    break
-                await experiment.write(batches.add, next_id, part, batch)
-                next_id += len(part)
-                self.progress = (next_id - start_id, batch.total)
-            while replace and await experiment.write(batches.set_aside, start_id,
-                                                     experiment.clock(), batches.SLICE):
+                await experiment.write(
+                    partial(batches.add, first_id=start_id + done, texts=part, batch=batch))
+            self.progress = (batch.total, batch.total)
+            while replace and await experiment.write(
+                    lambda t: batches.set_aside(t, start_id, batches.SLICE)):
                 pass
-            return await experiment.write(publish, start_id, batch, *rest, experiment.clock())
+            return await experiment.write(lambda t: publish(t, start_id, batch))
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
             await asyncio.shield(self._abandon())
@@ -104,11 +99,10 @@ class Creation:
             pass
 
 
-def _at_once(db: Any, batch: Batch, replace: bool, publish: Callable[..., Created], rest: Any,
-             now: float) -> Created:
-    start_id = batches.begin(db)
-    batches.add(db, start_id, list(batch.texts()), batch)
+def _at_once(t: Transaction, batch: Batch, replace: bool, publish: Publish) -> Created:
+    start_id = batches.begin(t)
+    batches.add(t, start_id, list(batch.texts()), batch)
     if replace:
-        while batches.set_aside(db, start_id, now):
+        while batches.set_aside(t, start_id):
             pass
-    return publish(db, start_id, batch, *rest, now)
+    return publish(t, start_id, batch)

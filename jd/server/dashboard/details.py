@@ -44,7 +44,8 @@ class JobDetails:
 
     async def job(self, request: Request) -> Response:
         """Everything about `?id=N`."""
-        found = await self._experiment.read(jobdetails.job, fields.read_id(request.query, "id"))
+        job_id = fields.read_id(request.query, "id")
+        found = await self._experiment.read(lambda db: jobdetails.job(db, job_id))
         self._watching.look(found["id"])
         await self._add_kinds(found["id"], found["files"])
         return Response.json(found)
@@ -52,8 +53,9 @@ class JobDetails:
     async def output(self, request: Request) -> Response:
         """The last output of an attempt, of the latest where `attempt` is not given."""
         number = fields.read_id(request.query, "attempt", None)
-        found = await self._experiment.read(jobdetails.output, fields.read_id(request.query, "id"), number)
-        self._watching.look(fields.read_id(request.query, "id"))
+        job_id = fields.read_id(request.query, "id")
+        found = await self._experiment.read(lambda db: jobdetails.output(db, job_id, number))
+        self._watching.look(job_id)
         return Response.json(found._asdict())
 
     async def file(self, request: Request) -> Response:
@@ -85,8 +87,8 @@ class JobDetails:
         """All files of a job, and what is known of it as `job.json`."""
         experiment = self._experiment
         job_id = fields.read_id(request.query, "id")
-        job = await experiment.read(jobdetails.job, job_id)
-        found: List[Found] = await experiment.read(files.of_job, experiment.data_dir, job_id)
+        job = await experiment.read(lambda db: jobdetails.job(db, job_id))
+        found = await experiment.read(lambda db: files.of_job(db, experiment.data_dir, job_id))
 
         def described(gone: Set[int]) -> bytes:
             job["files"] = [{"kind": file.kind, "name": file.name, "stored_name": file.path.name,
@@ -100,8 +102,9 @@ class JobDetails:
                                "%s-job-%d.zip" % (experiment.name, job_id))
 
     async def _find(self, request: Request) -> Found:
-        return await self._experiment.read(files.find, self._experiment.data_dir,
-                                           fields.read_id(request.query, "id"))
+        file_id = fields.read_id(request.query, "id")
+        return await self._experiment.read(
+            lambda db: files.find(db, self._experiment.data_dir, file_id))
 
     @staticmethod
     async def _from_disk(look: Any, found: Found) -> Any:

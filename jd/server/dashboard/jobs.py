@@ -1,7 +1,8 @@
 """The table of jobs: a page of it, how many match, and what is done to jobs."""
 
 import asyncio
-from typing import Any, AsyncIterator, Dict, List, NamedTuple, Optional, Set, Tuple
+import sqlite3
+from typing import Any, AsyncIterator, Awaitable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -9,10 +10,8 @@ from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
-from jd.server.store.operators.bulk import Changed
 from jd.server.store.pages import jobtable
 from jd.server.store.search import conditions, filters, scanning
-from jd.server.waiting import WaitingRoom
 
 MAX_REASON_CHARS = 500
 DEFAULT_LIMIT = 50
@@ -32,9 +31,8 @@ class _Order(NamedTuple):
 class JobTable:
     """`/web/jobs` of one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom, live: Live) -> None:
+    def __init__(self, experiment: Experiment, live: Live) -> None:
         self._experiment = experiment
-        self._room = room
         self._live = live
         self._running: Set["asyncio.Task[Tuple[int, int]]"] = set()
 
@@ -58,7 +56,7 @@ class JobTable:
         limit = fields.read_whole(request.query, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
         now = self._experiment.clock()
 
-        def look(db: Any) -> Tuple[jobtable.Page, Dict[str, List[str]]]:
+        def look(db: sqlite3.Connection) -> Tuple[jobtable.Page, Dict[str, List[str]]]:
             wanted, by = conditions.compiled(db, text, now), jobtable.order(db, sort)
             place = jobtable.cursor(after, by) if after else None
             return jobtable.page(db, wanted, by, place, limit), jobtable.columns(db)
@@ -93,7 +91,7 @@ class JobTable:
                 "matching": sum(by_status.values()), "by_status": by_status,
                 "eligible": _eligible(order.action, by_status)})
         if order.ids is not None and len(order.ids) <= bulk.passes(order.action)[-1].slice:
-            changed = (await self._write(order, order.ids)).changed
+            changed = await self._write(order, order.ids)
             return _answer(changed, len(order.ids) - changed)
         if self._experiment.bulk is not None:
             raise HttpError(409, "jobs are being changed already (%s, %d of %d); wait until that is "
@@ -114,7 +112,8 @@ class JobTable:
     async def _by_status(self, order: _Order) -> Dict[str, int]:
         """How many jobs an order is about, by status."""
         if order.ids is not None:
-            return await self._experiment.read(bulk.statuses_of, order.ids)
+            ids = order.ids
+            return await self._experiment.read(lambda db: bulk.statuses_of(db, ids))
         total: Dict[str, int] = {}
         after: Optional[int] = 0
         while after is not None:
@@ -124,15 +123,8 @@ class JobTable:
             after = step.next
         return total
 
-    async def _write(self, order: _Order, ids: List[int]) -> Changed:
-        experiment = self._experiment
-        changed = await experiment.write(bulk.act, order.action, ids, order.reason, experiment.clock(),
-                                         experiment.policy)
-        self._room.call(changed.freed)
-        if order.action == bulk.ABORT:
-            for job_id in ids:
-                self._room.call_job(job_id)
-        return changed
+    async def _write(self, order: _Order, ids: List[int]) -> int:
+        return await self._experiment.write(lambda t: bulk.act(t, order.action, ids, order.reason))
 
     async def _in_slices(self, order: _Order) -> Tuple[int, int]:
         """Carry out a large order. Returns how many jobs were changed and skipped."""
@@ -144,48 +136,49 @@ class JobTable:
             experiment.bulk = (order.action, 0, total)
             changed = 0
             async for ids in self._slices(order):
-                changed += (await self._write(order, ids)).changed
+                changed += await self._write(order, ids)
                 experiment.bulk = (order.action, min(changed, total), total)
             return changed, max(0, about - changed)
         finally:
             experiment.bulk = None
             # Only what is written is told to viewers.
-            await experiment.write(_nothing)
+            await experiment.write(lambda t: None)
 
     async def _slices(self, order: _Order) -> AsyncIterator[List[int]]:
         """Ids for one operation each."""
-        experiment = self._experiment
-        now = experiment.clock()
         for part in bulk.passes(order.action):
-            if order.ids is not None:
-                chosen = await experiment.read(bulk.in_statuses, order.ids, part.statuses)
-                for start in range(0, len(chosen), part.slice):
-                    yield chosen[start:start + part.slice]
-                continue
-            up_to = await experiment.read(bulk.last_id)
-            after: Optional[int] = 0
-            while after is not None:
-                found = await experiment.read(_next_slice, order.filter, now, part, after, up_to)
-                if found.ids:
-                    yield found.ids
-                after = found.next
+            slices = (self._slices_of_ids(order.ids, part) if order.ids is not None
+                      else self._slices_of_filter(order.filter, part))
+            async for ids in slices:
+                yield ids
+
+    async def _slices_of_ids(self, ids: List[int], part: bulk.Pass) -> AsyncIterator[List[int]]:
+        chosen = await self._experiment.read(lambda db: bulk.in_statuses(db, ids, part.statuses))
+        for start in range(0, len(chosen), part.slice):
+            yield chosen[start:start + part.slice]
+
+    async def _slices_of_filter(self, text: str, part: bulk.Pass) -> AsyncIterator[List[int]]:
+        def slice_behind(job_id: int) -> Awaitable[scanning.Matching]:
+            return self._experiment.read(lambda db: bulk.candidates(
+                db, conditions.compiled(db, text, now), part, job_id, up_to))
+
+        now = self._experiment.clock()
+        up_to = await self._experiment.read(bulk.last_id)
+        after: Optional[int] = 0
+        while after is not None:
+            found = await slice_behind(after)
+            if found.ids:
+                yield found.ids
+            after = found.next
 
     async def edit(self, request: Request) -> Response:
         """Give a PENDING job other parameters."""
         job_id = fields.check_id(request.params["id"], "id")
         body = await request.json_object()
         text = batches.job_text(fields.take(body, "parameters", dict))
-        await self._experiment.write(bulk.edit, job_id, text, _reason(body), self._experiment.clock())
+        reason = _reason(body)
+        await self._experiment.write(lambda t: bulk.edit(t, job_id, text, reason))
         return Response.json({"success": True})
-
-
-def _next_slice(db: Any, text: str, now: float, part: bulk.Pass, after: int,
-                up_to: int) -> scanning.Matching:
-    return bulk.candidates(db, conditions.compiled(db, text, now), part, after, up_to)
-
-
-def _nothing(_db: Any) -> None:
-    pass
 
 
 def _answer(changed: int, skipped: int) -> Response:

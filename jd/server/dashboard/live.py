@@ -12,6 +12,7 @@ from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
+from jd.server.store.transaction import Happened
 
 INTERVAL = 0.5  # seconds between two summaries
 PING = 15.0  # seconds: shorter than what proxies let a silent connection live
@@ -49,7 +50,7 @@ class Live:
         self._task: Optional["asyncio.Task[None]"] = None
         self._stopped = False
         self.viewers = 0
-        experiment.on_write(self._written)
+        experiment.on_commit(self._written)
 
     def start(self) -> None:
         """Begin to look for changes. Call it in the loop."""
@@ -118,7 +119,7 @@ class Live:
 
     # ---- looking
 
-    def _written(self) -> None:
+    def _written(self, _happened: Happened) -> None:
         self._unseen = True
         if self._dirty is not None:
             self._dirty.set()
@@ -160,7 +161,8 @@ class Live:
         """The summary, as it goes to browsers."""
         experiment = self._experiment
         now, policy = experiment.clock(), experiment.policy
-        found = await experiment.read(summary.take, now // RATE_STEP * RATE_STEP, policy)
+        found = await experiment.read(
+            lambda db: summary.take(db, now // RATE_STEP * RATE_STEP, policy))
         per_hour = None if policy.paused else _rounded(found.per_hour)
         creating, bulk = self._creation.progress, experiment.bulk
         return {

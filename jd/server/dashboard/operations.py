@@ -3,19 +3,16 @@
 import asyncio
 import os
 import secrets
-import sqlite3
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Mapping
+from typing import Any, BinaryIO, Dict
 
 import jd
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.net.serving.traffic import Flow
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store.fleet import sweepend
 from jd.server.store.operators import options, wrongpins
-from jd.server.waiting import WaitingRoom
 from jd.storage import backup
 from jd.storage.database import Database
 
@@ -23,9 +20,8 @@ from jd.storage.database import Database
 class Operations:
     """Settings and operations of one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom, traffic: Flow, live: Live) -> None:
+    def __init__(self, experiment: Experiment, traffic: Flow, live: Live) -> None:
         self._experiment = experiment
-        self._room = room
         self._traffic = traffic
         self._live = live
         self._started = time.monotonic()
@@ -56,13 +52,8 @@ class Operations:
 
     async def _change(self, request: Request) -> Response:
         values = options.checked(await request.json_object())
-        experiment = self._experiment
-        was_paused = experiment.policy.paused
-        await experiment.write(_save, values)
-        experiment.policy = experiment.policy._replace(**values)
-        if was_paused and not experiment.policy.paused:
-            self._room.call(len(self._room.tickets))
-        return Response.json(dict(experiment.policy._asdict(), success=True))
+        await self._experiment.write(lambda t: options.save(t, values))
+        return Response.json(dict(self._experiment.policy._asdict(), success=True))
 
     async def _backup(self, _request: Request) -> Response:
         if self._copying:
@@ -89,12 +80,6 @@ def _unwanted(copying: "asyncio.Future[BinaryIO]") -> None:
     """The browser went away before the copy was made."""
     if not copying.cancelled() and copying.exception() is None:
         copying.result().close()
-
-
-def _save(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
-    options.save(db, values)
-    if values.get("stop_when_done") is False:
-        sweepend.forget(db)
 
 
 def copy_of(database: Database, directory: Path) -> BinaryIO:

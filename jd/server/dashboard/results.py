@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import AsyncIterator, Optional
+from typing import AsyncIterator, Awaitable, Optional
 
 from jd import fields
 from jd.net.serving.routing import Request, Response, Router
@@ -52,8 +52,9 @@ class Results:
 
         async def make() -> Response:
             async with self._turn:
+                now = self._experiment.clock()
                 found = await self._experiment.read(
-                    resultcolumns.columns, metric, wanted, limit, self._experiment.clock(),
+                    lambda db: resultcolumns.columns(db, metric, wanted, limit, now),
                     seconds=PLOT_SECONDS)
                 return await asyncio.get_running_loop().run_in_executor(
                     None, Response.json, found._asdict())
@@ -66,24 +67,27 @@ class Results:
 
         async def make() -> Response:
             now = self._experiment.clock()
-            series = await self._experiment.read(completions.series, unit, host, now)
-            hosts = await self._experiment.read(completions.hosts, now)
+            series = await self._experiment.read(lambda db: completions.series(db, unit, host, now))
+            hosts = await self._experiment.read(lambda db: completions.hosts(db, now))
             return Response.json(dict(series._asdict(), hosts=hosts))
         return await self._live.shared(request, ("jobs",), make)
 
     async def csv(self, request: Request) -> Response:
         """Jobs, their parameters and results as CSV, written while it is sent."""
-        now = self._experiment.clock()
-        table = await self._experiment.read(export.begin, _filter(request), now)
+        now, wanted = self._experiment.clock(), _filter(request)
+        table = await self._experiment.read(lambda db: export.begin(db, wanted, now))
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         return stream_response(self._lines(table), "text/csv; charset=utf-8",
                                "%s-%s.csv" % (self._experiment.name, stamp))
 
     async def _lines(self, table: export.Table) -> AsyncIterator[bytes]:
+        def part_behind(job_id: int) -> Awaitable[export.Part]:
+            return self._experiment.read(lambda db: export.lines(db, table, job_id))
+
         yield export.header(table).encode("utf-8")
         after: Optional[int] = 0
         while after is not None:
-            part = await self._experiment.read(export.lines, table, after)
+            part = await part_behind(after)
             if part.lines:
                 yield part.lines.encode("utf-8")
             after = part.after

@@ -1,4 +1,4 @@
-"""Sign-in with the PIN, sessions, and the guard of what a browser may ask."""
+"""Sign-in with the PIN, and the guard of what a browser may ask."""
 
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -14,7 +14,8 @@ from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.server import dashboardpin
 from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
-from jd.server.store.operators import sessions, wrongpins
+from jd.server.store.operators import signins, wrongpins
+from jd.server.store.transaction import Transaction
 
 WEB = "/web/"  # what pages ask
 PER_ADDRESS = 10  # attempts within trylimit.PERIOD, also of a user of this machine
@@ -26,7 +27,7 @@ _WRONG = "the PIN is wrong"
 
 
 class SignIn:
-    """Sessions of one experiment's dashboard.
+    """Who is signed in to one experiment's dashboard.
 
     `hub_url` is for the pages: the Hub that the server belongs to, once that is known.
     """
@@ -58,17 +59,17 @@ class SignIn:
         router.add("GET", WEB + "me", self._me)
 
     async def find(self, request: Request) -> Optional[str]:
-        """The digest of the session that a request belongs to, or None."""
+        """The digest of the sign-in that a request belongs to, or None."""
         secret = self._cookie.secret(request)
         if secret is None:
             return None
         digest = apikeys.digest(secret)
-        known = await self._experiment.read(sessions.is_open, digest, self._proxies.user(request),
-                                            self._experiment.clock())
+        uid, now = self._proxies.user(request), self._experiment.clock()
+        known = await self._experiment.read(lambda db: signins.lasts(db, digest, uid, now))
         return digest if known else None
 
     async def guard(self, request: Request, _route: Any) -> None:
-        """Set `request.principal` to the session's digest. Raises HttpError (401)."""
+        """Set `request.principal` to the sign-in's digest. Raises HttpError (401)."""
         request.principal = await self.find(request)
         if request.principal is None:
             raise HttpError(401, "you are not signed in, or no longer; sign in with the PIN")
@@ -80,19 +81,19 @@ class SignIn:
         pin = "".join(_take_pin(body, "pin").split())
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
-        known = await self._known(request, pin)
-        opened = await self._experiment.write(_open_session, known, self._proxies.user(request),
-                                              self._experiment.clock())
-        if opened is None:
+        known, uid = await self._known(request, pin), self._proxies.user(request)
+        begun = await self._experiment.write(lambda t: _sign_in(t, known, uid))
+        if begun is None:
             raise HttpError(403, _WRONG)
-        secret, wrong = opened
-        return self._answer(request, secret, sessions.LIFETIME, {} if wrong is None else {"wrong_pins": wrong})
+        secret, wrong = begun
+        return self._answer(request, secret, signins.LIFETIME, {} if wrong is None else {"wrong_pins": wrong})
 
     async def _signout(self, request: Request) -> Response:
         await request.json_object()
         digest = await self.find(request)
         if digest is not None:
-            await self._experiment.write(sessions.close_session, digest)
+            ended = digest
+            await self._experiment.write(lambda t: signins.end(t, ended))
         return self._answer(request, "", 0)
 
     async def _change_pin(self, request: Request) -> Response:
@@ -104,7 +105,7 @@ class SignIn:
             raise p.ProtocolError("new: %s" % error) from None
         known = await self._known(request, current)
         encoded = await self._hashers.run(pins.encode, new)
-        if not await self._experiment.write(stored_pin.replace, known, encoded):
+        if not await self._experiment.write(lambda t: stored_pin.replace(t, known, encoded)):
             raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
         secretfile.forget(dashboardpin.file_of(self._experiment.meta_dir))
         return self._answer(request, "", 0)
@@ -133,7 +134,7 @@ class SignIn:
             raise HttpError(503, "%s; make another PIN on the server's machine: jd_server pin reset"
                             % error) from None
         if not right:
-            await self._experiment.write(wrongpins.count, caller.name, self._experiment.clock())
+            await self._experiment.write(lambda t: wrongpins.count(t, caller.name))
             raise HttpError(403, _WRONG)
         self._tries.succeeded(own[0])
         if crowd is not None:
@@ -155,10 +156,10 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     return fields.take(body, name, str)
 
 
-def _open_session(db: Any, known: str, uid: Optional[int],
-                  now: float) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
-    """The secret of a new session and which wrong PINs there were since the last one, or None if the PIN
+def _sign_in(t: Transaction, known: Optional[str],
+             uid: Optional[int]) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
+    """The secret of a new sign-in and which wrong PINs there were since the last one, or None if the PIN
     was changed while it was being checked."""
-    if stored_pin.stored(db) != known:
+    if stored_pin.stored(t.db) != known:
         return None
-    return sessions.open_session(db, uid, now), wrongpins.end(db)
+    return signins.begin(t, uid), wrongpins.end(t)

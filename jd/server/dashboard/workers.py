@@ -1,5 +1,6 @@
 """The workers: who they are, how they are, what they are told."""
 
+from functools import partial
 from typing import Any, Mapping
 
 from jd import fields
@@ -11,7 +12,6 @@ from jd.server.store.fleet import commands, failing
 from jd.server.store.fleet.commands import Selection
 from jd.server.store.operators import bulk
 from jd.server.store.pages import workerlist
-from jd.server.waiting import WaitingRoom
 
 SOURCE = "dashboard"
 MAX_LIMIT = 500
@@ -24,9 +24,8 @@ _JOBS = 200  # in one operation
 class Workers:
     """`/web/workers` of one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom, live: Live) -> None:
+    def __init__(self, experiment: Experiment, live: Live) -> None:
         self._experiment = experiment
-        self._room = room
         self._live = live
 
     def add_to(self, router: Router) -> None:
@@ -40,29 +39,27 @@ class Workers:
         query = _query(request.query)
 
         async def make() -> Response:
-            return Response.json((await self._experiment.read(workerlist.page, query))._asdict())
+            found = await self._experiment.read(lambda db: workerlist.page(db, query))
+            return Response.json(found._asdict())
 
         return await self._live.shared(request, ("workers",), make)
 
     async def _one(self, request: Request) -> Response:
         worker_id = fields.read_name(request.query, "id")
-        return Response.json(await self._experiment.read(workerlist.one, worker_id))
+        return Response.json(await self._experiment.read(lambda db: workerlist.one(db, worker_id)))
 
     async def _command(self, request: Request) -> Response:
         """Tell workers something; an idle one hears it at once, a busy one that is held too."""
         body = await request.json_object()
         action = fields.take_word(body, "action", commands.ACTIONS)
         chosen, preview = _selection(body), fields.take(body, "preview", bool, False)
-        told = await self._experiment.read(commands.affected, action, chosen)
+        told = await self._experiment.read(lambda db: commands.affected(db, action, chosen))
         if not preview:
             candidates, told = told, []
             for start in range(0, len(candidates), commands.SLICE):
-                done = await self._experiment.write(
-                    commands.tell, action, candidates[start:start + commands.SLICE], SOURCE,
-                    self._experiment.clock())
-                for worker_id in done:
-                    self._room.call_worker(worker_id)
-                told += done
+                told += await self._experiment.write(partial(
+                    commands.tell, action=action, worker_ids=candidates[start:start + commands.SLICE],
+                    source=SOURCE))
         return Response.json({"success": True, "affected": len(told), "workers": told[:SHOWN]})
 
     async def _retry_failed(self, request: Request) -> Response:
@@ -70,19 +67,18 @@ class Workers:
         body = await request.json_object()
         worker_id = fields.take_name(body, "worker_id")
         experiment = self._experiment
-        await experiment.read(workerlist.check, worker_id)
+        await experiment.read(lambda db: workerlist.check(db, worker_id))
         if fields.take(body, "preview", bool, False):
-            return Response.json({"success": True,
-                                  "matching": await experiment.read(failing.count_failed_on, worker_id)})
+            matching = await experiment.read(lambda db: failing.count_failed_on(db, worker_id))
+            return Response.json({"success": True, "matching": matching})
         changed, after, reason = 0, 0, "it failed on %s" % worker_id
         while True:
-            ids = await experiment.read(failing.failed_on, worker_id, after, _JOBS)
+            ids = await experiment.read(
+                partial(failing.failed_on, worker_id=worker_id, after=after, limit=_JOBS))
             if not ids:
                 return Response.json({"success": True, "changed": changed})
-            done = await experiment.write(bulk.act, bulk.RETRY, ids, reason, experiment.clock(),
-                                          experiment.policy)
-            self._room.call(done.freed)
-            changed, after = changed + done.changed, ids[-1]
+            changed += await experiment.write(partial(bulk.act, action=bulk.RETRY, ids=ids, reason=reason))
+            after = ids[-1]
 
 
 def _query(given: Mapping[str, str]) -> workerlist.Query:

@@ -2,12 +2,17 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Callable, TypeVar
 
 from jd import safedirs
 from jd.errors import JdError, StorageError
+from jd.server.store import aftermath
+from jd.server.store.operators import options
+from jd.server.store.policy import Policy
 from jd.server.store.schema import MIGRATIONS
+from jd.server.store.transaction import Transaction
 from jd.storage.database import BUSY_TIMEOUT
 
 T = TypeVar("T")
@@ -29,8 +34,9 @@ def find(workspace: Path, experiment: str) -> Path:
     return path
 
 
-def write(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
-    """Run a short operation in a transaction of its own, durably, and return what it returned.
+def write(path: Path, operation: Callable[[Transaction], T]) -> T:
+    """Run a short operation in a transaction of its own, durably, and return what it returned. A server
+    that runs meanwhile is not told what happened: it is for what nobody waits for.
 
     Raises StorageError where the database cannot be changed. One of another version is left alone: its
     server may run, and brings it up to date at its next start.
@@ -46,7 +52,7 @@ def write(path: Path, operation: Callable[[sqlite3.Connection], T]) -> T:
                     "version of jd_server, then try again" % (path, version, len(MIGRATIONS)))
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
-            value = operation(db)
+            value = operation(Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow))
             db.execute("COMMIT")
             return value
         finally:

@@ -16,6 +16,7 @@ from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
 from jd.server.store.queue import jobs
+from jd.server.store.transaction import Transaction
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
 
@@ -122,42 +123,42 @@ def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
         raise _storage_error(error, data_dir) from error
 
 
-def add_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
-               name: str, incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+def add_upload(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int], name: str,
+               incoming: Incoming, reach: Optional[str] = None) -> Stored:
     """Put an upload of a running attempt in place. Raises TooManyFiles, and as jobs.check_running."""
-    jobs.check_running(db, job_id, attempt, reach)
-    version = _next_version(db, job_id, UPLOAD, name)
+    jobs.check_running(t.db, job_id, attempt, reach)
+    version = _next_version(t.db, job_id, UPLOAD, name)
     stored_name = p.stored_name(name, version)
-    while _is_taken(db, job_id, stored_name):
+    while _is_taken(t.db, job_id, stored_name):
         version += 1
         stored_name = p.stored_name(name, version)
-    return _place(db, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, now)
+    return _place(t, data_dir, job_id, UPLOAD, name, version, stored_name, incoming)
 
 
-def add_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, attempt: Optional[int],
-                   incoming: Incoming, now: float, reach: Optional[str] = None) -> Stored:
+def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int],
+                   incoming: Incoming, reach: Optional[str] = None) -> Stored:
     """Put a checkpoint of a running attempt in place. Raises TooManyFiles, and as
     jobs.check_running."""
-    jobs.check_running(db, job_id, attempt, reach)
-    version = _next_version(db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
-    stamp = int(now)
-    while _is_taken(db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
+    jobs.check_running(t.db, job_id, attempt, reach)
+    version = _next_version(t.db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
+    stamp = int(t.now)
+    while _is_taken(t.db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
         stamp += 1
-    stored = _place(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
-                    "checkpoint_v%d_%d.pt" % (version, stamp), incoming, now)
+    stored = _place(t, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
+                    "checkpoint_v%d_%d.pt" % (version, stamp), incoming)
     if _is_directory_checkpoint(data_dir / str(job_id) / stored.filename):
-        _drop_superseded(db, data_dir, job_id)
+        _drop_superseded(t, data_dir, job_id)
     return stored
 
 
-def _drop_superseded(db: sqlite3.Connection, data_dir: Path, job_id: int) -> None:
+def _drop_superseded(t: Transaction, data_dir: Path, job_id: int) -> None:
     """Keep the newest KEPT checkpoints of a directory. Workers save those by themselves, every few
     minutes; what a script saves with jd_update_checkpoint is kept whole."""
-    rows = db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
-                      " ORDER BY version DESC LIMIT ?", (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
+    rows = t.db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
+                        " ORDER BY version DESC LIMIT ?", (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
     held = [(row_id, data_dir / str(job_id) / str(name)) for row_id, name in rows]
     for row_id, path in [one for one in held if _is_directory_checkpoint(one[1])][KEPT:]:
-        db.execute("DELETE FROM files WHERE id = ?", (row_id,))
+        t.db.execute("DELETE FROM files WHERE id = ?", (row_id,))
         try:
             os.unlink(str(path))
         except OSError as error:
@@ -178,8 +179,8 @@ def _is_taken(db: sqlite3.Connection, job_id: int, stored_name: str) -> bool:
                       (job_id, stored_name)).fetchone() is not None
 
 
-def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str, version: int,
-           stored_name: str, incoming: Incoming, now: float) -> Stored:
+def _place(t: Transaction, data_dir: Path, job_id: int, kind: str, name: str, version: int,
+           stored_name: str, incoming: Incoming) -> Stored:
     directory = data_dir / str(job_id)
     try:
         filemodes.make_directory(directory, filemodes.of(data_dir))
@@ -187,9 +188,9 @@ def _place(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name:
         filesystems.sync(directory)
     except OSError as error:
         raise _storage_error(error, directory) from error
-    db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
-               " uploaded_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-               (job_id, kind, name, version, stored_name, incoming.size, now))
+    t.db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
+                 " uploaded_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 (job_id, kind, name, version, stored_name, incoming.size, t.now))
     return Stored(stored_name, version, incoming.size)
 
 
@@ -230,10 +231,10 @@ def newest_checkpoints(db: sqlite3.Connection, data_dir: Path, job_id: int) -> L
     return list(found.values())
 
 
-def replace(db: sqlite3.Connection, checkpoint: Checkpoint, incoming: Incoming) -> None:
+def replace(t: Transaction, checkpoint: Checkpoint, incoming: Incoming) -> None:
     """Put other bytes into the place of a checkpoint. Raises NoSuchFile if it has gone meanwhile."""
-    row = db.execute("SELECT 1 FROM files WHERE id = ? AND stored_name = ?",
-                     (checkpoint.row_id, checkpoint.path.name)).fetchone()
+    row = t.db.execute("SELECT 1 FROM files WHERE id = ? AND stored_name = ?",
+                       (checkpoint.row_id, checkpoint.path.name)).fetchone()
     if row is None:
         raise NoSuchFile("%s was removed meanwhile" % checkpoint.path.name)
     try:
@@ -241,7 +242,7 @@ def replace(db: sqlite3.Connection, checkpoint: Checkpoint, incoming: Incoming) 
         filesystems.sync(checkpoint.path.parent)
     except OSError as error:
         raise _storage_error(error, checkpoint.path) from error
-    db.execute("UPDATE files SET size_bytes = ? WHERE id = ?", (incoming.size, checkpoint.row_id))
+    t.db.execute("UPDATE files SET size_bytes = ? WHERE id = ?", (incoming.size, checkpoint.row_id))
 
 
 def _is_directory_checkpoint(path: Path) -> bool:

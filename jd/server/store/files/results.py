@@ -6,32 +6,32 @@ new attempt uploads its own.
 """
 
 import json
-import sqlite3
 from typing import Dict
 
 from jd.server.store.files.resultfile import MAX_NUMBERS, Number, Numbers
 from jd.server.store.queue import jobs
 from jd.server.store.search import values
+from jd.server.store.transaction import Transaction
 
 
-def take(db: sqlite3.Connection, job_id: int, file_name: str, found: Numbers, now: float) -> None:
+def take(t: Transaction, job_id: int, file_name: str, found: Numbers) -> None:
     """Keep what was found in an upload; a remark goes into the job's history.
 
     A file without numbers leaves what the file before it brought.
     """
     if found.remark:
-        jobs.note(db, job_id, "%s %s: %s" % (
+        jobs.add_history_line(t, [job_id], "%s %s: %s" % (
             file_name, "is not taken as a result" if found.numbers is None else "is taken in part",
-            found.remark), now)
+            found.remark))
     if found.numbers is None:
         return
-    db.execute("DELETE FROM result_files WHERE job_id = ? AND name = ?", (job_id, file_name))
-    db.execute("INSERT INTO result_files (job_id, name, numbers) VALUES (?, ?, ?)",
-               (job_id, file_name, json.dumps(found.numbers, ensure_ascii=False)))
+    t.db.execute("DELETE FROM result_files WHERE job_id = ? AND name = ?", (job_id, file_name))
+    t.db.execute("INSERT INTO result_files (job_id, name, numbers) VALUES (?, ?, ?)",
+                 (job_id, file_name, json.dumps(found.numbers, ensure_ascii=False)))
     merged: Dict[str, Number] = {}
-    for (text,) in db.execute("SELECT numbers FROM result_files WHERE job_id = ? ORDER BY id DESC",
-                              (job_id,)).fetchall():
+    for (text,) in t.db.execute("SELECT numbers FROM result_files WHERE job_id = ? ORDER BY id DESC",
+                                (job_id,)).fetchall():
         for name, number in json.loads(text).items():
             if len(merged) < MAX_NUMBERS:
                 merged.setdefault(name, number)
-    values.set_results(db, job_id, merged)
+    values.set_results(t, job_id, merged)

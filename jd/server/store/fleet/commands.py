@@ -3,14 +3,15 @@
 A command raises `desired_version` and is queued while `previous_state` tells what was desired
 before it. A queued command gives way to one of higher precedence only (stop > drain > pause >
 run); a cancelled one reverts to the previous state, again with a new version. Only active workers
-are told anything. Functions are operations for Database.write or .read.
+are told anything.
 """
 
 import sqlite3
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
 from jd.server.store.fleet import worker_history
+from jd.server.store.transaction import Transaction
 
 CANCEL = "cancel"
 ACTIONS = p.DESIRED_STATES + (CANCEL,)
@@ -43,7 +44,8 @@ def affected(db: sqlite3.Connection, action: str, chosen: Selection) -> List[str
         found = (_told(db, worker_id) for worker_id in dict.fromkeys(chosen.worker_ids))
         return [told.worker_id for told in found
                 if told is not None and _following(told, action) is not None]
-    condition, values = "", []  # type: Tuple[str, List[Any]]
+    condition = ""
+    values: List[Any] = []
     for column, value in (("host", chosen.host), ("instance", chosen.instance)):
         if value is not None:
             condition += " AND %s = ?" % column
@@ -53,12 +55,11 @@ def affected(db: sqlite3.Connection, action: str, chosen: Selection) -> List[str
     return [row[0] for row in rows if _following(_Told(*row), action) is not None]
 
 
-def tell(db: sqlite3.Connection, action: str, worker_ids: Iterable[str], source: str,
-         now: float) -> List[str]:
+def tell(t: Transaction, action: str, worker_ids: Iterable[str], source: str) -> List[str]:
     """Queue a command for workers, or cancel theirs. Returns those to whom it is something new."""
     done = []
     for worker_id in worker_ids:
-        told = _told(db, worker_id)
+        told = _told(t.db, worker_id)
         state = None if told is None else _following(told, action)
         if told is None or state is None:
             continue
@@ -66,17 +67,18 @@ def tell(db: sqlite3.Connection, action: str, worker_ids: Iterable[str], source:
             previous, event = None, "cancelled %s" % told.desired_state
         else:
             previous, event = told.previous_state or told.desired_state, "queued %s" % action
-        db.execute(
+        t.db.execute(
             "UPDATE workers SET desired_state = ?, desired_version = ?, previous_state = ?,"
             " requested_at = ?, requested_by = ?, acknowledged_at = NULL, done_at = NULL"
             " WHERE worker_id = ?",
-            (state, told.desired_version + 1, previous, now, source, worker_id))
+            (state, told.desired_version + 1, previous, t.now, source, worker_id))
         if action == p.RUN:
             # Somebody wants to see it try again: it is not marked for what was.
-            db.execute("UPDATE workers SET failures_in_row = 0, failing = 0, failing_since = NULL"
-                       " WHERE worker_id = ?", (worker_id,))
-        worker_history.note(db, worker_id, event, source, now)
+            t.db.execute("UPDATE workers SET failures_in_row = 0, failing = 0, failing_since = NULL"
+                         " WHERE worker_id = ?", (worker_id,))
+        worker_history.add_line(t, worker_id, event, source)
         done.append(worker_id)
+    t.happened.commanded += done
     return done
 
 

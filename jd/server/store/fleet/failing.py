@@ -10,15 +10,16 @@ from typing import List
 
 from jd import protocol as p
 from jd.server.store.fleet import commands, worker_history
-from jd.server.store.queue.transitions import FAILURES, Policy
+from jd.server.store.queue.transitions import FAILURES
+from jd.server.store.transaction import Ended, Transaction
 
 
-def note(db: sqlite3.Connection, worker_id: str, verdict: str, now: float, policy: Policy) -> None:
-    """An attempt of a worker ended."""
-    if verdict in FAILURES:
-        _failure(db, worker_id, now, policy)
-    elif verdict == p.VERDICT_DONE:
-        _success(db, worker_id, now, policy)
+def judge(t: Transaction, ended: Ended) -> None:
+    """An attempt ended."""
+    if ended.verdict in FAILURES:
+        _failure(t, ended.worker_id)
+    elif ended.verdict == p.VERDICT_DONE:
+        _success(t, ended.worker_id)
 
 
 _FAILED_ON = (" FROM jobs AS j JOIN attempts AS a ON a.job_id = j.id AND a.number = j.attempt"
@@ -37,38 +38,38 @@ def failed_on(db: sqlite3.Connection, worker_id: str, after: int, limit: int) ->
                                          (worker_id, after, limit))]
 
 
-def _failure(db: sqlite3.Connection, worker_id: str, now: float, policy: Policy) -> None:
-    db.execute("UPDATE workers SET jobs_failed = jobs_failed + 1,"
-               " failures_in_row = failures_in_row + 1, failing_since = coalesce(failing_since, ?)"
-               " WHERE worker_id = ?", (now, worker_id))
-    row = db.execute(
+def _failure(t: Transaction, worker_id: str) -> None:
+    t.db.execute("UPDATE workers SET jobs_failed = jobs_failed + 1,"
+                 " failures_in_row = failures_in_row + 1, failing_since = coalesce(failing_since, ?)"
+                 " WHERE worker_id = ?", (t.now, worker_id))
+    row = t.db.execute(
         "SELECT failures_in_row FROM workers AS w WHERE worker_id = ? AND failing = 0"
         " AND failures_in_row >= ? AND EXISTS (SELECT 1 FROM workers AS other WHERE"
         " other.last_done_at >= w.failing_since AND other.worker_id <> w.worker_id)",
-        (worker_id, policy.failing_after)).fetchone()
+        (worker_id, t.policy.failing_after)).fetchone()
     if row is not None:
-        _mark(db, worker_id, row[0], now, policy)
+        _mark(t, worker_id, row[0])
 
 
-def _success(db: sqlite3.Connection, worker_id: str, now: float, policy: Policy) -> None:
-    row = db.execute("SELECT failing FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
+def _success(t: Transaction, worker_id: str) -> None:
+    row = t.db.execute("SELECT failing FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     if row is None:
         return
-    db.execute("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0, failing = 0,"
-               " failing_since = NULL, last_done_at = ? WHERE worker_id = ?", (now, worker_id))
+    t.db.execute("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0, failing = 0,"
+                 " failing_since = NULL, last_done_at = ? WHERE worker_id = ?", (t.now, worker_id))
     if row[0]:
-        worker_history.note(db, worker_id, "no longer failing", "server", now)
+        worker_history.add_line(t, worker_id, "no longer failing", "server")
     # This may be the success that others were measured against in vain.
-    for other, count in db.execute(
+    for other, count in t.db.execute(
             "SELECT worker_id, failures_in_row FROM workers WHERE failures_in_row >= ?"
-            " AND failures_in_row > 0 AND failing = 0", (policy.failing_after,)).fetchall():
-        _mark(db, other, count, now, policy)
+            " AND failures_in_row > 0 AND failing = 0", (t.policy.failing_after,)).fetchall():
+        _mark(t, other, count)
 
 
-def _mark(db: sqlite3.Connection, worker_id: str, count: int, now: float, policy: Policy) -> None:
-    db.execute("UPDATE workers SET failing = 1 WHERE worker_id = ?", (worker_id,))
-    worker_history.note(
-        db, worker_id, "failing: %d jobs in a row failed here while others succeed elsewhere" % count,
-        "server", now)
-    if policy.pause_failing:
-        commands.tell(db, p.PAUSE, [worker_id], "server", now)
+def _mark(t: Transaction, worker_id: str, count: int) -> None:
+    t.db.execute("UPDATE workers SET failing = 1 WHERE worker_id = ?", (worker_id,))
+    worker_history.add_line(
+        t, worker_id, "failing: %d jobs in a row failed here while others succeed elsewhere" % count,
+        "server")
+    if t.policy.pause_failing:
+        commands.tell(t, p.PAUSE, [worker_id], "server")

@@ -6,6 +6,8 @@ A sweep that scales itself makes workers all the time, and anybody who may work 
 import sqlite3
 from typing import List
 
+from jd.server.store.transaction import Transaction
+
 KEPT = 30 * 86400.0  # seconds after it left: a sweep that was looked at last month is looked at again
 # Live ones and those that have left. As many as there can be connections: see jd.net.serving.limits.
 MAX_ROWS = 20_000
@@ -19,23 +21,23 @@ class TooManyWorkers(Exception):
                          "stopped, or start another server for another experiment" % MAX_ROWS)
 
 
-def make_room(db: sqlite3.Connection) -> None:
+def make_room(t: Transaction) -> None:
     """Let one more worker be written down: if there are too many, the one that left first goes.
 
     Raises TooManyWorkers where none has left.
     """
-    if _count(db) < MAX_ROWS:
+    if _count(t.db) < MAX_ROWS:
         return
-    if not _forget(db, _left_first(db, 1)):
+    if not _forget(t, _left_first(t.db, 1)):
         raise TooManyWorkers()
 
 
-def prune(db: sqlite3.Connection, now: float, limit: int) -> int:
+def prune(t: Transaction, limit: int) -> int:
     """Forget at most `limit` workers that have left long ago or are too many. Returns how many."""
-    old = [row[0] for row in db.execute(
-        "SELECT worker_id FROM workers WHERE left_at < ? ORDER BY left_at LIMIT ?", (now - KEPT, limit))]
-    excess = min(limit, _count(db) - MAX_ROWS)
-    return _forget(db, old if len(old) >= excess else _left_first(db, excess))
+    old = [row[0] for row in t.db.execute(
+        "SELECT worker_id FROM workers WHERE left_at < ? ORDER BY left_at LIMIT ?", (t.now - KEPT, limit))]
+    excess = min(limit, _count(t.db) - MAX_ROWS)
+    return _forget(t, old if len(old) >= excess else _left_first(t.db, excess))
 
 
 def _count(db: sqlite3.Connection) -> int:
@@ -47,10 +49,10 @@ def _left_first(db: sqlite3.Connection, limit: int) -> List[str]:
         "SELECT worker_id FROM workers WHERE left_at IS NOT NULL ORDER BY left_at LIMIT ?", (limit,))]
 
 
-def _forget(db: sqlite3.Connection, worker_ids: List[str]) -> int:
+def _forget(t: Transaction, worker_ids: List[str]) -> int:
     """Remove all that is known of workers; what their attempts say of them stays with the jobs."""
     for table in ("worker_history", "worker_metrics", "workers"):
-        db.executemany("DELETE FROM %s WHERE worker_id = ?" % table, ((one,) for one in worker_ids))
+        t.db.executemany("DELETE FROM %s WHERE worker_id = ?" % table, ((one,) for one in worker_ids))
     if worker_ids:
-        db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'workers'")
+        t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'workers'")
     return len(worker_ids)

@@ -3,6 +3,8 @@
 import sqlite3
 from typing import List, NamedTuple
 
+from jd.server.store.transaction import Transaction
+
 SHOWN = 200
 
 
@@ -14,12 +16,12 @@ class Line(NamedTuple):
     source: str
 
 
-def note(db: sqlite3.Connection, worker_id: str, event: str, source: str, now: float) -> None:
+def add_line(t: Transaction, worker_id: str, event: str, source: str) -> None:
     """Add a line to a worker's history; it has SHOWN lines, and the oldest makes room."""
-    db.execute("INSERT INTO worker_history (worker_id, timestamp, event, source)"
-               " VALUES (?, ?, ?, ?)", (worker_id, now, event, source))
-    db.execute("DELETE FROM worker_history WHERE worker_id = ?1 AND id <= (SELECT id FROM worker_history"
-               " WHERE worker_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)", (worker_id, SHOWN))
+    t.db.execute("INSERT INTO worker_history (worker_id, timestamp, event, source)"
+                 " VALUES (?, ?, ?, ?)", (worker_id, t.now, event, source))
+    t.db.execute("DELETE FROM worker_history WHERE worker_id = ? AND id <= (SELECT id FROM worker_history"
+                 " WHERE worker_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)", (worker_id, worker_id, SHOWN))
 
 
 def of(db: sqlite3.Connection, worker_id: str) -> List[Line]:

@@ -1,7 +1,7 @@
 """Workers: what they say of themselves, what they are told, when they were last heard of.
 
 A command (pause, drain, stop, run) raises `desired_version`; it is pending until the worker sends
-that version back as `applied_version` (see `commands`). Functions are operations for Database.write or .read.
+that version back as `applied_version` (see `commands`).
 
 With a Hub a worker belongs to the user whose token its first heartbeat brought, as long as it is known: nobody
 else can be heard under its name, or touch it. Where a function takes `reach`, it is the user whose workers and
@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import retention
-from jd.server.store.fleet.worker_history import note
+from jd.server.store.fleet import retention, worker_history
 from jd.server.store.queue import jobs, runtimes, timeleft
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Transaction
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
 SESSION_LIVE = p.IDLE_INTERVAL + 20.0
@@ -43,12 +42,11 @@ class AnothersWorker(Exception):
                          "stop it" % worker_id)
 
 
-class Outcome(NamedTuple):
-    """What a heartbeat led to."""
+class Answer(NamedTuple):
+    """What a worker is told."""
 
     reply: messages.HeartbeatReply
     may_wait: bool  # nothing to tell: the answer may be held back until there is
-    freed: int  # jobs that became PENDING by it
 
 
 class _Worker(NamedTuple):
@@ -87,8 +85,8 @@ def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
     return None if row is None else _Worker(*row)
 
 
-def heartbeat(db: sqlite3.Connection, beat: messages.Heartbeat, now: float, policy: Policy,
-              user: Optional[str] = None, reach: Optional[str] = None) -> Outcome:
+def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = None,
+              reach: Optional[str] = None) -> Answer:
     """Take in a heartbeat of a worker of `user` (None: without a Hub) and answer it; a job may be
     claimed by that.
 
@@ -96,61 +94,58 @@ def heartbeat(db: sqlite3.Connection, beat: messages.Heartbeat, now: float, poli
     NotServed, StaleAttempt, AnothersAttempt; then nothing of it has happened.
     """
     metrics = _metrics(beat)
-    _admit(db, beat, metrics, now, user)
-    _sample(db, beat, now)
-    freed = 0
+    _admit(t, beat, metrics, user)
+    _sample(t, beat)
     if beat.finished is not None:
-        freed += jobs.finish(db, beat.finished, now, policy, reach)
+        jobs.finish(t, beat.finished, reach)
     if beat.released is not None:
-        freed += jobs.release(db, beat.released, now, policy, reach)
+        jobs.release(t, beat.released, reach)
     if beat.leave:
-        freed += _leave(db, beat, now, policy)
+        _leave(t, beat)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
-        jobs.renew(db, beat.current_job_id, beat.attempt, beat.worker_id, now, policy,
-                   beat.output_tail, metrics if beat.system_metrics else None, reach)
-    outcome = answer(db, beat, timeleft.limit_of(beat, now), now, policy)
-    return outcome._replace(freed=freed)
+        jobs.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
+                   metrics if beat.system_metrics else None, reach)
+    return answer(t, beat, timeleft.limit_of(beat, t.now))
 
 
-def answer(db: sqlite3.Connection, beat: messages.Heartbeat, limit: Optional[timeleft.Limit], now: float,
-           policy: Policy) -> Outcome:
+def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit]) -> Answer:
     """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
-    outcome = assign(db, beat.worker_id, beat.session, now, policy, limit)
-    if beat.reported_status != p.IDLE or outcome.reply.job is not None:
-        return outcome
-    empty = not jobs.work_is_left(db)
-    return outcome._replace(reply=replace(outcome.reply, empty=empty),
-                            may_wait=outcome.may_wait and not (empty and beat.exit_when_empty))
+    found = assign(t, beat.worker_id, beat.session, limit)
+    if beat.reported_status != p.IDLE or found.reply.job is not None:
+        return found
+    empty = not jobs.work_is_left(t.db)
+    return Answer(replace(found.reply, empty=empty),
+                  found.may_wait and not (empty and beat.exit_when_empty))
 
 
-def assign(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
-           policy: Policy, limit: Optional[timeleft.Limit] = None) -> Outcome:
+def assign(t: Transaction, worker_id: str, session: Optional[str],
+           limit: Optional[timeleft.Limit] = None) -> Answer:
     """What the worker is told now, and a job if it may have one.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
-    outcome, idle, present = _standing(db, worker_id, session)
+    found, idle, present = _standing(t.db, worker_id, session)
     if limit is not None:
-        outcome = outcome._replace(reply=replace(outcome.reply, runtime_p90=runtimes.p90(db)))
-    reply = outcome.reply
+        found = found._replace(reply=replace(found.reply, runtime_p90=runtimes.p90(t.db)))
+    reply = found.reply
     if not (present and idle and reply.desired_state == p.RUN) or reply.pending:
-        return outcome
-    held = jobs.held_by(db, worker_id, session) if session is not None else None
+        return found
+    held = jobs.held_by(t.db, worker_id, session) if session is not None else None
     try:
-        job = (jobs.claim(db, worker_id, session, now, policy, limit) if held is None
-               else jobs.redeliver(db, held[0], held[1], now, policy))
+        job = (jobs.claim(t, worker_id, session, limit) if held is None
+               else jobs.redeliver(t, held[0], held[1]))
     except timeleft.NothingFits as error:
-        return Outcome(replace(reply, needs=error.needs), False, 0)
+        return Answer(replace(reply, needs=error.needs), False)
     if job is None:
-        return outcome
-    db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
-               (job.job_id, now, worker_id))
-    return Outcome(replace(reply, job=job, interval=p.BUSY_INTERVAL), False, 0)
+        return found
+    t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
+                 (job.job_id, t.now, worker_id))
+    return Answer(replace(reply, job=job, interval=p.BUSY_INTERVAL), False)
 
 
-def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Outcome:
+def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Answer:
     """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
 
     Raises jobs.StaleAttempt if somebody else has ended its attempt meanwhile.
@@ -161,7 +156,7 @@ def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Outcome:
 
 
 def _standing(db: sqlite3.Connection, worker_id: str,
-              session: Optional[str]) -> Tuple[Outcome, bool, bool]:
+              session: Optional[str]) -> Tuple[Answer, bool, bool]:
     """What a worker is told besides a job, whether it is idle, whether it is active."""
     known_session, status, state, version, applied, left_at = db.execute(
         "SELECT session, reported_status, desired_state, desired_version, applied_version, left_at"
@@ -173,7 +168,7 @@ def _standing(db: sqlite3.Connection, worker_id: str,
         interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS)
     # Who is to go and has no job goes at once.
     may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))
-    return Outcome(reply, may_wait, 0), idle, present
+    return Answer(reply, may_wait), idle, present
 
 
 def _metrics(beat: messages.Heartbeat) -> str:
@@ -184,50 +179,49 @@ def _metrics(beat: messages.Heartbeat) -> str:
     return text
 
 
-def _admit(db: sqlite3.Connection, beat: messages.Heartbeat, metrics: str, now: float,
-           user: Optional[str]) -> None:
+def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> None:
     """Write down what a worker says of itself, and take in its acknowledgement."""
-    known = _worker(db, beat.worker_id)
+    known = _worker(t.db, beat.worker_id)
     if known is None:
-        retention.make_room(db)
-        db.execute(
+        retention.make_room(t)
+        t.db.execute(
             "INSERT INTO workers (host, machine_type, version, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
             " first_seen, last_seen, hub_user) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
              beat.current_job_id, metrics, beat.applied_version,
-             beat.applied_version, now, now, user))
-        note(db, beat.worker_id, "started", "worker", now)
+             beat.applied_version, t.now, t.now, user))
+        worker_history.add_line(t, beat.worker_id, "started", "worker")
         return
-    _check_user(db, beat, known, user)
-    _check_session(beat, known, now)
+    _check_user(t, beat, known, user)
+    _check_session(beat, known, t.now)
     state, version = known.desired_state, max(known.desired_version, beat.applied_version)
     applied = max(known.applied_version, beat.applied_version)
     anew = _is_new_process(beat, known)
     if anew:
         # What the process before it was told is not meant for this one.
         state, version, applied = p.RUN, beat.applied_version, beat.applied_version
-        db.execute("UPDATE workers SET failures_in_row = 0, failing = 0, failing_since = NULL"
-                   " WHERE worker_id = ?", (beat.worker_id,))
-        note(db, beat.worker_id, "started", "worker", now)
+        t.db.execute("UPDATE workers SET failures_in_row = 0, failing = 0, failing_since = NULL"
+                     " WHERE worker_id = ?", (beat.worker_id,))
+        worker_history.add_line(t, beat.worker_id, "started", "worker")
     elif known.applied_version < known.desired_version <= applied:
-        note(db, beat.worker_id, "applied %s" % known.desired_state, "worker", now)
+        worker_history.add_line(t, beat.worker_id, "applied %s" % known.desired_state, "worker")
     if known.left_at is not None and not anew:
-        note(db, beat.worker_id, "heard of again", "worker", now)
-    db.execute(
+        worker_history.add_line(t, beat.worker_id, "heard of again", "worker")
+    t.db.execute(
         "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?,"
         " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
         " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
         " acknowledged_at = ?, done_at = ? WHERE worker_id = ?",
         (beat.session, beat.reported_status, beat.current_job_id, metrics,
-         state, version, applied, now, *(_Progress() if anew else _progress(known, beat, now)),
+         state, version, applied, t.now, *(_Progress() if anew else _progress(known, beat, t.now)),
          beat.worker_id))
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
     if known.left_at is not None or identity[:3] != (known.host, known.machine_type, known.version):
-        db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, instance = ?,"
-                   " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
-                   (*identity, beat.worker_id))
+        t.db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, instance = ?,"
+                     " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
+                     (*identity, beat.worker_id))
 
 
 def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress:
@@ -256,24 +250,23 @@ def _identity(beat: messages.Heartbeat) -> Tuple[Any, ...]:
             *((name.instance, name.slot) if name else ("", None)))
 
 
-def _sample(db: sqlite3.Connection, beat: messages.Heartbeat, now: float) -> None:
+def _sample(t: Transaction, beat: messages.Heartbeat) -> None:
     """Keep the first figures of each minute."""
-    minute = int(now // 60)
-    kept = db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
-                      (beat.worker_id, minute % RING)).fetchone()
+    minute = int(t.now // 60)
+    kept = t.db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
+                        (beat.worker_id, minute % RING)).fetchone()
     if kept is not None and kept[0] >= minute * 60:
         return
     figures = {name: value for name, value in list(beat.system_metrics.items())[:MAX_FIGURES]
                if isinstance(value, (int, float)) and not isinstance(value, bool)
                and abs(value) < 1e15 and math.isfinite(value) and len(name) <= 60}
     if figures:
-        db.execute("INSERT OR REPLACE INTO worker_metrics (worker_id, place, timestamp, metrics)"
-                   " VALUES (?, ?, ?, ?)",
-                   (beat.worker_id, minute % RING, now, json.dumps(figures)))
+        t.db.execute("INSERT OR REPLACE INTO worker_metrics (worker_id, place, timestamp, metrics)"
+                     " VALUES (?, ?, ?, ?)",
+                     (beat.worker_id, minute % RING, t.now, json.dumps(figures)))
 
 
-def _check_user(db: sqlite3.Connection, beat: messages.Heartbeat, known: _Worker,
-                user: Optional[str]) -> None:
+def _check_user(t: Transaction, beat: messages.Heartbeat, known: _Worker, user: Optional[str]) -> None:
     """Raise NameTaken for a worker of somebody else. One that was heard of before there was a Hub, or
     before users were written down, is now this user's, with what it runs."""
     if user is None or known.hub_user == user:
@@ -281,10 +274,10 @@ def _check_user(db: sqlite3.Connection, beat: messages.Heartbeat, known: _Worker
     if known.hub_user is not None:
         raise NameTaken("worker_id %s belongs to a worker of another user; take another name"
                         % beat.worker_id)
-    db.execute("UPDATE workers SET hub_user = ? WHERE worker_id = ?", (user, beat.worker_id))
-    db.execute("UPDATE attempts SET hub_user = ? WHERE hub_user IS NULL AND (job_id, number) IN"
-               " (SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
-               " AND worker_id = ? AND session IS ?)", (user, beat.worker_id, beat.session))
+    t.db.execute("UPDATE workers SET hub_user = ? WHERE worker_id = ?", (user, beat.worker_id))
+    t.db.execute("UPDATE attempts SET hub_user = ? WHERE hub_user IS NULL AND (job_id, number) IN"
+                 " (SELECT id, attempt FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED'"
+                 " AND worker_id = ? AND session IS ?)", (user, beat.worker_id, beat.session))
 
 
 def _check_session(beat: messages.Heartbeat, known: _Worker, now: float) -> None:
@@ -301,66 +294,62 @@ def _is_new_process(beat: messages.Heartbeat, known: _Worker) -> bool:
     return beat.applied_version < known.applied_version
 
 
-def _leave(db: sqlite3.Connection, beat: messages.Heartbeat, now: float, policy: Policy) -> int:
+def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
     """The worker says goodbye: give back what its session still holds, mark it gone."""
-    freed = 0
-    held = jobs.held_by(db, beat.worker_id, beat.session) if beat.session is not None else None
+    held = jobs.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
     if held is not None:
-        freed = jobs.end(db, held[0], p.VERDICT_PREEMPTED, now, policy,
-                         message="its worker left")
-    mark_left(db, beat.worker_id, "stopped", "worker", now)
-    return freed
+        jobs.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
+    mark_left(t, beat.worker_id, "stopped", "worker")
 
 
-def mark_left(db: sqlite3.Connection, worker_id: str, reason: str, source: str, now: float) -> None:
+def mark_left(t: Transaction, worker_id: str, reason: str, source: str) -> None:
     """Count a worker as gone until it is heard of again. What it was told last is done by that."""
-    db.execute("UPDATE workers SET left_at = ?, left_reason = ?, current_job_id = NULL,"
-               " done_at = CASE WHEN requested_at IS NULL THEN NULL ELSE coalesce(done_at, ?) END"
-               " WHERE worker_id = ?", (now, reason, now, worker_id))
-    note(db, worker_id, reason, source, now)
+    t.db.execute("UPDATE workers SET left_at = ?, left_reason = ?, current_job_id = NULL,"
+                 " done_at = CASE WHEN requested_at IS NULL THEN NULL ELSE coalesce(done_at, ?) END"
+                 " WHERE worker_id = ?", (t.now, reason, t.now, worker_id))
+    worker_history.add_line(t, worker_id, reason, source)
 
 
-def drop_silent(db: sqlite3.Connection, now: float) -> int:
-    """Count workers as gone that have not been heard of for SILENCE seconds. Returns how many."""
-    rows = db.execute("SELECT worker_id FROM workers WHERE left_at IS NULL AND last_seen < ?",
-                      (now - SILENCE,)).fetchall()
+def drop_silent(t: Transaction) -> None:
+    """Count workers as gone that have not been heard of for SILENCE seconds."""
+    rows = t.db.execute("SELECT worker_id FROM workers WHERE left_at IS NULL AND last_seen < ?",
+                        (t.now - SILENCE,)).fetchall()
     for (worker_id,) in rows:
-        mark_left(db, worker_id, "heartbeat lost", "server", now)
-    return len(rows)
+        mark_left(t, worker_id, "heartbeat lost", "server")
 
 
-def seen(db: sqlite3.Connection, now: float) -> None:
+def seen(t: Transaction) -> None:
     """Count every active worker as heard of now: while the server was down it could not be."""
-    db.execute("UPDATE workers SET last_seen = ? WHERE left_at IS NULL", (now,))
+    t.db.execute("UPDATE workers SET last_seen = ? WHERE left_at IS NULL", (t.now,))
 
 
-def take_names_apart(db: sqlite3.Connection) -> None:
+def take_names_apart(t: Transaction) -> None:
     """Fill in instance and slot of workers that a version before the dashboard wrote down."""
-    for (worker_id,) in db.execute("SELECT worker_id FROM workers WHERE slot IS NULL").fetchall():
+    for (worker_id,) in t.db.execute("SELECT worker_id FROM workers WHERE slot IS NULL").fetchall():
         name = p.split_worker_id(worker_id)
         if name is not None:
-            db.execute("UPDATE workers SET instance = ?, slot = ? WHERE worker_id = ?",
-                       (name.instance, name.slot, worker_id))
+            t.db.execute("UPDATE workers SET instance = ?, slot = ? WHERE worker_id = ?",
+                         (name.instance, name.slot, worker_id))
 
 
-def stopped_by_cli(db: sqlite3.Connection, worker_id: str, job_id: Optional[int], action: str,
-                   source: str, now: float, policy: Policy, reach: Optional[str] = None) -> bool:
-    """A command line on `source` stops a worker: note it, and abort the job it was running.
+def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action: str, source: str,
+                   reach: Optional[str] = None) -> bool:
+    """A command line on `source` stops a worker: write that down, and abort the job it was running.
 
     Returns whether there was such a job. `job_id` is what the command line believes; it counts
     only if that job is this worker's. Raises AnothersWorker for one out of reach; who cannot reach
     all changes nothing by naming one that never was heard of.
     """
-    known = _worker(db, worker_id)
+    known = _worker(t.db, worker_id)
     if reach is not None and known is None:
         return False
     if reach is not None and known is not None and known.hub_user != reach:
         raise AnothersWorker(worker_id)
-    running = jobs.served_to(db, worker_id, reach)
+    running = jobs.served_to(t.db, worker_id, reach)
     aborted = running is not None and job_id in (None, running)
     if running is not None and aborted:
-        jobs.end(db, running, p.VERDICT_STOPPED, now, policy,
-                 message="stopped from the CLI on %s (%s)" % (source, action))
+        # The worker is not told, but killed next: else it would ask for another job in between.
+        jobs.end(t, running, p.VERDICT_STOPPED, message="stopped from the CLI on %s (%s)" % (source, action))
     if known is not None:
-        mark_left(db, worker_id, action + " from the CLI", "cli on " + source, now)
+        mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return aborted

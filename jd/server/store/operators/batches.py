@@ -9,13 +9,25 @@ import hashlib
 import itertools
 import json
 import sqlite3
-from typing import (Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple,
-                    Union)
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from jd import fields
 from jd import protocol as p
-from jd.server.store.queue import transitions
+from jd.server.store.queue import jobs, transitions
 from jd.server.store.search import values as stored
+from jd.server.store.transaction import Transaction
 
 
 class Batch(NamedTuple):
@@ -88,13 +100,13 @@ def from_grid(parameters: Grid) -> Batch:
     return Batch(total, grid, [])
 
 
-def from_list(jobs: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".format) -> Batch:
+def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".format) -> Batch:
     """Jobs one by one; `where` names the place of one for errors, given its index.
 
     Raises ProtocolError as soon as something is wrong or too much.
     """
     rows: List[str] = []
-    for index, job in enumerate(jobs):
+    for index, job in enumerate(given):
         if index >= p.MAX_JOBS_PER_BATCH:
             raise too_many()
         try:
@@ -172,38 +184,37 @@ CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that
 SLICE = 4_000  # jobs in one operation
 
 
-def begin(db: sqlite3.Connection) -> int:
+def begin(t: Transaction) -> int:
     """Start a batch; gives its first id. There is one at a time."""
-    start_id = int(db.execute("SELECT coalesce(max(id), 0) + 1 FROM jobs").fetchone()[0])
-    db.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (CREATING_FROM, str(start_id)))
+    start_id = int(t.db.execute("SELECT coalesce(max(id), 0) + 1 FROM jobs").fetchone()[0])
+    t.db.execute("INSERT INTO settings (name, value) VALUES (?, ?)", (CREATING_FROM, str(start_id)))
     return start_id
 
 
-def add(db: sqlite3.Connection, first_id: int, texts: Sequence[str], batch: Batch) -> None:
+def add(t: Transaction, first_id: int, texts: Sequence[str], batch: Batch) -> None:
     """Write a slice of the batch that was begun."""
-    db.executemany(
+    t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, lease, retry_pause, min_time)"
         " VALUES (?, 'PENDING', ?, ?, ?, ?)",
         ((job_id, text, batch.lease, batch.retry_pause, batch.min_time)
          for job_id, text in enumerate(texts, first_id)))
-    db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
-    stored.put(db, stored.PARAMETER,
+    t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
+    stored.put(t, stored.PARAMETER,
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
 
 
-def set_aside(db: sqlite3.Connection, start_id: int, now: float, limit: int = SLICE) -> bool:
+def set_aside(t: Transaction, start_id: int, limit: int = SLICE) -> bool:
     """Delete up to `limit` jobs that were PENDING before the batch: it takes their place.
 
     Returns whether there are more. Until the batch is published `abandon` brings them back.
     """
-    ids = [row[0] for row in db.execute(
+    ids = [row[0] for row in t.db.execute(
         "SELECT id FROM jobs WHERE status = 'PENDING' AND id < ? ORDER BY id LIMIT ?",
         (start_id, limit))]
-    db.executemany("INSERT INTO job_history (job_id, timestamp, reason)"
-                   " VALUES (?, ?, 'replaced by new jobs')", ((job_id, now) for job_id in ids))
-    db.executemany("UPDATE jobs SET status = ?, deleted_from = ? WHERE id = ?",
-                   ((transitions.after(p.PENDING, transitions.REPLACE), _set_aside_by(start_id),
-                     job_id) for job_id in ids))
+    jobs.add_history_line(t, ids, "replaced by new jobs")
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = ? WHERE id = ?",
+                     ((transitions.after(p.PENDING, transitions.REPLACE), _set_aside_by(start_id),
+                       job_id) for job_id in ids))
     return len(ids) == limit
 
 
@@ -211,45 +222,47 @@ def _set_aside_by(start_id: int) -> str:
     return transitions.deleted_by(p.PENDING, start_id)
 
 
-def publish(db: sqlite3.Connection, start_id: int, batch: Batch, _now: float) -> Created:
+def publish(t: Transaction, start_id: int, batch: Batch) -> Created:
     """The batch is whole: let workers have it."""
-    before = db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
-    db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    before = t.db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
+    t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
     # The rows of a batch appear for those who look at the table when it is whole.
-    db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
+    t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
+    t.happened.pending += batch.total
     return Created(start_id, batch.total, "Appended" if before > batch.total else "Created")
 
 
-def abandon(db: sqlite3.Connection, limit: int = SLICE) -> bool:
+def abandon(t: Transaction, limit: int = SLICE) -> bool:
     """Remove what was written of a batch that will not be published, if there is one, and bring
     back what it had set aside.
 
     That is up to `limit` jobs, of the batch the latest first: returns whether there are more.
     """
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (CREATING_FROM,)).fetchone()
+    row = t.db.execute("SELECT value FROM settings WHERE name = ?", (CREATING_FROM,)).fetchone()
     if row is None:
         return False
-    if _bring_back(db, int(row[0]), limit):
+    if _bring_back(t, int(row[0]), limit):
         return True
-    found = db.execute("SELECT id, parameters FROM jobs WHERE id >= ? ORDER BY id DESC LIMIT ?",
-                       (int(row[0]), limit)).fetchall()
-    stored.remove(db, stored.PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
+    found = t.db.execute("SELECT id, parameters FROM jobs WHERE id >= ? ORDER BY id DESC LIMIT ?",
+                         (int(row[0]), limit)).fetchall()
+    stored.remove(t, stored.PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
     if found:
-        db.execute("DELETE FROM jobs WHERE id >= ?", (found[-1][0],))
+        t.db.execute("DELETE FROM jobs WHERE id >= ?", (found[-1][0],))
     if len(found) == limit:
         return True
-    db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
     return False
 
 
-def _bring_back(db: sqlite3.Connection, start_id: int, limit: int) -> int:
+def _bring_back(t: Transaction, start_id: int, limit: int) -> int:
     tag = _set_aside_by(start_id)
     status = transitions.after(p.DELETED, transitions.restore(tag))
-    ids = [row[0] for row in db.execute(
+    ids = [row[0] for row in t.db.execute(
         "SELECT id FROM jobs WHERE status = 'DELETED' AND deleted_from = ? AND id < ? LIMIT ?",
         (tag, start_id, limit))]
-    db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL WHERE id = ?",
-                   ((status, job_id) for job_id in ids))
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL WHERE id = ?",
+                     ((status, job_id) for job_id in ids))
+    t.happened.pending += len(ids)
     return len(ids)
 
 
@@ -259,10 +272,9 @@ def is_loaded(db: sqlite3.Connection, digest: str) -> bool:
                       (digest,)).fetchone() is not None
 
 
-def publish_file(db: sqlite3.Connection, start_id: int, batch: Batch, name: str, digest: str,
-                 now: float) -> Created:
+def publish_file(t: Transaction, start_id: int, batch: Batch, name: str, digest: str) -> Created:
     """`publish`, and remember that the file was loaded."""
-    created = publish(db, start_id, batch, now)
-    db.execute("INSERT INTO loaded_files (digest, name, start_id, total, loaded_at)"
-               " VALUES (?, ?, ?, ?, ?)", (digest, name, created.start_id, created.total, now))
+    created = publish(t, start_id, batch)
+    t.db.execute("INSERT INTO loaded_files (digest, name, start_id, total, loaded_at)"
+                 " VALUES (?, ?, ?, ?, ?)", (digest, name, created.start_id, created.total, t.now))
     return created

@@ -9,9 +9,9 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.queue import jobs, transitions
-from jd.server.store.queue.transitions import Policy
 from jd.server.store.search import scanning, values
 from jd.server.store.search.conditions import Filter
+from jd.server.store.transaction import Transaction
 
 DELETE = "delete"
 RESTORE = "restore"
@@ -40,13 +40,6 @@ class NotPending(Exception):
     """409: the parameters of a job that was given out already stay as they are."""
 
 
-class Changed(NamedTuple):
-    """Jobs that were changed, and how many are PENDING now that were not before."""
-
-    changed: int
-    freed: int
-
-
 class Pass(NamedTuple):
     """The jobs of one go through a filter, and how many of them one operation takes."""
 
@@ -61,11 +54,11 @@ def passes(action: str) -> List[Pass]:
     return [one for one in (Pass(fast, SLICE), Pass(slow, SERVED_SLICE)) if one.statuses]
 
 
-def act(db: sqlite3.Connection, action: str, ids: Sequence[int], reason: str, now: float,
-        policy: Policy) -> Changed:
-    """Do an action to the jobs of a slice that are eligible; the reason goes into their history."""
-    chosen = _eligible(db, action, ids)
-    return _STEPS[action](db, chosen, reason, now, policy) if chosen else Changed(0, 0)
+def act(t: Transaction, action: str, ids: Sequence[int], reason: str) -> int:
+    """Do an action to the jobs of a slice that are eligible; the reason goes into their history.
+    Returns how many were changed."""
+    chosen = _eligible(t.db, action, ids)
+    return _STEPS[action](t, chosen, reason) if chosen else 0
 
 
 def _eligible(db: sqlite3.Connection, action: str, ids: Sequence[int]) -> List[int]:
@@ -88,18 +81,16 @@ def _words(statuses: Sequence[str]) -> str:
     return ",".join("'%s'" % status for status in statuses)
 
 
-def _note(db: sqlite3.Connection, ids: Sequence[int], line: str, reason: str, now: float) -> None:
-    text = "%s: %s" % (line, reason) if reason else line
-    db.executemany("INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)",
-                   ((job_id, now, text) for job_id in ids))
+def _add_history_line(t: Transaction, ids: Sequence[int], line: str, reason: str) -> None:
+    jobs.add_history_line(t, ids, "%s: %s" % (line, reason) if reason else line)
 
 
-def _move(db: sqlite3.Connection, ids: Sequence[int], event: str, also: str,
+def _move(t: Transaction, ids: Sequence[int], event: str, also: str,
           values_of: Tuple[object, ...] = ()) -> int:
     """Send jobs along the table of transitions, from each status that has the event."""
     moved = 0
     for status in transitions.allowing(event):
-        moved += db.execute(
+        moved += t.db.execute(
             "UPDATE jobs SET status = ?, %s WHERE id IN (%s) AND status = ?" % (also, _list(ids)),
             (transitions.after(status, event), *values_of, status)).rowcount
     return moved
@@ -107,71 +98,62 @@ def _move(db: sqlite3.Connection, ids: Sequence[int], event: str, also: str,
 
 # ---- the actions
 
-def _delete(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-            _policy: Policy) -> Changed:
-    _note(db, ids, "deleted", reason, now)
-    return Changed(_move(db, ids, transitions.DELETE, "deleted_from = status, retry_at = NULL"), 0)
+def _delete(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    _add_history_line(t, ids, "deleted", reason)
+    return _move(t, ids, transitions.DELETE, "deleted_from = status, retry_at = NULL")
 
 
-def _restore(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-             _policy: Policy) -> Changed:
-    _note(db, ids, "restored", reason, now)
-    befores = [row[0] for row in db.execute(
+def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    _add_history_line(t, ids, "restored", reason)
+    befores = [row[0] for row in t.db.execute(
         "SELECT DISTINCT deleted_from FROM jobs WHERE id IN (%s)" % _list(ids))]
-    changed = freed = 0
+    changed = 0
     for before in befores:
         status = transitions.after(p.DELETED, transitions.restore(before))
-        moved = db.execute(
+        moved = t.db.execute(
             "UPDATE jobs SET status = ?, deleted_from = NULL WHERE id IN (%s)"
             " AND status = 'DELETED' AND deleted_from IS ?" % _list(ids), (status, before)).rowcount
         changed += moved
-        freed += moved if status == p.PENDING else 0
-    return Changed(changed, freed)
+        t.happened.pending += moved if status == p.PENDING else 0
+    return changed
 
 
-def _retry(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-           _policy: Policy) -> Changed:
-    _note(db, ids, "sent back to the queue by hand", reason, now)
-    moved = _move(db, ids, transitions.RETRY, "failures = 0, interruptions = 0, retry_at = NULL,"
-                                              " completion_timestamp = NULL")
-    return Changed(moved, moved)
+def _retry(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    _add_history_line(t, ids, "sent back to the queue by hand", reason)
+    moved = _move(t, ids, transitions.RETRY, "failures = 0, interruptions = 0, retry_at = NULL,"
+                                             " completion_timestamp = NULL")
+    t.happened.pending += moved
+    return moved
 
 
-def _abort(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-           policy: Policy) -> Changed:
-    served = [row[0] for row in db.execute(
+def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    served = [row[0] for row in t.db.execute(
         "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % _list(ids))]
     message = "aborted on the dashboard"
     for job_id in served:
-        # Its worker learns of it by a heartbeat that is refused, and kills the script.
-        jobs.end(db, job_id, p.VERDICT_STOPPED, now, policy,
-                 message="%s: %s" % (message, reason) if reason else message)
+        jobs.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
     running = set(served)
     waiting = [job_id for job_id in ids if job_id not in running]
-    _note(db, waiting, "aborted before it ran", reason, now)
-    return Changed(len(served) + _move(db, waiting, transitions.ABORT, "completion_timestamp = ?",
-                                       (now,)), 0)
+    _add_history_line(t, waiting, "aborted before it ran", reason)
+    return len(served) + _move(t, waiting, transitions.ABORT, "completion_timestamp = ?", (t.now,))
 
 
-def _prioritise(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-                _policy: Policy) -> Changed:
-    _note(db, ids, "put first", reason, now)
-    return Changed(_set_priority(db, ids, FIRST), 0)
+def _prioritise(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    _add_history_line(t, ids, "put first", reason)
+    return _set_priority(t, ids, FIRST)
 
 
-def _normal(db: sqlite3.Connection, ids: Sequence[int], reason: str, now: float,
-            _policy: Policy) -> Changed:
-    _note(db, ids, "put back in line", reason, now)
-    return Changed(_set_priority(db, ids, 0), 0)
+def _normal(t: Transaction, ids: Sequence[int], reason: str) -> int:
+    _add_history_line(t, ids, "put back in line", reason)
+    return _set_priority(t, ids, 0)
 
 
-def _set_priority(db: sqlite3.Connection, ids: Sequence[int], priority: int) -> int:
-    return db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % _list(ids),
-                      (priority,)).rowcount
+def _set_priority(t: Transaction, ids: Sequence[int], priority: int) -> int:
+    return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % _list(ids),
+                        (priority,)).rowcount
 
 
-_Step = Callable[[sqlite3.Connection, Sequence[int], str, float, Policy], Changed]
-_STEPS: Dict[str, _Step] = {
+_STEPS: Dict[str, Callable[[Transaction, Sequence[int], str], int]] = {
     DELETE: _delete, RESTORE: _restore, RETRY: _retry, ABORT: _abort, PRIORITISE: _prioritise,
     NORMAL: _normal}
 
@@ -209,16 +191,16 @@ def last_id(db: sqlite3.Connection) -> int:
 
 # ---- one job
 
-def edit(db: sqlite3.Connection, job_id: int, text: str, reason: str, now: float) -> None:
+def edit(t: Transaction, job_id: int, text: str, reason: str) -> None:
     """Give a PENDING job other parameters, a JSON text that was checked.
 
     Raises NoSuchJob, or NotPending for a job that was given out or is not whole yet.
     """
-    row = db.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = t.db.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise jobs.NoSuchJob(job_id)
-    if row[0] != p.PENDING or job_id >= jobs.creating_from(db):
+    if row[0] != p.PENDING or job_id >= jobs.creating_from(t.db):
         raise NotPending("job %d is %s: only the parameters of a PENDING job can be changed" % (
             job_id, row[0] if row[0] != p.PENDING else "being created"))
-    values.set_parameters(db, job_id, text)
-    _note(db, [job_id], "parameters changed", reason, now)
+    values.set_parameters(t, job_id, text)
+    _add_history_line(t, [job_id], "parameters changed", reason)

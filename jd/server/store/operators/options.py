@@ -7,8 +7,12 @@ import json
 import sqlite3
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Tuple
 
+from jd import protocol as p
 from jd.protocol import ProtocolError, shown
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.fleet import sweepend
+from jd.server.store.policy import Policy
+from jd.server.store.queue import jobs
+from jd.server.store.transaction import Transaction
 
 _PREFIX = "option."
 YEAR = 366 * 86400.0  # seconds
@@ -74,8 +78,13 @@ def load(db: sqlite3.Connection, policy: Policy, fixed: FrozenSet[str] = frozens
     return policy._replace(**stored)
 
 
-def save(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+def save(t: Transaction, values: Mapping[str, Any]) -> None:
     """Store fields as `checked` gives them, for this server and the next start."""
-    db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)",
-                   [(_PREFIX + name, json.dumps(value)) for name, value in values.items()])
-    db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'settings'")
+    t.db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)",
+                     [(_PREFIX + name, json.dumps(value)) for name, value in values.items()])
+    t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'settings'")
+    t.happened.settings.update(values)
+    if values.get("paused") is False:
+        t.happened.pending += jobs.counts(t.db)[p.PENDING]  # they are handed out again
+    if values.get("stop_when_done") is False:
+        sweepend.forget(t)

@@ -1,13 +1,13 @@
 """The PIN of the dashboard, hashed, in the table of settings.
 
-Functions are operations for Database.write or .read. Whoever sets a new PIN signs everybody out: who
-knows only the old one must not stay.
+Whoever sets a new PIN signs everybody out: who knows only the old one must not stay.
 """
 
 import sqlite3
 from typing import Optional
 
-from jd.server.store.operators import sessions
+from jd.server.store.operators import signins
+from jd.server.store.transaction import Transaction
 
 _HASH = "pin.hash"
 _NUMBER = "pin.number"
@@ -19,17 +19,17 @@ def stored(db: sqlite3.Connection) -> Optional[str]:
     return None if row is None else str(row[0])
 
 
-def change(db: sqlite3.Connection, encoded: str) -> int:
-    """Set the PIN; returns how many sessions that ended."""
-    db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (_HASH, encoded))
-    return sessions.close_all(db)
+def change(t: Transaction, encoded: str) -> int:
+    """Set the PIN; returns how many were signed out by that."""
+    t.db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (_HASH, encoded))
+    return signins.end_all(t)
 
 
-def replace(db: sqlite3.Connection, known: Optional[str], encoded: str) -> bool:
+def replace(t: Transaction, known: Optional[str], encoded: str) -> bool:
     """`change`, if the stored hash still is `known`: another may have come while one was hashed."""
-    if stored(db) != known:
+    if stored(t.db) != known:
         return False
-    change(db, encoded)
+    change(t, encoded)
     return True
 
 
@@ -39,10 +39,10 @@ def from_hub(db: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def take_from_hub(db: sqlite3.Connection, number: int, encoded: str) -> bool:
+def take_from_hub(t: Transaction, number: int, encoded: str) -> bool:
     """`change` to a PIN of the Hub, once for each `number`; whether it was new."""
-    if number <= from_hub(db):
+    if number <= from_hub(t.db):
         return False
-    db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (_NUMBER, str(number)))
-    change(db, encoded)
+    t.db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (_NUMBER, str(number)))
+    change(t, encoded)
     return True

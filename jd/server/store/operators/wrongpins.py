@@ -1,31 +1,33 @@
 """How often a wrong PIN was given since the last right one, so that who signs in learns of others who tried.
 
-Functions are operations for Database.write or .read. Times are Unix seconds.
+Times are Unix seconds.
 """
 
 import json
 import sqlite3
 from typing import Any, Dict, Optional
 
+from jd.server.store.transaction import Transaction
+
 _NOW = "pin.wrong"
 _BEFORE = "pin.wrong.before"
 MAX_ADDRESSES = 5  # the latest; a user of the server's machine is one, by name
 
 
-def count(db: sqlite3.Connection, address: str, now: float) -> None:
+def count(t: Transaction, address: str) -> None:
     """One more, from an address, or by a user of the server's machine."""
-    found = since(db) or {"count": 0, "first": now, "addresses": []}
+    found = since(t.db) or {"count": 0, "first": t.now, "addresses": []}
     others = [one for one in found["addresses"] if one != address]
-    _keep(db, _NOW, dict(found, count=found["count"] + 1, last=now,
-                         addresses=[address] + others[:MAX_ADDRESSES - 1]))
+    _keep(t, _NOW, dict(found, count=found["count"] + 1, last=t.now,
+                        addresses=[address] + others[:MAX_ADDRESSES - 1]))
 
 
-def end(db: sqlite3.Connection) -> Optional[Dict[str, Any]]:
+def end(t: Transaction) -> Optional[Dict[str, Any]]:
     """A right one: what there was since the last, None if nothing. `before` gives it from now on."""
-    found = since(db)
+    found = since(t.db)
     if found is not None:
-        _keep(db, _BEFORE, found)
-        db.execute("DELETE FROM settings WHERE name = ?", (_NOW,))
+        _keep(t, _BEFORE, found)
+        t.db.execute("DELETE FROM settings WHERE name = ?", (_NOW,))
     return found
 
 
@@ -44,5 +46,5 @@ def _kept(db: sqlite3.Connection, name: str) -> Optional[Dict[str, Any]]:
     return None if row is None else dict(json.loads(row[0]))
 
 
-def _keep(db: sqlite3.Connection, name: str, found: Dict[str, Any]) -> None:
-    db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, json.dumps(found)))
+def _keep(t: Transaction, name: str, found: Dict[str, Any]) -> None:
+    t.db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, json.dumps(found)))

@@ -9,6 +9,7 @@ from typing import List, NamedTuple
 
 from jd import protocol as p
 from jd.server.store.queue import transitions
+from jd.server.store.transaction import Ended, Transaction
 
 MINUTE = "minute"
 HOUR = "hour"
@@ -33,13 +34,13 @@ class Series(NamedTuple):
     other: List[int]   # preempted, lost, stopped
 
 
-def note(db: sqlite3.Connection, worker_id: str, verdict: str, now: float) -> None:
-    """An attempt of a worker ended."""
-    host = _host(db, worker_id)
-    db.executemany(
+def count(t: Transaction, ended: Ended) -> None:
+    """An attempt ended."""
+    host = _host(t.db, ended.worker_id)
+    t.db.executemany(
         "INSERT INTO completions (unit, start, host, verdict, n) VALUES (?, ?, ?, ?, 1)"
         " ON CONFLICT (unit, start, host, verdict) DO UPDATE SET n = n + 1",
-        [(unit, int(now) // step * step, name, verdict)
+        [(unit, int(t.now) // step * step, name, ended.verdict)
          for unit, step in SECONDS.items() for name in (ALL_HOSTS, host)])
 
 
@@ -75,12 +76,12 @@ def hosts(db: sqlite3.Connection, now: float) -> List[str]:
         " ORDER BY host LIMIT ?", (now - SHOWN[DAY] * SECONDS[DAY], MAX_HOSTS))]
 
 
-def prune(db: sqlite3.Connection, now: float, limit: int) -> int:
+def prune(t: Transaction, limit: int) -> int:
     """Remove at most `limit` rows of each unit that are older than KEPT says. Returns how many."""
     removed = 0
     for unit, seconds in KEPT.items():
-        removed += db.execute(
+        removed += t.db.execute(
             "DELETE FROM completions WHERE (unit, start, host, verdict) IN ("
             "SELECT unit, start, host, verdict FROM completions WHERE unit = ? AND start < ?"
-            " LIMIT ?)", (unit, now - seconds, limit)).rowcount
+            " LIMIT ?)", (unit, t.now - seconds, limit)).rowcount
     return removed

@@ -6,8 +6,8 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 from jd import protocol as p
 from jd.server.store.pages import workerlist
 from jd.server.store.pages.completions import ALL_HOSTS, DAY, HOUR, MINUTE, SECONDS
+from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs, transitions
-from jd.server.store.queue.transitions import Policy
 
 # Spans over which throughput is measured: buckets of `completions` and how many. The first is taken
 # that is at least twice as long as a job: in a shorter one the jobs of many workers that began

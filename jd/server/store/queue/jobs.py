@@ -1,8 +1,6 @@
 """Jobs and their attempts: claim, renew, end, retry, count, list.
 
-Functions here are operations for Database.write or .read: they take a connection first and the
-server's clock as `now` (Unix seconds). Where one takes `reach`, it is the user of the Hub whose
-attempts may be touched; None: all.
+Where a function takes `reach`, it is the user of the Hub whose attempts may be touched; None: all.
 """
 
 import json
@@ -11,11 +9,9 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import failing
-from jd.server.store.pages import completions
-from jd.server.store.queue import runtimes, timeleft, transitions
+from jd.server.store.queue import timeleft, transitions
 from jd.server.store.queue.timeleft import Waiting
-from jd.server.store.queue.transitions import Policy
+from jd.server.store.transaction import Ended, Transaction
 
 
 class NoSuchJob(Exception):
@@ -62,10 +58,10 @@ def _job(db: sqlite3.Connection, job_id: int) -> _Job:
     return _Job(*row)
 
 
-def note(db: sqlite3.Connection, job_id: int, reason: str, now: float) -> None:
-    """Add a line to a job's history."""
-    db.execute("INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)",
-               (job_id, now, reason))
+def add_history_line(t: Transaction, job_ids: Sequence[int], reason: str) -> None:
+    """Add a line to the history of each of these jobs."""
+    t.db.executemany("INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)",
+                     ((job_id, t.now, reason) for job_id in job_ids))
 
 
 # ---- the way of a job
@@ -90,29 +86,29 @@ def creating_from(db: sqlite3.Connection) -> int:
     return 2 ** 62 if row is None else int(row[0])
 
 
-def claim(db: sqlite3.Connection, worker_id: str, session: Optional[str], now: float,
-          policy: Policy, limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
+def claim(t: Transaction, worker_id: str, session: Optional[str],
+          limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
     """Start an attempt of the first PENDING job; None if there is none, or the server is paused.
 
-    With a limit it is the first that fits. Raises fitting.NothingFits.
+    With a limit it is the first that fits. Raises timeleft.NothingFits.
     """
-    if policy.paused:
+    if t.policy.paused:
         return None
-    job = next_job(db)
+    job = next_job(t.db)
     if job is None:
         return None
     if limit is not None:
-        job = timeleft.first(db, limit, job, creating_from(db), now)
+        job = timeleft.first(t.db, limit, job, creating_from(t.db), t.now)
     job_id, parameters, attempt, lease, min_time = job
-    db.execute(
+    t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
         " required_time = NULL WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
-         now + (lease or policy.lease), now, now, job_id))
-    db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
-               " VALUES (?1, ?2, ?3, ?4, ?5, (SELECT hub_user FROM workers WHERE worker_id = ?3))",
-               (job_id, attempt + 1, worker_id, session, now))
+         t.now + (lease or t.policy.lease), t.now, t.now, job_id))
+    t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
+                 " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
+                 (job_id, attempt + 1, worker_id, session, t.now, worker_id))
     return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
 
 
@@ -124,18 +120,16 @@ def held_by(db: sqlite3.Connection, worker_id: str, session: str) -> Optional[Tu
     return None if row is None else (row[0], row[1])
 
 
-def redeliver(db: sqlite3.Connection, job_id: int, attempt: int, now: float,
-              policy: Policy) -> messages.Assignment:
+def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
-    renew(db, job_id, attempt, None, now, policy)
-    parameters, min_time = db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
-                                      (job_id,)).fetchone()
+    renew(t, job_id, attempt, None)
+    parameters, min_time = t.db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
+                                        (job_id,)).fetchone()
     return messages.Assignment(job_id, json.loads(parameters), attempt, min_time)
 
 
-def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id: Optional[str],
-          now: float, policy: Policy, tail: Optional[str] = None,
-          metrics: Optional[str] = None, reach: Optional[str] = None) -> None:
+def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Optional[str],
+          tail: Optional[str] = None, metrics: Optional[str] = None, reach: Optional[str] = None) -> None:
     """Renew the lease of a running attempt, and keep its latest output and metrics.
 
     With `attempt`, raises NoSuchJob or StaleAttempt where it is not the current one. Without (a
@@ -143,42 +137,42 @@ def renew(db: sqlite3.Connection, job_id: int, attempt: Optional[int], worker_id
     Raises AnothersAttempt for one out of reach.
     """
     if attempt is None:
-        row = db.execute("SELECT attempt, lease FROM jobs WHERE id = ? AND status = 'SERVED'"
-                         " AND worker_id = ?", (job_id, worker_id)).fetchone()
+        row = t.db.execute("SELECT attempt, lease FROM jobs WHERE id = ? AND status = 'SERVED'"
+                           " AND worker_id = ?", (job_id, worker_id)).fetchone()
         if row is None:
             return
         number, lease = row
-        _check_reach(db, job_id, number, reach)
+        _check_reach(t.db, job_id, number, reach)
     else:
-        job = _running(db, job_id, attempt, reach)
+        job = _running(t.db, job_id, attempt, reach)
         number, lease = attempt, job.lease
-    db.execute("UPDATE jobs SET lease_until = ?, last_ping_timestamp = ? WHERE id = ?",
-               (now + (lease or policy.lease), now, job_id))
+    t.db.execute("UPDATE jobs SET lease_until = ?, last_ping_timestamp = ? WHERE id = ?",
+                 (t.now + (lease or t.policy.lease), t.now, job_id))
     if tail is not None or metrics is not None:
-        db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
-                   " system_metrics = coalesce(?, system_metrics)"
-                   " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
+        t.db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
+                     " system_metrics = coalesce(?, system_metrics)"
+                     " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
 
 
-def finish(db: sqlite3.Connection, result: messages.Result, now: float, policy: Policy,
-           reach: Optional[str] = None) -> int:
-    """Record a result. Returns how many jobs became PENDING by it (0 or 1).
+def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> None:
+    """Record a result.
 
     An identical repeat is accepted and changes nothing. Raises NoSuchJob; StaleAttempt for an
     attempt that is not the current one or has ended otherwise; NotServed for the same from a
     client that does not name its attempt; AnothersAttempt for one out of reach.
     """
-    job = _job(db, result.job_id)
+    job = _job(t.db, result.job_id)
     attempt = job.attempt if result.attempt is None else result.attempt
     verdict = result.settled_verdict()
-    _check_reach(db, job.id, attempt, reach)
+    _check_reach(t.db, job.id, attempt, reach)
     if job.status == p.SERVED and attempt == job.attempt:
-        return end(db, job.id, verdict, now, policy, message=result.message,
-                   exit_code=result.exit_code, runtime=result.runtime, tail=result.output_tail)
-    row = db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
-                     (job.id, attempt)).fetchone()
+        end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
+            runtime=result.runtime, tail=result.output_tail)
+        return
+    row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
+                       (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
-        return 0
+        return
     if result.attempt is None:
         raise NotServed("job %d is %s: a result is taken only while it is SERVED"
                         % (job.id, job.status))
@@ -192,18 +186,16 @@ def _stale(job: _Job, attempt: int) -> str:
         attempt, job.id, job.attempt)
 
 
-def release(db: sqlite3.Connection, given: messages.Release, now: float, policy: Policy,
-            reach: Optional[str] = None) -> int:
-    """Give an attempt back unfinished. Returns how many jobs became PENDING (0 or 1).
+def release(t: Transaction, given: messages.Release, reach: Optional[str] = None) -> None:
+    """Give an attempt back unfinished.
 
     Nothing happens where the attempt has ended already: there is nothing to give back. Raises
     NoSuchJob, and AnothersAttempt for one out of reach.
     """
-    job = _job(db, given.job_id)
-    _check_reach(db, job.id, given.attempt, reach)
-    if job.status != p.SERVED or job.attempt != given.attempt:
-        return 0
-    return end(db, job.id, p.VERDICT_PREEMPTED, now, policy, message=given.reason)
+    job = _job(t.db, given.job_id)
+    _check_reach(t.db, job.id, given.attempt, reach)
+    if job.status == p.SERVED and job.attempt == given.attempt:
+        end(t, job.id, p.VERDICT_PREEMPTED, message=given.reason)
 
 
 def check_running(db: sqlite3.Connection, job_id: int, attempt: Optional[int] = None,
@@ -233,33 +225,37 @@ def _check_reach(db: sqlite3.Connection, job_id: int, attempt: int, reach: Optio
         raise AnothersAttempt(job_id)
 
 
-def end(db: sqlite3.Connection, job_id: int, verdict: str, now: float, policy: Policy, *,
-        message: str = "", exit_code: Optional[int] = None, runtime: Optional[float] = None,
-        tail: str = "") -> int:
-    """End the running attempt of a job. Returns how many jobs became PENDING (0 or 1)."""
-    job = _job(db, job_id)
-    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, policy)
-    pause = policy.retry_pause if job.retry_pause is None else job.retry_pause
+def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
+        runtime: Optional[float] = None, tail: str = "") -> None:
+    """End the running attempt of a job, with what follows from that."""
+    job = _job(t.db, job_id)
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, t.policy)
+    pause = t.policy.retry_pause if job.retry_pause is None else job.retry_pause
     if runtime is None and job.request_timestamp is not None:
-        runtime = max(0.0, now - job.request_timestamp)
-    db.execute(
+        runtime = max(0.0, t.now - job.request_timestamp)
+    t.db.execute(
         "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
         " retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
         (outcome.status, outcome.failures, outcome.interruptions,
-         now + pause if outcome.comes_back else None,
-         None if outcome.status == p.PENDING else now, runtime, job_id))
-    db.execute(
+         t.now + pause if outcome.comes_back else None,
+         None if outcome.status == p.PENDING else t.now, runtime, job_id))
+    t.db.execute(
         "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
         " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
-        (now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
-    if job.worker_id is not None:
-        completions.note(db, job.worker_id, verdict, now)
-        runtimes.note(db, verdict, runtime)
-        failing.note(db, job.worker_id, verdict, now, policy)
+        (t.now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
     reason = _ending_line(job, verdict, outcome, pause)
-    note(db, job_id, "%s: %s" % (reason, message) if message else reason, now)
-    return 1 if outcome.status == p.PENDING else 0
+    add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
+    if outcome.status == p.PENDING:
+        t.happened.pending += 1
+    if job.worker_id is not None:
+        t.ended(Ended(job_id, job.worker_id, verdict, runtime))
+
+
+def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
+    """End an attempt that its worker goes on with: it is told, and then kills the script."""
+    end(t, job_id, verdict, message=message)
+    t.happened.taken_away.append(job_id)
 
 
 def _ending_line(job: _Job, verdict: str, outcome: transitions.Ending, pause: float) -> str:
@@ -275,31 +271,31 @@ def _ending_line(job: _Job, verdict: str, outcome: transitions.Ending, pause: fl
 
 # ---- what the sweeper does
 
-def expire_leases(db: sqlite3.Connection, now: float, policy: Policy, limit: int) -> int:
-    """End attempts that were not heard of in time. Returns how many jobs became PENDING."""
-    rows = db.execute(
+def expire_leases(t: Transaction, limit: int) -> None:
+    """End attempts that were not heard of in time."""
+    rows = t.db.execute(
         "SELECT id, coalesce(lease, ?) FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
-        " ORDER BY lease_until LIMIT ?", (policy.lease, now, limit)).fetchall()
-    return sum(end(db, job_id, p.VERDICT_LOST, now, policy,
-                   message="no heartbeat for %g s" % lease) for job_id, lease in rows)
+        " ORDER BY lease_until LIMIT ?", (t.policy.lease, t.now, limit)).fetchall()
+    for job_id, lease in rows:
+        take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s" % lease)
 
 
-def retry_due(db: sqlite3.Connection, now: float, limit: int) -> int:
-    """Bring back failed jobs whose pause is over. Returns how many became PENDING."""
-    rows = db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
-                      (now, limit)).fetchall()
+def retry_due(t: Transaction, limit: int) -> None:
+    """Bring back failed jobs whose pause is over."""
+    rows = t.db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
+                        (t.now, limit)).fetchall()
     for job_id, status, failures in rows:
-        db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
-                   (transitions.after(status, transitions.RETRY), job_id))
-        note(db, job_id, "tried again after %d failed" % failures, now)
-    return len(rows)
+        t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
+                     (transitions.after(status, transitions.RETRY), job_id))
+        add_history_line(t, [job_id], "tried again after %d failed" % failures)
+    t.happened.pending += len(rows)
 
 
-def extend_leases(db: sqlite3.Connection, now: float, policy: Policy) -> None:
+def extend_leases(t: Transaction) -> None:
     """Give every running attempt a full lease: while the server was down nobody could renew."""
-    db.execute("UPDATE jobs SET lease_until = ? + coalesce(lease, ?)"
-               " WHERE status = 'SERVED' AND lease_until < ? + coalesce(lease, ?)",
-               (now, policy.lease, now, policy.lease))
+    t.db.execute("UPDATE jobs SET lease_until = ? + coalesce(lease, ?)"
+                 " WHERE status = 'SERVED' AND lease_until < ? + coalesce(lease, ?)",
+                 (t.now, t.policy.lease, t.now, t.policy.lease))
 
 
 # ---- questions
@@ -425,7 +421,7 @@ def exists(db: sqlite3.Connection, job_id: int) -> bool:
 def served_to(db: sqlite3.Connection, worker_id: str, reach: Optional[str] = None) -> Optional[int]:
     """The job a worker is running, if any. Another user's worker may have had the same name, and
     have been forgotten with its job still running: that is out of reach."""
-    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?1"
-                     " AND (?2 IS NULL OR ?2 = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
-                     " AND number = jobs.attempt)) ORDER BY id LIMIT 1", (worker_id, reach)).fetchone()
+    row = db.execute("SELECT id FROM jobs INDEXED BY jobs_held WHERE status = 'SERVED' AND worker_id = ?"
+                     " AND (? IS NULL OR ? = (SELECT hub_user FROM attempts WHERE job_id = jobs.id"
+                     " AND number = jobs.attempt)) ORDER BY id LIMIT 1", (worker_id, reach, reach)).fetchone()
     return None if row is None else int(row[0])

@@ -4,17 +4,18 @@ import sqlite3
 from typing import Optional
 
 from jd import protocol as p
+from jd.server.store.transaction import Ended, Transaction
 
 KEPT = 500  # runtimes
 _SLOWEST = 10  # one in so many takes longer than the percentile
 
 
-def note(db: sqlite3.Connection, verdict: str, seconds: Optional[float]) -> None:
+def keep(t: Transaction, ended: Ended) -> None:
     """An attempt ended. Only one that is done says how long a job takes."""
-    if verdict != p.VERDICT_DONE or seconds is None:
+    if ended.verdict != p.VERDICT_DONE or ended.runtime is None:
         return
-    last = db.execute("INSERT INTO runtimes (seconds) VALUES (?)", (seconds,)).lastrowid
-    db.execute("DELETE FROM runtimes WHERE n <= ?", ((last or 0) - KEPT,))
+    last = t.db.execute("INSERT INTO runtimes (seconds) VALUES (?)", (ended.runtime,)).lastrowid
+    t.db.execute("DELETE FROM runtimes WHERE n <= ?", ((last or 0) - KEPT,))
 
 
 def p90(db: sqlite3.Connection) -> Optional[float]:

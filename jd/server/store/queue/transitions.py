@@ -17,6 +17,7 @@ Anything that the table does not have raises IllegalTransition.
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from jd import protocol as p
+from jd.server.store.policy import Policy
 
 CLAIM = "claim"
 RETRY = "retry"
@@ -52,19 +53,6 @@ class IllegalTransition(Exception):
     def __init__(self, status: str, event: str) -> None:
         super().__init__("a job that is %s cannot be %s" % (status, event))
         self.status = status
-
-
-class Policy(NamedTuple):
-    """The server's settings that decide about jobs and workers; durations in seconds."""
-
-    lease: float = 600.0
-    retry_pause: float = 1200.0
-    max_attempts: int = 3
-    max_interruptions: int = 100
-    paused: bool = False  # no job is handed out
-    stop_when_done: bool = False  # workers are told to stop when there is nothing left to do
-    pause_failing: bool = False  # a worker that is marked as failing is paused
-    failing_after: int = 5  # failures in a row that mark it (see `streaks`)
 
 
 class Ending(NamedTuple):

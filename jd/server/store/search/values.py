@@ -11,6 +11,7 @@ import sqlite3
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from jd.server.store.queue.jobs import NoSuchJob
+from jd.server.store.transaction import Transaction
 
 PARAMETER = "parameter"
 RESULT = "result"
@@ -81,17 +82,17 @@ def name_id(db: sqlite3.Connection, kind: str, name: str) -> Optional[int]:
     return None if row is None else int(row[0])
 
 
-def _id_of(db: sqlite3.Connection, kind: str, name: str) -> int:
-    found = name_id(db, kind, name)
+def _id_of(t: Transaction, kind: str, name: str) -> int:
+    found = name_id(t.db, kind, name)
     if found is not None:
         return found
-    added = db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", (kind, name))
+    added = t.db.execute("INSERT INTO value_names (kind, name) VALUES (?, ?)", (kind, name))
     return int(added.lastrowid or 0)
 
 
 # ---- values
 
-def put(db: sqlite3.Connection, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
+def put(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
     """Add the values of jobs, given as (job id, object), that have none of this kind yet.
 
     Thousands in one call cost far less than one by one: they are written in the order of the table.
@@ -105,32 +106,31 @@ def put(db: sqlite3.Connection, kind: str, rows: Iterable[Tuple[int, Mapping[str
             if kept is None:
                 continue
             if name not in ids:
-                ids[name] = _id_of(db, kind, name)
+                ids[name] = _id_of(t, kind, name)
             side = texts if isinstance(kept, str) else numbers
             side.setdefault(ids[name], []).append((kept, job_id))
     for number in sorted(ids.values()):
         for side in (numbers, texts):
-            db.executemany("INSERT INTO job_values (name_id, value, job_id) VALUES (%d, ?, ?)" % number,
-                           sorted(side.get(number, [])))
+            t.db.executemany("INSERT INTO job_values (name_id, value, job_id) VALUES (%d, ?, ?)" % number,
+                             sorted(side.get(number, [])))
 
 
-def change(db: sqlite3.Connection, kind: str, job_id: int, before: Mapping[str, Any],
+def change(t: Transaction, kind: str, job_id: int, before: Mapping[str, Any],
            after: Mapping[str, Any]) -> None:
     """A job's values of this kind were `before` and are `after` from now on."""
-    remove(db, kind, [(job_id, before)])
-    put(db, kind, [(job_id, after)])
+    remove(t, kind, [(job_id, before)])
+    put(t, kind, [(job_id, after)])
 
 
-def remove(db: sqlite3.Connection, kind: str,
-           rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
+def remove(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
     """Take away the values of jobs, given as they were put."""
     ids: Dict[str, Optional[int]] = {}
     for job_id, values in rows:
         for name, value in values.items():
             if name not in ids:
-                ids[name] = name_id(db, kind, name)
-            db.execute("DELETE FROM job_values WHERE name_id = ? AND value = ? AND job_id = ?",
-                       (ids[name], key(value), job_id))
+                ids[name] = name_id(t.db, kind, name)
+            t.db.execute("DELETE FROM job_values WHERE name_id = ? AND value = ? AND job_id = ?",
+                         (ids[name], key(value), job_id))
 
 
 def results(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
@@ -142,43 +142,36 @@ def results(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
     return found
 
 
-def put_results(db: sqlite3.Connection, job_id: int, new: Mapping[str, float]) -> None:
-    """Merge into a job's results: a name that it has gets the new value, others stay. Raises NoSuchJob."""
-    merged = results(db, job_id)
-    merged.update(new)
-    set_results(db, job_id, merged)
-
-
-def set_results(db: sqlite3.Connection, job_id: int, new: Mapping[str, float]) -> None:
+def set_results(t: Transaction, job_id: int, new: Mapping[str, float]) -> None:
     """These are a job's results from now on, and no others; finite numbers. Raises NoSuchJob."""
-    change(db, RESULT, job_id, results(db, job_id), new)
-    db.execute("UPDATE jobs SET results = ? WHERE id = ?",
-               (json.dumps(new, ensure_ascii=False, allow_nan=False) if new else None, job_id))
+    change(t, RESULT, job_id, results(t.db, job_id), new)
+    t.db.execute("UPDATE jobs SET results = ? WHERE id = ?",
+                 (json.dumps(new, ensure_ascii=False, allow_nan=False) if new else None, job_id))
 
 
-def set_parameters(db: sqlite3.Connection, job_id: int, text: str) -> None:
+def set_parameters(t: Transaction, job_id: int, text: str) -> None:
     """The parameters of a job, a JSON text, from now on. Raises NoSuchJob."""
-    row = db.execute("SELECT parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = t.db.execute("SELECT parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NoSuchJob(job_id)
-    change(db, PARAMETER, job_id, json.loads(row[0]), json.loads(text))
-    db.execute("UPDATE jobs SET parameters = ? WHERE id = ?", (text, job_id))
+    change(t, PARAMETER, job_id, json.loads(row[0]), json.loads(text))
+    t.db.execute("UPDATE jobs SET parameters = ? WHERE id = ?", (text, job_id))
 
 
 # ---- databases made before there were values
 
-def catch_up(db: sqlite3.Connection, limit: int = CATCH_UP) -> bool:
+def catch_up(t: Transaction, limit: int = CATCH_UP) -> bool:
     """Put the parameters of some jobs that were made before. Returns whether there are more."""
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (MISSING,)).fetchone()
+    row = t.db.execute("SELECT value FROM settings WHERE name = ?", (MISSING,)).fetchone()
     if row is None:
         return False
     done, last = map(int, row[0].split())
-    found = db.execute("SELECT id, parameters FROM jobs WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                       (done, last, limit)).fetchall()
-    put(db, PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
+    found = t.db.execute("SELECT id, parameters FROM jobs WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                         (done, last, limit)).fetchall()
+    put(t, PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
     if len(found) < limit:
-        db.execute("DELETE FROM settings WHERE name = ?", (MISSING,))
+        t.db.execute("DELETE FROM settings WHERE name = ?", (MISSING,))
         return False
-    db.execute("UPDATE settings SET value = ? WHERE name = ?",
-               ("%d %d" % (found[-1][0], last), MISSING))
+    t.db.execute("UPDATE settings SET value = ? WHERE name = ?",
+                 ("%d %d" % (found[-1][0], last), MISSING))
     return True

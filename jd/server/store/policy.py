@@ -1,0 +1,16 @@
+"""The settings of a server that decide about jobs and workers."""
+
+from typing import NamedTuple
+
+
+class Policy(NamedTuple):
+    """Durations in seconds. What people change on the dashboard is stored (see `operators.options`)."""
+
+    lease: float = 600.0
+    retry_pause: float = 1200.0
+    max_attempts: int = 3
+    max_interruptions: int = 100
+    paused: bool = False  # no job is handed out
+    stop_when_done: bool = False  # workers are told to stop when there is nothing left to do
+    pause_failing: bool = False  # a worker that is marked as failing is paused
+    failing_after: int = 5  # failures in a row that mark it (see `fleet.failing`)

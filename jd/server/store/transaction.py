@@ -1,0 +1,50 @@
+"""A transaction of the store: what an operation works with, and what it says has happened.
+
+A function of the store that changes something takes a Transaction first, one that only reads takes the
+connection. What has happened is told after the commit to those who wait for it (`Experiment.write`);
+of an operation that was undone nobody hears.
+"""
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from jd.server.store.policy import Policy
+
+
+class Ended(NamedTuple):
+    """The end of an attempt. `runtime` is in seconds, None where it is not known."""
+
+    job_id: int
+    worker_id: str
+    verdict: str
+    runtime: Optional[float]
+
+
+@dataclass
+class Happened:
+    """What an operation has caused, as far as somebody may wait for it."""
+
+    pending: int = 0  # jobs that became PENDING
+    commanded: List[str] = field(default_factory=list)  # workers that have a command to take
+    taken_away: List[int] = field(default_factory=list)  # jobs whose attempt ended, but not by its worker
+    settings: Dict[str, Any] = field(default_factory=dict)  # fields of Policy that have another value
+
+
+class Transaction:
+    """One operation: its connection, the server's time (Unix seconds) and policy, and what happened.
+
+    `after_end` is called in the same transaction with each attempt that ends (see `aftermath`).
+    """
+
+    def __init__(self, db: sqlite3.Connection, now: float, policy: Policy,
+                 after_end: "Callable[[Transaction, Ended], None]") -> None:
+        self.db = db
+        self.now = now
+        self.policy = policy
+        self.happened = Happened()
+        self._after_end = after_end
+
+    def ended(self, ended: Ended) -> None:
+        """An attempt has ended: do what follows from that."""
+        self._after_end(self, ended)

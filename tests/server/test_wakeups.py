@@ -1,0 +1,206 @@
+"""What is written is told, after the commit, to those who wait for it."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any, Callable, Coroutine, Dict, List, Optional
+
+import pytest
+
+from jd import protocol as p
+from jd.errors import StorageError
+from jd.server.creation.slices import Creation
+from jd.server.store.operators import batches
+from jd.server.store.policy import Policy
+from jd.server.store.transaction import Happened, Transaction
+from tests.server.scenes import play
+from tests.server.test_held_claims import held
+from tests.server.test_watching import Bench
+
+Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
+Run = Callable[[Scenario], None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """On a server without jobs or workers, which pauses a worker after two failures."""
+    def run_scenario(scenario: Scenario) -> None:
+        async def scene(bench: Bench) -> None:
+            bench.experiment.policy = Policy(pause_failing=True, failing_after=2)
+            await scenario(bench)
+            assert not bench.room.tickets and not bench.room._of_worker and not bench.room._of_job
+        play(lambda: Bench(tmp_path), scene)
+    return run_scenario
+
+
+async def create(bench: Bench, count: int) -> None:
+    await bench.server.creation.create(batches.from_grid({"x": list(range(count))}))
+
+
+async def beat(bench: Bench, worker: str, job: Optional[Dict[str, Any]] = None, status: str = "DONE",
+               **fields: Any) -> Dict[str, Any]:
+    """The answer to an idle heartbeat, which brings the result of a job where one is given."""
+    if job is not None:
+        fields["finished"] = {"job_id": job["job_id"], "attempt": job["attempt"], "status": status}
+    return (await bench.beat(worker_id=worker, session=worker, **fields))[1]
+
+
+# ---- faults that there were
+
+def test_a_worker_that_is_paused_because_it_fails_hears_it_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 3)
+        first = (await beat(bench, "bad"))["job"]
+        second = (await beat(bench, "bad", first, "ABORTED"))["job"]
+        good = (await beat(bench, "good"))["job"]
+        await beat(bench, "bad", second, "ABORTED")
+        waiting = await held(bench, "bad")
+        await beat(bench, "good", good)  # others succeed: it is the worker that is to blame
+        _, answer = await waiting
+        assert (answer["desired_state"], answer["pending"], answer["job"]) == ("pause", True, None)
+    run(scenario)
+
+
+def test_a_busy_worker_whose_lease_ran_out_hears_it_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 1)
+        await beat(bench, "w", wait=None)
+        bench.now += 1
+        waiting = asyncio.ensure_future(bench.busy(session="w"))
+        while not any(ticket._future is not None for ticket in bench.room.of_worker("w")):
+            await asyncio.sleep(0)
+        bench.now += bench.experiment.policy.lease
+        await bench.server.start("127.0.0.1", 0, 0)  # and its sweeper
+        status, answer = await waiting
+        assert status == 409 and "attempt 1 of job 1 has ended" in answer["error"]
+        await bench.server.stop()
+    run(scenario)
+
+
+def test_waiting_workers_are_called_to_what_a_batch_that_failed_had_set_aside(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 2)
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def write(operation: Callable[[Transaction], Any]) -> Any:
+            """Let a worker wait when the jobs that there were have been set aside."""
+            result = await real(operation)
+            if not reached.is_set() and (await bench.experiment.read(_deleted)) == 2:
+                reached.set()
+                await go_on.wait()
+            return result
+
+        real = bench.experiment.write
+        monkeypatch.setattr(batches, "SLICE", 2)
+        monkeypatch.setattr(batches, "publish", full)
+        monkeypatch.setattr(bench.experiment, "write", write)
+        creation = Creation(bench.experiment)
+        making = asyncio.ensure_future(creation.create(batches.from_grid({"y": [1]}), replace=True))
+        await reached.wait()
+        waiting = await held(bench, "w")
+        go_on.set()
+        with pytest.raises(StorageError, match="full"):
+            await making
+        assert (await waiting)[1]["job"]["parameters"] == {"x": 0}
+    run(scenario)
+
+
+def _deleted(db: Any) -> int:
+    found: int = db.execute("SELECT count(*) FROM jobs WHERE status = 'DELETED'").fetchone()[0]
+    return found
+
+
+# ---- in one transaction
+
+def test_the_claim_that_comes_with_a_result_sees_the_pause_that_it_caused(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 5)
+        first = (await beat(bench, "bad"))["job"]
+        good = (await beat(bench, "good"))["job"]
+        second = (await beat(bench, "bad", first, "ABORTED"))["job"]
+        await beat(bench, "good", good)
+        answer = await beat(bench, "bad", second, "ABORTED", wait=180)
+        assert (answer["desired_state"], answer["job"]) == ("pause", None)
+        assert (await bench.experiment.read(
+            lambda db: db.execute("SELECT n FROM job_counts WHERE status = 'PENDING'").fetchone()))[0] == 1
+    run(scenario)
+
+
+# ---- after the commit
+
+def listening(bench: Bench) -> List[Happened]:
+    heard: List[Happened] = []
+    bench.experiment.on_commit(heard.append)
+    return heard
+
+
+def test_nobody_hears_of_what_was_undone(run: Run) -> None:
+    def failing(t: Transaction) -> None:
+        t.happened.pending += 1
+        raise p.ProtocolError("no")
+
+    async def scenario(bench: Bench) -> None:
+        heard = listening(bench)
+        with pytest.raises(p.ProtocolError):
+            await bench.experiment.write(failing)
+        await bench.experiment.write(lambda t: None)
+        assert heard == [Happened()]
+    run(scenario)
+
+
+def test_what_was_written_is_told_although_who_asked_for_it_has_gone(run: Run) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(t: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        t.happened.commanded.append("w")
+
+    async def scenario(bench: Bench) -> None:
+        told = asyncio.Event()
+        bench.experiment.on_commit(lambda happened: told.set() if happened.commanded else None)
+        writing = asyncio.ensure_future(bench.experiment.write(slow))
+        assert await asyncio.get_running_loop().run_in_executor(None, begun.wait, 20)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        go_on.set()
+        await told.wait()
+    run(scenario)
+
+
+def test_what_nobody_waits_for_any_more_is_not_written(run: Run) -> None:
+    """Who gave up before its turn came has not asked for it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_t: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    async def scenario(bench: Bench) -> None:
+        ahead = asyncio.ensure_future(bench.experiment.write(slow))
+        assert await asyncio.get_running_loop().run_in_executor(None, begun.wait, 20)
+        done: List[int] = []
+        behind = asyncio.ensure_future(bench.experiment.write(lambda t: done.append(1)))
+        await asyncio.sleep(0)
+        behind.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await behind
+        go_on.set()
+        await ahead
+        await bench.experiment.write(lambda t: None)
+        assert not done
+    run(scenario)
+
+
+def test_everybody_is_told_before_the_writer_goes_on(run: Run) -> None:
+    """So the answer to a change is about what everybody has heard."""
+    async def scenario(bench: Bench) -> None:
+        heard = listening(bench)
+        await bench.experiment.write(lambda t: t.happened.taken_away.append(7))
+        assert heard == [Happened(taken_away=[7])]
+    run(scenario)
