@@ -40,6 +40,8 @@ KNOWN_TO = {
     "jd.dist": "jd.dist",
 }
 
+MAX_LINES = 500  # of a file
+MAX_FUNCTION = 60  # lines of a function
 
 
 def _module(path: Path) -> str:
@@ -208,6 +210,15 @@ def test_no_scripts_of_pages_import_each_other_in_a_circle(program: str) -> None
 ])
 def test_a_circle_is_found(graph: Dict[str, Set[str]], circle: str) -> None:
     assert tangled(graph) == set(circle)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_module)
+def test_no_file_and_no_function_is_too_long_to_read(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").count("\n")
+    assert lines <= MAX_LINES, "where is its seam?"
+    assert [node.name for node in ast.walk(_tree(path))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION] == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names came with 3.10")
