@@ -43,8 +43,8 @@ def timestamp(environ: Mapping[str, str] = os.environ) -> int:
     if not given:
         return EARLIEST
     if not (given.isascii() and given.isdigit() and len(given) <= 20):
-        raise UsageError("SOURCE_DATE_EPOCH: %r is not allowed; give Unix seconds, a whole number"
-                         % given[:100])
+        raise UsageError("SOURCE_DATE_EPOCH: %r is not allowed" % given[:100],
+                         "give Unix seconds, a whole number")
     return min(max(int(given), EARLIEST), LATEST)
 
 

@@ -61,16 +61,16 @@ def read_bytes(root: Path, name: str) -> bytes:
     """A file of the tree. Raises StorageError, or ProjectError for one that cannot be packed."""
     path = root / name
     if path.is_symlink():
-        raise ProjectError("%s is a symbolic link; only files can be packed: "
-                           "remove it or put the file in its place" % path)
+        raise ProjectError("%s is a symbolic link" % path,
+                           "only files can be packed: remove it or put the file in its place")
     try:
         with open(str(path), "rb") as file:
             data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (path, error.strerror)) from None
     if len(data) > MAX_FILE:
-        raise ProjectError("%s is larger than %d MiB; that is no source file: remove it"
-                           % (path, MAX_FILE >> 20))
+        raise ProjectError("%s is larger than %d MiB" % (path, MAX_FILE >> 20),
+                           "that is no source file: remove it")
     return data
 
 
@@ -99,8 +99,8 @@ def _walk(root: Path, tree: str) -> Iterator[str]:
                 continue
             if not (below + name).isascii() or not (below + name).isprintable():
                 # Other names come out differently under other locales.
-                raise ProjectError("%s/%s: only plain ASCII names can be packed; rename it"
-                                   % (below, ascii(name)))
+                raise ProjectError("%s/%s: only plain ASCII names can be packed" % (below, ascii(name)),
+                                   "rename it")
             count += 1
             if count > MAX_FILES:
                 raise ProjectError("%s has more than %d files; that is no source tree"

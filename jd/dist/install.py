@@ -56,8 +56,9 @@ class Installed(NamedTuple):
 def shebang(python: str) -> str:
     """The first lines of a script that `python` is to run, whatever its path looks like."""
     if not python.isprintable() or "\\" in python or "'''" in python:
-        raise UsageError("%r: a script cannot name a Python with a backslash, three quotes or a "
-                         "control character in its path; make the venv elsewhere" % python)
+        raise UsageError("%r: a script cannot name a Python with a backslash, three quotes or a control "
+                         "character in its path" % python,
+                         "make the venv elsewhere")
     line = "#!%s\n" % python
     if " " not in python and len(os.fsencode(line)) <= MAX_SHEBANG:
         return line
@@ -171,8 +172,8 @@ def _installed(name: str, packages: Path) -> List[Path]:
              if normal(info.name.split("-")[0]) == normal(name)]
     for info in found:
         if not (info / "RECORD").is_file():
-            raise ProjectError("%s has no RECORD, so what it installed is not known; "
-                               "uninstall it with the tool that installed it" % info)
+            raise ProjectError("%s has no RECORD, so what it installed is not known" % info,
+                               "uninstall it with the tool that installed it")
     return found
 
 

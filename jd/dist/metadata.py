@@ -67,8 +67,8 @@ def load_project(root: Path) -> Project:
     """The project whose sources are in `root`. Raises ProjectError or StorageError."""
     path = root / "pyproject.toml"
     if not path.is_file():
-        raise ProjectError("no pyproject.toml in %s: this is no source tree; "
-                           "run it from a checkout or an unpacked sdist" % root)
+        raise ProjectError("no pyproject.toml in %s: this is no source tree" % root,
+                           "run it from a checkout or an unpacked sdist")
     try:
         document = parse_toml(read_text(path))
     except ValueError as error:
@@ -109,8 +109,8 @@ def read_version(path: Path) -> str:
                 break
             if isinstance(version, str) and _VERSION.match(version):
                 return version
-            raise ProjectError("%s: __version__ is %r; give a version such as 1.15.0 (PEP 440)"
-                               % (path, version))
+            raise ProjectError("%s: __version__ is %r" % (path, version),
+                               "give a version such as 1.15.0 (PEP 440)")
     raise ProjectError('%s: found no line __version__ = "…"' % path)
 
 
@@ -175,8 +175,8 @@ class _Fields:
     def project(self, root: Path) -> Project:
         unknown = sorted(set(self.table) - set(_FIELDS))
         if unknown:
-            raise ProjectError("%s: project.%s is not passed on by this build; it knows %s"
-                               % (self.path, unknown[0], ", ".join(_FIELDS)))
+            raise ProjectError("%s: project.%s is not passed on by this build" % (self.path, unknown[0]),
+                               "it knows %s" % ", ".join(_FIELDS))
         if self.table.get("dynamic") != ["version"]:
             raise self.bad("dynamic", '["version"]: the version is jd.__version__')
         name = self.line("name")

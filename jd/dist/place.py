@@ -34,7 +34,7 @@ def running_python() -> Target:
 def user_home() -> Target:
     """The packages of this user, for this Python. Raises UsageError where it would not see them."""
     if sys.prefix != sys.base_prefix:
-        raise UsageError("--user: a Python in a venv does not see the packages of a user; "
+        raise UsageError("--user: a Python in a venv does not see the packages of a user",
                          "leave --user away to install into %s" % sys.prefix)
     _refuse_managed()
     return Target(Path(site.getusersitepackages()),
@@ -75,9 +75,9 @@ def venv_python(directory: Path, create: bool = True) -> str:
 def _refuse_managed() -> None:
     if sys.prefix == sys.base_prefix and os.path.exists(os.path.join(
             sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")):
-        raise UsageError("the packages of %s are managed by the system (PEP 668); make a venv: "
-                         "%s -m venv --without-pip .venv, and run this with .venv/bin/python"
-                         % (sys.executable, sys.executable))
+        raise UsageError("the packages of %s are managed by the system (PEP 668)" % sys.executable,
+                         "make a venv: %s -m venv --without-pip .venv, and run this with .venv/bin/python"
+                         % sys.executable)
 
 
 def _make_venv(root: Path) -> None:

@@ -40,20 +40,19 @@ def read_wheel(path: Path) -> Wheel:
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (path, error.strerror or error)) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ProjectError("%s is no wheel, or a damaged one: %s; copy it again"
-                           % (path, error)) from None
+        raise ProjectError("%s is no wheel, or a damaged one: %s" % (path, error), "copy it again") from None
     tops = {name.split("/")[0] for name in files}
     info = sorted(top for top in tops if _DIST_INFO.match(top))
     if len(info) != 1:
         raise ProjectError("%s is no wheel: it needs one .dist-info directory, and has %d"
                            % (path, len(info)))
     if any(top.endswith(".data") for top in tops):
-        raise ProjectError("%s has files for other places than site-packages (.data); "
-                           "install it with pip" % path)
+        raise ProjectError("%s has files for other places than site-packages (.data)" % path,
+                           "install it with pip")
     _check_record(path, files, info[0])
     about = _headers(path, files, info[0] + "/WHEEL")
     if not about["Wheel-Version"].startswith("1.") or about["Root-Is-Purelib"].lower() != "true":
-        raise ProjectError("%s is not a pure Python wheel of format 1; install it with pip" % path)
+        raise ProjectError("%s is not a pure Python wheel of format 1" % path, "install it with pip")
     metadata = _headers(path, files, info[0] + "/METADATA")
     return Wheel(metadata["Name"], metadata["Version"], info[0], files,
                  _scripts(path, files.get(info[0] + "/entry_points.txt", b"")))
@@ -80,12 +79,12 @@ def _check_record(path: Path, files: Dict[str, bytes], dist_info: str) -> None:
     rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record)) if len(row) == 3}
     rows.pop(dist_info + "/RECORD", None)
     for name in sorted(set(rows) ^ set(files)):
-        raise ProjectError("%s is damaged: %s is not both in it and in its RECORD; copy it again"
-                           % (path, name))
+        raise ProjectError("%s is damaged: %s is not both in it and in its RECORD" % (path, name),
+                           "copy it again")
     for name, data in files.items():
         if rows[name] != digest(data):
-            raise ProjectError("%s is damaged: %s has another hash than RECORD says; copy it again"
-                               % (path, name))
+            raise ProjectError("%s is damaged: %s has another hash than RECORD says" % (path, name),
+                               "copy it again")
 
 
 def _headers(path: Path, files: Dict[str, bytes], name: str) -> Dict[str, str]:
@@ -109,6 +108,6 @@ def _scripts(path: Path, text: bytes) -> Tuple[Tuple[str, str], ...]:
     found = sorted(parser.items(section)) if parser.has_section(section) else []
     for command, target in found:
         if not _COMMAND.match(command) or not _TARGET.match(target):
-            raise ProjectError("%s: command %r = %r cannot be made; it takes module:function"
-                               % (path, command, target))
+            raise ProjectError("%s: command %r = %r cannot be made" % (path, command, target),
+                               "it takes module:function")
     return tuple(found)

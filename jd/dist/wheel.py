@@ -31,8 +31,8 @@ def build_editable(project: Project, directory: Path) -> Path:
     """Write a wheel that only points at the sources (PEP 660) and return its path."""
     root = os.path.abspath(str(project.root))
     if "\n" in root or "\r" in root:
-        raise ProjectError("%r: a path with a line break cannot be put into a .pth file; "
-                           "move the checkout" % root)
+        raise ProjectError("%r: a path with a line break cannot be put into a .pth file" % root,
+                           "move the checkout")
     pointer = Entry("__editable__.%s.pth" % project.file_name, os.fsencode(root) + b"\n")
     return _write(project, [pointer], directory)
 

@@ -88,7 +88,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see %s --help" % (message, self.prog))
+        raise UsageError(message, "see %s --help" % self.prog)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -53,8 +53,8 @@ class HubData:
         self._path = directory / "hub.db"
         self._server_lock = ServerLock(directory, "hub")
         if not create and not self._path.exists():
-            raise StorageError("there is no Hub data in %s; start one with jd_hub serve, or give its "
-                               "directory: --data DIR" % directory)
+            raise StorageError("there is no Hub data in %s" % directory,
+                               "start one with jd_hub serve, or give its directory: --data DIR")
         try:
             own = own or not os.path.lexists(str(directory))
             if own:
@@ -63,8 +63,8 @@ class HubData:
             if own:
                 safedirs.check_contents(directory, safedirs.HUB)
         except OSError as error:
-            raise StorageError("cannot create %s: %s; choose another --data" % (
-                directory, error.strerror)) from error
+            raise StorageError("cannot create %s: %s" % (directory, error.strerror),
+                               "choose another --data") from error
         self.database = self._open()
 
     async def write(self, change: Change[T]) -> T:
@@ -102,10 +102,10 @@ class HubData:
             self._server_lock.take()
         except AlreadyServed as taken:
             owner = taken.owner
-            raise JdError("a Hub runs on %s already%s; stop it first, or use another --data" % (
-                self.directory, ": pid %s on %s at %s" % (
-                    owner.get("pid"), owner.get("host"), owner.get("hub_url")) if owner else "")
-            ) from None
+            who = ": pid %s on %s at %s" % (
+                owner.get("pid"), owner.get("host"), owner.get("hub_url")) if owner else ""
+            raise JdError("a Hub runs on %s already%s" % (self.directory, who),
+                          "stop it first, or use another --data") from None
         except PermissionError as error:
             raise self._not_writable(self.directory / "hub.lock", error) from error
         except OSError as error:
@@ -161,8 +161,9 @@ class HubData:
                 return
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise StorageError("another command has held %s for %g s; end it, or try again" % (
-                        self.directory / "open.lock", OPEN_TIMEOUT)) from None
+                    raise StorageError("another command has held %s for %g s"
+                                       % (self.directory / "open.lock", OPEN_TIMEOUT),
+                                       "end it, or try again") from None
                 time.sleep(0.02)
 
     def _open_lock(self, name: str) -> int:
@@ -173,12 +174,13 @@ class HubData:
             raise self._not_writable(path, error) from error
 
     def _not_writable(self, path: Path, error: OSError) -> StorageError:
-        return StorageError("cannot write %s: %s; run this as the user that the Hub runs as, or give "
-                            "another --data" % (path, error.strerror))
+        return StorageError("cannot write %s: %s" % (path, error.strerror),
+                            "run this as the user that the Hub runs as, or give another --data")
 
     def _no_locks(self, error: OSError) -> StorageError:
-        return StorageError("the file system of %s cannot lock files (%s); choose a --data on "
-                            "another" % (self.directory, error.strerror))
+        return StorageError("the file system of %s cannot lock files (%s)"
+                            % (self.directory, error.strerror),
+                            "choose a --data on another")
 
 
 def _remember_url(db: sqlite3.Connection, url: str) -> None:

@@ -69,8 +69,8 @@ class Experiment:
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
                             if not filemodes.apply(directory, kept)]
         except OSError as error:
-            raise StorageError("cannot create %s: %s; choose another --workspace_path" % (
-                self.meta_dir, error.strerror)) from error
+            raise StorageError("cannot create %s: %s" % (self.meta_dir, error.strerror),
+                               "choose another --workspace_path") from error
         self._server_lock = ServerLock(self.meta_dir, "server")
         self._occupy()
         try:
@@ -168,13 +168,13 @@ class Experiment:
             self._server_lock.take()
         except AlreadyServed as taken:
             owner = taken.owner
-            raise JdError("experiment %s is served already%s; stop that server first, or use another "
-                          "--expId" % (self.name, " by pid %s on %s at %s" % (
-                              owner.get("pid"), owner.get("host"),
-                              owner.get("server_url")) if owner else "")) from None
+            who = " by pid %s on %s at %s" % (
+                owner.get("pid"), owner.get("host"), owner.get("server_url")) if owner else ""
+            raise JdError("experiment %s is served already%s" % (self.name, who),
+                          "stop that server first, or use another --expId") from None
         except OSError as error:
-            raise StorageError("cannot lock %s: %s; choose another --workspace_path" % (
-                self.meta_dir / "server.lock", error.strerror)) from error
+            raise StorageError("cannot lock %s: %s" % (self.meta_dir / "server.lock", error.strerror),
+                               "choose another --workspace_path") from error
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -89,7 +89,7 @@ def _user(row: Tuple[int, str, int, int, float, Optional[float]]) -> User:
 def check_email(email: str) -> str:
     """`email` if it looks like an address. Raises UsageError otherwise."""
     if len(email) > _MAX_EMAIL_CHARS or not _EMAIL.fullmatch(email) or ".." in email.split("@")[1]:
-        raise UsageError("%s is no email address; give one like alice@example.org" % shown(email))
+        raise UsageError("%s is no email address" % shown(email), "give one like alice@example.org")
     return email
 
 
@@ -97,7 +97,7 @@ def find_user(db: sqlite3.Connection, email: str) -> User:
     """The user with this address, whatever the case. Raises NoSuchUser."""
     row = db.execute(_USER + " WHERE email = ?", (email,)).fetchone()
     if row is None:
-        raise NoSuchUser("there is no user %s; see: jd_hub user list" % shown(email))
+        raise NoSuchUser("there is no user %s" % shown(email), "see: jd_hub user list")
     return _user(row)
 
 
@@ -115,8 +115,8 @@ def add_user(db: sqlite3.Connection, email: str, admin: bool, actor: str, now: f
     """A new user without a password. Raises UserExists, and UsageError for what is no address."""
     check_email(email)
     if db.execute("SELECT 1 FROM users WHERE email = ?", (email,)).fetchone():
-        raise UserExists("there is a user %s already; a new sign-up link: jd_hub user link %s"
-                         % (email, email))
+        raise UserExists("there is a user %s already" % email,
+                         "a new sign-up link: jd_hub user link %s" % email)
     db.execute("INSERT INTO users (email, admin, created_at) VALUES (?, ?, ?)",
                (email, int(admin), now))
     note(db, actor, "administrator added" if admin else "user added", email, now)
@@ -177,7 +177,7 @@ def link_user(db: sqlite3.Connection, token: str, now: float) -> Optional[User]:
                      (apikeys.digest(token), now)).fetchone()
     # Who became administrator in another way has made this link a way in for strangers.
     if row is None or (row[0] is None and has_admin(db)):
-        raise BadLink("this sign-up link is unknown, used or older than 7 days; "
+        raise BadLink("this sign-up link is unknown, used or older than 7 days",
                       "ask for a new one: jd_hub user link EMAIL")
     if row[0] is None:
         return None
@@ -216,8 +216,8 @@ _KEY = ("SELECT k.id, k.user_id, u.email, k.name, k.prefix, k.created_at, k.last
 def check_key_name(name: str) -> str:
     """`name` if it can be a key's. Raises UsageError otherwise."""
     if not 1 <= len(name.strip()) <= MAX_KEY_NAME_CHARS or not name.isprintable():
-        raise UsageError("key name %s cannot be used; give 1 to %d printable characters, e.g. "
-                         "laptop" % (shown(name), MAX_KEY_NAME_CHARS))
+        raise UsageError("key name %s cannot be used" % shown(name),
+                         "give 1 to %d printable characters, e.g. laptop" % MAX_KEY_NAME_CHARS)
     return name.strip()
 
 
@@ -231,8 +231,7 @@ def create_key(db: sqlite3.Connection, email: str, name: str, actor: str,
     live = db.execute("SELECT count(*) FROM api_keys WHERE user_id = ? AND revoked_at IS NULL",
                       (user.id,)).fetchone()[0]
     if live >= MAX_KEYS:
-        raise TooManyKeys("%s has %d keys, more are not allowed; revoke some first"
-                          % (user.email, live))
+        raise TooManyKeys("%s has %d keys, more are not allowed" % (user.email, live), "revoke some first")
     secret = apikeys.new_key()
     cursor = db.execute("INSERT INTO api_keys (user_id, name, digest, prefix, created_at)"
                         " VALUES (?, ?, ?, ?, ?)",
@@ -273,7 +272,7 @@ def _find_key(db: sqlite3.Connection, key_id: int) -> Key:
 
 
 def _no_key(key_id: int) -> NoSuchKey:
-    return NoSuchKey("there is no key %d; see: jd_hub key list" % key_id)
+    return NoSuchKey("there is no key %d" % key_id, "see: jd_hub key list")
 
 
 def caller(db: sqlite3.Connection, secret: str) -> Optional[Caller]:

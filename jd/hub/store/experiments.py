@@ -112,8 +112,8 @@ def owned(db: sqlite3.Connection, name: str, user_id: Optional[int]) -> Experime
     """The experiment, deleted or not, if the user owns it. Raises NoSuchExperiment, NotOwner."""
     found = find(db, name, user_id)
     if user_id not in (None, found.owner_id):
-        raise NotOwner("experiment %s is shared with you; only its owner %s may do this" % (
-            found.name, found.owner))
+        raise NotOwner("experiment %s is shared with you" % found.name,
+                       "only its owner %s may do this" % found.owner)
     return found
 
 
@@ -156,7 +156,7 @@ def check_free(db: sqlite3.Connection, name: str, owner_id: int) -> None:
     """Whether this user may create an experiment of this name. Raises ProtocolError, NameTaken."""
     earlier = _latest(db, check_name(name))
     if earlier is not None and (earlier.deleted_at is None or earlier.owner_id != owner_id):
-        raise NameTaken("the name %s is taken; choose another" % name)
+        raise NameTaken("the name %s is taken" % name, "choose another")
 
 
 def create(db: sqlite3.Connection, name: str, owner_id: int, actor: str, now: float) -> Experiment:
@@ -165,7 +165,7 @@ def create(db: sqlite3.Connection, name: str, owner_id: int, actor: str, now: fl
     count = db.execute("SELECT count(*) FROM experiments WHERE owner_id = ? AND deleted_at IS NULL",
                        (owner_id,)).fetchone()[0]
     if count >= MAX_EXPERIMENTS:
-        raise TooManyExperiments("%d experiments of one user are the most; delete some first" % count)
+        raise TooManyExperiments("%d experiments of one user are the most" % count, "delete some first")
     db.execute("INSERT INTO experiments (id, name, owner_id, secret, created_at, last_activity)"
                " VALUES (?, ?, ?, ?, ?, ?)",
                (str(uuid.uuid4()), name, owner_id, _new_secret(), now, now))
@@ -321,8 +321,8 @@ def server_seen(db: sqlite3.Connection, name: str, user_id: int, experiment_id: 
     """
     found = active(db, name, user_id)
     if experiment_id not in (None, found.id):
-        raise ExperimentGone("experiment %s was deleted and created anew; start its job server again"
-                             % name)
+        raise ExperimentGone("experiment %s was deleted and created anew" % name,
+                             "start its job server again")
     db.execute("UPDATE experiments SET server_seen_at = ?, last_activity = ? WHERE id = ?",
                (now, now, found.id))
     db.execute("UPDATE experiments SET pin_hash = NULL WHERE id = ? AND pin_number <= ?",

@@ -202,8 +202,8 @@ async def _bind(host: str, port: int) -> List[socket.socket]:
         found = await asyncio.get_running_loop().getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
-        raise JdError("cannot listen on %s: the name is unknown (%s); give an address of this "
-                      "machine, 127.0.0.1 or 0.0.0.0" % (host, error)) from None
+        raise JdError("cannot listen on %s: the name is unknown (%s)" % (host, error),
+                      "give an address of this machine, 127.0.0.1 or 0.0.0.0") from None
     sockets: List[socket.socket] = []
     failure: Optional[OSError] = None
     for family, _, _, _, address in dict.fromkeys(found):

@@ -27,16 +27,18 @@ def server_context(certificate: Optional[Path], key: Optional[Path]) -> Optional
 
     def refuse_to_ask() -> str:
         # OpenSSL would ask on the terminal, and a service has none.
-        raise UsageError("--tls-key %s is locked with a password; give a file without one, "
-                         "readable only by you: openssl pkey -in FILE -out NEW" % key)
+        raise UsageError("--tls-key %s is locked with a password" % key,
+                         "give a file without one, readable only by you: openssl pkey -in FILE -out NEW")
     try:
         context.load_cert_chain(str(certificate), str(key), refuse_to_ask)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise UsageError("--tls-key %s is not the key of the certificate in --tls-cert %s; "
-                             "give the two that were made together" % (key, certificate)) from None
-        raise UsageError("--tls-cert %s and --tls-key %s cannot be used: %s; give PEM files" % (
-            certificate, key, (error.reason or "damaged").replace("_", " ").lower())) from None
+            raise UsageError("--tls-key %s is not the key of the certificate in --tls-cert %s"
+                             % (key, certificate),
+                             "give the two that were made together") from None
+        raise UsageError("--tls-cert %s and --tls-key %s cannot be used: %s"
+                         % (certificate, key, (error.reason or "damaged").replace("_", " ").lower()),
+                         "give PEM files") from None
     return context
 
 

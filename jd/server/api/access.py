@@ -190,6 +190,6 @@ def users(names: Iterable[str]) -> FrozenSet[int]:
     found = {name: socketowner.uid_of(name) for name in names}
     for name, uid in found.items():
         if uid is None:
-            raise UsageError("--allow-user: this machine knows no user %s; give a name that `id` knows, "
-                             "or a number" % shown(name))
+            raise UsageError("--allow-user: this machine knows no user %s" % shown(name),
+                             "give a name that `id` knows, or a number")
     return frozenset(uid for uid in found.values() if uid is not None)

@@ -73,8 +73,9 @@ def _keys(values: Dict[str, Any], meta_dir: Path, environ: Mapping[str, str]) ->
     elif hub is not None:
         warning("the data was served with the Hub %s as well: set JD_API_KEY to sign for its workers too" % hub)
     if not keys:
-        raise UsageError("the token of the server is not known: give --token-file FILE as the server has it, "
-                         "or --hub URL and JD_API_KEY; a server without either makes a token when it starts")
+        raise UsageError("the token of the server is not known: give --token-file FILE as the server has "
+                         "it, or --hub URL and JD_API_KEY",
+                         "a server without either makes a token when it starts")
     return checkpointkey.to_sign(keys, environ)
 
 
@@ -106,15 +107,15 @@ def _trust(database: Path, data_dir: Path, checkpoint: files.Checkpoint, keys: L
                 return Trusted(checkpoint.path.name, kind, status.st_size, False)
             body = status.st_size if trailer is None else trailer.body
             if body + signer.size > MAX_FILE_BYTES:
-                raise JdError("%s would have more than %d MB with a signature; start workers with %s=%s instead"
-                              % (checkpoint.path.name, MAX_FILE_BYTES >> 20, signature.VARIABLE,
-                                 signature.UNSIGNED))
+                raise JdError("%s would have more than %d MB with a signature"
+                              % (checkpoint.path.name, MAX_FILE_BYTES >> 20),
+                              "start workers with %s=%s instead" % (signature.VARIABLE, signature.UNSIGNED))
             _copy(source, body, signer, incoming)
         _as_before(incoming.path, status)
         direct.write(database, lambda t: files.replace(t, checkpoint, incoming))
         return Trusted(checkpoint.path.name, kind, incoming.size, True)
     except files.NoSuchFile as error:
-        raise JdError("%s; try again" % error) from None
+        raise JdError(str(error), "try again") from None
     except OSError as error:
         raise StorageError("%s cannot be signed: %s" % (checkpoint.path, error.strerror or error)) from error
     finally:
@@ -162,5 +163,5 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     try:
         values["job"] = settings.whole(1, 2 ** 53 - 1)(values["job"])
     except ValueError as error:
-        raise UsageError("JOB: %r is not allowed; give %s" % (values["job"][:40], error)) from None
+        raise UsageError("JOB: %r is not allowed" % values["job"][:40], "give %s" % error) from None
     return values

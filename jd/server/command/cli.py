@@ -110,7 +110,8 @@ def _tls(values: Mapping[str, Any]) -> Optional[ssl.SSLContext]:
                              "leave one or the other out")
         if values["hub"] is not None or values["with_hub"]:
             raise UsageError("--tls auto is for a server without a Hub, whose access file holds the "
-                             "certificate; with a Hub give --tls-cert and --tls-key")
+                             "certificate",
+                             "with a Hub give --tls-cert and --tls-key")
     return server_context(values["tls_cert"], values["tls_key"])
 
 
@@ -325,7 +326,7 @@ class Announcer(Voice):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see jd_server --help" % message)
+        raise UsageError(message, "see jd_server --help")
 
 
 def _meant(unknown: List[str], table: List[settings.Setting]) -> str:
@@ -362,8 +363,8 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     parser.add_argument("--version", action="version", version="jd_server " + jd.__version__)
     parsed, unknown = parser.parse_known_args(argv)
     if unknown:
-        raise UsageError("unrecognized arguments: %s; %s" % (
-            " ".join(unknown), _meant(unknown, table) or "see jd_server --help"))
+        raise UsageError("unrecognized arguments: %s" % " ".join(unknown),
+                         _meant(unknown, table) or "see jd_server --help")
     given = vars(parsed)
     named = {setting.name: given[setting.key] for setting in table
              if given[setting.key] is not None and not setting.many}
@@ -385,5 +386,5 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     if given["jobs"]:
         values["jobs"] = [Path(name) for name in given["jobs"]]
     if values["expId"] is None:
-        raise UsageError("--expId NAME is missing: the experiment to serve; see jd_server --help")
+        raise UsageError("--expId NAME is missing: the experiment to serve", "see jd_server --help")
     return values

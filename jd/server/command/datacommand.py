@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
                                   help=setting.help + notes.get(setting.name, ""))
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError("%s; see %s --help" % (message, self.prog))
+        raise UsageError(message, "see %s --help" % self.prog)
 
     def values(self, argv: List[str], environ: Mapping[str, str], whose: str) -> Dict[str, Any]:
         """What was given, settings by key among it. `whose` is the experiment in the message where none is

@@ -65,14 +65,15 @@ def text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError("%s cannot be read: %s; remove it to have another made" % (
-            path, getattr(error, "strerror", None) or "it is no text")) from None
+        raise StorageError("%s cannot be read: %s"
+                           % (path, getattr(error, "strerror", None) or "it is no text"),
+                           "remove it to have another made") from None
 
 
 def _make(files: Files, names: Sequence[str]) -> None:
     program = shutil.which("openssl")
     if program is None:
-        raise UsageError("--tls auto: there is no openssl program on PATH to make a certificate with; "
+        raise UsageError("--tls auto: there is no openssl program on PATH to make a certificate with",
                          "install it, or give --tls-cert and --tls-key")
     try:
         with tempfile.TemporaryDirectory(prefix=".tls-", dir=str(files.key.parent)) as drafts:
@@ -101,12 +102,13 @@ def _run(command: List[str]) -> None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:
-        raise StorageError("--tls auto: openssl did not end within %g s; give --tls-cert and --tls-key"
-                           % _PATIENCE) from None
+        raise StorageError("--tls auto: openssl did not end within %g s" % _PATIENCE,
+                           "give --tls-cert and --tls-key") from None
     if done.returncode != 0:
         told = done.stdout.decode("utf-8", "replace").strip().splitlines()
-        raise StorageError("--tls auto: openssl made no certificate: %s; give --tls-cert and --tls-key" % (
-            told[-1][:200] if told else "exit status %d" % done.returncode))
+        raise StorageError("--tls auto: openssl made no certificate: %s"
+                           % (told[-1][:200] if told else "exit status %d" % done.returncode),
+                           "give --tls-cert and --tls-key")
 
 
 def _common_name(names: Sequence[str]) -> str:

@@ -26,10 +26,10 @@ def read_file(path: Path) -> str:
         with open(str(path), "rb") as file:
             content = file.read(MAX_FILE_BYTES)
     except FileNotFoundError:
-        raise StorageError("%s does not exist; check the path" % origin) from None
+        raise StorageError("%s does not exist" % origin, "check the path") from None
     except OSError as error:
-        raise StorageError("%s cannot be read: %s; check the path, its owner and mode" % (
-            origin, error.strerror or error)) from None
+        raise StorageError("%s cannot be read: %s" % (origin, error.strerror or error),
+                           "check the path, its owner and mode") from None
     pin = content.decode("latin-1").strip()
     _check(pin, origin)
     return pin

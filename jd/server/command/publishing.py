@@ -22,8 +22,8 @@ def publish(path: Path, url: str, token_file: Optional[Path]) -> None:
         # For the owner alone to write, whatever the umask: who can write it sends the workers elsewhere.
         wholefile.write(path, "".join(line + "\n" for line in lines).encode("utf-8"), 0o644)
     except OSError as error:
-        raise StorageError("--publish-url: cannot write %s: %s; choose a directory that exists and "
-                           "can be written" % (path, error.strerror)) from error
+        raise StorageError("--publish-url: cannot write %s: %s" % (path, error.strerror),
+                           "choose a directory that exists and can be written") from error
 
 
 def withdraw(path: Path, url: str) -> None:

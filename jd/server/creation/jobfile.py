@@ -19,7 +19,7 @@ def read(path: Path) -> Batch:
     try:
         size = os.stat(str(path)).st_size
         if size > MAX_FILE:
-            raise UsageError("jobs file %s is %d bytes; at most %d" % (path, size, MAX_FILE))
+            raise UsageError("jobs file %s is %d bytes" % (path, size), "at most %d" % MAX_FILE)
         with open(str(path), "rb") as file:
             return jobtext.parse(file, form)
     except OSError as error:

@@ -130,7 +130,7 @@ class HubLink:
             self._doubt()
             raise
         if claims.jti in known.revoked:
-            raise RevokedToken("the token was revoked; ask the Hub for a new one")
+            raise RevokedToken("the token was revoked", "ask the Hub for a new one")
         return replace(claims, role=known.role_of(claims))
 
     def _doubt(self) -> None:
@@ -159,7 +159,7 @@ class HubLink:
             failure = error
         self._known = self._remembered()
         if self._known is None:
-            raise JdError("%s; the first start of an experiment needs its Hub" % failure)
+            raise JdError(failure.what, failure.advice, "the first start of an experiment needs its Hub")
         self._away = True
         self._warn("the Hub is away; going on with the secret and the revoked tokens of the last "
                    "start, and trying again (%s)" % failure)
@@ -184,11 +184,12 @@ class HubLink:
 
     def _explained(self, error: ServerRefused) -> JdError:
         if error.status == 401:
-            return JdError("the Hub %s refuses the key in JD_API_KEY: it is unknown or was revoked; "
-                           "set it to a key that is valid there (jd_hub key create)" % self.shown)
+            return JdError("the Hub %s refuses the key in JD_API_KEY: it is unknown or was revoked"
+                           % self.shown,
+                           "set it to a key that is valid there (jd_hub key create)")
         if error.status == 404 and not self._create:
-            return JdError("the Hub %s has no experiment %s of yours; check --expId and whose key "
-                           "JD_API_KEY is, or add --create to make it" % (self.shown, self._name))
+            return JdError("the Hub %s has no experiment %s of yours" % (self.shown, self._name),
+                           "check --expId and whose key JD_API_KEY is, or add --create to make it")
         return JdError("the Hub does not let this server serve %s: %s" % (self._name, error))
 
     # ---- calls
@@ -201,23 +202,23 @@ class HubLink:
                          _owner_id(config), fields.take_name(config, "owner", None))
         except (p.ProtocolError, AttributeError):
             # Not the answer itself: it may hold the secret.
-            raise UnusableAnswer("%s gave no usable runtime-config; check that this is the URL of a "
-                                 "Hub" % self.shown) from None
+            raise UnusableAnswer("%s gave no usable runtime-config" % self.shown,
+                                 "check that this is the URL of a Hub") from None
 
     def _fetch_revoked(self) -> FrozenSet[str]:
         answer = self._client.call("GET", self._route + "/revoked-tokens")
         listed = answer.get("revoked_jtis") if isinstance(answer, dict) else None
         if not isinstance(listed, list) or not all(isinstance(jti, str) for jti in listed):
-            raise UnusableAnswer("%s gave no usable list of revoked tokens; check that this is the "
-                                 "URL of a Hub" % self.shown)
+            raise UnusableAnswer("%s gave no usable list of revoked tokens" % self.shown,
+                                 "check that this is the URL of a Hub")
         return frozenset(listed)
 
     def _register(self) -> None:
         known = self._known
         found = self._fetch()
         if known is not None and known.experiment_id not in (None, found.experiment_id):
-            raise ExperimentGone("experiment %s was deleted on the Hub and created anew; start its "
-                                 "job server again" % self._name)
+            raise ExperimentGone("experiment %s was deleted on the Hub and created anew" % self._name,
+                                 "start its job server again")
         self._learn(found)
         self._client.call("POST", self._route + "/register", self._urls)
         self._registered = True

@@ -123,5 +123,5 @@ def _kept_key(path: Path) -> Optional[str]:
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     except OSError as error:
-        raise StorageError("cannot read %s: %s; check its owner and mode" % (
-            path, error.strerror)) from error
+        raise StorageError("cannot read %s: %s" % (path, error.strerror),
+                           "check its owner and mode") from error

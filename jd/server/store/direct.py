@@ -23,8 +23,9 @@ def find(workspace: Path, experiment: str) -> Path:
     have planted; root may work for any user."""
     path = workspace / experiment / "meta" / "jobs.db"
     if not path.is_file():
-        raise JdError("there is no experiment %s in %s: no server has served it there; check --expId and "
-                      "--workspace_path" % (experiment, workspace))
+        raise JdError("there is no experiment %s in %s: no server has served it there"
+                      % (experiment, workspace),
+                      "check --expId and --workspace_path")
     if os.geteuid() != 0:
         try:
             safedirs.check_contents(path.parent, safedirs.SERVER, path.parent.parent)
@@ -47,9 +48,9 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
         try:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != len(MIGRATIONS):
-                raise StorageError(
-                    "%s is of another version (schema %d, this one is %d); start its server with this "
-                    "version of jd_server, then try again" % (path, version, len(MIGRATIONS)))
+                raise StorageError("%s is of another version (schema %d, this one is %d)"
+                                   % (path, version, len(MIGRATIONS)),
+                                   "start its server with this version of jd_server, then try again")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             value = operation(Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow))
