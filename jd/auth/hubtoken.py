@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from jd import settings
+from jd import settings, settingvalues
 from jd.auth.tokenfiles import lifetime
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.fields import take, take_number
@@ -233,7 +233,7 @@ def _grant(answer: Any, since: float) -> Grant:
     if not isinstance(answer, dict):
         raise ValueError("not with an object")
     token = take(answer, "worker_token", str)
-    server = settings.server_url(take(answer, "server_url", str))
+    server = settingvalues.server_url(take(answer, "server_url", str))
     ends = take_number(answer, "expires_at")
     margin = take_number(answer, "refresh_margin_secs", MARGIN) or 0.0
     life = lifetime(token) or (LIFETIME if ends is None else max(0.0, ends - time.time()))

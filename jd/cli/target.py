@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Protocol
 
-from jd import settings
+from jd import settings, settingvalues
 from jd.auth import hubtoken, tokentosend
 from jd.cli.catalog import argument
 from jd.errors import JdError, StorageError, UsageError
@@ -137,7 +137,7 @@ def source(line: Line, row: Optional[Row] = None, workers: bool = True) -> Sourc
         given = settings.lookup(argument(name), arguments, environ)
         if given is not None:
             path = published.file_of(values["server"])
-            url = None if path else settings.with_port(values["server"], values["port"])
+            url = None if path else settingvalues.with_port(values["server"], values["port"])
             return Source(given.origin, url, path)
     experiment = line.experiment
     if experiment is not None:
@@ -155,7 +155,7 @@ def source(line: Line, row: Optional[Row] = None, workers: bool = True) -> Sourc
             path = None  # no home directory
         if path is not None and accessfile.find(experiment, environ) is not None:
             return Source(ACCESS_FILE, None, path)
-    return Source(DEFAULT, settings.with_port(values["server"], values["port"]))
+    return Source(DEFAULT, settingvalues.with_port(values["server"], values["port"]))
 
 
 def known(line: Line) -> Known:
@@ -225,4 +225,4 @@ def shown_url(url: str) -> str:
 def default() -> str:
     """The server where nobody says which."""
     values = settings.resolve([argument("server"), argument("port")], {}, {})
-    return settings.with_port(values["server"], values["port"])
+    return settingvalues.with_port(values["server"], values["port"])

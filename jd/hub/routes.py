@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
-from jd import fields, settings
+from jd import fields, settingvalues
 from jd import protocol as p
 from jd.hub.data import HubData
 from jd.hub.quota import Quota
@@ -154,7 +154,7 @@ def _url(body: Dict[str, Any], name: str) -> Optional[str]:
     if given is None:
         return None
     try:
-        url = settings.server_url(given)
+        url = settingvalues.server_url(given)
         if "://" in given and given.isascii() and " " not in given and "@" not in urlsplit(url).netloc:
             return url
     except ValueError:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
-from jd import settings
+from jd import settingvalues
 from jd.errors import UsageError
 from jd.net.peer.portowner import ForeignServer, check
 from jd.net.peer.proof import Unproven
@@ -49,7 +49,7 @@ class Address:
             # http.client would refuse such a name later, with the whole URL in its message.
             if not url.strip().isprintable() or " " in url.strip():
                 raise ValueError("a URL without spaces and control characters")
-            parts = urlsplit(settings.server_url(url))
+            parts = urlsplit(settingvalues.server_url(url))
             host = _ascii_host(parts.hostname or "")
         except ValueError as error:
             given = "this server URL" if "@" in url else "server URL %r" % url[:200]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Mapping, Optional
 from urllib.parse import urlsplit
 
-from jd import paths, protocol, settings
+from jd import paths, protocol, settings, settingvalues
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.sharedtoken import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
@@ -146,7 +146,7 @@ def _url(environ: Environ, given: str, origin: str) -> str:
     complete as it is (reference, sections 2 and 6)."""
     given = given.strip() or "localhost"
     try:
-        url = settings.server_url(given)
+        url = settingvalues.server_url(given)
     except ValueError as error:
         what = "that value" if "@" in given else protocol.shown(given)
         raise UsageError("%s: %s is not allowed" % (origin, what), "give %s" % error) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths, safedirs, settings
+from jd import paths, safedirs, settings, settingvalues
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
@@ -180,6 +180,6 @@ def with_absolute_paths(environ: Mapping[str, str], directory: Path) -> Dict[str
     absolute = dict(environ)
     for setting in settings.WORKER:
         given = environ.get(setting.variable or "", "").strip()
-        if setting.parse is settings.path and given and not given.startswith("~"):
+        if setting.parse is settingvalues.path and given and not given.startswith("~"):
             absolute[str(setting.variable)] = os.path.join(str(directory), given)
     return absolute

@@ -4,7 +4,7 @@ from typing import List, Tuple
 
 import pytest
 
-from jd import settings
+from jd import settingvalues
 from jd.auth import trylimit
 from jd.auth.trylimit import TryLimit
 from jd.net.serving.proxies import Proxies
@@ -48,7 +48,7 @@ def subject(peer: str) -> Tuple[str, int]:
 
 def client(peer: str, forwarded: str, *trusted: str) -> str:
     request = Request("GET", "/", {"x-forwarded-for": forwarded}, peer=peer)
-    return Proxies(settings.proxy_list(",".join(trusted)) if trusted else None).client(request)
+    return Proxies(settingvalues.proxy_list(",".join(trusted)) if trusted else None).client(request)
 
 
 def test_one_address_has_many_spellings() -> None:
@@ -77,7 +77,7 @@ def test_a_proxy_that_was_named_says_who_comes() -> None:
 @pytest.mark.parametrize("given", ["", "proxy", "10.0.0.0/33", "10.0.0.1;10.0.0.2"])
 def test_what_is_no_proxy(given: str) -> None:
     with pytest.raises(ValueError, match="an address or a network"):
-        settings.proxy_list(given)
+        settingvalues.proxy_list(given)
 
 
 @pytest.mark.parametrize("seconds, text", [(1, "1 s"), (90, "90 s"), (91, "2 min"), (600, "10 min")])

@@ -10,7 +10,7 @@ from typing import Any, Dict
 import pytest
 
 import jd
-from jd import settings
+from jd import settings, settingvalues
 from jd.cli import main
 from jd.cli.catalog import COMMANDS
 from jd.cli.commands.run import configuration
@@ -94,7 +94,7 @@ def test_variables_stand_in_for_arguments(script: Path, tmp_path: Path) -> None:
     ("http://[::1]:7", "http://[::1]:7"),
 ])
 def test_port_where_the_server_has_none(server: str, expected: str) -> None:
-    assert settings.with_port(server, 5000) == expected
+    assert settingvalues.with_port(server, 5000) == expected
 
 
 @pytest.mark.parametrize("change, words", [

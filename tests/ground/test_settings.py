@@ -3,12 +3,12 @@ from typing import Callable
 
 import pytest
 
-from jd import settings
+from jd import settings, settingvalues
 from jd.errors import UsageError
 
 TABLE = (
-    settings.Setting("port", "JD_PORT", "5000", settings.whole(1, 65535), "a port"),
-    settings.Setting("key", "JD_KEY", None, settings.secret, "a key", secret=True),
+    settings.Setting("port", "JD_PORT", "5000", settingvalues.whole(1, 65535), "a port"),
+    settings.Setting("key", "JD_KEY", None, settingvalues.secret, "a key", secret=True),
 )
 
 
@@ -38,18 +38,19 @@ def test_secrets_are_not_repeated() -> None:
     ("true", True), ("1", True), ("YES", True), ("on", True), ("false", False), ("0", False),
     ("no", False), ("off", False), ("", False)])
 def test_booleans(text: str, value: bool) -> None:
-    assert settings.boolean(text) is value
+    assert settingvalues.boolean(text) is value
 
 
 @pytest.mark.parametrize("parse, text", [
-    (settings.boolean, "maybe"), (settings.whole(0, 9), "10"), (settings.whole(0, 9), "1.0"),
-    (settings.seconds(0), "nan"), (settings.seconds(0), "inf"), (settings.seconds(1), "0"),
-    (settings.text, "a\nb"), (settings.secret, ""), (settings.one_of("a"), "b"),
-    (settings.path, ""), (settings.path, "a\0"), (settings.path, "~no_such_user/x"),
-    (settings.server_url, "http://"), (settings.server_url, ""), (settings.server_url, "ftp://h"),
-    (settings.server_url, "http://h:port"), (settings.server_url, "http://h/?q"),
-    (settings.experiment, "../x"), (settings.experiment, ""), (settings.experiment, "a/b"),
-    (settings.experiment, "x" * 101), (settings.experiment, ".hidden"),
+    (settingvalues.boolean, "maybe"), (settingvalues.whole(0, 9), "10"), (settingvalues.whole(0, 9), "1.0"),
+    (settingvalues.seconds(0), "nan"), (settingvalues.seconds(0), "inf"), (settingvalues.seconds(1), "0"),
+    (settingvalues.text, "a\nb"), (settingvalues.secret, ""), (settingvalues.one_of("a"), "b"),
+    (settingvalues.path, ""), (settingvalues.path, "a\0"), (settingvalues.path, "~no_such_user/x"),
+    (settingvalues.server_url, "http://"), (settingvalues.server_url, ""),
+    (settingvalues.server_url, "ftp://h"),
+    (settingvalues.server_url, "http://h:port"), (settingvalues.server_url, "http://h/?q"),
+    (settingvalues.experiment, "../x"), (settingvalues.experiment, ""), (settingvalues.experiment, "a/b"),
+    (settingvalues.experiment, "x" * 101), (settingvalues.experiment, ".hidden"),
 ])
 def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError):
@@ -60,7 +61,7 @@ def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: st
     ("localhost", "http://localhost"), ("10.0.0.1:80", "http://10.0.0.1:80"),
     ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
 def test_bare_hosts_become_urls(text: str, url: str) -> None:
-    assert settings.server_url(text) == url
+    assert settingvalues.server_url(text) == url
 
 
 def test_every_default_can_be_parsed() -> None:
@@ -80,16 +81,16 @@ def test_names_and_variables_are_unique_in_each_table() -> None:
 
 def test_path_expands_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    assert settings.path("~/x") == Path("/home/ann/x")
+    assert settingvalues.path("~/x") == Path("/home/ann/x")
 
 
 @pytest.mark.parametrize("text, seconds", [
     ("90", 90.0), ("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), (" 2D ", 172800.0)])
 def test_times_as_people_write_them(text: str, seconds: float) -> None:
-    assert settings.duration(0)(text) == seconds
+    assert settingvalues.duration(0)(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-1", "1w", "10 m n", "nan", "infh", "1e9d", "0"])
 def test_times_that_cannot_be(text: str) -> None:
     with pytest.raises(ValueError, match="as 90, 10m, 2h or 1d"):
-        settings.duration(1)(text)
+        settingvalues.duration(1)(text)

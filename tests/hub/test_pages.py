@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
-from jd import settings
+from jd import settingvalues
 from jd.auth import passwords
 from jd.auth.trylimit import PER_ACCOUNT, PER_ACCOUNT_HERE, PER_ADDRESS, TryLimit
 from jd.hub import pages
@@ -196,7 +196,7 @@ def test_attempts_are_limited_by_address(site: Site, quick: None) -> None:
     # A header alone is no other address: anybody on this machine could write it.
     assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 429
     # The proxy that was named tells the client; what the client claims stands before that.
-    site.bench.hub._signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+    site.bench.hub._signin._proxies = Proxies(settingvalues.proxy_list("127.0.0.1"))
     assert site.signin(x_forwarded_for="127.0.0.1, 192.0.2.7").status == 200
 
 

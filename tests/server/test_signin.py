@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
-from jd import settings
+from jd import settingvalues
 from jd.auth import apikeys, passwords
 from jd.auth.trylimit import ELSEWHERE, HERE
 from jd.hub import cli as hub_cli
@@ -183,7 +183,7 @@ def test_a_signin_is_good_for_who_signed_in(run: Run) -> None:
 
 def test_behind_a_proxy_that_was_named_there_are_no_users(run: Run) -> None:
     async def scenario(dashboard: Dashboard) -> None:
-        dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+        dashboard.server.signin._proxies = Proxies(settingvalues.proxy_list("127.0.0.1"))
         cookie = (await signin(dashboard, uid=33, x_forwarded_for="192.0.2.7")).cookie
         senders: List[Dict[str, Any]] = [
             dict(uid=33, x_forwarded_for="192.0.2.8"), dict(uid=33), dict(uid=None)]
@@ -276,7 +276,7 @@ def test_attempts_are_limited_by_address(run: Run, quick: None) -> None:
         assert "try again in 10 min" in late.error
         assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 429
         assert (await signin(dashboard, peer="192.0.2.8", x_forwarded_for="127.0.0.1")).status == 200
-        dashboard.server.signin._proxies = Proxies(settings.proxy_list("127.0.0.1"))
+        dashboard.server.signin._proxies = Proxies(settingvalues.proxy_list("127.0.0.1"))
         assert (await signin(dashboard, x_forwarded_for="192.0.2.7")).status == 200
         dashboard.ticks += 600
         for _ in range(PER_ADDRESS + 1):  # right ones do not count
@@ -538,7 +538,7 @@ def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run: Run)
 
 
 def test_proxies_are_named_one_by_one_or_in_a_variable() -> None:
-    wanted = settings.proxy_list("10.0.0.1,fd00::/8")
+    wanted = settingvalues.proxy_list("10.0.0.1,fd00::/8")
     flags = ["--trusted-proxy", "10.0.0.1", "--trusted-proxy", "fd00::/8"]
     assert server_cli.options(["--expId", "e"] + flags, {})["trusted_proxy"] == wanted
     given = hub_cli.make_parser().parse_args(["serve"] + flags)

@@ -7,7 +7,7 @@ from typing import Any, List
 
 import pytest
 
-from jd import messages, protocol, settings
+from jd import messages, protocol, settingvalues
 from jd.auth import tokentosend
 from jd.cli.commands.run import configuration
 from jd.cli.context import Context
@@ -113,13 +113,13 @@ def test_a_token_of_the_launch_wins_over_that_of_the_file() -> None:
 @pytest.mark.parametrize("text", ["@", "@a\0b", "ftp://x", ""])
 def test_a_place_that_cannot_be(text: str) -> None:
     with pytest.raises(ValueError):
-        settings.server_place(text)
+        settingvalues.server_place(text)
 
 
 def test_a_relative_path_is_that_of_the_launch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert settings.server_place("@here/url") == "@%s/here/url" % tmp_path
-    assert settings.with_port("@/x", 7) == "@/x"
+    assert settingvalues.server_place("@here/url") == "@%s/here/url" % tmp_path
+    assert settingvalues.with_port("@/x", 7) == "@/x"
 
 
 def launched(tmp_path: Path, **environ: Any) -> Any:

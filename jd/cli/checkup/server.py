@@ -12,7 +12,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 import jd
-from jd import protocol, settings
+from jd import protocol, settingvalues
 from jd.auth.sharedtoken import is_exposed, worker_token
 from jd.cli.checkup import certificate
 from jd.cli.checkup.finding import Check, Finding, Notes
@@ -21,18 +21,8 @@ from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answers
 from jd.net.client import USER_AGENT, Client
 from jd.net.finding import probe
-from jd.net.outbound import (
-    Address,
-    Proxy,
-    connect,
-    is_own_machine,
-    open_connection,
-    plain_words,
-    proxy_for,
-    speaks_tls,
-    tls_context,
-    wrong_scheme,
-)
+from jd.net.outbound import (Address, Proxy, connect, is_own_machine, open_connection, plain_words,
+                             proxy_for, speaks_tls, tls_context, wrong_scheme)
 from jd.net.peer.portowner import ForeignServer
 
 TOPIC = "Server"
@@ -211,7 +201,7 @@ class Visit:
             token = self._target.token() if self._target is not None else worker_token(self._environ)
         except JdError as error:
             return notes.problem(error.what, error.advice)
-        if path and is_exposed(settings.path(path)):
+        if path and is_exposed(settingvalues.path(path)):
             notes.warn("token file %s can be read by others" % path, "chmod 600 %s" % path)
         if self._address is None:
             return notes.findings

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from jd import settings
+from jd import settings, settingvalues
 from jd.auth import hubtoken
 from jd.cli.catalog import argument
 from jd.cli.context import Context
@@ -52,7 +52,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
     return WorkerConfig(
         experiment=values["expId"],
         entry_script=checked_script(values["entry_script"]),
-        server=settings.with_port(values["server"], values["port"]),
+        server=settingvalues.with_port(values["server"], values["port"]),
         machine_type=values["machine_type"],
         process_id=values["process_id"],
         num_workers=values["num_workers"],

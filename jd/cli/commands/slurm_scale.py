@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
-from jd import protocol, settings, terminal
+from jd import protocol, settingvalues, terminal
 from jd.cli import slurm
 from jd.cli.context import Context
 from jd.cli.jobcounts import job_counts
@@ -114,7 +114,7 @@ def _submission(context: Context) -> Submission:
     assert context.experiment is not None
     environ = dict(context.environ, JD_EXP_ID=context.experiment)
     if "server" in context.arguments:
-        environ["JD_SERVER"] = settings.with_port(context.values["server"], context.values["port"])
+        environ["JD_SERVER"] = settingvalues.with_port(context.values["server"], context.values["port"])
     for name, variable in (("api_key", "JD_API_KEY"), ("hub", "JD_HUB_URL")):
         if name in context.arguments:
             environ[variable] = context.values[name]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from jd import paths, protocol, safedirs, settings, wholefile
+from jd import paths, protocol, safedirs, settingvalues, wholefile
 from jd.errors import JdError, StorageError
 from jd.fields import take
 from jd.net.outbound import is_own_machine
@@ -105,13 +105,13 @@ class Place:
         return cls(
             experiment=protocol.check_experiment_name(take(body, "experiment", str)),
             server_id=take(body, "server_id", str),
-            urls=tuple(settings.server_url(url) for url in urls),
-            host=settings.text(take(body, "host", str)),
+            urls=tuple(settingvalues.server_url(url) for url in urls),
+            host=settingvalues.text(take(body, "host", str)),
             seat=Seat(take(body, "machine", str), take(body, "pid_namespace", str),
                       take(body, "pid", int), take(body, "started", str)),
-            token=None if token is None else settings.secret(token),
+            token=None if token is None else settingvalues.secret(token),
             certificate=take(body, "certificate", str, None),
-            hub=None if hub is None else settings.server_url(hub))
+            hub=None if hub is None else settingvalues.server_url(hub))
 
 
 # ---- where

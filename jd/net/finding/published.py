@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
-from jd import protocol, safedirs, settings, terminal
+from jd import protocol, safedirs, settings, settingvalues, terminal
 from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile
 from jd.net.peer import portowner
@@ -46,7 +46,7 @@ class Place:
 
 def file_of(server: str) -> Optional[Path]:
     """The file that a value of `server=` names; None for a URL."""
-    return Path(server[len(settings.PUBLISHED):]) if server.startswith(settings.PUBLISHED) else None
+    return Path(server[len(settingvalues.PUBLISHED):]) if server.startswith(settingvalues.PUBLISHED) else None
 
 
 def read(path: Path, preferred: Optional[str] = None, ask: bool = True) -> Optional[Place]:
@@ -179,7 +179,7 @@ def _of_lines(path: Path, text: str) -> Optional[Place]:
     if not lines:
         return None
     try:
-        return Place(settings.with_port(settings.server_url(lines[0]), _default_port()),
+        return Place(settingvalues.with_port(settingvalues.server_url(lines[0]), _default_port()),
                      lines[1] if lines[1:] else None)
     except ValueError as error:
         raise StorageError("server=@%s: its first line is no server: give %s" % (path, error)) from None

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional
 
-from jd import settings
+from jd import settings, settingvalues
 from jd.auth import checkpointkey, hubtoken, servertoken, sharedtoken
 from jd.errors import EXIT_OK, JdError, StorageError, UsageError
 from jd.net.serving.process import warning
@@ -161,7 +161,7 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     parser.add_argument("job", metavar="JOB", help="number of the job")
     values = parser.values(argv, environ, "the job")
     try:
-        values["job"] = settings.whole(1, 2 ** 53 - 1)(values["job"])
+        values["job"] = settingvalues.whole(1, 2 ** 53 - 1)(values["job"])
     except ValueError as error:
         raise UsageError("JOB: %r is not allowed" % values["job"][:40], "give %s" % error) from None
     return values

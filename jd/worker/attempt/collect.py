@@ -26,7 +26,7 @@ Left = Tuple[str, str]  # a name, and why it was not collected
 
 
 def patterns(value: str) -> List[str]:
-    """The patterns of a `collect=` value, which settings.file_patterns has taken."""
+    """The patterns of a `collect=` value, which settingvalues.file_patterns has taken."""
     given = [part.strip() for part in value.split(",") if part.strip()]
     return [part + "**" if part.endswith("/") else part for part in given]
 

@@ -1,0 +1,196 @@
+"""From the text of a setting to its value: one parser for each kind of argument or variable.
+
+A parser takes text, and raises ValueError that says what is allowed.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Any, Callable, List, Tuple
+from urllib.parse import urlsplit, urlunsplit
+
+from jd import protocol
+
+Parser = Callable[[str], Any]
+
+
+def text(value: str) -> str:
+    """Anything that can be shown on one line."""
+    if not value.isprintable() or len(value) > 1000:
+        raise ValueError("printable text of at most 1000 characters")
+    return value
+
+
+def secret(value: str) -> str:
+    """A key or token: one word, which no error message repeats."""
+    if not value.strip() or len(value.split()) != 1 or not value.isascii():
+        raise ValueError("one word of ASCII characters")
+    return value.strip()
+
+
+def boolean(value: str) -> bool:
+    """true/false, 1/0, yes/no, on/off."""
+    word = value.strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off", ""):
+        return False
+    raise ValueError("true, false, 1, 0, yes or no")
+
+
+def whole(low: int, high: int) -> Parser:
+    """A parser for whole numbers from `low` to `high`."""
+    def parse(value: str) -> int:
+        allowed = "a whole number from %d to %d" % (low, high)
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not low <= number <= high:
+            raise ValueError(allowed)
+        return number
+    return parse
+
+
+def seconds(low: float, high: float = 366 * 86400.0) -> Parser:
+    """A parser for durations in seconds, from `low` to `high`."""
+    def parse(value: str) -> float:
+        allowed = "a number of seconds from %g to %g" % (low, high)
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError(allowed)
+        return number
+    return parse
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(low: float, high: float = 366 * 86400.0) -> Parser:
+    """A parser for durations as people write them: 90, 90s, 10m, 1.5h, 2d. Its value is in seconds."""
+    def parse(value: str) -> float:
+        word = value.strip().lower()
+        unit = _UNITS.get(word[-1:])
+        try:
+            number = float(word if unit is None else word[:-1]) * (unit or 1.0)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and low <= number <= high):
+            raise ValueError("a time from %g s to %g days, as 90, 10m, 2h or 1d" % (low, high / 86400))
+        return number
+    return parse
+
+
+def one_of(*words: str) -> Parser:
+    """A parser for one of the given words."""
+    def parse(value: str) -> str:
+        if value.strip().lower() not in words:
+            raise ValueError("one of %s" % ", ".join(words))
+        return value.strip().lower()
+    return parse
+
+
+def path(value: str) -> Path:
+    """A path; a leading ~ is the home directory. It need not exist."""
+    if not value or "\0" in value:
+        raise ValueError("a path")
+    expanded = os.path.expanduser(value)
+    if expanded.startswith("~"):
+        raise ValueError("a path without ~: there is no home directory to put in its place")
+    return Path(expanded)
+
+
+def file_patterns(value: str) -> str:
+    """Patterns for files in a job's directory, separated by commas: `*.json,ckpt/**`."""
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) > 100 or len(value) > 4000:
+        raise ValueError("at most 100 patterns")
+    for part in parts:
+        if (part.startswith(("/", "~")) or ".." in part.split("/") or not part.isprintable()
+                or part.split("/").count("**") > 4):  # each ** multiplies the ways to match
+            raise ValueError("patterns such as *.json,ckpt/** for files inside the job's "
+                             "directory, without a leading / or .., and at most four **")
+    return value
+
+
+def gpu_share(value: str) -> str:
+    """How many GPUs a worker gets: auto, none, or a number."""
+    word = value.strip().lower()
+    if word not in ("auto", "none") and not (word.isascii() and word.isdigit()
+                                             and 1 <= int(word[:9]) <= 1024):
+        raise ValueError("auto, none, or a whole number from 1 to 1024")
+    return word
+
+
+def path_list(value: str) -> List[Path]:
+    """Paths separated as in $PATH."""
+    return [path(part) for part in value.split(os.pathsep) if part]
+
+
+def experiment(value: str) -> str:
+    """A name that can be a directory and part of a URL."""
+    return protocol.check_experiment_name(value)
+
+
+def user_names(value: str) -> Tuple[str, ...]:
+    """Users of this machine by name or number, separated by commas."""
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not names or len(names) > 100 or not all(
+            name.isprintable() and len(name.split()) == 1 and len(name) <= 256 for name in names):
+        raise ValueError("names or numbers of users, separated by commas")
+    return names
+
+
+def proxy_list(value: str) -> Tuple[Any, ...]:
+    """Addresses and networks, separated by commas, as networks of `ipaddress`."""
+    import ipaddress  # not for scripts, which read other settings
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        found: Tuple[Any, ...] = tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+    except ValueError:
+        found = ()
+    if not found or len(found) > 100:
+        raise ValueError("an address or a network such as 127.0.0.1, ::1 or 10.0.0.0/8, several separated by "
+                         "commas")
+    return found
+
+
+def server_url(value: str) -> str:
+    """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
+    given = value.strip()
+    url = (given if "://" in given else "http://" + given).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which must be a number
+    except ValueError:
+        raise ValueError("a host name or URL, e.g. 192.168.1.10 or https://host:8000") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("a host name or URL, e.g. 192.168.1.10 or https://host:8000")
+    return url
+
+
+PUBLISHED = "@"  # in front of the path of a file that holds the server's URL
+
+
+def server_place(value: str) -> str:
+    """A server's URL, or `@path` of a file that holds it; the path becomes absolute."""
+    given = value.strip()
+    if not given.startswith(PUBLISHED):
+        return server_url(given)
+    return PUBLISHED + os.path.abspath(str(path(given[len(PUBLISHED):])))
+
+
+def with_port(server: str, port: int) -> str:
+    """A server URL with `port` where it has none (reference, section 2, `port=`).
+
+    A published file says the port itself.
+    """
+    if server.startswith(PUBLISHED):
+        return server
+    parts = urlsplit(server)
+    if parts.port is not None:
+        return server
+    return urlunsplit(parts._replace(netloc="%s:%d" % (parts.netloc.rstrip(":"), port)))
