@@ -9,7 +9,7 @@ import pytest
 from jd.errors import UsageError
 from jd.net.serving.routing import HttpError, Request
 from jd.server.api.access import OWNER, Access, Principal, users
-from jd.server.command import cli
+from jd.server.command import cli, commandline
 from tests.users import OTHER
 
 TOKEN = "the-token-that-it-made-for-itself"
@@ -171,7 +171,7 @@ def test_users_are_allowed_only_where_they_count(tmp_path: Path, options: Dict[s
     (["--expid"], "did you mean --expId ...?")])
 def test_an_option_that_was_meant(typed: List[str], hint: str) -> None:
     with pytest.raises(UsageError) as refused:
-        cli.options(typed, {"HOME": "/nonexistent"})
+        commandline.parse(typed, {"HOME": "/nonexistent"})
     assert str(refused.value).startswith("unrecognized arguments: ") and str(refused.value).endswith(hint)
 
 

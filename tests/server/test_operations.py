@@ -13,7 +13,7 @@ from jd import protocol as p
 from jd.errors import StorageError
 from jd.net.serving.routing import Request
 from jd.server import sweeper
-from jd.server.command import cli
+from jd.server.command import commandline
 from jd.server.dashboard import operations
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, sweepend, workers
@@ -106,7 +106,7 @@ def test_what_was_given_at_the_start_wins_over_what_is_stored(play: Run, tmp_pat
 ])
 def test_which_settings_were_given_at_the_start(argv: List[str], environ: Dict[str, str],
                                                 fixed: Set[str]) -> None:
-    assert cli.options(["--expId", "exp", *argv], environ)["fixed"] == fixed
+    assert commandline.parse(["--expId", "exp", *argv], environ)["fixed"] == fixed
 
 
 @pytest.mark.parametrize("body, complaint", [

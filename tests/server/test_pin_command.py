@@ -15,7 +15,7 @@ import pytest
 from jd.auth import passwords, pins
 from jd.errors import JdError, StorageError, UsageError
 from jd.server import dashboardpin
-from jd.server.command import cli, pincommand, pinsource
+from jd.server.command import cli, commandline, pincommand, pinsource
 from jd.server.experiment import Experiment
 from jd.server.store import direct
 from jd.server.store.operators import pin as stored_pin
@@ -72,7 +72,7 @@ def test_a_given_pin_replaces_a_hash_that_cannot_be_checked(experiment: Experime
 
 
 def values(*flags: Union[Path, str], **environ: str) -> Dict[str, Any]:
-    return cli.options(["--expId", "exp"] + [str(flag) for flag in flags], environ)
+    return commandline.parse(["--expId", "exp"] + [str(flag) for flag in flags], environ)
 
 
 def test_the_file_counts_before_the_variable(tmp_path: Path) -> None:

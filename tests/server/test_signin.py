@@ -13,7 +13,7 @@ from jd.auth import apikeys, passwords
 from jd.auth.trylimit import ELSEWHERE, HERE
 from jd.hub import cli as hub_cli
 from jd.net.serving.proxies import Proxies
-from jd.server.command import cli as server_cli
+from jd.server.command import commandline
 from jd.server.dashboard import pages
 from jd.server.dashboard.signin import IN_ALL, PER_ADDRESS
 from jd.server.store.operators import pin as stored_pin
@@ -540,8 +540,8 @@ def test_the_sign_in_page_names_the_experiment_and_is_closed_to_others(run: Run)
 def test_proxies_are_named_one_by_one_or_in_a_variable() -> None:
     wanted = settingvalues.proxy_list("10.0.0.1,fd00::/8")
     flags = ["--trusted-proxy", "10.0.0.1", "--trusted-proxy", "fd00::/8"]
-    assert server_cli.options(["--expId", "e"] + flags, {})["trusted_proxy"] == wanted
+    assert commandline.parse(["--expId", "e"] + flags, {})["trusted_proxy"] == wanted
     given = hub_cli.make_parser().parse_args(["serve"] + flags)
     assert hub_cli.values_of(given, {})["trusted_proxy"] == wanted
     variable = {"JD_SERVER_TRUSTED_PROXY": "10.0.0.1, fd00::/8"}
-    assert server_cli.options(["--expId", "e"], variable)["trusted_proxy"] == wanted
+    assert commandline.parse(["--expId", "e"], variable)["trusted_proxy"] == wanted

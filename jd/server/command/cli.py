@@ -1,48 +1,34 @@
-"""`jd_server`: flags and variables → a running server."""
+"""`jd_server`: puts a server together as its options say, and runs it."""
 
-import argparse
 import asyncio
 import logging
 import os
-import shlex
-import socket
 import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import jd
 from jd import filesystems, safedirs, settings
-from jd.auth import secretfile, servertoken, sharedtoken
+from jd.auth import servertoken, sharedtoken
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
-from jd.net.serving.process import Voice, allow_many_connections, stop_on_signals, warning
+from jd.net.serving.process import allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
 from jd.server import dashboardpin
 from jd.server.api.access import Access, check_exclusive, users
 from jd.server.app import JobServer
-from jd.server.command import checkpointcommand, owncert, pincommand, pinsource, publishing
+from jd.server.command import checkpointcommand, commandline, owncert, pincommand, pinsource, publishing
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
+from jd.server.command.announcer import Announcer
 from jd.server.creation import jobfile
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
-from jd.server.hubside.ownhub import Facts, OwnHub, worker_command
-from jd.server.store.operators import batches
+from jd.server.hubside.ownhub import Facts, OwnHub
 from jd.server.store.policy import Policy
 from jd.storage import filemodes
-from jd.suggestion import closest
-from jd.terminal import paint
-
-# Options that are fields of Policy: people can change those on the dashboard too.
-_POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
-           "max-attempts": "max_attempts"}
-
-# Tried after a default port that is taken, so that the API's do not reach the dashboard's default, nor
-# these the Hub's.
-OTHER_PORTS = 29
 
 
 def entry() -> int:
@@ -56,7 +42,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         return pincommand.main(argv[1:], os.environ)
     if argv[:1] == ["checkpoint"]:
         return checkpointcommand.main(argv[1:], os.environ)
-    values = options(argv, os.environ)
+    values = commandline.parse(argv, os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     allow_many_connections()
     tls = _tls(values)
@@ -241,150 +227,3 @@ def _moved(server: JobServer, values: Dict[str, Any]) -> Dict[str, int]:
     return {name: values[key] for name, key, now in (
         ("server", "port", server.port), ("dashboard", "dashboard_port", server.dashboard_port))
         if values[key] not in (0, now)}
-
-
-class Announcer(Voice):
-    """What the server says on stdout."""
-
-    def __init__(self, as_json: bool, experiment: Experiment) -> None:
-        super().__init__(as_json)
-        self._experiment = experiment
-
-    def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str],
-              taken: Mapping[str, int]) -> None:
-        """Where the server is, which is also written to meta/server.json; the PIN if it is new, or the
-        file that it is kept in; and which default ports were `taken`."""
-        kept = dashboardpin.file_of(self._experiment.meta_dir)
-        file = kept if kept.is_file() else None
-        facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
-        if hub is not None:
-            facts["hub_url"] = hub
-        self._experiment.publish(dict(facts, host=socket.gethostname(), version=jd.__version__,
-                                      expId=self._experiment.name))
-        if self.as_json:
-            told: Dict[str, Any] = dict(facts)
-            if file is not None:
-                told["pin_file"] = str(file)
-            if taken:
-                told["taken_ports"] = dict(taken)
-            self.event("ready", told)
-            return
-        notes = {name: "  (port %d is taken)" % port for name, port in taken.items()}
-        self.line("%s  experiment %s" % (paint("jd_server " + jd.__version__, "bold"),
-                                         self._experiment.name))
-        self.line("  server     %s%s" % (facts["server_url"], notes.get("server", "")))
-        self.line("  dashboard  %s%s" % (facts["dashboard_url"], notes.get("dashboard", "")))
-        if file is not None:
-            self.line("  pin        in %s" % file)
-        elif pin is not None:
-            self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes another)"
-                      % pin)
-        if hub is not None:
-            self.line("  hub        %s" % hub)
-        self.line("  data       %s" % self._experiment.directory)
-
-    def own_hub(self, facts: Facts) -> None:
-        """The Hub in this process: its key, and what to type on a worker's machine."""
-        key = facts.key if self.shows_secrets else '"$(cat %s)"' % shlex.quote(str(facts.key_file))
-        command = worker_command(facts, key, self._experiment.name)
-        signup = self.signup_told(facts)
-        if self.as_json:
-            self.event("hub", {"hub_url": facts.url, "api_key_file": str(facts.key_file),
-                                "worker_command": command, "signup_file": signup})
-            return
-        self.line("  key        %s" % ("%s  (kept in %s)" % (facts.key, facts.key_file)
-                                        if self.shows_secrets else "in %s" % facts.key_file))
-        if signup is not None:
-            self.line("  sign up    %s" % (signup if self.shows_secrets else "in %s" % signup))
-        self.line("  workers    %s" % command)
-
-    def signup_told(self, facts: Facts) -> Optional[str]:
-        """The link on a terminal, else the file that it is put into; None where there is none."""
-        if facts.signup is None or self.shows_secrets:
-            return facts.signup
-        secretfile.keep(facts.signup_file, facts.signup)
-        return str(facts.signup_file)
-
-    def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
-        """What became of a jobs file."""
-        start = None if created is None else created.start_id
-        if self.as_json:
-            self.event("jobs", {"file": name, "created": 0 if created is None else total,
-                                 "start_id": start})
-        elif created is None:
-            self.line("  jobs       %s was loaded before: nothing added" % name)
-        else:
-            self.line("  jobs       %d from %s" % (total, name))
-
-    def stopping(self, reason: Optional[str]) -> None:
-        """A signal came, or the experiment is over for a reason."""
-        if self.as_json:
-            self.event("stopping", {} if reason is None else {"reason": reason})
-        else:
-            self.line("stopping" if reason is None else "stopping: " + reason)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, "see jd_server --help")
-
-
-def _meant(unknown: List[str], table: List[settings.Setting]) -> str:
-    """What to say of arguments that there are not; those of jd_worker_cli are key=value."""
-    name, separator, value = unknown[0].partition("=")
-    close = closest(name, [setting.name for setting in table])
-    if close is None:
-        return ""
-    if next(setting for setting in table if setting.name == close).is_flag:
-        return "did you mean --%s?" % close
-    after = value if separator else (unknown[1:] or [""])[0]
-    return "did you mean --%s %s?" % (close, shlex.quote(after) if after.isprintable() and after else "...")
-
-
-def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
-    """Settings by key, from flags and JD_SERVER_* variables. `fixed` is the set of fields of Policy
-    that were given, rather than left to the dashboard. Raises UsageError."""
-    parser = _Parser(prog="jd_server", allow_abbrev=False,
-                     description="Serve the jobs of one experiment to workers.",
-                     epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
-                            "tells how to change the PIN of a dashboard, jd_server checkpoint --help how to "
-                            "accept checkpoints that no worker of yours has signed.")
-    table = [setting for setting in settings.SERVER if setting.argument]
-    for setting in table:
-        text = "%s [%s]" % (setting.help, setting.variable)
-        if setting.default is not None and not setting.is_flag:
-            text += " (%s)" % setting.default
-        if setting.is_flag:
-            parser.add_argument("--" + setting.name, dest=setting.key, action="store_const",
-                                const="true", help=text)
-        else:
-            parser.add_argument("--" + setting.name, dest=setting.key, metavar=setting.metavar,
-                                action="append" if setting.many else "store", help=text)
-    parser.add_argument("--version", action="version", version="jd_server " + jd.__version__)
-    parsed, unknown = parser.parse_known_args(argv)
-    if unknown:
-        raise UsageError("unrecognized arguments: %s" % " ".join(unknown),
-                         _meant(unknown, table) or "see jd_server --help")
-    given = vars(parsed)
-    named = {setting.name: given[setting.key] for setting in table
-             if given[setting.key] is not None and not setting.many}
-    for name in ("allow-user", "trusted-proxy"):
-        if given[name.replace("-", "_")]:
-            named[name] = ",".join(given[name.replace("-", "_")])
-    of_own_hub = [setting for setting in settings.SERVER if setting.name == "hub-data"]
-    values = settings.resolve([setting for setting in settings.SERVER if setting not in of_own_hub],
-                              named, environ, style="--%s")
-    if values["with_hub"]:
-        # Its default needs a home directory, which other servers can do without.
-        values.update(settings.resolve(of_own_hub, named, environ, style="--%s"))
-    values["fixed"] = frozenset(
-        _POLICY[setting.name] for setting in table
-        if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)
-    values["other_ports"] = tuple(
-        0 if settings.lookup(setting, named, environ) is not None else OTHER_PORTS
-        for setting in table if setting.name in ("port", "dashboard-port"))
-    if given["jobs"]:
-        values["jobs"] = [Path(name) for name in given["jobs"]]
-    if values["expId"] is None:
-        raise UsageError("--expId NAME is missing: the experiment to serve", "see jd_server --help")
-    return values

@@ -9,7 +9,6 @@ it can even be started again meanwhile.
 thread of its own makes the calls, since they block.
 """
 
-import json
 import logging
 import threading
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
-from jd import fields, wholefile
+from jd import fields
 from jd import protocol as p
 from jd.auth import jwt
 from jd.errors import JdError, ServerRefused, ServerUnreachable
@@ -26,6 +25,8 @@ from jd.net.client import Client, UnusableAnswer
 from jd.net.outbound import is_own_machine
 from jd.net.retry import Backoff
 from jd.server.dashboardpin import HubPin
+from jd.server.hubside import knowledge
+from jd.server.hubside.knowledge import Known
 
 log = logging.getLogger("jd.server")
 
@@ -50,23 +51,6 @@ class ExperimentGone(JdError):
 
 class RevokedToken(jwt.TokenError):
     """It is genuine, and was revoked at the Hub."""
-
-
-class Known(NamedTuple):
-    """What the server has to know of its experiment to judge a token."""
-
-    secret: str
-    experiment_id: Optional[str]  # None from a Hub that does not tell
-    revoked: FrozenSet[str] = frozenset()
-    owner_id: Optional[str] = None  # likewise
-    owner: Optional[str] = None  # email address, likewise
-
-    def role_of(self, claims: jwt.WorkerClaims) -> str:
-        """What a token is good for. One that does not say comes from a Hub that knows no roles, or
-        from before it did: where the Hub does not tell who the owner is either, all are alike."""
-        if claims.role is not None:
-            return claims.role
-        return jwt.OWNER if self.owner_id in (None, str(claims.user_id)) else jwt.WORK
 
 
 class HubLink:
@@ -157,7 +141,7 @@ class HubLink:
             failure: JdError = error
         except ServerUnreachable as error:
             failure = error
-        self._known = self._remembered()
+        self._known = knowledge.kept(self._memory, self.shown)
         if self._known is None:
             raise JdError(failure.what, failure.advice, "the first start of an experiment needs its Hub")
         self._away = True
@@ -317,36 +301,15 @@ class HubLink:
                 pause = self._intervals.heartbeat
             self._wake.wait(pause)
 
-    # ---- memory
-
     def _learn(self, known: Known) -> None:
         if known == self._known:
             return
         self._known = known
         try:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            wholefile.write(self._memory, json.dumps({
-                "hub_url": self.shown, "secret": known.secret, "experiment_id": known.experiment_id,
-                "owner_id": known.owner_id, "owner": known.owner,
-                "revoked_jtis": sorted(known.revoked)}).encode("ascii"))
+            knowledge.keep(self._memory, self.shown, known)
         except OSError as error:
             self._warn("%s cannot be written (%s): without the Hub this server could not be started "
                        "again" % (self._memory, error.strerror))
-
-    def _remembered(self) -> Optional[Known]:
-        """What an earlier start learned from the same Hub."""
-        try:
-            kept: Any = json.loads(self._memory.read_text(encoding="utf-8"))
-            if kept["hub_url"] != self.shown:
-                return None
-            return Known(fields.take_name(kept, "secret", limit=4096),
-                         fields.take_name(kept, "experiment_id", None), frozenset(kept["revoked_jtis"]),
-                         # Not kept by a version without roles: who the owner is shows when the Hub
-                         # answers. Until then no token without a role is the owner's.
-                         fields.take(kept, "owner_id", str, None) if "owner_id" in kept else "",
-                         fields.take_name(kept, "owner", None))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
 
 
 def _owner_id(config: Mapping[str, Any]) -> Optional[str]:
