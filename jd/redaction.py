@@ -1,5 +1,5 @@
-"""What looks like a key or token is not repeated: who types one in the wrong place has the error in a
-log, or on a screen that others see.
+"""What looks like a key or token is not repeated in messages: an error after one was typed in the wrong
+place ends up in a log, or on a screen that others see.
 """
 
 import re

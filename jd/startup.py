@@ -1,4 +1,4 @@
-"""What a command does before it imports the rest: whatever it was started with, it can rely on this.
+"""What a command does before it imports the rest, so that it can rely on this however it was started.
 
 Nothing is imported here that Python has not loaded by itself.
 """

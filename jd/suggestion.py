@@ -1,4 +1,4 @@
-"""What somebody may have meant who typed a name that there is not."""
+"""What a person may have meant who typed a name that does not exist."""
 
 import difflib
 from typing import Iterable, Optional

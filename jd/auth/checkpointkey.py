@@ -1,6 +1,6 @@
-"""The keys that checkpoints are signed with: those that all workers of one owner have and nobody else.
+"""The keys that checkpoints are signed with, which all workers of one owner have and nobody else.
 
-A key is 64 hexadecimal digits. Where one comes from:
+A key is 64 hexadecimal digits. It comes from one of these places:
 
     the Hub                     `checkpoint_key` of its token answer: the same for all API keys of a user
     the token of the server     JD_SERVER_TOKEN(_FILE), or the one in the access file of the experiment
@@ -9,8 +9,8 @@ A key is 64 hexadecimal digits. Where one comes from:
     an API key                  of a Hub that gives no checkpoint key
     <home>/.jd/checkpoint.key   made at first use
 
-What is signed is signed with all of them that are at hand, and what is checked need fit one: two
-workers of an owner that have any of these in common accept each other's checkpoints. No text made
+A checkpoint is signed with all keys that are at hand, and one that fits is enough to accept it. So two
+workers of an owner accept each other's checkpoints if they have any of these keys in common. No text made
 here repeats a key.
 """
 

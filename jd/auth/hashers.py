@@ -1,4 +1,4 @@
-"""Threads for hashing passwords and PINs, which takes long by intent."""
+"""Threads for hashing passwords and PINs, which is slow on purpose."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,7 @@
-"""What the Hub gives to who has an API key: a worker token, and where the job server is.
+"""What the Hub gives in exchange for an API key: a worker token, and where the job server is.
 
-docs/hub.md, "API". The mode rule is `access`: Hub mode is when there is an API key and nobody
-names a server or a port.
+See docs/hub.md, "API". `access` decides the mode: it is Hub mode when there is an API key and nobody names
+a server or a port.
 """
 
 import random

@@ -1,7 +1,7 @@
 """A secret that somebody is to read once: on a terminal, else in a file that only they can open.
 
 What is printed to anything but a terminal ends up in a log: of a container, of a batch job, of cron. Logs
-are copied and read by others, so there the path stands instead.
+are copied and read by others, so the path of the file is printed there instead.
 """
 
 import os

@@ -1,5 +1,5 @@
-"""The shared token of standalone mode: one secret that the server reads from a file and its
-workers send as `Authorization: Bearer …`.
+"""The shared token of a server without a Hub: one secret that the server reads from a file and its workers
+send as `Authorization: Bearer …`.
 
 No text made here repeats a token.
 """

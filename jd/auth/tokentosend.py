@@ -1,6 +1,7 @@
-"""Which token is sent to the job server that a file names: that of the file itself, or the user's own.
+"""Which token is sent to a job server: that of the file that names the server, or the user's own.
 
-The token file that a published file names may be one of this user's other secrets, so it is looked at first.
+A published file may name a token file. Whoever wrote it could name another secret of this user's, so that
+file is examined before it is read.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How often a password may be tried."""
+"""How often a wrong password or PIN may be tried, by one caller and by all together."""
 
 import ipaddress
 import math

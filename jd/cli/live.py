@@ -1,7 +1,7 @@
 """Watch mode: facts on the whole terminal, kept fresh in place until q or Ctrl-C.
 
-Facts are got in a thread, so that keys and the size of the window count at once while a server
-keeps us waiting. However watching ends, the terminal is as it was before.
+Facts are fetched in a thread, so that keys and the size of the window count at once while a server is slow.
+However watching ends, the terminal is as it was before.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Whose `jd` this is: another vendor publishes a package `jd-worker` with a module `jd` as well.
+"""Whether `jd` is this package: another vendor publishes a `jd-worker` with a module `jd` as well.
 
 `pip install --upgrade jd-worker` from an index puts that in the place of this one.
 """

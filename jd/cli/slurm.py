@@ -1,7 +1,7 @@
 """Array tasks of one experiment on Slurm: how many there are, how many more there should be.
 
-All of them have one job name, `jd-<expId>`: what a name stands for is asked of squeue each time, and
-remembered nowhere.
+All of them have one job name, `jd-<expId>`. How many there are is asked of squeue each time, and remembered
+nowhere.
 """
 
 import os

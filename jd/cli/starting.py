@@ -1,4 +1,4 @@
-"""What run, restart and scale tell of workers that they have started in the background."""
+"""What the commands run, restart and scale print about workers that they have started in the background."""
 
 import sys
 from typing import Dict, List, Sequence

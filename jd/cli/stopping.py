@@ -1,4 +1,4 @@
-"""What the commands that stop workers share: which workers are meant, and what people are told."""
+"""What the commands that stop workers share: which workers are meant, and what is printed."""
 
 import json
 import sys

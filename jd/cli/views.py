@@ -1,7 +1,7 @@
 """Facts for people and for programs: rows of the registry as table cells and as JSON objects.
 
-A row of another host is shown as being there; whether its process lives is not judged here. Text
-that others wrote (host names, paths) is made safe for a terminal.
+A row of another host is shown as such; whether its process lives cannot be judged here. Text that others
+wrote (host names, paths) is made safe for a terminal.
 """
 
 import json

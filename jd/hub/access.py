@@ -1,5 +1,5 @@
-"""Who calls the Hub's API: every request carries an API key, which is looked up each time, so that
-revoking a key or suspending a user works at once.
+"""Who calls the Hub's API. Every request carries an API key, which is looked up each time, so that revoking
+a key or suspending a user works at once.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""How often one key may ask for a token."""
+"""How often one API key may ask for a token."""
 
 import math
 import time

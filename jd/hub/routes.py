@@ -1,4 +1,4 @@
-"""The Hub's API: PROTOCOL "Base: the Hub", and docs/hub.md."""
+"""What programs ask the Hub: "Base: the Hub" of docs/protocol.md, and docs/hub.md."""
 
 import sqlite3
 from typing import Any, Dict, List, Optional, Tuple

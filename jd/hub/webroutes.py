@@ -1,4 +1,6 @@
-"""What the web pages ask: experiments, keys and users of who is signed in (docs/hub.md)."""
+"""What the Hub's web pages ask: the experiments, keys and users of the person who is signed in
+(docs/hub.md).
+"""
 
 import asyncio
 import sqlite3

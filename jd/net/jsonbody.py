@@ -1,4 +1,4 @@
-"""JSON from a peer: what RFC 8259 leaves open is refused, and every cost has a bound."""
+"""JSON from another program: what RFC 8259 leaves open is refused, and every cost has a limit."""
 
 import json
 import math

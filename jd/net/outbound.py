@@ -1,9 +1,8 @@
-"""The way out: from a URL to an open connection, through a proxy where one is set.
+"""From a URL to an open connection, through a proxy where one is set.
 
-Loopback addresses never go through a proxy, whatever no_proxy says: a proxy host's own loopback is
-never what was meant. Certificates are checked against the one that is pinned, else against
-JD_CA_BUNDLE (a PEM file) if it is set, else against the system's. Texts made here name hosts and
-ports, never credentials.
+Loopback addresses never go through a proxy, whatever no_proxy says: the loopback of the proxy's own host is
+never what was meant. Certificates are checked against the one that is pinned, else against JD_CA_BUNDLE (a
+PEM file) if it is set, else against the system's. Texts made here name hosts and ports, never credentials.
 """
 
 import base64

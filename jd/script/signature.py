@@ -1,12 +1,12 @@
-"""The signature of a checkpoint: who loads one runs it, so it must come from the owner's own workers.
+"""The signature of a checkpoint. Loading one runs it, so it must come from the owner's own workers.
 
-It follows the bytes that are signed, where `pickle.load` and `tar` do not look, so other clients
-read the file as ever:
+It follows the bytes that are signed, where `pickle.load` and `tar` do not look, so that other clients can
+read the file as before:
 
     bytes | job, 8 bytes | experiment, UTF-8 | HMAC-SHA256, 32 bytes, for each key | TAIL
 
-TAIL has the length of job and experiment, the number of HMACs, the version and a mark. Each HMAC is
-over a label, that length, job and experiment, and the bytes. One that fits suffices.
+TAIL has the length of job and experiment, the number of HMACs, the version and a mark. Each HMAC covers a
+label, that length, job and experiment, and the bytes. One that fits is enough.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""Files of a job to the server (library reference, section 4)."""
+"""Uploading files of a job to the server (library reference, section 4)."""
 
 import os
 import stat

@@ -1,8 +1,8 @@
 """Which files of a job's directory the server has already, in the version that lies there.
 
-The worker begins the ledger when it is to collect files; `jd_upload` adds what it has sent. It is
-a file of JSON lines, each written in one piece: `{"name", "size", "mtime_ns"}`, after a first line
-`{"data"}` that says which server's data the directory belongs to.
+The list is a file in the directory. The worker begins it when it is to collect files, and `jd_upload` adds
+what it has sent. It has JSON lines, each written in one piece: `{"name", "size", "mtime_ns"}`, after a
+first line `{"data"}` that says which server's data the directory belongs to.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Who may read what a server keeps: its user alone, or a group as well. The umask has no say in it.
+"""Who may read what a server keeps: its user alone, or a group as well, whatever the umask says.
 
-New files take after the directory that they are put in, so nothing else has to be told. Secrets (tokens,
-keys, a PIN) are not made here: they are for the user alone, always.
+New files take the group and mode of the directory that they are put in, so callers need not know them.
+Secrets (tokens, keys, a PIN) are not made here: they are always for the user alone.
 """
 
 import grp

@@ -1,7 +1,7 @@
-"""Reading a SQLite file: threads with a read-only connection each, and an end to every reading.
+"""Reading a SQLite file: threads with a read-only connection each, and a limit to every reading.
 
-A reading is stopped at its deadline, and when nobody waits for it any more. SQLite asks between two
-portions of its work whether to go on (the progress handler), and so does each new statement.
+A reading is stopped at its deadline, and when nobody waits for it any more. SQLite asks whether to go on
+between two portions of its work (the progress handler), and each new statement asks as well.
 """
 
 import queue

@@ -1,4 +1,4 @@
-"""The scheduler's job and the container that this is, and what that means for workers."""
+"""The scheduler's job and the container that this process is in, and what that means for workers."""
 
 import math
 import time

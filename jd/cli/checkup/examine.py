@@ -1,9 +1,9 @@
 """Makes checks so that none of them can hang the others.
 
-A dead NFS server or a silent name server blocks a system call for minutes, and no thread can be
-called back from there. So each group is looked into by a forked child in a process group of its
-own, all at once; one whose current check takes too long is killed, not waited for, and said to
-not answer. What it found before counts.
+A dead NFS server or a silent name server blocks a system call for minutes, and a thread that is blocked
+there cannot be stopped. So each group of checks runs in a forked child in a process group of its own, all
+at once. A child whose current check takes too long is killed, and that check is reported as not answering.
+What the child found before counts.
 """
 
 import json

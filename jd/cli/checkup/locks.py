@@ -1,4 +1,4 @@
-"""Tries out whether locks keep a second process out, with a second process."""
+"""Whether a lock keeps a second process out, tried with a second process."""
 
 import fcntl
 import os

@@ -1,4 +1,6 @@
-"""What workers left on this machine: registry rows, the draining mark, results not delivered."""
+"""What workers left on this machine: registry rows, the mark that an experiment drains, results not
+delivered.
+"""
 
 import json
 import os

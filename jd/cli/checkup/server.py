@@ -1,6 +1,7 @@
-"""The way to the job server, step by step, so that the step that fails is known by name:
-the host name, the connection, the proxy, TLS, what answers, whose experiment it is, the clock, the
-token.
+"""The connection to the job server, checked step by step, so that the step that fails is known by name.
+
+The steps are the host name, the connection, the proxy, TLS, what answers, whose experiment it is, the clock
+and the token.
 """
 
 import http.client

@@ -1,9 +1,9 @@
-"""Directories: whether they can be had, written and locked, how much room there is, and who else could
+"""Directories: whether they can be made, written and locked, how much room there is, and who else could
 write to them.
 
-Everything is tried out, since permissions tell little on network file systems. A directory that is
-not there yet is not made: a worker may be about to, and what is then removed would be its. The
-trial is made one level up, under a name of its own.
+Everything is tried, since permissions tell little on network file systems. A directory that does not exist
+is not made: a worker may be about to make it, and cleaning up afterwards could then remove the worker's.
+The trial is made one level up, under a name of its own.
 """
 
 import errno

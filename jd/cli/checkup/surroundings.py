@@ -1,4 +1,4 @@
-"""What this process was given: user, home, host name, clock, limits, signals."""
+"""What this process runs in: user, home, host name, clock, limits, signals."""
 
 import os
 import pwd

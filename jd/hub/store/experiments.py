@@ -1,12 +1,12 @@
 """Experiments: whose they are, with whom they are shared, where their job server is.
 
-Functions are operations for Database.write or .read. Where one takes `user_id`, None is the
-administrator at the command line, who may everything. An experiment of somebody else does not
-exist for a user; one that is shared with them can be read and worked for, and nothing more. With
-the role `edit` their tokens are good for its jobs as well; at the Hub it makes no difference.
+Functions are operations for Database.write or .read. Where one takes `user_id`, None stands for the
+administrator at the command line, who may do everything. For a user, somebody else's experiment does not
+exist. One that is shared with them can be read and worked for, and nothing more. With the role `edit` their
+tokens are good for its jobs as well; at the Hub that role makes no difference.
 
-The name of a deleted experiment stays with its last owner, who may create it anew: somebody
-else's job server or workers, still set up for that name, must not end up with a stranger.
+The name of a deleted experiment stays with its last owner, who may create it anew. Job servers and workers
+that are still set up for the name must not end up with a stranger's experiment.
 """
 
 import re

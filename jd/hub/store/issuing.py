@@ -1,4 +1,4 @@
-"""Issuing a worker token: who may have one for which experiment; and the user's checkpoint key."""
+"""Issuing a worker token: who may have one for which experiment. The user's checkpoint key goes with it."""
 
 import hashlib
 import hmac

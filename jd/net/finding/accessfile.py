@@ -2,10 +2,10 @@
 
     <home>/.jd/servers/<expId>.json      mode 0600, the directory 0700
 
-A server without a Hub writes it when it is ready and removes it at its end. Whoever can read it may
-do everything on that server, and whoever can write it decides which server workers take code from:
-so a file counts only if it is ours alone, and is looked for only in a directory of our own. Nothing
-made here shows the token.
+A server without a Hub writes it when it is ready and removes it at its end. Whoever can read it may do
+everything on that server, and whoever can write it decides which server workers take code from. So a file
+counts only if it belongs to this user alone, and is looked for only in a directory of theirs. No text made
+here shows the token.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Who answers at the address of a job server: it, its dashboard, a Hub, or something else.
+"""Who answers at the address of a job server: the server, its dashboard, a Hub, or something else.
 
-`GET /healthz` is open to all and is asked without a token. A server that knows only the base protocol
-has no such route; `GET /job_counts` then shows that it is one. A token goes with that only to who answers
-in JSON, as our servers do.
+`GET /healthz` is open to all and is asked without a token. A server that knows only the base protocol has
+no such route; `GET /job_counts` then shows that it is one. That request carries the token, so it is made
+only where JSON came back, as from our servers.
 """
 
 import http.client

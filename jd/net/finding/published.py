@@ -1,13 +1,14 @@
-"""Where the job server is stands in a file that the server writes itself: `server=@path`, or the
-access file of the experiment, which is looked for where nobody names a server.
+"""The server's URL in a file that the server writes itself: `server=@path`, or the access file of an
+experiment.
 
-A file of `--publish-url` has the URL in its first line; the second, if there is one, is the path of
-the file with the token that workers need. Lines that begin with # do not count. An access file
-(jd/net/finding/accessfile.py) is JSON and holds the token itself.
+The access file is looked for where nobody names a server. A file of `--publish-url` has the URL in its
+first line; the second, if there is one, is the path of the file with the token that workers need. Lines
+that begin with # do not count. An access file (jd/net/finding/accessfile.py) is JSON and holds the token
+itself.
 
-Either decides where workers take code from and which token they send there, so it counts only where nobody
-else can have written it: it, and the way to it, are looked at as other places are (jd/safedirs.py). Who uses
-the file of a colleague names him by JD_TRUST_USER.
+Either decides where workers take code from and which token they send there. So it counts only where nobody
+else can have written it: the file and the directories above it are examined as other places are
+(jd/safedirs.py). A colleague's file can be used by naming its owner in JD_TRUST_USER.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Whether the server at the other end of a connection is this user's own: the kernel says so, not it."""
+"""Whether the server at the other end of a connection belongs to this user, as the kernel tells."""
 
 import os
 import socket

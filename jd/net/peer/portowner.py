@@ -1,9 +1,9 @@
-"""Whose server a client of this machine is about to talk to.
+"""Whose server a client is about to talk to, where the server is on the same machine.
 
-A port of a login node is whoever's takes it first: while one's own server is away, another user may
-hold it, get the token that workers send, and answer them. So a connection within the machine is
-looked at before its first byte (see `peers`): its other end has to be ours, root's, or of a user
-whom `JD_TRUST_USER` names. Where the system does not tell, the connection is used.
+On a login node any user can take a port. While a user's own server is away, somebody else may listen there,
+receive the token that workers send, and answer them. So a connection within the machine is examined before
+its first byte (see `socketowner`): the other end has to belong to this user, to root, or to a user whom
+JD_TRUST_USER names. Where the system does not tell, the connection is used.
 """
 
 import os

@@ -1,16 +1,17 @@
-"""A server shows that it knows the token before it is given it.
+"""A server proves that it knows the shared token before the token is sent to it.
 
-On a network without TLS whoever takes the port of a server that is away would be sent its token by
-the next worker that tries. So on such a connection the client first sends
+On a network without TLS, whoever takes the port of a server that is away would be sent its token by the
+next worker that tries. So on such a connection the client first sends
 
     GET /healthz?nonce=N&knows=HMAC("client", N)     and wants     {"proof": HMAC("server", N)}
 
-where the HMAC-SHA256 are keyed with the token, and only then, on the same connection, its request. A
-server shows nothing to who does not know the token either. An impostor has the client's HMAC, with which
-he can try tokens at his leisure: the one that a server makes for itself cannot be guessed, one that people
-make up may be. This is no TLS: who sits between both of them still reads along.
+where the HMAC-SHA256 are keyed with the token, and only then, on the same connection, its request. A server
+proves nothing to a client that does not know the token either. An impostor has the client's HMAC, and can
+try tokens against it at leisure: the token that a server makes for itself cannot be guessed, one that
+people make up may be. This is no TLS: whoever sits between both sides still reads along.
 
-It is for tokens that both sides have. The tokens of a Hub and API keys are not known to who checks them.
+It is for tokens that both sides have. The tokens of a Hub and API keys are not known to the server that
+checks them.
 """
 
 import hmac

@@ -1,12 +1,12 @@
 """Whose socket is at the other end of a TCP connection within this machine.
 
-Linux knows the user of every socket. It is asked through netlink (sock_diag(7), the message of
-`struct inet_diag_req_v2`), one exact question that takes microseconds; where that cannot be had,
-the same table is read from /proc/net/tcp and /proc/net/tcp6. Neither needs privileges. Elsewhere,
-and for a socket that is gone, the answer is None: nobody knows.
+Linux knows the user of every socket. It is asked through netlink (sock_diag(7), the message `struct
+inet_diag_req_v2`) with one exact question, which takes microseconds. Where netlink is not available, the
+same table is read from /proc/net/tcp and /proc/net/tcp6. Neither needs privileges. On other systems, and
+for a socket that is gone, the answer is None: nobody knows.
 
-Who asks has to beware of sockets without an owner: one whose program has closed it, and one that
-its listener has not accepted yet, are told with inode 0, and then with user 0, which is not root.
+Two kinds of sockets are reported with inode 0 and user 0 although they are not root's: one that its program
+has closed, and one that its listener has not accepted yet. Callers have to tell them apart.
 """
 
 import errno

@@ -1,9 +1,8 @@
-"""JSON read piece by piece, so that a large text is neither in memory as a whole nor in anybody's way.
+"""JSON that is read piece by piece, so that a large text is never in memory as a whole and blocks nobody.
 
-json.loads of 60 MB holds Python's lock for as long as it takes, so that nobody is served, and makes
-objects of everything before somebody can count them. Here the outer lists and objects are walked
-through, and only what is inside them is parsed at once; nothing of it is kept. The rules are those
-of `jsonbody`.
+json.loads of 60 MB holds Python's lock all the time, so that nobody is served, and makes objects of
+everything before somebody can count them. Here the outer lists and objects are walked through, and only
+what is inside them is parsed at once; nothing of it is kept. The rules are those of `jsonbody`.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""How much of everything one connection may have. Sizes in bytes, times in seconds."""
+"""What one connection may use: sizes in bytes, times in seconds."""
 
 import resource
 from dataclasses import dataclass

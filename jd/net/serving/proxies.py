@@ -1,8 +1,7 @@
-"""Which proxies may say for whom they ask: those that the server's owner has named; and what has come
-through none.
+"""Which proxies may say on whose behalf they ask, and which requests have come through none.
 
 `X-Forwarded-For: client, proxy, proxy` is written by whoever comes first, so it is read from its end, and
-only as far as addresses that are trusted have written it.
+only as far as addresses that the server's owner has named as proxies have written it.
 """
 
 import ipaddress

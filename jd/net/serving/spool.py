@@ -1,4 +1,4 @@
-"""A large body on its way to whoever reads it from its beginning to its end: on disk, not in memory."""
+"""A large body is kept in a file, for a reader that goes through it from its beginning to its end."""
 
 import asyncio
 import io

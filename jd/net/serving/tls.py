@@ -1,4 +1,4 @@
-"""TLS for servers: a certificate and its key, in PEM files, become what a listener needs."""
+"""TLS for servers: a certificate and its key, in PEM files, become the context that a listener needs."""
 
 import ssl
 from pathlib import Path

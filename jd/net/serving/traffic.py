@@ -1,4 +1,4 @@
-"""What went through a server: plain counts, cheap enough to keep for every packet."""
+"""Counts of what went through a server, cheap enough to keep for every packet."""
 
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Mapping

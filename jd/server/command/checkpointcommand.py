@@ -1,7 +1,7 @@
-"""`jd_server checkpoint trust`: sign what a job would go on from, whoever made it.
+"""`jd_server checkpoint trust`: signs the checkpoint that a job would go on from, whoever made it.
 
-For who may write the data of an experiment, whether its server runs or not. A checkpoint is a
-program: this says that it may run as the owner of the workers.
+It is for those who may write the data of an experiment, whether its server runs or not. A checkpoint is a
+program: signing it says that it may run as the owner of the workers.
 """
 
 import json

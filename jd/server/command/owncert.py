@@ -3,9 +3,9 @@
     <workspace>/<expId>/meta/tls-cert.pem   as the data: mode 0600, or 0640 for a group
                             /tls-key.pem    mode 0600
 
-The standard library cannot make one, so the `openssl` program does. Who reads the server's access file
-trusts exactly this certificate; that it names the machine is for those who are given it as an authority.
-Both files together are replaced by new ones when one of them is missing.
+The standard library cannot make one, so the program `openssl` does. Clients that read the server's access
+file trust exactly this certificate. It also names the machine, for clients that are given it as an
+authority. Both files are replaced together when one of them is missing.
 """
 
 import ipaddress

@@ -1,12 +1,11 @@
 """A job server's link to its Hub (docs/server.md, "With a Hub").
 
-The Hub gives the secret that the experiment's worker tokens are signed with; the server verifies
-them by itself, registers where it is, says regularly that it is alive, and asks which tokens were
-revoked. When the Hub is away the server goes on with what it knows. That is also on disk, so that
-it can even be started again meanwhile.
+The Hub gives the secret that the experiment's worker tokens are signed with. The server verifies tokens by
+itself, registers its URL, says regularly that it is alive, and asks which tokens were revoked. While the
+Hub is away the server goes on with what it knows (`knowledge.py`), and can even be started again.
 
-`connect` and `announce` come once, before the server says that it is ready; from `start` on a
-thread of its own makes the calls, since they block.
+`connect` and `announce` are called once, before the server says that it is ready. From `start` on a thread
+makes the calls, since they block.
 """
 
 import logging
