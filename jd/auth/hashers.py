@@ -2,7 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, TypeVar
+from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
@@ -15,9 +15,9 @@ class Hashers:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(THREADS, "password")
 
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments)`, one of `passwords` or `pins`, in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    async def run(self, hashing: Callable[[], T]) -> T:
+        """What `hashing` returns, a call of `passwords` or `pins`, made in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, hashing)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional
 import jd
 from jd import settings
 from jd.cli.catalog import INTERACTIVE, PROGRAM, argument
+from jd.cli.commandline import CommandLine
 from jd.cli.history import History
 from jd.cli.main import execute, parse
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, UsageError, debugging
@@ -59,7 +60,7 @@ class Repl:
     """One session. `environ` is a copy of the variables, in which `use` sets JD_EXP_ID."""
 
     def __init__(self, environ: Mapping[str, str], history: Optional[History] = None,
-                 run: Callable[..., int] = execute) -> None:
+                 run: Callable[[CommandLine, Mapping[str, str]], int] = execute) -> None:
         self.environ: Dict[str, str] = dict(environ)
         self._history = history
         self._run = run

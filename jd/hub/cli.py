@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
@@ -91,6 +91,10 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, "see %s --help" % self.prog)
 
 
+if TYPE_CHECKING:  # at run time argparse has no generic types
+    _Commands = argparse._SubParsersAction[_Parser]
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line. What `--data` and `--json` say may stand before or after the command."""
     parser = _Parser(
@@ -114,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_user(group: Any) -> None:
+def _add_user(group: "_Commands") -> None:
     add = _leaf(group, "add", commands.user_add, "add a user and print their sign-up link", _LINKS)
     _email(add)
     add.add_argument("--admin", action="store_true", help="make them an administrator")
@@ -125,7 +129,7 @@ def _add_user(group: Any) -> None:
     _email(_leaf(group, "resume", commands.user_resume, "take a suspended user's keys again"))
 
 
-def _add_key(group: Any) -> None:
+def _add_key(group: "_Commands") -> None:
     create = _leaf(group, "create", commands.key_create, "create an API key and print it")
     _user(create, "whose key it is", True)
     create.add_argument("--name", metavar="NAME", required=True, help="what it is for, e.g. laptop")
@@ -134,7 +138,7 @@ def _add_key(group: Any) -> None:
         "id", metavar="ID", type=_key_id, help="its number in the list")
 
 
-def _add_experiment(group: Any) -> None:
+def _add_experiment(group: "_Commands") -> None:
     create = _leaf(group, "create", commands.experiment_create, "create an experiment")
     _name(create)
     _user(create, "its owner", True)
@@ -158,7 +162,7 @@ def _add_experiment(group: Any) -> None:
                 "download what they uploaded. Sharing again changes it"))
 
 
-def _group(groups: Any, name: str, text: str) -> Any:
+def _group(groups: "_Commands", name: str, text: str) -> "_Commands":
     parser = groups.add_parser(name, help=text, description=_sentence(text))
     _add_settings(parser, _EVERYWHERE)
     actions = parser.add_subparsers(metavar="ACTION", title="actions", dest="action")
@@ -166,11 +170,10 @@ def _group(groups: Any, name: str, text: str) -> Any:
     return actions
 
 
-def _leaf(groups: Any, name: str, command: Optional[Command], text: str,
+def _leaf(groups: "_Commands", name: str, command: Optional[Command], text: str,
           words: Tuple[str, ...] = _EVERYWHERE) -> argparse.ArgumentParser:
     """One command, with the settings that it takes."""
-    parser: argparse.ArgumentParser = groups.add_parser(
-        name, help=text, description=_sentence(text))
+    parser = groups.add_parser(name, help=text, description=_sentence(text))
     parser.set_defaults(words=words, command=command)
     _add_settings(parser, words)
     return parser

@@ -66,7 +66,7 @@ class SignIn:
         account = caller.account(email)
         self._take(caller.subject(), *account)
         stored = await self._data.read(lambda db: accounts.password_of(db, email))
-        if not await self.hashers.run(passwords.verify, password, stored):
+        if not await self.hashers.run(lambda: passwords.verify(password, stored)):
             raise HttpError(403, _WRONG)
         self._tries.succeeded(account[0][0])
         for name, _ in account[1:]:
@@ -98,7 +98,7 @@ class SignIn:
             email = accounts.check_email((email or "").strip())
         # Refused here, before a thread is taken up with it.
         passwords.check(password)
-        encoded = await self.hashers.run(passwords.encode, password)
+        encoded = await self.hashers.run(lambda: passwords.encode(password))
         try:
             user = await self._data.write(lambda db, now: accounts.sign_up(db, token, encoded, email, now))
         except accounts.BadLink:

@@ -104,7 +104,7 @@ class WebRoutes:
         # Before a thread is taken up with it.
         await self._data.read(lambda db: experiments.active(db, name, me.user_id))
         pin = pins.new_pin()
-        encoded = await self._hashers.run(pins.encode, pin)
+        encoded = await self._hashers.run(lambda: pins.encode(pin))
         await self._write(lambda db, now: experiments.reset_pin(db, name, me.user_id, encoded, me.email, now))
         return Response.json({"success": True, "name": name, "pin": pin})
 

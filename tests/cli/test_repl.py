@@ -10,7 +10,7 @@ import termios
 import time
 import types
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 import pytest
 
@@ -65,7 +65,7 @@ class Recorder:
         self.experiments: List[Optional[str]] = []
         self.error: Optional[BaseException] = None
 
-    def __call__(self, line: CommandLine, environ: Dict[str, str]) -> int:
+    def __call__(self, line: CommandLine, environ: Mapping[str, str]) -> int:
         self.lines.append(line)
         self.experiments.append(environ.get("JD_EXP_ID"))
         if self.error is not None:

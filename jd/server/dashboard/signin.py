@@ -104,7 +104,7 @@ class SignIn:
         except pins.UnusablePin as error:
             raise p.ProtocolError("new: %s" % error) from None
         known = await self._known(request, current)
-        encoded = await self._hashers.run(pins.encode, new)
+        encoded = await self._hashers.run(lambda: pins.encode(new))
         if not await self._experiment.write(lambda t: stored_pin.replace(t, known, encoded)):
             raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
         secretfile.forget(dashboardpin.file_of(self._experiment.meta_dir))
@@ -129,7 +129,7 @@ class SignIn:
                             {"Retry-After": str(wait)})
         known = await self._experiment.read(stored_pin.stored)
         try:
-            right = await self._hashers.run(passwords.verify, pin, known)
+            right = await self._hashers.run(lambda: passwords.verify(pin, known))
         except ValueError as error:
             raise HttpError(503, "%s; make another PIN on the server's machine: jd_server pin reset"
                             % error) from None
