@@ -10,9 +10,25 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol
 from jd.errors import UsageError
-from jd.settingvalues import (Parser, boolean, duration, experiment, file_patterns, gpu_share, one_of, path,
-                              path_list, proxy_list, seconds, secret, server_place, server_url, text,
-                              user_names, whole)
+from jd.settingvalues import (
+    Parser,
+    boolean,
+    duration,
+    experiment,
+    file_patterns,
+    gpu_share,
+    one_of,
+    path,
+    path_list,
+    proxy_list,
+    seconds,
+    secret,
+    server_place,
+    server_url,
+    text,
+    user_names,
+    whole,
+)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,18 @@ from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answers
 from jd.net.client import USER_AGENT, Client
 from jd.net.finding import probe
-from jd.net.outbound import (Address, Proxy, connect, is_own_machine, open_connection, plain_words,
-                             proxy_for, speaks_tls, tls_context, wrong_scheme)
+from jd.net.outbound import (
+    Address,
+    Proxy,
+    connect,
+    is_own_machine,
+    open_connection,
+    plain_words,
+    proxy_for,
+    speaks_tls,
+    tls_context,
+    wrong_scheme,
+)
 from jd.net.peer.portowner import ForeignServer
 
 TOPIC = "Server"

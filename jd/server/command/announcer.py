@@ -49,8 +49,8 @@ class Announcer(Voice):
         if file is not None:
             self.line("  pin        in %s" % file)
         elif pin is not None:
-            self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes another)"
-                      % pin)
+            self.line("  pin        %s  (for the dashboard; told this once, jd_server pin reset makes "
+                      "another)" % pin)
         if hub is not None:
             self.line("  hub        %s" % hub)
         self.line("  data       %s" % self._experiment.directory)

@@ -71,7 +71,8 @@ def _keys(values: Dict[str, Any], meta_dir: Path, environ: Mapping[str, str]) ->
         raise UsageError("%s is of the Hub %s, which gives the owner's key: set JD_API_KEY to one of yours"
                          % (values["expId"], hub))
     elif hub is not None:
-        warning("the data was served with the Hub %s as well: set JD_API_KEY to sign for its workers too" % hub)
+        warning("the data was served with the Hub %s as well: set JD_API_KEY to sign for its workers too"
+                % hub)
     if not keys:
         raise UsageError("the token of the server is not known: give --token-file FILE as the server has "
                          "it, or --hub URL and JD_API_KEY",

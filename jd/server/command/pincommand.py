@@ -74,7 +74,8 @@ def options(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
         "that is started with --pin-file or JD_SERVER_PIN takes that PIN again.",
         _WORDS, {"pin-file": " (set)"})
     parser.add_argument("action", choices=("set", "reset"),
-                        help="set: choose one; reset: have one made up, and shown on a terminal or else kept in a file")
+                        help="set: choose one; reset: have one made up, and shown on a terminal or else "
+                             "kept in a file")
     # The variable of --pin-file is for the start of the server: here it would answer for who is asked.
     others = {name: value for name, value in environ.items() if name != "JD_SERVER_PIN_FILE"}
     values = parser.values(argv, others, "the dashboard")
