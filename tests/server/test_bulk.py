@@ -1,6 +1,9 @@
 """What people do to jobs on the dashboard, in the store and through the routes."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar
 
 import pytest
@@ -10,6 +13,7 @@ from jd.net.serving.routing import Request, Response
 from jd.server import sweeper
 from jd.server.store.operators import batches, bulk
 from jd.server.store.queue import jobs
+from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import scanning
 from jd.server.store.transaction import Happened, Transaction
 from tests.server.dashboard_bench import Answer, Dashboard
@@ -71,8 +75,24 @@ def test_replaced_jobs_can_be_restored(desk: Desk) -> None:
     desk.create(2)
     desk.add(batches.from_grid({"y": [1]}), replace=True)
     assert act(desk, bulk.RESTORE, 1, 2) == (2, 2)
-    desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'DELETED', deleted_from = NULL"))
-    assert act(desk, bulk.RESTORE, 1, 2, 3) == (3, 3)  # of a database where only that was possible
+
+
+def test_jobs_that_a_version_before_deleted_or_replaced_can_be_restored(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as old:
+        old.executescript("".join(MIGRATIONS[:5]) + "PRAGMA user_version = 5;")
+        old.executemany("INSERT INTO jobs (status, parameters, deleted_from) VALUES (?, '{}', ?)", [
+            ("DELETED", None), ("DELETED", "PENDING 12"), ("DELETED", "DONE"), ("DONE", None)])
+        old.execute("UPDATE job_counts SET n = 3 WHERE status = 'DELETED'")
+        old.commit()
+    desk = Desk(tmp_path)
+    try:
+        assert desk.read(lambda db: db.execute(
+            "SELECT deleted_from, replaced_by FROM jobs ORDER BY id").fetchall()) == [
+                ("PENDING", None), ("PENDING", 12), ("DONE", None), (None, None)]
+        assert act(desk, bulk.RESTORE, 1, 2, 3, 4) == (3, 2)
+        assert [desk.status(job_id) for job_id in range(1, 5)] == ["PENDING", "PENDING", "DONE", "DONE"]
+    finally:
+        desk.database.close()
 
 
 def test_a_deleted_job_is_not_tried_again(desk: Desk) -> None:

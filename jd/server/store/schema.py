@@ -176,7 +176,7 @@ ALTER TABLE workers ADD COLUMN jobs_done INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workers ADD COLUMN jobs_failed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workers ADD COLUMN failures_in_row INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workers ADD COLUMN failing_since REAL;    -- first failure of that row
-ALTER TABLE workers ADD COLUMN failing INTEGER NOT NULL DEFAULT 0;  -- marked (see `streaks`)
+ALTER TABLE workers ADD COLUMN failing INTEGER NOT NULL DEFAULT 0;  -- marked (see `fleet.failing`)
 CREATE INDEX workers_by_host ON workers (host, worker_id);
 
 -- The latest samples of each worker, as a ring of minutes.
@@ -238,7 +238,7 @@ INSERT INTO settings (name, value)
   SELECT 'values_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """
 
-# Workers whose time is limited: what a job needs (see `fitting`), how long jobs take (`runtimes`).
+# Workers whose time is limited: what a job needs (see `timeleft`), how long jobs take (`runtimes`).
 _TIME = """
 ALTER TABLE jobs ADD COLUMN min_time REAL;      -- seconds, of its batch; NULL: not said
 CREATE INDEX jobs_needing ON jobs (min_time, priority DESC, id)
@@ -262,4 +262,14 @@ DELETE FROM sessions;
 ALTER TABLE sessions ADD COLUMN uid INTEGER;
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN)
+# What a deleted job was and what took its place, which was one text: "PENDING 12".
+_REPLACED = """
+ALTER TABLE jobs ADD COLUMN replaced_by INTEGER;  -- the first id of the batch that took its place
+UPDATE jobs SET deleted_from = substr(deleted_from, 1, instr(deleted_from, ' ') - 1),
+                replaced_by = CAST(substr(deleted_from, instr(deleted_from, ' ') + 1) AS INTEGER)
+  WHERE instr(deleted_from, ' ') > 0;
+-- Before there was a dashboard, jobs were deleted only where others took their place.
+UPDATE jobs SET deleted_from = 'PENDING' WHERE status = 'DELETED' AND deleted_from IS NULL;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED)

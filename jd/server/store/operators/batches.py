@@ -212,14 +212,10 @@ def set_aside(t: Transaction, start_id: int, limit: int = SLICE) -> bool:
         "SELECT id FROM jobs WHERE status = 'PENDING' AND id < ? ORDER BY id LIMIT ?",
         (start_id, limit))]
     jobs.add_history_line(t, ids, "replaced by new jobs")
-    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = ? WHERE id = ?",
-                     ((transitions.after(p.PENDING, transitions.REPLACE), _set_aside_by(start_id),
-                       job_id) for job_id in ids))
+    status = transitions.after(p.PENDING, transitions.REPLACE)
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = 'PENDING', replaced_by = ? WHERE id = ?",
+                     ((status, start_id, job_id) for job_id in ids))
     return len(ids) == limit
-
-
-def _set_aside_by(start_id: int) -> str:
-    return transitions.deleted_by(p.PENDING, start_id)
 
 
 def publish(t: Transaction, start_id: int, batch: Batch) -> Created:
@@ -255,12 +251,11 @@ def abandon(t: Transaction, limit: int = SLICE) -> bool:
 
 
 def _bring_back(t: Transaction, start_id: int, limit: int) -> int:
-    tag = _set_aside_by(start_id)
-    status = transitions.after(p.DELETED, transitions.restore(tag))
+    status = transitions.after(p.DELETED, transitions.restore(p.PENDING))
     ids = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE status = 'DELETED' AND deleted_from = ? AND id < ? LIMIT ?",
-        (tag, start_id, limit))]
-    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL WHERE id = ?",
+        "SELECT id FROM jobs WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
+        (start_id, start_id, limit))]
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id = ?",
                      ((status, job_id) for job_id in ids))
     t.happened.pending += len(ids)
     return len(ids)

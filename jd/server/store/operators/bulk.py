@@ -111,8 +111,8 @@ def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
     for before in befores:
         status = transitions.after(p.DELETED, transitions.restore(before))
         moved = t.db.execute(
-            "UPDATE jobs SET status = ?, deleted_from = NULL WHERE id IN (%s)"
-            " AND status = 'DELETED' AND deleted_from IS ?" % _list(ids), (status, before)).rowcount
+            "UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id IN (%s)"
+            " AND status = 'DELETED' AND deleted_from = ?" % _list(ids), (status, before)).rowcount
         changed += moved
         t.happened.pending += moved if status == p.PENDING else 0
     return changed

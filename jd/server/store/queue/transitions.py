@@ -14,7 +14,7 @@ have one that is over tried again. (Aborting a SERVED job ends its attempt: stop
 Anything that the table does not have raises IllegalTransition.
 """
 
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 from jd import protocol as p
 from jd.server.store.policy import Policy
@@ -72,14 +72,9 @@ def after(status: str, event: str) -> str:
         raise IllegalTransition(status, event) from None
 
 
-def deleted_by(status: str, batch_id: int) -> str:
-    """What `deleted_from` says of a job that a batch took the place of."""
-    return "%s %d" % (status, batch_id)
-
-
-def restore(deleted_from: Optional[str]) -> str:
-    """The event that restores a job. Without `deleted_from` it was replaced while PENDING."""
-    return _RESTORE % (deleted_from or p.PENDING).partition(" ")[0]
+def restore(deleted_from: str) -> str:
+    """The event that restores a job to the status in which it was deleted."""
+    return _RESTORE % deleted_from
 
 
 def allowing(event: str) -> Tuple[str, ...]:
