@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.server.store.operators import batches, bulk
-from jd.server.store.pages import jobtable
+from jd.server.store.pages import joblist, jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning
 from tests.server.store_support import Desk
@@ -56,7 +56,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def page(desk: Desk, text: str = "", sort: str = "id",
-         after: Optional[jobtable.Cursor] = None) -> jobtable.Page:
+         after: Optional[jobtable.Cursor] = None) -> jobtable.TablePage:
     return desk.read(lambda db: jobtable.page(
         db, conditions.compiled(db, text, desk.now), jobtable.order(db, sort), after, 50))
 
@@ -65,8 +65,8 @@ def count(desk: Desk, text: str) -> scanning.Counted:
     return desk.read(lambda db: scanning.count(db, conditions.compiled(db, text, desk.now)))
 
 
-def deep(desk: Desk) -> jobtable.Page:
-    last = desk.read(bulk.last_id)
+def deep(desk: Desk) -> jobtable.TablePage:
+    last = desk.read(jobs.last_id)
     return page(desk, after=jobtable.Cursor(None, last * 9 // 10))
 
 
@@ -79,14 +79,14 @@ LOOKS: Dict[str, Callable[[Desk], object]] = {
     "text with no match (one step)": lambda desk: page(desk, "nowhere"),
     "count (one step)": lambda desk: count(desk, "opt=sgd lr<0.5"),
     "deep page of GET /api/jobs": lambda desk: desk.read(
-        lambda db: jobs.select(db, jobs.Query(page=bulk.last_id(db) * 9 // 500))),
+        lambda db: joblist.select(db, joblist.JobQuery(page=jobs.last_id(db) * 9 // 500))),
     "claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
 }
 
 
 def delete_tenth(desk: Desk) -> float:
     """Seconds for each job, deleting by a filter in slices."""
-    up_to, changed, started = desk.read(bulk.last_id), 0, time.perf_counter()
+    up_to, changed, started = desk.read(jobs.last_id), 0, time.perf_counter()
     for part in bulk.passes(bulk.DELETE):
         after: Optional[int] = 0
         while after is not None:

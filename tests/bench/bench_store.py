@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
 from jd.server.store.queue import jobs
 from jd.storage import database
 from tests.server.store_support import Desk
@@ -79,7 +80,8 @@ def main() -> None:
         pairs: Dict[str, Callable[[Desk], object]] = {
             "counts": lambda desk: desk.read(jobs.counts),
             "one claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
-            "first page": lambda desk: desk.read(lambda db: jobs.select(db, jobs.Query(status="PENDING")))}
+            "first page": lambda desk: desk.read(
+                lambda db: joblist.select(db, joblist.JobQuery(status="PENDING")))}
         for name, action in pairs.items():
             times: List[List[float]] = [[], []]
             for _ in range(20):

@@ -12,6 +12,7 @@ from jd.server.store import aftermath
 from jd.server.store.files import files
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.schema import MIGRATIONS
@@ -78,10 +79,10 @@ class Desk:
         return self.read(lambda db: db.execute(text, values).fetchone()[0])
 
     def job(self, job_id: int) -> Any:
-        return self.read(lambda db: jobs.select(db, jobs.Query(ids=[job_id]))).jobs[0]
+        return self.read(lambda db: joblist.select(db, joblist.JobQuery(ids=[job_id]))).jobs[0]
 
     def status(self, job_id: int) -> Optional[str]:
-        return self.read(lambda db: jobs.statuses(db, [job_id])).get(str(job_id))
+        return self.read(lambda db: joblist.statuses(db, [job_id])).get(str(job_id))
 
     def counts(self) -> Dict[str, int]:
         return {status: n for status, n in self.read(jobs.counts).items() if n}

@@ -5,12 +5,12 @@ import pytest
 from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.store.operators import batches
-from jd.server.store.queue import jobs
+from jd.server.store.pages import joblist
 from tests.server.store_support import Desk, ordered
 
 
 def rows(desk: Desk) -> List[Dict[str, Any]]:
-    page = desk.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
+    page = desk.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
     return [job["parameters"] for job in page.jobs]
 
 

@@ -147,9 +147,9 @@ def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk: Desk) -> Non
         assert act(desk, action, 2, 3, 4) == (0, 0)
     with pytest.raises(bulk.NotPending, match="being created"):
         desk.write(lambda t: bulk.edit(t, 2, '{"x": 2}', ""))
-    assert desk.read(bulk.last_id) == 1
+    assert desk.read(jobs.last_id) == 1
     desk.write(batches.abandon)
-    assert desk.read(bulk.last_id) == 1
+    assert desk.read(jobs.last_id) == 1
 
 
 def test_parameters_of_a_pending_job_only(desk: Desk) -> None:

@@ -16,9 +16,10 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
+from jd.server.store.pages.joblist import JobQuery
 from jd.server.store.policy import Policy
-from jd.server.store.queue.jobs import Query
-from jd.server.store.search import conditions, scanning, textsearch
+from jd.server.store.search import conditions, scanning
 from jd.storage.database import READERS
 from tests.server.scenes import play
 from tests.server.test_routes import Bench
@@ -69,7 +70,7 @@ def readings_last(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_workers_and_health_are_answered_while_people_have_all_their_readers(
         run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = Endless()
-    monkeypatch.setattr(textsearch, "step", endless)
+    monkeypatch.setattr(joblist, "search", endless)
     readings_last(monkeypatch, 30.0)
 
     async def scenario(bench: Bench) -> None:
@@ -94,7 +95,7 @@ def test_workers_and_health_are_answered_while_people_have_all_their_readers(
 
 def test_a_search_that_takes_too_long_is_an_error_that_says_so(run: Run,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(textsearch, "step", Endless())
+    monkeypatch.setattr(joblist, "search", Endless())
     readings_last(monkeypatch, 0.05)
 
     async def scenario(bench: Bench) -> None:
@@ -123,7 +124,7 @@ def test_a_reading_ends_when_its_client_leaves(tmp_path: Path, monkeypatch: pyte
                                                port: str) -> None:
     """A real connection that is closed: the API's search, and a page that a viewer shares with nobody."""
     endless = Endless()
-    monkeypatch.setattr(textsearch, "step", endless)
+    monkeypatch.setattr(joblist, "search", endless)
     monkeypatch.setattr(conditions, "compiled", endless)
     readings_last(monkeypatch, 30.0)
     target = "/api/jobs?search=text" if port == "port" else "/web/jobs?filter=text"
@@ -213,6 +214,6 @@ def test_a_step_of_a_search_looks_at_so_many_jobs(run: Run, monkeypatch: pytest.
         monkeypatch.setattr(scanning, "SCAN", 50)
         batch = batches.from_grid({"x": list(range(200))})
         await bench.server.creation.create(batch)
-        step = await bench.experiment.read(lambda db: textsearch.step(db, Query(search="x"), 0))
+        step = await bench.experiment.read(lambda db: joblist.search(db, JobQuery(search="x"), 0))
         assert (len(step.ids), step.next, step.scanned) == (50, 50, 50)
     run(scenario)

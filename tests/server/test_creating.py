@@ -8,6 +8,7 @@ import pytest
 
 from jd import protocol as p
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
 from jd.server.store.queue import jobs
 from tests.server.parts_bench import PartsBench, Run, run_bench
 
@@ -39,7 +40,7 @@ def test_a_preview_says_what_would_be_made_and_makes_nothing(run: Run, body: Dic
         assert (await bench.experiment.read(jobs.counts))["PENDING"] == 0
         made = await bench.post("/web/create", body)
         assert made.status == 200 and made.json["total_jobs"] == total and made.json["start_id"] == 1
-        page = await bench.experiment.read(lambda db: jobs.select(db, jobs.Query()))
+        page = await bench.experiment.read(lambda db: joblist.select(db, joblist.JobQuery()))
         assert [job["parameters"] for job in page.jobs] == answer.json["sample"]
     run(scenario)
 

@@ -14,6 +14,7 @@ from jd.server.creation.slices import Creation
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, bulk
+from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
@@ -67,7 +68,7 @@ def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         created = await creation.create(batches.from_grid(GRID))
         assert created == (1, 50, "Created")
-        page = await experiment.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
+        page = await experiment.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"]
         assert (await creation.create(batches.from_grid(GRID))) == (51, 50, "Appended")
     run(tmp_path, scenario)
@@ -169,7 +170,7 @@ def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:
     async def scenario(experiment: Experiment, creation: Creation) -> None:
         made = await asyncio.gather(*[creation.create(batches.from_grid(GRID)) for _ in range(3)])
         assert sorted(created.start_id for created in made) == [1, 51, 101]
-        page = await experiment.read(lambda db: jobs.select(db, jobs.Query(per_page=1000)))
+        page = await experiment.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"] * 3
     run(tmp_path, scenario)
 

@@ -11,9 +11,9 @@ from jd import messages
 from jd.server import sweeper
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
-from jd.server.store.search import textsearch
 from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk
 
@@ -276,18 +276,18 @@ def test_counts_agree_with_the_table(desk: Desk) -> None:
 def test_pages_filters_and_search(desk: Desk) -> None:
     desk.create(25)
     desk.add(batches.from_list([{"name": "50%_off"}]))
-    page = desk.read(lambda db: jobs.select(db, jobs.Query(page=2, per_page=10)))
+    page = desk.read(lambda db: joblist.select(db, joblist.JobQuery(page=2, per_page=10)))
     assert [job["id"] for job in page.jobs] == list(range(11, 21)) and page.total == 26
-    assert desk.read(lambda db: jobs.select(db, jobs.Query(page=9))).jobs == []
+    assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(page=9))).jobs == []
     desk.beat()
-    served = desk.read(lambda db: jobs.select(db, jobs.Query(status="SERVED")))
+    served = desk.read(lambda db: joblist.select(db, joblist.JobQuery(status="SERVED")))
     assert [job["id"] for job in served.jobs] == [1] and served.total == 1
-    assert desk.read(lambda db: jobs.select(db, jobs.Query(search="26"))).jobs[0]["parameters"] == {
+    assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(search="26"))).jobs[0]["parameters"] == {
         "name": "50%_off"}
-    assert desk.read(lambda db: textsearch.step(db, jobs.Query(search="0%_o"), 0)).ids == [26]
-    assert desk.read(lambda db: textsearch.step(db, jobs.Query(search="0x_o"), 0)).ids == []
-    assert desk.read(lambda db: jobs.select(db, jobs.Query(search="9" * 30))).total == 0
-    some = desk.read(lambda db: jobs.select(db, jobs.Query(ids=[3, 99, 5])))
+    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0%_o"), 0)).ids == [26]
+    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0x_o"), 0)).ids == []
+    assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(search="9" * 30))).total == 0
+    some = desk.read(lambda db: joblist.select(db, joblist.JobQuery(ids=[3, 99, 5])))
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2
 
 
@@ -338,12 +338,12 @@ def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
 
 def test_deep_pages_of_all_jobs(desk: Desk) -> None:
     desk.create(50)
-    page = jobs.Query(page=10, per_page=5)
-    assert [job["id"] for job in desk.read(lambda db: jobs.select(db, page)).jobs] == list(range(46, 51))
-    assert work(desk, lambda db: jobs.select(db, page)) <= work(
-        desk, lambda db: jobs.select(db, page._replace(page=1)))
+    page = joblist.JobQuery(page=10, per_page=5)
+    assert [job["id"] for job in desk.read(lambda db: joblist.select(db, page)).jobs] == list(range(46, 51))
+    assert work(desk, lambda db: joblist.select(db, page)) <= work(
+        desk, lambda db: joblist.select(db, page._replace(page=1)))
     desk.write(lambda t: t.db.execute("DELETE FROM jobs WHERE id = 7"))
-    found = desk.read(lambda db: jobs.select(db, page))
+    found = desk.read(lambda db: joblist.select(db, page))
     assert [job["id"] for job in found.jobs] == list(range(47, 51)) and found.total == 49
 
 

@@ -22,7 +22,7 @@ FILTERS = ["", "status=PENDING,DELETED", "lr>=0.2", "opt=a", "opt=a,b status!=AB
 
 
 def page(db: sqlite3.Connection, text: str = "", sort: str = "id", after: Optional[str] = None,
-         limit: int = 50) -> jobtable.Page:
+         limit: int = 50) -> jobtable.TablePage:
     by = jobtable.order(db, sort)
     return jobtable.page(db, conditions.compiled(db, text, 0.0), by,
                         jobtable.cursor(after, by) if after else None, limit)
@@ -193,7 +193,7 @@ def test_a_page_needs_no_sorting(sweep: Desk, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scanning, "FEW", -1)
     statements: List[str] = []
 
-    def traced(db: sqlite3.Connection, sort: str, after: Optional[str]) -> jobtable.Page:
+    def traced(db: sqlite3.Connection, sort: str, after: Optional[str]) -> jobtable.TablePage:
         db.set_trace_callback(statements.append)
         try:
             return page(db, "n>=0", sort, after, 5)

@@ -10,7 +10,7 @@ from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.store.fleet import commands, workers
 from jd.server.store.pages import workerlist
-from jd.server.store.pages.workerlist import Query
+from jd.server.store.pages.workerlist import WorkerQuery
 from jd.server.store.queue import jobs
 from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk
@@ -39,16 +39,17 @@ def crew(desk: Desk) -> Desk:
 
 
 def ids(desk: Desk, **query: Any) -> List[str]:
-    return [row["worker_id"] for row in desk.read(lambda db: workerlist.page(db, Query(**query))).workers]
+    page = desk.read(lambda db: workerlist.page(db, WorkerQuery(**query)))
+    return [row["worker_id"] for row in page.workers]
 
 
 def test_states_and_counts(crew: Desk) -> None:
-    page = crew.read(lambda db: workerlist.page(db, Query()))
+    page = crew.read(lambda db: workerlist.page(db, WorkerQuery()))
     assert {row["worker_id"]: row["state"] for row in page.workers} == {
         "a_egg_9": "idle", "a_egg_10": "busy", "b_fox_0": "paused", "b_fox_1": "idle"}
     assert page.total == 4
     assert page.counts == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0}
-    gone = crew.read(lambda db: workerlist.page(db, Query(tab="disabled")))
+    gone = crew.read(lambda db: workerlist.page(db, WorkerQuery(tab="disabled")))
     assert {row["worker_id"]: row["state"] for row in gone.workers} == {
         "c_owl_0": "stopped", "d_owl_0": "lost"}
     assert crew.read(workerlist.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
@@ -62,7 +63,7 @@ def test_filters(crew: Desk) -> None:
     assert ids(crew, text="EGG_1") == ["a_egg_10"]
     assert ids(crew, text="gpu") == ["a_egg_9"]
     assert ids(crew, text="a%") == [] and ids(crew, text="\\") == []
-    page = crew.read(lambda db: workerlist.page(db, Query(host="B", state="queued")))
+    page = crew.read(lambda db: workerlist.page(db, WorkerQuery(host="B", state="queued")))
     assert [row["worker_id"] for row in page.workers] == ["b_fox_1"]
     assert (page.total, page.counts["paused"]) == (1, 1)  # counts show what other states would give
     assert (page.hosts, page.instances, page.slots) == (["A", "B"], ["egg", "fox"], [0, 1, 9, 10])
@@ -71,7 +72,7 @@ def test_filters(crew: Desk) -> None:
 @pytest.mark.parametrize("state", sorted(workerlist.STATES))
 def test_every_state_can_be_asked_for(crew: Desk, state: str) -> None:
     for tab in workerlist.TABS:
-        page = crew.read(lambda db: workerlist.page(db, Query(tab=tab, state=state)))
+        page = crew.read(lambda db: workerlist.page(db, WorkerQuery(tab=tab, state=state)))
         assert page.total == len(page.workers)
         if tab == "active" and state in page.counts:
             assert page.total == page.counts[state]
@@ -88,14 +89,14 @@ def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: 
     everything = ids(desk, sort=sign + sort)
     paged, after = [], None
     while True:
-        page = desk.read(lambda db: workerlist.page(db, Query(sort=sign + sort, limit=5, after=after)))
+        page = desk.read(lambda db: workerlist.page(db, WorkerQuery(sort=sign + sort, limit=5, after=after)))
         paged += [row["worker_id"] for row in page.workers]
         after = page.next
         if after is None:
             break
     assert paged == everything and len(set(paged)) == 23
     if sort == "seen":
-        page = desk.read(lambda db: workerlist.page(db, Query(sort=sign + sort)))
+        page = desk.read(lambda db: workerlist.page(db, WorkerQuery(sort=sign + sort)))
         seen = [row["last_seen"] for row in page.workers]
         assert seen == sorted(seen, reverse=bool(sign))
 
@@ -105,9 +106,9 @@ def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: 
     {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
 def test_what_cannot_be_asked_is_said(desk: Desk, query: Dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        desk.read(lambda db: workerlist.page(db, Query(**query)))
+        desk.read(lambda db: workerlist.page(db, WorkerQuery(**query)))
     with pytest.raises(ProtocolError):
-        workerlist.checked(Query(**query))
+        workerlist.checked(WorkerQuery(**query))
 
 
 def test_the_latest_jobs_of_a_worker(desk: Desk) -> None:

@@ -17,7 +17,7 @@ def test_an_id_is_taken_apart_when_a_worker_comes(desk: Desk) -> None:
     desk.beat("node07_egg_12", host="node07.cluster")
     desk.beat("strange", host="")
     desk.beat("other_abc123_0")
-    page = desk.read(lambda db: workerlist.page(db, workerlist.Query()))
+    page = desk.read(lambda db: workerlist.page(db, workerlist.WorkerQuery()))
     rows = {row["worker_id"]: row for row in page.workers}
     assert [rows["node07_egg_12"][name] for name in ("host", "instance", "slot")] == [
         "node07.cluster", "egg", 12]

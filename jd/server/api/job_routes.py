@@ -12,9 +12,9 @@ from jd.server.creation.slices import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.queue import jobs
-from jd.server.store.queue.jobs import Query
-from jd.server.store.search import scanning, textsearch
+from jd.server.store.pages import joblist
+from jd.server.store.pages.joblist import JobPage, JobQuery
+from jd.server.store.search import scanning
 from jd.storage.reading import TookTooLong
 
 MAX_PAGE = 10 ** 9
@@ -52,7 +52,7 @@ class JobRoutes:
         """One page of jobs."""
         query = request.query
         search = query.get("search", "").strip()
-        wanted = Query(
+        wanted = JobQuery(
             page=fields.read_whole(query, "page", 1, MAX_PAGE, 1),
             per_page=fields.read_whole(query, "per_page", 1, p.MAX_PER_PAGE, 50),
             status=fields.read_word(query, "status", p.JOB_STATUSES_ALL, None),
@@ -61,20 +61,20 @@ class JobRoutes:
         if wanted.is_text:
             page = await self._search(wanted)
         else:
-            page = await self._experiment.read(lambda db: jobs.select(db, wanted))
+            page = await self._experiment.read(lambda db: joblist.select(db, wanted))
         return Response.json({
             "jobs": page.jobs, "total_count": page.total,
             "total_pages": -(-page.total // wanted.per_page),
             "current_page": wanted.page, "per_page": wanted.per_page,
         })
 
-    async def _search(self, wanted: Query) -> jobs.Page:
+    async def _search(self, wanted: JobQuery) -> JobPage:
         """A page of the jobs that have a text in them, and how many those are.
 
         It may take a while with a million jobs: others are answered between the steps.
         """
         def search(after: int) -> Awaitable[scanning.Matching]:
-            return self._experiment.read(lambda db: textsearch.step(db, wanted, after))
+            return self._experiment.read(lambda db: joblist.search(db, wanted, after))
 
         loop = asyncio.get_running_loop()
         until = loop.time() + SEARCH_SECONDS
@@ -89,14 +89,14 @@ class JobRoutes:
             ids += found.ids[max(0, first - total):max(0, first + wanted.per_page - total)]
             total, after = total + len(found.ids), found.next
         page = await self._experiment.read(
-            lambda db: jobs.select(db, Query(ids=ids, per_page=p.MAX_PER_PAGE)))
-        return jobs.Page(page.jobs, total)
+            lambda db: joblist.select(db, JobQuery(ids=ids, per_page=p.MAX_PER_PAGE)))
+        return JobPage(page.jobs, total)
 
     async def statuses(self, request: Request) -> Response:
         """Status by id; an id that does not exist is left out."""
         ids = fields.read_ids(request.query, "ids")
         return Response.json({
-            "statuses": await self._experiment.read(lambda db: jobs.statuses(db, ids))})
+            "statuses": await self._experiment.read(lambda db: joblist.statuses(db, ids))})
 
     async def uploads(self, request: Request) -> Response:
         """What a job uploaded, newest first."""

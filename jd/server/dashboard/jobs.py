@@ -11,6 +11,7 @@ from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import jobtable
+from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
 
 MAX_REASON_CHARS = 500
@@ -56,7 +57,7 @@ class JobTable:
         limit = fields.read_whole(request.query, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
         now = self._experiment.clock()
 
-        def look(db: sqlite3.Connection) -> Tuple[jobtable.Page, Dict[str, List[str]]]:
+        def look(db: sqlite3.Connection) -> Tuple[jobtable.TablePage, Dict[str, List[str]]]:
             wanted, by = conditions.compiled(db, text, now), jobtable.order(db, sort)
             place = jobtable.cursor(after, by) if after else None
             return jobtable.page(db, wanted, by, place, limit), jobtable.columns(db)
@@ -163,7 +164,7 @@ class JobTable:
                 db, conditions.compiled(db, text, now), part, job_id, up_to))
 
         now = self._experiment.clock()
-        up_to = await self._experiment.read(bulk.last_id)
+        up_to = await self._experiment.read(jobs.last_id)
         after: Optional[int] = 0
         while after is not None:
             found = await slice_behind(after)

@@ -47,8 +47,8 @@ class Operations:
                       "journal_mode": database.journal_mode},
             data_bytes=None,
             wrong_pins={"since": await self._experiment.look_up(wrongpins.since),
-                        "before": await self._experiment.look_up(wrongpins.before)}, viewers=self._live.viewers,
-            uptime=time.monotonic() - self._started, version=jd.__version__))
+                        "before": await self._experiment.look_up(wrongpins.before)},
+            viewers=self._live.viewers, uptime=time.monotonic() - self._started, version=jd.__version__))
 
     async def _change(self, request: Request) -> Response:
         values = options.checked(await request.json_object())

@@ -80,8 +80,8 @@ class Results:
         return stream_response(self._lines(table), "text/csv; charset=utf-8",
                                "%s-%s.csv" % (self._experiment.name, stamp))
 
-    async def _lines(self, table: export.Table) -> AsyncIterator[bytes]:
-        def part_behind(job_id: int) -> Awaitable[export.Part]:
+    async def _lines(self, table: export.CsvTable) -> AsyncIterator[bytes]:
+        def part_behind(job_id: int) -> Awaitable[export.CsvPart]:
             return self._experiment.read(lambda db: export.lines(db, table, job_id))
 
         yield export.header(table).encode("utf-8")

@@ -81,14 +81,13 @@ class Workers:
             after = ids[-1]
 
 
-def _query(given: Mapping[str, str]) -> workerlist.Query:
+def _query(given: Mapping[str, str]) -> workerlist.WorkerQuery:
     """Absent and empty are the same: a form sends its empty fields too."""
     named = {name: fields.read_text(given, name, MAX_CHARS)
              for name in ("tab", "host", "instance", "state", "text", "sort", "after") if given.get(name)}
-    query = workerlist.Query(slot=fields.read_whole(given, "slot", 0, 2 ** 31, None),
-                             limit=fields.read_whole(given, "limit", 1, MAX_LIMIT, workerlist.Query().limit),
-                             **named)
-    return workerlist.checked(query)
+    limit = fields.read_whole(given, "limit", 1, MAX_LIMIT, workerlist.WorkerQuery().limit)
+    slot = fields.read_whole(given, "slot", 0, 2 ** 31, None)
+    return workerlist.checked(workerlist.WorkerQuery(slot=slot, limit=limit, **named))
 
 
 def _selection(body: Mapping[str, Any]) -> Selection:

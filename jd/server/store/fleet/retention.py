@@ -17,8 +17,8 @@ class TooManyWorkers(Exception):
     """503: as many workers are active as one server takes."""
 
     def __init__(self) -> None:
-        super().__init__("%d workers are active, which is all that one server takes; try again when some have "
-                         "stopped, or start another server for another experiment" % MAX_ROWS)
+        super().__init__("%d workers are active, which is all that one server takes; try again when some "
+                         "have stopped, or start another server for another experiment" % MAX_ROWS)
 
 
 def make_room(t: Transaction) -> None:

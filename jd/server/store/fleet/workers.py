@@ -3,9 +3,9 @@
 A command (pause, drain, stop, run) raises `desired_version`; it is pending until the worker sends
 that version back as `applied_version` (see `commands`).
 
-With a Hub a worker belongs to the user whose token its first heartbeat brought, as long as it is known: nobody
-else can be heard under its name, or touch it. Where a function takes `reach`, it is the user whose workers and
-attempts may be touched; None: all.
+With a Hub a worker belongs to the user whose token its first heartbeat brought, as long as it is known:
+nobody else can be heard under its name, or touch it. Where a function takes `reach`, it is the user whose
+workers and attempts may be touched; None: all.
 """
 
 import json

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 from jd import protocol as p
 from jd.server.store.queue import jobs, transitions
 from jd.server.store.search import scanning, values
-from jd.server.store.search.conditions import Filter
+from jd.server.store.search.conditions import Filter, id_list
 from jd.server.store.transaction import Transaction
 
 DELETE = "delete"
@@ -65,16 +65,11 @@ def _eligible(db: sqlite3.Connection, action: str, ids: Sequence[int]) -> List[i
     statuses = ELIGIBLE[action]
     return [row[0] for row in db.execute(
         "SELECT id FROM jobs WHERE id IN (%s) AND id < ? AND status IN (%s) AND %s ORDER BY id" % (
-            _list(ids), _words(statuses), _CHANGES.get(action, "1")), (jobs.creating_from(db),))]
+            id_list(ids), _words(statuses), _CHANGES.get(action, "1")), (jobs.creating_from(db),))]
 
 
 # Of the jobs in an eligible status, those that an action changes at all.
 _CHANGES = {PRIORITISE: "priority <> %d" % FIRST, NORMAL: "priority <> 0"}
-
-
-def _list(ids: Sequence[int]) -> str:
-    # Whole numbers written out: there may be more than SQLite takes as bound values.
-    return ",".join("%d" % job_id for job_id in ids)
 
 
 def _words(statuses: Sequence[str]) -> str:
@@ -91,7 +86,7 @@ def _move(t: Transaction, ids: Sequence[int], event: str, also: str,
     moved = 0
     for status in transitions.allowing(event):
         moved += t.db.execute(
-            "UPDATE jobs SET status = ?, %s WHERE id IN (%s) AND status = ?" % (also, _list(ids)),
+            "UPDATE jobs SET status = ?, %s WHERE id IN (%s) AND status = ?" % (also, id_list(ids)),
             (transitions.after(status, event), *values_of, status)).rowcount
     return moved
 
@@ -106,13 +101,13 @@ def _delete(t: Transaction, ids: Sequence[int], reason: str) -> int:
 def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
     _add_history_line(t, ids, "restored", reason)
     befores = [row[0] for row in t.db.execute(
-        "SELECT DISTINCT deleted_from FROM jobs WHERE id IN (%s)" % _list(ids))]
+        "SELECT DISTINCT deleted_from FROM jobs WHERE id IN (%s)" % id_list(ids))]
     changed = 0
     for before in befores:
         status = transitions.after(p.DELETED, transitions.restore(before))
         moved = t.db.execute(
             "UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id IN (%s)"
-            " AND status = 'DELETED' AND deleted_from = ?" % _list(ids), (status, before)).rowcount
+            " AND status = 'DELETED' AND deleted_from = ?" % id_list(ids), (status, before)).rowcount
         changed += moved
         t.happened.pending += moved if status == p.PENDING else 0
     return changed
@@ -128,7 +123,7 @@ def _retry(t: Transaction, ids: Sequence[int], reason: str) -> int:
 
 def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
     served = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % _list(ids))]
+        "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % id_list(ids))]
     message = "aborted on the dashboard"
     for job_id in served:
         jobs.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
@@ -149,7 +144,7 @@ def _normal(t: Transaction, ids: Sequence[int], reason: str) -> int:
 
 
 def _set_priority(t: Transaction, ids: Sequence[int], priority: int) -> int:
-    return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % _list(ids),
+    return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % id_list(ids),
                         (priority,)).rowcount
 
 
@@ -163,14 +158,14 @@ _STEPS: Dict[str, Callable[[Transaction, Sequence[int], str], int]] = {
 def statuses_of(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, int]:
     """How many of these jobs exist, by status."""
     return dict(db.execute("SELECT status, count(*) FROM jobs WHERE id IN (%s) GROUP BY status"
-                           % _list(ids)).fetchall())
+                           % id_list(ids)).fetchall())
 
 
 def in_statuses(db: sqlite3.Connection, ids: Sequence[int], statuses: Sequence[str]) -> List[int]:
     """Which of these jobs are in one of the statuses, in the order of ids."""
     return [row[0] for row in db.execute(
         "SELECT id FROM jobs WHERE id IN (%s) AND status IN (%s) ORDER BY id" % (
-            _list(ids), _words(statuses)))]
+            id_list(ids), _words(statuses)))]
 
 
 def candidates(db: sqlite3.Connection, wanted: Filter, part: Pass, after: int,
@@ -181,12 +176,6 @@ def candidates(db: sqlite3.Connection, wanted: Filter, part: Pass, after: int,
     ids = [job_id for job_id in found.ids if job_id <= up_to]
     ended = len(ids) < len(found.ids) or (found.next is not None and found.next >= up_to)
     return scanning.Matching(ids, None if ended else found.next, found.scanned)
-
-
-def last_id(db: sqlite3.Connection) -> int:
-    """The highest id of a job that is whole."""
-    last = db.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0]
-    return min(int(last), jobs.creating_from(db) - 1)
 
 
 # ---- one job

@@ -8,13 +8,16 @@ import sqlite3
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from jd.server.store.operators import batches
+from jd.server.store import jobfields
+from jd.server.store.jobfields import Where
+from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, values
 from jd.server.store.search.conditions import Sql
 
 PAGE = 2000  # jobs looked at in one read
 MAX_COLUMNS = 1000  # of parameters, and again of results
-FIXED = ("id", "status", "attempts", "worker", "started", "finished", "runtime")
+_FIELDS = jobfields.shown(Where.CSV)
+FIXED = tuple(field.word or field.name for field in _FIELDS)
 
 _EPOCH = datetime(1970, 1, 1)
 # What a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind blanks and what nobody sees,
@@ -25,7 +28,7 @@ _FORMULA = re.compile("[%s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]" % _UNSEEN
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
-class Table(NamedTuple):
+class CsvTable(NamedTuple):
     """What a table is made of: columns as they are now, the jobs up to `last_id` that are `wanted`."""
 
     wanted: Sql
@@ -34,25 +37,22 @@ class Table(NamedTuple):
     last_id: int
 
 
-class Part(NamedTuple):
+class CsvPart(NamedTuple):
     """Some lines; the next ones follow the job `after`, None where there are no more."""
 
     lines: str
     after: Optional[int]
 
 
-def begin(db: sqlite3.Connection, filter_text: str, now: float) -> Table:
+def begin(db: sqlite3.Connection, filter_text: str, now: float) -> CsvTable:
     """The table of the jobs that there are now and fit a filter. Raises ProtocolError for the filter."""
-    last = db.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0]
-    creating = db.execute("SELECT cast(value AS INTEGER) FROM settings WHERE name = ?",
-                          (batches.CREATING_FROM,)).fetchone()
-    return Table(conditions.compiled(db, filter_text, now).where(),
+    return CsvTable(conditions.compiled(db, filter_text, now).where(),
                  values.names(db, values.PARAMETER, MAX_COLUMNS),
                  values.names(db, values.RESULT, MAX_COLUMNS),
-                 last if creating is None else min(last, creating[0] - 1))
+                 jobs.last_id(db))
 
 
-def header(table: Table) -> str:
+def header(table: CsvTable) -> str:
     """The first line. A name that is there twice is `param.NAME` and `result.NAME`."""
     names = [name if name not in FIXED and name not in table.results else "param." + name
              for name in table.parameters]
@@ -61,25 +61,25 @@ def header(table: Table) -> str:
     return _lines([[*FIXED, *map(_cell, names)]])
 
 
-def lines(db: sqlite3.Connection, table: Table, after: int) -> Part:
+def lines(db: sqlite3.Connection, table: CsvTable, after: int) -> CsvPart:
     """The lines of those of the next PAGE jobs by id that are wanted."""
     window = db.execute("SELECT max(id) FROM (SELECT id FROM jobs WHERE id > ? AND id <= ?"
                         " ORDER BY id LIMIT ?)", (after, table.last_id, PAGE)).fetchone()[0]
     if window is None:
-        return Part("", None)
+        return CsvPart("", None)
     rows = db.execute(
-        "SELECT j.id, j.status, j.attempt, j.worker_id, j.request_timestamp, j.completion_timestamp,"
-        " j.required_time, j.parameters, j.results FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s"
-        " ORDER BY j.id" % table.wanted.text, (after, window, *table.wanted.values))
-    return Part(_lines([_cells(row, table) for row in rows]), window)
+        "SELECT j.parameters, j.results, %s FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s ORDER BY j.id"
+        % (jobfields.columns(_FIELDS), table.wanted.text), (after, window, *table.wanted.values))
+    return CsvPart(_lines([_cells(row, table) for row in rows]), window)
 
 
-def _cells(row: Tuple[Any, ...], table: Table) -> List[str]:
-    job_id, status, attempts, worker, started, finished, runtime, parameters, results = row
+def _cells(row: Tuple[Any, ...], table: CsvTable) -> List[str]:
+    parameters, results, *fixed = row
     given: Dict[str, Any] = json.loads(parameters)
     found: Dict[str, Any] = json.loads(results) if results is not None else {}
-    return [str(job_id), status, str(attempts), _cell(worker), _time(started), _time(finished),
-            _cell(runtime), *[_cell(given.get(name)) for name in table.parameters],
+    return [*[_time(value) if field.kind == jobfields.TIME else _cell(value)
+              for field, value in zip(_FIELDS, fixed)],
+            *[_cell(given.get(name)) for name in table.parameters],
             *[_cell(found.get(name)) for name in table.results]]
 
 

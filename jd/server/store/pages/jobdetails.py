@@ -5,12 +5,17 @@ import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from jd import protocol as p
+from jd.server.store import jobfields
+from jd.server.store.jobfields import Where
+from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
 
 # The newest of each; a job that is interrupted for weeks has more.
 MAX_ATTEMPTS = 200
 MAX_HISTORY = 500
 MAX_FILES = 500
+
+_FIELDS = jobfields.shown(Where.DETAILS)
 
 
 class NoSuchAttempt(Exception):
@@ -31,25 +36,14 @@ def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
     Lists begin with the newest; `attempts_total` and `files_total` count what they leave out too.
     Raises jobs.NoSuchJob.
     """
-    row = db.execute(
-        "SELECT status, parameters, results, attempt, failures, worker_id, priority,"
-        " request_timestamp, completion_timestamp, required_time, retry_at, lease_until"
-        " FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
+    found = jobtable.rows(db, [job_id], _FIELDS)
+    if not found:
         raise jobs.NoSuchJob(job_id)
-    history = _history(db, job_id)
-    return {
-        "id": job_id, "status": row[0], "parameters": json.loads(row[1]),
-        "results": json.loads(row[2]) if row[2] is not None else None,
-        "attempt": row[3], "failures": row[4], "worker_id": row[5], "priority": row[6],
-        "started": row[7], "finished": row[8], "runtime": row[9], "retry_at": row[10],
-        "message": history[0]["reason"] if history else None, "lease_until": row[11],
-        "attempts": _attempts(db, job_id), "attempts_total": row[3], "history": history,
-        "files": _files(db, job_id),
-        "files_total": db.execute("SELECT count(*) FROM files WHERE job_id = ?",
-                                  (job_id,)).fetchone()[0],
-        "output": output(db, job_id, None).output,
-    }
+    return dict(
+        found[0], attempts=_attempts(db, job_id), attempts_total=found[0]["attempt"],
+        history=_history(db, job_id), files=_files(db, job_id),
+        files_total=db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0],
+        output=output(db, job_id, None).output)
 
 
 def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output:

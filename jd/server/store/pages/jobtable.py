@@ -11,6 +11,8 @@ import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd.protocol import ProtocolError, shown
+from jd.server.store import jobfields
+from jd.server.store.jobfields import Field, Where
 from jd.server.store.search import conditions, scanning, values
 from jd.server.store.search.conditions import Filter, Name, Sql
 from jd.server.store.search.scanning import Found, Place, View
@@ -19,32 +21,7 @@ MAX_LIMIT = 200
 MAX_COLUMNS = 500  # names of parameters, and of results, that a page tells
 MAX_CURSOR_CHARS = 2000
 
-_LOWEST = -1e999
-
-
-class _Column(NamedTuple):
-    """A column that jobs are sorted by, and its index, which has the jobs that have a value.
-
-    `lowest` is below all values; `nothing` stands for no value where that is not NULL, and `indexed` is
-    then the condition of the index.
-    """
-
-    name: str
-    index_name: str
-    lowest: Any = _LOWEST
-    nothing: Optional[int] = None
-    indexed: str = "1"
-
-
-_COLUMNS = {
-    "status": _Column("status", "jobs_by_status", ""),
-    "worker": _Column("worker_id", "jobs_of_worker", ""),
-    "attempts": _Column("attempt", "jobs_by_attempt", nothing=0, indexed="attempt <> 0"),
-    "started": _Column("request_timestamp", "jobs_by_start"),
-    "finished": _Column("completion_timestamp", "jobs_by_end"),
-    "runtime": _Column("required_time", "jobs_by_runtime"),
-    "priority": _Column("priority", "jobs_by_priority", nothing=0, indexed="priority <> 0"),
-}
+_FIELDS = jobfields.shown(Where.TABLE)
 
 
 class Order(NamedTuple):
@@ -52,7 +29,7 @@ class Order(NamedTuple):
 
     text: str
     descending: bool = False
-    column: Optional[_Column] = None
+    field: Optional[Field] = None
     value: Optional[Name] = None
 
     @property
@@ -60,11 +37,11 @@ class Order(NamedTuple):
         """The key of a job `j`, NULL if it has none."""
         if self.value is not None:
             return self.value.extract
-        if self.column is None:
+        if self.field is None:
             return Sql("NULL")
-        if self.column.nothing is not None:
-            return Sql("nullif(j.%s, %d)" % (self.column.name, self.column.nothing))
-        return Sql("j." + self.column.name)
+        if self.field.nothing is not None:
+            return Sql("nullif(j.%s, %d)" % (self.field.column, self.field.nothing))
+        return Sql("j." + self.field.column)
 
 
 BY_ID = Order("id")
@@ -76,8 +53,8 @@ def order(db: sqlite3.Connection, text: str) -> Order:
     name = text[1:] if descending else text
     if name == "id":
         return Order(text, descending)
-    if name in _COLUMNS:
-        return Order(text, descending, _COLUMNS[name])
+    if name in jobfields.SORTED:
+        return Order(text, descending, jobfields.SORTED[name])
     return Order(text, descending, None, conditions.resolve(db, name))
 
 
@@ -116,7 +93,7 @@ def cursor(text: str, by: Order) -> Cursor:
 
 # ---- pages
 
-class Page(NamedTuple):
+class TablePage(NamedTuple):
     """Jobs in order; `next` is the cursor of what follows, None at the end.
 
     There may be fewer than asked for, even none, although `next` is there: then as many jobs as one
@@ -131,7 +108,7 @@ class Page(NamedTuple):
 
 
 def page(db: sqlite3.Connection, wanted: Filter, by: Order, after: Optional[Cursor],
-         limit: int) -> Page:
+         limit: int) -> TablePage:
     """A page of the jobs that match. Raises ProtocolError."""
     view = View(db, wanted)
     if view.few:
@@ -146,7 +123,7 @@ def page(db: sqlite3.Connection, wanted: Filter, by: Order, after: Optional[Curs
         if total is None and after is None and found.resume is None:
             total = len(found.places)
     following_text = None if found.resume is None else Cursor(*found.resume).text(by)
-    return Page(rows(db, [place[1] for place in found.places]), following_text, found.scanned, total)
+    return TablePage(rows(db, [place[1] for place in found.places]), following_text, found.scanned, total)
 
 
 def _sorted(db: sqlite3.Connection, view: View, by: Order) -> List[Place]:
@@ -180,7 +157,7 @@ def _behind(place: Place, after: Cursor, descending: bool) -> bool:
 def _driven(db: sqlite3.Connection, view: View, by: Order, after: Optional[Cursor],
             limit: int) -> Found:
     """A page from indexes: first of the jobs that have a key, then of those that have none."""
-    if by.column is None and by.value is None:
+    if by.field is None and by.value is None:
         driver = view.by_id(None if after is None else after.id, by.descending)
         return scanning.run(db, driver, view.ordered_where, limit, scanning.SCAN)
     found = Found([], None, 0)
@@ -202,14 +179,15 @@ def _driven(db: sqlite3.Connection, view: View, by: Order, after: Optional[Curso
 def _by_key(by: Order, after: Optional[Cursor]) -> Sql:
     """A driver in the order of a key, behind `after`."""
     beyond, direction = ("<", " DESC") if by.descending else (">", "")
+    lowest: values.Key
     if by.value is not None:
         select = "SELECT value AS key, job_id AS id FROM job_values WHERE name_id = %d" % by.value.id
-        key, job_id, lowest = "value", "job_id", _LOWEST
+        key, job_id, lowest = "value", "job_id", jobfields.LOWEST
     else:
-        assert by.column is not None
-        key, job_id, lowest = by.column.name, "id", by.column.lowest
-        select = "SELECT %s AS key, id FROM jobs INDEXED BY %s WHERE %s" % (
-            key, by.column.index_name, by.column.indexed)
+        assert by.field is not None
+        key, job_id, lowest = by.field.column, "id", by.field.lowest
+        indexed = "1" if by.field.nothing is None else "%s <> %d" % (key, by.field.nothing)
+        select = "SELECT %s AS key, id FROM jobs INDEXED BY %s WHERE %s" % (key, by.field.sorted_by, indexed)
     if after is None:
         arms = [Sql("%s AND %s >= ?" % (select, key), (lowest,))]
     else:
@@ -228,22 +206,15 @@ def _without_key(view: View, by: Order, after: Optional[int]) -> Tuple[Sql, Sql]
 
 # ---- jobs as they are shown
 
-_ROW = ("SELECT j.id, j.status, j.parameters, j.results, j.attempt, j.failures, j.worker_id, j.priority,"
-        " j.request_timestamp, j.completion_timestamp, j.required_time, j.retry_at,"
-        " (SELECT reason FROM job_history WHERE job_id = j.id ORDER BY id DESC LIMIT 1)"
-        " FROM jobs j WHERE j.id IN (%s)")
-_FIELDS = ("id", "status", "parameters", "results", "attempt", "failures", "worker_id", "priority",
-           "started", "finished", "runtime", "retry_at", "message")
-
-
-def rows(db: sqlite3.Connection, ids: Sequence[int]) -> List[Dict[str, Any]]:
-    """Jobs for the dashboard, in the order of `ids`; unknown ids are left out."""
+def rows(db: sqlite3.Connection, ids: Sequence[int],
+         fields: Sequence[Field] = _FIELDS) -> List[Dict[str, Any]]:
+    """Jobs for the dashboard, in the order of `ids`, with the last line of their history as `message`;
+    unknown ids are left out."""
     found: Dict[int, Dict[str, Any]] = {}
-    for row in db.execute(_ROW % ",".join("%d" % job_id for job_id in ids)):
-        job = dict(zip(_FIELDS, row))
-        job["parameters"] = json.loads(job["parameters"])
-        job["results"] = json.loads(job["results"]) if job["results"] else None
-        found[job["id"]] = job
+    for job_id, message, *row in db.execute(
+            "SELECT j.id, (SELECT reason FROM job_history WHERE job_id = j.id ORDER BY id DESC LIMIT 1), %s"
+            " FROM jobs j WHERE j.id IN (%s)" % (jobfields.columns(fields), conditions.id_list(ids))):
+        found[job_id] = dict(jobfields.values(fields, row), message=message)
     return [found[job_id] for job_id in ids if job_id in found]
 
 

@@ -136,10 +136,9 @@ def _thinned(ids: Sequence[int], limit: int) -> List[int]:
 def _objects(db: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Any]:
     """(id, parameters, results) of jobs with results, by ascending id."""
     for at in range(0, len(ids), _AT_ONCE):
-        # Whole numbers written out: there may be more than SQLite takes as bound values.
         for job_id, parameters, results in db.execute(
                 "SELECT id, parameters, results FROM jobs WHERE id IN (%s) ORDER BY id"
-                % ",".join("%d" % job_id for job_id in ids[at:at + _AT_ONCE])):
+                % conditions.id_list(ids[at:at + _AT_ONCE])):
             yield job_id, json.loads(parameters), json.loads(results)
 
 

@@ -76,7 +76,7 @@ class NoSuchWorker(Exception):
         super().__init__("there is no worker %s" % shown(worker_id))
 
 
-class Query(NamedTuple):
+class WorkerQuery(NamedTuple):
     """What `/web/workers` may ask for. `sort` is a name of SORTS, with `-` in front for the
     greatest first; `after` is the `next` of the page before."""
 
@@ -91,7 +91,7 @@ class Query(NamedTuple):
     limit: int = 100
 
 
-class Page(NamedTuple):
+class WorkerPage(NamedTuple):
     """`total` and `counts` are of the tab with the filter, `counts` without its state; what there
     is to choose from is of the whole tab."""
 
@@ -104,7 +104,7 @@ class Page(NamedTuple):
     slots: List[int]
 
 
-def page(db: sqlite3.Connection, query: Query) -> Page:
+def page(db: sqlite3.Connection, query: WorkerQuery) -> WorkerPage:
     """One page of workers. Raises ProtocolError for an unknown tab, state, sort or cursor."""
     where, values = _condition(query)
     counts = dict(zip(("total",) + COUNTED, db.execute(
@@ -117,7 +117,7 @@ def page(db: sqlite3.Connection, query: Query) -> Page:
         total = db.execute("SELECT count(*) FROM workers WHERE " + where, values).fetchone()[0]
     rows, following = _rows(db, query, where, values)
     tab = _tab(query.tab)
-    return Page(rows, following, total, counts, _choices(db, "host", tab),
+    return WorkerPage(rows, following, total, counts, _choices(db, "host", tab),
                 _choices(db, "instance", tab), _choices(db, "slot", tab))
 
 
@@ -142,7 +142,7 @@ def check(db: sqlite3.Connection, worker_id: str) -> None:
         raise NoSuchWorker(worker_id)
 
 
-def checked(query: Query) -> Query:
+def checked(query: WorkerQuery) -> WorkerQuery:
     """`query`, if its words are known. Raises ProtocolError, as `page` would."""
     _tab(query.tab)
     _chosen(SORTS, "sort", _key(query.sort))
@@ -174,7 +174,7 @@ def _chosen(table: Dict[str, str], what: str, name: str) -> str:
     return table[name]
 
 
-def _condition(query: Query) -> Tuple[str, List[Any]]:
+def _condition(query: WorkerQuery) -> Tuple[str, List[Any]]:
     clauses, values = [_tab(query.tab)], []  # type: Tuple[List[str], List[Any]]
     for column, value in (("host", query.host), ("instance", query.instance), ("slot", query.slot)):
         if value is not None:
@@ -188,7 +188,7 @@ def _condition(query: Query) -> Tuple[str, List[Any]]:
     return " AND ".join(clauses), values
 
 
-def _rows(db: sqlite3.Connection, query: Query, where: str,
+def _rows(db: sqlite3.Connection, query: WorkerQuery, where: str,
           values: List[Any]) -> Tuple[List[Dict[str, Any]], Optional[str]]:
     key = _chosen(SORTS, "sort", _key(query.sort))
     sign, direction = ("<", "DESC") if query.sort.startswith("-") else (">", "ASC")
@@ -241,9 +241,9 @@ def _choices(db: sqlite3.Connection, column: str, tab: str) -> List[Any]:
 def _series(db: sqlite3.Connection, worker_id: str) -> Dict[str, List[Optional[float]]]:
     """The kept samples as columns of equal length, oldest first; None where one has no figure."""
     samples = [(at, json.loads(metrics)) for at, metrics in db.execute(
-        "SELECT timestamp, metrics FROM worker_metrics WHERE worker_id = ?1 AND timestamp >"
-        " (SELECT max(timestamp) FROM worker_metrics WHERE worker_id = ?1) - ?2"
-        " ORDER BY timestamp", (worker_id, 60.0 * RING))]
+        "SELECT timestamp, metrics FROM worker_metrics WHERE worker_id = ? AND timestamp >"
+        " (SELECT max(timestamp) FROM worker_metrics WHERE worker_id = ?) - ?"
+        " ORDER BY timestamp", (worker_id, worker_id, 60.0 * RING))]
     names = dict.fromkeys(name for _, figures in samples for name in figures)
     columns: Dict[str, List[Optional[float]]] = {
         name: [figures.get(name) for _, figures in samples] for name in names}

@@ -1,11 +1,11 @@
-"""Jobs and their attempts: claim, renew, end, retry, count, list.
+"""Jobs and their attempts: claim, renew, end, retry, count.
 
 Where a function takes `reach`, it is the user of the Hub whose attempts may be touched; None: all.
 """
 
 import json
 import sqlite3
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from jd import messages
 from jd import protocol as p
@@ -84,6 +84,12 @@ def creating_from(db: sqlite3.Connection) -> int:
     """The first id of the batch that is being written; above all ids if there is none."""
     row = db.execute("SELECT value FROM settings WHERE name = 'creating_from'").fetchone()
     return 2 ** 62 if row is None else int(row[0])
+
+
+def last_id(db: sqlite3.Connection) -> int:
+    """The highest id of a job that is whole; 0 if there is none."""
+    last = db.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0]
+    return min(int(last), creating_from(db) - 1)
 
 
 def claim(t: Transaction, worker_id: str, session: Optional[str],
@@ -306,97 +312,6 @@ def counts(db: sqlite3.Connection) -> Dict[str, int]:
     return {status: kept[status] for status in p.JOB_STATUSES_ALL}
 
 
-class Query(NamedTuple):
-    """What `GET /api/jobs` may ask for. `search` is a text (see `textsearch`), or digits: an id."""
-
-    page: int = 1
-    per_page: int = 50
-    status: Optional[str] = None
-    search: Optional[str] = None
-    ids: Optional[Sequence[int]] = None
-
-    @property
-    def is_text(self) -> bool:
-        """Whether a text is looked for."""
-        return self.search is not None and not (self.search.isascii() and self.search.isdigit())
-
-
-class Page(NamedTuple):
-    jobs: List[Dict[str, Any]]
-    total: int
-
-
-def select(db: sqlite3.Connection, query: Query) -> Page:
-    """One page of jobs by id, and how many match in all; not for a query that `is_text`."""
-    where, values = _condition(query)
-    offset = (query.page - 1) * query.per_page
-    if query.search is None and query.ids is None:
-        by_status = counts(db)
-        total = by_status[query.status] if query.status else sum(by_status.values())
-    else:
-        total = db.execute("SELECT count(*) FROM jobs" + where, values).fetchone()[0]
-    ids = "SELECT id AS page_id FROM jobs" + where
-    if not where and total == db.execute("SELECT max(id) FROM jobs").fetchone()[0]:
-        # No id is missing, as usual: a deep page is found without stepping over all before it.
-        ids, values, offset = ids + " WHERE id > ?", [offset], 0
-    rows = db.execute(
-        "SELECT j.id, j.status, j.parameters, j.worker_id, j.attempt, j.request_timestamp,"
-        " j.completion_timestamp, j.required_time, j.last_ping_timestamp, a.system_metrics"
-        " FROM (%s ORDER BY id LIMIT ? OFFSET ?)"
-        " JOIN jobs j ON j.id = page_id"
-        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id" % ids,
-        (*values, query.per_page, offset)).fetchall()
-    histories = _histories(db, [row[0] for row in rows])
-    return Page([_described(row, histories.get(row[0], [])) for row in rows], total)
-
-
-def _condition(query: Query) -> Tuple[str, List[Any]]:
-    clauses: List[str] = []
-    values: List[Any] = []
-    if query.status is not None:
-        clauses.append("status = ?")
-        values.append(query.status)
-    if query.ids is not None:
-        clauses.append("id IN (%s)" % _id_list(query.ids))
-    if query.search is not None:
-        clauses.append("id = ?")
-        # More digits than an id can have match nothing.
-        values.append(int(query.search) if len(query.search) < 16 else -1)
-    return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
-
-
-def _id_list(ids: Iterable[int]) -> str:
-    # Whole numbers written out: there may be more than SQLite takes as bound values.
-    return ",".join("%d" % job_id for job_id in ids)
-
-
-def _histories(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[int, List[Dict[str, Any]]]:
-    found: Dict[int, List[Dict[str, Any]]] = {}
-    for job_id, timestamp, reason in db.execute(
-            "SELECT job_id, timestamp, reason FROM job_history WHERE job_id IN (%s)"
-            " ORDER BY job_id, id" % _id_list(ids)):
-        found.setdefault(job_id, []).append({"reason": reason, "timestamp": timestamp})
-    return found
-
-
-def _described(row: Sequence[Any], history: List[Dict[str, Any]]) -> Dict[str, Any]:
-    (job_id, status, parameters, worker_id, attempt, requested, completed, required, pinged,
-     metrics) = row
-    return {
-        "id": job_id,
-        "status": status,
-        "parameters": json.loads(parameters),
-        "worker_id": worker_id,
-        "attempt": attempt,
-        "message": history,
-        "request_timestamp": requested,
-        "completion_timestamp": completed,
-        "required_time": required,
-        "last_ping_timestamp": pinged,
-        "system_metrics": json.loads(metrics) if metrics else {},
-    }
-
-
 def work_is_left(db: sqlite3.Connection) -> bool:
     """Whether a job is PENDING or SERVED, waits for its retry, or is being made."""
     counted = counts(db)
@@ -405,12 +320,6 @@ def work_is_left(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM jobs WHERE retry_at IS NOT NULL"
                       " UNION ALL SELECT 1 FROM settings WHERE name = 'creating_from'"
                       " LIMIT 1").fetchone() is not None
-
-
-def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
-    """Status by id (as text: it goes to JSON) of the jobs that exist."""
-    return {str(job_id): status for job_id, status in db.execute(
-        "SELECT id, status FROM jobs WHERE id IN (%s)" % _id_list(ids))}
 
 
 def exists(db: sqlite3.Connection, job_id: int) -> bool:

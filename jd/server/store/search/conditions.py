@@ -6,22 +6,19 @@ What comes from outside is always a bound value; the text of the SQL is made of 
 import json
 import math
 import sqlite3
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from jd.protocol import DELETED, JOB_STATUSES_ALL, ProtocolError, shown
+from jd.server.store.jobfields import COMPARED, DURATION, TIME
 from jd.server.store.search import filters, values
 from jd.server.store.search.filters import EQUAL, ORDERINGS, UNEQUAL, Term, Value
 
-# Built-in names and the columns of those that are numbers.
-COLUMNS = {"attempts": "attempt", "runtime": "required_time", "started": "request_timestamp",
-           "finished": "completion_timestamp", "priority": "priority"}
-BUILT_IN = ("status", "id", "worker", "host", *COLUMNS)
+BUILT_IN = ("status", "id", "worker", "host", *COMPARED)
 PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
 KNOWN_SHOWN = 30
 NO_ID = 2 ** 62  # above all ids
-_INDEXES = {"runtime": "jobs_by_runtime", "started": "jobs_by_start", "finished": "jobs_by_end"}
 
 
 class Sql(NamedTuple):
@@ -82,6 +79,11 @@ class Name(NamedTuple):
 def marks(items: Sequence[Any]) -> str:
     """A question mark for each item."""
     return ", ".join("?" * len(items))
+
+
+def id_list(ids: Iterable[int]) -> str:
+    """Whole numbers written out: there may be more than SQLite takes as bound values."""
+    return ",".join("%d" % job_id for job_id in ids)
 
 
 def compiled(db: sqlite3.Connection, text: str, now: float) -> Filter:
@@ -244,20 +246,22 @@ def _host(term: Term, _now: float) -> _Compiled:
 
 def _span(term: Term, value: Value, now: float) -> filters.Span:
     """From the first to behind the last number that a value stands for."""
-    if term.name in ("started", "finished"):
+    kind = COMPARED[term.name].kind
+    if kind == TIME:
         return filters.moment(value.text, now)
-    if term.name == "runtime":
+    if kind == DURATION:
         seconds = filters.duration(value.text)
         if seconds is None:
-            raise ProtocolError("runtime is compared with a duration such as 90, 30s, 5m or 2h, not %s"
-                                % shown(value.text))
+            raise ProtocolError("%s is compared with a duration such as 90, 30s, 5m or 2h, not %s"
+                                % (term.name, shown(value.text)))
         return filters.Span(seconds, seconds)
     number = _number(term, value)
     return filters.Span(number, number)
 
 
 def _column(term: Term, now: float) -> _Compiled:
-    column = COLUMNS[term.name]
+    field = COMPARED[term.name]
+    column = field.column
     if term.operator in ORDERINGS:
         if term.values[0].is_null:
             raise ProtocolError("%s can be compared with null by = and != only" % term.name)
@@ -269,10 +273,10 @@ def _column(term: Term, now: float) -> _Compiled:
         else:
             operator, limit = term.operator, start
         condition = Sql("j.%s %s ?" % (column, operator), (limit,))
-        if term.name not in _INDEXES:
+        if field.sorted_by is None or field.nothing is not None:
             return condition, None
         return condition, Source((Sql("SELECT id FROM jobs INDEXED BY %s WHERE %s %s ?" % (
-            _INDEXES[term.name], column, operator), (limit,)),), "id", False)
+            field.sorted_by, column, operator), (limit,)),), "id", False)
     parts = []
     for value in term.values:
         if value.is_null:
@@ -285,7 +289,7 @@ def _column(term: Term, now: float) -> _Compiled:
 
 
 _BUILT_IN: Dict[str, Callable[[Term, float], _Compiled]] = {
-    "id": _id, "worker": _worker, "host": _host, **dict.fromkeys(COLUMNS, _column)}
+    "id": _id, "worker": _worker, "host": _host, **dict.fromkeys(COMPARED, _column)}
 
 
 # ---- parameters and results

@@ -1,0 +1,89 @@
+"""The columns of the table of jobs that people see, each said once: where it is shown and by what name.
+
+Pages, the list of `GET /api/jobs`, the CSV, filters and the sorting of the table are made from this. So a new
+column takes a migration (`schema`), a line here, and whatever writes it.
+"""
+
+import json
+from enum import Flag, auto
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Union
+
+
+class Where(Flag):
+    """Where a column is shown."""
+
+    TABLE = auto()  # the dashboard's table of jobs
+    DETAILS = auto()  # its page of one job
+    API = auto()  # `GET /api/jobs`, by the name of the column
+    CSV = auto()  # by the word
+
+
+PAGES = Where.TABLE | Where.DETAILS
+EVERYWHERE = PAGES | Where.API | Where.CSV
+
+# What the values are.
+TEXT = "text"
+NUMBER = "number"
+TIME = "time"  # Unix seconds
+DURATION = "duration"  # seconds
+JSON = "json"
+
+LOWEST = -1e999  # below all numbers and texts
+
+
+class Field(NamedTuple):
+    """A column. `name` is its name on pages, `word` what people write in a filter and a sort, and read in the
+    CSV.
+
+    A NUMBER, TIME or DURATION with a word can be compared in a filter. Jobs can be sorted by what has an
+    index, `sorted_by`, of the jobs that have a value; `lowest` is below all of these. `nothing` stands for
+    no value, where that is not NULL; the index then leaves it out.
+    """
+
+    column: str
+    where: Where
+    name: str
+    word: Optional[str] = None
+    kind: str = TEXT
+    sorted_by: Optional[str] = None
+    lowest: Union[float, str] = LOWEST
+    nothing: Optional[int] = None
+
+
+FIELDS: Tuple[Field, ...] = (
+    Field("id", EVERYWHERE, "id", "id"),
+    Field("status", EVERYWHERE, "status", "status", sorted_by="jobs_by_status", lowest=""),
+    Field("parameters", PAGES | Where.API, "parameters", kind=JSON),
+    Field("results", PAGES, "results", kind=JSON),
+    Field("attempt", EVERYWHERE, "attempt", "attempts", NUMBER, "jobs_by_attempt", nothing=0),
+    Field("failures", PAGES, "failures"),
+    Field("worker_id", EVERYWHERE, "worker_id", "worker", sorted_by="jobs_of_worker"),
+    Field("priority", PAGES, "priority", "priority", NUMBER, "jobs_by_priority", nothing=0),
+    Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
+    Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
+    Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
+    Field("retry_at", PAGES, "retry_at", kind=TIME),
+    Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),
+    Field("last_ping_timestamp", Where.API, "last_ping_timestamp", kind=TIME),
+)
+
+# By word.
+COMPARED = {field.word: field for field in FIELDS if field.word and field.kind in (NUMBER, TIME, DURATION)}
+SORTED = {field.word: field for field in FIELDS if field.word and field.sorted_by}
+
+
+def shown(where: Where) -> Tuple[Field, ...]:
+    """The fields that are shown in a place, in order."""
+    return tuple(field for field in FIELDS if field.where & where)
+
+
+def columns(fields: Iterable[Field]) -> str:
+    """Their columns, of a job `j`, for a SELECT."""
+    return ", ".join("j." + field.column for field in fields)
+
+
+def values(fields: Iterable[Field], row: Iterable[Any], by_column: bool = False) -> Dict[str, Any]:
+    """A row that was selected so, by the names on pages or the columns; JSON is parsed."""
+    return {field.column if by_column else field.name:
+            json.loads(value) if field.kind == JSON and value is not None else value
+            for field, value in zip(fields, row)}

@@ -1,0 +1,112 @@
+"""The list of `GET /api/jobs`: by id, status or text, with pages by number; and statuses by id.
+
+A text is looked for in steps, each of bounded work.
+"""
+
+import json
+import sqlite3
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from jd import protocol as p
+from jd.server.store import jobfields
+from jd.server.store.jobfields import Where
+from jd.server.store.queue import jobs
+from jd.server.store.search import conditions, scanning
+from jd.server.store.search.conditions import Filter, Source, Sql, id_list
+
+_FIELDS = jobfields.shown(Where.API)
+
+
+class JobQuery(NamedTuple):
+    """What `GET /api/jobs` may ask for. `search` is a text, or digits: an id."""
+
+    page: int = 1
+    per_page: int = 50
+    status: Optional[str] = None
+    search: Optional[str] = None
+    ids: Optional[Sequence[int]] = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a text is looked for."""
+        return self.search is not None and not (self.search.isascii() and self.search.isdigit())
+
+
+class JobPage(NamedTuple):
+    """Some of the jobs that match, and how many do in all."""
+
+    jobs: List[Dict[str, Any]]
+    total: int
+
+
+def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
+    """One page of jobs by id, and how many match in all; not for a query that `is_text`."""
+    where, values = _condition(query)
+    offset = (query.page - 1) * query.per_page
+    if query.search is None and query.ids is None:
+        by_status = jobs.counts(db)
+        total = by_status[query.status] if query.status else sum(by_status.values())
+    else:
+        total = db.execute("SELECT count(*) FROM jobs" + where, values).fetchone()[0]
+    ids = "SELECT id AS page_id FROM jobs" + where
+    if not where and total == db.execute("SELECT max(id) FROM jobs").fetchone()[0]:
+        # No id is missing, as usual: a deep page is found without stepping over all before it.
+        ids, values, offset = ids + " WHERE id > ?", [offset], 0
+    rows = db.execute(
+        "SELECT %s, a.system_metrics FROM (%s ORDER BY id LIMIT ? OFFSET ?) JOIN jobs j ON j.id = page_id"
+        " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id"
+        % (jobfields.columns(_FIELDS), ids), (*values, query.per_page, offset)).fetchall()
+    histories = _histories(db, [row[0] for row in rows])
+    return JobPage([_described(row, histories.get(row[0], [])) for row in rows], total)
+
+
+def search(db: sqlite3.Connection, query: JobQuery, after: int) -> scanning.Matching:
+    """The ids above `after` of jobs with the text of a query, among the next scanning.SCAN that may
+    have it."""
+    statuses = p.JOB_STATUSES_ALL if query.status is None else (query.status,)
+    word = query.search or ""
+    # As it is written: whoever looks for a piece of JSON finds it.
+    found: Tuple[Sql, ...] = (conditions.contain(word, word),)
+    sources: Tuple[Source, ...] = ()
+    if query.ids is not None:
+        listed = "id IN (%s)" % id_list(query.ids)
+        found += (Sql("j." + listed),)
+        sources = (Source((Sql("SELECT id FROM jobs WHERE " + listed),), "id", True),)
+    return scanning.matching(db, Filter(statuses, found, sources), after, scanning.SCAN)
+
+
+def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
+    """Status by id (as text: it goes to JSON) of the jobs that exist."""
+    return {str(job_id): status for job_id, status in db.execute(
+        "SELECT id, status FROM jobs WHERE id IN (%s)" % id_list(ids))}
+
+
+def _condition(query: JobQuery) -> Tuple[str, List[Any]]:
+    clauses: List[str] = []
+    values: List[Any] = []
+    if query.status is not None:
+        clauses.append("status = ?")
+        values.append(query.status)
+    if query.ids is not None:
+        clauses.append("id IN (%s)" % id_list(query.ids))
+    if query.search is not None:
+        clauses.append("id = ?")
+        # More digits than an id can have match nothing.
+        values.append(int(query.search) if len(query.search) < 16 else -1)
+    return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
+
+
+def _histories(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[int, List[Dict[str, Any]]]:
+    found: Dict[int, List[Dict[str, Any]]] = {}
+    for job_id, timestamp, reason in db.execute(
+            "SELECT job_id, timestamp, reason FROM job_history WHERE job_id IN (%s)"
+            " ORDER BY job_id, id" % id_list(ids)):
+        found.setdefault(job_id, []).append({"reason": reason, "timestamp": timestamp})
+    return found
+
+
+def _described(row: Sequence[Any], history: List[Dict[str, Any]]) -> Dict[str, Any]:
+    described = jobfields.values(_FIELDS, row, by_column=True)
+    described["message"] = history
+    described["system_metrics"] = json.loads(row[-1]) if row[-1] else {}
+    return described
