@@ -1,5 +1,6 @@
 """tests/run.py: what `make test` says while it runs, what it leaves out, and what it sums up."""
 
+import contextlib
 import os
 import pty
 import shutil
@@ -15,67 +16,66 @@ from tests.support import ROOT, free_env, python
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A tree with two directories of tests that pass, one skipped."""
+    """A tree with two directories of tests and a file; one is skipped, one is slow."""
     put(tmp_path / "house", {
         "pytest.ini": "[pytest]\nmarkers = slow\n",
         "tests/a/test_a.py": "import pytest\ndef test_a(): pass\ndef test_not(): pytest.skip('no moon')\n",
-        "tests/b/test_b.py": "def test_b(): pass\n", "tests/test_c.py": "def test_c(): pass\n"})
+        "tests/b/test_b.py": "import pytest\ndef test_b(): pass\n@pytest.mark.slow\ndef test_slow(): pass\n",
+        "tests/test_c.py": "def test_c(): pass\n"})
     shutil.copy(str(ROOT / "tests" / "run.py"), str(tmp_path / "house" / "tests"))
     return tmp_path / "house"
 
 
-def run(house: Path, *options: str, output: int = subprocess.PIPE) -> Tuple[int, str]:
+def run(house: Path, *options: str) -> Tuple[int, str]:
     done = subprocess.run(python("-m", "tests.run", *options), cwd=str(house), timeout=120,
-                          stdout=output, stderr=subprocess.STDOUT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=free_env(house.parent, PYTHONPATH=None))
     return done.returncode, done.stdout
 
 
-def test_the_last_line_is_the_sum(house: Path) -> None:
+def shown_on_a_terminal(house: Path, *options: str) -> str:
+    """What a run writes to it."""
+    ours, its = pty.openpty()
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        running = subprocess.Popen(python("-m", "tests.run", *options), cwd=str(house),
+                                   stdout=its, stderr=its, env=free_env(house.parent, PYTHONPATH=None))
+        os.close(its)
+        with running, contextlib.suppress(OSError):  # which stands for the end of a terminal
+            for some in iter(lambda: screen.read(4096), b""):
+                shown += some
+    return shown.decode()
+
+
+def test_it_says_what_it_does_what_it_left_out_and_the_sum(house: Path) -> None:
     status, said = run(house)
+    first, *parts, left_out, closing = said.splitlines()
     assert status == 0
-    assert said.splitlines()[-1].startswith("3 passed, 1 skipped in ")
+    assert first.startswith("running 3 parts of tests/, ")
     assert "no moon" in said
-    status, said = run(house, "-k", "test_b")
-    assert (status, said.splitlines()[-1].partition(" in ")[0]) == (0, "1 passed, 3 deselected")
-    assert run(house, "-k", "nothing")[0] == 1
-    assert "2 passed, 1 skipped in" in run(house, "--ignore=tests/b/")[1].splitlines()[-1]
-    assert run(house, "tests/b")[1].splitlines()[-1].startswith("1 passed in ")
+    assert [line for line in parts if line.startswith("tests/b: 1 passed, 1 deselected in ")]
+    assert left_out.startswith("left out, by directory: b 1. ") and "make check" in left_out
+    assert closing.startswith("3 passed, 1 skipped, 1 deselected in ")
+
+
+def test_all_are_run_where_all_are_asked_for_and_what_is_named(house: Path) -> None:
+    status, said = run(house, "--all", "--ignore=tests/a/")
+    assert status == 0 and "left out" not in said
+    assert said.splitlines()[-1].startswith("3 passed in ")
+    assert run(house, "tests/b")[1].splitlines()[-1].startswith("2 passed in ")
+    assert run(house, "-k", "nothing", "--ignore=tests/a")[0] == 1, "nothing was tested"
+
+
+def test_on_a_terminal_a_line_changes(house: Path) -> None:
+    shown = shown_on_a_terminal(house, "-k", "test_b")
+    assert "[ 0:00] 0 of 3 done; now a 0%" in shown
+    assert "\r\x1b[Ktests/b: 1 passed" in shown, "it makes place for those that stay"
+    assert "left out" not in shown and "\x1b[K1 passed, 4 deselected in " in shown
 
 
 def test_what_fails_fails_the_run_and_is_shown(house: Path) -> None:
-    put(house, {"tests/b/test_b.py": "def test_b(): assert 'this' == 'that'\n"})
+    put(house, {"tests/a/test_a.py": "import nothing_of_that_name\n",
+                "tests/b/test_b.py": "def test_b(): assert 'this' == 'that'\n"})
     status, said = run(house)
-    assert status == 1 and "assert 'this' == 'that'" in said
-    assert said.splitlines()[-1].startswith("1 failed, 2 passed, 1 skipped in ")
-    put(house, {"tests/b/test_b.py": "import nothing_of_that_name\n"})
-    status, said = run(house)
-    assert status == 1 and "nothing_of_that_name" in said
-
-
-def test_slow_tests_are_left_out_and_named_unless_all_are_asked_for(house: Path) -> None:
-    put(house, {"tests/b/test_b.py": "import pytest\ndef test_b(): pass\n"
-                                     "@pytest.mark.slow\ndef test_d(): pass\n"})
-    status, said = run(house)
-    left_out, sum_ = said.splitlines()[-2:]
-    assert status == 0 and left_out.startswith("left out, by directory: b 1. ") and "make check" in left_out
-    assert sum_.startswith("3 passed, 1 skipped, 1 deselected in ")
-    status, said = run(house, "--all")
-    assert status == 0 and "left out" not in said
-    assert said.splitlines()[-1].startswith("4 passed, 1 skipped in ")
-    assert run(house, "tests/b")[1].splitlines()[-1].startswith("2 passed in "), "what is named is run"
-
-
-def test_it_says_at_once_what_it_does_and_then_how_far_it_is(house: Path) -> None:
-    first, *rest = run(house)[1].splitlines()
-    assert first.startswith("running 3 parts of tests/, ")
-    assert [line for line in rest if line.startswith("tests/b: 1 passed")]
-    seen, terminal = pty.openpty()
-    try:
-        run(house, output=terminal)
-        shown = os.read(seen, 65536).decode()
-    finally:
-        os.close(seen)
-        os.close(terminal)
-    assert "[ 0:00] 0 of 3 done; now a 0%" in shown
-    assert "\r\x1b[Ktests/b: 1 passed" in shown, "the line that changes makes place for those that stay"
+    assert status == 1 and "assert 'this' == 'that'" in said and "nothing_of_that_name" in said
+    assert said.splitlines()[-1].startswith("1 failed, 1 passed, 1 error in ")
