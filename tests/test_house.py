@@ -155,7 +155,7 @@ def test_imports_point_down_only(path: Path) -> None:
     ("from jd.worker.local import registry", "jd.worker.config", ["jd.worker.local.registry"]),
     ("from jd.worker import config\nfrom jd.worker.uplink import heartbeats", "jd.worker.launch.process", []),
     ("from jd.server.api import access", "jd.server.dashboard.jobs", ["jd.server.api.access"]),
-    ("from jd.server.app import JobServer", "jd.server.creation.slices", ["jd.server.app.JobServer"]),
+    ("from jd.server.app import JobServer", "jd.server.creation.creator", ["jd.server.app.JobServer"]),
     ("from jd.server.store.pages import summary", "jd.server.store.queue.jobs",
      ["jd.server.store.pages.summary"]),
     ("from jd.net import client", "jd.net.peer.portowner", ["jd.net.client"]),

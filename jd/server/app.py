@@ -16,8 +16,8 @@ from jd.server.api.access import Access, check_role, check_routes
 from jd.server.api.job_routes import JobRoutes
 from jd.server.api.prometheus import Metrics
 from jd.server.api.worker_routes import WorkerRoutes
-from jd.server.creation.slices import Creation
-from jd.server.dashboard.creating import CreateJobs
+from jd.server.creation.creator import Creation
+from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.jobs import JobTable
 from jd.server.dashboard.live import Live

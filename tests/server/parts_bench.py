@@ -12,8 +12,8 @@ from jd.net.serving.routing import Request, Response, Route, Router
 from jd.server.api.access import OWNER, Access, Principal
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
-from jd.server.creation.slices import Creation
-from jd.server.dashboard.creating import CreateJobs
+from jd.server.creation.creator import Creation
+from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results

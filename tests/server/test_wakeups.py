@@ -9,7 +9,7 @@ import pytest
 
 from jd import protocol as p
 from jd.errors import StorageError
-from jd.server.creation.slices import Creation
+from jd.server.creation.creator import Creation
 from jd.server.store.operators import batches
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Happened, Transaction

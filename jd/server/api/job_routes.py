@@ -8,7 +8,7 @@ from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.api.access import EDIT
 from jd.server.creation import createrequest
-from jd.server.creation.slices import Creation
+from jd.server.creation.creator import Creation
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files

@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Opti
 
 from jd.errors import StorageError
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.server.creation.slices import Creation
+from jd.server.creation.creator import Creation
 from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from jd import messages
-from jd.server.creation.slices import Creation
+from jd.server.creation.creator import Creation
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, bulk

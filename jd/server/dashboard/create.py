@@ -9,7 +9,7 @@ from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.creation import createrequest
 from jd.server.creation.createrequest import Order
-from jd.server.creation.slices import Creation
+from jd.server.creation.creator import Creation
 from jd.server.experiment import Experiment
 from jd.server.store.operators.batches import Batch
 from jd.server.store.queue import jobs
