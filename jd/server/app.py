@@ -16,7 +16,7 @@ from jd.server.api.access import Access, check_role, check_routes
 from jd.server.api.job_routes import JobRoutes
 from jd.server.api.prometheus import Metrics
 from jd.server.api.worker_routes import WorkerRoutes
-from jd.server.creation.creator import Creation
+from jd.server.creation.creator import Creator
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.jobs import JobTable
@@ -61,7 +61,7 @@ class JobServer:
         self.experiment = experiment
         self.room = WaitingRoom()
         experiment.on_commit(self.room.tell)
-        self.creation = Creation(experiment)
+        self.creation = Creator(experiment)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
         self.api = Router(guard=self._let_in, status_of=STATUS_OF)

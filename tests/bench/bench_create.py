@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from jd.net.jsonbody import parse_json
 from jd.protocol import ProtocolError
 from jd.server.creation import createrequest
-from jd.server.store.operators import batches
+from jd.server.creation.batch import from_list
 
 TICK = 0.002  # seconds
 
@@ -32,7 +32,7 @@ def at_once(body: bytes) -> int:
     jobs: List[Any] = value["jobs"]
     if len(jobs) > 1_000_000:
         raise ProtocolError("that makes %d jobs" % len(jobs))
-    return batches.from_list(jobs).total
+    return from_list(jobs).total
 
 
 def by_pieces(body: bytes) -> int:

@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
+from jd.server.creation.batch import from_grid
 from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import joblist, jobtable
 from jd.server.store.queue import jobs
@@ -33,7 +34,7 @@ class Created(NamedTuple):
 def create(desk: Desk, total: int) -> Created:
     """Jobs with three parameters, in slices as the server makes them."""
     side = max(1, round((total / len(OPTIMISERS)) ** 0.5))
-    batch = batches.from_grid({"lr": [number / side for number in range(side)], "opt": OPTIMISERS,
+    batch = from_grid({"lr": [number / side for number in range(side)], "opt": OPTIMISERS,
                                "seed": list(range(side))})
     started, longest = time.perf_counter(), 0.0
     next_id, texts = desk.write(batches.begin), batch.texts()
@@ -42,9 +43,9 @@ def create(desk: Desk, total: int) -> Created:
         part = list(itertools.islice(texts, batches.SLICE))
         if not part:
             break
-        longest = max(longest, timed(lambda: desk.write(lambda t: batches.add(t, next_id, part, batch))))
+        longest = max(longest, timed(lambda: desk.write(lambda t: batches.add(t, next_id, part))))
         next_id += len(part)
-    desk.write(lambda t: batches.publish(t, start_id, batch))
+    desk.write(lambda t: batches.publish(t, start_id, batch.total))
     return Created(time.perf_counter() - started, longest)
 
 

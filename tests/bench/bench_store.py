@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import terminal
-from jd.server.store.operators import batches
+from jd.server.creation.batch import from_grid
 from jd.server.store.pages import joblist
 from jd.server.store.queue import jobs
 from jd.storage import database
@@ -44,7 +44,7 @@ def claims_at_once(desk: Desk) -> None:
 def fill(desk: Desk, total: int) -> None:
     side = round(total ** 0.5)
     grid = {"x": list(range(side)), "y": list(range(side))}
-    desk.add(batches.from_grid(grid))
+    desk.add(from_grid(grid))
 
 
 def one_by_one(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from jd.net.serving.routing import Request, Response, Route, Router
 from jd.server.api.access import OWNER, Access, Principal
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
-from jd.server.creation.creator import Creation
+from jd.server.creation.creator import Creator
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
@@ -56,7 +56,7 @@ class PartsBench:
         self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
         room = WaitingRoom()
         self.experiment.on_commit(room.tell)
-        self.creation = Creation(self.experiment)
+        self.creation = Creator(self.experiment)
         live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 
 from jd import messages
 from jd.server.creation import createrequest
+from jd.server.creation.batch import Batch
 from jd.server.store import aftermath
 from jd.server.store.files import files
 from jd.server.store.fleet import workers
@@ -22,7 +23,7 @@ from jd.storage.database import Database
 T = TypeVar("T")
 
 
-def ordered(body: Any) -> batches.Batch:
+def ordered(body: Any) -> Batch:
     """The jobs that the body of a request to create some asks for."""
     return createrequest.read(io.BytesIO(json.dumps(body).encode())).batch
 
@@ -53,12 +54,12 @@ class Desk:
     def create(self, count: int, **request: Any) -> None:
         self.add(ordered(dict({"parameters": {"x": list(range(count))}}, **request)))
 
-    def add(self, batch: batches.Batch, replace: bool = False) -> batches.Created:
+    def add(self, batch: Batch, replace: bool = False) -> batches.Created:
         start_id = self.write(batches.begin)
-        self.write(lambda t: batches.add(t, start_id, list(batch.texts()), batch))
+        self.write(lambda t: batches.add(t, start_id, list(batch.texts()), batch.terms))
         while replace and self.write(lambda t: batches.set_aside(t, start_id)):
             pass
-        return self.write(lambda t: batches.publish(t, start_id, batch))
+        return self.write(lambda t: batches.publish(t, start_id, batch.total))
 
     def beat(self, worker_id: str = "w", **fields: Any) -> workers.Answer:
         beat = messages.Heartbeat.from_json(dict({"worker_id": worker_id}, **fields))

@@ -4,6 +4,7 @@ import pytest
 
 from jd import protocol as p
 from jd.protocol import ProtocolError
+from jd.server.creation.batch import from_grid, from_list
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from tests.server.store_support import Desk, ordered
@@ -15,7 +16,7 @@ def rows(desk: Desk) -> List[Dict[str, Any]]:
 
 
 def test_the_last_name_varies_fastest(desk: Desk) -> None:
-    batch = batches.from_grid({"a": [1, 2], "b": ["x", "y"]})
+    batch = from_grid({"a": [1, 2], "b": ["x", "y"]})
     created = desk.add(batch)
     assert created == (1, 4, "Created")
     assert rows(desk) == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"},
@@ -25,34 +26,33 @@ def test_the_last_name_varies_fastest(desk: Desk) -> None:
 def test_values_come_back_as_they_were(desk: Desk) -> None:
     job = {"f": 0.1, "big": 2 ** 70, "s": "ü\n\"'\\ ☃", "e": "", "n": None, "t": True,
            "l": [1, [2]], "o": {"k": {"z": []}}, "minus": "-x"}
-    desk.add(batches.from_list([job]))
+    desk.add(from_list([job]))
     assert rows(desk) == [job]
 
 
 def test_ids_are_contiguous_and_appended(desk: Desk) -> None:
     desk.create(3)
-    created = desk.add(batches.from_grid({"y": [1, 2]}))
+    created = desk.add(from_grid({"y": [1, 2]}))
     assert created == (4, 2, "Appended")
 
 
 def test_replace_takes_the_place_of_what_is_pending(desk: Desk) -> None:
     desk.create(3)
     desk.beat()
-    created = desk.add(batches.from_grid({"y": [1]}), replace=True)
+    created = desk.add(from_grid({"y": [1]}), replace=True)
     assert created.start_id == 4
     assert desk.counts() == {"SERVED": 1, "DELETED": 2, "PENDING": 1}
     assert desk.job(2)["message"][0]["reason"] == "replaced by new jobs"
 
 
 def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
-    batch = batches.from_grid({"x": [1, 2]})
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], batch))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}']))
     assert desk.beat().reply.job is None
-    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 2}'], batch))
+    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 2}']))
     changes = "SELECT n FROM changes WHERE topic = 'jobs'"
     before = desk.sql(changes)
-    desk.write(lambda t: batches.publish(t, start_id, batch))
+    desk.write(lambda t: batches.publish(t, start_id, 2))
     assert desk.sql(changes) == before + 1
     assert desk.claim().job_id == start_id
 
@@ -60,12 +60,12 @@ def test_a_batch_cannot_be_claimed_before_it_is_whole(desk: Desk) -> None:
 def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]})))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3))
     desk.write(batches.abandon)
     assert desk.counts() == {"PENDING": 1}
     desk.write(batches.abandon)
     assert desk.counts() == {"PENDING": 1}
-    assert desk.add(batches.from_grid({"y": [1]})).start_id == start_id
+    assert desk.add(from_grid({"y": [1]})).start_id == start_id
 
 
 @pytest.mark.parametrize("body, says", [
@@ -100,6 +100,6 @@ def test_bad_requests_say_what_is_wrong(body: Any, says: str) -> None:
 
 
 def test_a_million_combinations_are_allowed_and_not_made_before_they_are_needed() -> None:
-    batch = batches.from_grid({c: list(range(100)) for c in "abc"})
+    batch = from_grid({c: list(range(100)) for c in "abc"})
     assert batch.total == 10 ** 6
     assert next(batch.texts()) == '{"a": 0, "b": 0, "c": 0}'

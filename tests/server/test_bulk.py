@@ -11,6 +11,7 @@ import pytest
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response
 from jd.server import sweeper
+from jd.server.creation.batch import from_grid
 from jd.server.store.operators import batches, bulk
 from jd.server.store.queue import jobs
 from jd.server.store.schema import MIGRATIONS
@@ -73,7 +74,7 @@ def test_restore_brings_back_what_was(desk: Desk) -> None:
 
 def test_replaced_jobs_can_be_restored(desk: Desk) -> None:
     desk.create(2)
-    desk.add(batches.from_grid({"y": [1]}), replace=True)
+    desk.add(from_grid({"y": [1]}), replace=True)
     assert act(desk, bulk.RESTORE, 1, 2) == (2, 2)
 
 
@@ -142,7 +143,7 @@ def test_prioritised_jobs_go_out_first_until_put_back(desk: Desk) -> None:
 def test_jobs_of_a_batch_that_is_being_written_are_left_alone(desk: Desk) -> None:
     desk.create(1)
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3, batches.from_grid({"x": [1, 2, 3]})))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'] * 3))
     for action in bulk.ACTIONS:
         assert act(desk, action, 2, 3, 4) == (0, 0)
     with pytest.raises(bulk.NotPending, match="being created"):
@@ -172,7 +173,7 @@ def run(scenario: Coroutine[Any, Any, T]) -> T:
 
 
 def create(dashboard: Dashboard, count: int) -> None:
-    batch = batches.from_grid({"x": list(range(count))})
+    batch = from_grid({"x": list(range(count))})
     run(dashboard.server.creation.create(batch))
 
 
@@ -304,9 +305,9 @@ def test_jobs_made_meanwhile_are_not_in_an_order(dashboard: Dashboard,
 
 
 def _create(t: Transaction) -> None:
-    start_id, batch = batches.begin(t), batches.from_grid({"x": [1]})
-    batches.add(t, start_id, ['{"x": 1}'], batch)
-    batches.publish(t, start_id, batch)
+    start_id = batches.begin(t)
+    batches.add(t, start_id, ['{"x": 1}'])
+    batches.publish(t, start_id, 1)
 
 
 def test_waiting_workers_are_called_to_what_came_back(dashboard: Dashboard) -> None:

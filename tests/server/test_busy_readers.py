@@ -14,8 +14,8 @@ from jd.net.serving.routing import Request
 from jd.server.api import job_routes
 from jd.server.api.access import Access
 from jd.server.app import JobServer
+from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
-from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from jd.server.store.pages.joblist import JobQuery
 from jd.server.store.policy import Policy
@@ -212,7 +212,7 @@ def test_a_step_of_a_search_looks_at_so_many_jobs(run: Run, monkeypatch: pytest.
     async def scenario(bench: Bench) -> None:
         monkeypatch.setattr(scanning, "FEW", 0)
         monkeypatch.setattr(scanning, "SCAN", 50)
-        batch = batches.from_grid({"x": list(range(200))})
+        batch = from_grid({"x": list(range(200))})
         await bench.server.creation.create(batch)
         step = await bench.experiment.read(lambda db: joblist.search(db, JobQuery(search="x"), 0))
         assert (len(step.ids), step.next, step.scanned) == (50, 50, 50)

@@ -17,7 +17,7 @@ from jd.net.serving.jsonpieces import READ
 from jd.net.serving.routing import Request
 from jd.protocol import ProtocolError
 from jd.server.creation import createrequest, jobtext
-from jd.server.store.operators import batches
+from jd.server.creation.batch import from_grid
 from jd.server.store.queue import jobs
 from tests.net.test_jsonpieces import Counted
 from tests.server.parts_bench import PartsBench, Run, run_bench
@@ -101,7 +101,7 @@ def test_a_text_is_refused_where_it_goes_wrong(form: str, head: bytes, part: byt
 def test_which_of_a_grid_and_a_request_a_text_is() -> None:
     def read(text: str) -> Tuple[List[Dict[str, Any]], Optional[float]]:
         batch = jobtext.parse(io.BytesIO(text.encode()), "json")
-        return [json.loads(one) for one in batch.texts()], batch.lease
+        return [json.loads(one) for one in batch.texts()], batch.terms.lease
 
     assert read('{"idle_timeout": 9, "jobs": [{"a": 1}], "note": ["x"]}') == ([{"a": 1}], 9.0)
     assert read('{"jobs": [1, {"a": 2}]}') == ([{"jobs": 1}, {"jobs": {"a": 2}}], None)
@@ -246,8 +246,8 @@ def test_a_body_in_pieces_is_put_together(tmp_path: Path) -> None:
 
 def test_as_many_values_as_jobs_make_a_grid_and_one_more_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(p, "MAX_JOBS_PER_BATCH", 1000)
-    assert batches.from_grid({"a": [1], "b": range(3).__iter__()}).total == 3
+    assert from_grid({"a": [1], "b": range(3).__iter__()}).total == 3
     most = p.MAX_JOBS_PER_BATCH
-    assert batches.from_grid({"a": iter(range(most))}).total == most
+    assert from_grid({"a": iter(range(most))}).total == most
     with pytest.raises(ProtocolError, match="more than 1,000 jobs"):
-        batches.from_grid({"a": iter(range(most + 1))})
+        from_grid({"a": iter(range(most + 1))})

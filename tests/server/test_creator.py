@@ -10,7 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from jd import messages
-from jd.server.creation.creator import Creation
+from jd.server.creation.batch import from_grid, from_list
+from jd.server.creation.creator import Creator
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, bulk
@@ -20,7 +21,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
 T = TypeVar("T")
-Scenario = Callable[[Experiment, Creation], Awaitable[None]]
+Scenario = Callable[[Experiment, Creator], Awaitable[None]]
 
 GRID = {"x": list(range(50))}
 
@@ -34,7 +35,7 @@ def run(tmp_path: Path, scenario: Scenario) -> None:
     async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         try:
-            await asyncio.wait_for(scenario(experiment, Creation(experiment)), 20)
+            await asyncio.wait_for(scenario(experiment, Creator(experiment)), 20)
         finally:
             experiment.close()
     asyncio.run(main())
@@ -65,21 +66,21 @@ def pause_between_slices(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
-        created = await creation.create(batches.from_grid(GRID))
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        created = await creation.create(from_grid(GRID))
         assert created == (1, 50, "Created")
         page = await experiment.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"]
-        assert (await creation.create(batches.from_grid(GRID))) == (51, 50, "Appended")
+        assert (await creation.create(from_grid(GRID))) == (51, 50, "Appended")
     run(tmp_path, scenario)
 
 
 def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices: None,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
-        await creation.create(batches.from_list([{"first": 1}]))
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        await creation.create(from_list([{"first": 1}]))
         between, go_on = pause_between_slices(monkeypatch, experiment)
-        making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
+        making = asyncio.ensure_future(creation.create(from_grid(GRID)))
         await between.wait()
         assert await counts(experiment) == 11
         answers = []
@@ -94,9 +95,9 @@ def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices
 
 def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
         between, go_on = pause_between_slices(monkeypatch, experiment)
-        making = asyncio.ensure_future(creation.create(batches.from_grid(GRID)))
+        making = asyncio.ensure_future(creation.create(from_grid(GRID)))
         await between.wait()
         assert await counts(experiment) == 10
         making.cancel()
@@ -104,7 +105,7 @@ def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None,
             await making
         assert await counts(experiment) == 0
         go_on.set()
-        assert (await creation.create(batches.from_grid(GRID))).start_id == 1
+        assert (await creation.create(from_grid(GRID))).start_id == 1
     run(tmp_path, scenario)
 
 
@@ -116,9 +117,9 @@ def test_many_are_replaced_in_slices(tmp_path: Path, slices: None, monkeypatch: 
     set_aside = Mock(wraps=batches.set_aside)
     monkeypatch.setattr(batches, "set_aside", set_aside)
 
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
-        await creation.create(batches.from_grid(GRID))
-        await creation.create(batches.from_grid({"y": [1]}), replace=True)
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        await creation.create(from_grid(GRID))
+        await creation.create(from_grid({"y": [1]}), replace=True)
         assert [given[0][-1] for given in set_aside.call_args_list] == [10] * 6
         assert await _statuses(experiment) == {"PENDING": 1, "DELETED": 50}
     run(tmp_path, scenario)
@@ -131,13 +132,13 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    async def half(experiment: Experiment, creation: Creation) -> None:
-        await creation.create(batches.from_grid(GRID))
+    async def half(experiment: Experiment, creation: Creator) -> None:
+        await creation.create(from_grid(GRID))
         await experiment.write(lambda t: bulk.act(t, bulk.DELETE, [1], ""))
         monkeypatch.setattr(batches, "publish", full)
         if killed:
             monkeypatch.setattr(creation, "_abandon", asyncio.Event().wait)
-        making = asyncio.ensure_future(creation.create(batches.from_grid({"y": [1]}), replace=True))
+        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), replace=True))
         while killed and await counts(experiment) != 1:
             await asyncio.sleep(0)
         if not killed:
@@ -147,19 +148,19 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
         else:
             making.cancel()
 
-    async def then(experiment: Experiment, _creation: Creation) -> None:
+    async def then(experiment: Experiment, _creation: Creator) -> None:
         assert await _statuses(experiment) == {"PENDING": 49, "DELETED": 1}
     run(tmp_path, half)
     run(tmp_path, then)
 
 
 def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
-    async def half(experiment: Experiment, _creation: Creation) -> None:
+    async def half(experiment: Experiment, _creation: Creator) -> None:
         await experiment.write(batches.begin)
-        await experiment.write(lambda t: batches.add(t, 1, [json.dumps({"x": 1})], batches.from_grid(GRID)))
+        await experiment.write(lambda t: batches.add(t, 1, [json.dumps({"x": 1})]))
         assert await counts(experiment) == 1
 
-    async def nothing(experiment: Experiment, _creation: Creation) -> None:
+    async def nothing(experiment: Experiment, _creation: Creator) -> None:
         assert await counts(experiment) == 0
 
     run(tmp_path, half)
@@ -167,8 +168,8 @@ def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path) 
 
 
 def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
-        made = await asyncio.gather(*[creation.create(batches.from_grid(GRID)) for _ in range(3)])
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        made = await asyncio.gather(*[creation.create(from_grid(GRID)) for _ in range(3)])
         assert sorted(created.start_id for created in made) == [1, 51, 101]
         page = await experiment.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"] * 3
@@ -177,13 +178,13 @@ def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:
 
 @pytest.mark.parametrize("total", [5, 50])
 def test_a_file_is_loaded_once(tmp_path: Path, slices: None, total: int) -> None:
-    grid = batches.from_grid({"x": list(range(total))})
+    grid = from_grid({"x": list(range(total))})
 
-    async def scenario(experiment: Experiment, creation: Creation) -> None:
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
         first = await creation.load(grid, "a.json")
         assert first is not None and first.total == total
         assert await creation.load(grid, "b.json") is None
-        other = await creation.load(batches.from_grid({"y": [1]}), "a.json")
+        other = await creation.load(from_grid({"y": [1]}), "a.json")
         assert other is not None and other.total == 1
         assert await counts(experiment) == total + 1
 

@@ -5,7 +5,7 @@ from typing import Callable, List, Optional, Tuple
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.server.store.operators import batches
+from jd.server.creation.batch import from_list
 from jd.server.store.search import conditions, filters, scanning, values
 from jd.server.store.search.filters import Term, Value, parse
 from tests.server.store_support import Desk
@@ -92,7 +92,7 @@ def found(request: pytest.FixtureRequest, desk: Desk, monkeypatch: pytest.Monkey
     if request.param == "many":
         monkeypatch.setattr(scanning, "FEW", -1)
         monkeypatch.setattr(scanning, "SCAN", 4)
-    desk.add(batches.from_list(JOBS))
+    desk.add(from_list(JOBS))
 
     def find(text: str) -> List[int]:
         ids: List[int] = []
@@ -197,7 +197,7 @@ def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str
 
 
 def test_a_long_list_of_names_is_cut(desk: Desk) -> None:
-    desk.add(batches.from_list([{"p%d" % number: 1} for number in range(100)]))
+    desk.add(from_list([{"p%d" % number: 1} for number in range(100)]))
     with pytest.raises(ProtocolError, match="param.p20, .*…$") as caught:
         desk.read(lambda db: conditions.compiled(db, "nope=1", 0.0))
     assert len(str(caught.value)) < 600
@@ -229,7 +229,7 @@ def test_a_bare_name_prefers_the_parameter_to_the_result(found: Found, desk: Des
 
 
 def test_deleted_jobs_are_found_when_the_status_is_named(found: Found, desk: Desk) -> None:
-    desk.add(batches.from_list([{"lr": 7}]), replace=True)
+    desk.add(from_list([{"lr": 7}]), replace=True)
     assert found("") == [10]
     assert found("lr<2") == []
     assert found("status=DELETED lr<2") == [1, 2, 3]
@@ -237,7 +237,7 @@ def test_deleted_jobs_are_found_when_the_status_is_named(found: Found, desk: Des
 
 
 def test_the_sql_has_no_text_of_the_filter(desk: Desk) -> None:
-    desk.add(batches.from_list(JOBS))
+    desk.add(from_list(JOBS))
     text = "secretword lr=secretword opt>secretword worker=secretword host=secretword layers=[secretword]"
     compiled = desk.read(lambda db: conditions.compiled(db, text, 0.0))
     pieces = [*compiled.conditions, *(arm for source in compiled.sources for arm in source.arms)]

@@ -35,7 +35,7 @@ def test_a_grid_may_have_a_parameter_called_jobs(tmp_path: Path) -> None:
 
 def test_timeouts_beside_the_jobs_are_kept(tmp_path: Path) -> None:
     batch = jobfile.read(write(tmp_path, "s.json", '{"jobs": [{"a": 1}], "idle_timeout": 5}'))
-    assert batch.lease == 5
+    assert batch.terms.lease == 5
 
 
 @pytest.mark.parametrize("name, separator", [("s.csv", ","), ("s.TSV", "\t")])

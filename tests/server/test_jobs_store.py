@@ -9,6 +9,7 @@ import pytest
 
 from jd import messages
 from jd.server import sweeper
+from jd.server.creation.batch import from_grid, from_list
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
@@ -266,7 +267,7 @@ def test_counts_agree_with_the_table(desk: Desk) -> None:
         desk.beat()
     desk.finish(1)
     desk.finish(2, "ABORTED")
-    desk.add(batches.from_grid({"y": [1]}), replace=True)
+    desk.add(from_grid({"y": [1]}), replace=True)
     counted = desk.read(lambda db: dict(db.execute(
         "SELECT status, count(*) FROM jobs GROUP BY status")))
     assert desk.counts() == counted == {
@@ -275,7 +276,7 @@ def test_counts_agree_with_the_table(desk: Desk) -> None:
 
 def test_pages_filters_and_search(desk: Desk) -> None:
     desk.create(25)
-    desk.add(batches.from_list([{"name": "50%_off"}]))
+    desk.add(from_list([{"name": "50%_off"}]))
     page = desk.read(lambda db: joblist.select(db, joblist.JobQuery(page=2, per_page=10)))
     assert [job["id"] for job in page.jobs] == list(range(11, 21)) and page.total == 26
     assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(page=9))).jobs == []
@@ -315,7 +316,7 @@ def test_a_claim_looks_at_one_job(desk: Desk) -> None:
 def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk) -> None:
     start_id = desk.write(batches.begin)
     texts = ['{"x": %d}' % number for number in range(500)]
-    desk.write(lambda t: batches.add(t, start_id, texts, batches.from_grid({"x": [1]})))
+    desk.write(lambda t: batches.add(t, start_id, texts))
     assert desk.beat().reply.job is None
     assert work(desk, jobs.next_job) < 20
 
@@ -331,7 +332,7 @@ def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
     desk.create(3)
     desk.write(lambda t: t.db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], batches.from_grid({"x": [1]})))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}']))
     given = [desk.beat("w%d" % number).reply.job for number in range(4)]
     assert [job and job.job_id for job in given] == [2, 1, 3, None]
 

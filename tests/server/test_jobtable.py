@@ -9,7 +9,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.server.store.operators import batches, bulk
+from jd.server.creation.batch import from_list
+from jd.server.store.operators import bulk
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
@@ -59,7 +60,7 @@ def filled(desk: Desk) -> Desk:
         if chance.random() < 0.8:
             row["opt"] = chance.choice(["a", "b", "c", "é", "\U0001f600", "\uffee"])
         rows.append(row)
-    desk.add(batches.from_list(rows))
+    desk.add(from_list(rows))
     for number in range(40):
         desk.now += chance.choice([0, 1])
         desk.beat("w%d" % (number % 3))
@@ -146,7 +147,7 @@ def test_totals_that_are_known(sweep: Desk) -> None:
 
 
 def test_what_a_row_holds(desk: Desk) -> None:
-    desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"new": 1}]))
+    desk.add(from_list([{"lr": 0.1, "opt": "a"}, {"new": 1}]))
     desk.beat("h_abc_0", session="s")
     started = desk.now
     desk.now += 10

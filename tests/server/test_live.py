@@ -14,12 +14,12 @@ from jd.net.serving.routing import HttpError, Request, Response
 from jd.server import sweeper
 from jd.server.api.access import Access
 from jd.server.app import JobServer
+from jd.server.creation.batch import from_grid
 from jd.server.dashboard import live as live_module
 from jd.server.dashboard.sharing import MAX_AGE, MAX_ANSWERS, MAX_BYTES, Shared
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, workers
 from jd.server.store.operators import options
-from jd.server.store.operators.batches import from_grid
 from jd.server.store.pages import summary
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs

@@ -14,11 +14,11 @@ from jd.errors import StorageError
 from jd.net.serving.routing import Request
 from jd.server import sweeper
 from jd.server.command import commandline
+from jd.server.creation.batch import from_grid
 from jd.server.dashboard import operations
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, sweepend, workers
 from jd.server.store.operators import options
-from jd.server.store.operators.batches import from_grid
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.storage import backup

@@ -15,9 +15,9 @@ from jd.server.api import prometheus
 from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.command import cli
+from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, workers
-from jd.server.store.operators.batches import from_grid
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from jd.server.creation.batch import from_list
 from jd.server.store.files import resultfile
 from jd.server.store.operators import batches
 from jd.server.store.pages import export, resultcolumns
@@ -296,9 +297,9 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
             return [int(row[0]) for row in table(await bench.get("/web/export.csv?filter=" + text))[1:]]
         assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
         assert await ids("x>=8") == [9, 10]
-        batch = batches.from_list([{"x": 100}])
+        batch = from_list([{"x": 100}])
         await bench.experiment.write(batches.begin)
-        await bench.experiment.write(lambda t: batches.add(t, 11, list(batch.texts()), batch))
+        await bench.experiment.write(lambda t: batches.add(t, 11, list(batch.texts())))
         assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
     run(scenario)
 

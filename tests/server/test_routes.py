@@ -15,8 +15,8 @@ from jd.net.serving.routing import HttpError, Request
 from jd.server.api import worker_routes
 from jd.server.api.access import Access
 from jd.server.app import JobServer
+from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
-from jd.server.store.operators.batches import from_grid
 from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import counts
 from tests.server.scenes import play

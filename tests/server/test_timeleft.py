@@ -11,7 +11,9 @@ import pytest
 from jd import messages
 from jd import protocol as p
 from jd.server.creation import createrequest
+from jd.server.creation.batch import Batch, from_grid
 from jd.server.store.operators import batches
+from jd.server.store.operators.batches import Terms
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs, runtimes, timeleft
 from jd.server.store.transaction import Ended, Transaction
@@ -91,9 +93,8 @@ def test_what_was_put_first_goes_first_where_it_fits(desk: Desk) -> None:
 def test_a_batch_that_is_being_written_does_not_go_out(desk: Desk) -> None:
     desk.create(1, min_time=900)
     start_id = desk.write(batches.begin)
-    grid = batches.from_grid({"x": [1]})
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], grid))
-    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 1}'], grid._replace(min_time=10.0)))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}']))
+    desk.write(lambda t: batches.add(t, start_id + 1, ['{"x": 1}'], Terms(min_time=10.0)))
     assert given(desk, 60.0).needs == 900.0
 
 
@@ -170,18 +171,18 @@ def test_a_min_time_that_cannot_be_is_refused(body: Any) -> None:
 
 
 def test_a_jobs_file_and_a_form_can_say_it(tmp_path: Path) -> None:
-    def formed(body: Any) -> batches.Batch:
+    def formed(body: Any) -> Batch:
         return createrequest.read_form(io.BytesIO(json.dumps(body).encode()), tmp_path).batch
 
     text = '{"parameters": {"x": [1]}, "min_time": 30}'
-    assert formed({"text": text, "format": "json"}).min_time == 30.0
-    assert formed({"text": text, "format": "json", "min_time": 60}).min_time == 60.0
+    assert formed({"text": text, "format": "json"}).terms.min_time == 30.0
+    assert formed({"text": text, "format": "json", "min_time": 60}).terms.min_time == 60.0
 
 
 def test_a_file_that_was_loaded_before_there_was_a_min_time_is_known_again() -> None:
-    plain = batches.from_grid({"x": [1]})
+    plain = from_grid({"x": [1]})
     assert plain.digest() == hashlib.sha256(b'[[["\\"x\\": 1"]], null, null]').hexdigest()
-    assert plain._replace(min_time=5.0).digest() != plain.digest()
+    assert plain._replace(terms=Terms(min_time=5.0)).digest() != plain.digest()
 
 
 def test_the_fields_survive_the_way_over_the_wire() -> None:

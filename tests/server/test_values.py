@@ -7,6 +7,7 @@ from typing import Any, List, Optional, Tuple, Union
 
 import pytest
 
+from jd.server.creation.batch import from_list
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
 from jd.server.store.policy import Policy
@@ -46,7 +47,7 @@ def test_sqlite_takes_the_same_texts_for_numbers(desk: Desk, text: str) -> None:
 
 
 def test_new_jobs_have_their_values(desk: Desk) -> None:
-    desk.add(batches.from_list([{"lr": 0.1, "opt": "a"}, {"opt": "a", "lr": "0.1"}, {"lr": None, "x": [1]}]))
+    desk.add(from_list([{"lr": 0.1, "opt": "a"}, {"opt": "a", "lr": "0.1"}, {"lr": None, "x": [1]}]))
     assert kept(desk) == [
         ("parameter", "lr", 0.1, 1), ("parameter", "lr", 0.1, 2),
         ("parameter", "opt", "a", 1), ("parameter", "opt", "a", 2), ("parameter", "x", "[1]", 3)]
@@ -56,11 +57,11 @@ def test_new_jobs_have_their_values(desk: Desk) -> None:
 
 
 def test_a_batch_that_was_not_published_leaves_no_values(desk: Desk) -> None:
-    desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
+    desk.add(from_list([{"lr": 1, "opt": "a"}]))
     before = kept(desk)
     texts = ['{"lr": %d, "opt": "a", "new": null}' % number for number in range(5)]
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, texts, batches.from_grid({"lr": [1]})))
+    desk.write(lambda t: batches.add(t, start_id, texts))
     assert desk.counts() == {"PENDING": 6}
     assert len(kept(desk)) == 12
     steps = 1
@@ -89,7 +90,7 @@ def test_results_are_set(desk: Desk) -> None:
 
 
 def test_other_parameters_have_other_values(desk: Desk) -> None:
-    desk.add(batches.from_list([{"lr": 1, "opt": "a"}]))
+    desk.add(from_list([{"lr": 1, "opt": "a"}]))
     desk.write(lambda t: bulk.edit(t, 1, '{"lr": 2, "new": true}', ""))
     assert kept(desk) == [("parameter", "lr", 2, 1), ("parameter", "new", 1, 1)]
     assert desk.job(1)["parameters"] == {"lr": 2, "new": True}

@@ -9,7 +9,8 @@ import pytest
 
 from jd import protocol as p
 from jd.errors import StorageError
-from jd.server.creation.creator import Creation
+from jd.server.creation.batch import from_grid
+from jd.server.creation.creator import Creator
 from jd.server.store.operators import batches
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Happened, Transaction
@@ -34,7 +35,7 @@ def run(tmp_path: Path) -> Run:
 
 
 async def create(bench: Bench, count: int) -> None:
-    await bench.server.creation.create(batches.from_grid({"x": list(range(count))}))
+    await bench.server.creation.create(from_grid({"x": list(range(count))}))
 
 
 async def beat(bench: Bench, worker: str, job: Optional[Dict[str, Any]] = None, status: str = "DONE",
@@ -98,8 +99,8 @@ def test_waiting_workers_are_called_to_what_a_batch_that_failed_had_set_aside(
         monkeypatch.setattr(batches, "SLICE", 2)
         monkeypatch.setattr(batches, "publish", full)
         monkeypatch.setattr(bench.experiment, "write", write)
-        creation = Creation(bench.experiment)
-        making = asyncio.ensure_future(creation.create(batches.from_grid({"y": [1]}), replace=True))
+        creation = Creator(bench.experiment)
+        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), replace=True))
         await reached.wait()
         waiting = await held(bench, "w")
         go_on.set()

@@ -8,7 +8,7 @@ from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.api.access import EDIT
 from jd.server.creation import createrequest
-from jd.server.creation.creator import Creation
+from jd.server.creation.creator import Creator
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
@@ -24,9 +24,9 @@ SEARCH_SECONDS = 30.0  # for a text among all jobs; published clients wait 120
 class JobRoutes:
     """The `/api/jobs` routes on one experiment."""
 
-    def __init__(self, experiment: Experiment, creation: Creation) -> None:
+    def __init__(self, experiment: Experiment, creator: Creator) -> None:
         self._experiment = experiment
-        self._creation = creation
+        self._creator = creator
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -38,15 +38,9 @@ class JobRoutes:
 
     async def create(self, request: Request) -> Response:
         """Add the jobs of a grid or a list."""
-        order = await self._creation.read(request, createrequest.read)
-        created = await self._creation.create(order.batch, order.replace)
-        return Response.json({
-            "success": True,
-            "message": "%s jobs: %d, with ids %d to %d" % (
-                created.action, created.total, created.start_id,
-                created.start_id + created.total - 1),
-            "total_jobs": created.total, "action": created.action, "start_id": created.start_id,
-        })
+        order = await self._creator.read(request, createrequest.read)
+        created = await self._creator.create(order.batch, order.replace)
+        return Response.json(created.to_json())
 
     async def list(self, request: Request) -> Response:
         """One page of jobs."""

@@ -11,13 +11,12 @@ from jd import fields
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
-from jd.server.store.operators import batches
-from jd.server.store.operators.batches import Batch
+from jd.server.creation.batch import TERM_NAMES, Batch, from_list, terms_of
 
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
 
-_BESIDE = ("replace", "idle_timeout", "aborted_job_reset_timeout", "min_time", "format")
+_BESIDE = ("replace", "format", *TERM_NAMES)
 _ONE = "give exactly one of parameters (a grid) or jobs (a list)"
 _ONE_OF_THREE = "give exactly one of parameters (a grid), jobs (a list) or text"
 
@@ -44,7 +43,7 @@ def read(file: BinaryIO) -> Order:
     pieces.end()
     if batch is None:
         raise p.ProtocolError(_ONE)
-    return Order(batches.timed(batch, beside), fields.take(beside, "replace", bool, False))
+    return Order(batch._replace(terms=terms_of(beside)), fields.take(beside, "replace", bool, False))
 
 
 def read_form(file: BinaryIO, directory: Path) -> Order:
@@ -72,9 +71,11 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
         pieces.end()
         if text is not None:
             text.seek(0)
-            batch = _with_form(jobtext.parse(text, _format(beside)), beside)
+            batch = jobtext.parse(text, _format(beside))
+            # What the form says beside the text wins over what the text says.
+            batch = batch._replace(terms=terms_of(beside).over(batch.terms))
         elif batch is not None:
-            batch = batches.timed(batch, beside)
+            batch = batch._replace(terms=terms_of(beside))
         else:
             raise p.ProtocolError(_ONE_OF_THREE)
     finally:
@@ -95,7 +96,7 @@ def _batch(pieces: Pieces, name: str) -> Batch:
     wanted, kind = ("[", list) if name == "jobs" else ("{", dict)
     if pieces.kind() != wanted:
         fields.check(pieces.value(), name, kind)  # it is of another kind, and this says so
-    return batches.from_list(jobtext.values_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
+    return from_list(jobtext.values_of(pieces)) if name == "jobs" else jobtext.grid_of(pieces)
 
 
 def _take_beside(pieces: Pieces, name: str, beside: Dict[str, Any]) -> None:
@@ -106,12 +107,3 @@ def _take_beside(pieces: Pieces, name: str, beside: Dict[str, Any]) -> None:
 
 def _format(beside: Dict[str, Any]) -> str:
     return fields.take_word(beside, "format", jobtext.FORMATS)
-
-
-def _with_form(batch: Batch, beside: Dict[str, Any]) -> Batch:
-    """What the form says beside the text wins over what the text says."""
-    lease, retry_pause = batches.durations(beside)
-    min_time = batches.min_time(beside)
-    return batch._replace(lease=batch.lease if lease is None else lease,
-                          retry_pause=batch.retry_pause if retry_pause is None else retry_pause,
-                          min_time=batch.min_time if min_time is None else min_time)

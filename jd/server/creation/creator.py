@@ -9,17 +9,18 @@ from jd import protocol as p
 from jd.errors import StorageError
 from jd.net.serving.routing import Request
 from jd.net.serving.spool import spooled
+from jd.server.creation.batch import Batch
 from jd.server.creation.createrequest import Order
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches
-from jd.server.store.operators.batches import Batch, Created
+from jd.server.store.operators.batches import Created
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
-Publish = Callable[[Transaction, int, Batch], Created]
+Publish = Callable[[Transaction, int, int], Created]
 
 
-class Creation:
+class Creator:
     """Creates jobs in one experiment.
 
     `progress` is (done, total) of the batch that is being written, None while there is none: also
@@ -63,8 +64,7 @@ class Creation:
         async with self._turn:
             if await self._experiment.read(lambda db: batches.is_loaded(db, digest)):
                 return None
-            return await self._write(batch, False, lambda t, start_id, made: batches.publish_file(
-                t, start_id, made, name, digest))
+            return await self._write(batch, False, partial(batches.publish_file, name=name, digest=digest))
 
     async def _write(self, batch: Batch, replace: bool, publish: Publish) -> Created:
         pending = (await self._experiment.read(jobs.counts))[p.PENDING] if replace else 0
@@ -81,12 +81,12 @@ class Creation:
                 self.progress = (done, batch.total)
                 part = list(itertools.islice(texts, batches.SLICE))
                 await experiment.write(
-                    partial(batches.add, first_id=start_id + done, texts=part, batch=batch))
+                    partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms))
             self.progress = (batch.total, batch.total)
             while replace and await experiment.write(
                     lambda t: batches.set_aside(t, start_id, batches.SLICE)):
                 pass
-            return await experiment.write(lambda t: publish(t, start_id, batch))
+            return await experiment.write(lambda t: publish(t, start_id, batch.total))
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
             await asyncio.shield(self._abandon())
@@ -101,8 +101,8 @@ class Creation:
 
 def _at_once(t: Transaction, batch: Batch, replace: bool, publish: Publish) -> Created:
     start_id = batches.begin(t)
-    batches.add(t, start_id, list(batch.texts()), batch)
+    batches.add(t, start_id, list(batch.texts()), batch.terms)
     if replace:
         while batches.set_aside(t, start_id):
             pass
-    return publish(t, start_id, batch)
+    return publish(t, start_id, batch.total)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jd.errors import UsageError
 from jd.protocol import ProtocolError
 from jd.server.creation import jobtext
-from jd.server.store.operators.batches import Batch
+from jd.server.creation.batch import Batch
 
 MAX_FILE = 512 * 1024 * 1024
 

@@ -17,8 +17,7 @@ from jd import protocol as p
 from jd.net.jsonbody import parse_json
 from jd.net.serving.jsonpieces import Pieces
 from jd.protocol import ProtocolError, shown
-from jd.server.store.operators import batches
-from jd.server.store.operators.batches import Batch
+from jd.server.creation.batch import Batch, from_grid, from_list, terms_of, too_many
 
 JSON = "json"
 SEPARATORS = {"csv": ",", "tsv": "\t"}
@@ -57,14 +56,14 @@ def _rest_of(pieces: Pieces, items: Iterator[None]) -> Iterator[Any]:
 
 def grid_of(pieces: Pieces) -> Batch:
     """The grid that the object that comes next describes."""
-    return batches.from_grid(
+    return from_grid(
         (name, values_of(pieces) if pieces.kind() == "[" else pieces.value()) for name in pieces.members())
 
 
 def _from_json(pieces: Pieces) -> Batch:
     kind = pieces.kind()
     if kind == "[":
-        return batches.from_list(values_of(pieces))
+        return from_list(values_of(pieces))
     if kind == "{":
         return _from_object(pieces)
     raise ProtocolError("an object or a list is needed, not %s" % shown(pieces.value()))
@@ -87,20 +86,20 @@ def _from_object(pieces: Pieces) -> Batch:
             found: List[Any] = []
             for _ in items:
                 if name == "jobs" and not found and pieces.kind() == "{":
-                    jobs = batches.from_list(_with(pieces.value(), _rest_of(pieces, items)))
+                    jobs = from_list(_with(pieces.value(), _rest_of(pieces, items)))
                     break
                 found.append(pieces.value())
                 if len(found) > left:
-                    raise batches.too_many()
+                    raise too_many()
             if jobs is None or name != "jobs":
                 left -= max(0, len(found) - 1)
                 others[name] = found
     chosen = jobs if jobs is not None else grid
     if chosen is None:
-        return batches.from_grid(others)
+        return from_grid(others)
     if (jobs is not None and grid is not None) or "jobs" in others or "parameters" in others:
         raise ProtocolError("give exactly one of parameters (a grid) or jobs (a list)")
-    return batches.timed(chosen, others)
+    return chosen._replace(terms=terms_of(others))
 
 
 def _with(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
@@ -115,7 +114,7 @@ def _from_table(file: BinaryIO, separator: str) -> Batch:
     text = io.TextIOWrapper(file, "utf-8", newline="")
     reader = csv.reader(_lines(text), delimiter=separator, strict=True)
     try:
-        return batches.from_list(_rows(reader), where=lambda _: "line %d" % reader.line_num)
+        return from_list(_rows(reader), where=lambda _: "line %d" % reader.line_num)
     except csv.Error as error:
         raise ProtocolError("line %d: %s" % (reader.line_num, error)) from None
     except UnicodeDecodeError:

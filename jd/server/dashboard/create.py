@@ -8,10 +8,10 @@ from typing import Any, Dict, List, NamedTuple
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.creation import createrequest
+from jd.server.creation.batch import Batch
 from jd.server.creation.createrequest import Order
-from jd.server.creation.creator import Creation
+from jd.server.creation.creator import Creator
 from jd.server.experiment import Experiment
-from jd.server.store.operators.batches import Batch
 from jd.server.store.queue import jobs
 
 SAMPLE = 10  # jobs that a preview shows
@@ -26,9 +26,9 @@ class _Asked(NamedTuple):
 class CreateJobs:
     """`/web/create` of one experiment."""
 
-    def __init__(self, experiment: Experiment, creation: Creation) -> None:
+    def __init__(self, experiment: Experiment, creator: Creator) -> None:
         self._experiment = experiment
-        self._creation = creation
+        self._creator = creator
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -46,17 +46,12 @@ class CreateJobs:
     async def create(self, request: Request) -> Response:
         """Make the jobs, whole or not at all."""
         order = await self._order(request)
-        created = await self._creation.create(order.batch, order.replace)
-        last_id = created.start_id + created.total - 1
-        return Response.json({
-            "success": True, "total_jobs": created.total, "action": created.action,
-            "start_id": created.start_id,
-            "message": "%s jobs: %d, with ids %d to %d" % (
-                created.action, created.total, created.start_id, last_id)})
+        created = await self._creator.create(order.batch, order.replace)
+        return Response.json(created.to_json())
 
     async def _order(self, request: Request) -> Order:
         directory = self._experiment.meta_dir
-        return await self._creation.read(request, lambda file: createrequest.read_form(file, directory))
+        return await self._creator.read(request, lambda file: createrequest.read_form(file, directory))
 
 
 def _asked(batch: Batch) -> _Asked:

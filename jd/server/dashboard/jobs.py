@@ -7,9 +7,10 @@ from typing import Any, AsyncIterator, Awaitable, Dict, List, NamedTuple, Option
 from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.server.creation.batch import job_text
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store.operators import batches, bulk
+from jd.server.store.operators import bulk
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
@@ -176,7 +177,7 @@ class JobTable:
         """Give a PENDING job other parameters."""
         job_id = fields.check_id(request.params["id"], "id")
         body = await request.json_object()
-        text = batches.job_text(fields.take(body, "parameters", dict))
+        text = job_text(fields.take(body, "parameters", dict))
         reason = _reason(body)
         await self._experiment.write(lambda t: bulk.edit(t, job_id, text, reason))
         return Response.json({"success": True})

@@ -7,7 +7,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Opti
 
 from jd.errors import StorageError
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.server.creation.creator import Creation
+from jd.server.creation.creator import Creator
 from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
@@ -32,10 +32,10 @@ class Live:
     seconds; never while nobody looks. A viewer that reads slowly gets the latest one, not all.
     """
 
-    def __init__(self, experiment: Experiment, creation: Creation, guard: Guard) -> None:
+    def __init__(self, experiment: Experiment, creator: Creator, guard: Guard) -> None:
         """`guard` says now and then whether a viewer still is signed in: it raises HttpError."""
         self._experiment = experiment
-        self._creation = creation
+        self._creator = creator
         self._guard = guard
         self._shared = Shared()
         self._dirty: Optional[asyncio.Event] = None  # exists from `start` on
@@ -164,7 +164,7 @@ class Live:
         found = await experiment.read(
             lambda db: summary.take(db, now // RATE_STEP * RATE_STEP, policy))
         per_hour = None if policy.paused else _rounded(found.per_hour)
-        creating, bulk = self._creation.progress, experiment.bulk
+        creating, bulk = self._creator.progress, experiment.bulk
         return {
             "now": now,
             "jobs": found.jobs,
