@@ -6,14 +6,14 @@ Handlers convert JSON once, run one operation of the store, and never block.
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from jd import fields, messages
 from jd import protocol as p
-from jd.net.multipart import MultipartParser, PartData, PartEnd, PartHead, boundary_of
-from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, HttpError, Request, Response, Router
+from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, Request, Response, Router
 from jd.server.api import addressee
 from jd.server.api.access import WORK, Access, Principal
+from jd.server.api.receiving import Receiver
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files, resultfile, results
@@ -23,7 +23,6 @@ from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
 MAX_HEARTBEAT = 256 * 1024
-MAX_FIELD = 1024
 # The file, and room for boundaries, part headers and fields around it.
 MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
 MAX_CLEARED = 10_000
@@ -106,7 +105,7 @@ class WorkerRoutes:
 
     async def upload(self, request: Request) -> Response:
         """A file of a job."""
-        async with _Receiver(self._experiment, "file", _caller(request).reach) as receiver:
+        async with Receiver(self._experiment, "file", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
             name = files.check_file_name(receiver.filename)
@@ -126,7 +125,7 @@ class WorkerRoutes:
 
     async def checkpoint(self, request: Request) -> Response:
         """A checkpoint of a job."""
-        async with _Receiver(self._experiment, "checkpoint", _caller(request).reach) as receiver:
+        async with Receiver(self._experiment, "checkpoint", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
             stored = await self._experiment.write(lambda t: files.add_checkpoint(
@@ -180,90 +179,6 @@ class WorkerRoutes:
         for start in range(0, len(named), CLEARED_SLICE):
             processed += await self._experiment.write(partial(clear, some=named[start:start + CLEARED_SLICE]))
         return Response.json({"success": True, "processed": processed})
-
-
-class _Receiver:
-    """One multipart upload: its fields in memory, its file streamed to disk."""
-
-    def __init__(self, experiment: Experiment, part_name: str, reach: Optional[str]) -> None:
-        self.incoming = files.Incoming(experiment.data_dir)
-        self.reach = reach
-        self.filename: Optional[str] = None
-        self._experiment = experiment
-        self._part_name = part_name
-        self._named: Optional[Tuple[int, Optional[int]]] = None  # before the file: still to be checked
-        self._fields: Dict[str, bytearray] = {}
-        self._current: Optional[str] = None
-        self._has_file = False
-
-    async def __aenter__(self) -> "_Receiver":
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        self.incoming.discard()
-
-    async def receive(self, request: Request) -> None:
-        """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it, and as
-        jobs.check_running: before the file is read where its job is named before it, so that one that
-        will not be taken is not written first."""
-        parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
-        loop = asyncio.get_running_loop()
-        async for chunk in request.stream():
-            data = [event for event in parser.receive(chunk)
-                    if not self._take(event) and isinstance(event, PartData)]
-            if self._named is not None:
-                named, self._named = self._named, None
-                await self._check(*named)
-            # Disks stall: the loop must not.
-            if data:
-                await loop.run_in_executor(None, self._write, data)
-        if not parser.finished:
-            raise HttpError(400, "the multipart body ends before its closing boundary")
-        if not self._has_file:
-            raise HttpError(400, "the file part %r is missing" % self._part_name)
-        await loop.run_in_executor(None, self.incoming.settle)
-
-    async def _check(self, job_id: int, attempt: Optional[int]) -> None:
-        await self._experiment.look_up(lambda db: jobs.check_running(db, job_id, attempt, self.reach))
-
-    def job(self) -> Tuple[int, Optional[int]]:
-        """The job and, where given, the attempt that the file belongs to."""
-        texts = {name: value.decode("utf-8", "replace") for name, value in self._fields.items()}
-        return fields.read_id(texts, "job_id"), fields.read_id(texts, "attempt", None)
-
-    def _take(self, event: Any) -> bool:
-        """Take in what is not file data; whether it was that."""
-        if isinstance(event, PartHead):
-            self._current = event.name
-            if event.name == self._part_name:
-                if self._has_file:
-                    raise HttpError(400, "the file part %r is there twice" % self._part_name)
-                self._has_file = True
-                self.filename = event.filename
-                if "job_id" in self._fields:
-                    self._named = self.job()
-            elif event.name in self._fields:
-                raise HttpError(400, "field %s is there twice" % p.shown(event.name))
-            else:
-                self._fields[event.name] = bytearray()
-            return True
-        if isinstance(event, PartEnd):
-            return True
-        if self._current == self._part_name:
-            return False
-        field = self._fields[self._current or ""]
-        field += event.data
-        if len(field) > MAX_FIELD:
-            raise HttpError(400, "field %s is longer than %d bytes" % (
-                p.shown(self._current), MAX_FIELD))
-        return True
-
-    def _write(self, events: List[PartData]) -> None:
-        for event in events:
-            if self.incoming.size + len(event.data) > p.MAX_FILE_BYTES:
-                raise HttpError(413, "the file is larger than %d MB, the most that is taken"
-                                % (p.MAX_FILE_BYTES // 2 ** 20))
-            self.incoming.write(event.data)
 
 
 def _caller(request: Request) -> Principal:
