@@ -26,6 +26,7 @@ _ALPHABET = string.digits + string.ascii_lowercase
 _TOKEN_CHARS = 6
 
 _PS_TIMEOUT = 5.0
+_BTIME = "btime "  # of /proc/stat: when the system was started
 
 # The start time of a process where neither /proc nor ps can tell it.
 UNKNOWN_START = "unknown"
@@ -130,7 +131,8 @@ class Here:
     """This host as it judges registered processes: its name, boot and pid namespace, read once.
 
     `own` is the identity of this process. Containers of one node share its boot but not its pids,
-    so a process is known by its pid namespace as well.
+    so a process is known by its pid namespace as well. The name is what people read, and may change
+    while processes run (DHCP, `hostnamectl`).
     """
 
     def __init__(self, hostname: Optional[str] = None, proc: Path = Path("/proc"),
@@ -147,6 +149,23 @@ class Here:
         except OSError:
             self.pid_namespace = ""
 
+    @property
+    def is_unmistakable(self) -> bool:
+        """Whether boot and pid namespace alone tell this machine from every other one, whatever it is called.
+
+        They do not where a sandbox hides one of them: many machines have the same time of boot, and
+        containers of one host share its boot id.
+        """
+        boot = self.own.boot_id
+        return bool(boot) and not boot.startswith(_BTIME) and (
+            bool(self.pid_namespace) or not self._has_proc)
+
+    @property
+    def booted_at(self) -> Optional[float]:
+        """When this machine was started, in Unix seconds; None where that cannot be told."""
+        seconds = _boot_time(self._proc)[len(_BTIME):]
+        return float(seconds) if seconds.isdigit() else None
+
     def start_time(self, pid: int) -> Optional[str]:
         """When a process of this host started; None where there is none."""
         if self._has_proc:
@@ -157,10 +176,10 @@ class Here:
     def began_at(self, pid: int) -> Optional[float]:
         """The same in Unix seconds, to about a second; None also where that cannot be told."""
         ticks = self.start_time(pid) if self._has_proc else None
-        booted = _boot_time(self._proc)[len("btime "):]
-        if ticks is None or not booted.isdigit():
+        booted = self.booted_at
+        if ticks is None or booted is None:
             return None
-        return int(booted) + int(ticks) / os.sysconf("SC_CLK_TCK")
+        return booted + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _start_ticks(pid: int, proc: Path) -> Optional[str]:
@@ -191,7 +210,7 @@ def _from_proc(pid: int, proc: Path) -> Optional[ProcessIdentity]:
 def _boot_time(proc: Path) -> str:
     """What tells one boot from another where a sandbox hides the boot id."""
     for line in read_small(proc / "stat").splitlines():
-        if line.startswith("btime "):
+        if line.startswith(_BTIME):
             return line.strip()
     return ""
 

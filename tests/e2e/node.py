@@ -1,6 +1,7 @@
 """A machine with background workers: commands typed on it, and its registry."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -33,15 +34,17 @@ class Node:
                 os.kill(pid, signal.SIGKILL)
 
     def cli(self, *words: Any, typed: str = "", status: Optional[int] = 0, cwd: Optional[Path] = None,
-            inherited: Sequence[int] = (), **environ: Any) -> "subprocess.CompletedProcess[str]":
+            inherited: Sequence[int] = (), hostname: Optional[str] = None,
+            **environ: Any) -> "subprocess.CompletedProcess[str]":
         """Type a command; `status` is the exit status that is expected, None for any.
 
-        `inherited` are descriptors that the shell has left open.
+        `inherited` are descriptors that the shell has left open; `hostname` is what the machine is called
+        to the command and what it starts.
         """
+        command = python("-m", "jd.cli", *words)
         done = subprocess.run(
-            python("-m", "jd.cli", *words), input=typed, capture_output=True,
-            text=True, timeout=60, cwd=str(cwd or self.directory),
-            pass_fds=inherited,
+            command if hostname is None else _named(hostname, command), input=typed, capture_output=True,
+            text=True, timeout=60, cwd=str(cwd or self.directory), pass_fds=inherited,
             env=dict(self.environ, **{name: str(value) for name, value in environ.items()}))
         self.rows()
         assert status is None or done.returncode == status, done.stdout + done.stderr
@@ -82,3 +85,17 @@ class Node:
 def is_running(pid: int) -> bool:
     """Whether a process runs; a zombie does not."""
     return Here().start_time(pid) is not None
+
+
+# Where the machine is called $1, and nobody else sees it: the rest of the line.
+_RENAME = "import os, socket, sys; socket.sethostname(sys.argv[1]); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def _named(hostname: str, command: List[str]) -> List[str]:
+    return ["unshare", "--uts"] + python("-c", _RENAME, hostname, *command)
+
+
+def can_rename() -> bool:
+    """Whether a command can be given a machine that is called something else."""
+    return shutil.which("unshare") is not None and subprocess.run(
+        _named("home-lan", python("-c", "")), capture_output=True).returncode == 0

@@ -13,11 +13,12 @@ import pytest
 from jd.node.identity import Here
 from jd.worker.local import signalling
 from jd.worker.local.rows import DRAINING, Row
-from tests.e2e.node import Node, is_running
+from tests.e2e.node import Node, can_rename, is_running
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import wait_until
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+renames = pytest.mark.skipif(not can_rename(), reason="needs a host name of its own (root on Linux)")
 
 # Runs until the file $GO is there; leaves its pid, and that of a child which is hard to end.
 WAITS = """
@@ -159,7 +160,8 @@ def test_confirmation(node: Node, script: Path) -> None:
 
 def test_what_runs_on_another_host_is_left_alone(node: Node, script: Path) -> None:
     here, there = node.start(script, "num_workers=2")
-    change(node, there.worker_id, host="gpunode07")
+    boot = Here().own.boot_id
+    change(node, there.worker_id, host="gpunode07", boot_id="that of another machine")
     done = node.exp("stop", "all", status=1)
     assert "%s was not stopped: it runs on host gpunode07; run this there" % there.worker_id in done.stderr
     assert not is_running(here.pid) and is_running(there.pid)
@@ -168,8 +170,41 @@ def test_what_runs_on_another_host_is_left_alone(node: Node, script: Path) -> No
     kept = node.cli("clear_all", typed="clear_all\n", status=1)
     assert "exp is kept: 1 worker on gpunode07" in kept.stderr
     assert is_running(there.pid) and ids(node.rows()) == [there.worker_id]
-    change(node, there.worker_id, host=here.host)
+    change(node, there.worker_id, host=here.host, boot_id=boot)
     node.exp("stop", "all")
+
+
+@renames
+def test_a_machine_that_has_another_name_now_keeps_its_workers(tmp_path: Path, script: Path,
+                                                               marks: Path) -> None:
+    """Boot, pid namespace and start time are what they were: only DHCP or `hostnamectl` said another name."""
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        def at_home() -> List[Row]:
+            return node.start(script, "num_workers=2", hostname="home-lan")
+
+        first, second = at_home()
+        assert {first.host, second.host} == {"home-lan"}
+        assert node.exp("worker-list").stdout.count(" idle ") == 2
+        counted = json.loads(node.cli("exp-list", "json=true").stdout)
+        assert [(found["workers"], found["elsewhere"]) for found in counted] == [(2, 0)]
+        node.exp("scale", "num_workers=3")
+        assert sorted(row.slot for row in node.rows()) == [0, 1, 2], "a slot is a share of the devices"
+        node.exp("scale", "num_workers=1")
+        (left,) = node.rows()
+        assert left.worker_id == first.worker_id, "ids are what they were at birth"
+        node.exp("restart", "all")
+        assert not is_running(first.pid) and len(node.rows()) == 1
+        node.exp("stop", "all")
+        at_home()
+        assert "2 idle workers end now" in node.exp("drain").stdout
+        wait_until(lambda: node.rows() == [])
+        (dead, _) = at_home()
+        os.kill(dead.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(dead.pid))
+        assert node.cli("prune").stdout == "removed 1 dead worker\n"
+        assert node.exp("stop", "all").stdout.count("stopped") == 1
+        assert node.rows() == []
+        server.stop()
 
 
 # ---- restart, scale, drain

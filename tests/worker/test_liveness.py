@@ -81,8 +81,39 @@ def test_another_boot_of_a_host_with_everybodys_name(registry: Registry, name: s
 
 
 def test_another_host(registry: Registry, here: Here) -> None:
-    enter(registry, here, ended_process(here))
+    enter(registry, here, replace(here.own, boot_id="that of another machine"))
     assert life(only(registry), Here("gpunode2")) is Life.ELSEWHERE
+
+
+def test_a_host_that_has_another_name_now(registry: Registry, here: Here,
+                                          child: "subprocess.Popen[bytes]") -> None:
+    """A laptop in another network: the kernel and its processes are the same."""
+    identity = process_identity(child.pid)
+    assert identity is not None
+    enter(registry, here, identity)
+    assert life(only(registry), Here("home-lan")) is Life.ALIVE
+    child.communicate(b"\n")
+    assert life(only(registry), Here("home-lan")) is Life.DEAD
+
+
+@pytest.mark.parametrize("hide", ["boot", "namespace"])
+def test_where_a_sandbox_hides_the_boot_or_the_namespace_the_name_decides(
+        registry: Registry, hide: str) -> None:
+    """Two machines that were started in the same second, or two containers of one host."""
+    def blurred(name: str) -> Here:
+        host = Here(name)
+        if hide == "boot":
+            host.own = replace(host.own, boot_id="btime 1700000000")
+        else:
+            host.pid_namespace = ""
+        return host
+
+    enter(registry, blurred("gpunode"), replace(ended_process(blurred("gpunode")),
+                                                boot_id=blurred("gpunode").own.boot_id))
+    if not sys.platform.startswith("linux") and hide == "namespace":
+        pytest.skip("there are no namespaces")
+    assert life(only(registry), blurred("gpunode2")) is Life.ELSEWHERE
+    assert life(only(registry), blurred("gpunode")) is Life.DEAD
 
 
 def test_another_container_of_the_same_host(registry: Registry, here: Here) -> None:
@@ -140,6 +171,7 @@ def test_a_legacy_pid_that_is_somebody_elses_now(registry: Registry, here: Here,
 def test_a_legacy_worker_that_ended(registry: Registry, here: Here) -> None:
     row = legacy_rows(registry, "gpunode", ended_process(here).pid, 0.0)[0]
     assert life(row, here) is Life.DEAD
+    # It says nothing of boot and namespace, so here the name decides.
     assert life(row, Here("othernode")) is Life.ELSEWHERE
     assert life(replace(row, worker_id="an id of another form"), here) is Life.ELSEWHERE
 

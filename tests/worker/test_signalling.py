@@ -78,16 +78,16 @@ def test_who_does_not_stop_is_killed(both_ways: None, tmp_path: Path) -> None:
 @pytest.mark.parametrize("change, outcome, words", [
     ({"identity": {"start_time": "1"}}, GONE, ""),  # the pid belongs to somebody else now
     ({"identity": {"boot_id": "another"}}, GONE, ""),
-    ({"host": "gpunode07"}, FAILED, "it runs on host gpunode07; run this there"),
+    ({"host": "gpunode07", "identity": {"boot_id": "another"}}, FAILED,
+     "it runs on host gpunode07; run this there"),
     ({"pid_namespace": "pid:[1]"}, FAILED, "another container"),
     ({"status": STARTING}, FAILED, "just being started"),
 ])
 def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleeper,
                                 change: Dict[str, Any], outcome: str, words: str) -> None:
-    changed = replace(sleeper.row, **change)
-    if "identity" in change:
-        assert sleeper.row.identity is not None
-        changed = replace(sleeper.row, identity=replace(sleeper.row.identity, **change["identity"]))
+    identity = sleeper.row.identity
+    assert identity is not None
+    changed = replace(sleeper.row, **dict(change, identity=replace(identity, **change.get("identity", {}))))
     (told,) = stop(tmp_path, changed)
     assert told.outcome == outcome and words in told.problem
     assert signalling.drain([changed], Here())[0] == []
@@ -97,7 +97,7 @@ def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleepe
 def test_only_ended_workers_leave_the_registry(tmp_path: Path, sleeper: Sleeper) -> None:
     mine = Registry("e", free_env(tmp_path))
     names = mine.reserve([0, 1], {}, Here(), 1.0)
-    gone, there = row(names[0], pid=2 ** 22 + 1), row(names[1], host="elsewhere")
+    gone, there = row(names[0], pid=2 ** 22 + 1), row(names[1], pid_namespace="pid:[1]")
     assert [o.outcome for o in stop(tmp_path, gone, there)] == [GONE, FAILED]
     assert [left.worker_id for left in mine.rows()] == [names[1]]
 

@@ -60,10 +60,10 @@ def _grow(context: Context, rows: List[Row], wanted: int) -> int:
     name = split_worker_id(newest.worker_id)
     if name is not None:
         instance = name.instance
-        # All rows count, dead ones too: ids are unique in the registry.
+        # All rows count, dead ones too: ids are unique in the registry. So do those that were born when
+        # this machine had another name: each slot has devices of its own.
         parts = [split_worker_id(row.worker_id) for row in context.registry.rows()]
-        used = [part.slot for part in parts
-                if part is not None and part[:2] == name[:2]]
+        used = [part.slot for part in parts if part is not None and part.instance == instance]
     if config.foreground:
         print("note: the running workers are in the foreground; the new ones are in the background",
               file=sys.stderr)

@@ -2,7 +2,8 @@
 
 A host judges its own rows only: one on a shared home may be about a process of another node, or of
 another container (a pid namespace of its own), whose pids mean nothing here. Such a row is left
-alone, whatever it says.
+alone, whatever it says. A host knows its rows by boot and pid namespace, which no other machine has; its
+name, which changes, decides only where these are hidden, and after a reboot.
 """
 
 from enum import Enum
@@ -34,18 +35,23 @@ def life(row: Row, here: Here) -> Life:
     """
     if row.identity is None:
         return _legacy_life(row, here)
-    if row.host != here.host:
-        return Life.ELSEWHERE
-    if row.identity == here.own and row.pid_namespace == here.pid_namespace:
-        return Life.ALIVE
     if UNKNOWN_START in (row.identity.start_time, here.own.start_time):
-        return Life.ELSEWHERE  # one of the two cannot see processes, so nothing can be compared
+        # One of the two cannot see processes, so nothing but the very same one can be compared.
+        itself = row.identity == here.own and _is_here(row, here)
+        return Life.ALIVE if itself else Life.ELSEWHERE
     if row.identity.boot_id != here.own.boot_id:
         # The same name and another boot: this machine, before it was started anew.
-        return Life.ELSEWHERE if here.host in _COMMON_HOSTS else Life.DEAD
-    if row.pid_namespace != here.pid_namespace:
+        renamed = row.host != here.host or here.host in _COMMON_HOSTS
+        return Life.ELSEWHERE if renamed else Life.DEAD
+    if not _is_here(row, here):
         return Life.ELSEWHERE
     return Life.ALIVE if here.start_time(row.pid) == row.identity.start_time else Life.DEAD
+
+
+def _is_here(row: Row, here: Here) -> bool:
+    """Whether a row of this boot is about a process that this one could see."""
+    return row.pid_namespace == here.pid_namespace and (
+        row.host == here.host or here.is_unmistakable)
 
 
 def _legacy_life(row: Row, here: Here) -> Life:
