@@ -31,7 +31,7 @@ from jd.server.store.files import files
 from jd.server.store.fleet import retention, workers
 from jd.server.store.operators import bulk
 from jd.server.store.pages import jobdetails, workerlist
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts, ending, jobs
 from jd.server.waiting import WaitingRoom
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
@@ -42,11 +42,11 @@ STATUS_OF = {
     files.NoSuchFile: 404,
     jobdetails.NoSuchAttempt: 404,
     workerlist.NoSuchWorker: 404,
-    jobs.StaleAttempt: 409,
+    attempts.StaleAttempt: 409,
     bulk.NotPending: 409,
     workers.NameTaken: 409,
     workers.AnothersWorker: 403,
-    jobs.NotServed: 400,
+    ending.NotServed: 400,
     files.TooManyFiles: 400,
     retention.TooManyWorkers: 503,
 }

@@ -7,7 +7,7 @@ from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import retention, sweepend, workers
 from jd.server.store.pages import completions
-from jd.server.store.queue import jobs
+from jd.server.store.queue import lease, retry
 from jd.server.store.transaction import Transaction
 
 INTERVAL = 1.0  # seconds
@@ -19,8 +19,8 @@ log = logging.getLogger("jd.server")
 
 def step(t: Transaction) -> None:
     """Do what is due."""
-    jobs.expire_leases(t, BATCH)
-    jobs.retry_due(t, BATCH)
+    lease.expire(t, BATCH)
+    retry.retry_due(t, BATCH)
     workers.drop_silent(t)
     completions.prune(t, BATCH)
     retention.prune(t, FORGOTTEN)

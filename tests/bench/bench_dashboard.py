@@ -18,7 +18,7 @@ from jd import terminal
 from jd.server.creation.batch import from_grid
 from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import joblist, jobtable
-from jd.server.store.queue import jobs
+from jd.server.store.queue import claim, jobs
 from jd.server.store.search import conditions, scanning
 from tests.server.store_support import Desk
 
@@ -81,7 +81,7 @@ LOOKS: Dict[str, Callable[[Desk], object]] = {
     "count (one step)": lambda desk: count(desk, "opt=sgd lr<0.5"),
     "deep page of GET /api/jobs": lambda desk: desk.read(
         lambda db: joblist.select(db, joblist.JobQuery(page=jobs.last_id(db) * 9 // 500))),
-    "claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
+    "claim": lambda desk: desk.write(lambda t: claim.claim(t, "w", None)),
 }
 
 

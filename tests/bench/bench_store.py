@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from jd import terminal
 from jd.server.creation.batch import from_grid
 from jd.server.store.pages import joblist
-from jd.server.store.queue import jobs
+from jd.server.store.queue import claim, jobs
 from jd.storage import database
 from tests.server.store_support import Desk
 
@@ -33,10 +33,10 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def claims_at_once(desk: Desk) -> None:
-    def claim(number: int) -> "Future[Any]":
-        return desk.database.write(lambda db: jobs.claim(desk.transaction(db), "w%d" % number, None))
+    def begin(number: int) -> "Future[Any]":
+        return desk.database.write(lambda db: claim.claim(desk.transaction(db), "w%d" % number, None))
 
-    futures = [claim(number) for number in range(OPERATIONS)]
+    futures = [begin(number) for number in range(OPERATIONS)]
     for future in futures:
         future.result()
 
@@ -79,7 +79,7 @@ def main() -> None:
         seconds = timed(lambda: fill(many, 1_000_000))
         pairs: Dict[str, Callable[[Desk], object]] = {
             "counts": lambda desk: desk.read(jobs.counts),
-            "one claim": lambda desk: desk.write(lambda t: jobs.claim(t, "w", None)),
+            "one claim": lambda desk: desk.write(lambda t: claim.claim(t, "w", None)),
             "first page": lambda desk: desk.read(
                 lambda db: joblist.select(db, joblist.JobQuery(status="PENDING")))}
         for name, action in pairs.items():

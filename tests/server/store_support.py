@@ -15,7 +15,7 @@ from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import ending, jobs
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.transaction import Happened, Transaction
 from jd.storage.database import Database
@@ -73,7 +73,7 @@ class Desk:
 
     def finish(self, job_id: int, status: str = "DONE", **fields: Any) -> None:
         result = messages.Result.from_json(dict({"job_id": job_id, "status": status}, **fields))
-        self.write(lambda t: jobs.finish(t, result))
+        self.write(lambda t: ending.finish(t, result))
 
     def sql(self, text: str, *values: Any) -> Any:
         """The value that a query gives."""

@@ -13,7 +13,7 @@ from jd.net.serving.routing import Request, Response
 from jd.server import sweeper
 from jd.server.creation.batch import from_grid
 from jd.server.store.operators import batches, bulk
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts, jobs
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import scanning
 from jd.server.store.transaction import Happened, Transaction
@@ -121,9 +121,9 @@ def test_the_worker_of_an_aborted_job_is_refused_and_the_job_stays(desk: Desk) -
     desk.create(1)
     desk.beat("w", session="s")
     assert act(desk, bulk.ABORT, 1, reason="wrong data") == (1, 0)
-    with pytest.raises(jobs.StaleAttempt, match="has ended"):
+    with pytest.raises(attempts.StaleAttempt, match="has ended"):
         desk.beat("w", session="s", reported_status="busy", current_job_id=1, attempt=1)
-    with pytest.raises(jobs.StaleAttempt):
+    with pytest.raises(attempts.StaleAttempt):
         desk.finish(1, attempt=1)
     assert history(desk, 1) == ["attempt 1 stopped on w: aborted on the dashboard: wrong data"]
     desk.now += 10 * desk.policy.retry_pause

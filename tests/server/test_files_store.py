@@ -7,7 +7,7 @@ from jd import protocol as p
 from jd.errors import StorageError
 from jd.protocol import ProtocolError
 from jd.server.store.files import files
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts, jobs
 from tests.server.store_support import Desk
 
 
@@ -109,9 +109,9 @@ def test_of_a_directory_the_newest_checkpoints_are_kept_and_of_objects_all(busy:
 def test_files_of_an_attempt_that_was_overtaken_are_refused(busy: Desk) -> None:
     busy.beat(session="s", reported_status="busy", released={"job_id": 1, "attempt": 1})
     busy.beat(session="s")
-    with pytest.raises(jobs.StaleAttempt):
+    with pytest.raises(attempts.StaleAttempt):
         put(busy, "a.txt", attempt=1)
-    with pytest.raises(jobs.StaleAttempt):
+    with pytest.raises(attempts.StaleAttempt):
         checkpoint(busy, b"old", attempt=1)
     assert put(busy, "a.txt", attempt=2).version == 0
 

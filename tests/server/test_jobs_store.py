@@ -14,7 +14,7 @@ from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts, claim, ending, jobs, lease
 from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk
 
@@ -56,16 +56,16 @@ def test_a_different_second_result_is_refused(desk: Desk) -> None:
     desk.create(1)
     desk.beat()
     desk.finish(1, "DONE")
-    with pytest.raises(jobs.NotServed):
+    with pytest.raises(ending.NotServed):
         desk.finish(1, "ABORTED")
-    with pytest.raises(jobs.StaleAttempt):
+    with pytest.raises(attempts.StaleAttempt):
         desk.finish(1, "ABORTED", attempt=1)
     assert desk.counts() == {"DONE": 1}
 
 
 def test_a_result_for_a_job_that_was_never_given_out(desk: Desk) -> None:
     desk.create(1)
-    with pytest.raises(jobs.NotServed, match="PENDING"):
+    with pytest.raises(ending.NotServed, match="PENDING"):
         desk.finish(1)
     with pytest.raises(jobs.NoSuchJob):
         desk.finish(7)
@@ -79,12 +79,12 @@ def test_a_silent_attempt_is_lost_and_its_late_result_refused(desk: Desk) -> Non
     desk.now += 1
     assert sweep(desk) == 1
     assert desk.status(1) == "PENDING"
-    with pytest.raises(jobs.StaleAttempt, match="has ended"):
+    with pytest.raises(attempts.StaleAttempt, match="has ended"):
         desk.finish(1, attempt=1)
     assert desk.claim("b", session="b").attempt == 2
-    with pytest.raises(jobs.StaleAttempt, match="not the current one, which is 2"):
+    with pytest.raises(attempts.StaleAttempt, match="not the current one, which is 2"):
         desk.finish(1, attempt=1)
-    with pytest.raises(jobs.StaleAttempt):
+    with pytest.raises(attempts.StaleAttempt):
         desk.beat("a", session="a", reported_status="busy", current_job_id=1, attempt=1)
     assert desk.status(1) == "SERVED"
     assert "no heartbeat for 600 s" in desk.job(1)["message"][0]["reason"]
@@ -181,7 +181,7 @@ def test_leases_start_anew_when_the_server_was_down(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
     desk.now += 10 * desk.policy.lease
-    desk.write(jobs.extend_leases)
+    desk.write(lease.extend)
     assert sweep(desk) == 0
     desk.finish(1, attempt=1)
     assert desk.counts() == {"DONE": 1}
@@ -307,10 +307,10 @@ def work(desk: Desk, operation: Callable[[sqlite3.Connection], Any]) -> int:
 
 def test_a_claim_looks_at_one_job(desk: Desk) -> None:
     plan = desk.read(lambda db: [step[-1] for step in db.execute(
-        "EXPLAIN QUERY PLAN " + jobs.NEXT_JOB)])
+        "EXPLAIN QUERY PLAN " + claim.NEXT_JOB)])
     assert len(plan) == 1 and "USING INDEX jobs_queue" in plan[0]
     desk.create(500)
-    assert work(desk, jobs.next_job) < 20
+    assert work(desk, claim.next_job) < 20
 
 
 def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk) -> None:
@@ -318,14 +318,14 @@ def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk)
     texts = ['{"x": %d}' % number for number in range(500)]
     desk.write(lambda t: batches.add(t, start_id, texts))
     assert desk.beat().reply.job is None
-    assert work(desk, jobs.next_job) < 20
+    assert work(desk, claim.next_job) < 20
 
 
 def test_what_a_worker_did_before_costs_its_heartbeats_nothing(desk: Desk) -> None:
     desk.create(300)
     desk.write(lambda t: t.db.execute("UPDATE jobs SET status = 'DONE', worker_id = 'w', session = 's'"))
-    assert work(desk, lambda db: jobs.held_by(db, "w", "s")) < 10
-    assert work(desk, lambda db: jobs.served_to(db, "w")) < 10
+    assert work(desk, lambda db: attempts.held_by(db, "w", "s")) < 10
+    assert work(desk, lambda db: attempts.served_to(db, "w")) < 10
 
 
 def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from jd.server.store.fleet import commands, workers
 from jd.server.store.operators import options
 from jd.server.store.pages import summary
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import claim, ending
 from jd.server.store.transaction import Transaction
 from tests.net.http_wire import Client, request
 from tests.server.dashboard_bench import Dashboard
@@ -39,7 +39,7 @@ def end(desk: Desk, verdict: str, worker_id: str = "h_abc_0", runtime: float = 6
     job = desk.write(lambda t: workers.heartbeat(t, beat)).reply.job
     assert job is not None
     desk.now += runtime
-    desk.write(lambda t: jobs.end(t, job.job_id, verdict, runtime=runtime))
+    desk.write(lambda t: ending.end(t, job.job_id, verdict, runtime=runtime))
 
 
 def rate(desk: Desk) -> Any:
@@ -73,7 +73,7 @@ def test_many_workers_that_end_together_for_the_first_time(desk: Desk) -> None:
         desk.write(lambda t: workers.heartbeat(t, beat))
     desk.now += 3600
     for job_id in range(1, 101):
-        desk.write(lambda t: jobs.end(t, job_id, p.VERDICT_DONE))
+        desk.write(lambda t: ending.end(t, job_id, p.VERDICT_DONE))
     assert rate(desk) == pytest.approx(100, rel=0.1)
 
 
@@ -103,13 +103,13 @@ def test_throughput_is_of_late(desk: Desk) -> None:
 def test_failed_jobs_that_come_back_are_not_finished(desk: Desk) -> None:
     desk.create(2)
     end(desk, p.VERDICT_FAILED)
-    desk.write(lambda t: jobs.end(t, _claimed(t), p.VERDICT_STOPPED))
+    desk.write(lambda t: ending.end(t, _claimed(t), p.VERDICT_STOPPED))
     found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert (found.jobs[p.ABORTED], found.coming_back, found.finished) == (2, 1, 1)
 
 
 def _claimed(t: Transaction) -> int:
-    job = jobs.claim(t, "h_abc_0", None)
+    job = claim.claim(t, "h_abc_0", None)
     assert job is not None
     return job.job_id
 

@@ -20,7 +20,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, sweepend, workers
 from jd.server.store.operators import options
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import claim, ending, retry
 from jd.storage import backup
 from jd.storage.database import Database
 from tests.server import scenes
@@ -231,7 +231,7 @@ def test_a_backup_that_cannot_be_written_says_so(play: Run, monkeypatch: pytest.
 
 def finish(desk: Desk, worker_id: str = "h_abc_0", verdict: str = p.VERDICT_DONE) -> None:
     job = desk.claim(worker_id)
-    desk.write(lambda t: jobs.end(t, job.job_id, verdict))
+    desk.write(lambda t: ending.end(t, job.job_id, verdict))
 
 
 def stop(desk: Desk) -> List[str]:
@@ -243,7 +243,7 @@ def test_workers_are_stopped_once_when_everything_is_done(desk: Desk) -> None:
     desk.create(2)
     desk.beat("h_abc_1")
     assert stop(desk) == []  # served
-    desk.write(lambda t: jobs.end(t, 1, p.VERDICT_DONE))
+    desk.write(lambda t: ending.end(t, 1, p.VERDICT_DONE))
     assert stop(desk) == []  # pending
     finish(desk)
     assert stop(desk) == ["h_abc_0", "h_abc_1"]
@@ -261,7 +261,7 @@ def test_a_sweep_with_retries_to_come_is_not_done(desk: Desk) -> None:
     finish(desk, verdict=p.VERDICT_FAILED)
     assert stop(desk) == []
     desk.now += desk.policy.retry_pause
-    desk.write(lambda t: jobs.retry_due(t, 10))
+    desk.write(lambda t: retry.retry_due(t, 10))
     finish(desk)
     assert stop(desk) == ["h_abc_0"]
 
@@ -284,8 +284,8 @@ def test_turning_it_on_again_stops_workers_again(play: Run) -> None:
     async def scene(dashboard: SignedIn) -> None:
         experiment = dashboard.experiment
         await dashboard.server.creation.create(from_grid({"x": [1]}))
-        await experiment.write(lambda t: jobs.claim(t, "w", None))
-        await experiment.write(lambda t: jobs.end(t, 1, p.VERDICT_DONE))
+        await experiment.write(lambda t: claim.claim(t, "w", None))
+        await experiment.write(lambda t: ending.end(t, 1, p.VERDICT_DONE))
         await experiment.write(lambda t: workers.heartbeat(t, messages.Heartbeat("a_b_0")))
         told: List[str] = []
         experiment.on_commit(lambda happened: told.extend(happened.commanded))

@@ -19,7 +19,7 @@ from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands, workers
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import claim, ending
 from jd.server.store.transaction import Transaction
 from tests.server import scenes
 
@@ -91,8 +91,8 @@ def test_the_state_of_the_experiment(tmp_path: Path) -> None:
     async def scene(bench: Bench) -> None:
         await bench.server.creation.create(from_grid({"x": [1, 2, 3]}))
         for job_id, verdict in ((1, p.VERDICT_DONE), (2, p.VERDICT_OOM)):
-            await bench.experiment.write(lambda t: jobs.claim(t, "h_abc_0", None))
-            await bench.experiment.write(lambda t: jobs.end(t, job_id, verdict))
+            await bench.experiment.write(lambda t: claim.claim(t, "h_abc_0", None))
+            await bench.experiment.write(lambda t: ending.end(t, job_id, verdict))
         traffic = bench.server._api_server.traffic
         traffic.count(200)
         traffic.bytes_in, traffic.bytes_out, traffic.connections = 1, 2 ** 60 + 1, 3

@@ -15,7 +15,7 @@ from jd.server.creation.batch import Batch, from_grid
 from jd.server.store.operators import batches
 from jd.server.store.operators.batches import Terms
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs, runtimes, timeleft
+from jd.server.store.queue import claim, runtimes, timeleft
 from jd.server.store.transaction import Ended, Transaction
 from tests.server.store_support import Desk, ordered
 from tests.server.test_jobs_store import work
@@ -111,7 +111,7 @@ def test_the_cost_does_not_grow_with_the_jobs(desk: Desk, monkeypatch: pytest.Mo
 
     def refused(db: Any) -> None:
         with pytest.raises(timeleft.NothingFits):
-            head = jobs.next_job(db)
+            head = claim.next_job(db)
             assert head is not None
             timeleft.first(db, limit, head, 2 ** 62, desk.now)
 

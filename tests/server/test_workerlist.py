@@ -11,7 +11,7 @@ from jd.protocol import ProtocolError
 from jd.server.store.fleet import commands, workers
 from jd.server.store.pages import workerlist
 from jd.server.store.pages.workerlist import WorkerQuery
-from jd.server.store.queue import jobs
+from jd.server.store.queue import ending, jobs
 from tests.server.dashboard_bench import Dashboard
 from tests.server.store_support import Desk
 
@@ -202,7 +202,7 @@ def test_failed_jobs_of_a_worker_are_sent_back(dashboard: Dashboard, ask: Ask) -
         job = beat(dashboard, worker_id).reply.job
         assert job is not None
         result = messages.Result.from_json({"job_id": job.job_id, "status": "ABORTED", "verdict": verdict})
-        dashboard.experiment.write_now(lambda t: jobs.finish(t, result))
+        dashboard.experiment.write_now(lambda t: ending.finish(t, result))
     for _ in range(210):
         fail("bad", "failed")
     fail("other", "failed")

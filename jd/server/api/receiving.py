@@ -9,7 +9,7 @@ from jd.net.multipart import MultipartParser, PartData, PartEnd, PartEvent, Part
 from jd.net.serving.routing import HttpError, Request
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts
 
 MAX_FIELD = 1024  # bytes
 
@@ -41,7 +41,7 @@ class Receiver:
 
     async def receive(self, request: Request) -> None:
         """Read the whole body. Raises HttpError or ProtocolError for what is wrong with it, and as
-        jobs.check_running: before the file is read where its job is named before it, so that one that
+        attempts.check_running: before the file is read where its job is named before it, so that one that
         will not be taken is not written first."""
         parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
         loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class Receiver:
         await loop.run_in_executor(None, self.incoming.settle)
 
     async def _check(self, job_id: int, attempt: Optional[int]) -> None:
-        await self._experiment.look_up(lambda db: jobs.check_running(db, job_id, attempt, self.reach))
+        await self._experiment.look_up(lambda db: attempts.check_running(db, job_id, attempt, self.reach))
 
     def job(self) -> Tuple[int, Optional[int]]:
         """The job and, where given, the attempt that the file belongs to."""

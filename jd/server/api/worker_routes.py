@@ -18,7 +18,7 @@ from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files, resultfile, results
 from jd.server.store.fleet import workers
-from jd.server.store.queue import jobs, timeleft
+from jd.server.store.queue import attempts, ending, jobs, timeleft
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -99,7 +99,7 @@ class WorkerRoutes:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
         result = messages.Result.from_json(await request.json_object())
         reach = _caller(request).reach
-        await self._experiment.write(lambda t: jobs.finish(t, result, reach))
+        await self._experiment.write(lambda t: ending.finish(t, result, reach))
         return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
                               "job_id": result.job_id, "status": result.status})
 
@@ -139,7 +139,7 @@ class WorkerRoutes:
         caller = _caller(request)
         if caller.role == WORK:
             await self._experiment.look_up(
-                lambda db: jobs.check_running(db, job_id, None, caller.reach))
+                lambda db: attempts.check_running(db, job_id, None, caller.reach))
         return await file_response(await self._experiment.look_up(
             lambda db: files.latest_checkpoint(db, self._experiment.data_dir, job_id, kind)))
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
 from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
-from jd.server.store.queue import jobs
+from jd.server.store.queue import attempts, jobs
 from jd.server.store.transaction import Transaction
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
@@ -125,8 +125,8 @@ def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
 
 def add_upload(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int], name: str,
                incoming: Incoming, reach: Optional[str] = None) -> Stored:
-    """Put an upload of a running attempt in place. Raises TooManyFiles, and as jobs.check_running."""
-    jobs.check_running(t.db, job_id, attempt, reach)
+    """Put an upload of a running attempt in place. Raises TooManyFiles, and as attempts.check_running."""
+    attempts.check_running(t.db, job_id, attempt, reach)
     version = _next_version(t.db, job_id, UPLOAD, name)
     stored_name = p.stored_name(name, version)
     while _is_taken(t.db, job_id, stored_name):
@@ -138,8 +138,8 @@ def add_upload(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[in
 def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int],
                    incoming: Incoming, reach: Optional[str] = None) -> Stored:
     """Put a checkpoint of a running attempt in place. Raises TooManyFiles, and as
-    jobs.check_running."""
-    jobs.check_running(t.db, job_id, attempt, reach)
+    attempts.check_running."""
+    attempts.check_running(t.db, job_id, attempt, reach)
     version = _next_version(t.db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
     stamp = int(t.now)
     while _is_taken(t.db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional, Tuple
 from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import retention, worker_history
-from jd.server.store.queue import jobs, runtimes, timeleft
+from jd.server.store.queue import attempts, claim, ending, jobs, lease, runtimes, timeleft
 from jd.server.store.transaction import Transaction
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
@@ -97,14 +97,14 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     _admit(t, beat, metrics, user)
     _sample(t, beat)
     if beat.finished is not None:
-        jobs.finish(t, beat.finished, reach)
+        ending.finish(t, beat.finished, reach)
     if beat.released is not None:
-        jobs.release(t, beat.released, reach)
+        ending.release(t, beat.released, reach)
     if beat.leave:
         _leave(t, beat)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
-        jobs.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
-                   metrics if beat.system_metrics else None, reach)
+        lease.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
+                    metrics if beat.system_metrics else None, reach)
     return answer(t, beat, timeleft.limit_of(beat, t.now))
 
 
@@ -132,10 +132,10 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     reply = found.reply
     if not (present and idle and reply.desired_state == p.RUN) or reply.pending:
         return found
-    held = jobs.held_by(t.db, worker_id, session) if session is not None else None
+    held = attempts.held_by(t.db, worker_id, session) if session is not None else None
     try:
-        job = (jobs.claim(t, worker_id, session, limit) if held is None
-               else jobs.redeliver(t, held[0], held[1]))
+        job = (claim.claim(t, worker_id, session, limit) if held is None
+               else claim.redeliver(t, held[0], held[1]))
     except timeleft.NothingFits as error:
         return Answer(replace(reply, needs=error.needs), False)
     if job is None:
@@ -148,10 +148,10 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
 def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Answer:
     """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
 
-    Raises jobs.StaleAttempt if somebody else has ended its attempt meanwhile.
+    Raises attempts.StaleAttempt if somebody else has ended its attempt meanwhile.
     """
     if beat.current_job_id is not None and beat.attempt is not None:
-        jobs.check_running(db, beat.current_job_id, beat.attempt)
+        attempts.check_running(db, beat.current_job_id, beat.attempt)
     return _standing(db, beat.worker_id, beat.session)[0]
 
 
@@ -296,9 +296,9 @@ def _is_new_process(beat: messages.Heartbeat, known: _Worker) -> bool:
 
 def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
     """The worker says goodbye: give back what its session still holds, mark it gone."""
-    held = jobs.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
+    held = attempts.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
     if held is not None:
-        jobs.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
+        ending.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
     mark_left(t, beat.worker_id, "stopped", "worker")
 
 
@@ -345,11 +345,11 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
         return False
     if reach is not None and known is not None and known.hub_user != reach:
         raise AnothersWorker(worker_id)
-    running = jobs.served_to(t.db, worker_id, reach)
+    running = attempts.served_to(t.db, worker_id, reach)
     aborted = running is not None and job_id in (None, running)
     if running is not None and aborted:
         # The worker is not told, but killed next: else it would ask for another job in between.
-        jobs.end(t, running, p.VERDICT_STOPPED, message="stopped from the CLI on %s (%s)" % (source, action))
+        ending.end(t, running, p.VERDICT_STOPPED, message="stopped from the CLI on %s (%s)" % (source, action))
     if known is not None:
         mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return aborted

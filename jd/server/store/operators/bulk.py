@@ -8,7 +8,7 @@ import sqlite3
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store.queue import jobs, transitions
+from jd.server.store.queue import ending, jobs, transitions
 from jd.server.store.search import scanning, values
 from jd.server.store.search.conditions import Filter, id_list
 from jd.server.store.transaction import Transaction
@@ -126,7 +126,7 @@ def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
         "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % id_list(ids))]
     message = "aborted on the dashboard"
     for job_id in served:
-        jobs.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
+        ending.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
     running = set(served)
     waiting = [job_id for job_id in ids if job_id not in running]
     _add_history_line(t, waiting, "aborted before it ran", reason)

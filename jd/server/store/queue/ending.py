@@ -1,0 +1,97 @@
+"""How an attempt ends: with a result, given back by its worker, or taken away from it.
+
+What that makes of the job (done, tried again, over) is in `transitions`. Where a function takes `reach`, it
+is the user of the Hub whose attempts may be touched; None: all.
+"""
+
+from typing import Optional
+
+from jd import messages
+from jd import protocol as p
+from jd.server.store.queue import attempts, jobs, transitions
+from jd.server.store.transaction import Ended, Transaction
+
+
+class NotServed(Exception):
+    """400: a result for a job that is not being worked on, from a client without attempts."""
+
+
+def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> None:
+    """Record a result.
+
+    An identical repeat is accepted and changes nothing. Raises NoSuchJob; StaleAttempt for an
+    attempt that is not the current one or has ended otherwise; NotServed for the same from a
+    client that does not name its attempt; AnothersAttempt for one out of reach.
+    """
+    job = jobs.find(t.db, result.job_id)
+    attempt = job.attempt if result.attempt is None else result.attempt
+    verdict = result.settled_verdict()
+    attempts.check_reach(t.db, job.id, attempt, reach)
+    if job.status == p.SERVED and attempt == job.attempt:
+        end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
+            runtime=result.runtime, tail=result.output_tail)
+        return
+    row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
+                       (job.id, attempt)).fetchone()
+    if row is not None and row[0] == verdict:
+        return
+    if result.attempt is None:
+        raise NotServed("job %d is %s: a result is taken only while it is SERVED"
+                        % (job.id, job.status))
+    raise attempts.stale(job, attempt)
+
+
+def release(t: Transaction, given: messages.Release, reach: Optional[str] = None) -> None:
+    """Give an attempt back unfinished.
+
+    Nothing happens where the attempt has ended already: there is nothing to give back. Raises
+    NoSuchJob, and AnothersAttempt for one out of reach.
+    """
+    job = jobs.find(t.db, given.job_id)
+    attempts.check_reach(t.db, job.id, given.attempt, reach)
+    if job.status == p.SERVED and job.attempt == given.attempt:
+        end(t, job.id, p.VERDICT_PREEMPTED, message=given.reason)
+
+
+def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
+        runtime: Optional[float] = None, tail: str = "") -> None:
+    """End the running attempt of a job, with what follows from that."""
+    job = jobs.find(t.db, job_id)
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, t.policy)
+    pause = t.policy.retry_pause if job.retry_pause is None else job.retry_pause
+    if runtime is None and job.request_timestamp is not None:
+        runtime = max(0.0, t.now - job.request_timestamp)
+    t.db.execute(
+        "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
+        " retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
+        (outcome.status, outcome.failures, outcome.interruptions,
+         t.now + pause if outcome.comes_back else None,
+         None if outcome.status == p.PENDING else t.now, runtime, job_id))
+    t.db.execute(
+        "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
+        " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
+        " WHERE job_id = ? AND number = ?",
+        (t.now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
+    reason = _ending_line(job, verdict, outcome, pause)
+    jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
+    if outcome.status == p.PENDING:
+        t.happened.pending += 1
+    if job.worker_id is not None:
+        t.ended(Ended(job_id, job.worker_id, verdict, runtime))
+
+
+def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
+    """End an attempt that its worker goes on with: it is told, and then kills the script."""
+    end(t, job_id, verdict, message=message)
+    t.happened.taken_away.append(job_id)
+
+
+def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause: float) -> str:
+    line = "attempt %d %s on %s" % (job.attempt, verdict, job.worker_id)
+    if outcome.comes_back:
+        return "%s, tried again in %g s" % (line, pause)
+    if verdict in transitions.FAILURES:
+        return "%s, failure %d and the last" % (line, outcome.failures)
+    if outcome.status == p.PENDING:
+        return "%s, back to the queue" % line
+    return line
