@@ -349,7 +349,8 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
     aborted = running is not None and job_id in (None, running)
     if running is not None and aborted:
         # The worker is not told, but killed next: else it would ask for another job in between.
-        ending.end(t, running, p.VERDICT_STOPPED, message="stopped from the CLI on %s (%s)" % (source, action))
+        ending.end(t, running, p.VERDICT_STOPPED,
+                   message="stopped from the CLI on %s (%s)" % (source, action))
     if known is not None:
         mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return aborted

@@ -18,8 +18,8 @@ NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
 def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
     """The PENDING job that goes out next.
 
-    Jobs of a batch that is being written (see `store/operators/batches.py`) do not go out yet. They have the highest
-    ids and no priority, so when one of them is first nothing else waits.
+    Jobs of a batch that is being written do not go out yet. They have the highest ids and no priority, so
+    when one of them is first nothing else waits.
     """
     row = db.execute(NEXT_JOB).fetchone()
     return None if row is None or row[0] >= creating_from(db) else Waiting(*row)

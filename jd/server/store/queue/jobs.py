@@ -15,8 +15,8 @@ class NoSuchJob(Exception):
 
 
 class Job(NamedTuple):
-    """What the queue has to know of a job. `attempt` is the latest; `lease` and `retry_pause` are seconds, None
-    where the policy tells them."""
+    """What the queue has to know of a job. `attempt` is the latest; `lease` and `retry_pause` are seconds,
+    None where the policy tells them."""
 
     id: int
     status: str

@@ -1,7 +1,7 @@
 """Failed jobs come back: after a pause, as long as they have not failed too often.
 
-Whether one does is decided when its attempt ends (`transitions.ending`). A job that was interrupted, rather than
-failed, is PENDING again at once.
+Whether one does is decided when its attempt ends (`transitions.ending`). A job that was interrupted, rather
+than failed, is PENDING again at once.
 """
 
 from jd.server.store.queue import jobs, transitions
