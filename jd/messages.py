@@ -189,23 +189,26 @@ class Heartbeat:
 class Assignment:
     """A job handed to a worker. `attempt` is None from a server that knows only the base.
 
-    `min_time` is in seconds: what its sweep says that it needs.
+    `min_time` and `timeout` are in seconds, as its sweep says: what the job needs, and how long its script
+    may run.
     """
 
     job_id: int
     parameters: Dict[str, Any]
     attempt: Optional[int] = None
     min_time: Optional[float] = None
+    timeout: Optional[float] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Assignment":
         return cls(take_id(body, "job_id"), take(body, "parameters", dict, {}),
-                   take_id(body, "attempt", None), take_number(body, "min_time"))
+                   take_id(body, "attempt", None), take_number(body, "min_time"),
+                   take_number(body, "timeout"))
 
     def to_json(self) -> Dict[str, Any]:
         return _without_none({"job_id": self.job_id, "parameters": self.parameters,
                               "status": SERVED, "attempt": self.attempt,
-                              "min_time": self.min_time})
+                              "min_time": self.min_time, "timeout": self.timeout})
 
 
 @dataclass(frozen=True)

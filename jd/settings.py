@@ -89,6 +89,8 @@ WORKER: Tuple[Setting, ...] = (
             "auto|always|never"),
     Setting("grace", "JD_GRACE", "20", seconds(0, 86400),
             "how long a job may take to stop before it is killed", "SECONDS"),
+    Setting("job_timeout", "JD_JOB_TIMEOUT", None, duration(1),
+            "end a script that runs longer, as failed; a shorter limit of its sweep wins", "TIME"),
     Setting("collect", "JD_COLLECT", None, file_patterns,
             "files of the job's directory to upload when its script has ended: *.csv,out/**",
             "PATTERNS"),

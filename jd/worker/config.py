@@ -31,10 +31,10 @@ _OF_THE_MOMENT = ("JD_END_TIME", checkpointkey.VARIABLE)
 class WorkerConfig:
     """The launch arguments of the reference (section 2), after defaults and checks.
 
-    `entry_script` is absolute, `server` a URL with its port. `grace`, `min_time`, `idle_exit` (the argument
-    idle_timeout=) and `checkpoint_interval` are in seconds. `collect` and `gpus` are as they were typed;
-    `pass_api_key` is None where nothing was. `directory` is where the launch was typed: jobs run there.
-    `environ` is the environment that directories and tokens are taken from, and that jobs inherit.
+    `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`, `idle_exit`
+    (the argument idle_timeout=) and `checkpoint_interval` are in seconds. `collect` and `gpus` are as they
+    were typed; `pass_api_key` is None where nothing was. `directory` is where the launch was typed: jobs run
+    there. `environ` is the environment that directories and tokens are taken from, and that jobs inherit.
 
     `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
     experiment, which may be missing. `place` is what that file said. In Hub mode `hub` is the Hub's URL, its
@@ -57,6 +57,7 @@ class WorkerConfig:
     server_file: Optional[Path] = None
     found: bool = False
     place: Optional[Place] = field(default=None, repr=False, compare=False)
+    job_timeout: Optional[float] = None
     min_time: Optional[float] = None
     idle_exit: Optional[float] = None
     exit_when_empty: bool = False
@@ -151,6 +152,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             directory=Path(take(stored, "directory", str)),
             server_file=None if server_file is None else Path(server_file),
             found=take(stored, "found", bool, False),
+            job_timeout=take_number(stored, "job_timeout"),
             min_time=take_number(stored, "min_time"),
             idle_exit=take_number(stored, "idle_timeout"),
             exit_when_empty=take(stored, "exit_when_empty", bool, False),

@@ -22,6 +22,24 @@ def _never() -> bool:
     return False
 
 
+def seconds(number: float) -> str:
+    """A duration for people, who set limits of seconds for short jobs."""
+    return "%gs" % round(number, 2) if number < 60.0 else terminal.duration(number)
+
+
+@dataclass(frozen=True)
+class JobTimeout:
+    """How long a job's script may run, in seconds, and whose word that is."""
+
+    seconds: float
+    whose: str
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return "%s (%s)" % (seconds(self.seconds), self.whose)
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a launch asked for. `left` tells how long the worker has; `is_fresh` whether that is all
@@ -32,6 +50,14 @@ class Limits:
     exit_when_empty: bool = False
     left: Callable[[], Optional[float]] = _unknown
     is_fresh: Callable[[], bool] = _never
+    job_timeout: Optional[float] = None
+
+    def timeout_of(self, by_sweep: Optional[float]) -> Optional[JobTimeout]:
+        """The limit of a job, whose sweep allows `by_sweep` seconds: the shorter one counts."""
+        own = None if self.job_timeout is None else JobTimeout(self.job_timeout, "job_timeout of the worker")
+        if by_sweep is None or own is not None and own.seconds <= by_sweep:
+            return own
+        return JobTimeout(by_sweep, "timeout of its sweep")
 
     @property
     def usual_time(self) -> Optional[float]:

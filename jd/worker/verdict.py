@@ -7,6 +7,7 @@ from typing import Optional
 
 from jd import protocol
 from jd.messages import Assignment, Result
+from jd.worker.limits import JobTimeout, seconds
 
 MESSAGE_LINES = 20
 MESSAGE_CHARS = 2000
@@ -39,8 +40,11 @@ def signal_name(number: int) -> str:
         return "signal %d" % number
 
 
-def verdict_line(ended: Ended) -> str:
-    """One line for a failed job."""
+def verdict_line(ended: Ended, timeout: Optional[JobTimeout] = None) -> str:
+    """One line for a failed job; `timeout` is the limit for which it was stopped, if it was."""
+    if timeout is not None:
+        how = "killed, not having stopped in time" if ended.exit_code == -signal.SIGKILL else "stopped"
+        return "ran for %s, and its limit is %s: %s" % (seconds(ended.runtime), timeout.shown, how)
     if ended.exit_code >= 0:
         line = "exit status %d" % ended.exit_code
     else:
@@ -52,18 +56,24 @@ def verdict_line(ended: Ended) -> str:
     return line
 
 
-def judge(assignment: Assignment, ended: Ended) -> Result:
-    """The result of a job that ended by itself."""
+def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = None) -> Result:
+    """The result of a job that ended by itself, or was stopped because its `timeout` was over.
+
+    That is a failure whatever its exit status: a script that saves what it has and exits with 0 is not done.
+    """
     verdict, message = protocol.VERDICT_DONE, ended.note[:MESSAGE_CHARS]
-    if ended.exit_code != 0:
+    if timeout is not None:
+        verdict = protocol.VERDICT_TIMEOUT
+    elif -ended.exit_code == signal.SIGKILL and ended.out_of_memory:
+        verdict = protocol.VERDICT_OOM
+    elif ended.exit_code != 0:
         verdict = protocol.VERDICT_FAILED if ended.exit_code > 0 else protocol.VERDICT_KILLED
-        if -ended.exit_code == signal.SIGKILL and ended.out_of_memory:
-            verdict = protocol.VERDICT_OOM
-        line = verdict_line(ended)
+    if verdict != protocol.VERDICT_DONE:
+        line = verdict_line(ended, timeout)
         message = with_output("%s\n%s" % (line, message) if message else line, ended.tail)
     return Result(
         job_id=assignment.job_id,
-        status=protocol.DONE if ended.exit_code == 0 else protocol.ABORTED,
+        status=protocol.DONE if verdict == protocol.VERDICT_DONE else protocol.ABORTED,
         message=message,
         attempt=assignment.attempt,
         verdict=verdict,

@@ -61,8 +61,10 @@ class FakeCallThread:
 
 
 class FakeJob:
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, now: float) -> None:
         self.assignment = assignment
+        self.began = now
+        self.script_began: Optional[float] = now
         self.stop_reason: Optional[str] = None
         self.ended: Optional[Ended] = None
         self.start_failure: Optional[StartFailure] = None
@@ -110,7 +112,7 @@ class Bench:
     def _start(self, assignment: Assignment, now: float) -> Attempt:
         if self.start_failure is not None:
             raise self.start_failure
-        self.jobs.append(FakeJob(assignment))
+        self.jobs.append(FakeJob(assignment, now))
         return cast(Attempt, self.jobs[-1])
 
     # ---- time and the world

@@ -36,7 +36,7 @@ class Desk:
     def _start(self, assignment: Assignment, now: float) -> Attempt:
         if self.failure is not None:
             raise self.failure
-        self.attempts.append(FakeJob(assignment))
+        self.attempts.append(FakeJob(assignment, now))
         return cast(Attempt, self.attempts[-1])
 
     def begin(self, now: float = 100.0, estimate: Optional[float] = None) -> float:
@@ -109,7 +109,7 @@ def test_a_drain_stops_what_cannot_be_finished_in_time(tmp_path: Path) -> None:
     desk.begin(estimate=2000.0)
     why = desk.job.drain(100.0)
     assert why is not None and "needs about" in why
-    (_, at) = desk.job.deadlines()
+    (_, at, _) = desk.job.deadlines()
     assert at is not None and 100.0 <= at < 1100.0
     desk.job.step(at - 1.0, "")
     assert desk.attempts[0].stopped_with == []
@@ -120,4 +120,4 @@ def test_a_drain_stops_what_cannot_be_finished_in_time(tmp_path: Path) -> None:
 def test_a_drain_lets_a_job_end_where_nothing_limits_it(desk: Desk) -> None:
     desk.begin()
     assert desk.job.drain(100.0) == "its job goes on to its end"
-    assert desk.job.deadlines() == [None, None]
+    assert desk.job.deadlines() == [None, None, None]

@@ -63,6 +63,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         grace=values["grace"],
         server_file=server_file,
         found=found,
+        job_timeout=values["job_timeout"],
         min_time=values["min_time"],
         idle_exit=values["idle_timeout"],
         exit_when_empty=values["exit_when_empty"],

@@ -9,11 +9,12 @@ from typing import Callable, List, Optional
 from jd import terminal
 from jd.messages import Assignment
 from jd.net.retry import Backoff
+from jd.protocol import DONE
 from jd.worker import limits as bounds
 from jd.worker import verdict
 from jd.worker.attempt.attempt import Attempt
-from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
-from jd.worker.limits import Limits
+from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, STOPPED_TIMEOUT, StartFailure
+from jd.worker.limits import JobTimeout, Limits
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.verdict import Ended
 
@@ -41,6 +42,8 @@ class CurrentJob:
         self._since = 0.0
         self._expected: Optional[float] = None  # seconds that it takes, as far as known
         self._stop_at: Optional[float] = None
+        self._timeout: Optional[JobTimeout] = None
+        self._timed_out = False  # the timeout has passed and was acted on
 
     @property
     def is_lost(self) -> bool:
@@ -60,6 +63,7 @@ class CurrentJob:
         self._since = now
         self._expected = next((seconds for seconds in (
             assignment.min_time, self._limits.min_time, estimate) if seconds is not None), None)
+        self._timeout, self._timed_out = self._limits.timeout_of(assignment.timeout), False
         self._log("claimed %s" % _label(assignment))
         return 0.0
 
@@ -80,6 +84,9 @@ class CurrentJob:
         if self._stop_at is not None and now >= self._stop_at:
             self._stop_at = None
             self._stop_in_time(attempt, now)
+        over_at = self._over_at()
+        if over_at is not None and now >= over_at:
+            self._time_out(attempt, now)
         try:
             ended = attempt.step(now)
         except StartFailure as failure:
@@ -92,7 +99,7 @@ class CurrentJob:
 
     def deadlines(self) -> List[Optional[float]]:
         """When `step` has something to do although nothing happens."""
-        return [] if self.attempt is None else [self.attempt.deadline(), self._stop_at]
+        return [] if self.attempt is None else [self.attempt.deadline(), self._stop_at, self._over_at()]
 
     # ---- stopping it
 
@@ -127,6 +134,21 @@ class CurrentJob:
             self._log("%s cannot be finished before the limit: it has %s to stop" % (
                 _label(attempt.assignment), terminal.duration(window)))
 
+    def _over_at(self) -> Optional[float]:
+        """When its script will have run for as long as it may; None where that is unlimited or over."""
+        if self.attempt is None or self._timeout is None or self._timed_out:
+            return None
+        began = self.attempt.script_began
+        return None if began is None else began + self._timeout.seconds
+
+    def _time_out(self, attempt: Attempt, now: float) -> None:
+        assert self._timeout is not None
+        self._timed_out = True
+        attempt.stop(now, self._grace, STOPPED_TIMEOUT)
+        if attempt.stop_reason == STOPPED_TIMEOUT:
+            self._log("%s has run for its limit of %s: it has %s to stop" % (
+                _label(attempt.assignment), self._timeout.shown, terminal.duration(self._grace)))
+
     # ---- its end
 
     def _over(self, now: float) -> None:
@@ -152,9 +174,11 @@ class CurrentJob:
                 verdict.given_back(attempt.assignment, "the worker was %s" % why_stopped, ended.note),
                 waiting_files=ended.waiting_files)
         else:
-            how = "done" if ended.exit_code == 0 else "failed: " + verdict.verdict_line(ended)
+            timeout = self._timeout if attempt.stop_reason == STOPPED_TIMEOUT else None
+            result = verdict.judge(attempt.assignment, ended, timeout)
+            how = "done" if result.status == DONE else "failed: " + verdict.verdict_line(ended, timeout)
             self._log("%s %s, after %s" % (label, how, took))
-            self._delivery.hold(verdict.judge(attempt.assignment, ended), waiting_files=ended.waiting_files)
+            self._delivery.hold(result, waiting_files=ended.waiting_files)
 
 
 def _label(assignment: Assignment) -> str:

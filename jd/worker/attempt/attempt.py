@@ -17,7 +17,7 @@ from jd.errors import JdError
 from jd.messages import Assignment
 from jd.worker.attempt import checkpointdir
 from jd.worker.attempt.jobfiles import JobFiles, Saved
-from jd.worker.attempt.jobprocess import STOPPED_LOST, JobProcess, StartFailure
+from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
 from jd.worker.verdict import Ended
 
 SAVE_TIME = 5.0  # after the grace period of a job that was stopped: schedulers kill soon
@@ -45,6 +45,7 @@ class Attempt:
     def __init__(self, plan: Plan, now: float) -> None:
         """Raises StartFailure, if there is nothing to restore first."""
         self.assignment = plan.assignment
+        self.script_began: Optional[float] = None  # None while its files are restored
         self._plan = plan
         self._stop_reason: Optional[str] = None
         self._restoring: Optional[_Restoring] = None
@@ -60,7 +61,7 @@ class Attempt:
 
     @property
     def stop_reason(self) -> Optional[str]:
-        """STOPPED_PREEMPTED or STOPPED_LOST, unless it ended, or is ending, by itself."""
+        """STOPPED_PREEMPTED, STOPPED_LOST or STOPPED_TIMEOUT, unless it ended, or is ending, by itself."""
         if self._stop_reason is not None or self._process is None:
             return self._stop_reason
         return self._process.stop_reason
@@ -81,8 +82,13 @@ class Attempt:
     def stop(self, now: float, grace: float, reason: str) -> None:
         """End the script as JobProcess.stop does, and what goes on before or after it soon.
 
-        Of an attempt that is lost nothing is saved any more.
+        Of an attempt that is lost nothing is saved any more. After a timeout there is all the time to save:
+        the worker goes on.
         """
+        if reason == STOPPED_TIMEOUT:
+            if self._process is not None and self._ended is None:
+                self._process.stop(now, grace, reason)
+            return
         limit = now + grace + SAVE_TIME
         self._stop_by = limit if self._stop_by is None else min(self._stop_by, limit)
         if self._process is None:
@@ -107,7 +113,8 @@ class Attempt:
             self._ended = self._process.step(now)
             if self._ended is not None and self._files is not None:
                 self._save_by = self._stop_by
-                self._files.finish(self._ended.exit_code, self._stop_by is not None)
+                self._files.finish(self._ended.exit_code,
+                                   self._stop_by is not None or self.stop_reason is not None)
         if self._ended is None or self._files is None:
             return None
         outcome = self._files.outcome
@@ -154,6 +161,7 @@ class Attempt:
         self._files = self._plan.files()
         # From the loop's own thread: the system would end the script with the thread it came from.
         self._process = self._plan.start(now)
+        self.script_began = now
         self._files.start()
 
 

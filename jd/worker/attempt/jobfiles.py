@@ -79,7 +79,8 @@ class JobFiles:
         threading.Thread(target=self._work, name="jd-job-files", daemon=True).start()
 
     def finish(self, exit_code: int, stopped: bool) -> None:
-        """The script has ended and nothing of it is left; `stopped`: there is little time."""
+        """The script has ended and nothing of it is left; `stopped`: not by itself, or its worker is being
+        stopped, which may leave little time."""
         self._exit_code, self._stopped = exit_code, stopped
         self._finishing.set()
 

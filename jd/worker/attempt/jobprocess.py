@@ -30,6 +30,7 @@ GIVE_UP_TIME = 10.0  # for a script that SIGKILL does not end: it hangs in the k
 
 STOPPED_PREEMPTED = "preempted"
 STOPPED_LOST = "lost"
+STOPPED_TIMEOUT = "timeout"
 
 
 class StartFailure(JdError):

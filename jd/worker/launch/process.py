@@ -159,7 +159,7 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
 def _limits(config: WorkerConfig) -> Limits:
     clock = TimeLimit(config.environ)
     return Limits(config.min_time, config.idle_exit, config.exit_when_empty, clock.left,
-                  clock.is_fresh)
+                  clock.is_fresh, config.job_timeout)
 
 
 def _loop(agent: Agent, signals: Signals, connection: Connection,
