@@ -45,7 +45,9 @@ def gone() -> Claimed:
 
 
 def other_host(name: str = "node17.cluster.example.org") -> Claimed:
-    return Claimed(name)
+    """Another machine, of another boot."""
+    own = Here().own
+    return Claimed(name, ProcessIdentity("that of another machine", own.pid, own.start_time))
 
 
 class Machine:

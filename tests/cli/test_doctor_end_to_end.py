@@ -7,8 +7,8 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jd.node.identity import Here
 from jd.worker.local.registry import Registry
+from tests.cli.info_support import other_host
 from tests.cli.test_doctor_server import closed_port
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import free_env, python
@@ -99,7 +99,7 @@ def test_variables_that_cannot_be_used_do_not_stop_the_rest(tmp_path: Path) -> N
 def test_the_server_of_a_registered_worker_is_the_one_meant(server: Server, tmp_path: Path) -> None:
     environ = free_env(tmp_path)
     registry = Registry(EXPERIMENT, environ)
-    registry.reserve([0], {"server": server.url}, Here("elsewhere"), 1000.0)
+    registry.reserve([0], {"server": server.url}, other_host("elsewhere"), 1000.0)
     done = subprocess.run(python("-m", "jd.cli", "doctor", "expId=exp", "json=true"), env=environ,
                           stdout=subprocess.PIPE, timeout=60, cwd=str(tmp_path))
     assert findings(done, "Server")[0] == {"level": "ok", "topic": "Server", "advice": "",

@@ -12,17 +12,9 @@ from jd.cli.checkup import remains
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.node.identity import Here
 from jd.worker.local.registry import Registry
+from tests.cli.info_support import gone, other_host
 from tests.cli.test_doctor_checks import expect_only
 from tests.support import free_env
-
-
-class Other(Here):
-    """This machine's judgement, for a process of it that has ended, or under another host name."""
-
-    def __init__(self, host: str, start_time: Optional[str] = None) -> None:
-        super().__init__(host)
-        if start_time is not None:
-            self.own = self.own.__class__(self.own.boot_id, self.own.pid, start_time)
 
 
 @pytest.fixture
@@ -50,14 +42,14 @@ def test_workers_that_run(environ: Dict[str, str]) -> None:
 
 
 def test_workers_that_died_stay_in_the_registry(environ: Dict[str, str]) -> None:
-    register(environ, Other("node1", "1"))
+    register(environ, gone())
     for _ in range(2):
         expect_only(looked_at(environ), WARNING, "exp: 1 worker died", "logs")
 
 
 def test_workers_of_other_hosts(environ: Dict[str, str]) -> None:
     for host in ("node2", "node3", "node4", "node5"):
-        register(environ, Other(host))
+        register(environ, other_host(host))
     expect_only(looked_at(environ), WARNING, "4 workers of node2, node3, node4 and 1 more", "JD_CACHE_PATH")
 
 
