@@ -78,6 +78,9 @@ def sign_in(browser: Browser, dashboard: Dashboard) -> None:
 
 
 def no_sideways_scrolling(browser: Browser) -> bool:
-    """Whether the page fits its window. On a phone what is too wide makes innerWidth grow, but not the screen."""
+    """Whether the page fits its window.
+
+    On a phone what is too wide makes innerWidth grow, but not the screen.
+    """
     return bool(browser.run(
         "return document.documentElement.scrollWidth <= Math.min(innerWidth, screen.width)"))

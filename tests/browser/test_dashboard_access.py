@@ -1,4 +1,5 @@
-"""Whether everybody can use the dashboard: names, contrast, keyboard, narrow windows; in Chromium, both themes.
+"""Whether everybody can use the dashboard: names, contrast, keyboard, narrow windows; in Chromium,
+in both themes.
 
 Rules of WCAG 2.1: 1.4.3 (contrast of text), 4.1.2 (names of controls), 1.4.10 (reflow).
 """
@@ -22,8 +23,8 @@ from tests.browser.webdriver import TAB, Browser, needs_browser
 pytestmark = [pytest.mark.slow, needs_browser]
 __all__ = ["browser", "dashboard"]
 
-# What is hard to read: text whose colour stands out less than 4.5:1 from what is painted behind it, 3:1 where it is
-# large. Colours are read back from a canvas, which knows every notation.
+# What is hard to read: text whose colour stands out less than 4.5:1 from what is painted behind it, 3:1 where
+# it is large. Colours are read back from a canvas, which knows every notation.
 FAINT = r"""
 const paint = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 const rgba = (text) => {
@@ -38,7 +39,9 @@ const over = (top, below) => {
 };
 const behind = (one) => {
   const layers = [];
-  for (let node = one; node; node = node.parentElement) layers.push(rgba(getComputedStyle(node).backgroundColor));
+  for (let node = one; node; node = node.parentElement) {
+    layers.push(rgba(getComputedStyle(node).backgroundColor));
+  }
   return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 255]);
 };
 // In a drawing it is the box below the text that counts.
@@ -50,28 +53,36 @@ const below = (one) => {
   return box ? over(rgba(getComputedStyle(box).fill), behind(one)) : behind(one);
 };
 const light = (colour) => {
-  const [r, g, b] = colour.slice(0, 3).map((n) => (n /= 255) <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4);
+  const linear = (n) => n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4;
+  const [r, g, b] = colour.slice(0, 3).map((n) => linear(n / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 const faint = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walk.nextNode()) {
   const text = walk.currentNode.textContent.trim(), one = walk.currentNode.parentElement;
-  if (!text || !one.checkVisibility({opacityProperty: true, visibilityProperty: true}) || one.closest("script, :disabled, option, .sr, .skip")) continue;
-  const style = getComputedStyle(one), drawn = one instanceof SVGElement, back = drawn ? below(one) : behind(one);
+  if (!text || !one.checkVisibility({opacityProperty: true, visibilityProperty: true})
+    || one.closest("script, :disabled, option, .sr, .skip")) continue;
+  const style = getComputedStyle(one), drawn = one instanceof SVGElement;
+  const back = drawn ? below(one) : behind(one);
   const ink = over(rgba(drawn ? style.fill : style.color), back);
   const [high, low] = [light(ink), light(back)].sort((a, b) => b - a), ratio = (high + 0.05) / (low + 0.05);
   const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-  if (ratio < (large ? 3 : 4.5)) faint.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)} (${one.tagName} ${one.className})`);
+  if (ratio < (large ? 3 : 4.5)) {
+    faint.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)} (${one.tagName} ${one.className})`);
+  }
 }
 return faint;
 """
 
 # Controls that a screen reader could not name.
 NAMELESS = r"""
-return [...document.querySelectorAll("a[href], button, input, select, textarea, [role=tab], dialog")].filter((one) =>
-  one.checkVisibility() && !(one.getAttribute("aria-label") || one.getAttribute("aria-labelledby") || one.title
-    || (one.labels && one.labels.length) || (one.matches("a, button, [role=tab]") && (one.textContent.trim()
-    || one.querySelector("img[alt]:not([alt=''])"))))).map((one) => one.outerHTML.slice(0, 120));
+const controls = document.querySelectorAll("a[href], button, input, select, textarea, [role=tab], dialog");
+const labelled = (one) => one.getAttribute("aria-label") || one.getAttribute("aria-labelledby") || one.title
+  || (one.labels && one.labels.length);
+const speaks = (one) => one.matches("a, button, [role=tab]")
+  && (one.textContent.trim() || one.querySelector("img[alt]:not([alt=''])"));
+return [...controls].filter((one) => one.checkVisibility() && !labelled(one) && !speaks(one))
+  .map((one) => one.outerHTML.slice(0, 120));
 """
 
 PAGES = ("/jobs", "/jobs/1", "/results", "/workers", "/settings")
@@ -124,7 +135,8 @@ def test_text_can_be_read_and_controls_have_names(browser: Browser, dashboard: D
 def test_faint_text_and_nameless_controls_are_found(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait_text("New jobs")
     browser.run("const p = document.createElement('p'); p.textContent = 'faint'; p.style.color = '#999';"
-                "p.style.background = '#ccc'; const b = document.createElement('button'); document.getElementById('main').append(p, b)")
+                "p.style.background = '#ccc'; const b = document.createElement('button');"
+                "document.getElementById('main').append(p, b)")
     assert [text.partition(":")[0] for text in browser.run(FAINT)] == ["faint"]
     assert browser.run(NAMELESS) == ["<button></button>"]
 
@@ -136,8 +148,9 @@ def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashb
         ready(browser, path)
         wanted = browser.run("""
             window.seen = new Set();
-            window.wanted = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")].filter((one) =>
-              one.checkVisibility({visibilityProperty: true}) && !one.disabled && one.tabIndex >= 0 && one.type !== "radio"
+            const controls = document.querySelectorAll("a[href], button, input, select, textarea, summary");
+            window.wanted = [...controls].filter((one) => one.checkVisibility({visibilityProperty: true})
+              && !one.disabled && one.tabIndex >= 0 && one.type !== "radio"
               && !one.closest("tbody tr ~ tr ~ tr"));
             return window.wanted.length""")
         assert wanted > 8, path
@@ -146,9 +159,12 @@ def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashb
             dim = browser.run("""
                 const one = document.activeElement, style = getComputedStyle(one);
                 window.seen.add(one);
-                return one === document.body || style.outlineStyle !== "none" || style.boxShadow !== "none" ? "" : one.outerHTML.slice(0, 120)""")
+                const shown = style.outlineStyle !== "none" || style.boxShadow !== "none";
+                return one === document.body || shown ? "" : one.outerHTML.slice(0, 120)""")
             assert dim == "", path
             if browser.run("return window.wanted.every((one) => window.seen.has(one) || !one.isConnected)"):
                 break
-        missed: Any = browser.run("return window.wanted.filter((one) => one.isConnected && !window.seen.has(one)).map((one) => one.outerHTML.slice(0, 120))")
+        missed: Any = browser.run(
+            "return window.wanted.filter((one) => one.isConnected && !window.seen.has(one))"
+            ".map((one) => one.outerHTML.slice(0, 120))")
         assert missed == [], path

@@ -120,9 +120,10 @@ def test_a_refresh_keeps_focus_and_selection(browser: Browser, dashboard: Dashbo
             assert taken == [1, 2]
         else:
             dashboard.finish(2)
-        browser.wait("document.querySelectorAll('.jobs tbody tr')[1].querySelector('.status').textContent === arguments[0]", status)
-        assert browser.run("return window.row.isConnected && document.activeElement.closest('tr') === window.row"
-                           " && window.row.querySelector('input').checked")
+        browser.wait("document.querySelectorAll('.jobs tbody tr')[1].querySelector('.status').textContent"
+                     " === arguments[0]", status)
+        assert browser.run("const row = window.row, focused = document.activeElement.closest('tr') === row;"
+                           "return row.isConnected && focused && row.querySelector('input').checked")
         rows(browser, 1, 2, 3, 4, 5)
     assert browser.run("return document.querySelector('.bulk b').textContent") == "1 selected"
 
@@ -195,7 +196,8 @@ def test_the_first_page_says_how_to_begin(browser: Browser, dashboard: Dashboard
         "jd_worker_cli expId=exp entry_script=train.py server=" + dashboard.url)
     sweep(dashboard, 2)
     rows(browser, 1, 2)
-    assert browser.run("return document.querySelector('.start') === null || !document.querySelector('.start').checkVisibility()")
+    assert browser.run("const start = document.querySelector('.start');"
+                       "return start === null || !start.checkVisibility()")
 
 
 def test_completions_are_drawn_and_told(browser: Browser, dashboard: Dashboard) -> None:
@@ -209,8 +211,9 @@ def test_completions_are_drawn_and_told(browser: Browser, dashboard: Dashboard) 
 
 
 def viewers(browser: Browser, dashboard: Dashboard, expected: int) -> None:
-    browser.wait("(() => { fetch('/web/settings').then((one) => one.json()).then((one) => { window.viewers = one.viewers; });"
-                 " return window.viewers === arguments[0]; })()", expected)
+    browser.wait("(() => { fetch('/web/settings').then((one) => one.json())"
+                 ".then((one) => { window.viewers = one.viewers; });"
+                 "return window.viewers === arguments[0]; })()", expected)
 
 
 def test_a_hidden_tab_holds_no_connection(browser: Browser, dashboard: Dashboard) -> None:
@@ -259,14 +262,18 @@ def test_a_long_search_is_told_and_stopped(browser: Browser, dashboard: Dashboar
     rows(browser, 1, 2, 3)
     # The server looks at 50,000 jobs for one answer; here it seems to have more.
     browser.run("""
-        const ask = window.fetch, found = {columns: {parameters: ["seed"], results: []}, total: null, scanned: 50000,
-          jobs: [{id: 7, status: "DONE", parameters: {seed: 6}, results: null, attempt: 1, failures: 0, priority: 0}]};
+        const ask = window.fetch;
+        const state = {status: "DONE", attempt: 1, failures: 0, priority: 0};
+        const job = {id: 7, parameters: {seed: 6}, results: null, ...state};
+        const columns = {parameters: ["seed"], results: []};
+        const found = {columns, total: null, scanned: 50000, jobs: [job]};
         let asked = 0;
         window.fetch = (path, options) => {
           if (!path.startsWith("/web/jobs?")) return ask(path, options);
           asked += 1;
           if (asked === 1) return Promise.resolve(new Response(JSON.stringify({...found, next: "a"})));
-          return new Promise((_, refuse) => options.signal.addEventListener("abort", () => refuse(options.signal.reason)));
+          const {signal} = options;
+          return new Promise((_, refuse) => signal.addEventListener("abort", () => refuse(signal.reason)));
         };""")
     browser.type(".filter", "seed>5")
     browser.keys(ENTER)

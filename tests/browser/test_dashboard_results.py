@@ -93,8 +93,8 @@ def leaders(browser: Browser) -> List[str]:
     ("n.importance(n.column('a', [...Array(200).keys()]), [...Array(200).keys()].map((i) => i % 2))",
      {"share": 0, "n": 200, "groups": 10}),
     ("n.importance(n.column('a', [...Array(200).keys()]), [...Array(200).keys()]).share > 0.98", True),
-    ("n.bins(n.column('a', [...Array(100).keys()]), n.axisOf(n.column('a', [...Array(100).keys()])), 4).list"
-     ".map((bin) => bin.low)", [0, 24.75, 49.5, 74.25]),
+    ("((c) => n.bins(c, n.axisOf(c), 4).list.map((bin) => bin.low))(n.column('a', [...Array(100).keys()]))",
+     [0, 24.75, 49.5, 74.25]),
     ("n.trend([1, 2, 3, 4], [1, 2, 3, 5], 2).map((bin) => bin.median)", [1.5, 4]),
 ])
 def test_numbers(browser: Browser, shell: Dashboard, expression: str, found: object) -> None:
@@ -114,31 +114,37 @@ def shell(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterato
 def test_goodness_is_one_for_the_best_whichever_way(browser: Browser, shell: Dashboard) -> None:
     answer = {"metric": "m", "total": 4, "shown": 4, "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
               "parameters": {"a": [1, 2, 3, 4], "b": [0, 0, 0, 1]}, "results": {}}
-    found = browser.run("""return import('/static/results/numbers.js').then((n) => [true, false].map((less) => {
-        const data = n.dataOf(arguments[0], less);
-        return [[...data.goodness], data.byGoodness, data.columns.map((column) => column.name), data.ids];
-    }))""", answer)
+    found = browser.run("""
+        const look = (n, less) => {
+            const data = n.dataOf(arguments[0], less);
+            return [[...data.goodness], data.byGoodness, data.columns.map((column) => column.name), data.ids];
+        };
+        return import('/static/results/numbers.js').then((n) => [look(n, true), look(n, false)])""", answer)
     assert found == [[[1, 0.5, 0], [0, 1, 2], ["a"], [1, 2, 3]], [[0, 0.5, 1], [2, 1, 0], ["a"], [1, 2, 3]]]
 
 
 def test_many_points_are_painted_and_can_be_pointed_at(browser: Browser, shell: Dashboard) -> None:
-    found = browser.run("""return Promise.all(['numbers', 'scatter'].map((name) => import('/static/results/' + name + '.js'))).then(([n, s]) => {
-        const size = 5000, ids = [...Array(size).keys()];
-        const data = n.dataOf({metric: 'm', total: size, shown: size, ids, values: ids.map((i) => (i * 7919) % size),
-            parameters: {a: ids}, results: {}}, true);
+    found = browser.run("""
+      const load = (name) => import('/static/results/' + name + '.js');
+      return Promise.all([load('numbers'), load('scatter')]).then(([n, s]) => {
+        const size = 5000, ids = [...Array(size).keys()], values = ids.map((i) => (i * 7919) % size);
+        const answer = {metric: 'm', total: size, shown: size, ids, values};
+        const data = n.dataOf({...answer, parameters: {a: ids}, results: {}}, true);
         const box = document.createElement('div');
         document.body.append(box);
         let opened = null;
         s.scatter(box, 800, data, data.columns[0], {open: (id) => { opened = id; }});
-        const canvas = box.querySelector('canvas'), pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        const canvas = box.querySelector('canvas'), {width, height} = canvas;
+        const pixels = canvas.getContext('2d').getImageData(0, 0, width, height).data;
         const surface = box.querySelector('.surface');
         surface.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}));
         surface.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}));
         surface.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter'}));
-        const painted = pixels.some((part) => part > 0), circles = box.querySelectorAll('circle.point').length;
+        const painted = pixels.some((part) => part > 0);
+        const circles = box.querySelectorAll('circle.point').length;
         box.remove();
         return [painted, circles, opened];
-    })""")
+      })""")
     assert found == [True, 0, 1]
 
 
@@ -147,7 +153,8 @@ def test_the_page_from_the_best_job_to_its_page(browser: Browser, dashboard: Das
     browser.go(dashboard.page + "/results?metric=loss")
     browser.wait_text("36 jobs with loss")
     assert leaders(browser)[:3] == ["#1", "#7", "#2"] and len(leaders(browser)) == 20
-    assert browser.run("return document.querySelector('[aria-pressed=true]').textContent") == "Lower is better"
+    pressed = browser.run("return document.querySelector('[aria-pressed=true]').textContent")
+    assert pressed == "Lower is better"
     shares = browser.run("return [...document.querySelectorAll('.shares tbody tr')].map((row) => "
                          "[row.cells[0].textContent, row.cells[2].textContent])")
     assert shares[0][0] == "lr" and int(shares[0][1].split()[0]) > 90
@@ -188,15 +195,18 @@ def test_a_cell_leads_to_its_jobs(browser: Browser, dashboard: Dashboard) -> Non
     browser.run("document.querySelector('.plot-heat .surface').focus()")
     browser.keys(ARROW_RIGHT + ENTER)
     browser.wait("location.pathname === '/jobs'")
-    assert browser.run("return new URLSearchParams(location.search).get('filter')") == "param.lr=0.1 param.seed=1"
+    shown = browser.run("return new URLSearchParams(location.search).get('filter')")
+    assert shown == "param.lr=0.1 param.seed=1"
 
 
 def test_ranges_by_hand_and_by_keyboard(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss")
     browser.wait("document.querySelector('.plot-parallel [data-axis=lr] .grab') !== null")
-    browser.run("document.querySelector('.plot-parallel').scrollIntoView({block: 'center', behavior: 'instant'})")
-    place = browser.run("""const edge = document.querySelector('[data-axis=lr] .grab').getBoundingClientRect();
+    browser.run("document.querySelector('.plot-parallel')"
+                ".scrollIntoView({block: 'center', behavior: 'instant'})")
+    place = browser.run("""
+        const edge = document.querySelector('[data-axis=lr] .grab').getBoundingClientRect();
         return [edge.left + edge.width / 2, edge.bottom - 8, edge.bottom - edge.height * 0.4]""")
     drag(browser, (place[0], place[1]), (place[0], place[2]))
     browser.wait_text("18 of 36 jobs lie in all ranges · best #1")
@@ -237,7 +247,8 @@ def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboa
     assert "jd_upload" in browser.run("return document.querySelector('.results-example').textContent")
     give(dashboard, [({"lr": 0.1}, {"accuracy": 0.5})])
     browser.wait_text("1 job with accuracy")
-    assert browser.run("return document.querySelector('[aria-pressed=true]').textContent") == "Higher is better"
+    pressed = browser.run("return document.querySelector('[aria-pressed=true]').textContent")
+    assert pressed == "Higher is better"
 
 
 def test_on_a_phone_and_in_both_themes(browser: Browser, dashboard: Dashboard) -> None:

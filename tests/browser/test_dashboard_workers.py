@@ -123,7 +123,8 @@ def test_a_command_for_a_host_or_for_all(browser: Browser, dashboard: Dashboard,
     assert wanted == {one: "stop" if one in told else "run" for one in (ONE, TWO, OTHER)}
 
 
-def test_many_workers_are_paged_and_selected_with_the_keyboard(browser: Browser, dashboard: Dashboard) -> None:
+def test_many_workers_are_paged_and_selected_with_the_keyboard(browser: Browser,
+                                                               dashboard: Dashboard) -> None:
     names = ["node_egg_%d" % number for number in range(510)]
     start(dashboard, *names)
     open_page(browser, dashboard, "/workers", names[:100])

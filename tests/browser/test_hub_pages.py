@@ -156,7 +156,8 @@ def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser
         browser.go(hub.url + path)
         browser.wait("document.querySelector('#list tbody tr') !== null")
         assert browser.run("return document.documentElement.scrollWidth") <= 360, path
-        assert browser.run("return document.querySelectorAll('#list img, #list script, a[href^=java]').length") == 0
+        made = "#list img, #list script, a[href^=java]"
+        assert browser.run("return document.querySelectorAll(arguments[0]).length", made) == 0, path
         assert "owned" not in browser.run("return document.title")
         if path == "/api-keys":
             browser.wait_text(EVIL[:60])
@@ -190,7 +191,8 @@ def test_an_experiment_is_shared_for_work_or_for_more(browser: Browser, hub: Hub
         ann = data.read_now(lambda db: accounts.find_user(db, ANN))
         made = data.write_now(lambda db, now: experiments.create(db, "digits-tune", ann.id, ANN, now))
         data.write_now(lambda db, now: accounts.add_user(db, "bob@example.org", False, ANN, now))
-        for edit, role, said in ((False, "work", "bob@example.org"), (True, "edit", "bob@example.org – may edit jobs")):
+        for edit, role, said in ((False, "work", "bob@example.org"),
+                                 (True, "edit", "bob@example.org – may edit jobs")):
             browser.go(hub.url + "/experiments")
             browser.click("button", "Share")
             browser.type("dialog input", "bob@example.org")
@@ -202,6 +204,7 @@ def test_an_experiment_is_shared_for_work_or_for_more(browser: Browser, hub: Hub
             assert shares == [("bob@example.org", role)]
             browser.go(hub.url + "/experiments")
             browser.click("button", "Share")
-            browser.wait("document.querySelector('dialog .people li')?.firstChild.textContent === arguments[0]", said)
+            browser.wait("document.querySelector('dialog .people li')?.firstChild.textContent"
+                         " === arguments[0]", said)
     finally:
         data.close()
