@@ -23,7 +23,7 @@ class Dashboard(Server):
         super().__init__(directory, *flags, JD_SERVER_PIN=PIN)
         self.page = self.ready["dashboard_url"]
 
-    def create(self, jobs: List[Dict[str, Any]]) -> int:
+    def create_jobs(self, jobs: List[Dict[str, Any]]) -> int:
         """Make jobs; the id of the first."""
         return int(self.call("/api/jobs/create", {"jobs": jobs})["start_id"])
 

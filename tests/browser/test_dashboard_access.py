@@ -90,8 +90,8 @@ PAGES = ("/jobs", "/jobs/1", "/results", "/workers", "/settings")
 
 def sweep(dashboard: Dashboard) -> None:
     """Jobs in every state, results, workers that are busy, idle, failing and gone."""
-    dashboard.create([{"lr": 10.0 ** -(at % 4), "opt": "adam" if at % 2 else "sgd", "depth": at}
-                      for at in range(24)])
+    dashboard.create_jobs([{"lr": 10.0 ** -(at % 4), "opt": "adam" if at % 2 else "sgd", "depth": at}
+                           for at in range(24)])
     for at in range(12):
         job = dashboard.claim("node%d_egg_%d" % (at % 2, at % 2))
         upload(dashboard, job["job_id"], "result.json",

@@ -107,7 +107,7 @@ def test_json_and_a_table(browser: Browser, dashboard: Dashboard) -> None:
 
 
 def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.create([{"lr": 0.1}])
+    dashboard.create_jobs([{"lr": 0.1}])
     job = dashboard.claim()
     assert job["job_id"] == 1
     browser.go(dashboard.page + "/jobs/1")
@@ -125,7 +125,7 @@ def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) 
 
 
 def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.create([{"lr": 0.1}])
+    dashboard.create_jobs([{"lr": 0.1}])
     dashboard.claim()
     upload(dashboard, 1, "curve.csv", b"epoch,loss\n1,0.5\n2,0.25\n")
     upload(dashboard, 1, "plot.png", picture())
@@ -147,7 +147,7 @@ def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -
 
 
 def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.create([{"lr": 0.1}, {"lr": 0.2}])
+    dashboard.create_jobs([{"lr": 0.1}, {"lr": 0.2}])
     browser.go(dashboard.page + "/jobs/1")
     browser.click("button", "Edit parameters")
     browser.wait("document.activeElement.matches('dialog textarea')")
@@ -174,7 +174,7 @@ def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dash
 
 def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
                                                                       dashboard: Dashboard) -> None:
-    dashboard.create([{"evil": EVIL, "long": "x" * 400}])
+    dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400}])
     dashboard.claim("n" * 90 + "-0-0")
     upload(dashboard, 1, EVIL_NAME, ("a,b\n%s,1\n" % EVIL).encode())
     dashboard.call("/worker/heartbeat", dict(BUSY, worker_id="n" * 90 + "-0-0", current_job_id=1,
@@ -199,7 +199,7 @@ def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: B
 
 
 def test_what_a_script_measured_comes_before_what_it_repeats(browser: Browser, dashboard: Dashboard) -> None:
-    dashboard.create([{"lr": 0.1, "depth": 4}])
+    dashboard.create_jobs([{"lr": 0.1, "depth": 4}])
     dashboard.claim()
     upload(dashboard, 1, "result.json", json.dumps({"lr": 0.1, "depth": 4, "accuracy": 0.5}).encode())
     browser.wait("[...document.querySelectorAll('.jobs th')].some((one) => one.textContent === 'accuracy')")

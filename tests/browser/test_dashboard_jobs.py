@@ -29,8 +29,8 @@ def rows(browser: Browser, *expected: int) -> None:
 
 
 def sweep(dashboard: Dashboard, n: int = 60) -> None:
-    dashboard.create([{"lr": 0.001 * (at % 3), "opt": "adam" if at % 2 else "sgd", "seed": at}
-                      for at in range(n)])
+    dashboard.create_jobs([{"lr": 0.001 * (at % 3), "opt": "adam" if at % 2 else "sgd", "seed": at}
+                           for at in range(n)])
 
 
 def column(browser: Browser, head: str) -> List[Any]:
@@ -154,7 +154,7 @@ def test_keys_lead_through_the_pages(browser: Browser, dashboard: Dashboard) -> 
 
 def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
                                                                      dashboard: Dashboard) -> None:
-    dashboard.create([{"evil": EVIL, "long": "x" * 400, **{"p%d" % at: at for at in range(12)}}])
+    dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400, **{"p%d" % at: at for at in range(12)}}])
     rows(browser, 1)
     assert EVIL[:36] in column(browser, "evil")[0]
     assert "p11" not in browser.run("return document.querySelector('.jobs').textContent")

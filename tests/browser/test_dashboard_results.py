@@ -28,7 +28,7 @@ def upload(dashboard: Dashboard, job_id: int, results: Dict[str, Any]) -> None:
 
 def give(dashboard: Dashboard, jobs: List[Given]) -> None:
     """Make jobs of (parameters, results) and run them."""
-    first = dashboard.create([parameters for parameters, _ in jobs])
+    first = dashboard.create_jobs([parameters for parameters, _ in jobs])
     for at, (_, results) in enumerate(jobs):
         assert dashboard.claim()["job_id"] == first + at
         upload(dashboard, first + at, results)

@@ -151,7 +151,7 @@ def test_a_failing_worker_stands_out_and_what_it_failed_is_tried_again(browser: 
     browser.type("#set-failing_after", "2")
     browser.click("form button", "Save")
     browser.wait_text("Saved")
-    first = dashboard.create([{"x": number} for number in range(3)])
+    first = dashboard.create_jobs([{"x": number} for number in range(3)])
     for job_id, worker_id, status in ((first, ONE, "ABORTED"), (first + 1, OTHER, "DONE"),
                                       (first + 2, ONE, "ABORTED")):
         assert beat(dashboard, worker_id)["job"]["job_id"] == job_id
@@ -196,7 +196,7 @@ def test_settings_are_checked_stored_and_in_force(browser: Browser, dashboard: D
     browser.wait_text("Saved")
     browser.click("#set-paused")
     browser.wait_text("The experiment is paused")
-    dashboard.create([{"x": 1}])
+    dashboard.create_jobs([{"x": 1}])
     assert beat(dashboard, ONE)["job"] is None
     browser.go(dashboard.page + "/settings")
     browser.wait("document.getElementById('set-lease')?.value === '900'")

@@ -26,7 +26,8 @@ def written(tmp_path: Path, name: str, content: bytes, mode: int = 0o644) -> Pat
     ("run", b"#!/bin/sh", 0o755, ["/bin/sh"]),
     ("program", b"\x7fELF\x02\x01\x01\0", 0o755, []),
 ])
-def test_words(tmp_path: Path, name: str, content: bytes, mode: int, before: list) -> None:  # type: ignore[type-arg]
+def test_words(tmp_path: Path, name: str, content: bytes, mode: int,
+               before: list) -> None:  # type: ignore[type-arg]
     path = written(tmp_path, name, content, mode)
     assert entry.command(path) == before + [str(path)]
 
