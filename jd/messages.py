@@ -48,8 +48,8 @@ def _without_none(message: Dict[str, Any]) -> Dict[str, Any]:
 class Result:
     """How an attempt ended: the body of `/update_job_status`, and `finished` in a heartbeat.
 
-    `exit_code` is negative for a signal; `runtime` is in seconds. A client that knows only the
-    base protocol sends `job_id`, `status` and `message`.
+    `exit_code` is negative for a signal; `runtime` is in seconds. `final` says that another try would fail
+    likewise. A client that knows only the base protocol sends `job_id`, `status` and `message`.
     """
 
     job_id: int
@@ -60,6 +60,7 @@ class Result:
     exit_code: Optional[int] = None
     runtime: Optional[float] = None
     output_tail: str = ""
+    final: bool = False
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Result":
@@ -82,10 +83,11 @@ class Result:
             exit_code=exit_code,
             runtime=take_number(body, "runtime"),
             output_tail=_take_tail(body),
+            final=take(body, "final", bool, False),
         )
 
     def to_json(self) -> Dict[str, Any]:
-        return _without_none(dict(self.__dict__))
+        return _without_none(dict(self.__dict__, final=self.final or None))
 
     def settled_verdict(self) -> str:
         """The verdict, worked out from status and exit code where the client did not say."""
@@ -212,6 +214,18 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """What becomes of a job that has failed: PENDING again after `pause` seconds, or never (None)."""
+
+    pause: Optional[float]
+
+    @classmethod
+    def told(cls, body: Mapping[str, Any], name: str) -> "Optional[Retry]":
+        """What field `name` of an answer says, seconds or null; None where there is no such field."""
+        return cls(take_number(body, name)) if name in body else None
+
+
+@dataclass(frozen=True)
 class HeartbeatReply:
     """What the server answers a heartbeat. Intervals are in seconds.
 
@@ -219,6 +233,7 @@ class HeartbeatReply:
     only to the data they belong to. `needs` says that jobs are PENDING of which none can end in the
     worker's `time_left`, and what the shortest of them needs; `runtime_p90` is the 90th percentile
     of recent runtimes; `empty` tells whether nothing is left that could still become a job.
+    `finished_retry` is about the failed attempt that the heartbeat has reported.
     `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
     tells to be the owner's.
     """
@@ -234,6 +249,7 @@ class HeartbeatReply:
     needs: Optional[float] = None
     runtime_p90: Optional[float] = None
     empty: Optional[bool] = None
+    finished_retry: Optional[Retry] = None
     checkpoint_key: Optional[str] = field(default=None, repr=False)
 
     @classmethod
@@ -253,12 +269,14 @@ class HeartbeatReply:
             needs=take_number(body, "needs"),
             runtime_p90=take_number(body, "runtime_p90"),
             empty=take(body, "empty", bool, None),
+            finished_retry=Retry.told(body, "finished_retry_in"),
             checkpoint_key=take(body, "checkpoint_key", str, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
         told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
                 "checkpoint_key": self.checkpoint_key}
+        retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
         return {
             "desired_state": self.desired_state,
             "desired_version": self.desired_version,
@@ -270,4 +288,5 @@ class HeartbeatReply:
             "extensions": list(self.extensions),
             "server_id": self.server_id,
             **_without_none(told),
+            **retry,
         }

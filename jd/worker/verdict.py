@@ -9,8 +9,12 @@ from jd import protocol
 from jd.messages import Assignment, Result
 from jd.worker.limits import JobTimeout, seconds
 
+# What a program exits with that was called wrongly, as argparse, getopt and most shells have it.
+USAGE_STATUS = 2
+USAGE_TIME = 5.0  # seconds in which a script has read its arguments
 MESSAGE_LINES = 20
 MESSAGE_CHARS = 2000
+MAX_NAMED = 10
 # A server that knows only the base protocol does not read the verdict: there the message begins with it.
 PREEMPTED = "preempted: "
 
@@ -21,7 +25,8 @@ class Ended:
 
     `tail` is the last of its output; `out_of_memory` says that the kernel killed for memory in our
     cgroup while it ran. `note` is what the job's history is to say of its files; `waiting_files` is where
-    those wait that the server has not got yet.
+    those wait that the server has not got yet; `has_files` tells whether it has saved anything, or went on
+    from what was saved before.
     """
 
     exit_code: int
@@ -30,6 +35,12 @@ class Ended:
     out_of_memory: bool = False
     note: str = ""
     waiting_files: Optional[Path] = None
+    has_files: bool = False
+
+    @property
+    def misused(self) -> bool:
+        """Whether the script seems to have refused its arguments: another try would end alike."""
+        return self.exit_code == USAGE_STATUS and self.runtime < USAGE_TIME and not self.has_files
 
 
 def signal_name(number: int) -> str:
@@ -45,7 +56,10 @@ def verdict_line(ended: Ended, timeout: Optional[JobTimeout] = None) -> str:
     if timeout is not None:
         how = "killed, not having stopped in time" if ended.exit_code == -signal.SIGKILL else "stopped"
         return "ran for %s, and its limit is %s: %s" % (seconds(ended.runtime), timeout.shown, how)
-    if ended.exit_code >= 0:
+    if ended.misused:
+        line = "exit status %d after %s: a usage error, as it seems, which another try would repeat" % (
+            USAGE_STATUS, seconds(ended.runtime))
+    elif ended.exit_code >= 0:
         line = "exit status %d" % ended.exit_code
     else:
         line = "killed by %s" % signal_name(-ended.exit_code)
@@ -68,8 +82,11 @@ def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = 
         verdict = protocol.VERDICT_OOM
     elif ended.exit_code != 0:
         verdict = protocol.VERDICT_FAILED if ended.exit_code > 0 else protocol.VERDICT_KILLED
+    final = timeout is None and ended.misused
     if verdict != protocol.VERDICT_DONE:
         line = verdict_line(ended, timeout)
+        if final:
+            line += _arguments(assignment)
         message = with_output("%s\n%s" % (line, message) if message else line, ended.tail)
     return Result(
         job_id=assignment.job_id,
@@ -80,7 +97,15 @@ def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = 
         exit_code=ended.exit_code,
         runtime=round(ended.runtime, 3),
         output_tail=ended.tail,
+        final=final,
     )
+
+
+def _arguments(assignment: Assignment) -> str:
+    """What the script may not take."""
+    names = sorted(assignment.parameters)
+    given = " ".join("--" + name for name in names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
+    return "; does the script take what it was given, %s?" % given if given else ""
 
 
 def never_started(assignment: Assignment, reason: str) -> Result:

@@ -493,3 +493,41 @@ def test_it_does_not_end_a_running_job_and_gets_no_result(tmp_path: Path) -> Non
     assert bench.call.entry is not None and bench.call.entry.result.job_id == 5
     bench.reply(ALL)
     assert bench.call.entry is None
+
+
+# ---- what becomes of a failure
+
+def test_when_a_failed_job_is_tried_again_is_said(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job(1)
+    bench.reply(ALL, job(6), finished_retry_in=1200)
+    assert bench.said("job 5 is tried again in 20m 00s by any worker")
+    bench.end_job(1)
+    bench.reply(ALL, job(7), finished_retry_in=None)
+    assert bench.said("job 6 is not tried again")
+    bench.end_job(1)
+    bench.reply(ALL)  # a server that does not tell
+    assert not bench.said("job 7 is")
+
+
+def test_of_a_job_that_is_done_nothing_is_said(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5))
+    bench.end_job(0)
+    bench.reply(ALL, finished_retry_in=None)
+    assert not bench.said("tried again")
+
+
+@pytest.mark.parametrize("answer, line", [
+    ({"retry_in": 0}, "job 5 is tried again at once by any worker"),
+    ({"retry_in": None}, "job 5 is not tried again"),
+    ({"retry_in": "soon"}, ""), ({}, ""), ("ok", "")])
+def test_an_answer_to_a_result_by_itself_may_tell_it_too(tmp_path: Path, answer: object, line: str) -> None:
+    bench = Bench(tmp_path)
+    bench.reply([name for name in ALL if name != protocol.EXT_FINISH], job(5))
+    bench.end_job(1)
+    assert bench.call.route == protocol.UPDATE_JOB_STATUS
+    bench.answer(answer)
+    assert bench.waiting() == []
+    assert bench.said(line) if line else not bench.said("tried again")

@@ -63,6 +63,19 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize("name, has_files", [("a.csv", True), ("a.txt", False)])
+def test_whether_an_attempt_has_collected_anything_is_told(bench: Bench, name: str, has_files: bool) -> None:
+    bench.begin("*.csv")
+    bench.job_dir.joinpath(name).write_text("1")
+    assert bench.end(2).has_files is has_files
+
+
+def test_a_checkpoint_that_an_attempt_went_on_from_counts(bench: Bench) -> None:
+    bench.checkpoints.joinpath("state").write_text("restored")
+    bench.begin()
+    assert bench.end(2).has_files and bench.sent == []
+
+
 def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
     bench.begin()
     assert bench.end() == Saved()
@@ -76,7 +89,7 @@ def test_the_directory_is_saved_and_stays_for_people_where_no_attempt_follows(
     (bench.checkpoints / "state").write_text("1")
     outcome = bench.end(exit_code, stopped)
     assert bench.sent == [checkpointdir.NAME]
-    assert outcome == Saved("checkpoint saved" if stopped else "")
+    assert outcome == Saved("checkpoint saved" if stopped else "", has_files=True)
     assert bench.checkpoints.exists() is stays
 
 

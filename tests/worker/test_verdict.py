@@ -4,6 +4,7 @@ import pytest
 
 from jd.messages import Assignment, Result
 from jd.worker import verdict
+from jd.worker.limits import JobTimeout
 from jd.worker.verdict import Ended
 
 JOB = Assignment(5, {"lr": 1}, 2)
@@ -41,6 +42,29 @@ def test_the_note_about_its_files_comes_before_the_output() -> None:
     assert given_back == "stopped; checkpoint saved"
     for size in (100, 3000):
         assert len(verdict.judge(JOB, Ended(3, 1.0, "x" * 4096, note="n" * size)).message) <= 2000
+
+
+@pytest.mark.parametrize("ended, final", [
+    (Ended(2, 4.9), True), (Ended(2, 5.0), False), (Ended(1, 0.1), False), (Ended(-2, 0.1), False),
+    (Ended(2, 0.1, has_files=True), False), (Ended(0, 0.1), False)])
+def test_a_script_that_refuses_its_arguments_has_failed_for_good(ended: Ended, final: bool) -> None:
+    result = verdict.judge(JOB, ended)
+    assert result.final is final
+    assert result.to_json().get("final") is (True if final else None)
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_a_usage_error_names_the_likely_cause() -> None:
+    job = Assignment(5, dict.fromkeys("abcdefghijklm", 1), 2)
+    assert verdict.judge(JOB, Ended(2, 0.31, "error: unrecognized arguments: --lr\n")).message == (
+        "exit status 2 after 0.31s: a usage error, as it seems, which another try would repeat; "
+        "does the script take what it was given, --lr?\nerror: unrecognized arguments: --lr")
+    assert "given, --a --b --c --d --e --f --g --h --i --j …?" in verdict.judge(job, Ended(2, 0.1)).message
+    assert verdict.judge(Assignment(5, {}, 2), Ended(2, 0.1)).message.endswith("another try would repeat")
+
+
+def test_one_that_was_stopped_at_its_limit_is_no_usage_error() -> None:
+    assert not verdict.judge(JOB, Ended(2, 1.0), JobTimeout(1.0, "timeout of its sweep")).final
 
 
 def test_a_message_is_bounded() -> None:

@@ -10,7 +10,8 @@ from typing import Callable, List, Optional
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused
-from jd.messages import HeartbeatReply
+from jd.messages import HeartbeatReply, Retry
+from jd.protocol import ProtocolError
 from jd.worker.uplink.callthread import BEAT, CLAIM, REPORT, Answer, Call, CallThread
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
@@ -128,7 +129,7 @@ class Calls:
             return self._take_error(answer, error, now)
         recovered = self._outage.over(now)
         if answer.call.entry is not None:
-            self._delivery.accepted(answer.call.entry)
+            self._delivery.accepted(answer.call.entry, _retry_told(answer, reply))
         if reply is None:
             return None
         if recovered or not self.met:
@@ -203,3 +204,13 @@ class Calls:
         self._renames += 1
         before, self._link.worker_id = self._link.worker_id, self._rename()
         self._log("%s is taken (%s); this worker is now %s" % (before, error, self._link.worker_id))
+
+
+def _retry_told(answer: Answer, reply: Optional[HeartbeatReply]) -> Optional[Retry]:
+    """What the server does about the failure that the call has reported; None where it does not tell."""
+    if reply is not None:
+        return reply.finished_retry
+    try:
+        return Retry.told(answer.body, "retry_in") if isinstance(answer.body, dict) else None
+    except ProtocolError:
+        return None  # the result was taken all the same

@@ -125,7 +125,8 @@ class Attempt:
         if outcome is None:
             return None
         note = "; ".join(text for text in (self._plan.note, outcome.note) if text)
-        return replace(self._ended, note=note, waiting_files=outcome.waiting_files)
+        return replace(self._ended, note=note, waiting_files=outcome.waiting_files,
+                       has_files=outcome.has_files)
 
     def deadline(self) -> Optional[float]:
         """When `step` is due even if nothing happens."""

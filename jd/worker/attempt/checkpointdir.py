@@ -129,6 +129,11 @@ class Saver:
         state = self._state()
         return bool(state) and state != self._saved
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the directory, as far as it can be told."""
+        return self._state() == {}
+
     def look(self, now: float) -> None:
         """Save, if it is time to and the directory is quiet. Nothing is raised."""
         if now < self._not_before - 2 * QUIET:

@@ -34,10 +34,12 @@ MAX_NAMED = 3  # files that the job's history names; the log names all
 
 @dataclass(frozen=True)
 class Saved:
-    """What came of it: a line for the job's history, or none, and what waits on disk."""
+    """What came of it: a line for the job's history, or none, and what waits on disk. `has_files` tells
+    whether the attempt has something in its checkpoint directory, or has collected a file."""
 
     note: str = ""
     waiting_files: Optional[Path] = None
+    has_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class JobFiles:
         self.cancelled.set()
         if self._settings.patterns or self._saver.unsaved:
             self._log("no time to upload the rest of %s; it stays there" % self._job_dir)
-        return Saved("no time was left to upload all files", self._waiting())
+        return Saved("no time was left to upload all files", self._waiting(), True)
 
     def cancel(self) -> None:
         """The attempt is somebody else's: nothing of it goes to the server any more."""
@@ -104,9 +106,12 @@ class JobFiles:
             while not self._finishing.wait(LOOK_EVERY):
                 self._saver.look(time.monotonic())
             if not self.cancelled.is_set():
-                notes = [self._save_last(), self._collect()]
+                has_checkpoint = not self._saver.is_empty
+                report = _Report()
+                notes = [self._save_last(), self._collect(report)]
                 self._tidy_up()
-                outcome = Saved("; ".join(note for note in notes if note), self._waiting())
+                outcome = Saved("; ".join(note for note in notes if note), self._waiting(),
+                                has_checkpoint or report.has_files)
         finally:
             self.outcome = outcome
             self._wake()
@@ -190,7 +195,7 @@ class JobFiles:
             self._log("cannot write %s: %s; files that the script uploads may go twice" % (
                 self._job_dir / uploaded.NAME, error.strerror))
 
-    def _collect(self) -> str:
+    def _collect(self, report: "_Report") -> str:
         if not self._settings.patterns:
             return ""
         try:
@@ -198,7 +203,7 @@ class JobFiles:
             selection = collect.select(self._job_dir, self._settings.patterns, known)
         except OSError as error:
             return self._logged("nothing was collected: %s: %s" % (self._job_dir, error.strerror))
-        report = _Report(selection.left)
+        report.left = selection.left
         for file in selection.files:
             if self.cancelled.is_set():
                 return ""
@@ -247,11 +252,16 @@ class JobFiles:
 class _Report:
     """What became of the files that were to be collected."""
 
-    def __init__(self, left: List["collect.Left"]) -> None:
+    def __init__(self) -> None:
         self.sent = 0
         self.sent_bytes = 0
         self.waiting = 0
-        self.left = left
+        self.left: List["collect.Left"] = []
+
+    @property
+    def has_files(self) -> bool:
+        """Whether any file was collected."""
+        return bool(self.sent or self.waiting)
 
     def line(self) -> str:
         """One line for the job's history; empty when there was nothing to collect."""

@@ -9,8 +9,10 @@ that still holds the job: an idle one would get the same job handed out again.
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
+from jd import terminal
 from jd.errors import ServerRefused
-from jd.messages import Assignment, Result
+from jd.messages import Assignment, Result, Retry
+from jd.protocol import ABORTED, VERDICT_PREEMPTED
 from jd.worker.uplink.callthread import CLAIM, LEAVE, Call
 from jd.worker.uplink.heartbeats import CALL_TIMEOUT, Link
 from jd.worker.uplink.outbox import Entry, Outbox
@@ -77,9 +79,12 @@ class Delivery:
             return self._link.leave(self.own, timeout)
         return self._link.report(self.own, timeout)
 
-    def accepted(self, entry: Entry) -> None:
-        """The server took it."""
+    def accepted(self, entry: Entry, retry: Optional[Retry] = None) -> None:
+        """The server took it; `retry` is what it does about a failure, where it tells."""
         self._forget(entry)
+        result = entry.result
+        if retry is not None and result.status == ABORTED and result.verdict != VERDICT_PREEMPTED:
+            self._log("job %d is %s" % (result.job_id, _tried_again(retry)))
 
     def refused(self, call: Call, error: ServerRefused) -> bool:
         """The server refused the call that carried a result. Whether that is all about it: False
@@ -122,6 +127,13 @@ class Delivery:
         if entry is self.own:
             self.own, self.alone = None, False
         self.backlog = [other for other in self.backlog if other is not entry]
+
+
+def _tried_again(retry: Retry) -> str:
+    if retry.pause is None:
+        return "not tried again"
+    soon = retry.pause < 1.0
+    return "tried again %s by any worker" % ("at once" if soon else "in " + terminal.duration(retry.pause))
 
 
 def _key(entry: Entry) -> str:
