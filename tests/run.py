@@ -22,8 +22,8 @@ from typing import Dict, List
 ROOT = Path(__file__).parent.parent
 MOST = 4
 # These take longest: begun last they would be waited for alone.
-FIRST = ("containers", "slurm", "airgap", "hostile", "browser", "e2e", "server", "examples", "dist", "cli",
-         "worker")
+FIRST = ("containers", "slurm", "airgap", "hostile", "server", "browser", "e2e", "dist", "examples", "cli",
+         "worker", "hub")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
 QUIET = 20.0  # seconds without a line, after which a log is told how far it is

@@ -1,5 +1,6 @@
 """Other users of this machine, for tests that run as root."""
 
+import importlib
 import json
 import os
 import pwd
@@ -34,7 +35,9 @@ class Other:
     """
 
     def __init__(self, work: Callable[[Callable[[Any], None]], None], uid: int = OTHER) -> None:
-        "x".encode("idna")  # loads what every connection needs, from where another user may not read
+        # Loaded here is what every connection needs: the other user may not read where it lies.
+        for needed in ("encodings.idna", "concurrent.futures.thread"):
+            importlib.import_module(needed)
         reading, writing = os.pipe()
         self._pid = os.fork()
         if not self._pid:
