@@ -104,6 +104,7 @@ def test_an_added_user_signs_up_and_is_suspended(browser: Browser, hub: HubWithL
     browser.click("dialog button", "Suspend")
     browser.wait_text("suspended")
     browser.click("button", "Resume")
+    browser.wait("![...document.querySelectorAll('button')].some((one) => one.textContent === 'Resume')")
     browser.click("#signout")
     browser.wait_path("/signin")
     browser.go(link)
