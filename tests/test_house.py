@@ -212,6 +212,12 @@ def test_a_circle_is_found(graph: Dict[str, Set[str]], circle: str) -> None:
     assert tangled(graph) == set(circle)
 
 
+@pytest.mark.parametrize("room", sorted({path.parent for path in FILES}), ids=lambda room: room.name)
+def test_every_room_says_what_lives_in_it(room: Path) -> None:
+    told = ast.get_docstring(_tree(room / "__init__.py"))
+    assert told is not None, "say in a few lines what lives here, and what may be imported from outside"
+
+
 @pytest.mark.parametrize("path", FILES, ids=_module)
 def test_no_file_and_no_function_is_too_long_to_read(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").count("\n")
