@@ -61,6 +61,26 @@ def test_a_name_that_is_gone_is_found() -> None:
     assert wrong_names(text) == ["net/client.py:gone", "nothing/here.py", "nowhere/", "Client.gone"]
 
 
+SOURCES = sorted((ROOT / "jd").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_code_points_to_exists(path: Path) -> None:
+    """`jd/…/file.py` and `jd.….name`, and "see `room.file`" from the file itself, its folder or one above."""
+    text = path.read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"\bjd/[a-z_/]+\.py\b", text) if not (ROOT / name).exists()] == []
+    above = [place for place in (path.with_suffix(""), *path.parents) if ROOT in (place, *place.parents)]
+    assert [name for name in re.findall(r"(?:see |(?=`jd\.))`([a-z_.]+)`", text)
+            if not any(_leads_somewhere(place, name) for place in above)] == []
+
+
+def _leads_somewhere(folder: Path, name: str) -> bool:
+    """Whether a dotted name is a room or a file in a folder, or something in that file."""
+    path = folder.joinpath(*name.split("."))
+    file = path.parent.with_suffix(".py")
+    return path.is_dir() or path.with_suffix(".py").exists() or file.exists() and path.name in _names_in(file)
+
+
 def test_table_and_picture_have_every_room() -> None:
     page, picture = (path.read_text(encoding="utf-8") for path in (ARCHITECTURE, PICTURE))
     rooms = {str(path.parent.relative_to(ROOT / "jd")) for path in (ROOT / "jd").glob("*/**/__init__.py")}

@@ -47,7 +47,7 @@ def is_shared(token: Optional[str]) -> bool:
 
 def is_needed(connection: http.client.HTTPConnection) -> bool:
     """Whether nothing else has told whose server it is: neither a certificate nor the kernel, which has
-    been asked when the connection was made (see `holder`)."""
+    been asked when the connection was made (see `portowner`)."""
     if isinstance(connection, http.client.HTTPSConnection):
         return False
     sock: socket.socket = connection.sock

@@ -137,7 +137,7 @@ class Request:
 
     async def json(self, limit: Optional[int] = None) -> Any:
         """The body as JSON. Raises HttpError as `stream`, 415 for another Content-Type, and
-        ProtocolError (see `parse_json`).
+        ProtocolError (see `jsonbody.parse_json`).
 
         The Content-Type is what keeps forms on other sites from posting here: a browser asks
         first (CORS preflight) before it sends JSON, and gets no permission.

@@ -138,10 +138,10 @@ CREATE INDEX jobs_by_priority ON jobs (priority, id) WHERE priority <> 0;
 DROP INDEX jobs_of_worker;
 CREATE INDEX jobs_of_worker ON jobs (worker_id, id) WHERE worker_id IS NOT NULL;
 CREATE INDEX jobs_held ON jobs (worker_id) WHERE status = 'SERVED';
--- For each row it cost as much as the row; what adds jobs counts them (see `batches.add`).
+-- For each row it cost as much as the row; what adds jobs counts them (see `operators.batches.add`).
 DROP TRIGGER count_new_job;
 
--- Parameters and results by value, so that jobs can be sorted by them (see `values`).
+-- Parameters and results by value, so that jobs can be sorted by them (see `search.values`).
 CREATE TABLE value_names (
   id   INTEGER PRIMARY KEY,
   kind TEXT NOT NULL CHECK (kind IN ('parameter', 'result')),
@@ -155,7 +155,7 @@ CREATE TABLE job_values (
   PRIMARY KEY (name_id, value, job_id)
 ) WITHOUT ROWID;
 
--- Ended attempts by time (see `completions`).
+-- Ended attempts by time (see `pages.completions`).
 CREATE TABLE completions (
   unit    TEXT NOT NULL CHECK (unit IN ('minute', 'hour', 'day')),
   start   INTEGER NOT NULL,                     -- Unix seconds
@@ -219,7 +219,7 @@ CREATE TRIGGER changed_worker AFTER UPDATE ON workers WHEN
   UPDATE changes SET n = n + 1 WHERE topic = 'workers';
 END;
 
--- The numbers of a job's result.json and metrics.json, each as last uploaded (see `results`).
+-- The numbers of a job's result.json and metrics.json, each as last uploaded (see `files.results`).
 CREATE TABLE result_files (
   id      INTEGER PRIMARY KEY,                  -- where both have a name, the later one counts
   job_id  INTEGER NOT NULL REFERENCES jobs (id),
@@ -233,12 +233,12 @@ CREATE INDEX workers_by_success ON workers (last_done_at) WHERE last_done_at IS 
 CREATE INDEX workers_by_name ON workers (left_at, host, instance, slot);
 CREATE INDEX workers_suspect ON workers (failures_in_row) WHERE failures_in_row > 0 AND failing = 0;
 
--- Jobs that are there already have no values yet (see `values.catch_up`).
+-- Jobs that are there already have no values yet (see `search.values.catch_up`).
 INSERT INTO settings (name, value)
   SELECT 'values_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """
 
-# Workers whose time is limited: what a job needs (see `timeleft`), how long jobs take (`runtimes`).
+# Workers whose time is limited: what a job needs, how long jobs take (see `queue.timeleft`).
 _TIME = """
 ALTER TABLE jobs ADD COLUMN min_time REAL;      -- seconds, of its batch; NULL: not said
 CREATE INDEX jobs_needing ON jobs (min_time, priority DESC, id)
