@@ -3,17 +3,17 @@
 import json
 import sys
 import time
-from typing import List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.errors import JdError, UsageError
+from jd.errors import JdError, StorageError, UsageError
 from jd.node.identity import Here
 from jd.protocol import shown
 from jd.terminal import plural
-from jd.worker.local import signalling
+from jd.worker.local import lastwords, signalling
+from jd.worker.local.lastwords import Fate
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.notices import Notice, stop_notices, tell
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 from jd.worker.local.signalling import Outcome
@@ -61,24 +61,60 @@ def elsewhere(rows: Sequence[Row], here: Here) -> List[Row]:
     return [row for row in rows if life(row, here) is Life.ELSEWHERE]
 
 
-def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], action: str,
-              quiet: bool = False, notices: Optional[Sequence[Notice]] = None,
-              ) -> List[Outcome]:
-    """Tell the servers, then stop; a line for each worker unless `quiet`. Problems go to stderr.
+class Stopped(NamedTuple):
+    """What became of one worker, and of the job that it ran."""
 
-    `notices` says what to tell instead of one message for each worker.
+    outcome: Outcome
+    job: Optional[Fate]
+
+    def to_json(self) -> Dict[str, Any]:
+        """For programs."""
+        return dict(self.outcome.__dict__, job_id=None if self.job is None else self.job.job_id,
+                    job_fate=None if self.job is None else self.job.fate)
+
+
+def stop_rows(rows: Sequence[Row], here: Here, environ: Mapping[str, str], action: str,
+              quiet: bool = False) -> List[Stopped]:
+    """Stop workers, then tell the servers; a line for each worker unless `quiet`. Problems go to stderr.
+
+    In this order: a worker gives its job back itself, after the script has saved its last checkpoint. What a
+    worker still holds that was killed or had died the server gives back when it is told. `action` is one of
+    protocol.CLI_ACTIONS.
     """
-    running = alive(rows, here)
-    if notices is None:
-        notices = list(stop_notices(running, action, environ))
-    for problem in tell(notices):
-        print("warning: %s; the workers are stopped all the same" % problem, file=sys.stderr)
-    busy = [row for row in running if row.current_job_id is not None]
+    rows = _as_they_are(rows, environ)
+    busy = [row for row in alive(rows, here) if row.current_job_id is not None]
     if busy and not quiet and terminal.is_terminal(sys.stderr):
         print("waiting for %s to stop, %s at most" % (
             plural(len(busy), "job"), terminal.duration(max(map(signalling.patience, busy)))),
             file=sys.stderr)
-    return signalling.stop(rows, here, environ, _ignore if quiet else _print_outcome)
+    waiting = set(map(lastwords.worker_of, busy))
+
+    def report(outcome: Outcome) -> None:
+        if not quiet and (outcome.experiment, outcome.worker_id) not in waiting:
+            _print(Stopped(outcome, None))
+
+    outcomes = signalling.stop(rows, here, environ, report)
+    ended = {(o.experiment, o.worker_id) for o in outcomes if o.outcome != signalling.FAILED}
+    told = lastwords.stopped([row for row in rows if lastwords.worker_of(row) in ended], action, environ)
+    found = [Stopped(o, told.fates.get((o.experiment, o.worker_id))) for o in outcomes]
+    for one in found:
+        if not quiet and (one.outcome.experiment, one.outcome.worker_id) in waiting:
+            _print(one)
+    for server, problem in told.problems.items():
+        print("warning: %s was not told: %s; the workers are stopped all the same" % (server, problem),
+              file=sys.stderr)
+    return found
+
+
+def _as_they_are(rows: Sequence[Row], environ: Mapping[str, str]) -> List[Row]:
+    """The rows as they stand in the registry now: somebody may have been asked, and taken his time."""
+    now: Dict[Tuple[str, str], Row] = {}
+    for experiment in {row.experiment for row in rows}:
+        try:
+            now.update({(experiment, row.worker_id): row for row in Registry(experiment, environ).rows()})
+        except StorageError:
+            pass  # what was read before has to do
+    return [now.get((row.experiment, row.worker_id), row) for row in rows]
 
 
 def stop_these(context: Context, rows: Sequence[Row], word: str, ask: bool) -> int:
@@ -96,10 +132,10 @@ def stop_these(context: Context, rows: Sequence[Row], word: str, ask: bool) -> i
 
 def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json: bool) -> int:
     """Stop rows for a command; returns its exit status."""
-    outcomes = stop_rows(rows, context.here, context.environ, action, quiet=as_json)
+    found = stop_rows(rows, context.here, context.environ, action, quiet=as_json)
     if as_json:
-        print(json.dumps([dict(o.__dict__) for o in outcomes]))
-    return 1 if any(o.outcome == signalling.FAILED for o in outcomes) else 0
+        print(json.dumps([one.to_json() for one in found]))
+    return 1 if any(one.outcome.outcome == signalling.FAILED for one in found) else 0
 
 
 def confirmed(word: str, question: str) -> bool:
@@ -112,19 +148,17 @@ def confirmed(word: str, question: str) -> bool:
     return typed.strip() == word
 
 
-def _ignore(outcome: Outcome) -> None:
-    pass
-
-
-def _print_outcome(outcome: Outcome) -> None:
+def _print(stopped: Stopped) -> None:
+    outcome = stopped.outcome
     who = "%s (pid %d)" % (outcome.worker_id, outcome.pid)
+    job = "" if stopped.job is None else "; %s" % stopped.job
     if outcome.outcome == signalling.FAILED:
         print("error: %s was not stopped: %s" % (outcome.worker_id, outcome.problem),
               file=sys.stderr)
     elif outcome.outcome == signalling.GONE:
-        print("%s had ended already" % outcome.worker_id)
+        print("%s had ended already%s" % (outcome.worker_id, job))
     elif outcome.outcome == signalling.KILLED:
-        print("%s %s: it did not stop in time" % (terminal.paint("killed", "yellow"), who))
+        print("%s %s: it did not stop in time%s" % (terminal.paint("killed", "yellow"), who, job))
     else:
-        print("%s %s" % (terminal.paint("stopped", "green"), who))
+        print("%s %s%s" % (terminal.paint("stopped", "green"), who, job))
     sys.stdout.flush()

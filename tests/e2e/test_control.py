@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Tuple
 
 import pytest
 
@@ -96,20 +96,61 @@ def test_stop_by_name(node: Node, script: Path, shared: Server) -> None:
     assert node.cli("stop", "all-experiments").stdout == "no worker runs here\n"
 
 
-def test_stop_by_job_aborts_that_job_and_no_other(tmp_path: Path, script: Path, marks: Path) -> None:
+def test_stop_by_job_gives_that_job_back_and_no_other(tmp_path: Path, script: Path, marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
         node.start(script, "num_workers=2")
         server.create(2)
         wait_until(lambda: len(job_pids(marks)) == 2)
         assert "runs job 9" in node.exp("stop", "job=9", status=1).stderr
-        assert node.exp("stop", "job=2").stdout.startswith("stopped")
+        (line,) = node.exp("stop", "job=2").stdout.splitlines()
+        assert line.startswith("stopped") and line.endswith("; job 2 goes back to the queue")
         assert len(node.rows()) == 1
-        # The worker gave its job back as well: that must not undo what the server was told.
-        assert server.counts() == {"SERVED": 1, "ABORTED": 1}
-        (job,) = [job for job in server.jobs() if job["status"] == "ABORTED"]
-        assert job["id"] == 2 and "CLI" in json.dumps(job["message"])
+        assert server.counts() == {"SERVED": 1, "PENDING": 1}
+        (job,) = [job for job in server.jobs() if job["status"] == "PENDING"]
+        assert job["id"] == 2 and "stopped by SIGTERM" in json.dumps(job["message"])
         (marks / "go").touch()
-        server.until(DONE=1, ABORTED=1)
+        server.until(DONE=2)
+        node.exp("stop", "all")
+        server.stop()
+
+
+SAVES_AT_THE_END = """
+import os, signal, sys, time
+state = os.path.join(os.environ["JD_CHECKPOINT_DIR"], "state")
+if os.path.exists(state):
+    sys.exit(0)
+def save(*_):
+    open(state, "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+open(os.path.join(os.environ["MARKS"], "runs"), "w").close()
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("words", [("stop", "all"), ("restart", "all"), ("scale", "num_workers=1")])
+def test_what_a_script_saves_when_it_is_stopped_is_what_it_goes_on_from(
+        tmp_path: Path, marks: Path, words: Tuple[str, ...]) -> None:
+    """The server is told when the worker has said its last: told first, it refused the last checkpoint."""
+    script = tmp_path / "saves.py"
+    script.write_text(SAVES_AT_THE_END)
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        node.start(script, "num_workers=2")
+        server.create(2)
+        busy = wait_until(lambda: [row for row in node.rows() if row.current_job_id])
+        wait_until(lambda: (marks / "runs").exists() and server.counts() == {"SERVED": 2})
+        wait_until(lambda: len([row for row in node.rows() if row.current_job_id]) == 2)
+        done = node.exp(*words)
+        count = 1 if words[0] == "scale" else 2
+        assert done.stdout.count("goes back to the queue") == count and done.stderr == "" and busy
+        if words[0] != "restart":
+            node.start(script)
+        if words[0] == "scale":
+            node.exp("stop", "all")
+            node.start(script)
+        server.until(DONE=2)
+        assert {job["attempt"] for job in server.jobs()} == {2}
         node.exp("stop", "all")
         server.stop()
 
@@ -308,7 +349,7 @@ def test_clear_all(tmp_path: Path, script: Path, marks: Path) -> None:
         assert "cleared 1 experiment" in done.stdout and done.stdout.count("stopped") == 2
         assert not any(is_running(row.pid) for row in rows)
         assert not node.registry.path.parent.exists()
-        assert server.counts() == {"ABORTED": 1}, "the server was told"
+        assert "; job 1 goes back to the queue" in done.stdout and server.counts() == {"PENDING": 1}
         assert (tmp_path / "workspace" / "jd_data" / EXPERIMENT).is_dir()
         server.stop()
 

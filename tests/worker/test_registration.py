@@ -69,7 +69,7 @@ def test_nothing_is_written_when_nothing_changes_and_little_when_much_does(
     written: List[Any] = []
     arrived, more = threading.Event(), threading.Event()
 
-    def update(worker_id: str, status: str, job_id: Optional[int], pinged: Optional[float]) -> None:
+    def update(worker_id: str, status: str, job_id: Optional[int], *_: Any) -> None:
         written.append(job_id)
         (more if arrived.is_set() else arrived).set()
     monkeypatch.setattr(desk.registry, "update", update)

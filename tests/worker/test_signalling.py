@@ -105,7 +105,7 @@ def test_only_ended_workers_leave_the_registry(tmp_path: Path, sleeper: Sleeper)
 def test_how_long_a_worker_has() -> None:
     assert signalling.patience(row()) == 30.0
     assert signalling.patience(row(config={"grace": 20.0})) == 30.0
-    assert signalling.patience(row(config={"grace": 600.0})) == 605.0
+    assert signalling.patience(row(config={"grace": 600.0})) == 610.0
 
 
 def test_descendants_are_ended_and_nobody_else(sleeper: Sleeper) -> None:

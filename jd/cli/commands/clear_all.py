@@ -12,7 +12,7 @@ from jd.cli.stopping import alive, confirmed, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
 from jd.safedirs import UnsafePlace
 from jd.terminal import plural
-from jd.worker.local import notices, registrylock, signalling
+from jd.worker.local import registrylock, signalling
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.local.rows import Row
 
@@ -21,7 +21,7 @@ REMOVE_TIME = 5.0  # seconds to wait for other commands that use a registry at t
 
 
 def run(context: Context) -> int:
-    """Ask, tell the servers, stop the workers, remove. Exit status 1 if something had to stay.
+    """Ask, stop the workers, tell the servers, remove. Exit status 1 if something had to stay.
 
     Job data and logs are not part of the cache; they stay.
     """
@@ -78,11 +78,9 @@ def _why_kept(context: Context, name: str, rows: Dict[str, List[Row]]) -> Option
 def _clear(context: Context, rows: Dict[str, List[Row]],
            waiting: Dict[str, List[Path]]) -> int:
     everyone = [row for its in rows.values() for row in its]
-    running = alive(everyone, context.here)
-    told = list(notices.clear_notices(running, context.environ))
-    outcomes = stop_rows(everyone, context.here, context.environ, WORD, notices=told)
-    left = {o.experiment: "not all of its workers were stopped"
-            for o in outcomes if o.outcome == signalling.FAILED}
+    found = stop_rows(everyone, context.here, context.environ, WORD)
+    left = {one.outcome.experiment: "not all of its workers were stopped"
+            for one in found if one.outcome.outcome == signalling.FAILED}
     for name in rows:
         # A worker that is stopped may leave a result that nobody was asked about.
         more = set(waiting_results(name, context)) - set(waiting[name])

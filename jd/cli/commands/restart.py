@@ -38,8 +38,8 @@ def run(context: Context) -> int:
         except JdError as error:
             status = 1
             print("error: %s was not restarted: %s" % (row.worker_id, error), file=sys.stderr)
-    outcomes = stop_rows([row for row, _ in ready], context.here, context.environ, "restart")
-    left = {o.worker_id for o in outcomes if o.outcome == signalling.FAILED}
+    found = stop_rows([row for row, _ in ready], context.here, context.environ, "restart")
+    left = {one.outcome.worker_id for one in found if one.outcome.outcome == signalling.FAILED}
     launches: Launches = {}
     for row, config in ready:
         if row.worker_id not in left:

@@ -1,4 +1,4 @@
-"""`jd_worker_cli stop`: tell the server, then SIGTERM, then SIGKILL (reference, section 2)."""
+"""`jd_worker_cli stop`: SIGTERM, SIGKILL, then tell the server (reference, section 2)."""
 
 from typing import List
 

@@ -113,7 +113,7 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registrati
             waited_for = False
             ready(link.worker_id)
         job_id = None if agent.job is None else agent.job.assignment.job_id
-        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at)
+        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at, link.session)
     return observe
 
 

@@ -1,76 +1,66 @@
-"""Tells servers that a command here stops workers of theirs, before the workers are signalled.
+"""Messages of commands to the servers of workers that they have found here, or stopped.
 
-A job that a person stopped in this way does not come back by itself. Nobody waits long for a server that
-is away. No thread is left behind, since a command that restarts workers forks next.
+Nobody waits long for a server that is away. No thread is left behind, since a command that restarts workers
+forks next.
 """
 
 import json
 import os
 import select
 import signal
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
-from jd import protocol
 from jd.auth import tokentosend
+from jd.errors import ServerRefused
 from jd.net.client import Client
 from jd.net.finding import published
 from jd.worker.config import launch_environ
 from jd.worker.local.rows import Row
 
-TELL_TIME = 3.0  # seconds for telling the servers
 _TELLERS = 16
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One message to the server of some workers, with what has its token; `file` is the one that
-    named it."""
+    """One message to the server of a worker, with what has its token; `file` is the one that named the
+    server. Without a `body` it is a question (GET), which `query` goes with."""
 
     server: str
     route: str
-    body: Dict[str, Any]
+    body: Optional[Dict[str, Any]]
     environ: Mapping[str, str]
     token: str = field(default="", repr=False)
     experiment: Optional[str] = None
     file: Optional[str] = None
+    query: Optional[Mapping[str, str]] = None
 
-    def send(self, seconds: float) -> None:
+    def send(self, seconds: float) -> Any:
         """Send it to where the server is now, with the token that its Hub gave to the workers, else
-        that of its file or of the environment. Raises what Client.call does."""
+        that of its file or of the environment; what was answered. Raises what Client.call does."""
         place = published.current(self.server, self.file)
-        Client(place.url, lambda: self.token or tokentosend.bearer(place, self.environ), seconds,
-               self.experiment, place.certificate).call("POST", self.route, self.body)
+        client = Client(place.url, lambda: self.token or tokentosend.bearer(place, self.environ), seconds,
+                        self.experiment, place.certificate)
+        return client.call("GET" if self.body is None else "POST", self.route, self.body, self.query)
 
 
-def stop_notices(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Iterator[Notice]:
-    """That workers are stopped here, one message each. `action` is one of protocol.CLI_ACTIONS."""
-    for row in rows:
-        server = row.config.get("server")
-        if isinstance(server, str) and server:
-            body: Dict[str, Any] = {"worker_id": row.worker_id, "action": action,
-                                    "source": socket.gethostname() or "unknown"}
-            if row.current_job_id is not None:
-                body["job_id"] = row.current_job_id
-            yield Notice(server, protocol.CLI_STOP, body, environ_of(row, environ),
-                         row.worker_token, row.experiment, row.config.get("server_file"))
+class Reply(NamedTuple):
+    """What came of a notice: an answer, or the `problem` because of which there is none."""
+
+    answer: Optional[Dict[str, Any]]
+    problem: str = ""
 
 
-def clear_notices(rows: Sequence[Row], environ: Mapping[str, str]) -> Iterator[Notice]:
-    """That all these workers are wiped, one message for each server."""
-    by_server: Dict[Tuple[str, str], List[Row]] = {}
-    for row in rows:
-        server = row.config.get("server")
-        if isinstance(server, str) and server:
-            by_server.setdefault((row.experiment, server), []).append(row)
-    for (experiment, server), its_rows in by_server.items():
-        body = {"source": socket.gethostname() or "unknown", "workers": [
-            {"worker_id": row.worker_id, "job_id": row.current_job_id} for row in its_rows]}
-        yield Notice(server, protocol.CLI_CLEAR_ALL, body, environ_of(its_rows[0], environ),
-                     its_rows[0].worker_token, experiment, its_rows[0].config.get("server_file"))
+def to_server_of(row: Row, route: str, body: Optional[Dict[str, Any]], environ: Mapping[str, str],
+                 query: Optional[Mapping[str, str]] = None) -> Optional[Notice]:
+    """A message to the server that a worker was started with; None where its row names none."""
+    server = row.config.get("server")
+    if not isinstance(server, str) or not server:
+        return None
+    return Notice(server, route, body, environ_of(row, environ), row.worker_token, row.experiment,
+                  row.config.get("server_file"), query)
 
 
 def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -81,8 +71,8 @@ def environ_of(row: Row, environ: Mapping[str, str]) -> Mapping[str, str]:
     return launch_environ(environ, {str(name): str(value) for name, value in stored.items()})
 
 
-def tell(notices: Sequence[Notice], seconds: float = TELL_TIME) -> List[str]:
-    """Send messages, all at once, for at most `seconds`; returns what went wrong, once per server.
+def tell(notices: Sequence[Notice], seconds: float) -> List[Reply]:
+    """Send messages, all at once, for at most `seconds`; what came of each.
 
     In a child process: a look-up of a name can hang for longer, and would leave us a thread.
     """
@@ -103,18 +93,22 @@ def tell(notices: Sequence[Notice], seconds: float = TELL_TIME) -> List[str]:
         os.close(reading)
         os.kill(pid, signal.SIGKILL)  # not waited for yet: it cannot be anybody else's
         os.waitpid(pid, 0)
-    problems: Dict[str, str] = {}
-    for index, notice in enumerate(notices):
-        problem = told.get(index, "no answer within %g s" % seconds)
-        if problem:
-            problems.setdefault(notice.server, problem)
-    return ["%s was not told: %s" % (server, problem) for server, problem in problems.items()]
+    return [told.get(index, Reply(None, "no answer within %g s" % seconds)) for index in range(len(notices))]
+
+
+def problems(notices: Sequence[Notice], replies: Iterable[Reply]) -> Dict[str, str]:
+    """What went wrong, once for each server, by its URL."""
+    found: Dict[str, str] = {}
+    for notice, reply in zip(notices, replies):
+        if reply.problem:
+            found.setdefault(notice.server, reply.problem)
+    return found
 
 
 def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
     todo = iter(list(enumerate(notices)))
     lock = threading.Lock()
-    away: Set[str] = set()
+    away: Dict[str, str] = {}
 
     def work() -> None:
         while True:
@@ -122,14 +116,17 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
                 index, notice = next(todo, (-1, None))
             if notice is None:
                 return
-            problem = ""
-            if notice.server not in away:  # who did not answer once is not asked 64 times
+            answer, problem = None, away.get(notice.server, "")  # it is not asked 64 times
+            if not problem:
                 try:
-                    notice.send(seconds)
-                except Exception as error:  # whatever it is, the worker is stopped all the same
-                    problem = str(error) or type(error).__name__
-                    away.add(notice.server)
-            os.write(writing, json.dumps([index, problem[:300]]).encode("ascii") + b"\n")
+                    answer = notice.send(seconds)
+                except ServerRefused as error:
+                    problem = str(error)
+                except Exception as error:  # whatever it is, the command goes on all the same
+                    problem = away[notice.server] = str(error) or type(error).__name__
+            line = json.dumps([index, answer if isinstance(answer, dict) else None, problem[:300]])
+            with lock:
+                _write(writing, line.encode("ascii") + b"\n")
 
     threads = [threading.Thread(target=work, daemon=True)
                for _ in range(min(_TELLERS, len(notices)))]
@@ -139,7 +136,12 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
         thread.join()
 
 
-def _collect(reading: int, until: float) -> Dict[int, str]:
+def _write(writing: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(writing, line):]
+
+
+def _collect(reading: int, until: float) -> Dict[int, Reply]:
     content = b""
     while True:
         left = until - time.monotonic()
@@ -149,4 +151,5 @@ def _collect(reading: int, until: float) -> Dict[int, str]:
         if not chunk:
             break
         content += chunk
-    return dict(json.loads(line) for line in content.split(b"\n")[:-1])
+    return {index: Reply(answer, problem)
+            for index, answer, problem in map(json.loads, content.split(b"\n")[:-1])}

@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS experiment_meta (
   drained INTEGER NOT NULL DEFAULT 0
 );
 """
-_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace")
+_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace", "session")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Row:
     """One registered worker. Times are Unix seconds.
 
     `identity` is None in rows that another client wrote. `config` is the launch configuration as
-    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty.
+    JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty. `session` is what the
+    server knows the process by, empty before the server has answered it.
     """
 
     worker_id: str
@@ -69,6 +70,7 @@ class Row:
     identity: Optional[ProcessIdentity]
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     worker_token: str = field(default="", repr=False)
+    session: str = ""
 
     @property
     def slot(self) -> int:
@@ -79,7 +81,7 @@ class Row:
 
 _COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
             "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
-            "start_time", "pid_namespace", "config_json", "worker_token")
+            "start_time", "pid_namespace", "config_json", "worker_token", "session")
 
 
 def columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
@@ -127,6 +129,7 @@ def row_of(values: Sequence[object]) -> Row:
         identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
         config=_config(of["config_json"]),
         worker_token=_text(of["worker_token"]),
+        session=_text(of["session"]),
     )
 
 

@@ -19,7 +19,9 @@ from jd.worker.local.registry import Registry
 from jd.worker.local.rows import STARTING, Row
 
 KILL_AFTER = 30.0  # seconds (reference, section 2)
-SPARE = 5.0  # and so much beyond the grace period, where a job was given a longer one
+# And so much beyond the grace period, where a job was given a longer one: 5 s each for the job's files and
+# for the worker's last words, with which the job goes back to the queue.
+SPARE = 10.0
 DEAD_AFTER_KILL = 5.0  # seconds
 _LOOK_EVERY = 0.02  # seconds, where the system cannot tell of the end of a process
 
