@@ -137,6 +137,8 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("lines", None, "50", whole(0, 10_000_000), "how many of the last lines", "N"),
     Setting("follow", None, "false", boolean, "go on with new lines, until Ctrl-C"),
     Setting("job", None, None, whole(1, 2 ** 53), "the job whose worker is meant", "N"),
+    Setting("host", None, None, text,
+            "also remove the workers of this host, which is gone; as worker-list shows it", "NAME"),
     Setting("confirm-stop", None, "false", boolean, "ask for the experiment name first"),
     Setting("template", None, "slurm/jd_array.sbatch", path, "batch script whose array tasks are workers",
             "PATH"),

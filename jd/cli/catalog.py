@@ -140,9 +140,11 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 ("expId=digits-tune drain",), "The next launch of the experiment ends it."),
     )),
     ("Clean up", (
-        Command("prune", "remove what dead workers left in all registries", "", "", ("json",),
-                detail="Every command but help, version, doctor and completion begins with the "
-                       "same clean-up; this one says what it did."),
+        Command("prune", "remove what dead workers left in all registries", "", "taken", ("host", "json"),
+                ("prune", "prune host=5d2c5ddbbd43", "expId=digits-tune prune host=old-laptop"),
+                "Every command but help, version, doctor and completion begins with the same clean-up; this "
+                "one says what it did. host= is for containers and machines that are gone, of which nothing "
+                "can be told from here: of one experiment with expId=, else of all."),
         Command("clear_all", "wipe the local cache of all experiments",
                 detail="Job directories and logs stay."),
     )),

@@ -17,6 +17,8 @@ from jd.terminal import Progress
 MANY_WORKERS = 50
 # These look at no registry, are about to clean up themselves, or tell what there is to clean up.
 _WITHOUT_SWEEP = ("help", "completion", "version", "prune", "doctor")
+# These are what a machine is set going again with: what died since the last clean-up is looked for anew.
+_STARTING = (RUN, "restart", "scale")
 _KEY_WORD = "api_key="
 
 _swept = False
@@ -50,16 +52,16 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     from jd.net.peer.portowner import trusting
     context = Context(line, environ)
     if context.command.name not in _WITHOUT_SWEEP:
-        sweep_once(context.environ)
+        sweep_once(context.environ, again=context.command.name in _STARTING)
     module = importlib.import_module("jd.cli.commands.%s" % context.command.name.replace("-", "_"))
     with trusting(line.arguments.get("trust_user")):
         return int(module.run(context))
 
 
-def sweep_once(environ: Mapping[str, str]) -> None:
-    """Clean up the registries, the first time in this process (reference, section 2)."""
+def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:
+    """Clean up the registries, the first time in this process (reference, section 2), or `again`."""
     global _swept
-    if _swept or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
+    if _swept and not again or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
         return
     _swept = True
     from jd.node.identity import Here
@@ -72,8 +74,10 @@ def sweep_once(environ: Mapping[str, str]) -> None:
                 bar.append(Progress(total, "checking workers"))
             bar[0].update(done)
 
+    died: List[str] = []
     try:
-        problems = list(cleanup.clean_up(environ, Here(), show).problems)
+        swept = cleanup.clean_up(environ, Here(), show)
+        problems, died = list(swept.problems), swept.told()
     except UnsafePlace:
         raise  # the command would only read what somebody else may have put there
     except StorageError as error:
@@ -81,6 +85,8 @@ def sweep_once(environ: Mapping[str, str]) -> None:
     finally:
         for shown in bar:
             shown.__exit__()
+    for line in died:
+        print(line, file=sys.stderr)  # whatever the command prints on stdout may be for a program
     # What a clean-up cannot do must not stop the command that it comes before.
     if problems:
         more = " (and %d more; jd_worker_cli prune names them)" % (len(problems) - 1)

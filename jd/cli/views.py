@@ -59,8 +59,13 @@ def status_of(seen: Seen, here: Here) -> str:
         # Another boot of a "localhost", or processes that a sandbox hides: nobody can tell.
         apart = seen.row.pid_namespace != here.pid_namespace
         return "in another container" if apart else "unknown"
+    return "on %s" % short(host)
+
+
+def short(host: str) -> str:
+    """A host name up to its first dot; an address is left as it is."""
     is_address = host.replace(".", "").isdigit()
-    return "on %s" % (host if is_address else host.partition(".")[0])
+    return host if is_address else host.partition(".")[0]
 
 
 def counted(workers: Sequence[Seen]) -> Dict[str, int]:

@@ -193,7 +193,7 @@ def test_the_next_command_cleans_up_after_kill_9(tmp_path: Path, script: Path, s
         assert node.cli("prune").stdout == "removed 1 dead worker\n"
         assert [row.worker_id for row in node.rows()] == [alive.worker_id]
         assert node.cli("prune", "json=true").stdout == (
-            '{"workers": 0, "experiments": 0, "problems": []}\n')
+            '{"workers": 0, "experiments": 0, "problems": [], "jobs": []}\n')
         node.exp("stop", "all")
         assert node.cli("prune").stdout == "removed 1 empty experiment\n"
         assert node.cli("prune").stdout == "nothing to remove\n"

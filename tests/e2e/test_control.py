@@ -248,6 +248,66 @@ def test_a_machine_that_has_another_name_now_keeps_its_workers(tmp_path: Path, s
         server.stop()
 
 
+# ---- workers that died
+
+@pytest.mark.parametrize("words", [("scale", "num_workers=2"), ("restart", "all"), ()])
+def test_the_job_of_a_worker_that_died_here_goes_back_at_once(tmp_path: Path, script: Path, marks: Path,
+                                                              words: Tuple[str, ...]) -> None:
+    """And not when its lease is over: that is ten minutes long."""
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        (dead,) = node.start(script)
+        server.create()
+        node.until_row(dead.worker_id, current_job_id=1)
+        if words:
+            node.start(script)
+        os.kill(dead.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(dead.pid))
+        done = node.exp(*(words or ("entry_script=%s" % script, "server=" + server.url)))
+        assert "worker %s had died; job 1 goes back to the queue\n" % dead.worker_id in done.stderr
+        (marks / "go").touch()
+        server.until(DONE=1)
+        assert "had died" not in node.exp("stop", "all").stderr
+        server.stop()
+
+
+def test_a_server_that_is_away_does_not_keep_a_launch_from_what_it_is_for(
+        tmp_path: Path, script: Path, marks: Path) -> None:
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        (dead,) = node.start(script)
+        server.create()
+        node.until_row(dead.worker_id, current_job_id=1)
+        server.stop(signal.SIGKILL)
+        os.kill(dead.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(dead.pid))
+        done = node.exp("entry_script=%s" % script, "server=" + server.url)
+        assert "worker %s had died; job 1 comes back when its lease is over" % dead.worker_id in done.stderr
+        assert len(node.rows()) == 1
+        node.exp("stop", "all")
+
+
+def test_workers_of_a_container_that_is_gone_are_removed_by_its_name(tmp_path: Path, script: Path,
+                                                                     marks: Path) -> None:
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        (gone,) = node.start(script)
+        server.create()
+        node.until_row(gone.worker_id, current_job_id=1)
+        (alive,) = [row for row in node.start(script) if row.worker_id != gone.worker_id]
+        os.kill(gone.pid, signal.SIGKILL)
+        change(node, gone.worker_id, host="5d2c5ddbbd43.local", pid_namespace="pid:[1]")
+        assert node.cli("prune").stdout == "nothing to remove\n"
+        assert "is this machine" in node.cli("prune", "host=" + alive.host, status=2).stderr
+        assert "5d2c5ddbbd43.local" in node.cli("prune", "host=another", status=2).stderr
+        assert "on 5d2c5ddbbd43 " in node.exp("worker-list").stdout
+        done = node.cli("prune", "host=5d2c5ddbbd43")
+        assert done.stdout.startswith("removed %s of exp, last heartbeat " % gone.worker_id)
+        assert done.stdout.endswith("ago; job 1 goes back to the queue\n")
+        assert ids(node.rows()) == [alive.worker_id]
+        (marks / "go").touch()
+        server.until(DONE=1)
+        node.exp("stop", "all")
+        server.stop()
+
+
 # ---- restart, scale, drain
 
 def test_restart_keeps_the_launch(node: Node, script: Path, shared: Server) -> None:

@@ -1,19 +1,22 @@
 """What the clean-up takes away, and what it leaves."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import pytest
 
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local import cleanup
+from jd.worker.local import cleanup, lastwords
 from jd.worker.local.cleanup import clean_up
+from jd.worker.local.lastwords import REQUEUED, Fate, Told
 from jd.worker.local.registry import Registry
 from jd.worker.local.registrylock import LOCK_NAME
+from jd.worker.local.rows import Row
 from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
 from tests.worker.registered import ended_process, enter, only
@@ -47,6 +50,29 @@ def test_the_dead_go_and_the_living_stay(registry: Registry, here: Here,
     assert seen == [(1, 2), (2, 2)]
 
 
+def test_servers_are_told_of_the_dead(registry: Registry, here: Here, environ: Dict[str, str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of those that no server has answered, nor of who left a result: the next worker delivers it."""
+    names = [enter(registry, here, ended_process(here)) for _ in range(3)]
+    for name in names[1:]:
+        registry.update(name, "busy", 7, 5.0, "session-of-" + name)
+    outbox = paths.outbox_dir("exp", environ)
+    outbox.mkdir()
+    (outbox / "7-1-aa.json").write_text(json.dumps({"worker_id": names[1]}))
+    (outbox / "8-1-bb.json").write_text("no result")
+    told: List[Row] = []
+
+    def died(rows: Sequence[Row], _: Dict[str, str]) -> Told:
+        told.extend(rows)
+        assert len(registry.rows()) == 3, "a command that is ended now is done again"
+        return Told({("exp", row.worker_id): Fate(7, REQUEUED) for row in rows}, {})
+    monkeypatch.setattr(lastwords, "died", died)
+    swept = clean_up(environ, here)
+    assert [(row.worker_id, row.session) for row in told] == [(names[2], "session-of-" + names[2])]
+    assert swept.rows == 3 and swept.told() == [
+        "worker %s had died; job 7 goes back to the queue" % names[2]]
+
+
 def test_an_instance_word_is_free_after_the_clean_up(
         registry: Registry, here: Here, environ: Dict[str, str],
         monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +97,14 @@ def test_hosts_that_share_a_home_leave_each_other_alone(registry: Registry, here
     assert clean_up(environ, boxed).rows == 1
     row = only(registry)
     assert (row.host, row.pid_namespace) == ("gpunode", here.pid_namespace)
-    assert clean_up(environ, here) == (1, 1, ())
+    assert clean_up(environ, here) == (1, 1, (), {})
 
 
 def test_legacy_registries_are_cleaned(registry: Registry, here: Here,
                                        environ: Dict[str, str]) -> None:
     legacy_file(registry.path, "gpunode", 2 ** 22 + 1, 0.0)
-    assert clean_up(environ, Here("othernode")) == (0, 0, ())
-    assert clean_up(environ, here) == (2, 1, ())
+    assert clean_up(environ, Here("othernode")) == (0, 0, (), {})
+    assert clean_up(environ, here) == (2, 1, (), {})
     assert not registry.path.parent.exists()
 
 
@@ -98,7 +124,7 @@ def test_results_that_wait_for_their_server_stay(registry: Registry, here: Here,
     outbox = paths.outbox_dir("exp", environ)
     outbox.mkdir()
     (outbox / "1-1-aa.json").write_text("{}")
-    assert clean_up(environ, here) == (1, 0, ())
+    assert clean_up(environ, here) == (1, 0, (), {})
     assert (outbox / "1-1-aa.json").exists()
 
 
@@ -146,7 +172,7 @@ def test_one_broken_registry_does_not_stop_the_clean_up(registry: Registry, here
 
 
 def test_no_cache_is_nothing_to_clean(environ: Dict[str, str], here: Here, tmp_path: Path) -> None:
-    assert clean_up(environ, here) == (0, 0, ())
+    assert clean_up(environ, here) == (0, 0, (), {})
     assert not (tmp_path / "cache").exists()
 
 

@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List
 import pytest
 
 from jd.node.identity import UNKNOWN_START, Here, host_slug, process_identity
-from jd.worker.local.liveness import Life, life
+from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 from tests.support import free_env
@@ -71,6 +71,19 @@ def test_a_pid_that_is_somebody_elses_now(registry: Registry, here: Here,
 def test_after_a_reboot(registry: Registry, here: Here) -> None:
     enter(registry, here, replace(here.own, boot_id="an earlier one"))
     assert life(only(registry), here) is Life.DEAD
+
+
+@LINUX
+def test_whose_dead_a_worker_of_another_boot_is(registry: Registry, here: Here) -> None:
+    """Two machines may have one name and a home in common: the dead of one may live on the other."""
+    enter(registry, here, replace(here.own, boot_id="an earlier one"))
+    row = only(registry)
+    assert here.booted_at is not None
+    assert was_here(replace(row, last_ping_at=here.booted_at - 5), here)
+    assert not was_here(replace(row, last_ping_at=here.booted_at + 5), here), "heard of since this boot"
+    assert not was_here(row, Here("othernode"))
+    assert was_here(replace(row, identity=ended_process(here)), here)
+    assert not was_here(replace(row, identity=here.own), here), "it lives"
 
 
 @pytest.mark.parametrize("name", ["localhost", "localhost.localdomain", ""])

@@ -1,25 +1,38 @@
-"""The clean-up that every command begins with: what dead workers left in the registries is removed."""
+"""The clean-up that every command begins with: what dead workers left in the registries is removed, and their
+servers give back at once what these still hold.
+"""
 
+import json
 import os
-from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local.liveness import Life, life
+from jd.worker.local import lastwords
+from jd.worker.local.lastwords import Fate, Worker
+from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import FILE_NAME, Registry, experiments
 from jd.worker.local.rows import Row
 
 # What the directory of an experiment may hold and still count as empty.
 _LEAVINGS = (FILE_NAME, FILE_NAME + "-journal", FILE_NAME + "-wal", FILE_NAME + "-shm", "outbox")
 
+_MAX_ENTRY = 1024 * 1024  # bytes of a result that waits
+
 
 class CleanUp(NamedTuple):
-    """What a clean-up did: how many rows and directories it removed, and what it could not look into."""
+    """What a clean-up did: how many rows and directories it removed, what it could not look into, and what
+    became of the jobs of the dead."""
 
     rows: int
     directories: int
-    problems: Tuple[str, ...]
+    problems: Tuple[str, ...] = ()
+    jobs: Mapping[Worker, Fate] = {}
+
+    def told(self) -> List[str]:
+        """For people: a line for each job."""
+        return ["worker %s had died; %s" % (worker_id, fate) for (_, worker_id), fate in self.jobs.items()]
 
 
 def clean_up(environ: Mapping[str, str], here: Here,
@@ -28,6 +41,7 @@ def clean_up(environ: Mapping[str, str], here: Here,
 
     Their instance words are free with that. `progress` gets rows looked at and rows in all. A
     registry that cannot be read is a problem of its own experiment, and the others are still done.
+    Servers are told of the dead, for two seconds at most; one that is away is no problem.
     """
     listed: List[Tuple[Registry, List[Row]]] = []
     problems: List[str] = []
@@ -39,6 +53,8 @@ def clean_up(environ: Mapping[str, str], here: Here,
             problems.append(str(error))
     total = sum(len(rows) for _, rows in listed)
     seen = removed = directories = 0
+    held: List[Row] = []  # rows of the dead that a server may still count on
+    looked_at: List[Tuple[Registry, List[Row], bool]] = []
     for registry, rows in listed:
         dead = []
         for row in rows:
@@ -47,12 +63,43 @@ def clean_up(environ: Mapping[str, str], here: Here,
             seen += 1
             if progress is not None:
                 progress(seen, total)
+        looked_at.append((registry, dead, len(dead) == len(rows)))
+        if any(row.session for row in dead):
+            held += _with_last_words(registry, dead, here, environ)
+    jobs = lastwords.died(held, environ).fates
+    for registry, dead, is_all in looked_at:
         try:
             removed += registry.bury(dead)
-            directories += len(dead) == len(rows) and _remove_if_empty(registry, environ)
+            directories += is_all and _remove_if_empty(registry, environ)
         except StorageError as error:
             problems.append(str(error))
-    return CleanUp(removed, directories, tuple(problems))
+    return CleanUp(removed, directories, tuple(problems), jobs)
+
+
+def _with_last_words(registry: Registry, dead: Sequence[Row], here: Here,
+                     environ: Mapping[str, str]) -> List[Row]:
+    """Those of the dead whose server is to be told, in full. Not if the result of one waits here: the next
+    worker delivers it, as long as the job is not given back."""
+    names = {row.worker_id for row in dead if row.session and was_here(row, here)}
+    names -= _authors(registry.experiment, environ)
+    try:
+        return [row for row in registry.rows() if row.worker_id in names] if names else []
+    except StorageError:
+        return []  # said when they are to be removed
+
+
+def _authors(experiment: str, environ: Mapping[str, str]) -> Set[str]:
+    """The workers whose results wait for their server."""
+    found: Set[str] = set()
+    for path in paths.outbox_dir(experiment, environ).glob("*.json"):
+        try:
+            with open(str(path), "rb") as file:
+                entry = json.loads(file.read(_MAX_ENTRY).decode("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            found.add(str(entry.get("worker_id")))
+    return found
 
 
 def _remove_if_empty(registry: Registry, environ: Mapping[str, str]) -> bool:

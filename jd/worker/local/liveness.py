@@ -48,6 +48,19 @@ def life(row: Row, here: Here) -> Life:
     return Life.ALIVE if here.start_time(row.pid) == row.identity.start_time else Life.DEAD
 
 
+def was_here(row: Row, here: Here) -> bool:
+    """Whether a dead worker was this machine's without any doubt: of its boot, or of one before it.
+
+    Several machines may have one name. What has been heard of since this one was started was another's.
+    """
+    if row.identity is None or life(row, here) is not Life.DEAD:
+        return False
+    if row.identity.boot_id == here.own.boot_id:
+        return True
+    booted = here.booted_at
+    return booted is not None and max(row.started_at, row.last_ping_at or 0.0) < booted
+
+
 def _is_here(row: Row, here: Here) -> bool:
     """Whether a row of this boot is about a process that this one could see."""
     return row.pid_namespace == here.pid_namespace and (
