@@ -8,7 +8,6 @@ import stat
 import subprocess
 import termios
 import time
-import types
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
@@ -21,6 +20,7 @@ from jd.cli.history import MAX_LINES, History, may_hold_secret
 from jd.cli.repl import Leave, Repl, split, statements
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here, process_identity
+from jd.worker.local.cleanup import CleanUp
 from jd.worker.local.registry import Registry
 from tests.support import PATIENCE, free_env, python
 
@@ -174,14 +174,16 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
     swept: List[int] = []
     monkeypatch.setattr(main, "_swept", False)
 
-    def sweep(*_: Any) -> types.SimpleNamespace:
+    def sweep(*_: Any) -> CleanUp:
         swept.append(1)
-        return types.SimpleNamespace(problems=())
+        return CleanUp(0, 0)
     monkeypatch.setattr("jd.worker.local.cleanup.clean_up", sweep)
     session = Repl(environ)
     for line in ("use e", "where", "where", "help"):
         session.line(line)
     assert swept == [1] and capsys.readouterr().err == ""
+    session.line("scale num_workers=2")
+    assert swept == [1, 1], "what has died since the session was opened is looked for anew"
 
 
 # ---- as a script
