@@ -6,9 +6,9 @@ the field, what is allowed and what was given.
 """
 
 from enum import Enum
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Type, TypeVar, Union, overload
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, overload
 
-from jd.protocol import MAX_IDS, MAX_NAME_CHARS, ProtocolError, shown
+from jd.protocol import MAX_IDS, MAX_NAME_CHARS, ProtocolError, check_tags, shown
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -148,6 +148,11 @@ def take_word(body: Mapping[str, Any], name: str, words: Sequence[str],
 def take_list(body: Mapping[str, Any], name: str, most: int, instead: str = "") -> List[Any]:
     """A list of at most `most` entries; `instead` says what to do where that is too few."""
     return _check_count(take(body, name, list), name, most, instead)
+
+
+def take_tags(body: Mapping[str, Any], name: str) -> Tuple[str, ...]:
+    """A list of tags, each once; empty where there is none."""
+    return check_tags([check(tag, name, str) for tag in take(body, name, list, [])], name)
 
 
 # ---- a text field; absent and empty are the same, since a form sends its empty fields too

@@ -7,7 +7,7 @@ for what is missing or of the wrong type; `to_json` is the way back. `docs/proto
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from jd.fields import take, take_id, take_name, take_number, take_word
+from jd.fields import take, take_id, take_name, take_number, take_tags, take_word
 from jd.protocol import (
     ABORTED,
     BUSY,
@@ -120,7 +120,8 @@ class Heartbeat:
     """What a worker says of itself: the body of `POST /worker/heartbeat`.
 
     `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
-    `min_time` is what a job needs whose sweep does not say. Everything from `session` on belongs
+    `min_time` is what a job needs whose sweep does not say; `tags` are what jobs may need that this worker
+    has, besides its `machine_type`. Everything from `session` on belongs
     to an extension.
     """
 
@@ -143,6 +144,7 @@ class Heartbeat:
     min_time: Optional[float] = None
     exit_when_empty: bool = False
     exp_id: Optional[str] = None
+    tags: Tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -172,6 +174,7 @@ class Heartbeat:
             min_time=take_number(body, "min_time"),
             exit_when_empty=take(body, "exit_when_empty", bool, False),
             exp_id=take_name(body, "exp_id", None),
+            tags=take_tags(body, "tags"),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -181,7 +184,8 @@ class Heartbeat:
             message["finished"] = self.finished.to_json()
         if self.released is not None:
             message["released"] = self.released.to_json()
-        for name in ("leave", "exit_when_empty"):
+        message["tags"] = list(self.tags)
+        for name in ("leave", "exit_when_empty", "tags"):
             if not message[name]:
                 del message[name]
         return message

@@ -6,7 +6,7 @@ messages themselves are in `messages.py`, and how one field of a message is read
 
 import os
 import re
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 API_PORT = 5000
 DASHBOARD_PORT = 5050
@@ -109,9 +109,11 @@ MAX_NAME_CHARS = 200
 MAX_FILE_NAME_BYTES = 200
 MAX_PER_PAGE = 1000
 MAX_IDS = 10_000
+MAX_TAGS = 16
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 PARAMETER_NAME = re.compile(r"\w[\w.-]{0,127}")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # what a worker has and a job needs
 
 
 class ProtocolError(ValueError):
@@ -141,6 +143,20 @@ def check_parameter_name(name: str) -> str:
     if name == "help":
         raise ProtocolError("parameter name 'help' cannot be used: --help makes a script exit")
     return name
+
+
+def check_tags(tags: Sequence[str], name: str) -> Tuple[str, ...]:
+    """Return `tags`, each once, if they can be what a worker has or a job needs; `name` is where they
+    stand. Raises ProtocolError otherwise.
+    """
+    for tag in tags:
+        if not TAG.fullmatch(tag):
+            raise ProtocolError("%s: %s cannot be a tag: 1 to 64 of A-Z a-z 0-9 . _ - are allowed, the "
+                                "first a letter or digit" % (name, shown(tag)))
+    once = tuple(dict.fromkeys(tags))
+    if len(once) > MAX_TAGS:
+        raise ProtocolError("%s has %d tags; at most %d are allowed" % (name, len(once), MAX_TAGS))
+    return once
 
 
 def stored_name(name: str, version: int) -> str:

@@ -103,6 +103,11 @@ def path(value: str) -> Path:
     return Path(expanded)
 
 
+def tags(value: str) -> Tuple[str, ...]:
+    """Words that say what a worker has, separated by commas."""
+    return protocol.check_tags([part.strip() for part in value.split(",") if part.strip()], "tags")
+
+
 def file_patterns(value: str) -> str:
     """Patterns for files in a job's directory, separated by commas: `*.json,ckpt/**`."""
     parts = [part.strip() for part in value.split(",")]

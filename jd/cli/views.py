@@ -22,6 +22,7 @@ from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPIN
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12
 _STATUS = "STATUS"
+_USUAL = {"worker", "-"}  # what machine type and tags are where nobody says
 STATUSES = (BUSY, IDLE, STARTING, PAUSED, DRAINING, STOPPING)
 _STYLES = {BUSY: "green", STARTING: "cyan", PAUSED: "yellow", DRAINING: "yellow", STOPPING: "yellow"}
 _ESCAPE = re.compile("(\033\\[[0-9;]*m)")
@@ -94,7 +95,7 @@ def worker_json(seen: Seen, now: float) -> Dict[str, Any]:
         "current_job_id": row.current_job_id, "started_at": row.started_at,
         "uptime": _since(row.started_at, now), "last_ping_at": row.last_ping_at,
         "last_ping_age": _since(row.last_ping_at, now), "log_path": row.log_path or None,
-        "entry_script": row.entry_script, "machine_type": row.machine_type,
+        "entry_script": row.entry_script, "machine_type": row.machine_type, "tags": list(row.tags),
         "process_id": row.process_id, "slot": row.slot, "server": server_of(row),
     }
 
@@ -118,18 +119,23 @@ def worker_lines(workers: Sequence[Seen], here: Here, now: float,
                  width: Optional[int] = None) -> List[str]:
     """A table of workers in at most `width` columns, the header first.
 
-    Where they do not fit, columns go from the right, until only id and status are left; then the
-    ids are cut.
+    Machine types and tags are in it where somebody gave some. Where they do not fit, columns go from
+    the right, until only id and status are left; then the ids are cut.
     """
     header = ["ID", "PID", _STATUS, "JOB", "UPTIME", "HEARTBEAT"]
     rows = [[plain(seen.row.worker_id), str(seen.row.pid), status_of(seen, here),
              "-" if seen.row.current_job_id is None else str(seen.row.current_job_id),
              terminal.duration(now - seen.row.started_at), ago(seen.row.last_ping_at, now)]
             for seen in workers]
+    for name, cells in (("TYPE", [plain(seen.row.machine_type) for seen in workers]),
+                        ("TAGS", [plain(", ".join(seen.row.tags)) or "-" for seen in workers])):
+        if set(cells) - _USUAL:
+            header.append(name)
+            rows = [row + [cell] for row, cell in zip(rows, cells)]
     if elsewhere(workers):
         header.append("HOST")
         rows = [row + [host_of(seen.row) or "-"] for seen, row in zip(workers, rows)]
-    header, rows = fitted(header, rows, width, ("HOST", "HEARTBEAT", "UPTIME", "PID", "JOB"))
+    header, rows = fitted(header, rows, width, ("TAGS", "TYPE", "HOST", "HEARTBEAT", "UPTIME", "PID", "JOB"))
     lines = terminal.table(header, rows, [header.index(name) for name in ("PID", "JOB")
                                           if name in header])
     return _coloured(lines, header, rows, [

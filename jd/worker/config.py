@@ -6,13 +6,13 @@ The registry keeps it as JSON, so that `restart` and `scale` start workers as th
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from jd import paths, safedirs, settings, settingvalues
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
-from jd.fields import take, take_number
+from jd.fields import take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
 from jd.protocol import ProtocolError
@@ -68,6 +68,7 @@ class WorkerConfig:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     directory: Path = field(default_factory=Path.cwd)
     hub: Optional[str] = None
+    tags: Tuple[str, ...] = ()
     grant: Optional[Grant] = field(default=None, repr=False, compare=False)
 
     @property
@@ -120,6 +121,7 @@ class WorkerConfig:
         stored: Dict[str, object] = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
+        stored["tags"] = list(self.tags)
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
@@ -161,6 +163,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             gpus=take(stored, "gpus", str, ""),
             pass_api_key=take(stored, "pass_api_key", bool, None),
             hub=take(stored, "hub", str, None),
+            tags=take_tags(stored, "tags"),
         )
     except ProtocolError as error:
         raise StorageError("its launch configuration was stored by another version (%s)" % error,

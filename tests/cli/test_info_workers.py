@@ -108,6 +108,21 @@ def test_columns_go_from_the_right_where_the_terminal_is_narrow(
         assert lines[1].split()[0] == "abcde..l_w_0"
 
 
+def test_what_workers_have_is_listed_where_anybody_said_so(machine: Machine,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    machine.enter()
+    assert "TYPE" not in printed(machine, capsys, "expId=exp", "worker-list")
+    name = machine.enter(config={"machine_type": "gpu", "tags": ["a100", "big"]})
+    header, *lines = printed(machine, capsys, "expId=exp", "worker-list").splitlines()
+    assert header.split()[-2:] == ["TYPE", "TAGS"]
+    (line,) = [line for line in lines if line.startswith(name)]
+    assert line.split()[-3:] == ["gpu", "a100,", "big"]
+    assert [line.split()[-2:] for line in lines if line.split()[0] != name] == [["worker", "-"]]
+    assert "tags            a100, big" in printed(machine, capsys, "expId=exp", "worker-status", name)
+    assert machine.facts(capsys, "expId=exp", "worker-status", name)["tags"] == ["a100", "big"]
+    assert "tags          a100, big" in printed(machine, capsys, "expId=exp", "show-config", name)
+
+
 def test_one_worker_in_full(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     name = machine.enter("busy", 7, config={"server": "http://h:5000"})
     shown = printed(machine, capsys, "expId=exp", "worker-status", name)

@@ -40,12 +40,13 @@ def test_every_argument_arrives(script: Path, tmp_path: Path) -> None:
     made = config({
         "expId": "digits-tune", "entry_script": str(script), "server": "10.0.0.1", "port": "8000",
         "machine_type": "gpu", "process_id": "3", "num_workers": "2", "foreground": "true",
-        "once": "1", "log_dir": "logs", "base_path": "never", "grace": "5"}, tmp_path,
-        JD_LOG_MAX_MB="2")
+        "once": "1", "log_dir": "logs", "base_path": "never", "grace": "5", "tags": "big,a100"},
+        tmp_path, JD_LOG_MAX_MB="2", JD_TAGS="small")
     assert made.experiment == "digits-tune"
     assert made.entry_script == script
     assert made.server == "http://10.0.0.1:8000"
     assert (made.machine_type, made.process_id, made.num_workers) == ("gpu", 3, 2)
+    assert made.tags == ("big", "a100")
     assert (made.once, made.base_path, made.grace) == (True, "never", 5.0)
     assert made.log_dir == Path(os.getcwd()) / "logs"
     assert made.log_max_bytes == 2_000_000
@@ -53,7 +54,8 @@ def test_every_argument_arrives(script: Path, tmp_path: Path) -> None:
 
 
 def test_a_launch_survives_the_registry(script: Path, tmp_path: Path) -> None:
-    made = config({"expId": "e", "entry_script": str(script), "log_dir": "logs", "once": "true"},
+    made = config({"expId": "e", "entry_script": str(script), "log_dir": "logs", "once": "true",
+                   "tags": "big"},
                   tmp_path, JD_API_KEY="jd_key", JD_SERVER="h", JD_SERVER_TOKEN="t", MINE="1")
     text = json.dumps(made.to_json())
     again = from_json(json.loads(text), {"PATH": "/bin", "JD_API_KEY": "another", "JD_ONCE": "0"})

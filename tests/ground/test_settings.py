@@ -51,6 +51,8 @@ def test_booleans(text: str, value: bool) -> None:
     (settingvalues.server_url, "http://h:port"), (settingvalues.server_url, "http://h/?q"),
     (settingvalues.experiment, "../x"), (settingvalues.experiment, ""), (settingvalues.experiment, "a/b"),
     (settingvalues.experiment, "x" * 101), (settingvalues.experiment, ".hidden"),
+    (settingvalues.tags, "a b"), (settingvalues.tags, ".a"), (settingvalues.tags, "x" * 65),
+    (settingvalues.tags, ",".join("t%d" % n for n in range(17))),
 ])
 def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError):
@@ -62,6 +64,11 @@ def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: st
     ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
 def test_bare_hosts_become_urls(text: str, url: str) -> None:
     assert settingvalues.server_url(text) == url
+
+
+def test_tags_are_words_and_each_counts_once() -> None:
+    assert settingvalues.tags(" gpu-a100, big ,gpu-a100,") == ("gpu-a100", "big")
+    assert settingvalues.tags(",".join("t%d" % n for n in range(16)))[15] == "t15"
 
 
 def test_every_default_can_be_parsed() -> None:

@@ -131,6 +131,18 @@ def test_what_the_base_protocol_does_not_have_is_sent_only_when_offered(
         assert server.reports()[0]["status"] == "ABORTED"
 
 
+@both
+def test_every_heartbeat_says_what_the_worker_has(worker: Worker, extensions: Tuple[str, ...]) -> None:
+    """The first one too: its answer may bring a job."""
+    with FakeServer(extensions, busy_interval=0.05) as server:
+        server.add(1, how="plain")
+        process = worker.start(server.url, WAITS, "tags=a100,big", JD_TAGS="other")
+        server.wait_for(lambda: server.heartbeats(reported_status="busy"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert {tuple(body["tags"]) for body in server.heartbeats()} == {("a100", "big")}
+
+
 def test_the_log_and_the_terminal_tell_the_story(worker: Worker) -> None:
     with FakeServer(ALL) as server:
         server.add(1, lr=0.1)

@@ -75,6 +75,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         environ=_launch_environ(arguments, environ, directory),
         directory=directory,
         hub=None if hub is None else hub.url,
+        tags=values["tags"] or (),
     )
 
 

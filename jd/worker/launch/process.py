@@ -72,7 +72,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
                 orphans.become_subreaper()
                 limits = _limits(config)
                 link = Link(connection.shown, worker_id, config.machine_type,
-                            _metrics(config), limits, config.experiment)
+                            _metrics(config), limits, config.experiment, config.tags)
                 agent = _assemble(config, link, slot, connection, log, signals, limits)
                 _introduce(config, worker_id, connection, log)
                 observe = _observer(agent, link, log, registration, ready)

@@ -82,7 +82,7 @@ def _last_word(row: Row) -> Dict[str, Any]:
     # Busy, so that no server answers with a job.
     return Heartbeat(row.worker_id, row.host[:protocol.MAX_NAME_CHARS], row.machine_type,
                      protocol.BUSY, jd_worker_version=jd.__version__, session=row.session, leave=True,
-                     exp_id=row.experiment).to_json()
+                     exp_id=row.experiment, tags=row.tags).to_json()
 
 
 # ---- what became of the job

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 from dataclasses import dataclass, field
-from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Union
+from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from jd.node.identity import ProcessIdentity
 from jd.protocol import split_worker_id
@@ -71,6 +71,12 @@ class Row:
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     worker_token: str = field(default="", repr=False)
     session: str = ""
+
+    @property
+    def tags(self) -> Tuple[str, ...]:
+        """What its launch said that this machine has, besides the machine type."""
+        given = self.config.get("tags")
+        return tuple(map(str, given)) if isinstance(given, list) else ()
 
     @property
     def slot(self) -> int:

@@ -3,7 +3,7 @@
 A busy heartbeat renews the lease of the job that runs, an idle one claims the next.
 
 Extensions of the protocol are used only after the server has offered them (docs/protocol.md). `session`,
-which names the worker process, `exp_id`, and in an idle heartbeat what limits the worker, are sent
+which names the worker process, `exp_id`, `tags`, and in an idle heartbeat what limits the worker, are sent
 always: a server that knows only the base protocol ignores these fields, and the first answer may bring a
 job already.
 """
@@ -11,7 +11,7 @@ job already.
 import secrets
 import socket
 from dataclasses import replace
-from typing import Any, Callable, Dict, FrozenSet, Optional
+from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 
 import jd
 from jd import protocol
@@ -35,7 +35,7 @@ class Link:
 
     def __init__(self, server: str, worker_id: str, machine_type: str,
                  metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits(),
-                 experiment: Optional[str] = None) -> None:
+                 experiment: Optional[str] = None, tags: Tuple[str, ...] = ()) -> None:
         self.server = server
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)  # names this worker process: another may have had its id
@@ -50,6 +50,7 @@ class Link:
         self._metrics = metrics
         self._limits = limits
         self._experiment = experiment
+        self._tags = tags
         self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
 
@@ -129,7 +130,8 @@ class Link:
         return Heartbeat(
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
-            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment)
+            jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
+            tags=self._tags)
 
     # ---- answers
 
