@@ -78,9 +78,13 @@ EXT_WATCH = "watch"
 EXT_FIT = "fit"
 EXT_EMPTY = "empty"
 EXT_EXPERIMENT = "experiment"
+EXT_FINAL = "final"
+EXT_RETRY = "retry"
+EXT_REQUEUE = "requeue"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
-    EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT,
+    EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
+    EXT_REQUEUE,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the

@@ -8,13 +8,14 @@ from unittest.mock import Mock
 import pytest
 
 from jd import messages
+from jd.messages import Retry
 from jd.server import sweeper
 from jd.server.creation.batch import from_grid, from_list
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
-from jd.server.store.queue import attempts, claim, ending, jobs, lease
+from jd.server.store.queue import attempts, claim, ending, jobs, lease, retry
 from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk
 
@@ -115,11 +116,54 @@ def test_failures_are_spaced_and_counted(desk: Desk) -> None:
         assert desk.claim(session="s").attempt == failure
         desk.finish(1, "ABORTED", attempt=failure, exit_code=1)
         assert desk.status(1) == "ABORTED"
-        desk.now += desk.policy.retry_pause - 1
+        desk.now += (30.0 if failure == 1 else desk.policy.retry_pause) - 1
         assert sweep(desk) == 0
         desk.now += 1
         assert sweep(desk) == (1 if failure < 3 else 0)
     assert desk.status(1) == "ABORTED"
+
+
+@pytest.mark.parametrize("failures, pause, waits", [
+    (1, 1200.0, 30.0), (1, 5.0, 5.0), (1, 0.0, 0.0), (2, 1200.0, 1200.0), (3, 1200.0, 2400.0),
+    (4, 1200.0, 4800.0), (5, 1200.0, 4800.0), (1000, 1200.0, 4800.0), (2, 0.0, 0.0)])
+def test_the_first_retry_is_soon_and_later_ones_are_spaced(failures: int, pause: float, waits: float) -> None:
+    assert retry.pause_after(failures, pause) == waits
+
+
+def report(desk: Desk, job_id: int, attempt: int, **fields: Any) -> workers.Answer:
+    """What a worker is answered that reports a failure."""
+    finished = dict({"job_id": job_id, "attempt": attempt, "status": "ABORTED", "exit_code": 1}, **fields)
+    return desk.beat(session="s", reported_status="busy", finished=finished)
+
+
+def test_who_reports_a_failure_hears_when_it_is_tried_again(desk: Desk) -> None:
+    desk.create(1)
+    told = []
+    for attempt in range(1, 4):
+        assert desk.claim(session="s").attempt == attempt
+        answer = report(desk, 1, attempt)
+        assert not answer.may_wait
+        told.append(answer.reply.finished_retry)
+        assert report(desk, 1, attempt).reply.finished_retry is None  # a repeat
+        desk.now += 2 * desk.policy.retry_pause
+        sweep(desk)
+    assert told == [Retry(30.0), Retry(1200.0), Retry(None)]
+
+
+def test_a_final_failure_is_not_tried_again_unless_the_attempt_has_stored_something(desk: Desk) -> None:
+    desk.create(2)
+    for job in (1, 2):
+        assert desk.claim(session="s").job_id == job
+        if job == 2:
+            desk.write(lambda t: t.db.execute(
+                "INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes, uploaded_at)"
+                " VALUES (2, 'upload', 'a', 0, 'a', 1, ?)", (t.now,)))
+        answer = report(desk, job, 1, exit_code=2, final=True)
+        assert answer.reply.finished_retry == Retry(None if job == 1 else 30.0)
+    assert "failed on w, not tried again" in desk.job(1)["message"][-1]["reason"]
+    desk.now += 100 * desk.policy.retry_pause
+    sweep(desk)
+    assert (desk.status(1), desk.status(2)) == ("ABORTED", "PENDING")
 
 
 def test_released_jobs_come_back_at_once_and_are_no_failures(desk: Desk) -> None:
@@ -238,26 +282,40 @@ def test_silent_workers_are_gone_until_heard_of(desk: Desk) -> None:
     assert desk.sql(reason) is None
 
 
-def test_a_stop_from_the_cli_aborts_for_good(desk: Desk) -> None:
+def test_a_stop_by_the_cli_of_published_clients_aborts_until_the_retry_pause_is_over(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
-    aborted = desk.write(lambda t: workers.stopped_by_cli(t, "w", 1, "stop", "login1"))
-    assert aborted is True
+    stopped = desk.write(lambda t: workers.stopped_by_cli(t, "w", 1, "stop", "login1"))
+    assert stopped == (True, None)
     assert desk.status(1) == "ABORTED"
     assert "stopped from the CLI on login1" in desk.job(1)["message"][-1]["reason"]
-    desk.now += 10 * desk.policy.retry_pause
-    assert sweep(desk) == 0
     # What the worker gives back while it stops changes nothing any more.
     desk.beat("w", session="s", reported_status="busy", leave=True,
               released={"job_id": 1, "attempt": 1})
     assert desk.status(1) == "ABORTED"
+    desk.now += desk.policy.retry_pause - 1
+    assert sweep(desk) == 0
+    desk.now += 1
+    assert sweep(desk) == 1 and desk.status(1) == "PENDING"
+    assert desk.sql("SELECT failures FROM jobs") == 0
+
+
+def test_a_stop_by_our_cli_puts_the_job_back_into_the_queue(desk: Desk) -> None:
+    desk.create(1)
+    desk.beat("w", session="s")
+    stopped = desk.write(lambda t: workers.stopped_by_cli(t, "w", None, "scale", "login1", requeue=True))
+    assert stopped == (False, 1) and desk.happened.pending == 1
+    assert desk.status(1) == "PENDING"
+    assert desk.sql("SELECT failures FROM jobs") == 0
+    assert "back to the queue: its worker was stopped from the CLI on login1 (scale)" in (
+        desk.job(1)["message"][-1]["reason"])
 
 
 def test_a_stop_from_the_cli_touches_no_other_workers_job(desk: Desk) -> None:
     desk.create(1)
     desk.beat("w", session="s")
-    assert desk.write(lambda t: workers.stopped_by_cli(t, "v", 1, "stop", "h")) is False
-    assert desk.write(lambda t: workers.stopped_by_cli(t, "w", 2, "stop", "h")) is False
+    assert desk.write(lambda t: workers.stopped_by_cli(t, "v", 1, "stop", "h")) == (False, None)
+    assert desk.write(lambda t: workers.stopped_by_cli(t, "w", 2, "stop", "h")) == (False, None)
     assert desk.status(1) == "SERVED"
 
 

@@ -286,12 +286,25 @@ def test_cli_stop_and_clear_all(run: Run) -> None:
         await bench.beat()
         assert await bench.call("POST", p.CLI_STOP, {"worker_id": "w", "source": "h", "action": "stop",
                                                      "job_id": 1}) == (
-            200, {"success": True, "job_aborted": True})
+            200, {"success": True, "job_aborted": True, "job_requeued": None})
         await bench.beat(worker_id="v")
         assert await bench.call("POST", p.CLI_CLEAR_ALL, {"source": "h", "workers": [
             {"worker_id": "v", "job_id": 2}, {"worker_id": "w", "job_id": None}]}) == (
             200, {"success": True, "processed": 2})
         assert (await bench.call("GET", p.JOB_COUNTS))[1]["ABORTED"] == 2
+    run(scenario)
+
+
+def test_a_cli_that_asks_for_it_gets_jobs_back_into_the_queue(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}})
+        await bench.beat()
+        assert await bench.call("POST", p.CLI_STOP, {"worker_id": "w", "source": "h", "requeue": True}) == (
+            200, {"success": True, "job_aborted": False, "job_requeued": 1})
+        await bench.beat(worker_id="v")
+        assert (await bench.call("POST", p.CLI_CLEAR_ALL, {"source": "h", "requeue": True, "workers": [
+            {"worker_id": "v", "job_id": None}]}))[0] == 200
+        assert (await bench.call("GET", p.JOB_COUNTS))[1]["PENDING"] == 2
     run(scenario)
 
 

@@ -99,9 +99,10 @@ class WorkerRoutes:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
         result = messages.Result.from_json(await request.json_object())
         reach = _caller(request).reach
-        await self._experiment.write(lambda t: ending.finish(t, result, reach))
-        return Response.json({"message": "job %d is %s" % (result.job_id, result.status),
-                              "job_id": result.job_id, "status": result.status})
+        retry = await self._experiment.write(lambda t: ending.finish(t, result, reach))
+        told = {} if retry is None else {"retry_in": retry.pause}
+        return Response.json(dict(told, message="job %d is %s" % (result.job_id, result.status),
+                                  job_id=result.job_id, status=result.status))
 
     async def upload(self, request: Request) -> Response:
         """A file of a job."""
@@ -153,9 +154,10 @@ class WorkerRoutes:
         action = fields.take_word(body, "action", p.CLI_ACTIONS, "stop")
         worker_id, job_id = fields.take_name(body, "worker_id"), fields.take_id(body, "job_id", None)
         source, reach = fields.take_name(body, "source", "unknown"), _caller(request).reach
-        aborted = await self._experiment.write(
-            lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach))
-        return Response.json({"success": True, "job_aborted": aborted})
+        requeue = fields.take(body, "requeue", bool, False)
+        stopped = await self._experiment.write(
+            lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach, requeue))
+        return Response.json({"success": True, "job_aborted": stopped.aborted, "job_requeued": stopped.requeued})
 
     async def cli_clear_all(self, request: Request) -> Response:
         """The command line wipes its machine: all the workers that it knew are gone. Of those that it
@@ -164,13 +166,13 @@ class WorkerRoutes:
         source = fields.take_name(body, "source", "unknown")
         named = [(fields.take_name(entry, "worker_id"), fields.take_id(entry, "job_id", None))
                  for entry in map(fields.check_object, fields.take_list(body, "workers", MAX_CLEARED))]
-        reach = _caller(request).reach
+        reach, requeue = _caller(request).reach, fields.take(body, "requeue", bool, False)
 
         def clear(t: Transaction, some: List[Tuple[str, Optional[int]]]) -> int:
             passed_over = 0
             for worker_id, job_id in some:
                 try:
-                    workers.stopped_by_cli(t, worker_id, job_id, "clear_all", source, reach)
+                    workers.stopped_by_cli(t, worker_id, job_id, "clear_all", source, reach, requeue)
                 except workers.AnothersWorker:
                     passed_over += 1
             return len(some) - passed_over

@@ -160,7 +160,8 @@ class Calls:
             self.beat_at = now + reply.interval
 
     def _after_claim(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
-        swift = answer.call.held > 0 and answer.took < SWIFT
+        # What becomes of a job that has failed is told at once.
+        swift = answer.call.held > 0 and answer.took < SWIFT and reply.finished_retry is None
         self.claim_at = now
         self._renames = 0
         if reply.job is not None:

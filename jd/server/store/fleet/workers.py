@@ -96,8 +96,7 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     metrics = _metrics(beat)
     _admit(t, beat, metrics, user)
     _sample(t, beat)
-    if beat.finished is not None:
-        ending.finish(t, beat.finished, reach)
+    retry = None if beat.finished is None else ending.finish(t, beat.finished, reach)
     if beat.released is not None:
         ending.release(t, beat.released, reach)
     if beat.leave:
@@ -105,7 +104,11 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
         lease.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
                     metrics if beat.system_metrics else None, reach)
-    return answer(t, beat, timeleft.limit_of(beat, t.now))
+    found = answer(t, beat, timeleft.limit_of(beat, t.now))
+    if retry is None:
+        return found
+    # Whoever waits for it at a terminal hears it at once.
+    return Answer(replace(found.reply, finished_retry=retry), False)
 
 
 def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit]) -> Answer:
@@ -332,25 +335,35 @@ def take_names_apart(t: Transaction) -> None:
                          (name.instance, name.slot, worker_id))
 
 
-def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action: str, source: str,
-                   reach: Optional[str] = None) -> bool:
-    """A command line on `source` stops a worker: write that down, and abort the job it was running.
+class StoppedJob(NamedTuple):
+    """What became of the job of a worker that was stopped: it is ABORTED and comes back after the pause of a
+    retry, or it is `requeued`, PENDING again at once."""
 
-    Returns whether there was such a job. `job_id` is what the command line believes; it counts
+    aborted: bool = False
+    requeued: Optional[int] = None
+
+
+def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action: str, source: str,
+                   reach: Optional[str] = None, requeue: bool = False) -> StoppedJob:
+    """A command line on `source` stops a worker: write that down, and end the attempt that it was at.
+
+    The job is not lost by that. It is PENDING again with `requeue`; command lines of the base protocol
+    expect it to be ABORTED, so it comes back later. `job_id` is what the command line believes; it counts
     only if that job is this worker's. Raises AnothersWorker for one out of reach; who cannot reach
     all changes nothing by naming one that never was heard of.
     """
     known = _worker(t.db, worker_id)
     if reach is not None and known is None:
-        return False
+        return StoppedJob()
     if reach is not None and known is not None and known.hub_user != reach:
         raise AnothersWorker(worker_id)
     running = attempts.served_to(t.db, worker_id, reach)
-    aborted = running is not None and job_id in (None, running)
-    if running is not None and aborted:
+    stopped = StoppedJob()
+    if running is not None and job_id in (None, running):
         # The worker is not told, but killed next: else it would ask for another job in between.
-        ending.end(t, running, p.VERDICT_STOPPED,
-                   message="stopped from the CLI on %s (%s)" % (source, action))
+        stopped = StoppedJob(requeued=running) if requeue else StoppedJob(aborted=True)
+        ending.end(t, running, p.VERDICT_PREEMPTED if requeue else p.VERDICT_STOPPED,
+                   message="its worker was stopped from the CLI on %s (%s)" % (source, action), comes_back=True)
     if known is not None:
         mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
-    return aborted
+    return stopped

@@ -4,11 +4,12 @@ What that makes of the job (done, tried again, over) is in `transitions`. Where 
 is the user of the Hub whose attempts may be touched; None: all.
 """
 
+import sqlite3
 from typing import Optional
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.queue import attempts, jobs, transitions
+from jd.server.store.queue import attempts, jobs, retry, transitions
 from jd.server.store.transaction import Ended, Transaction
 
 
@@ -16,8 +17,8 @@ class NotServed(Exception):
     """400: a result for a job that is not being worked on, from a client without attempts."""
 
 
-def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> None:
-    """Record a result.
+def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> Optional[messages.Retry]:
+    """Record a result. Returns what becomes of a job that has failed by it.
 
     An identical repeat is accepted and changes nothing. Raises NoSuchJob; StaleAttempt for an
     attempt that is not the current one or has ended otherwise; NotServed for the same from a
@@ -28,13 +29,13 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     verdict = result.settled_verdict()
     attempts.check_reach(t.db, job.id, attempt, reach)
     if job.status == p.SERVED and attempt == job.attempt:
-        end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
-            runtime=result.runtime, tail=result.output_tail)
-        return
+        return end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
+                   runtime=result.runtime, tail=result.output_tail,
+                   final=result.final and not _has_files(t.db, job))
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
-        return
+        return None
     if result.attempt is None:
         raise NotServed("job %d is %s: a result is taken only while it is SERVED"
                         % (job.id, job.status))
@@ -54,11 +55,20 @@ def release(t: Transaction, given: messages.Release, reach: Optional[str] = None
 
 
 def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
-        runtime: Optional[float] = None, tail: str = "") -> None:
-    """End the running attempt of a job, with what follows from that."""
+        runtime: Optional[float] = None, tail: str = "", final: bool = False,
+        comes_back: bool = False) -> Optional[messages.Retry]:
+    """End the running attempt of a job, with what follows from that. Returns what becomes of a job that has
+    failed by it.
+
+    `final` says that a failed job is not tried again, `comes_back` that a stopped one is.
+    """
     job = jobs.find(t.db, job_id)
-    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, t.policy)
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, t.policy, final)
     pause = t.policy.retry_pause if job.retry_pause is None else job.retry_pause
+    if verdict in transitions.FAILURES:
+        pause = retry.pause_after(outcome.failures, pause)
+    elif comes_back and verdict == p.VERDICT_STOPPED:
+        outcome = outcome._replace(comes_back=True)
     if runtime is None and job.request_timestamp is not None:
         runtime = max(0.0, t.now - job.request_timestamp)
     t.db.execute(
@@ -72,12 +82,15 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
         (t.now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
-    reason = _ending_line(job, verdict, outcome, pause)
+    reason = _ending_line(job, verdict, outcome, pause, final)
     jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
     if job.worker_id is not None:
         t.ended(Ended(job_id, job.worker_id, verdict, runtime))
+    if verdict not in transitions.FAILURES:
+        return None
+    return messages.Retry(pause if outcome.comes_back else None)
 
 
 def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
@@ -86,10 +99,20 @@ def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
     t.happened.taken_away.append(job_id)
 
 
-def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause: float) -> str:
+def _has_files(db: sqlite3.Connection, job: jobs.Job) -> bool:
+    """Whether the latest attempt of a job has uploaded or saved something: then it did more than refuse to
+    begin."""
+    return db.execute("SELECT 1 FROM files WHERE job_id = ? AND uploaded_at >= ? LIMIT 1",
+                      (job.id, job.request_timestamp)).fetchone() is not None
+
+
+def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause: float,
+                 final: bool) -> str:
     line = "attempt %d %s on %s" % (job.attempt, verdict, job.worker_id)
     if outcome.comes_back:
         return "%s, tried again in %g s" % (line, pause)
+    if verdict in transitions.FAILURES and final:
+        return "%s, not tried again" % line
     if verdict in transitions.FAILURES:
         return "%s, failure %d and the last" % (line, outcome.failures)
     if outcome.status == p.PENDING:

@@ -7,6 +7,17 @@ than failed, is PENDING again at once.
 from jd.server.store.queue import jobs, transitions
 from jd.server.store.transaction import Transaction
 
+SOON = 30.0  # seconds; much fails by chance or for its machine, and a soon retry shows which
+MOST_PAUSES = 4  # what a pause grows to, in pauses of the policy
+
+
+def pause_after(failures: int, pause: float) -> float:
+    """How long a job waits that has failed so often, where `pause` is set: soon after the first failure,
+    for the pause after the second, then twice as long each time, up to four pauses. All in seconds."""
+    if failures <= 1:
+        return min(SOON, pause)
+    return float(pause * min(MOST_PAUSES, 2 ** min(failures - 2, 8)))
+
 
 def retry_due(t: Transaction, limit: int) -> None:
     """Bring back failed jobs whose pause is over."""
@@ -15,5 +26,5 @@ def retry_due(t: Transaction, limit: int) -> None:
     for job_id, status, failures in rows:
         t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
                      (transitions.after(status, transitions.RETRY), job_id))
-        jobs.add_history_line(t, [job_id], "tried again after %d failed" % failures)
+        jobs.add_history_line(t, [job_id], "tried again after %d failed" % failures if failures else "tried again")
     t.happened.pending += len(rows)

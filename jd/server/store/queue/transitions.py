@@ -4,7 +4,8 @@ A job is PENDING until a claim makes it SERVED and starts an attempt. An attempt
 one verdict:
 
     done                            the job is DONE
-    failed, killed, oom, timeout    ABORTED; tried again after a pause while failures < max-attempts
+    failed, killed, oom, timeout    ABORTED; tried again after a pause while failures < max-attempts, but
+                                    not if another try would fail likewise (`final`)
     preempted, lost                 PENDING at once; ABORTED after a much larger number of them
     stopped                         ABORTED, and it never comes back by itself
 
@@ -82,12 +83,14 @@ def allowing(event: str) -> Tuple[str, ...]:
     return tuple(status for status in p.JOB_STATUSES_ALL if (status, event) in _TABLE)
 
 
-def ending(status: str, verdict: str, failures: int, interruptions: int, policy: Policy) -> Ending:
-    """What a verdict makes of a job that has failed and been interrupted so often before."""
+def ending(status: str, verdict: str, failures: int, interruptions: int, policy: Policy,
+           final: bool = False) -> Ending:
+    """What a verdict makes of a job that has failed and been interrupted so often before. After one that
+    is `final` it does not come back."""
     following = after(status, verdict)
     if verdict in FAILURES:
         failures += 1
-        return Ending(following, failures, interruptions, failures < policy.max_attempts)
+        return Ending(following, failures, interruptions, failures < policy.max_attempts and not final)
     if verdict in INTERRUPTIONS:
         interruptions += 1
         if interruptions >= policy.max_interruptions:
