@@ -1,13 +1,20 @@
-"""Finds all that a process of this host has started, from outside of that process, and kills it."""
+"""Finds all that a process of this host has started, from outside of that process, and kills it.
+
+While it lives that is what is below it (`Descendants`); afterwards, what its session and its environment tell
+(`end_session`).
+"""
 
 import os
 import signal
 import subprocess
-from typing import Dict, List, Optional, Set, Tuple
+import time
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from jd.node.identity import Here
 
 _PS_TIMEOUT = 5.0  # seconds
+_LOOK_EVERY = 0.02  # seconds
+_UNDYING = 10.0  # seconds after which what SIGKILL has not ended is left: it hangs in the kernel
 
 
 class Descendants:
@@ -48,6 +55,59 @@ class Descendants:
                 pass  # ended meanwhile, or of another user (sudo)
 
 
+def end_session(leader: int, marks: Sequence[str]) -> None:
+    """SIGKILL to all that is left of the session that process `leader` has led.
+
+    First its process group. On Linux also the rest of the session, and every process of this user whose
+    environment has all of `marks`, such as `JD_JOB_ID=5`, whatever session it went to; until there are none.
+    """
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # the group is empty
+    until = time.monotonic() + _UNDYING
+    while True:
+        found = False
+        for pid in _members(leader, [os.fsencode(mark) for mark in marks]):
+            try:
+                os.kill(pid, signal.SIGKILL)
+                found = True
+            except (ProcessLookupError, PermissionError):
+                continue  # it ended meanwhile, or became another user's
+        if not found or time.monotonic() >= until:
+            return
+        time.sleep(_LOOK_EVERY)  # what a process has started just before it died shows then
+
+
+def _members(leader: int, marks: Sequence[bytes]) -> Iterator[int]:
+    own, user = os.getpid(), os.getuid()
+    for name in _numbers("/proc"):
+        try:
+            if int(name) == own or os.stat("/proc/" + name).st_uid != user:
+                continue
+            with open("/proc/%s/stat" % name, "rb") as stat:
+                state, _, _, session = stat.read().rpartition(b")")[2].split()[:4]  # proc(5)
+            if state in (b"Z", b"X"):
+                continue
+            if int(session) == leader or marks and _has_all(name, marks):
+                yield int(name)
+        except (OSError, ValueError):
+            continue  # ended meanwhile
+
+
+def _has_all(name: str, marks: Sequence[bytes]) -> bool:
+    with open("/proc/%s/environ" % name, "rb") as environ:
+        entries = set(environ.read().split(b"\0"))
+    return entries.issuperset(marks)
+
+
+def _numbers(directory: str) -> List[str]:
+    try:
+        return [name for name in os.listdir(directory) if name.isdigit()]
+    except OSError:
+        return []
+
+
 def _processes() -> List[Tuple[int, int, int]]:
     """Process id, parent and process group of every process."""
     if os.path.exists("/proc/self/stat"):
@@ -65,9 +125,7 @@ def _processes() -> List[Tuple[int, int, int]]:
 
 def _from_proc() -> List[Tuple[int, int, int]]:
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for name in _numbers("/proc"):
         try:
             with open("/proc/%s/stat" % name, "rb") as stat:
                 # proc(5): "pid (comm) state ppid pgrp …"; comm may hold anything.

@@ -24,10 +24,11 @@ import json, os, signal, sys, threading
 from pathlib import Path
 from jd.errors import StorageError
 from jd.node.identity import Here
+from jd.worker.attempt.ward import Ward
 from jd.worker.launch import background, process
 from jd.worker.config import WorkerConfig
 
-def stand_in(config, worker_id, slot, ready):
+def stand_in(config, worker_id, slot, ward, ready):
     return BEHAVIOUR(config, worker_id, slot, ready)
 
 def well(config, worker_id, slot, ready):
@@ -53,7 +54,7 @@ def crash(config, worker_id, slot, ready):
     def fails(*_):
         raise RuntimeError("the wheel came off")
     process._loop = fails
-    return process.run_worker(config, worker_id, slot, ready)
+    return process.run_worker(config, worker_id, slot, Ward(), ready)
 
 BEHAVIOUR = globals()[sys.argv[1]]
 background.run_worker = stand_in
@@ -140,9 +141,10 @@ def test_a_crash_is_in_the_log(launch: Launch) -> None:
     assert launch.registry.rows() == []
 
 
-def test_all_start_or_none(launch: Launch) -> None:
-    launch("well", 4, 2, status=1)
-    assert "cannot start worker 3 of 4" in launch.errors and "ulimit -u" in launch.errors
+@pytest.mark.parametrize("forks, who", [(0, "the warden"), (1, "the warden"), (3, "worker 3 of 4")])
+def test_all_start_or_none(launch: Launch, forks: int, who: str) -> None:
+    launch("well", 4, forks, status=1)
+    assert "cannot start " + who in launch.errors and "ulimit -u" in launch.errors
     assert launch.registry.rows() == []
 
 

@@ -19,7 +19,7 @@ from jd.worker.launch import foreground
 from jd.worker.config import WorkerConfig
 from jd.worker.launch.signals import Signals
 
-def stand_in(config, worker_id, slot):
+def stand_in(config, worker_id, slot, ward):
     with Signals() as signals:
         note = "%s %d %d %d\\n" % (worker_id, slot, config.process_id, os.getpid())
         os.write(1, note.encode())

@@ -17,6 +17,7 @@ from jd.messages import Assignment
 from jd.node import orphans
 from jd.worker.attempt import entry
 from jd.worker.attempt.output import OutputPump
+from jd.worker.attempt.ward import Ward
 from jd.worker.verdict import Ended
 
 CHUNK = 64 * 1024
@@ -42,7 +43,7 @@ class JobProcess:
 
     def __init__(self, assignment: Assignment, process: "subprocess.Popen[bytes]", output_fd: int,
                  strangers: FrozenSet[int], pump: OutputPump, now: float,
-                 log: Callable[[str], None], oom_kills: Callable[[], int]) -> None:
+                 log: Callable[[str], None], oom_kills: Callable[[], int], ward: Ward) -> None:
         self.assignment = assignment
         self.stop_reason: Optional[str] = None
         self.pid = process.pid
@@ -52,6 +53,7 @@ class JobProcess:
         self._pump = pump
         self._started = now
         self._log = log
+        self._ward = ward
         self._oom_kills = oom_kills
         self._oom_kills_before = oom_kills()
         self._kill_at: Optional[float] = None
@@ -118,6 +120,7 @@ class JobProcess:
         if self.stop_reason is None and self._ended_by_stop_signal() and now < self._ended_at + SETTLE_TIME:
             return None
         self._close_output()
+        self._ward.ended()
         self._pump.flush(now, final=True)
         return Ended(
             exit_code=self._exit_code,
@@ -202,8 +205,12 @@ class JobProcess:
 
 def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
-          oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None) -> JobProcess:
-    """Make the job's directory, start `script` in `cwd` as `entry` says. Raises StartFailure."""
+          oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
+          ward: Optional[Ward] = None) -> JobProcess:
+    """Make the job's directory, start `script` in `cwd` as `entry` says, and tell the warden.
+
+    Raises StartFailure.
+    """
     make_directory(directory)
     try:
         words = entry.command(script)
@@ -214,8 +221,10 @@ def start(assignment: Assignment, script: Path, arguments: List[str], environ: D
                            % (script, error.strerror)) from None
     strangers = frozenset(orphans.children())
     process, output_fd = _spawn(script, words + arguments, environ, cwd)
+    ward = ward if ward is not None else Ward()
+    ward.began(process.pid, environ)
     return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
-                      log, oom_kills)
+                      log, oom_kills, ward)
 
 
 def make_directory(directory: Path) -> None:

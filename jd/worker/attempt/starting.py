@@ -15,6 +15,7 @@ from jd.worker.attempt import checkpointdir, collect, environment, flags, jobdir
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
+from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.log import WorkerLog
 from jd.worker.uplink.callthread import Call
@@ -30,12 +31,13 @@ class Starter:
     """
 
     def __init__(self, config: WorkerConfig, link: Link, connection: Connection, log: WorkerLog,
-                 wake: Callable[[], None]) -> None:
+                 wake: Callable[[], None], ward: Ward) -> None:
         self._config = config
         self._link = link
         self._connection = connection
         self._log = log
         self._wake = wake
+        self._ward = ward
         self._oom_kills = Groups().oom_kills
         self._settings = FileSettings(collect.patterns(config.collect), config.checkpoint_interval,
                               paths.outbox_dir(config.experiment, config.environ))
@@ -110,4 +112,4 @@ class Starter:
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
         return jobprocess.start(assignment, script, arguments, environ, job_dir,
                                 self._log.output, self._log.event, self._oom_kills, now,
-                                config.directory)
+                                config.directory, self._ward)

@@ -22,8 +22,9 @@ from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.foreground import identify, process_id_of, settle, slot_of
-from jd.worker.launch.forking import Forked
+from jd.worker.launch.forking import Forked, detach
 from jd.worker.launch.process import run_worker
+from jd.worker.launch.warden import Wardens
 from jd.worker.local.registry import Registry
 from jd.worker.log import WorkerLog
 from jd.worker.uplink.tokenrenewal import authorised
@@ -122,45 +123,30 @@ def _import_everything() -> None:
 # ---- in the worker
 
 def _fork(config: WorkerConfig, division: gpus.Division, ids: List[str], telling: int) -> Forked:
+    wardens = Wardens(len(ids))
+
     def in_child() -> None:
         os.setsid()
 
     def be(index: int) -> int:
-        _detach(telling)
+        ward = wardens.keep(index)
+        detach([telling, ward.fileno()])
         own = replace(config, process_id=process_id_of(config, ids[index]))
 
         def ready(worker_id: str) -> None:
             _tell(telling, "%d ready %s" % (index, worker_id))
             os.close(telling)
         slot = slot_of(ids[index])
-        return run_worker(division.given(own, slot), ids[index], slot, ready)
+        return run_worker(division.given(own, slot), ids[index], slot, ward, ready)
 
     def failed(index: int, text: str) -> None:
         _tell(telling, "%d failed %s" % (index, " ".join(text.split("\n")[-2:])
                                          if "Traceback" in text else text))
 
-    return Forked(len(ids), be, in_child, failed)
-
-
-def _detach(keep: int) -> None:
-    """Let go of everything that the launch had open, and of its directory."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
-    for number in _open_files():
-        if number > 2 and number != keep:
-            try:
-                os.close(number)
-            except OSError:
-                pass  # it was the listing itself
-    os.chdir("/")
-
-
-def _open_files() -> List[int]:
     try:
-        return [int(name) for name in os.listdir("/dev/fd") if name.isdigit()]
-    except OSError:
-        return list(range(3, min(os.sysconf("SC_OPEN_MAX"), 65536)))
+        return Forked(len(ids), be, in_child, failed, wardens.before)
+    finally:
+        wardens.let_go()
 
 
 def _tell(telling: int, note: str) -> None:

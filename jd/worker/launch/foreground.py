@@ -13,16 +13,18 @@ from typing import Callable, Dict, List
 from jd.errors import EXIT_OK, StorageError
 from jd.node import orphans
 from jd.node.identity import Here, ProcessIdentity
+from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.forking import Forked
 from jd.worker.launch.process import run_worker
 from jd.worker.launch.signals import Signals
+from jd.worker.launch.warden import Wardens
 from jd.worker.local.registry import Registry
 from jd.worker.uplink.tokenrenewal import authorised
 from jd.worker.verdict import signal_name
 
-RunWorker = Callable[[WorkerConfig, str, int], int]
+RunWorker = Callable[[WorkerConfig, str, int, Ward], int]
 
 
 def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
@@ -42,7 +44,13 @@ def launch(config: WorkerConfig, run: RunWorker = run_worker) -> int:
     try:
         if config.num_workers == 1:
             settle(registry, config, ids, [here.own])
-            return run(division.given(config, 0), ids[0], 0)
+            wardens = Wardens(1)
+            wardens.before(0)
+            ward = wardens.keep(0)
+            try:
+                return run(division.given(config, 0), ids[0], 0, ward)
+            finally:
+                ward.close()
         return _launch_several(config, division, run, registry, here, ids)
     finally:
         try:
@@ -87,13 +95,17 @@ def _launch_several(config: WorkerConfig, division: gpus.Division, run: RunWorke
     def be(index: int) -> int:
         slot = slot_of(ids[index])
         own = replace(config, process_id=process_id_of(config, ids[index]))
-        return run(division.given(own, slot), ids[index], slot)
+        return run(division.given(own, slot), ids[index], slot, wardens.keep(index))
 
     def failed(index: int, text: str) -> None:
         print(text.rstrip("\n"), file=sys.stderr)
 
+    wardens = Wardens(len(ids))
     with Signals() as signals:
-        forked = Forked(len(ids), be, in_child, failed)
+        try:
+            forked = Forked(len(ids), be, in_child, failed, wardens.before)
+        finally:
+            wardens.let_go()
         try:
             settle(registry, config, ids, identify(forked.pids, here))
         except BaseException:

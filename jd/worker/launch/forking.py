@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Callable, List
+from typing import Callable, Collection, List
 
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError
 from jd.worker.launch.signals import DRAINING, STOPPING
@@ -18,17 +18,19 @@ from jd.worker.launch.signals import DRAINING, STOPPING
 Be = Callable[[int], int]
 InChild = Callable[[], None]
 Failed = Callable[[int, str], None]
+Before = Callable[[int], None]
 
 
 class Forked:
     """Child processes, by index, that wait at the gate. `open_gate` or `call_off` must follow."""
 
-    def __init__(self, count: int, be: Be, in_child: InChild, failed: Failed) -> None:
+    def __init__(self, count: int, be: Be, in_child: InChild, failed: Failed, before: Before) -> None:
         """Fork `count` children; none of them returns from here, and the parent has no threads.
 
-        Each runs `in_child()`, waits at the gate, and ends with the status of `be(index)`; what
-        goes wrong in it is given to `failed`. Signals wait in it until it installs its handlers.
-        Raises JdError where the system has no room for so many; there are none then.
+        `before(index)` is called in the parent before each. Each runs `in_child()`, waits at the gate, and
+        ends with the status of `be(index)`; what goes wrong in it is given to `failed`. Signals wait in it
+        until it installs its handlers. Raises JdError where the system has no room for so many, or `before`
+        does; there are none then.
         """
         self.pids: List[int] = []
         self._be = be
@@ -40,6 +42,7 @@ class Forked:
         gc.freeze()
         try:
             for index in range(count):
+                before(index)
                 self.pids.append(self._fork(index))
         except BaseException as error:
             self.call_off()
@@ -102,3 +105,24 @@ class Forked:
         go = os.read(gate, 1)
         os.close(gate)
         return self._be(index) if go else EXIT_OK
+
+
+def detach(keep: Collection[int]) -> None:
+    """In a child: let go of everything that the launch had open but `keep`, and of its directory."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    for number in _open_files():
+        if number > 2 and number not in keep:
+            try:
+                os.close(number)
+            except OSError:
+                pass  # it was the listing itself
+    os.chdir("/")
+
+
+def _open_files() -> List[int]:
+    try:
+        return [int(name) for name in os.listdir("/dev/fd") if name.isdigit()]
+    except OSError:
+        return list(range(3, min(os.sysconf("SC_OPEN_MAX"), 65536)))

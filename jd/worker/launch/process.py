@@ -21,6 +21,7 @@ from jd.worker.agent.calls import Calls
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Leaving
 from jd.worker.attempt.starting import Starter
+from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.gpumetrics import GpuMetrics
@@ -49,13 +50,14 @@ def _nothing() -> None:
     pass
 
 
-def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
+def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                ready: Callable[[str], None] = _nobody_waits) -> int:
     """Be the registered worker `worker_id` until it is finished; returns its exit status.
 
-    For the main thread of a process that has no other business. `ready` gets the worker's id when
-    the server has answered its first heartbeat. Raises UsageError or StorageError for a token,
-    server or log directory that cannot be used; any other failure ends up in the log.
+    For the main thread of a process that has no other business. `ward` is its way to the warden of its
+    launch; `ready` gets the worker's id when the server has answered its first heartbeat. Raises UsageError
+    or StorageError for a token, server or log directory that cannot be used; any other failure ends up in
+    the log.
     """
     portowner.trust(config.environ)
     Connection(config, _nobody_waits, _nothing)  # what cannot be used is said before there is a log
@@ -73,7 +75,8 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int = 0,
                 limits = _limits(config)
                 link = Link(connection.shown, worker_id, config.machine_type,
                             _metrics(config), limits, config.experiment, config.tags)
-                agent = _assemble(config, link, slot, connection, log, signals, limits)
+                starter = Starter(config, link, connection, log, signals.wake, ward)
+                agent = _assemble(config, link, slot, connection, log, signals, limits, starter)
                 _introduce(config, worker_id, connection, log)
                 observe = _observer(agent, link, log, registration, ready)
                 connection.start()
@@ -138,7 +141,7 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
 
 
 def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
-              log: WorkerLog, signals: Signals, limits: Limits) -> Agent:
+              log: WorkerLog, signals: Signals, limits: Limits, starter: Starter) -> Agent:
     outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
 
     def rename() -> str:
@@ -146,7 +149,6 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
         log.move(config.log_file(name))
         return name
 
-    starter = Starter(config, link, connection, log, signals.wake)
     delivery = Delivery(outbox, link, log.event)
     calls = Calls(link, CallThread(starter.deliver, signals.wake), delivery,
                   Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event), rename, log.event)
