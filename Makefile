@@ -21,10 +21,11 @@ demo: venv ## run a small sweep on this machine; needs no network
 test: pytest ## run the tests in a few minutes, without the slow ones; downloads pytest once and nothing else
 	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" "$(venv_python)" -m tests.run $(PYTEST_ARGS)
 
-lint: pytest ## look for faults in the sources with ruff and mypy
+lint: pytest ## look for faults in the sources with ruff and mypy, and in how pages are written
 	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH"; for tool in ruff mypy; do command -v $$tool >/dev/null || { \
 	  echo "error: $$tool is not installed; make linters downloads ruff and mypy into $(VENV)" >&2; exit 1; }; done; \
-	ruff check --quiet; found=$$?; mypy --python-executable "$(venv_python)" && exit $$found
+	found=0; ruff check --quiet || found=1; mypy --python-executable "$(venv_python)" || found=1; \
+	"$(venv_python)" -m pytest -qq tests/web || found=1; exit $$found
 
 check: ## run everything that CI runs: all tests, on other Pythons too, and what is built
 	@PYTHON="$(PYTHON)" bash .ci/run
