@@ -157,7 +157,8 @@ class WorkerRoutes:
         requeue = fields.take(body, "requeue", bool, False)
         stopped = await self._experiment.write(
             lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach, requeue))
-        return Response.json({"success": True, "job_aborted": stopped.aborted, "job_requeued": stopped.requeued})
+        return Response.json({"success": True, "job_aborted": stopped.aborted,
+                              "job_requeued": stopped.requeued})
 
     async def cli_clear_all(self, request: Request) -> Response:
         """The command line wipes its machine: all the workers that it knew are gone. Of those that it

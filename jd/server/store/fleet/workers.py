@@ -363,7 +363,8 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
         # The worker is not told, but killed next: else it would ask for another job in between.
         stopped = StoppedJob(requeued=running) if requeue else StoppedJob(aborted=True)
         ending.end(t, running, p.VERDICT_PREEMPTED if requeue else p.VERDICT_STOPPED,
-                   message="its worker was stopped from the CLI on %s (%s)" % (source, action), comes_back=True)
+                   message="its worker was stopped from the CLI on %s (%s)" % (source, action),
+                   comes_back=True)
     if known is not None:
         mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return stopped
