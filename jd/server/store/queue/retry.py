@@ -26,6 +26,6 @@ def retry_due(t: Transaction, limit: int) -> None:
     for job_id, status, failures in rows:
         t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
                      (transitions.after(status, transitions.RETRY), job_id))
-        jobs.add_history_line(t, [job_id], "tried again after %d failed" % failures if failures
-                              else "tried again")
+        jobs.add_history_line(t, [job_id],
+                              "tried again after %d failed" % failures if failures else "tried again")
     t.happened.pending += len(rows)
