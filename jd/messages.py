@@ -239,7 +239,7 @@ class HeartbeatReply:
     of recent runtimes; `empty` tells whether nothing is left that could still become a job.
     `finished_retry` is about the failed attempt that the heartbeat has reported.
     `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
-    tells to be the owner's.
+    tells to be the owner's. `paused_because` says why the server itself has paused this worker.
     """
 
     desired_state: str = RUN
@@ -255,6 +255,7 @@ class HeartbeatReply:
     empty: Optional[bool] = None
     finished_retry: Optional[Retry] = None
     checkpoint_key: Optional[str] = field(default=None, repr=False)
+    paused_because: Optional[str] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -275,11 +276,12 @@ class HeartbeatReply:
             empty=take(body, "empty", bool, None),
             finished_retry=Retry.told(body, "finished_retry_in"),
             checkpoint_key=take(body, "checkpoint_key", str, None),
+            paused_because=take(body, "paused_because", str, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
         told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
-                "checkpoint_key": self.checkpoint_key}
+                "checkpoint_key": self.checkpoint_key, "paused_because": self.paused_because}
         retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
         return {
             "desired_state": self.desired_state,

@@ -1,10 +1,10 @@
-"""Asking a job server how many jobs have which status."""
+"""Asking a job server how many jobs have which status, and why those that wait are not handed out."""
 
-from typing import Dict
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.net.client import Client
+from jd.net.client import Client, UnusableAnswer
 from jd.net.finding import probe
 
 
@@ -25,3 +25,36 @@ def job_counts(client: Client) -> Dict[str, int]:
                                 "check the URL")
     known = [status for status in protocol.JOB_STATUSES_ALL if status in answer]
     return {status: answer[status] for status in known + sorted(set(answer) - set(known))}
+
+
+class Standstill(NamedTuple):
+    """Why jobs that wait are not handed out: the sweep is paused, by a person or for the reason that the
+    server tells, or no living worker has what so many jobs need."""
+
+    paused: bool = False
+    paused_because: str = ""
+    cannot_run: Tuple[Tuple[Tuple[str, ...], int], ...] = ()
+
+    def to_json(self) -> Dict[str, Any]:
+        """For programs."""
+        return {"paused": self.paused, "paused_because": self.paused_because or None,
+                "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run]}
+
+
+def standstill(client: Client) -> Standstill:
+    """What a server says of it: nothing, where it does not know the question. Raises ServerUnreachable for
+    one that is away."""
+    try:
+        answer = client.call("GET", protocol.SWEEP)
+    except (ServerRefused, UnusableAnswer):
+        return Standstill()
+    if not isinstance(answer, dict):
+        return Standstill()
+    because = answer.get("paused_because")
+    found: List[Tuple[Tuple[str, ...], int]] = []
+    entries = answer.get("cannot_run")
+    for entry in entries if isinstance(entries, list) else []:
+        needs, jobs = (entry.get("needs"), entry.get("jobs")) if isinstance(entry, dict) else (None, None)
+        if isinstance(needs, list) and isinstance(jobs, int):
+            found.append((tuple(map(str, needs)), jobs))
+    return Standstill(bool(answer.get("paused")) or bool(because), str(because or ""), tuple(found))

@@ -21,6 +21,7 @@ from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPIN
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12
+_REASON = 40  # characters of a reason in a table
 _STATUS = "STATUS"
 _USUAL = {"worker", "-"}  # what machine type and tags are where nobody says
 STATUSES = (BUSY, IDLE, STARTING, PAUSED, DRAINING, STOPPING)
@@ -50,11 +51,13 @@ def host_of(row: Row) -> str:
 
 
 def status_of(seen: Seen, here: Here) -> str:
-    """What a worker does, in a word or two."""
+    """What a worker does, in a word or two; of one that its server has paused, also why."""
     if seen.life is Life.DEAD:
         return "ended"
     if seen.life is Life.ALIVE:
-        return plain(seen.row.status)
+        because = plain(seen.row.paused_because) if seen.row.status == PAUSED else ""
+        cut = because if len(because) <= _REASON else because[:_REASON - 3] + "..."
+        return plain(seen.row.status) + (because and ": %s" % cut)
     host = host_of(seen.row) or "another host"
     if host == here.host:
         # Another boot of a "localhost", or processes that a sandbox hides: nobody can tell.
@@ -92,6 +95,7 @@ def worker_json(seen: Seen, now: float) -> Dict[str, Any]:
     return {
         "worker_id": row.worker_id, "experiment": row.experiment, "host": row.host or host_of(row),
         "pid": row.pid, "life": seen.life.value, "status": row.status,
+        "paused_because": row.paused_because or None,
         "current_job_id": row.current_job_id, "started_at": row.started_at,
         "uptime": _since(row.started_at, now), "last_ping_at": row.last_ping_at,
         "last_ping_age": _since(row.last_ping_at, now), "log_path": row.log_path or None,

@@ -61,7 +61,7 @@ class Machine:
 
     def enter(self, status: str = "idle", job: Optional[int] = None, here: Optional[Here] = None,
               config: Mapping[str, Any] = {}, age: float = 100.0, ping_age: Optional[float] = 5.0,
-              experiment: str = EXPERIMENT, slot: int = 0) -> str:
+              experiment: str = EXPERIMENT, slot: int = 0, paused_because: str = "") -> str:
         """Register a worker whose log has 100 lines; gives its id."""
         workers = Registry(experiment, self.environ)
         now = time.time()
@@ -72,7 +72,8 @@ class Machine:
         log = self.logs / ("jd_worker_%s.log" % name)
         log.write_bytes(b"".join(b"line %d\n" % n for n in range(100)))
         workers.settle(name, slot, log, owner, now - age)
-        workers.update(name, status, job, None if ping_age is None else now - ping_age)
+        workers.update(name, status, job, None if ping_age is None else now - ping_age, "session",
+                       paused_because)
         return name
 
     def change(self, column: str, text: str) -> None:

@@ -26,7 +26,29 @@ def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path,
 def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
-                     "done_share": 0.5}
+                     "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": []}
+
+
+def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"paused": True, "paused_because": "the first 10 attempts failed: No module named 'torch'",
+            "cannot_run": [{"needs": ["gpu-a100", "big"], "jobs": 12}, {"needs": "?"}, 7]}
+    stub.answers[protocol.SWEEP] = (200, told)
+    machine = Machine(tmp_path)
+    assert machine.run("expId=exp", "server-info", "server=" + stub.url) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "paused  the first 10 attempts failed: No module named 'torch'",
+        "waiting  12 jobs: no living worker has gpu-a100, big"]
+    facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert facts["paused"] is True and facts["paused_because"] == told["paused_because"]
+    assert facts["cannot_run"] == [{"needs": ["gpu-a100", "big"], "jobs": 12}]
+
+
+@pytest.mark.parametrize("status, answer", [(200, []), (200, "login"), (200, {}), (500, {}), (404, {})])
+def test_a_server_that_does_not_say_why_jobs_wait(stub: Stub, tmp_path: Path, status: int, answer: Any,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    stub.answers[protocol.SWEEP] = (status, answer)
+    facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert (facts["total"], facts["paused"], facts["cannot_run"]) == (20, False, [])
 
 
 def test_the_server_is_the_one_of_the_workers_here(stub: Stub, tmp_path: Path,

@@ -108,6 +108,20 @@ def test_columns_go_from_the_right_where_the_terminal_is_narrow(
         assert lines[1].split()[0] == "abcde..l_w_0"
 
 
+BECAUSE = "5 jobs in a row failed here while others succeed elsewhere"
+
+
+def test_why_a_server_has_paused_a_worker(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.enter("busy", 3, paused_because=BECAUSE)
+    name = machine.enter("paused", paused_because=BECAUSE)
+    listed = printed(machine, capsys, "expId=exp", "worker-list")
+    assert "  paused: 5 jobs in a row failed here while oth...  " in listed and "  busy  " in listed
+    assert BECAUSE in printed(machine, capsys, "expId=exp", "worker-status", name)
+    assert machine.facts(capsys, "expId=exp", "worker-status", name)["paused_because"] == BECAUSE
+    assert "%s: %s" % (name, BECAUSE) in printed(machine, capsys, "expId=exp", "exp-status")
+    assert machine.facts(capsys, "expId=exp", "exp-status")["paused_because"][name] == BECAUSE
+
+
 def test_what_workers_have_is_listed_where_anybody_said_so(machine: Machine,
                                                            capsys: pytest.CaptureFixture[str]) -> None:
     machine.enter()
@@ -162,7 +176,7 @@ def test_an_experiment_is_counted(machine: Machine, capsys: pytest.CaptureFixtur
     assert facts == {
         "experiment": "exp", "workers": 4, "elsewhere": 1, "draining": True, "jobs": [3, 9, 12],
         "server": "http://h:5000", "server_found_by": "a running worker", "server_error": None,
-        "undelivered": 2,
+        "paused_because": {}, "undelivered": 2,
         "statuses": {"busy": 2, "idle": 1, "starting": 0, "paused": 0, "draining": 1, "stopping": 0}}
     shown = printed(machine, capsys, "expId=exp", "exp-status")
     assert "4 here: 2 busy, 1 idle, 1 draining; 1 on other hosts" in shown

@@ -17,6 +17,7 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
+from jd.server.store.operators import options
 from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import counts
 from tests.server.scenes import play
@@ -97,6 +98,14 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
         assert idle["job"] is None and idle["heartbeat_interval"] == idle["poll_interval"] == 180.0
         assert (await bench.call("GET", p.JOB_COUNTS))[1] == {
             "PENDING": 0, "SERVED": 0, "DONE": 1, "ABORTED": 0, "DELETED": 0}
+    run(scenario)
+
+
+def test_whether_jobs_are_handed_out(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.call("GET", p.SWEEP) == (200, {"paused": False})
+        await bench.experiment.write(lambda t: options.save(t, {"paused": True}))
+        assert await bench.call("GET", p.SWEEP) == (200, {"paused": True})
     run(scenario)
 
 

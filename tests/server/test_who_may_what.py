@@ -59,6 +59,7 @@ API: Dict[str, Row] = {
     "POST /checkpoint": Row(REACHES, body="checkpoint"),
     "GET /checkpoint/latest": Row(REACHES | EDITS, "/checkpoint/latest?job_id={j}"),
     "GET /job_counts": Row(WORKS),
+    "GET /api/sweep": Row(WORKS),
     "POST /workers/cli/stop": Row(REACHES, body={"worker_id": "{w}", "action": "stop"}),
     "POST /workers/cli/clear_all": Row(WORKS, body={"workers": []}),
     "POST /api/jobs/create": Row(EDITS, body={"jobs": [{"x": 1}], "replace": True}),

@@ -23,6 +23,7 @@ class FakeServer:
         self.tokens: List[Optional[str]] = []
         self.refuse: Refuse = lambda route, body: None
         self.command = (protocol.RUN, 0)
+        self.paused_because: Optional[str] = None
         self.intervals = {protocol.BUSY: busy_interval, protocol.IDLE: idle_interval}
         self.changed = threading.Condition()
         self.health: Optional[Dict[str, Any]] = None  # what GET /healthz says; a base server has none
@@ -114,6 +115,8 @@ class FakeServer:
             "desired_state": state, "desired_version": version, "pending": pending,
             "applied_version": body["applied_version"], "heartbeat_interval": interval,
             "poll_interval": interval, "job": job}
+        if self.paused_because is not None:
+            reply["paused_because"] = self.paused_because
         if self.extensions:
             reply["extensions"] = list(self.extensions)
             reply["server_id"] = self.server_id

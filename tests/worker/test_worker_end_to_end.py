@@ -13,6 +13,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from jd import protocol
+from jd.worker.local.registry import Registry
+from jd.worker.local.rows import Row
 from tests.support import free_env, python, wait_until
 from tests.worker.fake_server import FakeServer
 
@@ -183,6 +185,26 @@ def test_commands_of_the_dashboard(worker: Worker) -> None:
         server.tell("drain", 2)
         assert process.wait(60) == 0
         assert server.heartbeats(leave=True)[0]["applied_version"] == 2
+
+
+def test_why_the_server_has_paused_a_worker_is_in_its_log_and_its_row(worker: Worker, tmp_path: Path) -> None:
+    registry = Registry("digits", free_env(tmp_path))
+
+    def row(status: str) -> Row:
+        return wait_until(lambda: next((row for row in registry.rows() if row.status == status), None))
+    with FakeServer(ALL, idle_interval=0.05) as server:
+        process = worker.start(server.url)
+        server.wait_for(lambda: server.heartbeats(wait=180.0))
+        assert row("idle").paused_because == ""
+        server.paused_because = "5 jobs in a row failed here while others succeed elsewhere"
+        server.tell("pause", 1)
+        assert row("paused").paused_because == server.paused_because
+        server.wait_for(lambda: server.heartbeats(wait=180.0, applied_version=1))
+        server.tell("run", 2)
+        assert row("idle").paused_because == "", "whatever else the answer says, it runs"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert worker.log().count("the server has paused this worker: 5 jobs in a row failed here") == 1
 
 
 def test_a_preempted_job_saves_its_work_and_leaves_nothing_running(worker: Worker) -> None:

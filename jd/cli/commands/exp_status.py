@@ -12,10 +12,12 @@ from jd.worker.local.liveness import Life
 
 
 class Status(NamedTuple):
-    """What is known here of an experiment. `counts` are workers of this host by status."""
+    """What is known here of an experiment. `counts` are workers of this host by status, `paused` has why its
+    server has paused one by itself."""
 
     counts: Dict[str, int]
     elsewhere: int
+    paused: Dict[str, str]
     draining: bool
     server: Known
     jobs: List[int]
@@ -30,7 +32,7 @@ def run(context: Context) -> int:
         server = status.server.to_json()
         return {"experiment": context.experiment, "workers": sum(status.counts.values()),
                 "statuses": status.counts, "elsewhere": status.elsewhere,
-                "draining": status.draining, "server": server["url"],
+                "paused_because": status.paused, "draining": status.draining, "server": server["url"],
                 "server_found_by": server["found_by"], "server_error": status.server.error,
                 "jobs": status.jobs, "undelivered": status.undelivered}
 
@@ -47,6 +49,8 @@ def look(context: Context) -> Status:
     return Status(
         counts=views.counted(workers),
         elsewhere=views.elsewhere(workers),
+        paused={seen.row.worker_id: seen.row.paused_because for seen in workers
+                if seen.life is Life.ALIVE and seen.row.paused_because},
         draining=context.registry.draining(),
         server=known(context),
         jobs=sorted(seen.row.current_job_id for seen in workers
@@ -70,5 +74,7 @@ def _pairs(status: Status, columns: Optional[int]) -> List[Tuple[str, str]]:
     room = 0 if columns is None else columns - len("undelivered") - 2
     if columns is not None and len(jobs) > room:
         jobs = "%d: %s..." % (len(status.jobs), jobs[:max(0, room - 12)].rpartition(" ")[0])
-    return [("workers", workers), ("jobs", jobs), ("draining", draining),
+    paused = [("paused", "%s: %s" % (views.plain(worker_id), terminal.paint(views.plain(because), "yellow")))
+              for worker_id, because in status.paused.items()]
+    return [("workers", workers), *paused, ("jobs", jobs), ("draining", draining),
             *views.server(status.server), ("undelivered", waiting)]

@@ -6,7 +6,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from jd import protocol, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
-from jd.cli.jobcounts import job_counts
+from jd.cli.jobcounts import Standstill, job_counts, standstill
+from jd.terminal import plural
 
 BAR = 28  # characters
 _STYLES = {protocol.DONE: "green", protocol.ABORTED: "red", protocol.SERVED: "cyan"}
@@ -18,6 +19,7 @@ class Counts(NamedTuple):
     server: str
     jobs: Dict[str, int]
     at: float
+    standstill: Standstill = Standstill()
 
     @property
     def total(self) -> int:
@@ -37,11 +39,12 @@ def run(context: Context) -> int:
 
     def fetch() -> Counts:
         client = context.client()
-        return Counts(client.shown, job_counts(client), time.monotonic())
+        return Counts(client.shown, job_counts(client), time.monotonic(), standstill(client))
 
     def document(counts: Counts) -> Dict[str, Any]:
         return {"experiment": context.experiment, "server": counts.server, "counts": counts.jobs,
-                "total": counts.total, "done_share": _share(counts.done, counts.total)}
+                "total": counts.total, "done_share": _share(counts.done, counts.total),
+                **counts.standstill.to_json()}
 
     def draw(counts: Counts, columns: Optional[int]) -> List[str]:
         if not first:
@@ -61,8 +64,21 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
     for at, (line, (status, n)) in enumerate(zip(table, counts.jobs.items())):
         if n and status in _STYLES:
             table[at] = terminal.paint(line, _STYLES[status])
-    shown = [terminal.paint("server", "bold") + "  " + counts.server, ""] + table
+    shown = [terminal.paint("server", "bold") + "  " + counts.server, "", *table,
+             *_why_not(counts.standstill)]
     return shown if columns is None else shown + ["", _bar(counts, first)]
+
+
+def _why_not(standstill: Standstill) -> List[str]:
+    """Why jobs that wait are not handed out, a line for each reason."""
+    reasons = []
+    if standstill.paused:
+        reasons.append(("paused", views.plain(standstill.paused_because) or "no job is handed out"))
+    for needs, jobs in standstill.cannot_run:
+        reasons.append(("waiting", "%s: no living worker has %s" % (
+            plural(jobs, "job"), views.plain(", ".join(needs)))))
+    lines = ["%s  %s" % (terminal.paint(name, "yellow"), text) for name, text in reasons]
+    return [""] + lines if lines else []
 
 
 def _bar(counts: Counts, first: Counts) -> str:

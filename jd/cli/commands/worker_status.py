@@ -49,6 +49,7 @@ def _pairs(seen: Seen, here: Here, now: float,
         ("worker", views.plain(row.worker_id)),
         ("experiment", views.plain(row.experiment)),
         ("status", views.status_of(seen, here)),
+        *([("paused because", views.plain(row.paused_because))] if row.paused_because else []),
         ("current job", job),
         ("uptime", "%s, since %s" % (terminal.duration(now - row.started_at), _date(row.started_at))),
         ("last heartbeat", views.ago(row.last_ping_at, now) if row.last_ping_at is not None

@@ -48,6 +48,7 @@ class WorkerRoutes:
         add("POST", p.CHECKPOINT, self.checkpoint, MAX_UPLOAD_BODY)
         add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
         add("GET", p.JOB_COUNTS, self.job_counts)
+        add("GET", p.SWEEP, self.sweep)
         add("POST", p.CLI_STOP, self.cli_stop)
         add("POST", p.CLI_CLEAR_ALL, self.cli_clear_all, 4 * 1024 * 1024)
 
@@ -147,6 +148,10 @@ class WorkerRoutes:
     async def job_counts(self, request: Request) -> Response:
         """Jobs by status."""
         return Response.json(await self._experiment.look_up(jobs.counts))
+
+    async def sweep(self, request: Request) -> Response:
+        """Whether jobs that wait are handed out."""
+        return Response.json({"paused": self._experiment.policy.paused})
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

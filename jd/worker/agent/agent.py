@@ -66,6 +66,11 @@ class Agent:
             return protocol.BUSY
         return "paused" if desired == protocol.PAUSE else protocol.IDLE
 
+    @property
+    def paused_because(self) -> str:
+        """Why the server has paused this worker by itself; empty while it has not."""
+        return self._calls.paused_because
+
     # ---- what the outside asks for
 
     def stop(self, now: float, signal_name: str) -> None:

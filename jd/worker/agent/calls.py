@@ -47,6 +47,7 @@ class Calls:
                  rename: Callable[[], str], log: Callable[[str], None]) -> None:
         self.heard_at: Optional[float] = None
         self.desired_state = protocol.RUN  # what the server asks for
+        self.paused_because = ""  # why it has paused this worker by itself
         self.not_before = 0.0
         self.beat_at = 0.0
         self.claim_at = 0.0
@@ -143,12 +144,15 @@ class Calls:
         return Heard(answer.call, reply)
 
     def _obey(self, reply: HeartbeatReply) -> None:
-        if reply.desired_version <= self._link.applied_version:
-            return
-        self._link.applied_version = reply.desired_version
-        if reply.desired_state != self.desired_state:
-            self._log("the server asks to %s" % reply.desired_state)
-        self.desired_state = reply.desired_state
+        if reply.desired_version > self._link.applied_version:
+            self._link.applied_version = reply.desired_version
+            if reply.desired_state != self.desired_state:
+                self._log("the server asks to %s" % reply.desired_state)
+            self.desired_state = reply.desired_state
+        because = (reply.paused_because or "") if self.desired_state == protocol.PAUSE else ""
+        if because and because != self.paused_because:
+            self._log("the server has paused this worker: %s" % because)
+        self.paused_because = because
 
     def _after_beat(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
         held = answer.call.held

@@ -116,7 +116,8 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registrati
             waited_for = False
             ready(link.worker_id)
         job_id = None if agent.job is None else agent.job.assignment.job_id
-        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at, link.session)
+        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at, link.session,
+                          agent.paused_because)
     return observe
 
 

@@ -25,6 +25,7 @@ class _Shown(NamedTuple):
     job_id: Optional[int]
     heard_at: Optional[float]
     session: str
+    paused_because: str
 
 
 class Registration:
@@ -51,7 +52,8 @@ class Registration:
         self._thread: Optional[threading.Thread] = None
 
     def show(self, worker_id: str, log_path: Path, status: str, job_id: Optional[int],
-             heard: Optional[float], session: str = "") -> None:
+             heard: Optional[float], session: str = "",
+             paused_because: str = "") -> None:
         """What is to stand in the row. A change of `heard`, on any clock, is a heartbeat answered.
 
         Cheap when nothing has changed. It is written now or, if the last write was just before,
@@ -60,7 +62,7 @@ class Registration:
         if heard != self._heard:
             self._heard = heard
             self._heard_at = self._now()
-        shown = _Shown(worker_id, log_path, status, job_id, self._heard_at, session)
+        shown = _Shown(worker_id, log_path, status, job_id, self._heard_at, session, paused_because)
         if shown != self._wanted:
             with self._changed:
                 self._wanted = shown
@@ -116,4 +118,5 @@ class Registration:
         if shown.worker_id != self._entered_as:
             self._registry.rename(self._entered_as, shown.worker_id, shown.log_path)
             self._entered_as = shown.worker_id
-        self._registry.update(shown.worker_id, shown.status, shown.job_id, shown.heard_at, shown.session)
+        self._registry.update(shown.worker_id, shown.status, shown.job_id, shown.heard_at, shown.session,
+                              shown.paused_because)

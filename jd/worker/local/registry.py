@@ -125,13 +125,14 @@ class Registry:
                  for worker_id, process_id, log_path, identity in started])
 
     def update(self, worker_id: str, status: str, job_id: Optional[int],
-               last_ping_at: Optional[float], session: str = "") -> None:
+               last_ping_at: Optional[float], session: str = "", paused_because: str = "") -> None:
         """What the worker does now; `last_ping_at` is its last heartbeat that was answered, `session` what it
-        calls itself there."""
+        calls itself there, `paused_because` why the server has paused it by itself."""
         with self._change() as db:
             db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
-                       " last_ping_at = coalesce(?, last_ping_at), session = ? WHERE worker_id = ?",
-                       (status, job_id, last_ping_at, session, worker_id))
+                       " last_ping_at = coalesce(?, last_ping_at), session = ?,"
+                       " paused_because = ? WHERE worker_id = ?",
+                       (status, job_id, last_ping_at, session, paused_because, worker_id))
 
     def store_token(self, identity: ProcessIdentity, token: str, now: float) -> None:
         """A process has a new worker token, whatever its worker is called by now."""

@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS experiment_meta (
   drained INTEGER NOT NULL DEFAULT 0
 );
 """
-_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace", "session")
+_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace", "session", "paused_because")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Row:
 
     `identity` is None in rows that another client wrote. `config` is the launch configuration as
     JSON and may hold secrets. `worker_token` is the newest that its Hub gave, or empty. `session` is what the
-    server knows the process by, empty before the server has answered it.
+    server knows the process by, empty before the server has answered it; `paused_because` is why the server
+    has paused it by itself, or empty.
     """
 
     worker_id: str
@@ -71,6 +72,7 @@ class Row:
     config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     worker_token: str = field(default="", repr=False)
     session: str = ""
+    paused_because: str = ""
 
     @property
     def tags(self) -> Tuple[str, ...]:
@@ -87,7 +89,8 @@ class Row:
 
 _COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine_type", "log_path",
             "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
-            "start_time", "pid_namespace", "config_json", "worker_token", "session")
+            "start_time", "pid_namespace", "config_json", "worker_token", "session",
+            "paused_because")
 
 
 def columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
@@ -136,6 +139,7 @@ def row_of(values: Sequence[object]) -> Row:
         config=_config(of["config_json"]),
         worker_token=_text(of["worker_token"]),
         session=_text(of["session"]),
+        paused_because=_text(of["paused_because"]),
     )
 
 
