@@ -10,8 +10,10 @@ from typing import Any, Iterator, List, Tuple
 
 import pytest
 
+from jd.cli.stopping import stop_rows
 from jd.node.identity import Here
-from jd.worker.local import signalling
+from jd.worker.local import lastwords, signalling
+from jd.worker.local.lastwords import Fate
 from jd.worker.local.rows import DRAINING, Row
 from tests.e2e.node import Node, can_rename, is_running
 from tests.e2e.processes import EXPERIMENT, Server
@@ -152,6 +154,21 @@ def test_what_a_script_saves_when_it_is_stopped_is_what_it_goes_on_from(
         server.until(DONE=2)
         assert {job["attempt"] for job in server.jobs()} == {2}
         node.exp("stop", "all")
+        server.stop()
+
+
+@linux_only
+def test_the_job_of_a_worker_that_had_to_be_killed_comes_back_too(
+        tmp_path: Path, script: Path, marks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signalling, "patience", lambda row: 0.1)
+    with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks) as node:
+        (row,) = node.start(script)
+        server.create()
+        node.until_row(row.worker_id, current_job_id=1)
+        os.kill(row.pid, signal.SIGSTOP)  # it neither stops nor says anything
+        (stopped,) = stop_rows(node.rows(), Here(), node.environ, "stop")
+        assert stopped.outcome.outcome == signalling.KILLED
+        assert stopped.job == Fate(1, lastwords.REQUEUED) and server.counts() == {"PENDING": 1}
         server.stop()
 
 
