@@ -44,7 +44,7 @@ def grid() -> List[Given]:
 
 def numbers(browser: Browser, expression: str) -> Any:
     """What an expression with the functions of numbers.js gives."""
-    return browser.run("return import('/static/results/numbers.js').then((n) => { return %s; })" % expression)
+    return browser.run("return import('/static/results/statistics.js').then((n) => { return %s; })" % expression)
 
 
 def leaders(browser: Browser) -> List[str]:
@@ -119,7 +119,7 @@ def test_goodness_is_one_for_the_best_whichever_way(browser: Browser, shell: Das
             const data = n.dataOf(arguments[0], less);
             return [[...data.goodness], data.byGoodness, data.columns.map((column) => column.name), data.ids];
         };
-        return import('/static/results/numbers.js').then((n) => [look(n, true), look(n, false)])""", answer)
+        return import('/static/results/statistics.js').then((n) => [look(n, true), look(n, false)])""", answer)
     assert found == [[[1, 0.5, 0], [0, 1, 2], ["a"], [1, 2, 3]], [[0, 0.5, 1], [2, 1, 0], ["a"], [1, 2, 3]]]
 
 

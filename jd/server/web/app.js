@@ -156,7 +156,7 @@ async function begin() {
   route("/jobs/:id", "./jobs/job.js", "Job");
   route("/results", "./results/results.js", "Results");
   route("/workers", "./workers/workers.js", "Workers");
-  route("/settings", "./settings.js", "Settings");
+  route("/settings", "./settings/settings.js", "Settings");
   history.scrollRestoration = "manual";
   frame();
   listen(go);

@@ -1,8 +1,8 @@
 // The bar at the bottom while jobs are selected.
 
-import {ACTIONS, openAction} from "./bulk.js";
+import {ACTIONS, openAction} from "./actions.js";
 import {button, el, menu} from "../common.js";
-import {statusesOf} from "./filter.js";
+import {statusesOf} from "../filterbox.js";
 import {number} from "../format.js";
 
 const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["prioritise", "normal"];

@@ -1,7 +1,7 @@
 // The columns of the jobs table: what they show, how they sort, which are chosen.
 
 import {el, menu} from "../common.js";
-import {measuredFirst} from "./measured.js";
+import {measuredFirst} from "../resultnames.js";
 import {duration, metric, number, status, value, when} from "../format.js";
 import {live} from "../live.js";
 

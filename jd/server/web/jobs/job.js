@@ -2,11 +2,11 @@
 
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {setTitle} from "../app.js";
-import {ACTIONS, openAction} from "./bulk.js";
-import {measuredFirst} from "./measured.js";
+import {ACTIONS, openAction} from "./actions.js";
+import {measuredFirst} from "../resultnames.js";
 import {duration, status, value as shown, when} from "../format.js";
 import {outputBox} from "./output.js";
-import {fileList} from "./preview.js";
+import {fileList} from "./files.js";
 
 const POLL = 4000;  // ms; asking also tells the worker that somebody watches
 

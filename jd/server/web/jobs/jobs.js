@@ -1,17 +1,17 @@
 // The Jobs page: how far the experiment is, and the table of its jobs.
 
 import {go, me, remember, remembered, setQuery} from "../app.js";
-import {completions} from "./chart.js";
+import {completions} from "./completions.js";
 import {chooser, chosen, columnsOf} from "./columns.js";
 import {button, el, fail} from "../common.js";
-import {filterBox, statusesOf, withStatuses} from "./filter.js";
-import {finder} from "./finder.js";
+import {filterBox, statusesOf, withStatuses} from "../filterbox.js";
+import {finder} from "./search.js";
 import {number} from "../format.js";
 import {live} from "../live.js";
 import {bulkBar} from "./bulkbar.js";
 import {keys} from "../shortcuts.js";
-import {gettingStarted} from "./start.js";
-import {overview} from "./summary.js";
+import {gettingStarted} from "./nojobs.js";
+import {overview} from "./overview.js";
 import {JobsTable} from "./table.js";
 
 const SIZES = [25, 50, 100, 200];
@@ -26,7 +26,7 @@ export async function show(main, _params, query) {
 
 async function create() {
   try {
-    (await import("./create.js")).openCreate();
+    (await import("./create/dialog.js")).openCreate();
   } catch (error) { fail(error); }
 }
 

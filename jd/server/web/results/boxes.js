@@ -3,8 +3,8 @@
 import {el} from "../common.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
 import {number} from "../format.js";
-import {five, numberAxis} from "./numbers.js";
-import {below, cut, jobTip, pointing, text, tipLines, widthOf} from "./plots.js";
+import {five, numberAxis} from "./statistics.js";
+import {below, cut, jobTip, pointing, text, tipLines, widthOf} from "./plot.js";
 import {svg} from "../svg.js";
 
 const MOST = 24, TALL = 300, FEW = 5, MOST_OUTLIERS = 60;

@@ -2,8 +2,8 @@
 
 import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
 import {number} from "../format.js";
-import {axisOf, bins, mean, numberAxis, quantile, sorted} from "./numbers.js";
-import {cut, legend, pointing, text, tipLines, widthOf} from "./plots.js";
+import {axisOf, bins, mean, numberAxis, quantile, sorted} from "./statistics.js";
+import {cut, legend, pointing, text, tipLines, widthOf} from "./plot.js";
 import {svg} from "../svg.js";
 
 const LEAST = 5, MOST = 12, WIDE = 58, TALL = 64;

@@ -1,7 +1,7 @@
 // Which parameters matter: the share of the metric's variance that each explains alone.
 
 import {el} from "../common.js";
-import {importance} from "./numbers.js";
+import {importance} from "./statistics.js";
 import {number} from "../format.js";
 
 /** Columns with their {share, n, groups}, the most important first. On a metric that spans more than two

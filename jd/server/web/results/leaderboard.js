@@ -2,8 +2,8 @@
 
 import {el} from "../common.js";
 import {metric as figure, number} from "../format.js";
-import {ranking} from "./numbers.js";
-import {cut, jobLink, text} from "./plots.js";
+import {ranking} from "./statistics.js";
+import {cut, jobLink, text} from "./plot.js";
 
 const TOP = 20, MOST_COLUMNS = 30;
 

@@ -2,16 +2,16 @@
 
 import {go, setQuery} from "../app.js";
 import {ask, button, el, empty} from "../common.js";
-import {measuredFirst} from "../jobs/measured.js";
-import {filterBox} from "../jobs/filter.js";
+import {measuredFirst} from "../resultnames.js";
+import {filterBox} from "../filterbox.js";
 import {count, number} from "../format.js";
 import {importanceCard, weigh} from "./importance.js";
 import {bestOf, bestOfRows, leaderboardCard, shownColumns} from "./leaderboard.js";
-import {dataOf, lessIsBetter} from "./numbers.js";
-import {parallelPlot} from "./parallel.js";
-import {choice, check, fillBar, keeping, legend} from "./plots.js";
+import {dataOf, lessIsBetter} from "./statistics.js";
+import {parallelPlot} from "./parallel/parallel.js";
+import {choice, check, fillBar, keeping, legend} from "./plot.js";
 import {isDark} from "./colours.js";
-import {heatCard, metricCard} from "./resultcards.js";
+import {heatCard, metricCard} from "./byparameter.js";
 
 const LIMIT = 50000, EVERY = 5000;
 const CHOICES = "results.less";

@@ -1,8 +1,8 @@
 // The metric against numbers: a point for each job.
 
 import {css, isDark, shadeAt, shades} from "./colours.js";
-import {axisOf, noise, numberAxis, trend} from "./numbers.js";
-import {MANY, below, beside, canvas, jobTip, pointing, roomFor} from "./plots.js";
+import {axisOf, noise, numberAxis, trend} from "./statistics.js";
+import {MANY, below, beside, canvas, jobTip, pointing, roomFor} from "./plot.js";
 import {svg} from "../svg.js";
 
 const REACH = 24, TREND_FROM = 80;

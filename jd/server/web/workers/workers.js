@@ -6,9 +6,9 @@ import * as commands from "./commands.js";
 import {number} from "../format.js";
 import {live} from "../live.js";
 import {keys} from "../shortcuts.js";
-import {details} from "./worker.js";
-import {Rows} from "./workerrows.js";
-import {emptyList} from "./workerstart.js";
+import {details} from "./details.js";
+import {Rows} from "./table.js";
+import {emptyList} from "./noworkers.js";
 
 const PAGE = 100, MOST = 10000, STALE = 15000;
 const STATES = ["busy", "idle", "paused", "queued", "failing"];

@@ -1,7 +1,7 @@
 // The box for the filter language, with its help; and what a page changes in such a text itself.
 
-import {button, el} from "../common.js";
-import {STATUSES} from "../format.js";
+import {button, el} from "./common.js";
+import {STATUSES} from "./format.js";
 
 const WAIT = 600;
 const EXAMPLES = [

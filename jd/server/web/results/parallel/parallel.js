@@ -1,13 +1,13 @@
 // Parallel coordinates: a line for each job over an axis for each parameter, the metric last. Ranges
 // brushed on the axes, or typed below them, leave the jobs that lie in all of them.
 
-import {button, el} from "../common.js";
-import {axesPanel} from "./axes.js";
-import {css, isDark, shadeAt, shades} from "./colours.js";
-import {count, number} from "../format.js";
-import {axisOf, categoryAxis, condition, evenly, noise, repeats} from "./numbers.js";
-import {canvas, cut, jobLink, jobRows, jobTip, plot, pointing, text} from "./plots.js";
-import {svg} from "../svg.js";
+import {button, el} from "../../common.js";
+import {axesPanel} from "./panel.js";
+import {css, isDark, shadeAt, shades} from "../colours.js";
+import {count, number} from "../../format.js";
+import {axisOf, categoryAxis, condition, evenly, noise, repeats} from "../statistics.js";
+import {canvas, cut, jobLink, jobRows, jobTip, plot, pointing, text} from "../plot.js";
+import {svg} from "../../svg.js";
 
 const HEIGHT = 340, TOP = 40, BOTTOM = 14, SIDE = 56, NARROWEST = 108, GRAB = 13;
 const MOST_AXES = 12, MOST_LINES = 3000, DRAGGED_LINES = 400, MOST_DIM = 1000, SLICE = 300;

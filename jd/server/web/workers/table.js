@@ -4,7 +4,7 @@
 import {el, menu} from "../common.js";
 import {number, when} from "../format.js";
 import * as commands from "./commands.js";
-import {failing, job, since, state} from "./workermarks.js";
+import {failing, job, since, state} from "./format.js";
 
 const small = (label, onclick, name) => el("button", {type: "button", class: "small", "aria-label": name, onclick}, label);
 

@@ -4,8 +4,8 @@ import {ask, button, el, fail} from "../common.js";
 import * as commands from "./commands.js";
 import {count, duration, number, status, when} from "../format.js";
 import {live} from "../live.js";
-import {metricPlots} from "./workermetrics.js";
-import {failing, job, since, state} from "./workermarks.js";
+import {metricPlots} from "./metrics.js";
+import {failing, job, since, state} from "./format.js";
 
 const VERB = {run: "Resume", pause: "Pause", drain: "Drain", stop: "Stop"};
 

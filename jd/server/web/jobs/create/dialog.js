@@ -1,9 +1,9 @@
 // The dialog that makes jobs: a form of parameters and values, JSON, or a table.
 
-import {ask, button, dialog, el, fail, toast} from "../common.js";
-import {bytes, number, value as shown} from "../format.js";
+import {ask, button, dialog, el, fail, toast} from "../../common.js";
+import {bytes, number, value as shown} from "../../format.js";
 import {MOST, combinations, jobAt, jsonPlace, kind, values} from "./grid.js";
-import {live} from "../live.js";
+import {live} from "../../live.js";
 
 const PREVIEW = 5;
 const LONG = 1000000;  // characters; a longer text makes an editor slow

@@ -1,9 +1,9 @@
 // Settings of the experiment, the PIN, what the server did so far, a backup, the theme.
 
-import {ask, button, el, fail, field, toast} from "./common.js";
-import {me, setTheme, theme} from "./app.js";
-import {wrongPins} from "./notices.js";
-import {bytes, count, duration, moment, number} from "./format.js";
+import {ask, button, el, fail, field, toast} from "../common.js";
+import {me, setTheme, theme} from "../app.js";
+import {wrongPins} from "../notices.js";
+import {bytes, count, duration, moment, number} from "../format.js";
 
 // Those that take a number: name, label, unit, what it is about.
 const NUMBERS = [

@@ -2,7 +2,7 @@
 
 import {me} from "../app.js";
 import {button, el, empty, secret} from "../common.js";
-import {foundCommand, workerCommand} from "../jobs/start.js";
+import {foundCommand, workerCommand} from "../jobs/nojobs.js";
 
 /** The command lines that start workers here, as [label, text, hint]. */
 function lines() {

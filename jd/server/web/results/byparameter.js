@@ -4,8 +4,8 @@ import {button, el} from "../common.js";
 import {boxes, boxRows} from "./boxes.js";
 import {count} from "../format.js";
 import {heatmap, heatRows, WAYS} from "./heatmap.js";
-import {condition, wantsLog} from "./numbers.js";
-import {check, choice, fillBar, jobRows, plot} from "./plots.js";
+import {condition, wantsLog} from "./statistics.js";
+import {check, choice, fillBar, jobRows, plot} from "./plot.js";
 import {scatter} from "./scatter.js";
 
 const MOST_BOXES = 24;
