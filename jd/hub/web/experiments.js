@@ -1,23 +1,35 @@
-import {$, actions, ago, ask, button, dialog, el, empty, fail, field, frame, keepFresh, secret, show, table, toast} from "./common.js";
+// The page Experiments: those that one owns or shares, their job servers and dashboards.
+
+import {$, ask, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
+import {actions, ago, frame, keepFresh, show, table} from "./page.js";
 
 const SERVERS = {online: ["online", "good"], silent: ["silent", "warn"], none: ["none yet", ""]};
+const HEADS = ["Name", "Job server", "Last activity", "Shared", ""];
 
 async function load() {
   const {now, experiments} = await ask("experiments");
-  show(experiments.length ? table(["Name", "Job server", "Last activity", "Shared", ""], experiments.map((one) => row(one, now)))
-    : empty("No experiments yet", "An experiment is one parameter sweep: its job server registers here, and its workers find it by name.",
-      button("Create your first experiment", create, "primary")));
+  if (experiments.length) return show(table(HEADS, experiments.map((one) => row(one, now))));
+  return show(empty("No experiments yet",
+    "An experiment is one parameter sweep: its job server registers here, and its workers find it by name.",
+    button("Create your first experiment", create, "primary")));
 }
 
 function row(one, now) {
   const [text, kind] = SERVERS[one.server];
   const seen = one.server === "silent" ? el("small", {}, "last seen ", ago(now, one.server_seen_at)) : null;
   const pin = one.pin_waits ? el("small", {}, "new PIN waits for it") : null;
-  const shared = one.own ? (one.shared_with.length ? "with " + one.shared_with.length : "–") : el("span", {class: "cut", title: one.owner}, "by " + one.owner);
-  return {cells: [one.name, el("div", {}, el("span", {class: "state " + kind}, text), seen, pin), ago(now, one.last_activity), shared,
-    actions(dashboard(one), one.own ? button("Share", () => share(one)) : null,
-      one.own ? button("Reset dashboard PIN", () => resetPin(one)) : null,
-      one.own ? button("Delete", () => remove(one), "danger") : null)]};
+  const server = el("div", {}, el("span", {class: "state " + kind}, text), seen, pin);
+  const own = one.own ? [
+    button("Share", () => share(one)),
+    button("Reset dashboard PIN", () => resetPin(one)),
+    button("Delete", () => remove(one), "danger")] : [];
+  return {cells: [
+    one.name, server, ago(now, one.last_activity), shared(one), actions(dashboard(one), ...own)]};
+}
+
+function shared(one) {
+  if (!one.own) return el("span", {class: "cut", title: one.owner}, "by " + one.owner);
+  return one.shared_with.length ? "with " + one.shared_with.length : "–";
 }
 
 function dashboard(one) {
@@ -38,8 +50,9 @@ function create() {
     timer = setTimeout(async () => {
       try {
         const found = await ask("experiments/check", {name: text});
-        // An answer may come after that to a later question.
-        if (number === asked) name.say(found.free ? text + " is free" : found.reason, found.free ? "good" : "bad");
+        if (number !== asked) return;  // a later question may have been answered first
+        if (found.free) name.say(text + " is free", "good");
+        else name.say(found.reason, "bad");
       } catch (error) { name.say(error.message, "bad"); }
     }, 200);
   });
@@ -56,37 +69,49 @@ function share(one) {
   const path = "experiments/" + encodeURIComponent(one.name);
   const edit = el("input", {type: "checkbox", id: "edit"});
   const fill = (shares) => people.replaceChildren(...shares.map(({email: who, role}) =>
-    el("li", {}, role === "edit" ? who + " – may edit jobs" : who, button("Remove", async () => {
-      try {
-        fill((await ask(path + "/unshare", {email: who})).shared_with);
-        toast(who + " has no access any more");
-      } catch (error) { fail(error); }
-    }, "danger quiet"))));
+    el("li", {}, role === "edit" ? who + " – may edit jobs" : who,
+      button("Remove", () => unshare(who), "danger quiet"))));
+  const unshare = async (who) => {
+    try {
+      fill((await ask(path + "/unshare", {email: who})).shared_with);
+      toast(who + " has no access any more");
+    } catch (error) { fail(error); }
+  };
   fill(one.shared_with);
   dialog({title: "Share " + one.name, action: "Share", close: () => load().catch(fail),
-    content: [el("p", {class: "hint"}, "Their workers may join this experiment and run its jobs. Share again to change what they may."),
-      email.node, el("label", {class: "check", for: "edit"}, edit, "May also create and see jobs, and download their files"), people],
+    content: [
+      el("p", {class: "hint"}, "Their workers may join this experiment and run its jobs. "
+        + "Share again to change what they may."),
+      email.node,
+      el("label", {class: "check", for: "edit"}, edit,
+        "May also create and see jobs, and download their files"),
+      people],
     submit: async () => {
-      fill((await ask(path + "/share", {email: email.input.value, role: edit.checked ? "edit" : "work"})).shared_with);
+      const role = edit.checked ? "edit" : "work";
+      fill((await ask(path + "/share", {email: email.input.value, role})).shared_with);
       toast("Shared with " + email.input.value.trim());
     }});
 }
 
 function resetPin(one) {
+  const means = "Its dashboard gets a new PIN, and everybody who is signed in there has to sign in again.";
   dialog({title: "Reset the PIN of " + one.name + "?", action: "Reset PIN", danger: true,
-    content: [el("p", {}, "Its dashboard gets a new PIN, and everybody who is signed in there has to sign in again.")],
+    content: [el("p", {}, means)],
     submit: async () => {
       const made = await ask("experiments/" + encodeURIComponent(one.name) + "/pin", {});
-      return () => dialog({title: "New PIN of " + one.name, close: () => load().catch(fail),
-        content: [secret(made.pin, "PIN", "new-pin"), el("p", {class: "note"},
-          "It is not shown again. The job server takes it within 30 seconds while it runs, else after its next start.")]});
+      return () => dialog({title: "New PIN of " + one.name, close: () => load().catch(fail), content: [
+        secret(made.pin, "PIN", "new-pin"),
+        el("p", {class: "note"}, "It is not shown again. The job server takes it within 30 seconds while it "
+          + "runs, else after its next start.")]});
     }});
 }
 
 function remove(one) {
   const typed = field("Type " + one.name + " to confirm", {});
+  const means = "Its job server and its workers are told to stop. Results that the job server keeps stay "
+    + "where they are.";
   const {go} = dialog({title: "Delete " + one.name + "?", action: "Delete experiment", danger: true,
-    content: [el("p", {}, "Its job server and its workers are told to stop. Results that the job server keeps stay where they are."), typed.node],
+    content: [el("p", {}, means), typed.node],
     submit: async () => {
       await ask("experiments/" + encodeURIComponent(one.name) + "/delete", {confirm: typed.input.value});
       toast("Experiment " + one.name + " is deleted");

@@ -1,17 +1,27 @@
-import {$, actions, ago, ask, button, dialog, el, empty, fail, field, frame, keepFresh, secret, show, table, toast} from "./common.js";
+// The page API keys: those of who is signed in.
+
+import {$, ask, button, dialog, el, empty, fail, field, secret, toast} from "./common.js";
+import {actions, ago, frame, keepFresh, show, table} from "./page.js";
+
+const HEADS = ["Name", "Key", "Created", "Last used", ""];
 
 async function load() {
   const {now, keys} = await ask("api-keys");
-  const sorted = keys.slice().sort((a, b) => (a.revoked_at !== null) - (b.revoked_at !== null) || b.id - a.id);
-  show(keys.length ? table(["Name", "Key", "Created", "Last used", ""], sorted.map((key) => row(key, now)))
-    : empty("No API keys yet", "Workers and job servers show a key to the Hub. Make one for each machine, so that you can revoke it alone.",
-      button("Create your first key", create, "primary")));
+  const over = (key) => Number(key.revoked_at !== null);
+  const sorted = keys.slice().sort((a, b) => over(a) - over(b) || b.id - a.id);
+  if (keys.length) return show(table(HEADS, sorted.map((key) => row(key, now))));
+  return show(empty("No API keys yet",
+    "Workers and job servers show a key to the Hub. Make one for each machine, so that you can revoke it "
+      + "alone.",
+    button("Create your first key", create, "primary")));
 }
 
 function row(key, now) {
   const over = key.revoked_at !== null;
-  return {over, cells: [key.name, el("code", {}, key.prefix), ago(now, key.created_at), ago(now, key.last_used_at),
-    actions(over ? el("span", {class: "hint"}, "revoked ", ago(now, key.revoked_at)) : button("Revoke", () => revoke(key), "danger"))]};
+  const action = over ? el("span", {class: "hint"}, "revoked ", ago(now, key.revoked_at))
+    : button("Revoke", () => revoke(key), "danger");
+  return {over, cells: [key.name, el("code", {}, key.prefix), ago(now, key.created_at),
+    ago(now, key.last_used_at), actions(action)]};
 }
 
 function create() {
@@ -32,13 +42,15 @@ function present(made) {
     el("p", {class: "note"}, "Copy it now: it is not shown again."),
     el("div", {class: "block"}, el("p", {class: "label"}, "API key"), secret(made.key, "the key", "key")),
     el("div", {class: "block"}, el("p", {class: "label"}, "For the terminal"),
-      secret("export JD_HUB_URL=" + plain + "\nexport JD_API_KEY=" + made.key, "the lines for the terminal", "lines")),
+      secret(`export JD_HUB_URL=${plain}\nexport JD_API_KEY=${made.key}`, "the lines for the terminal",
+        "lines")),
   ]});
 }
 
 function revoke(key) {
   dialog({title: "Revoke " + key.name + "?", action: "Revoke key", danger: true,
-    content: [el("p", {}, "Workers and job servers that use ", el("code", {}, key.prefix), " are refused from now on. This cannot be undone.")],
+    content: [el("p", {}, "Workers and job servers that use ", el("code", {}, key.prefix),
+      " are refused from now on. This cannot be undone.")],
     submit: async () => {
       await ask("api-keys/" + key.id + "/revoke", {});
       toast("Key " + key.name + " is revoked");

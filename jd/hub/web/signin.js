@@ -1,3 +1,5 @@
+// The sign-in to the Hub.
+
 import {$, ask} from "./common.js";
 
 const PAGES = ["/experiments", "/api-keys", "/users"];

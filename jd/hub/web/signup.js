@@ -1,3 +1,5 @@
+// The page that a sign-up link leads to: somebody sets a password.
+
 import {$, ask} from "./common.js";
 
 const token = new URLSearchParams(location.search).get("token") || "";
@@ -30,7 +32,9 @@ $("form").addEventListener("submit", async (event) => {
   const password = $("password").value;
   const say = (text, id) => { $("problem").textContent = text; $(id).focus(); };
   if (!$("email").value.trim()) return say("Give your email address.", "email");
-  if ([...password].length < least) return say("The password needs at least " + least + " characters.", "password");
+  if ([...password].length < least) {
+    return say("The password needs at least " + least + " characters.", "password");
+  }
   if (password !== $("again").value) return say("The two passwords differ.", "again");
   const go = event.target.querySelector("button");
   go.disabled = true;

@@ -1,4 +1,7 @@
-import {$, actions, ago, ask, button, dialog, el, fail, field, frame, keepFresh, secret, show, table, toast} from "./common.js";
+// The page Users: who may sign in to this Hub. Only administrators see it.
+
+import {$, ask, button, dialog, el, fail, field, secret, toast} from "./common.js";
+import {actions, ago, frame, keepFresh, show, table} from "./page.js";
 
 const KINDS = {active: "good", invited: "", suspended: "warn"};
 let mine = "";
@@ -10,18 +13,21 @@ async function load() {
 
 function row(user, now) {
   const state = el("span", {class: "state " + KINDS[user.status]}, user.status);
-  const own = user.email === mine;
-  const standing = own ? null : user.status === "suspended" ? button("Resume", () => resume(user))
+  const own = user.email === mine, suspended = user.status === "suspended";
+  const standing = suspended ? button("Resume", () => resume(user))
     : button("Suspend", () => suspend(user), "danger");
-  return {over: user.status === "suspended", cells: [el("span", {}, user.email, own ? el("small", {}, "you") : null),
-    user.admin ? "administrator" : "user", state, ago(now, user.created_at), actions(button("New link", () => renew(user)), standing)]};
+  return {over: suspended, cells: [
+    el("span", {}, user.email, own ? el("small", {}, "you") : null),
+    user.admin ? "administrator" : "user", state, ago(now, user.created_at),
+    actions(button("New link", () => renew(user)), own ? null : standing)]};
 }
 
 function add() {
   const email = field("Email address", {type: "email", placeholder: "colleague@example.org"});
   const box = el("input", {type: "checkbox", id: "admin"});
-  dialog({title: "Add a user", content: [email.node, el("label", {class: "check", for: "admin"}, box, "Administrator of this Hub")],
-    action: "Add user", submit: async () => {
+  const admin = el("label", {class: "check", for: "admin"}, box, "Administrator of this Hub");
+  dialog({title: "Add a user", content: [email.node, admin], action: "Add user",
+    submit: async () => {
       const made = await ask("users", {email: email.input.value, admin: box.checked});
       load().catch(fail);
       return () => present(made);
@@ -30,7 +36,8 @@ function add() {
 
 function present(user) {
   dialog({title: "Sign-up link of " + user.email, content: [
-    el("p", {class: "note"}, "Send it to them now: it is not shown again. It works once, for 7 days, and sets their password."),
+    el("p", {class: "note"}, "Send it to them now: it is not shown again. It works once, for 7 days, "
+      + "and sets their password."),
     secret(user.signup_url, "the link", "link")]});
 }
 
@@ -45,7 +52,8 @@ function renew(user) {
 
 function suspend(user) {
   dialog({title: "Suspend " + user.email + "?", action: "Suspend", danger: true,
-    content: [el("p", {}, "They are signed out, their keys are refused and their workers stop. Nothing of theirs is deleted.")],
+    content: [el("p", {}, "They are signed out, their keys are refused and their workers stop. "
+      + "Nothing of theirs is deleted.")],
     submit: async () => {
       await ask("users/suspend", {email: user.email});
       toast(user.email + " is suspended");

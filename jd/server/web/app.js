@@ -1,4 +1,4 @@
-// The shell: which page is shown, the frame around it, and when it is asked to refresh itself.
+// The shell: which page is shown, the frame around it, and when the page is asked to refresh itself.
 //
 // A page module exports `async function show(main, params, query)`: `main` is empty and the page's own,
 // `params` the named parts of the path, `query` a URLSearchParams. It gives {refresh(changes, previous),
@@ -12,14 +12,15 @@ import {help, listen} from "./shortcuts.js";
 
 const EVERY = 1000, PATIENCE = 400;
 const routes = [];
-let page = null, number = 0, seen = {}, refreshed = 0, timer = 0, busy = false;
+let page = null, shown = 0, seen = {}, refreshed = 0, timer = 0, busy = false;
 
 /** What the server said of itself (/web/me); null until it did. */
 export let me = null;
 
 /** Show `module` (a path for import()) for paths like "/jobs/:id"; `title` stands in the tab. */
-export function route(pattern, module, title) {
-  const names = [], parts = pattern.replace(/:(\w+)/g, (_, name) => { names.push(name); return "([^/]+)"; });
+function route(pattern, module, title) {
+  const names = [];
+  const parts = pattern.replace(/:(\w+)/g, (_, name) => { names.push(name); return "([^/]+)"; });
   routes.push({test: new RegExp("^" + parts + "$"), names, module, title});
 }
 
@@ -44,11 +45,12 @@ export function setQuery(values, push = false) {
   history[push ? "pushState" : "replaceState"](push ? {} : history.state, "", path);
 }
 
-/** Keep facts with this step of the history; `remembered()` gives them after a reload or on coming back. The shell
- * keeps the place and the link that had the focus. */
+/** Keep facts with this step of the history; `remembered()` gives them after a reload or on coming back. The
+ * shell adds how far the page was scrolled and the link that had the focus. */
 export function remember(facts) {
   const link = document.activeElement && document.activeElement.closest("main a[href]");
-  history.replaceState(Object.assign({}, history.state, facts, {scroll: scrollY, link: link ? link.getAttribute("href") : null}), "");
+  const place = {scroll: scrollY, link: link ? link.getAttribute("href") : null};
+  history.replaceState(Object.assign({}, history.state, facts, place), "");
 }
 export const remembered = () => history.state || {};
 
@@ -58,27 +60,30 @@ export function setTitle(text) {
 }
 
 async function show() {
-  const mine = (number += 1), path = location.pathname;
+  const mine = (shown += 1), path = location.pathname;
   const found = routes.find((one) => one.test.test(path));
   if (page && page.close) page.close();
   page = null;
   for (const link of document.querySelectorAll(".nav a")) {
-    if (path === link.pathname || path.startsWith(link.pathname + "/")) link.setAttribute("aria-current", "page");
+    const here = path === link.pathname || path.startsWith(link.pathname + "/");
+    if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const main = el("main", {id: "main", tabindex: -1, class: "page"});
   $("main").replaceWith(main);
-  if (!found) return main.append(empty("There is no such page", "The address may be mistyped.",
-    el("a", {class: "button primary", href: "/jobs"}, "Go to the jobs")));
+  if (!found) {
+    const jobs = el("a", {class: "button primary", href: "/jobs"}, "Go to the jobs");
+    return main.append(empty("There is no such page", "The address may be mistyped.", jobs));
+  }
   setTitle(found.title);
   const values = found.test.exec(path).slice(1).map(decodeURIComponent);
   const params = Object.fromEntries(found.names.map((name, at) => [name, values[at]]));
   try {
     const module = await import(found.module);
-    if (mine !== number) return;
+    if (mine !== shown) return;
     const changes = live.summary && live.summary.changes;
     const made = await module.show(main, params, new URLSearchParams(location.search)) || {};
-    if (mine !== number) return made.close && made.close();
+    if (mine !== shown) return made.close && made.close();
     page = made;
     seen = changes || {};
     const {scroll, link} = remembered();
@@ -86,36 +91,48 @@ async function show() {
     if (scroll) scrollTo(0, scroll);
     consider();
   } catch (error) {
-    if (mine !== number) return;
+    if (mine !== shown) return;
     console.warn(error);
-    main.replaceChildren(empty("This page could not be shown", error.message, button("Try again", show, "primary")));
+    const again = button("Try again", show, "primary");
+    main.replaceChildren(empty("This page could not be shown", error.message, again));
   }
 }
 
-// Something changed: ask the page to refresh, not more than once in EVERY, not while it still does.
+// Something changed: ask the page to refresh, at most once in EVERY milliseconds and not while it still does.
 function consider() {
   clearTimeout(timer);
   const changes = live.summary && live.summary.changes;
   if (!changes || !page || busy || document.hidden) return;
   if (Object.keys(changes).every((name) => changes[name] === seen[name])) return;
   const wait = refreshed + EVERY - Date.now();
-  if (wait > 0) { timer = setTimeout(consider, wait); return; }
+  if (wait > 0) {
+    timer = setTimeout(consider, wait);
+    return;
+  }
   const previous = seen;
   seen = changes;
   refreshed = Date.now();
   if (!page.refresh) return;
   busy = true;
-  Promise.resolve(page.refresh(changes, previous)).catch((error) => console.warn(error)).finally(() => { busy = false; consider(); });
+  Promise.resolve(page.refresh(changes, previous)).catch((error) => console.warn(error)).finally(() => {
+    busy = false;
+    consider();
+  });
 }
 
+// A click on a link to one of these pages shows it here; the browser follows all other links.
 function follow(event) {
   const link = event.target.closest && event.target.closest("a[href]");
-  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (!link || event.defaultPrevented || event.button) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
   if (!routes.some((one) => one.test.test(link.pathname))) return;
   if (link.hash && link.pathname === location.pathname) {
     // A jump within the page would be a step of the history, and steps show pages anew.
-    if (link.matches(".skip")) { event.preventDefault(); $("main").focus(); }
+    if (link.matches(".skip")) {
+      event.preventDefault();
+      $("main").focus();
+    }
     return;
   }
   event.preventDefault();
@@ -133,21 +150,27 @@ export const theme = () => document.documentElement.dataset.theme || "";
 
 /** Choose a theme. Charts that paint on a canvas listen to the event "theme" of document. */
 export function setTheme(name) {
-  if (name) document.documentElement.dataset.theme = name; else delete document.documentElement.dataset.theme;
-  try { localStorage.setItem("theme", name); } catch (error) { /* it holds until the page is left */ }
+  if (name) document.documentElement.dataset.theme = name;
+  else delete document.documentElement.dataset.theme;
+  try {
+    localStorage.setItem("theme", name);
+  } catch (error) { /* storage is forbidden: the choice holds until the page is left */ }
   document.dispatchEvent(new Event("theme"));
 }
 
 function frame() {
-  const chooser = menu("Theme", () => THEMES.map(([text, name]) =>
-    [text, () => setTheme(name), name === theme() ? "checked" : ""]), {class: "quiet", id: "theme", title: "Theme"});
-  $("theme").replaceWith(chooser);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("theme")));
-  $("signout").addEventListener("click", () => ask("signout", {}).then(() => location.assign("/signin"), fail));
+  const themes = () => THEMES.map(([text, name]) =>
+    [text, () => setTheme(name), name === theme() ? "checked" : ""]);
+  $("theme").replaceWith(menu("Theme", themes, {class: "quiet", id: "theme", title: "Theme"}));
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", () => document.dispatchEvent(new Event("theme")));
+  $("signout").addEventListener("click", () =>
+    ask("signout", {}).then(() => location.assign("/signin"), fail));
   $("keys").addEventListener("click", help);
   live.watch((state) => {
+    const polling = state === "polling";
     $("link").textContent = {lost: "reconnecting…", polling: "every 2 s"}[state] || "";
-    $("link").title = state === "polling" ? "The live connection fails; the page asks every two seconds" : "";
+    $("link").title = polling ? "The live connection fails; the page asks every two seconds" : "";
   });
 }
 
@@ -171,7 +194,8 @@ async function begin() {
     $("experiment").title = me.expId;
   } catch (error) { fail(error); }
   live.start();
-  // What a page loads is compared with the summary before it: without one it would load twice.
+  // A page is refreshed when the summary differs from the one before it was loaded. Wait shortly for the
+  // first summary: without one a page would load twice.
   await new Promise((ready) => { live.on(ready); setTimeout(ready, PATIENCE); });
   await show();
 }

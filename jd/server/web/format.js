@@ -10,7 +10,8 @@ const NONE = "–";
 export const number = (n) => (n == null ? NONE : plain.format(n));
 
 /** 1234567 → "1.2 M": for axes and tight places. */
-export const compact = (n) => (n == null ? NONE : short.format(n).replace(/([KMBT])$/, " $1").replace("K", "k"));
+export const compact = (n) =>
+  (n == null ? NONE : short.format(n).replace(/([KMBT])$/, " $1").replace("K", "k"));
 
 /** A share 0..1 → "42 %"; 100 % only when all of it is done. */
 export function percent(share) {
@@ -62,8 +63,9 @@ export function value(v) {
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", {hour: "2-digit", minute: "2-digit", second: "2-digit"});
-const day = new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short", hour: "2-digit", minute: "2-digit"});
-const year = new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short", year: "numeric"});
+const DAY = {day: "numeric", month: "short"};
+const day = new Intl.DateTimeFormat("en-GB", {...DAY, hour: "2-digit", minute: "2-digit"});
+const year = new Intl.DateTimeFormat("en-GB", {...DAY, year: "numeric"});
 
 /** Unix seconds as text: today "14:03:21", this year "21 Nov, 14:03", before "21 Nov 2025". */
 export function moment(t) {
@@ -88,5 +90,5 @@ export const statusName = (status) => STATUS[status] || String(status);
 /** A status: coloured mark and word. */
 export const status = (name) => el("span", {class: "status " + (STATUS[name] || "")}, statusName(name));
 
-/** "1 job", "2,000 jobs". */
+/** "1 job", "2,000 jobs"; `many` where the plural does not end in s. */
 export const count = (n, one, many) => number(n) + " " + (n === 1 ? one : many || one + "s");

@@ -1,4 +1,4 @@
-// What is live: the newest summary, over server-sent events or, where these fail, by asking.
+// The newest summary of the experiment, over server-sent events or, where these fail, by asking.
 
 import {ask} from "./common.js";
 
@@ -9,7 +9,8 @@ let source = null, timer = 0, failures = 0, state = "connecting", offset = 0;
 export const live = {
   /** The newest Summary, null before the first. */
   summary: null,
-  /** Call `listener(summary)` at each new summary, and soon with the present one. Gives what ends it. */
+  /** Call `listener(summary)` at each new summary, and soon with the present one. Gives the function that
+   * ends this. */
   on(listener) {
     listeners.add(listener);
     if (live.summary) queueMicrotask(() => listeners.has(listener) && listener(live.summary));
@@ -18,7 +19,11 @@ export const live = {
   /** The server's clock now, in Unix seconds. */
   now: () => Date.now() / 1000 + offset,
   /** "connecting", "live", "polling" or "lost"; `watcher(state)` at each change. */
-  watch(watcher) { watchers.add(watcher); watcher(state); return () => watchers.delete(watcher); },
+  watch(watcher) {
+    watchers.add(watcher);
+    watcher(state);
+    return () => watchers.delete(watcher);
+  },
   /** Begin. Pages need not call it. */
   start() {
     document.addEventListener("visibilitychange", wake);
@@ -43,7 +48,9 @@ function take(summary) {
 // Browsers allow six connections to one host over all tabs: a tab that nobody sees holds none.
 function wake() {
   close();
-  if (!document.hidden) { failures = 0; open(); }
+  if (document.hidden) return;
+  failures = 0;
+  open();
 }
 
 function close() {

@@ -3,10 +3,11 @@
 import {ask, button, el, fail} from "./common.js";
 import {count, moment, number, percent} from "./format.js";
 
-const DOING = {delete: "Deleting", restore: "Restoring", retry: "Retrying", abort: "Aborting", prioritise: "Prioritising", normal: "Lowering"};
+const DOING = {delete: "Deleting", restore: "Restoring", retry: "Retrying", abort: "Aborting",
+  prioritise: "Prioritising", normal: "Lowering"};
 
-/** A bar of progress: `done` of `total`, labelled for those who do not see it. */
-export function progress(done, total, label) {
+// A bar of progress: `done` of `total`, labelled for those who do not see it.
+function progress(done, total, label) {
   const bar = el("div", {class: "progress", role: "progressbar", "aria-label": label, "aria-valuemin": 0,
     "aria-valuemax": total, "aria-valuenow": done}, el("i"));
   bar.firstChild.style.setProperty("--share", total ? done / total : 0);
@@ -18,19 +19,37 @@ const doing = (text, {done, total}) => el("div", {class: "notice"},
   progress(done, total, text), el("span", {class: "hint"}, percent(total ? done / total : 0)));
 
 /** Wrong PINs in words: how many, when, from where. */
-export const wrongPins = ({count: n, first, last, addresses}) => `${count(n, "wrong PIN")}, `
-  + `${n > 1 ? `from ${moment(first)} to ${moment(last)}` : moment(last)}, from ${addresses.join(", ")}`;
+export function wrongPins({count: n, first, last, addresses}) {
+  const times = n > 1 ? `from ${moment(first)} to ${moment(last)}` : moment(last);
+  return `${count(n, "wrong PIN")}, ${times}, from ${addresses.join(", ")}`;
+}
 
-// What the sign-in told; it is shown until somebody has seen it.
+const warning = (...content) => el("div", {class: "notice warn"}, ...content);
+
+// Wrong PINs that the sign-in told of; they are shown until somebody has dismissed them.
 function tried() {
   const kept = sessionStorage.getItem("wrong-pins");
   if (!kept) return null;
-  const made = el("div", {class: "notice warn"}, el("span", {}, el("b", {}, "Before you signed in: "),
-    wrongPins(JSON.parse(kept)), ". If that was not you, change the PIN."),
-  el("a", {href: "/settings"}, "Settings"),
-  button("Dismiss", () => { sessionStorage.removeItem("wrong-pins"); made.remove(); }, "small"));
+  const dismiss = button("Dismiss", () => {
+    sessionStorage.removeItem("wrong-pins");
+    made.remove();
+  }, "small");
+  const made = warning(
+    el("span", {}, el("b", {}, "Before you signed in: "), wrongPins(JSON.parse(kept)),
+      ". If that was not you, change the PIN."),
+    el("a", {href: "/settings"}, "Settings"), dismiss);
   return made;
 }
+
+const paused = () => warning(
+  el("span", {},
+    el("b", {}, "The experiment is paused."), " Running jobs go on, new ones are not given out."),
+  button("Resume", () => ask("settings", {paused: false}).catch(fail), "small"));
+
+const failing = (workers) => warning(
+  el("span", {}, el("b", {}, count(workers, "worker")),
+    (workers === 1 ? " fails" : " fail") + " again and again while others succeed."),
+  el("a", {href: "/workers?state=failing"}, "Look"));
 
 /** A listener for `live.on` that keeps `place` up to date. */
 export function showNotices(place) {
@@ -40,14 +59,10 @@ export function showNotices(place) {
     if (now === before) return;
     before = now;
     const found = [tried()].filter(Boolean);
-    if (summary.paused) found.push(el("div", {class: "notice warn"}, el("span", {}, el("b", {}, "The experiment is paused."),
-      " Running jobs go on, new ones are not given out."),
-      button("Resume", () => ask("settings", {paused: false}).catch(fail), "small")));
+    if (summary.paused) found.push(paused());
     if (summary.creating) found.push(doing("Creating", summary.creating));
     if (summary.bulk) found.push(doing(DOING[summary.bulk.action] || "Changing", summary.bulk));
-    if (summary.workers.failing) found.push(el("div", {class: "notice warn"}, el("span", {}, el("b", {}, count(summary.workers.failing, "worker")),
-      summary.workers.failing === 1 ? " fails again and again while others succeed." : " fail again and again while others succeed."),
-      el("a", {href: "/workers?state=failing"}, "Look")));
+    if (summary.workers.failing) found.push(failing(summary.workers.failing));
     place.replaceChildren(...found);
   };
 }

@@ -1,4 +1,5 @@
-// Many scripts repeat their parameters in result.json. What they measured comes first.
+// In which order results are shown. Many scripts repeat their parameters in result.json: what they measured
+// comes first.
 
 /** The names of results that no parameter has, then the others. */
 export function measuredFirst(results, parameters) {

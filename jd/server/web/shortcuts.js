@@ -1,11 +1,14 @@
-// Keys of the whole dashboard. A page adds its own with `keys({...})` and ends them with what that gives.
+// Keys of the whole dashboard. A page adds its own with `keys({...})`, which gives the function that unbinds
+// them.
 
 import {dialog, el} from "./common.js";
 
 const PAGES = {j: "/jobs", r: "/results", w: "/workers", s: "/settings"};
-const LIST = [["/", "Filter"], ["j  k", "Next, previous row"], ["Enter", "Open the row"], ["x", "Select the row"],
-  ["c", "New jobs"], ["[  ]", "Previous, next page of the table"], ["g j", "Jobs"], ["g r", "Results"], ["g w", "Workers"],
-  ["g s", "Settings"], ["?", "This list"]];
+const LIST = [
+  ["/", "Filter"], ["j  k", "Next, previous row"], ["Enter", "Open the row"], ["x", "Select the row"],
+  ["c", "New jobs"], ["[  ]", "Previous, next page of the table"],
+  ["g j", "Jobs"], ["g r", "Results"], ["g w", "Workers"], ["g s", "Settings"], ["?", "This list"]];
+const TYPING = "input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [popover]";
 const bound = [];
 let leading = 0;
 
@@ -19,25 +22,38 @@ export function keys(table) {
 /** The list of shortcuts. */
 export function help() {
   if (document.querySelector("dialog")) return;
-  dialog({title: "Keyboard shortcuts", content: [el("dl", {class: "keys"}, ...LIST.flatMap(([pressed, text]) =>
-    [el("dt", {}, ...pressed.split(/\s+/).map((one) => el("kbd", {}, one))), el("dd", {}, text)]))]});
+  const entries = LIST.flatMap(([pressed, text]) =>
+    [el("dt", {}, ...pressed.split(/\s+/).map((one) => el("kbd", {}, one))), el("dd", {}, text)]);
+  dialog({title: "Keyboard shortcuts", content: [el("dl", {class: "keys"}, ...entries)]});
 }
 
-/** Is somebody typing, or is something open in front of the page? */
-const elsewhere = (target) => target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [popover]");
+// Whether a key is not meant for the page: somebody is typing, or something is open in front of it.
+const elsewhere = (event) => event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented
+  || event.target.closest(TYPING) || document.querySelector("dialog[open]");
 
 /** Listen to keys; `go` leads to a path. */
 export function listen(go) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || elsewhere(event.target)
-      || document.querySelector("dialog[open]")) return;
+    if (elsewhere(event)) return;
     const led = Date.now() - leading < 1500;
     leading = 0;
-    if (led && PAGES[event.key]) { event.preventDefault(); return go(PAGES[event.key]); }
-    if (event.key === "g") { leading = Date.now(); return; }
-    if (event.key === "?") { event.preventDefault(); return help(); }
+    if (led && PAGES[event.key]) {
+      event.preventDefault();
+      return go(PAGES[event.key]);
+    }
+    if (event.key === "g") {
+      leading = Date.now();
+      return;
+    }
+    if (event.key === "?") {
+      event.preventDefault();
+      return help();
+    }
     for (const table of [...bound].reverse()) {
-      if (table[event.key] && table[event.key](event) !== false) { event.preventDefault(); return; }
+      if (table[event.key] && table[event.key](event) !== false) {
+        event.preventDefault();
+        return;
+      }
     }
   });
 }

@@ -1,8 +1,10 @@
+// The sign-in: one PIN, and how long to wait after too many wrong ones.
+
 import {$, ask} from "./common.js";
 
 const input = $("pin"), problem = $("problem"), go = $("form").querySelector("button");
 
-/** Where to after the sign-in: a page of this site, whatever the link says. */
+/** Where the sign-in leads to: a page of this site, whatever the link says. */
 function destination() {
   try {
     const url = new URL(new URLSearchParams(location.search).get("next") || "/", location.origin);
@@ -52,5 +54,6 @@ $("form").addEventListener("submit", async (event) => {
   }
 });
 
-// The cookie does not come along when another site leads here: who is signed in goes on at once.
+// A link from another site comes without the cookie, so the server answers with this page: whoever is signed
+// in already goes on at once.
 fetch("/web/me").then((answer) => { if (answer.ok) location.replace(destination()); }, () => {});

@@ -17,7 +17,8 @@ export function svg(tag, attrs, ...children) {
 
 /** A function from [low, high] to [from, to] with `invert`, `domain`, `range`, `log`. */
 export function scale(domain, range, log = false) {
-  const turn = log ? Math.log10 : (x) => x, back = log ? (x) => 10 ** x : (x) => x;
+  const turn = log ? Math.log10 : (x) => x;
+  const back = log ? (x) => 10 ** x : (x) => x;
   const [low, high] = domain.map(turn), [from, to] = range;
   const span = high - low || 1;
   const made = (x) => from + ((turn(x) - low) / span) * (to - from);
@@ -31,26 +32,27 @@ export function ticks(min, max, count = 5) {
   const raw = (max - min) / Math.max(1, count), power = 10 ** Math.floor(Math.log10(raw));
   const step = power * ([1, 2, 5].find((times) => times * power >= raw * 0.999) || 10);
   const first = Math.ceil(min / step - 1e-9), last = Math.floor(max / step + 1e-9);
-  return Array.from({length: Math.max(0, last - first) + 1}, (_, at) => Number(((first + at) * step).toPrecision(12)));
+  const length = Math.max(0, last - first) + 1;
+  return Array.from({length}, (_, at) => Number(((first + at) * step).toPrecision(12)));
 }
 
 /** Ticks of a logarithmic axis: powers of ten, with 2 and 5 between them where there are few. */
 export function logTicks(min, max, count = 6) {
   const low = Math.floor(Math.log10(min)), high = Math.ceil(Math.log10(max));
   const every = Math.max(1, Math.ceil((high - low) / count)), found = [];
-  for (let power = low; power <= high; power += every)
-    for (const times of high - low <= 2 ? [1, 2, 5] : [1]) found.push(Number((times * 10 ** power).toPrecision(12)));
+  const steps = high - low <= 2 ? [1, 2, 5] : [1];
+  for (let power = low; power <= high; power += every) {
+    for (const times of steps) found.push(Number((times * 10 ** power).toPrecision(12)));
+  }
   return found.filter((tick) => tick >= min * 0.999999 && tick <= max * 1.000001);
 }
-
-/** The ticks that fit a scale made above. */
-export const ticksOf = (along, count) => (along.log ? logTicks : ticks)(...along.domain, count);
 
 /** A horizontal axis with labels below `y`; `text` makes labels. Classes: .axis, .tick. */
 export function axisX(along, y, marks, text) {
   return svg("g", {class: "axis"},
     svg("line", {x1: along.range[0], x2: along.range[1], y1: y + 0.5, y2: y + 0.5}),
-    ...marks.map((mark) => svg("text", {class: "tick", x: along(mark), y: y + 16, "text-anchor": "middle"}, text(mark))));
+    ...marks.map((mark) =>
+      svg("text", {class: "tick", x: along(mark), y: y + 16, "text-anchor": "middle"}, text(mark))));
 }
 
 /** A vertical axis with labels left of `x`, and grid lines up to `width`. Class .grid. */

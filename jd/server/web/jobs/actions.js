@@ -6,14 +6,19 @@ import {count, number, status, STATUSES} from "../format.js";
 /** By action: its verb, its past, what it means, which statuses it takes. */
 export const ACTIONS = {
   retry: {verb: "Retry", past: "retried", takes: ["ABORTED", "DONE"],
-    text: "They become pending again and their failures are forgotten. Results and files of earlier attempts stay."},
+    text: "They become pending again and their failures are forgotten. "
+      + "Results and files of earlier attempts stay."},
   abort: {verb: "Abort", past: "aborted", takes: ["PENDING", "SERVED"], danger: true,
-    text: "Pending jobs are not run; the scripts of running ones are stopped at their worker's next heartbeat, within a minute."},
-  prioritise: {verb: "Prioritise", past: "put first", takes: ["PENDING"], text: "They are given out before all other pending jobs."},
-  normal: {verb: "Lower to normal", past: "put back in line", takes: ["PENDING"], text: "They are given out in their turn again."},
+    text: "Pending jobs are not run; the scripts of running ones are stopped "
+      + "at their worker's next heartbeat, within a minute."},
+  prioritise: {verb: "Prioritise", past: "put first", takes: ["PENDING"],
+    text: "They are given out before all other pending jobs."},
+  normal: {verb: "Lower to normal", past: "put back in line", takes: ["PENDING"],
+    text: "They are given out in their turn again."},
   delete: {verb: "Delete", past: "deleted", takes: ["PENDING", "DONE", "ABORTED"], danger: true,
     text: "They are hidden and not run; Restore brings them back."},
-  restore: {verb: "Restore", past: "restored", takes: ["DELETED"], text: "They get the status back that they had before they were deleted."},
+  restore: {verb: "Restore", past: "restored", takes: ["DELETED"],
+    text: "They get the status back that they had before they were deleted."},
 };
 
 /** Ask the person, then do `action` to jobs: those of `ids`, or those that match `filter`.
@@ -22,15 +27,18 @@ export function openAction({action, ids, filter, done}) {
   const known = ACTIONS[action], target = ids ? {ids} : {filter};
   const what = el("div", {class: "preview", "aria-live": "polite"}, el("p", {class: "hint"}, "Counting…"));
   const reason = field("Reason (optional, kept in each job's history)", {maxlength: 500});
-  const one = ids && ids.length === 1 ? "job " + ids[0] : null;
-  const {go, box} = dialog({title: known.verb + " " + (one || (ids ? count(ids.length, "job") : "all jobs that match")) + "?", action: known.verb,
-    danger: known.danger, content: [what, el("p", {class: "hint"}, known.text), reason.node], submit: async () => {
+  const {go, box} = dialog({
+    title: known.verb + " " + targetName(ids) + "?", action: known.verb, danger: known.danger,
+    content: [what, el("p", {class: "hint"}, known.text), reason.node],
+    submit: async () => {
       const sent = ask("jobs/act", {action, ...target, reason: reason.input.value}).then((answer) => {
-        toast(count(answer.changed, "job") + " " + known.past + (answer.skipped ? "; " + number(answer.skipped) + " left alone" : ""));
+        const skipped = answer.skipped ? "; " + number(answer.skipped) + " left alone" : "";
+        toast(count(answer.changed, "job") + " " + known.past + skipped);
         if (done) done(answer);
       });
-      // Many jobs take a while: the strip at the top of the page shows how far it is.
-      if (ids) await sent; else sent.catch(fail);
+      // Many jobs take a while: the strip at the top of the page shows the progress.
+      if (ids) await sent;
+      else sent.catch(fail);
     }});
   go.disabled = true;
   const stopping = new AbortController();
@@ -39,14 +47,23 @@ export function openAction({action, ids, filter, done}) {
     what.replaceChildren(...preview(known, found));
     go.disabled = found.eligible === 0;
     go.textContent = known.verb + (found.eligible > 1 ? " " + count(found.eligible, "job") : "");
-  }, (error) => { if (error.name !== "AbortError") what.replaceChildren(el("p", {class: "problem"}, error.message)); });
+  }, (error) => {
+    if (error.name !== "AbortError") what.replaceChildren(el("p", {class: "problem"}, error.message));
+  });
+}
+
+function targetName(ids) {
+  if (!ids) return "all jobs that match";
+  return ids.length === 1 ? "job " + ids[0] : count(ids.length, "job");
 }
 
 function preview(known, found) {
   const left = found.matching - found.eligible;
   const parts = STATUSES.filter((name) => found.by_status[name]).map((name) =>
-    el("li", {class: known.takes.includes(name) ? false : "none"}, status(name), el("b", {}, number(found.by_status[name]))));
-  const none = (found.matching === 1 ? "This job cannot be " : "None of these jobs can be ") + known.past + " now.";
+    el("li", {class: known.takes.includes(name) ? false : "none"},
+      status(name), el("b", {}, number(found.by_status[name]))));
+  const subject = found.matching === 1 ? "This job cannot be " : "None of these jobs can be ";
+  const none = subject + known.past + " now.";
   const some = number(found.eligible) + " of " + number(found.matching) + " will be " + known.past + "; "
     + (left === 1 ? "one is" : number(left) + " are") + " left alone.";
   const said = found.eligible === 0 ? none : left ? some : null;

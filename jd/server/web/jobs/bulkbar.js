@@ -1,23 +1,29 @@
 // The bar at the bottom while jobs are selected.
 
-import {ACTIONS, openAction} from "./actions.js";
 import {button, el, menu} from "../common.js";
-import {statusesOf} from "../filterbox.js";
+import {statusesOf} from "../filter.js";
 import {number} from "../format.js";
+import {ACTIONS, openAction} from "./actions.js";
 
 const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["prioritise", "normal"];
 
-/** {node, update(), narrow()}. `page()` gives the page's {state, jobs, next, from, total}; `done` is called after an action. */
+/** {node, update(), narrow()}. `page()` gives the page's {state, jobs, next, from, total}; `done` is called
+ * after an action; `narrow` forgets that all jobs that match were selected. */
 export function bulkBar({table, page, done}) {
-  let all = false;
+  let all = false;  // whether all that match are selected, not only those of this page
   const said = el("b", {}), widen = button("", () => { all = true; update(); }, "small quiet");
-  const act = (action) => openAction(Object.assign({action, done: () => { clear(); done(); }},
-    all ? {filter: page().state.filter} : {ids: [...table.selected.keys()]}));
-  const buttons = SHOWN.map((action) => [action, button(ACTIONS[action].verb, () => act(action), ACTIONS[action].danger ? "danger" : false)]);
-  const more = menu("More", () => MORE.map((action) => [ACTIONS[action].verb, () => act(action)]));
   const clear = () => { all = false; table.select([]); };
-  const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true}, said, widen, ...buttons.map(([, one]) => one), more,
-    button("Clear", clear, "quiet"));
+  const act = (action) => {
+    const target = all ? {filter: page().state.filter} : {ids: [...table.selected.keys()]};
+    openAction({action, ...target, done: () => { clear(); done(); }});
+  };
+  const buttons = SHOWN.map((action) => {
+    const {verb, danger} = ACTIONS[action];
+    return [action, button(verb, () => act(action), danger ? "danger" : false)];
+  });
+  const more = menu("More", () => MORE.map((action) => [ACTIONS[action].verb, () => act(action)]));
+  const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true},
+    said, widen, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
 
   function update() {
     const chosen = table.selected.size, {state, jobs, next, from, total} = page();
@@ -25,13 +31,17 @@ export function bulkBar({table, page, done}) {
     node.hidden = !chosen;
     if (!chosen) return;
     const known = total && total[1] ? number(total[0]) + " " : "";
-    said.textContent = all ? "All " + known + (state.filter ? "that match" : "jobs") : number(chosen) + " selected";
+    const everything = known + (state.filter ? "that match" : "jobs");
+    said.textContent = all ? "All " + everything : number(chosen) + " selected";
     const whole = jobs.length > 0 && jobs.every((job) => table.selected.has(job.id));
     widen.hidden = all || !whole || (next === null && from === 0);
-    widen.textContent = "Select all " + known + (state.filter ? "that match" : "jobs");
+    widen.textContent = "Select all " + everything;
     const here = new Set(all ? statusesOf(state.filter) : table.selected.values());
-    const fits = (action) => !here.size || here.has(null) || ACTIONS[action].takes.some((status) => here.has(status));
-    for (const [action, one] of buttons) one.hidden = !fits(action) || (action === "restore" && all && !here.size);
+    const fits = (action) =>
+      !here.size || here.has(null) || ACTIONS[action].takes.some((status) => here.has(status));
+    for (const [action, one] of buttons) {
+      one.hidden = !fits(action) || (action === "restore" && all && !here.size);
+    }
     more.hidden = !fits("normal");
   }
 

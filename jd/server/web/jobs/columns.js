@@ -1,37 +1,53 @@
 // The columns of the jobs table: what they show, how they sort, which are chosen.
 
 import {el, menu} from "../common.js";
-import {measuredFirst} from "../resultnames.js";
 import {duration, metric, number, status, value, when} from "../format.js";
 import {live} from "../live.js";
+import {measuredFirst} from "../resultnames.js";
 
-const MOST = {parameter: 8, result: 4};
+const MOST = {parameter: 8, result: 4};  // columns that are shown before somebody chooses
 const KEPT = "columns";
 
-const plain = (text) => (text == null || text === "" ? el("span", {class: "none"}, "–") : String(text));
+const none = () => el("span", {class: "none"}, "–");
 
-function cut(v) {
+// A parameter: long ones are cut, and shown in full when pointed at.
+function parameter(v) {
   const text = value(v);
-  if (typeof v === "number" && text.length > 9 && !Number.isInteger(v)) return el("span", {title: text}, String(Number(v.toPrecision(6))));
-  return v === undefined ? plain(null) : text.length > 36 ? el("span", {title: text.slice(0, 1000)}, text.slice(0, 200)) : text;
+  if (v === undefined) return none();
+  if (typeof v === "number" && text.length > 9 && !Number.isInteger(v)) {
+    return el("span", {title: text}, String(Number(v.toPrecision(6))));
+  }
+  return text.length > 36 ? el("span", {title: text.slice(0, 1000)}, text.slice(0, 200)) : text;
 }
 
-// A job that runs counts on by itself; `tick` in table.js rewrites these.
+const result = (v) => (v == null ? none() : metric(v));
+
+const link = (job) => el("a", {href: "/jobs/" + job.id, class: "row-link"}, "#" + job.id);
+
+function state(job) {
+  const made = status(job.status);
+  if (job.message) made.title = job.message;
+  if (job.status !== "PENDING" || !(job.priority > 0)) return made;
+  return el("span", {}, made, " ", el("span", {class: "badge accent"}, "first"));
+}
+
+function worker(job) {
+  if (!job.worker_id) return none();
+  return el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id);
+}
+
+// The runtime of a running job counts on by itself: `tick` in table.js rewrites what has data-since.
 const runtime = (job) => (job.status === "SERVED" && job.started != null
   ? el("span", {"data-since": job.started}, duration(live.now() - job.started)) : duration(job.runtime));
 
-const worker = (job) => (job.worker_id ? el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id) : plain(null));
-
+// key, head, name for sorting, kind (classes of the cells), what the cell shows; `fixed`: always shown
 const FIRST = [
-  {key: "id", head: "Job", sort: "id", cell: (job) => el("a", {href: "/jobs/" + job.id, class: "row-link"}, "#" + job.id), fixed: true},
-  {key: "status", head: "Status", sort: "status", fixed: true, cell: (job) => {
-    const made = status(job.status);
-    if (job.message) made.title = job.message;
-    return job.status === "PENDING" && job.priority > 0 ? el("span", {}, made, " ", el("span", {class: "badge accent"}, "first")) : made;
-  }},
+  {key: "id", head: "Job", sort: "id", cell: link, fixed: true},
+  {key: "status", head: "Status", sort: "status", cell: state, fixed: true},
 ];
 const LAST = [
-  {key: "attempts", head: "Attempts", sort: "attempts", kind: "num", cell: (job) => (job.attempt ? number(job.attempt) : plain(null))},
+  {key: "attempts", head: "Attempts", sort: "attempts", kind: "num",
+    cell: (job) => (job.attempt ? number(job.attempt) : none())},
   {key: "worker", head: "Worker", sort: "worker", kind: "cut", cell: worker},
   {key: "started", head: "Started", sort: "started", cell: (job) => when(job.started)},
   {key: "finished", head: "Finished", sort: "finished", cell: (job) => when(job.finished)},
@@ -40,14 +56,17 @@ const LAST = [
 
 /** All columns of an experiment whose names of parameters and results are these. */
 export function columnsOf({parameters, results}) {
-  const own = parameters.map((name, at) => ({key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
-    extra: at >= MOST.parameter, cell: (job) => cut(job.parameters[name])}));
   const known = new Set(parameters);
-  const found = measuredFirst(results, parameters).map((name, at) => ({key: "result." + name, head: name, sort: "result." + name, kind: "num result", group: "Results",
-    extra: at >= MOST.result || known.has(name), cell: (job) => (job.results && job.results[name] != null ? metric(job.results[name]) : plain(null))}));
-  // Start and runtime tell the end; where there is much to show it waits in the list of columns.
+  const own = parameters.map((name, at) => ({
+    key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
+    extra: at >= MOST.parameter, cell: (job) => parameter(job.parameters[name])}));
+  const found = measuredFirst(results, parameters).map((name, at) => ({
+    key: "result." + name, head: name, sort: "result." + name, kind: "num result", group: "Results",
+    extra: at >= MOST.result || known.has(name), cell: (job) => result((job.results || {})[name])}));
+  // Start and runtime tell when a job ended: where there is much to show, "Finished" begins hidden.
   const many = [...own, ...found].filter((one) => !one.extra).length > 6;
-  return [...FIRST, ...own, ...found, ...LAST.map((one) => (one.key === "finished" ? Object.assign({}, one, {extra: many}) : one))];
+  const last = LAST.map((one) => (one.key === "finished" ? {...one, extra: many} : one));
+  return [...FIRST, ...own, ...found, ...last];
 }
 
 /** Those that are shown: as chosen, or all but the many of a sweep with many parameters. */
@@ -60,19 +79,26 @@ export function chosen(columns, experiment) {
 export function chooser(columns, experiment, onchange) {
   return menu("Columns", () => {
     const all = columns(), shown = new Set(chosen(all, experiment).map((one) => one.key));
-    return all.filter((one) => !one.fixed).flatMap((one, at, list) => [
-      ...(at && (list[at - 1].group || "") !== (one.group || "") ? [null] : []),
-      el("label", {}, el("input", {type: "checkbox", checked: shown.has(one.key), onchange: (event) => {
+    const entry = (one) => el("label", {}, el("input", {
+      type: "checkbox", checked: shown.has(one.key), onchange: (event) => {
         keep(experiment, Object.assign(choices(experiment), {[one.key]: event.target.checked}));
         onchange();
-      }}), one.head)]);
+      }}), one.head);
+    return all.filter((one) => !one.fixed).flatMap((one, at, list) => {
+      const line = at && (list[at - 1].group || "") !== (one.group || "");
+      return line ? [null, entry(one)] : [entry(one)];
+    });
   });
 }
 
 function choices(experiment) {
-  try { return JSON.parse(localStorage.getItem(KEPT + ":" + experiment)) || {}; } catch (error) { return {}; }
+  try {
+    return JSON.parse(localStorage.getItem(KEPT + ":" + experiment)) || {};
+  } catch (error) { return {}; }
 }
 
 function keep(experiment, choice) {
-  try { localStorage.setItem(KEPT + ":" + experiment, JSON.stringify(choice)); } catch (error) { /* until the page is left */ }
+  try {
+    localStorage.setItem(KEPT + ":" + experiment, JSON.stringify(choice));
+  } catch (error) { /* storage is forbidden: the choice holds until the page is left */ }
 }

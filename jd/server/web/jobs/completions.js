@@ -1,22 +1,31 @@
-// How many attempts ended, over time; "other" are those given back or lost, which count as no failure.
+// The chart "Completions": how many attempts ended, over time. "Other" are attempts that were given back or
+// lost, which count as no failure.
 
 import {ask, el} from "../common.js";
 import {compact, number} from "../format.js";
 import {axisX, axisY, scale, svg, ticks, tooltip} from "../svg.js";
 
-const CLOCK = {hour: "2-digit", minute: "2-digit"};
-const UNITS = {minute: {text: "60 min", label: CLOCK, every: 15}, hour: {text: "48 h", label: CLOCK, every: 12},
-  day: {text: "30 d", label: {day: "numeric", month: "short"}, every: 7}};
-const KINDS = [["done", "done"], ["failed", "failed"], ["other", "other"]];
-const HEIGHT = 112;
+const CLOCK = {hour: "2-digit", minute: "2-digit"}, DAY = {day: "numeric", month: "short"};
+// What the buttons choose between: `label` is the format of times, `every` so many bars have one.
+const UNITS = {
+  minute: {text: "60 min", label: CLOCK, every: 15},
+  hour: {text: "48 h", label: CLOCK, every: 12},
+  day: {text: "30 d", label: DAY, every: 7},
+};
+const KINDS = ["done", "failed", "other"];
+const HEIGHT = 112, LEFT = 36, RIGHT = 14, BASE = HEIGHT - 22, TOP = 6;
+const KEPT = "completions";
 
 /** A card with the chart: {node, refresh(), close()}. */
 export function completions() {
   let unit = kept() || "hour", host = "", data = null, loading = 0;
   const plot = el("div", {class: "plot"}), said = el("p", {class: "legend grow"});
-  const hosts = el("select", {"aria-label": "Host", hidden: true, onchange: () => { host = hosts.value; load(); }});
-  const units = el("div", {class: "seg", role: "group", "aria-label": "Time"}, ...Object.entries(UNITS).map(([name, {text}]) =>
-    el("button", {type: "button", "data-unit": name, onclick: () => { unit = name; keep(name); load(); }}, text)));
+  const hosts = el("select", {"aria-label": "Host", hidden: true,
+    onchange: () => { host = hosts.value; load(); }});
+  const choose = (name) => { unit = name; keep(name); load(); };
+  const units = el("div", {class: "seg", role: "group", "aria-label": "Time"},
+    ...Object.entries(UNITS).map(([name, {text}]) =>
+      el("button", {type: "button", "data-unit": name, onclick: () => choose(name)}, text)));
   const rows = el("details", {class: "as-table"}, el("summary", {}, "Show as table"));
   rows.addEventListener("toggle", draw);
   const node = el("section", {class: "card", "aria-label": "Completions"},
@@ -34,24 +43,24 @@ export function completions() {
       data = found;
       fillHosts(found.hosts);
       draw();
-    } catch (error) { if (mine === loading) said.textContent = error.message; }
+    } catch (error) {
+      if (mine === loading) said.textContent = error.message;
+    }
   }
 
   function fillHosts(known) {
     const names = known.includes(host) || !host ? known : known.concat(host);
     hosts.hidden = names.length < 2;
-    if (hosts.options.length === names.length + 1 && names.every((name, at) => hosts.options[at + 1].value === name)) return;
+    const same = names.every((name, at) => hosts.options[at + 1]?.value === name);
+    if (same && hosts.options.length === names.length + 1) return;
     hosts.replaceChildren(el("option", {value: ""}, "All hosts"),
       ...names.map((name) => el("option", {value: name, selected: name === host}, name)));
   }
 
   function draw() {
     if (!data || !plot.clientWidth) return;
-    const sums = KINDS.map(([key, text]) => [key, text, data[key].reduce((sum, n) => sum + n, 0)]);
-    said.replaceChildren(...sums.filter(([key, , sum]) => key === "done" || sum).map(([key, text, sum]) =>
-      el("span", {title: key === "other" ? "given back or lost" : false}, el("i", {class: "swatch of-" + key}),
-        number(sum) + " " + text)));
-    plot.replaceChildren(...bars(data, plot));
+    said.replaceChildren(...legend(data));
+    plot.replaceChildren(...drawing(data, plot));
     if (rows.open) {
       if (rows.children[1]) rows.children[1].remove();
       rows.append(asTable(data));
@@ -62,56 +71,89 @@ export function completions() {
   return {node, refresh: load, close: () => watch.disconnect()};
 }
 
-function bars(data, plot) {
-  const width = plot.clientWidth - 14, left = 36, n = data.done.length, {label, every} = UNITS[data.unit];
-  const totals = data.done.map((_, at) => KINDS.reduce((sum, [key]) => sum + data[key][at], 0));
-  const most = Math.max(1, ...totals), up = scale([0, most], [HEIGHT - 22, 6]), along = scale([0, n], [left, width]);
-  const step = (width - left) / n, gap = step > 6 ? 2 : step > 3 ? 1 : 0;
-  const time = (at) => new Intl.DateTimeFormat("en-GB", label).format(new Date((data.start + at * data.step) * 1000));
-  const marks = Array.from({length: n}, (_, at) => at).filter((at) => (n - 1 - at) % every === 0 && along(at + 0.5) > left + 16);
-  const chart = svg("svg", {class: "chart", height: HEIGHT, viewBox: "0 0 " + (width + 14) + " " + HEIGHT, role: "img",
-    "aria-label": "Attempts that ended, by " + data.unit + "; the same as a table below"},
-  axisY(up, left, width - left, ticks(0, most, 3).filter(Number.isInteger), compact),
-  ...totals.map((total, at) => {
-    let base = 0;
-    return svg("g", {}, ...KINDS.map(([key]) => {
-      const from = base;
-      base += data[key][at];
-      return data[key][at] ? svg("rect", {class: "bar-" + key, x: along(at) + gap / 2, width: Math.max(1, step - gap),
-        y: up(base), height: Math.max(1, up(from) - up(base)), rx: Math.min(1.5, step / 4)}) : null;
-    }));
-  }),
-  axisX(scale([0, n], [left, width]), HEIGHT - 22, marks.map((at) => at + 0.5), (at) => time(at - 0.5)));
-  const tip = tooltip(plot), hover = svg("rect", {class: "hover", y: 0, height: HEIGHT - 22, width: step, visibility: "hidden"});
-  chart.prepend(hover);
-  chart.addEventListener("pointermove", (event) => {
-    const at = Math.floor(along.invert(event.clientX - plot.getBoundingClientRect().left));
-    if (at < 0 || at >= n) return leave();
-    hover.setAttribute("x", along(at));
-    hover.setAttribute("visibility", "visible");
-    tip.show(along(at + 0.5), up(totals[at]), el("b", {}, data.unit === "hour" ? day(data.start + at * data.step) + " " : "", time(at)),
-      ...KINDS.filter(([key]) => data[key][at] || key === "done").map(([key, text]) => el("div", {}, number(data[key][at]) + " " + text)));
-  });
-  const leave = () => { hover.setAttribute("visibility", "hidden"); tip.hide(); };
-  chart.addEventListener("pointerleave", leave);
-  return [chart, tip.node];
+function legend(data) {
+  const sums = KINDS.map((kind) => [kind, data[kind].reduce((sum, n) => sum + n, 0)]);
+  return sums.filter(([kind, sum]) => kind === "done" || sum).map(([kind, sum]) =>
+    el("span", {title: kind === "other" ? "given back or lost" : false},
+      el("i", {class: "swatch of-" + kind}), number(sum) + " " + kind));
 }
 
-const day = (t) => new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short"}).format(new Date(t * 1000));
+const text = (data, at, format) =>
+  new Intl.DateTimeFormat("en-GB", format).format(new Date((data.start + at * data.step) * 1000));
+
+// The chart and its tooltip.
+function drawing(data, plot) {
+  const width = plot.clientWidth - RIGHT, n = data.done.length, {label, every} = UNITS[data.unit];
+  const totals = data.done.map((_, at) => KINDS.reduce((sum, kind) => sum + data[kind][at], 0));
+  const most = Math.max(1, ...totals);
+  const up = scale([0, most], [BASE, TOP]), along = scale([0, n], [LEFT, width]);
+  const step = (width - LEFT) / n;
+  const marked = (at) => (n - 1 - at) % every === 0 && along(at + 0.5) > LEFT + 16;
+  const marks = totals.map((_, at) => at).filter(marked).map((at) => at + 0.5);
+  const hover = svg("rect", {class: "hover", y: 0, height: BASE, width: step, visibility: "hidden"});
+  const chart = svg("svg", {
+    class: "chart", height: HEIGHT, viewBox: `0 0 ${width + RIGHT} ${HEIGHT}`, role: "img",
+    "aria-label": "Attempts that ended, by " + data.unit + "; the same as a table below"},
+  hover,
+  axisY(up, LEFT, width - LEFT, ticks(0, most, 3).filter(Number.isInteger), compact),
+  ...totals.map((_, at) => bar(data, at, along(at), step, up)),
+  axisX(along, BASE, marks, (at) => text(data, at - 0.5, label)));
+  return [chart, pointing(chart, plot, {data, totals, along, up, hover})];
+}
+
+// One bar, its kinds above each other.
+function bar(data, at, x, step, up) {
+  const gap = step > 6 ? 2 : step > 3 ? 1 : 0;
+  let base = 0;
+  return svg("g", {}, ...KINDS.map((kind) => {
+    const from = base;
+    base += data[kind][at];
+    if (!data[kind][at]) return null;
+    return svg("rect", {class: "bar-" + kind, x: x + gap / 2, width: Math.max(1, step - gap),
+      y: up(base), height: Math.max(1, up(from) - up(base)), rx: Math.min(1.5, step / 4)});
+  }));
+}
+
+// Tell of the bar that the pointer is on; gives the tooltip's element.
+function pointing(chart, plot, {data, totals, along, up, hover}) {
+  const tip = tooltip(plot), {label} = UNITS[data.unit];
+  const leave = () => {
+    hover.setAttribute("visibility", "hidden");
+    tip.hide();
+  };
+  chart.addEventListener("pointermove", (event) => {
+    const at = Math.floor(along.invert(event.clientX - plot.getBoundingClientRect().left));
+    if (at < 0 || at >= totals.length) return leave();
+    hover.setAttribute("x", along(at));
+    hover.setAttribute("visibility", "visible");
+    const day = data.unit === "hour" ? text(data, at, DAY) + " " : "";
+    const lines = KINDS.filter((kind) => data[kind][at] || kind === "done")
+      .map((kind) => el("div", {}, number(data[kind][at]) + " " + kind));
+    tip.show(along(at + 0.5), up(totals[at]), el("b", {}, day, text(data, at, label)), ...lines);
+  });
+  chart.addEventListener("pointerleave", leave);
+  return tip.node;
+}
 
 function asTable(data) {
-  const full = new Intl.DateTimeFormat("en-GB", {day: "numeric", month: "short", hour: "2-digit", minute: "2-digit"});
   const order = data.done.map((_, at) => at).reverse();
-  return el("div", {class: "scroll"}, el("table", {class: "data"}, el("thead", {}, el("tr", {}, el("th", {scope: "col"}, "From"),
-    ...KINDS.map(([, text]) => el("th", {scope: "col", class: "num"}, text)))),
-  el("tbody", {}, ...order.map((at) => el("tr", {}, el("td", {}, full.format(new Date((data.start + at * data.step) * 1000))),
-    ...KINDS.map(([key]) => el("td", {class: "num"}, number(data[key][at]))))))));
+  const row = (at) => el("tr", {}, el("td", {}, text(data, at, {...DAY, ...CLOCK})),
+    ...KINDS.map((kind) => el("td", {class: "num"}, number(data[kind][at]))));
+  const heads = KINDS.map((kind) => el("th", {scope: "col", class: "num"}, kind));
+  return el("div", {class: "scroll"}, el("table", {class: "data"},
+    el("thead", {}, el("tr", {}, el("th", {scope: "col"}, "From"), ...heads)),
+    el("tbody", {}, ...order.map(row))));
 }
 
 function kept() {
-  try { return UNITS[localStorage.getItem("completions")] ? localStorage.getItem("completions") : null; } catch (error) { return null; }
+  try {
+    const name = localStorage.getItem(KEPT);
+    return UNITS[name] ? name : null;
+  } catch (error) { return null; }
 }
 
 function keep(name) {
-  try { localStorage.setItem("completions", name); } catch (error) { /* until the page is left */ }
+  try {
+    localStorage.setItem(KEPT, name);
+  } catch (error) { /* storage is forbidden: the choice holds until the page is left */ }
 }

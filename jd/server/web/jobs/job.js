@@ -1,12 +1,12 @@
 // One job: what it is given, how its attempts went, what it wrote and uploaded.
 
-import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {setTitle} from "../app.js";
-import {ACTIONS, openAction} from "./actions.js";
-import {measuredFirst} from "../resultnames.js";
+import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {duration, status, value as shown, when} from "../format.js";
-import {outputBox} from "./output.js";
+import {measuredFirst} from "../resultnames.js";
+import {ACTIONS, openAction} from "./actions.js";
 import {fileList} from "./files.js";
+import {outputBox} from "./output.js";
 
 const POLL = 4000;  // ms; asking also tells the worker that somebody watches
 
@@ -18,16 +18,19 @@ export async function show(main, params) {
   try {
     await page.load();
   } catch (error) {
-    main.replaceChildren(empty(error.status === 404 ? `There is no job ${id}` : "This job could not be loaded",
-      error.status === 404 ? "It may belong to another experiment." : error.message,
+    const gone = error.status === 404;
+    main.replaceChildren(empty(
+      gone ? `There is no job ${id}` : "This job could not be loaded",
+      gone ? "It may belong to another experiment." : error.message,
       el("a", {class: "button", href: "/jobs"}, "All jobs")));
     return {};
   }
   const timer = setInterval(() => page.poll(), POLL);
   return {
     refresh: (changes, before) => {
-      if (["jobs", "files", "workers"].some((topic) => !before || changes[topic] !== before[topic])) return page.load();
-      return changes.output !== before.output ? page.poll() : null;
+      const changed = (topic) => !before || changes[topic] !== before[topic];
+      if (["jobs", "files", "workers"].some(changed)) return page.load();
+      return changed("output") ? page.poll() : null;
     },
     close: () => clearInterval(timer),
   };
@@ -57,10 +60,12 @@ class JobPage {
     const job = await ask("job?id=" + this.id);
     this.job = job;
     if (!this.main.contains(this.title)) this.frame();
-    this.draw("title", [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime, job.retry_at,
-      job.priority, job.lease_until > 0], () => this.drawTitle(job));
+    const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
+      job.retry_at, job.priority];
+    this.draw("title", shown, () => this.drawTitle(job));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
-    this.draw("parameters", job.parameters, () => this.parameters.body.replaceChildren(facts(Object.entries(job.parameters))));
+    this.draw("parameters", job.parameters, () =>
+      this.parameters.body.replaceChildren(facts(Object.entries(job.parameters))));
     this.draw("results", job.results, () => {
       this.results.node.hidden = !job.results || Object.keys(job.results).length === 0;
       const names = measuredFirst(Object.keys(job.results || {}), Object.keys(job.parameters));
@@ -69,10 +74,10 @@ class JobPage {
     this.draw("attempts", job.attempts, () => this.attempts.body.replaceChildren(attempts(job.attempts)));
     this.draw("history", job.history, () => this.history.body.replaceChildren(history(job.history)));
     this.draw("files", job.files, () => this.files.show(job.files));
-    const latest = job.attempts[0];
-    this.draw("metrics", latest && latest.metrics, () => {
-      this.metrics.node.hidden = !latest || Object.keys(latest.metrics || {}).length === 0;
-      this.metrics.body.replaceChildren(facts(Object.entries((latest && latest.metrics) || {})));
+    const latest = job.attempts[0], metrics = (latest && latest.metrics) || {};
+    this.draw("metrics", metrics, () => {
+      this.metrics.node.hidden = Object.keys(metrics).length === 0;
+      this.metrics.body.replaceChildren(facts(Object.entries(metrics)));
     });
     this.written.node.hidden = !latest;
     if (latest) this.output.show(job.output || "", job.status === "SERVED");
@@ -86,7 +91,7 @@ class JobPage {
     } catch (error) { /* the next one may come through; the shell says when the server is away */ }
   }
 
-  /** Call `make` if what the part shows has changed: else a selection or the focus would be lost. */
+  /** Call `make` only if what the part shows has changed, so that a selection or the focus is not lost. */
   draw(name, content, make) {
     const text = JSON.stringify(content);
     if (this.drawn[name] === text) return;
@@ -95,7 +100,8 @@ class JobPage {
   }
 
   frame() {
-    const near = (step, label, sign) => el("a", {class: "button small quiet", href: "/jobs/" + (this.id + step),
+    const near = (step, label, sign) => el("a", {
+      class: "button small quiet", href: "/jobs/" + (this.id + step),
       "aria-label": label, title: label, hidden: this.id + step < 1}, sign);
     this.main.replaceChildren(
       el("div", {class: "job-head"},
@@ -104,19 +110,19 @@ class JobPage {
         el("div", {class: "job-line"}, this.title, this.acts)),
       el("div", {class: "split wide-left"},
         el("div", {class: "job-column"}, this.written.node, this.attempts.node, this.uploads.node),
-        el("div", {class: "job-column"}, this.parameters.node, this.results.node, this.metrics.node, this.history.node)));
+        el("div", {class: "job-column"},
+          this.parameters.node, this.results.node, this.metrics.node, this.history.node)));
   }
 
   drawTitle(job) {
     const said = [];
-    if (job.worker_id && job.attempt > 0) {
-      said.push(el("span", {}, `attempt ${job.attempt} on `, el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id)));
-    }
-    if (job.started) said.push(el("span", {}, "started ", when(job.started)));
-    if (job.finished) said.push(el("span", {}, "ended ", when(job.finished)));
-    if (job.runtime != null) said.push(el("span", {}, "ran " + duration(job.runtime)));
-    if (job.status === "ABORTED" && job.retry_at) said.push(el("span", {}, "tried again ", when(job.retry_at)));
-    if (job.status === "PENDING" && job.priority > 0) said.push(el("span", {}, "served first"));
+    const say = (...content) => said.push(el("span", {}, ...content));
+    if (job.worker_id && job.attempt > 0) say(`attempt ${job.attempt} on `, workerLink(job.worker_id));
+    if (job.started) say("started ", when(job.started));
+    if (job.finished) say("ended ", when(job.finished));
+    if (job.runtime != null) say("ran " + duration(job.runtime));
+    if (job.status === "ABORTED" && job.retry_at) say("tried again ", when(job.retry_at));
+    if (job.status === "PENDING" && job.priority > 0) say("served first");
     this.title.replaceChildren(el("h1", {}, "Job " + job.id),
       status(job.status), el("p", {class: "hint job-facts"}, ...said));
   }
@@ -125,20 +131,23 @@ class JobPage {
     const focus = this.acts.contains(document.activeElement) ? document.activeElement.dataset.act : null;
     const can = Object.keys(ACTIONS).filter((name) => ACTIONS[name].takes.includes(job.status)
       && name !== (job.priority > 0 ? "prioritise" : "normal"));
+    const done = () => this.load().catch(fail);
     const made = can.map((action) => {
-      const one = button(ACTIONS[action].verb, () => openAction({action, ids: [this.id], done: () => this.load().catch(fail)}),
-        ACTIONS[action].danger ? "danger" : null);
+      const {verb, danger} = ACTIONS[action];
+      const one = button(verb, () => openAction({action, ids: [this.id], done}), danger ? "danger" : null);
       one.dataset.act = action;
       return one;
     });
     if (job.status === "PENDING") made.unshift(button("Edit parameters", () => this.edit()));
     this.acts.replaceChildren(...made);
-    if (focus) ([...this.acts.children].find((one) => one.dataset.act === focus) || this.acts.firstChild).focus();
+    if (focus) (made.find((one) => one.dataset.act === focus) || this.acts.firstChild).focus();
   }
 
   edit() {
-    const text = el("textarea", {class: "create-text", rows: 12, spellcheck: "false", "aria-label": "Parameters as JSON"});
-    const reason = el("input", {id: "edit-reason", type: "text", maxlength: 500, placeholder: "kept in the job's history"});
+    const text = el("textarea", {class: "create-text", rows: 12, spellcheck: "false",
+      "aria-label": "Parameters as JSON"});
+    const reason = el("input", {id: "edit-reason", type: "text", maxlength: 500,
+      placeholder: "kept in the job's history"});
     text.value = JSON.stringify(this.job.parameters, null, 2);
     dialog({
       title: `Parameters of job ${this.id}`, action: "Save",
@@ -166,6 +175,8 @@ function part(title, attributes, ...tools) {
   return {node, body};
 }
 
+const workerLink = (id) => el("a", {href: "/workers?worker=" + encodeURIComponent(id)}, id);
+
 /** Names and values, one pair a line. */
 function facts(given) {
   const pairs = given.flatMap(([name, one]) => [el("dt", {}, name), el("dd", {class: "mono"}, shown(one))]);
@@ -176,18 +187,21 @@ function attempts(list) {
   if (list.length === 0) return el("p", {class: "hint"}, "No worker has had it yet.");
   const ending = ({verdict, exit_code: code}) => {
     if (!verdict) return "running";
-    return code == null || code === 0 ? verdict : `${verdict} (${code < 0 ? "signal " + -code : "exit " + code})`;
+    if (code == null || code === 0) return verdict;
+    return `${verdict} (${code < 0 ? "signal " + -code : "exit " + code})`;
   };
   const line = (one) => el("tr", {},
     el("td", {"data-label": "Attempt"}, String(one.number)),
-    el("td", {"data-label": "Ended as"}, el("span", {class: "verdict " + (one.verdict || "running")}, ending(one))),
-    el("td", {"data-label": "Worker"}, el("a", {href: "/workers?worker=" + encodeURIComponent(one.worker_id)}, one.worker_id)),
+    el("td", {"data-label": "Ended as"},
+      el("span", {class: "verdict " + (one.verdict || "running")}, ending(one))),
+    el("td", {"data-label": "Worker"}, workerLink(one.worker_id)),
     el("td", {"data-label": "Started"}, when(one.started)),
     el("td", {"data-label": "Ran"}, one.runtime == null ? "" : duration(one.runtime)),
     el("td", {"data-label": "Message", class: "message"}, one.message || ""));
   const heads = ["Attempt", "Ended as", "Worker", "Started", "Ran", "Message"];
-  return el("div", {class: "scroll"}, el("table", {class: "data as-cards"}, el("thead", {}, el("tr", {}, ...heads.map((head) =>
-    el("th", {scope: "col"}, head)))), el("tbody", {}, ...list.map(line))));
+  return el("div", {class: "scroll"}, el("table", {class: "data as-cards"},
+    el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", {scope: "col"}, head)))),
+    el("tbody", {}, ...list.map(line))));
 }
 
 function history(lines) {

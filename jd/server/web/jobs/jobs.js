@@ -1,17 +1,18 @@
 // The Jobs page: how far the experiment is, and the table of its jobs.
 
 import {go, me, remember, remembered, setQuery} from "../app.js";
-import {completions} from "./completions.js";
-import {chooser, chosen, columnsOf} from "./columns.js";
 import {button, el, fail} from "../common.js";
-import {filterBox, statusesOf, withStatuses} from "../filterbox.js";
-import {finder} from "./search.js";
+import {statusesOf, withStatuses} from "../filter.js";
+import {filterBox} from "../filterbox.js";
 import {number} from "../format.js";
 import {live} from "../live.js";
-import {bulkBar} from "./bulkbar.js";
 import {keys} from "../shortcuts.js";
+import {bulkBar} from "./bulkbar.js";
+import {chooser, chosen, columnsOf} from "./columns.js";
+import {completions} from "./completions.js";
 import {gettingStarted} from "./nojobs.js";
 import {overview} from "./overview.js";
+import {jobSearch} from "./search.js";
 import {JobsTable} from "./table.js";
 
 const SIZES = [25, 50, 100, 200];
@@ -33,16 +34,18 @@ async function create() {
 class JobsPage {
   constructor(main, query) {
     const kept = remembered();
-    this.state = {filter: query.get("filter") || "", sort: query.get("sort") || "id", after: kept.after || null, size: keptSize()};
-    this.from = kept.from || 0;
-    this.stack = kept.stack || [];
+    this.state = {filter: query.get("filter") || "", sort: query.get("sort") || "id",
+      after: kept.after || null, size: keptSize()};
+    this.from = kept.from || 0;  // how many jobs come before this page
+    this.stack = kept.stack || [];  // where the pages before it begin
     this.names = {parameters: [], results: []};
     this.jobs = [];
     this.next = this.total = null;
     this.rest = this.charted = this.countedAt = 0;
-    this.finder = finder();
+    this.finder = jobSearch();
     this.build(main);
-    this.ends = [this.bind(), live.on((summary) => this.summarise(summary)), () => clearTimeout(this.later), () => clearTimeout(this.charting),
+    this.ends = [this.bind(), live.on((summary) => this.summarise(summary)),
+      () => clearTimeout(this.later), () => clearTimeout(this.charting),
       ...[this.finder, this.table, this.chart].map((part) => () => part.close())];
   }
 
@@ -50,8 +53,8 @@ class JobsPage {
     this.overview = overview((status) => this.pick(status));
     this.chart = completions();
     this.filter = filterBox({value: this.state.filter, onchange: (text) => this.search({filter: text})});
-    this.table = new JobsTable({onsort: (name) => this.sort(name), onselect: () => this.bar && this.bar.update(),
-      onopen: (id, event) => this.open(id, event)});
+    this.table = new JobsTable({onsort: (name) => this.sort(name),
+      onselect: () => this.bar && this.bar.update(), onopen: (id, event) => this.open(id, event)});
     this.bar = bulkBar({table: this.table, page: () => this, done: () => this.load(true)});
     const columns = chooser(() => columnsOf(this.names), me.expId, () => this.draw());
     this.searching = el("div", {class: "searching", role: "status", hidden: true});
@@ -93,7 +96,10 @@ class JobsPage {
     Object.assign(this.state, change, {after: null});
     this.from = 0;
     this.stack = [];
-    if ("filter" in change) { this.table.select([]); this.bar.narrow(); }
+    if ("filter" in change) {
+      this.table.select([]);
+      this.bar.narrow();
+    }
     const {filter, sort} = this.state;
     setQuery({filter, sort: sort === "id" ? "" : sort}, push);
     remember({after: null, from: 0, stack: []});
@@ -107,9 +113,10 @@ class JobsPage {
     return this.search({filter: withStatuses(this.state.filter, status && !same ? [status] : [])}, true);
   }
 
+  /** Upwards, then downwards, then by id again. */
   sort(name) {
-    const now = this.state.sort;
-    return this.search({sort: now === name ? "-" + name : now === "-" + name && name !== "id" ? "id" : name}, true);
+    const now = this.state.sort, back = now === "-" + name && name !== "id";
+    return this.search({sort: now === name ? "-" + name : back ? "id" : name}, true);
   }
 
   turn(by) {
@@ -124,7 +131,9 @@ class JobsPage {
   }
 
   open(id, event) {
-    if (event.metaKey || event.ctrlKey) window.open("/jobs/" + id, "_blank", "noopener"); else { go("/jobs/" + id); scrollTo(0, 0); }
+    if (event.metaKey || event.ctrlKey) return window.open("/jobs/" + id, "_blank", "noopener");
+    go("/jobs/" + id);
+    return scrollTo(0, 0);
   }
 
   // ---- what is shown
@@ -139,7 +148,8 @@ class JobsPage {
       if (!found) return;
       this.filter.say("");
       this.take(found);
-      if (!quietly || Date.now() - this.countedAt > COUNT_EVERY) this.countMatching(); else this.page();
+      if (!quietly || Date.now() - this.countedAt > COUNT_EVERY) this.countMatching();
+      else this.page();
     } catch (error) {
       this.searching.hidden = true;
       if (!quietly) this.refuse(error);
@@ -151,11 +161,13 @@ class JobsPage {
   }
 
   refuse(error) {
-    if (error.status === 400) this.filter.say(error.message, true); else fail(error);
+    if (error.status === 400) this.filter.say(error.message, true);
+    else fail(error);
     this.page();
     if (!this.jobs.length && error.status !== 400) {
+      const again = button("Try again", () => this.load());
       this.nothing.hidden = false;
-      this.nothing.replaceChildren(el("p", {}, "The jobs could not be loaded."), button("Try again", () => this.load()));
+      this.nothing.replaceChildren(el("p", {}, "The jobs could not be loaded."), again);
     }
     if (error.status === 400 && this.state.after) return this.search({});
   }
@@ -165,7 +177,8 @@ class JobsPage {
     this.take(part);
     this.searching.hidden = false;
     const of = total ? " of " + number(Math.max(total, part.scanned)) : "";
-    this.searching.replaceChildren("Searched " + number(part.scanned) + of + " jobs…", button("Stop", () => this.finder.stop(), "small"));
+    const stop = button("Stop", () => this.finder.stop(), "small");
+    this.searching.replaceChildren("Searched " + number(part.scanned) + of + " jobs…", stop);
   }
 
   take(found) {
@@ -175,17 +188,21 @@ class JobsPage {
     if (found.columns) this.names = found.columns;
     if (found.total !== null) this.total = [found.total, true];
     this.searching.hidden = !found.stopped;
-    if (found.stopped) this.searching.replaceChildren("Stopped after " + number(found.scanned) + " jobs.",
-      button("Search on", () => this.turn(1), "small"));
+    if (found.stopped) {
+      const on = button("Search on", () => this.turn(1), "small");
+      this.searching.replaceChildren("Stopped after " + number(found.scanned) + " jobs.", on);
+    }
     this.filter.names([...this.names.parameters, ...this.names.results]);
     this.draw();
   }
 
   draw() {
     this.table.update(chosen(columnsOf(this.names), me.expId), this.jobs, this.state.sort);
-    this.nothing.hidden = this.jobs.length > 0 || this.card.getAttribute("aria-busy") === "true" && this.next !== null;
-    this.nothing.replaceChildren(el("p", {}, this.state.filter ? "No job matches this filter." : "There are no jobs here."),
-      this.state.filter ? button("Clear the filter", () => this.search({filter: ""})) : "");
+    this.nothing.hidden = this.jobs.length > 0 || (this.busy() && this.next !== null);
+    const {filter} = this.state;
+    this.nothing.replaceChildren(
+      el("p", {}, filter ? "No job matches this filter." : "There are no jobs here."),
+      filter ? button("Clear the filter", () => this.search({filter: ""})) : "");
     this.table.node.hidden = !this.jobs.length;
     this.page();
   }
@@ -204,10 +221,11 @@ class JobsPage {
    * there is; all else the server counts in steps. */
   countMatching() {
     const {filter} = this.state, statuses = statusesOf(filter);
-    if (this.next === null && this.from === 0) this.total = [this.jobs.length, true];
-    else if (live.summary && statuses.length && withStatuses(filter, []) === "")
+    if (this.next === null && this.from === 0) {
+      this.total = [this.jobs.length, true];
+    } else if (live.summary && statuses.length && withStatuses(filter, []) === "") {
       this.total = [statuses.reduce((sum, status) => sum + live.summary.jobs[status], 0), true];
-    else if (filter) return this.countInSteps(filter);
+    } else if (filter) return this.countInSteps(filter);
     return this.page();
   }
 
@@ -237,28 +255,37 @@ class JobsPage {
   async refresh(changes, previous) {
     if (changes.jobs === previous.jobs) return;
     clearTimeout(this.charting);
-    this.charting = setTimeout(() => { this.charted = Date.now(); this.chart.refresh(); },
-      Math.max(0, this.charted + CHART_EVERY - Date.now()));
+    this.charting = setTimeout(() => {
+      this.charted = Date.now();
+      this.chart.refresh();
+    }, Math.max(0, this.charted + CHART_EVERY - Date.now()));
     clearTimeout(this.later);
     await this.reload();
   }
 
   /** Load quietly, once the person's own search has ended and the last one has rested. */
   reload() {
-    const searching = this.card.getAttribute("aria-busy") === "true", wait = searching ? 500 : this.rest - Date.now();
+    const wait = this.busy() ? 500 : this.rest - Date.now();
     if (wait <= 0) return this.load(true);
     this.later = setTimeout(() => this.reload(), wait);
   }
+
+  /** Whether the page looks for what the person asked for. */
+  busy() { return this.card.getAttribute("aria-busy") === "true"; }
 
   close() { for (const end of this.ends) end(); }
 }
 
 function keptSize() {
   let size = 0;
-  try { size = Number(localStorage.getItem("page-size")); } catch (error) { /* none is kept */ }
+  try {
+    size = Number(localStorage.getItem("page-size"));
+  } catch (error) { /* storage is forbidden: none is kept */ }
   return SIZES.includes(size) ? size : 50;
 }
 
 function keepSize(size) {
-  try { localStorage.setItem("page-size", size); } catch (error) { /* until the page is left */ }
+  try {
+    localStorage.setItem("page-size", size);
+  } catch (error) { /* storage is forbidden: the choice holds until the page is left */ }
 }

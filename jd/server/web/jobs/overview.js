@@ -10,37 +10,51 @@ const STACK = ["DONE", "ABORTED", "SERVED"];
 export function overview(choose) {
   const share = el("b"), finished = el("span"), rest = el("span", {class: "hint"});
   const workers = el("a", {href: "/workers", class: "hint"});
-  const bar = el("div", {class: "stack", role: "progressbar", "aria-label": "Finished jobs", "aria-valuemin": 0},
+  const bar = el("div",
+    {class: "stack", role: "progressbar", "aria-label": "Finished jobs", "aria-valuemin": 0},
     ...STACK.map((status) => el("i", {class: statusName(status)})));
   const figures = new Map([null, ...SHOWN].map((status) => {
     const value = el("b", {}, "–");
-    const tile = el("button", {type: "button", class: "tile", "aria-pressed": "false", onclick: () => choose(status)}, value,
-      el("span", {class: status ? "status " + statusName(status) : false}, status ? statusName(status) : "all jobs"));
+    const name = status ? el("span", {class: "status " + statusName(status)}, statusName(status))
+      : el("span", {}, "all jobs");
+    const tile = el("button", {type: "button", class: "tile", "aria-pressed": "false",
+      onclick: () => choose(status)}, value, name);
     return [status, {tile, value}];
   }));
   const node = el("section", {class: "card overview", "aria-label": "Progress"},
-    el("div", {class: "how-far"}, share, el("div", {class: "grow"}, finished, rest), workers), bar,
+    el("div", {class: "how-far"}, share, el("div", {class: "grow"}, finished, rest), workers),
+    bar,
     el("div", {class: "tiles"}, ...[...figures.values()].map(({tile}) => tile)));
 
   function update(summary) {
     const {jobs, total} = summary, end = summary.finished;
     share.textContent = total ? percent(end / total) : "–";
     finished.textContent = total ? number(end) + " of " + count(total, "job") + " finished" : "No jobs yet";
-    rest.textContent = [summary.eta != null && end < total ? "about " + duration(summary.eta) + " left" : "",
-      summary.per_hour ? count(Math.round(summary.per_hour), "job") + " per hour" : ""].filter(Boolean).join(" · ");
+    const left = summary.eta != null && end < total ? "about " + duration(summary.eta) + " left" : "";
+    const rate = summary.per_hour ? count(Math.round(summary.per_hour), "job") + " per hour" : "";
+    rest.textContent = [left, rate].filter(Boolean).join(" · ");
     const {busy, idle, paused} = summary.workers;
-    workers.replaceChildren(...[[busy, "busy"], [idle, "idle"], [paused, "paused"]].filter(([n, name]) => n || name !== "paused")
-      .map(([n, name]) => el("span", {}, el("b", {}, number(n)), " " + name)), " workers");
+    const states = [[busy, "busy"], [idle, "idle"], ...(paused ? [[paused, "paused"]] : [])];
+    workers.replaceChildren(
+      ...states.map(([n, name]) => el("span", {}, el("b", {}, number(n)), " " + name)), " workers");
     bar.setAttribute("aria-valuemax", total);
     bar.setAttribute("aria-valuenow", end);
-    STACK.forEach((status, at) => bar.children[at].style.setProperty("width", (total ? jobs[status] / total * 100 : 0) + "%"));
+    STACK.forEach((status, at) => {
+      const width = total ? jobs[status] / total * 100 : 0;
+      bar.children[at].style.setProperty("width", width + "%");
+    });
     for (const [status, {value}] of figures) value.textContent = number(status ? jobs[status] : total);
-    figures.get("DELETED").tile.hidden = !jobs.DELETED && figures.get("DELETED").tile.getAttribute("aria-pressed") === "false";
+    const deleted = figures.get("DELETED").tile;
+    deleted.hidden = !jobs.DELETED && deleted.getAttribute("aria-pressed") === "false";
   }
 
-  return {node, update, press(statuses) {
-    for (const [status, {tile}] of figures)
-      tile.setAttribute("aria-pressed", String(status ? statuses.includes(status) : statuses.length === 0));
+  function press(statuses) {
+    for (const [status, {tile}] of figures) {
+      const pressed = status ? statuses.includes(status) : statuses.length === 0;
+      tile.setAttribute("aria-pressed", String(pressed));
+    }
     if (statuses.includes("DELETED")) figures.get("DELETED").tile.hidden = false;
-  }};
+  }
+
+  return {node, update, press};
 }

@@ -1,23 +1,27 @@
-// A page of jobs, and how many match. The server looks at a limited number of jobs for one answer, so what is
-// rare takes several.
+// Looks for a page of jobs, and counts how many match. The server looks at a limited number of jobs for one
+// answer, so what is rare takes several questions.
 
 import {ask} from "../common.js";
 
-const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value != null && value !== ""));
+const query = (values) =>
+  new URLSearchParams(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 
-/** {find(request, report), count(filter, report), stop()}. A new call ends the one before it. */
-export function finder() {
+/** {find(request, report), count(filter, report), stop(), close()}. A new call ends the one before it. */
+export function jobSearch() {
   let finding = null, counting = null;
 
-  /** Ask for a page of {filter, sort, after, size}. Gives {columns, jobs, next, total, scanned, stopped}, also to
-   * `report` whenever more has been found; null when another question came between. Throws Refused. */
+  /** Ask for a page of {filter, sort, after, size}. Gives {columns, jobs, next, total, scanned, stopped}, and
+   * the same to `report` whenever more has been found; null when another question came between.
+   * Throws Refused. */
   async function find({filter, sort, after, size}, report) {
     if (finding) finding.abort();
     const mine = finding = new AbortController();
     const page = {columns: null, jobs: [], next: after, total: null, scanned: 0, stopped: false};
     try {
       do {
-        const answer = await ask("jobs?" + query({filter, sort, after: page.next, limit: size - page.jobs.length}), undefined, mine.signal);
+        const limit = size - page.jobs.length;
+        const wanted = query({filter, sort, after: page.next, limit});
+        const answer = await ask("jobs?" + wanted, undefined, mine.signal);
         page.columns = answer.columns;
         page.jobs = page.jobs.concat(answer.jobs);
         page.scanned += answer.scanned;
@@ -49,8 +53,13 @@ export function finder() {
     } catch (error) { /* the table has said what is wrong, or nobody asks any more */ }
   }
 
-  return {find, count,
+  return {
+    find, count,
     /** End the search; what it found so far is its answer. */
     stop() { if (finding) finding.abort(); },
-    close() { for (const one of [finding, counting]) if (one) one.abort(); finding = counting = null; }};
+    close() {
+      for (const one of [finding, counting]) if (one) one.abort();
+      finding = counting = null;
+    },
+  };
 }

@@ -6,7 +6,8 @@ import {duration} from "../format.js";
 import {live} from "../live.js";
 
 const link = (row) => row && row.querySelector("a.row-link");
-const className = (column) => [column.key.includes(".") ? "" : "is-" + column.key, column.kind].filter(Boolean).join(" ");
+const className = (column) =>
+  [column.key.includes(".") ? "" : "is-" + column.key, column.kind].filter(Boolean).join(" ");
 
 /** A table of jobs: `node`, `selected` (a Map of ids to statuses), and what its methods say. `onsort(name)`,
  * `onselect()`, `onopen(id, event)` are called when the person does so. */
@@ -17,10 +18,11 @@ export class JobsTable {
     this.rows = new Map();
     this.headed = "";
     this.last = null;
-    this.every = el("input", {type: "checkbox", "aria-label": "Select all jobs of this page", onchange: () => {
-      for (const row of this.rows.values()) this.mark(row, this.every.checked);
-      this.tell();
-    }});
+    this.every = el("input", {
+      type: "checkbox", "aria-label": "Select all jobs of this page", onchange: () => {
+        for (const row of this.rows.values()) this.mark(row, this.every.checked);
+        this.tell();
+      }});
     this.heads = el("tr");
     this.body = el("tbody");
     this.node = el("div", {class: "scroll", tabindex: -1}, el("table", {class: "data jobs"},
@@ -35,11 +37,15 @@ export class JobsTable {
     this.head(columns, sort);
     const focused = document.activeElement, place = this.place();
     const key = columns.map((one) => one.key).join(" "), here = new Set(jobs.map((job) => job.id));
-    for (const [id, row] of this.rows) if (!here.has(id)) { row.node.remove(); this.rows.delete(id); }
+    for (const [id, row] of this.rows) {
+      if (here.has(id)) continue;
+      row.node.remove();
+      this.rows.delete(id);
+    }
     jobs.forEach((job, at) => {
-      const row = this.rows.get(job.id) || this.make(job.id);
+      const row = this.rows.get(job.id) || this.make(job.id), there = this.body.children[at];
       this.fill(row, job, columns, key);
-      if (this.body.children[at] !== row.node) this.body.insertBefore(row.node, this.body.children[at] || null);
+      if (there !== row.node) this.body.insertBefore(row.node, there || null);
     });
     if (place >= 0 && document.activeElement !== focused) {
       const last = this.body.children.length - 1;
@@ -60,13 +66,14 @@ export class JobsTable {
   /** Put the focus so many rows further. */
   step(by) {
     const place = this.place(), last = this.body.children.length - 1;
-    const next = this.body.children[place < 0 ? (by > 0 ? 0 : last) : Math.max(0, Math.min(place + by, last))];
+    const outside = by > 0 ? 0 : last;
+    const next = this.body.children[place < 0 ? outside : Math.max(0, Math.min(place + by, last))];
     if (!next) return;
     link(next).focus({preventScroll: true});
     next.scrollIntoView({block: "nearest"});
   }
 
-  /** Select the row with the focus, or not any more; false where there is none. */
+  /** Select the row that has the focus, or take it out of the selection; false where there is none. */
   toggle() {
     const row = [...this.rows.values()].find((one) => one.node.contains(document.activeElement));
     if (!row) return false;
@@ -91,23 +98,31 @@ export class JobsTable {
     this.headed = now;
     const focused = this.heads.contains(document.activeElement) && document.activeElement.dataset.key;
     const name = sort.replace(/^-/, ""), way = sort.startsWith("-") ? "descending" : "ascending";
-    const made = columns.map((one) => el("th", {scope: "col", class: /num/.test(one.kind) && "num",
-      "aria-sort": one.sort === name ? way : "none"},
-    el("button", {type: "button", class: "sort", "data-key": one.key, onclick: () => this.onsort(one.sort),
-      title: one.group ? one.group.slice(0, -1) + " " + one.head : false}, el("span", {class: "cut"}, one.head))));
+    const sorter = (one) => el("button", {
+      type: "button", class: "sort", "data-key": one.key, onclick: () => this.onsort(one.sort),
+      title: one.group ? one.group.slice(0, -1) + " " + one.head : false},
+    el("span", {class: "cut"}, one.head));
+    const made = columns.map((one) => el("th", {
+      scope: "col", class: /num/.test(one.kind) && "num",
+      "aria-sort": one.sort === name ? way : "none"}, sorter(one)));
     this.heads.replaceChildren(el("th", {class: "check", scope: "col"}, this.every), ...made);
-    if (focused) [...this.heads.querySelectorAll("button")].find((one) => one.dataset.key === focused)?.focus();
+    const buttons = [...this.heads.querySelectorAll("button")];
+    if (focused) buttons.find((one) => one.dataset.key === focused)?.focus();
   }
 
   make(id) {
     const row = {id, shown: "", job: null};
-    row.check = el("input", {type: "checkbox", "aria-label": "Select job " + id, onclick: (event) => {
-      if (event.shiftKey && this.last !== null) this.range(this.last, id, row.check.checked);
-      this.last = id;
-    }, onchange: () => { this.mark(row, row.check.checked); this.tell(); }});
+    row.check = el("input", {
+      type: "checkbox", "aria-label": "Select job " + id,
+      onclick: (event) => {
+        if (event.shiftKey && this.last !== null) this.range(this.last, id, row.check.checked);
+        this.last = id;
+      },
+      onchange: () => { this.mark(row, row.check.checked); this.tell(); }});
     row.node = el("tr", {onclick: (event) => {
       // A click on the row opens it, unless it was for a control or ended a selection of text.
-      if (!event.target.closest("a, button, input, .check") && !String(getSelection())) this.onopen(id, event);
+      const control = event.target.closest("a, button, input, .check");
+      if (!control && !String(getSelection())) this.onopen(id, event);
     }}, el("td", {class: "check"}, row.check));
     this.rows.set(id, row);
     return row;
@@ -124,20 +139,25 @@ export class JobsTable {
     node.replaceChildren(node.firstChild, ...columns.map((one) =>
       el("td", {class: className(one) || false, "data-label": one.head}, one.cell(job))));
     node.className = job.status.toLowerCase();
-    if (held) [...node.querySelectorAll("a")].find((one) => one.getAttribute("href") === held)?.focus({preventScroll: true});
+    const links = [...node.querySelectorAll("a")];
+    if (held) links.find((one) => one.getAttribute("href") === held)?.focus({preventScroll: true});
   }
 
   mark(row, on) {
-    if (on) this.selected.set(row.id, row.job.status); else this.selected.delete(row.id);
+    if (on) this.selected.set(row.id, row.job.status);
+    else this.selected.delete(row.id);
   }
 
   range(from, to, on) {
-    const order = [...this.body.children].map((node) => [...this.rows.values()].find((row) => row.node === node));
-    const ends = [from, to].map((id) => order.findIndex((row) => row.id === id)).sort((a, b) => a - b);
-    if (ends[0] >= 0) for (const row of order.slice(ends[0], ends[1] + 1)) this.mark(row, on);
+    const all = [...this.rows.values()];
+    const order = [...this.body.children].map((node) => all.find((row) => row.node === node));
+    const [first, last] = [from, to].map((id) => order.findIndex((row) => row.id === id))
+      .sort((a, b) => a - b);
+    if (first < 0) return;
+    for (const row of order.slice(first, last + 1)) this.mark(row, on);
   }
 
-  // The boxes say what is selected.
+  // Show in the boxes what is selected, and tell the page.
   tell() {
     let on = 0;
     for (const row of this.rows.values()) {
@@ -152,11 +172,13 @@ export class JobsTable {
   }
 
   tick() {
-    for (const cell of this.body.querySelectorAll("[data-since]"))
+    for (const cell of this.body.querySelectorAll("[data-since]")) {
       cell.textContent = duration(live.now() - Number(cell.dataset.since));
+    }
   }
 
-  // A box that scrolls sideways cannot let its head stick to the page, so it is one only when it must.
+  // In a box that scrolls sideways the head of the table cannot stick to the page, so the box scrolls only
+  // where the table is wider than it.
   fit() {
     this.node.classList.remove("fits");
     this.node.classList.toggle("fits", this.node.firstChild.offsetWidth <= this.node.clientWidth);

@@ -1,23 +1,26 @@
 // The metric by the values of a parameter: a box for each.
 
 import {el} from "../common.js";
-import {css, isDark, shadeAt, shades} from "./colours.js";
 import {number} from "../format.js";
-import {five, numberAxis} from "./statistics.js";
-import {below, cut, jobTip, pointing, text, tipLines, widthOf} from "./plot.js";
 import {svg} from "../svg.js";
+import {numberAxis} from "./axis.js";
+import {css, isDark, shadeAt, shades} from "./colours.js";
+import {below, cut, text, widthOf} from "./drawing.js";
+import {jobTip, pointing, tipLines} from "./pointing.js";
+import {five} from "./statistics.js";
 
 const MOST = 24, TALL = 300, FEW = 5, MOST_OUTLIERS = 60;
 
-/** The values of a column with the places of their jobs and their five numbers, the best median first. */
-export function byValue(data, column) {
+// The values of a column with the places of their jobs and their five numbers, the best median first.
+function byValue(data, column) {
   const places = new Map();
   column.values.forEach((value, at) => {
     const words = value === null ? "none" : text(value);
     if (!places.has(words)) places.set(words, []);
     places.get(words).push(at);
   });
-  const found = [...places].map(([words, list]) => ({words, list, ...five(list.map((at) => data.values[at]))}));
+  const found = [...places].map(([words, list]) =>
+    ({words, list, ...five(list.map((at) => data.values[at]))}));
   return found.sort((a, b) => (data.less ? a.median - b.median : b.median - a.median));
 }
 
@@ -34,9 +37,12 @@ export function boxes(box, width, data, column, options) {
   const height = top + area.height + 46;
   const x = (value) => left + 6 + axis.at(value) * (area.width - 12);
   const marks = [];
-  const surface = svg("svg", {class: "surface", width, height, tabindex: 0, role: "application",
-    "aria-label": `${data.metric} by ${column.name}: ${shown.length} values. Arrow keys go along them; the table has the numbers.`},
-  below(axis, {...area, left: left + 6, width: area.width - 12, title: data.metric, scaleNote: data.log ? " (log scale)" : ""}));
+  const surface = svg("svg", {
+    class: "surface", width, height, tabindex: 0, role: "application",
+    "aria-label": `${data.metric} by ${column.name}: ${shown.length} values. `
+      + "Arrow keys go along them; the table has the numbers."},
+  below(axis, {...area, left: left + 6, width: area.width - 12,
+    title: data.metric, scaleNote: data.log ? " (log scale)" : ""}));
   shown.forEach((group, index) => surface.append(...drawGroup(group, middle(index), x,
     {data, left, end: width - right, label: label(group), marks, half: Math.min(14, row * 0.3)})));
   const ring = svg("circle", {class: "ring", r: 7, visibility: "hidden"});
@@ -47,42 +53,55 @@ export function boxes(box, width, data, column, options) {
 }
 
 function drawGroup(group, y, x, {data, left, end, label, marks, half}) {
-  const colours = shades(isDark()), dot = (at) => {
-    marks.push({at, x: x(data.values[at]), y});
-    return svg("circle", {class: "point", cx: x(data.values[at]).toFixed(1), cy: y, r: 3.5, fill: css(colours[shadeAt(data.goodness[at])])});
+  const colours = shades(isDark());
+  const dot = (at) => {
+    const place = x(data.values[at]);
+    marks.push({at, x: place, y});
+    return svg("circle", {class: "point", cx: place.toFixed(1), cy: y, r: 3.5,
+      fill: css(colours[shadeAt(data.goodness[at])])});
   };
   const drawn = [svg("text", {class: "tick strong", x: left - 8, y: y + 4, "text-anchor": "end"}, label),
     svg("text", {class: "tick", x: end + 10, y: y + 4}, "n = " + number(group.n))];
   if (group.n < FEW) return [...drawn, ...group.list.map(dot)];
   const outside = group.list.filter((at) => data.values[at] < group.low || data.values[at] > group.high);
   outside.sort((a, b) => data.goodness[b] - data.goodness[a]);
+  const [low, q1, median, q3, high] = [group.low, group.q1, group.median, group.q3, group.high].map(x);
   const shade = css(colours[shadeAt(data.goodOf(group.median))]);
-  return [...drawn,
-    svg("line", {class: "whisker", x1: x(group.low), x2: x(group.high), y1: y, y2: y}),
-    ...[group.low, group.high].map((value) => svg("line", {class: "whisker", x1: x(value), x2: x(value), y1: y - 5, y2: y + 5})),
-    svg("rect", {class: "box", x: x(group.q1), y: y - half, width: Math.max(1, x(group.q3) - x(group.q1)), height: 2 * half, rx: 3, fill: shade}),
-    svg("line", {class: "median", x1: x(group.median), x2: x(group.median), y1: y - half, y2: y + half}),
+  const whisker = (x1, x2, y1, y2) => svg("line", {class: "whisker", x1, x2, y1, y2});
+  return [
+    ...drawn,
+    whisker(low, high, y, y), whisker(low, low, y - 5, y + 5), whisker(high, high, y - 5, y + 5),
+    svg("rect", {class: "box", x: q1, y: y - half, width: Math.max(1, q3 - q1), height: 2 * half, rx: 3,
+      fill: shade}),
+    svg("line", {class: "median", x1: median, x2: median, y1: y - half, y2: y + half}),
     ...outside.slice(0, MOST_OUTLIERS).map(dot)];
 }
 
-// Marks are the rows, and after them the points that stand alone.
+// What can be pointed at: the rows, and after them (in numbers) the points that stand alone.
 function point(surface, host, {marks, shown, data, column, ring, x, middle, row, open}) {
   const rows = shown.length;
-  const tell = (group) => tipLines(column.name + " = " + cut(group.words, 40), [["jobs", number(group.n)],
-    ["median", text(group.median)], ["quartiles", text(group.q1) + " – " + text(group.q3)],
-    ["whiskers", text(group.low) + " – " + text(group.high)], ["all", text(group.min) + " – " + text(group.max)]]);
+  const span = (low, high) => text(low) + " – " + text(high);
+  const tell = (group) => tipLines(column.name + " = " + cut(group.words, 40), [
+    ["jobs", number(group.n)], ["median", text(group.median)], ["quartiles", span(group.q1, group.q3)],
+    ["whiskers", span(group.low, group.high)], ["all", span(group.min, group.max)]]);
   pointing(surface, host, {
     near(px, py) {
       let best = -1, least = 10 * 10;
       marks.forEach((mark, index) => {
         const far = (mark.x - px) * (mark.x - px) + (mark.y - py) * (mark.y - py);
-        if (far <= least) { least = far; best = rows + index; }
+        if (far > least) return;
+        least = far;
+        best = rows + index;
       });
       if (best >= 0) return best;
       const index = Math.floor((py - middle(0)) / row + 0.5);
       return index >= 0 && index < rows && shown[index].n >= FEW ? index : -1;
     },
-    place: (mark) => (mark < rows ? [x(shown[mark].median), middle(mark) - 9] : [marks[mark - rows].x, marks[mark - rows].y]),
+    place(mark) {
+      if (mark < rows) return [x(shown[mark].median), middle(mark) - 9];
+      const {x: across, y} = marks[mark - rows];
+      return [across, y];
+    },
     tell: (mark) => {
       ring.classList.toggle("gone", mark < rows);
       return mark < rows ? tell(shown[mark]) : jobTip(data, marks[mark - rows].at, [column]);
@@ -95,7 +114,7 @@ function point(surface, host, {marks, shown, data, column, ring, x, middle, row,
 
 /** The table behind the boxes. */
 export function boxRows(data, column) {
-  const all = byValue(data, column);
+  const line = ({words, n, min, q1, median, q3, max}) => [el("span", {}, words), n, min, q1, median, q3, max];
   return {heads: [column.name, "jobs", "least", "lower quartile", "median", "upper quartile", "most"],
-    rows: all.map((group) => [el("span", {}, group.words), group.n, group.min, group.q1, group.median, group.q3, group.max])};
+    rows: byValue(data, column).map(line)};
 }

@@ -1,6 +1,6 @@
-// The colour scale of a metric, and when to paint anew. The hues are those of viridis, which grow evenly in
-// lightness, so that they can be told apart without seeing red or green and when printed in grey. The best
-// stands out from the page: dark on light, bright on dark.
+// The colour scale of a metric. The hues are those of viridis, which grow evenly in lightness, so that they
+// can be told apart without seeing red or green and when printed in grey. The best stands out from the page:
+// dark on light, bright on dark.
 
 const STOPS = [
   [68, 1, 84], [71, 39, 119], [62, 73, 137], [49, 104, 142], [38, 130, 142],
@@ -8,8 +8,10 @@ const STOPS = [
 const SHADES = 64;
 
 function viridis(at) {
-  const place = Math.max(0, Math.min(1, at)) * (STOPS.length - 1), below = Math.min(STOPS.length - 2, Math.floor(place));
-  return STOPS[below].map((part, index) => Math.round(part + (STOPS[below + 1][index] - part) * (place - below)));
+  const place = Math.max(0, Math.min(1, at)) * (STOPS.length - 1);
+  const below = Math.min(STOPS.length - 2, Math.floor(place));
+  const next = STOPS[below + 1], share = place - below;
+  return STOPS[below].map((part, index) => Math.round(part + (next[index] - part) * share));
 }
 
 /** Whether the page is dark now. */

@@ -1,17 +1,19 @@
 // The metric over two parameters: a cell for each pair of values.
 
-import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
 import {number} from "../format.js";
-import {axisOf, bins, mean, numberAxis, quantile, sorted} from "./statistics.js";
-import {cut, legend, pointing, text, tipLines, widthOf} from "./plot.js";
 import {svg} from "../svg.js";
+import {axisOf, bins, numberAxis} from "./axis.js";
+import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
+import {cut, legend, text, widthOf} from "./drawing.js";
+import {pointing, tipLines} from "./pointing.js";
+import {mean, quantile, sorted} from "./statistics.js";
 
 const LEAST = 5, MOST = 12, WIDE = 58, TALL = 64;
 export const WAYS = {mean: "mean", median: "median", best: "best"};
 
-/** The cells of two columns, numbers in at most `most` bins across: {across, down (bins), cells: rows of null
- * or {n, value, best (place of the job)}}. */
-export function cellsOf(data, columnX, columnY, how, most = MOST) {
+// The cells of two columns, numbers in at most `most` bins across: {across, down (bins), cells: rows of null
+// or {n, value, best (place of the job)}}.
+function cellsOf(data, columnX, columnY, how, most = MOST) {
   const across = bins(columnX, axisOf(columnX), most), down = bins(columnY, axisOf(columnY), MOST);
   const lists = down.list.map(() => across.list.map(() => []));
   data.values.forEach((value, at) => {
@@ -22,17 +24,23 @@ export function cellsOf(data, columnX, columnY, how, most = MOST) {
     if (!list.length) return null;
     const best = list.reduce((one, at) => ((data.values[at] < data.values[one]) === data.less ? at : one));
     const values = list.map((at) => data.values[at]);
-    const value = how === "best" ? data.values[best] : how === "median" ? quantile(sorted(values), 0.5) : mean(values);
-    return {n: list.length, value, best};
+    return {n: list.length, value: figure(values, data.values[best], how), best};
   };
   return {across, down, cells: lists.map((row) => row.map(cell))};
 }
 
-export const binText = ({low, high}) => (low === high ? text(low) : text(low) + " – " + text(high));
+function figure(values, best, how) {
+  if (how === "best") return best;
+  return how === "median" ? quantile(sorted(values), 0.5) : mean(values);
+}
 
-/** Draw into a box. `options`: `how` ("mean", "median", "best"), `open(bin x, bin y)`. Gives a note for people. */
+const binText = ({low, high}) => (low === high ? text(low) : text(low) + " – " + text(high));
+
+/** Draw into a box. `options`: `how` ("mean", "median", "best"), `open(bin x, bin y)`. Gives a note for
+ * people. */
 export function heatmap(box, width, data, columnX, columnY, options) {
-  const made = cellsOf(data, columnX, columnY, options.how, Math.max(LEAST, Math.min(MOST, Math.floor((width - 90) / WIDE))));
+  const fitting = Math.max(LEAST, Math.min(MOST, Math.floor((width - 90) / WIDE)));
+  const made = cellsOf(data, columnX, columnY, options.how, fitting);
   const {across, down, cells} = made;
   const labelsY = down.list.map((bin, at) => cut(edgeText(down, at), Math.max(8, Math.floor(width / 34))));
   const left = Math.ceil(Math.max(...labelsY.map(widthOf))) + 16, top = 26, bottom = 46;
@@ -41,12 +49,14 @@ export function heatmap(box, width, data, columnX, columnY, options) {
   const height = top + bottom + high * down.list.length;
   const area = {left, top, wide, high, height, columns: across.list.length, rows: down.list.length};
   const colours = shades(isDark());
-  const surface = svg("svg", {class: "surface", width, height, tabindex: 0, role: "application",
-    "aria-label": `${options.how} ${data.metric} by ${columnX.name} and ${columnY.name}. Arrow keys go along the cells, Enter lists the jobs.`});
+  const surface = svg("svg", {
+    class: "surface", width, height, tabindex: 0, role: "application",
+    "aria-label": `${options.how} ${data.metric} by ${columnX.name} and ${columnY.name}. `
+      + "Arrow keys go along the cells, Enter lists the jobs."});
   // Low numbers lie at the bottom, the first text at the top.
   area.flip = columnY.kind !== "category";
   const rowAt = (row) => top + (area.flip ? down.list.length - 1 - row : row) * high;
-  // Widths of all cells must take their values, or none has one.
+  // Either all values fit into their cells, or none is written.
   const words = cells.flat().map((cell) => (cell ? brief(cell.value) : ""));
   const written = Math.max(...words.map(widthOf)) + 6 <= wide && high >= 18;
   const {goodOf, ...range} = ofCells(data, cells);
@@ -57,8 +67,8 @@ export function heatmap(box, width, data, columnX, columnY, options) {
   surface.append(frame);
   box.append(surface, legend({name: options.how + " " + data.metric, less: data.less, ...range}, isDark()));
   point(surface, box, {made, area, frame, rowAt, data, columnX, columnY, options});
-  const left_out = across.cut + down.cut;
-  return left_out ? `${number(left_out)} more values are left out: a filter brings them in.` : "";
+  const more = across.cut + down.cut;
+  return more ? `${number(more)} more values are left out: a filter brings them in.` : "";
 }
 
 // The colours of a map span its own values, which differ less than those of single jobs.
@@ -72,16 +82,19 @@ function drawCell(cell, {x, y, wide, high, colours, goodOf, written}) {
   const place = {x: x + 1, y: y + 1, width: Math.max(1, wide - 2), height: Math.max(1, high - 2), rx: 3};
   if (!cell) return [svg("rect", {class: "cell-empty", ...place})];
   const colour = colours[shadeAt(goodOf(cell.value))];
-  const drawn = [svg("rect", {...place, fill: css(colour)})];
-  if (written) drawn.push(svg("text", {class: "cell-value " + inkOn(colour), x: x + wide / 2, y: y + high / 2 + 4,
-    "text-anchor": "middle"}, brief(cell.value)));
-  return drawn;
+  const drawn = svg("rect", {...place, fill: css(colour)});
+  if (!written) return [drawn];
+  const middle = {x: x + wide / 2, y: y + high / 2 + 4, "text-anchor": "middle"};
+  return [drawn, svg("text", {class: "cell-value " + inkOn(colour), ...middle}, brief(cell.value))];
 }
 
 // Three figures do inside a cell, two for the edge of a bin; the tooltip has more.
 const brief = (value) => text(Number(value.toPrecision(3)));
 const edge = (value) => text(Number(value.toPrecision(2)));
-const edgeText = (part, at) => (part.single ? text(part.list[at].low) : edge(part.list[at].low) + " – " + edge(part.list[at].high));
+function edgeText(part, at) {
+  const {low, high} = part.list[at];
+  return part.single ? text(low) : edge(low) + " – " + edge(high);
+}
 
 function labels({across}, area, labelsY, columnX, columnY, rowAt) {
   const made = labelsY.map((words, row) => svg("text",
@@ -94,12 +107,15 @@ function labels({across}, area, labelsY, columnX, columnY, rowAt) {
     last = x + half;
     made.push(svg("text", {class: "tick", x, y: base + 17, "text-anchor": "middle"}, words));
   };
+  const right = area.left + area.columns * area.wide;
   across.list.forEach((bin, at) => {
     if (across.single) put(cut(text(bin.low), 14), area.left + (at + 0.5) * area.wide);
     else put(edge(bin.low), area.left + at * area.wide);
   });
-  if (!across.single) put(edge(across.list[across.list.length - 1].high), area.left + across.list.length * area.wide - 8);
-  made.push(svg("text", {class: "title", x: area.left + area.columns * area.wide / 2, y: base + 37, "text-anchor": "middle"}, cut(columnX.name, 40)),
+  if (!across.single) put(edge(across.list[across.list.length - 1].high), right - 8);
+  const middle = (area.left + right) / 2;
+  made.push(
+    svg("text", {class: "title", x: middle, y: base + 37, "text-anchor": "middle"}, cut(columnX.name, 40)),
     svg("text", {class: "title", x: 2, y: 13}, cut(columnY.name, 40)));
   return made;
 }
@@ -109,11 +125,15 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
   const at = (mark) => [mark % area.columns, Math.floor(mark / area.columns)];
   pointing(surface, host, {
     near(px, py) {
-      const x = Math.floor((px - area.left) / area.wide), row = Math.floor((py - area.top) / area.high);
+      const x = Math.floor((px - area.left) / area.wide);
+      const row = Math.floor((py - area.top) / area.high);
       const y = area.flip ? area.rows - 1 - row : row;
       return x >= 0 && x < area.columns && y >= 0 && y < area.rows ? y * area.columns + x : -1;
     },
-    place(mark) { const [x, y] = at(mark); return [area.left + (x + 0.5) * area.wide, rowAt(y)]; },
+    place(mark) {
+      const [x, y] = at(mark);
+      return [area.left + (x + 0.5) * area.wide, rowAt(y)];
+    },
     lit(mark) {
       const [x, y] = at(mark);
       frame.setAttribute("visibility", mark < 0 ? "hidden" : "visible");
@@ -123,12 +143,17 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
     },
     tell(mark) {
       const [x, y] = at(mark), cell = cells[y][x];
-      const pairs = [[cut(columnX.name, 32), binText(across.list[x])], [cut(columnY.name, 32), binText(down.list[y])]];
+      const pairs = [
+        [cut(columnX.name, 32), binText(across.list[x])], [cut(columnY.name, 32), binText(down.list[y])]];
       if (!cell) return tipLines("No job here", pairs);
-      return tipLines(`${WAYS[options.how]} ${cut(data.metric, 32)}: ${text(cell.value)}`, [...pairs, ["jobs", number(cell.n)],
-        ["best job", "#" + data.ids[cell.best] + ": " + text(data.values[cell.best])]]);
+      const best = "#" + data.ids[cell.best] + ": " + text(data.values[cell.best]);
+      return tipLines(`${WAYS[options.how]} ${cut(data.metric, 32)}: ${text(cell.value)}`,
+        [...pairs, ["jobs", number(cell.n)], ["best job", best]]);
     },
-    open(mark) { const [x, y] = at(mark); if (cells[y][x]) options.open(across.list[x], down.list[y]); },
+    open(mark) {
+      const [x, y] = at(mark);
+      if (cells[y][x]) options.open(across.list[x], down.list[y]);
+    },
     order: () => Array.from({length: area.columns * area.rows}, (_, index) => index),
   });
 }

@@ -2,19 +2,22 @@
 
 import {el} from "../common.js";
 import {metric as figure, number} from "../format.js";
+import {cut, text} from "./drawing.js";
+import {jobLink} from "./plot.js";
 import {ranking} from "./statistics.js";
-import {cut, jobLink, text} from "./plot.js";
 
 const TOP = 20, MOST_COLUMNS = 30;
 
 /** The best of what has been loaded: {id, value, cells}. */
-export const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) =>
-  ({id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.values[at])}));
+export const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) => ({
+  id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.values[at])}));
 
 /** The same from rows of the jobs list, which knows all jobs. */
 export const bestOfRows = (rows, data, columns) => rows
   .filter((row) => row.results && Number.isFinite(row.results[data.metric]))
-  .map((row) => ({id: row.id, value: row.results[data.metric], cells: columns.map((column) => row.parameters[column.name])}));
+  .map((row) => ({
+    id: row.id, value: row.results[data.metric],
+    cells: columns.map((column) => row.parameters[column.name])}));
 
 /** Columns to show: those of the most important parameters first. */
 export const shownColumns = (weights) => weights.slice(0, MOST_COLUMNS).map((weight) => weight.column);
@@ -23,16 +26,22 @@ export const shownColumns = (weights) => weights.slice(0, MOST_COLUMNS).map((wei
 export function leaderboardCard(data, columns, best, exact) {
   const cell = (value, at) => {
     const words = typeof value === "object" && value !== null ? JSON.stringify(value) : text(value);
-    return el("td", {class: columns[at].kind === "number" ? "num" : false, title: words.length > 28 ? words : false}, cut(words, 28));
+    return el("td", {class: kind(columns[at]), title: words.length > 28 ? words : false}, cut(words, 28));
   };
-  const rows = best.map((job, index) => el("tr", {class: index ? false : "first"}, el("td", {class: "rank"}, String(index + 1)),
-    el("td", {}, jobLink(job.id)), el("td", {class: "num value"}, figure(job.value)), ...job.cells.map(cell)));
-  const heads = [["#", "rank"], ["Job"], [data.metric, "num value"], ...columns.map((column) =>
-    [column.name, column.kind === "number" ? "num" : false])];
+  const row = (job, index) => el("tr", {class: index ? false : "first"},
+    el("td", {class: "rank"}, String(index + 1)), el("td", {}, jobLink(job.id)),
+    el("td", {class: "num value"}, figure(job.value)), ...job.cells.map(cell));
+  const head = ([words, name]) => el("th", {scope: "col", class: name, title: words}, cut(words, 20));
+  const heads = [["#", "rank"], ["Job"], [data.metric, "num value"],
+    ...columns.map((column) => [column.name, kind(column)])];
+  const end = `${data.less ? "lowest" : "highest"} ${number(best.length)} of ${number(data.total)}`;
   return el("section", {class: "card plot plot-leaders", "aria-label": "Leaderboard"},
-    el("div", {class: "card-head"}, el("h2", {}, "Leaderboard"), el("span", {class: "plot-n"},
-      `${data.less ? "lowest" : "highest"} ${number(best.length)} of ${number(data.total)}` + (exact ? "" : ", as sampled"))),
-    el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "The best jobs"}, el("table", {class: "data"},
-      el("thead", {}, el("tr", {}, ...heads.map(([words, kind]) => el("th", {scope: "col", class: kind, title: words}, cut(words, 20))))),
-      el("tbody", {}, ...rows))));
+    el("div", {class: "card-head"},
+      el("h2", {}, "Leaderboard"),
+      el("span", {class: "plot-n"}, end + (exact ? "" : ", as sampled"))),
+    el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "The best jobs"},
+      el("table", {class: "data"},
+        el("thead", {}, el("tr", {}, ...heads.map(head))), el("tbody", {}, ...best.map(row)))));
 }
+
+const kind = (column) => (column.kind === "number" ? "num" : false);

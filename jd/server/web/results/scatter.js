@@ -1,11 +1,15 @@
 // The metric against numbers: a point for each job.
 
-import {css, isDark, shadeAt, shades} from "./colours.js";
-import {axisOf, noise, numberAxis, trend} from "./statistics.js";
-import {MANY, below, beside, canvas, jobTip, pointing, roomFor} from "./plot.js";
 import {svg} from "../svg.js";
+import {axisOf, numberAxis} from "./axis.js";
+import {css, isDark, shadeAt, shades} from "./colours.js";
+import {below, beside, canvas, roomFor} from "./drawing.js";
+import {jobTip, pointing} from "./pointing.js";
+import {noise, trend} from "./statistics.js";
 
-const REACH = 24, TREND_FROM = 80;
+const REACH = 24;  // pixels from which a point is near
+const TREND_FROM = 80;  // points
+const MANY = 2000;  // points from which a canvas draws them: as elements they would be slow
 
 /** Draw into a box. `options`: `log` of the parameter (undefined: as its values suggest), `open(job id)`.
  * Gives how many jobs have a place. */
@@ -32,8 +36,10 @@ export function scatter(box, width, data, column, options) {
     below(x, {...across, title: column.name, scaleNote: x.log ? " (log scale)" : ""}),
     beside(y, {...up, title: data.metric + (y.log ? " (log scale)" : "")}));
   const ring = svg("circle", {class: "ring", r: 7, visibility: "hidden"});
-  const front = svg("svg", {class: "surface", width, height, tabindex: 0, role: "application",
-    "aria-label": `${data.metric} against ${column.name}, ${points.length} jobs. Arrow keys go along the points, Enter opens the job.`});
+  const front = svg("svg", {
+    class: "surface", width, height, tabindex: 0, role: "application",
+    "aria-label": `${data.metric} against ${column.name}, ${points.length} jobs. `
+      + "Arrow keys go along the points, Enter opens the job."});
   box.append(back, ...drawPoints(points, data, front, width, height));
   if (points.length >= TREND_FROM && column.distinct.length > 12) front.append(...drawTrend(points));
   front.append(ring);
@@ -42,7 +48,8 @@ export function scatter(box, width, data, column, options) {
   return points.length;
 }
 
-// Values on which many jobs lie are drawn as columns, as wide as the next value allows.
+// How far points are spread to the sides of their value, in pixels: where many jobs share a value they are
+// drawn as a column, as wide as the next value allows.
 function jitter(column, axis, width) {
   if (column.distinct.length > 24 || column.values.length < 4 * column.distinct.length) return 0;
   const places = column.distinct.map(axis.at).filter((place) => !Number.isNaN(place));
@@ -54,8 +61,9 @@ function drawPoints(points, data, front, width, height) {
   const colours = shades(isDark());
   if (points.length <= MANY) {
     const radius = points.length > 300 ? 3 : 4;
-    front.append(...points.map(({at, x, y}) => svg("circle",
-      {class: "point", cx: x.toFixed(1), cy: y.toFixed(1), r: radius, fill: css(colours[shadeAt(data.goodness[at])])})));
+    front.append(...points.map(({at, x, y}) => svg("circle", {
+      class: "point", cx: x.toFixed(1), cy: y.toFixed(1), r: radius,
+      fill: css(colours[shadeAt(data.goodness[at])])})));
     return [];
   }
   const {node, pen} = canvas(width, height);
@@ -86,13 +94,18 @@ function point(front, box, {points, data, column, ring, open}) {
       let best = -1, least = REACH * REACH;
       points.forEach((mark, index) => {
         const far = (mark.x - x) * (mark.x - x) + (mark.y - y) * (mark.y - y);
-        if (far <= least) { least = far; best = index; }
+        if (far > least) return;
+        least = far;
+        best = index;
       });
       return best;
     },
     place: (mark) => [points[mark].x, points[mark].y],
     tell: (mark) => jobTip(data, points[mark].at, [column]),
     open: (mark) => open(data.ids[points[mark].at]),
-    order: () => (order = order || points.map((mark, index) => index).sort((a, b) => points[a].x - points[b].x)),
+    order() {
+      order ||= points.map((_, index) => index).sort((a, b) => points[a].x - points[b].x);
+      return order;
+    },
   });
 }

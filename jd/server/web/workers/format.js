@@ -11,17 +11,24 @@ export function since(now, then) {
   const seconds = Math.max(0, Math.round(now - then));
   const [size, unit] = STEPS.find(([from]) => seconds >= from) || [1, "s"];
   const date = new Date(then * 1000);
-  return el("time", {datetime: date.toISOString(), title: date.toLocaleString()}, seconds < 1 ? "now" : `${Math.floor(seconds / size)} ${unit} ago`);
+  const text = seconds < 1 ? "now" : `${Math.floor(seconds / size)} ${unit} ago`;
+  return el("time", {datetime: date.toISOString(), title: date.toLocaleString()}, text);
 }
 
-/** The state as mark and word, with "queued drain" beside it while that has not been taken, and then `more`. */
+/** The state as mark and word, beside it "queued drain" until the worker has taken that, and then `more`. */
 export function state(worker, more) {
-  return el("span", {class: "wstates"}, el("span", {class: "status wstate " + worker.state}, worker.state),
-    worker.queued ? el("span", {class: "badge warn"}, "queued " + worker.queued) : null, more);
+  const queued = worker.queued ? el("span", {class: "badge warn"}, "queued " + worker.queued) : null;
+  return el("span", {class: "wstates"},
+    el("span", {class: "status wstate " + worker.state}, worker.state), queued, more);
 }
 
 /** Why a failing worker stands out; null where it does not. */
-export const failing = (worker) => (worker.failing
-  ? el("span", {class: "badge bad"}, `${number(worker.failures_in_row)} failures in a row while others succeed`) : null);
+export function failing(worker) {
+  if (!worker.failing) return null;
+  const failures = number(worker.failures_in_row);
+  return el("span", {class: "badge bad"}, `${failures} failures in a row while others succeed`);
+}
 
-export const job = (id) => (id == null ? el("span", {class: "none"}, "–") : el("a", {href: "/jobs/" + id}, "#" + id));
+/** A link to a job; nothing → "–". */
+export const job = (id) =>
+  (id == null ? el("span", {class: "none"}, "–") : el("a", {href: "/jobs/" + id}, "#" + id));

@@ -14,70 +14,98 @@ const KNOWN = {
   gpu_memory_util: {name: "GPU memory", unit: "%", span: [0, 100]},
   ram_available: {name: "Memory available", unit: "GiB", span: [0, 0]},
 };
-const FACTS = {cpu_cores: "cores", cpu_threads: "threads", cpu_freq_mhz: "MHz", ram_total: "GiB memory", gpu_count: "GPUs",
-  gpu_memory_total: "GiB GPU memory", load_1min: "load (1 min)"};
-const WIDE = 240, HIGH = 56, TOP = 6;
+// Numbers of the machine that are told in words.
+const FACTS = {cpu_cores: "cores", cpu_threads: "threads", cpu_freq_mhz: "MHz", ram_total: "GiB memory",
+  gpu_count: "GPUs", gpu_memory_total: "GiB GPU memory", load_1min: "load (1 min)"};
+const WIDE = 240, HIGH = 56, TOP = 6, BASE = HIGH + TOP;
 const GAP = 200;  // seconds: the samples come once a minute, idle workers' every three
 
 /** Elements that show `series` ({t: [...], name: [...]}) and the `latest` values. */
 export function metricPlots(series, latest) {
-  const times = series.t || [];
-  const order = Object.keys(KNOWN);
-  const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
-  const names = Object.keys(series).filter((name) => name !== "t" && series[name].some((value) => value != null))
-    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  const facts = Object.entries(FACTS).filter(([name]) => latest[name] != null).map(([name, text]) => `${shown(latest[name])} ${text}`);
+  const times = series.t || [], names = namesIn(series);
+  const facts = Object.entries(FACTS).filter(([name]) => latest[name] != null)
+    .map(([name, text]) => `${shown(latest[name])} ${text}`);
   if (latest.gpus) facts.push(`GPU ${latest.gpus}`);
   const made = [facts.length ? el("p", {class: "hint"}, facts.join(" · ")) : null];
   if (times.length < 2 || !names.length) {
-    return [...made, el("p", {class: "hint"}, names.length || Object.keys(latest).length
-      ? "Too few samples for a plot yet." : "This worker has sent none.")];
+    const any = names.length || Object.keys(latest).length;
+    const why = any ? "Too few samples for a plot yet." : "This worker has sent none.";
+    return [...made, el("p", {class: "hint"}, why)];
   }
-  return [...made, el("div", {class: "sparks"}, ...names.filter((name) => KNOWN[name]).map((name) => plot(name, times, series[name], latest.ram_total))),
-    table(names, times, series)];
+  const plots = names.filter((name) => KNOWN[name])
+    .map((name) => plot(name, times, series[name], latest.ram_total));
+  return [...made, el("div", {class: "sparks"}, ...plots), table(names, times, series)];
+}
+
+// The metrics that have values, those known above first.
+function namesIn(series) {
+  const order = Object.keys(KNOWN);
+  const rank = (name) => (order.includes(name) ? order.indexOf(name) : order.length);
+  return Object.keys(series)
+    .filter((name) => name !== "t" && series[name].some((value) => value != null))
+    .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
 const label = (name) => (KNOWN[name] ? KNOWN[name].name : name);
-const rounded = (name, value) => shown(value != null && label(name) !== name && KNOWN[name].unit ? Math.round(value * 10) / 10 : value);
-const withUnit = (name, value) => rounded(name, value) + (KNOWN[name] && KNOWN[name].unit && value != null ? " " + KNOWN[name].unit : "");
+const unitOf = (name) => (KNOWN[name] ? KNOWN[name].unit : "");
+const rounded = (name, value) => shown(value != null && unitOf(name) ? Math.round(value * 10) / 10 : value);
+const withUnit = (name, value) =>
+  rounded(name, value) + (unitOf(name) && value != null ? " " + unitOf(name) : "");
 
-/** The next number above that is easy to read. */
+// The next number above that is easy to read.
 function roundUp(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return Number(([1, 1.5, 2, 3, 4, 5, 6, 8].find((times) => times * power >= value) * power || 10 * power).toPrecision(6));
+  const factor = [1, 1.5, 2, 3, 4, 5, 6, 8].find((times) => times * power >= value) || 10;
+  return Number((factor * power).toPrecision(6));
 }
 
 function plot(name, times, values, total) {
   const there = values.filter((value) => value != null);
-  const [low, high] = KNOWN[name].span;
-  const most = Math.max(...there);
-  const top = name === "ram_available" && total >= most ? total : most <= high ? high : roundUp(most);
-  const x = scale([times[0], times[times.length - 1]], [0, WIDE]), y = scale([low, top], [HIGH + TOP, TOP]);
-  const runs = split(times, values);
-  const line = (run) => run.map(([t, v], at) => (at ? "L" : "M") + x(t).toFixed(1) + " " + y(v).toFixed(1)).join("");
-  const area = (run) => `${line(run)}L${x(run[run.length - 1][0]).toFixed(1)} ${HIGH + TOP}L${x(run[0][0]).toFixed(1)} ${HIGH + TOP}Z`;
+  const [low, high] = KNOWN[name].span, most = Math.max(...there), last = there[there.length - 1];
+  const whole = name === "ram_available" && total >= most;
+  const top = whole ? total : most <= high ? high : roundUp(most);
+  const x = scale([times[0], times[times.length - 1]], [0, WIDE]), y = scale([low, top], [BASE, TOP]);
   const mark = svg("circle", {class: "spark-mark", r: 3, visibility: "hidden"});
-  const last = there[there.length - 1];
-  const summary = `${label(name)}: now ${withUnit(name, last)}, from ${rounded(name, Math.min(...there))} to ${withUnit(name, most)}`;
-  const drawing = svg("svg", {viewBox: `0 0 ${WIDE} ${HIGH + TOP + 1}`, class: "chart spark", preserveAspectRatio: "none", role: "img",
-    tabindex: 0, "aria-label": summary + ". Arrow keys go along it."},
-  svg("line", {class: "spark-axis", x1: 0, x2: WIDE, y1: HIGH + TOP, y2: HIGH + TOP}),
-  ...runs.map((run) => svg("path", {class: "spark-area", d: area(run)})),
-  ...runs.map((run) => svg("path", {class: "spark-line", d: line(run)})), mark);
-  const host = el("div", {class: "plot"}, drawing, el("span", {class: "spark-max", "aria-hidden": "true"}, shown(top)),
+  const range = `from ${rounded(name, Math.min(...there))} to ${withUnit(name, most)}`;
+  const drawing = svg("svg", {
+    viewBox: `0 0 ${WIDE} ${BASE + 1}`, class: "chart spark", preserveAspectRatio: "none", role: "img",
+    tabindex: 0,
+    "aria-label": `${label(name)}: now ${withUnit(name, last)}, ${range}. Arrow keys go along it.`},
+  svg("line", {class: "spark-axis", x1: 0, x2: WIDE, y1: BASE, y2: BASE}),
+  ...paths(times, values, x, y), mark);
+  const host = el("div", {class: "plot"}, drawing,
+    el("span", {class: "spark-max", "aria-hidden": "true"}, shown(top)),
     el("span", {class: "spark-min", "aria-hidden": "true"}, shown(low)));
-  point(host, drawing, {times, values, x, y, mark, text: (at) => [el("strong", {}, withUnit(name, values[at])), ` at ${moment(times[at])}`]});
-  return el("figure", {class: "spark-box"}, el("figcaption", {}, el("span", {}, label(name)), el("strong", {}, withUnit(name, last))), host,
-    el("div", {class: "spark-ends", "aria-hidden": "true"}, el("span", {}, moment(times[0])), el("span", {}, moment(times[times.length - 1]))));
+  const text = (at) => [el("strong", {}, withUnit(name, values[at])), ` at ${moment(times[at])}`];
+  point(host, drawing, {times, values, x, y, mark, text});
+  const ends = [times[0], times[times.length - 1]].map((t) => el("span", {}, moment(t)));
+  return el("figure", {class: "spark-box"},
+    el("figcaption", {}, el("span", {}, label(name)), el("strong", {}, withUnit(name, last))),
+    host, el("div", {class: "spark-ends", "aria-hidden": "true"}, ...ends));
 }
 
-/** Runs of samples without a pause between them, as [time, value]; the line breaks where nothing was heard. */
+// The areas below the line, and the line.
+function paths(times, values, x, y) {
+  const runs = split(times, values);
+  const line = (run) => run.map(([t, v], at) =>
+    (at ? "L" : "M") + x(t).toFixed(1) + " " + y(v).toFixed(1)).join("");
+  const down = ([t]) => `L${x(t).toFixed(1)} ${BASE}`;
+  return [
+    ...runs.map((run) =>
+      svg("path", {class: "spark-area", d: line(run) + down(run[run.length - 1]) + down(run[0]) + "Z"})),
+    ...runs.map((run) => svg("path", {class: "spark-line", d: line(run)}))];
+}
+
+// Runs of samples without a pause between them, as [time, value]; the line breaks where nothing was heard.
 function split(times, values) {
   const runs = [];
   let before = null;
   times.forEach((t, at) => {
-    if (values[at] == null) { before = null; return; }
+    if (values[at] == null) {
+      before = null;
+      return;
+    }
     if (before === null || t - before > GAP) runs.push([]);
     runs[runs.length - 1].push([t, values[at]]);
     before = t;
@@ -90,16 +118,22 @@ function point(host, drawing, {times, values, x, y, mark, text}) {
   let here = null;
   const show = (at) => {
     here = at;
-    const wide = drawing.clientWidth / WIDE, high = drawing.clientHeight / (HIGH + TOP + 1);
+    const wide = drawing.clientWidth / WIDE, high = drawing.clientHeight / (BASE + 1);
     mark.setAttribute("cx", x(times[at]));
     mark.setAttribute("cy", y(values[at]));
     mark.setAttribute("visibility", "visible");
     tip.show(x(times[at]) * wide, y(values[at]) * high, ...text(at));
   };
-  const hide = () => { here = null; mark.setAttribute("visibility", "hidden"); tip.hide(); };
+  const hide = () => {
+    here = null;
+    mark.setAttribute("visibility", "hidden");
+    tip.hide();
+  };
   drawing.addEventListener("pointermove", (event) => {
-    const place = drawing.getBoundingClientRect(), t = x.invert(((event.clientX - place.left) / place.width) * WIDE);
-    show(known.reduce((best, at) => (Math.abs(times[at] - t) < Math.abs(times[best] - t) ? at : best)));
+    const place = drawing.getBoundingClientRect();
+    const t = x.invert(((event.clientX - place.left) / place.width) * WIDE);
+    const far = (at) => Math.abs(times[at] - t);
+    show(known.reduce((best, at) => (far(at) < far(best) ? at : best)));
   });
   drawing.addEventListener("pointerleave", hide);
   drawing.addEventListener("blur", hide);
@@ -112,15 +146,19 @@ function point(host, drawing, {times, values, x, y, mark, text}) {
   });
 }
 
-/** The numbers, the newest first; made when they are asked for. */
+// The numbers, the newest first; they are made when somebody asks for them.
 function table(names, times, series) {
-  const box = el("details", {class: "wbehind", ontoggle: () => {
+  const head = (name) => el("th", {scope: "col", class: "num"},
+    label(name) + (unitOf(name) ? `, ${unitOf(name)}` : ""));
+  const row = (t, at) => el("tr", {}, el("td", {}, moment(t)),
+    ...names.map((name) => el("td", {class: "num"}, shown(series[name][at]))));
+  const open = () => {
     if (!box.open || box.children.length > 1) return;
-    box.append(el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples"}, el("table", {class: "data"},
-      el("thead", {}, el("tr", {}, el("th", {scope: "col"}, "Time"), ...names.map((name) => el("th", {scope: "col", class: "num"},
-        label(name) + (KNOWN[name] && KNOWN[name].unit ? `, ${KNOWN[name].unit}` : ""))))),
-      el("tbody", {}, ...times.map((t, at) => el("tr", {}, el("td", {}, moment(t)),
-        ...names.map((name) => el("td", {class: "num"}, shown(series[name][at]))))).reverse()))));
-  }}, el("summary", {}, "Show the numbers"));
+    box.append(el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples"},
+      el("table", {class: "data"},
+        el("thead", {}, el("tr", {}, el("th", {scope: "col"}, "Time"), ...names.map(head))),
+        el("tbody", {}, ...times.map(row).reverse()))));
+  };
+  const box = el("details", {class: "wbehind", ontoggle: open}, el("summary", {}, "Show the numbers"));
   return box;
 }

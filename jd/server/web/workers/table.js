@@ -1,20 +1,25 @@
-// The table of workers. Rows stay while their worker is listed, so that a refresh takes neither the focus nor an
-// open menu away.
+// The table of workers. Rows stay while their worker is listed, so that a refresh takes neither the focus nor
+// an open menu away.
 
 import {el, menu} from "../common.js";
 import {number, when} from "../format.js";
 import * as commands from "./commands.js";
 import {failing, job, since, state} from "./format.js";
 
-const small = (label, onclick, name) => el("button", {type: "button", class: "small", "aria-label": name, onclick}, label);
+const small = (label, onclick, name) =>
+  el("button", {type: "button", class: "small", "aria-label": name, onclick}, label);
 
-/** The state, and a way to take back what is queued. */
-const told = (one, page) => state(one, one.queued && one.left_at == null ? small("Cancel",
-  () => commands.command("cancel", commands.one(one.worker_id), page.after), `Cancel queued ${one.queued} of ${one.worker_id}`) : null);
+// The state, and a way to take back what is queued.
+function told(worker, page) {
+  const {worker_id: id, queued} = worker;
+  if (!queued || worker.left_at != null) return state(worker);
+  const cancel = () => commands.command("cancel", commands.one(id), page.after);
+  return state(worker, small("Cancel", cancel, `Cancel queued ${queued} of ${id}`));
+}
 
 const text = (value) => (value ? el("span", {class: "cut"}, value) : el("span", {class: "none"}, "–"));
 
-// name (of the sort order where it can be one), head, what the cell shows; `num` stands right
+// `sort`: the name of the order, of columns that one can sort by; `num`: at the right.
 const ACTIVE = [
   {sort: "worker", head: "Worker"},
   {sort: "state", head: "State", cell: (one, now, page) => told(one, page)},
@@ -44,7 +49,8 @@ export class Rows {
     this.page = page;
     this.rows = new Map();
     this.body = el("tbody");
-    this.every = el("input", {type: "checkbox", "aria-label": "Select all on this page", onchange: () => this.selectPage()});
+    this.every = el("input", {type: "checkbox", "aria-label": "Select all on this page",
+      onchange: () => this.selectPage()});
     this.line = el("tr");
     this.node = el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Workers"},
       el("table", {class: "data as-cards wtable"}, el("thead", {}, this.line), this.body));
@@ -58,10 +64,11 @@ export class Rows {
       this.columns = past ? PAST : ACTIVE;
     }
     this.head(sort);
-    const seen = new Map(workers.map((one) => [one.worker_id, this.rows.get(one.worker_id) || new Row(one, this)]));
+    const row = (one) => this.rows.get(one.worker_id) || new Row(one, this);
+    const seen = new Map(workers.map((one) => [one.worker_id, row(one)]));
     this.rows = seen;
-    const wanted = [...seen.values()].map((row) => row.node);
-    if (wanted.length !== this.body.children.length || wanted.some((node, at) => this.body.children[at] !== node)) {
+    const wanted = [...seen.values()].map(({node}) => node), there = this.body.children;
+    if (wanted.length !== there.length || wanted.some((node, at) => there[at] !== node)) {
       const focused = document.activeElement;
       this.body.replaceChildren(...wanted);
       if (this.body.contains(focused)) focused.focus({preventScroll: true});
@@ -75,24 +82,30 @@ export class Rows {
     if (said === this.headed) return;
     this.headed = said;
     const focused = this.line.contains(document.activeElement) ? document.activeElement.textContent : null;
-    this.line.replaceChildren(...(this.past ? [] : [el("th", {class: "check", scope: "col"}, this.every)]),
-      ...this.columns.map((column) => {
-        const order = column.sort && sort.replace("-", "") === column.sort ? (sort[0] === "-" ? "descending" : "ascending") : false;
-        return el("th", {scope: "col", class: column.num ? "num" : false, "aria-sort": order}, column.sort
-          ? el("button", {type: "button", class: "sort", onclick: () => this.page.onsort(column.sort)}, column.head) : column.head);
-      }), el("th", {scope: "col", class: "acts"}, el("span", {class: "sr"}, "Actions")));
-    if (focused) [...this.line.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
+    const name = sort.replace("-", ""), way = sort[0] === "-" ? "descending" : "ascending";
+    const sorter = (column) => el("button",
+      {type: "button", class: "sort", onclick: () => this.page.onsort(column.sort)}, column.head);
+    const heads = this.columns.map((column) => el("th", {
+      scope: "col", class: column.num ? "num" : false,
+      "aria-sort": column.sort && column.sort === name ? way : false},
+    column.sort ? sorter(column) : column.head));
+    this.line.replaceChildren(
+      ...(this.past ? [] : [el("th", {class: "check", scope: "col"}, this.every)]), ...heads,
+      el("th", {scope: "col", class: "acts"}, el("span", {class: "sr"}, "Actions")));
+    const buttons = [...this.line.querySelectorAll("button")];
+    if (focused) buttons.find((one) => one.textContent === focused)?.focus();
   }
 
   /** Move the focus to the next (1) or previous (-1) row; false where there is none. */
   step(by) {
-    const all = [...this.rows.values()], at = all.findIndex((row) => row.node.contains(document.activeElement));
-    const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by];
+    const all = [...this.rows.values()], outside = by > 0 ? 0 : all.length - 1;
+    const at = all.findIndex((row) => row.node.contains(document.activeElement));
+    const next = all[at < 0 ? outside : at + by];
     if (next) next.name.focus();
     return Boolean(next);
   }
 
-  /** Select the row that has the focus, or not any more. */
+  /** Select the row that has the focus, or take it out of the selection; false where there is none. */
   toggle() {
     const row = [...this.rows.values()].find((one) => one.node.contains(document.activeElement));
     if (row && !this.past) row.pick.click();
@@ -126,19 +139,28 @@ class Row {
       page.onselect();
     }});
     this.extra = el("span", {class: "wextra"});
-    this.name = el("a", {href: "/workers?worker=" + encodeURIComponent(id), class: "wname mono", onclick: (event) => {
+    const open = (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
       event.preventDefault();
       page.onopen(id);
-    }}, id);
+    };
+    this.name = el("a",
+      {href: "/workers?worker=" + encodeURIComponent(id), class: "wname mono", onclick: open}, id);
     this.cells = rows.columns.slice(1).map((column) => ({column, shown: "",
       node: el("td", {class: column.num ? "num" : false, "data-label": column.head})}));
-    this.actions = menu("⋯", () => [["Details", () => page.onopen(id)], null, ...commands.entries(this.worker, page.after),
-      ...(past ? [] : [null, ["Only host " + this.worker.host, () => page.onhost(this.worker.host)]])],
-    {class: "quiet more", "aria-label": "Actions for " + id, title: "Actions"});
+    const choices = () => {
+      const made = [["Details", () => page.onopen(id)], null, ...commands.entries(this.worker, page.after)];
+      const {host} = this.worker;
+      return past ? made : [...made, null, ["Only host " + host, () => page.onhost(host)]];
+    };
+    this.actions = menu("⋯", choices,
+      {class: "quiet more", "aria-label": "Actions for " + id, title: "Actions"});
     this.page = page;
-    this.node = el("tr", {}, past ? null : el("td", {class: "check"}, this.pick),
-      el("td", {class: "wfirst"}, this.name, this.extra), ...this.cells.map((cell) => cell.node), el("td", {class: "acts"}, this.actions));
+    this.node = el("tr", {},
+      past ? null : el("td", {class: "check"}, this.pick),
+      el("td", {class: "wfirst"}, this.name, this.extra),
+      ...this.cells.map((cell) => cell.node),
+      el("td", {class: "acts"}, this.actions));
   }
 
   update(worker, now) {
@@ -155,15 +177,18 @@ class Row {
     }
   }
 
-  /** What stands below the name of a worker that counts as failing: why, and what to do. */
+  /** What stands below the name of a worker that counts as failing: why, and what can be done. */
   remark() {
     const {worker, page} = this;
     if (worker.left_at != null) return;  // read-only
     const said = worker.failing ? worker.failures_in_row + worker.desired_state : "";
     if (said === this.said) return;
     this.said = said;
-    this.extra.replaceChildren(...(worker.failing ? [failing(worker),
+    if (!worker.failing) return this.extra.replaceChildren();
+    const pause = () => commands.command("pause", commands.one(worker.worker_id), page.after);
+    this.extra.replaceChildren(
+      failing(worker),
       small("Retry what it failed…", () => commands.retryFailed(this.worker, page.after)),
-      worker.desired_state === "run" ? small("Pause…", () => commands.command("pause", commands.one(worker.worker_id), page.after)) : ""] : []));
+      worker.desired_state === "run" ? small("Pause…", pause) : "");
   }
 }

@@ -1,16 +1,17 @@
-// The workers: who there is, how they are, what they are told.
+// The Workers page: the list of workers with its filters, commands for many of them, the panel of one.
 
-import {ask, button, el, fail, menu} from "../common.js";
 import {setQuery} from "../app.js";
-import * as commands from "./commands.js";
+import {ask, button, el, fail, menu} from "../common.js";
 import {number} from "../format.js";
 import {live} from "../live.js";
 import {keys} from "../shortcuts.js";
+import * as commands from "./commands.js";
 import {details} from "./details.js";
-import {Rows} from "./table.js";
 import {emptyList} from "./noworkers.js";
+import {Rows} from "./table.js";
 
-const PAGE = 100, MOST = 10000, STALE = 15000;
+const PAGE = 100, MOST = 10000;  // workers of a page, workers that can be selected
+const STALE = 15000;  // milliseconds after which the list is loaded again
 const STATES = ["busy", "idle", "paused", "queued", "failing"];
 const FILTERS = ["tab", "host", "instance", "slot", "state", "text", "sort"];
 
@@ -60,14 +61,17 @@ class Page {
     this.scope = el("div", {class: "scope"});
     this.tabs = el("nav", {class: "tabs", "aria-label": "Active or gone"},
       this.tab("", "Active"), this.tab("disabled", "Disabled / Stopped"));
-    this.text = el("input", {type: "search", placeholder: "Worker, machine type…", "aria-label": "Text in worker or machine type",
+    this.text = el("input", {
+      type: "search", placeholder: "Worker, machine type…", "aria-label": "Text in worker or machine type",
       value: this.filter.text, oninput: () => {
         clearTimeout(this.typing);
         this.typing = setTimeout(() => this.set({text: this.text.value.trim()}), 250);
       }});
-    this.selects = Object.fromEntries(["host", "instance", "slot"].map((name) => [name, el("select", {
-      "aria-label": name, onchange: () => this.set(name === "host" ? {host: this.selects.host.value, instance: "", slot: ""}
-        : {[name]: this.selects[name].value})})]));
+    const select = (name) => el("select", {"aria-label": name, onchange: (event) => {
+      const rest = name === "host" ? {instance: "", slot: ""} : {};  // those are of another host
+      this.set({[name]: event.target.value, ...rest});
+    }});
+    this.selects = Object.fromEntries(["host", "instance", "slot"].map((name) => [name, select(name)]));
     this.chips = el("div", {class: "toolbar wchips", role: "group", "aria-label": "State"});
     this.clear = button("Clear filters", () => {
       this.text.value = "";
@@ -76,8 +80,11 @@ class Page {
     this.bulk = el("div", {class: "bulk", role: "region", "aria-label": "Selected workers", hidden: true});
     this.list = el("div", {"aria-busy": "true"});
     this.pager = el("nav", {class: "pager", "aria-label": "Pages of this list"});
-    main.append(el("div", {class: "head"}, el("h1", {}, "Workers"), el("span", {class: "grow"}), this.scope), this.tabs,
-      this.bar = el("div", {class: "toolbar wfilter"}, this.text, ...Object.values(this.selects), this.chips, this.clear),
+    this.bar = el("div", {class: "toolbar wfilter"},
+      this.text, ...Object.values(this.selects), this.chips, this.clear);
+    main.append(
+      el("div", {class: "head"}, el("h1", {}, "Workers"), el("span", {class: "grow"}), this.scope),
+      this.tabs, this.bar,
       el("section", {class: "card", "aria-label": "List"}, this.list, this.pager), this.bulk);
     this.rows = new Rows({
       onselect: () => this.showBulk(), selected: this.selected, after: () => this.load().catch(fail),
@@ -99,7 +106,8 @@ class Page {
   }
 
   tab(value, text) {
-    return el("button", {type: "button", "data-tab": value, "aria-current": this.filter.tab === value && "true",
+    const current = this.filter.tab === value && "true";
+    return el("button", {type: "button", "data-tab": value, "aria-current": current,
       onclick: () => this.set({tab: value, state: "", sort: ""})}, text, el("span", {class: "badge"}));
   }
 
@@ -118,7 +126,8 @@ class Page {
     this.cursors = [null];
     this.selected.clear();
     for (const tab of this.tabs.children) {
-      if (tab.dataset.tab === this.filter.tab) tab.setAttribute("aria-current", "true"); else tab.removeAttribute("aria-current");
+      if (tab.dataset.tab === this.filter.tab) tab.setAttribute("aria-current", "true");
+      else tab.removeAttribute("aria-current");
     }
     setQuery(this.filter);
     this.load().catch(fail);
@@ -196,22 +205,24 @@ class Page {
     if (this.scope.dataset.face === face && this.scope.firstChild) return undefined;
     this.scope.dataset.face = face;
     const scope = host ? commands.onHost(host, instance) : commands.everybody();
-    return this.scope.replaceChildren(menu(face + " ▾", () => commands.choices(scope, () => this.load().catch(fail)),
-      {"aria-label": "Commands for: " + face}));
+    const choices = () => commands.choices(scope, () => this.load().catch(fail));
+    return this.scope.replaceChildren(menu(face + " ▾", choices, {"aria-label": "Commands for: " + face}));
   }
 
   showPager(shown, total) {
-    const first = (this.cursors.length - 1) * PAGE;
-    const previous = button("Previous", () => { this.cursors.pop(); this.load().catch(fail); }, "previous");
-    const next = button("Next", () => { this.cursors.push(this.found.next); this.load().catch(fail); }, "next");
+    const first = (this.cursors.length - 1) * PAGE, after = this.found.next;
+    const load = () => this.load().catch(fail);
+    const previous = button("Previous", () => { this.cursors.pop(); load(); }, "previous");
+    const next = button("Next", () => { this.cursors.push(after); load(); }, "next");
     previous.disabled = first === 0;
-    next.disabled = !this.found.next;
+    next.disabled = !after;
     this.pager.hidden = !shown && first === 0;
-    const turning = first > 0 || this.found.next;
+    const turning = first > 0 || after;
+    const said = turning ? `${number(first + 1)}–${number(first + shown)} of ${number(total)}`
+      : `${number(total)} in this list`;
     const focused = this.pager.contains(document.activeElement) ? document.activeElement.textContent : null;
-    this.pager.replaceChildren(...(shown ? [el("span", {class: "hint"},
-      turning ? `${number(first + 1)}–${number(first + shown)} of ${number(total)}` : `${number(total)} in this list`)] : []),
-    ...(turning ? [previous, next] : []));
+    this.pager.replaceChildren(
+      ...(shown ? [el("span", {class: "hint"}, said)] : []), ...(turning ? [previous, next] : []));
     if (focused) (focused === "Next" && !next.disabled ? next : previous).focus();
   }
 
@@ -220,15 +231,16 @@ class Page {
     this.bulk.hidden = n === 0;
     this.rows.showSelection();
     if (!n) return;
-    const {total, workers} = this.found;
-    const whole = n < Math.min(total, MOST) && workers.every((one) => this.selected.has(one.worker_id));
+    const most = Math.min(this.found.total, MOST);
+    const whole = n < most && this.found.workers.every((one) => this.selected.has(one.worker_id));
     const after = () => { this.selected.clear(); this.load().catch(fail); };
     const said = `${number(n)} selected`;
     if (this.bulk.dataset.said === said + whole) return;  // buttons keep the focus
     this.bulk.dataset.said = said + whole;
-    this.bulk.replaceChildren(el("strong", {role: "status"}, said),
-      whole ? button(`Select all ${number(Math.min(total, MOST))}`, (event) => this.selectAll(event.target), "quiet") : "",
-      el("span", {class: "gap"}), ...commands.buttons(() => commands.chosen([...this.selected]), after),
+    const all = button(`Select all ${number(most)}`, (event) => this.selectAll(event.target), "quiet");
+    this.bulk.replaceChildren(
+      el("strong", {role: "status"}, said), whole ? all : "", el("span", {class: "gap"}),
+      ...commands.buttons(() => commands.chosen([...this.selected]), after),
       button("Clear", () => { this.selected.clear(); this.showBulk(); }, "quiet"));
   }
 
@@ -245,7 +257,10 @@ class Page {
         if (!after) break;
       }
       this.showBulk();
-    } catch (error) { control.disabled = false; fail(error); }
+    } catch (error) {
+      control.disabled = false;
+      fail(error);
+    }
   }
 
   openDetails(id, pushed) {

@@ -40,17 +40,7 @@ export function jobAt(grid, place) {
   return Object.fromEntries(job);
 }
 
-/** Where JSON breaks: {line, column} from the message of JSON.parse, null where it does not tell. */
-export function jsonPlace(text, error) {
-  const named = /line (\d+) column (\d+)/.exec(error.message);
-  if (named) return {line: Number(named[1]), column: Number(named[2])};
-  const position = /position (\d+)/.exec(error.message);
-  if (!position) return null;
-  const before = text.slice(0, Number(position[1])).split("\n");
-  return {line: before.length, column: before[before.length - 1].length + 1};
-}
-
-/** Parts between commas and lines; those within quotes and brackets do not separate. */
+// Parts between commas and lines; those within quotes and brackets do not separate.
 function split(text) {
   const parts = [];
   let part = "", depth = 0, quoted = false;
@@ -95,7 +85,9 @@ function value(part) {
 function span(part, [, low, high, how, by]) {
   const from = Number(low), to = Number(high), word = (how || "").toLowerCase();
   const given = by === undefined ? 1 : Number(by);
-  if (by !== undefined && !(NUMBER.test(by) && given > 0)) throw new Error(`${part}: ${by} is not a positive number.`);
+  if (by !== undefined && !(NUMBER.test(by) && given > 0)) {
+    throw new Error(`${part}: ${by} is not a positive number.`);
+  }
   if (word === "log") {
     if (!(from > 0 && to > 0)) throw new Error(`${part}: a log range needs positive ends.`);
     if (!Number.isInteger(given) || given < 2) throw new Error(`${part}: give how many values, at least 2.`);

@@ -1,0 +1,34 @@
+// Whether lower or higher values of a metric are better: as somebody chose, else as its name suggests.
+
+const KEPT = "results.less";
+// Whole words that mean "the more, the better", and parts of words that mean the opposite.
+const MORE = "r2|accuracy|acc|score|reward|auc|f1|precision|recall|iou|map|bleu|psnr|ssim";
+const LESS = "loss|err|rmse|mse|mae|mape|nll|time|seconds|duration|latency|perplexity|ppl|cost|regret"
+  + "|distance|fid|wer";
+const MORE_IS_BETTER = new RegExp(`(^|[^a-z])(${MORE})([^a-z]|$)`);
+const LESS_IS_BETTER = new RegExp(LESS);
+
+// Whether less of such a metric is better, judged by its name.
+function nameSaysLess(metric) {
+  const words = metric.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  return !MORE_IS_BETTER.test(words) && LESS_IS_BETTER.test(words);
+}
+
+/** Whether less of a metric is better. */
+export function lessIsBetter(metric) {
+  const chosen = kept()[metric];
+  return typeof chosen === "boolean" ? chosen : nameSaysLess(metric);
+}
+
+/** Keep what somebody chose for a metric. */
+export function chooseDirection(metric, less) {
+  try {
+    localStorage.setItem(KEPT, JSON.stringify(Object.assign(kept(), {[metric]: less})));
+  } catch (error) { /* storage is forbidden: the name decides */ }
+}
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEPT)) || {};
+  } catch (error) { return {}; }
+}
