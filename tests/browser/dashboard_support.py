@@ -5,9 +5,12 @@ A test module imports the fixtures `browser` and `dashboard` by name.
 
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from jd.net.multipart import encode_upload
+from jd.protocol import UPLOAD
 from tests.browser.webdriver import Browser
 from tests.e2e.processes import Server
 
@@ -38,6 +41,14 @@ class Dashboard(Server):
     def finish(self, job_id: int, status: str = "DONE", message: str = "finished") -> None:
         """Report the result of a job that is running."""
         self.call("/update_job_status", {"job_id": job_id, "status": status, "message": message})
+
+    def upload(self, job_id: int, name: str, content: bytes) -> None:
+        """Send a file of a job, as a script's jd_upload does."""
+        frame = encode_upload({"job_id": str(job_id)}, "file", name, len(content))
+        request = Request(self.url + UPLOAD, frame.prefix + content + frame.suffix,
+                          {"Content-Type": frame.content_type})
+        with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
+            assert answer.status == 200
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from tests.browser.dashboard_support import (
     dashboard,
     no_sideways_scrolling,
 )
-from tests.browser.test_dashboard_job import upload
 from tests.browser.webdriver import TAB, Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -94,7 +93,7 @@ def sweep(dashboard: Dashboard) -> None:
                            for at in range(24)])
     for at in range(12):
         job = dashboard.claim("node%d_egg_%d" % (at % 2, at % 2))
-        upload(dashboard, job["job_id"], "result.json",
+        dashboard.upload(job["job_id"], "result.json",
                json.dumps({"loss": 1.0 / (at + 1), "f1": at / 12}).encode())
         dashboard.finish(job["job_id"], "ABORTED" if at % 2 else "DONE", "exit 1" if at % 2 else "")
     dashboard.claim("node0_egg_0")

@@ -4,11 +4,9 @@ import json
 import struct
 import zlib
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from jd.net.multipart import encode_upload
 from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, dashboard, no_sideways_scrolling
 from tests.browser.webdriver import Browser, needs_browser
 
@@ -18,15 +16,6 @@ __all__ = ["browser", "dashboard"]
 EVIL_NAME = "<img src=x onerror=document.title='owned'>.csv"
 BUSY = {"worker_id": "node1-0-0", "host": "node1", "machine_type": "cpu", "reported_status": "busy",
         "applied_version": 0, "system_metrics": {"cpu_util": 41.5}, "jd_worker_version": "1.15.0"}
-
-
-def upload(dashboard: Dashboard, job_id: int, name: str, content: bytes) -> None:
-    """As a script's jd_upload does."""
-    frame = encode_upload({"job_id": str(job_id)}, "file", name, len(content))
-    request = Request(dashboard.url + "/upload", frame.prefix + content + frame.suffix,
-                      {"Content-Type": frame.content_type})
-    with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
-        assert answer.status == 200
 
 
 def picture() -> bytes:
@@ -117,7 +106,7 @@ def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) 
                                              output_tail="\x1b[31mepoch 1\x1b[0m\n10%\r99%\n"))
     browser.wait("document.querySelector('.output').textContent === 'epoch 1\\n99%\\n'")
     browser.wait("document.querySelector('#job-metrics').textContent.includes('41.5')")
-    upload(dashboard, 1, "result.json", json.dumps({"loss": 0.25, "test": {"f1": 0.5}}).encode())
+    dashboard.upload(1, "result.json", json.dumps({"loss": 0.25, "test": {"f1": 0.5}}).encode())
     browser.wait("document.querySelector('#job-results').innerText.includes('test.f1')")
     dashboard.finish(1)
     browser.wait("document.querySelector('.job-title .status').textContent === 'done'")
@@ -127,10 +116,10 @@ def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) 
 def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"lr": 0.1}])
     dashboard.claim()
-    upload(dashboard, 1, "curve.csv", b"epoch,loss\n1,0.5\n2,0.25\n")
-    upload(dashboard, 1, "plot.png", picture())
-    upload(dashboard, 1, "page.html", b"<script>document.title='owned'</script>")
-    upload(dashboard, 1, "weights.bin", bytes(range(256)))
+    dashboard.upload(1, "curve.csv", b"epoch,loss\n1,0.5\n2,0.25\n")
+    dashboard.upload(1, "plot.png", picture())
+    dashboard.upload(1, "page.html", b"<script>document.title='owned'</script>")
+    dashboard.upload(1, "weights.bin", bytes(range(256)))
     browser.go(dashboard.page + "/jobs/1")
     browser.wait("document.querySelectorAll('.files > li').length === 4")
     offered = browser.run("return [...document.querySelectorAll('.files > li')]"
@@ -140,7 +129,7 @@ def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -
     browser.wait("document.querySelector('.preview-table tbody')?.innerText === '1\\t0.5\\n2\\t0.25'")
     browser.wait("document.querySelector('.preview img')?.naturalWidth === 1")
     browser.wait_text("<script>document.title='owned'</script>")
-    upload(dashboard, 1, "later.txt", b"more")
+    dashboard.upload(1, "later.txt", b"more")
     browser.wait("document.querySelectorAll('.files > li').length === 5")
     assert browser.run("return document.querySelector('.preview img').getClientRects().length") == 1
     assert "owned" not in browser.run("return document.title")
@@ -149,6 +138,8 @@ def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -
 def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"lr": 0.1}, {"lr": 0.2}])
     browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.getElementById('job-attempts') !== null")
+    assert not browser.run("return document.getElementById('job-metrics').checkVisibility()")  # no machine yet
     browser.click("button", "Edit parameters")
     browser.wait("document.activeElement.matches('dialog textarea')")
     fill(browser, "dialog textarea", "{\"lr\": ")
@@ -169,6 +160,7 @@ def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dash
     browser.wait("document.querySelector('.job-title .status').textContent === 'pending'")
     browser.go(dashboard.page + "/jobs/99")
     browser.wait_text("There is no job 99")
+    assert browser.run("return document.querySelector('main a').pathname") == "/jobs"
     browser.console()  # the browser notes the 404 by itself
 
 
@@ -176,7 +168,7 @@ def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: B
                                                                       dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400}])
     dashboard.claim("n" * 90 + "-0-0")
-    upload(dashboard, 1, EVIL_NAME, ("a,b\n%s,1\n" % EVIL).encode())
+    dashboard.upload(1, EVIL_NAME, ("a,b\n%s,1\n" % EVIL).encode())
     dashboard.call("/worker/heartbeat", dict(BUSY, worker_id="n" * 90 + "-0-0", current_job_id=1,
                                              output_tail=EVIL + "y" * 300))
     dashboard.finish(1, "ABORTED", EVIL)
@@ -201,11 +193,12 @@ def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: B
 def test_what_a_script_measured_comes_before_what_it_repeats(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"lr": 0.1, "depth": 4}])
     dashboard.claim()
-    upload(dashboard, 1, "result.json", json.dumps({"lr": 0.1, "depth": 4, "accuracy": 0.5}).encode())
+    dashboard.upload(1, "result.json", json.dumps({"lr": 0.1, "depth": 4, "accuracy": 0.5}).encode())
     browser.wait("[...document.querySelectorAll('.jobs th')].some((one) => one.textContent === 'accuracy')")
     heads = browser.run("return [...document.querySelectorAll('.jobs th')].map((one) => one.textContent)")
     assert heads.count("lr") == 1 and heads.index("depth") + 1 == heads.index("accuracy")
     browser.go(dashboard.page + "/jobs/1")
     browser.wait("document.querySelector('#job-results dt')?.textContent === 'accuracy'")
     browser.go(dashboard.page + "/results")
-    browser.wait("document.querySelector('main select')?.value === 'accuracy'")
+    browser.wait("document.querySelector('main select') !== null")
+    assert browser.run("return document.querySelector('main select').value") == "accuracy"

@@ -68,6 +68,8 @@ def test_a_filter_that_is_too_long_is_refused_and_not_cut(browser: Browser, dash
     rows(browser, *range(1, 51))
     browser.type(".filter", "x" * 501)
     browser.wait_text("Filter has 501 characters; at most 500.")
+    assert browser.run("return document.querySelector('.filter').value.length") == 501
+    rows(browser, *range(1, 51))
 
 
 def test_figures_filter_and_back_goes_back(browser: Browser, dashboard: Dashboard) -> None:
@@ -149,7 +151,8 @@ def test_keys_lead_through_the_pages(browser: Browser, dashboard: Dashboard) -> 
     browser.wait_path("/jobs/2")
     browser.run("history.back()")
     rows(browser, 1, 2, 3)
-    browser.wait("document.activeElement.textContent === '#2'")
+    browser.wait("document.activeElement.matches('.row-link')")
+    assert browser.run("return document.activeElement.textContent") == "#2"
 
 
 def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
@@ -225,6 +228,7 @@ def test_a_hidden_tab_holds_no_connection(browser: Browser, dashboard: Dashboard
     browser.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
     viewers(browser, dashboard, 1)
     rows(browser, 1, 2)
+    assert browser.run("return document.getElementById('link').textContent") == ""
 
 
 def test_without_events_the_page_asks(browser: Browser, dashboard: Dashboard) -> None:
@@ -254,6 +258,7 @@ def test_who_is_signed_out_comes_back_to_the_same_page(browser: Browser, dashboa
     rows(browser, 2)
     browser.click("#signout")
     browser.wait("location.pathname === '/signin'")
+    assert browser.cookies() == []
     sign_in(browser, dashboard)
 
 
@@ -283,3 +288,5 @@ def test_a_long_search_is_told_and_stopped(browser: Browser, dashboard: Dashboar
     browser.wait_text("Stopped after 50,000 jobs.")
     browser.click("button", "Search on")
     browser.wait("document.querySelector('.card[aria-busy=true]') !== null")
+    rows(browser, 7)
+    assert browser.run("return document.querySelector('.pager button:last-child').disabled") is False

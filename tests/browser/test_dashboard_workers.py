@@ -220,6 +220,8 @@ def test_the_pin_is_changed_and_everybody_signed_out(browser: Browser, dashboard
     browser.type(field % 1, PIN)
     browser.click(".set-pin button")
     browser.wait_path("/signin")
+    assert browser.cookies() == []
     browser.type("#pin", "483920")
     browser.click("form button")
     browser.wait_path("/jobs")
+    assert len(browser.cookies()) == 1

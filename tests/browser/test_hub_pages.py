@@ -90,6 +90,7 @@ def test_sign_up_key_and_experiment(browser: Browser, hub: HubWithLink) -> None:
     browser.type("dialog input", "digits-tune")
     browser.click("dialog button", "Delete experiment")
     browser.wait_text("No experiments yet")
+    assert browser.run("return document.querySelector('#list table')") is None
 
 
 def test_an_added_user_signs_up_and_is_suspended(browser: Browser, hub: HubWithLink) -> None:
@@ -113,6 +114,7 @@ def test_an_added_user_signs_up_and_is_suspended(browser: Browser, hub: HubWithL
     browser.type("#password", "short")
     browser.click("button", "Set password and sign in")
     browser.wait_text("at least 10 characters")
+    assert browser.path == "/signup" and browser.cookies() == []
 
 
 def test_sign_in_with_the_keyboard_alone(browser: Browser, hub: HubWithLink) -> None:
@@ -136,6 +138,7 @@ def test_sign_in_with_the_keyboard_alone(browser: Browser, hub: HubWithLink) -> 
     browser.wait("document.activeElement.matches('dialog input')")
     browser.keys("laptop" + ENTER)
     browser.wait("document.getElementById('key') !== null")
+    assert browser.run("return document.querySelector('dialog h2').textContent") == "Key laptop is created"
 
 
 def test_names_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser, hub: HubWithLink) -> None:

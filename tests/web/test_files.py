@@ -1,25 +1,28 @@
-"""Static files out of packages: types, tags, headers, what is not served; and every page's own files."""
+"""Static files out of packages: types, tags, headers, what is not served; and what the pages are made of."""
 
 import asyncio
 import html.parser
 import posixpath
 import re
 from pathlib import Path
-from typing import List, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 import pytest
 
 from jd.net.serving.routing import HttpError, Request, Response
+from jd.server.dashboard.pages import PAGES as DASHBOARD_PAGES
 from jd.web.files import HEADERS, Files, page, redirect
 from tests.support import ROOT
 
 DASHBOARD = ROOT / "jd" / "server" / "web"
 HUB = ROOT / "jd" / "hub" / "web"
 SHARED = ROOT / "jd" / "web"
+WIDEST = 110
 
 
 def get(files: Files, name: str, **headers: str) -> Response:
-    request = Request("GET", "/static/x", headers)
+    """The answer for a file; headers with _ for -."""
+    request = Request("GET", "/static/x", {key.replace("_", "-"): value for key, value in headers.items()})
     request.params = {"name": name}
     return asyncio.run(files.static(request))
 
@@ -37,9 +40,9 @@ def test_a_file_has_its_type_and_is_closed_to_others(name: str, kind: str) -> No
 def test_what_a_browser_has_is_not_sent_again() -> None:
     files = Files("jd.server")
     tag = get(files, "signin.js").headers["ETag"]
-    again = get(files, "signin.js", **{"if-none-match": tag})
+    again = get(files, "signin.js", if_none_match=tag)
     assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
-    assert get(files, "signin.js", **{"if-none-match": '"old"'}).status == 200
+    assert get(files, "signin.js", if_none_match='"old"').status == 200
     assert get(files, "base.css").headers["ETag"] != tag
 
 
@@ -77,6 +80,8 @@ def test_every_file_below_web_is_served_and_hides_no_shared_one(package: str, di
     assert not {path.name for path in directory.iterdir()} & {path.name for path in SHARED.iterdir()}
 
 
+# ---- pages
+
 class Links(html.parser.HTMLParser):
     """What a page loads."""
 
@@ -87,6 +92,7 @@ class Links(html.parser.HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: List[Tuple[str, Optional[str]]]) -> None:
+        """Note what the tag loads, and what the policy forbids."""
         given = dict(attributes)
         if tag in ("link", "script", "img"):
             self.loaded.append(given.get("href") or given.get("src") or "nothing")
@@ -106,18 +112,108 @@ def test_pages_load_what_is_served_and_hold_nothing_that_the_policy_forbids(path
     assert {link[len("/static/"):] for link in links.loaded} <= served
 
 
-IMPORT = re.compile(r"""^(?:import|export)\b[\w\s{},*$]*["']([^"']+)["']""", re.MULTILINE)
-DYNAMIC_IMPORT = re.compile(r"""\bimport\(["'`]([^"'`]+)""")
+def test_every_style_sheet_of_the_dashboard_is_loaded_by_its_shell() -> None:
+    links = Links((DASHBOARD / "index.html").read_text(encoding="utf-8"))
+    sheets = {name for name in served_by(DASHBOARD) if name.endswith(".css")}
+    assert {link[len("/static/"):] for link in links.loaded if link.endswith(".css")} == sheets
+
+
+def test_every_page_of_the_dashboard_has_a_script_in_its_room() -> None:
+    routes = ROUTE.findall((DASHBOARD / "app.js").read_text(encoding="utf-8"))
+    assert {re.sub(r":\w+", "<int:id>", pattern) for pattern, _ in routes} == set(DASHBOARD_PAGES)
+    for pattern, name in routes:
+        assert name.split("/")[1] == pattern.split("/")[1], "%s is shown by %s" % (pattern, name)
+        assert "export async function show(" in (DASHBOARD / name).read_text(encoding="utf-8")
+
+
+# ---- scripts
+
+IMPORT = re.compile(r'^import\s+(?:\*\s+as\s+(\w+)|\{([^}]*)\})\s+from\s+"([^"]+)";$', re.MULTILINE)
+# What is loaded when somebody opens it: a page by its route, and a part of a page.
+ROUTE = re.compile(r'^  route\("([^"]+)", "([^"]+)"', re.MULTILINE)
+LATER = re.compile(r'\(await import\("([^"]+)"\)\)\.([\w$]+)\(')
+ANY_IMPORT = re.compile(r"^import\b|^export\s*[*{]|\bimport\((?!found\.module\))", re.MULTILINE)
+EXPORT = re.compile(r"^export\s+(?:async\s+)?(?:const|let|class|function\*?)\s+([\w$]+)", re.MULTILINE)
+ANY_EXPORT = re.compile(r"^export\b", re.MULTILINE)
 MARKUP = re.compile(r"(?:inner|outer)HTML\s*\+?=(?!=)|insertAdjacentHTML|document\.write|\beval\("
                     r"|new Function")
 SCRIPTS = [(base, path) for base in (DASHBOARD, HUB, SHARED) for path in sorted(base.rglob("*.js"))]
+SCRIPT_IDS = [path.relative_to(ROOT / "jd").as_posix() for _, path in SCRIPTS]
 
 
-@pytest.mark.parametrize("base, path", SCRIPTS, ids=lambda path: path.relative_to(ROOT / "jd").as_posix())
+class Used(NamedTuple):
+    """A script that another one imports, and the names that it takes from there."""
+
+    name: str
+    """As served, such as jobs/table.js."""
+    names: Set[str]
+
+
+def imports(base: Path, path: Path) -> List[Used]:
+    """What a script imports, by itself or when something is opened."""
+    text = path.read_text(encoding="utf-8")
+    here = path.parent.relative_to(base).as_posix()
+
+    def served(name: str) -> str:
+        assert name.startswith(("./", "../")), name
+        return posixpath.normpath(posixpath.join(here, name))
+
+    found = []
+    for module, names, name in IMPORT.findall(text):
+        taken = {one.split(" as ")[0].strip() for one in names.split(",")} - {""}
+        if module:
+            taken = set(re.findall(r"(?<![\w/])%s\.([\w$]+)" % module, text))
+        found.append(Used(served(name), taken))
+    found += [Used(served(name), {"show"}) for _, name in ROUTE.findall(text)]
+    return found + [Used(served(name), {called}) for name, called in LATER.findall(text)]
+
+
+@pytest.mark.parametrize("base, path", SCRIPTS, ids=SCRIPT_IDS)
 def test_scripts_import_what_is_served_and_make_no_markup_of_data(base: Path, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    imported = IMPORT.findall(text) + DYNAMIC_IMPORT.findall(text)
-    assert [name for name in imported if not name.startswith(("./", "../"))] == []
-    here = path.parent.relative_to(base).as_posix()
-    assert {posixpath.normpath(posixpath.join(here, name)) for name in imported} <= served_by(base)
+    read = len(IMPORT.findall(text)) + len(LATER.findall(text))
+    assert len(ANY_IMPORT.findall(text)) == read, "an import that these tests cannot read"
+    assert {used.name for used in imports(base, path)} <= served_by(base)
     assert MARKUP.findall(text) == []
+
+
+def test_every_export_is_imported_somewhere_and_every_import_is_exported() -> None:
+    exported: Dict[Path, Set[str]] = {}
+    for _, path in SCRIPTS:
+        text = path.read_text(encoding="utf-8")
+        exported[path] = set(EXPORT.findall(text))
+        assert len(ANY_EXPORT.findall(text)) == len(exported[path]), "%s: an export not understood" % path
+    imported: Dict[Path, Set[str]] = {path: set() for path in exported}
+    for base, path in SCRIPTS:
+        for used in imports(base, path):
+            target = base / used.name if (base / used.name).exists() else SHARED / used.name
+            assert used.names <= exported[target], "%s takes %s" % (path, used)
+            imported[target] |= used.names
+    unused = {path.relative_to(ROOT).as_posix(): sorted(names - imported[path])
+              for path, names in exported.items() if names - imported[path]}
+    assert unused == {}
+
+
+ROOMS = sorted(path.name for path in DASHBOARD.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("path", [path for base, path in SCRIPTS if base == DASHBOARD],
+                         ids=lambda path: path.relative_to(DASHBOARD).as_posix())
+def test_no_page_imports_out_of_the_room_of_another(path: Path) -> None:
+    own = path.relative_to(DASHBOARD).parts[0]
+    rooms = {used.name.partition("/")[0] for used in imports(DASHBOARD, path) if "/" in used.name}
+    if own == "app.js":
+        assert rooms == set(ROOMS)  # the shell opens them all
+    else:
+        assert rooms <= {own}
+
+
+# ---- how they are laid out
+
+@pytest.mark.parametrize("directory", [DASHBOARD, HUB, SHARED], ids=["server", "hub", "shared"])
+def test_no_line_is_wider_than_a_reader_takes_in(directory: Path) -> None:
+    wide = ["%s:%d" % (path.relative_to(ROOT), number) for path in sorted(directory.rglob("*"))
+            if path.suffix in (".js", ".css", ".html")
+            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
+            if len(line) > WIDEST or line != line.rstrip()]
+    assert wide == []

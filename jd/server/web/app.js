@@ -17,7 +17,7 @@ let page = null, shown = 0, seen = {}, refreshed = 0, timer = 0, busy = false;
 /** What the server said of itself (/web/me); null until it did. */
 export let me = null;
 
-/** Show `module` (a path for import()) for paths like "/jobs/:id"; `title` stands in the tab. */
+/** Show the module at a path for addresses like "/jobs/:id"; `title` stands in the tab. */
 function route(pattern, module, title) {
   const names = [];
   const parts = pattern.replace(/:(\w+)/g, (_, name) => { names.push(name); return "([^/]+)"; });

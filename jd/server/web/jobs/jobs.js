@@ -18,7 +18,7 @@ import {JobsTable} from "./table.js";
 const SIZES = [25, 50, 100, 200];
 const CHART_EVERY = 5000, COUNT_EVERY = 15000;
 
-/** See app.js. */
+/** The page (see app.js). */
 export async function show(main, _params, query) {
   const page = new JobsPage(main, query);
   await page.load();
@@ -138,7 +138,7 @@ class JobsPage {
 
   // ---- what is shown
 
-  /** Ask for the page; `quietly` when nobody asked for it. Never throws. */
+  /** Load this page of the table; `quietly` when nobody waits for it. Never throws. */
   async load(quietly = false) {
     const began = performance.now();
     clearTimeout(this.later);
@@ -155,7 +155,7 @@ class JobsPage {
       if (!quietly) this.refuse(error);
     } finally {
       this.card.setAttribute("aria-busy", "false");
-      // A search that took long rests long, so that watching it does not keep the server busy.
+      // After a long search the next refresh waits long, so that watching does not keep the server busy.
       this.rest = Date.now() + 10 * (performance.now() - began);
     }
   }
@@ -250,7 +250,7 @@ class JobsPage {
     this.whole.hidden = fresh;
   }
 
-  // ---- the shell's
+  // ---- what the shell calls
 
   async refresh(changes, previous) {
     if (changes.jobs === previous.jobs) return;
@@ -263,7 +263,7 @@ class JobsPage {
     await this.reload();
   }
 
-  /** Load quietly, once the person's own search has ended and the last one has rested. */
+  /** Load quietly, once the person's own search has ended and the wait after the last load is over. */
   reload() {
     const wait = this.busy() ? 500 : this.rest - Date.now();
     if (wait <= 0) return this.load(true);

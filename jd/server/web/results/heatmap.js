@@ -88,7 +88,7 @@ function drawCell(cell, {x, y, wide, high, colours, goodOf, written}) {
   return [drawn, svg("text", {class: "cell-value " + inkOn(colour), ...middle}, brief(cell.value))];
 }
 
-// Three figures do inside a cell, two for the edge of a bin; the tooltip has more.
+// Three figures are enough inside a cell, two for the edge of a bin; the tooltip has more.
 const brief = (value) => text(Number(value.toPrecision(3)));
 const edge = (value) => text(Number(value.toPrecision(2)));
 function edgeText(part, at) {

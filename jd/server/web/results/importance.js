@@ -4,8 +4,8 @@ import {el} from "../common.js";
 import {number} from "../format.js";
 import {importance} from "./variance.js";
 
-/** Columns with their {share, n, groups}, the most important first. On a metric that spans more than two
- * decades its logarithm is taken, lest the largest few decide alone. */
+/** Columns with their {share, n, groups}, the most important first. Of a metric on a
+ * logarithmic scale the logarithm is taken, as otherwise the few largest values would decide. */
 export function weigh(data) {
   const metric = data.log ? data.values.map(Math.log10) : data.values;
   const found = data.columns.map((column) => ({column, ...importance(column, metric)}));

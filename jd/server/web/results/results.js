@@ -166,7 +166,8 @@ class ResultsPage {
     return this.body.replaceChildren(empty("The results could not be loaded", error.message, again));
   }
 
-  /** Live: at most every 5 seconds, more seldom when loading takes long, not while somebody brushes. */
+  /** Load again what changed: at most every 5 seconds, more seldom when loading takes long, and not while
+   * somebody drags a range or types one. */
   refresh(changes, previous) {
     if (previous && changes.files === previous.files && changes.jobs === previous.jobs) return;
     clearTimeout(this.timer);

@@ -1,4 +1,4 @@
-// Statistics of lists of numbers. Pure functions: no document, no clock, no chance.
+// Statistics of lists of numbers. Pure functions: no document, no clock, nothing random.
 
 /** Numbers in order; Infinity and NaN stay out. */
 export const sorted = (values) => Float64Array.from(values.filter(Number.isFinite)).sort();
@@ -31,7 +31,7 @@ export function ranking(values, less) {
   return places.sort((a, b) => (less ? values[a] - values[b] : values[b] - values[a]) || a - b);
 }
 
-/** -1..1, the same for a job each time it is drawn. */
+/** A number in -1..1 that looks random, and is the same for a job each time it is drawn. */
 export const noise = (id) => (Math.imul(id, 2654435761) >>> 0) / 2147483648 - 1;
 
 /** At most `limit` of a list, from everywhere in it. */

@@ -1,4 +1,4 @@
-// Where a text stops to be JSON.
+// Where a text stops being JSON.
 
 /** {line, column}, both from 1, by the message of JSON.parse; null where that does not tell. */
 export function jsonPlace(text, error) {

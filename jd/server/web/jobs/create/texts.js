@@ -1,4 +1,4 @@
-// Jobs as a text: JSON, or a table as spreadsheets write it. Editors as dialog.js says.
+// Jobs as a text: JSON, or a table as spreadsheets write it. dialog.js says what an editor is.
 
 import {button, el} from "../../common.js";
 import {bytes} from "../../format.js";

@@ -1,0 +1,508 @@
+"""The dashboard's scripts that need no page of it, in a blank one: a value goes in, a value is expected.
+
+Static files are all that is served: no job server, no clicks. One Chromium serves all cases.
+"""
+
+import asyncio
+import threading
+from typing import Any, Dict, Iterator, List, Optional
+
+import pytest
+
+from jd.net.serving.routing import Request, Response, Router
+from jd.net.serving.server import HttpServer
+from jd.web.files import Files, page
+from tests.browser.webdriver import Browser, needs_browser
+
+pytestmark = [pytest.mark.slow, needs_browser]
+
+MODULES = {
+    "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
+    "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js", "jsonplace": "jobs/create/jsonplace.js",
+    "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/axis.js",
+    "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
+    "parallel": "results/parallel/axes.js", "colours": "results/colours.js", "scatter": "results/scatter.js",
+}
+
+# Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its
+# like as text, elements as markup, an error as its message.
+PREPARE = r"""
+const names = Object.keys(arguments[0]);
+const plain = (v) => {
+  if (v === undefined || (typeof v === "number" && !Number.isFinite(v))) return String(v);
+  if (v instanceof Element) return v.outerHTML;
+  if (ArrayBuffer.isView(v) || Array.isArray(v)) return [...v].map(plain);
+  if (v === null || typeof v !== "object") return v;
+  return Object.fromEntries(Object.entries(v).filter(([, one]) => typeof one !== "function")
+    .map(([key, one]) => [key, plain(one)]));
+};
+window.told = (call) => {
+  try {
+    return plain(call());
+  } catch (error) { return "Error: " + error.message; }
+};
+return Promise.all(names.map((name) => import("/static/" + arguments[0][name]))).then((found) => {
+  found.forEach((module, at) => { window[names[at]] = module; });
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A blank page, and below /static/ what the dashboard has; its address."""
+    async def blank(_: Request) -> Response:
+        return page(b"<!doctype html><title>blank</title>")
+
+    router = Router()
+    router.add("GET", "/", blank, public=True)
+    router.add("GET", "/static/<path:name>", Files("jd.server").static, public=True)
+    server, loop = HttpServer(router), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        port = asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(60)
+        yield "http://127.0.0.1:%d/" % port
+        asyncio.run_coroutine_threadsafe(server.stop(0), loop).result(60)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(60)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def blank(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser on the blank page that has loaded the modules."""
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        browser.go(site)
+        browser.run(PREPARE, MODULES)
+        yield browser
+        assert browser.console() == []
+        browser.go("about:blank")
+
+
+def value(blank: Browser, expression: str, *arguments: Any) -> Any:
+    """What an expression gives, in which `given` are the arguments."""
+    return blank.run("const given = [...arguments]; return told(() => (%s))" % expression, *arguments)
+
+
+# ---- how things look
+
+@pytest.mark.parametrize("expression, expected", [
+    ("[0, 12345, -1234567.5, null, undefined, NaN].map(format.number)",
+     ["0", "12,345", "-1,234,567.5", "–", "–", "NaN"]),
+    ("[0, 999, 1500, 1234567, 1e9, 2e12, -2500, null].map(format.compact)",
+     ["0", "999", "1.5 k", "1.2 M", "1 B", "2 T", "-2.5 k", "–"]),
+    ("[0, 0.001, 0.425, 0.999, 1, -0.5, NaN, null].map(format.percent)",
+     ["0 %", "< 1 %", "43 %", "99 %", "100 %", "-50 %", "–", "–"]),
+    # Numbers keep four digits, or all before the point; what no number is shown as it is.
+    ("[0, -0.5, 0.00012345678, 1234.567, 1234567.8, 123456.789, 12, 1e14].map(format.metric)",
+     ["0", "-0.5", "0.0001235", "1,234.57", "1,234,568", "123,457", "12", "100,000,000,000,000"]),
+    ("[1e-7, -1.2345e-9, 1e15, 1e20, NaN, Infinity].map(format.metric)",
+     ["1e-7", "-1.235e-9", "1e+15", "1e+20", "NaN", "Infinity"]),
+    ("[null, undefined, 'adam', '', true, [1, 2]].map(format.metric)",
+     ["–", "–", "adam", "", "true", "[1,2]"]),
+    ("[0, 0.0005, 0.4, 9.94, 9.96, 59.4, 59.6, 60, 185].map(format.duration)",
+     ["0 s", "< 1 ms", "400 ms", "9.9 s", "10 s", "59 s", "1 min", "1 min", "3 min 5 s"]),
+    ("[3600, 7500, 86399, 86400, 273600, 1e8].map(format.duration)",
+     ["1 h", "2 h 5 min", "23 h 59 min", "1 d", "3 d 4 h", "1157 d 9 h"]),
+    ("[-5, NaN, Infinity, null, undefined].map(format.duration)", ["-5 s", "–", "–", "–", "–"]),
+    ("[0, 512, 999, 999.6, 1500, 15000, 1.5e6, 12e6, 1e18, null].map(format.bytes)",
+     ["0 B", "512 B", "999 B", "1.0 kB", "1.5 kB", "15 kB", "1.5 MB", "12 MB", "1000 PB", "–"]),
+    ("[undefined, null, '', 'a \"b\"', '日本', 0, false, {a: [1]}].map(format.value)",
+     ["–", "null", "", 'a "b"', "日本", "0", "false", '{"a":[1]}']),
+    ("[[1, 'job'], [0, 'job'], [2000, 'job'], [2, 'reply', 'replies']].map((one) => format.count(...one))",
+     ["1 job", "0 jobs", "2,000 jobs", "2 replies"]),
+    ("format.STATUSES.map(format.statusName)", ["pending", "running", "done", "aborted", "deleted"]),
+    ("[format.statusName('ODD'), format.statusName(undefined)]", ["ODD", "undefined"]),
+    ("format.status('SERVED')", '<span class="status running">running</span>'),
+    ("format.status('<b>')", '<span class="status ">&lt;b&gt;</span>'),
+    ("format.when(null)", '<span class="none">–</span>'),
+    ("format.when(1579089600).dateTime", "2020-01-15T12:00:00.000Z"),
+    ("format.moment(1579089600)", "15 Jan 2020"),
+    # The time of day for today, the day for another of this year.
+    ("/^\\d\\d:\\d\\d:\\d\\d$/.test(format.moment(Date.now() / 1000))", True),
+    ("/^10 (Jan|Feb), 12:00$/.test(format.moment(new Date(%s, %s, 10, 12) / 1000))"
+     % ("new Date().getFullYear()", "new Date().getMonth() ? 0 : 1"), True),
+])
+def test_format(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+# ---- texts that people write or programs print
+
+@pytest.mark.parametrize("expression, expected", [
+    ("['', 'lr<1', 'status=DONE', 'STATUS=done,Aborted', 'lr<1 status=\"DONE\"'].map(filter.statusesOf)",
+     [[], [], ["DONE"], ["DONE", "ABORTED"], ["DONE"]]),
+    # Twice, a negation, an unknown status, a text within quotes: none of these says which.
+    ("['status=DONE status=ABORTED', 'status!=DONE', 'status=NOPE'].map(filter.statusesOf)", [[], [], []]),
+    ("filter.statusesOf('a=\"x status=DONE\"')", []),
+    ("filter.withStatuses('', [])", ""),
+    ("filter.withStatuses('lr<1', ['DONE', 'ABORTED'])", "status=DONE,ABORTED lr<1"),
+    ("filter.withStatuses('status=DONE  lr<1 opt=\"a  b\" status!=PENDING', ['DELETED'])",
+     'status=DELETED lr<1 opt="a  b"'),
+    ("filter.withStatuses('a=\"status=DONE\"', [])", 'a="status=DONE"'),
+    ("filter.condition('lr', '>=', 0.01)", "lr>=0.01"),
+    ("filter.condition('lr', '=', -1e-7)", "lr=-1e-7"),
+    ("['adam', 'a b', 'a,b', '', '日本', true].map((one) => filter.condition('o', '=', one))",
+     ["o=adam", 'o="a b"', 'o="a,b"', 'o=""', "o=日本", "o=true"]),
+    ("['a\"b', \"a'b\", 'a\\\\b'].map((one) => filter.condition('o', '=', one))",
+     ['o="a\\"b"', "o=\"a'b\"", 'o="a\\\\b"']),
+    ("resultnames.measuredFirst(['lr', 'loss', 'depth', 'f1'], ['depth', 'lr'])",
+     ["loss", "f1", "lr", "depth"]),
+    ("resultnames.measuredFirst([], ['lr'])", []),
+])
+def test_filters_and_names(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+@pytest.mark.parametrize("printed, expected", [
+    ("", ""), ("one\ntwo\n", "one\ntwo\n"), ("a\r\nb\r\n", "a\nb\n"), ("Grüße 日本 🙂", "Grüße 日本 🙂"),
+    ("\x1b[31mred\x1b[0m \x1b[1;38;5;12mbold\x1b[m", "red bold"),
+    ("\x1b]0;a title\x07text\x1b]8;;http://x\x1b\\link", "textlink"),
+    ("\x1b[2K\x1b[1Gdone", "done"),
+    ("10%\r50%\r99%\nnext", "99%\nnext"),
+    ("99%\r", "99%"), ("a\r\r\nb", "a\nb"), ("\r", ""), ("\x1b[31", "\x1b[31"),
+])
+def test_what_a_terminal_leaves(blank: Browser, printed: str, expected: str) -> None:
+    assert value(blank, "terminal.plain(given[0])", printed) == expected
+
+
+@pytest.mark.parametrize("typed, expected", [
+    ("", []), (" , \n ,", []), ("0.1, 0.01\n1e-3", [0.1, 0.01, 0.001]), ("-1, +2, .5, 3.", [-1, 2, 0.5, 3]),
+    ("true, false, null, True", [True, False, None, "True"]),
+    ("adam, a b, 日本, it's", ["adam", "a b", "日本", "it's"]),
+    ('"a, b", "1", "x\\"y", "\\n", ""', ["a, b", "1", 'x"y', "\n", ""]),
+    ('[1, 2], {"a": [3, "]"]}, [[]]', [[1, 2], {"a": [3, "]"]}, [[]]]),
+    ('5", 6"', ['5"', '6"']),
+    ("1..4", [1, 2, 3, 4]), ("4..1", [4, 3, 2, 1]), ("2..2", [2]), ("-1..1", [-1, 0, 1]),
+    ("0..1 step 0.25", [0, 0.25, 0.5, 0.75, 1]), ("0.1..0.3 step 0.1", [0.1, 0.2, 0.3]),
+    ("1..2 step 0.4", [1, 1.4, 1.8]), ("1..0 STEP 0.5", [1, 0.5, 0]),
+    ("1e-5..1e-1 log 5", [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), ("8..2 log 3", [8, 4, 2]),
+    ("1..3, 7", [1, 2, 3, 7]), ("1..a, ..", ["1..a", ".."]),
+    ("1e999", "Error: 1e999 is larger than a number can be."),
+    ("9007199254740993",
+     "Error: 9007199254740993 has more digits than a number keeps; quote it to pass it as text."),
+    ("1..5 step 0", "Error: 1..5 step 0: 0 is not a positive number."),
+    ("1..5 step -1", "Error: 1..5 step -1: -1 is not a positive number."),
+    ("0..1 log 3", "Error: 0..1 log 3: a log range needs positive ends."),
+    ("1..9 log 1", "Error: 1..9 log 1: give how many values, at least 2."),
+    ("1..9 log 2.5", "Error: 1..9 log 2.5: give how many values, at least 2."),
+    ("1..1e9", "Error: 1..1e9 are 1,000,000,000 values, too many."),
+    ("1..600000, 1..600000", "Error: More than 1,000,000 values."),
+    ('{"a"', 'Error: {"a" is neither text nor JSON; quote text as "…".'),
+])
+def test_values_of_a_parameter(blank: Browser, typed: str, expected: Any) -> None:
+    assert value(blank, "grid.values(given[0])", typed) == expected
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("grid.values('1..1000000').length === grid.MOST", True),
+    ("[null, true, 0, NaN, '', [], {}].map(grid.kind)",
+     ["null", "true/false", "number", "number", "text", "JSON", "JSON"]),
+    ("grid.combinations([])", 1),
+    ("grid.combinations([['a', [1, 2]], ['b', [1, 2, 3]]])", 6),
+    ("grid.combinations([['a', [1, 2]], ['b', []]])", 0),
+    ("[0, 1, 2, 5].map((at) => grid.jobAt([['a', [1, 2]], ['b', ['x', 'y', 'z']]], at))",
+     [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 1, "b": "z"}, {"a": 2, "b": "z"}]),
+    ("grid.jobAt([], 0)", {}),
+    ("jsonplace.jsonPlace('', {message: 'expected at line 3 column 14 of the JSON data'})",
+     {"line": 3, "column": 14}),
+    ("jsonplace.jsonPlace('{\\n \"a\": 1,\\n}', {message: 'Unexpected token } at position 11'})",
+     {"line": 3, "column": 1}),
+    ("jsonplace.jsonPlace('x', {message: 'at position 0'})", {"line": 1, "column": 1}),
+    ("jsonplace.jsonPlace('', {message: 'Unexpected end of JSON input'})", None),
+])
+def test_grids_and_broken_json(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+def test_where_this_browser_says_that_json_breaks(blank: Browser) -> None:
+    place = value(blank, """(() => {
+        const text = '{"a":\\n [1, 2}}';
+        try { JSON.parse(text); } catch (error) { return jsonplace.jsonPlace(text, error); }
+    })()""")
+    assert place == {"line": 2, "column": 7}
+
+
+# ---- the numbers behind the Results page
+
+@pytest.mark.parametrize("expression, expected", [
+    ("statistics.sorted([3, NaN, -1, Infinity, null, 2, -0.5])", [-1, -0.5, 2, 3]),
+    ("statistics.sorted([])", []),
+    ("[0, 0.25, 0.5, 1].map((q) => statistics.quantile([1, 2, 3, 4], q))", [1, 1.75, 2.5, 4]),
+    ("[statistics.quantile([7], 0.9), statistics.quantile([], 0.5)]", [7, "NaN"]),
+    ("statistics.five([4, 1, 3, 2, 100])",
+     {"n": 5, "min": 1, "max": 100, "q1": 2, "median": 3, "q3": 4, "low": 1, "high": 4}),
+    ("statistics.five([-100, 1, 2, 3, 4])",
+     {"n": 5, "min": -100, "max": 4, "q1": 1, "median": 2, "q3": 3, "low": 1, "high": 4}),
+    ("statistics.five([5, NaN])",
+     {"n": 1, "min": 5, "max": 5, "q1": 5, "median": 5, "q3": 5, "low": 5, "high": 5}),
+    ("statistics.five([]).n", 0),
+    ("[statistics.mean([1, 2, 6]), statistics.mean([-1, 1]), statistics.mean([])]", [3, 0, "NaN"]),
+    ("statistics.ranking([3, NaN, 1, 3], true)", [2, 0, 3]),
+    ("statistics.ranking([3, NaN, 1, 3], false)", [0, 3, 2]),
+    ("statistics.ranking([], true)", []),
+    ("[0, 1, 123456].map((id) => statistics.noise(id) === statistics.noise(id))", [True] * 3),
+    ("[...Array(100).keys()].map(statistics.noise).every((one) => one >= -1 && one < 1)", True),
+    ("new Set([...Array(100).keys()].map(statistics.noise)).size", 100),
+    ("statistics.evenly([0, 1, 2, 3, 4, 5], 3)", [0, 2, 4]),
+    ("[statistics.evenly([1, 2], 3), statistics.evenly([], 3), statistics.evenly([1, 2], 1)]",
+     [[1, 2], [], [1]]),
+    ("statistics.trend([1, 2, 3, 4], [1, 2, 3, 5], 2)",
+     [{"x": 1.5, "q1": 1.25, "median": 1.5, "q3": 1.75}, {"x": 3.5, "q1": 3.5, "median": 4, "q3": 4.5}]),
+    ("statistics.trend([4, NaN, 1], [9, 5, 7], 1)", [{"x": 2.5, "q1": 7.5, "median": 8, "q3": 8.5}]),
+    ("statistics.trend([], [], 3)", []),
+])
+def test_statistics(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("columns.column('a', ['1', 2, null, ' 1e3 ', '-.5'])",
+     {"name": "a", "kind": "number", "values": [1, 2, None, 1000, -0.5], "distinct": [-0.5, 1, 2, 1000]}),
+    ("columns.column('a', ['1', 'auto', 2, '10'])",
+     {"name": "a", "kind": "category", "values": ["1", "auto", "2", "10"],
+      "distinct": ["1", "2", "10", "auto"]}),
+    ("columns.column('a', [Infinity, 1, NaN, 2]).values", [None, 1, None, 2]),
+    ("columns.column('a', ['0x10', '1']).kind", "category"),
+    ("columns.column('a', ['', '1']).kind", "category"),
+    ("columns.column('a', [true, false]).distinct", ["false", "true"]),
+    ("columns.column('a', [[1, 2], {b: 1}]).distinct", ["[1,2]", '{"b":1}']),
+    ("columns.column('a', ['日本', 'ä', 'z', 'a']).distinct", ["a", "ä", "z", "日本"]),
+    ("[[5, 5, null], [], [null], ['x', 'x']].map((raw) => columns.column('a', raw).kind)", ["constant"] * 4),
+    ("[[1, 2, 1, 2], [1, 2, 3], []].map((raw) => columns.repeats(columns.column('a', raw)))",
+     [True, False, True]),
+    ("[12, 13].map((n) => columns.repeats(columns.column('a', [...Array(2 * n).keys()].map((i) => i % n))))",
+     [True, False]),
+    ("columns.FEW", 12),
+])
+def test_columns(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+SINGLE = """((value, log) => {
+  const {low, high, at} = axis.numberAxis(value, value, log);
+  return [low, high, Number(at(value).toFixed(9))];
+})(%s)"""
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("[[0.00001, 0.001, 0.1, 1], [16, 32, 64, 128], [1, 10, 100]].map(axis.wantsLog)", [True, True, False]),
+    ("[[0, 0.001, 1], [-1, 1, 1000], [1, 2, 3, 4], [5], []].map(axis.wantsLog)", [False] * 5),
+    # Each value about twice the one before, but not quite as evenly.
+    ("[[2, 4, 8, 16], [2, 4, 8], [2, 4, 8, 24], [1, 1.5, 2.25, 3.4]].map(axis.wantsLog)",
+     [True, False, False, False]),
+    ("[[0.1, 0.2, 0.3, 500], [0.004, 0.5, 0.8, 0.9], [0, 1, 1000], [-5, 1], []].map(axis.metricWantsLog)",
+     [True, False, False, False, False]),
+    ("axis.numberAxis(1, 1000, true).at(10).toFixed(6)", "0.333333"),
+    ("Math.round(axis.numberAxis(1, 1000, true).back(2 / 3))", 100),
+    ("[-1, 0, null].map(axis.numberAxis(1, 1000, true).at)", ["NaN"] * 3),
+    ("[-5, 0, 5, 20].map(axis.numberAxis(-5, 5, false).at)", [0, 0.5, 1, 2.5]),
+    ("axis.numberAxis(-5, 5, false).back(0.25)", -2.5),
+    ("axis.numberAxis(0.01, 100, true).ticks(6)", [0.01, 0.1, 1, 10, 100]),
+    ("axis.numberAxis(30, 40, true).ticks(3).length > 1", True),
+    # A single value lies in the middle.
+    (SINGLE % "5, false", [2.5, 7.5, 0.5]), (SINGLE % "0, false", [-0.5, 0.5, 0.5]),
+    (SINGLE % "-2, false", [-3, -1, 0.5]), (SINGLE % "8, true", [4, 16, 0.5]),
+    ("['a', 'b', 'z', null].map(axis.categoryAxis(['a', 'b']).at)", [0.25, 0.75, "NaN", "NaN"]),
+    ("[0, 1].map(axis.numberAxis(3, 7, false).back)", [3, 7]),
+    ("[-1, 0, 0.49, 0.5, 1, 2].map(axis.categoryAxis(['a', 'b']).back)", ["a", "a", "a", "b", "b", "b"]),
+    ("[0, 1, 2, 4, 9].map((count) => axis.categoryAxis(['a', 'b', 'c', 'd']).ticks(count).length)",
+     [1, 1, 2, 4, 4]),
+    ("['x', 'y', 'x'].map(axis.axisOf(columns.column('a', ['x', 'y', 'x'])).at)", [0.25, 0.75, 0.25]),
+    ("axis.axisOf(columns.column('a', [1, 2, 4, 8, 16, 1, 2, 4, 8, 16])).log", True),
+    ("axis.axisOf(columns.column('a', [1, 2, 4, 8, 16, 1, 2, 4, 8, 16]), false).log", False),
+    ("axis.axisOf(columns.column('a', [0, 1, 2]), true).log", False),
+    ("axis.axisOf(columns.column('a', [1, 3, 1, 3])).ticks(9)", [1, 3]),
+    ("axis.axisOf(columns.column('a', [])).kind", "category"),
+    ("axis.axisOf(columns.column('a', [7])).at(7)", 0.5),
+])
+def test_axes(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+BINS = ("((raw, most) => { const made = columns.column('a', raw);"
+        " return axis.bins(made, axis.axisOf(made), most); })")
+
+
+@pytest.mark.parametrize("expression, expected", [
+    (BINS + "([...Array(100).keys()], 4)",
+     {"single": False, "cut": 0, "list": [{"low": 0, "high": 24.75}, {"low": 24.75, "high": 49.5},
+                                          {"low": 49.5, "high": 74.25}, {"low": 74.25, "high": 99}]}),
+    ("[-9, 0, 24.7, 24.8, 99, 1e9, null].map(" + BINS + "([...Array(100).keys()], 4).of)",
+     [0, 0, 0, 1, 3, 3, -1]),
+    (BINS + "([3, 1, 3], 4)",
+     {"single": True, "cut": 0, "list": [{"low": 1, "high": 1}, {"low": 3, "high": 3}]}),
+    ("[1, 3, 2].map(" + BINS + "([3, 1, 3], 4).of)", [0, 1, -1]),
+    ("(({cut, list}) => [cut, list.length])(" + BINS + "([...Array(30).keys()].map((i) => 'v' + i), 5))",
+     [6, 24]),
+    (BINS + "([], 5).list", []),
+])
+def test_bins(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+IMPORTANCE = "((raw, metric) => variance.importance(columns.column('a', raw), metric))"
+
+
+@pytest.mark.parametrize("expression, expected", [
+    # A parameter that decides all, one that does nothing, one whose values do not repeat.
+    (IMPORTANCE + "([1, 2, 1, 2, 1, 2], [5, 7, 5, 7, 5, 7])", {"share": 1, "n": 6, "groups": 2}),
+    (IMPORTANCE + "([1, 2, 1, 2], [5, 5, 7, 7])", {"share": 0, "n": 4, "groups": 2}),
+    (IMPORTANCE + "(['x', 'y', 'z'], [1, 2, 3])", {"share": None, "n": 3, "groups": 3}),
+    # Groups 1, 3 and 2, 4: within 4, all 5, chance 1 * 4 / (4 - 2): nothing is left.
+    (IMPORTANCE + "(['x', 'y', 'x', 'y'], [1, 2, 3, 4]).share", 0),
+    # Groups 0, 1 and 4, 5: all 17, within 1, chance 1 * 1 / 2: (17 - 1 - 0.5) / 17.
+    (IMPORTANCE + "(['x', 'x', 'y', 'y'], [0, 1, 4, 5]).share.toFixed(6)", "0.911765"),
+    # 200 different numbers fall into ten bins; noise over them explains nothing.
+    (IMPORTANCE + "([...Array(200).keys()], [...Array(200).keys()].map((i) => i % 2))",
+     {"share": 0, "n": 200, "groups": 10}),
+    (IMPORTANCE + "([...Array(200).keys()], [...Array(200).keys()]).share > 0.98", True),
+    # Jobs without the parameter or the metric do not count; nothing explains a metric that never varies.
+    (IMPORTANCE + "([1, 2, 1, 2, null, 1], [5, 7, 5, 7, 99, NaN])", {"share": 1, "n": 4, "groups": 2}),
+    (IMPORTANCE + "([1, 2, 1, 2], [3, 3, 3, 3])", {"share": 0, "n": 4, "groups": 2}),
+    (IMPORTANCE + "([1, 1, 1], [1, 2, 3]).share", None),
+    (IMPORTANCE + "([], [])", {"share": None, "n": 0, "groups": 0}),
+])
+def test_importance(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+ANSWER = {"metric": "m", "total": 4, "shown": 4, "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
+          "parameters": {"a": [1, 2, 3, 4], "b": [0, 0, 0, 1], "c": ["x", "y", "y", "z"]},
+          "results": {"other": [9, 8, 7, 6], "same": [1, 1, 1, 1]}}
+
+
+@pytest.mark.parametrize("less, goodness, order", [
+    (True, [1, 0.5, 0], [0, 1, 2]), (False, [0, 0.5, 1], [2, 1, 0])])
+def test_goodness_is_one_for_the_best_whichever_way(blank: Browser, less: bool, goodness: List[float],
+                                                    order: List[int]) -> None:
+    found = value(blank, "data.dataOf(given[0], given[1])", ANSWER, less)
+    assert (found["goodness"], found["byGoodness"], found["less"]) == (goodness, order, less)
+    # Job 4 has no such metric; b and `same` do not vary among the others.
+    assert found["ids"] == [1, 2, 3] and found["values"] == [1, 2, 3]
+    assert [one["filterName"] for one in found["columns"]] == ["param.a", "param.c"]
+    assert [one["filterName"] for one in found["others"]] == ["result.other"]
+    assert (found["min"], found["max"], found["range"]) == (1, 3, {"low": 1, "high": 3})
+    assert (found["log"], found["canLog"], found["total"]) == (False, True, 4)
+
+
+@pytest.mark.parametrize("values, log, expected", [
+    ([], None, {"ids": [], "log": False, "canLog": False, "goodness": []}),
+    ([5], None, {"ids": [0], "log": False, "goodness": [0.5], "range": {"low": 5, "high": 5}}),
+    ([0.001, 0.002, 10], None, {"log": True, "canLog": True}),
+    ([0.001, 0.002, 10], False, {"log": False, "canLog": True}),
+    ([-1, 2], True, {"log": False, "canLog": False}),
+    # Of many jobs the utmost 5 % do not stretch the colours.
+    ([*range(100), 1e9], None, {"range": {"low": 5, "high": 95}, "min": 0, "max": 1e9}),
+])
+def test_what_the_plots_draw(blank: Browser, values: List[float], log: Optional[bool],
+                             expected: Dict[str, Any]) -> None:
+    answer = {"metric": "m", "total": len(values), "shown": len(values), "ids": [*range(len(values))],
+              "values": values, "parameters": {}, "results": {}}
+    found = value(blank, "data.dataOf(given[0], true, given[1] === null ? undefined : given[1])", answer, log)
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("names, less", [
+    (["val_loss", "rmse", "test/perplexity", "runtime", "trainLoss", "ERR", "fid", "cost_total"], True),
+    (["accuracy", "r2", "score", "top1_acc", "mapScore", "f1", "", "日本", "reward_time"], False),
+])
+def test_whether_less_is_better_is_judged_by_the_name(blank: Browser, names: List[str],
+                                                      less: bool) -> None:
+    assert value(blank, "given[0].map(direction.lessIsBetter)", names) == [less] * len(names)
+
+
+def test_a_direction_that_somebody_chose_is_kept(blank: Browser) -> None:
+    blank.run("direction.chooseDirection('score', true)")
+    assert value(blank, "['score', 'reward'].map(direction.lessIsBetter)") == [True, False]
+    blank.run("localStorage.setItem('results.less', 'null')")
+    assert value(blank, "direction.lessIsBetter('score')") is False
+    blank.run("localStorage.setItem('results.less', '{broken')")
+    assert value(blank, "direction.lessIsBetter('loss')") is True
+    blank.run("localStorage.removeItem('results.less')")
+
+
+PARALLEL = """((ranges) => {
+  const named = (name, raw) => Object.assign(columns.column(name, raw), {filterName: 'param.' + name});
+  const all = [named('lr', [0.1, 0.25, 0.3, 0.47]), named('opt', ['a b', 'adam', 'sgd', 'sgd'])];
+  const metric = Object.assign(columns.column('m', [1, 2, 3, 4]), {filterName: 'result.m'});
+  const data = {weights: all.map((column) => ({column})), columns: all, column: metric, log: false};
+  const state = {order: given[0], hidden: new Set(given[1]), ranges: new Map(Object.entries(ranges))};
+  const axes = parallel.axesOf(data, state);
+  return [axes.map(({column}) => column.name), parallel.filterOf(axes, state.ranges)];
+})"""
+
+
+@pytest.mark.parametrize("order, hidden, ranges, names, text", [
+    (None, [], {}, ["lr", "opt", "m"], ""),
+    (["opt", "gone"], [], {"lr": [0.1, 0.3]}, ["opt", "lr", "m"], "param.lr>=0.1 param.lr<=0.3"),
+    (None, ["lr"], {"opt": ["a b", "adam"], "lr": [0, 1]}, ["opt", "m"], 'param.opt="a b",adam'),
+    # Texts have slots: those of a range are within it, in the order of the axis.
+    (None, [], {"opt": ["sgd", "adam"], "m": [2, 3]}, ["lr", "opt", "m"],
+     "param.opt=adam,sgd result.m>=2 result.m<=3"),
+])
+def test_axes_and_ranges_of_parallel_coordinates(
+        blank: Browser, order: Optional[List[str]], hidden: List[str], ranges: Dict[str, List[Any]],
+        names: List[str], text: str) -> None:
+    assert value(blank, PARALLEL + "(given[2])", order, hidden, ranges) == [names, text]
+
+
+# ---- what charts are drawn with
+
+@pytest.mark.parametrize("expression, expected", [
+    ("[0, 5, 10, -5].map(svg.scale([0, 10], [100, 200]))", [100, 150, 200, 50]),
+    ("svg.scale([0, 10], [200, 100]).invert(125)", 7.5),
+    ("[1, 10, 100].map(svg.scale([1, 100], [0, 10], true))", [0, 5, 10]),
+    ("Math.round(svg.scale([1, 100], [0, 10], true).invert(5))", 10),
+    ("[svg.scale([3, 3], [0, 10])(3), svg.scale([0, 1], [5, 5]).invert(5)]", [0, 0]),
+    ("(({domain, range, log}) => ({domain, range, log}))(svg.scale([0, 1], [2, 3]))",
+     {"domain": [0, 1], "range": [2, 3], "log": False}),
+    ("svg.ticks(0, 1, 5)", [0, 0.2, 0.4, 0.6, 0.8, 1]),
+    ("svg.ticks(-0.3, 0.3, 3)", [-0.2, 0, 0.2]),
+    ("svg.ticks(0, 123456, 4)", [0, 50000, 100000]),
+    ("svg.ticks(0, 1e-7, 2)", [0, 5e-8, 1e-7]),
+    ("[svg.ticks(7, 7), svg.ticks(8, 7), svg.ticks(NaN, 7)]", [[7], [8], ["NaN"]]),
+    ("svg.logTicks(0.01, 100)", [0.01, 0.1, 1, 10, 100]),
+    ("svg.logTicks(1, 60)", [1, 2, 5, 10, 20, 50]),
+    ("svg.logTicks(1, 1e12, 4)", [1, 1e3, 1e6, 1e9, 1e12]),
+    ("svg.logTicks(30, 40)", []),
+    ("svg.axisX(svg.scale([0, 10], [20, 120]), 50, [0, 5], (mark) => mark + ' s')",
+     ('<g class="axis"><line x1="20" x2="120" y1="50.5" y2="50.5"></line>'
+      '<text class="tick" x="20" y="66" text-anchor="middle">0 s</text>'
+      '<text class="tick" x="70" y="66" text-anchor="middle">5 s</text></g>')),
+    ("svg.axisY(svg.scale([0, 10], [100, 0]), 30, 200, [5], String)",
+     ('<g class="axis"><line class="grid" x1="30" x2="230" y1="50.5" y2="50.5"></line>'
+      '<text class="tick" x="22" y="54.5" text-anchor="end">5</text></g>')),
+    ("svg.svg('g', {class: 'a\"b', hidden: null, x: 0, y: false}, '<b>', null)",
+     '<g class="a&quot;b" x="0">&lt;b&gt;</g>'),
+    ("colours.shades(false).length", 64),
+    ("[colours.shades(false)[63], colours.shades(true)[63]]", [[68, 1, 84], [253, 231, 37]]),
+    ("[-1, 0, 0.5, 1, 9].map(colours.shadeAt)", [0, 0, 32, 63, 63]),
+    ("[colours.css([1, 2, 3]), colours.css([1, 2, 3], 0.5)]", ["rgb(1 2 3)", "rgb(1 2 3 / 0.5)"]),
+    ("[[0, 0, 0], [255, 255, 255], [68, 1, 84], [253, 231, 37]].map(colours.inkOn)",
+     ["ink-white", "ink-black", "ink-white", "ink-black"]),
+])
+def test_drawing(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+def test_many_points_are_painted_and_can_be_pointed_at(blank: Browser) -> None:
+    painted, circles, opened = value(blank, """(() => {
+        const size = 5000, ids = [...Array(size).keys()];
+        const found = data.dataOf({metric: "m", total: size, shown: size, ids,
+          values: ids.map((i) => (i * 7919) % size), parameters: {a: ids}, results: {}}, true);
+        const box = document.createElement("div");
+        document.body.append(box);
+        let opened = null;
+        scatter.scatter(box, 800, found, found.columns[0], {open: (id) => { opened = id; }});
+        const canvas = box.querySelector("canvas"), surface = box.querySelector(".surface");
+        const {data: pixels} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        for (const key of ["ArrowRight", "ArrowRight", "Enter"]) {
+          surface.dispatchEvent(new KeyboardEvent("keydown", {key}));
+        }
+        const circles = box.querySelectorAll("circle.point").length;
+        box.remove();
+        return [pixels.some((part) => part > 0), circles, opened];
+    })()""")
+    assert (painted, circles, opened) == (True, 0, 1)
