@@ -139,7 +139,8 @@ def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dash
     dashboard.create_jobs([{"lr": 0.1}, {"lr": 0.2}])
     browser.go(dashboard.page + "/jobs/1")
     browser.wait("document.getElementById('job-attempts') !== null")
-    assert not browser.run("return document.getElementById('job-metrics').checkVisibility()")  # no machine yet
+    # No machine has run it yet.
+    assert not browser.run("return document.getElementById('job-metrics').checkVisibility()")
     browser.click("button", "Edit parameters")
     browser.wait("document.activeElement.matches('dialog textarea')")
     fill(browser, "dialog textarea", "{\"lr\": ")
