@@ -27,8 +27,7 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.hub": ("store", "*", "__main__"),
     "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside", "dashboard api", "sweeper",
                   "app", "command", "__main__"),
-    "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators", "pages", "aftermath",
-                        "direct"),
+    "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators pages", "aftermath", "direct"),
 }
 
 # Programs, and the one room that may know each of them. Nothing else does, from whichever floor.

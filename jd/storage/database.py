@@ -154,11 +154,15 @@ class Database:
         self._create()
         connection = sqlite3.connect(str(self.path), timeout=BUSY_TIMEOUT, isolation_level=None,
                                      check_same_thread=False)
-        add_json(connection)
-        connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        self._migrate(connection)
+        try:
+            add_json(connection)
+            connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _create(self) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Optional
 
@@ -385,7 +386,7 @@ def test_a_backup_is_whole_private_and_never_overwrites(bench: Bench, alice: int
     path = tmp_path / "copy.db"
     assert backup.write(bench.data.database, path) == path.stat().st_size > 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with sqlite3.connect(str(path)) as copy:
+    with closing(sqlite3.connect(str(path))) as copy:
         assert copy.execute("SELECT id FROM experiments").fetchall() == [(made.id,)]
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("delete",)

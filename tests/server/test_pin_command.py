@@ -1,5 +1,6 @@
 """Where the PIN comes from at the start, `jd_server pin`, and the PIN of a Hub."""
 
+import io
 import json
 import os
 import pty
@@ -146,9 +147,7 @@ class Command:
     def run(self, *words: str, stdin: Optional[str] = None) -> str:
         """What it prints."""
         if stdin is not None:
-            source = self.workspace / "stdin"
-            source.write_text(stdin)
-            self.monkeypatch.setattr("sys.stdin", open(str(source), encoding="utf-8"))
+            self.monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
         assert cli.main(["pin"] + list(words) + ["--expId", EXPERIMENT, "--workspace_path",
                                                  str(self.workspace)]) == 0
         return self.capsys.readouterr().out

@@ -1,7 +1,7 @@
 import json
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple, cast
 
@@ -48,7 +48,7 @@ def writer_held(db: Database) -> Iterator[None]:
 
 def test_what_was_answered_is_on_disk(db: Database, tmp_path: Path) -> None:
     db.write(put("a", "1")).result(10)
-    with sqlite3.connect(str(tmp_path / "jobs.db")) as other:
+    with closing(sqlite3.connect(str(tmp_path / "jobs.db"))) as other:
         assert get_all(other) == {"a": "1"}
     assert db.read(get_all).result(10) == {"a": "1"}
 
@@ -138,7 +138,7 @@ def test_commits_are_synchronous(db: Database) -> None:
 
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
-    with sqlite3.connect(str(path)) as other:
+    with closing(sqlite3.connect(str(path))) as other:
         other.execute("PRAGMA user_version = %d" % (len(MIGRATIONS) + 1))
     with pytest.raises(StorageError, match="newer version"):
         Database(path, MIGRATIONS)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -47,13 +48,14 @@ class Worker:
     def __init__(self, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
         self.processes: List["subprocess.Popen[bytes]"] = []
+        self.files = ExitStack()
 
     def start(self, server: str, source: str = SCRIPT, *more: str,
               **environ: Any) -> "subprocess.Popen[bytes]":
         script = self.tmp_path / "train.py"
         script.write_text(source)
         # A file, not a pipe: nobody reads while the test waits.
-        output = tempfile.TemporaryFile(dir=str(self.tmp_path))
+        output = self.files.enter_context(tempfile.TemporaryFile(dir=str(self.tmp_path)))
         process = subprocess.Popen(
             python("-m", "jd.cli", "expId=digits", "entry_script=train.py", "server=" + server,
                    "foreground=true", "machine_type=test", *more),
@@ -83,6 +85,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
         if process.poll() is None:
             process.kill()
             process.wait()
+    worker.files.close()
 
 
 @both
