@@ -12,11 +12,12 @@ Whom something concerns that was written is called here only (`WaitingRoom.tell`
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, TypeVar
+from typing import Awaitable, Callable, Dict, Optional, Tuple, TypeVar
 
 from jd.server.store.transaction import Happened
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 LOOK_LASTS = 10.0  # seconds; a page that shows output asks again long before
 MANY_LOOKS = 1000  # jobs; then those that nobody looks at any more are forgotten
@@ -50,7 +51,7 @@ class Ticket:
         self._room.add(self)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._room.remove(self)
         if self.called and self.idle:
             self.pass_on()
@@ -191,7 +192,7 @@ class WaitingRoom:
             self.call_worker(worker_id)
 
 
-def _remove(tickets: Dict[Any, Dict[Ticket, None]], key: Any, ticket: Ticket) -> None:
+def _remove(tickets: Dict[K, Dict[Ticket, None]], key: K, ticket: Ticket) -> None:
     of_key = tickets[key]
     del of_key[ticket]
     if not of_key:

@@ -8,7 +8,7 @@ from typing import List
 import pytest
 
 from jd.net.serving.parser import ParseError, RequestHead
-from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.api.access import Access, Principal
 from tests.net.http_wire import events, run, serving
 
@@ -28,7 +28,7 @@ async def echo(request: Request) -> Response:
 def router() -> Router:
     access = Access("127.0.0.1", None, False)
 
-    def guard(request: Request, route: object) -> None:
+    def guard(request: Request, route: Route) -> None:
         access(request, route)
         assert isinstance(request.principal, Principal)
 

@@ -106,7 +106,7 @@ def test_an_address_that_a_header_claims_is_not_told_nor_limited(run: Run, quick
         assert (await signin(dashboard, x_forwarded_for="192.0.2.99")).status == 429
         found = await dashboard.experiment.read(wrongpins.since)
         assert found is not None
-        assert found["count"] == PER_ADDRESS and not found["addresses"][0].startswith("192.0.2.")
+        assert found.times == PER_ADDRESS and not found.addresses[0].startswith("192.0.2.")
     run(scenario)
 
 
@@ -115,7 +115,7 @@ def test_only_the_latest_addresses_are_kept(desk: Desk) -> None:
         desk.write(lambda t: wrongpins.count(t, "192.0.2.%d" % number))
     found = desk.read(wrongpins.since)
     assert found is not None
-    assert found["addresses"] == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
+    assert found.addresses == ["192.0.2.%d" % n for n in (19, 18, 17, 16, 15)]
 
 
 def test_two_servers_on_one_host_have_cookies_of_their_own(run: Run, tmp_path: Path) -> None:

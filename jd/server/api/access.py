@@ -12,7 +12,7 @@ worker token of that Hub, on whatever address, and its role decides what it is g
 
 import os
 from pathlib import Path
-from typing import AbstractSet, Any, Callable, FrozenSet, Iterable, Mapping, NamedTuple, Optional
+from typing import AbstractSet, Callable, FrozenSet, Iterable, Mapping, NamedTuple, Optional
 
 from jd.auth import checkpointkey, jwt, sharedtoken
 from jd.errors import UsageError
@@ -126,7 +126,7 @@ class Access:
         With a Hub it has none that others could know. Raises HttpError (400)."""
         return proof.given(request.query, self._token, lambda text: HttpError(400, text))
 
-    def __call__(self, request: Request, _route: Any = None) -> None:
+    def __call__(self, request: Request, _route: Optional[Route] = None) -> None:
         if self._verify is not None:
             claims = self._claims(request, self._verify)
             request.principal = Principal(str(claims.user_id), claims.role or WORK)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import OrderedDict
-from typing import Any, Dict, List, Optional, Set, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 
 from jd import fields
 from jd.net.serving.routing import HttpError, Request, Response, Router
@@ -15,6 +16,8 @@ from jd.server.store.files import files
 from jd.server.store.files.files import Found
 from jd.server.store.pages import jobdetails
 from jd.server.waiting import Watching
+
+T = TypeVar("T")
 
 MAX_KNOWN_KINDS = 10_000
 
@@ -107,7 +110,7 @@ class JobDetails:
             lambda db: files.find(db, self._experiment.data_dir, file_id))
 
     @staticmethod
-    async def _from_disk(look: Any, found: Found) -> Any:
+    async def _from_disk(look: Callable[[Path], T], found: Found) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(None, look, found.path)
         except FileNotFoundError:
@@ -131,7 +134,7 @@ class JobDetails:
             self._kinds.popitem(last=False)
 
 
-def _image(path: Any) -> Tuple[bytes, Optional[str]]:
+def _image(path: Path) -> Tuple[bytes, Optional[str]]:
     with open(str(path), "rb") as file:
         content = file.read(previews.MAX_IMAGE + 1)
     kind = previews.image_type(content)

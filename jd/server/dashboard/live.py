@@ -6,7 +6,7 @@ import time
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Optional, Tuple
 
 from jd.errors import StorageError
-from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.creation.creator import Creator
 from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
@@ -22,7 +22,7 @@ MAX_VIEWERS = 1000
 RATE_STEP = 10.0
 RATE_DIGITS = 3
 
-Guard = Callable[[Request, Any], Awaitable[None]]
+Guard = Callable[[Request, Optional[Route]], Awaitable[None]]
 
 
 class Live:

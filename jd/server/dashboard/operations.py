@@ -46,8 +46,9 @@ class Operations:
             database={"path": str(database.path), "size_bytes": size,
                       "journal_mode": database.journal_mode},
             data_bytes=None,
-            wrong_pins={"since": await self._experiment.look_up(wrongpins.since),
-                        "before": await self._experiment.look_up(wrongpins.before)},
+            wrong_pins={name: None if found is None else found.to_json() for name, found in (
+                ("since", await self._experiment.look_up(wrongpins.since)),
+                ("before", await self._experiment.look_up(wrongpins.before)))},
             viewers=self._live.viewers, uptime=time.monotonic() - self._started, version=jd.__version__))
 
     async def _change(self, request: Request) -> Response:

@@ -10,11 +10,12 @@ from jd.auth.cookies import SignInCookie
 from jd.auth.hashers import Hashers
 from jd.auth.trylimit import TryLimit
 from jd.net.serving.proxies import Proxies
-from jd.net.serving.routing import HttpError, Request, Response, Router
+from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server import dashboardpin
 from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import signins, wrongpins
+from jd.server.store.operators.wrongpins import WrongPins
 from jd.server.store.transaction import Transaction
 
 WEB = "/web/"  # what pages ask
@@ -68,7 +69,7 @@ class SignIn:
         known = await self._experiment.read(lambda db: signins.lasts(db, digest, uid, now))
         return digest if known else None
 
-    async def guard(self, request: Request, _route: Any) -> None:
+    async def guard(self, request: Request, _route: Optional[Route]) -> None:
         """Set `request.principal` to the sign-in's digest. Raises HttpError (401)."""
         request.principal = await self.find(request)
         if request.principal is None:
@@ -86,7 +87,8 @@ class SignIn:
         if begun is None:
             raise HttpError(403, _WRONG)
         secret, wrong = begun
-        return self._answer(request, secret, signins.LIFETIME, {} if wrong is None else {"wrong_pins": wrong})
+        return self._answer(request, secret, signins.LIFETIME,
+                            {} if wrong is None else {"wrong_pins": wrong.to_json()})
 
     async def _signout(self, request: Request) -> Response:
         await request.json_object()
@@ -157,7 +159,7 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
 
 
 def _sign_in(t: Transaction, known: Optional[str],
-             uid: Optional[int]) -> Optional[Tuple[str, Optional[Dict[str, Any]]]]:
+             uid: Optional[int]) -> Optional[Tuple[str, Optional[WrongPins]]]:
     """The secret of a new sign-in and which wrong PINs there were since the last one, or None if the PIN
     was changed while it was being checked."""
     if stored_pin.stored(t.db) != known:

@@ -12,7 +12,7 @@ import json
 import math
 import sqlite3
 from dataclasses import replace
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
@@ -65,6 +65,16 @@ class _Worker(NamedTuple):
     machine_type: str
     version: str
     hub_user: Optional[str]
+
+
+class _Identity(NamedTuple):
+    """Who a worker is, as it says itself and its name tells."""
+
+    host: str
+    machine_type: str
+    version: str
+    instance: str
+    slot: Optional[int]
 
 
 class _Progress(NamedTuple):
@@ -246,11 +256,10 @@ def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress
                      None if has_it else known.previous_state, acknowledged, done)
 
 
-def _identity(beat: messages.Heartbeat) -> Tuple[Any, ...]:
-    """Host, machine type, version, instance, slot."""
+def _identity(beat: messages.Heartbeat) -> _Identity:
     name = p.split_worker_id(beat.worker_id)
-    return (beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
-            *((name.instance, name.slot) if name else ("", None)))
+    return _Identity(beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
+                     name.instance if name else "", name.slot if name else None)
 
 
 def _sample(t: Transaction, beat: messages.Heartbeat) -> None:

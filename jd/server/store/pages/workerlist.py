@@ -175,7 +175,8 @@ def _chosen(table: Dict[str, str], what: str, name: str) -> str:
 
 
 def _condition(query: WorkerQuery) -> Tuple[str, List[Any]]:
-    clauses, values = [_tab(query.tab)], []  # type: Tuple[List[str], List[Any]]
+    clauses = [_tab(query.tab)]
+    values: List[Any] = []
     for column, value in (("host", query.host), ("instance", query.instance), ("slot", query.slot)):
         if value is not None:
             clauses.append("%s = ?" % column)

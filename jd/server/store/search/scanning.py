@@ -6,7 +6,7 @@ all of them are looked at instead.
 """
 
 import sqlite3
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.queue import jobs
@@ -91,7 +91,7 @@ class View:
             text, " DESC" if descending else ""), bound)
 
 
-def union(arms: Any) -> Sql:
+def union(arms: Sequence[Sql]) -> Sql:
     """All of what some queries give."""
     return Sql(" UNION ALL ".join(arm.text for arm in arms),
                tuple(value for arm in arms for value in arm.values))
