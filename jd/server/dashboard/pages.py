@@ -23,7 +23,7 @@ class Pages:
         self._files = Files("jd.server")
 
     def add_to(self, router: Router) -> None:
-        """Put the routes into a router. A page looks for the session by itself, to lead to the sign-in
+        """Put the routes into a router. A page looks for the sign-in by itself, to lead to the sign-in
         instead of refusing."""
         router.add("GET", "/", self._home, public=True)
         router.add("GET", SIGNIN, self._sign_in, public=True)
