@@ -204,16 +204,17 @@ class Client:
                 request.met(connection.sock)
             if token is not None and proxy is None and proof.is_shared(token) and proof.is_needed(connection):
                 self._demand_proof(connection, token)
-            answer = self._send(connection, request, authorization, proxy)
-            refusal: Optional[JdError] = None
-            if not 200 <= answer.status < 300:
-                refusal = self._refusal(answer, request.route, proxy, token)
-                if answer.status == 400 and getattr(refusal, "told", None) is None:
-                    self._check_scheme(proxy, refusal)  # web servers answer plain HTTP so
-            self._may_be_tls = False
-            if refusal is not None:
-                raise refusal
-            yield answer
+            # The answer has the socket from now on, and the connection no longer closes it.
+            with self._send(connection, request, authorization, proxy) as answer:
+                refusal: Optional[JdError] = None
+                if not 200 <= answer.status < 300:
+                    refusal = self._refusal(answer, request.route, proxy, token)
+                    if answer.status == 400 and getattr(refusal, "told", None) is None:
+                        self._check_scheme(proxy, refusal)  # web servers answer plain HTTP so
+                self._may_be_tls = False
+                if refusal is not None:
+                    raise refusal
+                yield answer
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             if isinstance(error, (ConnectionError, http.client.BadStatusLine)) and connection is not None:
                 self._check_scheme(proxy, error)

@@ -369,7 +369,7 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
     running = attempts.served_to(t.db, worker_id, reach)
     stopped = StoppedJob()
     if running is not None and job_id in (None, running):
-        # The worker is not told, but killed next: else it would ask for another job in between.
+        # The worker is not told: the command line ends it, and who is told asks for another job.
         stopped = StoppedJob(requeued=running) if requeue else StoppedJob(aborted=True)
         ending.end(t, running, p.VERDICT_PREEMPTED if requeue else p.VERDICT_STOPPED,
                    message="its worker was stopped from the CLI on %s (%s)" % (source, action),
