@@ -124,9 +124,11 @@ def test_nothing_is_left_behind_by_a_refused_upload(busy: Desk) -> None:
 
 
 def test_what_an_interrupted_upload_left_is_cleared(busy: Desk) -> None:
-    files.Incoming(busy.data_dir).write(b"half")
+    incoming = files.Incoming(busy.data_dir)
+    incoming.write(b"half")
     files.prepare(busy.data_dir)
     assert os.listdir(str(busy.data_dir / ".incoming")) == []
+    incoming.discard()
 
 
 def test_a_file_without_a_row_does_not_block_its_name(busy: Desk) -> None:
