@@ -14,6 +14,7 @@ from jd.terminal import silence_stdout
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells tell of a program that died of it
 
 
 class JdError(Exception):

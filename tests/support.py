@@ -15,6 +15,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, TypeVar
 
 import pytest
 
+from jd.errors import EXIT_OK, EXIT_TERMINATED
+from jd.node.scheduler import is_managed
+
 ROOT = Path(os.path.abspath(__file__)).parents[1]
 _T = TypeVar("_T")
 
@@ -121,6 +124,11 @@ def loaded(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# What a worker in the foreground ends with that is told to stop while jobs are left: these tests may run in
+# a container.
+STOPPED = EXIT_TERMINATED if is_managed({}) else EXIT_OK
 
 
 def free_env(tmp_path: Path, **extra: Any) -> Dict[str, str]:

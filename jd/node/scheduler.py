@@ -4,6 +4,7 @@
     time_left(allocation, …)   seconds until its time limit
     scratch(environ)           directories that it offers for temporary data
     container(environ)         what kind of container this is
+    is_managed(environ)        whether an exit status may have another of us started
 
 Nothing here writes, and nothing raises: what cannot be known is None.
 """
@@ -169,3 +170,8 @@ def container(environ: Environ, root: Path = Path("/")) -> Optional[str]:
         if (root / mark).exists():
             return name
     return None
+
+
+def is_managed(environ: Environ, root: Path = Path("/")) -> bool:
+    """Whether this is a batch job or a container, whose exit status says whether another is to be started."""
+    return detect(environ) is not None or container(environ, root) is not None

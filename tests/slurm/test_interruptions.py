@@ -43,7 +43,7 @@ def test_signals(cluster: Cluster, tmp_path: Path) -> None:
         sweep.until_at_gate(2)
         cluster.type("scancel", "--signal=USR2", "--batch", drained)
         cluster.type("scancel", "--signal=TERM", "--batch", stopped)
-        cluster.until(stopped, "COMPLETED")
+        cluster.until(stopped, "FAILED")  # 143: there is work for another
         sweep.open()
         cluster.until(drained, "COMPLETED")
         sweep.submit("jd_array.sbatch", "--array=0")

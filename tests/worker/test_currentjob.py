@@ -57,14 +57,14 @@ def test_its_end_is_reported(desk: Desk) -> None:
     assert desk.job.step(101.0, "") is None
     desk.attempts[0].ended = Ended(3, 1.5)
     assert desk.job.step(102.0, "") == 0.0
-    assert desk.job.attempt is None and (desk.job.idle_since, desk.job.finished_one) == (102.0, True)
+    assert desk.job.attempt is None and (desk.job.idle_since, desk.job.last_verdict) == (102.0, "failed")
     assert desk.verdict == protocol.VERDICT_FAILED
 
 
 def test_after_one_that_does_not_start_there_is_a_pause_that_grows(desk: Desk) -> None:
     desk.failure = StartFailure("no script")
     assert (desk.begin(), desk.begin()) == (1.0, 2.0)
-    assert desk.job.attempt is None and desk.job.finished_one
+    assert desk.job.attempt is None and desk.job.last_verdict == protocol.VERDICT_FAILED
     assert desk.verdict == protocol.VERDICT_FAILED and desk.delivery.alone
     desk.failure = None
     desk.begin()
@@ -91,6 +91,7 @@ def test_a_preempted_one_is_given_back_with_the_reason(desk: Desk) -> None:
     desk.attempts[0].ended = Ended(-15, 1.0)
     desk.job.step(102.0, "stopped by SIGTERM")
     assert desk.delivery.own is not None and desk.verdict == protocol.VERDICT_PREEMPTED
+    assert desk.job.last_verdict == protocol.VERDICT_PREEMPTED
     assert desk.delivery.own.result.message == "the worker was stopped by SIGTERM"
 
 
@@ -101,6 +102,7 @@ def test_of_a_lost_one_nothing_is_reported(desk: Desk) -> None:
     desk.attempts[0].ended = Ended(-15, 1.0)
     assert desk.job.step(102.0, "") == 0.0
     assert desk.verdict is None and not desk.job.is_lost
+    assert desk.job.last_verdict == protocol.VERDICT_LOST
 
 
 def test_a_drain_stops_what_cannot_be_finished_in_time(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_slots_share_one_instance(launch: Launch) -> None:
 
 
 @pytest.mark.parametrize("number, told", [
-    (signal.SIGINT, b"SIGTERM None"), (signal.SIGHUP, b"SIGTERM None"),
+    (signal.SIGTERM, b"SIGTERM None"), (signal.SIGINT, b"SIGINT None"), (signal.SIGHUP, b"SIGHUP None"),
     (signal.SIGUSR2, b"None SIGUSR2")])
 def test_signals_are_passed_on(launch: Launch, number: int, told: bytes) -> None:
     process = launch("until_stopped", 2)

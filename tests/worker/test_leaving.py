@@ -5,8 +5,8 @@ from typing import List, Optional
 import pytest
 
 from jd import protocol
-from jd.errors import EXIT_FAILURE, EXIT_OK
-from jd.messages import HeartbeatReply
+from jd.errors import EXIT_FAILURE, EXIT_OK, EXIT_TERMINATED
+from jd.messages import Assignment, HeartbeatReply
 from jd.worker.agent.leaving import BOUNDED_TIME, LEAVE_TIME, PATIENCE, Departure, Leaving
 from jd.worker.limits import Limits
 
@@ -16,8 +16,8 @@ def leaving(limits: Limits = Limits(), once: bool = False, logged: Optional[List
 
 
 def looked(way: Leaving, now: float = 100.0, idle_since: float = 100.0, away_since: Optional[float] = None,
-           state: str = protocol.RUN, finished_one: bool = False) -> Optional[Departure]:
-    way.look(now, idle_since, away_since, state, finished_one)
+           state: str = protocol.RUN, last_verdict: Optional[str] = None) -> Optional[Departure]:
+    way.look(now, idle_since, away_since, state, last_verdict)
     return way.departure
 
 
@@ -60,7 +60,7 @@ def test_a_worker_that_drains_leaves_when_it_has_no_job() -> None:
 def test_one_job_and_no_more() -> None:
     way = leaving(once=True)
     assert looked(way) is None
-    found = looked(way, finished_one=True)
+    found = looked(way, last_verdict=protocol.VERDICT_DONE)
     assert found is not None and found.why == "one job is finished (once=true)"
 
 
@@ -112,3 +112,63 @@ def test_a_result_is_worth_more_time_but_not_after_a_signal(signalled: bool, has
     assert (departure.deadline, departure.patience) == (100.0 + limit, 100.0 + PATIENCE)
     way.begin(departure, 100.0, has_result, may_abandon=True)
     assert departure.patience == 100.0
+
+
+# ---- what it ends with
+
+def ended(way: Leaving, last_verdict: Optional[str] = None) -> int:
+    found = looked(way, last_verdict=last_verdict)
+    assert found is not None
+    return way.exit_status(found, last_verdict)
+
+
+def managed(once: bool = False) -> Leaving:
+    """Of a worker in the foreground of a container or a batch job."""
+    return Leaving(Limits(), once, print, status_tells=True, may_have_successor=True)
+
+
+@pytest.mark.parametrize("name, reply, status", [
+    ("SIGTERM", None, EXIT_TERMINATED),  # it was stopped before it heard anything
+    ("SIGTERM", HeartbeatReply(), EXIT_TERMINATED),
+    ("SIGTERM", HeartbeatReply(empty=False), EXIT_TERMINATED),
+    ("SIGTERM", HeartbeatReply(empty=True), EXIT_OK),
+    ("SIGTERM", HeartbeatReply(job=Assignment(5, {})), EXIT_TERMINATED),
+    ("SIGINT", HeartbeatReply(empty=False), EXIT_OK),
+    ("SIGHUP", HeartbeatReply(empty=False), EXIT_OK)])
+def test_who_is_stopped_while_jobs_are_left_asks_for_another_worker(
+        name: str, reply: Optional[HeartbeatReply], status: int) -> None:
+    way, alone = managed(), leaving()
+    for one in (way, alone):
+        if reply is not None:
+            one.heard(reply)
+        one.signal(name)
+    assert ended(way) == status
+    assert ended(way, protocol.VERDICT_PREEMPTED) == status
+    assert ended(alone) == EXIT_OK
+
+
+def test_who_leaves_already_does_not() -> None:
+    way = managed()
+    way.drain("SIGUSR2")
+    assert ended(way) == EXIT_OK
+    way.signal("SIGTERM")
+    assert ended(way) == EXIT_OK
+    failing = managed()
+    failing.give_up("no token")
+    assert ended(failing) == EXIT_FAILURE
+    failing.signal("SIGTERM")
+    assert ended(failing) == EXIT_FAILURE
+
+
+@pytest.mark.parametrize("signalled", [False, True])
+@pytest.mark.parametrize("verdict, status", [
+    (protocol.VERDICT_DONE, EXIT_OK), (protocol.VERDICT_FAILED, EXIT_FAILURE),
+    (protocol.VERDICT_LOST, EXIT_FAILURE), (protocol.VERDICT_TIMEOUT, EXIT_FAILURE)])
+def test_who_has_run_its_one_job_tells_how_that_ended(verdict: str, status: int, signalled: bool) -> None:
+    way, background, several = managed(once=True), leaving(once=True), managed()
+    for one in (way, background):
+        if signalled:
+            one.signal("SIGTERM")
+    assert (ended(way, verdict), ended(background, verdict)) == (status, EXIT_OK)
+    several.drain("SIGUSR2")
+    assert ended(several, verdict) == EXIT_OK

@@ -16,7 +16,7 @@ import pytest
 from jd import protocol
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
-from tests.support import free_env, python, wait_until
+from tests.support import STOPPED, free_env, python, wait_until
 from tests.worker.fake_server import FakeServer
 
 BASE: Tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def test_jobs_are_run_and_reported(worker: Worker, extensions: Tuple[str, ...]) 
                                   and server.reports() + server.finished())
         server.wait_for(lambda: len(server.heartbeats(reported_status="idle")) >= 3)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
     assert [(r["job_id"], r["status"], r["exit_code"]) for r in results] == [
         (1, "DONE", 0), (2, "ABORTED", 3)]
     assert results[0]["output_tail"] == "lr is 0.1 in job 1\n"
@@ -123,7 +123,7 @@ def test_what_the_base_protocol_does_not_have_is_sent_only_when_offered(
             body for body in server.heartbeats(reported_status="busy")[2:]
             if not extensions or body["output_tail"]])
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
     base = {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
             "applied_version", "system_metrics", "jd_worker_version", "session", "exp_id"}
     busy = server.heartbeats(reported_status="busy", current_job_id=1)[-1]
@@ -144,7 +144,7 @@ def test_every_heartbeat_says_what_the_worker_has(worker: Worker, extensions: Tu
         process = worker.start(server.url, WAITS, "tags=a100,big", JD_TAGS="other")
         server.wait_for(lambda: server.heartbeats(reported_status="busy"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
     assert {tuple(body["tags"]) for body in server.heartbeats()} == {("a100", "big")}
 
 
@@ -206,7 +206,7 @@ def test_why_the_server_has_paused_a_worker_is_in_its_log_and_its_row(worker: Wo
         server.tell("run", 2)
         assert row("idle").paused_because == "", "whatever else the answer says, it runs"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
     assert worker.log().count("the server has paused this worker: 5 jobs in a row failed here") == 1
 
 
@@ -218,7 +218,7 @@ def test_a_preempted_job_saves_its_work_and_leaves_nothing_running(worker: Worke
                                         if len(b.get("output_tail", "").split()) > 1])[0]["output_tail"]
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
         assert server.heartbeats(leave=True)[0]["released"]["attempt"] == 1
     assert "job   | saved" in worker.log()
     with pytest.raises(ProcessLookupError):
@@ -258,7 +258,7 @@ def test_a_result_outlives_its_worker(worker: Worker, extensions: Tuple[str, ...
         assert server.reports()[-1]["job_id"] == 1
         wait_until(lambda: worker.outbox() == [])
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
 
 
 def test_a_lost_attempt_is_stopped(worker: Worker) -> None:
@@ -270,7 +270,7 @@ def test_a_lost_attempt_is_stopped(worker: Worker) -> None:
         server.wait_for(lambda: len(server.heartbeats(reported_status="idle")) >= 2)
         assert server.finished() == [] and server.reports() == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
     assert "no longer ours" in worker.log()
 
 
@@ -304,7 +304,7 @@ def test_a_script_that_cannot_start_does_not_end_the_worker(worker: Worker) -> N
         assert "train.py" in report["message"]
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
 
 
 def test_several_workers_share_the_jobs(worker: Worker) -> None:
@@ -315,7 +315,7 @@ def test_several_workers_share_the_jobs(worker: Worker) -> None:
             server.add(number)
         server.wait_for(lambda: len(server.finished()) == 9)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(60) == STOPPED
         left = {body["worker_id"] for body in server.heartbeats(leave=True)}
     assert len(left) == 3 and len({name.rpartition("_")[0] for name in left}) == 1
     assert len({body["session"] for body in server.heartbeats()}) == 3

@@ -13,7 +13,7 @@ is abandoned when the job ends. Times are seconds on one monotonic clock.
 from typing import Callable, List, Optional
 
 from jd import protocol
-from jd.errors import EXIT_FAILURE, ServerRefused
+from jd.errors import EXIT_FAILURE, EXIT_TERMINATED, ServerRefused
 from jd.messages import Assignment
 from jd.worker.agent.calls import Calls, Heard
 from jd.worker.agent.currentjob import CurrentJob
@@ -144,7 +144,7 @@ class Agent:
                 self._link.offers(protocol.EXT_LEAVE) or self._link.owes_acknowledgement):
             call = self._link.leave(None, left)
         if call is None:
-            self._end(departure.status, departure.why)
+            self._end(departure)
         elif call.kind == LEAVE and call.entry is None:
             departure.said_goodbye = True  # tried once: there is nothing in it that must arrive
         return call
@@ -180,6 +180,7 @@ class Agent:
         elif heard.lost is not None:
             self._lost(heard.lost, now)
         elif heard.reply is not None and heard.call.kind == CLAIM:
+            self._leaving.heard(heard.reply)
             if heard.reply.job is not None:
                 self._take_job(heard.reply.job, now)
             elif not self._link.owes_acknowledgement:
@@ -200,8 +201,7 @@ class Agent:
         # Our own servers say themselves which token they want.
         advice = "" if "JD_SERVER_TOKEN" in str(error) else "; " + self._advice
         self._log("the server does not accept this worker: %s%s" % (error, advice))
-        departure = self._leaving.departure or Departure("not authorised", EXIT_FAILURE)
-        self._end(departure.status, departure.why)
+        self._end(self._leaving.departure or Departure("not authorised", EXIT_FAILURE))
 
     def _lost(self, error: ServerRefused, now: float) -> None:
         if self.job is None:
@@ -215,7 +215,7 @@ class Agent:
         if self.exit_status is not None or self.job is not None:
             return
         self._leaving.look(now, self._idle_since(now), self._calls.away_since, self._calls.desired_state,
-                           self._job.finished_one)
+                           self._job.last_verdict)
         departure = self._leaving.departure
         if departure is None:
             return
@@ -225,7 +225,7 @@ class Agent:
         if self._may_abandon() and now >= departure.patience:
             self._calls.abandon()
         if now >= departure.deadline:
-            self._end(departure.status, departure.why)
+            self._end(departure)
 
     def _begin_leaving(self, departure: Departure, now: float) -> None:
         # A held claim may bring a job any moment. A server that knows of leaving gives that job
@@ -240,7 +240,10 @@ class Agent:
         call = self._calls.in_flight
         return call is not None and call.kind not in (LEAVE, REPORT)
 
-    def _end(self, status: int, why: str) -> None:
+    def _end(self, departure: Departure) -> None:
+        status, why = self._leaving.exit_status(departure, self._job.last_verdict), departure.why
+        if status == EXIT_TERMINATED:
+            why += "; as jobs are left, exit status %d asks for another worker" % status
         left = self._delivery.left_behind()
         if left is not None:
             self._log(left)

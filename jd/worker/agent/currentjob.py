@@ -9,7 +9,7 @@ from typing import Callable, List, Optional
 from jd import terminal
 from jd.messages import Assignment
 from jd.net.retry import Backoff
-from jd.protocol import DONE
+from jd.protocol import DONE, VERDICT_LOST
 from jd.worker import limits as bounds
 from jd.worker import verdict
 from jd.worker.attempt.attempt import Attempt
@@ -31,7 +31,7 @@ class CurrentJob:
     def __init__(self, start_job: StartJob, delivery: Delivery, limits: Limits, grace: float,
                  start_pause: Backoff, log: Callable[[str], None]) -> None:
         self.attempt: Optional[Attempt] = None
-        self.finished_one = False
+        self.last_verdict: Optional[str] = None  # of the last job; None where there was none yet
         self.idle_since: Optional[float] = None  # None before the worker's first step
         self._start_job = start_job
         self._delivery = delivery
@@ -93,8 +93,7 @@ class CurrentJob:
             return self._did_not_start(attempt.assignment, failure, now)
         if ended is None:
             return None
-        self._over(now)
-        self._report(attempt, ended, why_stopped)
+        self._over(now, self._report(attempt, ended, why_stopped))
         return 0.0
 
     def deadlines(self) -> List[Optional[float]]:
@@ -151,34 +150,36 @@ class CurrentJob:
 
     # ---- its end
 
-    def _over(self, now: float) -> None:
+    def _over(self, now: float, how: Optional[str]) -> None:
         self.attempt, self._stop_at = None, None
         self.idle_since = now
-        self.finished_one = True
+        self.last_verdict = how
 
     def _did_not_start(self, assignment: Assignment, failure: StartFailure, now: float) -> float:
         pause = self._start_pause.next()
         self._log("%s did not start: %s; next claim in %s" % (
             _label(assignment), failure, terminal.duration(pause)))
-        self._delivery.hold(verdict.never_started(assignment, str(failure)), alone=True)
-        self._over(now)
+        result = verdict.never_started(assignment, str(failure))
+        self._delivery.hold(result, alone=True)
+        self._over(now, result.verdict)
         return pause
 
-    def _report(self, attempt: Attempt, ended: Ended, why_stopped: str) -> None:
+    def _report(self, attempt: Attempt, ended: Ended, why_stopped: str) -> Optional[str]:
+        """Report how it ended, and return the verdict."""
         label, took = _label(attempt.assignment), _took(ended.runtime)
         if attempt.stop_reason == STOPPED_LOST:
             self._log("%s ended after %s; it was no longer ours: nothing is reported" % (label, took))
-        elif attempt.stop_reason == STOPPED_PREEMPTED:
+            return VERDICT_LOST
+        if attempt.stop_reason == STOPPED_PREEMPTED:
             self._log("%s stopped after %s, is given back to the server" % (label, took))
-            self._delivery.hold(
-                verdict.given_back(attempt.assignment, "the worker was %s" % why_stopped, ended.note),
-                waiting_files=ended.waiting_files)
+            result = verdict.given_back(attempt.assignment, "the worker was %s" % why_stopped, ended.note)
         else:
             timeout = self._timeout if attempt.stop_reason == STOPPED_TIMEOUT else None
             result = verdict.judge(attempt.assignment, ended, timeout)
             how = "done" if result.status == DONE else "failed: " + verdict.verdict_line(ended, timeout)
             self._log("%s %s, after %s" % (label, how, took))
-            self._delivery.hold(result, waiting_files=ended.waiting_files)
+        self._delivery.hold(result, waiting_files=ended.waiting_files)
+        return result.verdict
 
 
 def _label(assignment: Assignment) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Callable, List, Optional
 
 from jd import protocol, terminal
-from jd.errors import EXIT_FAILURE, EXIT_OK
+from jd.errors import EXIT_FAILURE, EXIT_OK, EXIT_TERMINATED
 from jd.messages import HeartbeatReply
 from jd.worker.limits import Limits
 
@@ -32,11 +32,20 @@ class Departure:
 
 
 class Leaving:
-    """What asks one worker to leave, and its exit once there is a reason for one."""
+    """What asks one worker to leave, and its exit once there is a reason for one.
 
-    def __init__(self, limits: Limits, once: bool, log: Callable[[str], None]) -> None:
+    `status_tells` is whether the exit status tells of a job that failed (once=true); `may_have_successor`,
+    whether it asks for another worker where this one was stopped while jobs are left.
+    """
+
+    def __init__(self, limits: Limits, once: bool, log: Callable[[str], None], status_tells: bool = False,
+                 may_have_successor: bool = False) -> None:
         self.departure: Optional[Departure] = None
         self.signalled = False
+        self._status_tells = status_tells
+        self._may_have_successor = may_have_successor
+        self._terminated = False
+        self._jobs_left = True  # as far as this worker knows
         self.drained_by: Optional[str] = None
         self._given_up: Optional[str] = None
         self._limits = limits
@@ -49,7 +58,9 @@ class Leaving:
     def signal(self, name: str) -> None:
         """A scheduler or a person stops the worker: it leaves, whatever it is doing."""
         self.signalled = True
-        self.departure = Departure("stopped by %s" % name)
+        self._terminated = name == "SIGTERM" and self.departure is None
+        status = EXIT_OK if self.departure is None else self.departure.status
+        self.departure = Departure("stopped by %s" % name, status)
 
     def drain(self, name: str) -> None:
         """It leaves after its job."""
@@ -58,6 +69,10 @@ class Leaving:
     def give_up(self, why: str) -> None:
         """It leaves after its job, with status 1."""
         self._given_up = why
+
+    def heard(self, reply: HeartbeatReply) -> None:
+        """What the server says when it is asked for a job: perhaps that none is left."""
+        self._jobs_left = reply.job is not None or not reply.empty
 
     def after(self, reply: HeartbeatReply, tells_empty: bool) -> None:
         """It has no job, and an answer has brought none: perhaps it leaves. `tells_empty` is whether the
@@ -68,9 +83,9 @@ class Leaving:
                 self.departure = Departure(why)
 
     def look(self, now: float, idle_since: float, away_since: Optional[float], desired_state: str,
-             finished_one: bool) -> None:
+             last_verdict: Optional[str]) -> None:
         """It has no job: perhaps it leaves. `away_since` is None while the server answers;
-        `desired_state` is what the server asks for; `finished_one` is whether it has had a job."""
+        `desired_state` is what the server asks for; `last_verdict` is that of its last job."""
         if self.departure is not None:
             return
         if desired_state in (protocol.DRAIN, protocol.STOP):
@@ -79,7 +94,7 @@ class Leaving:
             self.departure = Departure(self._given_up, EXIT_FAILURE)
         elif self.drained_by is not None:
             self.departure = Departure("drained by %s" % self.drained_by)
-        elif self._once and finished_one:
+        elif self._once and last_verdict is not None:
             self.departure = Departure("one job is finished (once=true)")
         elif self._once and away_since is not None and now - away_since >= BOUNDED_TIME:
             self.departure = Departure("no answer from the server for %s (once=true)" % terminal.duration(
@@ -114,6 +129,16 @@ class Leaving:
         if self.departure is not None:
             return self.departure.why
         return "drained by %s, for want of time" % self.drained_by
+
+    def exit_status(self, departure: Departure, last_verdict: Optional[str]) -> int:
+        """What the worker ends with; `last_verdict` is that of its last job, None if it has had none."""
+        if departure.status != EXIT_OK:
+            return departure.status
+        if self._once and last_verdict not in (None, protocol.VERDICT_PREEMPTED):
+            failed = self._status_tells and last_verdict != protocol.VERDICT_DONE
+            return EXIT_FAILURE if failed else EXIT_OK
+        wanted = self._terminated and self._may_have_successor and self._jobs_left
+        return EXIT_TERMINATED if wanted else EXIT_OK
 
     def begin(self, departure: Departure, now: float, has_result: bool, may_abandon: bool) -> None:
         """There is no job any more: the deadline is set. A result is worth more time, except after a

@@ -121,7 +121,7 @@ def _wait_for_all(running: Dict[int, int], signals: Signals) -> int:
     while running:
         if signals.stop is not None and not told_to_stop:
             told_to_stop = True
-            _tell(list(running), signal.SIGTERM)
+            _tell(list(running), signal.Signals[signals.stop])  # their exit status depends on which it is
         if signals.drain is not None and not told_to_drain:
             told_to_drain = True
             _tell(list(running), signal.SIGUSR2)

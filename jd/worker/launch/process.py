@@ -12,7 +12,7 @@ from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner
 from jd.net.retry import Backoff
-from jd.node import orphans
+from jd.node import orphans, scheduler
 from jd.node.identity import new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
 from jd.node.timelimit import TimeLimit
@@ -155,7 +155,10 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
                   Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event), rename, log.event)
     job = CurrentJob(starter, delivery, limits, config.grace, Backoff(FIRST_PAUSE, LONGEST_PAUSE),
                      log.event)
-    return Agent(link, calls, job, delivery, Leaving(limits, config.once, log.event), log.event,
+    # In the background nobody reads the exit status but the launch, for a second.
+    leaving = Leaving(limits, config.once, log.event, config.foreground,
+                      config.foreground and scheduler.is_managed(config.environ))
+    return Agent(link, calls, job, delivery, leaving, log.event,
                  hold_claims=not config.once, advice=connection.advice)
 
 
