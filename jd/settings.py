@@ -48,8 +48,8 @@ class Setting:
 
     @property
     def is_flag(self) -> bool:
-        """Whether naming it is enough (`--insecure`)."""
-        return self.parse is boolean
+        """Whether naming it is enough (`--insecure`). What is on by itself takes a value."""
+        return self.parse is boolean and self.default == "false"
 
     @property
     def key(self) -> str:
@@ -178,6 +178,10 @@ SERVER: Tuple[Setting, ...] = (
             "pause before a failed job is tried again", "SECONDS"),
     Setting("max-attempts", "JD_SERVER_MAX_ATTEMPTS", "3", whole(1, 1000),
             "how often a job may fail before it stays ABORTED", "N"),
+    Setting("pause-failing", "JD_SERVER_PAUSE_FAILING", "true", boolean,
+            "pause a worker whose last five jobs failed while those of others succeed", "BOOL"),
+    Setting("pause-broken", "JD_SERVER_PAUSE_BROKEN", "true", boolean,
+            "pause the experiment when its first ten attempts have all failed", "BOOL"),
     Setting("token-file", "JD_SERVER_TOKEN_FILE", None, path,
             "file with the token that workers must send", "FILE"),
     Setting("allow-user", "JD_SERVER_ALLOW_USER", None, user_names,

@@ -1,6 +1,7 @@
 """The job server: an experiment, its routes on two ports, its sweeper, in one asyncio process."""
 
 import asyncio
+import logging
 import ssl
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -32,6 +33,7 @@ from jd.server.store.fleet import retention, workers
 from jd.server.store.operators import bulk
 from jd.server.store.pages import jobdetails, workerlist
 from jd.server.store.queue import attempts, ending, jobs
+from jd.server.store.transaction import Happened
 from jd.server.waiting import WaitingRoom
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
@@ -52,6 +54,9 @@ STATUS_OF = {
 }
 
 
+log = logging.getLogger("jd.server")
+
+
 class JobServer:
     """One running server. `start`, then `stop`; both are awaited."""
 
@@ -61,6 +66,7 @@ class JobServer:
         self.experiment = experiment
         self.room = WaitingRoom()
         experiment.on_commit(self.room.tell)
+        experiment.on_commit(_say)
         self.creation = Creator(experiment)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
@@ -132,3 +138,9 @@ class JobServer:
     def _traffic(self) -> Dict[str, Traffic]:
         """What went over the two ports since the start."""
         return {"api": self._api_server.traffic, "dashboard": self._dashboard_server.traffic}
+
+
+def _say(happened: Happened) -> None:
+    """What operators should read in the server's output."""
+    for text in happened.said:
+        log.warning("%s", text)

@@ -7,7 +7,7 @@ from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import retention, sweepend, workers
 from jd.server.store.pages import completions
-from jd.server.store.queue import lease, retry
+from jd.server.store.queue import jobs, lease, retry
 from jd.server.store.transaction import Transaction
 
 INTERVAL = 1.0  # seconds
@@ -24,6 +24,8 @@ def step(t: Transaction) -> None:
     workers.drop_silent(t)
     completions.prune(t, BATCH)
     retention.prune(t, FORGOTTEN)
+    # The last job may have been deleted, or aborted while it waited.
+    t.happened.nothing_left = not jobs.work_is_left(t.db)
     if t.policy.stop_when_done:
         sweepend.stop_workers(t)
 

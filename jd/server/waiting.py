@@ -31,11 +31,12 @@ class Ticket:
     """
 
     def __init__(self, room: "WaitingRoom", worker_id: str, session: Optional[str], idle: bool,
-                 job_id: Optional[int]) -> None:
+                 job_id: Optional[int], leaves_when_empty: bool) -> None:
         self.worker_id = worker_id
         self.session = session
         self.idle = idle
         self.job_id = job_id
+        self.leaves_when_empty = leaves_when_empty
         self.superseded = False
         self._room = room
         self._calls = 0
@@ -134,9 +135,9 @@ class WaitingRoom:
         self._of_job: Dict[int, Dict[Ticket, None]] = {}
 
     def ticket(self, worker_id: str, session: Optional[str] = None, idle: bool = True,
-               job_id: Optional[int] = None) -> Ticket:
-        """A ticket for one heartbeat of a worker."""
-        return Ticket(self, worker_id, session, idle, job_id)
+               job_id: Optional[int] = None, leaves_when_empty: bool = False) -> Ticket:
+        """A ticket for one heartbeat of a worker, which may want to know when no job is left."""
+        return Ticket(self, worker_id, session, idle, job_id, leaves_when_empty)
 
     def add(self, ticket: Ticket) -> None:
         """Take in a heartbeat."""
@@ -164,6 +165,10 @@ class WaitingRoom:
             self.call_worker(worker_id)
         for job_id in happened.taken_away:
             self.call_job(job_id)
+        if happened.nothing_left:
+            for ticket in self.tickets:
+                if ticket.leaves_when_empty and not ticket.called:
+                    ticket.call()
 
     def call(self, count: int) -> None:
         """So many jobs became PENDING: call as many, not everybody."""

@@ -41,7 +41,8 @@ def test_jobs_are_counted_by_how_they_ended(end: End, row: Row) -> None:
     assert (row("bad")["jobs_failed"], row("bad")["failures_in_row"], row("bad")["jobs_done"]) == (2, 0, 1)
 
 
-def test_a_worker_that_fails_while_another_succeeds_is_marked(end: End, row: Row) -> None:
+def test_a_worker_that_fails_while_another_succeeds_is_marked(desk: Desk, end: End, row: Row) -> None:
+    desk.policy = desk.policy._replace(pause_failing=False)
     end("bad")
     end("good", "DONE")
     for _ in range(3):
@@ -74,7 +75,7 @@ def test_a_success_of_its_own_is_not_that_of_another(desk: Desk, end: End, row: 
 
 
 def test_how_many_failures_it_takes_can_be_set(desk: Desk, end: End, row: Row) -> None:
-    desk.policy = desk.policy._replace(failing_after=2)
+    desk.policy = desk.policy._replace(failing_after=2, pause_failing=False)
     end("bad")
     end("good", "DONE")
     end("bad")
@@ -82,8 +83,8 @@ def test_how_many_failures_it_takes_can_be_set(desk: Desk, end: End, row: Row) -
     assert row("bad")["queued"] is None
 
 
-def test_a_failing_worker_is_paused_once_if_so_set(desk: Desk, end: End, row: Row) -> None:
-    desk.policy = desk.policy._replace(failing_after=2, pause_failing=True)
+def test_a_failing_worker_is_paused_once(desk: Desk, end: End, row: Row) -> None:
+    desk.policy = desk.policy._replace(failing_after=2)
     end("bad")
     end("good", "DONE")
     end("bad")

@@ -205,3 +205,18 @@ def test_everybody_is_told_before_the_writer_goes_on(run: Run) -> None:
         await bench.experiment.write(lambda t: t.happened.taken_away.append(7))
         assert heard == [Happened(taken_away=[7])]
     run(scenario)
+
+
+def test_who_leaves_when_nothing_is_left_hears_of_the_last_result_at_once(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 1)
+        job = (await beat(bench, "busy"))["job"]
+        leaving = await held(bench, "leaving", exit_when_empty=True)
+        staying = await held(bench, "staying")
+        await beat(bench, "busy", job)
+        _, answer = await leaving
+        assert answer["empty"] is True and answer["job"] is None
+        assert not staying.done()
+        staying.cancel()
+        await asyncio.gather(staying, return_exceptions=True)
+    run(scenario)

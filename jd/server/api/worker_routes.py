@@ -58,7 +58,7 @@ class WorkerRoutes:
         experiment, idle = self._experiment, beat.reported_status == p.IDLE
         addressee.check(beat.exp_id, experiment.name)
         with self._room.ticket(beat.worker_id, beat.session, idle,
-                               None if idle else beat.current_job_id) as ticket:
+                               None if idle else beat.current_job_id, beat.exit_when_empty) as ticket:
             caller = _caller(request)
             answer = await experiment.write(
                 lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))

@@ -63,7 +63,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         metrics_file = values["metrics_token_file"]
         metrics_token = None if metrics_file is None else sharedtoken.read_token_file(metrics_file)
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
-                        values["max_attempts"])
+                        values["max_attempts"], pause_failing=values["pause_failing"],
+                        pause_broken=values["pause_broken"])
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
                                 fixed=values["fixed"], kept=kept)
         closing.callback(experiment.close)

@@ -12,7 +12,7 @@ from jd.suggestion import closest
 
 # Options that are fields of Policy: people can change those on the dashboard too.
 _POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
-           "max-attempts": "max_attempts"}
+           "max-attempts": "max_attempts", "pause-failing": "pause_failing", "pause-broken": "pause_broken"}
 
 # Tried after a default port that is taken, so that the API's do not reach the dashboard's default, nor
 # these the Hub's.

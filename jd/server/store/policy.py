@@ -12,5 +12,6 @@ class Policy(NamedTuple):
     max_interruptions: int = 100
     paused: bool = False  # no job is handed out
     stop_when_done: bool = False  # workers are told to stop when there is nothing left to do
-    pause_failing: bool = False  # a worker that is marked as failing is paused
+    pause_failing: bool = True  # a worker that is marked as failing is paused
     failing_after: int = 5  # failures in a row that mark it (see `fleet.failing`)
+    pause_broken: bool = True  # a sweep whose first attempts all failed is paused (`operators.brokensweep`)

@@ -28,6 +28,8 @@ class Happened:
     pending: int = 0  # jobs that became PENDING
     commanded: List[str] = field(default_factory=list)  # workers that have a command to take
     taken_away: List[int] = field(default_factory=list)  # jobs whose attempt ended, but not by its worker
+    nothing_left: bool = False  # no job is left that could still be handed out
+    said: List[str] = field(default_factory=list)  # for the server's log
     settings: Dict[str, Any] = field(default_factory=dict)  # fields of Policy that have another value
 
 

@@ -9,6 +9,7 @@ import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
+from jd.server.store.operators import brokensweep
 from jd.server.store.queue import jobs, transitions
 from jd.server.store.search import values as stored
 from jd.server.store.transaction import Transaction
@@ -83,6 +84,7 @@ def publish(t: Transaction, start_id: int, total: int) -> Created:
     t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
     # The rows of a batch appear for those who look at the table when it is whole.
     t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
+    brokensweep.begin(t)
     t.happened.pending += total
     return Created(start_id, total, "Appended" if before > total else "Created")
 

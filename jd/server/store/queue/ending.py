@@ -86,6 +86,8 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
     jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
+    elif not outcome.comes_back:
+        t.happened.nothing_left = not jobs.work_is_left(t.db)
     if job.worker_id is not None:
         t.ended(Ended(job_id, job.worker_id, verdict, runtime))
     if verdict not in transitions.FAILURES:
