@@ -239,7 +239,8 @@ class HeartbeatReply:
     of recent runtimes; `empty` tells whether nothing is left that could still become a job.
     `finished_retry` is about the failed attempt that the heartbeat has reported.
     `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
-    tells to be the owner's. `paused_because` says why the server itself has paused this worker.
+    tells to be the owner's. `paused_because` says why the server itself has paused this worker or,
+    where this one is to run, the experiment.
     """
 
     desired_state: str = RUN

@@ -4,6 +4,7 @@ from typing import Optional
 
 import pytest
 
+from jd.server.store import policy
 from jd.server.store.operators import options
 from tests.server.store_support import Desk
 
@@ -20,7 +21,7 @@ def fail(desk: Desk, worker: str, times: int = 1, tail: str = "") -> None:
 
 
 def because(desk: Desk) -> Optional[str]:
-    return desk.read(options.paused_because)
+    return desk.read(policy.paused_because)
 
 
 def test_ten_failures_at_the_start_pause_the_sweep_and_say_the_last_line(desk: Desk) -> None:
@@ -33,7 +34,8 @@ def test_ten_failures_at_the_start_pause_the_sweep_and_say_the_last_line(desk: D
     assert because(desk) == ("its first 10 attempts all failed; the last: exit status 1: "
                              "ModuleNotFoundError: No module named 'torch'")
     assert desk.happened.said == ["the experiment pauses itself, since " + str(because(desk))]
-    assert desk.beat("a", session="a").reply.job is None
+    reply = desk.beat("a", session="a").reply
+    assert reply.job is None and reply.paused_because == because(desk)
 
 
 def test_a_success_among_them_ends_the_counting_until_jobs_are_created(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from jd.server.api.access import WORK, Access, Principal
 from jd.server.api.receiving import Receiver
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
+from jd.server.store import policy
 from jd.server.store.files import files, resultfile, results
 from jd.server.store.fleet import workers
 from jd.server.store.queue import attempts, ending, jobs, timeleft
@@ -150,8 +151,9 @@ class WorkerRoutes:
         return Response.json(await self._experiment.look_up(jobs.counts))
 
     async def sweep(self, request: Request) -> Response:
-        """Whether jobs that wait are handed out."""
-        return Response.json({"paused": self._experiment.policy.paused})
+        """Whether jobs that wait are handed out, and why not."""
+        because = await self._experiment.look_up(policy.paused_because)
+        return Response.json({"paused": self._experiment.policy.paused, "paused_because": because})
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

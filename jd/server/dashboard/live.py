@@ -12,6 +12,7 @@ from jd.server.dashboard.sharing import Shared
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
+from jd.server.store.policy import paused_because
 from jd.server.store.transaction import Happened
 
 INTERVAL = 0.5  # seconds between two summaries
@@ -176,6 +177,7 @@ class Live:
             "creating": None if creating is None else {"done": creating[0], "total": creating[1]},
             "bulk": None if bulk is None else {"action": bulk[0], "done": bulk[1], "total": bulk[2]},
             "paused": policy.paused,
+            "paused_because": await experiment.read(paused_because),
             "changes": found.changes,
         }
 

@@ -1,6 +1,9 @@
 """The settings of a server that decide about jobs and workers."""
 
-from typing import NamedTuple
+import sqlite3
+from typing import NamedTuple, Optional
+
+PAUSED_BECAUSE = "paused_because"  # the row of the table of settings
 
 
 class Policy(NamedTuple):
@@ -15,3 +18,9 @@ class Policy(NamedTuple):
     pause_failing: bool = True  # a worker that is marked as failing is paused
     failing_after: int = 5  # failures in a row that mark it (see `fleet.failing`)
     pause_broken: bool = True  # a sweep whose first attempts all failed is paused (`operators.brokensweep`)
+
+
+def paused_because(db: sqlite3.Connection) -> Optional[str]:
+    """Why the server itself has paused the experiment; None where it has not."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (PAUSED_BECAUSE,)).fetchone()
+    return None if row is None else str(row[0])

@@ -48,6 +48,7 @@ class Calls:
         self.heard_at: Optional[float] = None
         self.desired_state = protocol.RUN  # what the server asks for
         self.paused_because = ""  # why it has paused this worker by itself
+        self._pause_told = ""
         self.not_before = 0.0
         self.beat_at = 0.0
         self.claim_at = 0.0
@@ -149,10 +150,11 @@ class Calls:
             if reply.desired_state != self.desired_state:
                 self._log("the server asks to %s" % reply.desired_state)
             self.desired_state = reply.desired_state
-        because = (reply.paused_because or "") if self.desired_state == protocol.PAUSE else ""
-        if because and because != self.paused_because:
-            self._log("the server has paused this worker: %s" % because)
-        self.paused_because = because
+        because, itself = reply.paused_because or "", self.desired_state == protocol.PAUSE
+        if because and because != self._pause_told:
+            self._log("the server has paused %s: %s" % (
+                "this worker" if itself else "the experiment", because))
+        self._pause_told, self.paused_because = because, because if itself else ""
 
     def _after_beat(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
         held = answer.call.held

@@ -66,10 +66,13 @@ def _success(t: Transaction, worker_id: str) -> None:
         _mark(t, other, count)
 
 
+def why(count: int) -> str:
+    """Why a worker is failing on which so many jobs in a row failed."""
+    return "%d jobs in a row failed here while others succeed elsewhere" % count
+
+
 def _mark(t: Transaction, worker_id: str, count: int) -> None:
     t.db.execute("UPDATE workers SET failing = 1 WHERE worker_id = ?", (worker_id,))
-    worker_history.add_line(
-        t, worker_id, "failing: %d jobs in a row failed here while others succeed elsewhere" % count,
-        "server")
+    worker_history.add_line(t, worker_id, "failing: " + why(count), "server")
     if t.policy.pause_failing:
         commands.tell(t, p.PAUSE, [worker_id], "server")

@@ -16,7 +16,8 @@ from typing import NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import retention, worker_history
+from jd.server.store.fleet import failing, retention, worker_history
+from jd.server.store.policy import paused_because
 from jd.server.store.queue import attempts, claim, ending, jobs, lease, runtimes, timeleft
 from jd.server.store.transaction import Transaction
 
@@ -128,6 +129,8 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
     if beat.reported_status != p.IDLE or found.reply.job is not None:
         return found
     empty = not jobs.work_is_left(t.db)
+    if t.policy.paused and found.reply.paused_because is None:
+        found = found._replace(reply=replace(found.reply, paused_because=paused_because(t.db)))
     return Answer(replace(found.reply, empty=empty),
                   found.may_wait and not (empty and beat.exit_when_empty))
 
@@ -171,14 +174,16 @@ def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Answer:
 def _standing(db: sqlite3.Connection, worker_id: str,
               session: Optional[str]) -> Tuple[Answer, bool, bool]:
     """What a worker is told besides a job, whether it is idle, whether it is active."""
-    known_session, status, state, version, applied, left_at = db.execute(
-        "SELECT session, reported_status, desired_state, desired_version, applied_version, left_at"
+    known_session, status, state, version, applied, left_at, failed = db.execute(
+        "SELECT session, reported_status, desired_state, desired_version, applied_version, left_at,"
+        " CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
         " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     idle, pending = status == p.IDLE, version > applied
     present = left_at is None and known_session == session
     reply = messages.HeartbeatReply(
         desired_state=state, desired_version=version, applied_version=applied, pending=pending,
-        interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS)
+        interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS,
+        paused_because=failing.why(failed) if failed is not None and state == p.PAUSE else None)
     # Who is to go and has no job goes at once.
     may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))
     return Answer(reply, may_wait), idle, present

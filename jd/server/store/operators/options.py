@@ -5,17 +5,16 @@ They are rows `option.<field>` of the table `settings`, values as JSON.
 
 import json
 import sqlite3
-from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Tuple
 
 from jd import protocol as p
 from jd.protocol import ProtocolError, shown
 from jd.server.store.fleet import sweepend
-from jd.server.store.policy import Policy
+from jd.server.store.policy import PAUSED_BECAUSE, Policy
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
 _PREFIX = "option."
-_BECAUSE = "paused_because"
 YEAR = 366 * 86400.0  # seconds
 
 
@@ -87,16 +86,10 @@ def save(t: Transaction, values: Mapping[str, Any], paused_because: str = "") ->
     t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'settings'")
     t.happened.settings.update(values)
     if "paused" in values:
-        t.db.execute("DELETE FROM settings WHERE name = ?", (_BECAUSE,))
+        t.db.execute("DELETE FROM settings WHERE name = ?", (PAUSED_BECAUSE,))
     if paused_because:
-        t.db.execute("INSERT INTO settings VALUES (?, ?)", (_BECAUSE, paused_because))
+        t.db.execute("INSERT INTO settings VALUES (?, ?)", (PAUSED_BECAUSE, paused_because))
     if values.get("paused") is False:
         t.happened.pending += jobs.counts(t.db)[p.PENDING]  # they are handed out again
     if values.get("stop_when_done") is False:
         sweepend.forget(t)
-
-
-def paused_because(db: sqlite3.Connection) -> Optional[str]:
-    """Why the server itself has paused the experiment; None where it has not."""
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (_BECAUSE,)).fetchone()
-    return None if row is None else str(row[0])
