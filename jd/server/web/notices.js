@@ -41,9 +41,10 @@ function tried() {
   return made;
 }
 
-const paused = () => warning(
+const paused = (because) => warning(
   el("span", {},
-    el("b", {}, "The experiment is paused."), " Running jobs go on, new ones are not given out."),
+    el("b", {}, because ? "The experiment has paused itself:" : "The experiment is paused."),
+    because ? ` ${because}.` : "", " Running jobs go on, new ones are not given out."),
   button("Resume", () => ask("settings", {paused: false}).catch(fail), "small"));
 
 const failing = (workers) => warning(
@@ -55,11 +56,12 @@ const failing = (workers) => warning(
 export function showNotices(place) {
   let before = "";
   return (summary) => {
-    const now = JSON.stringify([summary.paused, summary.creating, summary.bulk, summary.workers.failing]);
+    const now = JSON.stringify([
+      summary.paused, summary.paused_because, summary.creating, summary.bulk, summary.workers.failing]);
     if (now === before) return;
     before = now;
     const found = [tried()].filter(Boolean);
-    if (summary.paused) found.push(paused());
+    if (summary.paused) found.push(paused(summary.paused_because));
     if (summary.creating) found.push(doing("Creating", summary.creating));
     if (summary.bulk) found.push(doing(DOING[summary.bulk.action] || "Changing", summary.bulk));
     if (summary.workers.failing) found.push(failing(summary.workers.failing));

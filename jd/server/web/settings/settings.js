@@ -12,7 +12,8 @@ const EVERY = 10000;  // milliseconds between two looks at the server's figures
 const JOBS = [
   ["lease", "Lease", "seconds", "A running job that is not heard of for so long goes back to pending. "
     + "Busy workers speak at least once a minute."],
-  ["retry_pause", "Pause before a retry", "seconds", "How long a failed job waits before it is tried again."],
+  ["retry_pause", "Pause before a retry", "seconds",
+    "How long a job that has failed twice waits before it is tried again."],
   ["max_attempts", "Attempts", "failures", "How often a job may fail before it stays aborted."],
   ["max_interruptions", "Interruptions", "times",
     "How often a job may lose its worker, which is no failure, before it stays aborted."],
@@ -27,9 +28,11 @@ const RUNNING = [
   ["stop_when_done", "Stop workers when everything is done",
     "When no job is pending, running or due for a retry, every worker is told to stop."],
 ];
-const PAUSE_FAILING = [
+const PAUSES = [
   ["pause_failing", "Pause failing workers",
     "A worker that counts as failing is told to pause by the server itself."],
+  ["pause_broken", "Pause a broken sweep",
+    "When the first ten attempts after jobs were created have all failed, the experiment pauses itself."],
 ];
 const THEMES = [["", "System"], ["light", "Light"], ["dark", "Dark"]];
 
@@ -37,7 +40,7 @@ const THEMES = [["", "System"], ["light", "Light"], ["dark", "Dark"]];
 export async function show(main) {
   const first = await ask("settings");
   const jobs = numberForm(JOBS, first), running = switches(RUNNING, first);
-  const failing = numberForm(FAILING, first), pausing = switches(PAUSE_FAILING, first);
+  const failing = numberForm(FAILING, first), pausing = switches(PAUSES, first);
   const server = el("dl", {class: "facts"}), traffic = el("div", {class: "scroll"}), wrong = el("div");
   main.append(
     el("div", {class: "head"}, el("h1", {}, "Settings")),
