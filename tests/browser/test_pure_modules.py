@@ -19,9 +19,10 @@ pytestmark = [pytest.mark.slow, needs_browser]
 MODULES = {
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js", "jsonplace": "jobs/create/jsonplace.js",
-    "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/axis.js",
+    "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
-    "parallel": "results/parallel/axes.js", "colours": "results/colours.js", "scatter": "results/scatter.js",
+    "parallel": "results/charts/parallel/axes.js", "colours": "results/charts/colours.js",
+    "scatter": "results/charts/scatter.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its

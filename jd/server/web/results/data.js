@@ -1,6 +1,6 @@
 // What the plots draw, of an answer of the server. Pure functions.
 
-import {metricWantsLog, numberAxis} from "./axis.js";
+import {metricWantsLog, numberAxis} from "./charts/axis.js";
 import {column} from "./columns.js";
 import {quantile, ranking, sorted} from "./statistics.js";
 

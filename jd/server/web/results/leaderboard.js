@@ -2,8 +2,8 @@
 
 import {el} from "../common.js";
 import {metric as figure, number} from "../format.js";
-import {cut, text} from "./drawing.js";
-import {jobLink} from "./plot.js";
+import {cut, text} from "./charts/drawing.js";
+import {jobLink} from "./charts/plot.js";
 import {ranking} from "./statistics.js";
 
 const TOP = 20, MOST_COLUMNS = 30;

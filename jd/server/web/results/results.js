@@ -6,15 +6,15 @@ import {filterBox} from "../filterbox.js";
 import {count, number} from "../format.js";
 import {askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
-import {isDark} from "./colours.js";
-import {check, choice, fillBar, keeping} from "./controls.js";
+import {isDark} from "./charts/colours.js";
+import {check, choice, fillBar, keeping} from "./charts/controls.js";
 import {dataOf} from "./data.js";
 import {chooseDirection, lessIsBetter} from "./direction.js";
-import {legend} from "./drawing.js";
+import {legend} from "./charts/drawing.js";
 import {importanceCard, weigh} from "./importance.js";
 import {bestOf, bestOfRows, leaderboardCard, shownColumns} from "./leaderboard.js";
 import {noResults} from "./noresults.js";
-import {parallelPlot} from "./parallel/parallel.js";
+import {parallelPlot} from "./charts/parallel/parallel.js";
 import {heatCard} from "./twoparameters.js";
 
 const EVERY = 5000;  // milliseconds between two loads of what changed

@@ -1,9 +1,9 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
 import {condition} from "../filter.js";
-import {choice, fillBar, segments} from "./controls.js";
-import {heatmap, heatRows, WAYS} from "./heatmap.js";
-import {plot} from "./plot.js";
+import {choice, fillBar, segments} from "./charts/controls.js";
+import {heatmap, heatRows, WAYS} from "./charts/heatmap.js";
+import {plot} from "./charts/plot.js";
 
 /** The card. `view` = {across, down, how} is what was chosen; choices are told to `keep`; a click on a cell
  * gives `list` the filter of its jobs. */

@@ -1,6 +1,6 @@
 // The axes of the parallel coordinates as a list, for the keyboard and for exact ranges.
 
-import {button, el} from "../../common.js";
+import {button, el} from "../../../common.js";
 import {cut, text} from "../drawing.js";
 
 /** The list: {node, fill(data, axes)}. `state` is that of the plot; `changed(shape)` is called after each

@@ -1,13 +1,13 @@
 // The metric by the values of a parameter: a box for each.
 
-import {el} from "../common.js";
-import {number} from "../format.js";
-import {svg} from "../svg.js";
+import {el} from "../../common.js";
+import {number} from "../../format.js";
+import {svg} from "../../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
 import {below, cut, text, widthOf} from "./drawing.js";
 import {jobTip, pointing, tipLines} from "./pointing.js";
-import {five} from "./statistics.js";
+import {five} from "../statistics.js";
 
 const MOST = 24, TALL = 300, FEW = 5, MOST_OUTLIERS = 60;
 

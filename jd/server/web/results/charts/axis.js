@@ -1,9 +1,9 @@
 // Axes: which place a value has along a drawing, where marks stand, how an axis is cut into bins.
 // Pure functions.
 
-import {logTicks, ticks} from "../svg.js";
-import {repeats} from "./columns.js";
-import {quantile, sorted} from "./statistics.js";
+import {logTicks, ticks} from "../../svg.js";
+import {repeats} from "../columns.js";
+import {quantile, sorted} from "../statistics.js";
 
 const TWO_DECADES = 100;
 

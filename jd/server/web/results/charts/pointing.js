@@ -1,7 +1,7 @@
 // What a drawing tells when somebody points at it.
 
-import {el} from "../common.js";
-import {tooltip} from "../svg.js";
+import {el} from "../../common.js";
+import {tooltip} from "../../svg.js";
 import {cut, text} from "./drawing.js";
 
 const ASIDE = 16, NARROW = 440;  // pixels from the mark to the tip; the width of a drawing on a phone

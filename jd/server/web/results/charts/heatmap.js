@@ -1,12 +1,12 @@
 // The metric over two parameters: a cell for each pair of values.
 
-import {number} from "../format.js";
-import {svg} from "../svg.js";
+import {number} from "../../format.js";
+import {svg} from "../../svg.js";
 import {axisOf, bins, numberAxis} from "./axis.js";
 import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
 import {cut, legend, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
-import {mean, quantile, sorted} from "./statistics.js";
+import {mean, quantile, sorted} from "../statistics.js";
 
 const LEAST = 5, MOST = 12, WIDE = 58, TALL = 64;
 export const WAYS = {mean: "mean", median: "median", best: "best"};

@@ -1,6 +1,6 @@
 // The controls above plots. They keep the focus while what they choose from changes.
 
-import {button, el} from "../common.js";
+import {button, el} from "../../common.js";
 import {cut} from "./drawing.js";
 
 /** A labelled choice. `options` are [value, label] or {group, options}. */
