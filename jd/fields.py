@@ -116,6 +116,12 @@ def take_number(body: Mapping[str, Any], name: str, default: Optional[float] = N
     return float(value)
 
 
+def take_whole(body: Mapping[str, Any], name: str, low: int, high: int) -> Optional[int]:
+    """A whole number from `low` to `high`; None where there is none."""
+    value = body.get(name)
+    return None if value is None else check_whole(value, name, low, high)
+
+
 @overload
 def take_id(body: Mapping[str, Any], name: str) -> int: ...
 @overload

@@ -82,10 +82,11 @@ EXT_EXPERIMENT = "experiment"
 EXT_FINAL = "final"
 EXT_RETRY = "retry"
 EXT_REQUEUE = "requeue"
+EXT_TIMEOUT = "timeout"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
-    EXT_REQUEUE,
+    EXT_REQUEUE, EXT_TIMEOUT,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -100,6 +101,8 @@ IDLE_INTERVAL = 180.0
 BUSY_INTERVAL = 57.0
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 MAX_WAIT = 180.0
+MAX_ATTEMPTS = 1000  # failures after which a job can be said to be over
+MAX_PRIORITY = 1000  # of a job; the lowest is this below 0
 YEAR = 366 * 86400.0  # the longest duration that a message can name
 
 # ---- limits

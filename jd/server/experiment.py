@@ -24,7 +24,7 @@ from jd.server.store.files import files
 from jd.server.store.fleet import workers
 from jd.server.store.operators import batches, options
 from jd.server.store.policy import Policy
-from jd.server.store.queue import lease
+from jd.server.store.queue import lease, overrun
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
 from jd.server.store.transaction import Happened, Transaction
@@ -187,6 +187,7 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
 def _wake_up(t: Transaction) -> str:
     """Put right what changed while no server ran. Returns the id of this data."""
     lease.extend(t)
+    overrun.extend(t)
     workers.seen(t)
     workers.take_names_apart(t)
     t.db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)", (secrets.token_hex(8),))

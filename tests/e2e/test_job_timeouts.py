@@ -1,4 +1,4 @@
-"""A script that hangs, with children of its own, as real processes: job_timeout= ends it."""
+"""A script that hangs, with children of its own, as real processes: its timeout ends it."""
 
 from pathlib import Path
 
@@ -33,3 +33,14 @@ def test_a_hung_script_is_ended_with_all_that_it_started(tmp_path: Path, marks: 
     here = Here()
     for pid in (marks / "pids").read_text().split():
         wait_until(lambda: here.start_time(int(pid)) is None)
+
+
+def test_a_hung_job_of_a_sweep_with_a_timeout_holds_nothing_up(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text('import sys, time\nif "0" in sys.argv:\n    time.sleep(600)\n')
+    with Server(tmp_path) as server:
+        server.create(2, timeout=1, max_attempts=1)
+        with Worker(tmp_path, server.url, script, "exit_when_empty=true", "grace=1") as worker:
+            worker.finish()
+        assert [job["status"] for job in server.jobs()] == ["ABORTED", "DONE"]
+        assert "attempt 1 timeout on" in str(server.jobs()[0]["message"])

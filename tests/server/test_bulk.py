@@ -232,7 +232,7 @@ def test_a_page_is_made_once_for_all_until_something_changes(dashboard: Dashboar
     change = ("POST", "/web/jobs/act", {"action": "prioritise", "ids": [2]})
     answers = asked(dashboard, again, again, change, again)
     assert len(made) == 2
-    assert [job["priority"] for job in answers[-1].json["jobs"]] == [0, 1, 0]
+    assert [job["priority"] for job in answers[-1].json["jobs"]] == [0, 1000, 0]
 
 
 def test_counting_over_http(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,10 +41,11 @@ def test_everything_about_a_job(run: Run) -> None:
         await bench.upload(1, "result.json", '{"loss": 0.5}')
         job = (await bench.get("/web/job?id=1")).json
         assert {name: job[name] for name in ("id", "status", "parameters", "results", "attempt", "failures",
-                                             "worker_id", "priority", "retry_at", "output")} == {
+                                             "worker_id", "priority", "timeout", "max_attempts",
+                                             "retry_at", "output")} == {
             "id": 1, "status": "SERVED", "parameters": {"lr": 0.1, "evil": "<script>"},
             "results": {"loss": 0.5}, "attempt": 2, "failures": 1, "worker_id": "w", "priority": 0,
-            "retry_at": None, "output": ""}
+            "timeout": None, "max_attempts": None, "retry_at": None, "output": ""}
         assert job["started"] == bench.now and job["lease_until"] == bench.now + 600
         assert job["finished"] is None and job["runtime"] is None
         assert [a["number"] for a in job["attempts"]] == [2, 1]

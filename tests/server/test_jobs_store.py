@@ -365,7 +365,7 @@ def work(desk: Desk, operation: Callable[[sqlite3.Connection], Any]) -> int:
 
 def test_a_claim_looks_at_one_job(desk: Desk) -> None:
     plan = desk.read(lambda db: [step[-1] for step in db.execute(
-        "EXPLAIN QUERY PLAN " + claim.NEXT_JOB)])
+        "EXPLAIN QUERY PLAN " + claim.NEXT_JOB, (1,))])
     assert len(plan) == 1 and "USING INDEX jobs_queue" in plan[0]
     desk.create(500)
     assert work(desk, claim.next_job) < 20
@@ -374,7 +374,7 @@ def test_a_claim_looks_at_one_job(desk: Desk) -> None:
 def test_a_claim_does_not_look_through_a_batch_that_is_being_written(desk: Desk) -> None:
     start_id = desk.write(batches.begin)
     texts = ['{"x": %d}' % number for number in range(500)]
-    desk.write(lambda t: batches.add(t, start_id, texts))
+    desk.write(lambda t: batches.add(t, start_id, texts, batches.Terms(priority=5)))
     assert desk.beat().reply.job is None
     assert work(desk, claim.next_job) < 20
 
@@ -390,7 +390,7 @@ def test_what_waits_goes_out_while_a_batch_is_being_written(desk: Desk) -> None:
     desk.create(3)
     desk.write(lambda t: t.db.execute("UPDATE jobs SET priority = 1 WHERE id = 2"))
     start_id = desk.write(batches.begin)
-    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}']))
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 1}'], batches.Terms(priority=5)))
     given = [desk.beat("w%d" % number).reply.job for number in range(4)]
     assert [job and job.job_id for job in given] == [2, 1, 3, None]
 

@@ -96,14 +96,18 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
     return Batch(len(rows), None, rows)
 
 
-TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time")  # as bodies call them
+# As bodies call them.
+TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority")
 
 
 def terms_of(body: Mapping[str, Any]) -> Terms:
     """What a body says for all of its jobs. Raises ProtocolError."""
     return Terms(fields.take_number(body, "idle_timeout", low=1.0, high=p.YEAR),
                  fields.take_number(body, "aborted_job_reset_timeout", high=p.YEAR),
-                 fields.take_number(body, "min_time", high=p.YEAR))
+                 fields.take_number(body, "min_time", high=p.YEAR),
+                 fields.take_number(body, "timeout", low=1.0, high=p.YEAR),
+                 fields.take_whole(body, "max_attempts", 1, p.MAX_ATTEMPTS),
+                 fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY))
 
 
 def job_text(job: Any) -> str:

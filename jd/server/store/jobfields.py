@@ -59,6 +59,8 @@ FIELDS: Tuple[Field, ...] = (
     Field("failures", PAGES, "failures"),
     Field("worker_id", EVERYWHERE, "worker_id", "worker", sorted_by="jobs_of_worker"),
     Field("priority", PAGES, "priority", "priority", NUMBER, "jobs_by_priority", nothing=0),
+    Field("timeout", PAGES, "timeout", kind=DURATION),
+    Field("max_attempts", PAGES, "max_attempts"),
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),

@@ -272,4 +272,14 @@ UPDATE jobs SET deleted_from = substr(deleted_from, 1, instr(deleted_from, ' ') 
 UPDATE jobs SET deleted_from = 'PENDING' WHERE status = 'DELETED' AND deleted_from IS NULL;
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED)
+# What a batch says of its jobs: how long a script may run, how often it is tried.
+_LIMITS = """
+ALTER TABLE jobs ADD COLUMN timeout REAL;          -- seconds, of its batch; NULL: none
+ALTER TABLE jobs ADD COLUMN max_attempts INTEGER;  -- of its batch; NULL: the server's
+ALTER TABLE jobs ADD COLUMN ends_by REAL;          -- while SERVED, if it has a timeout (see `queue.overrun`)
+CREATE INDEX jobs_overrun ON jobs (ends_by) WHERE ends_by IS NOT NULL;
+-- What was put first stays before what can be created now.
+UPDATE jobs SET priority = 1000 WHERE priority = 1;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS)

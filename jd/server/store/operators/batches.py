@@ -21,10 +21,13 @@ class Terms(NamedTuple):
     lease: Optional[float] = None  # seconds
     retry_pause: Optional[float] = None  # seconds
     min_time: Optional[float] = None  # seconds that a worker must have left
+    timeout: Optional[float] = None  # seconds that a script may run
+    max_attempts: Optional[int] = None
+    priority: Optional[int] = None
 
     def over(self, others: "Terms") -> "Terms":
         """These, and of what they do not say, the others."""
-        return Terms(*(other if own is None else own for own, other in zip(self, others)))
+        return Terms._make(other if own is None else own for own, other in zip(self, others))
 
 
 class Created(NamedTuple):
@@ -54,10 +57,11 @@ def begin(t: Transaction) -> int:
 
 def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms()) -> None:
     """Write a slice of the batch that was begun: the parameters of its jobs, as JSON."""
+    said = terms._replace(priority=terms.priority or 0)
     t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (
-            ", ".join(Terms._fields), ", ?" * len(terms)),
-        ((job_id, text, *terms) for job_id, text in enumerate(texts, first_id)))
+            ", ".join(Terms._fields), ", ?" * len(said)),
+        ((job_id, text, *said) for job_id, text in enumerate(texts, first_id)))
     t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
     stored.put(t, stored.PARAMETER,
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))

@@ -23,7 +23,7 @@ ACTIONS = (DELETE, RESTORE, RETRY, ABORT, PRIORITISE, NORMAL)
 
 SLICE = 2000  # jobs in one operation
 SERVED_SLICE = 200  # to end an attempt is several steps
-FIRST = 1  # the priority of what is served first
+FIRST = p.MAX_PRIORITY  # of what is served first
 
 # In which statuses a job takes an action.
 ELIGIBLE: Dict[str, Tuple[str, ...]] = {

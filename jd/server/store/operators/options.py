@@ -29,7 +29,7 @@ class _Range(NamedTuple):
 _NUMBERS: Dict[str, _Range] = {
     "lease": _Range(1, YEAR, False),
     "retry_pause": _Range(0, YEAR, False),
-    "max_attempts": _Range(1, 1000, True),
+    "max_attempts": _Range(1, p.MAX_ATTEMPTS, True),
     "max_interruptions": _Range(1, 1_000_000, True),
     "failing_after": _Range(1, 1_000_000, True),
 }

@@ -6,23 +6,31 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.queue import lease, timeleft, transitions
+from jd.server.store.queue import lease, overrun, timeleft, transitions
 from jd.server.store.queue.jobs import creating_from
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
 
 NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
-            " status = 'PENDING' ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
+            " status = 'PENDING' AND priority < ? ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
 
 
 def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
     """The PENDING job that goes out next.
 
-    Jobs of a batch that is being written do not go out yet. They have the highest ids and no priority, so
-    when one of them is first nothing else waits.
+    Jobs of a batch that is being written do not go out yet. They have the highest ids and one priority, so
+    when one of them is first nothing else waits that has this priority or a higher one.
     """
-    row = db.execute(NEXT_JOB).fetchone()
-    return None if row is None or row[0] >= creating_from(db) else Waiting(*row)
+    before = creating_from(db)
+    below = p.MAX_PRIORITY + 1
+    while True:
+        row = db.execute(NEXT_JOB, (below,)).fetchone()
+        if row is None:
+            return None
+        job = Waiting(*row)
+        if job.id < before:
+            return job
+        below = job.priority
 
 
 def claim(t: Transaction, worker_id: str, session: Optional[str],
@@ -38,22 +46,22 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         return None
     if limit is not None:
         job = timeleft.first(t.db, limit, job, creating_from(t.db), t.now)
-    job_id, parameters, attempt, lease, min_time = job
+    job_id, parameters, attempt, lease, _, min_time, timeout = job
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
-        " request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
+        " ends_by = ?, request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
         " required_time = NULL WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
-         t.now + (lease or t.policy.lease), t.now, t.now, job_id))
+         t.now + (lease or t.policy.lease), overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                  " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
                  (job_id, attempt + 1, worker_id, session, t.now, worker_id))
-    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time)
+    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time, timeout)
 
 
 def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
     lease.renew(t, job_id, attempt, None)
-    parameters, min_time = t.db.execute("SELECT parameters, min_time FROM jobs WHERE id = ?",
-                                        (job_id,)).fetchone()
-    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time)
+    parameters, min_time, timeout = t.db.execute(
+        "SELECT parameters, min_time, timeout FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time, timeout)

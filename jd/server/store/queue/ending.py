@@ -63,7 +63,8 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
     `final` says that a failed job is not tried again, `comes_back` that a stopped one is.
     """
     job = jobs.find(t.db, job_id)
-    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, t.policy, final)
+    policy = t.policy if job.max_attempts is None else t.policy._replace(max_attempts=job.max_attempts)
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, policy, final)
     pause = t.policy.retry_pause if job.retry_pause is None else job.retry_pause
     if verdict in transitions.FAILURES:
         pause = retry.pause_after(outcome.failures, pause)
@@ -73,7 +74,7 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         runtime = max(0.0, t.now - job.request_timestamp)
     t.db.execute(
         "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
-        " retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
+        " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
         (outcome.status, outcome.failures, outcome.interruptions,
          t.now + pause if outcome.comes_back else None,
          None if outcome.status == p.PENDING else t.now, runtime, job_id))

@@ -16,7 +16,7 @@ class NoSuchJob(Exception):
 
 class Job(NamedTuple):
     """What the queue has to know of a job. `attempt` is the latest; `lease` and `retry_pause` are seconds,
-    None where the policy tells them."""
+    None where the policy tells them, and so is `max_attempts`."""
 
     id: int
     status: str
@@ -26,6 +26,7 @@ class Job(NamedTuple):
     worker_id: Optional[str]
     lease: Optional[float]
     retry_pause: Optional[float]
+    max_attempts: Optional[int]
     request_timestamp: Optional[float]
 
 
@@ -33,7 +34,7 @@ def find(db: sqlite3.Connection, job_id: int) -> Job:
     """A job by its id. Raises NoSuchJob."""
     row = db.execute(
         "SELECT id, status, attempt, failures, interruptions, worker_id, lease, retry_pause,"
-        " request_timestamp FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        " max_attempts, request_timestamp FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NoSuchJob(job_id)
     return Job(*row)

@@ -13,7 +13,7 @@ from jd.server.store.queue import runtimes
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not
 MANY_NEEDS = 1000  # different values of min_time that are looked at
 
-WAITING = "id, parameters, attempt, lease, min_time"
+WAITING = "id, parameters, attempt, lease, priority, min_time, timeout"
 
 
 class Waiting(NamedTuple):
@@ -23,7 +23,9 @@ class Waiting(NamedTuple):
     parameters: str
     attempt: int
     lease: Optional[float]
+    priority: int
     min_time: Optional[float]
+    timeout: Optional[float]
 
 
 class Limit(NamedTuple):
@@ -57,11 +59,11 @@ def first(db: sqlite3.Connection, limit: Limit, head: Waiting, before: int, now:
     if (usual if head.min_time is None else head.min_time) <= left:
         return head
     found, needs = [], []
-    plain = _first_plain(db, before)
+    plain = _first_plain(db, before, head.priority)
     if plain is not None:
         needs.append(usual)
         found += [plain] if usual <= left else []
-    for need, job_id, priority in _by_need(db, before, left):
+    for need, job_id, priority in _by_need(db, before, left, head.priority):
         needs.append(need)
         found += [(-priority, job_id)] if need <= left else []
     if not found:
@@ -70,21 +72,23 @@ def first(db: sqlite3.Connection, limit: Limit, head: Waiting, before: int, now:
                                (min(found)[1],)).fetchone())
 
 
-def _first_plain(db: sqlite3.Connection, before: int) -> Optional[Tuple[int, int]]:
+def _first_plain(db: sqlite3.Connection, before: int, highest: int) -> Optional[Tuple[int, int]]:
     """(-priority, id) of the first job whose batch does not say what it needs.
 
     The queue's index does not know; it is followed for so many jobs, lest a worker with little time
-    hold up all others.
+    hold up all others. What has a higher priority than `highest` is not whole yet.
     """
     row: Optional[Tuple[int, int]] = db.execute(
         "SELECT -priority, id FROM (SELECT priority, id, min_time FROM jobs INDEXED BY jobs_queue"
-        " WHERE status = 'PENDING' ORDER BY priority DESC, id LIMIT ?)"
-        " WHERE min_time IS NULL AND id < ? LIMIT 1", (LOOKED_THROUGH, before)).fetchone()
+        " WHERE status = 'PENDING' AND priority <= ? ORDER BY priority DESC, id LIMIT ?)"
+        " WHERE min_time IS NULL AND id < ? LIMIT 1", (highest, LOOKED_THROUGH, before)).fetchone()
     return row
 
 
-def _by_need(db: sqlite3.Connection, before: int, left: float) -> Iterator[Tuple[float, int, int]]:
-    """For each min_time its first job, as (min_time, id, priority), up to the first above `left`."""
+def _by_need(db: sqlite3.Connection, before: int, left: float,
+             highest: int) -> Iterator[Tuple[float, int, int]]:
+    """For each min_time its first job, as (min_time, id, priority), up to the first above `left`; `highest`
+    as above."""
     need = -1.0
     for _ in range(MANY_NEEDS):
         row = db.execute("SELECT min(min_time) FROM jobs INDEXED BY jobs_needing"
@@ -93,8 +97,8 @@ def _by_need(db: sqlite3.Connection, before: int, left: float) -> Iterator[Tuple
             return
         need = row[0]
         job = db.execute("SELECT id, priority FROM jobs INDEXED BY jobs_needing WHERE"
-                         " status = 'PENDING' AND min_time = ? AND id < ?"
-                         " ORDER BY priority DESC, id LIMIT 1", (need, before)).fetchone()
+                         " status = 'PENDING' AND min_time = ? AND priority <= ? AND id < ?"
+                         " ORDER BY priority DESC, id LIMIT 1", (need, highest, before)).fetchone()
         if job is not None:
             yield need, job[0], job[1]
         if need > left:

@@ -4,8 +4,9 @@ A job is PENDING until a claim makes it SERVED and starts an attempt. An attempt
 one verdict:
 
     done                            the job is DONE
-    failed, killed, oom, timeout    ABORTED; tried again after a pause while failures < max-attempts, but
-                                    not if another try would fail likewise (`final`)
+    failed, killed, oom, timeout    ABORTED; tried again after a pause while failures < max-attempts, the
+                                    server's or its batch's, but not if another try would fail
+                                    likewise (`final`)
     preempted, lost                 PENDING at once; ABORTED after a much larger number of them
     stopped                         ABORTED, and it never comes back by itself
 

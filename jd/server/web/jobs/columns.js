@@ -27,8 +27,9 @@ const link = (job) => el("a", {href: "/jobs/" + job.id, class: "row-link"}, "#" 
 function state(job) {
   const made = status(job.status);
   if (job.message) made.title = job.message;
-  if (job.status !== "PENDING" || !(job.priority > 0)) return made;
-  return el("span", {}, made, " ", el("span", {class: "badge accent"}, "first"));
+  if (job.status !== "PENDING" || !job.priority) return made;
+  const said = job.priority === 1000 ? "first" : "priority " + job.priority;
+  return el("span", {}, made, " ", el("span", {class: "badge accent"}, said));
 }
 
 function worker(job) {

@@ -1,0 +1,35 @@
+"""Attempts that run on after their job's timeout.
+
+A worker ends a script that runs longer than the `timeout` of its job. Clients of the base protocol, which
+send no `session`, do not know of it, and a worker may hang: so the server ends the attempt itself some time
+later. When that is stands in the job (`ends_by`), so that only what is due is looked at.
+"""
+
+from typing import Optional
+
+from jd import protocol as p
+from jd.server.store.queue import ending
+from jd.server.store.transaction import Transaction
+
+# Seconds after the timeout: a worker lets the script end, saves its checkpoint and reports, or tries to.
+UNTOLD = 60.0  # where the worker knows no timeouts
+MARGIN = 600.0
+
+DUE = "SELECT id, timeout FROM jobs WHERE ends_by <= ? ORDER BY ends_by LIMIT ?"
+
+
+def ends_by(t: Transaction, timeout: Optional[float], session: Optional[str]) -> Optional[float]:
+    """When the server ends an attempt that begins now; None: never."""
+    return None if timeout is None else t.now + timeout + (UNTOLD if session is None else MARGIN)
+
+
+def end_due(t: Transaction, limit: int) -> None:
+    """End attempts that have run for too long."""
+    for job_id, timeout in t.db.execute(DUE, (t.now, limit)).fetchall():
+        ending.take_away(t, job_id, p.VERDICT_TIMEOUT, "it runs for longer than its timeout of %g s, and its"
+                                                       " worker has not ended it" % timeout)
+
+
+def extend(t: Transaction) -> None:
+    """Give every running attempt time to report: while the server was down nobody could."""
+    t.db.execute("UPDATE jobs SET ends_by = max(ends_by, ?) WHERE ends_by IS NOT NULL", (t.now + MARGIN,))
