@@ -238,6 +238,7 @@ class HeartbeatReply:
     worker's `time_left`, and what the shortest of them needs; `runtime_p90` is the 90th percentile
     of recent runtimes; `empty` tells whether nothing is left that could still become a job.
     `finished_retry` is about the failed attempt that the heartbeat has reported.
+    `lease` is how long the server waits for the next heartbeat before it gives the worker's job to another.
     `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
     tells to be the owner's. `paused_because` says why the server itself has paused this worker or,
     where this one is to run, the experiment.
@@ -255,6 +256,7 @@ class HeartbeatReply:
     runtime_p90: Optional[float] = None
     empty: Optional[bool] = None
     finished_retry: Optional[Retry] = None
+    lease: Optional[float] = None
     checkpoint_key: Optional[str] = field(default=None, repr=False)
     paused_because: Optional[str] = None
 
@@ -276,13 +278,15 @@ class HeartbeatReply:
             runtime_p90=take_number(body, "runtime_p90"),
             empty=take(body, "empty", bool, None),
             finished_retry=Retry.told(body, "finished_retry_in"),
+            lease=take_number(body, "lease", low=0.01),
             checkpoint_key=take(body, "checkpoint_key", str, None),
             paused_because=take(body, "paused_because", str, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
         told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
-                "checkpoint_key": self.checkpoint_key, "paused_because": self.paused_because}
+                "lease": self.lease, "checkpoint_key": self.checkpoint_key,
+                "paused_because": self.paused_because}
         retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
         return {
             "desired_state": self.desired_state,

@@ -83,10 +83,11 @@ EXT_FINAL = "final"
 EXT_RETRY = "retry"
 EXT_REQUEUE = "requeue"
 EXT_TIMEOUT = "timeout"
+EXT_LEASE = "lease"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
-    EXT_REQUEUE, EXT_TIMEOUT,
+    EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -99,6 +100,7 @@ DIRECTORY_MARK = b"jd-checkpoint-dir-v1"
 
 IDLE_INTERVAL = 180.0
 BUSY_INTERVAL = 57.0
+MIN_LEASE = 3.0  # with three heartbeats in it, one each second
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 MAX_WAIT = 180.0
 MAX_ATTEMPTS = 1000  # failures after which a job can be said to be over

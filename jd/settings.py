@@ -172,7 +172,7 @@ SERVER: Tuple[Setting, ...] = (
             "group that may read the data; else it is for the server's user alone", "GROUP"),
     Setting("jobs", "JD_SERVER_JOBS", None, path_list,
             "jobs to create: .json, .csv or .tsv; a file is loaded once", "FILE", many=True),
-    Setting("idle-timeout", "JD_SERVER_IDLE_TIMEOUT", "600", seconds(1),
+    Setting("idle-timeout", "JD_SERVER_IDLE_TIMEOUT", "600", seconds(protocol.MIN_LEASE),
             "lease: a job not heard of for so long goes back to PENDING", "SECONDS"),
     Setting("aborted-job-reset-timeout", "JD_SERVER_ABORTED_JOB_RESET_TIMEOUT", "1200", seconds(0),
             "pause before a failed job is tried again", "SECONDS"),

@@ -32,11 +32,13 @@ from jd.server.store.files import files
 from jd.server.store.fleet import retention, workers
 from jd.server.store.operators import bulk
 from jd.server.store.pages import jobdetails, workerlist
-from jd.server.store.queue import attempts, ending, jobs
+from jd.server.store.queue import attempts, ending, jobs, lease
 from jd.server.store.transaction import Happened
 from jd.server.waiting import WaitingRoom
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the server stops
+
+log = logging.getLogger("jd.server")
 
 # What the store raises, as HTTP answers.
 STATUS_OF = {
@@ -67,6 +69,8 @@ class JobServer:
         self.room = WaitingRoom()
         experiment.on_commit(self.room.tell)
         experiment.on_commit(_say)
+        experiment.on_commit(self._mind_untold)
+        self._said_untold = False
         self.creation = Creator(experiment)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
@@ -105,6 +109,13 @@ class JobServer:
         self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
 
+    def say_untold(self) -> None:
+        """Say once in the log that some workers get a longer lease than was asked for."""
+        if not self._said_untold:
+            self._said_untold = True
+            log.warning("workers of other makes are given a lease of %g s: they cannot be told how often "
+                        "they have to be heard of", lease.UNTOLD)
+
     async def stop(self) -> None:
         """Take nothing new, answer held heartbeats, finish what was accepted."""
         if self._sweeper is not None:
@@ -114,6 +125,10 @@ class JobServer:
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
         self.signin.close()
+
+    def _mind_untold(self, happened: Happened) -> None:
+        if happened.untold:
+            self.say_untold()
 
     async def _health_of_api(self, request: Request) -> Response:
         return await self._health(role=p.ROLE_API, **self._access.proof(request))

@@ -169,6 +169,9 @@ class WaitingRoom:
             for ticket in self.tickets:
                 if ticket.leaves_when_empty and not ticket.called:
                     ticket.call()
+        if "lease" in happened.settings:
+            for job_id in tuple(self._of_job):
+                self.call_job(job_id)  # how long their heartbeats may be held
 
     def call(self, count: int) -> None:
         """So many jobs became PENDING: call as many, not everybody."""

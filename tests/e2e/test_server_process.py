@@ -109,12 +109,28 @@ def test_a_jobs_file_is_loaded_once(tmp_path: Path) -> None:
 
 
 def test_leases_run_out_by_the_clock(tmp_path: Path) -> None:
-    with Server(tmp_path, "--idle-timeout", 1) as server:
+    with Server(tmp_path, "--idle-timeout", 3) as server:
         server.create()
-        server.call("/worker/heartbeat", {"worker_id": "w"})
+        server.call("/worker/heartbeat", {"worker_id": "w", "session": "w"})
         held = server.call("/worker/heartbeat", {"worker_id": "v", "session": "v", "wait": 15})
         assert held["job"]["attempt"] == 2
         server.stop()
+
+
+def test_a_lease_that_workers_of_other_makes_cannot_keep_is_said_once(tmp_path: Path) -> None:
+    said = "workers of other makes are given a lease of 171 s"
+    with Server(tmp_path, "--idle-timeout", 170) as server:
+        server.create(2)
+        server.call("/worker/heartbeat", {"worker_id": "w"})
+        server.stop()
+        assert server.errors.count(said) == 1
+    with Server(tmp_path) as server:
+        server.create(2, idle_timeout=30)
+        assert server.errors.count(said) == 1  # that was the server before
+        for worker in ("w", "v", "u"):
+            server.call("/worker/heartbeat", {"worker_id": worker})
+        server.stop()
+        assert server.errors.count(said) == 2
 
 
 def test_options_come_from_variables_too(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path: Path, scr
 def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path: Path, script: Callable[[str], Path],
                                                                marks: Path) -> None:
     path = script(GATED)
-    with Server(tmp_path, "--idle-timeout", 1) as server:
+    with Server(tmp_path, "--idle-timeout", 3) as server:
         server.create()
         with Worker(tmp_path, server.url, path, MARKS=marks) as worker:
             wait_until(lambda: starts(marks, 1))

@@ -90,7 +90,7 @@ def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     ({"jobs": []}, "jobs is empty"),
     ({"jobs": [{"a": 1}, {}]}, r"jobs\[1\]: a non-empty object"),
     ({"jobs": [3]}, r"jobs\[0\]: a non-empty object"),
-    ({"jobs": [{"a": 1}], "idle_timeout": 0}, "idle_timeout must be from 1"),
+    ({"jobs": [{"a": 1}], "idle_timeout": 0}, "idle_timeout must be from 3"),
     ({"jobs": [{"a": 1}], "idle_timeout": "x"}, "idle_timeout must be a number"),
     ({"jobs": [{"a": 1}], "aborted_job_reset_timeout": -1}, "must be from 0"),
 ])

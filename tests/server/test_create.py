@@ -85,7 +85,7 @@ def test_replacing_says_how_many_go_and_then_they_do(run: Run) -> None:
     ({"parameters": {name: list(range(1000)) for name in "abcd"}},
      "1,000,000,000,000 jobs; at most 1,000,000"),
     (dict(GRID, replace="yes"), "replace must be true or false"),
-    (dict(GRID, idle_timeout=0), "idle_timeout must be from 1"),
+    (dict(GRID, idle_timeout=0), "idle_timeout must be from 3"),
     ({"text": "a\n1", "format": "csv", "aborted_job_reset_timeout": -1}, "aborted_job_reset_timeout must be"),
 ])
 @pytest.mark.parametrize("route", ["/web/create", "/web/create/preview"])

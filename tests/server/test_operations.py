@@ -112,7 +112,7 @@ def test_which_settings_were_given_at_the_start(argv: List[str], environ: Dict[s
 @pytest.mark.parametrize("body, complaint", [
     ({}, "no setting is given"),
     ({"leese": 5}, "no setting 'leese'"),
-    ({"lease": "5"}, "lease must be a number of seconds from 1"),
+    ({"lease": "5"}, "lease must be a number of seconds from 3"),
     ({"lease": 0.5}, "not 0.5"),
     ({"lease": True}, "lease must be"),
     ({"lease": None}, "lease must be"),

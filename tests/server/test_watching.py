@@ -15,7 +15,7 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import commands
-from jd.server.store.operators import bulk, signins
+from jd.server.store.operators import bulk, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
@@ -149,6 +149,31 @@ def test_the_lease_is_renewed_at_the_beginning_of_the_hold(run: Run) -> None:
         assert lease == bench.now + bench.experiment.policy.lease
         bench.room.close()
         await held
+    run(scenario)
+
+
+def test_a_heartbeat_is_held_for_a_third_of_the_lease_at_most(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.experiment.policy = Policy(lease=p.MIN_LEASE)
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        held = await bench.held()
+        assert (await held)[1]["heartbeat_interval"] == 1.0 and 0.9 < loop.time() - came < 20.0
+        bench.room.watching.look(1)
+        assert (await bench.busy())[1]["heartbeat_interval"] == 1.0
+    run(scenario)
+
+
+def test_a_lease_that_is_changed_holds_for_heartbeats_that_are_held(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        held = await bench.held()
+        await bench.experiment.write(lambda t: options.save(t, {"lease": p.MIN_LEASE}))
+        assert (await held)[1]["heartbeat_interval"] == 1.0
+        shorter = await bench.held()
+        await bench.experiment.write(lambda t: options.save(t, {"lease": 600.0}))
+        assert (await shorter)[1]["heartbeat_interval"] == 57.0
+        assert await bench.experiment.read(lambda db: db.execute(
+            "SELECT lease_until FROM jobs WHERE id = 1").fetchone()[0]) == bench.now + 600.0
     run(scenario)
 
 

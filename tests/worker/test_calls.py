@@ -12,7 +12,7 @@ from jd.net.retry import Backoff
 from jd.worker.agent.calls import MAX_RENAMES, OVERDUE, Calls, Heard
 from jd.worker.uplink.callthread import CallThread
 from jd.worker.uplink.delivery import Delivery
-from jd.worker.uplink.heartbeats import CALL_TIMEOUT, Link
+from jd.worker.uplink.heartbeats import CALL_TIMEOUT, HASTE, Link
 from jd.worker.uplink.outage import Outage
 from jd.worker.uplink.outbox import Outbox
 from tests.worker.bench import ALL, SERVER, FakeCallThread, longest
@@ -139,6 +139,49 @@ def test_a_held_heartbeat_ends_with_the_job(desk: Desk, held: bool) -> None:
     desk.calls.job_ended(101.0, 2.0)
     assert (desk.calls.in_flight is None) == held
     assert desk.calls.claim_at == 103.0
+
+
+def test_a_short_lease_leaves_time_for_another_heartbeat(desk: Desk) -> None:
+    desk.claim()
+    heard = desk.reply(100.0, heartbeat_interval=10.0, lease=30.0,
+                       job={"job_id": 5, "parameters": {}, "status": "SERVED", "attempt": 1})
+    assert heard.reply is not None and desk.calls.beat_at == 103.0
+    desk.beat(103.0)
+    call = desk.thread.sent[-1]
+    # What is never answered is given up, after a pause tried again, and all within the lease.
+    assert (call.held, call.timeout, call.body["wait"]) == (10.0, 15.0, 10.0)
+    desk.fail(ServerUnreachable("no answer"), 103.0, took=4.0)
+    assert desk.calls.not_before == 104.0
+    for _ in range(8):
+        desk.beat(110.0)
+        desk.fail(ServerUnreachable("refused"), 110.0)
+    assert desk.calls.not_before == 120.0
+    desk.calls.pause_denied(ServerRefused(401, "no"), 120.0)
+    assert desk.calls.not_before == 130.0
+    desk.claim(130.0)
+    assert desk.calls.overdue_at == 130.0 + desk.thread.sent[-1].timeout + 10.0
+
+
+def test_the_first_heartbeat_of_a_job_comes_sooner_under_a_very_short_lease(desk: Desk) -> None:
+    desk.claim()
+    desk.reply(100.0, heartbeat_interval=1.0, lease=3.0,
+               job={"job_id": 5, "parameters": {}, "status": "SERVED", "attempt": 1})
+    assert desk.calls.beat_at == 101.0
+    desk.beat(101.0)
+    assert (desk.thread.sent[-1].held, desk.thread.sent[-1].timeout) == (1.0, 1.0 + HASTE)
+    desk.reply(102.0, took=1.0, heartbeat_interval=1.0, lease=3.0)
+    assert desk.calls.beat_at == 102.0
+
+
+def test_without_a_job_there_is_no_hurry(desk: Desk) -> None:
+    desk.claim()
+    desk.reply(100.0, lease=3.0, job={"job_id": 5, "parameters": {}, "status": "SERVED", "attempt": 1})
+    desk.claim()
+    desk.reply(101.0, heartbeat_interval=180.0)
+    for _ in range(8):
+        desk.claim(110.0)
+        desk.fail(ServerUnreachable("refused"), 110.0)
+    assert desk.calls.not_before == 170.0 and desk.thread.sent[-1].timeout == 180.0 + CALL_TIMEOUT
 
 
 def test_a_command_is_obeyed_once(desk: Desk) -> None:

@@ -69,7 +69,7 @@ class WorkerRoutes:
                 ticket.hand_over()
         reply = answer.reply
         if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
-            reply = replace(reply, interval=p.WATCHED_INTERVAL)
+            reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
         if request.principal.local:
             reply = replace(reply, checkpoint_key=self._access.checkpoint_key)
         return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
@@ -79,18 +79,21 @@ class WorkerRoutes:
         """Wait until there is something to tell, or the time is up. Returns what there is then."""
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
         limit = timeleft.limit_of(beat, experiment.clock())
-        longest = p.MAX_WAIT if ticket.idle else p.BUSY_INTERVAL
-        until = loop.time() + min(beat.wait or 0.0, longest)
+        came = loop.time()
+        until = came + min(beat.wait or 0.0, p.MAX_WAIT)
         while answer.may_wait and not room.closed and not ticket.superseded:
-            if not ticket.idle and room.watching.watched(ticket.job_id):
-                break
+            if not ticket.idle:
+                until = min(until, came + answer.reply.interval)  # lest holding it cost the lease
+                if room.watching.watched(ticket.job_id):
+                    break
             called = await ticket.wait(until - loop.time())
             if not called or ticket.superseded:
                 break
             # Its token may have been revoked while it waited.
             self._access(request)
             if not ticket.idle:
-                answer = await ticket.look(experiment.look_up(lambda db: workers.told(db, beat)))
+                answer = await ticket.look(experiment.look_up(
+                    lambda db: workers.told(db, beat, experiment.policy)))
                 continue
             answer = await ticket.look(experiment.write(lambda t: workers.answer(t, beat, limit)))
             if answer.reply.job is None and not answer.may_wait:

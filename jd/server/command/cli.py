@@ -28,6 +28,7 @@ from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.hubside.ownhub import Facts, OwnHub
 from jd.server.store.policy import Policy
+from jd.server.store.queue import lease
 from jd.storage import filemodes
 
 
@@ -192,6 +193,8 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         if own_hub is not None:
             say.own_hub(own_hub)
         _warn(server.experiment, values, link)
+        if server.experiment.policy.lease < lease.UNTOLD:
+            server.say_untold()
         for path, batch in loading:
             say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
         # After the jobs: workers that exit when there are none may be waiting for the file.

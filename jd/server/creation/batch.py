@@ -102,7 +102,7 @@ TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout"
 
 def terms_of(body: Mapping[str, Any]) -> Terms:
     """What a body says for all of its jobs. Raises ProtocolError."""
-    return Terms(fields.take_number(body, "idle_timeout", low=1.0, high=p.YEAR),
+    return Terms(fields.take_number(body, "idle_timeout", low=p.MIN_LEASE, high=p.YEAR),
                  fields.take_number(body, "aborted_job_reset_timeout", high=p.YEAR),
                  fields.take_number(body, "min_time", high=p.YEAR),
                  fields.take_number(body, "timeout", low=1.0, high=p.YEAR),

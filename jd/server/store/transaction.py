@@ -30,6 +30,7 @@ class Happened:
     taken_away: List[int] = field(default_factory=list)  # jobs whose attempt ended, but not by its worker
     nothing_left: bool = False  # no job is left that could still be handed out
     said: List[str] = field(default_factory=list)  # for the server's log
+    untold: bool = False  # a lease was made longer, since its worker cannot be told one so short
     settings: Dict[str, Any] = field(default_factory=dict)  # fields of Policy that have another value
 
 

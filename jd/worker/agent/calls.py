@@ -79,7 +79,7 @@ class Calls:
 
     def send(self, call: Call, now: float) -> None:
         """Make a call; there must be none in flight."""
-        self.overdue_at = now + call.timeout + OVERDUE
+        self.overdue_at = now + call.timeout + self._link.at_most(OVERDUE)
         self._thread.send(call)
 
     def abandon(self) -> None:
@@ -106,7 +106,7 @@ class Calls:
     def pause_denied(self, error: ServerRefused, now: float) -> None:
         """The running job is not authorised: that may change."""
         self._outage.failed(now, str(error))
-        self.not_before = now + DENIED_PAUSE
+        self.not_before = now + self._link.at_most(DENIED_PAUSE)
 
     # ---- answers
 
@@ -205,7 +205,7 @@ class Calls:
 
     def _away(self, reason: str, now: float) -> None:
         self._link.outage_began()
-        self.not_before = now + self._outage.failed(now, reason)
+        self.not_before = now + self._link.at_most(self._outage.failed(now, reason))
 
     def _take_new_name(self, error: ServerRefused) -> None:
         self._renames += 1

@@ -14,7 +14,7 @@ from jd.errors import ServerRefused
 from jd.messages import Assignment, Result, Retry
 from jd.protocol import ABORTED, VERDICT_PREEMPTED
 from jd.worker.uplink.callthread import CLAIM, LEAVE, Call
-from jd.worker.uplink.heartbeats import CALL_TIMEOUT, Link
+from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outbox import Entry, Outbox
 
 FINAL_REFUSALS = (400, 404, 409)
@@ -115,7 +115,7 @@ class Delivery:
                 "machine delivers it" % (job_id, self.own.path))
 
     def _report(self, entry: Entry) -> Call:
-        return self._link.report(entry, CALL_TIMEOUT if entry.waiting_files is None else FILES_TIMEOUT)
+        return self._link.report(entry, self._link.patience if entry.waiting_files is None else FILES_TIMEOUT)
 
     def _still_ours(self, entry: Entry) -> Call:
         result = entry.result

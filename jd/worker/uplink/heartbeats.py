@@ -27,6 +27,7 @@ CALL_TIMEOUT = 30.0  # seconds; for a held call, beyond the time that it is held
 MIN_WAIT = 20.0  # seconds; proxies cut idle connections after 30 s or more
 # Who is to exit when nothing is left asks so often: a held heartbeat does not tell.
 LOOK_EVERY = 30.0
+HASTE = 2.0  # seconds; the least that an answer may take, however short the lease is
 BREAK_AFTER = 5.0  # seconds; a held call that fails sooner met no proxy's idle limit
 
 
@@ -43,6 +44,7 @@ class Link:
         self.extensions: FrozenSet[str] = frozenset()
         self.applied_version = 0
         self.acknowledged_version = 0
+        self.lease: Optional[float] = None  # seconds, of the job that this worker has, if the server tells
         self.wait = protocol.MAX_WAIT
         self._wait_before_break: Optional[float] = None
         self._may_hold_beats = True
@@ -63,6 +65,15 @@ class Link:
         """Whether the server has offered all of these."""
         return self.extensions.issuperset(extensions)
 
+    def at_most(self, seconds: float) -> float:
+        """`seconds`, or less: the longest pause that leaves the lease of this worker's job alone."""
+        return seconds if self.lease is None else min(seconds, self.lease / 3)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for a call, beyond those for which it is held: there is to be time for another one."""
+        return CALL_TIMEOUT if self.lease is None else min(CALL_TIMEOUT, max(HASTE, self.lease / 6))
+
     # ---- calls
 
     def claim(self, entry: Optional[Entry] = None, hold: bool = False) -> Call:
@@ -79,7 +90,7 @@ class Link:
                           time_left=None if left is None else round(left, 1),
                           min_time=None if left is None else self._limits.usual_time,
                           exit_when_empty=self._limits.exit_when_empty)
-        return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + CALL_TIMEOUT, held, entry)
+        return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
@@ -87,14 +98,14 @@ class Link:
         attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
-            held = min(self.wait, protocol.BUSY_INTERVAL)
+            held = self.at_most(min(self.wait, protocol.BUSY_INTERVAL))
         message = replace(
             self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
             output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
-        return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + CALL_TIMEOUT, held)
+        return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + self.patience, held)
 
-    def report(self, entry: Entry, timeout: float = CALL_TIMEOUT) -> Call:
+    def report(self, entry: Entry, timeout: float) -> Call:
         """A result by itself, as every server understands it."""
         result = entry.result
         if result.verdict == protocol.VERDICT_PREEMPTED:
@@ -150,6 +161,7 @@ class Link:
             raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
                                     % (self.server, error)) from None
         self.extensions = frozenset(reply.extensions)
+        self.lease = reply.lease
         if reply.runtime_p90 is not None:
             self.runtime_p90 = reply.runtime_p90
         if self.server_id is not None and reply.server_id != self.server_id:

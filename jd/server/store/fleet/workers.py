@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional, Tuple
 from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import failing, retention, worker_history
-from jd.server.store.policy import paused_because
+from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import attempts, claim, ending, jobs, lease, runtimes, timeleft
 from jd.server.store.transaction import Transaction
 
@@ -142,7 +142,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
-    found, idle, present = _standing(t.db, worker_id, session)
+    found, idle, present = _standing(t.db, worker_id, session, t.policy)
     if limit is not None:
         found = found._replace(reply=replace(found.reply, runtime_p90=runtimes.p90(t.db)))
     reply = found.reply
@@ -158,31 +158,34 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
         return found
     t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
                  (job.job_id, t.now, worker_id))
-    return Answer(replace(reply, job=job, interval=p.BUSY_INTERVAL), False)
+    seconds = lease.of_job(t.db, job.job_id, t.policy)
+    return Answer(replace(reply, job=job, lease=seconds, interval=lease.interval(seconds)), False)
 
 
-def told(db: sqlite3.Connection, beat: messages.Heartbeat) -> Answer:
+def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> Answer:
     """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
 
     Raises attempts.StaleAttempt if somebody else has ended its attempt meanwhile.
     """
     if beat.current_job_id is not None and beat.attempt is not None:
         attempts.check_running(db, beat.current_job_id, beat.attempt)
-    return _standing(db, beat.worker_id, beat.session)[0]
+    return _standing(db, beat.worker_id, beat.session, policy)[0]
 
 
-def _standing(db: sqlite3.Connection, worker_id: str,
-              session: Optional[str]) -> Tuple[Answer, bool, bool]:
+def _standing(db: sqlite3.Connection, worker_id: str, session: Optional[str],
+              policy: Policy) -> Tuple[Answer, bool, bool]:
     """What a worker is told besides a job, whether it is idle, whether it is active."""
-    known_session, status, state, version, applied, left_at, failed = db.execute(
-        "SELECT session, reported_status, desired_state, desired_version, applied_version, left_at,"
+    known_session, status, job_id, state, version, applied, left_at, failed = db.execute(
+        "SELECT session, reported_status, current_job_id, desired_state, desired_version, applied_version,"
+        " left_at,"
         " CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
         " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     idle, pending = status == p.IDLE, version > applied
+    seconds = None if idle else lease.of_job(db, job_id, policy)
     present = left_at is None and known_session == session
     reply = messages.HeartbeatReply(
         desired_state=state, desired_version=version, applied_version=applied, pending=pending,
-        interval=p.IDLE_INTERVAL if idle else p.BUSY_INTERVAL, extensions=p.EXTENSIONS,
+        interval=p.IDLE_INTERVAL if idle else lease.interval(seconds), extensions=p.EXTENSIONS, lease=seconds,
         paused_because=failing.why(failed) if failed is not None and state == p.PAUSE else None)
     # Who is to go and has no job goes at once.
     may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))

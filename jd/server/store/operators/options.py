@@ -11,7 +11,7 @@ from jd import protocol as p
 from jd.protocol import ProtocolError, shown
 from jd.server.store.fleet import sweepend
 from jd.server.store.policy import PAUSED_BECAUSE, Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import jobs, lease
 from jd.server.store.transaction import Transaction
 
 _PREFIX = "option."
@@ -27,7 +27,7 @@ class _Range(NamedTuple):
 
 
 _NUMBERS: Dict[str, _Range] = {
-    "lease": _Range(1, YEAR, False),
+    "lease": _Range(p.MIN_LEASE, YEAR, False),
     "retry_pause": _Range(0, YEAR, False),
     "max_attempts": _Range(1, p.MAX_ATTEMPTS, True),
     "max_interruptions": _Range(1, 1_000_000, True),
@@ -89,6 +89,10 @@ def save(t: Transaction, values: Mapping[str, Any], paused_because: str = "") ->
         t.db.execute("DELETE FROM settings WHERE name = ?", (PAUSED_BECAUSE,))
     if paused_because:
         t.db.execute("INSERT INTO settings VALUES (?, ?)", (PAUSED_BECAUSE, paused_because))
+    t.policy = t.policy._replace(**values)
+    if "lease" in values:
+        # They are told it with their next heartbeat, which is as far off as they were told before.
+        lease.extend(t)
     if values.get("paused") is False:
         t.happened.pending += jobs.counts(t.db)[p.PENDING]  # they are handed out again
     if values.get("stop_when_done") is False:

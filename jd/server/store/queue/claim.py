@@ -7,7 +7,7 @@ from typing import Optional
 from jd import messages
 from jd import protocol as p
 from jd.server.store.queue import lease, overrun, timeleft, transitions
-from jd.server.store.queue.jobs import creating_from
+from jd.server.store.queue.jobs import add_history_line, creating_from
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
 
@@ -46,16 +46,22 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         return None
     if limit is not None:
         job = timeleft.first(t.db, limit, job, creating_from(t.db), t.now)
-    job_id, parameters, attempt, lease, _, min_time, timeout = job
+    job_id, parameters, attempt, own_lease, _, min_time, timeout = job
+    seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " ends_by = ?, request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
         " required_time = NULL WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
-         t.now + (lease or t.policy.lease), overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
+         t.now + seconds, overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                  " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
                  (job_id, attempt + 1, worker_id, session, t.now, worker_id))
+    asked = t.policy.lease if own_lease is None else own_lease
+    if session is None and seconds > asked:
+        t.happened.untold = True
+        add_history_line(t, [job_id], "its lease is %g s, not %g s: its worker cannot be told how often it "
+                                      "has to be heard of" % (seconds, asked))
     return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time, timeout)
 
 

@@ -1,13 +1,41 @@
 """Leases: how long a worker may be silent before its attempt is taken for lost.
 
 A claim begins one, each heartbeat renews it, and the sweeper ends the attempts whose lease has run out.
+
+How long it is says the batch of the job, else the server. A busy worker is told to be heard of three times
+in it, so that a heartbeat may be late or lost. Who sends no `session` is a client of the base protocol, and
+heard of every BUSY_INTERVAL whatever it is told: its attempts have UNTOLD seconds or more.
 """
 
+import sqlite3
 from typing import Optional
 
 from jd import protocol as p
+from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts, ending
 from jd.server.store.transaction import Transaction
+
+HEARTBEATS = 3  # in a lease
+UNTOLD = HEARTBEATS * p.BUSY_INTERVAL  # seconds
+
+# What `seconds` gives, of a row of jobs; it takes the server's lease.
+_SECONDS = "max(coalesce(lease, ?), CASE WHEN session IS NULL THEN %g ELSE %g END)" % (UNTOLD, p.MIN_LEASE)
+
+
+def seconds(own: Optional[float], session: Optional[str], policy: Policy) -> float:
+    """The lease of an attempt: `own` is what its batch says, `session` that of its worker."""
+    return max(policy.lease if own is None else own, UNTOLD if session is None else p.MIN_LEASE)
+
+
+def of_job(db: sqlite3.Connection, job_id: Optional[int], policy: Policy) -> Optional[float]:
+    """The lease of a job's latest attempt, in seconds; None where there is no such job."""
+    row = db.execute("SELECT lease, session FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return None if row is None else seconds(row[0], row[1], policy)
+
+
+def interval(lease: Optional[float]) -> float:
+    """Seconds from one heartbeat of a busy worker to the next; None: its job is not known."""
+    return p.BUSY_INTERVAL if lease is None else min(p.BUSY_INTERVAL, lease / HEARTBEATS)
 
 
 def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Optional[str],
@@ -19,17 +47,17 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
     Raises AnothersAttempt for one out of reach.
     """
     if attempt is None:
-        row = t.db.execute("SELECT attempt, lease FROM jobs WHERE id = ? AND status = 'SERVED'"
+        row = t.db.execute("SELECT attempt FROM jobs WHERE id = ? AND status = 'SERVED'"
                            " AND worker_id = ?", (job_id, worker_id)).fetchone()
         if row is None:
             return
-        number, lease = row
+        number = row[0]
         attempts.check_reach(t.db, job_id, number, reach)
     else:
-        job = attempts.check_running(t.db, job_id, attempt, reach)
-        number, lease = attempt, job.lease
-    t.db.execute("UPDATE jobs SET lease_until = ?, last_ping_timestamp = ? WHERE id = ?",
-                 (t.now + (lease or t.policy.lease), t.now, job_id))
+        number = attempts.check_running(t.db, job_id, attempt, reach).attempt
+    # What was promised before holds: a worker that was told of a longer lease may be silent for as long.
+    t.db.execute("UPDATE jobs SET lease_until = max(lease_until, ? + %s), last_ping_timestamp = ?"
+                 " WHERE id = ?" % _SECONDS, (t.now, t.policy.lease, t.now, job_id))
     if tail is not None or metrics is not None:
         t.db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
                      " system_metrics = coalesce(?, system_metrics)"
@@ -39,14 +67,14 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
 def expire(t: Transaction, limit: int) -> None:
     """End attempts that were not heard of in time."""
     rows = t.db.execute(
-        "SELECT id, coalesce(lease, ?) FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
-        " ORDER BY lease_until LIMIT ?", (t.policy.lease, t.now, limit)).fetchall()
+        "SELECT id, %s FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
+        " ORDER BY lease_until LIMIT ?" % _SECONDS, (t.policy.lease, t.now, limit)).fetchall()
     for job_id, lease in rows:
         ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s" % lease)
 
 
 def extend(t: Transaction) -> None:
-    """Give every running attempt a full lease: while the server was down nobody could renew."""
-    t.db.execute("UPDATE jobs SET lease_until = ? + coalesce(lease, ?)"
-                 " WHERE status = 'SERVED' AND lease_until < ? + coalesce(lease, ?)",
-                 (t.now, t.policy.lease, t.now, t.policy.lease))
+    """Give every running attempt a full lease, for instance since nobody could renew while the server was
+    down."""
+    t.db.execute("UPDATE jobs SET lease_until = max(lease_until, ? + %s) WHERE status = 'SERVED'" % _SECONDS,
+                 (t.now, t.policy.lease))

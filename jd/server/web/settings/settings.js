@@ -11,7 +11,7 @@ const EVERY = 10000;  // milliseconds between two looks at the server's figures
 // Settings that take a number: name, label, unit, what it means.
 const JOBS = [
   ["lease", "Lease", "seconds", "A running job that is not heard of for so long goes back to pending. "
-    + "Busy workers speak at least once a minute."],
+    + "Busy workers speak three times in it, and at least once a minute. It is 3 s or more."],
   ["retry_pause", "Pause before a retry", "seconds",
     "How long a job that has failed twice waits before it is tried again."],
   ["max_attempts", "Attempts", "failures", "How often a job may fail before it stays aborted."],

@@ -7,10 +7,10 @@ import {el} from "../../common.js";
 export function optionsBox() {
   const radio = (value, label, on) => el("label", {class: "check"},
     el("input", {type: "radio", name: "create-how", value, checked: on}), label);
-  const seconds = (id) => el("input",
-    {id, type: "number", min: 0, step: "any", placeholder: "as the server", inputmode: "decimal"});
+  const seconds = (id, min = 0) => el("input",
+    {id, type: "number", min, step: "any", placeholder: "as the server", inputmode: "decimal"});
   const row = (text, input) => el("div", {}, el("label", {for: input.id}, text), input);
-  const lease = seconds("create-lease"), pause = seconds("create-pause"), time = seconds("create-time");
+  const lease = seconds("create-lease", 3), pause = seconds("create-pause"), time = seconds("create-time");
   const append = radio("append", "Add to the queue", true);
   const replace = radio("replace", "Replace what is pending", false);
   const node = el("div", {class: "create-options"},
