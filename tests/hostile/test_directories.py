@@ -331,7 +331,7 @@ def test_an_upload_that_the_servers_disk_has_no_room_for(place: Place, small: Pa
     place.script.write_text("from jd import jd_upload\njd_upload('big.bin')\n")
     big.write_bytes(bytes(2_000_000))
     done = place.work(url, JD_UPLOAD_MAX_RETRIES="1")
-    assert done.returncode == 0 and wrong(done.stderr) == [], done
+    assert done.returncode == 1 and wrong(done.stderr) == [], done
     assert "No space left on device" in done.stdout and str(big) in done.stdout, done
     assert place.counts(url) == {"ABORTED": 1, "PENDING": 1}
     assert big.stat().st_size == 2_000_000

@@ -112,7 +112,7 @@ def detach(keep: Collection[int]) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
-    for number in _open_files():
+    for number in open_files():
         if number > 2 and number not in keep:
             try:
                 os.close(number)
@@ -121,7 +121,8 @@ def detach(keep: Collection[int]) -> None:
     os.chdir("/")
 
 
-def _open_files() -> List[int]:
+def open_files() -> List[int]:
+    """The descriptors of this process: those that are open, and perhaps some that are not."""
     try:
         return [int(name) for name in os.listdir("/dev/fd") if name.isdigit()]
     except OSError:

@@ -10,6 +10,7 @@ Signals that stop a launch mean nothing to the warden. It ends when the last wor
 import errno
 import gc
 import os
+import resource
 import select
 import signal
 from typing import Dict, List
@@ -17,27 +18,31 @@ from typing import Dict, List
 from jd.errors import JdError
 from jd.node import descendants
 from jd.worker.attempt.ward import Ward, last_word
-from jd.worker.launch.forking import detach
+from jd.worker.launch.forking import detach, open_files
 
-EACH = 64  # workers of one warden: each takes two descriptors of the launch, which may have but 256
+MOST = 64  # workers of one warden: each takes two descriptors of the launch
+_SPARE = 6  # descriptors that must be free besides, in the launch and its children
 _CHUNK = 65536
 
 
 class Wardens:
-    """The wardens of a launch of so many workers: one for each `EACH` of them, forked before these are."""
+    """The wardens of a launch of so many workers, each forked before those that it is for: `MOST`, or as many
+    as the open files of the launch have room for."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._tellers: List[int] = []  # our ends of the pipes of the newest warden
+        self._first = 0  # worker of the newest warden
+        self._tellers: List[int] = []  # our ends of its pipes
 
     def before(self, index: int) -> None:
         """In the launch, right before worker `index` comes to be; it has no threads. Raises JdError."""
-        if index % EACH:
+        if index < self._first + len(self._tellers):
             return
         self.let_go()
+        self._first = index
         listeners: List[int] = []
         try:
-            for _ in range(min(EACH, self._workers - index)):
+            for _ in range(min(self._workers - index, _room())):
                 listener, teller = os.pipe()
                 os.set_blocking(teller, False)  # a warden that is stopped must not stop a worker
                 listeners.append(listener)
@@ -53,7 +58,7 @@ class Wardens:
 
     def keep(self, index: int) -> Ward:
         """In the process that becomes worker `index`: its way to its warden. That of others is closed."""
-        own = self._tellers.pop(index % EACH)
+        own = self._tellers.pop(index - self._first)
         self.let_go()
         return Ward(own)
 
@@ -62,6 +67,14 @@ class Wardens:
         for teller in self._tellers:
             os.close(teller)
         self._tellers = []
+
+
+def _room() -> int:
+    """For how many workers this process has descriptors: at least one, as that may go well."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return MOST
+    return max(1, min(MOST, (limit - len(open_files()) - _SPARE) // 2))
 
 
 def _fork_off(listeners: List[int]) -> None:
