@@ -39,7 +39,7 @@ def test_a_hung_job_of_a_sweep_with_a_timeout_holds_nothing_up(tmp_path: Path) -
     script = tmp_path / "train.py"
     script.write_text('import sys, time\nif "0" in sys.argv:\n    time.sleep(600)\n')
     with Server(tmp_path) as server:
-        server.create(2, timeout=1, max_attempts=1)
+        server.create(2, timeout=3, max_attempts=1)  # the other one has to start in that time
         with Worker(tmp_path, server.url, script, "exit_when_empty=true", "grace=1") as worker:
             worker.finish()
         assert [job["status"] for job in server.jobs()] == ["ABORTED", "DONE"]
