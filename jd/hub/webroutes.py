@@ -224,7 +224,7 @@ def _experiment_facts(found: Experiment, me: SignedIn, now: float) -> Dict[str, 
     if found.server_url is None or found.server_seen_at is None:
         server = "none"
     else:
-        server = "online" if now - found.server_seen_at < SERVER_SILENT else "silent"
+        server = "online" if abs(now - found.server_seen_at) < SERVER_SILENT else "silent"
     return {"name": found.name, "owner": found.owner, "own": found.owner_id == me.user_id,
             "shared_with": [], "pin_waits": False, "server": server, "server_url": found.server_url,
             "dashboard_url": found.dashboard_url, "created_at": found.created_at,

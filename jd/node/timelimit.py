@@ -2,15 +2,15 @@
 
 Where a variable tells the end, that counts. Else Slurm is asked: once before the worker begins, and again
 from time to time by a thread, since a limit can be changed and an overloaded squeue may take long to
-answer.
+answer. A variable says it in Unix seconds; what squeue says is left, a clock that is set does not change.
 """
 
 import math
 import threading
-import time
 from typing import Callable, Mapping, Optional
 
 from jd import settings
+from jd.clock import Clock
 from jd.node import scheduler
 from jd.node.scheduler import Runner
 
@@ -20,12 +20,12 @@ FRESH = 0.9  # of an allocation: who has so much left will not get more elsewher
 
 
 class TimeLimit:
-    """When the scheduler ends the worker. `clock` gives Unix seconds."""
+    """When the scheduler ends the worker."""
 
     def __init__(self, environ: Mapping[str, str], run: Optional[Runner] = None,
-                 clock: Callable[[], float] = time.time) -> None:
+                 clock: Clock = Clock()) -> None:
         """Raises UsageError for a JD_END_TIME that cannot be used."""
-        self._clock = clock
+        self._utc = clock
         self._run = run
         self._asking: Optional[threading.Thread] = None
         self._asked_at = 0.0
@@ -37,6 +37,7 @@ class TimeLimit:
         # Only who has no such variable is to be asked.
         self._asks = self._ends_at is None and self._allocation is not None and bool(
             self._allocation.query)
+        self._clock: Callable[[], float] = clock.elapsed if self._asks else clock  # of `_ends_at`
         if self._asks:
             self._ask()
 
@@ -53,9 +54,9 @@ class TimeLimit:
         """Whether the allocation has hardly begun, as far as the scheduler says."""
         begun = None if self._allocation is None else self._allocation.began_at
         left = self.left()
-        if begun is None or left is None or self._ends_at is None:
+        if begun is None or left is None:
             return False
-        return left >= FRESH * (self._ends_at - begun)
+        return left >= FRESH * (left + self._utc() - begun)
 
     def _ask_if_due(self, now: float) -> None:
         pause = ASK_AGAIN if self._ends_at is None else ASK_EVERY
@@ -67,6 +68,6 @@ class TimeLimit:
     def _ask(self) -> None:
         assert self._allocation is not None
         self._asked_at = now = self._clock()
-        left = scheduler.time_left(self._allocation, now, self._run)
+        left = scheduler.time_left(self._allocation, self._utc(), self._run)
         if left is not None:  # an answer that did not come leaves what was known
             self._ends_at = now + left

@@ -11,20 +11,20 @@ All of it is for the server's own user, or for a group to read as well (`jd/stor
 import asyncio
 import secrets
 import sqlite3
-import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
 from jd import safedirs
+from jd.clock import Clock
 from jd.errors import JdError, StorageError
-from jd.server.store import aftermath
+from jd.server.store import aftermath, clockset
 from jd.server.store.files import files
-from jd.server.store.fleet import workers
-from jd.server.store.operators import batches, options
+from jd.server.store.fleet import failing, workers
+from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
-from jd.server.store.queue import lease, overrun
+from jd.server.store.queue import lease, overrun, retry
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
 from jd.server.store.transaction import Happened, Transaction
@@ -39,14 +39,14 @@ T = TypeVar("T")
 class Experiment:
     """The data of one experiment, held by this process alone.
 
-    `write`, `read` and `look_up` run an operation of the store and are awaited; `clock` gives Unix seconds.
+    `write`, `read` and `look_up` run an operation of the store and are awaited, on the time of `clock`.
     `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
     the server, once it was published; `exposed` are directories that others may look into, since they
     are not this user's to close.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
-                 clock: Callable[[], float] = time.time, fixed: FrozenSet[str] = frozenset(),
+                 clock: Clock = Clock(), fixed: FrozenSet[str] = frozenset(),
                  kept: Modes = PRIVATE) -> None:
         """Open or create the data. What people set on the dashboard replaces that part of
         `policy`, but not its fields named in `fixed`, which were given at this start.
@@ -76,6 +76,8 @@ class Experiment:
         try:
             files.prepare(self.data_dir, kept)
             self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS, kept)
+            # Another offset than that of the last server says nothing: machine or boot may be others.
+            self.database.write(lambda db: clockset.begin(db, clock.offset())).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
             # A million jobs of a database without values take some ten seconds, once.
             for repair in (batches.abandon, values.catch_up):
@@ -134,6 +136,7 @@ class Experiment:
     def _submit(self, operation: Callable[[Transaction], T]) -> "Future[Tuple[T, Happened]]":
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
             t = Transaction(db, self.clock(), self.policy, aftermath.follow)
+            clockset.follow(t, self.clock.offset())
             return operation(t), t.happened
 
         return self.database.write(run)
@@ -186,9 +189,12 @@ def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
 
 def _wake_up(t: Transaction) -> str:
     """Put right what changed while no server ran. Returns the id of this data."""
-    lease.extend(t)
-    overrun.extend(t)
+    lease.restart(t)
+    overrun.restart(t)
+    retry.restart(t)
     workers.seen(t)
+    failing.restart(t)
+    signins.restart(t)
     workers.take_names_apart(t)
     t.db.execute("INSERT OR IGNORE INTO settings VALUES ('server_id', ?)", (secrets.token_hex(8),))
     return str(t.db.execute("SELECT value FROM settings WHERE name = 'server_id'").fetchone()[0])

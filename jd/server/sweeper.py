@@ -11,14 +11,19 @@ from jd.server.store.queue import jobs, lease, overrun, retry
 from jd.server.store.transaction import Transaction
 
 INTERVAL = 1.0  # seconds
+LATE = 2.0  # seconds beyond that: for so long the server could not listen, whatever kept it
 BATCH = 1000  # rows in one step, so that workers are not kept waiting
 FORGOTTEN = 100  # workers in one step: each has up to 320 rows of history and figures
 
 log = logging.getLogger("jd.server")
 
 
-def step(t: Transaction) -> None:
-    """Do what is due."""
+def step(t: Transaction, missed: float = 0.0) -> None:
+    """Do what is due. For `missed` seconds nobody could be heard: they count for nobody's silence."""
+    if missed:
+        lease.extend(t, missed)
+        overrun.extend(t, missed)
+        workers.seen(t, missed)
     lease.expire(t, BATCH)
     overrun.end_due(t, BATCH)
     retry.retry_due(t, BATCH)
@@ -32,10 +37,22 @@ def step(t: Transaction) -> None:
 
 
 async def run(experiment: Experiment) -> None:
-    """Step for ever. A database that cannot be written now is tried again."""
+    """Step for ever. A database that cannot be written now is tried again.
+
+    Where much more time has passed than between two steps, the machine slept, or the server was stopped or
+    could not write.
+    """
+    stepped_at = experiment.clock.elapsed()
+
+    def step_now(t: Transaction) -> float:
+        now = experiment.clock.elapsed()
+        missed = now - stepped_at - INTERVAL
+        step(t, missed if missed > LATE else 0.0)
+        return now
+
     while True:
         try:
-            await experiment.write(step)
+            stepped_at = await experiment.write(step_now)
         except StorageError as error:
             log.warning("%s", error)
         await asyncio.sleep(INTERVAL)

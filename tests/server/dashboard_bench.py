@@ -14,6 +14,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.operators import pin as stored_pin
 from jd.server.store.operators import signins
 from jd.server.store.policy import Policy
+from tests.server.store_support import clock_at
 
 Scenario = Callable[["Dashboard"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -50,7 +51,7 @@ class Dashboard:
     def __init__(self, workspace: Path, pin: Optional[str] = None) -> None:
         self.now = 1_000_000.0
         self.ticks = 0.0
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
         self.server.signin._tries = TryLimit(clock=lambda: self.ticks)
         if pin is not None:

@@ -21,6 +21,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.policy import Policy
 from jd.server.waiting import WaitingRoom
 from tests.server.scenes import play
+from tests.server.store_support import clock_at
 
 Scenario = Callable[["PartsBench"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -53,7 +54,7 @@ class PartsBench:
 
     def __init__(self, workspace: Path) -> None:
         self.now = 1_700_000_000.0
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         room = WaitingRoom()
         self.experiment.on_commit(room.tell)
         self.creation = Creator(self.experiment)

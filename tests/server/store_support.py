@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
 from jd import messages
+from jd.clock import Clock
 from jd.server.creation import createrequest
 from jd.server.creation.batch import Batch
 from jd.server.store import aftermath
@@ -21,6 +22,11 @@ from jd.server.store.transaction import Happened, Transaction
 from jd.storage.database import Database
 
 T = TypeVar("T")
+
+
+def clock_at(now: Callable[[], float]) -> Clock:
+    """A clock that nobody sets: `now` gives the time, and all of it passes."""
+    return Clock(now, now)
 
 
 def ordered(body: Any) -> Batch:

@@ -86,7 +86,7 @@ def test_while_a_server_is_away_nobody_can_report(desk: Desk) -> None:
     desk.create(1, timeout=5)
     desk.claim()
     desk.now += 3600
-    desk.write(overrun.extend)
+    desk.write(overrun.restart)
     assert swept(desk, 599) == "SERVED"
     assert swept(desk, 1) == "ABORTED"
 

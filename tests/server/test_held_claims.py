@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jd import protocol as p
+from jd.clock import Clock
 from tests.server.scenes import play
 from tests.server.store_support import ordered
 from tests.server.test_watching import Bench, Run, Scenario
@@ -45,6 +46,20 @@ def test_the_time_in_the_waiting_room_counts(run: Run, needs: float, fits: bool)
         _, reply = await answer
         assert (reply["job"] is not None) is fits
         assert reply.get("needs") == (None if fits else needs)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("by", [3600.0, -86400.0])
+def test_a_clock_that_is_set_takes_no_time_and_gives_none(run: Run, by: float) -> None:
+    async def scenario(bench: Bench) -> None:
+        fits, late = await held(bench, "w", time_left=150.0), await held(bench, "v", time_left=140.0)
+        bench.experiment.clock = Clock(lambda: bench.now + by, lambda: bench.now)
+        bench.now += 50.0
+        await create(bench, 100.0)
+        assert (await fits)[1]["job"] is not None
+        await create(bench, 100.0)
+        assert (await late)[1]["needs"] == 100.0
 
     run(scenario)
 

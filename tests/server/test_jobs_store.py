@@ -225,7 +225,7 @@ def test_leases_start_anew_when_the_server_was_down(desk: Desk) -> None:
     desk.create(1)
     desk.beat(session="s")
     desk.now += 10 * desk.policy.lease
-    desk.write(lease.extend)
+    desk.write(lease.restart)
     assert sweep(desk) == 0
     desk.finish(1, attempt=1)
     assert desk.counts() == {"DONE": 1}

@@ -109,7 +109,7 @@ def test_after_a_restart_the_lease_of_each_is_full(desk: Desk) -> None:
     for worker, session in (("w", "s"), ("v", None)):
         desk.beat(worker, session=session)
     desk.now += 10_000
-    desk.write(lease.extend)
+    desk.write(lease.restart)
     until = desk.read(lambda db: [row[0] - desk.now for row in db.execute(
         "SELECT lease_until FROM jobs WHERE status = 'SERVED' ORDER BY id")])
     assert until == [5.0, lease.UNTOLD]

@@ -26,7 +26,7 @@ from jd.server.store.queue import claim, ending
 from jd.server.store.transaction import Transaction
 from tests.net.http_wire import Client, request
 from tests.server.dashboard_bench import Dashboard
-from tests.server.store_support import Desk
+from tests.server.store_support import Desk, clock_at
 
 Showing = Callable[..., None]
 
@@ -153,7 +153,7 @@ class Show:
 
     def __init__(self, workspace: Path) -> None:
         self.now = 1_000_000.0
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
         self.signed_in = True
         self.server.live._guard = self.guard

@@ -22,6 +22,7 @@ from jd.server.store.policy import Policy
 from jd.server.store.queue import claim, ending
 from jd.server.store.transaction import Transaction
 from tests.server import scenes
+from tests.server.store_support import clock_at
 
 Scenario = Callable[["Bench"], Awaitable[None]]
 
@@ -60,7 +61,7 @@ def parse(text: str) -> Tuple[Dict[Tuple[Any, ...], float], Dict[str, str]]:
 
 class Bench:
     def __init__(self, workspace: Path, access: Access, token: Optional[str] = None) -> None:
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: 1_000_000.0)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: 1_000_000.0))
         self.server = JobServer(self.experiment, access, None, token)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import HubLink
 from jd.server.store.policy import Policy
 from tests.server.scenes import play
+from tests.server.store_support import clock_at
 
 SECRET = "s" * 48
 NOW = 1_700_000_000.0
@@ -41,7 +42,7 @@ class Bench:
 
     def __init__(self, workspace: Path, **config: Any) -> None:
         self.now = NOW
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         self.link = HubLink(FakeHub(**config), "exp", workspace / "hub.json", print, clock=lambda: self.now)
         self.link.connect()
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False, self.link.verify))

@@ -21,6 +21,7 @@ from jd.server.store.operators import options
 from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import counts
 from tests.server.scenes import play
+from tests.server.store_support import clock_at
 
 
 class Bench:
@@ -29,7 +30,7 @@ class Bench:
     def __init__(self, workspace: Path, token_file: Optional[Path] = None, insecure: bool = False,
                  host: str = "127.0.0.1") -> None:
         self.now = 1_000_000.0
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         self.server = JobServer(self.experiment, Access(host, token_file, insecure))
 
     def close(self) -> None:

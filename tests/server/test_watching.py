@@ -21,6 +21,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import LOOK_LASTS, MANY_LOOKS, Watching
 from tests.server.scenes import play
+from tests.server.store_support import clock_at
 
 Scenario = Callable[["Bench"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -31,7 +32,7 @@ class Bench:
 
     def __init__(self, workspace: Path) -> None:
         self.now = 1_000_000.0
-        self.experiment = Experiment(workspace, "exp", Policy(), clock=lambda: self.now)
+        self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
         self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
         self.room = self.server.room
 

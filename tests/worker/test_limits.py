@@ -6,6 +6,7 @@ from typing import Any, List, Optional, Sequence
 
 import pytest
 
+from jd.clock import Clock
 from jd.errors import UsageError
 from jd.node.timelimit import ASK_AGAIN, ASK_EVERY, TimeLimit
 from jd.worker import limits as bounds
@@ -288,6 +289,11 @@ class Squeue:
 SLURM = {"SLURM_JOB_ID": "4711"}
 
 
+def at(now: List[float]) -> Clock:
+    """A clock that nobody sets."""
+    return Clock(lambda: now[0], lambda: now[0])
+
+
 def never(command: Sequence[str]) -> str:
     raise AssertionError("squeue was asked")
 
@@ -303,7 +309,7 @@ def test_without_a_scheduler_nothing_is_asked_and_nothing_known() -> None:
     {"JD_END_TIME": "1500", "SLURM_JOB_END_TIME": "9999", **SLURM}])
 def test_a_variable_tells_the_end(environ: Any) -> None:
     now = [1000.0]
-    limit = TimeLimit(environ, never, lambda: now[0])
+    limit = TimeLimit(environ, never, at(now))
     assert limit.left() == 500.0
     now[0] = 2000.0
     assert limit.left() == 0.0
@@ -317,7 +323,7 @@ def test_an_end_time_that_is_no_number_is_refused() -> None:
 def test_slurm_is_asked_once_and_seldom_again() -> None:
     now = [1000.0]
     squeue = Squeue("10:00", "30:00")
-    limit = TimeLimit(SLURM, squeue, lambda: now[0])
+    limit = TimeLimit(SLURM, squeue, at(now))
     now[0] += ASK_EVERY - 1.0
     assert limit.left() == 600.0 - (ASK_EVERY - 1.0)
     assert len(squeue.commands) == 1
@@ -333,7 +339,7 @@ def test_slurm_is_asked_once_and_seldom_again() -> None:
 def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     now = [1000.0]
     squeue = Squeue("", "10:00", "")
-    limit = TimeLimit(SLURM, squeue, lambda: now[0])
+    limit = TimeLimit(SLURM, squeue, at(now))
     assert limit.left() is None
     for pause in (ASK_AGAIN, ASK_EVERY):
         now[0] += pause
@@ -344,12 +350,26 @@ def test_an_answer_that_does_not_come_is_asked_for_again() -> None:
     assert limit.left() == 0.0  # what was known stays
 
 
+@pytest.mark.parametrize("by", [3600.0, -86400.0])
+def test_what_slurm_says_is_left_does_not_change_with_the_clock(by: float) -> None:
+    passed, squeue = [1000.0], Squeue("20:00", "5:00")
+    limit = TimeLimit(SLURM, squeue, Clock(lambda: passed[0] + (by if passed[0] > 1000.0 else 0.0),
+                                           lambda: passed[0]))
+    passed[0] += 60.0
+    assert limit.left() == 1140.0
+    passed[0] += ASK_EVERY  # it is asked again, not a day later
+    limit.left()
+    assert limit._asking is not None
+    limit._asking.join(60)
+    assert limit.left() == 300.0
+
+
 def test_without_a_limit_in_slurm_there_is_none() -> None:
     assert TimeLimit(SLURM, Squeue("UNLIMITED")).left() is None
 
 
 def test_a_fresh_allocation_has_most_of_its_time_left() -> None:
     environ = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "2000", **SLURM}
-    assert TimeLimit(environ, never, lambda: 1050.0).is_fresh()
-    assert not TimeLimit(environ, never, lambda: 1150.0).is_fresh()
-    assert not TimeLimit({"JD_END_TIME": "2000"}, never, lambda: 1050.0).is_fresh()
+    assert TimeLimit(environ, never, at([1050.0])).is_fresh()
+    assert not TimeLimit(environ, never, at([1150.0])).is_fresh()
+    assert not TimeLimit({"JD_END_TIME": "2000"}, never, at([1050.0])).is_fresh()

@@ -78,8 +78,7 @@ class WorkerRoutes:
                     answer: workers.Answer) -> workers.Answer:
         """Wait until there is something to tell, or the time is up. Returns what there is then."""
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
-        limit = timeleft.limit_of(beat, experiment.clock())
-        came = loop.time()
+        came, since = loop.time(), experiment.clock.elapsed()
         until = came + min(beat.wait or 0.0, p.MAX_WAIT)
         while answer.may_wait and not room.closed and not ticket.superseded:
             if not ticket.idle:
@@ -95,7 +94,8 @@ class WorkerRoutes:
                 answer = await ticket.look(experiment.look_up(
                     lambda db: workers.told(db, beat, experiment.policy)))
                 continue
-            answer = await ticket.look(experiment.write(lambda t: workers.answer(t, beat, limit)))
+            answer = await ticket.look(experiment.write(lambda t: workers.answer(
+                t, beat, timeleft.limit_of(beat, t.now - (experiment.clock.elapsed() - since)))))
             if answer.reply.job is None and not answer.may_wait:
                 ticket.pass_on()  # it was told something else
         return answer

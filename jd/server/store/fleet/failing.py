@@ -22,6 +22,12 @@ def judge(t: Transaction, ended: Ended) -> None:
         _success(t, ended.worker_id)
 
 
+def restart(t: Transaction) -> None:
+    """The server starts: nothing has happened later than now, however the clock was set meanwhile."""
+    t.db.execute("UPDATE workers SET failing_since = min(failing_since, ?),"
+                 " last_done_at = min(last_done_at, ?)", (t.now, t.now))
+
+
 _FAILED_ON = (" FROM jobs AS j JOIN attempts AS a ON a.job_id = j.id AND a.number = j.attempt"
               " WHERE j.worker_id = ? AND j.id > ? AND j.status = 'ABORTED' AND a.verdict IN (%s)"
               % ", ".join("'%s'" % verdict for verdict in FAILURES))

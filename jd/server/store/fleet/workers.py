@@ -275,7 +275,7 @@ def _sample(t: Transaction, beat: messages.Heartbeat) -> None:
     minute = int(t.now // 60)
     kept = t.db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
                         (beat.worker_id, minute % RING)).fetchone()
-    if kept is not None and kept[0] >= minute * 60:
+    if kept is not None and kept[0] // 60 == minute:
         return
     figures = {name: value for name, value in list(beat.system_metrics.items())[:MAX_FIGURES]
                if isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -338,9 +338,11 @@ def drop_silent(t: Transaction) -> None:
         mark_left(t, worker_id, "heartbeat lost", "server")
 
 
-def seen(t: Transaction) -> None:
-    """Count every active worker as heard of now: while the server was down it could not be."""
-    t.db.execute("UPDATE workers SET last_seen = ? WHERE left_at IS NULL", (t.now,))
+def seen(t: Transaction, missed: float = math.inf) -> None:
+    """Count every active worker as heard of so many seconds later, now at the latest: for so long it could
+    not be."""
+    t.db.execute("UPDATE workers SET last_seen = min(last_seen + ?, ?) WHERE left_at IS NULL",
+                 (missed, t.now))
 
 
 def take_names_apart(t: Transaction) -> None:

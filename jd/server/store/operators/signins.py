@@ -33,6 +33,11 @@ def begin(t: Transaction, uid: Optional[int]) -> str:
     return secret
 
 
+def restart(t: Transaction) -> None:
+    """The server starts: no sign-in lasts longer than a new one, however the clock was set meanwhile."""
+    t.db.execute("UPDATE sessions SET expires_at = min(expires_at, ?)", (t.now + LIFETIME,))
+
+
 def lasts(db: sqlite3.Connection, digest: str, uid: Optional[int], now: float) -> bool:
     """Whether the sign-in with this digest of a secret is not over, and is one of `uid`."""
     return db.execute("SELECT 1 FROM sessions WHERE digest = ? AND uid IS ? AND expires_at > ?",

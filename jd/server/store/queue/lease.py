@@ -7,6 +7,7 @@ in it, so that a heartbeat may be late or lost. Who sends no `session` is a clie
 heard of every BUSY_INTERVAL whatever it is told: its attempts have UNTOLD seconds or more.
 """
 
+import math
 import sqlite3
 from typing import Optional
 
@@ -73,8 +74,17 @@ def expire(t: Transaction, limit: int) -> None:
         ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s" % lease)
 
 
-def extend(t: Transaction) -> None:
-    """Give every running attempt a full lease, for instance since nobody could renew while the server was
-    down."""
-    t.db.execute("UPDATE jobs SET lease_until = max(lease_until, ? + %s) WHERE status = 'SERVED'" % _SECONDS,
-                 (t.now, t.policy.lease))
+def extend(t: Transaction, by: float = math.inf) -> None:
+    """Make every lease longer by so many seconds in which nobody could renew; none beyond a full one."""
+    t.db.execute("UPDATE jobs SET lease_until = max(lease_until, min(lease_until + ?, ? + %s))"
+                 " WHERE status = 'SERVED'" % _SECONDS, (by, t.now, t.policy.lease))
+
+
+def restart(t: Transaction) -> None:
+    """Give every running attempt a full lease: while the server was down nobody could renew.
+
+    None may be longer than any worker was told to wait, since the clock may have been set meanwhile.
+    """
+    extend(t)
+    t.db.execute("UPDATE jobs SET lease_until = min(lease_until, ? + max(%s, ?)) WHERE status = 'SERVED'"
+                 % _SECONDS, (t.now, t.policy.lease, UNTOLD))

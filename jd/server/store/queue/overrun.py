@@ -30,6 +30,13 @@ def end_due(t: Transaction, limit: int) -> None:
                                                        " worker has not ended it" % timeout)
 
 
-def extend(t: Transaction) -> None:
-    """Give every running attempt time to report: while the server was down nobody could."""
-    t.db.execute("UPDATE jobs SET ends_by = max(ends_by, ?) WHERE ends_by IS NOT NULL", (t.now + MARGIN,))
+def extend(t: Transaction, by: float) -> None:
+    """Give every running attempt so many seconds more, since nobody could report for so long."""
+    t.db.execute("UPDATE jobs SET ends_by = ends_by + ? WHERE ends_by IS NOT NULL", (by,))
+
+
+def restart(t: Transaction) -> None:
+    """Give every running attempt time to report: while the server was down nobody could. None has longer
+    than one that begins now: the clock may have been set meanwhile."""
+    t.db.execute("UPDATE jobs SET ends_by = min(max(ends_by, ?), ? + timeout) WHERE ends_by IS NOT NULL",
+                 (t.now + MARGIN, t.now + MARGIN))

@@ -19,6 +19,17 @@ def pause_after(failures: int, pause: float) -> float:
     return float(pause * min(MOST_PAUSES, 2 ** min(failures - 2, 8)))
 
 
+def restart(t: Transaction) -> None:
+    """The server starts: no retry is further off than if the job had failed now, however the clock was set
+    meanwhile."""
+    waiting = t.db.execute("SELECT id, retry_at, failures, coalesce(retry_pause, ?) FROM jobs"
+                           " WHERE retry_at > ?", (t.policy.retry_pause, t.now)).fetchall()
+    for job_id, at, failures, pause in waiting:
+        latest = t.now + max(pause, pause_after(failures, pause))
+        if at > latest:
+            t.db.execute("UPDATE jobs SET retry_at = ? WHERE id = ?", (latest, job_id))
+
+
 def retry_due(t: Transaction, limit: int) -> None:
     """Bring back failed jobs whose pause is over."""
     rows = t.db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
