@@ -419,6 +419,19 @@ def test_results_that_come_up_during_an_outage_are_looked_for_after_it(tmp_path:
     assert bench.call.body["job_id"] == 1
 
 
+def test_files_that_waited_go_beside_the_heartbeats_of_the_job_that_runs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL, job(5), heartbeat_interval=1.0, lease=3.0)
+    files = tmp_path / "outbox" / "a.files"
+    Outbox(tmp_path / "outbox", print).put(Result(1, "DONE"), SERVER, "data-1", "other_worker_0", files)
+    bench.step(1.0)
+    bench.unreachable()
+    bench.step_to_deadline()
+    bench.reply(ALL, heartbeat_interval=1.0, lease=3.0)
+    assert bench.call.body["job_id"] == 1 and bench.call.meanwhile is not None
+    assert bench.call.meanwhile.body["current_job_id"] == 5
+
+
 # ---- commands
 
 def test_pause_takes_nothing_and_stays(tmp_path: Path) -> None:

@@ -125,6 +125,12 @@ class Agent:
             call = self._link.claim(hold=self._hold_claims)
         return call
 
+    def _beat(self) -> Optional[Call]:
+        """A heartbeat of the job that runs, which is not held."""
+        if self.job is None or self._job.is_lost:
+            return None
+        return self._link.beat(self.job.assignment, self.job.tail())
+
     def _spare_call(self) -> Optional[Call]:
         """Something from the backlog, while the server is known to be there.
 
@@ -132,7 +138,7 @@ class Agent:
         """
         if not self._calls.met or self._calls.away_since is not None or self._leaving.signalled:
             return None
-        return self._delivery.backlog_call()
+        return self._delivery.backlog_call(self._beat)
 
     def _last_call(self, departure: Departure, now: float) -> Optional[Call]:
         assert departure.deadline is not None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
-from jd import paths
+from jd import paths, protocol
 from jd.errors import JdError
 from jd.messages import Assignment
 from jd.node.cgroups import Groups
@@ -21,6 +21,7 @@ from jd.worker.log import WorkerLog
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.heartbeats import Link
+from jd.worker.uplink.meanwhile import Meanwhile
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 
@@ -84,8 +85,10 @@ class Starter:
         entry = call.entry
         if entry is not None and entry.waiting_files is not None:
             result = entry.result
-            WaitingFiles(entry.waiting_files).send(
-                self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event)
+            with Meanwhile(self._connection.deliver, call.meanwhile,
+                           self._link.at_most(protocol.BUSY_INTERVAL), call.timeout):
+                WaitingFiles(entry.waiting_files).send(
+                    self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event)
         return self._connection.deliver(call)
 
     def context(self, assignment: Assignment) -> JobContext:

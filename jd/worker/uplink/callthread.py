@@ -24,7 +24,7 @@ class Call:
     """One request to the server. `timeout` and `held` are in seconds.
 
     `held` is how long the server was asked to wait with its answer; `entry` is the result that
-    the request carries.
+    the request carries. Files that wait with it go first, and `meanwhile`, a heartbeat, is repeated.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Call:
     timeout: float
     held: float = 0.0
     entry: Optional[Entry] = None
+    meanwhile: "Optional[Call]" = None
 
 
 @dataclass(frozen=True)

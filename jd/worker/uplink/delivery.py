@@ -6,6 +6,7 @@ while the server behind them is away. For the worker's own last result the call 
 that still holds the job: an idle one would get the same job handed out again.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
@@ -18,7 +19,11 @@ from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outbox import Entry, Outbox
 
 FINAL_REFUSALS = (400, 404, 409)
-FILES_TIMEOUT = 480.0  # seconds, for a result with files: a running job's lease outlives it
+FILES_TIMEOUT = 480.0  # seconds, for a result with files
+
+
+def _no_beat() -> Optional[Call]:
+    return None
 
 
 class Delivery:
@@ -63,11 +68,11 @@ class Delivery:
         if away and self._doubted.get(_key(self.own)):
             return self._still_ours(self.own)
         together = not self.alone and self._link.can_claim_with(self.own)
-        return self._link.claim(self.own) if together else self._report(self.own)
+        return self._link.claim(self.own) if together else self._report_own(self.own)
 
-    def backlog_call(self) -> Optional[Call]:
-        """The call that delivers one result from the backlog."""
-        return self._report(self.backlog[0]) if self.backlog else None
+    def backlog_call(self, beat: Callable[[], Optional[Call]] = _no_beat) -> Optional[Call]:
+        """The call that delivers one result from the backlog; `beat` makes a heartbeat of a job that runs."""
+        return self._report(self.backlog[0], beat) if self.backlog else None
 
     def leaving_call(self, away: bool, timeout: float) -> Optional[Call]:
         """The call that delivers our last result and, if the server knows how, takes our leave."""
@@ -77,7 +82,7 @@ class Delivery:
             return self._still_ours(self.own)
         if not self.alone and self._link.can_leave_with(self.own):
             return self._link.leave(self.own, timeout)
-        return self._link.report(self.own, timeout)
+        return replace(self._report_own(self.own), timeout=timeout)
 
     def accepted(self, entry: Entry, retry: Optional[Retry] = None) -> None:
         """The server took it; `retry` is what it does about a failure, where it tells."""
@@ -114,8 +119,16 @@ class Delivery:
         return ("the result of job %d waits in %s; the next worker of this experiment on this "
                 "machine delivers it" % (job_id, self.own.path))
 
-    def _report(self, entry: Entry) -> Call:
-        return self._link.report(entry, self._link.patience if entry.waiting_files is None else FILES_TIMEOUT)
+    def _report_own(self, entry: Entry) -> Call:
+        """Until it has arrived, the job is still this worker's."""
+        return self._report(entry, lambda: self._still_ours(entry))
+
+    def _report(self, entry: Entry, beat: Callable[[], Optional[Call]]) -> Call:
+        if entry.waiting_files is None:
+            return self._link.report(entry, self._link.patience)
+        call = self._link.report(entry, FILES_TIMEOUT)
+        # A server that does not tell the lease has one that outlives this.
+        return call if self._link.lease is None else replace(call, meanwhile=beat())
 
     def _still_ours(self, entry: Entry) -> Call:
         result = entry.result
