@@ -66,7 +66,8 @@ def dashboard(tmp_path: Path, browser: Browser) -> Iterator[Dashboard]:
     browser.size(*DESKTOP)
     browser.console()
     browser.requested()
-    with Dashboard(tmp_path) as started:
+    # The workers of these tests are calls that take no notice of a pause.
+    with Dashboard(tmp_path, "--pause-failing", "false") as started:
         sign_in(browser, started)
         yield started
         said, asked = browser.console(), browser.requested()

@@ -136,6 +136,7 @@ class Container:
         self._options = dict(options, cwd=image.config["WorkingDir"],
                              env=dict(image.environ, **(environ or {})))
         self._options.setdefault("user", image.config["User"])
+        (image.root / ".dockerenv").touch()  # as docker does
         self.output = output
         with open(str(output), "ab") as stream:
             self.popen = enter(image.root, image.with_arguments(arguments), stdout=stream, stderr=stream,
