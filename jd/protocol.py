@@ -84,10 +84,11 @@ EXT_RETRY = "retry"
 EXT_REQUEUE = "requeue"
 EXT_TIMEOUT = "timeout"
 EXT_LEASE = "lease"
+EXT_NEEDS = "needs"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
-    EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE,
+    EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the

@@ -4,7 +4,8 @@ An idle worker waits for a job or a command; a busy one for a command, for the e
 by somebody else, or for somebody who looks at its job's output.
 
 A ticket is taken before the store is asked, so that a job which appears in between is not
-missed; a ticket that was called but is not needed calls the next.
+missed; a ticket that was called but is not needed calls the next. One whose worker cannot run what
+there is has all others look, each once for what has happened since it looked last.
 
 Whom something concerns that was written is called here only (`WaitingRoom.tell`).
 """
@@ -38,8 +39,10 @@ class Ticket:
         self.job_id = job_id
         self.leaves_when_empty = leaves_when_empty
         self.superseded = False
+        self.looked = 0  # at how many changes of the queue it has looked
         self._room = room
         self._calls = 0
+        self._begun = 0  # calls that a look has begun to follow
         self._followed = 0
         self._future: Optional["asyncio.Future[None]"] = None
 
@@ -47,6 +50,12 @@ class Ticket:
     def called(self) -> bool:
         """Whether there is a call that was not followed yet."""
         return self._calls > self._followed
+
+    @property
+    def is_to_look(self) -> bool:
+        """Whether there is a call for which no look has begun; one that has begun may have come too early for
+        what happens now."""
+        return self._calls > self._begun
 
     def __enter__(self) -> "Ticket":
         self._room.add(self)
@@ -65,6 +74,10 @@ class Ticket:
     def pass_on(self) -> None:
         """Call somebody else: the job that this ticket was called for is not taken."""
         self._room.call(1)
+
+    def leave_to_others(self) -> None:
+        """Have all others look that did not yet: the jobs that there are cannot run here."""
+        self._room.call_unlooked(self.looked)
 
     def supersede(self) -> None:
         """End older heartbeats of the same process: it has given up waiting for their answers."""
@@ -89,7 +102,8 @@ class Ticket:
 
     async def look(self, answer: Awaitable[T]) -> T:
         """Follow the calls so far by awaiting `answer`."""
-        calls = self._calls
+        calls, self.looked = self._calls, self._room.changes
+        self._begun = calls
         result = await answer
         self._followed = calls
         return result
@@ -129,6 +143,7 @@ class WaitingRoom:
     def __init__(self) -> None:
         self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()  # of idle workers
         self.closed = False
+        self.changes = 0  # how often jobs have become PENDING
         self.watching = Watching(self.call_job)
         # A worker may have several: one whose answer it no longer awaits, and the next.
         self._of_worker: Dict[str, Dict[Ticket, None]] = {}
@@ -141,6 +156,7 @@ class WaitingRoom:
 
     def add(self, ticket: Ticket) -> None:
         """Take in a heartbeat."""
+        ticket.looked = self.changes
         if ticket.idle:
             self.tickets[ticket] = None
         self._of_worker.setdefault(ticket.worker_id, {})[ticket] = None
@@ -160,14 +176,16 @@ class WaitingRoom:
 
     def tell(self, happened: Happened) -> None:
         """Call those whom something concerns that was committed."""
-        self.call(happened.pending)
+        if happened.pending:
+            self.changes += 1
+            self.call(happened.pending)
         for worker_id in happened.commanded:
             self.call_worker(worker_id)
         for job_id in happened.taken_away:
             self.call_job(job_id)
         if happened.nothing_left:
             for ticket in self.tickets:
-                if ticket.leaves_when_empty and not ticket.called:
+                if ticket.leaves_when_empty and not ticket.is_to_look:
                     ticket.call()
         if "lease" in happened.settings:
             for job_id in tuple(self._of_job):
@@ -178,9 +196,15 @@ class WaitingRoom:
         for ticket in self.tickets:
             if count <= 0:
                 return
-            if not ticket.called:
+            if not ticket.is_to_look:
                 ticket.call()
                 count -= 1
+
+    def call_unlooked(self, changes: int) -> None:
+        """Call all who have looked at fewer changes of the queue."""
+        for ticket in self.tickets:
+            if ticket.looked < changes and not ticket.is_to_look:
+                ticket.call()
 
     def call_worker(self, worker_id: str) -> None:
         """There is a command for this worker."""

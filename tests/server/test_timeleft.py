@@ -113,7 +113,7 @@ def test_the_cost_does_not_grow_with_the_jobs(desk: Desk, monkeypatch: pytest.Mo
         with pytest.raises(timeleft.NothingFits):
             head = claim.next_job(db)
             assert head is not None
-            timeleft.first(db, limit, head, 2 ** 62, desk.now)
+            timeleft.first(db, limit, head, (None,), 2 ** 62, desk.now)
 
     desk.create(200, min_time=900)
     few = work(desk, refused)

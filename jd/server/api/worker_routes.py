@@ -19,7 +19,7 @@ from jd.server.experiment import Experiment
 from jd.server.store import policy
 from jd.server.store.files import files, resultfile, results
 from jd.server.store.fleet import workers
-from jd.server.store.queue import attempts, ending, jobs, timeleft
+from jd.server.store.queue import attempts, ending, jobs, needs, timeleft
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -98,6 +98,8 @@ class WorkerRoutes:
                 t, beat, timeleft.limit_of(beat, t.now - (experiment.clock.elapsed() - since)))))
             if answer.reply.job is None and not answer.may_wait:
                 ticket.pass_on()  # it was told something else
+            elif answer.left_over:
+                ticket.leave_to_others()
         return answer
 
     async def update_job_status(self, request: Request) -> Response:
@@ -156,7 +158,9 @@ class WorkerRoutes:
     async def sweep(self, request: Request) -> Response:
         """Whether jobs that wait are handed out, and why not."""
         because = await self._experiment.look_up(policy.paused_because)
-        return Response.json({"paused": self._experiment.policy.paused, "paused_because": because})
+        stranded = await self._experiment.look_up(needs.cannot_run)
+        return Response.json({"paused": self._experiment.policy.paused, "paused_because": because,
+                              "cannot_run": [found._asdict() for found in stranded]})
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

@@ -97,7 +97,8 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
 
 
 # As bodies call them.
-TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority")
+TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
+              "needs")
 
 
 def terms_of(body: Mapping[str, Any]) -> Terms:
@@ -107,7 +108,8 @@ def terms_of(body: Mapping[str, Any]) -> Terms:
                  fields.take_number(body, "min_time", high=p.YEAR),
                  fields.take_number(body, "timeout", low=1.0, high=p.YEAR),
                  fields.take_whole(body, "max_attempts", 1, p.MAX_ATTEMPTS),
-                 fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY))
+                 fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY),
+                 fields.take_tags(body, "needs") or None)
 
 
 def job_text(job: Any) -> str:

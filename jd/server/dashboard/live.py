@@ -13,6 +13,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
 from jd.server.store.policy import paused_because
+from jd.server.store.queue import needs
 from jd.server.store.transaction import Happened
 
 INTERVAL = 0.5  # seconds between two summaries
@@ -178,6 +179,7 @@ class Live:
             "bulk": None if bulk is None else {"action": bulk[0], "done": bulk[1], "total": bulk[2]},
             "paused": policy.paused,
             "paused_because": await experiment.read(paused_because),
+            "cannot_run": [one._asdict() for one in await experiment.read(needs.cannot_run)],
             "changes": found.changes,
         }
 

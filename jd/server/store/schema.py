@@ -282,4 +282,27 @@ CREATE INDEX jobs_overrun ON jobs (ends_by) WHERE ends_by IS NOT NULL;
 UPDATE jobs SET priority = 1000 WHERE priority = 1;
 """
 
-MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS)
+# What jobs need of a worker, each list once (see `queue.needs`).
+_NEEDS = """
+CREATE TABLE needs (
+  id   INTEGER PRIMARY KEY,
+  tags TEXT NOT NULL UNIQUE,                    -- JSON list, sorted
+  size INTEGER NOT NULL                         -- tags in it
+);
+CREATE TABLE needed_tags (
+  tag      TEXT NOT NULL,
+  needs_id INTEGER NOT NULL REFERENCES needs (id),
+  PRIMARY KEY (tag, needs_id)
+) WITHOUT ROWID;
+ALTER TABLE workers ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';  -- JSON list, beside machine_type
+ALTER TABLE jobs ADD COLUMN needs_id INTEGER;     -- of its batch; NULL: nothing
+-- The queue has a head for each list, so that a claim finds the jobs that its worker can run.
+DROP INDEX jobs_queue;
+CREATE INDEX jobs_queue ON jobs (needs_id, priority DESC, id) WHERE status = 'PENDING';
+DROP INDEX jobs_needing;
+CREATE INDEX jobs_needing ON jobs (needs_id, min_time, priority DESC, id)
+  WHERE status = 'PENDING' AND min_time IS NOT NULL;
+"""
+
+MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
+                             _NEEDS)

@@ -52,12 +52,20 @@ const failing = (workers) => warning(
     (workers === 1 ? " fails" : " fail") + " again and again while others succeed."),
   el("a", {href: "/workers?state=failing"}, "Look"));
 
+// Jobs that wait for a worker that has what they need.
+const stranded = ({needs, jobs}) => warning(
+  el("span", {}, el("b", {}, count(jobs, "job")),
+    ` ${jobs === 1 ? "needs" : "need"} ${needs.join(" and ")}: no living worker has `
+    + `${needs.length > 1 ? "that all" : "it"}.`),
+  el("a", {href: "/workers"}, "Workers"));
+
 /** A listener for `live.on` that keeps `place` up to date. */
 export function showNotices(place) {
   let before = "";
   return (summary) => {
     const now = JSON.stringify([
-      summary.paused, summary.paused_because, summary.creating, summary.bulk, summary.workers.failing]);
+      summary.paused, summary.paused_because, summary.creating, summary.bulk, summary.workers.failing,
+      summary.cannot_run]);
     if (now === before) return;
     before = now;
     const found = [tried()].filter(Boolean);
@@ -65,6 +73,7 @@ export function showNotices(place) {
     if (summary.creating) found.push(doing("Creating", summary.creating));
     if (summary.bulk) found.push(doing(DOING[summary.bulk.action] || "Changing", summary.bulk));
     if (summary.workers.failing) found.push(failing(summary.workers.failing));
+    found.push(...summary.cannot_run.map(stranded));
     place.replaceChildren(...found);
   };
 }

@@ -48,6 +48,7 @@ class Answer(NamedTuple):
 
     reply: messages.HeartbeatReply
     may_wait: bool  # nothing to tell: the answer may be held back until there is
+    left_over: bool = False  # it is idle and gets none of the jobs that are PENDING, which others may run
 
 
 class _Worker(NamedTuple):
@@ -66,14 +67,16 @@ class _Worker(NamedTuple):
     machine_type: str
     version: str
     hub_user: Optional[str]
+    tags: str
 
 
 class _Identity(NamedTuple):
-    """Who a worker is, as it says itself and its name tells."""
+    """Who a worker is and what it has, as it says itself and its name tells."""
 
     host: str
     machine_type: str
     version: str
+    tags: str  # JSON list
     instance: str
     slot: Optional[int]
 
@@ -91,7 +94,7 @@ class _Progress(NamedTuple):
 def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
     row = db.execute("SELECT session, desired_state, desired_version, applied_version, last_seen,"
                      " left_at, requested_at, requested_by, previous_state, acknowledged_at, done_at,"
-                     " host, machine_type, version, hub_user FROM workers WHERE worker_id = ?",
+                     " host, machine_type, version, hub_user, tags FROM workers WHERE worker_id = ?",
                      (worker_id,)).fetchone()
     return None if row is None else _Worker(*row)
 
@@ -132,7 +135,8 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
     if t.policy.paused and found.reply.paused_because is None:
         found = found._replace(reply=replace(found.reply, paused_because=paused_because(t.db)))
     return Answer(replace(found.reply, empty=empty),
-                  found.may_wait and not (empty and beat.exit_when_empty))
+                  found.may_wait and not (empty and beat.exit_when_empty),
+                  not empty and not t.policy.paused and jobs.counts(t.db)[p.PENDING] > 0)
 
 
 def assign(t: Transaction, worker_id: str, session: Optional[str],
@@ -206,9 +210,9 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
     if known is None:
         retention.make_room(t)
         t.db.execute(
-            "INSERT INTO workers (host, machine_type, version, instance, slot, worker_id, session,"
+            "INSERT INTO workers (host, machine_type, version, tags, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
-            " first_seen, last_seen, hub_user) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " first_seen, last_seen, hub_user) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
              beat.current_job_id, metrics, beat.applied_version,
              beat.applied_version, t.now, t.now, user))
@@ -239,8 +243,9 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
          beat.worker_id))
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
-    if known.left_at is not None or identity[:3] != (known.host, known.machine_type, known.version):
-        t.db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, instance = ?,"
+    if known.left_at is not None or identity[:4] != (
+            known.host, known.machine_type, known.version, known.tags):
+        t.db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, tags = ?, instance = ?,"
                      " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
                      (*identity, beat.worker_id))
 
@@ -267,7 +272,7 @@ def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress
 def _identity(beat: messages.Heartbeat) -> _Identity:
     name = p.split_worker_id(beat.worker_id)
     return _Identity(beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
-                     name.instance if name else "", name.slot if name else None)
+                     json.dumps(beat.tags), name.instance if name else "", name.slot if name else None)
 
 
 def _sample(t: Transaction, beat: messages.Heartbeat) -> None:

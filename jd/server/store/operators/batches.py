@@ -6,17 +6,18 @@ cannot be claimed, and a server that starts removes what was not published.
 
 import json
 import sqlite3
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.operators import brokensweep
-from jd.server.store.queue import jobs, transitions
+from jd.server.store.queue import jobs, needs, transitions
 from jd.server.store.search import values as stored
 from jd.server.store.transaction import Transaction
 
 
 class Terms(NamedTuple):
-    """What a batch says for all of its jobs, in columns of theirs; None: nothing."""
+    """What a batch says for all of its jobs, in columns of theirs of these names; None: nothing. `needs` are
+    tags that a worker must have, which stand in a table of their own (`queue.needs`)."""
 
     lease: Optional[float] = None  # seconds
     retry_pause: Optional[float] = None  # seconds
@@ -24,6 +25,7 @@ class Terms(NamedTuple):
     timeout: Optional[float] = None  # seconds that a script may run
     max_attempts: Optional[int] = None
     priority: Optional[int] = None
+    needs: Optional[Tuple[str, ...]] = None
 
     def over(self, others: "Terms") -> "Terms":
         """These, and of what they do not say, the others."""
@@ -56,12 +58,16 @@ def begin(t: Transaction) -> int:
 
 
 def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms()) -> None:
-    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON."""
-    said = terms._replace(priority=terms.priority or 0)
+    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON.
+
+    Raises ProtocolError where there are too many different needs.
+    """
+    said = dict(terms._replace(priority=terms.priority or 0)._asdict())
+    said["needs_id"] = needs.number(t, said.pop("needs") or ())
     t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (
-            ", ".join(Terms._fields), ", ?" * len(said)),
-        ((job_id, text, *said) for job_id, text in enumerate(texts, first_id)))
+            ", ".join(said), ", ?" * len(said)),
+        ((job_id, text, *said.values()) for job_id, text in enumerate(texts, first_id)))
     t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
     stored.put(t, stored.PARAMETER,
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))

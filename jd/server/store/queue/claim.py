@@ -6,25 +6,32 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.queue import lease, overrun, timeleft, transitions
+from jd.server.store.queue import lease, needs, overrun, timeleft, transitions
 from jd.server.store.queue.jobs import add_history_line, creating_from
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
 
 NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
-            " status = 'PENDING' AND priority < ? ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
+            " status = 'PENDING' AND needs_id IS ? AND priority < ?"
+            " ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
 
 
-def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
-    """The PENDING job that goes out next.
+def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,)) -> Optional[Waiting]:
+    """The PENDING job of these kinds that goes out next."""
+    before = creating_from(db)
+    heads = [job for job in (_head(db, kind, before) for kind in kinds) if job is not None]
+    return min(heads, key=lambda job: (-job.priority, job.id), default=None)
+
+
+def _head(db: sqlite3.Connection, kind: Optional[int], before: int) -> Optional[Waiting]:
+    """The PENDING job of a kind that goes out next.
 
     Jobs of a batch that is being written do not go out yet. They have the highest ids and one priority, so
     when one of them is first nothing else waits that has this priority or a higher one.
     """
-    before = creating_from(db)
     below = p.MAX_PRIORITY + 1
     while True:
-        row = db.execute(NEXT_JOB, (below,)).fetchone()
+        row = db.execute(NEXT_JOB, (kind, below)).fetchone()
         if row is None:
             return None
         job = Waiting(*row)
@@ -35,17 +42,19 @@ def next_job(db: sqlite3.Connection) -> Optional[Waiting]:
 
 def claim(t: Transaction, worker_id: str, session: Optional[str],
           limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
-    """Start an attempt of the first PENDING job; None if there is none, or the server is paused.
+    """Start an attempt of the first PENDING job whose needs the worker has; None if there is none, or the
+    server is paused.
 
     With a limit it is the first that fits. Raises timeleft.NothingFits.
     """
     if t.policy.paused:
         return None
-    job = next_job(t.db)
+    kinds = needs.kinds(t.db, worker_id)
+    job = next_job(t.db, kinds)
     if job is None:
         return None
     if limit is not None:
-        job = timeleft.first(t.db, limit, job, creating_from(t.db), t.now)
+        job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now)
     job_id, parameters, attempt, own_lease, _, min_time, timeout = job
     seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(

@@ -9,8 +9,9 @@ from typing import Iterator, NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd.server.store.queue import runtimes
+from jd.server.store.queue.needs import Kinds
 
-LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not
+LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not, of all kinds
 MANY_NEEDS = 1000  # different values of min_time that are looked at
 
 WAITING = "id, parameters, attempt, lease, priority, min_time, timeout"
@@ -48,10 +49,11 @@ def limit_of(beat: messages.Heartbeat, now: float) -> Optional[Limit]:
     return None if beat.time_left is None else Limit(now + beat.time_left, beat.min_time)
 
 
-def first(db: sqlite3.Connection, limit: Limit, head: Waiting, before: int, now: float) -> Waiting:
-    """The PENDING job that goes out next to a worker with this limit.
+def first(db: sqlite3.Connection, limit: Limit, head: Waiting, kinds: Kinds, before: int,
+          now: float) -> Waiting:
+    """The PENDING job of these kinds that goes out next to a worker with this limit.
 
-    `head` is the one that goes out next to any; ids from `before` on are not whole yet. Raises
+    `head` is the one that goes out next without it; ids from `before` on are not whole yet. Raises
     NothingFits.
     """
     left = limit.ends_at - now
@@ -59,46 +61,50 @@ def first(db: sqlite3.Connection, limit: Limit, head: Waiting, before: int, now:
     if (usual if head.min_time is None else head.min_time) <= left:
         return head
     found, needs = [], []
-    plain = _first_plain(db, before, head.priority)
-    if plain is not None:
-        needs.append(usual)
-        found += [plain] if usual <= left else []
-    for need, job_id, priority in _by_need(db, before, left, head.priority):
-        needs.append(need)
-        found += [(-priority, job_id)] if need <= left else []
+    for kind in kinds:
+        plain = _first_plain(db, kind, before, head.priority, LOOKED_THROUGH // len(kinds))
+        if plain is not None:
+            needs.append(usual)
+            found += [plain] if usual <= left else []
+        for need, job_id, priority in _by_need(db, kind, before, left, head.priority):
+            needs.append(need)
+            found += [(-priority, job_id)] if need <= left else []
     if not found:
         raise NothingFits(min(needs, default=usual))
     return Waiting(*db.execute("SELECT %s FROM jobs WHERE id = ?" % WAITING,
                                (min(found)[1],)).fetchone())
 
 
-def _first_plain(db: sqlite3.Connection, before: int, highest: int) -> Optional[Tuple[int, int]]:
-    """(-priority, id) of the first job whose batch does not say what it needs.
+def _first_plain(db: sqlite3.Connection, kind: Optional[int], before: int, highest: int,
+                 most: int) -> Optional[Tuple[int, int]]:
+    """(-priority, id) of the first job of a kind whose batch does not say how long it needs.
 
-    The queue's index does not know; it is followed for so many jobs, lest a worker with little time
+    The queue's index does not know; it is followed for `most` jobs, lest a worker with little time
     hold up all others. What has a higher priority than `highest` is not whole yet.
     """
     row: Optional[Tuple[int, int]] = db.execute(
         "SELECT -priority, id FROM (SELECT priority, id, min_time FROM jobs INDEXED BY jobs_queue"
-        " WHERE status = 'PENDING' AND priority <= ? ORDER BY priority DESC, id LIMIT ?)"
-        " WHERE min_time IS NULL AND id < ? LIMIT 1", (highest, LOOKED_THROUGH, before)).fetchone()
+        " WHERE status = 'PENDING' AND needs_id IS ? AND priority <= ? ORDER BY priority DESC, id LIMIT ?)"
+        " WHERE min_time IS NULL AND id < ? LIMIT 1", (kind, highest, most, before)).fetchone()
     return row
 
 
-def _by_need(db: sqlite3.Connection, before: int, left: float,
+def _by_need(db: sqlite3.Connection, kind: Optional[int], before: int, left: float,
              highest: int) -> Iterator[Tuple[float, int, int]]:
-    """For each min_time its first job, as (min_time, id, priority), up to the first above `left`; `highest`
-    as above."""
+    """For each min_time its first job of a kind, as (min_time, id, priority), up to the first above `left`;
+    `highest` as above."""
     need = -1.0
     for _ in range(MANY_NEEDS):
         row = db.execute("SELECT min(min_time) FROM jobs INDEXED BY jobs_needing"
-                         " WHERE status = 'PENDING' AND min_time > ?", (need,)).fetchone()
+                         " WHERE status = 'PENDING' AND needs_id IS ? AND min_time > ?",
+                         (kind, need)).fetchone()
         if row[0] is None:
             return
         need = row[0]
         job = db.execute("SELECT id, priority FROM jobs INDEXED BY jobs_needing WHERE"
-                         " status = 'PENDING' AND min_time = ? AND priority <= ? AND id < ?"
-                         " ORDER BY priority DESC, id LIMIT 1", (need, highest, before)).fetchone()
+                         " status = 'PENDING' AND needs_id IS ? AND min_time = ? AND priority <= ?"
+                         " AND id < ? ORDER BY priority DESC, id LIMIT 1",
+                         (kind, need, highest, before)).fetchone()
         if job is not None:
             yield need, job[0], job[1]
         if need > left:
