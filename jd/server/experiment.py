@@ -24,7 +24,7 @@ from jd.server.store.files import files
 from jd.server.store.fleet import failing, workers
 from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
-from jd.server.store.queue import lease, overrun, retry
+from jd.server.store.queue import elsewhere, lease, overrun, retry
 from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
 from jd.server.store.transaction import Happened, Transaction
@@ -192,6 +192,7 @@ def _wake_up(t: Transaction) -> str:
     lease.restart(t)
     overrun.restart(t)
     retry.restart(t)
+    elsewhere.restart(t)
     workers.seen(t)
     failing.restart(t)
     signins.restart(t)

@@ -7,7 +7,7 @@ from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.fleet import retention, sweepend, workers
 from jd.server.store.pages import completions
-from jd.server.store.queue import jobs, lease, overrun, retry
+from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
 from jd.server.store.transaction import Transaction
 
 INTERVAL = 1.0  # seconds
@@ -27,6 +27,7 @@ def step(t: Transaction, missed: float = 0.0) -> None:
     lease.expire(t, BATCH)
     overrun.end_due(t, BATCH)
     retry.retry_due(t, BATCH)
+    elsewhere.end_due(t, BATCH)
     workers.drop_silent(t)
     completions.prune(t, BATCH)
     retention.prune(t, FORGOTTEN)

@@ -365,7 +365,7 @@ def work(desk: Desk, operation: Callable[[sqlite3.Connection], Any]) -> int:
 
 def test_a_claim_looks_at_one_job(desk: Desk) -> None:
     plan = desk.read(lambda db: [step[-1] for step in db.execute(
-        "EXPLAIN QUERY PLAN " + claim.NEXT_JOB, (None, 1))])
+        "EXPLAIN QUERY PLAN " + claim.IN_ORDER, (None, 1))])
     assert len(plan) == 1 and "USING INDEX jobs_queue" in plan[0]
     desk.create(500)
     assert work(desk, claim.next_job) < 20

@@ -24,6 +24,7 @@ MOVED: Tuple[Tuple[str, str, str], ...] = (
     ("jobs", "request_timestamp", "status = 'SERVED'"),
     ("attempts", "started_at", "(job_id, number) IN (SELECT id, attempt FROM jobs WHERE status = 'SERVED')"),
     ("jobs", "retry_at", "retry_at IS NOT NULL"),
+    ("jobs", "elsewhere_until", "elsewhere_until IS NOT NULL"),
     ("workers", "last_seen", "left_at IS NULL"),
     ("workers", "failing_since", "failing_since IS NOT NULL"),
     ("workers", "last_done_at", "last_done_at IS NOT NULL"),

@@ -304,5 +304,11 @@ CREATE INDEX jobs_needing ON jobs (needs_id, min_time, priority DESC, id)
   WHERE status = 'PENDING' AND min_time IS NOT NULL;
 """
 
+# Until when a job that came back after a failure waits for another worker (see `queue.elsewhere`).
+_ELSEWHERE = """
+ALTER TABLE jobs ADD COLUMN elsewhere_until REAL;
+CREATE INDEX jobs_elsewhere ON jobs (elsewhere_until) WHERE elsewhere_until IS NOT NULL;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS)
+                             _NEEDS, _ELSEWHERE)

@@ -11,6 +11,7 @@ from typing import Any, Iterable, List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
 from jd.server.store.fleet import worker_history
+from jd.server.store.queue import elsewhere
 from jd.server.store.transaction import Transaction
 
 CANCEL = "cancel"
@@ -79,6 +80,7 @@ def tell(t: Transaction, action: str, worker_ids: Iterable[str], source: str) ->
         worker_history.add_line(t, worker_id, event, source)
         done.append(worker_id)
     t.happened.commanded += done
+    elsewhere.look_again(t)
     return done
 
 

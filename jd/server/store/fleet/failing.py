@@ -10,6 +10,7 @@ from typing import List
 
 from jd import protocol as p
 from jd.server.store.fleet import commands, worker_history
+from jd.server.store.queue import elsewhere
 from jd.server.store.queue.transitions import FAILURES
 from jd.server.store.transaction import Ended, Transaction
 
@@ -79,6 +80,7 @@ def why(count: int) -> str:
 
 def _mark(t: Transaction, worker_id: str, count: int) -> None:
     t.db.execute("UPDATE workers SET failing = 1 WHERE worker_id = ?", (worker_id,))
+    elsewhere.look_again(t)
     worker_history.add_line(t, worker_id, "failing: " + why(count), "server")
     if t.policy.pause_failing:
         commands.tell(t, p.PAUSE, [worker_id], "server")

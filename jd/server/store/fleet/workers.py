@@ -18,7 +18,7 @@ from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import failing, retention, worker_history
 from jd.server.store.policy import Policy, paused_because
-from jd.server.store.queue import attempts, claim, ending, jobs, lease, runtimes, timeleft
+from jd.server.store.queue import attempts, claim, elsewhere, ending, jobs, lease, runtimes, timeleft
 from jd.server.store.transaction import Transaction
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
@@ -333,6 +333,7 @@ def mark_left(t: Transaction, worker_id: str, reason: str, source: str) -> None:
                  " done_at = CASE WHEN requested_at IS NULL THEN NULL ELSE coalesce(done_at, ?) END"
                  " WHERE worker_id = ?", (t.now, reason, t.now, worker_id))
     worker_history.add_line(t, worker_id, reason, source)
+    elsewhere.look_again(t)
 
 
 def drop_silent(t: Transaction) -> None:

@@ -116,7 +116,7 @@ def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
 def _retry(t: Transaction, ids: Sequence[int], reason: str) -> int:
     _add_history_line(t, ids, "sent back to the queue by hand", reason)
     moved = _move(t, ids, transitions.RETRY, "failures = 0, interruptions = 0, retry_at = NULL,"
-                                             " completion_timestamp = NULL")
+                                             " elsewhere_until = NULL, completion_timestamp = NULL")
     t.happened.pending += moved
     return moved
 

@@ -6,56 +6,62 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.queue import lease, needs, overrun, timeleft, transitions
+from jd.server.store.queue import elsewhere, lease, needs, overrun, timeleft, transitions
 from jd.server.store.queue.jobs import add_history_line, creating_from
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
 
-NEXT_JOB = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
+IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
             " status = 'PENDING' AND needs_id IS ? AND priority < ?"
-            " ORDER BY priority DESC, id LIMIT 1" % timeleft.WAITING)
+            " ORDER BY priority DESC, id" % timeleft.WAITING)
 
 
-def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,)) -> Optional[Waiting]:
-    """The PENDING job of these kinds that goes out next."""
+def next_job(db: sqlite3.Connection, kinds: needs.Kinds = (None,),
+             others: Optional[elsewhere.Elsewhere] = None) -> Optional[Waiting]:
+    """The PENDING job of these kinds that goes out next; not one that is for others."""
     before = creating_from(db)
-    heads = [job for job in (_head(db, kind, before) for kind in kinds) if job is not None]
+    heads = [job for job in (_head(db, kind, before, others) for kind in kinds) if job is not None]
     return min(heads, key=lambda job: (-job.priority, job.id), default=None)
 
 
-def _head(db: sqlite3.Connection, kind: Optional[int], before: int) -> Optional[Waiting]:
+def _head(db: sqlite3.Connection, kind: Optional[int], before: int,
+          others: Optional[elsewhere.Elsewhere]) -> Optional[Waiting]:
     """The PENDING job of a kind that goes out next.
 
     Jobs of a batch that is being written do not go out yet. They have the highest ids and one priority, so
     when one of them is first nothing else waits that has this priority or a higher one.
     """
-    below = p.MAX_PRIORITY + 1
+    jobs = map(Waiting._make, db.execute(IN_ORDER, (kind, p.MAX_PRIORITY + 1)))
     while True:
-        row = db.execute(NEXT_JOB, (kind, below)).fetchone()
-        if row is None:
+        job = next(jobs, None)
+        if job is None:
             return None
-        job = Waiting(*row)
-        if job.id < before:
+        if job.id >= before:
+            jobs = map(Waiting._make, db.execute(IN_ORDER, (kind, job.priority)))
+        elif others is None or not others.passes_over(job):
             return job
-        below = job.priority
 
 
 def claim(t: Transaction, worker_id: str, session: Optional[str],
           limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
-    """Start an attempt of the first PENDING job whose needs the worker has; None if there is none, or the
-    server is paused.
+    """Start an attempt of the first PENDING job whose needs the worker has, and which is not for others
+    since it failed here; None if there is none, or the server is paused.
 
     With a limit it is the first that fits. Raises timeleft.NothingFits.
     """
     if t.policy.paused:
         return None
     kinds = needs.kinds(t.db, worker_id)
-    job = next_job(t.db, kinds)
+    others = elsewhere.Elsewhere(t.db, worker_id, t.now)
+    try:
+        job = next_job(t.db, kinds, others)
+        if job is not None and limit is not None:
+            job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now, others.passes_over)
+    except elsewhere.GivenUp:
+        return None
     if job is None:
         return None
-    if limit is not None:
-        job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now)
-    job_id, parameters, attempt, own_lease, _, min_time, timeout = job
+    job_id, parameters, attempt, own_lease, _, min_time, timeout, _, _ = job
     seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"

@@ -1,4 +1,5 @@
-"""Failed jobs come back: after a pause, as long as they have not failed too often.
+"""Failed jobs come back: after a pause, as long as they have not failed too often, and elsewhere first (see
+`elsewhere`).
 
 Whether one does is decided when its attempt ends (`transitions.ending`). A job that was interrupted, rather
 than failed, is PENDING again at once.
@@ -35,8 +36,9 @@ def retry_due(t: Transaction, limit: int) -> None:
     rows = t.db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
                         (t.now, limit)).fetchall()
     for job_id, status, failures in rows:
-        t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL WHERE id = ?",
-                     (transitions.after(status, transitions.RETRY), job_id))
+        t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL, elsewhere_until ="
+                     " CASE WHEN failures > 0 THEN ? + coalesce(retry_pause, ?) END WHERE id = ?",
+                     (transitions.after(status, transitions.RETRY), t.now, t.policy.retry_pause, job_id))
         jobs.add_history_line(t, [job_id],
                               "tried again after %d failed" % failures if failures else "tried again")
     t.happened.pending += len(rows)

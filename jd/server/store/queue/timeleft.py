@@ -5,7 +5,7 @@ A job needs what its batch says (`min_time`), else what the worker says that its
 """
 
 import sqlite3
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd.server.store.queue import runtimes
@@ -14,7 +14,7 @@ from jd.server.store.queue.needs import Kinds
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not, of all kinds
 MANY_NEEDS = 1000  # different values of min_time that are looked at
 
-WAITING = "id, parameters, attempt, lease, priority, min_time, timeout"
+WAITING = "id, parameters, attempt, lease, priority, min_time, timeout, needs_id, elsewhere_until"
 
 
 class Waiting(NamedTuple):
@@ -27,6 +27,8 @@ class Waiting(NamedTuple):
     priority: int
     min_time: Optional[float]
     timeout: Optional[float]
+    needs_id: Optional[int]
+    elsewhere_until: Optional[float]
 
 
 class Limit(NamedTuple):
@@ -49,50 +51,51 @@ def limit_of(beat: messages.Heartbeat, now: float) -> Optional[Limit]:
     return None if beat.time_left is None else Limit(now + beat.time_left, beat.min_time)
 
 
-def first(db: sqlite3.Connection, limit: Limit, head: Waiting, kinds: Kinds, before: int,
-          now: float) -> Waiting:
-    """The PENDING job of these kinds that goes out next to a worker with this limit.
+def first(db: sqlite3.Connection, limit: Limit, head: Waiting, kinds: Kinds, before: int, now: float,
+          passes_over: Callable[[Waiting], bool] = lambda job: False) -> Waiting:
+    """The PENDING job of these kinds that goes out next to a worker with this limit, which passes some over.
 
-    `head` is the one that goes out next without it; ids from `before` on are not whole yet. Raises
+    `head` is the one that goes out next without a limit; ids from `before` on are not whole yet. Raises
     NothingFits.
     """
     left = limit.ends_at - now
     usual = limit.min_time if limit.min_time is not None else (runtimes.p90(db) or 0.0)
     if (usual if head.min_time is None else head.min_time) <= left:
         return head
-    found, needs = [], []
+    found: List[Waiting] = []
+    needs: List[float] = []
     for kind in kinds:
-        plain = _first_plain(db, kind, before, head.priority, LOOKED_THROUGH // len(kinds))
+        plain = next((job for job in _plain(db, kind, before, head.priority, LOOKED_THROUGH // len(kinds))
+                      if not passes_over(job)), None)
         if plain is not None:
             needs.append(usual)
             found += [plain] if usual <= left else []
-        for need, job_id, priority in _by_need(db, kind, before, left, head.priority):
+        for need, job in _by_need(db, kind, before, left, head.priority, passes_over):
             needs.append(need)
-            found += [(-priority, job_id)] if need <= left else []
+            found += [job] if need <= left else []
     if not found:
         raise NothingFits(min(needs, default=usual))
-    return Waiting(*db.execute("SELECT %s FROM jobs WHERE id = ?" % WAITING,
-                               (min(found)[1],)).fetchone())
+    return min(found, key=lambda job: (-job.priority, job.id))
 
 
-def _first_plain(db: sqlite3.Connection, kind: Optional[int], before: int, highest: int,
-                 most: int) -> Optional[Tuple[int, int]]:
-    """(-priority, id) of the first job of a kind whose batch does not say how long it needs.
+def _plain(db: sqlite3.Connection, kind: Optional[int], before: int, highest: int,
+           most: int) -> Iterator[Waiting]:
+    """The jobs of a kind whose batch does not say how long they need, in order.
 
     The queue's index does not know; it is followed for `most` jobs, lest a worker with little time
     hold up all others. What has a higher priority than `highest` is not whole yet.
     """
-    row: Optional[Tuple[int, int]] = db.execute(
-        "SELECT -priority, id FROM (SELECT priority, id, min_time FROM jobs INDEXED BY jobs_queue"
-        " WHERE status = 'PENDING' AND needs_id IS ? AND priority <= ? ORDER BY priority DESC, id LIMIT ?)"
-        " WHERE min_time IS NULL AND id < ? LIMIT 1", (kind, highest, most, before)).fetchone()
-    return row
+    for (job_id,) in db.execute(
+            "SELECT id FROM (SELECT id, min_time FROM jobs INDEXED BY jobs_queue"
+            " WHERE status = 'PENDING' AND needs_id IS ? AND priority <= ?"
+            " ORDER BY priority DESC, id LIMIT ?) WHERE min_time IS NULL AND id < ?",
+            (kind, highest, most, before)):
+        yield Waiting(*db.execute("SELECT %s FROM jobs WHERE id = ?" % WAITING, (job_id,)).fetchone())
 
 
-def _by_need(db: sqlite3.Connection, kind: Optional[int], before: int, left: float,
-             highest: int) -> Iterator[Tuple[float, int, int]]:
-    """For each min_time its first job of a kind, as (min_time, id, priority), up to the first above `left`;
-    `highest` as above."""
+def _by_need(db: sqlite3.Connection, kind: Optional[int], before: int, left: float, highest: int,
+             passes_over: Callable[[Waiting], bool]) -> Iterator[Tuple[float, Waiting]]:
+    """Each min_time with its first job of a kind, up to the first above `left`; `highest` as above."""
     need = -1.0
     for _ in range(MANY_NEEDS):
         row = db.execute("SELECT min(min_time) FROM jobs INDEXED BY jobs_needing"
@@ -101,11 +104,11 @@ def _by_need(db: sqlite3.Connection, kind: Optional[int], before: int, left: flo
         if row[0] is None:
             return
         need = row[0]
-        job = db.execute("SELECT id, priority FROM jobs INDEXED BY jobs_needing WHERE"
-                         " status = 'PENDING' AND needs_id IS ? AND min_time = ? AND priority <= ?"
-                         " AND id < ? ORDER BY priority DESC, id LIMIT 1",
-                         (kind, need, highest, before)).fetchone()
+        rows = db.execute("SELECT %s FROM jobs INDEXED BY jobs_needing WHERE"
+                          " status = 'PENDING' AND needs_id IS ? AND min_time = ? AND priority <= ?"
+                          " AND id < ? ORDER BY priority DESC, id" % WAITING, (kind, need, highest, before))
+        job = next((job for job in map(Waiting._make, rows) if not passes_over(job)), None)
         if job is not None:
-            yield need, job[0], job[1]
+            yield need, job
         if need > left:
             return
