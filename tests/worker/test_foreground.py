@@ -99,6 +99,14 @@ def test_slots_share_one_instance(launch: Launch) -> None:
     assert process.returncode == 0
 
 
+def test_the_same_signal_again_does_not_kill_a_process_that_is_about_to_end(tmp_path: Path) -> None:
+    code = ("import os, signal, sys\nfrom jd.worker.launch.signals import Signals\n"
+            "with Signals() as signals:\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+            "assert signals.stop == 'SIGTERM'\nos.kill(os.getpid(), signal.SIGTERM)\nsys.exit(7)\n")
+    done = subprocess.run(python("-c", code), env=free_env(tmp_path), check=False, timeout=60)
+    assert done.returncode == 7
+
+
 @pytest.mark.parametrize("number, told", [
     (signal.SIGTERM, b"SIGTERM None"), (signal.SIGINT, b"SIGINT None"), (signal.SIGHUP, b"SIGHUP None"),
     (signal.SIGUSR2, b"None SIGUSR2")])

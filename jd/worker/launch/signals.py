@@ -40,6 +40,10 @@ class Signals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
+            if self.stop in ("SIGTERM", "SIGHUP") and number == signal.Signals[self.stop]:
+                # Schedulers send it twice. The second must not kill a process that is about to end with
+                # its exit status; Ctrl-C at a prompt goes on to work.
+                handler = signal.SIG_IGN
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         signal.set_wakeup_fd(self._wakeup_before)
         read_end, write_end = self._read_end, self._write_end
