@@ -13,6 +13,8 @@ from tests.hostile.conftest import install
 from tests.hostile.place import EXPERIMENT, SCRIPT, TIMEOUT, Place, clean, refused, wrong
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow  # sweeps of an installation of its own, one after the other
+
 # No file of root's is unwritable to root; without capabilities, as the user of a namespace, it is.
 # No passwd entry has that uid.
 STRANGER = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]

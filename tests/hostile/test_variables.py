@@ -9,6 +9,8 @@ from tests.hostile.conftest import install
 from tests.hostile.place import TIMEOUT, Place, clean, wrong
 from tests.support import ROOT, wait_until
 
+pytestmark = pytest.mark.slow  # sweeps of an installation of its own, one after the other
+
 # What breaks any program that imports them in place of the standard library's.
 SHADOWED = ["argparse", "asyncio", "calendar", "http", "json", "logging", "queue", "random", "secrets",
             "select", "socket", "sqlite3", "string", "subprocess", "tempfile", "uuid"]
