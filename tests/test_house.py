@@ -263,6 +263,23 @@ def test_work_at_import_is_found(source: str, calls: int) -> None:
     assert len(calls_at_import(ast.parse(source))) == calls
 
 
+def numbered(tree: ast.Module) -> List[str]:
+    """Statements of SQL that bind values by number, as `?1`: from a tuple, Python 3.14 refuses that."""
+    texts = [node.value for node in ast.walk(tree)
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text for text in texts if re.search(r"\?[0-9]", text) and "\033" not in text]
+
+
+@pytest.mark.parametrize("path", FILES, ids=_module)
+def test_sql_binds_values_in_their_order_or_by_name(path: Path) -> None:
+    assert numbered(_tree(path)) == []
+
+
+def test_values_that_are_bound_by_number_are_found() -> None:
+    assert numbered(ast.parse("db.execute('SELECT ?1, ?1', (1,))")) == ["SELECT ?1, ?1"]
+    assert numbered(ast.parse("db.execute('SELECT ?, :a')")) == []
+
+
 def test_pytest_looks_into_every_directory_of_tests(request: pytest.FixtureRequest) -> None:
     skipped = request.config.getini("norecursedirs")
     directories = {path.parent.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}

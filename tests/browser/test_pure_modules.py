@@ -117,6 +117,7 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
     ("[format.statusName('ODD'), format.statusName(undefined)]", ["ODD", "undefined"]),
     ("format.status('SERVED')", '<span class="status running">running</span>'),
     ("format.status('<b>')", '<span class="status ">&lt;b&gt;</span>'),
+    ("[0, null, 1000, 5, -3].map(format.priority)", ["", "", "first", "priority 5", "priority -3"]),
     ("format.when(null)", '<span class="none">–</span>'),
     ("format.when(1579089600).dateTime", "2020-01-15T12:00:00.000Z"),
     ("format.moment(1579089600)", "15 Jan 2020"),

@@ -90,5 +90,8 @@ export const statusName = (status) => STATUS[status] || String(status);
 /** A status: coloured mark and word. */
 export const status = (name) => el("span", {class: "status " + (STATUS[name] || "")}, statusName(name));
 
+/** The priority of a job in words; "" for the usual one. 1000 is the highest, which Put first gives. */
+export const priority = (n) => (n ? (n === 1000 ? "first" : "priority " + n) : "");
+
 /** "1 job", "2,000 jobs"; `many` where the plural does not end in s. */
 export const count = (n, one, many) => number(n) + " " + (n === 1 ? one : many || one + "s");

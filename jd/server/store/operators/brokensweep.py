@@ -6,7 +6,7 @@ nothing while others are there: it may be the one that is broken, and they may b
 """
 
 import json
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
 from jd.server.store.operators import options
@@ -22,7 +22,7 @@ _PROVEN = "succeeded"
 
 class _Count(NamedTuple):
     failed: int = 0
-    workers: List[str] = []  # on which they failed, two at most
+    workers: Sequence[str] = ()  # on which they failed, two at most
 
 
 def judge(t: Transaction, ended: Ended) -> None:

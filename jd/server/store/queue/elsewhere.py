@@ -79,8 +79,8 @@ def _host(worker_id: str) -> str:
 def restart(t: Transaction) -> None:
     """The server starts: no job waits for longer than if it had come back now, however the clock was set
     meanwhile."""
-    t.db.execute("UPDATE jobs SET elsewhere_until = min(elsewhere_until, ?1 + coalesce(retry_pause, ?2))"
-                 " WHERE elsewhere_until > ?1", (t.now, t.policy.retry_pause))
+    t.db.execute("UPDATE jobs SET elsewhere_until = min(elsewhere_until, ? + coalesce(retry_pause, ?))"
+                 " WHERE elsewhere_until > ?", (t.now, t.policy.retry_pause, t.now))
 
 
 def end_due(t: Transaction, limit: int) -> None:

@@ -63,18 +63,18 @@ def cannot_run(db: sqlite3.Connection) -> List[CannotRun]:
     active: Optional[List[FrozenSet[str]]] = None
     before = creating_from(db)
     for needs_id, text in db.execute("SELECT id, tags FROM needs ORDER BY id"):
-        jobs = db.execute("SELECT count(*) FROM (SELECT id FROM jobs INDEXED BY jobs_queue WHERE"
-                          " status = 'PENDING' AND needs_id = ? LIMIT ?) WHERE id < ?",
-                          (needs_id, COUNTED, before)).fetchone()[0]
-        if not jobs:
-            continue
         if active is None:
             active = _active(db)
         tags = json.loads(text)
-        if not any(has.issuperset(tags) for has in active):
+        if any(has.issuperset(tags) for has in active):
+            continue
+        jobs = db.execute("SELECT count(*) FROM (SELECT id FROM jobs INDEXED BY jobs_queue WHERE"
+                          " status = 'PENDING' AND needs_id = ? LIMIT ?) WHERE id < ?",
+                          (needs_id, COUNTED, before)).fetchone()[0]
+        if jobs:
             found.append(CannotRun(tuple(tags), jobs))
-            if len(found) == TOLD:
-                break
+        if len(found) == TOLD:
+            break
     return found
 
 

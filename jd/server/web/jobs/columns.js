@@ -1,7 +1,7 @@
 // The columns of the jobs table: what they show, how they sort, which are chosen.
 
 import {el, menu} from "../common.js";
-import {duration, metric, number, status, value, when} from "../format.js";
+import {duration, metric, number, priority, status, value, when} from "../format.js";
 import {live} from "../live.js";
 import {measuredFirst} from "../resultnames.js";
 
@@ -28,8 +28,7 @@ function state(job) {
   const made = status(job.status);
   if (job.message) made.title = job.message;
   if (job.status !== "PENDING" || !job.priority) return made;
-  const said = job.priority === 1000 ? "first" : "priority " + job.priority;
-  return el("span", {}, made, " ", el("span", {class: "badge accent"}, said));
+  return el("span", {}, made, " ", el("span", {class: "badge accent"}, priority(job.priority)));
 }
 
 function worker(job) {

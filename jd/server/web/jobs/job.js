@@ -2,7 +2,7 @@
 
 import {setTitle} from "../app.js";
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
-import {duration, status, value as shown, when} from "../format.js";
+import {duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "./actions.js";
 import {fileList} from "./files.js";
@@ -122,7 +122,7 @@ class JobPage {
     if (job.finished) say("ended ", when(job.finished));
     if (job.runtime != null) say("ran " + duration(job.runtime));
     if (job.status === "ABORTED" && job.retry_at) say("tried again ", when(job.retry_at));
-    if (job.status === "PENDING" && job.priority > 0) say("served first");
+    if (job.status === "PENDING" && job.priority) say(priority(job.priority));
     this.title.replaceChildren(el("h1", {}, "Job " + job.id),
       status(job.status), el("p", {class: "hint job-facts"}, ...said));
   }
