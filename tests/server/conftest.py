@@ -5,7 +5,9 @@ from typing import Iterator
 import pytest
 
 from tests.server.dashboard_bench import Dashboard
+from tests.server.scenes import play
 from tests.server.store_support import Desk
+from tests.server.test_watching import Bench, Run, Scenario
 
 
 @pytest.fixture
@@ -32,3 +34,14 @@ def dashboard(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Dashb
     opened = Dashboard(tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Plays scenarios on a server without jobs or workers; they leave no heartbeat held."""
+    def run_scenario(scenario: Scenario) -> None:
+        async def scene(bench: Bench) -> None:
+            await scenario(bench)
+            assert not bench.room.tickets
+        play(lambda: Bench(tmp_path), scene)
+    return run_scenario

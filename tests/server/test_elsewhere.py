@@ -1,6 +1,5 @@
 """A retry goes to another host, else to another worker, than where the job failed, while there is one."""
 
-from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -10,24 +9,13 @@ from jd.server import sweeper
 from jd.server.store.fleet import commands
 from jd.server.store.operators import bulk
 from jd.server.store.queue import claim, elsewhere
-from tests.server.scenes import play
 from tests.server.store_support import Desk
 from tests.server.test_held_claims import held
 from tests.server.test_jobs_store import work
 from tests.server.test_needs import create, got, job_of
-from tests.server.test_watching import Bench, Run, Scenario
+from tests.server.test_watching import Bench, Run
 
 SOON = 30.0  # seconds until the first retry
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run_scenario(scenario: Scenario) -> None:
-        async def scene(bench: Bench) -> None:
-            await scenario(bench)
-            assert not bench.room.tickets
-        play(lambda: Bench(tmp_path), scene)
-    return run_scenario
 
 
 def failed(desk: Desk, *names: str, status: str = "ABORTED", **terms: Any) -> None:

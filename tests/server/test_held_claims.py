@@ -1,26 +1,14 @@
 """A held claim of a worker whose time is limited: what is left counts from when it came."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jd import protocol as p
 from jd.clock import Clock
-from tests.server.scenes import play
 from tests.server.store_support import ordered
-from tests.server.test_watching import Bench, Run, Scenario
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run_scenario(scenario: Scenario) -> None:
-        async def scene(bench: Bench) -> None:
-            await scenario(bench)
-            assert not bench.room.tickets
-        play(lambda: Bench(tmp_path), scene)
-    return run_scenario
+from tests.server.test_watching import Bench, Run
 
 
 async def held(bench: Bench, worker: str, **fields: Any) -> "asyncio.Future[Any]":

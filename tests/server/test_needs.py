@@ -16,21 +16,10 @@ from jd.server.store.queue import claim, needs, timeleft
 from jd.server.store.schema import MIGRATIONS
 from jd.server.waiting import WaitingRoom
 from jd.storage.database import Database
-from tests.server.scenes import play
 from tests.server.store_support import Desk, ordered
 from tests.server.test_held_claims import held
 from tests.server.test_jobs_store import work
-from tests.server.test_watching import Bench, Run, Scenario
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run_scenario(scenario: Scenario) -> None:
-        async def scene(bench: Bench) -> None:
-            await scenario(bench)
-            assert not bench.room.tickets
-        play(lambda: Bench(tmp_path), scene)
-    return run_scenario
+from tests.server.test_watching import Bench, Run
 
 
 def got(desk: Desk, worker: str, **fields: Any) -> Optional[int]:

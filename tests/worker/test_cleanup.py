@@ -17,26 +17,10 @@ from jd.worker.local.lastwords import REQUEUED, Fate, Told
 from jd.worker.local.registry import Registry
 from jd.worker.local.registrylock import LOCK_NAME
 from jd.worker.local.rows import Row
-from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
 from tests.worker.registered import ended_process, enter, only
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> Dict[str, str]:
-    return free_env(tmp_path)
-
-
-@pytest.fixture
-def registry(environ: Dict[str, str]) -> Registry:
-    return Registry("exp", environ)
-
-
-@pytest.fixture
-def here() -> Here:
-    return Here("gpunode")
 
 
 def test_the_dead_go_and_the_living_stay(registry: Registry, here: Here,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Iterator, List
 
 import pytest
 
@@ -13,26 +13,10 @@ from jd.node.identity import UNKNOWN_START, Here, host_slug, process_identity
 from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
-from tests.support import free_env
 from tests.worker.legacy_registry import legacy_file
 from tests.worker.registered import ended_process, enter, only
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> Dict[str, str]:
-    return free_env(tmp_path)
-
-
-@pytest.fixture
-def registry(environ: Dict[str, str]) -> Registry:
-    return Registry("exp", environ)
-
-
-@pytest.fixture
-def here() -> Here:
-    return Here("gpunode")
 
 
 @pytest.fixture

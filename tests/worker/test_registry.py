@@ -19,25 +19,10 @@ from jd.worker.local import registry as module
 from jd.worker.local import registrylock
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.local.rows import BUSY, IDLE, STARTING
-from tests.support import ROOT, free_env, python
+from tests.support import ROOT, python
 from tests.worker.legacy_registry import legacy_file
 
 CONFIG = {"entry_script": "/x/train.py", "machine_type": "gpu", "server": "http://h:5000"}
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> Dict[str, str]:
-    return free_env(tmp_path)
-
-
-@pytest.fixture
-def registry(environ: Dict[str, str]) -> Registry:
-    return Registry("exp", environ)
-
-
-@pytest.fixture
-def here() -> Here:
-    return Here("gpunode")
 
 
 def ids(registry: Registry) -> List[str]:

@@ -3,6 +3,7 @@
 import os
 import signal
 from typing import Iterator, Tuple
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,16 +37,21 @@ def test_the_last_word_counts(pipe: Tuple[int, Ward]) -> None:
     assert last_word(told + b"[78") is None  # half a line is none
 
 
-def test_without_a_warden_nothing_is_told() -> None:
-    Ward().began(77, ENVIRON)
-    Ward().ended()
-    Ward().close()
+def test_without_a_warden_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Mock()
+    monkeypatch.setattr(os, "write", write)
+    ward = Ward()
+    ward.began(77, ENVIRON)
+    ward.ended()
+    ward.close()
+    assert write.call_count == 0
 
 
 def test_a_warden_that_does_not_listen_or_was_killed_holds_up_nobody(pipe: Tuple[int, Ward]) -> None:
-    ward = pipe[1]
+    listener, ward = pipe
     for _ in range(2000):  # more than a pipe holds
         ward.began(77, ENVIRON)
+    assert last_word(os.read(listener, 2 ** 20)) == RUNNING  # what did fit is whole
     before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in a worker
     try:
         reader, writer = os.pipe()
