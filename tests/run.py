@@ -2,8 +2,9 @@
 
 What `make test` does. Each directory is a pytest of its own; one more runs at once than there are
 processors, because tests also wait, and at most four. Tests marked as slow are left out, and counted at
-the end, unless `--all` asks for them. A directory that fails shows what its pytest said; the last line is
-the sum in pytest's words. Where the options name files or directories, it is plain pytest on these.
+the end, unless `--all` asks for them. A directory that fails shows what its pytest said, and the files of its
+tests are kept; the last line is the sum in pytest's words. Where the options name files or directories, it is
+plain pytest on these.
 """
 
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -44,10 +46,13 @@ class Part:
         self.percent = 0
         self.process: "subprocess.Popen[str]"
 
-    def start(self, options: List[str]) -> None:
-        """Begin."""
+    def start(self, options: List[str], temporary: Path) -> None:
+        """Begin, with the files of the tests in this directory, which pytest makes.
+
+        Without it all of them would share one, and each would remove what another is just removing.
+        """
         self.process = subprocess.Popen(
-            [*PYTEST, "-v", *options, self.path], cwd=str(ROOT), stdin=subprocess.DEVNULL,
+            [*PYTEST, "-v", "--basetemp=%s" % temporary, *options, self.path], cwd=str(ROOT), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
     def finish(self) -> List[str]:
@@ -93,8 +98,9 @@ class Screen:
 class Run:
     """One run: what is left to do, what runs, what was counted."""
 
-    def __init__(self, options: List[str], screen: Screen) -> None:
+    def __init__(self, options: List[str], screen: Screen, temporary: Path) -> None:
         self._options = options
+        self._temporary = temporary
         # pytest itself does not pass over what is named.
         ignored = tuple(option[len("--ignore="):].rstrip("/") + "/" for option in options
                         if option.startswith("--ignore="))
@@ -131,7 +137,7 @@ class Run:
                 if not self._left:
                     return
                 part = self._left.pop(0)
-                part.start(self._options)
+                part.start(self._options, self._temporary / str(len(self._left)))
                 self._running.append(part)
             lines = part.finish()
             with self._lock:
@@ -192,8 +198,13 @@ def main() -> int:
         return subprocess.call([*PYTEST, "-q", *options], cwd=str(ROOT))
     everything = "--all" in sys.argv[1:]
     screen = Screen()
-    run = Run(options if everything else [*WITHOUT_SLOW, *options], screen)
+    temporary = Path(tempfile.mkdtemp(prefix="jd-tests-"))
+    run = Run(options if everything else [*WITHOUT_SLOW, *options], screen, temporary)
     run.all()
+    if run.failed:
+        screen.line("the files of the tests are in %s" % temporary)
+    else:
+        shutil.rmtree(str(temporary), ignore_errors=True)
     left_out = ", ".join("%s %d" % (name, count) for name, count in run.deselected.items() if count)
     if left_out and not everything and not any(option.startswith(("-k", "-m")) for option in options):
         screen.line("left out, by directory: %s. These are slow tests: they build images, bundles and bare"
