@@ -21,6 +21,10 @@ BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"
 BASE_PATH_NEVER = "never"
 
+CWD_LAUNCH = "launch"
+CWD_JOB = "job"
+CWD_SCRIPT = "script"
+
 _PREFIX = "JD_"
 _NEVER_STORED = ("grant", "place")
 # Of the batch job or job that a command is typed in, not of a launch.
@@ -33,8 +37,9 @@ class WorkerConfig:
 
     `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`, `idle_exit`
     (the argument idle_timeout=) and `checkpoint_interval` are in seconds. `collect` and `gpus` are as they
-    were typed; `pass_api_key` is None where nothing was. `directory` is where the launch was typed: jobs run
-    there. `environ` is the environment that directories and tokens are taken from, and that jobs inherit.
+    were typed; `pass_api_key` is None where nothing was. `directory` is where the launch was typed; whether
+    jobs run there says `cwd`. `environ` is the environment that directories and tokens are taken from, and
+    that jobs inherit.
 
     `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
     experiment, which may be missing. `place` is what that file said. In Hub mode `hub` is the Hub's URL, its
@@ -52,6 +57,7 @@ class WorkerConfig:
     once: bool = False
     log_dir: Optional[Path] = None
     base_path: str = BASE_PATH_AUTO
+    cwd: str = CWD_LAUNCH
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None
@@ -105,6 +111,10 @@ class WorkerConfig:
         """The directory of one job, absolute."""
         return paths.job_dir(self.experiment, job_id, self.environ).absolute()
 
+    def run_dir(self, job_id: int) -> Path:
+        """The directory that the script of one job runs in, absolute."""
+        return shared_directory(self.cwd, self.directory, self.entry_script) or self.job_dir(job_id)
+
     def check_places(self) -> None:
         """Raises UnsafePlace where somebody else could write to what jobs and logs go to.
 
@@ -125,6 +135,13 @@ class WorkerConfig:
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
+
+
+def shared_directory(cwd: str, directory: Path, entry_script: Path) -> Optional[Path]:
+    """Where all jobs of a launch run; None with `cwd=job`, as each has a directory of its own then."""
+    if cwd == CWD_JOB:
+        return None
+    return Path(os.path.realpath(str(entry_script.parent))) if cwd == CWD_SCRIPT else directory
 
 
 def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerConfig:
@@ -148,6 +165,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             once=take(stored, "once", bool),
             log_dir=None if log_dir is None else Path(log_dir),
             base_path=take(stored, "base_path", str),
+            cwd=take(stored, "cwd", str, CWD_LAUNCH),
             grace=20.0 if grace is None else grace,
             log_max_bytes=take(stored, "log_max_bytes", int),
             environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),

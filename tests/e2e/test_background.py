@@ -102,7 +102,7 @@ def test_jobs_run_where_the_launch_was_typed(tmp_path: Path, script: Path) -> No
         reason = wait_until(lambda: [job["message"][-1]["reason"] for job in server.jobs()
                                      if job["parameters"] == {"x": 7} and job["message"]])[0]
         assert "No such file or directory" in reason and str(place) in reason
-        assert "the directory that its worker was started in" in reason
+        assert "the directory that their worker was started in" in reason
         assert is_running(row.pid)
         node.exp("stop", "all")
         server.stop()

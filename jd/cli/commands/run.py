@@ -60,6 +60,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         once=values["once"],
         log_dir=None if log_dir is None else log_dir.absolute(),
         base_path=values["base_path"],
+        cwd=values["cwd"],
         grace=values["grace"],
         server_file=server_file,
         found=found,

@@ -11,7 +11,7 @@ done. All times are seconds on the loop's monotonic clock.
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 from jd.errors import JdError
 from jd.messages import Assignment
@@ -23,13 +23,19 @@ from jd.worker.verdict import Ended
 SAVE_TIME = 5.0  # after the grace period of a job that was stopped: schedulers kill soon
 _NEVER_BEGAN = Ended(exit_code=0, runtime=0.0)
 
+
+def _no_remarks(ended: Ended) -> List[str]:
+    return []
+
+
 Restore = Callable[[threading.Event], None]
 
 
 @dataclass(frozen=True)
 class Plan:
     """How the phases of one attempt are begun. `restore` is None where there is nothing to restore;
-    it may raise JdError. `start` raises StartFailure. `note` goes into the job's history."""
+    it may raise JdError. `start` raises StartFailure. `note` goes into the job's history, and so does what
+    `remarks` has to say of a script that failed by itself."""
 
     assignment: Assignment
     restore: Optional[Restore]
@@ -37,6 +43,7 @@ class Plan:
     files: Callable[[], JobFiles]
     wake: Callable[[], None]
     note: str = ""
+    remarks: Callable[[Ended], List[str]] = _no_remarks
 
 
 class Attempt:
@@ -124,7 +131,9 @@ class Attempt:
             outcome = self._files.give_up()
         if outcome is None:
             return None
-        note = "; ".join(text for text in (self._plan.note, outcome.note) if text)
+        failed = self._ended.exit_code != 0 and self.stop_reason is None
+        remarks = self._plan.remarks(self._ended) if failed else []
+        note = "; ".join(text for text in (self._plan.note, *remarks, outcome.note) if text)
         return replace(self._ended, note=note, waiting_files=outcome.waiting_files,
                        has_files=outcome.has_files)
 

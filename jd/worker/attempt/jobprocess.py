@@ -267,9 +267,9 @@ def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)
         if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
-            raise StartFailure("cannot start %s in %s, the directory that its worker was started in: %s"
-                               % (script, cwd, error.strerror),
-                               "start workers in a directory that stays") from None
+            raise StartFailure("cannot start %s in %s: %s" % (script, cwd, error.strerror),
+                               "jobs run in the directory that their worker was started in, which has to "
+                               "stay, or as cwd= says") from None
         raise StartFailure(_why_not_started(script, argv, environ, error)) from None
     finally:
         os.close(write_end)

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 from jd import paths, protocol
 from jd.errors import JdError
@@ -11,7 +11,16 @@ from jd.messages import Assignment
 from jd.node.cgroups import Groups
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
-from jd.worker.attempt import checkpointdir, collect, environment, flags, jobdir, jobprocess
+from jd.worker.attempt import (
+    checkpointdir,
+    collect,
+    environment,
+    flags,
+    jobdir,
+    jobprocess,
+    placeholders,
+    rundir,
+)
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
@@ -23,6 +32,7 @@ from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.meanwhile import Meanwhile
 from jd.worker.uplink.waitingfiles import WaitingFiles
+from jd.worker.verdict import Ended
 
 
 class Starter:
@@ -66,7 +76,7 @@ class Starter:
                              self._link.server_id or self._link.server, self._log.event, self._wake)
 
         return Attempt(Plan(assignment, restore if restoring else None, start, files,
-                           self._wake, note), now)
+                           self._wake, note, lambda ended: self._remarks(assignment, ended)), now)
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
         """Make the job's directory; returns what the job's history is to say of it."""
@@ -76,6 +86,14 @@ class Starter:
         note = "its directory held files of another sweep, which are now in %s" % aside
         self._log.event("job %d: %s" % (assignment.job_id, note))
         return note
+
+    def _remarks(self, assignment: Assignment, ended: Ended) -> List[str]:
+        """What may explain how a script that failed has ended, for the job's history and the log."""
+        found = [rundir.why_failed(self._config.cwd, self._config.directory, ended.tail)]
+        remarks = [remark for remark in found if remark is not None]
+        for remark in remarks:
+            self._log.event("job %d: %s" % (assignment.job_id, remark))
+        return remarks
 
     def deliver(self, call: Call) -> object:
         """Make a call of the worker; the files that wait with a result go before it.
@@ -101,6 +119,7 @@ class Starter:
     def _start(self, assignment: Assignment, checkpoints: Path, now: float) -> JobProcess:
         config = self._config
         script, job_dir = config.entry_script, config.job_dir(assignment.job_id)
+        assignment = placeholders.filled(assignment, config.experiment, job_dir)
         try:
             arguments = flags.flags(assignment.parameters)
             if flags.takes_base_path(script, config.base_path, assignment.parameters):
@@ -113,6 +132,8 @@ class Starter:
         environ = environment.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
-        return jobprocess.start(assignment, script, arguments, environ, job_dir,
+        directory = config.run_dir(assignment.job_id)
+        return jobprocess.start(assignment, script, arguments,
+                                rundir.moved(environ, config.directory, directory), job_dir,
                                 self._log.output, self._log.event, self._oom_kills, now,
-                                config.directory, self._ward)
+                                directory, self._ward)
