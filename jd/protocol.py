@@ -85,10 +85,11 @@ EXT_REQUEUE = "requeue"
 EXT_TIMEOUT = "timeout"
 EXT_LEASE = "lease"
 EXT_NEEDS = "needs"
+EXT_PATHS = "paths"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
-    EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS,
+    EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -118,6 +119,7 @@ MAX_MESSAGE_CHARS = 8 * 1024
 MAX_TAIL_CHARS = 16 * 1024
 MAX_NAME_CHARS = 200
 MAX_FILE_NAME_BYTES = 200
+MAX_PATH_BYTES = 1000  # of a file's path in its job's directory
 MAX_PER_PAGE = 1000
 MAX_IDS = 10_000
 MAX_TAGS = 16
@@ -177,6 +179,12 @@ def stored_name(name: str, version: int) -> str:
         return name
     stem, extension = os.path.splitext(name)
     return "%s_v%d%s" % (stem, version, extension)
+
+
+def listed_path(path: str, version: int) -> str:
+    """What people see a file called that is the `version`-th of its path: `ckpt/a.pt`, `ckpt/a_v1.pt`, …"""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + stored_name(name, version)
 
 
 def shown(value: object) -> str:

@@ -84,16 +84,18 @@ def jd_upload(file_path: Union[str, "os.PathLike[str]"], *, job_id: Optional[int
 
 
 def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], patience: Patience,
-                job_dir: Optional[Path] = None, name: Optional[str] = None) -> Dict[str, Any]:
+                job_dir: Optional[Path] = None, name: Optional[str] = None,
+                path: Optional[str] = None) -> Dict[str, Any]:
     """`jd_upload` for a given job. The file is opened once: what was checked is what is sent.
 
-    It is noted in the ledger of `job_dir`. `name` is what the server is to call it.
+    It is noted in the ledger of `job_dir`. `name` is what the server is to call it, `path` where in the job's
+    directory it lies, for a server that offers to know.
     """
     with _checked(file_path, name) as sent:
         answer = send(context, patience, protocol.UPLOAD, "file", sent.file, sent.filename,
                       sent.status.st_size,
                       failed="%s of job %d was not uploaded" % (sent.filename, context.job_id),
-                      comfort="The local file is still there: %s" % sent.path)
+                      comfort="The local file is still there: %s" % sent.path, path=path)
         if job_dir is not None:
             uploaded.add(job_dir, sent.path, uploaded.version_of(sent.status))
     return answer
@@ -122,12 +124,14 @@ def _checked(file_path: Union[str, "os.PathLike[str]"], name: Optional[str] = No
 
 
 def send(context: JobContext, patience: Patience, route: str, part_name: str, file: BinaryIO,
-         filename: str, size: int, failed: str, comfort: str) -> Dict[str, Any]:
-    """POST an open file for a job and return the server's answer about it."""
+         filename: str, size: int, failed: str, comfort: str, path: Optional[str] = None) -> Dict[str, Any]:
+    """POST an open file for a job and return the server's answer about it; `path` as in `upload_file`."""
     client = context.client(_TIMEOUT_SECONDS)
     fields = {"job_id": str(context.job_id)}
     if context.attempt is not None:
         fields["attempt"] = str(context.attempt)
+    if path is not None:
+        fields["path"] = path
 
     def call() -> Dict[str, Any]:
         answer = client.upload(route, fields, part_name, file, filename, size)

@@ -10,6 +10,7 @@ from jd.net.multipart import encode_upload
 from jd.net.serving.body import BodyStream
 from jd.net.serving.routing import Request, Response, Route, Router
 from jd.server.api.access import OWNER, Access, Principal
+from jd.server.api.job_routes import JobRoutes
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
 from jd.server.creation.creator import Creator
@@ -61,8 +62,8 @@ class PartsBench:
         live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
-                     CreateJobs(self.experiment, self.creation), JobDetails(self.experiment, room.watching),
-                     Results(self.experiment, live)):
+                     JobRoutes(self.experiment, self.creation), CreateJobs(self.experiment, self.creation),
+                     JobDetails(self.experiment, room.watching), Results(self.experiment, live)):
             part.add_to(self.router)
 
     def close(self) -> None:

@@ -36,8 +36,9 @@ class Bench:
              size: int, *texts: str) -> None:
         self.upload(name)
 
-    def upload_file(self, context: Any, path: str, patience: Any, job_dir: Path, name: str) -> None:
-        self.upload(name)
+    def upload_file(self, context: Any, path: str, patience: Any, job_dir: Path, name: str,
+                    place: Optional[str] = None) -> None:
+        self.upload(name if place is None else "%s at %s" % (name, place))
 
     def upload(self, name: str) -> None:
         self.before_sending()
@@ -45,9 +46,9 @@ class Bench:
             raise self.failure
         self.sent.append(name)
 
-    def begin(self, *patterns: str) -> JobFiles:
+    def begin(self, *patterns: str, takes_paths: bool = False) -> JobFiles:
         self.care = JobFiles(FileSettings(list(patterns), 100.0, self.outbox), self.job_dir, self.checkpoints,
-                              lambda: JOB, "data", self.logged.append, self.woken.set)
+                              lambda: JOB, "data", self.logged.append, self.woken.set, lambda: takes_paths)
         self.care.start()
         return self.care
 
@@ -163,3 +164,26 @@ def test_when_the_time_is_up_the_copy_waits(bench: Bench) -> None:
     assert outcome.waiting_files is not None and len(WaitingFiles(outcome.waiting_files).items()) == 1
     go.set()
     assert bench.woken.wait(60)
+
+
+def test_a_server_that_takes_paths_gets_them_with_a_name_that_it_can_store(bench: Bench) -> None:
+    long = "/".join(["n" * 60] * 5) + "/ü.csv"
+    bench.begin("**", takes_paths=True)
+    for name in ("a.csv", "ckpt/a.csv", long):
+        (bench.job_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (bench.job_dir / name).write_text("1")
+    bench.end()
+    assert bench.sent[:2] == ["a.csv", "ckpt__a.csv at ckpt/a.csv"]
+    name, place = bench.sent[2].split(" at ")
+    assert place == long and name.endswith("__ü.csv") and len(name.encode()) == 200
+
+
+def test_a_path_waits_with_its_file(bench: Bench) -> None:
+    bench.failure = ServerUnreachable("away")
+    bench.begin("**", takes_paths=True)
+    (bench.job_dir / "ckpt").mkdir()
+    (bench.job_dir / "ckpt" / "a.pt").write_text("1")
+    waiting = bench.end().waiting_files
+    assert waiting is not None
+    item, = WaitingFiles(waiting).items()
+    assert (item.name, item.place) == ("ckpt__a.pt", "ckpt/a.pt")

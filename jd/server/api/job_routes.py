@@ -100,9 +100,10 @@ class JobRoutes:
             "uploads": await self._experiment.read(lambda db: files.uploads(db, job_id))})
 
     async def download(self, request: Request) -> Response:
-        """The newest version of an upload, as an attachment."""
+        """The newest version of an upload, as an attachment; `filename` is its name or its path."""
         job_id = fields.check_id(request.params["id"], "id")
-        name = files.check_file_name(request.query.get("filename"))
+        given = request.query.get("filename")
+        name = (files.check_path(given) if given and "/" in given else None) or files.check_file_name(given)
         path = await self._experiment.read(
             lambda db: files.latest_upload(db, self._experiment.data_dir, job_id, name))
         return await file_response(path, download_as=path.name)

@@ -68,6 +68,12 @@ class Receiver:
         texts = {name: value.decode("utf-8", "replace") for name, value in self._fields.items()}
         return fields.read_id(texts, "job_id"), fields.read_id(texts, "attempt", None)
 
+    def path(self) -> Optional[str]:
+        """Where the file lay in its job's directory; None directly in it, or where the client did not say.
+        Raises ProtocolError."""
+        given = self._fields.get("path")
+        return None if given is None else files.check_path(given.decode("utf-8", "surrogateescape"))
+
     def _take(self, event: PartEvent) -> bool:
         """Take in what is not file data; whether it was that."""
         if isinstance(event, PartHead):

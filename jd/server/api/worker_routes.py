@@ -116,7 +116,7 @@ class WorkerRoutes:
         async with Receiver(self._experiment, "file", _caller(request).reach) as receiver:
             await receiver.receive(request)
             job_id, attempt = receiver.job()
-            name = files.check_file_name(receiver.filename)
+            name, path = files.check_file_name(receiver.filename), receiver.path()
             found: Optional[resultfile.Numbers] = None
             if name in resultfile.FILE_NAMES:
                 found = await asyncio.get_running_loop().run_in_executor(
@@ -124,7 +124,7 @@ class WorkerRoutes:
 
             def place(t: Transaction) -> files.Stored:
                 stored = files.add_upload(t, self._experiment.data_dir, job_id, attempt, name,
-                                          receiver.incoming, receiver.reach)
+                                          receiver.incoming, receiver.reach, path)
                 if found is not None:
                     results.take(t, job_id, name, found)
                 return stored

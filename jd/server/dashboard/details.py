@@ -64,7 +64,7 @@ class JobDetails:
     async def file(self, request: Request) -> Response:
         """A file as an attachment."""
         found = await self._find(request)
-        return await file_response(found.path, download_as=found.path.name)
+        return await file_response(found.path, download_as=found.listed_as.rpartition("/")[2])
 
     async def preview(self, request: Request) -> Response:
         """The beginning of a text file, with the first rows of a table."""
@@ -95,11 +95,12 @@ class JobDetails:
 
         def described(gone: Set[int]) -> bytes:
             job["files"] = [{"kind": file.kind, "name": file.name, "stored_name": file.path.name,
-                             "size_bytes": file.size_bytes, "uploaded_at": file.uploaded_at,
-                             "missing": index in gone} for index, file in enumerate(found)]
+                             "path": file.listed_as, "size_bytes": file.size_bytes,
+                             "uploaded_at": file.uploaded_at, "missing": index in gone}
+                            for index, file in enumerate(found)]
             return json.dumps(job, indent=2, allow_nan=False).encode("ascii")
 
-        members = [zipping.Member(file.path, file.path.name, file.uploaded_at) for file in found]
+        members = [zipping.Member(file.path, file.listed_as, file.uploaded_at) for file in found]
         pieces = zipping.pack("job-%d" % job_id, members, "job.json", described, experiment.clock())
         return stream_response(in_steps(pieces), "application/zip",
                                "%s-job-%d.zip" % (experiment.name, job_id))

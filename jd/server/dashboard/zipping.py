@@ -15,7 +15,7 @@ _UNUSABLE = {ord(character): "_" for character in '/\\:*?"<>|'}
 
 
 class Member(NamedTuple):
-    """A file to be packed under a name; `modified_at` in Unix seconds."""
+    """A file to be packed under a name, which may have directories; `modified_at` in Unix seconds."""
 
     path: Path
     name: str
@@ -50,10 +50,10 @@ def pack(folder: str, members: List[Member], last_name: str,
     """
     outbox = _Outbox()
     gone: Set[int] = set()
-    taken = {last_name.lower()}
+    names = _Names(last_name)
     with zipfile.ZipFile(cast(Any, outbox), "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         for index, member in enumerate(members):
-            name = _free_name(member.name, taken)
+            name = names.free(member.name)
             try:
                 file = open(str(member.path), "rb")
             except FileNotFoundError:
@@ -78,13 +78,32 @@ def _head(folder: str, name: str, modified_at: float) -> zipfile.ZipInfo:
     return info
 
 
-def _free_name(name: str, taken: Set[str]) -> str:
-    """A name that every system can unpack, and that no other member has."""
+class _Names:
+    """Gives each member a path that every system can unpack, and that no other member has: neither as a file
+    nor as the directory of one, in capital letters or small ones."""
+
+    def __init__(self, last_name: str) -> None:
+        self._files = {last_name.lower()}
+        self._folders: Set[str] = set()
+
+    def free(self, path: str) -> str:
+        """The path that a member gets."""
+        *folders, name = path.split("/")
+        place = ""
+        for folder in folders:
+            place = _unlike(place, folder, self._files) + "/"
+            self._folders.add(place[:-1].lower())
+        usable = _unlike(place, name, self._files | self._folders)
+        self._files.add(usable.lower())
+        return usable
+
+
+def _unlike(place: str, name: str, taken: Set[str]) -> str:
+    """`name` below `place`, with a number where that is among `taken`."""
     usable = name.translate(_UNUSABLE).rstrip(". ") or "_"
     stem, suffix = Path(usable).stem, Path(usable).suffix
     number = 1
-    while usable.lower() in taken:
+    while (place + usable).lower() in taken:
         usable = "%s (%d)%s" % (stem, number, suffix)
         number += 1
-    taken.add(usable.lower())
-    return usable
+    return place + usable

@@ -310,5 +310,12 @@ ALTER TABLE jobs ADD COLUMN elsewhere_until REAL;
 CREATE INDEX jobs_elsewhere ON jobs (elsewhere_until) WHERE elsewhere_until IS NOT NULL;
 """
 
+# Where an upload lay in its job's directory, if not directly in it; NULL of those whose client did not say.
+_PATHS = """
+ALTER TABLE files ADD COLUMN path TEXT;
+ALTER TABLE files ADD COLUMN path_version INTEGER NOT NULL DEFAULT 0;  -- 0, 1, ... of that path
+CREATE INDEX files_by_path ON files (job_id, path, path_version) WHERE path IS NOT NULL;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE)
+                             _NEEDS, _ELSEWHERE, _PATHS)

@@ -10,7 +10,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from jd import protocol
 from jd.script import uploaded
@@ -60,8 +60,19 @@ class File:
 
     @property
     def upload_name(self) -> str:
-        """What the server calls it, which knows no directories: `ckpt/a.pt` is `ckpt__a.pt`."""
+        """What it is called by servers and clients that know no directories: `ckpt/a.pt` is `ckpt__a.pt`."""
         return self.name.replace("/", "__")
+
+    @property
+    def place(self) -> Optional[str]:
+        """Its path, for a server that takes one; None directly in the job's directory."""
+        return self.name if "/" in self.name else None
+
+    @property
+    def short_name(self) -> str:
+        """The end of `upload_name` that a server takes beside a path, however long that is."""
+        name = self.upload_name.encode("utf-8", "surrogateescape")[-protocol.MAX_FILE_NAME_BYTES:]
+        return name.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8", "surrogateescape")
 
 
 @dataclass

@@ -52,11 +52,12 @@ class FileSettings:
 
 
 class JobFiles:
-    """For one attempt. `context` is asked before each use: servers move and tokens are renewed."""
+    """For one attempt. `context` is asked before each use: servers move and tokens are renewed. `takes_paths`
+    tells whether the server knows of files in directories."""
 
     def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
-                 wake: Callable[[], None]) -> None:
+                 wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False) -> None:
         self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
         self._settings = settings
@@ -64,6 +65,7 @@ class JobFiles:
         self._context = context
         self._log = log
         self._wake = wake
+        self._takes_paths = takes_paths
         job = context()
         self._waiting_files = WaitingFiles.new(settings.outbox, job.job_id, job.attempt)
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
@@ -219,11 +221,12 @@ class JobFiles:
 
     def _collect_one(self, file: collect.File, report: "_Report") -> None:
         """Upload one file, or keep it for later; raises ServerRefused if nothing more will go."""
+        with_path = self._takes_paths() and file.place is not None
+        name, place = (file.short_name, file.place) if with_path else (file.upload_name, None)
         try:
             if not self._away:
                 try:
-                    upload_file(self._context(), file.path, self._patience, self._job_dir,
-                                file.upload_name)
+                    upload_file(self._context(), file.path, self._patience, self._job_dir, name, place)
                     report.sent += 1
                     report.sent_bytes += file.version[0]
                     return
@@ -232,7 +235,7 @@ class JobFiles:
                         raise
                     self._away = True
             with open(file.path, "rb") as content:
-                self._waiting_files.add(protocol.UPLOAD, file.upload_name, content)
+                self._waiting_files.add(protocol.UPLOAD, name, content, place)
             uploaded.add(self._job_dir, file.path, file.version)
             report.waiting += 1
         except ServerRefused as error:

@@ -73,7 +73,8 @@ class Starter:
 
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
-                             self._link.server_id or self._link.server, self._log.event, self._wake)
+                            self._link.server_id or self._link.server, self._log.event, self._wake,
+                            lambda: self._link.offers(protocol.EXT_PATHS))
 
         return Attempt(Plan(assignment, restore if restoring else None, start, files,
                            self._wake, note, lambda ended: self._remarks(assignment, ended)), now)
@@ -106,7 +107,8 @@ class Starter:
             with Meanwhile(self._connection.deliver, call.meanwhile,
                            self._link.at_most(protocol.BUSY_INTERVAL), call.timeout):
                 WaitingFiles(entry.waiting_files).send(
-                    self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event)
+                    self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event,
+                    self._link.offers(protocol.EXT_PATHS))
         return self._connection.deliver(call)
 
     def context(self, assignment: Assignment) -> JobContext:

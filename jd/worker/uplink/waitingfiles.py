@@ -31,11 +31,13 @@ _ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint"}
 
 @dataclass(frozen=True)
 class Item:
-    """A file that waits: the route it goes to, the name it gets, where its bytes lie."""
+    """A file that waits: the route it goes to, the name it gets, where its bytes lie, and where it lay in
+    the job's directory if not directly in it."""
 
     route: str
     name: str
     path: Path
+    place: Optional[str] = None
 
     @property
     def description(self) -> Path:
@@ -54,19 +56,19 @@ class WaitingFiles:
         """An empty one, with a name of its own."""
         return cls(outbox / ("%d-%d-%s%s" % (job_id, attempt or 0, secrets.token_hex(4), SUFFIX)))
 
-    def add(self, route: str, name: str, file: BinaryIO) -> Item:
+    def add(self, route: str, name: str, file: BinaryIO, place: Optional[str] = None) -> Item:
         """Copy an open file from its start; it is on disk then. Raises StorageError."""
         try:
             safedirs.make(self.path, safedirs.CACHE)
             number = sum(1 for entry in os.listdir(str(self.path)) if entry.endswith(".json"))
-            item = Item(route, name, self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2))))
+            item = Item(route, name, self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2))), place)
             file.seek(0)
             with _private(item.path) as copy:
                 shutil.copyfileobj(file, copy, 256 * 1024)
                 copy.flush()
                 os.fsync(copy.fileno())
-            wholefile.write(item.description, json.dumps({"route": route, "name": name}).encode("ascii"),
-                            durable=True)
+            described = {"route": route, "name": name, "place": place}
+            wholefile.write(item.description, json.dumps(described).encode("ascii"), durable=True)
         except OSError as error:
             raise StorageError("%s cannot be kept in %s: %s" % (
                 name, self.path, error.strerror or error)) from error
@@ -93,8 +95,8 @@ class WaitingFiles:
         """Remove all of it."""
         shutil.rmtree(str(self.path), ignore_errors=True)
 
-    def send(self, context: JobContext, log: Callable[[str], None]) -> None:
-        """Upload every item, each once; it is empty then.
+    def send(self, context: JobContext, log: Callable[[str], None], with_paths: bool = False) -> None:
+        """Upload every item, each once; it is empty then. `with_paths`: to a server that knows of them.
 
         Raises ServerUnreachable, or ServerRefused for what is not about one file; what has
         arrived until then does not go again.
@@ -104,7 +106,8 @@ class WaitingFiles:
                 with open(str(item.path), "rb") as file:
                     send(context, _ONCE, item.route, _ROUTES[item.route], file, item.name,
                          os.fstat(file.fileno()).st_size, "%s of job %d was not uploaded" % (
-                             item.name, context.job_id), "It waits in %s" % self.path)
+                             item.name, context.job_id), "It waits in %s" % self.path,
+                         item.place if with_paths else None)
             except ServerRefused as error:
                 if error.status not in ABOUT_THE_FILE:
                     raise
@@ -122,10 +125,11 @@ class WaitingFiles:
         try:
             body = json.loads(description.read_bytes().decode("utf-8"))
             route, name = take(body, "route", str), take(body, "name", str)
+            place = take(body, "place", str, None)
         except (OSError, ValueError, AttributeError, ProtocolError):
             return None
         path = description.with_suffix(".bin")
-        return Item(route, name, path) if route in _ROUTES and path.is_file() else None
+        return Item(route, name, path, place) if route in _ROUTES and path.is_file() else None
 
 
 def _private(path: Path) -> BinaryIO:

@@ -10,7 +10,7 @@ import re
 import secrets
 import sqlite3
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence
 
 from jd import filesystems
 from jd import protocol as p
@@ -23,6 +23,8 @@ from jd.storage.filemodes import PRIVATE, Modes
 UPLOAD = "upload"
 CHECKPOINT = "checkpoint"
 MAX_FILES_PER_JOB = 10_000
+MAX_PATH_PARTS = 33
+MAX_PART_BYTES = 255  # what file systems take
 KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
 
 _CHECKPOINT_NAME = "checkpoint"
@@ -37,13 +39,15 @@ class TooManyFiles(Exception):
 
 
 class Found(NamedTuple):
-    """A file in its place; `kind` is UPLOAD or CHECKPOINT."""
+    """A file in its place; `kind` is UPLOAD or CHECKPOINT. `listed_as` is what people see it called: its path
+    in the job's directory where its client told that, else what it is stored as."""
 
     path: Path
     kind: str
     name: str
     size_bytes: int
     uploaded_at: float
+    listed_as: str
 
 
 class Stored(NamedTuple):
@@ -67,6 +71,23 @@ def check_file_name(name: Optional[str]) -> str:
         raise p.ProtocolError("file name %s is %d bytes long; at most %d"
                               % (p.shown(name), size, p.MAX_FILE_NAME_BYTES))
     return name
+
+
+def check_path(path: str) -> Optional[str]:
+    """Return `path` if it can be that of a file below a job's directory; None for one directly in it, which
+    has its name alone. Raises ProtocolError for any other."""
+    try:
+        size = len(path.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise p.ProtocolError("path %s is not valid UTF-8" % p.shown(path)) from None
+    parts = path.split("/")
+    if (size > p.MAX_PATH_BYTES or len(parts) > MAX_PATH_PARTS or re.search(r"[\\\x00-\x1f\x7f]", path)
+            or any(part in ("", ".", "..") or len(part.encode("utf-8")) > MAX_PART_BYTES for part in parts)):
+        raise p.ProtocolError(
+            "path %s cannot be used: give one inside the job's directory, as ckpt/a.pt, without .., \\ or "
+            "control characters, of at most %d bytes and %d directories"
+            % (p.shown(path), p.MAX_PATH_BYTES, MAX_PATH_PARTS - 1))
+    return path if len(parts) > 1 else None
 
 
 class Incoming:
@@ -124,15 +145,18 @@ def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:
 
 
 def add_upload(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int], name: str,
-               incoming: Incoming, reach: Optional[str] = None) -> Stored:
-    """Put an upload of a running attempt in place. Raises TooManyFiles, and as attempts.check_running."""
+               incoming: Incoming, reach: Optional[str] = None, path: Optional[str] = None) -> Stored:
+    """Put an upload of a running attempt in place; `path` is where it lay in the job's directory.
+
+    Raises TooManyFiles, and as attempts.check_running.
+    """
     attempts.check_running(t.db, job_id, attempt, reach)
     version = _next_version(t.db, job_id, UPLOAD, name)
     stored_name = p.stored_name(name, version)
     while _is_taken(t.db, job_id, stored_name):
         version += 1
         stored_name = p.stored_name(name, version)
-    return _place(t, data_dir, job_id, UPLOAD, name, version, stored_name, incoming)
+    return _place(t, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, path)
 
 
 def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int],
@@ -180,7 +204,7 @@ def _is_taken(db: sqlite3.Connection, job_id: int, stored_name: str) -> bool:
 
 
 def _place(t: Transaction, data_dir: Path, job_id: int, kind: str, name: str, version: int,
-           stored_name: str, incoming: Incoming) -> Stored:
+           stored_name: str, incoming: Incoming, path: Optional[str] = None) -> Stored:
     directory = data_dir / str(job_id)
     try:
         filemodes.make_directory(directory, filemodes.of(data_dir))
@@ -189,9 +213,16 @@ def _place(t: Transaction, data_dir: Path, job_id: int, kind: str, name: str, ve
     except OSError as error:
         raise _storage_error(error, directory) from error
     t.db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
-                 " uploaded_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                 (job_id, kind, name, version, stored_name, incoming.size, t.now))
+                 " uploaded_at, path, path_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (job_id, kind, name, version, stored_name, incoming.size, t.now, path,
+                  0 if path is None else _next_of_path(t.db, job_id, path)))
     return Stored(stored_name, version, incoming.size)
+
+
+def _next_of_path(db: sqlite3.Connection, job_id: int, path: str) -> int:
+    latest = db.execute("SELECT max(path_version) FROM files WHERE job_id = ? AND path = ?",
+                        (job_id, path)).fetchone()[0]
+    return 0 if latest is None else int(latest) + 1
 
 
 def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
@@ -256,7 +287,13 @@ def _is_directory_checkpoint(path: Path) -> bool:
 
 
 def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str) -> Path:
-    """The newest version of an upload, by the name the client gave or a stored one."""
+    """The newest version of an upload, by its path, by the name the client gave, or by a stored one."""
+    if "/" in name:
+        row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND path = ?"
+                         " ORDER BY path_version DESC LIMIT 1", (job_id, name)).fetchone()
+        if row is None:
+            raise NoSuchFile("job %d has no upload at %s" % (job_id, p.shown(name)))
+        return data_dir / str(job_id) / str(row[0])
     row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
                      " AND stored_name = ? AND name <> ?", (job_id, name, name)).fetchone()
     if row is not None:
@@ -273,33 +310,46 @@ def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name
     return data_dir / str(job_id) / str(row[0])
 
 
+_FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, path, path_version"
+
+
+def _found(data_dir: Path, row: Sequence[Any]) -> Found:
+    job_id, stored_name, kind, name, size, uploaded_at, path, version = row
+    return Found(data_dir / str(job_id) / str(stored_name), kind, name, size, uploaded_at,
+                 listed_as(stored_name, path, version))
+
+
+def listed_as(stored_name: str, path: Optional[str], path_version: int) -> str:
+    """What people see a file called, of these columns of its row."""
+    return stored_name if path is None else p.listed_path(path, path_version)
+
+
 def find(db: sqlite3.Connection, data_dir: Path, file_id: int) -> Found:
     """A file by its id. Raises NoSuchFile."""
-    row = db.execute("SELECT job_id, stored_name, kind, name, size_bytes, uploaded_at FROM files"
-                     " WHERE id = ?", (file_id,)).fetchone()
+    row = db.execute("SELECT %s FROM files WHERE id = ?" % _FOUND, (file_id,)).fetchone()
     if row is None:
         raise NoSuchFile("there is no file %d" % file_id)
-    return Found(data_dir / str(row[0]) / str(row[1]), *row[2:])
+    return _found(data_dir, row)
 
 
 def of_job(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Found]:
     """All files of a job, the oldest first."""
-    return [Found(data_dir / str(job_id) / str(stored_name), *rest)
-            for stored_name, *rest in db.execute(
-                "SELECT stored_name, kind, name, size_bytes, uploaded_at FROM files"
-                " WHERE job_id = ? ORDER BY id", (job_id,))]
+    return [_found(data_dir, row) for row in db.execute(
+        "SELECT %s FROM files WHERE job_id = ? ORDER BY id" % _FOUND, (job_id,))]
 
 
 def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
-    """What a job uploaded, newest first. Raises jobs.NoSuchJob."""
+    """What a job uploaded, newest first; `path` where it is known. Raises jobs.NoSuchJob."""
     if not jobs.exists(db, job_id):
         raise jobs.NoSuchJob(job_id)
-    return [
-        {"job_id": job_id, "version": version, "filename": stored_name, "size_bytes": size,
-         "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower()}
-        for version, stored_name, size, uploaded_at in db.execute(
-            "SELECT version, stored_name, size_bytes, uploaded_at FROM files"
-            " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,))]
+    listed: List[Dict[str, Any]] = []
+    for version, stored_name, size, uploaded_at, path, path_version in db.execute(
+            "SELECT version, stored_name, size_bytes, uploaded_at, path, path_version FROM files"
+            " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,)):
+        entry = {"job_id": job_id, "version": version, "filename": stored_name, "size_bytes": size,
+                 "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower()}
+        listed.append(entry if path is None else dict(entry, path=p.listed_path(path, path_version)))
+    return listed
 
 
 def _storage_error(error: OSError, path: Path) -> StorageError:

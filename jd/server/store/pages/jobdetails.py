@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from jd import protocol as p
 from jd.server.store import jobfields
+from jd.server.store.files import files
 from jd.server.store.jobfields import Where
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
@@ -89,6 +90,6 @@ def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
 
 def _files(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
     names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at")
-    return [dict(zip(names, row)) for row in db.execute(
-        "SELECT id, kind, name, stored_name, version, size_bytes, uploaded_at FROM files"
+    return [dict(zip(names, row), path=files.listed_as(row[3], *row[-2:])) for row in db.execute(
+        "SELECT id, kind, name, stored_name, version, size_bytes, uploaded_at, path, path_version FROM files"
         " WHERE job_id = ? ORDER BY id DESC LIMIT ?", (job_id, MAX_FILES))]

@@ -58,9 +58,9 @@ function row(file) {
   const look = el("button", {type: "button", class: "small quiet", "aria-expanded": "false",
     "aria-controls": id, onclick: turn}, "Preview");
   const download = el("a", {class: "button small quiet", href: "/web/job/file?id=" + file.id,
-    download: file.stored_name}, "Download");
+    download: file.path.split("/").pop()}, "Download");
   const line = el("div", {class: "file"},
-    el("span", {class: "file-name"}, file.stored_name),
+    el("span", {class: "file-name"}, file.path),
     file.kind === "checkpoint" ? el("span", {class: "badge"}, "checkpoint") : null,
     el("span", {class: "file-facts hint"}, bytes(file.size_bytes), " · ", when(file.uploaded_at)),
     el("span", {class: "file-tools"}, file.preview ? look : null, download));
@@ -69,7 +69,7 @@ function row(file) {
 
 async function content(file) {
   if (file.preview === "image") {
-    return [el("img", {src: "/web/job/image?id=" + file.id, alt: file.stored_name, loading: "lazy"})];
+    return [el("img", {src: "/web/job/image?id=" + file.id, alt: file.path, loading: "lazy"})];
   }
   const answer = await ask("job/preview?id=" + file.id);
   const cut = answer.truncated
