@@ -64,6 +64,14 @@ def test_throughput_of_a_steady_sweep_and_when_it_will_be_over(desk: Desk) -> No
     assert (found.total, found.finished) == (40, 20)
 
 
+def test_a_failure_of_a_job_with_attempts_of_its_own_uses_up_its_part_of_these(desk: Desk) -> None:
+    desk.now = 1_200_000.0
+    desk.create(40, max_attempts=1)
+    for _ in range(20):
+        end(desk, p.VERDICT_FAILED, runtime=30.0)
+    assert rate(desk) == pytest.approx(120, rel=0.1)
+
+
 def test_many_workers_that_end_together_for_the_first_time(desk: Desk) -> None:
     """100 workers, jobs of an hour: after that hour 100 of them end within a minute."""
     desk.now = 1_200_000.0

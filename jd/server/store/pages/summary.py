@@ -96,10 +96,10 @@ def per_hour(db: sqlite3.Connection, now: float, policy: Policy) -> Optional[flo
     """Jobs finished per hour of late, None if none was.
 
     An attempt that is done finishes a job. One that failed uses up its part of the attempts that a
-    job has. The time counts from the beginning of the span, or from when the first attempt that
-    ended in it began.
+    job has, on average of the jobs that failed latest. The time counts from the beginning of the span,
+    or from when the first attempt that ended in it began.
     """
-    runtime = _runtime(db)
+    runtime, of_failed = _latest(db, policy)
     unit, count = next((span for span in _SPANS if SECONDS[span[0]] * span[1] >= 2 * runtime), _SPANS[-1])
     step = SECONDS[unit]
     last = int(now) // step * step
@@ -108,7 +108,7 @@ def per_hour(db: sqlite3.Connection, now: float, policy: Policy) -> Optional[flo
     finished = 0.0
     for start, verdict, n in db.execute(_ENDED, (oldest, step, last, unit, ALL_HOSTS)):
         part = 1.0 if verdict == p.VERDICT_DONE else (
-            1.0 / policy.max_attempts if verdict in transitions.FAILURES else 0.0)
+            of_failed if verdict in transitions.FAILURES else 0.0)
         if part and first is None:
             first = start
         finished += n * part
@@ -118,10 +118,11 @@ def per_hour(db: sqlite3.Connection, now: float, policy: Policy) -> Optional[flo
     return finished / max(now - began, 60.0) * _HOUR
 
 
-def _runtime(db: sqlite3.Connection) -> float:
-    """Mean seconds that the jobs which ended latest took."""
-    (mean,) = db.execute(
-        "SELECT avg(required_time) FROM (SELECT required_time FROM jobs"
-        " WHERE completion_timestamp IS NOT NULL ORDER BY completion_timestamp DESC LIMIT ?)",
-        (_LATEST,)).fetchone()
-    return float(mean or 0.0)
+def _latest(db: sqlite3.Connection, policy: Policy) -> Tuple[float, float]:
+    """Of the jobs that ended latest, the mean seconds that they took, and the mean part of its attempts that
+    a failure of a job uses up."""
+    runtime, part = db.execute(
+        "SELECT avg(required_time), avg(CASE WHEN failures > 0 THEN 1.0 / coalesce(max_attempts, ?) END)"
+        " FROM (SELECT required_time, failures, max_attempts FROM jobs WHERE completion_timestamp IS NOT NULL"
+        " ORDER BY completion_timestamp DESC LIMIT ?)", (policy.max_attempts, _LATEST)).fetchone()
+    return float(runtime or 0.0), float(part or 1.0 / policy.max_attempts)
