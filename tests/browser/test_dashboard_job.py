@@ -47,6 +47,8 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait("document.querySelector('.grid-sum').textContent === '3 × 2 = 6'")
     browser.click("summary", "Advanced")
     fill(browser, "#create-time", "3600")
+    for name, text in (("needs", "gpu-a100, cpu"), ("priority", "-3"), ("timeout", "90"), ("attempts", "5")):
+        fill(browser, "#create-" + name, text)
     browser.click("dialog button", "Create 6 jobs")
     browser.wait_text("6 jobs are made: 1 to 6.")
     assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1)
@@ -54,7 +56,21 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait("document.querySelectorAll('.jobs tbody tr').length === 6")
     short = dict(BUSY, reported_status="idle", current_job_id=None, time_left=60.0)
     assert dashboard.call("/worker/heartbeat", short)["job"] is None
-    assert dashboard.claim()["job_id"] == 1
+    made = dashboard.jobs()[5]
+    assert [made[name] for name in ("needs", "priority", "timeout", "max_attempts")] == [
+        ["cpu", "gpu-a100"], -3, 90.0, 5]
+    browser.wait("document.querySelector('.jobs tbody td[data-label=Needs]').textContent === 'cpu, gpu-a100'")
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait_text("needs cpu and gpu-a100")
+    browser.wait_text("5 attempts at most")
+
+
+def test_jobs_that_no_worker_can_run_are_told_of(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create(2, needs=["gpu", "big"])
+    browser.wait_text("2 jobs need big and gpu: no living worker has that all.")
+    idle = dict(BUSY, worker_id="node2-0-0", reported_status="idle", current_job_id=None, tags=["gpu", "big"])
+    assert dashboard.call("/worker/heartbeat", idle)["job"]["job_id"] == 1
+    browser.wait("!document.querySelector('.notice')")
 
 
 def test_an_absurd_product_is_refused_before_anything_is_made(browser: Browser, dashboard: Dashboard) -> None:

@@ -41,11 +41,11 @@ def test_everything_about_a_job(run: Run) -> None:
         await bench.upload(1, "result.json", '{"loss": 0.5}')
         job = (await bench.get("/web/job?id=1")).json
         assert {name: job[name] for name in ("id", "status", "parameters", "results", "attempt", "failures",
-                                             "worker_id", "priority", "timeout", "max_attempts",
+                                             "worker_id", "priority", "needs", "timeout", "max_attempts",
                                              "retry_at", "output")} == {
             "id": 1, "status": "SERVED", "parameters": {"lr": 0.1, "evil": "<script>"},
             "results": {"loss": 0.5}, "attempt": 2, "failures": 1, "worker_id": "w", "priority": 0,
-            "timeout": None, "max_attempts": None, "retry_at": None, "output": ""}
+            "needs": None, "timeout": None, "max_attempts": None, "retry_at": None, "output": ""}
         assert job["started"] == bench.now and job["lease_until"] == bench.now + 600
         assert job["finished"] is None and job["runtime"] is None
         assert [a["number"] for a in job["attempts"]] == [2, 1]

@@ -12,8 +12,10 @@ import pytest
 from jd import protocol as p
 from jd.server.creation import jobtext
 from jd.server.store.operators import batches
+from jd.server.store.pages import jobdetails, joblist, jobtable
 from jd.server.store.queue import claim, needs, timeleft
 from jd.server.store.schema import MIGRATIONS
+from jd.server.store.search import conditions
 from jd.server.waiting import WaitingRoom
 from jd.storage.database import Database
 from tests.server.store_support import Desk, ordered
@@ -140,6 +142,29 @@ def test_what_no_living_worker_has_is_told(desk: Desk) -> None:
     assert desk.read(needs.cannot_run) == []
     desk.beat("w", machine_type="gpu", session="s", leave=True)
     assert desk.read(needs.cannot_run) == [(("gpu",), 2)]
+
+
+# ---- what is shown
+
+def test_needs_are_shown_and_found(desk: Desk) -> None:
+    desk.create(1, needs=["gpu", "big"], timeout=60, max_attempts=2, priority=4)
+    desk.create(1, needs=["gpu"])
+    desk.create(1)
+    assert desk.read(jobtable.columns)["needs"] == ["big", "gpu"]
+    told = desk.read(lambda db: joblist.select(db, joblist.JobQuery())).jobs
+    assert [job["needs"] for job in told] == [["big", "gpu"], ["gpu"], None]
+    assert [(job["timeout"], job["max_attempts"], job["priority"]) for job in told[:2]] == [
+        (60.0, 2, 4), (None, None, 0)]
+    assert desk.read(lambda db: jobdetails.job(db, 1))["needs"] == ["big", "gpu"]
+
+    def found(text: str) -> List[int]:
+        return desk.read(lambda db: [job["id"] for job in jobtable.page(
+            db, conditions.compiled(db, text, desk.now), jobtable.BY_ID, None, 10).jobs])
+
+    assert found("needs=gpu") == [1, 2] and found("needs=big,null") == [1, 3]
+    assert found("needs!=big") == [2, 3] and found("needs=Gpu") == []
+    with pytest.raises(p.ProtocolError, match="needs can be compared with = and != only"):
+        found("needs>gpu")
 
 
 # ---- who waits is called

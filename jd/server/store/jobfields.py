@@ -37,7 +37,8 @@ class Field(NamedTuple):
 
     A NUMBER, TIME or DURATION with a word can be compared in a filter. Jobs can be sorted by what has an
     index, `sorted_by`, of the jobs that have a value; `lowest` is below all of these. `nothing` stands for
-    no value, where that is not NULL; the index then leaves it out.
+    no value, where that is not NULL; the index then leaves it out. What stands in another table is found by
+    `select`, of a job `j`, and `column` is what the API calls it.
     """
 
     column: str
@@ -48,6 +49,7 @@ class Field(NamedTuple):
     sorted_by: Optional[str] = None
     lowest: Union[float, str] = LOWEST
     nothing: Optional[int] = None
+    select: Optional[str] = None
 
 
 FIELDS: Tuple[Field, ...] = (
@@ -58,9 +60,11 @@ FIELDS: Tuple[Field, ...] = (
     Field("attempt", EVERYWHERE, "attempt", "attempts", NUMBER, "jobs_by_attempt", nothing=0),
     Field("failures", PAGES, "failures"),
     Field("worker_id", EVERYWHERE, "worker_id", "worker", sorted_by="jobs_of_worker"),
-    Field("priority", PAGES, "priority", "priority", NUMBER, "jobs_by_priority", nothing=0),
-    Field("timeout", PAGES, "timeout", kind=DURATION),
-    Field("max_attempts", PAGES, "max_attempts"),
+    Field("priority", PAGES | Where.API, "priority", "priority", NUMBER, "jobs_by_priority", nothing=0),
+    Field("needs", PAGES | Where.API, "needs", kind=JSON,
+          select="(SELECT tags FROM needs WHERE id = j.needs_id)"),
+    Field("timeout", PAGES | Where.API, "timeout", kind=DURATION),
+    Field("max_attempts", PAGES | Where.API, "max_attempts"),
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
@@ -81,7 +85,7 @@ def shown(where: Where) -> Tuple[Field, ...]:
 
 def columns(fields: Iterable[Field]) -> str:
     """Their columns, of a job `j`, for a SELECT."""
-    return ", ".join("j." + field.column for field in fields)
+    return ", ".join(field.select or "j." + field.column for field in fields)
 
 
 def values(fields: Iterable[Field], row: Iterable[Any], by_column: bool = False) -> Dict[str, Any]:

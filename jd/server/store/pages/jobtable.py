@@ -219,6 +219,8 @@ def rows(db: sqlite3.Connection, ids: Sequence[int],
 
 
 def columns(db: sqlite3.Connection) -> Dict[str, List[str]]:
-    """The names of all parameters and results, in the order of their first use."""
+    """The names of all parameters and results in the order of their first use, and tags that jobs need."""
+    tags = db.execute("SELECT DISTINCT tag FROM needed_tags ORDER BY tag LIMIT ?", (MAX_COLUMNS,))
     return {"parameters": values.names(db, values.PARAMETER, MAX_COLUMNS),
-            "results": values.names(db, values.RESULT, MAX_COLUMNS)}
+            "results": values.names(db, values.RESULT, MAX_COLUMNS),
+            "needs": [tag for (tag,) in tags]}

@@ -13,7 +13,7 @@ from jd.server.store.jobfields import COMPARED, DURATION, TIME
 from jd.server.store.search import filters, values
 from jd.server.store.search.filters import EQUAL, ORDERINGS, UNEQUAL, Term, Value
 
-BUILT_IN = ("status", "id", "worker", "host", *COMPARED)
+BUILT_IN = ("status", "id", "worker", "host", "needs", *COMPARED)
 PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
@@ -244,6 +244,15 @@ def _host(term: Term, _now: float) -> _Compiled:
                              "id", False)
 
 
+def _needs(term: Term, _now: float) -> _Compiled:
+    """Jobs that need one of these tags, whatever else they need; null: jobs that need nothing."""
+    _no_ordering(term)
+    return _any([
+        Sql("j.needs_id IS NULL") if value.is_null else
+        Sql("j.needs_id IN (SELECT needs_id FROM needed_tags WHERE tag = ?)", (value.text,))
+        for value in term.values], term.operator), None
+
+
 def _span(term: Term, value: Value, now: float) -> filters.Span:
     """From the first to behind the last number that a value stands for."""
     kind = COMPARED[term.name].kind
@@ -289,7 +298,7 @@ def _column(term: Term, now: float) -> _Compiled:
 
 
 _BUILT_IN: Dict[str, Callable[[Term, float], _Compiled]] = {
-    "id": _id, "worker": _worker, "host": _host, **dict.fromkeys(COMPARED, _column)}
+    "id": _id, "worker": _worker, "host": _host, "needs": _needs, **dict.fromkeys(COMPARED, _column)}
 
 
 # ---- parameters and results

@@ -36,6 +36,8 @@ function worker(job) {
   return el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id);
 }
 
+const needs = (job) => (job.needs ? job.needs.join(", ") : none());
+
 // The runtime of a running job counts on by itself: `tick` in table.js rewrites what has data-since.
 const runtime = (job) => (job.status === "SERVED" && job.started != null
   ? el("span", {"data-since": job.started}, duration(live.now() - job.started)) : duration(job.runtime));
@@ -53,9 +55,11 @@ const LAST = [
   {key: "finished", head: "Finished", sort: "finished", cell: (job) => when(job.finished)},
   {key: "runtime", head: "Runtime", sort: "runtime", kind: "num", cell: runtime},
 ];
+const NEEDS = {key: "needs", head: "Needs", kind: "cut", cell: needs};
 
-/** All columns of an experiment whose names of parameters and results are these. */
-export function columnsOf({parameters, results}) {
+/** All columns of an experiment whose names of parameters and results are these; `needs` are the tags that
+ * its jobs need. */
+export function columnsOf({parameters, results, needs: tags}) {
   const known = new Set(parameters);
   const own = parameters.map((name, at) => ({
     key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
@@ -66,7 +70,7 @@ export function columnsOf({parameters, results}) {
   // Start and runtime tell when a job ended: where there is much to show, "Finished" begins hidden.
   const many = [...own, ...found].filter((one) => !one.extra).length > 6;
   const last = LAST.map((one) => (one.key === "finished" ? {...one, extra: many} : one));
-  return [...FIRST, ...own, ...found, ...last];
+  return [...FIRST, ...own, ...found, ...(tags.length ? [NEEDS] : []), ...last];
 }
 
 /** Those that are shown: as chosen, or all but the many of a sweep with many parameters. */

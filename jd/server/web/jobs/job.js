@@ -2,7 +2,7 @@
 
 import {setTitle} from "../app.js";
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
-import {duration, priority, status, value as shown, when} from "../format.js";
+import {count, duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "./actions.js";
 import {fileList} from "./files.js";
@@ -61,7 +61,7 @@ class JobPage {
     this.job = job;
     if (!this.main.contains(this.title)) this.frame();
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
-      job.retry_at, job.priority];
+      job.retry_at, job.priority, job.needs, job.timeout, job.max_attempts];
     this.draw("title", shown, () => this.drawTitle(job));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
     this.draw("parameters", job.parameters, () =>
@@ -123,6 +123,9 @@ class JobPage {
     if (job.runtime != null) say("ran " + duration(job.runtime));
     if (job.status === "ABORTED" && job.retry_at) say("tried again ", when(job.retry_at));
     if (job.status === "PENDING" && job.priority) say(priority(job.priority));
+    if (job.needs) say("needs " + job.needs.join(" and "));
+    if (job.timeout) say("timeout " + duration(job.timeout));
+    if (job.max_attempts) say(count(job.max_attempts, "attempt") + " at most");
     this.title.replaceChildren(el("h1", {}, "Job " + job.id),
       status(job.status), el("p", {class: "hint job-facts"}, ...said));
   }

@@ -7,26 +7,40 @@ import {el} from "../../common.js";
 export function optionsBox() {
   const radio = (value, label, on) => el("label", {class: "check"},
     el("input", {type: "radio", name: "create-how", value, checked: on}), label);
-  const seconds = (id, min = 0) => el("input",
-    {id, type: "number", min, step: "any", placeholder: "as the server", inputmode: "decimal"});
+  const field = (id, placeholder, more) => el("input", {id, placeholder, autocomplete: "off", ...more});
+  const seconds = (id, min = 0, placeholder = "as the server") => field(id, placeholder,
+    {type: "number", min, step: "any", inputmode: "decimal"});
+  const whole = (id, placeholder, min, max) => field(id, placeholder,
+    {type: "number", min, max, step: 1, inputmode: "numeric"});
   const row = (text, input) => el("div", {}, el("label", {for: input.id}, text), input);
-  const lease = seconds("create-lease", 3), pause = seconds("create-pause"), time = seconds("create-time");
+  const lease = seconds("create-lease", 3), pause = seconds("create-pause");
+  const time = seconds("create-time", 0, "as the worker"), timeout = seconds("create-timeout", 1, "none");
+  const attempts = whole("create-attempts", "as the server", 1, 1000);
+  const priority = whole("create-priority", "0", -1000, 1000);
+  const needs = field("create-needs", "gpu-a100, big",
+    {type: "text", maxlength: 1100, autocapitalize: "none", spellcheck: "false"});
   const append = radio("append", "Add to the queue", true);
   const replace = radio("replace", "Replace what is pending", false);
   const node = el("div", {class: "create-options"},
     el("fieldset", {}, el("legend", {}, "Jobs that are pending now"), append, replace),
     el("details", {}, el("summary", {}, "Advanced"),
       el("div", {class: "create-advanced"},
-        row("Lease, seconds", lease), row("Pause before a retry, seconds", pause),
+        row("Tags a worker must have", needs), row("Priority, higher first", priority),
+        row("Timeout of a script, seconds", timeout), row("Attempts at most", attempts),
+        row("Pause before a retry, seconds", pause), row("Lease, seconds", lease),
         row("Time a worker must have left, seconds", time))));
+  const numbers = {idle_timeout: lease, aborted_job_reset_timeout: pause, min_time: time, timeout,
+    max_attempts: attempts, priority};
   const replaces = () => replace.querySelector("input").checked;
   return {
     node, replace: replaces,
     read() {
       const given = {replace: replaces()};
-      if (lease.value !== "") given.idle_timeout = Number(lease.value);
-      if (pause.value !== "") given.aborted_job_reset_timeout = Number(pause.value);
-      if (time.value !== "") given.min_time = Number(time.value);
+      for (const [name, input] of Object.entries(numbers)) {
+        if (input.value !== "") given[name] = Number(input.value);
+      }
+      const tags = needs.value.split(/[\s,]+/).filter(Boolean);
+      if (tags.length) given.needs = tags;
       return given;
     },
   };
