@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 
+from jd.server.store.queue import needs
 from tests.e2e.processes import EXPERIMENT, Process, Server
 from tests.support import free_env, python, wait_until
 
@@ -68,6 +70,24 @@ def test_an_upload_that_has_begun_is_finished_before_it_stops(tmp_path: Path) ->
             assert connection.makefile("rb").readline().split()[1] == b"200"
         assert server.popen.wait(60) == 0
         assert (server.workspace / EXPERIMENT / "data" / "1" / "a").read_bytes() == b"x" * 100
+
+
+def test_a_jobs_file_with_one_list_of_needs_too_many_ends_the_start_in_one_line(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.stop()
+    data = server.workspace / EXPERIMENT / "meta" / "jobs.db"
+    with closing(sqlite3.connect(str(data))) as db, db:
+        db.executemany("INSERT INTO needs (tags, size) VALUES (?, 1)",
+                       (('["tag%d"]' % number,) for number in range(needs.MAX_LISTS)))
+    sweep = tmp_path / "sweep.json"
+    sweep.write_text(json.dumps(dict(GRID, needs=["one-more"])))
+    started = run(tmp_path, "--expId", EXPERIMENT, "--port", "0", "--dashboard-port", "0", "--workspace_path",
+                  str(server.workspace), "--jobs", str(sweep))
+    assert (started.returncode, started.stderr) == (2, (
+        "error: jobs file %s: needs: jobs of this experiment need 1000 different lists of tags already, "
+        "which is the most that there can be: take one of them\n" % sweep))
+    with closing(sqlite3.connect(str(data))) as db:
+        assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
 
 
 def test_a_second_server_on_the_same_data_is_refused_with_the_firsts_pid_and_url(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from jd.net.client import Client
 from jd.net.serving.process import allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
+from jd.protocol import ProtocolError
 from jd.server import dashboardpin
 from jd.server.api.access import Access, check_exclusive, users
 from jd.server.app import JobServer
@@ -24,9 +25,11 @@ from jd.server.command import checkpointcommand, commandline, owncert, pincomman
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.command.announcer import Announcer
 from jd.server.creation import jobfile
+from jd.server.creation.batch import Batch
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.hubside.ownhub import Facts, OwnHub
+from jd.server.store.operators.batches import Created
 from jd.server.store.policy import Policy
 from jd.server.store.queue import lease
 from jd.storage import filemodes
@@ -196,7 +199,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         if server.experiment.policy.lease < lease.UNTOLD:
             server.say_untold()
         for path, batch in loading:
-            say.loaded(path.name, batch.total, await server.creation.load(batch, path.name))
+            say.loaded(path.name, batch.total, await _load(server, path, batch))
         # After the jobs: workers that exit when there are none may be waiting for the file.
         if values["publish_url"] is not None:
             token_file = values["token_file"]
@@ -217,6 +220,15 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             link.stop()
         await server.stop()
     return EXIT_OK
+
+
+async def _load(server: JobServer, path: Path, batch: Batch) -> Optional[Created]:
+    """The jobs of a file; None if they were loaded before. Raises UsageError for a file that is too much only
+    together with what the experiment has already."""
+    try:
+        return await server.creation.load(batch, path.name)
+    except ProtocolError as error:
+        raise UsageError("jobs file %s: %s" % (path, error)) from None
 
 
 def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
