@@ -121,8 +121,8 @@ class Heartbeat:
 
     `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
     `min_time` is what a job needs whose sweep does not say; `tags` are what jobs may need that this worker
-    has, besides its `machine_type`. Everything from `session` on belongs
-    to an extension.
+    has, besides its `machine_type`. `ends_in` is how many seconds it takes at most until the worker has ended
+    a script that has a timeout. Everything from `session` on belongs to an extension.
     """
 
     worker_id: str
@@ -145,6 +145,7 @@ class Heartbeat:
     exit_when_empty: bool = False
     exp_id: Optional[str] = None
     tags: Tuple[str, ...] = ()
+    ends_in: Optional[float] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -175,6 +176,7 @@ class Heartbeat:
             exit_when_empty=take(body, "exit_when_empty", bool, False),
             exp_id=take_name(body, "exp_id", None),
             tags=take_tags(body, "tags"),
+            ends_in=take_number(body, "ends_in"),
         )
 
     def to_json(self) -> Dict[str, Any]:

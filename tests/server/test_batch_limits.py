@@ -1,7 +1,7 @@
 """What a batch says of its jobs: how long they may run, how often they are tried, which go out first."""
 
 import io
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import pytest
 
@@ -65,6 +65,21 @@ def test_the_server_ends_what_its_worker_does_not(desk: Desk, session: Optional[
         "timeout: it runs for longer than its timeout of 5 s, and its worker has not ended it")
     assert desk.sql("SELECT failures FROM jobs") == 1
     assert desk.sql("SELECT retry_at FROM jobs") == desk.now + 30
+
+
+def test_a_worker_that_says_when_the_script_ends_has_that_time(desk: Desk) -> None:
+    """It restores a checkpoint first, or gives the script half an hour to stop."""
+    desk.create(1, timeout=5)
+    desk.claim(session="s")
+    busy: Dict[str, Any] = dict(session="s", reported_status="busy", current_job_id=1, attempt=1)
+    desk.beat(**busy, ends_in=1805.0)
+    desk.beat(**busy, ends_in=3.0)  # what was said before holds
+    for _ in range(4):
+        assert swept(desk, 500) == "SERVED"
+        desk.beat(**busy)
+    assert swept(desk, 404) == "SERVED"
+    assert swept(desk, 1) == "ABORTED"
+    assert desk.sql("SELECT verdict FROM attempts") == "timeout"
 
 
 def test_an_attempt_has_the_whole_time_of_its_own(desk: Desk) -> None:

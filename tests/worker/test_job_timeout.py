@@ -71,6 +71,19 @@ def test_the_time_counts_from_the_start_of_the_script(tmp_path: Path) -> None:
     assert bench.jobs[0].stop_reason == STOPPED_TIMEOUT
 
 
+def test_the_server_is_told_until_when_it_will_have_ended(tmp_path: Path) -> None:
+    bench = running(tmp_path, None, timeout=300)
+    bench.step(3.0)
+    assert bench.call.body["ends_in"] == pytest.approx(300.0 - 3.0 + 20.0)
+    bench.jobs[0].script_began = None  # as long as its checkpoint is being restored
+    bench.reply(ALL, None)
+    bench.step(57.0)
+    assert bench.call.body["ends_in"] == 320.0
+    bench = running(tmp_path)
+    bench.step(3.0)
+    assert "ends_in" not in bench.call.body
+
+
 def test_one_that_ended_in_time_is_reported_as_it_ended(tmp_path: Path) -> None:
     bench = running(tmp_path, 30.0)
     bench.jobs[0].has_ended_unseen = True

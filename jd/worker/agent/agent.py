@@ -116,34 +116,34 @@ class Agent:
             if not self._job.is_lost and now >= self._calls.beat_at:
                 # What waits on disk goes while no heartbeat stands in its way.
                 hold = not away and not self._delivery.backlog
-                return self._link.beat(self.job.assignment, self.job.tail(), hold)
-            return self._spare_call()
+                return self._link.beat(self.job.assignment, self.job.tail(), hold, self._job.ends_in(now))
+            return self._spare_call(now)
         if self._leaving.departure is not None:
             return self._last_call(self._leaving.departure, now)
-        call = self._delivery.own_call(away) or self._spare_call()
+        call = self._delivery.own_call(away) or self._spare_call(now)
         if call is None and now >= self._calls.claim_at:
             call = self._link.claim(hold=self._hold_claims)
         return call
 
-    def _beat(self) -> Optional[Call]:
+    def _beat(self, now: float) -> Optional[Call]:
         """A heartbeat of the job that runs, which is not held."""
         if self.job is None or self._job.is_lost:
             return None
-        return self._link.beat(self.job.assignment, self.job.tail())
+        return self._link.beat(self.job.assignment, self.job.tail(), ends_in=self._job.ends_in(now))
 
-    def _spare_call(self) -> Optional[Call]:
+    def _spare_call(self, now: float) -> Optional[Call]:
         """Something from the backlog, while the server is known to be there.
 
         Who was told to stop has little time: what others left waits for the next worker.
         """
         if not self._calls.met or self._calls.away_since is not None or self._leaving.signalled:
             return None
-        return self._delivery.backlog_call(self._beat)
+        return self._delivery.backlog_call(lambda: self._beat(now))
 
     def _last_call(self, departure: Departure, now: float) -> Optional[Call]:
         assert departure.deadline is not None
         left = min(30.0, max(0.5, departure.deadline - now))
-        call = self._spare_call()
+        call = self._spare_call(now)
         if call is None:
             call = self._delivery.leaving_call(self._calls.away_since is not None, left)
         if call is None and not departure.said_goodbye and self._calls.met and (

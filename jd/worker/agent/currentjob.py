@@ -9,7 +9,7 @@ from typing import Callable, List, Optional
 from jd import terminal
 from jd.messages import Assignment
 from jd.net.retry import Backoff
-from jd.protocol import DONE, VERDICT_LOST
+from jd.protocol import DONE, VERDICT_LOST, YEAR
 from jd.worker import limits as bounds
 from jd.worker import verdict
 from jd.worker.attempt.attempt import Attempt
@@ -95,6 +95,14 @@ class CurrentJob:
             return None
         self._over(now, self._report(attempt, ended, why_stopped))
         return 0.0
+
+    def ends_in(self, now: float) -> Optional[float]:
+        """How long it takes at most until its script has ended, in seconds; None where it has no timeout."""
+        if self.attempt is None or self._timeout is None:
+            return None
+        began = self.attempt.script_began
+        left = self._timeout.seconds if began is None else max(0.0, began + self._timeout.seconds - now)
+        return min(left + self._grace, YEAR)
 
     def deadlines(self) -> List[Optional[float]]:
         """When `step` has something to do although nothing happens."""

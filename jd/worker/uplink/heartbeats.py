@@ -92,9 +92,11 @@ class Link:
                           exit_when_empty=self._limits.exit_when_empty)
         return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry)
 
-    def beat(self, assignment: Assignment, tail: str, hold: bool = False) -> Call:
+    def beat(self, assignment: Assignment, tail: str, hold: bool = False,
+             ends_in: Optional[float] = None) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
-        command, or when somebody wants to see the output."""
+        command, or when somebody wants to see the output. `ends_in` is how many seconds it takes at most
+        until the script has ended, where it has a timeout."""
         attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
@@ -102,7 +104,8 @@ class Link:
         message = replace(
             self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
-            output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None)
+            output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None,
+            ends_in=ends_in if self.offers(protocol.EXT_TIMEOUT) else None)
         return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + self.patience, held)
 
     def report(self, entry: Entry, timeout: float) -> Call:

@@ -18,7 +18,17 @@ from jd import messages
 from jd import protocol as p
 from jd.server.store.fleet import failing, retention, worker_history
 from jd.server.store.policy import Policy, paused_because
-from jd.server.store.queue import attempts, claim, elsewhere, ending, jobs, lease, runtimes, timeleft
+from jd.server.store.queue import (
+    attempts,
+    claim,
+    elsewhere,
+    ending,
+    jobs,
+    lease,
+    overrun,
+    runtimes,
+    timeleft,
+)
 from jd.server.store.transaction import Transaction
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
@@ -118,6 +128,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
         lease.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
                     metrics if beat.system_metrics else None, reach)
+        if beat.attempt is not None and beat.ends_in is not None:
+            overrun.put_off(t, beat.current_job_id, beat.ends_in)
     found = answer(t, beat, timeleft.limit_of(beat, t.now))
     if retry is None:
         return found

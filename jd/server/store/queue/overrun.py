@@ -3,6 +3,9 @@
 A worker ends a script that runs longer than the `timeout` of its job. Clients of the base protocol, which
 send no `session`, do not know of it, and a worker may hang: so the server ends the attempt itself some time
 later. When that is stands in the job (`ends_by`), so that only what is due is looked at.
+
+A worker that minds the timeout says in its heartbeats how long it will take to end the script (`ends_in`): it
+may have had to restore a checkpoint first, and gives the script a time to stop that only it knows.
 """
 
 from typing import Optional
@@ -21,6 +24,12 @@ DUE = "SELECT id, timeout FROM jobs WHERE ends_by <= ? ORDER BY ends_by LIMIT ?"
 def ends_by(t: Transaction, timeout: Optional[float], session: Optional[str]) -> Optional[float]:
     """When the server ends an attempt that begins now; None: never."""
     return None if timeout is None else t.now + timeout + (UNTOLD if session is None else MARGIN)
+
+
+def put_off(t: Transaction, job_id: int, ends_in: float) -> None:
+    """The worker of a running attempt will have ended its script in so many seconds."""
+    t.db.execute("UPDATE jobs SET ends_by = max(ends_by, ?) WHERE id = ? AND ends_by IS NOT NULL",
+                 (t.now + ends_in + MARGIN, job_id))
 
 
 def end_due(t: Transaction, limit: int) -> None:
