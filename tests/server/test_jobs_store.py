@@ -1,6 +1,7 @@
 """The way of a job through the store: claim, heartbeat, result, lease, retry."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 from unittest.mock import Mock
@@ -309,6 +310,16 @@ def test_a_stop_by_our_cli_puts_the_job_back_into_the_queue(desk: Desk) -> None:
     assert desk.sql("SELECT failures FROM jobs") == 0
     assert "back to the queue: its worker was stopped from the CLI on login1 (scale)" in (
         desk.job(1)["message"][-1]["reason"])
+
+
+def test_a_stop_of_a_process_that_has_ended_touches_none_that_has_its_name_by_now(desk: Desk) -> None:
+    desk.create(1)
+    desk.beat("w", session="s")
+    stop = partial(workers.stopped_by_cli, worker_id="w", job_id=None, action="stop", source="h",
+                   requeue=True)
+    assert desk.write(lambda t: stop(t, session="before")) == (False, None)
+    assert desk.status(1) == "SERVED" and desk.sql("SELECT left_at FROM workers") is None
+    assert desk.write(lambda t: stop(t, session="s")) == (False, 1)
 
 
 def test_a_stop_from_the_cli_touches_no_other_workers_job(desk: Desk) -> None:

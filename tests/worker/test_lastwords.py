@@ -71,6 +71,9 @@ def test_a_server_gives_back_what_a_stopped_worker_still_held(bureau: Bureau) ->
     assert str(told.fates[EGG]) == "job 13 goes back to the queue"
     ((_, body),) = bureau.told
     assert body["requeue"] is True and body["action"] == "restart" and "job_id" not in body
+    assert "session" not in body
+    lastwords.stopped([bureau.worker(0, session="s")], "stop", {})
+    assert bureau.told[-1][1]["session"] == "s"  # so that another process of that name is left alone
 
 
 def test_what_workers_gave_back_themselves_is_asked_for_once(bureau: Bureau) -> None:

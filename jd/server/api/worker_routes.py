@@ -168,9 +168,9 @@ class WorkerRoutes:
         action = fields.take_word(body, "action", p.CLI_ACTIONS, "stop")
         worker_id, job_id = fields.take_name(body, "worker_id"), fields.take_id(body, "job_id", None)
         source, reach = fields.take_name(body, "source", "unknown"), _caller(request).reach
-        requeue = fields.take(body, "requeue", bool, False)
+        requeue, session = fields.take(body, "requeue", bool, False), fields.take_name(body, "session", None)
         stopped = await self._experiment.write(
-            lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach, requeue))
+            lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach, requeue, session))
         return Response.json({"success": True, "job_aborted": stopped.aborted,
                               "job_requeued": stopped.requeued})
 
@@ -179,15 +179,16 @@ class WorkerRoutes:
         names, other users' are passed over."""
         body = await request.json_object()
         source = fields.take_name(body, "source", "unknown")
-        named = [(fields.take_name(entry, "worker_id"), fields.take_id(entry, "job_id", None))
+        named = [(fields.take_name(entry, "worker_id"), fields.take_id(entry, "job_id", None),
+                  fields.take_name(entry, "session", None))
                  for entry in map(fields.check_object, fields.take_list(body, "workers", MAX_CLEARED))]
         reach, requeue = _caller(request).reach, fields.take(body, "requeue", bool, False)
 
-        def clear(t: Transaction, some: List[Tuple[str, Optional[int]]]) -> int:
+        def clear(t: Transaction, some: List[Tuple[str, Optional[int], Optional[str]]]) -> int:
             passed_over = 0
-            for worker_id, job_id in some:
+            for worker_id, job_id, session in some:
                 try:
-                    workers.stopped_by_cli(t, worker_id, job_id, "clear_all", source, reach, requeue)
+                    workers.stopped_by_cli(t, worker_id, job_id, "clear_all", source, reach, requeue, session)
                 except workers.AnothersWorker:
                     passed_over += 1
             return len(some) - passed_over

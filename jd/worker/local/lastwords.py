@@ -61,8 +61,8 @@ def stopped(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Tol
     protocol.CLI_ACTIONS."""
     source = socket.gethostname() or "unknown"
     return _told(rows, lambda row: to_server_of(row, protocol.CLI_STOP, {
-        "worker_id": row.worker_id, "action": action, "source": source, "requeue": True}, environ),
-        STOP_TIME, _after_stop, environ)
+        "worker_id": row.worker_id, "action": action, "source": source, "requeue": True,
+        **({"session": row.session} if row.session else {})}, environ), STOP_TIME, _after_stop, environ)
 
 
 def died(rows: Sequence[Row], environ: Mapping[str, str]) -> Told:

@@ -381,19 +381,23 @@ class StoppedJob(NamedTuple):
 
 
 def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action: str, source: str,
-                   reach: Optional[str] = None, requeue: bool = False) -> StoppedJob:
+                   reach: Optional[str] = None, requeue: bool = False,
+                   session: Optional[str] = None) -> StoppedJob:
     """A command line on `source` stops a worker: write that down, and end the attempt that it was at.
 
     The job is not lost by that. It is PENDING again with `requeue`; command lines of the base protocol
     expect it to be ABORTED, so it comes back later. `job_id` is what the command line believes; it counts
-    only if that job is this worker's. Raises AnothersWorker for one out of reach; who cannot reach
-    all changes nothing by naming one that never was heard of.
+    only if that job is this worker's. `session` is the process that it has stopped, where it knows: another
+    one that has the name by now goes on untouched. Raises AnothersWorker for one out of reach; who cannot
+    reach all changes nothing by naming one that never was heard of.
     """
     known = _worker(t.db, worker_id)
     if reach is not None and known is None:
         return StoppedJob()
     if reach is not None and known is not None and known.hub_user != reach:
         raise AnothersWorker(worker_id)
+    if session is not None and known is not None and known.session != session:
+        return StoppedJob()
     running = attempts.served_to(t.db, worker_id, reach)
     stopped = StoppedJob()
     if running is not None and job_id in (None, running):
