@@ -5,8 +5,9 @@ from the command line, else from the variable, else from the default; whichever 
 parser checks it, and the error names the place it came from.
 """
 
+import re
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol
 from jd.errors import UsageError
@@ -82,7 +83,8 @@ WORKER: Tuple[Setting, ...] = (
             "what this machine has that jobs may need, besides its machine_type", "TAG[,TAG]"),
     Setting("process_id", None, "0", whole(0, 2 ** 31 - 1),
             "number of a single worker; ignored with num_workers > 1", "N"),
-    Setting("num_workers", "JD_NUM_WORKERS", "1", whole(1, 4096), "parallel workers to start", "N"),
+    Setting("num_workers", "JD_NUM_WORKERS", "1", whole(0, 4096),
+            "parallel workers to start; scale takes 0 as well", "N"),
     Setting("foreground", "JD_FOREGROUND", "false", boolean, "stay attached, logs to the terminal"),
     Setting("once", "JD_ONCE", "false", boolean,
             "exit after one job, or when there is none; slurm-scale: after one look"),
@@ -238,6 +240,9 @@ HUB: Tuple[Setting, ...] = (
     Setting("json", "JD_HUB_JSON", "false", boolean, "print JSON, for programs"),
 )
 
+_PORT = "_PORT"
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
+
 DEBUG = Setting("JD_DEBUG", "JD_DEBUG", None, boolean, "1 shows tracebacks", argument=False)
 
 
@@ -256,15 +261,30 @@ def parse_given(setting: Setting, given: Given) -> Any:
 
 def lookup(setting: Setting, arguments: Mapping[str, str], environ: Mapping[str, str],
            style: str = "%s=") -> Optional[Given]:
-    """What the user gave for a setting: the argument, else the variable. An empty variable is unset.
+    """What the user gave for a setting: the argument, else the variable. An empty variable is unset, and
+    so is one that Kubernetes made for a Service (see `service_links`).
 
     `style` is how an argument is written on this command line, for error messages.
     """
     if setting.name in arguments:
         return Given(arguments[setting.name], style % setting.name)
-    if setting.variable and environ.get(setting.variable, "").strip():
-        return Given(environ[setting.variable], setting.variable)
+    given = environ.get(setting.variable or "", "")
+    if setting.variable and given.strip() and not _is_service_link(setting.variable, given):
+        return Given(given, setting.variable)
     return None
+
+
+def service_links(table: Sequence[Setting], environ: Mapping[str, str]) -> List[str]:
+    """What is to be said of variables that Kubernetes made: for a Service called jd-server it puts
+    JD_SERVER_PORT=tcp://10.0.0.7:5000 into the containers of its namespace."""
+    return ["%s=%s is passed over: Kubernetes makes it for the Service %s; enableServiceLinks: false "
+            "keeps it out" % (name, environ[name], name[:-len(_PORT)].lower().replace("_", "-"))
+            for name in sorted({setting.variable or "" for setting in table})
+            if _is_service_link(name, environ.get(name, ""))]
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    return variable.endswith(_PORT) and _SERVICE_LINK.fullmatch(value.strip()) is not None
 
 
 def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Mapping[str, str],

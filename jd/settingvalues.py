@@ -166,6 +166,12 @@ def proxy_list(value: str) -> Tuple[Any, ...]:
 def server_url(value: str) -> str:
     """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
     given = value.strip()
+    if given.count(":") > 1 and "/" not in given:
+        import ipaddress  # not for scripts, which read other settings
+        try:
+            given = "[%s]" % ipaddress.IPv6Address(given)
+        except ValueError:
+            pass  # something else, which is judged below
     url = (given if "://" in given else "http://" + given).rstrip("/")
     try:
         parts = urlsplit(url)

@@ -52,8 +52,9 @@ class Part:
         Without it all of them would share one, and each would remove what another is just removing.
         """
         self.process = subprocess.Popen(
-            [*PYTEST, "-v", "--basetemp=%s" % temporary, *options, self.path], cwd=str(ROOT), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            [*PYTEST, "-v", "--basetemp=%s" % temporary, *options, self.path], cwd=str(ROOT),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace")
 
     def finish(self) -> List[str]:
         """Follow it to its end; the lines that it printed, without those that tell how far it is."""

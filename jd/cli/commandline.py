@@ -5,9 +5,11 @@ matter (reference, section 2). Nothing is looked up or checked here beyond the n
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from jd import settings
 from jd.cli.catalog import RUN, Command, argument
 from jd.errors import UsageError
 from jd.protocol import shown
@@ -41,13 +43,15 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
     keys = list(dict.fromkeys(key for command in commands.values() for key in command.keys))
     arguments: Dict[str, str] = {}
     words: List[str] = []
-    for token in tokens:
+    for number, token in enumerate(tokens):
         key, separator, value = token.partition("=")
         if not separator:
             words.append(token)
             continue
+        if not key:
+            raise _blanks(tokens, number, keys)
         if key not in keys:
-            raise UsageError(_unknown_key(key, keys, commands))
+            raise UsageError(_unknown_key(key, value, keys, commands))
         if key in arguments:
             raise UsageError("%s= is given twice" % key, "give it once")
         arguments[key] = value
@@ -81,10 +85,7 @@ def _check_options(words: Sequence[str], keys: Sequence[str]) -> None:
     for word, after in zip(words, list(words[1:]) + [""]):
         key = closest(word, keys) if word.startswith("-") and word not in _HELP else None
         if key is not None:
-            value = "true" if argument(key).is_flag else after
-            if (key == "api_key" or not value or value.startswith("-") or len(value) > _LONGEST_SHOWN
-                    or not value.isprintable()):
-                value = "..."
+            value = "true" if argument(key).is_flag else _repeated(key, "" if after[:1] == "-" else after)
             raise UsageError("unknown option %s" % shown(word),
                              "arguments are key=value; did you mean %s=%s?" % (key, value))
 
@@ -103,10 +104,30 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
                          "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments"))
 
 
-def _unknown_key(key: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:
+def _blanks(tokens: Sequence[str], number: int, keys: Sequence[str]) -> UsageError:
+    """What to say of `key = value` and `key =value`, of which a shell makes several words."""
+    key = closest(tokens[number - 1], keys) if number else None
+    value = tokens[number][1:] or "".join(tokens[number + 1:number + 2])
+    example = "key=value" if key is None else "%s=%s" % (key, _repeated(key, value))
+    return UsageError("%s stands alone; write %s, without blanks around the =" % (
+        shown(tokens[number][:_LONGEST_SHOWN] if key is not None and key != "api_key" else "="), example))
+
+
+def _repeated(key: str, value: str) -> str:
+    """A value as a message may show it."""
+    if key == "api_key" or not value or len(value) > _LONGEST_SHOWN or not value.isprintable():
+        return "..."
+    return shlex.quote(value)
+
+
+def _unknown_key(key: str, value: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:
+    variable = closest("JD_" + key, [str(setting.variable) for setting in settings.WORKER
+                                    if not setting.argument and not setting.secret])
     close = closest(key, keys)
     if key in commands:
         hint = "%s is a command: write it without =, as in %s" % (key, commands[key].usage)
+    elif variable and closest(variable, ["JD_" + key]) and not close:
+        hint = "it is a variable: %s=%s jd_worker_cli ..." % (variable, _repeated(key, value))
     elif close:
         hint = "did you mean %s=?" % close
     else:

@@ -38,6 +38,8 @@ def main(argv: List[str]) -> int:
         return EXIT_USAGE
     values = values_of(arguments, os.environ)
     if arguments.command is None:
+        for text in settings.service_links(settings.HUB, os.environ):
+            print("warning: " + text, file=sys.stderr)
         from jd.hub import serve  # brings asyncio and the HTTP server, which no other command needs
         return serve.run(values)
     arguments.base_url = values.get("base_url")
@@ -145,8 +147,10 @@ def _add_experiment(group: "_Commands") -> None:
     listing = _leaf(group, "list", commands.experiment_list, "list experiments")
     _user(listing, "only those that this user owns or has a share of", False)
     listing.add_argument("--all", action="store_true", help="deleted ones as well")
-    _name(_leaf(group, "delete", commands.experiment_delete,
-                "delete an experiment; its job server and its workers are told to stop"))
+    delete = _leaf(group, "delete", commands.experiment_delete,
+                   "delete an experiment; its job server and its workers are told to stop")
+    _name(delete)
+    delete.add_argument("--yes", action="store_true", help="do not ask, as it does on a terminal")
     _name(_leaf(group, "pin-reset", commands.experiment_pin_reset,
                 "make up another PIN for the dashboard and print it"))
     for name, command, text in (

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from jd.auth import pins, secretfile
 from jd.auth.jwt import EDIT, WORK
+from jd.errors import JdError
 from jd.hub.data import HubData
 from jd.hub.routes import created, signup_url
 from jd.hub.store import accounts, experiments
@@ -201,7 +202,13 @@ def experiment_list(data: HubData, arguments: Namespace) -> Report:
 
 
 def experiment_delete(data: HubData, arguments: Namespace) -> Report:
-    """Delete an experiment."""
+    """Delete an experiment; on a terminal its name has to be typed once more."""
+    if is_terminal(sys.stdin) and not arguments.yes:
+        known = data.read_now(lambda db: experiments.active(db, arguments.name, None))
+        print("%s of %s: its job server and its workers are told to stop. Type %s to delete it: " % (
+            known.name, known.owner, known.name), end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() != known.name:
+            raise JdError("%s was not deleted" % known.name, "type its name, or give --yes")
     found = data.write_now(lambda db, now: experiments.delete(db, arguments.name, None, actor(), now))
     return _experiment_report(data, found, "experiment %s is deleted; its job server and its workers "
                                            "are told to stop" % found.name)

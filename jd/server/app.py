@@ -83,6 +83,7 @@ class JobServer:
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation).add_to(self.api)
         self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
+        self.api.add("GET", "/", self._show_the_way, public=True)
         self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)
         self._metrics.add_to(self.api)
         check_routes(self.api.routes)
@@ -95,6 +96,7 @@ class JobServer:
         self._sweeper: Optional["asyncio.Task[None]"] = None
         self.port = 0
         self.dashboard_port = 0
+        self.dashboard_url = ""  # where people reach it, told by who starts the server
 
     async def start(self, host: str, port: int, dashboard_port: int,
                     others: Tuple[int, int] = (0, 0)) -> None:
@@ -136,6 +138,11 @@ class JobServer:
     async def _health_of_dashboard(self, _request: Request) -> Response:
         """Who takes it for the API learns where that is."""
         return await self._health(role=p.ROLE_DASHBOARD, api_port=self.port)
+
+    async def _show_the_way(self, _request: Request) -> Response:
+        """For people who open the port of the workers in a browser."""
+        return Response.text("The workers of experiment %s use this port. Its dashboard, for people, is at\n"
+                             "%s\n" % (self.experiment.name, self.dashboard_url))
 
     async def _health(self, **facts: Any) -> Response:
         """200 while the process and its database answer."""

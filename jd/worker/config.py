@@ -116,7 +116,8 @@ class WorkerConfig:
         return shared_directory(self.cwd, self.directory, self.entry_script) or self.job_dir(job_id)
 
     def check_places(self) -> None:
-        """Raises UnsafePlace where somebody else could write to what jobs and logs go to.
+        """Raises UnsafePlace where somebody else could write to what jobs and logs go to, and StorageError
+        where this user cannot.
 
         The cache is checked whenever it is used.
         """
@@ -125,6 +126,14 @@ class WorkerConfig:
             error = safedirs.problem(directory, purpose)
             if error is not None:
                 raise error
+            nearest = directory
+            while not os.path.lexists(str(nearest)) and nearest != nearest.parent:
+                nearest = nearest.parent
+            if not os.access(str(nearest), os.W_OK | os.X_OK):
+                raise StorageError("nothing can be written in %s%s" % (
+                    nearest, "" if nearest == directory else ", where %s has to be" % directory),
+                    "JD_WORKSPACE_PATH names another place" if purpose is safedirs.WORKSPACE else
+                    "log_dir= names another place")
 
     def to_json(self) -> Dict[str, object]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""

@@ -69,9 +69,31 @@ def test_a_key_that_was_meant(token: str, hint: str) -> None:
     assert "did you mean %s?" % hint in refused(token)
 
 
-@pytest.mark.parametrize("token", ["xyzzy=1", "JD_WORKSPACE_PATH=/x", "=1", "JD_SERVER_TOKEN=x"])
+@pytest.mark.parametrize("token", ["xyzzy=1", "JD_WORKSPACE_PATH=/x", "JD_SERVER_TOKEN=x"])
 def test_a_key_that_does_not_exist(token: str) -> None:
     assert "unknown argument" in refused(token)
+
+
+@pytest.mark.parametrize("tokens", [
+    ["entry_script", "=", "my train.py"], ["entry_script", "=my train.py"],
+    ["expId=a", "entry-script", "=", "my train.py"]])
+def test_blanks_around_the_sign(tokens: List[str]) -> None:
+    assert "write entry_script='my train.py', without blanks around the =" in refused(*tokens)
+
+
+@pytest.mark.parametrize("tokens", [["=1"], ["=", "=", "="], ["zzz", "=", "1"]])
+def test_a_sign_without_a_key(tokens: List[str]) -> None:
+    assert "write key=value, without blanks around the =" in refused(*tokens)
+
+
+def test_a_key_is_not_repeated_in_an_error() -> None:
+    told = refused("api_key", "=", "jd_" + "k" * 40)
+    assert "kkk" not in told and "write api_key=..." in told
+
+
+@pytest.mark.parametrize("token", ["workspace_path=/x", "JD_WORKSPACE_PATH=/x", "workspace-path=/x"])
+def test_what_is_a_variable(token: str) -> None:
+    assert "it is a variable: JD_WORKSPACE_PATH=/x jd_worker_cli" in refused(token)
 
 
 def test_a_command_written_as_a_key() -> None:

@@ -103,7 +103,7 @@ def test_port_where_the_server_has_none(server: str, expected: str) -> None:
     ({"expId": None}, "expId= is missing"), ({"entry_script": None}, "entry_script= is missing"),
     ({"entry_script": "gone.py"}, "cannot find"),
     ({"entry_script": "."}, "is a directory"), ({"entry_script": "/dev/null"}, "not a regular file"),
-    ({"num_workers": "0"}, "num_workers=: '0'"), ({"grace": "-1"}, "grace=: '-1'"),
+    ({"num_workers": "0"}, "num_workers=: 0 workers"), ({"grace": "-1"}, "grace=: '-1'"),
     ({"expId": "../x"}, "expId="), ({"server": "ftp://x"}, "server="),
     ({"base_path": "sometimes"}, "auto, always, never"),
 ])

@@ -122,19 +122,16 @@ def test_the_row_tells_what_the_worker_does(tmp_path: Path, script: Path) -> Non
         server.stop()
 
 
-def test_a_server_that_is_away_is_no_failure(tmp_path: Path, script: Path) -> None:
+def test_a_server_that_is_away_is_waited_for_in_the_foreground(tmp_path: Path, script: Path) -> None:
     with Server(tmp_path) as probe:
         port = probe.port
         probe.create()
         probe.stop()
-    with Node(tmp_path, "127.0.0.1:%d" % port) as node:
-        done = node.exp("entry_script=train.py", "server=" + node.server)
-        assert done.stderr == ("note: http://127.0.0.1:%d has not answered yet; the worker goes on "
-                               "trying\n" % port)
-        assert "started 1 worker" in done.stdout
+    with Worker(tmp_path, "http://127.0.0.1:%d" % port, script):
+        wait_until(lambda: any("the connection was refused" in log.read_text()
+                               for log in tmp_path.glob("**/jd_worker_*.log")))
         with Server(tmp_path, port=port) as server:
             server.until(DONE=1)
-            node.exp("stop", "all")
             server.stop()
 
 

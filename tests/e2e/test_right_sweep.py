@@ -161,12 +161,13 @@ def test_https_at_a_port_that_speaks_http(tmp_path: Path, script: Path, shared: 
 
 
 @pytest.mark.parametrize("answer", [(503, b"<html>down</html>"), (502, b""), None])
-def test_a_server_that_is_away_is_waited_for(tmp_path: Path, script: Path,
-                                             answer: Optional[Tuple[int, bytes]]) -> None:
+def test_nobody_answers_a_launch_in_the_background(tmp_path: Path, script: Path,
+                                                   answer: Optional[Tuple[int, bytes]]) -> None:
     with http(answer[0], answer[1], "text/html") if answer else closed() as url:
         with Node(tmp_path, url) as node:
-            done = node.exp("entry_script=train.py", "server=" + url)
-            assert "has not answered yet" in done.stderr and len(node.rows()) == 1
+            done = node.exp("entry_script=train.py", "server=" + url, status=1)
+            assert done.stdout == "" and url in done.stderr and node.rows() == []
+            assert "no worker was started; with foreground=true they wait for a server" in done.stderr
             node.exp("stop", "all")
 
 

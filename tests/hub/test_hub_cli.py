@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import re
 import stat
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -229,3 +231,23 @@ def test_an_unknown_option_is_refused_before_anything_happens(tmp_path: Path) ->
     with pytest.raises(UsageError):
         cli.main(["user", "add", ALICE, "--data", str(tmp_path / "x"), "--frob"])
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("typed, status", [("exp\n", "deleted"), ("yes\n", "active"), ("\n", "active")])
+def test_a_deletion_is_confirmed_on_a_terminal(hub: Hub, monkeypatch: pytest.MonkeyPatch, typed: str,
+                                               status: str) -> None:
+    hub("user", "add", ALICE)
+    hub("experiment", "create", "exp", "--user", ALICE)
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, typed.encode())
+        with open(theirs, closefd=False) as terminal:
+            monkeypatch.setattr(sys, "stdin", terminal)
+            ended, _, told = hub("experiment", "delete", "exp")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "exp of %s: its job server and its workers are told to stop. Type exp to delete it" % ALICE in told
+    assert ended == (0 if status == "deleted" else 1)
+    listed = json.loads(hub("experiment", "list", "--all", "--json")[1])
+    assert listed["experiments"][0]["status"] == status

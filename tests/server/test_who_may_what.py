@@ -68,6 +68,7 @@ API: Dict[str, Row] = {
     "GET /api/jobs/<int:id>/uploads": Row(EDITS, "/api/jobs/1/uploads"),
     "GET /api/jobs/<int:id>/uploads/download": Row(EDITS, "/api/jobs/1/uploads/download?filename=a.txt"),
     "GET /metrics": Row(EDITS),
+    "GET /": Row(ALL),
 }
 DASHBOARD: Dict[str, Row] = dict(
     {route: Row(ALL) for route in (

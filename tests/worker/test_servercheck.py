@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Optional
 
 import pytest
 
 from jd.cli.commands.run import configuration
 from jd.cli.starting import announce
-from jd.errors import JdError
+from jd.errors import JdError, ServerUnreachable
 from jd.net.client import OtherExperiment
-from jd.net.finding import accessfile, published
+from jd.net.finding import accessfile, probe, published
 from jd.net.finding.accessfile import Place, Seat
 from jd.net.finding.probe import WrongPort
 from jd.net.peer.portowner import ForeignServer
@@ -118,6 +118,42 @@ def test_who_names_a_server_is_told_at_once(launch: WorkerConfig, monkeypatch: p
     with pytest.raises(OtherExperiment, match="check expId= and server="):
         servercheck.checked(replace(launch, found=False, server_file=None), 15.0, clock, clock.sleep)
     assert clock.now == 0.0
+
+
+def away(*answers: Optional[JdError]) -> Callable[[object], None]:
+    """What is asked at a URL ends with each of these in turn, the last one for ever."""
+    left = list(answers)
+
+    def ask(_client: object) -> None:
+        error = left.pop(0) if len(left) > 1 else left[0]
+        if error is not None:
+            raise error
+
+    return ask
+
+
+AWAY = ServerUnreachable("no answer from %s: the connection was refused" % URL, "check that the server runs")
+
+
+def test_a_server_that_is_just_starting_is_waited_for(
+        launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(probe, "ask", away(*[AWAY] * 8, None))
+    clock = Clock()
+    servercheck.wait_for_answer(replace(launch, server=URL, found=False), 10.0, clock, clock.sleep)
+    assert 1.0 < clock.now < 2.0
+    assert capsys.readouterr().err == "waiting up to 10s for an answer of %s\n" % URL
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_launch_in_the_background_needs_an_answer(launch: WorkerConfig, monkeypatch: pytest.MonkeyPatch,
+                                                    found: bool) -> None:
+    monkeypatch.setattr(probe, "ask", away(AWAY))
+    clock = Clock()
+    with pytest.raises(ServerUnreachable) as refused:
+        servercheck.wait_for_answer(replace(launch, server=URL, found=found), 10.0, clock, clock.sleep)
+    told = str(refused.value)
+    assert told.startswith(AWAY.what) and told.endswith("with foreground=true they wait for a server")
+    assert ("nothing names a server of experiment exp" in told) is found and 10.0 <= clock.now < 11.0
 
 
 def test_without_a_home_there_is_nothing_to_wait_for(

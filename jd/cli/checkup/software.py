@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
-from jd.cli import packageowner
+from jd.cli import entrysyntax, packageowner
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
@@ -155,15 +155,11 @@ def entry_script(environ: Environ) -> List[Finding]:
         if given is None:
             return notes.findings
         script = checked_script(given)
-        if script.suffix == ".py":
-            with open(str(script), "rb") as file:
-                compile(file.read(), str(script), "exec", dont_inherit=True)
+        if script.suffix.lower() == ".py":
+            entrysyntax.check(script)
     except UsageError as error:
         return notes.problem(error.what, error.advice)
-    except SyntaxError as error:
-        return notes.problem("entry script %s, line %s: %s" % (script, error.lineno, error.msg),
-                             "run it once by hand with %s" % sys.executable)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return notes.problem("entry script %s: %s" % (script, error),
                              "give a script that can be read")
     return notes.ok("entry script %s" % script)

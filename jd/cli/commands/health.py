@@ -179,6 +179,7 @@ def _pairs(server: Server, asked: Optional[str], agree: Optional[bool],
             agree, terminal.paint(", not %s: check expId= and server=" % asked, "red"))
         pairs.append(("experiment", server.experiment + note))
     if server.counts is not None:
-        pairs.append(("jobs", ", ".join("%d %s" % (n, views.plain(status))
-                                        for status, n in server.counts.items() if n) or "none"))
+        counted = ["%d %s" % (n, views.plain(status)) for status, n in server.counts.items() if n]
+        pairs.append(("jobs", ", ".join(counted) or (
+            "none yet: jd_server --jobs FILE makes some, or its dashboard")))
     return pairs

@@ -1,11 +1,13 @@
 """`jd_worker_cli expId=... entry_script=...`: check everything, then start workers."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from jd import settings, settingvalues
 from jd.auth import hubtoken
+from jd.cli import entrysyntax
 from jd.cli.catalog import argument
 from jd.cli.context import Context
 from jd.cli.entryscript import checked_script
@@ -13,7 +15,7 @@ from jd.errors import UsageError
 from jd.net.finding import accessfile, published
 from jd.net.peer.portowner import VARIABLE
 from jd.worker.config import WorkerConfig, with_absolute_paths
-from jd.worker.launch.servercheck import checked
+from jd.worker.launch.servercheck import checked, wait_for_answer
 
 
 def run(context: Context) -> int:
@@ -22,13 +24,20 @@ def run(context: Context) -> int:
     In the background it returns when they have begun; in the foreground when they have ended.
     """
     context.words_exactly(0)
+    _pass_over(context.environ)
     config = checked(configuration(context.arguments, context.environ))
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)
+    wait_for_answer(config)
     from jd.cli.starting import announce
     from jd.worker.launch import background
     return announce(config, background.start(config, range(config.num_workers), context.here))
+
+
+def _pass_over(environ: Mapping[str, str]) -> None:
+    for text in settings.service_links(settings.WORKER, environ):
+        print("note: " + text, file=sys.stderr)
 
 
 def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> WorkerConfig:
@@ -43,15 +52,20 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         values["server"] = settings.value_of(settings.WORKER, "server", {})
     _required(values, "expId", "JD_EXP_ID", "expId=digits-tune")
     _required(values, "entry_script", "JD_ENTRY_SCRIPT", "entry_script=train.py")
+    if values["num_workers"] == 0:
+        raise UsageError("num_workers=: 0 workers can do nothing", "give a whole number from 1 to 4096")
     hub = hubtoken.access(arguments, environ, values["expId"])
     found = hub is None and not _names_a_server(arguments, environ)
     if found:
         server_file = _access_file(values["expId"], environ)
+    script = checked_script(values["entry_script"])
+    if script.suffix.lower() == ".py":
+        entrysyntax.check(script)
     log_dir = values["log_dir"]
     directory = _current_directory()
     return WorkerConfig(
         experiment=values["expId"],
-        entry_script=checked_script(values["entry_script"]),
+        entry_script=script,
         server=settingvalues.with_port(values["server"], values["port"]),
         machine_type=values["machine_type"],
         process_id=values["process_id"],

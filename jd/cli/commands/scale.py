@@ -24,7 +24,7 @@ def run(context: Context) -> int:
         raise UsageError("say how many: jd_worker_cli %s" % context.command.usage)
     wanted = context.values["num_workers"]
     rows = alive(context.registry.rows(), context.here)
-    if not rows:
+    if not rows and wanted:
         raise JdError("no worker of %s runs here whose configuration could be used" % context.experiment,
                       "start some: jd_worker_cli expId=%s entry_script=<path> num_workers=%d"
                       % (context.experiment, wanted))

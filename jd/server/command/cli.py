@@ -47,6 +47,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     if argv[:1] == ["checkpoint"]:
         return checkpointcommand.main(argv[1:], os.environ)
     values = commandline.parse(argv, os.environ)
+    for text in settings.service_links(settings.SERVER, os.environ):
+        warning(text)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     allow_many_connections()
     tls = _tls(values)
@@ -185,6 +187,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
     await server.start(values["host"], values["port"], values["dashboard_port"], values["other_ports"])
     try:
         urls = server_urls(server, values)
+        server.dashboard_url = urls[1]
         if link is not None:
             await loop.run_in_executor(None, link.announce, *urls)
             server.signin.hub_url = own_hub.url if own_hub is not None else link.shown

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 
 from jd import terminal
 from jd.auth import tokentosend
-from jd.errors import JdError
+from jd.errors import JdError, ServerUnreachable
 from jd.net.client import Client, OtherExperiment
 from jd.net.finding import probe
 from jd.net.finding.published import Stale
@@ -20,6 +20,7 @@ from jd.worker.uplink.tokenrenewal import authorised
 
 LOOK_TIME = 3.0  # seconds for each wait on the network: the launch waits for it
 PATIENCE = 15.0  # seconds that a server takes at most from its start to its access file
+ANSWER_PATIENCE = 10.0  # seconds that a server takes at most from its start to its first answer
 REPLACED_IN = 3.0  # seconds in which it has removed the file of a predecessor that was killed
 LOOK_EVERY = 0.2  # seconds
 SAY_AFTER = 1.0  # seconds: a usual start is faster
@@ -64,6 +65,39 @@ def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[]
         sleep(LOOK_EVERY)
 
 
+def wait_for_answer(config: WorkerConfig, patience: float = ANSWER_PATIENCE,
+                    clock: Callable[[], float] = time.monotonic,
+                    sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until the server of a launch that was `checked` answers, as one does that is just starting.
+
+    A launch in the background ends well when its workers have something to work for. Raises
+    ServerUnreachable after `patience` seconds, and what `check` does.
+    """
+    began, said = clock(), False
+    while True:
+        try:
+            with trusting(config.environ.get(VARIABLE)):
+                probe.ask(_client(config))
+            return
+        except OtherExperiment:
+            raise
+        except ServerUnreachable as error:
+            problem = error
+        waited = clock() - began
+        if waited >= patience:
+            advice = problem.advice
+            if config.unnamed:
+                advice = ("%s: for a server on another machine give server=@FILE, a copy of its access file"
+                          % config.unnamed)
+            raise ServerUnreachable(problem.what, advice,
+                                    "no worker was started; with foreground=true they wait for a server")
+        if not said and waited >= SAY_AFTER:
+            said = True
+            print("waiting up to %s for an answer of %s" % (terminal.duration(patience), config.server),
+                  file=sys.stderr, flush=True)
+        sleep(LOOK_EVERY)
+
+
 def check(config: WorkerConfig) -> None:
     """Returns where the server of an authorised launch can be right, or is away: workers wait for it.
 
@@ -71,11 +105,14 @@ def check(config: WorkerConfig) -> None:
     machine, WrongPort for what is no job server, and StorageError or UsageError for a token or URL that
     cannot be used.
     """
+    with trusting(config.environ.get(VARIABLE)):
+        probe.check(_client(config), config.experiment)
+
+
+def _client(config: WorkerConfig) -> Client:
     grant = config.grant
     token = tokentosend.bearer(config.reached, config.environ) if grant is None else grant.token
-    with trusting(config.environ.get(VARIABLE)):
-        probe.check(Client(config.server, lambda: token, LOOK_TIME, config.experiment,
-                               config.reached.certificate), config.experiment)
+    return Client(config.server, lambda: token, LOOK_TIME, config.experiment, config.reached.certificate)
 
 
 def _unmet(config: WorkerConfig, error: JdError) -> JdError:
