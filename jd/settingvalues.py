@@ -5,6 +5,7 @@ A parser takes text, and raises ValueError that says what is allowed.
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, Callable, List, Tuple
 from urllib.parse import urlsplit, urlunsplit
@@ -128,6 +129,29 @@ def gpu_share(value: str) -> str:
                                              and 1 <= int(word[:9]) <= 1024):
         raise ValueError("auto, none, or a whole number from 1 to 1024")
     return word
+
+
+def thread_count(value: str) -> str:
+    """With how many threads a job calculates: a number, or inherit."""
+    word = value.strip().lower()
+    if word != "inherit" and not (word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= 4096):
+        raise ValueError("inherit, or a whole number from 1 to 4096")
+    return word if word == "inherit" else str(int(word))
+
+
+_SIZES = {"k": 1024, "m": 1024 ** 2, "g": 1024 ** 3, "t": 1024 ** 4}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])(?:i?b)?|b)?", re.ASCII)
+
+
+def size(low: int, high: int) -> Parser:
+    """A parser for sizes as people write them: 500M, 1.5G, 2GiB; 1K is 1024. Its value is in bytes."""
+    def parse(value: str) -> int:
+        found = _SIZE.fullmatch(value.strip().lower()[:40])
+        number = -1 if found is None else int(float(found.group(1)) * _SIZES.get(found.group(2), 1))
+        if not low <= number <= high:
+            raise ValueError("a size such as 500M, 4G or 1.5T, of at least %dM" % (low // 1024 ** 2))
+        return number
+    return parse
 
 
 def path_list(value: str) -> List[Path]:

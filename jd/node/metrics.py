@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import AbstractSet, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Union
 
 from jd.node.cgroups import Groups, read_small
+from jd.node.cpus import affinity, allowed
 
 # Closer readings than this (seconds) differ by a clock tick or two: the last rates stand.
 MIN_INTERVAL = 0.1
@@ -146,7 +147,7 @@ class SystemMetrics:
 
     def __init__(self, worker_type: str = "worker", idle_slots: int = 0, root: Path = Path("/"),
                  clock: Callable[[], float] = time.monotonic,
-                 affinity: Optional[Callable[[], AbstractSet[int]]] = None,
+                 affinity: Callable[[], AbstractSet[int]] = affinity,
                  platform: str = sys.platform, run: Optional[Runner] = None) -> None:
         self.worker_type = worker_type
         self.idle_slots = idle_slots
@@ -154,7 +155,7 @@ class SystemMetrics:
         if platform == "darwin":
             self._machine = _MacOS(run if run is not None else _run)
         else:
-            self._machine = _Linux(root, clock, affinity if affinity is not None else _affinity)
+            self._machine = _Linux(root, clock, affinity)
 
     def sample(self, idle_slots: Optional[int] = None) -> Dict[str, object]:
         """The metrics now. `idle_slots` replaces the number given before."""
@@ -199,7 +200,7 @@ class _Linux:
         return values
 
     def _reading(self) -> "_Reading":
-        cpus = self._allowed()
+        cpus = allowed(self._groups, self._affinity())
         return _Reading(
             at=self._clock(),
             cpus=cpus,
@@ -208,14 +209,6 @@ class _Linux:
             used=self._groups.cpu_seconds(),
             disks=parse_disk_times(read_small(self._root / "proc/diskstats")),
         )
-
-    def _allowed(self) -> FrozenSet[int]:
-        """The CPUs of the affinity mask and the cpuset; Slurm sets one or the other, or both."""
-        mask = frozenset(self._affinity())
-        cpuset = self._groups.cpuset()
-        if cpuset is None or not mask & cpuset:
-            return mask or cpuset or frozenset()
-        return mask & cpuset
 
     def _advance(self, reading: "_Reading") -> None:
         """Turn the difference to the previous reading into rates."""
@@ -343,12 +336,6 @@ def _sum_percent(text: str, threads: int) -> Optional[float]:
         except ValueError:
             return None
     return _percent(sum(shares), 100.0 * threads) if shares else None
-
-
-def _affinity() -> AbstractSet[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return frozenset(range(os.cpu_count() or 1))
 
 
 def _run(command: Sequence[str]) -> str:

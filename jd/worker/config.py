@@ -35,11 +35,11 @@ _OF_THE_MOMENT = ("JD_END_TIME", checkpointkey.VARIABLE)
 class WorkerConfig:
     """The launch arguments of the reference (section 2), after defaults and checks.
 
-    `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`, `idle_exit`
-    (the argument idle_timeout=) and `checkpoint_interval` are in seconds. `collect` and `gpus` are as they
-    were typed; `pass_api_key` is None where nothing was. `directory` is where the launch was typed; whether
-    jobs run there says `cwd`. `environ` is the environment that directories and tokens are taken from, and
-    that jobs inherit.
+    `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`,
+    `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
+    `collect`, `gpus` and `threads` are as they were typed; `pass_api_key` is None where nothing was.
+    `directory` is where the launch was typed; whether jobs run there says `cwd`. `environ` is the
+    environment that directories and tokens are taken from, and that jobs inherit.
 
     `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
     experiment, which may be missing. `place` is what that file said. In Hub mode `hub` is the Hub's URL, its
@@ -58,6 +58,8 @@ class WorkerConfig:
     log_dir: Optional[Path] = None
     base_path: str = BASE_PATH_AUTO
     cwd: str = CWD_LAUNCH
+    threads: str = ""
+    memory: Optional[int] = None
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None
@@ -175,6 +177,8 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             log_dir=None if log_dir is None else Path(log_dir),
             base_path=take(stored, "base_path", str),
             cwd=take(stored, "cwd", str, CWD_LAUNCH),
+            threads=take(stored, "threads", str, ""),
+            memory=take(stored, "memory", int, None),
             grace=20.0 if grace is None else grace,
             log_max_bytes=take(stored, "log_max_bytes", int),
             environ=launch_environ(environ, {str(k): str(v) for k, v in variables.items()}),

@@ -280,6 +280,15 @@ def machine(tmp_path: Path, meminfo: str = "MemTotal: 8388608 kB\nMemAvailable: 
     return Groups(tmp_path), tmp_path
 
 
+def test_what_each_job_gets(tmp_path: Path) -> None:
+    groups, mask = Groups(tmp_path), frozenset(range(8))
+    finding = expect_only(hardware.of_each_job({"JD_NUM_WORKERS": "4"}, groups, mask), OK, "OMP_NUM_THREADS")
+    assert finding.what.startswith("threads: 2 for each job: 8 CPUs for 4 workers (")
+    expect_only(hardware.of_each_job({"JD_THREADS": "inherit"}, groups, mask), OK, "threads=inherit")
+    threads, memory = hardware.of_each_job({"OMP_NUM_THREADS": "3", "JD_MEMORY": "4G"}, groups, mask)
+    assert "OMP_NUM_THREADS=3" in threads.what and "memory=4G" in memory.what
+
+
 def test_more_workers_than_processors(tmp_path: Path) -> None:
     groups, _ = machine(tmp_path)
     cpus = frozenset(range(8))

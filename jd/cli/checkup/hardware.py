@@ -1,18 +1,20 @@
 """Processors, memory and GPUs that workers here may use."""
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import AbstractSet, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from jd import settings
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.checkup.storage import gib
 from jd.errors import UsageError
+from jd.node import cpus
 from jd.node.cgroups import Groups, read_small
 from jd.node.metrics import parse_meminfo
+from jd.worker.attempt import memory as limits
+from jd.worker.attempt import threads
 
 NODE = "This node"
 GPUS = "GPUs"
@@ -31,16 +33,12 @@ def processors(environ: Mapping[str, str], groups: Groups,
                allowed: Optional[AbstractSet[int]] = None) -> List[Finding]:
     """Processors that this process may use, against JD_NUM_WORKERS."""
     notes = Notes(NODE)
-    cpus = _affinity() if allowed is None else allowed
-    group = groups.cpuset()
-    if group is not None:
-        cpus = (set(cpus) & group) or set(cpus)
-    count = float(len(cpus)) or 1.0
-    text = "%d processors" % count if count != 1 else "1 processor"
-    quota = groups.cpu_quota()
-    if quota is not None and quota < count:
-        count = quota
-        text += ", of which the container or job may use %g" % round(quota, 2)
+    mask = cpus.affinity() if allowed is None else allowed
+    number = len(cpus.allowed(groups, mask)) or 1
+    text = "%d processors" % number if number != 1 else "1 processor"
+    count = cpus.usable(groups, mask)
+    if count < number:
+        text += ", of which the container or job may use %g" % round(count, 2)
     workers = _workers(environ)
     if workers is not None and workers > max(1.0, count):
         return notes.warn("%s, for JD_NUM_WORKERS=%d" % (text, workers),
@@ -68,18 +66,32 @@ def memory(environ: Mapping[str, str], groups: Groups, root: Path = Path("/")) -
     return notes.ok(text)
 
 
-def _affinity() -> AbstractSet[int]:
-    ask = getattr(os, "sched_getaffinity", None)
-    return ask(0) if ask is not None else frozenset(range(os.cpu_count() or 1))
+def of_each_job(environ: Mapping[str, str], groups: Groups,
+                mask: Optional[AbstractSet[int]] = None) -> List[Finding]:
+    """What a launch with these variables gives each of its jobs: threads, and the limit of memory."""
+    notes = Notes(NODE)
+    notes.ok(threads.share(_value("threads", environ) or "", _workers(environ) or 1,
+                           cpus.usable(groups, mask), environ).told)
+    limit: Optional[int] = _value("memory", environ)
+    if limit is not None and not limits.can_be_limited():
+        notes.warn(limits.told(limit, False), "limit it where the system can: a container, a scheduler")
+    elif limit is not None:
+        notes.ok(limits.told(limit, False))
+    return notes.findings
+
+
+def _value(name: str, environ: Mapping[str, str]) -> Any:
+    try:
+        return settings.value_of(settings.WORKER, name, environ)
+    except UsageError:
+        return None  # said elsewhere
 
 
 def _workers(environ: Mapping[str, str]) -> Optional[int]:
     if not environ.get("JD_NUM_WORKERS", "").strip():
         return None
-    try:
-        return int(settings.value_of(settings.WORKER, "num_workers", environ))
-    except UsageError:
-        return None  # said elsewhere
+    number: Optional[int] = _value("num_workers", environ)
+    return number
 
 
 # ---- GPUs

@@ -42,6 +42,7 @@ def groups(context: Context) -> List[Group]:
             Check("signals", surroundings.signals),
             Check("processors", lambda: hardware.processors(environ, Groups())),
             Check("memory", lambda: hardware.memory(environ, Groups())),
+            Check("what each job gets", lambda: hardware.of_each_job(environ, Groups())),
             Check("temporary files", lambda: surroundings.temporary_files(environ)),
             Check("user and home directory", lambda: surroundings.user(environ))]),
         Group(batch.TOPIC, [

@@ -75,6 +75,8 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         log_dir=None if log_dir is None else log_dir.absolute(),
         base_path=values["base_path"],
         cwd=values["cwd"],
+        threads=values["threads"] or "",
+        memory=values["memory"],
         grace=values["grace"],
         server_file=server_file,
         found=found,

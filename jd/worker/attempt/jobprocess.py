@@ -15,7 +15,7 @@ from jd import safedirs
 from jd.errors import JdError, UsageError
 from jd.messages import Assignment
 from jd.node import orphans
-from jd.worker.attempt import entry
+from jd.worker.attempt import entry, memory
 from jd.worker.attempt.output import OutputPump
 from jd.worker.attempt.ward import Ward
 from jd.worker.verdict import Ended
@@ -206,8 +206,10 @@ class JobProcess:
 def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
           oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
-          ward: Optional[Ward] = None) -> JobProcess:
+          ward: Optional[Ward] = None, max_memory: Optional[int] = None) -> JobProcess:
     """Make the job's directory, start `script` in `cwd` as `entry` says, and tell the warden.
+
+    Each of its processes may have `max_memory` bytes of address space.
 
     Raises StartFailure.
     """
@@ -220,7 +222,7 @@ def start(assignment: Assignment, script: Path, arguments: List[str], environ: D
         raise StartFailure("cannot read the entry script %s: %s"
                            % (script, error.strerror)) from None
     strangers = frozenset(orphans.children())
-    process, output_fd = _spawn(script, words + arguments, environ, cwd)
+    process, output_fd = _spawn(script, words + arguments, environ, cwd, max_memory)
     ward = ward if ward is not None else Ward()
     ward.began(process.pid, environ)
     return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
@@ -238,9 +240,10 @@ def make_directory(directory: Path) -> None:
                            "see JD_WORKSPACE_PATH") from None
 
 
-def _first_in_child() -> Callable[[], None]:
+def _first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
     """What the script's process does before it becomes the script."""
     die_with_us = orphans.die_with_parent(signal.SIGKILL)
+    limit_memory = memory.limiter(max_memory)
 
     def in_child() -> None:
         # Slurm may signal every process of a step: draining is the worker's business, and would
@@ -248,11 +251,13 @@ def _first_in_child() -> Callable[[], None]:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         if die_with_us is not None:
             die_with_us()
+        if limit_memory is not None:
+            limit_memory()
     return in_child
 
 
 def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
-           cwd: Optional[Path]) -> "Tuple[subprocess.Popen[bytes], int]":
+           cwd: Optional[Path], max_memory: Optional[int]) -> "Tuple[subprocess.Popen[bytes], int]":
     try:
         read_end, write_end = os.pipe()
     except OSError as error:
@@ -262,7 +267,7 @@ def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
             cwd=None if cwd is None else str(cwd), start_new_session=True,
-            preexec_fn=_first_in_child())
+            preexec_fn=_first_in_child(max_memory))
         return process, read_end
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)

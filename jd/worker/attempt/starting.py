@@ -8,6 +8,7 @@ from typing import Callable, List
 from jd import paths, protocol
 from jd.errors import JdError
 from jd.messages import Assignment
+from jd.node import cpus
 from jd.node.cgroups import Groups
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
@@ -18,8 +19,10 @@ from jd.worker.attempt import (
     flags,
     jobdir,
     jobprocess,
+    memory,
     placeholders,
     rundir,
+    threads,
 )
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
@@ -49,9 +52,17 @@ class Starter:
         self._log = log
         self._wake = wake
         self._ward = ward
-        self._oom_kills = Groups().oom_kills
+        groups = Groups()
+        self._oom_kills = groups.oom_kills
+        self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
         self._settings = FileSettings(collect.patterns(config.collect), config.checkpoint_interval,
                               paths.outbox_dir(config.experiment, config.environ))
+
+    def introduce(self, sees_gpus: bool) -> None:
+        """Say in the log what each job gets of this machine."""
+        self._log.event(self._threads.told)
+        if self._config.memory is not None:
+            self._log.event(memory.told(self._config.memory, sees_gpus))
 
     def __call__(self, assignment: Assignment, now: float) -> Attempt:
         job_dir = self._config.job_dir(assignment.job_id)
@@ -90,7 +101,8 @@ class Starter:
 
     def _remarks(self, assignment: Assignment, ended: Ended) -> List[str]:
         """What may explain how a script that failed has ended, for the job's history and the log."""
-        found = [rundir.why_failed(self._config.cwd, self._config.directory, ended.tail)]
+        found = [rundir.why_failed(self._config.cwd, self._config.directory, ended.tail),
+                 memory.why_failed(self._config.memory, ended)]
         remarks = [remark for remark in found if remark is not None]
         for remark in remarks:
             self._log.event("job %d: %s" % (assignment.job_id, remark))
@@ -134,8 +146,9 @@ class Starter:
         environ = environment.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
+        environ.update(self._threads.variables)
         directory = config.run_dir(assignment.job_id)
         return jobprocess.start(assignment, script, arguments,
                                 rundir.moved(environ, config.directory, directory), job_dir,
                                 self._log.output, self._log.event, self._oom_kills, now,
-                                directory, self._ward)
+                                directory, self._ward, config.memory)

@@ -77,7 +77,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                             _metrics(config), limits, config.experiment, config.tags)
                 starter = Starter(config, link, connection, log, signals.wake, ward)
                 agent = _assemble(config, link, slot, connection, log, signals, limits, starter)
-                _introduce(config, worker_id, connection, log)
+                _introduce(config, worker_id, connection, log, starter)
                 observe = _observer(agent, link, log, registration, ready)
                 connection.start()
                 return _loop(agent, signals, connection, observe)
@@ -129,8 +129,8 @@ def _metrics(config: WorkerConfig) -> Callable[[], Dict[str, Any]]:
     return sample
 
 
-def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
-               log: WorkerLog) -> None:
+def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log: WorkerLog,
+               starter: Starter) -> None:
     log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
         worker_id, os.getpid(), config.process_id, config.experiment))
     hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
@@ -138,6 +138,7 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection,
     devices = gpus.shown(config.environ)
     if devices is not None or config.gpus:
         log.event("GPUs: %s" % (devices or "none"))
+    starter.introduce(sees_gpus=bool(devices))
     log.event("log %s" % log.path)
 
 

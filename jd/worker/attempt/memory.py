@@ -1,0 +1,72 @@
+"""`memory=`: a limit for the address space of each process of a job (RLIMIT_AS of setrlimit(2)).
+
+A control group would limit what the job uses as a whole. To make one a worker would have to own its group and
+leave it, as a group that has both processes and limited children is not allowed; what started the worker
+counts on finding it where it was put.
+"""
+
+import re
+import resource
+import sys
+from typing import Callable, Optional
+
+from jd.worker.verdict import Ended
+
+_UNITS = ((1024 ** 4, "T"), (1024 ** 3, "G"), (1024 ** 2, "M"), (1024, "K"))
+# What Python, NumPy, PyTorch, C++, the C library, its loader, R and Java say.
+_SAYS_SO = re.compile(r"MemoryError|bad_alloc|[Cc]annot allocate memory|can't allocate memory"
+                      r"|failed to map segment|cannot allocate vector|[Oo]ut ?[Oo]f ?[Mm]emory"
+                      r"|not enough memory|memory exhausted")
+_SIGNALS_OF_NONE = (-6, -7, -11)  # SIGABRT, SIGBUS, SIGSEGV
+
+
+def can_be_limited() -> bool:
+    """Whether the system keeps to such a limit: macOS takes it and does not."""
+    return sys.platform != "darwin"
+
+
+def shown(size: int) -> str:
+    """Bytes as people type them for `memory=`."""
+    for factor, unit in _UNITS:
+        if size % factor == 0:
+            return "%d%s" % (size // factor, unit)
+    return str(size)
+
+
+def limiter(size: Optional[int]) -> Optional[Callable[[], None]]:
+    """What sets the limit in the process that becomes the script, None where there is none to set.
+
+    It must be the last thing before the program is executed: the copy of the worker may be larger already,
+    and gets no more memory then. The call itself needs none.
+    """
+    if size is None or not can_be_limited():
+        return None
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limits = (size, size) if hard == resource.RLIM_INFINITY else (min(size, hard), min(size, hard))
+    setrlimit, which = resource.setrlimit, resource.RLIMIT_AS
+
+    def limit() -> None:
+        setrlimit(which, limits)
+    return limit
+
+
+def told(size: int, sees_gpus: bool) -> str:
+    """The line of the worker's log."""
+    if not can_be_limited():
+        return "memory=%s: this system does not limit the memory of a process" % shown(size)
+    return "memory: at most %s for each process of a job (memory=%s)%s" % (
+        shown(size), shown(size), "; that counts address space, of which programs that use a GPU reserve far "
+        "more: they may not start" if sees_gpus else "")
+
+
+def why_failed(size: Optional[int], ended: Ended) -> Optional[str]:
+    """What the limit has to do with the end of a script that failed; None if nothing, as it seems."""
+    if size is None or not can_be_limited():
+        return None
+    if _SAYS_SO.search(ended.tail) is not None:
+        return "it got no more memory: each of its processes may have %s (memory=%s of its worker)" % (
+            shown(size), shown(size))
+    if ended.exit_code in _SIGNALS_OF_NONE:
+        return ("a program that gets no more memory may end so, and each process of the job may have %s "
+                "(memory=%s of its worker)" % (shown(size), shown(size)))
+    return None
