@@ -198,7 +198,8 @@ class Assignment:
     """A job handed to a worker. `attempt` is None from a server that knows only the base.
 
     `min_time` and `timeout` are in seconds, as its sweep says: what the job needs, and how long its script
-    may run.
+    may run. `from_scratch` is the attempt with which the job began from scratch: it uses nothing that earlier
+    ones left. None: all count.
     """
 
     job_id: int
@@ -206,17 +207,19 @@ class Assignment:
     attempt: Optional[int] = None
     min_time: Optional[float] = None
     timeout: Optional[float] = None
+    from_scratch: Optional[int] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Assignment":
         return cls(take_id(body, "job_id"), take(body, "parameters", dict, {}),
                    take_id(body, "attempt", None), take_number(body, "min_time"),
-                   take_number(body, "timeout"))
+                   take_number(body, "timeout"), take_id(body, "from_scratch", None))
 
     def to_json(self) -> Dict[str, Any]:
         return _without_none({"job_id": self.job_id, "parameters": self.parameters,
                               "status": SERVED, "attempt": self.attempt,
-                              "min_time": self.min_time, "timeout": self.timeout})
+                              "min_time": self.min_time, "timeout": self.timeout,
+                              "from_scratch": self.from_scratch})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from jd.errors import JdError
 from jd.messages import Assignment
-from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan
+from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan, needs_restoring
 from jd.worker.attempt.jobfiles import Saved
 from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
 from jd.worker.verdict import Ended
@@ -171,3 +171,10 @@ def test_killed_with_the_worker(bench: Bench) -> None:
     run = bench.run()
     run.kill()
     assert bench.process.killed and bench.files.calls[-1] == "cancel"
+
+
+@pytest.mark.parametrize("attempt, from_scratch, wanted", [
+    (None, None, True), (1, None, False), (2, None, True), (2, 2, False), (3, 2, True)])
+def test_the_server_is_asked_for_a_checkpoint_only_where_it_may_have_one(
+        attempt: Optional[int], from_scratch: Optional[int], wanted: bool) -> None:
+    assert needs_restoring(Assignment(1, {}, attempt, from_scratch=from_scratch)) is wanted

@@ -127,3 +127,28 @@ def test_a_file_in_the_place_of_the_directory(job: Path) -> None:
     job.write_text("")
     with pytest.raises(StartFailure, match="cannot make the job directory"):
         jobdir.prepare(job, "aaaa", 1)
+
+
+def test_a_job_that_begins_from_scratch_finds_nothing_and_later_attempts_find_what_it_left(job: Path) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    leave(job, "old.pt")
+    assert jobdir.prepare(job, "aaaa", 2, 2) == job.parent / "7.of-aaaa"
+    assert os.listdir(str(job)) == []
+    leave(job, "new.pt")
+    assert jobdir.prepare(job, "aaaa", 3, 2) is None
+    assert tree(job) == {"7.of-aaaa/old.pt": "old.pt", "7/new.pt": "new.pt"}
+    assert jobdir.prepare(job, "aaaa", 4, 4) == job.parent / "7.of-aaaa-2"
+    assert tree(job) == {"7.of-aaaa/old.pt": "old.pt", "7.of-aaaa-2/new.pt": "new.pt"}
+
+
+def test_another_machine_sets_aside_what_it_has_from_before_even_for_a_later_attempt(job: Path) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    leave(job, "old.pt")
+    assert jobdir.prepare(job, "aaaa", 3, 2) == job.parent / "7.of-aaaa"
+    assert os.listdir(str(job)) == []
+
+
+def test_from_scratch_a_directory_without_a_mark_is_from_before(job: Path) -> None:
+    job.mkdir(parents=True)
+    leave(job)
+    assert jobdir.prepare(job, "aaaa", 2, 2) == job.parent / "7.of-earlier"

@@ -28,6 +28,7 @@ class _Order(NamedTuple):
     reason: str
     ids: Optional[List[int]]
     filter: str
+    keep_checkpoint: Optional[bool] = None  # of a retry
 
 
 class JobTable:
@@ -126,7 +127,8 @@ class JobTable:
         return total
 
     async def _write(self, order: _Order, ids: List[int]) -> int:
-        return await self._experiment.write(lambda t: bulk.act(t, order.action, ids, order.reason))
+        return await self._experiment.write(lambda t: bulk.act(
+            t, order.action, ids, order.reason, order.keep_checkpoint))
 
     async def _in_slices(self, order: _Order) -> Tuple[int, int]:
         """Carry out a large order. Returns how many jobs were changed and skipped."""
@@ -199,10 +201,13 @@ def _order(body: Dict[str, Any]) -> _Order:
     action = fields.take_word(body, "action", bulk.ACTIONS)
     if ("ids" in body) == ("filter" in body):
         raise p.ProtocolError("give exactly one of ids (a list) or filter (a text; \"\" means all jobs)")
+    keep = fields.take(body, "keep_checkpoint", bool, None)
+    if keep is not None and action != bulk.RETRY:
+        raise p.ProtocolError("keep_checkpoint is for the action %s, not for %s" % (bulk.RETRY, action))
     if "filter" in body:
         text = fields.take(body, "filter", str)
         filters.parse(text)
-        return _Order(action, _reason(body), None, text)
+        return _Order(action, _reason(body), None, text, keep)
     ids = fields.take_list(body, "ids", p.MAX_IDS, ": use a filter")
     return _Order(action, _reason(body),
-                  list(dict.fromkeys(fields.check_id(job_id, "ids") for job_id in ids)), "")
+                  list(dict.fromkeys(fields.check_id(job_id, "ids") for job_id in ids)), "", keep)

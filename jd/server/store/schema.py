@@ -317,5 +317,13 @@ ALTER TABLE files ADD COLUMN path_version INTEGER NOT NULL DEFAULT 0;  -- 0, 1, 
 CREATE INDEX files_by_path ON files (job_id, path, path_version) WHERE path IS NOT NULL;
 """
 
+# Of which attempt a file is, and which attempts no longer count since their job began from scratch.
+_SCRATCH = """
+ALTER TABLE files ADD COLUMN attempt INTEGER;     -- that uploaded it; NULL: not known
+UPDATE files SET attempt = (SELECT max(number) FROM attempts a
+                            WHERE a.job_id = files.job_id AND a.started_at <= files.uploaded_at);
+ALTER TABLE jobs ADD COLUMN scratch INTEGER NOT NULL DEFAULT 0;  -- the last that does not count; 0: all do
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH)

@@ -200,8 +200,8 @@ class _Restoring:
 
 
 def needs_restoring(assignment: Assignment) -> bool:
-    """Whether the server may have a checkpoint: not of a first attempt."""
-    return assignment.attempt is None or assignment.attempt > 1
+    """Whether the server may have a checkpoint: not of a first attempt, nor of one from scratch."""
+    return assignment.attempt is None or assignment.attempt > (assignment.from_scratch or 1)
 
 
 def checkpoint_place(job_dir: Path, assignment: Assignment) -> Path:

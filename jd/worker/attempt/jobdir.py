@@ -4,7 +4,8 @@ Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left
 result, resumed from or uploaded. So each directory has a mark that names the server's data it belongs to.
 The mark is `<experiment>/.jd/<job>`, beside the directory and not in it, because scripts upload every
 file that they find. A directory of other data is renamed to `<job>.of-<that data>`, and the job begins
-with an empty one.
+with an empty one. What earlier attempts left is set aside likewise when the server begins a job from scratch:
+the mark of such a directory also has the attempt with which that was.
 """
 
 import os
@@ -23,8 +24,11 @@ _MAX_SUFFIXES = 10_000
 _MAX_MARK = 64  # characters of an id in a name
 
 
-def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Optional[Path]:
+def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
+            from_scratch: Optional[int] = None) -> Optional[Path]:
     """Make the directory of a job of `data`; returns where an older one was set aside, if it was.
+
+    `from_scratch` is the attempt with which the job began anew: what was there before it is set aside.
 
     A directory without a mark is set aside for a first attempt, unless it is empty; a later one may have
     begun in it before there were marks. `data` and `attempt` are None from a server of the base protocol:
@@ -33,6 +37,9 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int]) -> Opt
     """
     mark = directory.parent / MARKS / directory.name
     owner = BASE if data is None else _name_of(data)
+    if from_scratch is not None:
+        owner = "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
+        attempt = 1  # whatever has no mark was there before
     aside = None
     make_directory(mark.parent)  # what is above is looked at before anything of it is believed
     try:

@@ -92,10 +92,11 @@ class Starter:
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
         """Make the job's directory; returns what the job's history is to say of it."""
-        aside = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt)
+        aside = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt, assignment.from_scratch)
         if aside is None:
             return ""
-        note = "its directory held files of another sweep, which are now in %s" % aside
+        older = "of another sweep" if assignment.from_scratch is None else "from before it began from scratch"
+        note = "its directory held files %s, which are now in %s" % (older, aside)
         self._log.event("job %d: %s" % (assignment.job_id, note))
         return note
 

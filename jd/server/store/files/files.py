@@ -3,6 +3,10 @@
 A file is streamed to `data/.incoming/`, made durable, renamed into place, and only then is its row
 written. A crash in between leaves at most a file without a row, which the next upload of that
 name replaces.
+
+A job that was begun from scratch (column `scratch` of the jobs) goes on from none of the checkpoints that it
+had, and what it had uploaded is not downloaded by its name any more. People still find all of it on the job's
+page.
 """
 
 import os
@@ -25,6 +29,8 @@ CHECKPOINT = "checkpoint"
 MAX_FILES_PER_JOB = 10_000
 MAX_PATH_PARTS = 33
 MAX_PART_BYTES = 255  # what file systems take
+# Whether a file is of an attempt that counts (column `scratch` of the jobs).
+COUNTS = "coalesce(attempt, 1) > (SELECT scratch FROM jobs WHERE id = files.job_id)"
 KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
 
 _CHECKPOINT_NAME = "checkpoint"
@@ -39,14 +45,16 @@ class TooManyFiles(Exception):
 
 
 class Found(NamedTuple):
-    """A file in its place; `kind` is UPLOAD or CHECKPOINT. `listed_as` is what people see it called: its path
-    in the job's directory where its client told that, else what it is stored as."""
+    """A file in its place; `kind` is UPLOAD or CHECKPOINT, `attempt` None where it is not known. `listed_as`
+    is what people see it called: its path in the job's directory where its client told that, else what it is
+    stored as."""
 
     path: Path
     kind: str
     name: str
     size_bytes: int
     uploaded_at: float
+    attempt: Optional[int]
     listed_as: str
 
 
@@ -150,26 +158,26 @@ def add_upload(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[in
 
     Raises TooManyFiles, and as attempts.check_running.
     """
-    attempts.check_running(t.db, job_id, attempt, reach)
+    running = attempts.check_running(t.db, job_id, attempt, reach).attempt
     version = _next_version(t.db, job_id, UPLOAD, name)
     stored_name = p.stored_name(name, version)
     while _is_taken(t.db, job_id, stored_name):
         version += 1
         stored_name = p.stored_name(name, version)
-    return _place(t, data_dir, job_id, UPLOAD, name, version, stored_name, incoming, path)
+    return _place(t, data_dir, _New(job_id, running, UPLOAD, name, version, stored_name, path), incoming)
 
 
 def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optional[int],
                    incoming: Incoming, reach: Optional[str] = None) -> Stored:
     """Put a checkpoint of a running attempt in place. Raises TooManyFiles, and as
     attempts.check_running."""
-    attempts.check_running(t.db, job_id, attempt, reach)
+    running = attempts.check_running(t.db, job_id, attempt, reach).attempt
     version = _next_version(t.db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
     stamp = int(t.now)
     while _is_taken(t.db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
         stamp += 1
-    stored = _place(t, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, version,
-                    "checkpoint_v%d_%d.pt" % (version, stamp), incoming)
+    stored = _place(t, data_dir, _New(job_id, running, CHECKPOINT, _CHECKPOINT_NAME, version,
+                                      "checkpoint_v%d_%d.pt" % (version, stamp)), incoming)
     if _is_directory_checkpoint(data_dir / str(job_id) / stored.filename):
         _drop_superseded(t, data_dir, job_id)
     return stored
@@ -178,8 +186,9 @@ def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optiona
 def _drop_superseded(t: Transaction, data_dir: Path, job_id: int) -> None:
     """Keep the newest KEPT checkpoints of a directory. Workers save those by themselves, every few
     minutes; what a script saves with jd_update_checkpoint is kept whole."""
-    rows = t.db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
-                        " ORDER BY version DESC LIMIT ?", (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
+    rows = t.db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
+                        " ORDER BY version DESC LIMIT ?" % COUNTS,
+                        (job_id, CHECKPOINT, 10 * KEPT)).fetchall()
     held = [(row_id, data_dir / str(job_id) / str(name)) for row_id, name in rows]
     for row_id, path in [one for one in held if _is_directory_checkpoint(one[1])][KEPT:]:
         t.db.execute("DELETE FROM files WHERE id = ?", (row_id,))
@@ -203,20 +212,30 @@ def _is_taken(db: sqlite3.Connection, job_id: int, stored_name: str) -> bool:
                       (job_id, stored_name)).fetchone() is not None
 
 
-def _place(t: Transaction, data_dir: Path, job_id: int, kind: str, name: str, version: int,
-           stored_name: str, incoming: Incoming, path: Optional[str] = None) -> Stored:
-    directory = data_dir / str(job_id)
+class _New(NamedTuple):
+    """A row of `files`, as far as its file is not needed for it."""
+
+    job_id: int
+    attempt: int
+    kind: str
+    name: str
+    version: int
+    stored_name: str
+    path: Optional[str] = None
+
+
+def _place(t: Transaction, data_dir: Path, new: _New, incoming: Incoming) -> Stored:
+    directory = data_dir / str(new.job_id)
     try:
         filemodes.make_directory(directory, filemodes.of(data_dir))
-        os.replace(str(incoming.path), str(directory / stored_name))
+        os.replace(str(incoming.path), str(directory / new.stored_name))
         filesystems.sync(directory)
     except OSError as error:
         raise _storage_error(error, directory) from error
-    t.db.execute("INSERT INTO files (job_id, kind, name, version, stored_name, size_bytes,"
-                 " uploaded_at, path, path_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                 (job_id, kind, name, version, stored_name, incoming.size, t.now, path,
-                  0 if path is None else _next_of_path(t.db, job_id, path)))
-    return Stored(stored_name, version, incoming.size)
+    of_path = 0 if new.path is None else _next_of_path(t.db, new.job_id, new.path)
+    t.db.execute("INSERT INTO files (%s, size_bytes, uploaded_at, path_version) VALUES (%s?, ?, ?)"
+                 % (", ".join(new._fields), "?, " * len(new)), (*new, incoming.size, t.now, of_path))
+    return Stored(new.stored_name, new.version, incoming.size)
 
 
 def _next_of_path(db: sqlite3.Connection, job_id: int, path: str) -> int:
@@ -227,12 +246,12 @@ def _next_of_path(db: sqlite3.Connection, job_id: int, path: str) -> int:
 
 def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
                       kind: Optional[str] = None) -> Path:
-    """The checkpoint of the highest version, among those of `kind` (p.OBJECT or p.DIRECTORY) if
-    one is given. Raises NoSuchFile."""
+    """What a job goes on from: its checkpoint of the highest version that counts, among those of `kind`
+    (p.OBJECT or p.DIRECTORY) if one is given. Raises NoSuchFile."""
     if kind is None:
         return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
-    for (name,) in db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ?"
-                              " ORDER BY version DESC", (job_id, CHECKPOINT)):
+    for (name,) in db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
+                              " ORDER BY version DESC" % COUNTS, (job_id, CHECKPOINT)):
         path = data_dir / str(job_id) / str(name)
         if _is_directory_checkpoint(path) == (kind == p.DIRECTORY):
             return path
@@ -252,8 +271,8 @@ def newest_checkpoints(db: sqlite3.Connection, data_dir: Path, job_id: int) -> L
     if not jobs.exists(db, job_id):
         raise jobs.NoSuchJob(job_id)
     found: Dict[str, Checkpoint] = {}
-    for row_id, name in db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ?"
-                                   " ORDER BY version DESC", (job_id, CHECKPOINT)):
+    for row_id, name in db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
+                                   " ORDER BY version DESC" % COUNTS, (job_id, CHECKPOINT)):
         path = data_dir / str(job_id) / str(name)
         kind = p.DIRECTORY if _is_directory_checkpoint(path) else p.OBJECT
         found.setdefault(kind, Checkpoint(row_id, path, kind))
@@ -287,15 +306,16 @@ def _is_directory_checkpoint(path: Path) -> bool:
 
 
 def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str) -> Path:
-    """The newest version of an upload, by its path, by the name the client gave, or by a stored one."""
+    """The newest version of an upload that counts, by its path, by the name the client gave, or by a stored
+    one."""
     if "/" in name:
-        row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND path = ?"
-                         " ORDER BY path_version DESC LIMIT 1", (job_id, name)).fetchone()
+        row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND path = ? AND %s"
+                         " ORDER BY path_version DESC LIMIT 1" % COUNTS, (job_id, name)).fetchone()
         if row is None:
             raise NoSuchFile("job %d has no upload at %s" % (job_id, p.shown(name)))
         return data_dir / str(job_id) / str(row[0])
     row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
-                     " AND stored_name = ? AND name <> ?", (job_id, name, name)).fetchone()
+                     " AND stored_name = ? AND name <> ? AND %s" % COUNTS, (job_id, name, name)).fetchone()
     if row is not None:
         return data_dir / str(job_id) / str(row[0])
     return _latest(db, data_dir, job_id, UPLOAD, name, "no upload named %s" % p.shown(name))
@@ -303,19 +323,19 @@ def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str
 
 def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name: str,
             absence: str) -> Path:
-    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND name = ?"
-                     " ORDER BY version DESC LIMIT 1", (job_id, kind, name)).fetchone()
+    row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND name = ? AND %s"
+                     " ORDER BY version DESC LIMIT 1" % COUNTS, (job_id, kind, name)).fetchone()
     if row is None:
         raise NoSuchFile("job %d has %s" % (job_id, absence))
     return data_dir / str(job_id) / str(row[0])
 
 
-_FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, path, path_version"
+_FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, attempt, path, path_version"
 
 
 def _found(data_dir: Path, row: Sequence[Any]) -> Found:
-    job_id, stored_name, kind, name, size, uploaded_at, path, version = row
-    return Found(data_dir / str(job_id) / str(stored_name), kind, name, size, uploaded_at,
+    job_id, stored_name, kind, name, size, uploaded_at, attempt, path, version = row
+    return Found(data_dir / str(job_id) / str(stored_name), kind, name, size, uploaded_at, attempt,
                  listed_as(stored_name, path, version))
 
 
@@ -339,15 +359,17 @@ def of_job(db: sqlite3.Connection, data_dir: Path, job_id: int) -> List[Found]:
 
 
 def uploads(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
-    """What a job uploaded, newest first; `path` where it is known. Raises jobs.NoSuchJob."""
+    """What a job uploaded, newest first, as far as it counts; `path` where it is known. Raises
+    jobs.NoSuchJob."""
     if not jobs.exists(db, job_id):
         raise jobs.NoSuchJob(job_id)
     listed: List[Dict[str, Any]] = []
-    for version, stored_name, size, uploaded_at, path, path_version in db.execute(
-            "SELECT version, stored_name, size_bytes, uploaded_at, path, path_version FROM files"
-            " WHERE job_id = ? AND kind = 'upload' ORDER BY id DESC", (job_id,)):
+    for version, stored_name, size, uploaded_at, attempt, path, path_version in db.execute(
+            "SELECT version, stored_name, size_bytes, uploaded_at, attempt, path, path_version FROM files"
+            " WHERE job_id = ? AND kind = 'upload' AND %s ORDER BY id DESC" % COUNTS, (job_id,)):
         entry = {"job_id": job_id, "version": version, "filename": stored_name, "size_bytes": size,
-                 "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower()}
+                 "uploaded_at": uploaded_at, "format": os.path.splitext(stored_name)[1][1:].lower(),
+                 "attempt": attempt}
         listed.append(entry if path is None else dict(entry, path=p.listed_path(path, path_version)))
     return listed
 

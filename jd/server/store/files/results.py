@@ -2,11 +2,11 @@
 
 A job has one set of results: what the newest upload of each of the two names holds, and where both
 have a number of one name, that of the later upload. Results stay when a job is tried again, until the
-new attempt uploads its own.
+new attempt uploads its own; a job that begins from scratch has none until then.
 """
 
 import json
-from typing import Dict
+from typing import Dict, Sequence
 
 from jd.server.store.files.resultfile import MAX_NUMBERS, Number, Numbers
 from jd.server.store.queue import jobs
@@ -35,3 +35,10 @@ def take(t: Transaction, job_id: int, file_name: str, found: Numbers) -> None:
             if len(merged) < MAX_NUMBERS:
                 merged.setdefault(name, number)
     values.set_results(t, job_id, merged)
+
+
+def forget(t: Transaction, ids: Sequence[int]) -> None:
+    """These jobs have no results any more; the files that had them stay."""
+    for job_id in ids:
+        if t.db.execute("DELETE FROM result_files WHERE job_id = ?", (job_id,)).rowcount:
+            values.set_results(t, job_id, {})

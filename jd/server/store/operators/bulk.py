@@ -5,9 +5,10 @@ changes the jobs of one slice. Jobs of a batch that is being written are not tou
 """
 
 import sqlite3
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
+from jd.server.store.files import results
 from jd.server.store.queue import ending, jobs, transitions
 from jd.server.store.search import scanning, values
 from jd.server.store.search.conditions import Filter, id_list
@@ -54,11 +55,20 @@ def passes(action: str) -> List[Pass]:
     return [one for one in (Pass(fast, SLICE), Pass(slow, SERVED_SLICE)) if one.statuses]
 
 
-def act(t: Transaction, action: str, ids: Sequence[int], reason: str) -> int:
+def act(t: Transaction, action: str, ids: Sequence[int], reason: str,
+        keep_checkpoint: Optional[bool] = None) -> int:
     """Do an action to the jobs of a slice that are eligible; the reason goes into their history.
-    Returns how many were changed."""
+    Returns how many were changed.
+
+    `keep_checkpoint` is for RETRY: whether jobs go on from their checkpoint, or begin from scratch. None:
+    those that are DONE begin from scratch, as what they came to is not wanted again, and others go on.
+    """
     chosen = _eligible(t.db, action, ids)
-    return _STEPS[action](t, chosen, reason) if chosen else 0
+    if not chosen:
+        return 0
+    if action == RETRY:
+        return _retry(t, chosen, reason, keep_checkpoint)
+    return _STEPS[action](t, chosen, reason)
 
 
 def _eligible(db: sqlite3.Connection, action: str, ids: Sequence[int]) -> List[int]:
@@ -113,12 +123,27 @@ def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
     return changed
 
 
-def _retry(t: Transaction, ids: Sequence[int], reason: str) -> int:
-    _add_history_line(t, ids, "sent back to the queue by hand", reason)
+def _retry(t: Transaction, ids: Sequence[int], reason: str, keep_checkpoint: Optional[bool]) -> int:
+    anew: List[int] = []
+    if not keep_checkpoint:
+        anew = [row[0] for row in t.db.execute(
+            "SELECT id FROM jobs WHERE id IN (%s) AND attempt > scratch%s" % (
+                id_list(ids), " AND status = 'DONE'" if keep_checkpoint is None else ""))]
+    _begin_from_scratch(t, anew)
+    others = set(ids).difference(anew)
+    line = "sent back to the queue by hand"
+    _add_history_line(t, anew, line + ", from scratch", reason)
+    _add_history_line(t, sorted(others), line, reason)
     moved = _move(t, ids, transitions.RETRY, "failures = 0, interruptions = 0, retry_at = NULL,"
                                              " elsewhere_until = NULL, completion_timestamp = NULL")
     t.happened.pending += moved
     return moved
+
+
+def _begin_from_scratch(t: Transaction, ids: Sequence[int]) -> None:
+    """What all attempts of these jobs came to until now does not count any more, nor is it gone on from."""
+    t.db.execute("UPDATE jobs SET scratch = attempt WHERE id IN (%s)" % id_list(ids))
+    results.forget(t, ids)
 
 
 def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
@@ -149,7 +174,7 @@ def _set_priority(t: Transaction, ids: Sequence[int], priority: int) -> int:
 
 
 _STEPS: Dict[str, Callable[[Transaction, Sequence[int], str], int]] = {
-    DELETE: _delete, RESTORE: _restore, RETRY: _retry, ABORT: _abort, PRIORITISE: _prioritise,
+    DELETE: _delete, RESTORE: _restore, ABORT: _abort, PRIORITISE: _prioritise,
     NORMAL: _normal}
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from jd import protocol as p
 from jd.server.store import jobfields
@@ -17,6 +17,12 @@ MAX_HISTORY = 500
 MAX_FILES = 500
 
 _FIELDS = jobfields.shown(Where.DETAILS)
+
+
+# What a file is among those of its job.
+LATEST = "latest"  # the newest of its name: what counts
+EARLIER = "earlier"  # there is a newer one of its name
+SET_ASIDE = "set aside"  # of an attempt before the job was begun from scratch
 
 
 class NoSuchAttempt(Exception):
@@ -89,7 +95,16 @@ def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
 
 
 def _files(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
-    names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at")
-    return [dict(zip(names, row), path=files.listed_as(row[3], *row[-2:])) for row in db.execute(
-        "SELECT id, kind, name, stored_name, version, size_bytes, uploaded_at, path, path_version FROM files"
-        " WHERE job_id = ? ORDER BY id DESC LIMIT ?", (job_id, MAX_FILES))]
+    names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at", "attempt")
+    found: List[Dict[str, Any]] = []
+    newest: Set[Tuple[str, str]] = set()
+    for path, path_version, counts, *row in db.execute(
+            "SELECT path, path_version, %s, %s FROM files WHERE job_id = ? ORDER BY id DESC LIMIT ?" % (
+                files.COUNTS, ", ".join(names)), (job_id, MAX_FILES)):
+        file = dict(zip(names, row))
+        named = (file["kind"], path or file["name"])
+        state = SET_ASIDE if not counts else EARLIER if named in newest else LATEST
+        if counts:
+            newest.add(named)
+        found.append(dict(file, path=files.listed_as(file["stored_name"], path, path_version), state=state))
+    return found

@@ -77,7 +77,8 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         t.happened.untold = True
         add_history_line(t, [job_id], "its lease is %g s, not %g s: its worker cannot be told how often it "
                                       "has to be heard of" % (seconds, asked))
-    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time, timeout)
+    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time, timeout,
+                               _from_scratch(t.db, job_id))
 
 
 def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
@@ -85,4 +86,11 @@ def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
     lease.renew(t, job_id, attempt, None)
     parameters, min_time, timeout = t.db.execute(
         "SELECT parameters, min_time, timeout FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time, timeout)
+    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time, timeout,
+                               _from_scratch(t.db, job_id))
+
+
+def _from_scratch(db: sqlite3.Connection, job_id: int) -> Optional[int]:
+    """The attempt with which a job began from scratch; None where all count."""
+    last = int(db.execute("SELECT scratch FROM jobs WHERE id = ?", (job_id,)).fetchone()[0])
+    return last + 1 if last else None

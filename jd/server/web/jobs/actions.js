@@ -6,8 +6,8 @@ import {count, number, status, STATUSES} from "../format.js";
 /** By action: its verb, its past, what it means, which statuses it takes. */
 export const ACTIONS = {
   retry: {verb: "Retry", past: "retried", takes: ["ABORTED", "DONE"],
-    text: "They become pending again and their failures are forgotten. "
-      + "Results and files of earlier attempts stay."},
+    text: "They become pending again and their failures are forgotten. From scratch: with an empty directory, "
+      + "no checkpoint and no results; files of earlier attempts stay to be looked at."},
   abort: {verb: "Abort", past: "aborted", takes: ["PENDING", "SERVED"], danger: true,
     text: "Pending jobs are not run; the scripts of running ones are stopped "
       + "at their worker's next heartbeat, within a minute."},
@@ -27,11 +27,13 @@ export function openAction({action, ids, filter, done}) {
   const known = ACTIONS[action], target = ids ? {ids} : {filter};
   const what = el("div", {class: "preview", "aria-live": "polite"}, el("p", {class: "hint"}, "Counting…"));
   const reason = field("Reason (optional, kept in each job's history)", {maxlength: 500});
+  const start = action === "retry" ? startChoice() : null;
   const {go, box} = dialog({
     title: known.verb + " " + targetName(ids) + "?", action: known.verb, danger: known.danger,
-    content: [what, el("p", {class: "hint"}, known.text), reason.node],
+    content: [what, el("p", {class: "hint"}, known.text), ...(start ? [start.node] : []), reason.node],
     submit: async () => {
-      const sent = ask("jobs/act", {action, ...target, reason: reason.input.value}).then((answer) => {
+      const order = {action, ...target, ...(start ? start.read() : {}), reason: reason.input.value};
+      const sent = ask("jobs/act", order).then((answer) => {
         const skipped = answer.skipped ? "; " + number(answer.skipped) + " left alone" : "";
         toast(count(answer.changed, "job") + " " + known.past + skipped);
         if (done) done(answer);
@@ -45,11 +47,33 @@ export function openAction({action, ids, filter, done}) {
   box.addEventListener("close", () => stopping.abort());
   ask("jobs/act", {action, ...target, preview: true}, stopping.signal).then((found) => {
     what.replaceChildren(...preview(known, found));
+    if (start) start.fit(found.by_status);
     go.disabled = found.eligible === 0;
     go.textContent = known.verb + (found.eligible > 1 ? " " + count(found.eligible, "job") : "");
   }, (error) => {
     if (error.name !== "AbortError") what.replaceChildren(el("p", {class: "problem"}, error.message));
   });
+}
+
+// Where jobs that are retried begin: {node, fit(by_status), read()}; the first choice is what the server does
+// without one.
+function startChoice() {
+  const ways = {
+    usual: ["done jobs from scratch, others from their last checkpoint", {}],
+    scratch: ["from scratch", {keep_checkpoint: false}],
+    keep: ["from the last checkpoint, if there is one", {keep_checkpoint: true}]};
+  const select = el("select", {id: "retry-start"});
+  const offer = (names) => select.replaceChildren(
+    ...names.map((name) => el("option", {value: name}, ways[name][0])));
+  offer(["usual", "scratch", "keep"]);
+  return {
+    node: el("div", {}, el("label", {for: "retry-start"}, "Begin"), select),
+    fit({DONE: done, ABORTED: aborted}) {
+      if (done && !aborted) offer(["scratch", "keep"]);
+      else if (!done && aborted) offer(["keep", "scratch"]);
+    },
+    read: () => ways[select.value][1],
+  };
 }
 
 function targetName(ids) {

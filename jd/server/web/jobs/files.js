@@ -21,7 +21,10 @@ export function fileList(jobId) {
       none.hidden = files.length > 0;
       zip.hidden = files.length === 0;
       const shown = all ? files : files.slice(0, FOLD);
-      for (const file of shown) if (!rows.has(file.id)) rows.set(file.id, row(file));
+      for (const file of shown) {
+        if (!rows.has(file.id)) rows.set(file.id, row(file));
+        mark(rows.get(file.id), file.state);
+      }
       const more = files.length - shown.length, wanted = shown.map((file) => rows.get(file.id));
       if (more > 0) {
         const rest = button(`Show ${more} more`, () => { all = true; this.show(files); }, "quiet");
@@ -35,6 +38,18 @@ export function fileList(jobId) {
       while (list.children.length > wanted.length) list.lastChild.remove();
     },
   };
+}
+
+const STATES = {
+  earlier: ["earlier version", "A newer file of this name has been uploaded since"],
+  "set aside": ["before from scratch", "Kept to be looked at: the job has begun from scratch since"]};
+
+// What a file is among those of its job changes while its row, with an open preview, stays.
+function mark(node, state) {
+  const badge = node.querySelector("[data-state]"), [text, title] = STATES[state] || ["", ""];
+  badge.hidden = !text;
+  badge.textContent = text;
+  badge.title = title;
 }
 
 function row(file) {
@@ -62,7 +77,9 @@ function row(file) {
   const line = el("div", {class: "file"},
     el("span", {class: "file-name"}, file.path),
     file.kind === "checkpoint" ? el("span", {class: "badge"}, "checkpoint") : null,
-    el("span", {class: "file-facts hint"}, bytes(file.size_bytes), " · ", when(file.uploaded_at)),
+    el("span", {class: "badge", "data-state": true}),
+    el("span", {class: "file-facts hint"},
+      file.attempt ? `attempt ${file.attempt} · ` : "", bytes(file.size_bytes), " · ", when(file.uploaded_at)),
     el("span", {class: "file-tools"}, file.preview ? look : null, download));
   return el("li", {}, line, body);
 }
