@@ -133,7 +133,8 @@ class JobServer:
             self.say_untold()
 
     async def _health_of_api(self, request: Request) -> Response:
-        return await self._health(role=p.ROLE_API, **self._access.proof(request))
+        return await self._health(role=p.ROLE_API, extensions=list(p.EXTENSIONS),
+                                  **self._access.proof(request))
 
     async def _health_of_dashboard(self, _request: Request) -> Response:
         """Who takes it for the API learns where that is."""

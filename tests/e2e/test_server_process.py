@@ -120,10 +120,25 @@ def test_a_jobs_file_is_loaded_once(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.json"
     sweep.write_text('{"x": [1, 2, 3]}')
     with Server(tmp_path, "--jobs", sweep) as server:
-        assert server.event() == {"event": "jobs", "file": "sweep.json", "created": 3, "start_id": 1}
+        assert server.event() == {"event": "jobs", "file": "sweep.json", "created": 3, "existing": 0,
+                                  "start_id": 1}
         server.stop()
     with Server(tmp_path, "--jobs", sweep) as server:
         assert server.event()["created"] == 0
+        assert server.counts() == {"PENDING": 3}
+        server.stop()
+
+
+def test_a_value_more_in_a_jobs_file_adds_one_job(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.json"
+    sweep.write_text('{"lr": [0.1, 0.01]}')
+    with Server(tmp_path, "--jobs", sweep) as server:
+        assert server.event()["created"] == 2
+        server.stop()
+    sweep.write_text('{"lr": [0.1, 0.01, 0.001]}')
+    with Server(tmp_path, "--jobs", sweep) as server:
+        assert server.event() == {"event": "jobs", "file": "sweep.json", "created": 1, "existing": 2,
+                                  "start_id": 3}
         assert server.counts() == {"PENDING": 3}
         server.stop()
 

@@ -18,7 +18,7 @@ def rows(desk: Desk) -> List[Dict[str, Any]]:
 def test_the_last_name_varies_fastest(desk: Desk) -> None:
     batch = from_grid({"a": [1, 2], "b": ["x", "y"]})
     created = desk.add(batch)
-    assert created == (1, 4, "Created")
+    assert created[:3] == (1, 4, "Created")
     assert rows(desk) == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"},
                           {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
 
@@ -33,7 +33,7 @@ def test_values_come_back_as_they_were(desk: Desk) -> None:
 def test_ids_are_contiguous_and_appended(desk: Desk) -> None:
     desk.create(3)
     created = desk.add(from_grid({"y": [1, 2]}))
-    assert created == (4, 2, "Appended")
+    assert created[:3] == (4, 2, "Appended")
 
 
 def test_replace_takes_the_place_of_what_is_pending(desk: Desk) -> None:
@@ -75,7 +75,7 @@ def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     ({"parameters": {}}, "parameters is empty"),
     ({"parameters": [1]}, "parameters must be an object"),
     ({"parameters": {"a": []}}, "'a': a non-empty list"),
-    ({"parameters": {"a": 3}}, "'a': a non-empty list"),
+    ({"parameters": {"a": {"b": [1]}}}, "'a': a non-empty list.*put it into a list"),
     ({"parameters": {"a b": [1]}}, "'a b' cannot be a --flag"),
     ({"parameters": {"": [1]}}, "'' cannot be a --flag"),
     ({"parameters": {"-x": [1]}}, "'-x' cannot be a --flag"),

@@ -68,10 +68,10 @@ def pause_between_slices(monkeypatch: pytest.MonkeyPatch,
 def test_slices_make_the_same_jobs(tmp_path: Path, slices: None) -> None:
     async def scenario(experiment: Experiment, creation: Creator) -> None:
         created = await creation.create(from_grid(GRID))
-        assert created == (1, 50, "Created")
+        assert created[:3] == (1, 50, "Created")
         page = await experiment.read(lambda db: joblist.select(db, joblist.JobQuery(per_page=1000)))
         assert [job["parameters"]["x"] for job in page.jobs] == GRID["x"]
-        assert (await creation.create(from_grid(GRID))) == (51, 50, "Appended")
+        assert (await creation.create(from_grid(GRID)))[:3] == (51, 50, "Appended")
     run(tmp_path, scenario)
 
 

@@ -39,7 +39,7 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         """Add the jobs of a grid or a list."""
         order = await self._creator.read(request, createrequest.read)
-        created = await self._creator.create(order.batch, order.replace)
+        created = await self._creator.create(*order)
         return Response.json(created.to_json())
 
     async def list(self, request: Request) -> Response:

@@ -1,18 +1,50 @@
 """Jobs that can be created: a grid or a list, checked whole before anything is written.
 
-docs/protocol.md, `POST /api/jobs/create`: `parameters` is an object of name to non-empty list, and its
-jobs are the Cartesian product in which the last name varies fastest; `jobs` is a non-empty list of
-non-empty objects.
+docs/protocol.md, `POST /api/jobs/create`: `parameters` is an object of name to non-empty list, or to the one
+value that all have, and its jobs are the Cartesian product in which the last name varies fastest; `jobs` is a
+non-empty list of non-empty objects.
 """
 
 import hashlib
 import itertools
 import json
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+import random
+from array import array
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from jd import fields
 from jd import protocol as p
 from jd.server.store.operators.batches import Terms
+
+
+class Shuffled(NamedTuple):
+    """An order that a seed decides: the place of each job among those that are given."""
+
+    seed: int
+    places: Sequence[int]
+
+    @classmethod
+    def by(cls, seed: int, total: int) -> "Shuffled":
+        """The same for the same seed with every version of Python: of its generator `random()` alone is
+        promised to stay as it is."""
+        draw = random.Random(seed).random
+        places = array("I", range(total))
+        for last in range(total - 1, 0, -1):
+            other = int(draw() * (last + 1))
+            places[last], places[other] = places[other], places[last]
+        return cls(seed, places)
 
 
 class Batch(NamedTuple):
@@ -22,12 +54,33 @@ class Batch(NamedTuple):
     grid: Optional[List[List[str]]]  # per parameter, its `"name": value` texts
     rows: List[str]
     terms: Terms = Terms()
+    shuffled: Optional[Shuffled] = None  # None: in the order in which they are given
+    made: Optional[bytes] = None  # a byte for each of them, 0 for one that is left out; None: all
 
     def texts(self) -> Iterator[str]:
         """The parameters of each job, in the order of their ids."""
+        if self.shuffled is not None:
+            texts: Iterator[str] = map(self._text, self.shuffled.places)
+        elif self.grid is None:
+            texts = iter(self.rows)
+        else:
+            texts = map(_joined, itertools.product(*self.grid))
+        return texts if self.made is None else itertools.compress(texts, self.made)
+
+    def _text(self, place: int) -> str:
+        """That of the job at a place in the order in which they are given."""
         if self.grid is None:
-            return iter(self.rows)
-        return ("{%s}" % ", ".join(parts) for parts in itertools.product(*self.grid))
+            return self.rows[place]
+        parts = []
+        for texts in reversed(self.grid):
+            place, at = divmod(place, len(texts))
+            parts.append(texts[at])
+        return _joined(reversed(parts))
+
+    def without(self, existing: Sequence[int]) -> "Batch":
+        """Of all of them those that do not exist yet: where the id of one that does is 0."""
+        made = bytes(not job_id for job_id in existing)
+        return self._replace(total=sum(made), made=made)
 
     def digest(self) -> str:
         """A name for this very set of jobs."""
@@ -36,16 +89,23 @@ class Batch(NamedTuple):
         while len(said) > 2 and said[-1] is None:
             said.pop()
         digest = hashlib.sha256(json.dumps([self.grid, *said]).encode())
+        if self.shuffled is not None:
+            digest.update(b"shuffled with %d\n" % self.shuffled.seed)
         for row in self.rows:
             digest.update(row.encode() + b"\n")
         return digest.hexdigest()
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "{%s}" % ", ".join(parts)
 
 
 Grid = Union[Mapping[str, Any], Iterable[Tuple[str, Any]]]
 
 
 def from_grid(parameters: Grid) -> Batch:
-    """All combinations of the values of each name, given as a list or one by one by an iterator.
+    """All combinations of the values of each name, given as a list or one by one by an iterator; a text, a
+    number, true, false or null is the one value that all of them have.
 
     Raises ProtocolError that names the key, as soon as something is wrong or too much.
     """
@@ -54,6 +114,8 @@ def from_grid(parameters: Grid) -> Batch:
     for name, values in parameters.items() if isinstance(parameters, Mapping) else parameters:
         p.check_parameter_name(name)
         texts: List[str] = []
+        if values is None or isinstance(values, (str, int, float)):
+            values = [values]
         if isinstance(values, (list, Iterator)):
             prefix = json.dumps(name, ensure_ascii=False)
             # So many values make more jobs than are allowed, however they are spread over the names.
@@ -63,8 +125,9 @@ def from_grid(parameters: Grid) -> Batch:
                     raise too_many()
                 texts.append("%s: %s" % (prefix, _value_text(name, value)))
         if not texts:
-            raise p.ProtocolError("parameter %s: a non-empty list of values is needed, not %s" % (
-                p.shown(name), "[]" if isinstance(values, Iterator) else p.shown(values)))
+            raise p.ProtocolError("parameter %s: a non-empty list of values is needed, not %s%s" % (
+                p.shown(name), "[]" if isinstance(values, Iterator) else p.shown(values),
+                "; if this object is its value, put it into a list" if isinstance(values, dict) else ""))
         longest += max(len(text.encode()) for text in texts) + 2
         _check_size(longest, "a job of this grid")
         grid.append(texts)
@@ -96,9 +159,11 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
     return Batch(len(rows), None, rows)
 
 
-# As bodies call them.
+# As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
               "needs")
+OPTIONS = (*TERM_NAMES, "order", "seed")
+ORDERS = ("given", "random")
 
 
 def terms_of(body: Mapping[str, Any]) -> Terms:
@@ -110,6 +175,17 @@ def terms_of(body: Mapping[str, Any]) -> Terms:
                  fields.take_whole(body, "max_attempts", 1, p.MAX_ATTEMPTS),
                  fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY),
                  fields.take_tags(body, "needs") or None)
+
+
+def ordered(batch: Batch, body: Mapping[str, Any]) -> Batch:
+    """The batch in the order that a body says, if it says one. Raises ProtocolError."""
+    order = fields.take_word(body, "order", ORDERS, ORDERS[0])
+    seed = fields.take_whole(body, "seed", 0, fields.MAX_ID)
+    if order == "random":
+        return batch._replace(shuffled=Shuffled.by(seed or 0, batch.total))
+    if seed is not None:
+        raise p.ProtocolError('seed is for "order": "random", which is missing')
+    return batch if body.get("order") is None else batch._replace(shuffled=None)
 
 
 def job_text(job: Any) -> str:

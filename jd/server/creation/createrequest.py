@@ -11,21 +11,23 @@ from jd import fields
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
-from jd.server.creation.batch import TERM_NAMES, Batch, from_list, terms_of
+from jd.server.creation.batch import OPTIONS, Batch, from_list, ordered, terms_of
 
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
 
-_BESIDE = ("replace", "format", *TERM_NAMES)
+_BESIDE = ("replace", "unique", "format", *OPTIONS)
 _ONE = "give exactly one of parameters (a grid) or jobs (a list)"
 _ONE_OF_THREE = "give exactly one of parameters (a grid), jobs (a list) or text"
 
 
 class Order(NamedTuple):
-    """Jobs to be made; with `replace` they take the place of what is PENDING."""
+    """Jobs to be made; with `replace` they take the place of what is PENDING, with `unique` only those are
+    made that do not exist yet."""
 
     batch: Batch
     replace: bool
+    unique: bool
 
 
 def read(file: BinaryIO) -> Order:
@@ -43,7 +45,7 @@ def read(file: BinaryIO) -> Order:
     pieces.end()
     if batch is None:
         raise p.ProtocolError(_ONE)
-    return Order(batch._replace(terms=terms_of(beside)), fields.take(beside, "replace", bool, False))
+    return _order(batch._replace(terms=terms_of(beside)), beside)
 
 
 def read_form(file: BinaryIO, directory: Path) -> Order:
@@ -81,7 +83,16 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
     finally:
         if text is not None:
             text.close()
-    return Order(batch, fields.take(beside, "replace", bool, False))
+    return _order(batch, beside)
+
+
+def _order(batch: Batch, beside: Dict[str, Any]) -> Order:
+    replace = fields.take(beside, "replace", bool, False)
+    unique = fields.take(beside, "unique", bool, False)
+    if replace and unique:
+        raise p.ProtocolError("replace and unique exclude each other: the first makes all jobs, the second "
+                              "those that do not exist yet")
+    return Order(ordered(batch, beside), replace, unique)
 
 
 def _object(file: BinaryIO) -> Pieces:

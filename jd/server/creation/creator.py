@@ -12,8 +12,9 @@ from jd.net.serving.spool import spooled
 from jd.server.creation.batch import Batch
 from jd.server.creation.createrequest import Order
 from jd.server.experiment import Experiment
-from jd.server.store.operators import batches
-from jd.server.store.operators.batches import Created
+from jd.server.store.operators import batches, digests
+from jd.server.store.operators.batches import Created, Existing
+from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
@@ -49,22 +50,51 @@ class Creator:
                     raise StorageError("cannot keep the body in %s: %s" % (
                         directory, error.strerror)) from error
 
-    async def create(self, batch: Batch, replace: bool = False) -> Created:
-        """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING."""
+    async def create(self, batch: Batch, replace: bool = False, unique: bool = False) -> Created:
+        """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING; with
+        `unique` only those of its jobs are made that do not exist yet (`store.operators.digests`)."""
         async with self._turn:
-            return await self._write(batch, replace, batches.publish)
+            if not unique:
+                return await self._write(batch, replace, batches.publish)
+            existing = await self._existing(batch)
+            if existing.total == batch.total:
+                return Created(0, 0, "Unchanged", existing)
+            created = await self._write(batch.without(existing.ids), False, batches.publish)
+            return created._replace(existing=existing)
 
     async def load(self, batch: Batch, name: str) -> Optional[Created]:
-        """Add the jobs of a file, once: None if a file with these very jobs was loaded before.
+        """Add the jobs of a file that do not exist yet: None if a file with these very jobs was loaded
+        before.
 
-        So a server that is started again with the same command goes on where it was.
+        So a server that is started again with the same command goes on where it was, and a file that has
+        grown adds what is new.
         """
         loop = asyncio.get_running_loop()
         digest = await loop.run_in_executor(None, batch.digest)
         async with self._turn:
             if await self._experiment.read(lambda db: batches.is_loaded(db, digest)):
                 return None
-            return await self._write(batch, False, partial(batches.publish_file, name=name, digest=digest))
+            existing = await self._existing(batch)
+            if existing.total == batch.total:
+                created = Created(0, 0, "Unchanged")
+                await self._experiment.write(
+                    partial(batches.remember_file, created=created, name=name, digest=digest))
+            else:
+                created = await self._write(batch.without(existing.ids) if existing.total else batch, False,
+                                            partial(batches.publish_file, name=name, digest=digest))
+            return created._replace(existing=existing)
+
+    async def _existing(self, batch: Batch) -> Existing:
+        """Which jobs of a batch exist already. Workers are served in between."""
+        last_id = await self._experiment.read(jobs.last_id)
+        while last_id and await self._experiment.write(digests.catch_up):
+            pass
+        matching = Matching(last_id)
+        texts = batch.texts()
+        for _ in range(0, batch.total if last_id else 0, batches.SLICE):
+            part = list(itertools.islice(texts, batches.SLICE))
+            await self._experiment.read(partial(matching.look_up, texts=part))
+        return Existing(matching.found, matching.deleted, matching.ids or [0] * batch.total)
 
     async def _write(self, batch: Batch, replace: bool, publish: Publish) -> Created:
         pending = (await self._experiment.read(jobs.counts))[p.PENDING] if replace else 0

@@ -46,7 +46,7 @@ class CreateJobs:
     async def create(self, request: Request) -> Response:
         """Make the jobs, whole or not at all."""
         order = await self._order(request)
-        created = await self._creator.create(order.batch, order.replace)
+        created = await self._creator.create(*order)
         return Response.json(created.to_json())
 
     async def _order(self, request: Request) -> Order:

@@ -325,5 +325,14 @@ UPDATE files SET attempt = (SELECT max(number) FROM attempts a
 ALTER TABLE jobs ADD COLUMN scratch INTEGER NOT NULL DEFAULT 0;  -- the last that does not count; 0: all do
 """
 
+# Jobs by their parameters; filled when somebody asks for it (see `operators.digests`).
+_DIGESTS = """
+CREATE TABLE job_digests (
+  digest INTEGER NOT NULL,                      -- of the parameters
+  job_id INTEGER NOT NULL,
+  PRIMARY KEY (digest, job_id)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS)

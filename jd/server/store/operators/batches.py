@@ -4,6 +4,7 @@ A large batch is written in slices, so that workers are served in between. Until
 cannot be claimed, and a server that starts removes what was not published.
 """
 
+import itertools
 import json
 import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -32,18 +33,45 @@ class Terms(NamedTuple):
         return Terms._make(other if own is None else own for own, other in zip(self, others))
 
 
+class Existing(NamedTuple):
+    """The jobs of a batch that exist already, so that they were not made: how many, how many of these are
+    DELETED, and the id of each job of the batch, 0 where it did not exist."""
+
+    total: int
+    deleted: int
+    ids: Sequence[int]
+
+
 class Created(NamedTuple):
-    """A batch that was made."""
+    """A batch that was made. `existing` is told of one from which only what is new was made; where that
+    was nothing, `total` is 0."""
 
     start_id: int
     total: int
-    action: str  # "Created" or "Appended"
+    action: str  # "Created", "Appended" or "Unchanged"
+    existing: Optional[Existing] = None
 
     def to_json(self) -> Dict[str, Any]:
         """The answer to who has asked for it."""
-        return {"success": True, "total_jobs": self.total, "action": self.action, "start_id": self.start_id,
-                "message": "%s jobs: %d, with ids %d to %d" % (
-                    self.action, self.total, self.start_id, self.start_id + self.total - 1)}
+        made = "nothing was created" if not self.total else "%s jobs: %d, with ids %d to %d" % (
+            self.action, self.total, self.start_id, self.start_id + self.total - 1)
+        answer: Dict[str, Any] = {
+            "success": True, "total_jobs": self.total, "action": self.action,
+            "start_id": self.start_id if self.total else None, "message": made}
+        if self.existing is None:
+            return answer
+        answer.update(created=self.total, existing=self.existing.total, deleted=self.existing.deleted,
+                      message="%s; %s" % (self.said_of_existing(), made))
+        if len(self.existing.ids) <= p.MAX_IDS:
+            new = itertools.count(self.start_id)
+            answer["ids"] = [found or next(new) for found in self.existing.ids]
+        return answer
+
+    def said_of_existing(self) -> str:
+        """How many of the batch exist, for people."""
+        total, deleted, ids = self.existing or Existing(0, 0, ())
+        return "%d of %d exist%s already%s" % (total, len(ids), "s" if total == 1 else "",
+                                               ", %d of them deleted" % deleted if deleted else "")
 
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
@@ -141,6 +169,11 @@ def is_loaded(db: sqlite3.Connection, digest: str) -> bool:
 def publish_file(t: Transaction, start_id: int, total: int, name: str, digest: str) -> Created:
     """`publish`, and remember that the file was loaded."""
     created = publish(t, start_id, total)
+    remember_file(t, created, name, digest)
+    return created
+
+
+def remember_file(t: Transaction, created: Created, name: str, digest: str) -> None:
+    """A file was loaded that describes these jobs; all that were new are `created`."""
     t.db.execute("INSERT INTO loaded_files (digest, name, start_id, total, loaded_at)"
                  " VALUES (?, ?, ?, ?, ?)", (digest, name, created.start_id, created.total, t.now))
-    return created

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.files import results
+from jd.server.store.operators import digests
 from jd.server.store.queue import ending, jobs, transitions
 from jd.server.store.search import scanning, values
 from jd.server.store.search.conditions import Filter, id_list
@@ -210,11 +211,12 @@ def edit(t: Transaction, job_id: int, text: str, reason: str) -> None:
 
     Raises NoSuchJob, or NotPending for a job that was given out or is not whole yet.
     """
-    row = t.db.execute("SELECT status FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = t.db.execute("SELECT status, parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise jobs.NoSuchJob(job_id)
     if row[0] != p.PENDING or job_id >= jobs.creating_from(t.db):
         raise NotPending("job %d is %s: only the parameters of a PENDING job can be changed" % (
             job_id, row[0] if row[0] != p.PENDING else "being created"))
     values.set_parameters(t, job_id, text)
+    digests.change(t, job_id, row[1], text)
     _add_history_line(t, [job_id], "parameters changed", reason)
