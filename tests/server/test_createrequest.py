@@ -33,14 +33,16 @@ class Endless(Counted):
 
     def __init__(self, head: bytes, part: bytes, size: int = 256 * 1024 * 1024) -> None:
         super().__init__(b"")
-        self._rest, self._part, self._left = head, part, size
+        self._head, self._part, self._size, self._place = head, part, size, 0
 
     def read(self, size: Optional[int] = -1) -> bytes:
         assert size is not None and size > 0, "nobody reads all of it"
-        while len(self._rest) < min(size, self._left):
-            self._rest += self._part * 10_000
-        data, self._rest = self._rest[:size], self._rest[size:]
-        self._left -= len(data)
+        begin, size = self._place, min(size, self._size - self._place)
+        data = self._head[begin:begin + size]
+        if len(data) < size:
+            skipped = max(0, begin - len(self._head)) % len(self._part)
+            data += (self._part * (size // len(self._part) + 2))[skipped:skipped + size - len(data)]
+        self._place += len(data)
         self.taken += len(data)
         return data
 
@@ -51,11 +53,12 @@ class Endless(Counted):
 
     seekable = readable
 
-    def seek(self, _offset: int, _whence: int = 0) -> int:
-        return 0
+    def seek(self, offset: int, _whence: int = 0) -> int:
+        self._place = offset
+        return offset
 
     def tell(self) -> int:
-        return 0
+        return self._place
 
 
 @pytest.mark.parametrize("head, part, says", [
@@ -103,7 +106,7 @@ def test_which_of_a_grid_and_a_request_a_text_is() -> None:
         batch = jobtext.parse(io.BytesIO(text.encode()), "json")
         return [json.loads(one) for one in batch.texts()], batch.terms.lease
 
-    assert read('{"idle_timeout": 9, "jobs": [{"a": 1}], "note": ["x"]}') == ([{"a": 1}], 9.0)
+    assert read('{"idle_timeout": 9, "jobs": [{"a": 1}], "needs": ["x"]}') == ([{"a": 1}], 9.0)
     assert read('{"jobs": [1, {"a": 2}]}') == ([{"jobs": 1}, {"jobs": {"a": 2}}], None)
     assert read('{"parameters": [1], "jobs": [2, 3]}')[0] == [
         {"parameters": 1, "jobs": 2}, {"parameters": 1, "jobs": 3}]

@@ -24,6 +24,9 @@ def write(tmp_path: Path, name: str, content: Union[bytes, str]) -> Path:
     '[{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]',
     '{"jobs": [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]}',
     b'\xef\xbb\xbf{"a": [1, 2], "b": ["x"]}',
+    '{"a": [1, 2], "b": "x"}',
+    '{"parameters": {"a": [1, 2], "b": "x"}}',
+    '{"a": 1, "b": "x"}\n\n{"a": 2, "b": "x"}',
 ])
 def test_all_shapes_of_json(tmp_path: Path, content: Union[bytes, str]) -> None:
     assert jobs_of(write(tmp_path, "sweep.json", content)) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
@@ -36,6 +39,46 @@ def test_a_grid_may_have_a_parameter_called_jobs(tmp_path: Path) -> None:
 def test_timeouts_beside_the_jobs_are_kept(tmp_path: Path) -> None:
     batch = jobfile.read(write(tmp_path, "s.json", '{"jobs": [{"a": 1}], "idle_timeout": 5}'))
     assert batch.terms.lease == 5
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.ndjson"])
+def test_json_lines(tmp_path: Path, name: str) -> None:
+    content = b'\xef\xbb\xbf{"a": 1}\r\n\n  {"a": [1, {"b": 2}], "c": "\xc3\xa4"}'
+    assert jobs_of(write(tmp_path, name, content)) == [{"a": 1}, {"a": [1, {"b": 2}], "c": "\u00e4"}]
+    assert jobs_of(write(tmp_path, name, '{"parameters": {"x": 1}}')) == [{"parameters": {"x": 1}}]
+
+
+@pytest.mark.parametrize("value", ["adam", 3, 0.5, True, None])
+def test_a_value_without_a_list_is_that_of_all_jobs(tmp_path: Path, value: Any) -> None:
+    content = json.dumps({"lr": [1, 2], "seed": value})
+    assert jobs_of(write(tmp_path, "s.json", content)) == [{"lr": 1, "seed": value}, {"lr": 2, "seed": value}]
+
+
+def test_options_of_a_file(tmp_path: Path) -> None:
+    batch = jobfile.read(write(tmp_path, "s.json", json.dumps(
+        {"order": "random", "parameters": {"x": [0, 1, 2, 3, 4, 5]}, "seed": 1, "max_attempts": 5})))
+    assert [json.loads(text)["x"] for text in batch.texts()] == [1, 2, 5, 3, 4, 0]
+    assert batch.terms.max_attempts == 5
+
+
+@pytest.mark.parametrize("name, separator", [("s.csv", ";"), ("s.csv", "\t"), ("s.tsv", ";"), ("s.csv", ","),
+                                             ("s.tsv", ",")])
+def test_what_separates_the_cells_is_seen_in_the_header(tmp_path: Path, name: str, separator: str) -> None:
+    content = "lr|opt\n0.5|a\n\"[1, 2]\"|b\n".replace("|", separator)
+    assert jobs_of(write(tmp_path, name, content)) == [{"lr": 0.5, "opt": "a"}, {"lr": [1, 2], "opt": "b"}]
+
+
+def test_numbers_have_a_decimal_comma_where_semicolons_separate(tmp_path: Path) -> None:
+    lines = ["lr;opt", "0,1;a", "-1,5e-3;0.5", "1,000,5;1.000,5", ",5;[1,2]"]
+    assert jobs_of(write(tmp_path, "s.csv", "\r\n".join(lines))) == [
+        {"lr": 0.1, "opt": "a"}, {"lr": -0.0015, "opt": 0.5}, {"lr": "1,000,5", "opt": "1.000,5"},
+        {"lr": ",5", "opt": [1, 2]}]
+    assert jobs_of(write(tmp_path, "s.tsv", "lr\topt\n0,1\ta")) == [{"lr": "0,1", "opt": "a"}]
+
+
+def test_an_empty_cell_of_an_optional_column_is_no_parameter(tmp_path: Path) -> None:
+    assert jobs_of(write(tmp_path, "s.csv", "a?,b ?,c\n1,,\n, ,x\n,2,\n")) == [
+        {"a": 1, "c": ""}, {"c": "x"}, {"b": 2, "c": ""}]
 
 
 @pytest.mark.parametrize("name, separator", [("s.csv", ","), ("s.TSV", "\t")])
@@ -55,12 +98,12 @@ def test_quoted_cells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name, content, says", [
-    ("s.yaml", "", "must end in .json, .csv or .tsv"),
+    ("s.yaml", "", "YAML is not read"),
     ("s.json", "", "empty"),
     ("s.json", '{"a": [1,]}', "line 1 column"),
     ("s.json", '{"a":\n [NaN]}', "NaN"),
     ("s.json", '{"a": [1], "a": [2]}', "'a' is there twice"),
-    ("s.json", '{"a": 1}', "'a': a non-empty list"),
+    ("s.json", '{"a": {"b": 1}}', "'a': a non-empty list"),
     ("s.json", '{"lr x": [1]}', "'lr x' cannot be a --flag"),
     ("s.json", '[{"a": 1}, 5]', r"jobs\[1\]"),
     ("s.json", "3", "an object or a list"),
@@ -69,14 +112,38 @@ def test_quoted_cells(tmp_path: Path) -> None:
     ("s.csv", "a,b\n", "there is no job"),
     ("s.csv", "a,a\n1,2\n", "column 'a' is there twice"),
     ("s.csv", "a,b\n1,2\n3\n", "line 3 has 1 cells, the header has 2"),
-    ("s.csv", "a b\n1\n", "line 2: parameter name 'a b'"),
+    ("s.csv", "a b\n1\n", "line 1, column 1: parameter name 'a b'"),
     ("s.csv", 'a\n"unclosed\n', "line"),
     ("s.tsv", b"a\tb\n1\t\xff\n", "line 2 is not UTF-8"),
+    ("s.csv", "learning rate,opt\n0.1,a\n", "line 1, column 1: parameter name 'learning rate' cannot"),
+    ("s.csv", "lr,name,\n0.1,a,\n", "line 1, column 3 has no name: a separator too many"),
+    ("s.csv", ",lr\n0,0.1\n", "line 1, column 1 has no name: .*index=False"),
+    ("s.csv", "lr,,opt\n0,0.1,a\n", "line 1, column 2 has no name: give it one"),
+    ("s.csv", "lr,?\n0,0.1\n", "line 1, column 2 has no name"),
+    ("s.csv", "lr,lr?\n0,0.1\n", "column 'lr' is there twice"),
+    ("s.csv", "lr;help\n0;1\n", "line 1, column 2: parameter name 'help'"),
+    ("s.yml", "lr: [1]", r"YAML is not read.*\n.*yaml.safe_load.* < \S*s.yml > \S*s.json"),
+    ("s.json", "# a sweep\nparameters:\n  lr: [1, 2]\n", "YAML is not read"),
+    ("s.json", "- lr: 1\n- lr: 2\n", "YAML is not read"),
+    ("s.jsonl", "lr: 1\n", "YAML is not read"),
+    ("s.json", '{"parameters": {"a": [1]}, "idle_timout": 5}',
+     "'idle_timout' beside parameters is unknown: did you mean idle_timeout"),
+    ("s.json", '{"jobs": [{"a": 1}], "comment": "x"}', "'comment' beside jobs is unknown: there can be"),
+    ("s.json", '{"Parameters": {"a": [1]}}', "'Parameters' is an object: did you mean parameters"),
+    ("s.json", '{"a": [1], "timeout": 5}', "'timeout' beside a grid can be an option or a parameter"),
+    ("s.json", '{"parameters": {"a": [1]}, "seed": 5}', "seed is for"),
+    ("s.jsonl", '{"a": 1}\n\n{"a": 1,}\n', "line 3: it is not JSON: .* at column 9"),
+    ("s.jsonl", '{"a": 1}\n[1]\n', "line 2: a non-empty object of parameters is needed"),
+    ("s.jsonl", '{"a": 1}\n{"a": NaN}\n', "line 2: NaN"),
+    ("s.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "line 2: it is not UTF-8"),
+    ("s.jsonl", '{"a": 1}\n{"b c": 1}\n', "line 2: parameter name 'b c'"),
+    ("s.jsonl", "", "jobs is empty"),
+    ("s.json", '{"a": 1}\n{"a": 1} 5\n', "line 2: it is not JSON"),
 ])
 def test_faults_are_named_with_their_place(tmp_path: Path, name: str, content: Union[bytes, str],
                                            says: str) -> None:
     path = write(tmp_path, name, content)
-    with pytest.raises(UsageError, match=says) as caught:
+    with pytest.raises(UsageError, match="(?s)" + says) as caught:
         jobfile.read(path)
     assert str(path) in str(caught.value)
 

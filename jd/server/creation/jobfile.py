@@ -1,4 +1,4 @@
-"""`--jobs FILE`: jobs from .json, .csv or .tsv (see `jobtext`)."""
+"""`--jobs FILE`: jobs from .json, .jsonl, .csv or .tsv (see `jobtext`)."""
 
 import os
 from pathlib import Path
@@ -14,8 +14,10 @@ MAX_FILE = 512 * 1024 * 1024
 def read(path: Path) -> Batch:
     """The jobs of a file. Raises UsageError that names the file, the line or key, and the fault."""
     form = path.suffix.lower()[1:]
+    if form in ("yaml", "yml"):
+        raise UsageError("jobs file %s: %s" % (path, jobtext.yaml_to_json(path)))
     if form not in jobtext.FORMATS:
-        raise UsageError("jobs file %s: its name must end in .json, .csv or .tsv" % path)
+        raise UsageError("jobs file %s: its name must end in .json, .jsonl, .csv or .tsv" % path)
     try:
         size = os.stat(str(path)).st_size
         if size > MAX_FILE:

@@ -1,29 +1,38 @@
-"""Jobs as people write them: JSON, or a table of comma or tab separated values.
+"""Jobs as people write them: JSON, an object of parameters in each line, or a table (see `tables`).
 
-JSON: a grid object (name to list of values), a list of objects, or either of them below `jobs` or
-`parameters`. A table has a header line of names and a line for each job; a cell is read as JSON
-where it is a number, true, false, null, a list or an object, else it is text.
+JSON: a grid object (name to list of values, or to one value), a list of objects, or either of them below
+`jobs` or `parameters` with options beside it. JSON lines are known by what they say, whatever the file is
+called.
 
 Everything is read piece by piece, and each job is checked when it is met: what is too much is refused
 before it is in memory.
 """
 
 import codecs
-import csv
-import io
-from typing import Any, BinaryIO, Dict, Iterator, List, Optional, TextIO
+import re
+import shlex
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
 
 from jd import protocol as p
 from jd.net.jsonbody import parse_json
-from jd.net.serving.jsonpieces import Pieces
+from jd.net.serving.jsonpieces import PIECE, Pieces
 from jd.protocol import ProtocolError, shown
-from jd.server.creation.batch import Batch, from_grid, from_list, terms_of, too_many
+from jd.server.creation import tables
+from jd.server.creation.batch import OPTIONS, Batch, from_grid, from_list, ordered, terms_of, too_many
+from jd.suggestion import closest
 
 JSON = "json"
-SEPARATORS = {"csv": ",", "tsv": "\t"}
-FORMATS = (JSON, *SEPARATORS)
-MAX_LINE = 1024 * 1024  # characters of a table's line: 64 KiB of parameters, with room for quotes
-_READ = 1024 * 1024
+LINES = ("jsonl", "ndjson")
+FORMATS = (JSON, *LINES, *tables.SEPARATORS)
+_HEAD = 64 * 1024  # bytes by which a text is told to be JSON lines or YAML
+_FIRST_LINE = re.compile(rb"\s*(\{[^\n]*\})[ \t\r]*\n\s*\{")
+_YAML = re.compile(rb"(?:\s*(?:#[^\n]*)?\n)*(?:---|%YAML|-[ \t]|[A-Za-z0-9_.-]+[ \t]*:(?:[ \t\r\n]|$))")
+# Options whose value could be that of a parameter as well; a seed beside a grid is one more parameter.
+_UNCLEAR = tuple(name for name in OPTIONS if name != "seed")
+
+_YAML_TO_JSON = ("python3 -c 'import sys, yaml, json; json.dump(yaml.safe_load(sys.stdin), sys.stdout)'"
+                 " < %s > %s")
 
 
 def parse(file: BinaryIO, form: str) -> Batch:
@@ -34,12 +43,25 @@ def parse(file: BinaryIO, form: str) -> Batch:
     start = file.tell()
     if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
         file.seek(start)
-    if form != JSON:
-        return _from_table(file, SEPARATORS[form])
+    if form in tables.SEPARATORS:
+        return tables.parse(file, form)
+    start = file.tell()
+    head = file.read(_HEAD)
+    file.seek(start)
+    if _YAML.match(head):
+        raise ProtocolError(yaml_to_json(Path("sweep.yaml")))
+    if form in LINES or _is_lines(head):
+        return _from_lines(file)
     pieces = Pieces(file, "the text")
     batch = _from_json(pieces)
     pieces.end()
     return batch
+
+
+def yaml_to_json(path: Path) -> str:
+    """What to say of YAML in a file of this name."""
+    names = [shlex.quote(str(name)) for name in (path, path.with_suffix(".json"))]
+    return "YAML is not read; where PyYAML is installed make JSON of it:\n  " + _YAML_TO_JSON % (*names,)
 
 
 # ---- JSON
@@ -96,10 +118,35 @@ def _from_object(pieces: Pieces) -> Batch:
                 others[name] = found
     chosen = jobs if jobs is not None else grid
     if chosen is None:
+        _check_grid(others)
         return from_grid(others)
     if (jobs is not None and grid is not None) or "jobs" in others or "parameters" in others:
         raise ProtocolError("give exactly one of parameters (a grid) or jobs (a list)")
-    return chosen._replace(terms=terms_of(others))
+    _check_options(others, "jobs" if jobs is not None else "parameters")
+    return ordered(chosen._replace(terms=terms_of(others)), others)
+
+
+def _check_options(options: Mapping[str, Any], beside: str) -> None:
+    """Raises ProtocolError for a name that is none of an option."""
+    for name in options:
+        if name not in OPTIONS:
+            meant = closest(name, OPTIONS)
+            raise ProtocolError("%s beside %s is unknown: %s" % (
+                shown(name), beside,
+                "did you mean %s?" % meant if meant else "there can be %s" % ", ".join(OPTIONS)))
+
+
+def _check_grid(grid: Mapping[str, Any]) -> None:
+    """Raises ProtocolError for what is probably no parameter: an option, or a grid that is misspelt."""
+    for name, values in grid.items():
+        if isinstance(values, dict):
+            meant = closest(name, ("parameters", "jobs"))
+            if meant is not None:
+                raise ProtocolError("%s is an object: did you mean %s?" % (shown(name), meant))
+        if name in _UNCLEAR and not isinstance(values, (list, dict)):
+            raise ProtocolError("%s beside a grid can be an option or a parameter: put the grid below "
+                                "\"parameters\" for an option, or the value into a list for a parameter"
+                                % shown(name))
 
 
 def _with(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
@@ -107,79 +154,41 @@ def _with(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-# ---- tables
+# ---- JSON lines
 
-def _from_table(file: BinaryIO, separator: str) -> Batch:
-    start = file.tell()
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    reader = csv.reader(_lines(text), delimiter=separator, strict=True)
+def _is_lines(head: bytes) -> bool:
+    """Whether a text that begins so has a whole object in its first line and another in the next."""
+    found = _FIRST_LINE.match(head)
+    if found is None:
+        return False
     try:
-        return from_list(_rows(reader), where=lambda _: "line %d" % reader.line_num)
-    except csv.Error as error:
-        raise ProtocolError("line %d: %s" % (reader.line_num, error)) from None
-    except UnicodeDecodeError:
-        pass  # of a part of the file: which line that is, is found out below
-    finally:
-        text.detach()  # it would close the file
-    file.seek(start)
-    raise ProtocolError("line %d is not UTF-8" % _line_that_is_none(file))
-
-
-def _rows(reader: Any) -> Iterator[Dict[str, Any]]:
-    header = [name.strip() for name in next(reader, [])]
-    if not any(header):
-        raise ProtocolError("line 1: a header line with parameter names is needed")
-    seen = set()
-    for name in header:
-        if name in seen:
-            raise ProtocolError("line 1: the column %s is there twice" % shown(name))
-        seen.add(name)
-    empty = True
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise ProtocolError("line %d has %d cells, the header has %d" % (
-                reader.line_num, len(cells), len(header)))
-        empty = False
-        yield {name: _cell(cell) for name, cell in zip(header, cells)}
-    if empty:
-        raise ProtocolError("there is no job: there is a header line only")
-
-
-def _lines(text: TextIO) -> Iterator[str]:
-    number = 0
-    while True:
-        line = text.readline(MAX_LINE + 1)
-        if not line:
-            return
-        number += 1
-        if len(line) > MAX_LINE:
-            raise ProtocolError("line %d has more than %d characters" % (number, MAX_LINE))
-        yield line
-
-
-def _line_that_is_none(file: BinaryIO) -> int:
-    """The number of the first line that is not UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    number = 1
-    while True:
-        data = file.read(_READ)
-        try:
-            decoder.decode(data, final=not data)
-        except UnicodeDecodeError as error:
-            return number + error.object.count(b"\n", 0, error.start)
-        if not data:
-            return number
-        number += data.count(b"\n")
-
-
-def _cell(text: str) -> Any:
-    if not text:
-        return text
-    try:
-        value = parse_json(text.encode("utf-8"))
+        parse_json(found.group(1))
     except ProtocolError:
-        return text
-    # "quoted" text in a cell stays as it stands
-    return text if isinstance(value, str) else value
+        return False
+    return True
+
+
+def _from_lines(file: BinaryIO) -> Batch:
+    numbers: List[int] = [0]
+
+    def objects() -> Iterator[Any]:
+        while True:
+            line = file.readline(PIECE + 1)
+            if not line:
+                return
+            numbers[0] += 1
+            if len(line) > PIECE:
+                raise ProtocolError("line %d has more than %d bytes" % (numbers[0], PIECE))
+            if line.strip():
+                yield _object_in(line, numbers[0])
+
+    return from_list(objects(), where=lambda _: "line %d" % numbers[0])
+
+
+def _object_in(line: bytes, number: int) -> Any:
+    try:
+        return parse_json(line, "it")
+    except ProtocolError as error:
+        # It knows one line only: of its place the column counts.
+        raise ProtocolError("line %d: %s" % (number, str(error).replace("at line 1 column", "at column"))
+                            ) from None
