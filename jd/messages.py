@@ -199,7 +199,8 @@ class Assignment:
 
     `min_time` and `timeout` are in seconds, as its sweep says: what the job needs, and how long its script
     may run. `from_scratch` is the attempt with which the job began from scratch: it uses nothing that earlier
-    ones left. None: all count.
+    ones left. None: all count. `flags` is how its script gets the parameters, in place of what its worker's
+    launch says: of FLAG_STYLES, or a word of a later version.
     """
 
     job_id: int
@@ -208,18 +209,20 @@ class Assignment:
     min_time: Optional[float] = None
     timeout: Optional[float] = None
     from_scratch: Optional[int] = None
+    flags: Optional[str] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Assignment":
         return cls(take_id(body, "job_id"), take(body, "parameters", dict, {}),
                    take_id(body, "attempt", None), take_number(body, "min_time"),
-                   take_number(body, "timeout"), take_id(body, "from_scratch", None))
+                   take_number(body, "timeout"), take_id(body, "from_scratch", None),
+                   take(body, "flags", str, None))
 
     def to_json(self) -> Dict[str, Any]:
         return _without_none({"job_id": self.job_id, "parameters": self.parameters,
                               "status": SERVED, "attempt": self.attempt,
                               "min_time": self.min_time, "timeout": self.timeout,
-                              "from_scratch": self.from_scratch})
+                              "from_scratch": self.from_scratch, "flags": self.flags})
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,15 @@ REPORTED_VERDICTS = (
 IDLE = "idle"
 BUSY = "busy"
 
+# How a script gets its parameters (`worker.attempt.flags`).
+FLAGS_JSON = "json"
+FLAGS_SWITCHES = "switches"
+FLAGS_PYTHON = "python"
+FLAGS_HYDRA = "hydra"
+FLAGS_ENV = "env"
+FLAGS_NONE = "none"
+FLAG_STYLES = (FLAGS_JSON, FLAGS_SWITCHES, FLAGS_PYTHON, FLAGS_HYDRA, FLAGS_ENV, FLAGS_NONE)
+
 RUN = "run"
 PAUSE = "pause"
 DRAIN = "drain"
@@ -88,10 +97,12 @@ EXT_NEEDS = "needs"
 EXT_PATHS = "paths"
 EXT_SCRATCH = "scratch"
 EXT_UNIQUE = "unique"
+EXT_FLAGS = "flags"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
+    EXT_FLAGS,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the

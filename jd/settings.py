@@ -102,6 +102,9 @@ WORKER: Tuple[Setting, ...] = (
             "N|inherit"),
     Setting("memory", "JD_MEMORY", None, size(64 * 1024 ** 2, 2 ** 62),
             "limit for the address space of each process of a job: 4G, 500M", "SIZE"),
+    Setting("flags", "JD_FLAGS", protocol.FLAGS_JSON, one_of(*protocol.FLAG_STYLES),
+            "how a script gets its parameters, where its sweep does not say; switches: --amp, nothing, "
+            "--layers 64 32 for true, false and [64, 32]", "|".join(protocol.FLAG_STYLES)),
     Setting("grace", "JD_GRACE", "20", seconds(0, 86400),
             "how long a job may take to stop before it is killed", "SECONDS"),
     Setting("job_timeout", "JD_JOB_TIMEOUT", None, duration(1),

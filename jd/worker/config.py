@@ -15,7 +15,7 @@ from jd.errors import StorageError, UsageError
 from jd.fields import take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
-from jd.protocol import ProtocolError
+from jd.protocol import FLAGS_JSON, ProtocolError
 
 BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"
@@ -37,7 +37,8 @@ class WorkerConfig:
 
     `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`,
     `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
-    `collect`, `gpus` and `threads` are as they were typed; `pass_api_key` is None where nothing was.
+    `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES;
+    `pass_api_key` is None where nothing was.
     `directory` is where the launch was typed; whether jobs run there says `cwd`. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit.
 
@@ -60,6 +61,7 @@ class WorkerConfig:
     cwd: str = CWD_LAUNCH
     threads: str = ""
     memory: Optional[int] = None
+    flags: str = FLAGS_JSON
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None

@@ -104,7 +104,7 @@ def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = 
 def _arguments(assignment: Assignment) -> str:
     """What the script may not take."""
     names = sorted(assignment.parameters)
-    given = " ".join("--" + name for name in names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
+    given = ", ".join(names[:MAX_NAMED]) + (" …" if len(names) > MAX_NAMED else "")
     return "; does the script take what it was given, %s?" % given if given else ""
 
 

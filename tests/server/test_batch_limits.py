@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional
 import pytest
 
 from jd import protocol as p
+from jd.messages import Assignment
 from jd.server import sweeper
 from jd.server.creation import jobtext
 from jd.server.store import jobfields
@@ -31,6 +32,8 @@ def swept(desk: Desk, after: float) -> Optional[str]:
     ({"max_attempts": 1001}, "max_attempts must be a whole number from 1 to 1000, not 1001"),
     ({"max_attempts": 2.5}, "max_attempts must be a whole number from 1 to 1000, not 2.5"),
     ({"max_attempts": True}, "max_attempts must be a whole number"),
+    ({"flags": "yaml"}, "flags must be one of json, switches, python, hydra, env, none, not 'yaml'"),
+    ({"flags": ["json"]}, "flags must be one of"),
     ({"priority": -1001}, "priority must be a whole number from -1000 to 1000, not -1001"),
     ({"priority": "high"}, "priority must be a whole number")])
 def test_what_cannot_be_is_refused(said: Any, message: str) -> None:
@@ -52,6 +55,16 @@ def test_a_job_carries_its_timeout_also_when_it_is_told_again(desk: Desk) -> Non
     assert (again.job_id, again.attempt, again.timeout) == (1, 1, 60.0)
     desk.create(1)
     assert "timeout" not in desk.claim("other", session="t").to_json()
+
+
+def test_a_job_carries_how_its_script_gets_parameters(desk: Desk) -> None:
+    desk.create(2, flags="hydra")
+    desk.create(1)
+    first, again = desk.claim(session="s"), desk.claim(session="s")
+    assert (first.flags, again.flags, again.attempt) == ("hydra", "hydra", 1)
+    assert Assignment.from_json(first.to_json()).flags == "hydra"
+    assert desk.claim("other", session="t").flags == "hydra"
+    assert "flags" not in desk.claim("third", session="u").to_json()
 
 
 @pytest.mark.parametrize("session, margin", [(None, 60.0), ("s", 600.0)])

@@ -39,7 +39,8 @@ class Runner:
         script = self.tmp_path / "script.py"
         script.write_text(source)
         full = dict(os.environ, PYTHONUNBUFFERED="1", **environ)
-        return jobprocess.start(Assignment(5, {}), script, arguments or [], full,
+        words = [sys.executable, str(script), *(arguments or [])]
+        return jobprocess.start(Assignment(5, {}), script, words, full,
                                 self.tmp_path / "jobs" / "5", self.take, self.logged.append,
                                 lambda: self.oom_kills, time.monotonic())
 
@@ -339,12 +340,6 @@ def failure(runner: Runner, change: Callable[[], Any], **kwargs: Any) -> str:
 def test_a_job_directory_that_cannot_be_made(runner: Runner) -> None:
     message = failure(runner, lambda: (runner.tmp_path / "jobs").write_text(""))
     assert str(runner.tmp_path / "jobs" / "5") in message
-
-
-def test_a_script_that_vanished(runner: Runner) -> None:
-    with pytest.raises(StartFailure, match="gone.py"):
-        jobprocess.start(Assignment(5, {}), runner.tmp_path / "gone.py", [], dict(os.environ),
-                         runner.tmp_path / "d", runner.take, print, lambda: 0, 0.0)
 
 
 @pytest.mark.parametrize("argument, words", [

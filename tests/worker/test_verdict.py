@@ -58,8 +58,8 @@ def test_a_usage_error_names_the_likely_cause() -> None:
     job = Assignment(5, dict.fromkeys("abcdefghijklm", 1), 2)
     assert verdict.judge(JOB, Ended(2, 0.31, "error: unrecognized arguments: --lr\n")).message == (
         "exit status 2 after 0.31s: a usage error, as it seems, which another try would repeat; "
-        "does the script take what it was given, --lr?\nerror: unrecognized arguments: --lr")
-    assert "given, --a --b --c --d --e --f --g --h --i --j …?" in verdict.judge(job, Ended(2, 0.1)).message
+        "does the script take what it was given, lr?\nerror: unrecognized arguments: --lr")
+    assert "given, a, b, c, d, e, f, g, h, i, j …?" in verdict.judge(job, Ended(2, 0.1)).message
     assert verdict.judge(Assignment(5, {}, 2), Ended(2, 0.1)).message.endswith("another try would repeat")
 
 

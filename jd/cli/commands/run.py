@@ -14,7 +14,8 @@ from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.net.finding import accessfile, published
 from jd.net.peer.portowner import VARIABLE
-from jd.worker.config import WorkerConfig, with_absolute_paths
+from jd.worker.attempt.flags import WITH_BASE_PATH
+from jd.worker.config import BASE_PATH_ALWAYS, WorkerConfig, with_absolute_paths
 from jd.worker.launch.servercheck import checked, wait_for_answer
 
 
@@ -58,6 +59,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
     found = hub is None and not _names_a_server(arguments, environ)
     if found:
         server_file = _access_file(values["expId"], environ)
+    _refuse_base_path(values)
     script = checked_script(values["entry_script"])
     if script.suffix.lower() == ".py":
         entrysyntax.check(script)
@@ -75,6 +77,7 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         log_dir=None if log_dir is None else log_dir.absolute(),
         base_path=values["base_path"],
         cwd=values["cwd"],
+        flags=values["flags"],
         threads=values["threads"] or "",
         memory=values["memory"],
         grace=values["grace"],
@@ -94,6 +97,13 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         hub=None if hub is None else hub.url,
         tags=values["tags"] or (),
     )
+
+
+def _refuse_base_path(values: Mapping[str, Any]) -> None:
+    style = values["flags"]
+    if values["base_path"] == BASE_PATH_ALWAYS and style not in WITH_BASE_PATH:
+        raise UsageError("base_path=always adds --base_path to the command line, and flags=%s gives no such "
+                         "options" % style, "leave it out: the directory is in JD_WORKER_JOB_DIR too")
 
 
 def _names_a_server(arguments: Mapping[str, str], environ: Mapping[str, str]) -> bool:

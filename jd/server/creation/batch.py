@@ -161,7 +161,7 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
 
 # As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
-              "needs")
+              "needs", "flags")
 OPTIONS = (*TERM_NAMES, "order", "seed")
 ORDERS = ("given", "random")
 
@@ -174,7 +174,8 @@ def terms_of(body: Mapping[str, Any]) -> Terms:
                  fields.take_number(body, "timeout", low=1.0, high=p.YEAR),
                  fields.take_whole(body, "max_attempts", 1, p.MAX_ATTEMPTS),
                  fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY),
-                 fields.take_tags(body, "needs") or None)
+                 fields.take_tags(body, "needs") or None,
+                 None if body.get("flags") is None else fields.take_word(body, "flags", p.FLAG_STYLES))
 
 
 def ordered(batch: Batch, body: Mapping[str, Any]) -> Batch:

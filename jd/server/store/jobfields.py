@@ -65,6 +65,7 @@ FIELDS: Tuple[Field, ...] = (
           select="(SELECT tags FROM needs WHERE id = j.needs_id)"),
     Field("timeout", PAGES | Where.API, "timeout", kind=DURATION),
     Field("max_attempts", PAGES | Where.API, "max_attempts"),
+    Field("flags", Where.DETAILS | Where.API, "flags"),
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),

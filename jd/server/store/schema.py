@@ -334,5 +334,10 @@ CREATE TABLE job_digests (
 ) WITHOUT ROWID;
 """
 
+# How the scripts of a batch get their parameters (see `worker.attempt.flags`).
+_FLAGS = """
+ALTER TABLE jobs ADD COLUMN flags TEXT;         -- of its batch; NULL: as the worker's launch says
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS)

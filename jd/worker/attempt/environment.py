@@ -10,6 +10,7 @@ from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
 from jd.program import package_parent
+from jd.worker.attempt import flags
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
@@ -45,7 +46,8 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
                     keys: Sequence[str] = ()) -> Dict[str, str]:
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
-    environ = {name: value for name, value in config.environ.items() if name not in _OF_ONE_JOB}
+    environ = {name: value for name, value in config.environ.items()
+               if name not in _OF_ONE_JOB and not flags.is_variable(name)}
     if not passes_api_key(config, token):
         environ.pop("JD_API_KEY", None)
     environ.update({

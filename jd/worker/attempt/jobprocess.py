@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from jd import safedirs
-from jd.errors import JdError, UsageError
+from jd.errors import JdError
 from jd.messages import Assignment
 from jd.node import orphans
-from jd.worker.attempt import entry, memory
+from jd.worker.attempt import memory
 from jd.worker.attempt.output import OutputPump
 from jd.worker.attempt.ward import Ward
 from jd.worker.verdict import Ended
@@ -203,26 +203,20 @@ class JobProcess:
             self._fd = None
 
 
-def start(assignment: Assignment, script: Path, arguments: List[str], environ: Dict[str, str],
+def start(assignment: Assignment, script: Path, words: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
           oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
           ward: Optional[Ward] = None, max_memory: Optional[int] = None) -> JobProcess:
-    """Make the job's directory, start `script` in `cwd` as `entry` says, and tell the warden.
+    """Make the job's directory, start the command line `words`, which runs `script`, in `cwd`, and tell the
+    warden.
 
     Each of its processes may have `max_memory` bytes of address space.
 
     Raises StartFailure.
     """
     make_directory(directory)
-    try:
-        words = entry.command(script)
-    except UsageError as error:
-        raise StartFailure(str(error)) from None
-    except OSError as error:
-        raise StartFailure("cannot read the entry script %s: %s"
-                           % (script, error.strerror)) from None
     strangers = frozenset(orphans.children())
-    process, output_fd = _spawn(script, words + arguments, environ, cwd, max_memory)
+    process, output_fd = _spawn(script, words, environ, cwd, max_memory)
     ward = ward if ward is not None else Ward()
     ward.began(process.pid, environ)
     return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,

@@ -10,13 +10,11 @@ from jd.errors import JdError
 from jd.messages import Assignment
 from jd.node import cpus
 from jd.node.cgroups import Groups
-from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.worker.attempt import (
     checkpointdir,
     collect,
     environment,
-    flags,
     jobdir,
     jobprocess,
     memory,
@@ -25,6 +23,7 @@ from jd.worker.attempt import (
     threads,
 )
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
+from jd.worker.attempt.calling import Calling, calling
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.attempt.ward import Ward
@@ -66,7 +65,9 @@ class Starter:
 
     def __call__(self, assignment: Assignment, now: float) -> Attempt:
         job_dir = self._config.job_dir(assignment.job_id)
-        note = self._prepare(job_dir, assignment)
+        filled = placeholders.filled(assignment, self._config.experiment, job_dir)
+        called = calling(self._config, filled, job_dir)
+        note = "; ".join(filter(None, (self._prepare(job_dir, assignment), called.note)))
         checkpoints = checkpoint_place(job_dir, assignment)
         restoring = needs_restoring(assignment)
         if not restoring:
@@ -80,15 +81,18 @@ class Starter:
                                   self._log.event, cancelled)
 
         def start(now: float) -> JobProcess:
-            return self._start(assignment, checkpoints, now)
+            return self._start(filled, called, checkpoints, now)
 
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
                             lambda: self._link.offers(protocol.EXT_PATHS))
 
-        return Attempt(Plan(assignment, restore if restoring else None, start, files,
-                           self._wake, note, lambda ended: self._remarks(assignment, ended)), now)
+        def remarks(ended: Ended) -> List[str]:
+            return self._remarks(assignment, ended, called)
+
+        return Attempt(Plan(assignment, restore if restoring else None, start, files, self._wake, note,
+                            remarks), now)
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
         """Make the job's directory; returns what the job's history is to say of it."""
@@ -100,11 +104,12 @@ class Starter:
         self._log.event("job %d: %s" % (assignment.job_id, note))
         return note
 
-    def _remarks(self, assignment: Assignment, ended: Ended) -> List[str]:
+    def _remarks(self, assignment: Assignment, ended: Ended, called: Calling) -> List[str]:
         """What may explain how a script that failed has ended, for the job's history and the log."""
-        found = [rundir.why_failed(self._config.cwd, self._config.directory, ended.tail),
+        found = [called.advise(ended),
+                 rundir.why_failed(self._config.cwd, self._config.directory, ended.tail),
                  memory.why_failed(self._config.memory, ended)]
-        remarks = [remark for remark in found if remark is not None]
+        remarks = [remark for remark in found if remark]
         for remark in remarks:
             self._log.event("job %d: %s" % (assignment.job_id, remark))
         return remarks
@@ -131,25 +136,15 @@ class Starter:
                           keys=self._connection.checkpoint_keys, environ=self._config.environ,
                           certificate=self._connection.certificate)
 
-    def _start(self, assignment: Assignment, checkpoints: Path, now: float) -> JobProcess:
+    def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
         config = self._config
-        script, job_dir = config.entry_script, config.job_dir(assignment.job_id)
-        assignment = placeholders.filled(assignment, config.experiment, job_dir)
-        try:
-            arguments = flags.flags(assignment.parameters)
-            if flags.takes_base_path(script, config.base_path, assignment.parameters):
-                arguments += ["--" + flags.BASE_PATH, str(job_dir)]
-        except ProtocolError as error:
-            raise StartFailure(str(error)) from None
-        except OSError as error:
-            raise StartFailure("cannot read the entry script %s: %s"
-                               % (script, error.strerror)) from None
         environ = environment.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
         environ.update(self._threads.variables)
+        environ.update(called.variables)
         directory = config.run_dir(assignment.job_id)
-        return jobprocess.start(assignment, script, arguments,
-                                rundir.moved(environ, config.directory, directory), job_dir,
-                                self._log.output, self._log.event, self._oom_kills, now,
-                                directory, self._ward, config.memory)
+        return jobprocess.start(assignment, config.entry_script, called.words,
+                                rundir.moved(environ, config.directory, directory),
+                                config.job_dir(assignment.job_id), self._log.output, self._log.event,
+                                self._oom_kills, now, directory, self._ward, config.memory)

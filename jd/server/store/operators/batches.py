@@ -27,6 +27,7 @@ class Terms(NamedTuple):
     max_attempts: Optional[int] = None
     priority: Optional[int] = None
     needs: Optional[Tuple[str, ...]] = None
+    flags: Optional[str] = None  # how the script gets its parameters
 
     def over(self, others: "Terms") -> "Terms":
         """These, and of what they do not say, the others."""

@@ -61,7 +61,7 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         return None
     if job is None:
         return None
-    job_id, parameters, attempt, own_lease, _, min_time, timeout, _, _ = job
+    job_id, _, attempt, own_lease, _, _, timeout, _, _ = job
     seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
@@ -77,20 +77,18 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         t.happened.untold = True
         add_history_line(t, [job_id], "its lease is %g s, not %g s: its worker cannot be told how often it "
                                       "has to be heard of" % (seconds, asked))
-    return messages.Assignment(job_id, json.loads(parameters), attempt + 1, min_time, timeout,
-                               _from_scratch(t.db, job_id))
+    return _assignment(t.db, job_id, attempt + 1)
 
 
 def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
     lease.renew(t, job_id, attempt, None)
-    parameters, min_time, timeout = t.db.execute(
-        "SELECT parameters, min_time, timeout FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return _assignment(t.db, job_id, attempt)
+
+
+def _assignment(db: sqlite3.Connection, job_id: int, attempt: int) -> messages.Assignment:
+    """An attempt of a job, as its worker is told of it."""
+    parameters, min_time, timeout, scratch, flags = db.execute(
+        "SELECT parameters, min_time, timeout, scratch, flags FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return messages.Assignment(job_id, json.loads(parameters), attempt, min_time, timeout,
-                               _from_scratch(t.db, job_id))
-
-
-def _from_scratch(db: sqlite3.Connection, job_id: int) -> Optional[int]:
-    """The attempt with which a job began from scratch; None where all count."""
-    last = int(db.execute("SELECT scratch FROM jobs WHERE id = ?", (job_id,)).fetchone()[0])
-    return last + 1 if last else None
+                               scratch + 1 if scratch else None, flags)
