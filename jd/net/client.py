@@ -131,17 +131,17 @@ class Client:
                 and not is_own_machine(self._address.host)):
             self.call("GET", protocol.HEALTH)
 
-    def call(self, method: str, route: str, body: Optional[Mapping[str, Any]] = None,
+    def call(self, method: str, route: str, body: Union[Mapping[str, Any], bytes, None] = None,
              query: Optional[Query] = None, timeout: Optional[float] = None,
              met: Optional[Met] = None) -> Any:
-        """Send `body` as JSON and return the JSON of the answer, which may have 64 MiB.
+        """Send `body` as JSON, which bytes are already, and return the JSON of the answer, of 64 MiB at most.
 
         Raises UnusableAnswer, a ServerUnreachable, when the answer is no JSON. An answer without
         content (204) is None. `query` leaves out what is None. `met` is given the connection before
         anything is sent, unless it is one to a proxy.
         """
         headers = {"Accept": "application/json"}
-        payload = None if body is None else sending.encoded(body, route)
+        payload = body if body is None or isinstance(body, bytes) else sending.encoded(body, route)
         if payload is not None:
             headers["Content-Type"] = "application/json"
         length = len(payload) if payload is not None else (None if method == "GET" else 0)

@@ -174,7 +174,8 @@ class Experiment:
             who = " by pid %s on %s at %s" % (
                 owner.get("pid"), owner.get("host"), owner.get("server_url")) if owner else ""
             raise JdError("experiment %s is served already%s" % (self.name, who),
-                          "stop that server first, or use another --expId") from None
+                          "stop that server first, hand it jobs with --jobs FILE, or use another "
+                          "--expId") from None
         except OSError as error:
             raise StorageError("cannot lock %s: %s" % (self.meta_dir / "server.lock", error.strerror),
                                "choose another --workspace_path") from error

@@ -20,6 +20,24 @@ class AlreadyServed(Exception):
         self.owner = owner
 
 
+def holder(directory: Path, name: str) -> Optional[Dict[str, Any]]:
+    """What whoever holds the directory now has published, which is empty while it starts or stops; None where
+    nobody holds it, or that cannot be seen."""
+    try:
+        lock = os.open(str(directory / (name + ".lock")), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return ServerLock(directory, name).owner()
+    except OSError:
+        return None
+    finally:
+        os.close(lock)
+    return None
+
+
 class ServerLock:
     """The hold of this process on a directory: `<name>.lock`, and `<name>.json` while it serves."""
 

@@ -77,22 +77,23 @@ class Announcer(Voice):
         secretfile.keep(facts.signup_file, facts.signup)
         return str(facts.signup_file)
 
-    def loaded(self, name: str, total: int, created: Optional[batches.Created]) -> None:
-        """What became of a jobs file that describes `total` jobs; None: it was loaded before."""
-        made = 0 if created is None else created.total
-        existing = total - made
-        if self.as_json:
-            self.event("jobs", {"file": name, "created": made, "existing": existing,
-                                "start_id": created.start_id if created is not None and made else None})
-        elif created is None:
-            self.line("  jobs       %s was loaded before: nothing added" % name)
-        else:
-            self.line("  jobs       %d from %s%s" % (
-                made, name, ": %s" % created.said_of_existing() if existing else ""))
-
     def stopping(self, reason: Optional[str]) -> None:
         """A signal came, or the experiment is over for a reason."""
         if self.as_json:
             self.event("stopping", {} if reason is None else {"reason": reason})
         else:
             self.line("stopping" if reason is None else "stopping: " + reason)
+
+
+def say_loaded(voice: Voice, name: str, total: int, created: Optional[batches.Created]) -> None:
+    """What became of a jobs file that describes `total` jobs; None: it was loaded before."""
+    made = 0 if created is None else created.total
+    existing = total - made
+    if voice.as_json:
+        voice.event("jobs", {"file": name, "created": made, "existing": existing,
+                             "start_id": created.start_id if created is not None and made else None})
+    elif created is None:
+        voice.line("  jobs       %s was loaded before: nothing added" % name)
+    else:
+        voice.line("  jobs       %d from %s%s" % (
+            made, name, ": %s" % created.said_of_existing() if existing else ""))

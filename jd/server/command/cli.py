@@ -21,9 +21,17 @@ from jd.protocol import ProtocolError
 from jd.server import dashboardpin
 from jd.server.api.access import Access, check_exclusive, users
 from jd.server.app import JobServer
-from jd.server.command import checkpointcommand, commandline, owncert, pincommand, pinsource, publishing
+from jd.server.command import (
+    checkpointcommand,
+    commandline,
+    handover,
+    owncert,
+    pincommand,
+    pinsource,
+    publishing,
+)
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
-from jd.server.command.announcer import Announcer
+from jd.server.command.announcer import Announcer, say_loaded
 from jd.server.creation import jobfile
 from jd.server.creation.batch import Batch
 from jd.server.experiment import Experiment
@@ -56,6 +64,10 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     values["pin"] = pinsource.given(values)
     kept = filemodes.PRIVATE if values["data_group"] is None else filemodes.for_group(values["data_group"])
     loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
+    running = handover.owner_of(values) if loading else None
+    if running is not None:
+        handover.hand_over(values, running, loading)
+        return EXIT_OK
     with ExitStack() as closing:
         hub = None
         if values["with_hub"]:
@@ -202,7 +214,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         if server.experiment.policy.lease < lease.UNTOLD:
             server.say_untold()
         for path, batch in loading:
-            say.loaded(path.name, batch.total, await _load(server, path, batch))
+            say_loaded(say, path.name, batch.total, await _load(server, path, batch))
         # After the jobs: workers that exit when there are none may be waiting for the file.
         if values["publish_url"] is not None:
             token_file = values["token_file"]

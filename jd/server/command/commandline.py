@@ -38,7 +38,8 @@ def _meant(unknown: List[str], table: List[settings.Setting]) -> str:
 
 def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     """Settings by key, from flags and JD_SERVER_* variables. `fixed` is the set of fields of Policy
-    that were given, rather than left to the dashboard. Raises UsageError."""
+    that were given, rather than left to the dashboard, `given` the names of the options on the command line.
+    Raises UsageError."""
     parser = _Parser(prog="jd_server", allow_abbrev=False,
                      description="Serve the jobs of one experiment to workers.",
                      epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
@@ -72,6 +73,7 @@ def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     if values["with_hub"]:
         # Its default needs a home directory, which other servers can do without.
         values.update(settings.resolve(of_own_hub, named, environ, style="--%s"))
+    values["given"] = [setting.name for setting in table if given[setting.key] is not None]
     values["fixed"] = frozenset(
         _POLICY[setting.name] for setting in table
         if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)

@@ -3,6 +3,7 @@
 Both are read piece by piece from a file, beside the loop (see `Creation.read`).
 """
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, NamedTuple, Optional
@@ -11,7 +12,7 @@ from jd import fields
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
-from jd.server.creation.batch import OPTIONS, Batch, from_list, ordered, terms_of
+from jd.server.creation.batch import OPTIONS, TERM_NAMES, Batch, from_list, ordered, terms_of
 
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
@@ -46,6 +47,22 @@ def read(file: BinaryIO) -> Order:
     if batch is None:
         raise p.ProtocolError(_ONE)
     return _order(batch._replace(terms=terms_of(beside)), beside)
+
+
+def body_of(batch: Batch) -> bytes:
+    """A request that has another server make what is new of a batch: what `read` reads."""
+    if batch.grid is None:
+        what = '"jobs": [%s]' % ", ".join(batch.rows)
+    else:
+        # Of each parameter the texts are `"name": value`, and a name has no colon.
+        what = '"parameters": {%s}' % ", ".join(
+            "%s: [%s]" % (texts[0].partition(": ")[0], ", ".join(text.partition(": ")[2] for text in texts))
+            for texts in batch.grid)
+    beside: Dict[str, Any] = dict(zip(TERM_NAMES, batch.terms))
+    if batch.shuffled is not None:
+        beside.update(order="random", seed=batch.shuffled.seed)
+    said = {name: value for name, value in beside.items() if value is not None}
+    return ("{%s, %s" % (what, json.dumps(dict(said, unique=True))[1:])).encode("utf-8")
 
 
 def read_form(file: BinaryIO, directory: Path) -> Order:

@@ -117,6 +117,11 @@ def _new_key(db: sqlite3.Connection, now: float) -> str:
     return accounts.create_key(db, ADMIN, KEY_NAME, "jd_server", now)[1]
 
 
+def kept_key(directory: Path) -> Optional[str]:
+    """The administrator's key, where the Hub keeps its data. Raises StorageError."""
+    return _kept_key(directory / KEY_FILE)
+
+
 def _kept_key(path: Path) -> Optional[str]:
     try:
         return path.read_text(encoding="ascii").strip() or None
