@@ -229,7 +229,8 @@ def test_a_shared_token_from_file_and_variable(tmp_path: Path, script: Callable[
 
 
 def test_the_variables_of_the_reference(tmp_path: Path, script: Callable[[str], Path]) -> None:
-    path = script("print('SEEN ' + json.dumps({k: v for k, v in os.environ.items() if k.startswith('JD_')}))")
+    path = script("print('SEEN ' + json.dumps({k: v for k, v in os.environ.items() if k.startswith('JD_')}))"
+                  "\nopen(os.path.join(os.environ['JD_WORKER_JOB_DIR'], 'written'), 'w')")
     with Server(tmp_path) as server:
         server.create()
         with Worker(tmp_path, server.url, path, "once=true", "machine_type=gpu") as worker:
@@ -240,7 +241,7 @@ def test_the_variables_of_the_reference(tmp_path: Path, script: Callable[[str], 
         assert seen["JD_SERVER"] == server.url
         assert seen["JD_WORKER_WORKSPACE_ROOT"] == root
         assert seen["JD_WORKER_JOB_DIR"] == os.path.join(root, EXPERIMENT, "1")
-        assert os.path.isdir(seen["JD_WORKER_JOB_DIR"])
+        assert os.listdir(seen["JD_WORKER_JOB_DIR"]) == ["written"]
         assert seen["JD_WORKER_ID"].endswith("_0")
         assert json.loads(seen["JD_JOB_PARAMETERS"]) == {"x": 0}
         log = tmp_path / "workspace" / "jd_data" / EXPERIMENT / "jd_worker_logs" / (

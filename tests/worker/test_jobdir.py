@@ -122,6 +122,28 @@ def test_what_cannot_be_set_aside_is_not_used(job: Path, obstacle: str,
     assert os.listdir(str(job.parent / jobdir.MARKS)) == ["7"]
 
 
+def test_a_directory_without_use_goes_with_its_mark(job: Path) -> None:
+    jobdir.prepare(job, "aaaa", 1)
+    checkpoints = job / "jd_checkpoint" / "1"
+    checkpoints.mkdir(parents=True)
+    uploaded.begin(job, "aaaa", ())
+    jobdir.tidy(job, checkpoints)
+    assert os.listdir(str(job.parent)) == [jobdir.MARKS] and os.listdir(str(job.parent / jobdir.MARKS)) == []
+    jobdir.tidy(job, checkpoints)  # once more is no error
+
+
+def test_an_attempt_has_its_directory_whatever_one_that_ends_just_now_removes(job: Path) -> None:
+    """The server took attempt 1 for dead, and attempt 2 of the job begins while it ends."""
+    jobdir.prepare(job, "aaaa", 1)
+    jobdir.prepare(job, "aaaa", 2)
+    jobdir.tidy(job, job / "jd_checkpoint" / "1")
+    jobdir.confirm(job, "aaaa")
+    (job / "jd_checkpoint" / "2").mkdir(parents=True)
+    jobdir.tidy(job, job / "jd_checkpoint" / "1")
+    leave(job / "jd_checkpoint" / "2")
+    assert jobdir.prepare(job, "bbbb", 1) == job.parent / "7.of-aaaa"
+
+
 def test_a_file_in_the_place_of_the_directory(job: Path) -> None:
     job.parent.mkdir(parents=True)
     job.write_text("")

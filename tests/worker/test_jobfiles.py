@@ -7,6 +7,7 @@ from typing import Any, Callable, List, Optional
 import pytest
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.script import uploaded
 from jd.script.context import JobContext
 from jd.worker.attempt import checkpointdir, jobfiles
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles, Saved
@@ -80,7 +81,24 @@ def test_a_checkpoint_that_an_attempt_went_on_from_counts(bench: Bench) -> None:
 def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
     bench.begin()
     assert bench.end() == Saved()
-    assert list(bench.job_dir.iterdir()) == [] and not bench.outbox.exists()
+    assert not bench.job_dir.exists() and not bench.outbox.exists()
+
+
+def test_a_ledger_alone_does_not_keep_the_directory(bench: Bench) -> None:
+    bench.begin("*.csv")
+    assert (bench.job_dir / uploaded.NAME).exists()
+    bench.end()
+    assert not bench.job_dir.exists()
+
+
+@pytest.mark.parametrize("name", ["out.csv", ".hidden", "jd_checkpoint/1/state"])
+def test_what_anybody_else_has_written_keeps_it(bench: Bench, name: str) -> None:
+    bench.begin()
+    path = bench.job_dir / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("1")
+    bench.end()
+    assert path.read_text() == "1" and not bench.checkpoints.exists()
 
 
 @pytest.mark.parametrize("exit_code, stopped, stays", [(0, False, True), (1, False, False), (0, True, False)])

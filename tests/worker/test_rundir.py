@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import pytest
 
 from jd import protocol
-from jd.worker.attempt import rundir
+from jd.worker.attempt import jobdir, rundir
 from jd.worker.config import CWD_JOB, CWD_LAUNCH, WorkerConfig, from_json, shared_directory
 from tests.support import free_env, python
 from tests.worker.fake_server import FakeServer
@@ -28,12 +28,12 @@ json.dump([os.getcwd(), __file__, sys.path[0], neighbour.NAME, os.environ.get("P
 """
 
 
-def launched(tmp_path: Path, *words: str, **parameters: Any) -> Dict[str, Any]:
+def launched(tmp_path: Path, *words: str, source: str = SCRIPT, **parameters: Any) -> Dict[str, Any]:
     """The result of job 5, of a launch typed in `launch/` with a script in `code/`."""
     launch, code = tmp_path / "launch", tmp_path / "code"
     for directory in (launch, code):
         directory.mkdir()
-    (code / "train.py").write_text(SCRIPT)
+    (code / "train.py").write_text(source)
     (code / "lib").mkdir()
     (code / "lib/neighbour.py").write_text("NAME = 'found by PYTHONPATH'\n")
     with FakeServer(protocol.EXTENSIONS) as server:
@@ -102,3 +102,18 @@ def test_it_is_kept_with_the_launch(tmp_path: Path) -> None:
     del stored["cwd"]  # a version before
     assert from_json(stored, {}).cwd == CWD_LAUNCH
     assert shared_directory("script", Path("/a"), tmp_path / "code/train.py") == tmp_path / "code"
+
+
+@pytest.mark.parametrize("source, kept", [
+    ("", []), ("open('x.txt', 'w')", ["5"]), ("raise SystemExit(3)", []), ("import jd; jd.jd_job_dir()", [])])
+def test_jobs_that_write_nothing_leave_no_directory(tmp_path: Path, source: str, kept: List[str]) -> None:
+    launched(tmp_path, "cwd=job", "collect=*.json", source=source)
+    experiment = tmp_path / "workspace/jd_data/digits"
+    assert sorted(path.name for path in experiment.glob("[0-9]*")) == kept
+    assert sorted(os.listdir(str(experiment / jobdir.MARKS))) == kept
+
+
+def test_one_whose_script_cannot_start_leaves_none_either(tmp_path: Path) -> None:
+    result = launched(tmp_path, source="", big="x" * 3_000_000)
+    assert "too large for a command line" in result["message"]
+    assert list((tmp_path / "workspace/jd_data/digits").glob("[0-9]*")) == []

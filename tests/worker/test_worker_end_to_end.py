@@ -352,11 +352,10 @@ import argparse, json, sys
 from jd import jd_job_dir
 parser = argparse.ArgumentParser()
 parser.add_argument("--base_path")
-print(json.dumps([parser.parse_args().base_path, str(jd_job_dir())]))
+print(json.dumps([parser.parse_args().base_path, str(jd_job_dir()), jd_job_dir().is_dir()]))
 """
     with FakeServer(BASE) as server:
         server.add(7)
         assert worker.start(server.url, source, "once=true").wait(60) == 0
         expected = str(worker.tmp_path / "workspace" / "jd_data" / "digits" / "7")
-        assert json.loads(server.reports()[0]["output_tail"]) == [expected, expected]
-    assert Path(expected).is_dir()
+        assert json.loads(server.reports()[0]["output_tail"]) == [expected, expected, True]

@@ -6,6 +6,10 @@ The mark is `<experiment>/.jd/<job>`, beside the directory and not in it, becaus
 file that they find. A directory of other data is renamed to `<job>.of-<that data>`, and the job begins
 with an empty one. What earlier attempts left is set aside likewise when the server begins a job from scratch:
 the mark of such a directory also has the attempt with which that was.
+
+A directory in which an attempt has left nothing is removed, with its mark: sweeps of many short jobs would
+fill the file system with them. No lock keeps two attempts apart, of which the server takes one for dead: so
+an attempt sees to it, right before its script starts, that both are there (`confirm`).
 """
 
 import os
@@ -35,10 +39,8 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
     to it a directory without a mark may belong as well. Raises StartFailure where an old directory would
     have to be used.
     """
-    mark = directory.parent / MARKS / directory.name
-    owner = BASE if data is None else _name_of(data)
+    mark, owner = _mark_of(directory), _owner_of(data, from_scratch)
     if from_scratch is not None:
-        owner = "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
         attempt = 1  # whatever has no mark was there before
     aside = None
     make_directory(mark.parent)  # what is above is looked at before anything of it is believed
@@ -48,14 +50,59 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
             aside = _set_aside(directory, found)
         # In this order: whatever happens in between, nothing old is under a new mark.
         if found != owner:
-            # Not durable: after a crash of the machine an empty mark is as good as none.
-            wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
+            _write(mark, owner)
     except OSError as error:
         raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
                            "or marked: %s" % (directory, error.strerror or error),
                            "move it away, or see JD_WORKSPACE_PATH") from None
     make_directory(directory)
     return aside
+
+
+def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = None) -> None:
+    """Make and mark a directory again that was prepared, if an attempt that has ended since removed it.
+
+    Raises StartFailure.
+    """
+    make_directory(directory)
+    try:
+        if not os.path.lexists(str(_mark_of(directory))):
+            _write(_mark_of(directory), _owner_of(data, from_scratch))
+    except OSError as error:
+        raise StartFailure("the job directory %s cannot be marked: %s" % (
+            directory, error.strerror or error)) from None
+
+
+def tidy(directory: Path, checkpoints: Path) -> None:
+    """Remove what an attempt that is over has left without any use: a checkpoint directory of its own that is
+    empty, and the job's directory, with its mark, if nothing else is there but what this worker wrote."""
+    try:
+        for path in (checkpoints, checkpoints.parent):
+            if os.path.lexists(str(path)):
+                path.rmdir()
+        with os.scandir(str(directory)) as entries:
+            if any(entry.name != uploaded.NAME for entry in entries):
+                return
+        if os.path.lexists(str(directory / uploaded.NAME)):
+            os.unlink(str(directory / uploaded.NAME))
+        directory.rmdir()
+        os.unlink(str(_mark_of(directory)))
+    except OSError:
+        pass  # there is something in it, or somebody else has removed it
+
+
+def _mark_of(directory: Path) -> Path:
+    return directory.parent / MARKS / directory.name
+
+
+def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
+    owner = BASE if data is None else _name_of(data)
+    return owner if from_scratch is None else "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
+
+
+def _write(mark: Path, owner: str) -> None:
+    # Not durable: after a crash of the machine an empty mark is as good as none.
+    wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
 
 
 def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -> Optional[str]:

@@ -21,7 +21,7 @@ from jd.script import uploaded
 from jd.script.context import JobContext
 from jd.script.signature import Signer
 from jd.script.upload import Patience, send, upload_file
-from jd.worker.attempt import collect
+from jd.worker.attempt import collect, jobdir
 from jd.worker.attempt.checkpointdir import NAME, Saver, megabytes
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
@@ -149,17 +149,14 @@ class JobFiles:
         return "checkpoint saved" if self._stopped else ""
 
     def _tidy_up(self) -> None:
-        """Remove a checkpoint directory that holds nothing, or what a next attempt restores."""
+        """Remove a checkpoint directory that holds nothing, or what a next attempt restores, and the job's
+        directory with it if that is empty."""
         saver = self._saver
         directory = saver.directory
         again = self._stopped or self._exit_code != 0
         if again and saver.saved_bytes is not None and not saver.unsaved and not self._away:
             shutil.rmtree(str(directory), ignore_errors=True)
-        for path in (directory, directory.parent):
-            try:
-                path.rmdir()
-            except OSError:
-                return  # there is something in it
+        jobdir.tidy(self._job_dir, directory)
 
     def _upload_checkpoint(self, file: BinaryIO) -> None:
         context = self._context()

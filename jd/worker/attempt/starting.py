@@ -77,11 +77,15 @@ class Starter:
                 raise StartFailure(str(error)) from None
 
         def restore(cancelled: threading.Event) -> None:
-            checkpointdir.restore(checkpoints, job_dir, lambda: self.context(assignment),
-                                  self._log.event, cancelled)
+            self._restore(assignment, checkpoints, cancelled)
 
         def start(now: float) -> JobProcess:
-            return self._start(filled, called, checkpoints, now)
+            try:
+                jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+                return self._start(filled, called, checkpoints, now)
+            except StartFailure:
+                jobdir.tidy(job_dir, checkpoints)
+                raise
 
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
@@ -103,6 +107,16 @@ class Starter:
         note = "its directory held files %s, which are now in %s" % (older, aside)
         self._log.event("job %d: %s" % (assignment.job_id, note))
         return note
+
+    def _restore(self, assignment: Assignment, checkpoints: Path, cancelled: threading.Event) -> None:
+        job_dir = self._config.job_dir(assignment.job_id)
+        try:
+            jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+            checkpointdir.restore(checkpoints, job_dir, lambda: self.context(assignment),
+                                  self._log.event, cancelled)
+        finally:
+            if cancelled.is_set() or not checkpoints.exists():  # the script will not start
+                jobdir.tidy(job_dir, checkpoints)
 
     def _remarks(self, assignment: Assignment, ended: Ended, called: Calling) -> List[str]:
         """What may explain how a script that failed has ended, for the job's history and the log."""

@@ -138,8 +138,8 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log
     devices = gpus.shown(config.environ)
     if devices is not None or config.gpus:
         log.event("GPUs: %s" % (devices or "none"))
-    starter.introduce(sees_gpus=bool(devices))
     log.event("log %s" % log.path)
+    starter.introduce(sees_gpus=bool(devices))
 
 
 def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
