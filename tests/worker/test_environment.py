@@ -76,14 +76,14 @@ def test_without_a_token_the_key_is_given(tmp_path: Path) -> None:
         assert "JD_API_KEY" in environment.job_environment(launch, Assignment(42, {}), "n_egg_0", token)
 
 
-def test_the_package_comes_last_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment.with_package("") == str(ROOT)
-    assert environment.with_package("/mine") == "/mine" + os.pathsep + str(ROOT)
-    assert environment.with_package(str(ROOT)) == str(ROOT)
-    monkeypatch.setattr(environment, "package_parent", lambda: "/venv/lib/python3/site-packages")
-    assert environment.with_package("/mine") == "/mine"
+def test_the_package_comes_last_on_the_path() -> None:
+    assert environment.with_package("", "/jd") == "/jd"
+    assert environment.with_package("/mine", "/jd") == "/mine" + os.pathsep + "/jd"
+    assert environment.with_package("/jd" + os.pathsep + "/mine", "/jd") == "/jd" + os.pathsep + "/mine"
 
 
 def test_import_jd_works_in_the_script(tmp_path: Path) -> None:
     environ = environment.job_environment(config(tmp_path, PYTHONPATH=""), Assignment(1, {}), "w", None)
-    subprocess.check_call(python("-c", "import jd"), env=environ, cwd=str(tmp_path))
+    code = "import jd, sys; print(jd.jd_job_dir().name, jd.__file__, jd.__name__); import jd.script.upload"
+    shown = subprocess.check_output(python("-c", code), env=environ, cwd=str(tmp_path)).decode().split()
+    assert shown == ["1", str(ROOT / "jd" / "__init__.py"), "jd"]

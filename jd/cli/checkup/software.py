@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
@@ -13,7 +15,7 @@ from jd.cli import entrysyntax, packageowner
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
-from jd.worker.attempt import entry
+from jd.worker.attempt import entry, importing
 from jd.worker.attempt.environment import with_package
 
 TOPIC = "Python"
@@ -72,8 +74,7 @@ def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
                    % (packageowner.DISTRIBUTION, other), packageowner.ADVICE)
     status, output = _ask([sys.executable], environ, run)
     if status != 0:
-        last = (output.strip().splitlines() or ["exit status %d" % status])[-1]
-        notes.problem("a script cannot import jd: %s" % last,
+        notes.problem("a script cannot import jd: %s" % _last_line(status, output),
                       "start jd_worker_cli with a Python that has it installed; look for PYTHONHOME"
                       " and for a jd.py or jd/ on PYTHONPATH")
     elif _is_same(notes, "a script", output):
@@ -97,9 +98,10 @@ def interpreter(environ: Environ, run: Optional[RunChild] = None) -> List[Findin
         return notes.findings
     status, output = _ask(words, environ, run)
     if status != 0:
-        notes.warn("entry script %s imports jd, and its Python, %s, has none" % (given, " ".join(words)),
-                   "install this package there, or name the script *.py: it then runs with %s"
-                   % sys.executable)
+        notes.warn("entry script %s imports jd, and its Python, %s, cannot: %s" % (
+            given, " ".join(words), _last_line(status, output)),
+            "give it another first line, without -E or -I, or name the script *.py: it then runs with %s"
+            % sys.executable)
     elif _is_same(notes, "entry script %s" % given, output):
         notes.ok("the Python of the entry script has the same jd")
     return notes.findings
@@ -107,9 +109,14 @@ def interpreter(environ: Environ, run: Optional[RunChild] = None) -> List[Findin
 
 def _ask(python: Sequence[str], environ: Environ, run: Optional[RunChild]) -> Tuple[int, str]:
     """What a Python tells of the jd that it has, in the environment of a job."""
-    path = with_package(environ.get("PYTHONPATH", ""))
-    child = {**environ, "PYTHONPATH": path} if path else dict(environ)
-    return (run if run is not None else _run)([*python, "-c", packageowner.QUESTION], child)
+    with tempfile.TemporaryDirectory(prefix="jd-doctor-") as place:
+        importing.put(Path(place))
+        child = {**environ, "PYTHONPATH": with_package(environ.get("PYTHONPATH", ""), place)}
+        return (run if run is not None else _run)([*python, "-c", packageowner.QUESTION], child)
+
+
+def _last_line(status: int, output: str) -> str:
+    return (output.strip().splitlines() or ["exit status %d" % status])[-1]
 
 
 def _is_same(notes: Notes, who: str, output: str) -> bool:

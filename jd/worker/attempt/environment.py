@@ -9,8 +9,7 @@ from jd import paths
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
-from jd.program import package_parent
-from jd.worker.attempt import flags
+from jd.worker.attempt import flags, importing
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on.
@@ -18,16 +17,14 @@ _OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SER
                checkpointkey.VARIABLE)
 
 
-def with_package(python_path: str) -> str:
-    """PYTHONPATH so that `import jd` works in the script when jd runs from a checkout or a .pyz.
+def with_package(python_path: str, place: str) -> str:
+    """PYTHONPATH so that `import jd` works in the script: `place` is that of the package.
 
-    It comes last: what the user put there keeps its precedence.
+    It comes last: what the user put there keeps its precedence. It comes before what is installed for the
+    script's Python: the worker and the jd in its job are of one version.
     """
-    parent = package_parent()
     entries = python_path.split(os.pathsep) if python_path else []
-    if os.path.basename(parent) in ("site-packages", "dist-packages") or parent in entries:
-        return python_path
-    return os.pathsep.join(entries + [parent])
+    return python_path if place in entries else os.pathsep.join(entries + [place])
 
 
 def passes_api_key(config: WorkerConfig, token: Optional[str]) -> bool:
@@ -72,7 +69,5 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         environ[checkpointkey.VARIABLE] = checkpointkey.joined(keys)
     # Lines reach the log while the job runs, and the last ones before a crash are not lost.
     environ.setdefault("PYTHONUNBUFFERED", "1")
-    python_path = with_package(environ.get("PYTHONPATH", ""))
-    if python_path:
-        environ["PYTHONPATH"] = python_path
+    environ["PYTHONPATH"] = with_package(environ.get("PYTHONPATH", ""), importing.place(config.environ))
     return environ

@@ -1,0 +1,65 @@
+"""What makes `import jd` work in a script, whichever Python runs it: a directory for PYTHONPATH with this
+package and nothing else.
+
+The directory that the package itself is in would not do. Of an installed worker it is site-packages, and a
+script of another Python would import all that is installed there; of a checkout it has `tests` too. So
+`jd/__init__.py` in a directory of our own puts the real package in its place. It can be read by the oldest
+Python that a script may have, to say there what is needed.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Mapping
+
+from jd import paths, safedirs, wholefile
+from jd.errors import JdError
+from jd.program import package_parent
+
+_SOURCE = '''\
+"""Makes `import jd` work in scripts of jobs. jd_worker_cli has written this, and writes it again."""
+import sys
+if sys.version_info < (3, 8):
+    raise ImportError(
+        "jd needs Python 3.8 or newer, and %%s is Python %%d.%%d; a script needs no jd: its parameters are "
+        "in the variable JD_JOB_PARAMETERS, and collect= brings its files to the server"
+        %% ((sys.executable,) + sys.version_info[:2]))
+import importlib.machinery
+import importlib.util
+_found = importlib.machinery.PathFinder.find_spec("jd", [%(parent)s])
+if _found is None or _found.loader is None:
+    raise ImportError("the jd of the worker that runs this script is no longer in " + %(parent)s)
+_package = importlib.util.module_from_spec(_found)
+sys.modules["jd"] = _package
+_found.loader.exec_module(_package)
+'''
+
+
+def source() -> bytes:
+    """What stands in the `jd/__init__.py` that finds this very package."""
+    return (_SOURCE % {"parent": ascii(package_parent())}).encode("ascii")
+
+
+def put(directory: Path) -> None:
+    """Write it below a directory that is there. Raises OSError."""
+    package = directory / "jd"
+    package.mkdir(mode=0o700, exist_ok=True)
+    wholefile.write(package / "__init__.py", source())
+
+
+def place(environ: Mapping[str, str]) -> str:
+    """Such a directory, in the cache; made where it is not there.
+
+    Scripts execute what is in it, so nobody else may be able to write to it. Where none can be had it is the
+    place of the package itself; what is wrong with the cache the launch and `doctor` say.
+    """
+    top = paths.cache_root(environ)
+    directory = top / "python" / hashlib.sha256(source()).hexdigest()[:16]
+    file = directory / "jd" / "__init__.py"
+    try:
+        safedirs.make(file.parent, safedirs.CACHE, top)
+        if not safedirs.check_file(file, safedirs.CACHE, top) or file.read_bytes() != source():
+            put(directory)
+        return os.path.abspath(str(directory))
+    except (JdError, OSError):
+        return package_parent()
