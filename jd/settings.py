@@ -12,8 +12,10 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from jd import protocol
 from jd.errors import UsageError
 from jd.settingvalues import (
+    COLLECT_LIMIT,
     Parser,
     boolean,
+    collect_limit,
     duration,
     experiment,
     file_patterns,
@@ -112,6 +114,11 @@ WORKER: Tuple[Setting, ...] = (
     Setting("collect", "JD_COLLECT", None, file_patterns,
             "files of the job's directory to upload when its script has ended: *.csv,out/**",
             "PATTERNS"),
+    Setting("collect_limit", "JD_COLLECT_LIMIT", COLLECT_LIMIT, collect_limit,
+            "how many files, and how much together, are collected of one attempt", "FILES,SIZE"),
+    Setting("results_from", "JD_RESULTS_FROM", "files", one_of("files", "stdout"),
+            "stdout: make results of what a script prints, as loss=0.5, if it writes no result.json",
+            "files|stdout"),
     Setting("pass_api_key", "JD_PASS_API_KEY", None, boolean,
             "give scripts JD_API_KEY; true, but false in an experiment that somebody shares with you"),
     Setting("checkpoint_interval", "JD_CHECKPOINT_INTERVAL", "300", seconds(1),

@@ -14,6 +14,9 @@ from jd import protocol
 
 Parser = Callable[[str], Any]
 
+COLLECT_LIMIT = "500,1G"
+MAX_COLLECTED = 10_000  # files of an attempt; a server takes no more of a job
+
 
 def text(value: str) -> str:
     """Anything that can be shown on one line."""
@@ -152,6 +155,26 @@ def size(low: int, high: int) -> Parser:
             raise ValueError("a size such as 500M, 4G or 1.5T, of at least %dM" % (low // 1024 ** 2))
         return number
     return parse
+
+
+def collect_limit(value: str) -> Tuple[int, int]:
+    """How much one attempt may leave to be collected: a number of files, a size, or both with a comma
+    between them. Its value is files and bytes."""
+    allowed = "a number of files from 1 to %d, a size such as 2G, or both, as %s" % (
+        MAX_COLLECTED, COLLECT_LIMIT)
+    files, total = 500, 1024 ** 3
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) > 2 or len({part.isdigit() for part in parts}) < len(parts):
+        raise ValueError(allowed)
+    for part in parts:
+        try:
+            if part.isdigit():
+                files = whole(1, MAX_COLLECTED)(part)
+            else:
+                total = size(1, 1024 ** 5)(part)
+        except ValueError:
+            raise ValueError(allowed) from None
+    return files, total
 
 
 def path_list(value: str) -> List[Path]:

@@ -1,8 +1,9 @@
-"""Which files of a job's directory the server has already, in the version that lies there.
+"""Which files of a job the server has already, in the version that lies there.
 
-The list is a file in the directory. The worker begins it when it is to collect files, and `jd_upload` adds
-what it has sent. It has JSON lines, each written in one piece: `{"name", "size", "mtime_ns"}`, after a
-first line `{"data"}` that says which server's data the directory belongs to.
+The list is a file beside the job's directory, `.jd/<job>.uploads`, and not in it, because scripts upload
+every file that they find. The worker begins it before the script starts, and `jd_upload` adds what it has
+sent. It has JSON lines, each written in one piece: `{"name", "size", "mtime_ns"}`, after a first line
+`{"data"}` that says which server's data the directory belongs to.
 """
 
 import json
@@ -12,7 +13,8 @@ from typing import Dict, Iterable, Optional, Tuple
 
 from jd import wholefile
 
-NAME = ".jd_uploads"
+BESIDE = ".jd"  # the directory beside those of jobs that has what is known of them
+SUFFIX = ".uploads"
 MAX_BYTES = 16 * 1024 * 1024
 
 Version = Tuple[int, int]  # size and time of the last change, in ns
@@ -23,11 +25,16 @@ def version_of(status: os.stat_result) -> Version:
     return status.st_size, status.st_mtime_ns
 
 
+def ledger(directory: Path) -> Path:
+    """The list of a job's directory."""
+    return directory.parent / BESIDE / (directory.name + SUFFIX)
+
+
 def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
-    """Whose data it is, and versions by path relative to `directory`. Nothing where there is no
-    ledger; lines that cannot be read are skipped. Raises OSError."""
+    """Whose data it is, and versions by path: relative to `directory`, or absolute for a file that lies
+    elsewhere. Nothing where there is no ledger; lines that cannot be read are skipped. Raises OSError."""
     try:
-        with open(str(directory / NAME), "rb") as file:
+        with open(str(ledger(directory)), "rb") as file:
             lines = file.read(MAX_BYTES).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return None, {}
@@ -54,17 +61,28 @@ def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> N
         return
     lines = [json.dumps({"data": data})]
     lines += [_line(name, version) for name, version in there]
-    wholefile.write(directory / NAME, ("\n".join(lines) + "\n").encode("ascii"), 0o666)
+    path = ledger(directory)
+    path.parent.mkdir(exist_ok=True)
+    wholefile.write(path, ("\n".join(lines) + "\n").encode("ascii"), 0o666)
+
+
+def forget(directory: Path) -> None:
+    """Remove the ledger of a directory that is gone."""
+    try:
+        os.unlink(str(ledger(directory)))
+    except OSError:
+        pass  # there is none, or it stays: no harm
 
 
 def add(directory: Path, path: str, version: Version) -> None:
-    """Note that the server has this version of a file, if there is a ledger and it is the
-    directory's own. What cannot be noted is uploaded once more: that is no failure."""
-    name = os.path.relpath(os.path.realpath(path), os.path.realpath(str(directory)))
+    """Note that the server has this version of a file, if there is a ledger. What cannot be noted is
+    uploaded once more: that is no failure."""
+    real = os.path.realpath(path)
+    name = os.path.relpath(real, os.path.realpath(str(directory)))
     if name.startswith(os.pardir):
-        return
+        name = real
     try:
-        fd = os.open(str(directory / NAME), os.O_WRONLY | os.O_APPEND)
+        fd = os.open(str(ledger(directory)), os.O_WRONLY | os.O_APPEND)
     except OSError:
         return
     try:

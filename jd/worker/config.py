@@ -15,7 +15,7 @@ from jd.errors import StorageError, UsageError
 from jd.fields import take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
-from jd.protocol import FLAGS_JSON, ProtocolError
+from jd.protocol import FLAGS_JSON, ProtocolError, shown
 
 BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"
@@ -24,6 +24,9 @@ BASE_PATH_NEVER = "never"
 CWD_LAUNCH = "launch"
 CWD_JOB = "job"
 CWD_SCRIPT = "script"
+
+RESULTS_FROM_FILES = "files"
+RESULTS_FROM_STDOUT = "stdout"
 
 _PREFIX = "JD_"
 _NEVER_STORED = ("grant", "place")
@@ -38,7 +41,7 @@ class WorkerConfig:
     `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`,
     `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
     `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES;
-    `pass_api_key` is None where nothing was.
+    `pass_api_key` is None where nothing was. `collect_limit` is files and bytes.
     `directory` is where the launch was typed; whether jobs run there says `cwd`. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit.
 
@@ -72,6 +75,8 @@ class WorkerConfig:
     idle_exit: Optional[float] = None
     exit_when_empty: bool = False
     collect: str = ""
+    collect_limit: Tuple[int, int] = settingvalues.collect_limit(settingvalues.COLLECT_LIMIT)
+    results_from: str = RESULTS_FROM_FILES
     checkpoint_interval: float = 300.0
     gpus: str = ""
     pass_api_key: Optional[bool] = None
@@ -144,7 +149,7 @@ class WorkerConfig:
         stored: Dict[str, object] = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
-        stored["tags"] = list(self.tags)
+        stored["tags"], stored["collect_limit"] = list(self.tags), list(self.collect_limit)
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
@@ -192,6 +197,8 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             idle_exit=take_number(stored, "idle_timeout"),
             exit_when_empty=take(stored, "exit_when_empty", bool, False),
             collect=take(stored, "collect", str, ""),
+            collect_limit=_limit(stored),
+            results_from=take(stored, "results_from", str, RESULTS_FROM_FILES),
             checkpoint_interval=take_number(stored, "checkpoint_interval") or 300.0,
             gpus=take(stored, "gpus", str, ""),
             pass_api_key=take(stored, "pass_api_key", bool, None),
@@ -201,6 +208,15 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
     except ProtocolError as error:
         raise StorageError("its launch configuration was stored by another version (%s)" % error,
                            "stop it, and start it anew with entry_script=") from None
+
+
+def _limit(stored: Mapping[str, Any]) -> Tuple[int, int]:
+    limit = take(stored, "collect_limit", list, [])
+    if not limit:
+        return WorkerConfig.collect_limit
+    if len(limit) != 2 or not all(isinstance(number, int) for number in limit):
+        raise ProtocolError("collect_limit is %s" % shown(limit))
+    return limit[0], limit[1]
 
 
 def launch_environ(environ: Mapping[str, str], variables: Mapping[str, str]) -> Dict[str, str]:

@@ -164,9 +164,11 @@ def sweep(tmp_path: Path, site: Path, source: str, jobs: List[Dict[str, Any]], *
 
 
 def test_pattern_1_result_only(tmp_path: Path, site: Path) -> None:
-    sweep(tmp_path, site, PATTERN_1, [{"lr": 0.1, "epochs": 5}])
-    result = tmp_path / "workspace" / "jd_data" / EXPERIMENT / "1" / "result.json"
-    assert json.loads(result.read_text()) == {"lr": 0.1, "epochs": 5, "accuracy": 0.95}
+    uploads, _, _ = sweep(tmp_path, site, PATTERN_1, [{"lr": 0.1, "epochs": 5}])
+    assert [upload["filename"] for upload in uploads[0]] == ["result.json"]
+    for result in (tmp_path / "workspace" / "jd_data" / EXPERIMENT / "1" / "result.json",
+                   tmp_path / "server" / EXPERIMENT / "data" / "1" / "result.json"):
+        assert json.loads(result.read_text()) == {"lr": 0.1, "epochs": 5, "accuracy": 0.95}
 
 
 def test_pattern_2_upload_everything(tmp_path: Path, site: Path) -> None:

@@ -2,14 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Optional, Tuple
 
 import pytest
 
 from jd import protocol
 from jd.errors import UsageError
 from jd.script import uploaded
+from jd.script.uploaded import Version
 from jd.settings import WORKER, resolve
+from jd.settingvalues import collect_limit
 from jd.worker.attempt import collect
 
 
@@ -45,46 +47,127 @@ def names(selection: collect.Selection) -> List[str]:
     return [file.name for file in selection.files]
 
 
-def test_the_first_patterns_come_first_and_links_and_our_own_files_do_not(tmp_path: Path) -> None:
-    put(tmp_path, "z.json", "a.csv", "b.csv", "jd_checkpoint/1/state", ".jd_uploads")
+def chosen(directory: Path, *patterns: str, known: Optional[Dict[str, Version]] = None,
+           before: Optional[Dict[str, Version]] = None, count: bool = False,
+           **limits: int) -> collect.Selection:
+    rules = collect.Rules(patterns, **limits)
+    return collect.select(directory, rules, known or {}, before or {}, count)
+
+
+def version(path: Path) -> Version:
+    return uploaded.version_of(os.stat(str(path)))
+
+
+def test_result_files_come_first_then_small_ones_and_links_and_our_own_files_do_not(tmp_path: Path) -> None:
+    put(tmp_path, "a.bin", size=3)
+    put(tmp_path, "b.bin", "frames/0.png", size=2)
+    put(tmp_path, "metrics.json", "result.json", size=9)
+    put(tmp_path, "jd_checkpoint/1/state")
     os.symlink("/etc/passwd", str(tmp_path / "link.csv"))
     os.symlink("/etc", str(tmp_path / "etc"))
     os.mkfifo(str(tmp_path / "pipe.csv"))
-    assert names(collect.select(tmp_path, ["*.json", "**", ".*"], {})) == ["z.json", "a.csv", "b.csv"]
+    assert names(chosen(tmp_path, "*.bin", "**")) == [
+        "result.json", "metrics.json", "b.bin", "frames/0.png", "a.bin"]
+
+
+def test_result_files_are_collected_without_a_pattern(tmp_path: Path) -> None:
+    put(tmp_path, "result.json", "metrics.json", "model.pt", "sub/result.json")
+    assert names(chosen(tmp_path)) == ["result.json", "metrics.json"]
+    (tmp_path / "metrics.json").unlink()
+    os.symlink("/etc/passwd", str(tmp_path / "metrics.json"))
+    assert names(chosen(tmp_path)) == ["result.json"]
+
+
+def test_one_from_before_the_attempt_is_not_its_result_unless_it_is_asked_for(tmp_path: Path) -> None:
+    put(tmp_path, "result.json")
+    before = {"result.json": version(tmp_path / "result.json")}
+    selection = chosen(tmp_path, before=before)
+    assert (names(selection), selection.old) == ([], ["result.json"])
+    assert chosen(tmp_path, before=before, known=before).old == []
+    assert names(chosen(tmp_path, "*.json", before=before)) == ["result.json"]
+    put(tmp_path, "result.json", size=2)
+    assert names(chosen(tmp_path, before=before)) == ["result.json"]
 
 
 def test_what_the_server_has_is_not_sent_again_unless_it_changed(tmp_path: Path) -> None:
-    put(tmp_path, "a.csv", "b.csv")
-    uploaded.begin(tmp_path, "data", [])
+    job = tmp_path / "7"
+    put(job, "a.csv", "b.csv")
+    uploaded.begin(job, "data", [])
     for name in ("a.csv", "b.csv"):
-        uploaded.add(tmp_path, str(tmp_path / name), uploaded.version_of(os.stat(str(tmp_path / name))))
-    put(tmp_path, "b.csv", size=2)
-    assert names(collect.select(tmp_path, ["*.csv"], uploaded.read(tmp_path)[1])) == ["b.csv"]
+        uploaded.add(job, str(job / name), version(job / name))
+    put(job, "b.csv", size=2)
+    assert names(chosen(job, "*.csv", known=uploaded.read(job)[1])) == ["b.csv"]
 
 
 def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_path: Path) -> None:
-    uploaded.begin(tmp_path, "one", [("old", (1, 2))])
-    with open(str(tmp_path / uploaded.NAME), "a") as file:
+    job = tmp_path / "7"
+    job.mkdir()
+    uploaded.begin(job, "one", [("old", (1, 2))])
+    with open(str(uploaded.ledger(job)), "a") as file:
         file.write('{"name": "ha')
-    uploaded.add(tmp_path, str(tmp_path / "new"), (3, 4))
-    assert uploaded.read(tmp_path) == ("one", {"old": (1, 2), "new": (3, 4)})
-    uploaded.begin(tmp_path, "one", [])
-    assert uploaded.read(tmp_path)[1] == {"old": (1, 2), "new": (3, 4)}
-    uploaded.begin(tmp_path, "two", [])
-    assert uploaded.read(tmp_path) == ("two", {})
+    uploaded.add(job, str(job / "new"), (3, 4))
+    assert uploaded.read(job) == ("one", {"old": (1, 2), "new": (3, 4)})
+    uploaded.begin(job, "one", [])
+    assert uploaded.read(job)[1] == {"old": (1, 2), "new": (3, 4)}
+    uploaded.begin(job, "two", [])
+    assert uploaded.read(job) == ("two", {})
+    assert list(job.iterdir()) == []  # scripts upload every file that they find there
+
+
+def test_a_file_from_elsewhere_is_noted_by_its_whole_path(tmp_path: Path) -> None:
+    job = tmp_path / "7"
+    job.mkdir()
+    uploaded.begin(job, "one", [])
+    uploaded.add(job, str(tmp_path / "result.json"), (1, 2))
+    assert uploaded.read(job)[1] == {str(tmp_path / "result.json"): (1, 2)}
 
 
 def test_without_a_ledger_nothing_is_noted(tmp_path: Path) -> None:
-    uploaded.add(tmp_path, str(tmp_path / "a"), (1, 2))
-    assert list(tmp_path.iterdir()) == []
+    job = tmp_path / "7"
+    job.mkdir()
+    uploaded.add(job, str(job / "a"), (1, 2))
+    assert [path.name for path in tmp_path.rglob("*")] == ["7"]
 
 
-def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "MAX_FILES", 2)
+def test_limits(tmp_path: Path) -> None:
     put(tmp_path, "big.bin", size=protocol.MAX_FILE_BYTES + 1)
     put(tmp_path, "a", "b", "c")
-    selection = collect.select(tmp_path, ["**"], {})
+    selection = chosen(tmp_path, "**", max_files=2)
     assert names(selection) == ["a", "b"]
-    assert selection.left == [("big.bin", "larger than 100 MB"), ("c", "more than 2 files")]
-    monkeypatch.setattr(collect, "MAX_TOTAL_BYTES", 1)
-    assert collect.select(tmp_path, ["a", "b"], {}).left == [("b", "more than 0 MB together")]
+    assert selection.left == [("c", "over the limit of 2 files"), ("big.bin", "larger than 100 MB")]
+    assert chosen(tmp_path, "a", "b", max_bytes=1).left == [("b", "over the limit of 0 MB")]
+
+
+def test_however_many_other_files_there_are_the_result_is_taken(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, *["frames/%04d.png" % number for number in range(600)])
+    put(tmp_path, "result.json", size=1000)
+    selection = chosen(tmp_path, "**")
+    assert (names(selection)[0], len(selection.files), len(selection.left)) == ("result.json", 500, 101)
+    monkeypatch.setattr(collect, "MAX_LOOKED_AT", 5)
+    put(tmp_path, *["%04d.png" % number for number in range(10)])
+    assert names(chosen(tmp_path, "**"))[0] == "result.json"
+
+
+def test_what_nothing_asks_for_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "result.json", "a.csv", "jd_checkpoint/1/state")
+    put(tmp_path, "b.bin", "deep/c.bin", ".hidden", size=10)
+    counted = chosen(tmp_path, "*.csv", known={"b.bin": version(tmp_path / "b.bin")}, count=True)
+    assert (counted.stayed, counted.stayed_bytes, counted.all_seen) == (2, 20, True)
+    assert chosen(tmp_path).stayed == 0
+    monkeypatch.setattr(collect, "MAX_COUNTED", 2)
+    counted = chosen(tmp_path, count=True)
+    assert (counted.stayed, counted.all_seen) == (2, False)
+
+
+@pytest.mark.parametrize("value, limit", [
+    ("500,1G", (500, 1024 ** 3)), ("20", (20, 1024 ** 3)), ("2GB", (500, 2 * 1024 ** 3)),
+    ("5M, 7", (7, 5 * 2 ** 20))])
+def test_how_limits_are_written(value: str, limit: Tuple[int, int]) -> None:
+    assert collect_limit(value) == limit
+
+
+@pytest.mark.parametrize("value", ["", "0", "10001", "1,2", "1M,2M", "1,2,3", "x", "-1"])
+def test_limits_that_are_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="500,1G"):
+        collect_limit(value)

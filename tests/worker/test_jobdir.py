@@ -62,13 +62,6 @@ def test_one_from_before_there_were_marks(job: Path, attempt: int, aside: Option
     assert jobdir.prepare(job, "bbbb", 1) is not None
 
 
-def test_the_ledger_tells_whose_an_unmarked_one_is(job: Path) -> None:
-    job.mkdir(parents=True)
-    uploaded.begin(job, "aaaa", ())
-    assert jobdir.prepare(job, "aaaa", 1) is None
-    assert jobdir.prepare(job, "bbbb", 2) == job.parent / "7.of-aaaa"
-
-
 def test_an_empty_one_belongs_to_whoever_comes(job: Path) -> None:
     job.mkdir(parents=True)
     assert jobdir.prepare(job, "aaaa", 1) is None

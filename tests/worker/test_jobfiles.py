@@ -1,16 +1,21 @@
 """What is done for a job's files when its script has ended, without a server."""
 
+import json
+import socket
 import threading
 from pathlib import Path
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
 
+from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.script import uploaded
 from jd.script.context import JobContext
-from jd.worker.attempt import checkpointdir, jobfiles
+from jd.worker.attempt import checkpointdir, collecting, jobfiles
+from jd.worker.attempt.collect import Rules
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles, Saved
+from jd.worker.attempt.printed import Printed
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)
@@ -30,7 +35,7 @@ class Bench:
         self.before_sending: Callable[[], object] = lambda: None
         self.woken = threading.Event()
         monkeypatch.setattr(jobfiles, "send", self.send)
-        monkeypatch.setattr(jobfiles, "upload_file", self.upload_file)
+        monkeypatch.setattr(collecting, "upload_file", self.upload_file)
         self.care: Optional[JobFiles] = None
 
     def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,
@@ -47,9 +52,15 @@ class Bench:
             raise self.failure
         self.sent.append(name)
 
-    def begin(self, *patterns: str, takes_paths: bool = False) -> JobFiles:
-        self.care = JobFiles(FileSettings(list(patterns), 100.0, self.outbox), self.job_dir, self.checkpoints,
-                              lambda: JOB, "data", self.logged.append, self.woken.set, lambda: takes_paths)
+    def begin(self, *patterns: str, takes_paths: bool = False, printed: Optional[bytes] = None,
+              limits: Tuple[int, int] = (500, 1 << 30)) -> JobFiles:
+        heard = None
+        if printed is not None:
+            heard = Printed()
+            heard.feed(printed)
+        settings = FileSettings(Rules(patterns, *limits), 100.0, self.outbox)
+        self.care = JobFiles(settings, self.job_dir, self.checkpoints, lambda: JOB, "data",
+                             self.logged.append, self.woken.set, lambda: takes_paths, heard)
         self.care.start()
         return self.care
 
@@ -82,13 +93,6 @@ def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
     bench.begin()
     assert bench.end() == Saved()
     assert not bench.job_dir.exists() and not bench.outbox.exists()
-
-
-def test_a_ledger_alone_does_not_keep_the_directory(bench: Bench) -> None:
-    bench.begin("*.csv")
-    assert (bench.job_dir / uploaded.NAME).exists()
-    bench.end()
-    assert not bench.job_dir.exists()
 
 
 @pytest.mark.parametrize("name", ["out.csv", ".hidden", "jd_checkpoint/1/state"])
@@ -205,3 +209,127 @@ def test_a_path_waits_with_its_file(bench: Bench) -> None:
     assert waiting is not None
     item, = WaitingFiles(waiting).items()
     assert (item.name, item.place) == ("ckpt__a.pt", "ckpt/a.pt")
+
+
+# ---- results without a line of code
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_result_files_are_collected_by_default_as_collect_does_whatever_the_exit_status(
+        bench: Bench, exit_code: int) -> None:
+    bench.begin()
+    (bench.job_dir / "metrics.json").write_text("{}")
+    (bench.job_dir / "result.json").write_text("{}")
+    outcome = bench.end(exit_code)
+    assert bench.sent == ["result.json", "metrics.json"] and outcome.has_files
+    assert outcome.note == "collected result.json and metrics.json (4 bytes)"
+
+
+def test_what_the_script_has_uploaded_does_not_go_twice(bench: Bench) -> None:
+    bench.begin()
+    path = bench.job_dir / "result.json"
+    path.write_text("{}")
+    uploaded.add(bench.job_dir, str(path), uploaded.version_of(path.stat()))
+    assert bench.end() == Saved() and bench.sent == []
+
+
+def test_a_result_of_an_earlier_attempt_is_not_that_of_this_one(bench: Bench) -> None:
+    bench.begin()
+    bench.failure = ServerRefused(400, "no")
+    (bench.job_dir / "result.json").write_text("{}")
+    bench.end(1)
+    bench.failure = None
+    bench.woken.clear()
+    bench.begin()
+    assert bench.end(0).note == "result.json was there before this attempt, and is not its result"
+    assert bench.sent == []
+
+
+def test_what_lay_there_from_another_sweep_is_not_spoken_of(bench: Bench) -> None:
+    (bench.job_dir / "result.json").write_text("{}")
+    bench.begin()
+    assert bench.end() == Saved()
+
+
+@pytest.mark.parametrize("patterns, said", [
+    ((), "collected result.json (2 bytes); 2 other files (3.0 kB) stay on %s in %s; collect= sends them"),
+    (("*.csv",), "collected 2 files (1.0 kB); 1 other file (2.0 kB) stays on %s in %s")])
+def test_a_job_that_is_done_says_what_it_left_behind(bench: Bench, patterns: Any, said: str) -> None:
+    bench.begin(*patterns)
+    (bench.job_dir / "result.json").write_text("{}")
+    (bench.job_dir / "a.csv").write_text("x" * 1000)
+    (bench.job_dir / "model.pt").write_text("x" * 2000)
+    assert bench.end().note == said % (socket.gethostname(), bench.job_dir)
+
+
+def test_one_that_failed_says_nothing_of_files_that_stay(bench: Bench) -> None:
+    bench.begin()
+    (bench.job_dir / "model.pt").write_text("x")
+    assert bench.end(1) == Saved()
+
+
+def test_what_was_left_out_is_counted_by_kind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_FILE_BYTES", 1 << 20)
+    bench.begin("*", limits=(2, 1 << 30))
+    (bench.job_dir / "result.json").write_text("{}")
+    for number in range(6):
+        (bench.job_dir / ("%d.png" % number)).write_text("x")
+    (bench.job_dir / "model.pt").write_bytes(bytes((1 << 20) + 1))
+    assert bench.end().note == (
+        "collected 2 files (3 bytes); not collected: 5 files (over the limit of 2 files): 1.png, 2.png, "
+        "3.png and 2 more; model.pt (larger than 1 MB)")
+    assert bench.sent == ["result.json", "0.png"]
+
+
+def test_a_directory_that_goes_has_no_ledger(bench: Bench) -> None:
+    bench.begin()
+    assert uploaded.ledger(bench.job_dir).exists()
+    bench.end()
+    assert not uploaded.ledger(bench.job_dir).exists() and not bench.job_dir.exists()
+
+
+# ---- results_from=stdout
+
+def test_what_was_printed_becomes_a_result_file(bench: Bench) -> None:
+    bench.begin(printed=b"loss=0.5\nacc: nan\n")
+    assert bench.end().note.startswith("collected result.json")
+    assert bench.sent == ["result.json"]
+    assert (bench.job_dir / "result.json").read_text() == '{\n  "loss": 0.5,\n  "acc": NaN\n}\n'
+
+
+def test_it_takes_the_place_of_one_of_an_earlier_attempt(bench: Bench) -> None:
+    (bench.job_dir / "result.json").write_text('{"loss": 9}')
+    bench.begin(printed=b"loss=0.5\n")
+    bench.end()
+    assert json.loads((bench.job_dir / "result.json").read_text()) == {"loss": 0.5}
+
+
+@pytest.mark.parametrize("exit_code, stopped", [(1, False), (0, True), (-9, False)])
+def test_only_a_job_that_is_done_has_results_in_its_output(
+        bench: Bench, exit_code: int, stopped: bool) -> None:
+    bench.begin(printed=b"loss=0.5\n")
+    assert not bench.end(exit_code, stopped).has_files and bench.sent == []
+
+
+def test_a_result_file_of_the_script_goes_before_what_it_printed(bench: Bench) -> None:
+    bench.begin(printed=b"loss=0.5\n")
+    (bench.job_dir / "result.json").write_text('{"loss": 7}')
+    bench.end()
+    assert (bench.job_dir / "result.json").read_text() == '{"loss": 7}'
+
+
+def test_so_does_one_that_it_has_uploaded_from_elsewhere(bench: Bench, tmp_path: Path) -> None:
+    bench.begin(printed=b"loss=0.5\n")
+    path = tmp_path / "result.json"
+    path.write_text("{}")
+    uploaded.add(bench.job_dir, str(path), uploaded.version_of(path.stat()))
+    assert bench.end() == Saved() and bench.sent == []
+
+
+def test_output_without_results_is_told(bench: Bench) -> None:
+    bench.begin(printed=b"hello\n")
+    assert bench.end().note == "no results in its output: results_from=stdout takes lines such as loss=0.5"
+
+
+def test_names_beyond_those_that_are_kept_are_told(bench: Bench) -> None:
+    bench.begin(printed=b"".join(b"n%d=1\n" % number for number in range(203)))
+    assert "its output has 3 names more than the 200" in bench.end().note

@@ -88,6 +88,8 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         idle_exit=values["idle_timeout"],
         exit_when_empty=values["exit_when_empty"],
         collect=values["collect"] or "",
+        collect_limit=values["collect_limit"],
+        results_from=values["results_from"],
         checkpoint_interval=values["checkpoint_interval"],
         gpus=values["gpus"] or "",
         pass_api_key=values["pass_api_key"],

@@ -1,28 +1,31 @@
-"""`collect=`: which files of a job's directory go to the server when its script has ended.
+"""Which files of a job's directory go to the server when its script has ended.
 
-Patterns are relative to the job's directory: `*`, `?` and `[…]` stay within one name, `**` stands
-for any number of directories, and a name that begins with a dot is matched by a dot only.
-Links are not followed: a link to a data set is no output.
+`result.json` and `metrics.json` always do; with `collect=` what its patterns match. Patterns are relative
+to the job's directory: `*`, `?` and `[…]` stay within one name, `**` stands for any number of directories,
+and a name that begins with a dot is matched by a dot only. Links are not followed: a link to a data set is
+no output.
 """
 
 import fnmatch
 import os
 import stat
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from jd import protocol
-from jd.script import uploaded
-from jd.script.uploaded import Version
+from jd.script.uploaded import Version, version_of
 
-MAX_FILES = 500  # of one attempt; the server takes 10,000 of a job
-MAX_TOTAL_BYTES = 1024 ** 3
+RESULTS = ("result.json", "metrics.json")  # directly in the job's directory
 MAX_LOOKED_AT = 100_000
+MAX_COUNTED = 10_000  # files that are left behind, where nothing else is to be looked for
+COUNTING_TIME = 1.0  # seconds: a network file system may be slow
 MAX_DEPTH = 32
 CHECKPOINTS = "jd_checkpoint"  # the parent of the checkpoint directories, in the job's directory
 
 Left = Tuple[str, str]  # a name, and why it was not collected
+Look = Callable[[str, str, os.stat_result], None]
 
 
 def patterns(value: str) -> List[str]:
@@ -75,44 +78,109 @@ class File:
         return name.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8", "surrogateescape")
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What is to be collected, besides RESULTS, and how much of it for one attempt."""
+
+    patterns: Sequence[str] = ()
+    max_files: int = 500
+    max_bytes: int = 1024 ** 3
+
+
 @dataclass
 class Selection:
-    """What to upload, the first pattern's files first, and what not, with why."""
+    """What to upload, in this order, and what not, with why.
+
+    `old` are result files that were there before the attempt and that the server does not have. `stayed`
+    counts the files that nothing asks for and the server does not have, `stayed_bytes` their size; `all_seen`
+    is False where there may be more.
+    """
 
     files: List[File] = field(default_factory=list)
     left: List[Left] = field(default_factory=list)
+    old: List[str] = field(default_factory=list)
+    stayed: int = 0
+    stayed_bytes: int = 0
+    all_seen: bool = True
 
 
-def select(directory: Path, wanted: Sequence[str], known: Dict[str, Version]) -> Selection:
-    """The files of `directory` that match and are not `known` to the server as they are.
+def select(directory: Path, rules: Rules, known: Mapping[str, Version], before: Mapping[str, Version],
+           count: bool = False) -> Selection:
+    """What of `directory` is to be uploaded: not what is `known` to the server as it is, nor a result file
+    that was there `before` the attempt, unless a pattern asks for it.
 
-    What is beyond the limits is left, with a reason for each. Raises OSError for a directory that
-    cannot be read.
+    Result files come first, then small files before large ones: a limit cuts off what matters least. With
+    `count` what stays is counted. Raises OSError for a directory that cannot be read.
     """
-    split = [[part for part in pattern.split("/") if part not in ("", ".")] for pattern in wanted]
-    found: List[Tuple[int, str, File]] = []
+    split = [[part for part in pattern.split("/") if part not in ("", ".")] for pattern in rules.patterns]
     selection = Selection()
-    for number, (name, path, status) in enumerate(regular_files(directory)):
-        if number >= MAX_LOOKED_AT:
-            selection.left.append(("the rest", "only %d files were looked at" % MAX_LOOKED_AT))
-            break
+    found: Dict[str, File] = {}
+
+    def look(name: str, path: str, status: os.stat_result) -> None:
+        version = version_of(status)
+        if known.get(name) == version or name in found or name in selection.old:
+            return
         parts = name.split("/")
-        matching = [index for index, pattern in enumerate(split) if matches(pattern, parts)]
-        if matching and known.get(name) != uploaded.version_of(status):
-            found.append((matching[0], name, File(name, path, uploaded.version_of(status))))
+        asked = any(matches(pattern, parts) for pattern in split)
+        if asked or name in RESULTS and before.get(name) != version:
+            found[name] = File(name, path, version)
+        elif name in RESULTS:
+            selection.old.append(name)
+        else:
+            selection.stayed += 1
+            selection.stayed_bytes += version[0]
+
+    for name, status in results_in(directory).items():
+        look(name, str(directory / name), status)
+    if split or count:
+        _walk(directory, look, bool(split), selection)
+    _cut(found, rules, selection)
+    return selection
+
+
+def _walk(directory: Path, look: Look, for_patterns: bool, selection: Selection) -> None:
+    until = None if for_patterns else time.monotonic() + COUNTING_TIME
+    limit = MAX_LOOKED_AT if for_patterns else MAX_COUNTED
+    for number, (name, path, status) in enumerate(regular_files(directory)):
+        if number >= limit or until is not None and time.monotonic() > until:
+            selection.all_seen = False
+            break
+        look(name, path, status)
+    if for_patterns and not selection.all_seen:
+        selection.left.append(("the rest", "only %d files were looked at" % limit))
+
+
+def _cut(found: Mapping[str, File], rules: Rules, selection: Selection) -> None:
     total = 0
-    for _, name, file in sorted(found, key=lambda entry: entry[:2]):
+    for file in sorted(found.values(), key=_importance):
         size = file.version[0]
         if size > protocol.MAX_FILE_BYTES:
-            selection.left.append((name, "larger than %d MB" % (protocol.MAX_FILE_BYTES >> 20)))
-        elif len(selection.files) >= MAX_FILES:
-            selection.left.append((name, "more than %d files" % MAX_FILES))
-        elif total + size > MAX_TOTAL_BYTES:
-            selection.left.append((name, "more than %d MB together" % (MAX_TOTAL_BYTES >> 20)))
+            selection.left.append((file.name, "larger than %d MB" % (protocol.MAX_FILE_BYTES >> 20)))
+        elif len(selection.files) >= rules.max_files:
+            selection.left.append((file.name, "over the limit of %d files" % rules.max_files))
+        elif total + size > rules.max_bytes:
+            selection.left.append((file.name, "over the limit of %d MB" % (rules.max_bytes >> 20)))
         else:
             total += size
             selection.files.append(file)
-    return selection
+
+
+def _importance(file: File) -> Tuple[int, int, str]:
+    rank = RESULTS.index(file.name) if file.name in RESULTS else len(RESULTS)
+    return rank, file.version[0], file.name
+
+
+def results_in(directory: Path) -> Dict[str, os.stat_result]:
+    """The result files of a job's directory."""
+    there: Dict[str, os.stat_result] = {}
+    for name in RESULTS:
+        try:
+            status = os.lstat(str(directory / name))
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            there[name] = status
+    return there
 
 
 def regular_files(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
@@ -130,7 +198,7 @@ def regular_files(directory: Path) -> Iterator[Tuple[str, str, os.stat_result]]:
             continue  # removed meanwhile, or not for us
         for entry in entries:
             name = prefix + entry.name
-            if name in (CHECKPOINTS, uploaded.NAME):
+            if name == CHECKPOINTS:
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):

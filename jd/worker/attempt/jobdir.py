@@ -21,7 +21,7 @@ from jd import wholefile
 from jd.script import uploaded
 from jd.worker.attempt.jobprocess import StartFailure, make_directory
 
-MARKS = ".jd"
+MARKS = uploaded.BESIDE
 EARLIER = "earlier"  # the data of a directory without a mark: from before there were marks
 BASE = "base"  # that of all servers which know only the base protocol, and do not tell their data
 _MAX_SUFFIXES = 10_000
@@ -75,17 +75,13 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
 
 def tidy(directory: Path, checkpoints: Path) -> None:
     """Remove what an attempt that is over has left without any use: a checkpoint directory of its own that is
-    empty, and the job's directory, with its mark, if nothing else is there but what this worker wrote."""
+    empty, and the job's directory, with what is kept of it beside it, if nothing is there."""
     try:
         for path in (checkpoints, checkpoints.parent):
             if os.path.lexists(str(path)):
                 path.rmdir()
-        with os.scandir(str(directory)) as entries:
-            if any(entry.name != uploaded.NAME for entry in entries):
-                return
-        if os.path.lexists(str(directory / uploaded.NAME)):
-            os.unlink(str(directory / uploaded.NAME))
         directory.rmdir()
+        uploaded.forget(directory)
         os.unlink(str(_mark_of(directory)))
     except OSError:
         pass  # there is something in it, or somebody else has removed it
@@ -118,10 +114,8 @@ def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -
             marked = file.read(2 * _MAX_MARK).strip()
     except FileNotFoundError:
         marked = ""
-    # The ledger of `collect=` has told whose data it is since before there were marks.
-    data = marked or (None if is_base else uploaded.read(directory)[0])
-    if data:
-        return _name_of(data)
+    if marked:
+        return _name_of(marked)
     return EARLIER if attempt == 1 and not is_base else None
 
 

@@ -51,6 +51,7 @@ class JobProcess:
         self._fd: Optional[int] = output_fd
         self._strangers = set(strangers)
         self._pump = pump
+        self._hearing: List[Callable[[bytes], None]] = []
         self._started = now
         self._log = log
         self._ward = ward
@@ -65,6 +66,10 @@ class JobProcess:
     def fileno(self) -> Optional[int]:
         """The descriptor to wait on for output; None after its end."""
         return self._fd
+
+    def heard_by(self, hear: Callable[[bytes], None]) -> None:
+        """Let `hear` have all output that is read from now on, as it comes."""
+        self._hearing.append(hear)
 
     def tail(self) -> str:
         """The last 4 KiB of output."""
@@ -82,6 +87,8 @@ class JobProcess:
             if not chunk:
                 self._close_output()
                 return
+            for hear in self._hearing:
+                hear(chunk)
             self._pump.feed(chunk, now)
 
     def stop(self, now: float, grace: float, reason: str) -> None:

@@ -26,8 +26,9 @@ from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_res
 from jd.worker.attempt.calling import Calling, calling
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
+from jd.worker.attempt.printed import Printed
 from jd.worker.attempt.ward import Ward
-from jd.worker.config import WorkerConfig
+from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.log import WorkerLog
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.connection import Connection
@@ -54,8 +55,9 @@ class Starter:
         groups = Groups()
         self._oom_kills = groups.oom_kills
         self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
-        self._settings = FileSettings(collect.patterns(config.collect), config.checkpoint_interval,
-                              paths.outbox_dir(config.experiment, config.environ))
+        self._settings = FileSettings(
+            collect.Rules(collect.patterns(config.collect), *config.collect_limit),
+            config.checkpoint_interval, paths.outbox_dir(config.experiment, config.environ))
 
     def introduce(self, sees_gpus: bool) -> None:
         """Say in the log what each job gets of this machine."""
@@ -79,18 +81,23 @@ class Starter:
         def restore(cancelled: threading.Event) -> None:
             self._restore(assignment, checkpoints, cancelled)
 
+        printed = Printed() if self._config.results_from == RESULTS_FROM_STDOUT else None
+
         def start(now: float) -> JobProcess:
             try:
                 jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
-                return self._start(filled, called, checkpoints, now)
+                process = self._start(filled, called, checkpoints, now)
             except StartFailure:
                 jobdir.tidy(job_dir, checkpoints)
                 raise
+            if printed is not None:
+                process.heard_by(printed.feed)
+            return process
 
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
-                            lambda: self._link.offers(protocol.EXT_PATHS))
+                            lambda: self._link.offers(protocol.EXT_PATHS), printed)
 
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)

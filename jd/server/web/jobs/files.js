@@ -9,7 +9,8 @@ const FOLD = 8;  // files that are shown at once; older ones wait behind a butto
 export function fileList(jobId) {
   const list = el("ul", {class: "files"});
   const none = el("p", {class: "hint"},
-    "Nothing uploaded. A script sends files with ", el("code", {}, "jd_upload(path)"), ".");
+    "Nothing uploaded. Workers send ", el("code", {}, "result.json"), " and what ", el("code", {}, "collect="),
+    " names, a script sends files with ", el("code", {}, "jd_upload(path)"), ".");
   const zip = el("a",
     {class: "button small", href: `/web/job/zip?id=${jobId}`, download: ""}, "Download all");
   const node = el("div", {}, none, list);

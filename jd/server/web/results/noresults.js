@@ -3,14 +3,14 @@
 import {el, empty} from "../common.js";
 
 const EXAMPLE = `import json, jd
-with open("result.json", "w") as file:
-    json.dump({"accuracy": 0.93, "loss": 0.21}, file)
-jd.jd_upload("result.json")`;
+with open(jd.jd_job_dir() / "result.json", "w") as file:
+    json.dump({"accuracy": 0.93, "loss": 0.21}, file)`;
 
-/** How a job uploads results. */
+/** How a job gets results. */
 export const noResults = () => empty("No results yet",
-  "A job has results when it uploads a file named result.json or metrics.json with numbers by name. "
-  + "They can be compared here as soon as the first one arrives.",
+  "A job has results when it leaves a file named result.json or metrics.json, with numbers by name, in its "
+  + "directory. They can be compared here as soon as the first one arrives. Scripts that only print have results "
+  + "with workers started with results_from=stdout.",
   el("pre",
-    {class: "code results-example", tabindex: 0, "aria-label": "How a job uploads results, in Python"},
+    {class: "code results-example", tabindex: 0, "aria-label": "How a job gets results, in Python"},
     EXAMPLE));
