@@ -92,7 +92,9 @@ def test_json_and_a_table(browser: Browser, dashboard: Dashboard) -> None:
     browser.click("button", "New jobs")
     browser.click("[role=tab]", "JSON")
     fill(browser, ".create-text", '{"parameters":\n {"lr": [1, 2}}')
-    browser.wait_text("see line 2, column")
+    browser.wait_text("is not JSON: Expecting ',' delimiter at line 2 column 14")  # the server's word
+    fill(browser, ".create-text", "lr: [1, 2]")
+    browser.wait_text("YAML is not read")
     fill(browser, ".create-text", '[{"lr":1},{"lr":2,"deep":{"a":[1]}}]')
     browser.click("dialog button", "Format")
     browser.wait("document.querySelector('.create-text').value.includes('\\n')")
@@ -109,6 +111,27 @@ def test_json_and_a_table(browser: Browser, dashboard: Dashboard) -> None:
     browser.wait_text("Job 3 is made.")
     assert dashboard.counts() == {"PENDING": 1, "DELETED": 2}
     assert parameters(dashboard) == [{"lr": 1}, {"lr": 2, "deep": {"a": [1]}}, {"lr": 0.5, "opt": "sgd"}]
+
+
+def test_only_what_does_not_exist_yet(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": 0.1}, {"lr": 0.2}])
+    browser.click("button", "New jobs")
+    browser.click("label", "Add only those that do not exist yet")
+    fill(browser, ".grid-name", "lr", 0)
+    fill(browser, ".grid-values", "0.1, 0.2", 0)
+    browser.wait_text("2 of 2 exist already; there is nothing to make.")
+    assert browser.run("return document.querySelector('dialog .primary').disabled")
+    fill(browser, ".grid-values", "0.1, 0.3, 0.2", 0)
+    browser.wait_text("2 of 3 exist already; 1 would be made.")
+    browser.click("dialog button", "Create 1 job")
+    browser.wait_text("Job 3 is made. 2 jobs existed already.")
+    browser.click("button", "New jobs")
+    browser.click("[role=tab]", "JSON")
+    browser.click("label", "Add only those that do not exist yet")
+    fill(browser, ".create-text", '{"lr": 0.3}\n{"lr": 0.4}')
+    browser.click("dialog button", "Create 1 job")
+    browser.wait_text("Job 4 is made. 1 job existed already.")
+    assert [job["lr"] for job in parameters(dashboard)] == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) -> None:

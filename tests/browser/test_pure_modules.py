@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, needs_browser]
 
 MODULES = {
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
-    "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js", "jsonplace": "jobs/create/jsonplace.js",
+    "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js",
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
     "parallel": "results/charts/parallel/axes.js", "colours": "results/charts/colours.js",
@@ -207,23 +207,9 @@ def test_values_of_a_parameter(blank: Browser, typed: str, expected: Any) -> Non
     ("[0, 1, 2, 5].map((at) => grid.jobAt([['a', [1, 2]], ['b', ['x', 'y', 'z']]], at))",
      [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 1, "b": "z"}, {"a": 2, "b": "z"}]),
     ("grid.jobAt([], 0)", {}),
-    ("jsonplace.jsonPlace('', {message: 'expected at line 3 column 14 of the JSON data'})",
-     {"line": 3, "column": 14}),
-    ("jsonplace.jsonPlace('{\\n \"a\": 1,\\n}', {message: 'Unexpected token } at position 11'})",
-     {"line": 3, "column": 1}),
-    ("jsonplace.jsonPlace('x', {message: 'at position 0'})", {"line": 1, "column": 1}),
-    ("jsonplace.jsonPlace('', {message: 'Unexpected end of JSON input'})", None),
 ])
-def test_grids_and_broken_json(blank: Browser, expression: str, expected: Any) -> None:
+def test_grids(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
-
-
-def test_where_this_browser_says_that_json_breaks(blank: Browser) -> None:
-    place = value(blank, """(() => {
-        const text = '{"a":\\n [1, 2}}';
-        try { JSON.parse(text); } catch (error) { return jsonplace.jsonPlace(text, error); }
-    })()""")
-    assert place == {"line": 2, "column": 7}
 
 
 # ---- the numbers behind the Results page

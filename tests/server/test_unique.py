@@ -168,6 +168,17 @@ def test_workers_are_served_while_it_is_found_out_what_exists(tmp_path: Path, sl
 
 # ---- as it is asked for
 
+def test_a_preview_says_how_many_exist(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1}, {"x": 2})
+        for body, existing in (({"jobs": [{"x": 2.0}, {"x": 3}, {"x": 2}], "unique": True}, 1),
+                               ({"jobs": [{"x": 2}]}, None),
+                               ({"parameters": {"x": list(range(10_001))}, "unique": True}, None)):
+            assert (await bench.post("/web/create/preview", body)).json["existing"] == existing
+        assert (await bench.experiment.read(jobs.counts))["PENDING"] == 2
+    run(scenario)
+
+
 def test_the_answer_tells_what_was_made_and_what_exists(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         async def made(**body: Any) -> Dict[str, Any]:

@@ -56,7 +56,7 @@ class Creator:
         async with self._turn:
             if not unique:
                 return await self._write(batch, replace, batches.publish)
-            existing = await self._existing(batch)
+            existing = await self.existing(batch)
             if existing.total == batch.total:
                 return Created(0, 0, "Unchanged", existing)
             created = await self._write(batch.without(existing.ids), False, batches.publish)
@@ -74,7 +74,7 @@ class Creator:
         async with self._turn:
             if await self._experiment.read(lambda db: batches.is_loaded(db, digest)):
                 return None
-            existing = await self._existing(batch)
+            existing = await self.existing(batch)
             if existing.total == batch.total:
                 created = Created(0, 0, "Unchanged")
                 await self._experiment.write(
@@ -84,7 +84,7 @@ class Creator:
                                             partial(batches.publish_file, name=name, digest=digest))
             return created._replace(existing=existing)
 
-    async def _existing(self, batch: Batch) -> Existing:
+    async def existing(self, batch: Batch) -> Existing:
         """Which jobs of a batch exist already. Workers are served in between."""
         last_id = await self._experiment.read(jobs.last_id)
         while last_id and await self._experiment.write(digests.catch_up):

@@ -15,6 +15,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.queue import jobs
 
 SAMPLE = 10  # jobs that a preview shows
+COMPARED = 10_000  # jobs of which a preview says how many exist already
 NAMED = 10_000  # jobs of a list that are looked at for the names of parameters
 
 
@@ -36,12 +37,15 @@ class CreateJobs:
         router.add("POST", "/web/create", self.create, max_body=createrequest.MAX_BODY)
 
     async def preview(self, request: Request) -> Response:
-        """How many jobs a body would make, their names, the first ones; nothing is made."""
+        """How many jobs a body would make, their names, the first ones; nothing is made. `existing` is how
+        many of them exist already, where only new ones are to be made and they are not too many to look."""
         order = await self._order(request)
         asked = await asyncio.get_running_loop().run_in_executor(None, _asked, order.batch)
         pending = (await self._experiment.read(jobs.counts))[p.PENDING] if order.replace else 0
-        return Response.json({"total": order.batch.total, "names": asked.names,
-                              "sample": asked.sample, "pending": pending})
+        compared = order.unique and order.batch.total <= COMPARED
+        existing = (await self._creator.existing(order.batch)).total if compared else None
+        return Response.json({"total": order.batch.total, "names": asked.names, "sample": asked.sample,
+                              "pending": pending, "existing": existing})
 
     async def create(self, request: Request) -> Response:
         """Make the jobs, whole or not at all."""

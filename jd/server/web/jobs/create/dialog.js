@@ -63,12 +63,14 @@ export function openCreate() {
 
   async function confirmPreview(given, turn) {
     try {
-      const answer = await ask("create/preview", Object.assign({replace: options.replace()}, given));
+      const how = options.how();
+      const answer = await ask("create/preview", Object.assign({}, how, given));
       if (turn !== asked) return;
-      const more = options.replace() ? [replaced(answer.pending)] : [];
+      const more = how.replace ? [replaced(answer.pending)] : how.unique ? [existing(answer)] : [];
       preview.replaceChildren(...previewOf(answer), ...more);
-      opened.go.disabled = false;
-      opened.go.textContent = "Create " + (answer.total === 1 ? "1 job" : number(answer.total) + " jobs");
+      const left = how.unique && answer.existing === null ? null : answer.total - (answer.existing || 0);
+      opened.go.disabled = left === 0;
+      opened.go.textContent = "Create " + (left === null ? "what is new" : jobs(left));
       body = given;
     } catch (error) {
       if (turn === asked) preview.replaceChildren(el("p", {class: "problem"}, error.message));
@@ -86,8 +88,10 @@ export function openCreate() {
     try {
       const answer = await ask("create", Object.assign(options.read(), body));
       const last = answer.start_id + answer.total_jobs - 1;
-      toast(answer.total_jobs === 1 ? `Job ${last} is made.`
-        : `${number(answer.total_jobs)} jobs are made: ${answer.start_id} to ${last}.`);
+      const there = answer.existing ? ` ${jobs(answer.existing)} existed already.` : "";
+      const made = answer.total_jobs === 0 ? "No job is made." : answer.total_jobs === 1
+        ? `Job ${last} is made.` : `${jobs(answer.total_jobs)} are made: ${answer.start_id} to ${last}.`;
+      toast(made + there);
       for (const editor of Object.values(editors)) editor.clear();
     } catch (error) {
       if (!opened.box.isConnected) fail(error);  // the dialog was closed: nobody would read it there
@@ -123,8 +127,17 @@ function previewOf({total, names, sample}) {
         el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows)))];
 }
 
+const jobs = (count) => number(count) + (count === 1 ? " job" : " jobs");
+
+function existing({total, existing: found}) {
+  if (found === null) return el("p", {class: "hint"}, "What exists already is found when the jobs are made.");
+  if (!found) return el("p", {class: "hint"}, "None of them exists yet.");
+  const rest = found === total ? "there is nothing to make." : `${number(total - found)} would be made.`;
+  return el("p", {class: "note"}, `${number(found)} of ${number(total)} exist already; ${rest}`);
+}
+
 function replaced(pending) {
   if (!pending) return el("p", {class: "hint"}, "No pending job would be replaced.");
-  const jobs = `${number(pending)} pending ${pending === 1 ? "job goes" : "jobs go"} to Deleted`;
-  return el("p", {class: "note"}, jobs + "; running and finished jobs stay.");
+  const gone = `${number(pending)} pending ${pending === 1 ? "job goes" : "jobs go"} to Deleted`;
+  return el("p", {class: "note"}, gone + "; running and finished jobs stay.");
 }

@@ -2,8 +2,8 @@
 
 import {el} from "../../common.js";
 
-/** {node, replace(), read()}: `replace` says whether pending jobs give way, `read` gives all options for the
- * server. */
+/** {node, how(), read()}: `how` gives {replace, unique}, whether pending jobs give way and whether only new ones
+ * are made; `read` gives all options for the server. */
 export function optionsBox() {
   const radio = (value, label, on) => el("label", {class: "check"},
     el("input", {type: "radio", name: "create-how", value, checked: on}), label);
@@ -20,9 +20,10 @@ export function optionsBox() {
   const needs = field("create-needs", "gpu-a100, big",
     {type: "text", maxlength: 1100, autocapitalize: "none", spellcheck: "false"});
   const append = radio("append", "Add to the queue", true);
+  const unique = radio("unique", "Add only those that do not exist yet", false);
   const replace = radio("replace", "Replace what is pending", false);
   const node = el("div", {class: "create-options"},
-    el("fieldset", {}, el("legend", {}, "Jobs that are pending now"), append, replace),
+    el("fieldset", {}, el("legend", {}, "Jobs that are there already"), append, unique, replace),
     el("details", {}, el("summary", {}, "Advanced"),
       el("div", {class: "create-advanced"},
         row("Tags a worker must have", needs), row("Priority, higher first", priority),
@@ -31,11 +32,12 @@ export function optionsBox() {
         row("Time a worker must have left, seconds", time))));
   const numbers = {idle_timeout: lease, aborted_job_reset_timeout: pause, min_time: time, timeout,
     max_attempts: attempts, priority};
-  const replaces = () => replace.querySelector("input").checked;
+  const chosen = (label) => label.querySelector("input").checked;
+  const how = () => ({replace: chosen(replace), unique: chosen(unique)});
   return {
-    node, replace: replaces,
+    node, how,
     read() {
-      const given = {replace: replaces()};
+      const given = how();
       for (const [name, input] of Object.entries(numbers)) {
         if (input.value !== "") given[name] = Number(input.value);
       }

@@ -2,7 +2,6 @@
 
 import {button, el} from "../../common.js";
 import {bytes} from "../../format.js";
-import {jsonPlace} from "./jsonplace.js";
 
 const LONG = 1000000;  // characters; a longer text makes a text field slow
 const EXAMPLE = {parameters: {lr: [0.1, 0.01], epochs: [10, 20]}};
@@ -13,7 +12,8 @@ function textField(label, placeholder, rows) {
     autocomplete: "off", autocapitalize: "none"});
 }
 
-/** For a grid, {"parameters": {name: [values]}}, or a list of jobs. */
+/** For a grid, {"parameters": {name: [values]}}, a list of jobs, or an object in each line. The server says what
+ * is wrong, in the words that it has for a file. */
 export function jsonEditor() {
   const text = textField("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), 12);
   const format = button("Format", () => {
@@ -26,17 +26,7 @@ export function jsonEditor() {
     el("div", {class: "grid-foot"}, format, el("span", {class: "hint"}, hint)));
   return {
     node, hint: "A grid or a list of jobs.",
-    read() {
-      if (text.value.trim() === "") return null;
-      try {
-        JSON.parse(text.value);
-      } catch (error) {
-        const place = jsonPlace(text.value, error);
-        throw new Error(place ? `This is not JSON: see line ${place.line}, column ${place.column}.`
-          : "This is not JSON: " + error.message);
-      }
-      return {text: text.value, format: "json"};
-    },
+    read() { return text.value.trim() === "" ? null : {text: text.value, format: "json"}; },
     clear() { text.value = ""; },
   };
 }
