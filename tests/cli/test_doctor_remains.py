@@ -41,6 +41,16 @@ def test_workers_that_run(environ: Dict[str, str]) -> None:
     expect_only(looked_at(environ), OK, "exp: 2 workers running")
 
 
+@pytest.mark.parametrize("cwd, shared", [("launch", True), ("job", False)])
+def test_workers_whose_jobs_share_a_directory(environ: Dict[str, str], cwd: str, shared: bool) -> None:
+    config = {"directory": "/launch", "entry_script": "/launch/train.py", "cwd": cwd}
+    Registry("exp", environ).reserve(range(2), config, Here("node1"), 1000.0)
+    told = [finding.what for finding in looked_at(environ) if "/launch" in finding.what]
+    expected = ("exp: the jobs of 2 workers run in /launch, and share what they write there; cwd=job gives "
+                "each job a directory of its own")
+    assert told == [expected] * shared
+
+
 def test_workers_that_died_stay_in_the_registry(environ: Dict[str, str]) -> None:
     register(environ, gone())
     for _ in range(2):

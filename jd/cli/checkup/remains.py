@@ -4,6 +4,7 @@ delivered.
 
 import json
 import os
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
@@ -14,6 +15,7 @@ from jd.errors import JdError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
 from jd.terminal import plural
+from jd.worker.local import neighbours
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.uplink.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
@@ -47,6 +49,10 @@ def registries(environ: Mapping[str, str], experiment: Optional[str],
         count = Counter(life(row, here) for row in rows)
         if count[Life.ALIVE]:
             notes.ok("%s: %s running" % (name, plural(count[Life.ALIVE], "worker")))
+        for directory, there in neighbours.by_directory(rows, here, time.time()).items():
+            if len(there) > 1:
+                notes.ok("%s: the jobs of %d workers run in %s, and share what they write there; cwd=job "
+                         "gives each job a directory of its own" % (name, len(there), directory))
         if count[Life.DEAD]:
             notes.warn("%s: %s died without saying so" % (name, plural(count[Life.DEAD], "worker")),
                        "their logs tell why; any other command removes them from the list")

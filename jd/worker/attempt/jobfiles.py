@@ -52,12 +52,13 @@ class FileSettings:
 class JobFiles:
     """For one attempt. `context` is asked before each use: servers move and tokens are renewed. `takes_paths`
     tells whether the server knows of files in directories. `printed` is what the script has printed by name,
-    if that counts."""
+    if that counts. `remark` is called in the thread when the script has ended, before anything else, for a
+    line in the job's history."""
 
     def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
                  wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False,
-                 printed: Optional[Printed] = None) -> None:
+                 printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "") -> None:
         self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
         self._settings = settings
@@ -65,6 +66,7 @@ class JobFiles:
         self._context = context
         self._log = log
         self._wake = wake
+        self._remark = remark
         job = context()
         self._waiting_files = WaitingFiles.new(settings.outbox, job.job_id, job.attempt)
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
@@ -107,7 +109,7 @@ class JobFiles:
                 self._saver.look(time.monotonic())
             if not self.cancelled.is_set():
                 has_checkpoint = not self._saver.is_empty
-                notes = [self._save_last()]
+                notes = [self._remark(), self._save_last()]
                 done = self._exit_code == 0 and not self._stopped
                 collected = self._collector.collect(done, self._away)
                 self._tidy_up()

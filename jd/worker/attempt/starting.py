@@ -27,6 +27,7 @@ from jd.worker.attempt.calling import Calling, calling
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.attempt.printed import Printed
+from jd.worker.attempt.shareddir import SharedDirectory
 from jd.worker.attempt.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.log import WorkerLog
@@ -55,6 +56,7 @@ class Starter:
         groups = Groups()
         self._oom_kills = groups.oom_kills
         self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
+        self._shared = SharedDirectory(config, log.event)
         self._settings = FileSettings(
             collect.Rules(collect.patterns(config.collect), *config.collect_limit),
             config.checkpoint_interval, paths.outbox_dir(config.experiment, config.environ))
@@ -82,8 +84,10 @@ class Starter:
             self._restore(assignment, checkpoints, cancelled)
 
         printed = Printed() if self._config.results_from == RESULTS_FROM_STDOUT else None
+        shared = self._shared.watch(assignment.job_id)
 
         def start(now: float) -> JobProcess:
+            shared.begin()
             try:
                 jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
                 process = self._start(filled, called, checkpoints, now)
@@ -97,7 +101,7 @@ class Starter:
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
-                            lambda: self._link.offers(protocol.EXT_PATHS), printed)
+                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes)
 
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
