@@ -15,6 +15,7 @@ from jd.protocol import (
     DONE,
     IDLE,
     IDLE_INTERVAL,
+    MAX_DISTRIBUTIONS,
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
     MAX_TAIL_CHARS,
@@ -40,8 +41,48 @@ def _take_tail(body: Mapping[str, Any]) -> str:
     return take(body, "output_tail", str, "")[-MAX_TAIL_CHARS:]
 
 
+def _take_code(body: Mapping[str, Any]) -> "Optional[Code]":
+    code = take(body, "code", dict, None)
+    return None if code is None else Code.from_json(code)
+
+
 def _without_none(message: Dict[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in message.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Code:
+    """Which code an attempt ran; of everything None where it is not known.
+
+    `script` is the name of the entry script and `hash` the SHA-256 of its content. `commit` is the git commit
+    of its directory, which is `clean` where no file of the commit was changed. `interpreter` is a path and
+    `version` its version; `distributions` are the versions of the distributions that the script imports, by
+    name. `snapshot` is the SHA-256 of the copy of the directory that it ran from.
+    """
+
+    script: Optional[str] = None
+    hash: Optional[str] = None
+    commit: Optional[str] = None
+    clean: Optional[bool] = None
+    interpreter: Optional[str] = None
+    version: Optional[str] = None
+    distributions: Optional[Mapping[str, str]] = None
+    snapshot: Optional[str] = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Code":
+        """What is too long is cut: a result is worth more than that."""
+        found = take(body, "distributions", dict, None)
+        return cls(
+            **{name: _take_text(body, name, MAX_NAME_CHARS) or None
+               for name in ("script", "hash", "commit", "interpreter", "version", "snapshot")},
+            clean=take(body, "clean", bool, None),
+            distributions=None if found is None else {
+                str(name)[:MAX_NAME_CHARS]: _take_text(found, name, MAX_NAME_CHARS)
+                for name in sorted(found)[:MAX_DISTRIBUTIONS]})
+
+    def to_json(self) -> Dict[str, Any]:
+        return _without_none(dict(self.__dict__))
 
 
 @dataclass(frozen=True)
@@ -49,7 +90,8 @@ class Result:
     """How an attempt ended: the body of `/update_job_status`, and `finished` in a heartbeat.
 
     `exit_code` is negative for a signal; `runtime` is in seconds. `final` says that another try would fail
-    likewise. A client that knows only the base protocol sends `job_id`, `status` and `message`.
+    likewise; `code` is what ran. A client that knows only the base protocol sends `job_id`, `status` and
+    `message`.
     """
 
     job_id: int
@@ -61,6 +103,7 @@ class Result:
     runtime: Optional[float] = None
     output_tail: str = ""
     final: bool = False
+    code: Optional[Code] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Result":
@@ -84,10 +127,12 @@ class Result:
             runtime=take_number(body, "runtime"),
             output_tail=_take_tail(body),
             final=take(body, "final", bool, False),
+            code=_take_code(body),
         )
 
     def to_json(self) -> Dict[str, Any]:
-        return _without_none(dict(self.__dict__, final=self.final or None))
+        return _without_none(dict(self.__dict__, final=self.final or None,
+                                  code=None if self.code is None else self.code.to_json()))
 
     def settled_verdict(self) -> str:
         """The verdict, worked out from status and exit code where the client did not say."""
@@ -122,7 +167,8 @@ class Heartbeat:
     `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
     `min_time` is what a job needs whose sweep does not say; `tags` are what jobs may need that this worker
     has, besides its `machine_type`. `ends_in` is how many seconds it takes at most until the worker has ended
-    a script that has a timeout. Everything from `session` on belongs to an extension.
+    a script that has a timeout; `code` is what runs as the job. Everything from `session` on belongs to an
+    extension.
     """
 
     worker_id: str
@@ -146,6 +192,7 @@ class Heartbeat:
     exp_id: Optional[str] = None
     tags: Tuple[str, ...] = ()
     ends_in: Optional[float] = None
+    code: Optional[Code] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -177,6 +224,7 @@ class Heartbeat:
             exp_id=take_name(body, "exp_id", None),
             tags=take_tags(body, "tags"),
             ends_in=take_number(body, "ends_in"),
+            code=_take_code(body),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -186,6 +234,8 @@ class Heartbeat:
             message["finished"] = self.finished.to_json()
         if self.released is not None:
             message["released"] = self.released.to_json()
+        if self.code is not None:
+            message["code"] = self.code.to_json()
         message["tags"] = list(self.tags)
         for name in ("leave", "exit_when_empty", "tags"):
             if not message[name]:

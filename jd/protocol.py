@@ -98,11 +98,12 @@ EXT_PATHS = "paths"
 EXT_SCRATCH = "scratch"
 EXT_UNIQUE = "unique"
 EXT_FLAGS = "flags"
+EXT_CODE = "code"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
-    EXT_FLAGS,
+    EXT_FLAGS, EXT_CODE,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -136,6 +137,7 @@ MAX_PATH_BYTES = 1000  # of a file's path in its job's directory
 MAX_PER_PAGE = 1000
 MAX_IDS = 10_000
 MAX_TAGS = 16
+MAX_DISTRIBUTIONS = 60  # that a worker tells of the code that it runs
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 PARAMETER_NAME = re.compile(r"\w[\w.-]{0,127}")

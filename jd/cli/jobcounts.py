@@ -1,11 +1,12 @@
 """Asking a job server how many jobs have which status, and why those that wait are not handed out."""
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net.client import Client, UnusableAnswer
 from jd.net.finding import probe
+from jd.terminal import plural
 
 
 def job_counts(client: Client) -> Dict[str, int]:
@@ -27,18 +28,40 @@ def job_counts(client: Client) -> Dict[str, int]:
     return {status: answer[status] for status in known + sorted(set(answer) - set(known))}
 
 
+class CodeMix(NamedTuple):
+    """The versions of the code that the jobs of a sweep mix, with the number of jobs of each, at most one
+    above `most_counted`; and what they differ in."""
+
+    versions: Tuple[Tuple[str, int], ...]
+    differ_in: Tuple[str, ...]
+    most_counted: int
+
+    def told(self) -> str:
+        """In one line, for people."""
+        listed = ", ".join("%s (%s)" % (code, "more than %d jobs" % self.most_counted
+                                        if jobs > self.most_counted else plural(jobs, "job"))
+                           for code, jobs in self.versions)
+        return "jobs ran %d versions: %s; they differ in %s" % (
+            len(self.versions), listed, " and ".join(self.differ_in))
+
+
 class Standstill(NamedTuple):
     """Why jobs that wait are not handed out: the sweep is paused, by a person or for the reason that the
-    server tells, or no living worker has what so many jobs need."""
+    server tells, or no living worker has what so many jobs need. And `codes`, where jobs mix versions of the
+    code."""
 
     paused: bool = False
     paused_because: str = ""
     cannot_run: Tuple[Tuple[Tuple[str, ...], int], ...] = ()
+    codes: Optional[CodeMix] = None
 
     def to_json(self) -> Dict[str, Any]:
         """For programs."""
         return {"paused": self.paused, "paused_because": self.paused_because or None,
-                "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run]}
+                "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run],
+                "codes": None if self.codes is None else {
+                    "versions": [{"code": code, "jobs": jobs} for code, jobs in self.codes.versions],
+                    "differ_in": list(self.codes.differ_in)}}
 
 
 def standstill(client: Client) -> Standstill:
@@ -57,4 +80,15 @@ def standstill(client: Client) -> Standstill:
         needs, jobs = (entry.get("needs"), entry.get("jobs")) if isinstance(entry, dict) else (None, None)
         if isinstance(needs, list) and isinstance(jobs, int):
             found.append((tuple(map(str, needs)), jobs))
-    return Standstill(bool(answer.get("paused")) or bool(because), str(because or ""), tuple(found))
+    return Standstill(bool(answer.get("paused")) or bool(because), str(because or ""), tuple(found),
+                      _mix(answer.get("codes")))
+
+
+def _mix(told: object) -> Optional[CodeMix]:
+    if not isinstance(told, dict):
+        return None
+    try:
+        return CodeMix(tuple((str(one["code"]), int(one["jobs"])) for one in told["versions"]),
+                       tuple(map(str, told["differ_in"])), int(told["most_counted"]))
+    except (KeyError, TypeError, ValueError):
+        return None  # a server of another kind

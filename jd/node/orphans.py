@@ -11,6 +11,8 @@ import signal
 import sys
 from typing import Any, Callable, List, Optional, Set
 
+from jd.node import helpers
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -52,13 +54,14 @@ def die_with_parent(signum: int) -> Optional[Callable[[], None]]:
 
 
 def children() -> Set[int]:
-    """Process ids of our children, dead ones that nobody waited for included."""
+    """Process ids of our children but the helpers, dead ones that nobody waited for included."""
     if not sys.platform.startswith("linux"):
         return set()
     try:
-        return _children_by_task()
+        found = _children_by_task()
     except OSError:
-        return _children_by_scan()
+        found = _children_by_scan()
+    return found - helpers.running()
 
 
 def reap_strangers(known: Set[int]) -> None:
@@ -68,7 +71,7 @@ def reap_strangers(known: Set[int]) -> None:
     while True:
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if info is None or info.si_pid in known:
+            if info is None or info.si_pid in known or info.si_pid in helpers.running():
                 return
             os.waitpid(info.si_pid, os.WNOHANG)
         except ChildProcessError:

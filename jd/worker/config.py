@@ -16,6 +16,8 @@ from jd.fields import take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
 from jd.protocol import FLAGS_JSON, ProtocolError, shown
+from jd.worker import snapshot as snapshots
+from jd.worker.snapshot import Snapshot
 
 BASE_PATH_AUTO = "auto"
 BASE_PATH_ALWAYS = "always"
@@ -41,8 +43,9 @@ class WorkerConfig:
     `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`,
     `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
     `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES;
-    `pass_api_key` is None where nothing was. `collect_limit` is files and bytes.
-    `directory` is where the launch was typed; whether jobs run there says `cwd`. `environ` is the
+    `pass_api_key` is None where nothing was. `collect_limit` is files and bytes. `directory` is where
+    the launch was typed; whether jobs run there says `cwd`. With `snapshot=true`, `entry_script` is in
+    the copy that `snapshot` tells of. `environ` is the
     environment that directories and tokens are taken from, and that jobs inherit.
 
     `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
@@ -84,6 +87,7 @@ class WorkerConfig:
     directory: Path = field(default_factory=Path.cwd)
     hub: Optional[str] = None
     tags: Tuple[str, ...] = ()
+    snapshot: Optional[Snapshot] = None
     grant: Optional[Grant] = field(default=None, repr=False, compare=False)
 
     @property
@@ -150,6 +154,7 @@ class WorkerConfig:
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
         stored["tags"], stored["collect_limit"] = list(self.tags), list(self.collect_limit)
+        stored["snapshot"] = None if self.snapshot is None else self.snapshot.to_json()
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
         return stored
@@ -204,6 +209,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             pass_api_key=take(stored, "pass_api_key", bool, None),
             hub=take(stored, "hub", str, None),
             tags=take_tags(stored, "tags"),
+            snapshot=snapshots.from_json(take(stored, "snapshot", dict, None)),
         )
     except ProtocolError as error:
         raise StorageError("its launch configuration was stored by another version (%s)" % error,

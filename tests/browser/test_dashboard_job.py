@@ -242,3 +242,41 @@ def test_what_a_script_measured_comes_before_what_it_repeats(browser: Browser, d
     browser.go(dashboard.page + "/results")
     browser.wait("document.querySelector('main select') !== null")
     assert browser.run("return document.querySelector('main select').value") == "accuracy"
+
+
+def test_which_code_ran_and_that_jobs_mix_two_versions(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create(3)
+    code = {"script": EVIL_NAME, "hash": "ab" * 32, "commit": "c0ffee" + "0" * 34, "clean": False,
+            "interpreter": "/usr/bin/python3", "version": "3.11.2",
+            "distributions": {"numpy": "1.26.4", "torch": "2.3.0"}}
+
+    def ran(code: Any) -> None:
+        job = dashboard.claim()
+        dashboard.upload(job["job_id"], "result.json", b'{"loss": 0.5}')
+        answer = dashboard.call("/update_job_status", {
+            "job_id": job["job_id"], "attempt": job["attempt"], "status": "DONE", "code": code})
+        assert answer["status"] == "DONE"
+    ran(code)
+    ran(dict(code, interpreter="/opt/bin/python3"))
+    browser.wait("document.querySelectorAll('.status.done').length >= 2")
+    assert browser.run("return document.querySelector('#code-mix').hidden")
+    ran(dict(code, hash="cd" * 32, distributions={"numpy": "2.0.0"}))
+    browser.wait_text("Jobs ran 2 versions of the code: ")
+    browser.wait_text("(1 job), ")
+    browser.wait_text("They differ in the script and numpy.")
+    browser.run("document.querySelectorAll('#code-mix a')[1].click()")
+    browser.wait("document.querySelectorAll('.jobs tbody tr').length === 2")
+    assert browser.run("return document.querySelector('.filter').value").startswith("code=")
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait_text("c0ffee0+")
+    browser.wait_text("/usr/bin/python3 3.11.2")
+    browser.click("#job-code summary", "2 packages")
+    browser.wait("document.querySelector('#job-code details').open")
+    browser.wait_text("numpy")
+    assert "owned" not in browser.run("return document.title")
+    for size in (PHONE, (1440, 900)):
+        browser.size(*size)
+        for path, text in (("/jobs/1", "c0ffee0+"), ("/results", "Jobs ran 2 versions of the code: ")):
+            browser.go(dashboard.page + path)
+            browser.wait_text(text)
+            assert no_sideways_scrolling(browser)

@@ -26,7 +26,8 @@ def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path,
 def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
-                     "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": []}
+                     "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": [],
+                     "codes": None}
 
 
 def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +44,22 @@ def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture
     assert facts["cannot_run"] == [{"needs": ["gpu-a100", "big"], "jobs": 12}]
 
 
-@pytest.mark.parametrize("status, answer", [(200, []), (200, "login"), (200, {}), (500, {}), (404, {})])
+def test_that_jobs_mix_versions_of_the_code(stub: Stub, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    stub.answers[protocol.SWEEP] = (200, {"codes": {
+        "versions": [{"code": "3f2a1bc9", "jobs": 1}, {"code": "9be1d024", "jobs": 10_001}],
+        "differ_in": ["the script", "numpy"], "most_counted": 10_000}})
+    machine = Machine(tmp_path)
+    assert machine.run("expId=exp", "server-info", "server=" + stub.url) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "code  jobs ran 2 versions: 3f2a1bc9 (1 job), 9be1d024 (more than 10000 jobs); "
+        "they differ in the script and numpy")
+    facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert facts["codes"]["versions"][0] == {"code": "3f2a1bc9", "jobs": 1}
+
+
+@pytest.mark.parametrize("status, answer", [(200, []), (200, "login"), (200, {}), (500, {}), (404, {}),
+                                            (200, {"codes": {"versions": 7}})])
 def test_a_server_that_does_not_say_why_jobs_wait(stub: Stub, tmp_path: Path, status: int, answer: Any,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     stub.answers[protocol.SWEEP] = (status, answer)

@@ -105,11 +105,12 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
 def test_whether_jobs_are_handed_out(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         assert await bench.call("GET", p.SWEEP) == (200, {
-            "paused": False, "paused_because": None, "cannot_run": []})
+            "paused": False, "paused_because": None, "cannot_run": [], "codes": None})
         await bench.experiment.write(lambda t: options.save(t, {"paused": True}))
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}, "needs": ["gpu", "big"]})
         assert await bench.call("GET", p.SWEEP) == (200, {
-            "paused": True, "paused_because": None, "cannot_run": [{"needs": ["big", "gpu"], "jobs": 2}]})
+            "paused": True, "paused_because": None, "codes": None,
+            "cannot_run": [{"needs": ["big", "gpu"], "jobs": 2}]})
     run(scenario)
 
 

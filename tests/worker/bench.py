@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, cast
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
-from jd.messages import Assignment
+from jd.messages import Assignment, Code
 from jd.net.retry import Backoff
 from jd.worker.agent.agent import Agent
 from jd.worker.agent.calls import Calls
@@ -69,10 +69,14 @@ class FakeJob:
         self.ended: Optional[Ended] = None
         self.start_failure: Optional[StartFailure] = None
         self.has_ended_unseen = False
+        self.ran: Optional[Code] = None
         self.stopped_with: List[float] = []  # the grace of each call to stop
 
     def tail(self) -> str:
         return "the tail"
+
+    def code(self, wait: float = 0.0) -> Optional[Code]:
+        return self.ran
 
     def step(self, now: float) -> Optional[Ended]:
         if self.start_failure is not None:

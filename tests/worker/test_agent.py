@@ -7,7 +7,7 @@ from typing import List, Optional
 import pytest
 
 from jd import protocol
-from jd.messages import Result
+from jd.messages import Code, Result
 from jd.net.client import OtherExperiment
 from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.uplink.callthread import Call
@@ -101,6 +101,28 @@ def watched(bench: Bench) -> Call:
     assert bench.calls.in_flight is None
     assert bench.step_to_deadline() == pytest.approx(3.0)
     return bench.call
+
+
+@pytest.mark.parametrize("extensions", [ALL, [name for name in ALL if name != protocol.EXT_CODE]])
+def test_the_code_that_runs_is_told_until_the_server_has_it(tmp_path: Path, extensions: List[str]) -> None:
+    bench, ran = Bench(tmp_path), Code(script="train.py", hash="ab" * 32, clean=False)
+    told = ran.to_json() if protocol.EXT_CODE in extensions else None
+    bench.reply(extensions, job(5))
+    bench.step_to_deadline()
+    assert "code" not in bench.call.body, "it is not known yet"
+    bench.reply(extensions, took=57.0)
+    bench.jobs[0].ran = ran
+    bench.unreachable(took=0.1)
+    bench.step_to_deadline()
+    assert bench.call.body.get("code") == told
+    bench.unreachable(took=0.1)
+    bench.step_to_deadline()
+    assert bench.call.body.get("code") == told, "it has not arrived"
+    bench.reply(extensions, took=57.0)
+    bench.step_to_deadline()
+    assert bench.call.body["reported_status"] == "busy" and "code" not in bench.call.body
+    bench.end_job()
+    assert bench.call.body["finished"].get("code") == told
 
 
 def test_a_server_that_watches_holds_the_heartbeat_of_a_running_job(tmp_path: Path) -> None:

@@ -70,13 +70,15 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
 
 
 def _why_not(standstill: Standstill) -> List[str]:
-    """Why jobs that wait are not handed out, a line for each reason."""
+    """Why jobs that wait are not handed out, a line for each reason; and what the jobs mix."""
     reasons = []
     if standstill.paused:
         reasons.append(("paused", views.plain(standstill.paused_because) or "no job is handed out"))
     for needs, jobs in standstill.cannot_run:
         reasons.append(("waiting", "%s: no living worker has %s" % (
             plural(jobs, "job"), views.plain(", ".join(needs)))))
+    if standstill.codes is not None:
+        reasons.append(("code", views.plain(standstill.codes.told())))
     lines = ["%s  %s" % (terminal.paint(name, "yellow"), text) for name, text in reasons]
     return [""] + lines if lines else []
 

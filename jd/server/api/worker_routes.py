@@ -19,7 +19,7 @@ from jd.server.experiment import Experiment
 from jd.server.store import policy
 from jd.server.store.files import files, resultfile, results
 from jd.server.store.fleet import workers
-from jd.server.store.queue import attempts, ending, jobs, needs, timeleft
+from jd.server.store.queue import attempts, codes, ending, jobs, needs, timeleft
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -156,11 +156,13 @@ class WorkerRoutes:
         return Response.json(await self._experiment.look_up(jobs.counts))
 
     async def sweep(self, request: Request) -> Response:
-        """Whether jobs that wait are handed out, and why not."""
+        """Whether jobs that wait are handed out, and why not; whether jobs mix versions of the code."""
         because = await self._experiment.look_up(policy.paused_because)
         stranded = await self._experiment.look_up(needs.cannot_run)
+        mix = await self._experiment.look_up(codes.mix)
         return Response.json({"paused": self._experiment.policy.paused, "paused_because": because,
-                              "cannot_run": [found._asdict() for found in stranded]})
+                              "cannot_run": [found._asdict() for found in stranded],
+                              "codes": None if mix is None else mix.to_json()})
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

@@ -13,7 +13,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
 from jd.server.store.policy import paused_because
-from jd.server.store.queue import needs
+from jd.server.store.queue import codes, needs
 from jd.server.store.transaction import Happened
 
 INTERVAL = 0.5  # seconds between two summaries
@@ -166,6 +166,7 @@ class Live:
         found = await experiment.read(
             lambda db: summary.take(db, now // RATE_STEP * RATE_STEP, policy))
         per_hour = None if policy.paused else _rounded(found.per_hour)
+        mix = await experiment.read(codes.mix)
         creating, bulk = self._creator.progress, experiment.bulk
         return {
             "now": now,
@@ -180,6 +181,7 @@ class Live:
             "paused": policy.paused,
             "paused_because": await experiment.read(paused_because),
             "cannot_run": [one._asdict() for one in await experiment.read(needs.cannot_run)],
+            "codes": None if mix is None else mix.to_json(),
             "changes": found.changes,
         }
 

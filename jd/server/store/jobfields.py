@@ -69,6 +69,7 @@ FIELDS: Tuple[Field, ...] = (
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
+    Field("code", PAGES | Where.CSV, "code", "code", sorted_by="jobs_by_code", lowest=""),
     Field("retry_at", PAGES, "retry_at", kind=TIME),
     Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),
     Field("last_ping_timestamp", Where.API, "last_ping_timestamp", kind=TIME),

@@ -339,5 +339,22 @@ _FLAGS = """
 ALTER TABLE jobs ADD COLUMN flags TEXT;         -- of its batch; NULL: as the worker's launch says
 """
 
+# Which code attempts ran, each once (see `queue.codes`); `jobs.code` is the version that the latest one ran.
+_CODES = """
+CREATE TABLE codes (
+  id       INTEGER PRIMARY KEY,
+  digest   TEXT NOT NULL UNIQUE,
+  version  TEXT NOT NULL,                       -- eight hexadecimal digits; of several codes that differ
+                                                -- only in where they lie
+  document TEXT NOT NULL                        -- JSON object, as workers send it
+);
+ALTER TABLE attempts ADD COLUMN code_id INTEGER;
+ALTER TABLE jobs ADD COLUMN code TEXT;
+CREATE INDEX jobs_by_code ON jobs (code, id, status) WHERE code IS NOT NULL;
+CREATE TRIGGER changed_code AFTER UPDATE OF code ON jobs WHEN NEW.code IS NOT OLD.code BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'jobs';
+END;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES)

@@ -70,8 +70,8 @@ function filterHelp(put) {
     const names = known.slice(0, MOST_NAMES).map((name) => entry(name, name + "=", "chip"));
     panel.replaceChildren(
       el("dl", {}, ...examples),
-      el("p", {class: "hint"}, "Names: status id worker host needs attempts runtime started finished "
-        + "priority, and those of parameters and results."),
+      el("p", {class: "hint"}, "Names: status id worker host needs code attempts runtime started "
+        + "finished priority, and those of parameters and results."),
       names.length ? el("p", {class: "filter-names"}, ...names) : "");
     panel.showPopover();
     const at = opener.closest(".grow").getBoundingClientRect();

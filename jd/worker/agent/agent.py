@@ -116,7 +116,8 @@ class Agent:
             if not self._job.is_lost and now >= self._calls.beat_at:
                 # What waits on disk goes while no heartbeat stands in its way.
                 hold = not away and not self._delivery.backlog
-                return self._link.beat(self.job.assignment, self.job.tail(), hold, self._job.ends_in(now))
+                return self._link.beat(self.job.assignment, self.job.tail(), hold, self._job.ends_in(now),
+                                       self.job.code())
             return self._spare_call(now)
         if self._leaving.departure is not None:
             return self._last_call(self._leaving.departure, now)
@@ -129,7 +130,8 @@ class Agent:
         """A heartbeat of the job that runs, which is not held."""
         if self.job is None or self._job.is_lost:
             return None
-        return self._link.beat(self.job.assignment, self.job.tail(), ends_in=self._job.ends_in(now))
+        return self._link.beat(self.job.assignment, self.job.tail(), ends_in=self._job.ends_in(now),
+                               code=self.job.code())
 
     def _spare_call(self, now: float) -> Optional[Call]:
         """Something from the backlog, while the server is known to be there.

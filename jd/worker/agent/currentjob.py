@@ -4,6 +4,7 @@ wait for the server.
 It has no clock: times are seconds on one monotonic clock.
 """
 
+from dataclasses import replace
 from typing import Callable, List, Optional
 
 from jd import terminal
@@ -17,6 +18,9 @@ from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, STOPPE
 from jd.worker.limits import JobTimeout, Limits
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.verdict import Ended
+
+# For what has run to be known, of a job that was done at once; the worker does nothing else meanwhile.
+CODE_TIME = 2.0  # seconds
 
 StartJob = Callable[[Assignment, float], Attempt]
 
@@ -186,7 +190,7 @@ class CurrentJob:
             result = verdict.judge(attempt.assignment, ended, timeout)
             how = "done" if result.status == DONE else "failed: " + verdict.verdict_line(ended, timeout)
             self._log("%s %s, after %s" % (label, how, took))
-        self._delivery.hold(result, waiting_files=ended.waiting_files)
+        self._delivery.hold(replace(result, code=attempt.code(CODE_TIME)), waiting_files=ended.waiting_files)
         return result.verdict
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, List, Optional
 
 from jd.errors import JdError
-from jd.messages import Assignment
+from jd.messages import Assignment, Code
 from jd.worker.attempt import checkpointdir
 from jd.worker.attempt.jobfiles import JobFiles, Saved
 from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
@@ -31,11 +31,16 @@ def _no_remarks(ended: Ended) -> List[str]:
 Restore = Callable[[threading.Event], None]
 
 
+def _unknown(_wait: float) -> Optional[Code]:
+    return None
+
+
 @dataclass(frozen=True)
 class Plan:
     """How the phases of one attempt are begun. `restore` is None where there is nothing to restore;
     it may raise JdError. `start` raises StartFailure. `note` goes into the job's history, and so does what
-    `remarks` has to say of a script that failed by itself."""
+    `remarks` has to say of a script that failed by itself. `code` tells which code runs, if that is known
+    within so many seconds."""
 
     assignment: Assignment
     restore: Optional[Restore]
@@ -44,6 +49,7 @@ class Plan:
     wake: Callable[[], None]
     note: str = ""
     remarks: Callable[[Ended], List[str]] = _no_remarks
+    code: Callable[[float], Optional[Code]] = _unknown
 
 
 class Attempt:
@@ -80,6 +86,10 @@ class Attempt:
     def tail(self) -> str:
         """The last 4 KiB of output."""
         return "" if self._process is None else self._process.tail()
+
+    def code(self, wait: float = 0.0) -> Optional[Code]:
+        """Which code runs, if that is known within `wait` seconds."""
+        return self._plan.code(wait)
 
     def read(self, now: float) -> None:
         """Take what output is there."""

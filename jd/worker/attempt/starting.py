@@ -24,6 +24,7 @@ from jd.worker.attempt import (
 )
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
 from jd.worker.attempt.calling import Calling, calling
+from jd.worker.attempt.code import Codes
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
 from jd.worker.attempt.printed import Printed
@@ -53,6 +54,7 @@ class Starter:
         self._log = log
         self._wake = wake
         self._ward = ward
+        self._codes = Codes(config, log.event)
         groups = Groups()
         self._oom_kills = groups.oom_kills
         self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
@@ -85,11 +87,13 @@ class Starter:
 
         printed = Printed() if self._config.results_from == RESULTS_FROM_STDOUT else None
         shared = self._shared.watch(assignment.job_id)
+        running = self._codes.lookup()
 
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
                 jobdir.confirm(job_dir, self._link.server_id, assignment.from_scratch)
+                running.begin()
                 process = self._start(filled, called, checkpoints, now)
             except StartFailure:
                 jobdir.tidy(job_dir, checkpoints)
@@ -107,7 +111,7 @@ class Starter:
             return self._remarks(assignment, ended, called)
 
         return Attempt(Plan(assignment, restore if restoring else None, start, files, self._wake, note,
-                            remarks), now)
+                            remarks, running.code), now)
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
         """Make the job's directory; returns what the job's history is to say of it."""

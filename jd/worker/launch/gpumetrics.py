@@ -8,11 +8,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import threading
 import time
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
+from jd.node import helpers
 from jd.worker.launch.gpus import NONE, VARIABLES, ids_of, shown
 
 EVERY = 20.0
@@ -152,10 +152,4 @@ class GpuMetrics:
     def _output(self, command: Sequence[str]) -> str:
         # Not of the job's visibility: rocm-smi and nvidia-smi number all devices of the machine.
         environ = {name: value for name, value in self._environ.items() if name not in VARIABLES}
-        try:
-            return subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environ,
-                stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
-            ).stdout.decode("utf-8", "replace")
-        except (OSError, ValueError, subprocess.SubprocessError):
-            return ""
+        return (helpers.output_of(command, environ, TIMEOUT) or b"").decode("utf-8", "replace")

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 import jd
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.messages import Assignment, Heartbeat, HeartbeatReply, Release
+from jd.messages import Assignment, Code, Heartbeat, HeartbeatReply, Release, Result
 from jd.protocol import ProtocolError
 from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
@@ -53,6 +53,7 @@ class Link:
         self._limits = limits
         self._experiment = experiment
         self._tags = tags
+        self._code_told: Optional[Tuple[int, Optional[int]]] = None  # of which attempt the server has it
         self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
 
@@ -86,17 +87,17 @@ class Link:
         if self._limits.exit_when_empty:
             held = min(held, LOOK_EVERY)
         message = replace(self._heartbeat(), wait=held or None,
-                          finished=entry.result if entry is not None else None,
+                          finished=self._told(entry.result) if entry is not None else None,
                           time_left=None if left is None else round(left, 1),
                           min_time=None if left is None else self._limits.usual_time,
                           exit_when_empty=self._limits.exit_when_empty)
         return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False,
-             ends_in: Optional[float] = None) -> Call:
+             ends_in: Optional[float] = None, code: Optional[Code] = None) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
         command, or when somebody wants to see the output. `ends_in` is how many seconds it takes at most
-        until the script has ended, where it has a timeout."""
+        until the script has ended, where it has a timeout. `code` is told until the server has it."""
         attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
@@ -105,12 +106,14 @@ class Link:
             self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
             output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None,
+            code=code if attempt is not None and self.offers(protocol.EXT_CODE)
+            and self._code_told != (assignment.job_id, attempt) else None,
             ends_in=ends_in if self.offers(protocol.EXT_TIMEOUT) else None)
         return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + self.patience, held)
 
     def report(self, entry: Entry, timeout: float) -> Call:
         """A result by itself, as every server understands it."""
-        result = entry.result
+        result = self._told(entry.result)
         if result.verdict == protocol.VERDICT_PREEMPTED:
             result = replace(result, message=PREEMPTED + result.message)
         return Call(REPORT, protocol.UPDATE_JOB_STATUS, result.to_json(), timeout, entry=entry)
@@ -134,10 +137,14 @@ class Link:
             if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
                 released = Release(result.job_id, result.attempt, result.message)
             else:
-                finished = result
+                finished = self._told(result)
         message = replace(self._heartbeat(), reported_status=protocol.BUSY, finished=finished,
                           released=released, leave=self.offers(protocol.EXT_LEAVE))
         return Call(LEAVE, protocol.HEARTBEAT, message.to_json(), timeout, entry=entry)
+
+    def _told(self, result: Result) -> Result:
+        """A result as this server is told it: the code goes to who has offered to take it."""
+        return result if self.offers(protocol.EXT_CODE) else replace(result, code=None)
 
     def _heartbeat(self) -> Heartbeat:
         """What every heartbeat says of the worker."""
@@ -171,6 +178,8 @@ class Link:
             self.applied_version = self.acknowledged_version = 0  # other data, other commands
         else:
             self.acknowledged_version = answer.call.body["applied_version"]
+            if answer.call.body.get("code") is not None:
+                self._code_told = (answer.call.body["current_job_id"], answer.call.body["attempt"])
         self.server_id = reply.server_id
         if answer.call.held:
             self._wait_before_break = None

@@ -21,6 +21,7 @@ from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import (
     attempts,
     claim,
+    codes,
     elsewhere,
     ending,
     jobs,
@@ -130,6 +131,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
                     metrics if beat.system_metrics else None, reach)
         if beat.attempt is not None and beat.ends_in is not None:
             overrun.put_off(t, beat.current_job_id, beat.ends_in)
+        if beat.code is not None and beat.attempt is not None:
+            codes.ran(t, beat.current_job_id, beat.attempt, beat.code)
     found = answer(t, beat, timeleft.limit_of(beat, t.now))
     if retry is None:
         return found

@@ -9,7 +9,7 @@ from jd.server.store import jobfields
 from jd.server.store.files import files
 from jd.server.store.jobfields import Where
 from jd.server.store.pages import jobtable
-from jd.server.store.queue import jobs
+from jd.server.store.queue import codes, jobs
 
 # The newest of each; a job that is interrupted for weeks has more.
 MAX_ATTEMPTS = 200
@@ -74,13 +74,15 @@ def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output
 def _attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
     rows = db.execute(
         "SELECT a.number, a.worker_id, w.host, a.started_at, a.ended_at, a.verdict, a.message,"
-        " a.exit_code, a.runtime, a.system_metrics FROM attempts a"
-        " LEFT JOIN workers w ON w.worker_id = a.worker_id WHERE a.job_id = ?"
+        " a.exit_code, a.runtime, a.system_metrics, c.document, c.version FROM attempts a"
+        " LEFT JOIN workers w ON w.worker_id = a.worker_id"
+        " LEFT JOIN codes c ON c.id = a.code_id WHERE a.job_id = ?"
         " ORDER BY a.number DESC LIMIT ?", (job_id, MAX_ATTEMPTS))
     return [{"number": row[0], "worker_id": row[1], "host": row[2] or _host(row[1]),
              "started": row[3], "ended": row[4], "verdict": row[5], "message": row[6],
              "exit_code": row[7], "runtime": row[8],
-             "metrics": json.loads(row[9]) if row[9] else {}} for row in rows]
+             "metrics": json.loads(row[9]) if row[9] else {},
+             "code": codes.of_attempt(row[10], row[11])} for row in rows]
 
 
 def _host(worker_id: str) -> Optional[str]:

@@ -66,7 +66,7 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " ends_by = ?, request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
-        " required_time = NULL WHERE id = ?",
+        " required_time = NULL, code = NULL WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
          t.now + seconds, overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"

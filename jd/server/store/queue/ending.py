@@ -9,7 +9,7 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.queue import attempts, jobs, retry, transitions
+from jd.server.store.queue import attempts, codes, jobs, retry, transitions
 from jd.server.store.transaction import Ended, Transaction
 
 
@@ -29,6 +29,8 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     verdict = result.settled_verdict()
     attempts.check_reach(t.db, job.id, attempt, reach)
     if job.status == p.SERVED and attempt == job.attempt:
+        if result.code is not None:
+            codes.ran(t, job.id, attempt, result.code)
         return end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
                    runtime=result.runtime, tail=result.output_tail,
                    final=result.final and not _has_files(t.db, job))

@@ -10,10 +10,11 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from jd.protocol import DELETED, JOB_STATUSES_ALL, ProtocolError, shown
 from jd.server.store.jobfields import COMPARED, DURATION, TIME
+from jd.server.store.queue import codes
 from jd.server.store.search import filters, values
 from jd.server.store.search.filters import EQUAL, ORDERINGS, UNEQUAL, Term, Value
 
-BUILT_IN = ("status", "id", "worker", "host", "needs", *COMPARED)
+BUILT_IN = ("status", "id", "worker", "host", "needs", "code", *COMPARED)
 PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
@@ -154,6 +155,8 @@ _Compiled = Tuple[Sql, Optional[Source]]
 def _compiled(db: sqlite3.Connection, term: Term, now: float) -> _Compiled:
     if not term.operator:
         return _text(term.values[0].text), None
+    if term.name == "code":
+        return _code(db, term)
     make = _BUILT_IN.get(term.name)
     if make is not None:
         return make(term, now)
@@ -251,6 +254,22 @@ def _needs(term: Term, _now: float) -> _Compiled:
         Sql("j.needs_id IS NULL") if value.is_null else
         Sql("j.needs_id IN (SELECT needs_id FROM needed_tags WHERE tag = ?)", (value.text,))
         for value in term.values], term.operator), None
+
+
+def _code(db: sqlite3.Connection, term: Term) -> _Compiled:
+    """A version of the code by the beginning of its name, of its commit or of the script's hash."""
+    _no_ordering(term)
+    found = [version for value in term.values if not value.is_null
+             for version in codes.matching(db, value.text)]
+    parts = [Sql("j.code IN (%s)" % marks(found), tuple(found))]
+    if any(value.is_null for value in term.values):
+        return _any([*parts, Sql("j.code IS NULL")], term.operator), None
+    condition = _any(parts, term.operator)
+    if term.operator == UNEQUAL:
+        return condition, None
+    arms = tuple(Sql("SELECT id FROM jobs INDEXED BY jobs_by_code WHERE code = ?", (version,))
+                 for version in dict.fromkeys(found)) or (Sql("SELECT id FROM jobs WHERE 0"),)
+    return condition, Source(arms, "id", True)
 
 
 def _span(term: Term, value: Value, now: float) -> filters.Span:

@@ -54,6 +54,8 @@ const LAST = [
   {key: "started", head: "Started", sort: "started", cell: (job) => when(job.started)},
   {key: "finished", head: "Finished", sort: "finished", cell: (job) => when(job.finished)},
   {key: "runtime", head: "Runtime", sort: "runtime", kind: "num", cell: runtime},
+  {key: "code", head: "Code", sort: "code", extra: true,
+    cell: (job) => (job.code ? el("span", {class: "mono"}, job.code) : none())},
 ];
 const NEEDS = {key: "needs", head: "Needs", kind: "cut", cell: needs};
 

@@ -5,6 +5,7 @@ import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {count, duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "./actions.js";
+import {codes, version} from "./code.js";
 import {fileList} from "./files.js";
 import {outputBox} from "./output.js";
 
@@ -51,6 +52,7 @@ class JobPage {
     this.written = part("Output", {id: "job-output"}, this.output.tools);
     this.uploads = part("Files", {id: "job-files"}, this.files.zip);
     this.metrics = part("Machine", {id: "job-metrics"});
+    this.code = part("Code", {id: "job-code"});
     this.history = part("History", {id: "job-history"});
     this.written.body.append(this.output.box);
     this.uploads.body.append(this.files.node);
@@ -72,6 +74,11 @@ class JobPage {
       this.results.body.replaceChildren(facts(names.map((name) => [name, job.results[name]])));
     });
     this.draw("attempts", job.attempts, () => this.attempts.body.replaceChildren(attempts(job.attempts)));
+    this.draw("code", job.attempts.map(({number, code}) => [number, code]), () => {
+      const known = codes(job.attempts);
+      this.code.node.hidden = known.length === 0;
+      this.code.body.replaceChildren(...known);
+    });
     this.draw("history", job.history, () => this.history.body.replaceChildren(history(job.history)));
     this.draw("files", job.files, () => this.files.show(job.files));
     const latest = job.attempts[0], metrics = (latest && latest.metrics) || {};
@@ -111,7 +118,8 @@ class JobPage {
       el("div", {class: "split wide-left"},
         el("div", {class: "job-column"}, this.written.node, this.attempts.node, this.uploads.node),
         el("div", {class: "job-column"},
-          this.parameters.node, this.results.node, this.metrics.node, this.history.node)));
+          this.parameters.node, this.results.node, this.metrics.node, this.code.node,
+          this.history.node)));
   }
 
   drawTitle(job) {
@@ -200,8 +208,9 @@ function attempts(list) {
     el("td", {"data-label": "Worker"}, workerLink(one.worker_id)),
     el("td", {"data-label": "Started"}, when(one.started)),
     el("td", {"data-label": "Ran"}, one.runtime == null ? "" : duration(one.runtime)),
+    el("td", {"data-label": "Code"}, version(one.code)),
     el("td", {"data-label": "Message", class: "message"}, one.message || ""));
-  const heads = ["Attempt", "Ended as", "Worker", "Started", "Ran", "Message"];
+  const heads = ["Attempt", "Ended as", "Worker", "Started", "Ran", "Code", "Message"];
   return el("div", {class: "scroll"}, el("table", {class: "data as-cards"},
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", {scope: "col"}, head)))),
     el("tbody", {}, ...list.map(line))));

@@ -1,6 +1,7 @@
 // The Jobs page: how far the experiment is, and the table of its jobs.
 
 import {go, me, remember, remembered, setQuery} from "../app.js";
+import {codeMix} from "../codemix.js";
 import {button, el, fail} from "../common.js";
 import {statusesOf, withStatuses} from "../filter.js";
 import {filterBox} from "../filterbox.js";
@@ -43,10 +44,11 @@ class JobsPage {
     this.next = this.total = null;
     this.rest = this.charted = this.countedAt = 0;
     this.finder = jobSearch();
+    this.mix = codeMix();
     this.build(main);
     this.ends = [this.bind(), live.on((summary) => this.summarise(summary)),
       () => clearTimeout(this.later), () => clearTimeout(this.charting),
-      ...[this.finder, this.table, this.chart].map((part) => () => part.close())];
+      ...[this.finder, this.table, this.chart, this.mix].map((part) => () => part.close())];
   }
 
   build(main) {
@@ -72,7 +74,8 @@ class JobsPage {
       this.searching, this.table.node, this.nothing, this.pager);
     this.start = el("div", {hidden: true});
     this.whole = el("div", {class: "jobs-page"}, el("h1", {class: "sr"}, "Jobs"),
-      el("div", {class: "split wide-left"}, this.overview.node, this.chart.node), this.card);
+      el("div", {class: "split wide-left"}, this.overview.node, this.chart.node),
+      this.mix.node, this.card);
     main.append(this.whole, this.start, this.bar.node);
     this.overview.press(statusesOf(this.state.filter));
   }

@@ -1,6 +1,7 @@
 // The Results page: a metric's best jobs, and how it depends on the parameters.
 
 import {go, setQuery} from "../app.js";
+import {codeMix} from "../codemix.js";
 import {button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
 import {count, number} from "../format.js";
@@ -41,6 +42,7 @@ class ResultsPage {
     this.timer = 0;
     this.cost = 0;  // milliseconds that the last load took
     this.loaded = 0;
+    this.mix = codeMix();
     const filter = (text) => encodeURIComponent([this.filter, text].filter(Boolean).join(" "));
     const follow = {open: (id) => go("/jobs/" + id), list: (text) => go("/jobs?filter=" + filter(text)),
       keep: (values) => setQuery(values)};
@@ -68,7 +70,7 @@ class ResultsPage {
     this.loads += 1;
     clearTimeout(this.timer);
     document.removeEventListener("theme", this.repaint);
-    for (const plot of Object.values(this.plots)) plot.close();
+    for (const part of [this.mix, ...Object.values(this.plots)]) part.close();
   }
 
   // ---- the parts of the page
@@ -94,7 +96,7 @@ class ResultsPage {
     this.main.replaceChildren(
       el("div", {class: "head"}, el("h1", {}, "Results"), el("span", {class: "grow"}), this.export),
       el("div", {class: "toolbar results-tools"}, this.controls, this.box.node),
-      el("div", {class: "results-say"}, this.tally, this.legend), this.body);
+      el("div", {class: "results-say"}, this.tally, this.legend), this.mix.node, this.body);
     this.tools();
   }
 
