@@ -285,6 +285,7 @@ def test_what_each_job_gets(tmp_path: Path) -> None:
     groups, mask = Groups(tmp_path), frozenset(range(8))
     finding = expect_only(hardware.of_each_job({"JD_NUM_WORKERS": "4"}, groups, mask), OK, "OMP_NUM_THREADS")
     assert finding.what.startswith("threads: 2 for each job: 8 CPUs for 4 workers (")
+    expect_only(hardware.of_each_job({}, groups, mask), OK, "8 CPUs divided by the workers of its launch")
     expect_only(hardware.of_each_job({"JD_THREADS": "inherit"}, groups, mask), OK, "threads=inherit")
     threads, memory = hardware.of_each_job({"OMP_NUM_THREADS": "3", "JD_MEMORY": "4G"}, groups, mask)
     assert "OMP_NUM_THREADS=3" in threads.what and "memory=4G" in memory.what

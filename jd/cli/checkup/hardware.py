@@ -70,7 +70,7 @@ def of_each_job(environ: Mapping[str, str], groups: Groups,
                 mask: Optional[AbstractSet[int]] = None) -> List[Finding]:
     """What a launch with these variables gives each of its jobs: threads, and the limit of memory."""
     notes = Notes(NODE)
-    notes.ok(threads.share(_value("threads", environ) or "", _workers(environ) or 1,
+    notes.ok(threads.share(_value("threads", environ) or "", _workers(environ),
                            cpus.usable(groups, mask), environ).told)
     limit: Optional[int] = _value("memory", environ)
     if limit is not None and not limits.can_be_limited():

@@ -5,7 +5,7 @@ the environment of the launch says nothing, they share what may be used; several
 not know of each other.
 """
 
-from typing import Dict, Mapping, NamedTuple
+from typing import Dict, Mapping, NamedTuple, Optional
 
 INHERIT = "inherit"
 OPENMP = "OMP_NUM_THREADS"  # where they have no variable of their own, the others read this one
@@ -21,8 +21,11 @@ class Share(NamedTuple):
     told: str
 
 
-def share(threads: str, workers: int, cpus: float, environ: Mapping[str, str]) -> Share:
-    """What `threads=` ("" where nobody gave it) means for each of so many workers with so many CPUs."""
+def share(threads: str, workers: Optional[int], cpus: float, environ: Mapping[str, str]) -> Share:
+    """What `threads=` ("" where nobody gave it) means for each of so many workers with so many CPUs.
+
+    `workers` is None where that is not known, for what can be said all the same.
+    """
     if threads == INHERIT:
         return Share({}, "threads: as the environment of the launch says (threads=inherit)")
     if threads:
@@ -33,8 +36,12 @@ def share(threads: str, workers: int, cpus: float, environ: Mapping[str, str]) -
         return Share({}, "threads: %s=%s in the environment of the launch" % (OPENMP, environ[OPENMP]))
     names = [name for name in VARIABLES if name not in given
              and not (name == NUMEXPR and _NUMEXPR_LIMIT in given)]
+    shown = "%s and the like" % OPENMP if len(names) == len(VARIABLES) else ", ".join(names)
+    there = "%g CPU%s" % (round(cpus, 2), "" if cpus == 1 else "s")
+    if workers is None:
+        return Share({}, "threads: each job gets %s divided by the workers of its launch (%s)" % (
+            there, shown))
     each = str(max(1, int(cpus // workers)))
-    told = "threads: %s for each job: %g CPU%s for %d worker%s (%s); threads=N or inherit changes it"
+    told = "threads: %s for each job: %s for %d worker%s (%s); threads=N or inherit changes it"
     return Share(dict.fromkeys(names, each), told % (
-        each, round(cpus, 2), "" if cpus == 1 else "s", workers, "" if workers == 1 else "s",
-        "%s and the like" % OPENMP if len(names) == len(VARIABLES) else ", ".join(names)))
+        each, there, workers, "" if workers == 1 else "s", shown))
