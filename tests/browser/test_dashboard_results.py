@@ -134,7 +134,7 @@ def test_a_filter_and_what_is_wrong_with_one(browser: Browser, dashboard: Dashbo
 def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboard: Dashboard) -> None:
     browser.go(dashboard.page + "/results")
     browser.wait_text("No results yet")
-    assert "jd_upload" in browser.run("return document.querySelector('.results-example').textContent")
+    assert "jd_job_dir" in browser.run("return document.querySelector('.results-example').textContent")
     give(dashboard, [({"lr": 0.1}, {"accuracy": 0.5})])
     browser.wait_text("1 job with accuracy")
     pressed = browser.run("return document.querySelector('[aria-pressed=true]').textContent")

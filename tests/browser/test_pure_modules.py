@@ -4,6 +4,7 @@ Static files are all that is served: no job server, no clicks. One Chromium serv
 """
 
 import asyncio
+import json
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -22,7 +23,7 @@ MODULES = {
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
     "parallel": "results/charts/parallel/axes.js", "colours": "results/charts/colours.js",
-    "scatter": "results/charts/scatter.js",
+    "scatter": "results/charts/scatter.js", "tally": "results/tally.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its
@@ -390,6 +391,21 @@ def test_what_the_plots_draw(blank: Browser, values: List[float], log: Optional[
               "values": values, "parameters": {}, "results": {}}
     found = value(blank, "data.dataOf(given[0], true, given[1] === null ? undefined : given[1])", answer, log)
     assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("counts, said", [
+    ({"total": 3, "shown": 3, "jobs": 3}, "3 jobs with loss"),
+    ({"total": 468, "shown": 468, "jobs": 600, "nan": 54, "without": 78},
+     "468 jobs with loss, of 600: 54 NaN, 78 done without it"),
+    ({"total": 1, "shown": 1, "jobs": 1500, "infinite": 2},
+     "1 job with loss, of 1,500: 2 infinite, 1,497 not done"),
+    ({"total": 4000, "shown": 1000, "jobs": 4001, "nan": 1},
+     "1,000 of 4,000 jobs with loss shown (sampled evenly), of 4,001: 1 NaN"),
+])
+def test_what_is_with_jobs_without_the_metric_is_told(
+        blank: Browser, counts: Dict[str, int], said: str) -> None:
+    answer = dict({"metric": "loss", "nan": 0, "infinite": 0, "without": 0}, **counts)
+    assert value(blank, "tally.tally(%s, %d)" % (json.dumps(answer), counts["shown"])) == said
 
 
 @pytest.mark.parametrize("names, less", [

@@ -25,13 +25,11 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.mark.parametrize("content, numbers", [
     ('{"loss": 0.25, "epochs": 3}', {"loss": 0.25, "epochs": 3}),
-    ('{"ok": true, "bad": false, "note": "text", "none": null}', {"ok": 1, "bad": 0}),
+    ('{"ok": true, "bad": false}', {"ok": 1, "bad": 0}),
     ('{"val": {"loss": [0.2, {"x": 1}]}, "top": 5}', {"top": 5, "val.loss.0": 0.2, "val.loss.1.x": 1}),
-    ('{"a": NaN, "b": Infinity, "c": 1e999, "d": -1}', {"d": -1}),
+    ('{"acc": "0.93", "n": " 3 ", "big": "%s"}' % ("9" * 30), {"acc": 0.93, "n": 3, "big": 1e30}),
     ('{"val/acc": 1, "top-5 %": 2, ".x": 3}', {"val/acc": 1, "top-5__": 2, "_x": 3}),
     ('{"big": 123456789012345678901234567890}', {"big": 1.2345678901234568e29}),
-    ('{"huge": %s, "a": 1}' % ("9" * 100_000), {"a": 1}),
-    ('{"a": 1, "a": 2}', {"a": 2}),
     ('\ufeff{"a": 1}', {"a": 1}),
     ('{"%s": 1}' % ("n" * 500), {"n" * 128: 1}),
 ])
@@ -41,12 +39,36 @@ def test_numbers_of_a_file(content: str, numbers: Dict[str, float]) -> None:
 
 @pytest.mark.parametrize("content, says", [
     (b"", "not JSON"), (b"{'a': 1}", "line 1 column 2"), (b"[1]", "an object|object"), (b"\xff", "UTF-8"),
-    (b'{"a": "1"}', "no number"), (b"[" * 100_000, "deep"), (b'{"a": 1' + b" " * 100, "not JSON"),
+    (b'{"a": "one"}', "no number in it; 1 text (a)"), (b"[" * 100_000, "deep"),
+    (b'{"a": 1' + b" " * 100, "not JSON"),
 ])
 def test_what_is_no_result_says_why(content: bytes, says: str) -> None:
     found = resultfile.parse(content)
     assert found.numbers is None
     assert any(word in found.remark for word in says.split("|"))
+
+
+@pytest.mark.parametrize("content, numbers, remark", [
+    ('{"a": 1, "note": "text", "none": null, "more": ["x", "y", "z"]}', {"a": 1},
+     "4 texts (note, more.0, more.1, …); 1 null (none)"),
+    ('{"a": NaN, "b": Infinity, "c": -1e999, "d": -1}',
+     {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": -1}, "1 is NaN (a); 2 are infinite (b, c)"),
+    ('{"a": "nan", "b": "-inf", "c": "+Infinity", "d": "1e999"}',
+     {"a": "NaN", "b": "-Infinity", "c": "Infinity", "d": "Infinity"},
+     "1 is NaN (a); 3 are infinite (b, c, d)"),
+    ('{"huge": -%s, "a": 1}' % ("9" * 100_000), {"huge": "-Infinity", "a": 1}, "1 is infinite (huge)"),
+    ('{"a": 1, "a": 2}', {"a": 2}, "1 name is there twice, and the last counts (a)"),
+    ('{"a b": 1, "a_b": 2}', {"a_b": 2}, "1 becomes a name that was there (a_b)"),
+])
+def test_what_is_left_out_or_no_number_is_told(content: str, numbers: Dict[str, Union[float, str]],
+                                               remark: str) -> None:
+    assert resultfile.parse(content.encode()) == (numbers, remark)
+
+
+@pytest.mark.parametrize("text", ["", "0x10", "1_000", "nano", "-+inf", "1,5", "12:30", "true"])
+def test_texts_that_are_no_numbers(text: str) -> None:
+    found = resultfile.parse(json.dumps({"a": 1, "b": text}).encode())
+    assert found == ({"a": 1}, "1 text (b)")
 
 
 def test_a_long_list_does_not_crowd_out_the_rest() -> None:
@@ -96,6 +118,71 @@ def test_a_broken_file_is_stored_and_noted_and_changes_no_result(run: Run) -> No
         job = (await bench.get("/web/job?id=1")).json
         assert [file["version"] for file in job["files"]] == [1, 0]
         assert job["message"].startswith("result.json is not taken as a result: not JSON")
+    run(scenario)
+
+
+def test_what_is_left_out_is_told_once_in_an_attempt(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1})
+        line = "result.json is taken in part: 1 text (note)"
+        for attempt in (1, 2):
+            await bench.beat()
+            for loss in (3, 2, 1):
+                await bench.upload(1, "result.json", '{"loss": %d, "note": "x"}' % loss)
+            history = [entry["reason"] for entry in (await bench.get("/web/job?id=1")).json["history"]]
+            assert history.count(line) == attempt
+            await bench.finish(1, "ABORTED")
+            bench.now += 10_000
+            await change(bench, "UPDATE jobs SET status = 'PENDING', retry_at = NULL")
+    run(scenario)
+
+
+async def change(bench: PartsBench, text: str) -> None:
+    await bench.experiment.write(lambda t: t.db.execute(text))
+
+
+def test_nan_takes_the_place_of_an_older_number(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1})
+        await bench.beat()
+        await bench.upload(1, "result.json", '{"loss": 0.5, "acc": 1}')
+        await bench.upload(1, "result.json", '{"loss": NaN, "acc": 1}')
+        assert results_of(bench) == {"acc": 1}
+        await bench.upload(1, "metrics.json", '{"loss": 0.25}')
+        assert results_of(bench) == {"acc": 1, "loss": 0.25}
+        found = (await bench.get("/web/results/columns?metric=loss")).json
+        assert (found["total"], found["nan"]) == (1, 0)
+    run(scenario)
+
+
+def test_columns_count_the_jobs_whose_metric_is_no_number(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create(*[{"x": number} for number in range(6)])
+        for number, text in enumerate(('{"loss": 1}', '{"loss": NaN}', '{"loss": "-inf"}', '{"acc": 1}', "")):
+            await bench.beat()
+            if text:
+                await bench.upload(number + 1, "result.json", text)
+            await bench.finish(number + 1)
+
+        async def counts(query: str) -> List[int]:
+            found = (await bench.get("/web/results/columns?metric=" + query)).json
+            return [found[name] for name in ("total", "jobs", "nan", "infinite", "without")]
+
+        assert await counts("loss") == [1, 6, 1, 1, 2]
+        assert await counts("loss&filter=x%3C3") == [1, 3, 1, 1, 0]
+        assert await counts("loss&filter=status%3DPENDING") == [0, 1, 0, 0, 0]
+        assert await counts("none") == [0, 6, 0, 0, 5]
+        await change(bench, "UPDATE jobs SET status = 'DELETED' WHERE id = 2")
+        assert await counts("loss") == [1, 5, 0, 1, 2]
+    run(scenario)
+
+
+def test_a_metric_that_is_nan_everywhere_is_there_to_be_chosen(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1})
+        await bench.beat()
+        await bench.upload(1, "result.json", '{"loss": NaN}')
+        assert (await bench.get("/web/results/names")).json["results"] == [{"name": "loss", "n": 0}]
     run(scenario)
 
 
@@ -149,7 +236,8 @@ def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
         await sweep(bench, 5, lambda i: None if i == 2 else {"loss": i, "acc": 1 - i} if i else {"loss": 0})
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found == {
-            "metric": "loss", "total": 4, "shown": 4, "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],
+            "jobs": 5, "nan": 0, "infinite": 0, "without": 0, "metric": "loss", "total": 4, "shown": 4,
+            "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],
             "parameters": {"lr": [0, 1, 3, 0], "opt": ["sgd", "adam", "adam", "sgd"], "i": [0, 1, 3, 4]},
             "results": {"acc": [None, 0, -2, -3]}}
         assert (await bench.get("/web/results/columns?metric=nothing")).json["ids"] == []

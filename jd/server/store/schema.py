@@ -356,5 +356,16 @@ CREATE TRIGGER changed_code AFTER UPDATE OF code ON jobs WHEN NEW.code IS NOT OL
 END;
 """
 
+# Results that are no numbers to calculate with; what is one is in job_values (see `search.values`).
+_NOT_FINITE = """
+CREATE TABLE results_not_finite (
+  name_id INTEGER NOT NULL REFERENCES value_names (id),
+  job_id  INTEGER NOT NULL,
+  value   TEXT NOT NULL,                        -- NaN, Infinity or -Infinity
+  PRIMARY KEY (name_id, job_id)
+) WITHOUT ROWID;
+CREATE INDEX results_not_finite_of ON results_not_finite (job_id);
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE)

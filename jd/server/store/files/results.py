@@ -8,19 +8,19 @@ new attempt uploads its own; a job that begins from scratch has none until then.
 import json
 from typing import Dict, Sequence
 
-from jd.server.store.files.resultfile import MAX_NUMBERS, Number, Numbers
+from jd.server.store.files.resultfile import MAX_NUMBERS, Numbers, Result, finite
 from jd.server.store.queue import jobs
 from jd.server.store.search import values
 from jd.server.store.transaction import Transaction
 
 
 def take(t: Transaction, job_id: int, file_name: str, found: Numbers) -> None:
-    """Keep what was found in an upload; a remark goes into the job's history.
+    """Keep what was found in an upload; a remark goes into the job's history, once for each attempt.
 
     A file without numbers leaves what the file before it brought.
     """
     if found.remark:
-        jobs.add_history_line(t, [job_id], "%s %s: %s" % (
+        _tell(t, job_id, "%s %s: %s" % (
             file_name, "is not taken as a result" if found.numbers is None else "is taken in part",
             found.remark))
     if found.numbers is None:
@@ -28,13 +28,24 @@ def take(t: Transaction, job_id: int, file_name: str, found: Numbers) -> None:
     t.db.execute("DELETE FROM result_files WHERE job_id = ? AND name = ?", (job_id, file_name))
     t.db.execute("INSERT INTO result_files (job_id, name, numbers) VALUES (?, ?, ?)",
                  (job_id, file_name, json.dumps(found.numbers, ensure_ascii=False)))
-    merged: Dict[str, Number] = {}
+    merged: Dict[str, Result] = {}
     for (text,) in t.db.execute("SELECT numbers FROM result_files WHERE job_id = ? ORDER BY id DESC",
                                 (job_id,)).fetchall():
         for name, number in json.loads(text).items():
             if len(merged) < MAX_NUMBERS:
                 merged.setdefault(name, number)
-    values.set_results(t, job_id, merged)
+    numbers = finite(merged)
+    values.set_results(t, job_id, numbers, {
+        name: str(value) for name, value in merged.items() if name not in numbers})
+
+
+def _tell(t: Transaction, job_id: int, line: str) -> None:
+    """Some scripts upload a file after each epoch: the same is told once."""
+    told = t.db.execute("SELECT 1 FROM job_history h JOIN jobs j ON j.id = h.job_id WHERE h.job_id = ?"
+                        " AND h.reason = ? AND h.timestamp >= coalesce(j.request_timestamp, 0) LIMIT 1",
+                        (job_id, line)).fetchone()
+    if told is None:
+        jobs.add_history_line(t, [job_id], line)
 
 
 def forget(t: Transaction, ids: Sequence[int]) -> None:

@@ -5,9 +5,11 @@ Jobs that are DELETED do not count, unless a filter asks for them.
 
 import json
 import sqlite3
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from jd import protocol as p
+from jd.server.store.files.resultfile import NAN
+from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
 from jd.server.store.search.conditions import Sql
 
@@ -31,7 +33,7 @@ class ParameterName(NamedTuple):
 
 
 class ResultName(NamedTuple):
-    """A result, and how many jobs have it: at most MAX_COUNTED, so that counting takes no longer."""
+    """A result, and of how many jobs it is a number: up to MAX_COUNTED, lest counting take longer."""
 
     name: str
     n: int
@@ -46,9 +48,14 @@ class Columns(NamedTuple):
     """A metric and what goes with it: the lists in it are as long as `ids`, which ascend.
 
     `total` is the number of jobs with the metric; where there are more than may be shown, every
-    so-many-th of them by id is. A list or object as a parameter is its JSON text.
+    so-many-th of them by id is. A list or object as a parameter is its JSON text. `jobs` counts all that fit
+    the filter: in `nan` and `infinite` of them the metric is that, and `without` are DONE and have none.
     """
 
+    jobs: int
+    nan: int
+    infinite: int
+    without: int
     metric: str
     total: int
     shown: int
@@ -72,7 +79,7 @@ def names(db: sqlite3.Connection) -> Names:
     for name in values.names(db, values.RESULT, MAX_NAMES):
         n = db.execute("SELECT count(*) FROM (SELECT 1 FROM job_values WHERE name_id = ? LIMIT ?)",
                        (values.name_id(db, values.RESULT, name), MAX_COUNTED)).fetchone()[0]
-        if n:
+        if n or values.has_not_finite(db, name):
             results.append(ResultName(name, n))
     return Names(parameters, results)
 
@@ -96,13 +103,14 @@ def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int,
     """The jobs that have a metric and fit a filter; at most `limit` of them, fewer where they have many
     columns. Raises ProtocolError for the filter.
     """
-    ids = _with_metric(db, metric, filter_text, now)
+    fitting = _fitting(db, metric, filter_text, now)
+    ids = fitting.ids
     probe = _thinned(ids, 200)
     width = len({(kind, name) for _, *both in _objects(db, probe)
                  for kind, found in enumerate(both) for name in found})
     shown = _thinned(ids, min(limit, MAX_SHOWN, MAX_CELLS // max(1, width)))
     most = min(MAX_COLUMNS, MAX_CELLS // max(1, len(shown)))
-    found = Columns(metric, len(ids), len(shown), shown, [], {}, {})
+    found = Columns(*fitting[1:], metric, len(ids), len(shown), shown, [], {}, {})
     for index, (_, parameters, results) in enumerate(_objects(db, shown)):
         found.values.append(results.pop(metric))
         _fill(found.parameters, parameters, index, len(shown), most)
@@ -110,21 +118,43 @@ def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int,
     return found
 
 
-def _with_metric(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> List[int]:
-    """The ids of the jobs that have a metric and fit a filter, ascending."""
+class _Fitting(NamedTuple):
+    """The ids of the jobs that have a metric and fit a filter, ascending; the rest as in Columns."""
+
+    ids: List[int]
+    jobs: int
+    nan: int
+    infinite: int
+    without: int
+
+
+def _fitting(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> _Fitting:
     wanted = conditions.compiled(db, filter_text, now)
-    name_id = values.name_id(db, values.RESULT, metric)
     found = {job_id for (job_id,) in db.execute("SELECT job_id FROM job_values WHERE name_id = ?",
-                                                (name_id,))}
-    if not found:
-        return []
+                                                (values.name_id(db, values.RESULT, metric),))}
+    others = values.not_finite(db, metric)
     # To look at the jobs one by one would cost far more than two sets do.
     if wanted.conditions:
-        view = scanning.View(db, wanted)
-        return sorted(found.intersection(job_id for (job_id,) in view.everything(db, Sql("j.id"))))
-    others = [status for status in p.JOB_STATUSES_ALL if status not in wanted.statuses]
-    return sorted(found.difference(job_id for (job_id,) in db.execute(
-        "SELECT id FROM jobs WHERE status IN (%s)" % conditions.marks(others), others)))
+        fit = dict(scanning.View(db, wanted).everything(db, Sql("j.id, j.status")))
+        number, done = len(fit), {job_id for job_id, status in fit.items() if status == p.DONE}
+        found.intersection_update(fit)
+        others = {job_id: value for job_id, value in others.items() if job_id in fit}
+    else:
+        counts = jobs.counts(db)
+        number = sum(counts[status] for status in wanted.statuses)
+        unwanted = [status for status in p.JOB_STATUSES_ALL if status not in wanted.statuses]
+        gone = _of_status(db, unwanted)
+        done = _of_status(db, [p.DONE]) if p.DONE in wanted.statuses else set()
+        found.difference_update(gone)
+        others = {job_id: value for job_id, value in others.items() if job_id not in gone}
+    nan = sum(1 for value in others.values() if value == NAN)
+    return _Fitting(sorted(found), number, nan, len(others) - nan,
+                    len(done.difference(found).difference(others)))
+
+
+def _of_status(db: sqlite3.Connection, statuses: Sequence[str]) -> Set[int]:
+    return {job_id for (job_id,) in db.execute(
+        "SELECT id FROM jobs WHERE status IN (%s)" % conditions.marks(statuses), list(statuses))}
 
 
 def _thinned(ids: Sequence[int], limit: int) -> List[int]:

@@ -8,6 +8,7 @@ read in the order of a value without looking at the others. The objects themselv
 import json
 import re
 import sqlite3
+from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from jd.server.store.queue.jobs import NoSuchJob
@@ -142,11 +143,28 @@ def results(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
     return found
 
 
-def set_results(t: Transaction, job_id: int, new: Mapping[str, float]) -> None:
-    """These are a job's results from now on, and no others; finite numbers. Raises NoSuchJob."""
+def set_results(t: Transaction, job_id: int, new: Mapping[str, float],
+                not_finite: Mapping[str, str] = MappingProxyType({})) -> None:
+    """These are a job's results from now on, and no others: finite numbers, and by name what is NaN, Infinity
+    or -Infinity. Raises NoSuchJob."""
     change(t, RESULT, job_id, results(t.db, job_id), new)
+    t.db.execute("DELETE FROM results_not_finite WHERE job_id = ?", (job_id,))
+    t.db.executemany("INSERT INTO results_not_finite (name_id, job_id, value) VALUES (?, ?, ?)",
+                     [(_id_of(t, RESULT, name), job_id, value) for name, value in not_finite.items()])
     t.db.execute("UPDATE jobs SET results = ? WHERE id = ?",
                  (json.dumps(new, ensure_ascii=False, allow_nan=False) if new else None, job_id))
+
+
+def not_finite(db: sqlite3.Connection, metric: str) -> Dict[int, str]:
+    """Of which jobs a result is NaN, Infinity or -Infinity."""
+    return dict(db.execute("SELECT job_id, value FROM results_not_finite WHERE name_id = ?",
+                           (name_id(db, RESULT, metric),)))
+
+
+def has_not_finite(db: sqlite3.Connection, metric: str) -> bool:
+    """Whether a result is one of these in any job."""
+    return db.execute("SELECT 1 FROM results_not_finite WHERE name_id = ? LIMIT 1",
+                      (name_id(db, RESULT, metric),)).fetchone() is not None
 
 
 def set_parameters(t: Transaction, job_id: int, text: str) -> None:

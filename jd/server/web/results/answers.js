@@ -31,7 +31,9 @@ async function askBest(metric, filter, less) {
 
 /** Whether two answers show the same, so that nothing need be drawn. */
 export function same(one, other) {
-  return one.metric === other.metric && one.total === other.total && one.ids.length === other.ids.length
+  const counts = ["total", "jobs", "nan", "infinite", "without"];
+  return one.metric === other.metric && counts.every((name) => one[name] === other[name])
+    && one.ids.length === other.ids.length
     && one.ids.every((id, at) => id === other.ids[at])
     && one.values.every((value, at) => value === other.values[at])
     && JSON.stringify(one.best) === JSON.stringify(other.best);

@@ -4,7 +4,6 @@ import {go, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
 import {button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
-import {count, number} from "../format.js";
 import {askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
 import {isDark} from "./charts/colours.js";
@@ -16,6 +15,7 @@ import {importanceCard, weigh} from "./importance.js";
 import {bestOf, bestOfRows, leaderboardCard, shownColumns} from "./leaderboard.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "./charts/parallel/parallel.js";
+import {tally} from "./tally.js";
 import {heatCard} from "./twoparameters.js";
 
 const EVERY = 5000;  // milliseconds between two loads of what changed
@@ -194,10 +194,8 @@ class ResultsPage {
 
   draw() {
     if (!this.answer) return;
-    const data = this.data = dataOf(this.answer, this.less, this.log), {shown} = this.answer;
-    this.tally.textContent = this.sampled()
-      ? `${number(shown)} of ${number(data.total)} jobs with ${data.metric} shown (sampled evenly)`
-      : count(data.ids.length, "job") + " with " + data.metric;
+    const data = this.data = dataOf(this.answer, this.less, this.log);
+    this.tally.textContent = tally(this.answer, data.ids.length);
     this.legend.hidden = !data.ids.length;
     if (!data.ids.length) {
       this.data = null;
