@@ -5,6 +5,7 @@ import logging
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
+from jd.server.store.files import names
 from jd.server.store.fleet import retention, sweepend, workers
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
@@ -54,6 +55,8 @@ async def run(experiment: Experiment) -> None:
     while True:
         try:
             stepped_at = await experiment.write(step_now)
+            if await experiment.look_up(names.is_due):
+                await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
         except StorageError as error:
             log.warning("%s", error)
         await asyncio.sleep(INTERVAL)

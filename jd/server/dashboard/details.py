@@ -12,7 +12,7 @@ from jd.protocol import ProtocolError
 from jd.server.dashboard import previews, zipping
 from jd.server.downloads import file_response, in_steps, stream_response
 from jd.server.experiment import Experiment
-from jd.server.store.files import files
+from jd.server.store.files import files, names
 from jd.server.store.files.files import Found
 from jd.server.store.pages import jobdetails
 from jd.server.waiting import Watching
@@ -124,7 +124,7 @@ class JobDetails:
                if entry["kind"] == files.UPLOAD and entry["id"] not in self._kinds]
 
         def look() -> List[Optional[str]]:
-            return [previews.kind_of(directory / entry["stored_name"]) for entry in new]
+            return [previews.kind_of(names.actual(directory / entry["stored_name"])) for entry in new]
 
         if new:
             kinds = await asyncio.get_running_loop().run_in_executor(None, look)

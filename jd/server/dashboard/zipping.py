@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Generator, List, NamedTuple, Set, cast
 
+from jd.server.store.files.names import actual
+
 PIECE = 256 * 1024  # bytes read in one step
 
 # Deflate gains nothing on these, and a checkpoint is large.
@@ -55,7 +57,7 @@ def pack(folder: str, members: List[Member], last_name: str,
         for index, member in enumerate(members):
             name = names.free(member.name)
             try:
-                file = open(str(member.path), "rb")
+                file = open(str(actual(member.path)), "rb")
             except FileNotFoundError:
                 gone.add(index)
                 continue

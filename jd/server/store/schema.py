@@ -367,5 +367,13 @@ CREATE TABLE results_not_finite (
 CREATE INDEX results_not_finite_of ON results_not_finite (job_id);
 """
 
+# Jobs of whose files the names are to be put right (see `files.names`).
+_NAMES = """
+CREATE TABLE names_due (job_id INTEGER PRIMARY KEY REFERENCES jobs (id));
+INSERT INTO names_due SELECT DISTINCT job_id FROM files WHERE kind = 'upload' AND version > 0
+  UNION SELECT id FROM jobs WHERE scratch > 0;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
-                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE)
+                             _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
+                             _NAMES)

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence
 from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
+from jd.server.store.files import names
+from jd.server.store.files.names import COUNTS
 from jd.server.store.queue import attempts, jobs
 from jd.server.store.transaction import Transaction
 from jd.storage import filemodes
@@ -29,8 +31,6 @@ CHECKPOINT = "checkpoint"
 MAX_FILES_PER_JOB = 10_000
 MAX_PATH_PARTS = 33
 MAX_PART_BYTES = 255  # what file systems take
-# Whether a file is of an attempt that counts (column `scratch` of the jobs).
-COUNTS = "coalesce(attempt, 1) > (SELECT scratch FROM jobs WHERE id = files.job_id)"
 KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
 
 _CHECKPOINT_NAME = "checkpoint"
@@ -235,6 +235,11 @@ def _place(t: Transaction, data_dir: Path, new: _New, incoming: Incoming) -> Sto
     of_path = 0 if new.path is None else _next_of_path(t.db, new.job_id, new.path)
     t.db.execute("INSERT INTO files (%s, size_bytes, uploaded_at, path_version) VALUES (%s?, ?, ?)"
                  % (", ".join(new._fields), "?, " * len(new)), (*new, incoming.size, t.now, of_path))
+    if new.kind == UPLOAD and new.stored_name != new.name:
+        try:
+            names.show(t.db, data_dir, new.job_id, [new.name])
+        except OSError as error:
+            raise _storage_error(error, directory) from error
     return Stored(new.stored_name, new.version, incoming.size)
 
 
@@ -313,11 +318,11 @@ def latest_upload(db: sqlite3.Connection, data_dir: Path, job_id: int, name: str
                          " ORDER BY path_version DESC LIMIT 1" % COUNTS, (job_id, name)).fetchone()
         if row is None:
             raise NoSuchFile("job %d has no upload at %s" % (job_id, p.shown(name)))
-        return data_dir / str(job_id) / str(row[0])
+        return names.actual(data_dir / str(job_id) / str(row[0]))
     row = db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = 'upload'"
                      " AND stored_name = ? AND name <> ? AND %s" % COUNTS, (job_id, name, name)).fetchone()
     if row is not None:
-        return data_dir / str(job_id) / str(row[0])
+        return names.actual(data_dir / str(job_id) / str(row[0]))
     return _latest(db, data_dir, job_id, UPLOAD, name, "no upload named %s" % p.shown(name))
 
 
@@ -327,7 +332,7 @@ def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name
                      " ORDER BY version DESC LIMIT 1" % COUNTS, (job_id, kind, name)).fetchone()
     if row is None:
         raise NoSuchFile("job %d has %s" % (job_id, absence))
-    return data_dir / str(job_id) / str(row[0])
+    return names.actual(data_dir / str(job_id) / str(row[0]))
 
 
 _FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, attempt, path, path_version"
@@ -335,8 +340,8 @@ _FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, attempt, pat
 
 def _found(data_dir: Path, row: Sequence[Any]) -> Found:
     job_id, stored_name, kind, name, size, uploaded_at, attempt, path, version = row
-    return Found(data_dir / str(job_id) / str(stored_name), kind, name, size, uploaded_at, attempt,
-                 listed_as(stored_name, path, version))
+    return Found(names.actual(data_dir / str(job_id) / str(stored_name)), kind, name, size, uploaded_at,
+                 attempt, listed_as(stored_name, path, version))
 
 
 def listed_as(stored_name: str, path: Optional[str], path_version: int) -> str:

@@ -8,7 +8,7 @@ import sqlite3
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store.files import results
+from jd.server.store.files import names, results
 from jd.server.store.operators import digests
 from jd.server.store.queue import ending, jobs, transitions
 from jd.server.store.search import scanning, values
@@ -145,6 +145,7 @@ def _begin_from_scratch(t: Transaction, ids: Sequence[int]) -> None:
     """What all attempts of these jobs came to until now does not count any more, nor is it gone on from."""
     t.db.execute("UPDATE jobs SET scratch = attempt WHERE id IN (%s)" % id_list(ids))
     results.forget(t, ids)
+    names.due(t, ids)
 
 
 def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:

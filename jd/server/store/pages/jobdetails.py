@@ -2,11 +2,12 @@
 
 import json
 import sqlite3
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from jd import protocol as p
 from jd.server.store import jobfields
 from jd.server.store.files import files
+from jd.server.store.files.names import COUNTS
 from jd.server.store.jobfields import Where
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import codes, jobs
@@ -21,7 +22,7 @@ _FIELDS = jobfields.shown(Where.DETAILS)
 
 # What a file is among those of its job.
 LATEST = "latest"  # the newest of its name: what counts
-EARLIER = "earlier"  # there is a newer one of its name
+EARLIER = "earlier"  # an upload of whose name there is a newer one
 SET_ASIDE = "set aside"  # of an attempt before the job was begun from scratch
 
 
@@ -99,14 +100,14 @@ def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
 def _files(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
     names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at", "attempt")
     found: List[Dict[str, Any]] = []
-    newest: Set[Tuple[str, str]] = set()
+    newest: Set[str] = set()
     for path, path_version, counts, *row in db.execute(
             "SELECT path, path_version, %s, %s FROM files WHERE job_id = ? ORDER BY id DESC LIMIT ?" % (
-                files.COUNTS, ", ".join(names)), (job_id, MAX_FILES)):
+                COUNTS, ", ".join(names)), (job_id, MAX_FILES)):
         file = dict(zip(names, row))
-        named = (file["kind"], path or file["name"])
-        state = SET_ASIDE if not counts else EARLIER if named in newest else LATEST
-        if counts:
+        named, is_upload = path or file["name"], file["kind"] == files.UPLOAD
+        state = SET_ASIDE if not counts else EARLIER if is_upload and named in newest else LATEST
+        if counts and is_upload:
             newest.add(named)
         found.append(dict(file, path=files.listed_as(file["stored_name"], path, path_version), state=state))
     return found
