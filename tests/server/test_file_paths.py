@@ -76,8 +76,10 @@ def test_published_clients_see_the_names_that_they_know(run: Run) -> None:
         found = (await bench.send("GET", "/api/jobs/1/uploads")).json["uploads"]
         assert [(one["filename"], one.get("path")) for one in found] == [
             ("b.pt", None), ("ckpt__a.pt", "ckpt/a.pt")]
-        for name in ("ckpt__a.pt", "ckpt%2Fa.pt"):
-            assert (await bench.send("GET", DOWNLOAD + name)).content == b"in ckpt"
+        for name, saved_as in (("ckpt__a.pt", "ckpt__a.pt"), ("ckpt%2Fa.pt", "a.pt")):
+            answer = await bench.send("GET", DOWNLOAD + name)
+            assert answer.content == b"in ckpt"
+            assert 'filename="%s"' % saved_as in answer.headers["Content-Disposition"]
         for name, status in (("ckpt%2Fb.pt", 404), ("..%2Fa", 400), ("%2Fetc%2Fpasswd", 400)):
             assert (await bench.send("GET", DOWNLOAD + name)).status == status
     run(scenario)

@@ -1,5 +1,6 @@
 """Which files `collect=` takes."""
 
+import json
 import os
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -13,6 +14,7 @@ from jd.script.uploaded import Version
 from jd.settings import WORKER, resolve
 from jd.settingvalues import collect_limit
 from jd.worker.attempt import collect
+from jd.worker.config import WorkerConfig, from_json
 
 
 @pytest.mark.parametrize("pattern, name, fits", [
@@ -171,3 +173,14 @@ def test_how_limits_are_written(value: str, limit: Tuple[int, int]) -> None:
 def test_limits_that_are_refused(value: str) -> None:
     with pytest.raises(ValueError, match="500,1G"):
         collect_limit(value)
+
+
+def test_restarts_collect_as_the_launch_did() -> None:
+    launch = WorkerConfig("e", Path("/train.py"), "http://127.0.0.1:9", collect_limit=(7, 8),
+                          results_from="stdout")
+    again = from_json(json.loads(json.dumps(launch.to_json())), {})
+    assert (again.collect_limit, again.results_from) == ((7, 8), "stdout")
+    stored = {name: value for name, value in launch.to_json().items()
+              if name not in ("collect_limit", "results_from")}
+    before = from_json(json.loads(json.dumps(stored)), {})
+    assert (before.collect_limit, before.results_from) == ((500, 1024 ** 3), "files")

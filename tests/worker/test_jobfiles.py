@@ -1,6 +1,7 @@
 """What is done for a job's files when its script has ended, without a server."""
 
 import json
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -333,3 +334,19 @@ def test_output_without_results_is_told(bench: Bench) -> None:
 def test_names_beyond_those_that_are_kept_are_told(bench: Bench) -> None:
     bench.begin(printed=b"".join(b"n%d=1\n" % number for number in range(203)))
     assert "its output has 3 names more than the 200" in bench.end().note
+
+
+def test_a_server_of_the_base_protocol_gets_flat_names(bench: Bench) -> None:
+    bench.begin("**")
+    (bench.job_dir / "ckpt").mkdir()
+    (bench.job_dir / "ckpt" / "a.pt").write_text("1")
+    bench.end()
+    assert bench.sent == ["ckpt__a.pt"]
+
+
+@pytest.mark.parametrize("patterns, said", [((), ""), (("*",), "nothing was collected")])
+def test_a_script_may_remove_its_directory(bench: Bench, patterns: Any, said: str) -> None:
+    bench.begin(*patterns)
+    shutil.rmtree(str(bench.job_dir))
+    note = bench.end().note
+    assert note.startswith(said) and bool(note) == bool(said)

@@ -4,7 +4,7 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pytest
 
@@ -29,14 +29,16 @@ def filled(tmp_path: Path) -> WaitingFiles:
 class Sent:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: Any) -> None:
         self.files: List[Any] = []
+        self.places: List[Optional[str]] = []
         self.errors = list(errors)
         monkeypatch.setattr(waitingfiles, "send", self)
 
     def __call__(self, context: JobContext, patience: Any, route: str, part: str, file: Any, name: str,
-                 size: int, *texts: str) -> None:
+                 size: int, failed: str, comfort: str, place: Optional[str] = None) -> None:
         error = self.errors.pop(0) if self.errors else None
         if error is not None:
             raise error
+        self.places.append(place)
         self.files.append((route, part, name, file.read(), size))
 
 
@@ -48,6 +50,16 @@ def test_items_go_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sent.files == [("/upload", "file", "a.csv", b"aaa", 3),
                           ("/checkpoint", "checkpoint", "checkpoint.tar", b"tar", 3)]
     assert made.items() == []
+
+
+@pytest.mark.parametrize("with_paths, place", [(True, "ckpt/a.pt"), (False, None)])
+def test_only_a_server_that_takes_paths_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  with_paths: bool, place: Optional[str]) -> None:
+    made = WaitingFiles.new(tmp_path, 5, 1)
+    made.add(protocol.UPLOAD, "ckpt__a.pt", io.BytesIO(b"a"), "ckpt/a.pt")
+    sent = Sent(monkeypatch)
+    WaitingFiles(made.path).send(JOB, lambda text: None, with_paths)
+    assert sent.places == [place]
 
 
 @pytest.mark.parametrize("error", [ServerUnreachable("away"), ServerRefused(503, "x"),

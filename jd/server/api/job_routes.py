@@ -106,4 +106,4 @@ class JobRoutes:
         name = (files.check_path(given) if given and "/" in given else None) or files.check_file_name(given)
         path = await self._experiment.read(
             lambda db: files.latest_upload(db, self._experiment.data_dir, job_id, name))
-        return await file_response(path, download_as=path.name)
+        return await file_response(path, download_as=name.rpartition("/")[2] if "/" in name else path.name)

@@ -94,6 +94,8 @@ class Collector:
             notes = [self._write_printed(known)] if done and self._printed is not None else []
             selection = collect.select(self._job_dir, self._rules, known, self._before, count=done)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self._rules.patterns:
+                return Collected([])  # the script has removed it
             why = "nothing was collected: %s: %s" % (self._job_dir, error.strerror)
             return Collected([self._logged(why)])
         self._left = selection.left
