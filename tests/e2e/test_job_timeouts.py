@@ -43,4 +43,4 @@ def test_a_hung_job_of_a_sweep_with_a_timeout_holds_nothing_up(tmp_path: Path) -
         with Worker(tmp_path, server.url, script, "exit_when_empty=true", "grace=1") as worker:
             worker.finish()
         assert [job["status"] for job in server.jobs()] == ["ABORTED", "DONE"]
-        assert "attempt 1 timeout on" in str(server.jobs()[0]["message"])
+        assert "attempt 1 timed out on" in str(server.jobs()[0]["message"])

@@ -189,8 +189,25 @@ def test_interruptions_end_some_day(tmp_path: Path) -> None:
             desk.beat(session="s", reported_status="busy",
                       released={"job_id": 1, "attempt": attempt})
         assert desk.status(1) == "ABORTED"
+        assert [line["reason"] for line in desk.job(1)["message"]] == [
+            "attempt 1 preempted on w, back to the queue",
+            "attempt 2 preempted on w (interruption 2 of at most 2), not tried again"]
     finally:
         desk.database.close()
+
+
+def test_the_history_says_how_often_a_job_has_failed_and_what_follows(desk: Desk) -> None:
+    desk.create(1, max_attempts=2)
+    desk.claim(session="s")
+    report(desk, 1, 1, verdict="oom", message="killed by SIGKILL")
+    desk.now += 30
+    sweep(desk)
+    desk.claim(session="s")
+    report(desk, 1, 2, verdict="timeout", message="ran for 2s")
+    assert [line["reason"] for line in desk.job(1)["message"]] == [
+        "attempt 1 ran out of memory on w (failure 1 of at most 2), tried again in 30 s: killed by SIGKILL",
+        "its pause is over, back to the queue",
+        "attempt 2 timed out on w (failure 2 of at most 2), not tried again: ran for 2s"]
 
 
 def test_a_lost_answer_is_given_again_to_its_session_only(desk: Desk) -> None:

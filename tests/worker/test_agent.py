@@ -537,7 +537,7 @@ def test_when_a_failed_job_is_tried_again_is_said(tmp_path: Path) -> None:
     bench.reply(ALL, job(5))
     bench.end_job(1)
     bench.reply(ALL, job(6), finished_retry_in=1200)
-    assert bench.said("job 5 is tried again in 20m 00s by any worker")
+    assert bench.said("job 5 is tried again in 20m 00s, by another worker if there is one")
     bench.end_job(1)
     bench.reply(ALL, job(7), finished_retry_in=None)
     assert bench.said("job 6 is not tried again")
@@ -555,7 +555,7 @@ def test_of_a_job_that_is_done_nothing_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer, line", [
-    ({"retry_in": 0}, "job 5 is tried again at once by any worker"),
+    ({"retry_in": 0}, "job 5 is tried again at once, by another worker if there is one"),
     ({"retry_in": None}, "job 5 is not tried again"),
     ({"retry_in": "soon"}, ""), ({}, ""), ("ok", "")])
 def test_an_answer_to_a_result_by_itself_may_tell_it_too(tmp_path: Path, answer: object, line: str) -> None:

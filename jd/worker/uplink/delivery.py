@@ -146,8 +146,8 @@ class Delivery:
 def _tried_again(retry: Retry) -> str:
     if retry.pause is None:
         return "not tried again"
-    soon = retry.pause < 1.0
-    return "tried again %s by any worker" % ("at once" if soon else "in " + terminal.duration(retry.pause))
+    when = "at once" if retry.pause < 1.0 else "in " + terminal.duration(retry.pause)
+    return "tried again %s, by another worker if there is one" % when
 
 
 def _key(entry: Entry) -> str:

@@ -9,8 +9,12 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
+from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts, codes, jobs, retry, transitions
 from jd.server.store.transaction import Ended, Transaction
+
+# Verdicts of which the history says how an attempt "did", where that is not the word itself.
+_HOW = {p.VERDICT_TIMEOUT: "timed out", p.VERDICT_OOM: "ran out of memory"}
 
 
 class NotServed(Exception):
@@ -85,7 +89,7 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
         (t.now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
-    reason = _ending_line(job, verdict, outcome, pause, final)
+    reason = _ending_line(job, verdict, outcome, pause, policy)
     jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
@@ -112,14 +116,17 @@ def _has_files(db: sqlite3.Connection, job: jobs.Job) -> bool:
 
 
 def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause: float,
-                 final: bool) -> str:
-    line = "attempt %d %s on %s" % (job.attempt, verdict, job.worker_id)
+                 policy: Policy) -> str:
+    """What the job's history says of the end: how, where, how often by now, and what follows."""
+    line = "attempt %d %s on %s" % (job.attempt, _HOW.get(verdict, verdict), job.worker_id)
+    final = not outcome.comes_back and outcome.failures < policy.max_attempts
+    if verdict in transitions.FAILURES and not final:
+        line += " (failure %d of at most %d)" % (outcome.failures, policy.max_attempts)
     if outcome.comes_back:
         return "%s, tried again in %g s" % (line, pause)
-    if verdict in transitions.FAILURES and final:
-        return "%s, not tried again" % line
-    if verdict in transitions.FAILURES:
-        return "%s, failure %d and the last" % (line, outcome.failures)
     if outcome.status == p.PENDING:
         return "%s, back to the queue" % line
-    return line
+    if verdict in transitions.INTERRUPTIONS:
+        return "%s (interruption %d of at most %d), not tried again" % (
+            line, outcome.interruptions, policy.max_interruptions)
+    return "%s, not tried again" % line if verdict in transitions.FAILURES else line

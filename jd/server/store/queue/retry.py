@@ -33,12 +33,11 @@ def restart(t: Transaction) -> None:
 
 def retry_due(t: Transaction, limit: int) -> None:
     """Bring back failed jobs whose pause is over."""
-    rows = t.db.execute("SELECT id, status, failures FROM jobs WHERE retry_at <= ? LIMIT ?",
+    rows = t.db.execute("SELECT id, status FROM jobs WHERE retry_at <= ? LIMIT ?",
                         (t.now, limit)).fetchall()
-    for job_id, status, failures in rows:
+    for job_id, status in rows:
         t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL, elsewhere_until ="
                      " CASE WHEN failures > 0 THEN ? + coalesce(retry_pause, ?) END WHERE id = ?",
                      (transitions.after(status, transitions.RETRY), t.now, t.policy.retry_pause, job_id))
-        jobs.add_history_line(t, [job_id],
-                              "tried again after %d failed" % failures if failures else "tried again")
+    jobs.add_history_line(t, [row[0] for row in rows], "its pause is over, back to the queue")
     t.happened.pending += len(rows)
