@@ -17,9 +17,11 @@ from jd.settingvalues import (
     boolean,
     collect_limit,
     duration,
+    entry,
     experiment,
     file_patterns,
     gpu_share,
+    interpreter,
     one_of,
     path,
     path_list,
@@ -34,6 +36,7 @@ from jd.settingvalues import (
     thread_count,
     user_names,
     whole,
+    words,
 )
 
 
@@ -71,8 +74,8 @@ class Given(NamedTuple):
 
 WORKER: Tuple[Setting, ...] = (
     Setting("expId", "JD_EXP_ID", None, experiment, "experiment name, as the server's --expId", "NAME"),
-    Setting("entry_script", "JD_ENTRY_SCRIPT", None, path,
-            "script to run for each job: Python, or any that begins with #!", "PATH"),
+    Setting("entry_script", "JD_ENTRY_SCRIPT", None, entry,
+            "script to run for each job: Python, any that begins with #!, or \"-m package.module\"", "PATH"),
     Setting("api_key", "JD_API_KEY", None, secret, "Hub API key; better set in the environment", "KEY",
             secret=True),
     Setting("hub", "JD_HUB_URL", "https://hub.jobdistributor.net", server_url, "Hub base URL", "URL"),
@@ -104,6 +107,10 @@ WORKER: Tuple[Setting, ...] = (
             "N|inherit"),
     Setting("memory", "JD_MEMORY", None, size(64 * 1024 ** 2, 2 ** 62),
             "limit for the address space of each process of a job: 4G, 500M", "SIZE"),
+    Setting("python", "JD_PYTHON", None, interpreter,
+            "another Python for .py scripts and -m; by itself it is that of jd_worker_cli", "PATH"),
+    Setting("args", "JD_ARGS", None, words,
+            "words that every job's script gets before its parameters, quoted as in a shell", "WORDS"),
     Setting("flags", "JD_FLAGS", protocol.FLAGS_JSON, one_of(*protocol.FLAG_STYLES),
             "how a script gets its parameters, where its sweep does not say; switches: --amp, nothing, "
             "--layers 64 32 for true, false and [64, 32]", "|".join(protocol.FLAG_STYLES)),

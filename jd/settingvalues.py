@@ -6,6 +6,7 @@ A parser takes text, and raises ValueError that says what is allowed.
 import math
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Callable, List, Tuple
 from urllib.parse import urlsplit, urlunsplit
@@ -105,6 +106,52 @@ def path(value: str) -> Path:
     if expanded.startswith("~"):
         raise ValueError("a path without ~: there is no home directory to put in its place")
     return Path(expanded)
+
+
+_MODULE = "-m"
+_MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def entry(value: str) -> Path:
+    """An entry script: a path, or `-m` and the name of a module, which stay one text."""
+    given = value.split()
+    if not given or given[0] != _MODULE:
+        return path(value)
+    if len(given) != 2 or not _MODULE_NAME.fullmatch(given[1]):
+        raise ValueError("-m and the name of one module, as \"-m package.train\"; its arguments are args=")
+    return Path(" ".join(given))
+
+
+def module_of(entry_script: Path) -> str:
+    """The module that a value of `entry` names; "" where it is a path."""
+    head, _, name = str(entry_script).partition(" ")
+    return name if head == _MODULE and _MODULE_NAME.fullmatch(name) else ""
+
+
+def interpreter(value: str) -> str:
+    """A Python: a path, or without a slash a name that is looked for in PATH."""
+    given = value.strip()
+    if not given or "\0" in given:
+        raise ValueError("the path of a Python, or its name")
+    return str(path(given).absolute()) if os.sep in given else given
+
+
+def names_path(parse: Parser, value: str) -> bool:
+    """Whether the text of a setting with this parser is a path, which may be relative."""
+    if parse is entry:
+        return not module_of(path(value))
+    return parse is path or parse is interpreter and os.sep in value
+
+
+def words(value: str) -> Tuple[str, ...]:
+    """Words of a command line, quoted as in a shell."""
+    try:
+        found = tuple(shlex.split(value))
+    except ValueError as error:
+        raise ValueError("words quoted as in a shell (%s)" % error) from None
+    if not value.isprintable() or len(value) > 20_000:
+        raise ValueError("printable words, of at most 20,000 characters together")
+    return found
 
 
 def tags(value: str) -> Tuple[str, ...]:

@@ -12,7 +12,7 @@ from jd import paths, safedirs, settings, settingvalues
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
-from jd.fields import take, take_number, take_tags
+from jd.fields import check, take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
 from jd.protocol import FLAGS_JSON, ProtocolError, shown
@@ -42,11 +42,12 @@ class WorkerConfig:
 
     `entry_script` is absolute, `server` a URL with its port. `grace`, `job_timeout`, `min_time`,
     `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
-    `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES;
-    `pass_api_key` is None where nothing was. `collect_limit` is files and bytes. `directory` is where
-    the launch was typed; whether jobs run there says `cwd`. With `snapshot=true`, `entry_script` is in
-    the copy that `snapshot` tells of. `environ` is the
-    environment that directories and tokens are taken from, and that jobs inherit.
+    `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES; `args` are
+    words for the script. With `module` it is run as `python -m`, and `entry_script` is the file of that
+    module. `python` is absolute, None for the worker's own. `pass_api_key` is None where nothing was.
+    `collect_limit` is files and bytes. `directory` is where the launch was typed; whether jobs run there
+    says `cwd`. With `snapshot=true`, `entry_script` is in the copy that `snapshot` tells of. `environ` is
+    the environment that directories and tokens are taken from, and that jobs inherit.
 
     `server_file` is where `server` stands, with `server=@path`; with `found` it is the access file of the
     experiment, which may be missing. `place` is what that file said. In Hub mode `hub` is the Hub's URL, its
@@ -68,6 +69,10 @@ class WorkerConfig:
     threads: str = ""
     memory: Optional[int] = None
     flags: str = FLAGS_JSON
+    args: Tuple[str, ...] = ()
+    module: str = ""
+    python: Optional[Path] = None
+    python_version: str = ""
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None
@@ -153,7 +158,7 @@ class WorkerConfig:
         stored: Dict[str, object] = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
-        stored["tags"], stored["collect_limit"] = list(self.tags), list(self.collect_limit)
+        stored.update(tags=list(self.tags), args=list(self.args), collect_limit=list(self.collect_limit))
         stored["snapshot"] = None if self.snapshot is None else self.snapshot.to_json()
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
@@ -176,6 +181,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
         variables = take(stored, "environ", dict)
         log_dir = take(stored, "log_dir", str, None)
         server_file = take(stored, "server_file", str, None)
+        python = take(stored, "python", str, None)
         grace = take_number(stored, "grace", 20.0)
         return WorkerConfig(
             experiment=take(stored, "experiment", str),
@@ -190,6 +196,11 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             base_path=take(stored, "base_path", str),
             cwd=take(stored, "cwd", str, CWD_LAUNCH),
             threads=take(stored, "threads", str, ""),
+            flags=take(stored, "flags", str, FLAGS_JSON),
+            args=tuple(check(word, "args", str) for word in take(stored, "args", list, [])),
+            module=take(stored, "module", str, ""),
+            python=None if python is None else Path(python),
+            python_version=take(stored, "python_version", str, ""),
             memory=take(stored, "memory", int, None),
             grace=20.0 if grace is None else grace,
             log_max_bytes=take(stored, "log_max_bytes", int),
@@ -240,6 +251,6 @@ def with_absolute_paths(environ: Mapping[str, str], directory: Path) -> Dict[str
     absolute = dict(environ)
     for setting in settings.WORKER:
         given = environ.get(setting.variable or "", "").strip()
-        if setting.parse is settingvalues.path and given and not given.startswith("~"):
+        if given and settingvalues.names_path(setting.parse, given) and not given.startswith("~"):
             absolute[str(setting.variable)] = os.path.join(str(directory), given)
     return absolute

@@ -123,6 +123,38 @@ def test_the_python_of_the_entry_script(tmp_path: Path, first_line: str, source:
         expect_only(found, level, words)
 
 
+@pytest.mark.parametrize("first_line, prefix, level, words", [
+    ("#!%s" % sys.executable, "/envs/torch", WARNING, "python=%s runs it with that Python" % sys.executable),
+    ("#!/usr/bin/env python3", "/envs/torch", OK, "python=python3 runs it with the former"),
+    ("#!/usr/bin/env -S python3 -u", "/envs/torch", OK, "python=python3 runs"),
+    ("#!%s" % sys.executable, sys.prefix, None, ""), ("import os", "/envs/torch", None, ""),
+    ("#!/bin/sh", "/envs/torch", None, ""), ("#!/no/such/python", "/envs/torch", None, ""),
+])
+def test_a_py_whose_first_line_names_another_python(tmp_path: Path, first_line: str, prefix: str,
+                                                    level: Optional[str], words: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("%s\nimport jd\n" % first_line)
+
+    def run(_command: Sequence[str], _environ: Mapping[str, str]) -> Tuple[int, str]:
+        return 0, prefix + "\n"
+    found = software.interpreter({"JD_ENTRY_SCRIPT": str(script)}, run)
+    if level is None:
+        assert found == []
+    else:
+        expect_only(found, level, words, first_line, "jd runs it with " + sys.executable)
+
+
+def test_the_python_that_is_named_for_the_entry_script(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("#!/usr/bin/env python3\nimport jd\n")
+    environ = {"JD_ENTRY_SCRIPT": str(script), "JD_PYTHON": sys.executable}
+    expect_only(software.interpreter(environ), OK, "has the same jd")
+    expect_only(software.entry_script(environ), OK, "with Python %d." % sys.version_info[0], sys.executable)
+    environ["JD_PYTHON"] = str(tmp_path / "gone")
+    expect_only(software.entry_script(environ), PROBLEM, "gone does not exist")
+    assert software.interpreter(environ) == []
+
+
 def test_an_encoding_that_holds_little() -> None:
     expect_only(software.encoding("ascii"), WARNING, "ascii", "C.UTF-8")
     assert software.encoding("utf-8") == software.encoding("UTF8") == []

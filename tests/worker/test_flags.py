@@ -93,14 +93,6 @@ def test_no_base_path_where_parameters_are_no_options(style: str) -> None:
     assert not flags.takes_base_path(b"base_path", "always", style, {})
 
 
-def test_a_program_that_may_only_be_executed_mentions_nothing(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-    monkeypatch.setattr("builtins.open", denied)
-    assert flags.source(tmp_path / "program") == b""
-
-
 # ---- the other styles
 
 NARGS = """

@@ -11,9 +11,8 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
-from jd.cli import entrysyntax, packageowner
+from jd.cli import entryscript, packageowner
 from jd.cli.checkup.finding import Finding, Notes
-from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.worker.attempt import entry, importing
 from jd.worker.attempt.environment import with_package
@@ -23,6 +22,7 @@ OLDEST_PYTHON = (3, 8)
 OLDEST_SQLITE = (3, 26, 0)
 IMPORT_SECONDS = 5.0
 _IMPORTS_JD = re.compile(rb"^\s*(?:import|from)\s+jd\b", re.MULTILINE)
+_PREFIX = "import sys; print(sys.prefix)"
 _MAX_SOURCE = 1024 * 1024  # bytes of a script that are looked at
 
 Environ = Mapping[str, str]
@@ -72,7 +72,7 @@ def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
     if other is not None:
         notes.warn("%s %s of another vendor is installed for this Python too"
                    % (packageowner.DISTRIBUTION, other), packageowner.ADVICE)
-    status, output = _ask([sys.executable], environ, run)
+    status, output = _ask([sys.executable], packageowner.QUESTION, environ, run)
     if status != 0:
         notes.problem("a script cannot import jd: %s" % _last_line(status, output),
                       "start jd_worker_cli with a Python that has it installed; look for PYTHONHOME"
@@ -83,36 +83,61 @@ def package(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
 
 
 def interpreter(environ: Environ, run: Optional[RunChild] = None) -> List[Finding]:
-    """Which jd the entry script gets from a Python of its own, that of its first line."""
+    """The Python of the entry script, where it is not that of the worker: that of `python=`, or of its first
+    line. Which jd it gets there; and whether one that a first line names is passed over."""
     notes = Notes(TOPIC)
     try:
         given = settings.value_of(settings.WORKER, "entry_script", environ)
-        if given is None or entry.is_python(given):
+        if given is None:
             return notes.findings
-        words = entry.command(given)[:-1]
-        with open(str(given), "rb") as file:
-            imports = _IMPORTS_JD.search(file.read(_MAX_SOURCE)) is not None
+        found = entryscript.checked(given, settings.value_of(settings.WORKER, "python", environ), environ,
+                                    Path.cwd()).entry
+        words = entry.command(found).interpreter
+        head = entry.source(found.script)[:_MAX_SOURCE]
     except (UsageError, OSError):
         return notes.findings  # the check of the entry script says it
-    if not imports or "python" not in " ".join(words):
+    if entry.is_python(found.script) and found.python is None:
+        return _passed_over(notes, found.script, head, environ, run)
+    if _IMPORTS_JD.search(head) is None or "python" not in " ".join(words):
         return notes.findings
-    status, output = _ask(words, environ, run)
+    status, output = _ask(words, packageowner.QUESTION, environ, run)
     if status != 0:
         notes.warn("entry script %s imports jd, and its Python, %s, cannot: %s" % (
-            given, " ".join(words), _last_line(status, output)),
-            "give it another first line, without -E or -I, or name the script *.py: it then runs with %s"
+            found.script, " ".join(words), _last_line(status, output)),
+            "give it a Python from 3.8 on, without -E or -I; without python= a script *.py runs with %s"
             % sys.executable)
-    elif _is_same(notes, "entry script %s" % given, output):
+    elif _is_same(notes, "entry script %s" % found.script, output):
         notes.ok("the Python of the entry script has the same jd")
     return notes.findings
 
 
-def _ask(python: Sequence[str], environ: Environ, run: Optional[RunChild]) -> Tuple[int, str]:
-    """What a Python tells of the jd that it has, in the environment of a job."""
+def _passed_over(notes: Notes, script: Path, head: bytes, environ: Environ,
+                 run: Optional[RunChild]) -> List[Finding]:
+    """A .py whose first line names a Python runs with the worker's all the same: told if that is another."""
+    if not head.startswith(b"#!") or b"python" not in head.split(b"\n")[0]:
+        return notes.findings
+    try:
+        words = entry.first_line(script, head)
+    except UsageError:
+        return notes.findings  # it is not needed
+    status, prefix = _ask(words, _PREFIX, environ, run)
+    if status != 0 or prefix.strip() == sys.prefix:
+        return notes.findings
+    line = head.split(b"\n")[0].decode("utf-8", "replace").strip()
+    text = "entry script %s has the first line %s, and jd runs it with %s" % (script, line, sys.executable)
+    name = next(word for word in " ".join(words).split() if "python" in word)
+    if name != words[0]:  # whichever comes first in PATH: most scripts mean any Python
+        return notes.ok("%s; python=%s runs it with the former" % (text, name))
+    return notes.warn(text, "python=%s runs it with that Python" % name)
+
+
+def _ask(python: Sequence[str], question: str, environ: Environ,
+         run: Optional[RunChild]) -> Tuple[int, str]:
+    """What a Python says, in the environment of a job."""
     with tempfile.TemporaryDirectory(prefix="jd-doctor-") as place:
         importing.put(Path(place))
         child = {**environ, "PYTHONPATH": with_package(environ.get("PYTHONPATH", ""), place)}
-        return (run if run is not None else _run)([*python, "-c", packageowner.QUESTION], child)
+        return (run if run is not None else _run)([*python, "-c", question], child)
 
 
 def _last_line(status: int, output: str) -> str:
@@ -155,18 +180,19 @@ def encoding(file_system: str = sys.getfilesystemencoding()) -> List[Finding]:
 
 
 def entry_script(environ: Environ) -> List[Finding]:
-    """JD_ENTRY_SCRIPT, where it is set: there, can be run, and if it is Python then of this version."""
+    """JD_ENTRY_SCRIPT, where it is set: there, can be run, and if it is Python then its Python reads it."""
     notes = Notes(TOPIC)
     try:
         given = settings.value_of(settings.WORKER, "entry_script", environ)
         if given is None:
             return notes.findings
-        script = checked_script(given)
-        if script.suffix.lower() == ".py":
-            entrysyntax.check(script)
+        found = entryscript.checked(given, settings.value_of(settings.WORKER, "python", environ), environ,
+                                    Path.cwd())
     except UsageError as error:
         return notes.problem(error.what, error.advice)
     except OSError as error:
-        return notes.problem("entry script %s: %s" % (script, error),
+        return notes.problem("entry script %s: %s" % (given, error),
                              "give a script that can be read")
-    return notes.ok("entry script %s" % script)
+    own = "" if found.entry.python is None else ", with Python %s, %s" % (
+        found.python_version, found.entry.python)
+    return notes.ok("entry script %s%s" % (found.entry.shown, own))

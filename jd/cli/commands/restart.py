@@ -3,6 +3,7 @@
 import sys
 from typing import Dict, List, Set, Tuple
 
+from jd.cli import entryscript
 from jd.cli.context import Context
 from jd.cli.starting import announce
 from jd.cli.stopping import named, stop_rows
@@ -58,8 +59,7 @@ def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
     seen.add(stored.server)
     if config.foreground:
         raise JdError("it runs in the foreground", "stop it, and start it where it was started")
-    if not config.entry_script.is_file():
-        raise JdError("its entry script %s is gone" % config.entry_script)
+    config = entryscript.still_there(config)
     gpus.divide(config, [row.slot])
     return config
 

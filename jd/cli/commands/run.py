@@ -7,10 +7,9 @@ from typing import Any, Dict, Mapping, Optional
 
 from jd import settings, settingvalues
 from jd.auth import hubtoken
-from jd.cli import entrysyntax
+from jd.cli import entryscript
 from jd.cli.catalog import argument
 from jd.cli.context import Context
-from jd.cli.entryscript import checked_script
 from jd.errors import UsageError
 from jd.net.finding import accessfile, published
 from jd.net.peer.portowner import VARIABLE
@@ -60,14 +59,12 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
     if found:
         server_file = _access_file(values["expId"], environ)
     _refuse_base_path(values)
-    script = checked_script(values["entry_script"])
-    if script.suffix.lower() == ".py":
-        entrysyntax.check(script)
-    log_dir = values["log_dir"]
     directory = _current_directory()
+    script = entryscript.checked(values["entry_script"], values["python"], environ, directory)
+    log_dir = values["log_dir"]
     return WorkerConfig(
         experiment=values["expId"],
-        entry_script=script,
+        entry_script=script.entry.script,
         server=settingvalues.with_port(values["server"], values["port"]),
         machine_type=values["machine_type"],
         process_id=values["process_id"],
@@ -78,6 +75,10 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         base_path=values["base_path"],
         cwd=values["cwd"],
         flags=values["flags"],
+        args=values["args"] or (),
+        module=script.entry.module,
+        python=script.entry.python,
+        python_version=script.python_version,
         threads=values["threads"] or "",
         memory=values["memory"],
         grace=values["grace"],

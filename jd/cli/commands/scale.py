@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from typing import List, Optional
 
+from jd.cli import entryscript
 from jd.cli.context import Context
 from jd.cli.starting import announce
 from jd.cli.stopping import alive, stop_and_report
@@ -54,7 +55,8 @@ def _grow(context: Context, rows: List[Row], wanted: int) -> int:
     problem = signalling.why_not(newest, context.here)
     if problem is not None:
         raise JdError("%s cannot be copied: %s" % (newest.worker_id, problem))
-    config = checked(replace(from_json(newest.config, context.environ), num_workers=wanted))
+    config = entryscript.still_there(replace(from_json(newest.config, context.environ), num_workers=wanted))
+    config = checked(config)
     instance: Optional[str] = None
     used: List[int] = []
     name = split_worker_id(newest.worker_id)

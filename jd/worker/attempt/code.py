@@ -143,7 +143,7 @@ class Codes:
     # ---- what runs it
 
     def _run_by(self, modules: List[str]) -> _Interpreter:
-        words = entry.command(self._config.entry_script)[:-1]
+        words = entry.command(entry.of(self._config)).interpreter
         if self._interpreter is None or self._interpreter[:2] != (words, modules):
             self._interpreter = words, modules, self._look_at(words, modules)
         return self._interpreter[2]

@@ -1,6 +1,7 @@
-"""How an entry script is run: Python by the worker's interpreter, anything else as it is.
+"""How an entry script is run: Python by the worker's interpreter or that of `python=`, else as it is.
 
-    *.py, *.pyz             this very Python, as ever
+    -m package.module       Python, from the directory of the launch
+    *.py, *.pyz             Python; how one that lies in a package is run `packages` says
     begins with `#!`        the interpreter of that line, as the kernel would: also for a file that
                             is not executable, or lies where nothing may be executed (noexec)
     an executable program   itself
@@ -12,32 +13,99 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, NamedTuple, Optional
 
 from jd.errors import UsageError
+from jd.worker.attempt import packages
+from jd.worker.config import WorkerConfig
 
 _PYTHON = (".py", ".pyz")
 _FIRST_LINE_BYTES = 4096
 _ADVICE = "give it a first line such as #!/bin/sh, or name a .py file"
+# A script is read this far; no hand-written one is longer.
+MAX_SOURCE_BYTES = 4 * 1024 * 1024
+
+
+class Entry(NamedTuple):
+    """What a launch runs: a file; with `module` it is run as `python -m`, from `directory`. `python` is the
+    interpreter of Python scripts, None for the worker's own."""
+
+    script: Path
+    module: str = ""
+    python: Optional[Path] = None
+    directory: Optional[Path] = None
+
+    @property
+    def interpreter(self) -> str:
+        """The Python that runs Python scripts."""
+        return sys.executable if self.python is None else str(self.python)
+
+    @property
+    def shown(self) -> str:
+        """For logs and messages."""
+        return "-m %s (%s)" % (self.module, self.script) if self.module else str(self.script)
+
+
+def of(config: WorkerConfig) -> Entry:
+    """What a launch runs."""
+    return Entry(config.entry_script, config.module, config.python, config.directory)
+
+
+class Command(NamedTuple):
+    """What comes before the script, and the words that name it, to which arguments are added; where imports
+    look before and behind the user's PYTHONPATH, "" for nowhere else."""
+
+    interpreter: List[str]
+    named: List[str]
+    before: str = ""
+    behind: str = ""
+
+    @property
+    def words(self) -> List[str]:
+        """All of them."""
+        return self.interpreter + self.named
+
+    def python_path(self, given: str) -> str:
+        """PYTHONPATH for it, from that of the user."""
+        return os.pathsep.join(filter(None, (self.before, given, self.behind)))
 
 
 def is_python(script: Path) -> bool:
-    """Whether the worker's own interpreter runs it."""
+    """Whether it is a script that Python runs, whatever its first line says."""
     return script.suffix.lower() in _PYTHON
 
 
-def command(script: Path) -> List[str]:
-    """The words that run `script`, to which its arguments are added.
+def source(script: Path) -> bytes:
+    """The beginning of a script, to look for what it mentions; nothing of a program that may be executed and
+    not read. Raises OSError."""
+    try:
+        with open(str(script), "rb") as file:
+            return file.read(MAX_SOURCE_BYTES)
+    except PermissionError:
+        if os.access(str(script), os.X_OK):
+            return b""
+        raise
+
+
+def command(entry: Entry) -> Command:
+    """How `entry` is run.
 
     Raises UsageError, with what to do, for a file that cannot be run, and OSError for one that
     cannot be read.
     """
+    script, python = entry.script, entry.interpreter
+    if entry.module:
+        return Command([python], ["-m", entry.module], before=str(entry.directory or ""))
     if is_python(script):
-        with open(str(script), "rb"):
-            return [sys.executable, str(script)]
+        with open(str(script), "rb") as file:
+            text = file.read(MAX_SOURCE_BYTES) if script.suffix.lower() == ".py" else b""
+        found = packages.run_of(script, text)
+        if found.module:
+            return Command([python], ["-m", found.module], before=found.root)
+        return Command([python], [str(script)], behind=found.root)
     head = _head(script)
     if head.startswith(b"#!"):
-        return _interpreter(script, head) + [str(script)]
+        return Command(first_line(script, head), [str(script)])
     if not os.access(str(script), os.X_OK):
         raise UsageError("%s is no .py file, does not begin with #! and is not executable" % script,
                          "%s, or chmod +x a program" % _ADVICE)
@@ -46,7 +114,7 @@ def command(script: Path) -> List[str]:
         raise UsageError("%s is executable, but neither a program nor a script that begins with #!"
                          % script,
                          _ADVICE)
-    return [str(script)]
+    return Command([], [str(script)])
 
 
 def _head(script: Path) -> bytes:
@@ -59,7 +127,7 @@ def _head(script: Path) -> bytes:
         raise
 
 
-def _interpreter(script: Path, head: bytes) -> List[str]:
+def first_line(script: Path, head: bytes) -> List[str]:
     """The interpreter of a `#!` line, and the one argument that the kernel makes of its rest."""
     line, end, _ = head[2:].partition(b"\n")
     if line.endswith(b"\r"):

@@ -14,7 +14,6 @@ exactly `--`, in either form, before the option sees it.
 import json
 import re
 from decimal import Decimal
-from pathlib import Path
 from typing import Callable, Dict, List, Mapping
 
 from jd import protocol
@@ -25,8 +24,6 @@ from jd.worker.config import BASE_PATH_ALWAYS, BASE_PATH_NEVER
 BASE_PATH = "base_path"
 # Those in which --base_path is an argument like the others.
 WITH_BASE_PATH = (protocol.FLAGS_JSON, protocol.FLAGS_SWITCHES, protocol.FLAGS_PYTHON)
-# A script is read this far to see whether it knows --base_path; no hand-written one is longer.
-MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
 _VARIABLE = "JD_PARAM_"
 # What argparse takes for a number and not for an option, in every version.
@@ -126,13 +123,3 @@ def takes_base_path(source: bytes, mode: str, style: str, parameters: Mapping[st
     if mode == BASE_PATH_NEVER or BASE_PATH in parameters or style not in WITH_BASE_PATH:
         return False
     return mode == BASE_PATH_ALWAYS or BASE_PATH.encode() in source
-
-
-def source(script: Path) -> bytes:
-    """The beginning of a script, to look for what it mentions; nothing of a program that may be executed and
-    not read. Raises OSError."""
-    try:
-        with open(str(script), "rb") as file:
-            return file.read(MAX_SOURCE_BYTES)
-    except PermissionError:
-        return b""

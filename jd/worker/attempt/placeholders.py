@@ -9,7 +9,7 @@ stays as it is, and so does `${job_dir}`, which is of a shell or a configuration
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 from jd.messages import Assignment
 
@@ -22,10 +22,20 @@ def filled(assignment: Assignment, experiment: str, job_dir: Path) -> Assignment
 
     A server of the base protocol counts no attempts: there each is the first.
     """
-    values = {"job_dir": str(job_dir), "job_id": str(assignment.job_id), "exp_id": experiment,
-              "attempt": str(assignment.attempt or 1)}
+    values = _values(assignment, experiment, job_dir)
     return replace(assignment, parameters={
         name: _filled(value, values) for name, value in assignment.parameters.items()})
+
+
+def filled_words(words: Sequence[str], assignment: Assignment, experiment: str, job_dir: Path) -> List[str]:
+    """Words of its command line, likewise."""
+    values = _values(assignment, experiment, job_dir)
+    return [_filled(word, values) for word in words]
+
+
+def _values(assignment: Assignment, experiment: str, job_dir: Path) -> Dict[str, str]:
+    return {"job_dir": str(job_dir), "job_id": str(assignment.job_id), "exp_id": experiment,
+            "attempt": str(assignment.attempt or 1)}
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:

@@ -20,6 +20,7 @@ from jd.worker.agent.agent import Agent
 from jd.worker.agent.calls import Calls
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Leaving
+from jd.worker.attempt import entry
 from jd.worker.attempt.starting import Starter
 from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
@@ -134,7 +135,9 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log
     log.event("worker %s (pid %d, process_id %d) of experiment %s" % (
         worker_id, os.getpid(), config.process_id, config.experiment))
     hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
-    log.event("server %s%s, script %s" % (connection.shown, hub, config.entry_script))
+    log.event("server %s%s, script %s" % (connection.shown, hub, entry.of(config).shown))
+    if config.python is not None:
+        log.event("scripts run with Python %s, %s" % (config.python_version, config.python))
     devices = gpus.shown(config.environ)
     if devices is not None or config.gpus:
         log.event("GPUs: %s" % (devices or "none"))
