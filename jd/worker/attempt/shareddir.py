@@ -139,9 +139,9 @@ class _Ignored:
 
 
 def _kept(config: WorkerConfig) -> List[Path]:
-    found = [config.log_file("").parent]
+    found = [config.log_file("").parent, paths.cache_root(config.environ)]
     try:
-        found += [paths.cache_root(config.environ), paths.access_dir(config.environ)]
+        found.append(paths.access_dir(config.environ))
     except UsageError:
         pass  # no home directory
     return found
