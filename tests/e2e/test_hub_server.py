@@ -151,6 +151,23 @@ def test_a_revoked_token_ends(tmp_path: Path, hub: HubOfAlice) -> None:
         assert "revoked" in server.ask(first)[1]["error"] and server.ask(second)[0] == 200
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_server_whose_own_key_is_revoked_ends(tmp_path: Path, hub: HubOfAlice, deleted: bool) -> None:
+    def jd_hub(*words: str) -> None:
+        subprocess.run(python("-m", "jd.hub", *words, "--data", tmp_path / "data", "--json"), check=True,
+                       env=free_env(tmp_path), stdout=subprocess.DEVNULL, timeout=60)
+
+    with HubServer(tmp_path, hub.url, hub.key, "--create") as server:
+        token = worker_token(hub)["worker_token"]
+        assert server.ask(token)[0] == 200
+        jd_hub("key", "revoke", "1")
+        if deleted:
+            jd_hub("experiment", "delete", EXPERIMENT)
+        assert server.popen.wait(60) == 0
+        assert "JD_API_KEY" in server.stdout.read().decode()
+        assert server.errors.count("refuses this server's key") == 1
+
+
 def test_without_the_hub_it_serves_on_and_can_be_started_again(tmp_path: Path, hub: HubOfAlice) -> None:
     port = hub.url.rpartition(":")[2]
     with HubServer(tmp_path, hub.url, hub.key, "--create") as server:

@@ -266,12 +266,34 @@ def test_an_outage_is_told_once_and_the_server_registers_anew_after_it(bench: Be
     assert len(bench.hub.made("register")) == 2 and bench.said[1:] == ["the Hub answers again"]
 
 
-def test_a_key_that_is_revoked_meanwhile_is_told_once(bench: Bench) -> None:
+def test_a_server_whose_key_is_revoked_trusts_no_token_of_before_and_ends(bench: Bench) -> None:
     link = bench.running()
+    before, after = token(iat=NOW - 1, jti="j1"), token(iat=NOW + 1, jti="j2")
+    assert link.verify(before).jti == "j1"
+    bench.hub.break_down(refusal(401))
+    for now in range(UNKNOWN_LIMIT - 1):
+        link.step(30.0 + now)
+        with pytest.raises(RevokedToken, match="may have been revoked"):
+            link.verify(before)
+        assert link.verify(after).jti == "j2"
+    assert len(bench.said) == 1 and "refuses this server's key" in bench.said[0]
+    with pytest.raises(ExperimentGone, match="JD_API_KEY"):
+        link.step(40.0)
+
+
+def test_what_is_no_longer_trusted_is_not_after_a_start_while_the_hub_is_away(bench: Bench) -> None:
+    link = bench.running()
+    answers = dict(bench.hub.answers)
     bench.hub.break_down(refusal(401))
     link.step(30.0)
-    link.step(40.0)
-    assert len(bench.said) == 1 and "JD_API_KEY" in bench.said[0]
+    bench.hub.break_down(AWAY)
+    again = bench.link()
+    again.connect()
+    with pytest.raises(RevokedToken):
+        again.verify(token(iat=NOW - 1))
+    bench.hub.answers = answers  # the key is good after all: the Hub tells what was revoked
+    again.step(60.0)
+    assert again.verify(token(iat=NOW - 1)).exp_name == "exp"
 
 
 def test_a_deleted_experiment_ends_it(bench: Bench) -> None:

@@ -30,8 +30,9 @@ from jd.server.hubside.knowledge import Known
 log = logging.getLogger("jd.server")
 
 TIMEOUT = 10.0  # seconds for each wait on the Hub
-# A proxy on the way may answer 404 for a moment; a Hub that means it says it again.
+# A proxy on the way may answer 401 or 404 for a moment; a Hub that means it says it again.
 UNKNOWN_LIMIT = 3
+_FOR_GOOD = (401, 404)
 
 
 class Intervals(NamedTuple):
@@ -73,7 +74,7 @@ class HubLink:
         self._urls = {"server_url": "", "dashboard_url": ""}
         self._registered = False
         self._away = False
-        self._unknown = 0
+        self._unknown = 0  # how often in a row the Hub has said that it knows the key, or the experiment, not
         self._next_heartbeat = self._next_poll = 0.0
         self._backoff = Backoff(intervals.retry, 2 * intervals.heartbeat)
         self._doubted: Optional[float] = None
@@ -114,6 +115,9 @@ class HubLink:
             raise
         if claims.jti in known.revoked:
             raise RevokedToken("the token was revoked", "ask the Hub for a new one")
+        if known.refused_at is not None and claims.iat <= known.refused_at:
+            raise RevokedToken("the token may have been revoked: the Hub no longer tells this server",
+                               "ask the Hub for a new one")
         return replace(claims, role=known.role_of(claims))
 
     def _doubt(self) -> None:
@@ -255,20 +259,28 @@ class HubLink:
 
     def _failed(self, error: JdError) -> float:
         status = getattr(error, "status", None)
-        self._unknown = self._unknown + 1 if status == 404 else 0
+        self._unknown = self._unknown + 1 if status in _FOR_GOOD else 0
+        if status == 401 and self._unknown >= UNKNOWN_LIMIT:
+            raise ExperimentGone(*_OF_THE_KEY) from error
         if status == 403 or self._unknown >= UNKNOWN_LIMIT:
             raise ExperimentGone("the Hub has ended this experiment: %s" % error) from error
-        if not self._away:
-            if status == 401:
-                advice = "start the server again with a valid JD_API_KEY"
-            else:
-                advice = "trying again"
+        if status == 401:
+            self._mistrust()
+        elif not self._away:
             self._warn("the Hub does not answer as it should; workers that have a token go on, "
-                       "%s (%s)" % (advice, error))
+                       "trying again (%s)" % error)
         self._away = True
         # What the Hub knows may be older when it comes back: from a backup, or another's by now.
         self._registered = False
         return max(self._backoff.next(), getattr(error, "retry_after", None) or 0.0)
+
+    def _mistrust(self) -> None:
+        """The Hub refuses this server's key, and no longer tells which tokens were revoked: those that were
+        given for that very key, for instance. What it issued before is taken no more; that of later is."""
+        if self._known is not None and self._known.refused_at is None:
+            self._learn(self._known._replace(refused_at=self._clock()))
+            self._warn("%s; tokens that were issued before are no longer taken; trying again"
+                       % _OF_THE_KEY[0])
 
     def start(self, gone: Callable[[str], None], pin: Optional[HubPin] = None) -> None:
         """Make the calls from now on. `gone` is called, from another thread and at most once, with
@@ -309,6 +321,10 @@ class HubLink:
         except OSError as error:
             self._warn("%s cannot be written (%s): without the Hub this server could not be started "
                        "again" % (self._memory, error.strerror))
+
+
+_OF_THE_KEY = ("the Hub refuses this server's key, which is unknown there or was revoked",
+               "start the server again with a valid JD_API_KEY; jobs and results are kept")
 
 
 def _owner_id(config: Mapping[str, Any]) -> Optional[str]:

@@ -16,6 +16,7 @@ class Known(NamedTuple):
     revoked: FrozenSet[str] = frozenset()
     owner_id: Optional[str] = None  # likewise
     owner: Optional[str] = None  # email address, likewise
+    refused_at: Optional[float] = None  # Unix seconds; since when the Hub refuses this server's key
 
     def role_of(self, claims: jwt.WorkerClaims) -> str:
         """What a token is good for. One that does not say comes from a Hub that knows no roles, or
@@ -30,7 +31,7 @@ def keep(path: Path, hub_url: str, known: Known) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     wholefile.write(path, json.dumps({
         "hub_url": hub_url, "secret": known.secret, "experiment_id": known.experiment_id,
-        "owner_id": known.owner_id, "owner": known.owner,
+        "owner_id": known.owner_id, "owner": known.owner, "refused_at": known.refused_at,
         "revoked_jtis": sorted(known.revoked)}).encode("ascii"))
 
 
@@ -45,6 +46,6 @@ def kept(path: Path, hub_url: str) -> Optional[Known]:
                      # Not kept by a version without roles: who the owner is shows when the Hub
                      # answers. Until then no token without a role is the owner's.
                      fields.take(found, "owner_id", str, None) if "owner_id" in found else "",
-                     fields.take_name(found, "owner", None))
+                     fields.take_name(found, "owner", None), fields.take_number(found, "refused_at"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
