@@ -72,7 +72,7 @@ def test_without_a_heartbeat_there_is_no_thread() -> None:
 
 def test_a_starter_repeats_them_while_it_sends_what_waited(tmp_path: Path,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    config = SimpleNamespace(collect="", checkpoint_interval=60.0, experiment="exp", environ={})
+    config = WorkerConfig("exp", tmp_path / "train.py", "http://s", environ={"HOME": str(tmp_path)})
     order: List[str] = []
     beats = threading.Semaphore(0)
 
@@ -89,7 +89,7 @@ def test_a_starter_repeats_them_while_it_sends_what_waited(tmp_path: Path,
     monkeypatch.setattr(WaitingFiles, "send", send)
     link = Link("http://s", "n_egg_0", "cpu", dict)
     link.lease = 0.03
-    starter = Starter(cast(WorkerConfig, config), link,
+    starter = Starter(config, link,
                       cast(Connection, SimpleNamespace(deliver=deliver, server="", token=None,
                                                        checkpoint_keys=None, certificate=None)),
                       cast(WorkerLog, SimpleNamespace(event=None)), lambda: None, cast(Ward, None))
