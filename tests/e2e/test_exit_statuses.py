@@ -94,7 +94,7 @@ def test_a_usage_error_is_final_and_the_terminal_says_so(tmp_path: Path, script:
         assert "a usage error, as it seems, which another try would repeat, after" in said
         assert "job 1 is not tried again" in said
         told = str(server.jobs()[0]["message"])
-        assert "does the script take what it was given, --x?" in told
+        assert "does the script take what it was given, x?" in told
         assert "unrecognized arguments: --x" in told
 
 
