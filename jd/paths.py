@@ -77,6 +77,11 @@ def experiment_cache(experiment: str, environ: Environ = os.environ) -> Path:
     return cache_root(environ) / ".cache" / experiment
 
 
+def snapshots_dir(experiment: str, environ: Environ = os.environ) -> Path:
+    """The copies that launches with `snapshot=true` run."""
+    return experiment_cache(experiment, environ) / "snapshots"
+
+
 def outbox_dir(experiment: str, environ: Environ = os.environ) -> Path:
     """Results that wait for the server to come back."""
     return experiment_cache(experiment, environ) / "outbox"

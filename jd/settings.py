@@ -76,6 +76,8 @@ WORKER: Tuple[Setting, ...] = (
     Setting("expId", "JD_EXP_ID", None, experiment, "experiment name, as the server's --expId", "NAME"),
     Setting("entry_script", "JD_ENTRY_SCRIPT", None, entry,
             "script to run for each job: Python, any that begins with #!, or \"-m package.module\"", "PATH"),
+    Setting("snapshot", "JD_SNAPSHOT", "false", boolean,
+            "run a copy of the script's directory that is taken at the launch"),
     Setting("api_key", "JD_API_KEY", None, secret, "Hub API key; better set in the environment", "KEY",
             secret=True),
     Setting("hub", "JD_HUB_URL", "https://hub.jobdistributor.net", server_url, "Hub base URL", "URL"),

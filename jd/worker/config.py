@@ -131,7 +131,13 @@ class WorkerConfig:
 
     def run_dir(self, job_id: int) -> Path:
         """The directory that the script of one job runs in, absolute."""
-        return shared_directory(self.cwd, self.directory, self.entry_script) or self.job_dir(job_id)
+        return self.shared_directory or self.job_dir(job_id)
+
+    @property
+    def shared_directory(self) -> Optional[Path]:
+        """Where all jobs run; None where each has a directory of its own. A snapshot is of the code alone."""
+        script = self.entry_script if self.snapshot is None else self.snapshot.of
+        return shared_directory(self.cwd, self.directory, script)
 
     def check_places(self) -> None:
         """Raises UnsafePlace where somebody else could write to what jobs and logs go to, and StorageError

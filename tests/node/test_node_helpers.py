@@ -1,6 +1,7 @@
 """Programs that are asked something: for a bounded time, and not taken for what a script has left."""
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -52,6 +53,15 @@ def test_who_clears_up_after_a_script_leaves_it_alone(tmp_path: Path) -> None:
         file.write("gone on")
     asking.join(60.0)
     assert found == [b"gone on"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nobody clears up")
+def test_nor_is_one_that_has_ended_waited_for_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(["/bin/sh", "-c", "exit 3"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(helpers, "_running", {process.pid})
+    orphans.reap_strangers(set())
+    assert process.wait() == 3
 
 
 def _runs(pid: int) -> bool:

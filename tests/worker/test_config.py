@@ -20,7 +20,7 @@ def other(kind: Any, value: Any) -> Any:
     """A value of the same type that is not the default."""
     known: Dict[Any, Any] = {bool: not value, int: 7, float: 7.5, str: "other", Path: Path("/other"),
                              Tuple[str, ...]: ("a", "b-c"), Tuple[int, int]: (7, 8),
-                             Snapshot: Snapshot(Path("/of"), Path("/copy"), "hash")}
+                             Snapshot: Snapshot(Path("/of/a"), Path("/of"), Path("/copy"), "h")}
     wanted = [part for part in getattr(kind, "__args__", ()) if part is not type(None)]
     return known[kind] if kind in known else known[wanted[0]]
 

@@ -12,7 +12,7 @@ from jd.protocol import split_worker_id
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import background, gpus
 from jd.worker.launch.servercheck import checked
-from jd.worker.local import signalling
+from jd.worker.local import signalling, snapshots
 from jd.worker.local.rows import Row
 from jd.worker.uplink.tokenrenewal import authorised
 
@@ -59,6 +59,8 @@ def _startable(context: Context, row: Row, seen: Set[str]) -> WorkerConfig:
     seen.add(stored.server)
     if config.foreground:
         raise JdError("it runs in the foreground", "stop it, and start it where it was started")
+    if config.snapshot is not None:
+        snapshots.keep(config.snapshot)
     config = entryscript.still_there(config)
     gpus.divide(config, [row.slot])
     return config

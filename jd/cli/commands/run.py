@@ -26,6 +26,9 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     _pass_over(context.environ)
     config = checked(configuration(context.arguments, context.environ))
+    if context.values["snapshot"]:
+        from jd.worker.launch import copying
+        config = copying.taken(config)
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)

@@ -14,7 +14,7 @@ from jd.terminal import plural
 from jd.worker.config import from_json
 from jd.worker.launch import background
 from jd.worker.launch.servercheck import checked
-from jd.worker.local import signalling
+from jd.worker.local import signalling, snapshots
 from jd.worker.local.rows import IDLE, PAUSED, Row
 
 
@@ -55,8 +55,10 @@ def _grow(context: Context, rows: List[Row], wanted: int) -> int:
     problem = signalling.why_not(newest, context.here)
     if problem is not None:
         raise JdError("%s cannot be copied: %s" % (newest.worker_id, problem))
-    config = entryscript.still_there(replace(from_json(newest.config, context.environ), num_workers=wanted))
-    config = checked(config)
+    stored = replace(from_json(newest.config, context.environ), num_workers=wanted)
+    if stored.snapshot is not None:
+        snapshots.keep(stored.snapshot)
+    config = checked(entryscript.still_there(stored))
     instance: Optional[str] = None
     used: List[int] = []
     name = split_worker_id(newest.worker_id)

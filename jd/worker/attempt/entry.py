@@ -26,14 +26,22 @@ _ADVICE = "give it a first line such as #!/bin/sh, or name a .py file"
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 
 
+# `python -m` looks for a module in the directory that it is started in first: there may lie the original of
+# what was copied. So this is run in its place, which looks in the copy.
+_RUN_MODULE = ("import runpy, sys; sys.path[0], module = sys.argv[1:3]; del sys.argv[1:3]; "
+               "runpy.run_module(module, run_name='__main__', alter_sys=True)")
+
+
 class Entry(NamedTuple):
     """What a launch runs: a file; with `module` it is run as `python -m`, from `directory`. `python` is the
-    interpreter of Python scripts, None for the worker's own."""
+    interpreter of Python scripts, None for the worker's own. With `copied` it is in a copy of its
+    directory."""
 
     script: Path
     module: str = ""
     python: Optional[Path] = None
     directory: Optional[Path] = None
+    copied: bool = False
 
     @property
     def interpreter(self) -> str:
@@ -48,6 +56,8 @@ class Entry(NamedTuple):
 
 def of(config: WorkerConfig) -> Entry:
     """What a launch runs."""
+    if config.snapshot is not None:
+        return Entry(config.entry_script, config.module, config.python, config.snapshot.directory, True)
     return Entry(config.entry_script, config.module, config.python, config.directory)
 
 
@@ -95,13 +105,13 @@ def command(entry: Entry) -> Command:
     """
     script, python = entry.script, entry.interpreter
     if entry.module:
-        return Command([python], ["-m", entry.module], before=str(entry.directory or ""))
+        return _of_module(entry, entry.module, str(entry.directory or ""))
     if is_python(script):
         with open(str(script), "rb") as file:
             text = file.read(MAX_SOURCE_BYTES) if script.suffix.lower() == ".py" else b""
         found = packages.run_of(script, text)
         if found.module:
-            return Command([python], ["-m", found.module], before=found.root)
+            return _of_module(entry, found.module, found.root)
         return Command([python], [str(script)], behind=found.root)
     head = _head(script)
     if head.startswith(b"#!"):
@@ -115,6 +125,11 @@ def command(entry: Entry) -> Command:
                          % script,
                          _ADVICE)
     return Command([], [str(script)])
+
+
+def _of_module(entry: Entry, module: str, root: str) -> Command:
+    named = ["-c", _RUN_MODULE, root, module] if entry.copied else ["-m", module]
+    return Command([entry.interpreter], named, before=root)
 
 
 def _head(script: Path) -> bytes:

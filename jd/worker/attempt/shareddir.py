@@ -15,7 +15,7 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 from jd import paths
 from jd.errors import JdError, UsageError
 from jd.node.identity import Here
-from jd.worker.config import WorkerConfig, shared_directory
+from jd.worker.config import WorkerConfig
 from jd.worker.local import neighbours
 from jd.worker.local.registry import Registry
 
@@ -48,7 +48,7 @@ class SharedDirectory:
         self._clock = clock
         self._wall_clock = wall_clock
         self._told = False
-        directory = shared_directory(config.cwd, config.directory, config.entry_script)
+        directory = config.shared_directory
         self.directory = directory
         self._ignores = _Ignored(config, directory) if directory is not None else None
 

@@ -172,7 +172,10 @@ class Starter:
             self._connection.token(), checkpoints, self._connection.checkpoint_keys())
         environ.update(self._threads.variables)
         environ.update(called.variables)
-        environ["PYTHONPATH"] = called.command.python_path(environ["PYTHONPATH"])
+        given = environ["PYTHONPATH"]
+        if config.snapshot is not None:
+            given = config.snapshot.python_path(given, config.directory)
+        environ["PYTHONPATH"] = called.command.python_path(given)
         directory = config.run_dir(assignment.job_id)
         return jobprocess.start(assignment, config.entry_script, called.words,
                                 rundir.moved(environ, config.directory, directory),

@@ -136,6 +136,8 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log
         worker_id, os.getpid(), config.process_id, config.experiment))
     hub = "" if config.hub is None else " (from the Hub %s)" % config.hub
     log.event("server %s%s, script %s" % (connection.shown, hub, entry.of(config).shown))
+    if config.snapshot is not None:
+        log.event("that is a snapshot of %s, taken at the launch" % config.snapshot.of)
     if config.python is not None:
         log.event("scripts run with Python %s, %s" % (config.python_version, config.python))
     devices = gpus.shown(config.environ)

@@ -9,7 +9,7 @@ from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Set,
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local import lastwords
+from jd.worker.local import lastwords, snapshots
 from jd.worker.local.lastwords import Fate, Worker
 from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import FILE_NAME, Registry, experiments
@@ -70,6 +70,7 @@ def clean_up(environ: Mapping[str, str], here: Here,
     for registry, dead, is_all in looked_at:
         try:
             removed += registry.bury(dead)
+            snapshots.remove_unused(registry, environ)
             directories += is_all and _remove_if_empty(registry, environ)
         except StorageError as error:
             problems.append(str(error))

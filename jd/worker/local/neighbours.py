@@ -15,7 +15,9 @@ HEARD_OF = 900.0  # seconds in which a worker of another host has been heard of,
 def directory_of(config: Mapping[str, Any]) -> Optional[Path]:
     """Where all jobs of a worker run, by its stored launch; None where each has a directory of its own, or
     nobody can tell."""
-    directory, script = config.get("directory"), config.get("entry_script")
+    directory, script, snapshot = (config.get(name) for name in ("directory", "entry_script", "snapshot"))
+    if isinstance(snapshot, Mapping):
+        script = snapshot.get("of")
     if not isinstance(directory, str) or not isinstance(script, str):
         return None
     return shared_directory(str(config.get("cwd", CWD_LAUNCH)), Path(directory), Path(script))
