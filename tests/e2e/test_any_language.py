@@ -329,7 +329,7 @@ def test_each_worker_has_a_gpu_of_its_own(tmp_path: Path, script: Write) -> None
 
 def test_a_restart_that_lacks_gpus_stops_nothing(tmp_path: Path, script: Write) -> None:
     path = script("#!/bin/sh\n")
-    with Node(tmp_path) as node:
+    with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         before = node.start(path, "gpus=2", CUDA_VISIBLE_DEVICES="GPU-x,GPU-y")
         refused = node.exp("restart", "all", status=1, CUDA_VISIBLE_DEVICES="GPU-x")
         assert "a worker needs 2 devices" in refused.stderr and "was not restarted" in refused.stderr
