@@ -1,21 +1,17 @@
 """Programs that a worker asks something, such as git or nvidia-smi: for a bounded time, in a thread.
 
 They are children of the worker like the script that runs beside them, but not what that has started: who
-clears up after a script leaves them alone (see `orphans`).
+clears up after a script leaves them alone (see `orphans`). They end with the worker.
 """
 
 import os
 import signal
 import subprocess
-from typing import Mapping, Optional, Sequence, Set
+from typing import Mapping, Optional, Sequence
+
+from jd.node import orphans
 
 _END_TIME = 1.0  # seconds for one that was killed to be gone; else it hangs in the kernel
-_running: Set[int] = set()
-
-
-def running() -> Set[int]:
-    """Process ids of helpers that have not been waited for."""
-    return set(_running)
 
 
 def output_of(command: Sequence[str], environ: Mapping[str, str], timeout: float,
@@ -25,17 +21,18 @@ def output_of(command: Sequence[str], environ: Mapping[str, str], timeout: float
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=dict(environ), cwd=directory, start_new_session=True)
+            env=dict(environ), cwd=directory, start_new_session=True,
+            preexec_fn=orphans.die_with_parent(signal.SIGKILL))
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    _running.add(process.pid)
+    orphans.cared_for.add(process.pid)
     try:
         return process.communicate(timeout=timeout)[0]
     except (OSError, ValueError, subprocess.SubprocessError):
         _end(process)
         return None
     finally:
-        _running.discard(process.pid)
+        orphans.cared_for.discard(process.pid)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

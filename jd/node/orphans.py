@@ -11,7 +11,8 @@ import signal
 import sys
 from typing import Any, Callable, List, Optional, Set
 
-from jd.node import helpers
+# Children that somebody else waits for, and that no script has started (see `helpers`).
+cared_for: Set[int] = set()
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -54,14 +55,14 @@ def die_with_parent(signum: int) -> Optional[Callable[[], None]]:
 
 
 def children() -> Set[int]:
-    """Process ids of our children but the helpers, dead ones that nobody waited for included."""
+    """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`."""
     if not sys.platform.startswith("linux"):
         return set()
     try:
         found = _children_by_task()
     except OSError:
         found = _children_by_scan()
-    return found - helpers.running()
+    return found - cared_for
 
 
 def reap_strangers(known: Set[int]) -> None:
@@ -71,7 +72,7 @@ def reap_strangers(known: Set[int]) -> None:
     while True:
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if info is None or info.si_pid in known or info.si_pid in helpers.running():
+            if info is None or info.si_pid in known or info.si_pid in cared_for:
                 return
             os.waitpid(info.si_pid, os.WNOHANG)
         except ChildProcessError:

@@ -121,9 +121,12 @@ def test_many_jobs_and_many_differences_are_not_all_told(desk: Desk, monkeypatch
 def test_a_script_that_changes_with_each_job_fills_no_disk(
         desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codes, "MAX_CODES", 2)
-    run(desk, *(with_changes(hash=two * 32) for two in ("aa", "bb", "cc")))
-    assert desk.sql("SELECT count(*) FROM codes") == 2 and versions(desk)[2] is None
-    assert desk.status(3) == "DONE"
+    run(desk, *(with_changes(hash=two * 32) for two in ("aa", "bb", "cc", "aa")))
+    assert desk.sql("SELECT count(*) FROM codes") == 2
+    assert versions(desk)[0] == versions(desk)[3] is not None
+    shown = [desk.read(lambda db, n=n: jobdetails.job(db, n))["attempts"][0]["code"]  # type: ignore[misc]
+             for n in (1, 2, 3, 4)]
+    assert [code and code["hash"][:2] for code in shown] == [None, None, "cc", "aa"]
 
 
 def test_what_is_too_long_is_cut_and_what_is_no_code_is_refused() -> None:

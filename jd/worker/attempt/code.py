@@ -72,7 +72,7 @@ class Codes:
         self._config = config
         self._log = log
         self._clock = clock
-        self._thread: Optional[threading.Thread] = None
+        self._latest: Optional[Lookup] = None
         self._script: Optional[Tuple[Stamp, _Script]] = None
         self._interpreter: Optional[Tuple[List[str], List[str], _Interpreter]] = None
         self._state: Optional[Tuple[object, repository.State]] = None
@@ -89,11 +89,11 @@ class Codes:
         except OSError:
             lookup.done.set()  # it will not start either
             return
-        if self._thread is not None and self._thread.is_alive():
+        if self._latest is not None and not self._latest.done.is_set():
             lookup.done.set()  # the file system hangs: of this attempt it is not known
             return
-        self._thread = threading.Thread(target=self._work, args=(lookup,), name="jd-code", daemon=True)
-        self._thread.start()
+        self._latest = lookup
+        threading.Thread(target=self._work, args=(lookup,), name="jd-code", daemon=True).start()
 
     def _work(self, lookup: Lookup) -> None:
         try:

@@ -13,7 +13,9 @@ from jd import messages
 from jd import protocol as p
 from jd.server.store.transaction import Transaction
 
-MAX_CODES = 1000  # that are kept; a sweep with more of them is one whose script changes with each job
+# The newest that are kept: a sweep with more is one whose script changes with each job, or whose guests make
+# them up. One that is still run is told, and kept, again.
+MAX_CODES = 1000
 MAX_VERSIONS = 20  # that are compared, the newest
 MAX_COUNTED = 10_000  # jobs of one version
 MAX_DIFFERENCES = 8
@@ -52,7 +54,7 @@ def ran(t: Transaction, job_id: int, number: int, code: messages.Code) -> None:
     if row is None:
         (known,) = t.db.execute("SELECT count(*) FROM codes").fetchone()
         if known >= MAX_CODES:
-            return
+            t.db.execute("DELETE FROM codes WHERE id = (SELECT min(id) FROM codes)")
         version = version_of(document)
         t.db.execute("INSERT INTO codes (digest, version, document) VALUES (?, ?, ?)",
                      (digest, version, text))
