@@ -68,7 +68,7 @@ def _file(given: Path) -> Path:
         mode = os.stat(str(script)).st_mode
     except OSError as error:
         raise UsageError("entry_script=: cannot find %s: %s" % (script, error.strerror),
-                         "give the path of a script") from None
+                         _meant(str(given))) from None
     if stat.S_ISDIR(mode):
         if (script / _MAIN).is_file():
             return _file(script / _MAIN)
@@ -82,6 +82,17 @@ def _file(given: Path) -> Path:
         raise UsageError("entry_script=: %s cannot be read by this user (uid %d)" % (script, os.getuid()),
                          "check its mode")
     return script
+
+
+def _meant(given: str) -> str:
+    """What to do about a script that is not there."""
+    words = given.split()
+    script = next((word for word in words if os.path.isfile(word)), None)
+    if len(words) > 1 and script is not None:
+        return 'give entry_script=%s; words for it are args="…", and another Python is python=' % script
+    if os.path.isfile(given.replace(".", os.sep) + ".py"):
+        return 'for a module give entry_script="-m %s"' % given
+    return "give the path of a script"
 
 
 def _check_command(wanted: Entry) -> None:

@@ -79,6 +79,8 @@ def test_modules_and_scripts_in_packages(tmp_path: Path, imports: str, name: str
     ("-m sys", [], "has no file that could be run"),
     ("-m pkg.train --lr 1", [], "its arguments are args="),
     ("-m pkg/train.py", [], "the name of one module"),
+    ("pkg.train", [], 'for a module give entry_script="-m pkg.train"'),
+    ("python train.py --lr 1", [], 'give entry_script=train.py; words for it are args="…"'),
     ("pkg", [], "is a directory without a __main__.py"),
     ("train.py", ["python=nothing-of-this-name"], "no program called nothing-of-this-name is in PATH"),
     ("train.py", ["python=train.py"], "no program called train.py is in PATH; give python=/"),
