@@ -23,8 +23,8 @@ from jd.errors import JdError
 WORDS = "words"
 _EXPERIMENT = "expId"
 _WORKER = "<worker-id>"
-# Which files, besides directories.
-_PATHS: Dict[str, Tuple[str, ...]] = {"entry_script": (".py", ".sh"), "log_dir": ()}
+# Which files by their endings, besides directories; "" ends all.
+_PATHS: Dict[str, Tuple[str, ...]] = {"entry_script": (".py", ".sh"), "log_dir": (), "python": ("",)}
 _MOST_FILES = 1000
 
 

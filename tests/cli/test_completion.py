@@ -47,7 +47,7 @@ def test_at_first_every_command_and_every_key_of_a_launch(environ: Dict[str, str
 @pytest.mark.parametrize("words, expected", [
     (["worker-l"], ["worker-list", "worker-logs"]),
     (["num"], ["num_workers="]),
-    (["entry_script=a.py", "r"], ["run"]),
+    (["entry_script=a.py", "ru"], ["run"]),
     (["expId=a", "exp"], ["exp-status"]),  # exp-list does not take what is there already
     (["worker-logs", ""], ["expId=", "follow=", "lines="]),
     (["worker-logs", "lines=3", "f"], ["follow="]),
@@ -97,6 +97,8 @@ def test_files(environ: Dict[str, str], tmp_path: Path, monkeypatch: pytest.Monk
     assert candidates(["entry_script=~/"], environ) == ["entry_script=~/mine.py"]
     assert candidates(["entry_script=."], environ) == ["entry_script=.hidden.py"]
     assert candidates(["log_dir=s"], environ) == ["log_dir=src/"]
+    assert candidates(["python=s"], environ) == ["python=src/"]
+    assert candidates(["python=n"], environ) == ["python=notes.txt"]
     assert candidates(["entry_script=gone/"], environ) == []
 
 
