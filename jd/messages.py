@@ -7,7 +7,7 @@ for what is missing or of the wrong type; `to_json` is the way back. `docs/proto
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from jd.fields import take, take_id, take_name, take_number, take_tags, take_word
+from jd.fields import take, take_id, take_name, take_number, take_tags, take_whole, take_word
 from jd.protocol import (
     ABORTED,
     BUSY,
@@ -18,6 +18,7 @@ from jd.protocol import (
     MAX_DISTRIBUTIONS,
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
+    MAX_PIECE_BYTES,
     MAX_TAIL_CHARS,
     REPORTED_VERDICTS,
     RUN,
@@ -39,6 +40,10 @@ def _take_text(body: Mapping[str, Any], name: str, limit: int) -> str:
 
 def _take_tail(body: Mapping[str, Any]) -> str:
     return take(body, "output_tail", str, "")[-MAX_TAIL_CHARS:]
+
+
+def _take_size(body: Mapping[str, Any], name: str) -> Optional[int]:
+    return take_whole(body, name, 0, 2 ** 53)
 
 
 def _take_code(body: Mapping[str, Any]) -> "Optional[Code]":
@@ -90,7 +95,8 @@ class Result:
     """How an attempt ended: the body of `/update_job_status`, and `finished` in a heartbeat.
 
     `exit_code` is negative for a signal; `runtime` is in seconds. `final` says that another try would fail
-    likewise; `code` is what ran. A client that knows only the base protocol sends `job_id`, `status` and
+    likewise; `code` is what ran. `output_size` is how many bytes of UTF-8 the output had of which
+    `output_tail` is the end. A client that knows only the base protocol sends `job_id`, `status` and
     `message`.
     """
 
@@ -104,6 +110,7 @@ class Result:
     output_tail: str = ""
     final: bool = False
     code: Optional[Code] = None
+    output_size: Optional[int] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Result":
@@ -128,6 +135,7 @@ class Result:
             output_tail=_take_tail(body),
             final=take(body, "final", bool, False),
             code=_take_code(body),
+            output_size=_take_size(body, "output_size"),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -145,16 +153,49 @@ class Result:
 
 @dataclass(frozen=True)
 class Release:
-    """An attempt that its worker gives back unfinished."""
+    """An attempt that its worker gives back unfinished; its output is as that of a Result."""
 
     job_id: int
     attempt: int
     reason: str = ""
+    output_tail: str = ""
+    output_size: Optional[int] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Release":
         return cls(take_id(body, "job_id"), take_id(body, "attempt"),
-                   _take_text(body, "reason", MAX_MESSAGE_CHARS))
+                   _take_text(body, "reason", MAX_MESSAGE_CHARS), _take_tail(body),
+                   _take_size(body, "output_size"))
+
+    def to_json(self) -> Dict[str, Any]:
+        return _without_none(dict(self.__dict__, output_tail=self.output_tail or None))
+
+
+@dataclass(frozen=True)
+class OutputPiece:
+    """Part of what an attempt has printed: the body of `POST /worker/output`.
+
+    `offset` is in bytes of UTF-8 from the beginning of its output. `after_gap` says that the worker no longer
+    has what comes before, `final` that nothing comes after.
+    """
+
+    job_id: int
+    attempt: int
+    offset: int
+    output: str
+    after_gap: bool = False
+    final: bool = False
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "OutputPiece":
+        output, offset = take(body, "output", str), _take_size(body, "offset")
+        if offset is None:
+            raise ProtocolError("offset is missing: give the place in the output, in bytes")
+        if len(output.encode("utf-8")) > MAX_PIECE_BYTES:
+            raise ProtocolError("output is longer than %d bytes, the most that is taken at once"
+                                % MAX_PIECE_BYTES)
+        return cls(take_id(body, "job_id"), take_id(body, "attempt"), offset, output,
+                   take(body, "after_gap", bool, False), take(body, "final", bool, False))
 
     def to_json(self) -> Dict[str, Any]:
         return dict(self.__dict__)
@@ -185,6 +226,7 @@ class Heartbeat:
     finished: Optional[Result] = None
     released: Optional[Release] = None
     output_tail: Optional[str] = None
+    output_size: Optional[int] = None
     leave: bool = False
     time_left: Optional[float] = None
     min_time: Optional[float] = None
@@ -217,6 +259,7 @@ class Heartbeat:
             finished=Result.from_json(finished) if finished is not None else None,
             released=Release.from_json(released) if released is not None else None,
             output_tail=_take_tail(body) if body.get("output_tail") is not None else None,
+            output_size=_take_size(body, "output_size"),
             leave=take(body, "leave", bool, False),
             time_left=take_number(body, "time_left"),
             min_time=take_number(body, "min_time"),

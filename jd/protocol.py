@@ -16,6 +16,7 @@ DASHBOARD_PORT = 5050
 HEALTH = "/healthz"
 HEARTBEAT = "/worker/heartbeat"
 UPDATE_JOB_STATUS = "/update_job_status"
+OUTPUT = "/worker/output"
 UPLOAD = "/upload"
 CHECKPOINT = "/checkpoint"
 LATEST_CHECKPOINT = "/checkpoint/latest"
@@ -99,11 +100,12 @@ EXT_SCRATCH = "scratch"
 EXT_UNIQUE = "unique"
 EXT_FLAGS = "flags"
 EXT_CODE = "code"
+EXT_LOG = "log"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
-    EXT_FLAGS, EXT_CODE,
+    EXT_FLAGS, EXT_CODE, EXT_LOG,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -118,6 +120,7 @@ IDLE_INTERVAL = 180.0
 BUSY_INTERVAL = 57.0
 MIN_LEASE = 3.0  # with three heartbeats in it, one each second
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
+OUTPUT_INTERVAL = 30.0  # between pieces of output that nobody looks at
 MAX_WAIT = 180.0
 MAX_ATTEMPTS = 1000  # failures after which a job can be said to be over
 MAX_PRIORITY = 1000  # of a job; the lowest is this below 0
@@ -131,6 +134,10 @@ MAX_PARAMETERS_BYTES = 64 * 1024  # of one job, as JSON: they travel as command-
 MAX_JSON_DEPTH = 32
 MAX_MESSAGE_CHARS = 8 * 1024
 MAX_TAIL_CHARS = 16 * 1024
+# Of a job's output: what is kept of its beginning and, at least, of its end; and what goes in one piece.
+OUTPUT_HEAD = 1024 * 1024
+OUTPUT_TAIL = 1024 * 1024
+MAX_PIECE_BYTES = 256 * 1024
 MAX_NAME_CHARS = 200
 MAX_FILE_NAME_BYTES = 200
 MAX_PATH_BYTES = 1000  # of a file's path in its job's directory

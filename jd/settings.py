@@ -169,6 +169,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("json", None, "false", boolean, "print facts as JSON, for programs"),
     Setting("watch", None, "false", boolean, "show it live, until q or Ctrl-C"),
     Setting("lines", None, "50", whole(0, 10_000_000), "how many of the last lines", "N"),
+    Setting("attempt", None, None, whole(1, 1_000_000), "which attempt of the job; else the latest", "N"),
     Setting("follow", None, "false", boolean, "go on with new lines, until Ctrl-C"),
     Setting("job", None, None, whole(1, 2 ** 53), "the job whose worker is meant", "N"),
     Setting("host", None, None, text,

@@ -108,6 +108,12 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
         Command("worker-logs", "print or follow the log of a worker", "<worker-id>", "needed",
                 ("lines", "follow"),
                 ("expId=digits-tune worker-logs gpunode_egg_0 lines=200 follow=true",)),
+        Command("job-logs", "print or follow what a job has printed", "<job>", "needed",
+                ("attempt", "lines", "follow", "json") + _SERVER,
+                ("expId=digits-tune job-logs 42", "expId=digits-tune job-logs 42 attempt=1 lines=200",
+                 "expId=digits-tune job-logs 42 follow=true"),
+                "It comes from the server, wherever the job ran: all that is kept of the latest attempt, or "
+                "the last lines=N."),
         Command("server-info", "job counts by status, from the server", "", "needed",
                 _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
         Command("where", "paths of registry, job data and logs; the server, and how it is found", "",

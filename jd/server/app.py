@@ -81,7 +81,7 @@ class JobServer:
         self._api_server = HttpServer(self.api, ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
-        JobRoutes(experiment, self.creation).add_to(self.api)
+        JobRoutes(experiment, self.creation, self.room.watching).add_to(self.api)
         self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
         self.api.add("GET", "/", self._show_the_way, public=True)
         self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)

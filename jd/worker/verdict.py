@@ -23,10 +23,10 @@ PREEMPTED = "preempted: "
 class Ended:
     """The end of a job process. `exit_code` is negative for a signal, `runtime` in seconds.
 
-    `tail` is the last of its output; `out_of_memory` says that the kernel killed for memory in our
-    cgroup while it ran. `note` is what the job's history is to say of its files; `waiting_files` is where
-    those wait that the server has not got yet; `has_files` tells whether it has saved anything, or went on
-    from what was saved before.
+    `tail` is the last of its output, which had `output_size` bytes; `out_of_memory` says that the kernel
+    killed for memory in our cgroup while it ran. `note` is what the job's history is to say of its files;
+    `waiting_files` is where those wait that the server has not got yet; `has_files` tells whether it has
+    saved anything, or went on from what was saved before.
     """
 
     exit_code: int
@@ -36,6 +36,7 @@ class Ended:
     note: str = ""
     waiting_files: Optional[Path] = None
     has_files: bool = False
+    output_size: Optional[int] = None
 
     @property
     def misused(self) -> bool:
@@ -98,6 +99,7 @@ def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = 
         runtime=round(ended.runtime, 3),
         output_tail=ended.tail,
         final=final,
+        output_size=ended.output_size,
     )
 
 
@@ -114,11 +116,13 @@ def never_started(assignment: Assignment, reason: str) -> Result:
                   verdict=protocol.VERDICT_FAILED, message=reason[:MESSAGE_CHARS], runtime=0.0)
 
 
-def given_back(assignment: Assignment, reason: str, note: str = "") -> Result:
+def given_back(assignment: Assignment, reason: str, ended: Optional[Ended] = None) -> Result:
     """The result of a job that was stopped, or not begun, because its worker was stopped."""
-    reason = "%s; %s" % (reason, note) if note else reason
+    ended = Ended(exit_code=0, runtime=0.0) if ended is None else ended
+    reason = "%s; %s" % (reason, ended.note) if ended.note else reason
     return Result(job_id=assignment.job_id, status=protocol.ABORTED, attempt=assignment.attempt,
-                  verdict=protocol.VERDICT_PREEMPTED, message=reason[:MESSAGE_CHARS])
+                  verdict=protocol.VERDICT_PREEMPTED, message=reason[:MESSAGE_CHARS],
+                  output_tail=ended.tail, output_size=ended.output_size)
 
 
 def with_output(line: str, tail: str) -> str:

@@ -137,7 +137,7 @@ def test_a_key_that_the_command_does_not_take() -> None:
 
 
 def test_a_key_of_some_command_where_none_is_named() -> None:
-    assert refused("expId=a", "lines=5") == "lines= goes with worker-logs; name the command"
+    assert refused("expId=a", "lines=5") == "lines= goes with worker-logs or job-logs; name the command"
 
 
 @pytest.mark.parametrize("words", [

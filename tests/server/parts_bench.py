@@ -62,7 +62,8 @@ class PartsBench:
         live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
-                     JobRoutes(self.experiment, self.creation), CreateJobs(self.experiment, self.creation),
+                     JobRoutes(self.experiment, self.creation, room.watching),
+                     CreateJobs(self.experiment, self.creation),
                      JobDetails(self.experiment, room.watching), Results(self.experiment, live)):
             part.add_to(self.router)
 

@@ -67,16 +67,19 @@ def test_everything_about_a_job(run: Run) -> None:
 def test_output_of_any_attempt(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1}, {"x": 2})
-        assert (await bench.get("/web/job/output?id=2")).json == {
-            "attempt": None, "output": "", "running": False}
+        def told(answer: Any) -> Any:
+            return {name: answer.json[name] for name in ("attempt", "output", "running", "tail_only")}
+
+        assert told(await bench.get("/web/job/output?id=2")) == {
+            "attempt": None, "output": "", "running": False, "tail_only": False}
         await bench.beat("a")
         await bench.finish(1, "ABORTED", attempt=1, verdict="preempted", output_tail="one")
         await bench.beat("a")
         await bench.beat("a", reported_status="busy", current_job_id=1, attempt=2, output_tail="two")
-        assert (await bench.get("/web/job/output?id=1")).json == {
-            "attempt": 2, "output": "two", "running": True}
-        assert (await bench.get("/web/job/output?id=1&attempt=1")).json == {
-            "attempt": 1, "output": "one", "running": False}
+        assert told(await bench.get("/web/job/output?id=1")) == {
+            "attempt": 2, "output": "two", "running": True, "tail_only": True}
+        assert told(await bench.get("/web/job/output?id=1&attempt=1")) == {
+            "attempt": 1, "output": "one", "running": False, "tail_only": True}
         assert (await bench.get("/web/job/output?id=1&attempt=3")).status == 404
     run(scenario)
 

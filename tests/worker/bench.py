@@ -72,11 +72,16 @@ class FakeJob:
         self.ran: Optional[Code] = None
         self.stopped_with: List[float] = []  # the grace of each call to stop
 
+    output_size = 8
+
     def tail(self) -> str:
         return "the tail"
 
     def code(self, wait: float = 0.0) -> Optional[Code]:
         return self.ran
+
+    def watched(self) -> None:
+        self.was_watched = True
 
     def step(self, now: float) -> Optional[Ended]:
         if self.start_failure is not None:

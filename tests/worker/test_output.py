@@ -70,14 +70,29 @@ def test_an_unfinished_line_is_shown_after_a_while() -> None:
     assert pump.deadline() is None
 
 
-def test_the_tail_is_the_last_4_kib() -> None:
-    pump = OutputPump(lambda lines: None)
-    for number in range(5000):
+def test_the_tail_is_the_last_16_kib() -> None:
+    """docs/dashboard.md promises them; the protocol allows as much."""
+    kept: List[bytes] = []
+    pump = OutputPump(lambda lines: None, kept.append)
+    for number in range(50_000):
         pump.feed(b"line %d\n" % number, 0.0)
     pump.feed(b"unfinished", 0.0)
+    assert pump.tail().endswith("line 49999\n")
+    pump.flush(2.0)
     tail = pump.tail()
-    assert tail.endswith("line 4999\nunfinished")
-    assert 4000 < len(tail) <= 4096
+    assert tail.endswith("line 49999\nunfinished\n")
+    assert len(tail) == 16 * 1024
+    assert b"".join(kept).endswith(tail.encode()) and pump.size == len(b"".join(kept))
+
+
+def test_what_is_kept_for_the_server_is_valid_utf8_of_that_size() -> None:
+    written: List[bytes] = []
+    kept: List[bytes] = []
+    pump = OutputPump(written.append, kept.append)
+    pump.feed(b"caf\xe9 and caf\xc3\xa9\n", 0.0)
+    assert written == [b"caf\xe9 and caf\xc3\xa9\n"]
+    assert kept == ["caf\ufffd and café\n".encode()]
+    assert pump.tail() == "caf\ufffd and café\n" and pump.size == len(kept[0])
 
 
 def test_the_tail_does_not_begin_inside_a_character() -> None:

@@ -38,7 +38,7 @@ def test_the_note_about_its_files_comes_before_the_output() -> None:
     assert verdict.judge(JOB, Ended(0, 1.0, "out", note="collected 1 file")).message == "collected 1 file"
     failed = verdict.judge(JOB, Ended(3, 1.0, "out\n", note="collected 1 file")).message
     assert failed == "exit status 3\ncollected 1 file\nout"
-    given_back = verdict.given_back(JOB, "stopped", "checkpoint saved").message
+    given_back = verdict.given_back(JOB, "stopped", Ended(0, 1.0, note="checkpoint saved")).message
     assert given_back == "stopped; checkpoint saved"
     for size in (100, 3000):
         assert len(verdict.judge(JOB, Ended(3, 1.0, "x" * 4096, note="n" * size)).message) <= 2000

@@ -6,15 +6,17 @@ from typing import Awaitable, List, Optional
 from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
+from jd.server import outputanswers
 from jd.server.api.access import EDIT
 from jd.server.creation import createrequest
 from jd.server.creation.creator import Creator
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.pages import joblist
+from jd.server.store.pages import jobdetails, joblist
 from jd.server.store.pages.joblist import JobPage, JobQuery
 from jd.server.store.search import scanning
+from jd.server.waiting import Watching
 from jd.storage.reading import TookTooLong
 
 MAX_PAGE = 10 ** 9
@@ -24,15 +26,17 @@ SEARCH_SECONDS = 30.0  # for a text among all jobs; published clients wait 120
 class JobRoutes:
     """The `/api/jobs` routes on one experiment."""
 
-    def __init__(self, experiment: Experiment, creator: Creator) -> None:
+    def __init__(self, experiment: Experiment, creator: Creator, watching: Watching) -> None:
         self._experiment = experiment
         self._creator = creator
+        self._watching = watching
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
         router.add("POST", p.CREATE_JOBS, self.create, max_body=createrequest.MAX_BODY, role=EDIT)
         router.add("GET", p.LIST_JOBS, self.list, role=EDIT)
         router.add("GET", p.JOB_STATUSES, self.statuses, role=EDIT)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/output", self.output, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download, role=EDIT)
 
@@ -107,3 +111,12 @@ class JobRoutes:
         path = await self._experiment.read(
             lambda db: files.latest_upload(db, self._experiment.data_dir, job_id, name))
         return await file_response(path, download_as=name.rpartition("/")[2] if "/" in name else path.name)
+
+    async def output(self, request: Request) -> Response:
+        """Part of what an attempt has printed, of the latest where `attempt` is not given. Whoever asks looks
+        at it: the job's worker sends what is new soon."""
+        job_id, number = request.params["id"], fields.read_id(request.query, "attempt", None)
+        found = await self._experiment.read(lambda db: jobdetails.output(db, job_id, number))
+        if found.running:
+            self._watching.look(job_id)
+        return await outputanswers.part(self._experiment.data_dir, job_id, found, request.query)

@@ -17,7 +17,7 @@ from jd.server.api.receiving import Receiver
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import policy
-from jd.server.store.files import files, resultfile, results
+from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import workers
 from jd.server.store.queue import attempts, codes, ending, jobs, needs, timeleft
 from jd.server.store.transaction import Transaction
@@ -26,6 +26,7 @@ from jd.server.waiting import Ticket, WaitingRoom
 MAX_HEARTBEAT = 256 * 1024
 # The file, and room for boundaries, part headers and fields around it.
 MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
+MAX_PIECE_BODY = 6 * p.MAX_PIECE_BYTES + 1024  # a character may be sent as \u0000
 MAX_CLEARED = 10_000
 CLEARED_SLICE = 200  # workers in one operation, so that heartbeats are not kept waiting
 
@@ -37,6 +38,7 @@ class WorkerRoutes:
         self._experiment = experiment
         self._room = room
         self._access = access
+        self._outputs = outputs.Outputs(experiment.data_dir)
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
@@ -45,6 +47,7 @@ class WorkerRoutes:
 
         add("POST", p.HEARTBEAT, self.heartbeat, MAX_HEARTBEAT)
         add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_HEARTBEAT)
+        add("POST", p.OUTPUT, self.output, MAX_PIECE_BODY)
         add("POST", p.UPLOAD, self.upload, MAX_UPLOAD_BODY)
         add("POST", p.CHECKPOINT, self.checkpoint, MAX_UPLOAD_BODY)
         add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
@@ -110,6 +113,15 @@ class WorkerRoutes:
         told = {} if retry is None else {"retry_in": retry.pause}
         return Response.json(dict(told, message="job %d is %s" % (result.job_id, result.status),
                                   job_id=result.job_id, status=result.status))
+
+    async def output(self, request: Request) -> Response:
+        """A piece of what an attempt prints: how far it is here, and how often more is wanted."""
+        piece, reach = messages.OutputPiece.from_json(await request.json_object()), _caller(request).reach
+        await self._experiment.look_up(
+            lambda db: attempts.check_running(db, piece.job_id, piece.attempt, reach))
+        size = await asyncio.get_running_loop().run_in_executor(None, self._outputs.take, piece)
+        watched = self._room.watching.watched(piece.job_id)
+        return Response.json({"size": size, "every": p.WATCHED_INTERVAL if watched else p.OUTPUT_INTERVAL})
 
     async def upload(self, request: Request) -> Response:
         """A file of a job."""

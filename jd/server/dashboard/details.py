@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 
 from jd import fields
 from jd.net.serving.routing import HttpError, Request, Response, Router
-from jd.protocol import ProtocolError
+from jd.protocol import MAX_TAIL_CHARS, ProtocolError
+from jd.server import outputanswers
 from jd.server.dashboard import previews, zipping
 from jd.server.downloads import file_response, in_steps, stream_response
 from jd.server.experiment import Experiment
@@ -40,6 +42,7 @@ class JobDetails:
         """Put the routes into a router."""
         router.add("GET", "/web/job", self.job)
         router.add("GET", "/web/job/output", self.output)
+        router.add("GET", "/web/job/output/log", self.output_log)
         router.add("GET", "/web/job/file", self.file)
         router.add("GET", "/web/job/preview", self.preview)
         router.add("GET", "/web/job/image", self.image)
@@ -54,12 +57,22 @@ class JobDetails:
         return Response.json(found)
 
     async def output(self, request: Request) -> Response:
-        """The last output of an attempt, of the latest where `attempt` is not given."""
+        """Part of what an attempt has printed: the last 16 kB without an `offset`."""
+        job_id, found = await self._output_of(request)
+        self._watching.look(job_id)
+        return await outputanswers.part(self._experiment.data_dir, job_id, found, request.query,
+                                        MAX_TAIL_CHARS)
+
+    async def output_log(self, request: Request) -> Response:
+        """All that is kept of it, as an attachment."""
+        job_id, found = await self._output_of(request)
+        return await outputanswers.download(self._experiment.data_dir, self._experiment.name, job_id, found)
+
+    async def _output_of(self, request: Request) -> Tuple[int, jobdetails.Output]:
+        """Of the latest attempt where `attempt` is not given."""
         number = fields.read_id(request.query, "attempt", None)
         job_id = fields.read_id(request.query, "id")
-        found = await self._experiment.read(lambda db: jobdetails.output(db, job_id, number))
-        self._watching.look(job_id)
-        return Response.json(found._asdict())
+        return job_id, await self._experiment.read(lambda db: jobdetails.output(db, job_id, number))
 
     async def file(self, request: Request) -> Response:
         """A file as an attachment."""
@@ -87,11 +100,12 @@ class JobDetails:
         return Response(200, content, kind, dict(_IMAGE_HEADERS))
 
     async def zip(self, request: Request) -> Response:
-        """All files of a job, and what is known of it as `job.json`."""
+        """All files of a job, what its attempts have printed, and what is known of it as `job.json`."""
         experiment = self._experiment
         job_id = fields.read_id(request.query, "id")
         job = await experiment.read(lambda db: jobdetails.job(db, job_id))
         found = await experiment.read(lambda db: files.of_job(db, experiment.data_dir, job_id))
+        printed = await experiment.read(lambda db: jobdetails.outputs(db, job_id))
 
         def described(gone: Set[int]) -> bytes:
             job["files"] = [{"kind": file.kind, "name": file.name, "stored_name": file.path.name,
@@ -101,6 +115,9 @@ class JobDetails:
             return json.dumps(job, indent=2, allow_nan=False).encode("ascii")
 
         members = [zipping.Member(file.path, file.listed_as, file.uploaded_at) for file in found]
+        members += [zipping.Member(Path(), "output/attempt-%d.log" % one.attempt, experiment.clock(),
+                                   partial(outputanswers.whole, experiment.data_dir, job_id, one))
+                    for one in printed if one.attempt is not None and one.output]
         pieces = zipping.pack("job-%d" % job_id, members, "job.json", described, experiment.clock())
         return stream_response(in_steps(pieces), "application/zip",
                                "%s-job-%d.zip" % (experiment.name, job_id))

@@ -2,9 +2,11 @@
 
 import time
 import zipfile
+from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Generator, List, NamedTuple, Set, cast
+from typing import Any, Callable, Generator, List, NamedTuple, Optional, Set, cast
 
 from jd.server.store.files.names import actual
 
@@ -17,11 +19,21 @@ _UNUSABLE = {ord(character): "_" for character in '/\\:*?"<>|'}
 
 
 class Member(NamedTuple):
-    """A file to be packed under a name, which may have directories; `modified_at` in Unix seconds."""
+    """A file to be packed under a name, which may have directories; `modified_at` in Unix seconds. What is in
+    no file of its own comes from `made`."""
 
     path: Path
     name: str
     modified_at: float
+    made: Optional[Callable[[], Generator[bytes, None, None]]] = None
+
+    def pieces(self) -> Generator[bytes, None, None]:
+        """What is in it. Raises OSError."""
+        if self.made is not None:
+            yield from self.made()
+            return
+        with open(str(actual(self.path)), "rb") as file:
+            yield from iter(partial(file.read, PIECE), b"")
 
 
 class _Outbox:
@@ -56,14 +68,15 @@ def pack(folder: str, members: List[Member], last_name: str,
     with zipfile.ZipFile(cast(Any, outbox), "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         for index, member in enumerate(members):
             name = names.free(member.name)
+            pieces = member.pieces()
             try:
-                file = open(str(actual(member.path)), "rb")
+                first = next(pieces, b"")  # which opens it
             except FileNotFoundError:
                 gone.add(index)
                 continue
-            with file, archive.open(_head(folder, name, member.modified_at), "w",
-                                    force_zip64=True) as target:
-                for data in iter(partial(file.read, PIECE), b""):
+            with closing(pieces), archive.open(_head(folder, name, member.modified_at), "w",
+                                               force_zip64=True) as target:
+                for data in chain((first,), pieces):
                     target.write(data)
                     yield outbox.take()
         archive.writestr(_head(folder, last_name, now), last_content(gone))

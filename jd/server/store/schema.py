@@ -374,6 +374,11 @@ INSERT INTO names_due SELECT DISTINCT job_id FROM files WHERE kind = 'upload' AN
   UNION SELECT id FROM jobs WHERE scratch > 0;
 """
 
+# How much an attempt has printed (see `files.outputs`); NULL: its worker does not say.
+_OUTPUT = """
+ALTER TABLE attempts ADD COLUMN output_size INTEGER;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES)
+                             _NAMES, _OUTPUT)

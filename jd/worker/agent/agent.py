@@ -19,7 +19,7 @@ from jd.worker.agent.calls import Calls, Heard
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Departure, Leaving
 from jd.worker.attempt.attempt import Attempt
-from jd.worker.uplink.callthread import CLAIM, LEAVE, REPORT, Call
+from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Call
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
 
@@ -117,7 +117,7 @@ class Agent:
                 # What waits on disk goes while no heartbeat stands in its way.
                 hold = not away and not self._delivery.backlog
                 return self._link.beat(self.job.assignment, self.job.tail(), hold, self._job.ends_in(now),
-                                       self.job.code())
+                                       self.job.code(), self.job.output_size)
             return self._spare_call(now)
         if self._leaving.departure is not None:
             return self._last_call(self._leaving.departure, now)
@@ -131,7 +131,7 @@ class Agent:
         if self.job is None or self._job.is_lost:
             return None
         return self._link.beat(self.job.assignment, self.job.tail(), ends_in=self._job.ends_in(now),
-                               code=self.job.code())
+                               code=self.job.code(), size=self.job.output_size)
 
     def _spare_call(self, now: float) -> Optional[Call]:
         """Something from the backlog, while the server is known to be there.
@@ -193,6 +193,9 @@ class Agent:
                 self._take_job(heard.reply.job, now)
             elif not self._link.owes_acknowledgement:
                 self._leaving.after(heard.reply, self._link.offers(protocol.EXT_EMPTY))
+        elif heard.reply is not None and heard.call.kind == BEAT and self.job is not None:
+            if heard.reply.interval <= protocol.WATCHED_INTERVAL:
+                self.job.watched()
         elif heard.call.kind == LEAVE and self._leaving.departure is not None:
             self._leaving.departure.said_goodbye = True
 

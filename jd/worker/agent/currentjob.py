@@ -184,7 +184,7 @@ class CurrentJob:
             return VERDICT_LOST
         if attempt.stop_reason == STOPPED_PREEMPTED:
             self._log("%s stopped after %s, is given back to the server" % (label, took))
-            result = verdict.given_back(attempt.assignment, "the worker was %s" % why_stopped, ended.note)
+            result = verdict.given_back(attempt.assignment, "the worker was %s" % why_stopped, ended)
         else:
             timeout = self._timeout if attempt.stop_reason == STOPPED_TIMEOUT else None
             result = verdict.judge(attempt.assignment, ended, timeout)

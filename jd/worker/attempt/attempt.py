@@ -84,12 +84,21 @@ class Attempt:
         return None if self._process is None else self._process.fileno()
 
     def tail(self) -> str:
-        """The last 4 KiB of output."""
+        """The last 16 KiB of output."""
         return "" if self._process is None else self._process.tail()
 
     def code(self, wait: float = 0.0) -> Optional[Code]:
         """Which code runs, if that is known within `wait` seconds."""
         return self._plan.code(wait)
+    @property
+    def output_size(self) -> int:
+        """How many bytes of output there were, of which `tail` has the last."""
+        return 0 if self._process is None else self._process.output_size
+
+    def watched(self) -> None:
+        """Somebody looks at the output."""
+        if self._files is not None:
+            self._files.watched()
 
     def read(self, now: float) -> None:
         """Take what output is there."""

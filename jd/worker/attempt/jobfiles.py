@@ -1,4 +1,5 @@
-"""What a worker does for the files of a job: it saves the checkpoint directory and collects the output.
+"""What a worker does for the files of a job: it saves the checkpoint directory, collects what the script
+made, and sends what it prints.
 
 One thread for each attempt does all of it, so that heartbeats go on: `start` with the script, `finish`
 when it has ended, then `outcome` is set and the worker is woken. Where the server is away, what should
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable, Optional
 
 from jd import protocol
-from jd.errors import ServerRefused, ServerUnreachable
+from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.script.context import JobContext
 from jd.script.signature import Signer
 from jd.script.upload import Patience, send
@@ -22,12 +23,15 @@ from jd.worker.attempt import jobdir
 from jd.worker.attempt.checkpointdir import NAME, Saver
 from jd.worker.attempt.collect import Rules
 from jd.worker.attempt.collecting import Collector, Sender, is_away
+from jd.worker.attempt.keptoutput import KeptOutput
+from jd.worker.attempt.outputsending import OutputSending
 from jd.worker.attempt.printed import Printed
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 LOOK_EVERY = 2.0  # seconds
 ATTEMPTS = 3
 PAUSES = (0.5, 2.0)
+WATCHED = 10.0  # seconds that a look at the output counts
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,14 @@ class JobFiles:
     """For one attempt. `context` is asked before each use: servers move and tokens are renewed. `takes_paths`
     tells whether the server knows of files in directories. `printed` is what the script has printed by name,
     if that counts. `remark` is called in the thread when the script has ended, before anything else, for a
-    line in the job's history."""
+    line in the job's history. `output` is None where the server takes no more of that than goes with
+    heartbeats and results."""
 
     def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
                  wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False,
-                 printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "") -> None:
+                 printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "",
+                 output: Optional[KeptOutput] = None) -> None:
         self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
         self._settings = settings
@@ -72,6 +78,9 @@ class JobFiles:
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
         self._saver = Saver(checkpoints, lambda: Signer.of(context()), self._upload_checkpoint, self._say,
                             settings.interval)
+        self._output = output
+        self._sending = None if output is None else OutputSending(output, context, self._say)
+        self._watched_at: Optional[float] = None
         self._finishing = threading.Event()
         self._exit_code = 0
         self._stopped = False
@@ -80,8 +89,12 @@ class JobFiles:
             context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
 
     def start(self) -> None:
-        """Begin to watch the checkpoint directory."""
+        """Begin to watch the checkpoint directory and the output."""
         threading.Thread(target=self._work, name="jd-job-files", daemon=True).start()
+
+    def watched(self) -> None:
+        """Somebody looks at the output: what is new goes soon."""
+        self._watched_at = time.monotonic()
 
     def finish(self, exit_code: int, stopped: bool) -> None:
         """The script has ended and nothing of it is left; `stopped`: not by itself, or its worker is being
@@ -106,16 +119,22 @@ class JobFiles:
         outcome = Saved()
         try:
             while not self._finishing.wait(LOOK_EVERY):
-                self._saver.look(time.monotonic())
+                now = time.monotonic()
+                self._saver.look(now)
+                if self._sending is not None and not self.cancelled.is_set():
+                    watched = self._watched_at is not None and now < self._watched_at + WATCHED
+                    self._sending.look(now, watched)
             if not self.cancelled.is_set():
                 has_checkpoint = not self._saver.is_empty
-                notes = [self._remark(), self._save_last()]
+                notes = [self._remark(), self._save_last(), self._send_output()]
                 done = self._exit_code == 0 and not self._stopped
                 collected = self._collector.collect(done, self._away)
                 self._tidy_up()
                 outcome = Saved("; ".join(note for note in notes + collected.notes if note), self._waiting(),
                                 has_checkpoint or collected.has_files)
         finally:
+            if self._output is not None:
+                self._output.close()
             self.outcome = outcome
             self._wake()
 
@@ -182,3 +201,27 @@ class JobFiles:
             return
         if kept is not None:
             self._waiting_files.remove(kept)
+
+    # ---- what it has printed
+
+    def _send_output(self) -> str:
+        """Send the rest; where the server is away, or may not answer before we are killed, keep it."""
+        if self._sending is None or self.cancelled.is_set():
+            return ""
+        try:
+            kept = self._sending.keep(self._waiting_files) if self._stopped or self._away else []
+            if self._away:
+                return ""
+            try:
+                self._sending.finish()
+            except (ServerUnreachable, ServerRefused):
+                self._away = True
+                if not kept:
+                    self._sending.keep(self._waiting_files)
+                return ""
+            for item in kept:
+                self._waiting_files.remove(item)
+        except StorageError as error:
+            self._log(str(error))
+            return str(error)
+        return ""

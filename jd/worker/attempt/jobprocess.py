@@ -71,9 +71,18 @@ class JobProcess:
         """Let `hear` have all output that is read from now on, as it comes."""
         self._hearing.append(hear)
 
+    def kept_by(self, keep: Callable[[bytes], None]) -> None:
+        """Let `keep` have it as it goes into the log, in valid UTF-8."""
+        self._pump.keep = keep
+
     def tail(self) -> str:
-        """The last 4 KiB of output."""
+        """The last 16 KiB of output."""
         return self._pump.tail()
+
+    @property
+    def output_size(self) -> int:
+        """How many bytes of output there were, of which `tail` has the last."""
+        return self._pump.size
 
     def read(self, now: float) -> None:
         """Take what output is there, at most 1 MiB."""
@@ -133,6 +142,7 @@ class JobProcess:
             exit_code=self._exit_code,
             runtime=self._ended_at - self._started,
             tail=self._pump.tail(),
+            output_size=self._pump.size,
             out_of_memory=self._oom_kills() > self._oom_kills_before,
         )
 

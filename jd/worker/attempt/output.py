@@ -1,14 +1,18 @@
 """Turns the bytes that a job writes into lines of the log, at the speed of the pipe.
 
 Work is done on chunks, never line by line, so that 10 GB of output cost a few MB of memory. Terminal
-control sequences are taken out, other control characters but tab become `?`, invalid UTF-8 is kept.
+control sequences are taken out, other control characters but tab become `?`. The log keeps invalid UTF-8;
+what the server is told has � for it.
 `\\r\\n` is a line end, and so is a lone `\\r`: each state of a progress bar is a line.
 """
 
 import re
 from typing import Callable, Optional
 
-TAIL_BYTES = 4096
+from jd.outputtext import to_last_character
+from jd.protocol import MAX_TAIL_CHARS
+
+TAIL_BYTES = MAX_TAIL_CHARS  # a character has a byte at least
 MAX_LINE = 64 * 1024  # a longer line is cut; no piece is twice as long
 FLUSH_AFTER = 2.0  # seconds that an unfinished line waits for its end
 
@@ -31,11 +35,24 @@ def clean(data: bytes) -> bytes:
     return data.translate(_TABLE)
 
 
-class OutputPump:
-    """Turns chunks into whole lines for `write`, and keeps the last of them."""
+def as_utf8(data: bytes) -> bytes:
+    """`data` with � for what is no UTF-8."""
+    if data.isascii():
+        return data
+    return data.decode("utf-8", "replace").encode("utf-8")
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+
+class OutputPump:
+    """Turns chunks into whole lines for `write`, and keeps the last of them.
+
+    `keep` gets them in valid UTF-8; `size` is how many bytes those had.
+    """
+
+    def __init__(self, write: Callable[[bytes], None],
+                 keep: Optional[Callable[[bytes], None]] = None) -> None:
+        self.size = 0
         self._write = write
+        self.keep = keep
         self._held = b""
         self._held_since = 0.0
         self._tail = b""
@@ -46,7 +63,7 @@ class OutputPump:
         # A final \r may be half of \r\n.
         cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
         if cut == 0 and len(data) >= MAX_LINE:
-            cut = _character_end(data)
+            cut = to_last_character(data)
         if cut > 0 or not self._held:
             self._held_since = now
         self._held = data[cut:]
@@ -64,9 +81,11 @@ class OutputPump:
             self._emit(held)
 
     def tail(self) -> str:
-        """The last 4 KiB of output, the unfinished line included."""
-        data = (self._tail + clean(self._held[-TAIL_BYTES:]))[-TAIL_BYTES:]
-        return data.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8", "replace")
+        """The last 16 KiB of the `size` bytes; an unfinished line joins them when it is flushed."""
+        data = self._tail
+        if self.size > len(data):  # else it begins with the first character
+            data = data.lstrip(bytes(range(0x80, 0xC0)))
+        return data.decode("utf-8")
 
     def _emit(self, data: bytes) -> None:
         lines = clean(data)
@@ -74,17 +93,9 @@ class OutputPump:
             return
         if not lines.endswith(b"\n"):
             lines += b"\n"
-        self._tail = (self._tail + lines[-TAIL_BYTES:])[-TAIL_BYTES:]
+        valid = as_utf8(lines)
+        self.size += len(valid)
+        self._tail = (self._tail + valid[-TAIL_BYTES:])[-TAIL_BYTES:]
         self._write(lines)
-
-
-def _character_end(data: bytes) -> int:
-    """The end of the last whole UTF-8 character, or of `data` where it is something else."""
-    for back in range(1, 4):
-        byte = data[-back]
-        if byte >= 0xC0:  # begins a character of 2, 3 or 4 bytes
-            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(data) - back if back < size else len(data)
-        if byte < 0x80:
-            break
-    return len(data)
+        if self.keep is not None:
+            self.keep(valid)

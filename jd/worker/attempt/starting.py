@@ -3,7 +3,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 from jd import paths, protocol
 from jd.errors import JdError
@@ -27,6 +27,7 @@ from jd.worker.attempt.calling import Calling, calling
 from jd.worker.attempt.code import Codes
 from jd.worker.attempt.jobfiles import FileSettings, JobFiles
 from jd.worker.attempt.jobprocess import JobProcess, StartFailure
+from jd.worker.attempt.keptoutput import KeptOutput
 from jd.worker.attempt.printed import Printed
 from jd.worker.attempt.shareddir import SharedDirectory
 from jd.worker.attempt.ward import Ward
@@ -89,6 +90,8 @@ class Starter:
         shared = self._shared.watch(assignment.job_id)
         running = self._codes.lookup()
 
+        output = self._kept_output(assignment)
+
         def start(now: float) -> JobProcess:
             shared.begin()
             try:
@@ -100,12 +103,14 @@ class Starter:
                 raise
             if printed is not None:
                 process.heard_by(printed.feed)
+            if output is not None:
+                process.kept_by(output.append)
             return process
 
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
-                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes)
+                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes, output)
 
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
@@ -164,6 +169,12 @@ class Starter:
                           self._connection.token, assignment.attempt,
                           keys=self._connection.checkpoint_keys, environ=self._config.environ,
                           certificate=self._connection.certificate)
+
+    def _kept_output(self, assignment: Assignment) -> Optional[KeptOutput]:
+        """Where what the job prints is kept for the server; None where that does not take it."""
+        if assignment.attempt is None or not self._link.offers(protocol.EXT_LOG):
+            return None
+        return KeptOutput(self._settings.outbox, self._log.event)
 
     def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
         config = self._config

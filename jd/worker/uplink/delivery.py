@@ -133,7 +133,7 @@ class Delivery:
     def _still_ours(self, entry: Entry) -> Call:
         result = entry.result
         return self._link.beat(Assignment(result.job_id, {}, result.attempt), result.output_tail,
-                               ends_in=0.0)
+                               ends_in=0.0, size=result.output_size)
 
     def _forget(self, entry: Entry) -> None:
         self._outbox.remove(entry)

@@ -94,10 +94,12 @@ class Link:
         return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False,
-             ends_in: Optional[float] = None, code: Optional[Code] = None) -> Call:
+             ends_in: Optional[float] = None, code: Optional[Code] = None,
+             size: Optional[int] = None) -> Call:
         """A busy heartbeat: renews the lease. One that is held comes back early when there is a
         command, or when somebody wants to see the output. `ends_in` is how many seconds it takes at most
-        until the script has ended, where it has a timeout. `code` is told until the server has it."""
+        until the script has ended, where it has a timeout. `code` is told until the server has it. `tail` is
+        the end of an output of `size` bytes."""
         attempt = assignment.attempt if self.offers(protocol.EXT_ATTEMPT) else None
         held = 0.0
         if hold and self._may_hold_beats and self.offers(protocol.EXT_WATCH):
@@ -106,6 +108,7 @@ class Link:
             self._heartbeat(), reported_status=protocol.BUSY, current_job_id=assignment.job_id,
             attempt=attempt, wait=held or None,
             output_tail=tail if self.offers(protocol.EXT_OUTPUT) else None,
+            output_size=size if self.offers(protocol.EXT_LOG) else None,
             code=code if attempt is not None and self.offers(protocol.EXT_CODE)
             and self._code_told != (assignment.job_id, attempt) else None,
             ends_in=ends_in if self.offers(protocol.EXT_TIMEOUT) else None)
@@ -135,7 +138,8 @@ class Link:
         if entry is not None:
             result = entry.result
             if result.verdict == protocol.VERDICT_PREEMPTED and result.attempt is not None:
-                released = Release(result.job_id, result.attempt, result.message)
+                released = Release(result.job_id, result.attempt, result.message, result.output_tail,
+                                   result.output_size)
             else:
                 finished = self._told(result)
         message = replace(self._heartbeat(), reported_status=protocol.BUSY, finished=finished,

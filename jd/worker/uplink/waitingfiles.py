@@ -16,28 +16,30 @@ from typing import BinaryIO, Callable, List, Optional
 
 from jd import protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
-from jd.fields import take
+from jd.fields import take, take_whole
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send
+from jd.worker.uplink import outputpieces
 
 SUFFIX = ".files"
 FORGOTTEN = 86400.0  # seconds after which files without a result are nobody's: its worker died
 # Refusals that are about one file; any other (no such job, a later attempt) is the result's too.
 ABOUT_THE_FILE = (400, 413)
 _ONCE = Patience(1)
-_ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint"}
+_ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint", protocol.OUTPUT: "output"}
 
 
 @dataclass(frozen=True)
 class Item:
     """A file that waits: the route it goes to, the name it gets, where its bytes lie, and where it lay in
-    the job's directory if not directly in it."""
+    the job's directory if not directly in it. Of output, `offset` is where in the whole it begins."""
 
     route: str
     name: str
     path: Path
     place: Optional[str] = None
+    offset: int = 0
 
     @property
     def description(self) -> Path:
@@ -56,18 +58,20 @@ class WaitingFiles:
         """An empty one, with a name of its own."""
         return cls(outbox / ("%d-%d-%s%s" % (job_id, attempt or 0, secrets.token_hex(4), SUFFIX)))
 
-    def add(self, route: str, name: str, file: BinaryIO, place: Optional[str] = None) -> Item:
+    def add(self, route: str, name: str, file: BinaryIO, place: Optional[str] = None,
+            offset: int = 0) -> Item:
         """Copy an open file from its start; it is on disk then. Raises StorageError."""
         try:
             safedirs.make(self.path, safedirs.CACHE)
             number = sum(1 for entry in os.listdir(str(self.path)) if entry.endswith(".json"))
-            item = Item(route, name, self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2))), place)
+            path = self.path / ("%04d-%s.bin" % (number, secrets.token_hex(2)))
+            item = Item(route, name, path, place, offset)
             file.seek(0)
             with _private(item.path) as copy:
                 shutil.copyfileobj(file, copy, 256 * 1024)
                 copy.flush()
                 os.fsync(copy.fileno())
-            described = {"route": route, "name": name, "place": place}
+            described = {"route": route, "name": name, "place": place, "offset": offset}
             wholefile.write(item.description, json.dumps(described).encode("ascii"), durable=True)
         except OSError as error:
             raise StorageError("%s cannot be kept in %s: %s" % (
@@ -104,12 +108,9 @@ class WaitingFiles:
         for item in self.items():
             try:
                 with open(str(item.path), "rb") as file:
-                    send(context, _ONCE, item.route, _ROUTES[item.route], file, item.name,
-                         os.fstat(file.fileno()).st_size, "%s of job %d was not uploaded" % (
-                             item.name, context.job_id), "It waits in %s" % self.path,
-                         item.place if with_paths else None)
+                    self._send(context, item, file, with_paths)
             except ServerRefused as error:
-                if error.status not in ABOUT_THE_FILE:
+                if error.status not in ABOUT_THE_FILE and not _knows_no_output(item, error):
                     raise
                 log("%s; dropped" % error)
             except ServerUnreachable:
@@ -121,15 +122,30 @@ class WaitingFiles:
                 log("uploaded %s of job %d, which had waited" % (item.name, context.job_id))
             self.remove(item)
 
+    def _send(self, context: JobContext, item: Item, file: BinaryIO, with_paths: bool) -> None:
+        if item.route == protocol.OUTPUT:
+            for piece in outputpieces.of_file(file, item.offset):
+                outputpieces.send(context, piece, final=True)
+            return
+        send(context, _ONCE, item.route, _ROUTES[item.route], file, item.name,
+             os.fstat(file.fileno()).st_size, "%s of job %d was not uploaded" % (item.name, context.job_id),
+             "It waits in %s" % self.path, item.place if with_paths else None)
+
     def _item(self, description: Path) -> Optional[Item]:
         try:
             body = json.loads(description.read_bytes().decode("utf-8"))
             route, name = take(body, "route", str), take(body, "name", str)
-            place = take(body, "place", str, None)
+            place, offset = take(body, "place", str, None), take_whole(body, "offset", 0, 2 ** 53) or 0
         except (OSError, ValueError, AttributeError, ProtocolError):
             return None
         path = description.with_suffix(".bin")
-        return Item(route, name, path, place) if route in _ROUTES and path.is_file() else None
+        return Item(route, name, path, place, offset) if route in _ROUTES and path.is_file() else None
+
+
+def _knows_no_output(item: Item, error: ServerRefused) -> bool:
+    """Whether a job server says that it has no such route: an older one has taken over. A gateway's 404 has
+    no such words."""
+    return item.route == protocol.OUTPUT and error.status == 404 and getattr(error, "told", None) is not None
 
 
 def _private(path: Path) -> BinaryIO:

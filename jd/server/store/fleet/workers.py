@@ -127,7 +127,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     if beat.leave:
         _leave(t, beat)
     elif beat.reported_status == p.BUSY and beat.current_job_id is not None:
-        lease.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, beat.output_tail,
+        printed = None if beat.output_tail is None else ending.Printed(beat.output_tail, beat.output_size)
+        lease.renew(t, beat.current_job_id, beat.attempt, beat.worker_id, printed,
                     metrics if beat.system_metrics else None, reach)
         if beat.attempt is not None and beat.ends_in is not None:
             overrun.put_off(t, beat.current_job_id, beat.ends_in)

@@ -31,11 +31,14 @@ class NoSuchAttempt(Exception):
 
 
 class Output(NamedTuple):
-    """The last output of an attempt; `attempt` is None where the job has had none."""
+    """What the row of an attempt tells of its output: the last of it, and how many bytes it had, None where
+    its worker does not say. `attempt` is None where the job has had none; `status` is the job's."""
 
+    status: str
     attempt: Optional[int]
-    output: str
-    running: bool
+    output: str = ""
+    running: bool = False
+    size: Optional[int] = None
 
 
 def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
@@ -59,17 +62,25 @@ def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output
 
     Raises jobs.NoSuchJob, NoSuchAttempt.
     """
-    row = db.execute("SELECT attempt FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = db.execute("SELECT status, attempt FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise jobs.NoSuchJob(job_id)
-    if number is None and row[0] == 0:
-        return Output(None, "", False)
-    wanted = row[0] if number is None else number
-    attempt = db.execute("SELECT output_tail, verdict IS NULL FROM attempts"
+    status, latest = row
+    if number is None and latest == 0:
+        return Output(status, None)
+    wanted = latest if number is None else number
+    attempt = db.execute("SELECT output_tail, verdict IS NULL, output_size FROM attempts"
                          " WHERE job_id = ? AND number = ?", (job_id, wanted)).fetchone()
     if attempt is None:
-        raise NoSuchAttempt("job %d has had no attempt %d" % (job_id, wanted))
-    return Output(wanted, attempt[0] or "", bool(attempt[1]))
+        raise NoSuchAttempt("job %d has had no attempt %d%s" % (
+            job_id, wanted, "; its latest is %d" % latest if latest else ": no worker has run it yet"))
+    return Output(status, wanted, attempt[0] or "", bool(attempt[1]), attempt[2])
+
+
+def outputs(db: sqlite3.Connection, job_id: int) -> List[Output]:
+    """`output` of each attempt of a job, the first one first. Raises jobs.NoSuchJob."""
+    numbers = db.execute("SELECT number FROM attempts WHERE job_id = ? ORDER BY number", (job_id,)).fetchall()
+    return [output(db, job_id, number) for number, in numbers]
 
 
 def _attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:

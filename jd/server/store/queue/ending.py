@@ -5,7 +5,7 @@ is the user of the Hub whose attempts may be touched; None: all.
 """
 
 import sqlite3
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from jd import messages
 from jd import protocol as p
@@ -19,6 +19,13 @@ _HOW = {p.VERDICT_TIMEOUT: "timed out", p.VERDICT_OOM: "ran out of memory"}
 
 class NotServed(Exception):
     """400: a result for a job that is not being worked on, from a client without attempts."""
+
+
+class Printed(NamedTuple):
+    """The end of an attempt's output, and the bytes of all of it; None where its worker does not say."""
+
+    tail: str = ""
+    size: Optional[int] = None
 
 
 def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None) -> Optional[messages.Retry]:
@@ -36,7 +43,7 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
         if result.code is not None:
             codes.ran(t, job.id, attempt, result.code)
         return end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
-                   runtime=result.runtime, tail=result.output_tail,
+                   runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
                    final=result.final and not _has_files(t.db, job))
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
@@ -57,11 +64,12 @@ def release(t: Transaction, given: messages.Release, reach: Optional[str] = None
     job = jobs.find(t.db, given.job_id)
     attempts.check_reach(t.db, job.id, given.attempt, reach)
     if job.status == p.SERVED and job.attempt == given.attempt:
-        end(t, job.id, p.VERDICT_PREEMPTED, message=given.reason)
+        end(t, job.id, p.VERDICT_PREEMPTED, message=given.reason,
+            printed=Printed(given.output_tail, given.output_size))
 
 
 def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
-        runtime: Optional[float] = None, tail: str = "", final: bool = False,
+        runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
         comes_back: bool = False) -> Optional[messages.Retry]:
     """End the running attempt of a job, with what follows from that. Returns what becomes of a job that has
     failed by it.
@@ -84,11 +92,14 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         (outcome.status, outcome.failures, outcome.interruptions,
          t.now + pause if outcome.comes_back else None,
          None if outcome.status == p.PENDING else t.now, runtime, job_id))
+    told = printed.tail != "" or printed.size is not None
     t.db.execute(
         "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
-        " output_tail = CASE WHEN ? <> '' THEN ? ELSE output_tail END"
+        " output_size = CASE WHEN ? THEN ? ELSE output_size END,"
+        " output_tail = CASE WHEN ? THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
-        (t.now, verdict, message, exit_code, runtime, tail, tail, job_id, job.attempt))
+        (t.now, verdict, message, exit_code, runtime, told, printed.size, told, printed.tail, job_id,
+         job.attempt))
     reason = _ending_line(job, verdict, outcome, pause, policy)
     jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:

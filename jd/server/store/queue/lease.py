@@ -40,7 +40,8 @@ def interval(lease: Optional[float]) -> float:
 
 
 def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Optional[str],
-          tail: Optional[str] = None, metrics: Optional[str] = None, reach: Optional[str] = None) -> None:
+          printed: Optional[ending.Printed] = None, metrics: Optional[str] = None,
+          reach: Optional[str] = None) -> None:
     """Renew the lease of a running attempt, and keep its latest output and metrics.
 
     With `attempt`, raises NoSuchJob or StaleAttempt where it is not the current one. Without (a
@@ -59,10 +60,11 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
     # What was promised before holds: a worker that was told of a longer lease may be silent for as long.
     t.db.execute("UPDATE jobs SET lease_until = max(lease_until, ? + %s), last_ping_timestamp = ?"
                  " WHERE id = ?" % _SECONDS, (t.now, t.policy.lease, t.now, job_id))
-    if tail is not None or metrics is not None:
+    if printed is not None or metrics is not None:
+        tail, size = (None, None) if printed is None else printed
         t.db.execute("UPDATE attempts SET output_tail = coalesce(?, output_tail),"
-                     " system_metrics = coalesce(?, system_metrics)"
-                     " WHERE job_id = ? AND number = ?", (tail, metrics, job_id, number))
+                     " output_size = coalesce(?, output_size), system_metrics = coalesce(?, system_metrics)"
+                     " WHERE job_id = ? AND number = ?", (tail, size, metrics, job_id, number))
 
 
 def expire(t: Transaction, limit: int) -> None:

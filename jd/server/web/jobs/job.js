@@ -41,7 +41,7 @@ class JobPage {
   constructor(main, id) {
     this.main = main;
     this.id = id;
-    this.output = outputBox();
+    this.output = outputBox(id);
     this.files = fileList(id);
     this.drawn = {};  // of each part, what it shows
     this.title = el("div", {class: "job-title"});
@@ -54,7 +54,7 @@ class JobPage {
     this.metrics = part("Machine", {id: "job-metrics"});
     this.code = part("Code", {id: "job-code"});
     this.history = part("History", {id: "job-history"});
-    this.written.body.append(this.output.box);
+    this.written.body.append(this.output.node);
     this.uploads.body.append(this.files.node);
   }
 
@@ -87,14 +87,13 @@ class JobPage {
       this.metrics.body.replaceChildren(facts(Object.entries(metrics)));
     });
     this.written.node.hidden = !latest;
-    if (latest) this.output.show(job.output || "", job.status === "SERVED");
+    if (latest) await this.output.attempts(job.attempts);
   }
 
   async poll() {
     if (!this.job || this.job.status !== "SERVED" || document.hidden) return;
     try {
-      const answer = await ask(`job/output?id=${this.id}&attempt=${this.job.attempt}`);
-      if (answer.attempt === this.job.attempt) this.output.show(answer.output || "", answer.running);
+      await this.output.poll();
     } catch (error) { /* the next one may come through; the shell says when the server is away */ }
   }
 
