@@ -1,6 +1,8 @@
 // What the Hub's pages and the dashboard share: questions to the service, elements, menus, fields, dialogs.
 // Data goes into the page as text, never as markup.
 
+import {parse, stringify} from "./exactjson.js";
+
 export const $ = (id) => document.getElementById(id);
 
 class Refused extends Error {
@@ -12,15 +14,16 @@ class Refused extends Error {
   }
 }
 
-/** Ask the service: GET without a body, POST with one. Throws Refused, an Error with a message for people,
- * `status` (0: no answer) and `wait`; AbortError when `signal` ended it. */
-export async function ask(path, body, signal) {
+/** Ask the service: GET without a body, POST with one. What stands below the names `exact` of the answer has its
+ * numbers as they are written (exactjson.js). Throws Refused, an Error with a message for people, `status` (0: no
+ * answer) and `wait`; AbortError when `signal` ended it. */
+export async function ask(path, body, signal, exact) {
   const options = body === undefined ? {signal} : {
-    signal, method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
+    signal, method: "POST", headers: {"Content-Type": "application/json"}, body: stringify(body)};
   let answer, content;
   try {
     answer = await fetch("/web/" + path, options);
-    content = await answer.json();
+    content = exact ? parse(await answer.text(), exact) : await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const service = document.documentElement.dataset.service;

@@ -204,6 +204,74 @@ def test_what_is_done_to_a_job_and_why_is_kept(browser: Browser, dashboard: Dash
     browser.console()  # the browser notes the 404 by itself
 
 
+def edit(browser: Browser, dashboard: Dashboard, job_id: int, old: str, new: str) -> None:
+    """Replace a text in the parameters of a job, on its page."""
+    browser.go("%s/jobs/%d" % (dashboard.page, job_id))
+    browser.wait("document.getElementById('job-parameters') !== null")
+    browser.click("button", "Edit parameters")
+    browser.wait("document.activeElement.matches('dialog textarea')")
+    text = browser.run("return document.querySelector('dialog textarea').value")
+    assert old in text
+    fill(browser, "dialog textarea", text.replace(old, new))
+    browser.click("dialog button", "Save")
+    browser.wait_text("Job %d has new parameters." % job_id)
+
+
+def test_numbers_go_through_the_pages_unchanged(browser: Browser, dashboard: Dashboard) -> None:
+    seeds = [1798406481619217041, 1798406481619217042, 18446744073709551615]
+    dashboard.create_jobs([{"seed": seed, "lr": 1.0, "x": 0.1, "n": [1.0, 2]} for seed in seeds])
+    browser.go(dashboard.page + "/jobs")
+    for seed in seeds:
+        browser.wait_text(str(seed))
+    assert "[1.0,2]" in browser.run("return document.querySelector('.jobs tbody').innerText")
+    edit(browser, dashboard, 1, '"x": 0.1', '"x": 0.2')
+    browser.wait("document.querySelector('#job-parameters').innerText.includes('0.2')")
+    shown = browser.run("return document.querySelector('#job-parameters').innerText")
+    assert "1798406481619217041" in shown and "1.0" in shown.split()
+    edit(browser, dashboard, 2, '"x"', '"x"')
+    wanted = [{"seed": seed, "lr": 1.0, "x": x, "n": [1.0, 2]} for seed, x in zip(seeds, (0.2, 0.1, 0.1))]
+    assert json.dumps(parameters(dashboard)) == json.dumps(wanted)  # in Python 1 == 1.0
+    browser.go(dashboard.page + "/jobs")
+    browser.click("button", "New jobs")
+    fill(browser, ".grid-name", "seed")
+    fill(browser, ".grid-values", "18446744073709551615, 1.0")
+    browser.click("dialog button", "Create 2 jobs")
+    browser.wait_text("2 jobs are made: 4 to 5.")
+    browser.click("button", "New jobs")
+    browser.click("dialog [role=tab]", "JSON")
+    fill(browser, "dialog textarea", '[{"seed":1798406481619217041,"lr":1.0}]')
+    browser.click("dialog button", "Format")
+    assert browser.run("return document.querySelector('dialog textarea').value.split(/\\s+/)") == [
+        "[", "{", '"seed":', "1798406481619217041,", '"lr":', "1.0", "}", "]"]
+    browser.click("dialog button", "Create 1 job")
+    browser.wait_text("Job 6 is made.")
+    made = [{"seed": seeds[2]}, {"seed": 1.0}, {"seed": seeds[0], "lr": 1.0}]
+    assert json.dumps(parameters(dashboard)[3:]) == json.dumps(made)
+
+
+def test_a_done_job_is_retried_from_scratch_unless_chosen_otherwise(browser: Browser,
+                                                                    dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": 0.1}])
+    dashboard.claim()
+    dashboard.upload(1, "result.json", b'{"loss": 0.5}')
+    dashboard.finish(1)
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelector('.files')?.innerText.includes('attempt 1')")
+    for way, begins in (("keep", None), ("scratch", 3)):
+        browser.click("button", "Retry")
+        browser.wait("document.querySelector('#retry-start').options.length === 2")
+        assert browser.run("return document.querySelector('#retry-start').value") == "scratch"
+        browser.run("document.querySelector('#retry-start').value = arguments[0]", way)
+        browser.click("dialog button", "Retry")
+        browser.wait("document.querySelector('.job-title .status').textContent === 'pending'")
+        assert dashboard.claim().get("from_scratch") == begins
+        if begins is None:
+            dashboard.finish(1)
+            browser.wait("document.querySelector('.job-title .status').textContent === 'done'")
+    browser.wait("document.querySelector('.files').innerText.includes('before from scratch')")
+    assert not browser.run("return document.getElementById('job-results').checkVisibility()")
+
+
 def test_all_of_a_job_is_text_and_a_phone_needs_no_sideways_scrolling(browser: Browser,
                                                                       dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400}])

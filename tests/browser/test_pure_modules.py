@@ -18,6 +18,7 @@ from tests.browser.webdriver import Browser, needs_browser
 pytestmark = [pytest.mark.slow, needs_browser]
 
 MODULES = {
+    "exactjson": "exactjson.js", "heatcard": "results/twoparameters.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js",
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
@@ -103,6 +104,11 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
      ["1e-7", "-1.235e-9", "1e+15", "1e+20", "NaN", "Infinity"]),
     ("[null, undefined, 'adam', '', true, [1, 2]].map(format.metric)",
      ["–", "–", "adam", "", "true", "[1,2]"]),
+    # Whole numbers beyond 2^53 have all their digits; so has what is shown as it is.
+    ("exactjson.parse('[1798406481619217041, -9007199254740993, 1.0, 12.50]').map(format.metric)",
+     ["1798406481619217041", "-9007199254740993", "1", "12.5"]),
+    ("exactjson.parse('[1798406481619217041, 1.0, 1e-05, [1.0, {\"a\": 0.10}]]').map(format.value)",
+     ["1798406481619217041", "1.0", "1e-05", '[1.0,{"a":0.10}]']),
     ("[0, 0.0005, 0.4, 9.94, 9.96, 59.4, 59.6, 60, 185].map(format.duration)",
      ["0 s", "< 1 ms", "400 ms", "9.9 s", "10 s", "59 s", "1 min", "1 min", "3 min 5 s"]),
     ("[3600, 7500, 86399, 86400, 273600, 1e8].map(format.duration)",
@@ -129,6 +135,39 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
 ])
 def test_format(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
+
+
+# ---- JSON whose numbers stay as they are written
+
+@pytest.mark.parametrize("text", [
+    '{"seed":1798406481619217041,"lr":1.0,"n":[1,-2,0.1,1e-05,1E5,-0.0,0.10,18446744073709551616,1e400]}',
+    '{"1":true,"a":{"b":[[],{},[{"c":2.0}]]},"":"","x":null,"__proto__":5.0}',  # JavaScript puts 1 first
+    '"1.0 \\" , 9007199254740993 ]"', '["a\\\\",1.0]', "7.0", "[]", "{}", "9007199254740993", "false",
+])
+def test_json_comes_back_as_it_was(blank: Browser, text: str) -> None:
+    assert value(blank, "exactjson.stringify(exactjson.parse(given[0]))", text) == text
+    assert value(blank, "exactjson.stringify(exactjson.parse(' ' + given[0] + '\\n'), '  ')", text) == value(
+        blank, "exactjson.stringify(exactjson.parse(given[0]), '  ')", text)
+
+
+@pytest.mark.parametrize("expression, expected", [
+    # Of an answer only what is named: times and counters are calculated with.
+    ("exactjson.parse('{\"jobs\":[{\"started\":5.0,\"parameters\":{\"a\":[5.0,0.5]}}]}', ['parameters'])",
+     {"jobs": [{"started": 5, "parameters": {"a": [{"text": "5.0"}, 0.5]}}]}),
+    ("exactjson.stringify({a: undefined, b: [1, 'x'], c: new exactjson.Exact('1.0')})",
+     '{"b":[1,"x"],"c":1.0}'),
+    ("exactjson.stringify({a: [1, {}], b: 2}, '  ')", '{\n  "a": [\n    1,\n    {}\n  ],\n  "b": 2\n}'),
+    ("['7', '0.5', '1e+21', '-3', '1.0', '01'].map((one) => typeof exactjson.exactNumber(one))",
+     ["number"] * 4 + ["object"] * 2),
+    ("new exactjson.Exact('2.0') + 1", 3),
+    ("`${new exactjson.Exact('2.0')}`", "2.0"),
+    ("['1.0', '2', '1e3', '-9007199254740993'].map(exactjson.exactNumber).map(exactjson.isWhole)",
+     [False, True, False, True]),
+    ("exactjson.parse('{\"a\": 1.0,}').a", None),
+])
+def test_exact_json(blank: Browser, expression: str, expected: Any) -> None:
+    found = value(blank, expression)
+    assert found == expected or (expected is None and found.startswith("Error: "))
 
 
 # ---- texts that people write or programs print
@@ -171,7 +210,12 @@ def test_what_a_terminal_leaves(blank: Browser, printed: str, expected: str) -> 
 
 
 @pytest.mark.parametrize("typed, expected", [
-    ("", []), (" , \n ,", []), ("0.1, 0.01\n1e-3", [0.1, 0.01, 0.001]), ("-1, +2, .5, 3.", [-1, 2, 0.5, 3]),
+    ("", []), (" , \n ,", []), ("0.1, 0.01\n1e-3", [0.1, 0.01, 0.001]),
+    ("-1, +2, .5, 1e5", [-1, 2, 0.5, 100000]),
+    ("3., 1.0, -0.50", [{"text": "3.0"}, {"text": "1.0"}, {"text": "-0.50"}]),
+    ("9007199254740993, 0018446744073709551615",
+     [{"text": "9007199254740993"}, {"text": "18446744073709551615"}]),
+    ('[1.0, 2], {"a": 9007199254740993}', [[{"text": "1.0"}, 2], {"a": {"text": "9007199254740993"}}]),
     ("true, false, null, True", [True, False, None, "True"]),
     ("adam, a b, 日本, it's", ["adam", "a b", "日本", "it's"]),
     ('"a, b", "1", "x\\"y", "\\n", ""', ["a, b", "1", 'x"y', "\n", ""]),
@@ -183,8 +227,9 @@ def test_what_a_terminal_leaves(blank: Browser, printed: str, expected: str) -> 
     ("1e-5..1e-1 log 5", [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), ("8..2 log 3", [8, 4, 2]),
     ("1..3, 7", [1, 2, 3, 7]), ("1..a, ..", ["1..a", ".."]),
     ("1e999", "Error: 1e999 is larger than a number can be."),
-    ("9007199254740993",
-     "Error: 9007199254740993 has more digits than a number keeps; quote it to pass it as text."),
+    ("9007199254740993..9007199254740995",
+     ("Error: 9007199254740993..9007199254740995: 9007199254740993 has more digits than a range keeps; "
+      "give its values one by one.")),
     ("1..5 step 0", "Error: 1..5 step 0: 0 is not a positive number."),
     ("1..5 step -1", "Error: 1..5 step -1: -1 is not a positive number."),
     ("0..1 log 3", "Error: 0..1 log 3: a log range needs positive ends."),
@@ -248,10 +293,16 @@ def test_statistics(blank: Browser, expression: str, expected: Any) -> None:
 
 @pytest.mark.parametrize("expression, expected", [
     ("columns.column('a', ['1', 2, null, ' 1e3 ', '-.5'])",
-     {"name": "a", "kind": "number", "values": [1, 2, None, 1000, -0.5], "distinct": [-0.5, 1, 2, 1000]}),
+     {"name": "a", "kind": "number", "values": [1, 2, None, 1000, -0.5], "distinct": [-0.5, 1, 2, 1000],
+      "raw": ["1", 2, None, " 1e3 ", "-.5"]}),
+    # Seeds that JavaScript would take for one are texts, whether they are numbers or texts in the jobs.
+    ("columns.column('a', exactjson.parse('[1798406481619217042, 1798406481619217041, 3]')).distinct",
+     ["3", "1798406481619217041", "1798406481619217042"]),
+    ("columns.column('a', ['1798406481619217042', '1798406481619217041']).kind", "category"),
+    ("columns.column('a', exactjson.parse('[1.0, 0.5]')).values", [1, 0.5]),
     ("columns.column('a', ['1', 'auto', 2, '10'])",
      {"name": "a", "kind": "category", "values": ["1", "auto", "2", "10"],
-      "distinct": ["1", "2", "10", "auto"]}),
+      "distinct": ["1", "2", "10", "auto"], "raw": ["1", "auto", 2, "10"]}),
     ("columns.column('a', [Infinity, 1, NaN, 2]).values", [None, 1, None, 2]),
     ("columns.column('a', ['0x10', '1']).kind", "category"),
     ("columns.column('a', ['', '1']).kind", "category"),
@@ -326,6 +377,14 @@ BINS = ("((raw, most) => { const made = columns.column('a', raw);"
     ("(({cut, list}) => [cut, list.length])(" + BINS + "([...Array(30).keys()].map((i) => 'v' + i), 5))",
      [6, 24]),
     (BINS + "([], 5).list", []),
+    # A bin is told by the values in it: its edges, and these rounded, would leave some out.
+    ("((values) => { const bins = " + BINS + "(values, 3);"
+     " return [0, 1, 2].map((at) => heatcard.within({filterName: 'param.a', values}, {bins, at})); })("
+     "[0.1234567, 0.2, 0.45, 0.6, 0.7, 0.98765432])",
+     [["param.a>=0.1234567", "param.a<=0.2"], ["param.a>=0.45", "param.a<=0.6"],
+      ["param.a>=0.7", "param.a<=0.98765432"]]),
+    ("((values) => heatcard.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1}))("
+     "['1798406481619217041', '1798406481619217042'])", ["param.a=1798406481619217042"]),
 ])
 def test_bins(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected

@@ -84,6 +84,10 @@ JOBS = [
     {"opt": "long" * 100, "param.z": 1, "status": "odd"},   # 8
     {"opt": "ünï", "both": 1},                       # 9
 ]
+LONG = [{"seed": 1798406481619217041}, {"seed": 1798406481619217042}, {"seed": -1798406481619217041},
+        {"seed": "-1798406481619217041"}, {"seed": 17984064816192170411},
+        {"a": 1, "seed": 17984064816192170412}, {"seed": "17984064816192170411", "b": 2},
+        {"seed": 1.0}, {"seed": 1}]
 
 
 @pytest.fixture(params=["few", "many"])
@@ -242,3 +246,18 @@ def test_the_sql_has_no_text_of_the_filter(desk: Desk) -> None:
     compiled = desk.read(lambda db: conditions.compiled(db, text, 0.0))
     pieces = [*compiled.conditions, *(arm for source in compiled.sources for arm in source.arms)]
     assert pieces and not any("secretword" in piece.text for piece in pieces)
+
+
+@pytest.mark.parametrize("text, ids", [
+    ("seed=1798406481619217041", [1]), ("seed!=1798406481619217041", [2, 3, 4, 5, 6, 7, 8, 9]),
+    ("seed=-1798406481619217041", [3, 4]), ("seed>1798406481619217041 seed<1798406481619217043", [2]),
+    # Beyond 64 bits, where SQLite has no whole numbers.
+    ("seed=17984064816192170411", [5, 7]), ("seed=17984064816192170412", [6]),
+    ("seed=17984064816192170413", []), ("seed!=17984064816192170411", [1, 2, 3, 4, 6, 8, 9]),
+    ("seed=17984064816192170411,17984064816192170412,1798406481619217042", [2, 5, 6, 7]),
+    ("seed=1.0", [8, 9]), ("1798406481619217042", [2]),
+])
+def test_numbers_are_found_to_the_last_digit(desk: Desk, text: str, ids: List[int]) -> None:
+    desk.add(from_list(LONG))
+    assert desk.read(lambda db: scanning.matching(
+        db, conditions.compiled(db, text, desk.now), 0, 100)).ids == ids

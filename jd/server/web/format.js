@@ -1,6 +1,7 @@
 // How numbers, times and values look, the same everywhere.
 
 import {el} from "./common.js";
+import {Exact, isWhole, stringify} from "./exactjson.js";
 
 const plain = new Intl.NumberFormat("en-US");
 const short = new Intl.NumberFormat("en-US", {notation: "compact", maximumFractionDigits: 1});
@@ -20,9 +21,11 @@ export function percent(share) {
   return (rounded === 100 && share < 1 ? 99 : rounded === 0 && share > 0 ? "< 1" : rounded) + " %";
 }
 
-/** A metric with the digits that matter: 0.00012345678 → "0.0001235", 1234567.8 → "1,234,568". */
+/** A metric with the digits that matter: 0.00012345678 → "0.0001235", 1234567.8 → "1,234,568". Whole numbers that
+ * JavaScript cannot hold have all of them. */
 export function metric(n) {
   if (n == null) return NONE;
+  if (n instanceof Exact) return isWhole(n) ? n.text : metric(Number(n));
   if (typeof n !== "number") return value(n);
   if (!Number.isFinite(n)) return String(n);
   const size = Math.abs(n);
@@ -59,7 +62,7 @@ export function bytes(n) {
 /** A parameter or result as text: text as it is, all else as JSON. */
 export function value(v) {
   if (v === undefined) return NONE;
-  return typeof v === "string" ? v : JSON.stringify(v);
+  return typeof v === "string" ? v : stringify(v);
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", {hour: "2-digit", minute: "2-digit", second: "2-digit"});

@@ -22,8 +22,6 @@ MAX_FILE = 1024 * 1024
 MAX_NUMBERS = 200
 MAX_NAME_CHARS = 128
 MAX_NAMED = 3  # names in a remark, of each kind of what is left out
-# Whole numbers beyond this are no longer exact in a browser, and soon beyond SQLite's.
-_MAX_EXACT = 2 ** 53
 
 NAN = "NaN"
 INFINITE = ("Infinity", "-Infinity")
@@ -152,8 +150,8 @@ def _whole(text: str) -> Result:
     # int() is quadratic in the number of digits before Python 3.11.
     if len(text) > MAX_NUMBER_CHARS:
         return _Word(INFINITE[text.startswith("-")])
-    value = int(text)
-    return value if abs(value) <= _MAX_EXACT else _fraction(text)
+    near = _fraction(text)
+    return int(text) if isinstance(near, float) else near
 
 
 def _fraction(text: str) -> Result:
@@ -165,7 +163,8 @@ def _from_text(text: str) -> Optional[Result]:
     """The number that is written in a text, by the rule for parameters; None if there is none."""
     found = values.key(text)
     if not isinstance(found, str):
-        return _whole(str(found)) if isinstance(found, int) else _fraction(str(found))
+        digits = text.strip()
+        return _whole(digits) if digits.lstrip("+-").isdigit() else _fraction(str(found))
     word = text.strip().lower()
     known = _WORDS.get(word.lstrip("+-")) if word[1:2] not in ("+", "-") else None
     return "-" + known if known in INFINITE and word.startswith("-") else known

@@ -5,6 +5,7 @@ What comes from outside is always a bound value; the text of the SQL is made of 
 
 import json
 import math
+import re
 import sqlite3
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -19,6 +20,7 @@ PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
 KNOWN_SHOWN = 30
+_WHOLE = re.compile(r"[+-]?[0-9]{19,310}", re.ASCII)
 NO_ID = 2 ** 62  # above all ids
 
 
@@ -336,14 +338,26 @@ def _named(term: Term, name: Name) -> _Compiled:
             parts.append(Sql(name.extract.text + " = ?", (*name.extract.values, value.text)))
         else:
             wanted = _keys(value)
-            parts.append(Sql("EXISTS (SELECT 1 FROM job_values v WHERE v.name_id = ? AND v.value IN (%s)"
-                             " AND v.job_id = j.id)" % marks(wanted), (name.id, *wanted)))
+            found = Sql("EXISTS (SELECT 1 FROM job_values v WHERE v.name_id = ? AND v.value IN (%s)"
+                        " AND v.job_id = j.id)" % marks(wanted), (name.id, *wanted))
+            parts.append(_to_the_last_digit(found, name, value.text))
     condition = _any(parts, term.operator)
     if term.operator == UNEQUAL or any(value.is_null for value in term.values):
         return condition, None
     arms = tuple(Sql("SELECT job_id AS id FROM job_values WHERE name_id = ? AND value = ?", (name.id, one))
                  for one in dict.fromkeys(keys))
     return condition, Source(arms, "job_id", True)
+
+
+def _to_the_last_digit(found: Sql, name: Name, text: str) -> Sql:
+    """`found`, for a whole number beyond 64 bits only where the JSON has all its digits: SQLite takes several
+    of these for one."""
+    if _WHOLE.fullmatch(text) is None or -2 ** 63 <= int(text) < 2 ** 63:
+        return found
+    start = json.dumps(name.name, ensure_ascii=False) + ": "
+    written = [start + form % int(text) for form in ("%d,", "%d}", '"%d"')]
+    return Sql("(%s AND (%s))" % (found.text, " OR ".join(
+        "instr(j.%s, ?)" % OBJECTS[name.kind] for _ in written)), (*found.values, *written))
 
 
 def _keys(value: Value) -> List[values.Key]:

@@ -51,12 +51,10 @@ def key(value: Any) -> Optional[Key]:
 
 
 def _number(text: str) -> Key:
-    if len(text) < 20:
-        try:
-            return _whole(int(text))
-        except ValueError:
-            pass
-    return float(text)
+    try:
+        return _whole(int(text))
+    except ValueError:
+        return float(text)
 
 
 def _whole(value: int) -> Key:

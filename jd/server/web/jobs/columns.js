@@ -1,6 +1,7 @@
 // The columns of the jobs table: what they show, how they sort, which are chosen.
 
 import {el, menu} from "../common.js";
+import {isNumber, isWhole} from "../exactjson.js";
 import {duration, metric, number, priority, status, value, when} from "../format.js";
 import {live} from "../live.js";
 import {measuredFirst} from "../resultnames.js";
@@ -14,13 +15,17 @@ const none = () => el("span", {class: "none"}, "–");
 function parameter(v) {
   const text = value(v);
   if (v === undefined) return none();
-  if (typeof v === "number" && text.length > 9 && !Number.isInteger(v)) {
-    return el("span", {title: text}, String(Number(v.toPrecision(6))));
+  if (isNumber(v) && text.length > 9 && !isWhole(v)) {
+    return el("span", {title: text}, String(Number(Number(v).toPrecision(6))));
   }
   return text.length > 36 ? el("span", {title: text.slice(0, 1000)}, text.slice(0, 200)) : text;
 }
 
-const result = (v) => (v == null ? none() : metric(v));
+function result(v) {
+  if (v == null) return none();
+  const text = value(v), shown = metric(v);
+  return shown.replaceAll(",", "") === text ? shown : el("span", {title: text}, shown);
+}
 
 const link = (job) => el("a", {href: "/jobs/" + job.id, class: "row-link"}, "#" + job.id);
 

@@ -1,6 +1,7 @@
 // Uploads and checkpoints of a job: a list, a preview of each, and links to download them.
 
 import {ask, button, el} from "../common.js";
+import {parse, stringify} from "../exactjson.js";
 import {bytes, when} from "../format.js";
 
 const FOLD = 8;  // files that are shown at once; older ones wait behind a button
@@ -99,7 +100,7 @@ async function content(file) {
 
 function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return stringify(parse(text), "  ");
   } catch (error) {
     return text;  // it is cut, or not JSON after all
   }

@@ -2,6 +2,7 @@
 
 import {setTitle} from "../app.js";
 import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
+import {parse, stringify} from "../exactjson.js";
 import {count, duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "./actions.js";
@@ -59,7 +60,7 @@ class JobPage {
   }
 
   async load() {
-    const job = await ask("job?id=" + this.id);
+    const job = await ask("job?id=" + this.id, undefined, undefined, ["parameters", "results"]);
     this.job = job;
     if (!this.main.contains(this.title)) this.frame();
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
@@ -158,14 +159,14 @@ class JobPage {
       "aria-label": "Parameters as JSON"});
     const reason = el("input", {id: "edit-reason", type: "text", maxlength: 500,
       placeholder: "kept in the job's history"});
-    text.value = JSON.stringify(this.job.parameters, null, 2);
+    text.value = stringify(this.job.parameters, "  ");
     dialog({
       title: `Parameters of job ${this.id}`, action: "Save",
       content: [text, el("div", {}, el("label", {for: "edit-reason"}, "Reason"), reason)],
       submit: async () => {
         let parameters;
         try {
-          parameters = JSON.parse(text.value);
+          parameters = parse(text.value);
         } catch (error) {
           throw new Error("This is not JSON: " + error.message);
         }

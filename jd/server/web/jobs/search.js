@@ -3,6 +3,8 @@
 
 import {ask} from "../common.js";
 
+const EXACT = ["parameters", "results"];
+
 const query = (values) =>
   new URLSearchParams(Object.entries(values).filter(([, value]) => value != null && value !== ""));
 
@@ -21,7 +23,7 @@ export function jobSearch() {
       do {
         const limit = size - page.jobs.length;
         const wanted = query({filter, sort, after: page.next, limit});
-        const answer = await ask("jobs?" + wanted, undefined, mine.signal);
+        const answer = await ask("jobs?" + wanted, undefined, mine.signal, EXACT);
         page.columns = answer.columns;
         page.jobs = page.jobs.concat(answer.jobs);
         page.scanned += answer.scanned;

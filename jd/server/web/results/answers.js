@@ -5,6 +5,7 @@ import {measuredFirst} from "../resultnames.js";
 
 const LIMIT = 50000;  // jobs; of more the server gives an even sample
 const BEST = 20;
+const EXACT = ["parameters"];  // plots draw results as near as they can
 
 /** The names of parameters and results, {parameters: [{name}], results: [{name, n}]}. */
 export async function askNames() {
@@ -17,7 +18,7 @@ export async function askNames() {
  * jobs, else {less, rows}: a sample may lack the best jobs, but the jobs list knows them. */
 export async function askResults({metric, filter, less}) {
   const query = new URLSearchParams({metric, filter, limit: LIMIT});
-  const answer = await ask("results/columns?" + query);
+  const answer = await ask("results/columns?" + query, undefined, undefined, EXACT);
   const sampled = answer.shown < answer.total && answer.values.length > 0;
   return {...answer, best: sampled ? await askBest(metric, filter, less) : null};
 }
@@ -25,7 +26,7 @@ export async function askResults({metric, filter, less}) {
 async function askBest(metric, filter, less) {
   const query = new URLSearchParams({filter, sort: (less ? "" : "-") + "result." + metric, limit: BEST});
   try {
-    return {less, rows: (await ask("jobs?" + query)).jobs};
+    return {less, rows: (await ask("jobs?" + query, undefined, undefined, EXACT)).jobs};
   } catch (error) { return null; }
 }
 

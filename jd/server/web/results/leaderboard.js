@@ -1,7 +1,7 @@
 // The best jobs of a metric.
 
 import {el} from "../common.js";
-import {metric as figure, number} from "../format.js";
+import {metric as figure, number, value as whole} from "../format.js";
 import {cut, text} from "./charts/drawing.js";
 import {jobLink} from "./charts/plot.js";
 import {ranking} from "./statistics.js";
@@ -10,7 +10,7 @@ const TOP = 20, MOST_COLUMNS = 30;
 
 /** The best of what has been loaded: {id, value, cells}. */
 export const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) => ({
-  id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.values[at])}));
+  id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.raw[at])}));
 
 /** The same from rows of the jobs list, which knows all jobs. */
 export const bestOfRows = (rows, data, columns) => rows
@@ -25,8 +25,8 @@ export const shownColumns = (weights) => weights.slice(0, MOST_COLUMNS).map((wei
 /** The card. `exact` says that all jobs were looked at, not a sample. */
 export function leaderboardCard(data, columns, best, exact) {
   const cell = (value, at) => {
-    const words = typeof value === "object" && value !== null ? JSON.stringify(value) : text(value);
-    return el("td", {class: kind(columns[at]), title: words.length > 28 ? words : false}, cut(words, 28));
+    const shown = cut(text(value), 28), words = value == null ? shown : whole(value);
+    return el("td", {class: kind(columns[at]), title: words === shown ? false : words}, shown);
   };
   const row = (job, index) => el("tr", {class: index ? false : "first"},
     el("td", {class: "rank"}, String(index + 1)), el("td", {}, jobLink(job.id)),

@@ -64,7 +64,7 @@ export function openCreate() {
   async function confirmPreview(given, turn) {
     try {
       const how = options.how();
-      const answer = await ask("create/preview", Object.assign({}, how, given));
+      const answer = await ask("create/preview", Object.assign({}, how, given), undefined, ["sample"]);
       if (turn !== asked) return;
       const more = how.replace ? [replaced(answer.pending)] : how.unique ? [existing(answer)] : [];
       preview.replaceChildren(...previewOf(answer), ...more);

@@ -1,5 +1,7 @@
 // A grid of parameters as people type it: names with values, ranges, and what they multiply to.
 
+import {exactNumber, isNumber, parse} from "../../exactjson.js";
+
 export const MOST = 1000000;  // jobs at once, as the server allows
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -22,7 +24,7 @@ export function values(text) {
 export function kind(one) {
   if (one === null) return "null";
   if (typeof one === "boolean") return "true/false";
-  if (typeof one === "number") return "number";
+  if (isNumber(one)) return "number";
   return typeof one === "string" ? "text" : "JSON";
 }
 
@@ -64,19 +66,21 @@ function split(text) {
   return parts.map((one) => one.trim()).filter((one) => one !== "");
 }
 
+// A number as it is typed: all digits of a long one, and 1.0 is not 1. An exponent is written out.
+function number(part) {
+  const near = Number(part), [, sign, whole, fraction] = /^([+-]?)(\d*)(\.\d*)?/.exec(part);
+  if (!Number.isFinite(near)) throw new Error(`${part} is larger than a number can be.`);
+  if (/e/i.test(part)) return near;
+  const digits = whole.replace(/^0+(?=\d)/, "") || "0";
+  return exactNumber(sign.replace("+", "") + digits + (fraction === "." ? ".0" : fraction || ""));
+}
+
 function value(part) {
-  if (NUMBER.test(part)) {
-    const number = Number(part);
-    if (!Number.isFinite(number)) throw new Error(`${part} is larger than a number can be.`);
-    if (Number.isInteger(number) && !Number.isSafeInteger(number)) {
-      throw new Error(`${part} has more digits than a number keeps; quote it to pass it as text.`);
-    }
-    return number;
-  }
+  if (NUMBER.test(part)) return number(part);
   if (["true", "false", "null"].includes(part)) return JSON.parse(part);
   if (!'"[{'.includes(part[0])) return part;
   try {
-    return JSON.parse(part);
+    return parse(part);
   } catch (error) {
     throw new Error(`${part.slice(0, 40)} is neither text nor JSON; quote text as "…".`);
   }
@@ -85,6 +89,8 @@ function value(part) {
 function span(part, [, low, high, how, by]) {
   const from = Number(low), to = Number(high), word = (how || "").toLowerCase();
   const given = by === undefined ? 1 : Number(by);
+  const long = [low, high].find((end) => /^[+-]?\d+$/.test(end) && !Number.isSafeInteger(Number(end)));
+  if (long) throw new Error(`${part}: ${long} has more digits than a range keeps; give its values one by one.`);
   if (by !== undefined && !(NUMBER.test(by) && given > 0)) {
     throw new Error(`${part}: ${by} is not a positive number.`);
   }

@@ -1,6 +1,7 @@
 // Jobs as a text: JSON, or a table as spreadsheets write it. dialog.js says what an editor is.
 
 import {button, el} from "../../common.js";
+import {parse, stringify} from "../../exactjson.js";
 import {bytes} from "../../format.js";
 
 const LONG = 1000000;  // characters; a longer text makes a text field slow
@@ -18,7 +19,7 @@ export function jsonEditor() {
   const text = textField("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), 12);
   const format = button("Format", () => {
     try {
-      text.value = JSON.stringify(JSON.parse(text.value), null, 2);
+      text.value = stringify(parse(text.value), "  ");
     } catch (error) { /* what is wrong is said below already */ }
   });
   const hint = "{\"parameters\": {name: [values]}} for a grid, or a list of objects, one for each job.";

@@ -36,8 +36,8 @@ function figure(values, best, how) {
 
 const binText = ({low, high}) => (low === high ? text(low) : text(low) + " – " + text(high));
 
-/** Draw into a box. `options`: `how` ("mean", "median", "best"), `open(bin x, bin y)`. Gives a note for
- * people. */
+/** Draw into a box. `options`: `how` ("mean", "median", "best"), `open` with a place in the bins of
+ * each axis, {bins, at}. Gives a note for people. */
 export function heatmap(box, width, data, columnX, columnY, options) {
   const fitting = Math.max(LEAST, Math.min(MOST, Math.floor((width - 90) / WIDE)));
   const made = cellsOf(data, columnX, columnY, options.how, fitting);
@@ -152,7 +152,7 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
     },
     open(mark) {
       const [x, y] = at(mark);
-      if (cells[y][x]) options.open(across.list[x], down.list[y]);
+      if (cells[y][x]) options.open({bins: across, at: x}, {bins: down, at: y});
     },
     order: () => Array.from({length: area.columns * area.rows}, (_, index) => index),
   });

@@ -12,7 +12,7 @@ export function jobTip(data, at, first) {
   const line = (name, value) => [el("dt", {}, cut(name, 32)), el("dd", {}, cut(text(value), 40))];
   return el("div", {}, el("b", {}, "Job #" + data.ids[at]),
     el("dl", {}, ...line(data.metric, data.values[at]),
-      ...columns.flatMap((column) => line(column.name, column.values[at]))));
+      ...columns.flatMap((column) => line(column.name, column.raw[at]))));
 }
 
 /** Lines of a tooltip that is not about one job. */
