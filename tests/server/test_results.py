@@ -349,11 +349,13 @@ def test_everything_as_csv(run: Run) -> None:
         answer = await bench.get("/web/export.csv")
         assert answer.headers["Content-Disposition"] == 'attachment; filename="exp-20231114T221321Z.csv"'
         assert table(answer) == [
-            ["id", "status", "attempts", "worker", "started", "finished", "runtime", "code",
+            ["id", "status", "attempts", "worker", "started", "finished", "runtime",
+             "verdict", "exit_code", "message", "batch", "code",
              "lr", "name", "param.loss", "param.id", "layers", "result.loss", "acc"],
             ["1", "DONE", "1", "node1_abc_0", "2023-11-14T22:13:20.000Z", "2023-11-14T22:13:21.500Z", "1.25",
-             "", "0.1", 'a "b", c\nd', "1", "7", "", "0.5", "1e-09"],
-            ["2", "PENDING", "0", "", "", "", "", "", "-2", "", "", "", '[1, {"a": 2}]', "", ""]]
+             "done", "", "", "1", "", "0.1", 'a "b", c\nd', "1", "7", "", "0.5", "1e-09"],
+            ["2", "PENDING", "0", "", "", "", "", "", "", "", "1", "",
+             "-2", "", "", "", '[1, {"a": 2}]', "", ""]]
     run(scenario)
 
 
@@ -390,6 +392,24 @@ def test_csv_goes_through_pages_with_a_filter_and_without_deleted_or_unfinished_
         await bench.experiment.write(batches.begin)
         await bench.experiment.write(lambda t: batches.add(t, 11, list(batch.texts())))
         assert await ids() == [2, 3, 4, 6, 7, 8, 9, 10]
+    run(scenario)
+
+
+def test_csv_tells_how_jobs_ended_and_which_were_created_together(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await bench.create({"x": 1}, {"x": 2})
+        await bench.create({"x": 3})
+        await bench.beat()
+        await bench.upload(1, "result.json", '{"loss": NaN, "low": -Infinity, "top": Infinity, "a": 1.0}')
+        await bench.finish(1, "ABORTED", message="=out of memory", exit_code=-9, verdict="oom")
+        head, first, *others = table(await bench.get("/web/export.csv"))
+        row = dict(zip(head, first))
+        assert {name: row[name] for name in ("verdict", "exit_code", "message", "batch", "loss", "low", "top",
+                                             "a")} == {
+            "verdict": "oom", "exit_code": "-9", "message": "'=out of memory", "batch": "1", "loss": "NaN",
+            "low": "-Infinity", "top": "Infinity", "a": "1.0"}
+        assert [dict(zip(head, one))["batch"] for one in others] == ["1", "3"]
+        assert [dict(zip(head, one))["loss"] for one in others] == ["", ""]
     run(scenario)
 
 

@@ -52,6 +52,9 @@ class Field(NamedTuple):
     select: Optional[str] = None
 
 
+# What the latest attempt of a job came to.
+_LATEST = "(SELECT %s FROM attempts WHERE job_id = j.id AND number = j.attempt)"
+
 FIELDS: Tuple[Field, ...] = (
     Field("id", EVERYWHERE, "id", "id"),
     Field("status", EVERYWHERE, "status", "status", sorted_by="jobs_by_status", lowest=""),
@@ -69,6 +72,10 @@ FIELDS: Tuple[Field, ...] = (
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
+    Field("verdict", Where.CSV, "verdict", select=_LATEST % "verdict"),
+    Field("exit_code", Where.CSV, "exit_code", select=_LATEST % "exit_code"),
+    Field("message", Where.CSV, "message", select=_LATEST % "message"),
+    Field("batch", Where.DETAILS | Where.API | Where.CSV, "batch"),
     Field("code", PAGES | Where.CSV, "code", "code", sorted_by="jobs_by_code", lowest=""),
     Field("retry_at", PAGES, "retry_at", kind=TIME),
     Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),

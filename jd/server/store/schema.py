@@ -379,6 +379,14 @@ _OUTPUT = """
 ALTER TABLE attempts ADD COLUMN output_size INTEGER;
 """
 
+# Jobs that were created together: the first id of their batch. Of those from before only files are known.
+_BATCH = """
+ALTER TABLE jobs ADD COLUMN batch INTEGER;
+UPDATE jobs SET batch = (SELECT max(start_id) FROM loaded_files
+                         WHERE jobs.id BETWEEN start_id AND start_id + total - 1)
+  WHERE EXISTS (SELECT 1 FROM loaded_files);
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES, _OUTPUT)
+                             _NAMES, _OUTPUT, _BATCH)

@@ -93,6 +93,7 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
     """
     said = dict(terms._replace(priority=terms.priority or 0)._asdict())
     said["needs_id"] = needs.number(t, said.pop("needs") or ())
+    said["batch"] = min(first_id, jobs.creating_from(t.db))
     t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (
             ", ".join(said), ", ?" * len(said)),

@@ -69,19 +69,22 @@ def lines(db: sqlite3.Connection, table: CsvTable, after: int) -> CsvPart:
     if window is None:
         return CsvPart("", None)
     rows = db.execute(
-        "SELECT j.parameters, j.results, %s FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s ORDER BY j.id"
-        % (jobfields.columns(_FIELDS), table.wanted.text), (after, window, *table.wanted.values))
-    return CsvPart(_lines([_cells(row, table) for row in rows]), window)
+        "SELECT j.id, j.parameters, j.results, %s FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s"
+        " ORDER BY j.id" % (jobfields.columns(_FIELDS), table.wanted.text),
+        (after, window, *table.wanted.values)).fetchall()
+    words = values.words(db, after, window)
+    return CsvPart(_lines([_cells(row[1:], table, words.get(row[0], {})) for row in rows]), window)
 
 
-def _cells(row: Tuple[Any, ...], table: CsvTable) -> List[str]:
+def _cells(row: Tuple[Any, ...], table: CsvTable, words: Dict[str, str]) -> List[str]:
+    """The cells of a job; `words` are its results that are NaN, Infinity or -Infinity."""
     parameters, results, *fixed = row
     given: Dict[str, Any] = json.loads(parameters)
     found: Dict[str, Any] = json.loads(results) if results is not None else {}
     return [*[_time(value) if field.kind == jobfields.TIME else _cell(value)
               for field, value in zip(_FIELDS, fixed)],
             *[_cell(given.get(name)) for name in table.parameters],
-            *[_cell(found.get(name)) for name in table.results]]
+            *[words.get(name) or _cell(found.get(name)) for name in table.results]]
 
 
 def _cell(value: Any) -> str:

@@ -159,6 +159,16 @@ def not_finite(db: sqlite3.Connection, metric: str) -> Dict[int, str]:
                            (name_id(db, RESULT, metric),)))
 
 
+def words(db: sqlite3.Connection, above: int, up_to: int) -> Dict[int, Dict[str, str]]:
+    """Of jobs between two ids, the results that are NaN, Infinity or -Infinity, by name."""
+    found: Dict[int, Dict[str, str]] = {}
+    for job_id, name, value in db.execute(
+            "SELECT r.job_id, n.name, r.value FROM results_not_finite r"
+            " JOIN value_names n ON n.id = r.name_id WHERE r.job_id > ? AND r.job_id <= ?", (above, up_to)):
+        found.setdefault(job_id, {})[name] = value
+    return found
+
+
 def has_not_finite(db: sqlite3.Connection, metric: str) -> bool:
     """Whether a result is one of these in any job."""
     return db.execute("SELECT 1 FROM results_not_finite WHERE name_id = ? LIMIT 1",
