@@ -330,6 +330,18 @@ def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Map
     return values
 
 
+def lowered(arguments: Mapping[str, str], environ: Mapping[str, str], table: Sequence[Setting] = WORKER,
+            style: str = "%s=") -> List[str]:
+    """What is to be said where the name of the experiment was given with upper-case letters. Raises as
+    `resolve`."""
+    setting = next(setting for setting in table if setting.name == "expId")
+    given = lookup(setting, arguments, environ, style)
+    if given is None or given.text.strip() == parse_given(setting, given):
+        return []
+    name = parse_given(setting, given)
+    return ["%s: %s is the experiment %s, names are in lower case" % (given.origin, given.text.strip(), name)]
+
+
 def usable(table: Sequence[Setting], environ: Mapping[str, str]) -> Dict[str, str]:
     """`environ` without those variables of `table` whose values cannot be used."""
     kept = dict(environ)

@@ -230,8 +230,9 @@ def path_list(value: str) -> List[Path]:
 
 
 def experiment(value: str) -> str:
-    """A name that can be a directory and part of a URL."""
-    return protocol.check_experiment_name(value)
+    """A name that can be a directory and part of a URL. Its letters become lower case, as published clients
+    have it: `Demo` and `demo` are one experiment."""
+    return protocol.check_experiment_name(value.strip()).lower()
 
 
 def user_names(value: str) -> Tuple[str, ...]:

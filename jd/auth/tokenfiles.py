@@ -53,7 +53,8 @@ def newest(environ: Mapping[str, str]) -> Optional[str]:
     given = environ.get("JD_WORKER_TOKEN", "").strip()
     if not given:
         return None
-    kept = _kept(environ.get("JD_EXP_ID", "").strip(), environ.get("JD_WORKER_ID", "").strip(),
+    # Published clients hand the name on as it was typed; their registry has it in lower case, as ours.
+    kept = _kept(environ.get("JD_EXP_ID", "").strip().lower(), environ.get("JD_WORKER_ID", "").strip(),
                  environ)
     return kept if kept and expiry(kept) > expiry(given) else given
 

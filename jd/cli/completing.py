@@ -51,7 +51,7 @@ def _possible(before: Sequence[str], current: str, environ: Mapping[str, str],
     given = {key: value for key, separator, value in (w.partition("=") for w in before) if separator}
     bare = [aliases.get(word, word) for word in before if "=" not in word]
     command = next((commands[word] for word in bare if word in commands), None)
-    experiment = given.get(_EXPERIMENT) or environ.get("JD_EXP_ID") or None
+    experiment = (given.get(_EXPERIMENT) or environ.get("JD_EXP_ID") or "").strip().lower() or None
     key, separator, value = current.partition("=")
     if separator:
         if command is not None and key not in command.keys:

@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from jd import errors, program, settings
 from jd.cli import commandline
@@ -22,6 +22,7 @@ _STARTING = (RUN, "restart", "scale")
 _KEY_WORD = "api_key="
 
 _swept = False
+_said: Set[str] = set()
 
 
 def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
@@ -51,11 +52,23 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     from jd.cli.context import Context
     from jd.net.peer.portowner import trusting
     context = Context(line, environ)
+    if context.experiment is not None:
+        _say_names(context.experiment, line.arguments, context.environ)
     if context.command.name not in _WITHOUT_SWEEP:
         sweep_once(context.environ, again=context.command.name in _STARTING)
     module = importlib.import_module("jd.cli.commands.%s" % context.command.name.replace("-", "_"))
     with trusting(line.arguments.get("trust_user")):
         return int(module.run(context))
+
+
+def _say_names(experiment: str, arguments: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Say once what the experiment is really called, and what an earlier version has called otherwise."""
+    from jd.cli import earlier
+    for text in (["note: " + said for said in settings.lowered(arguments, environ)]
+                 + ["warning: " + said for said in earlier.told(experiment, environ)]):
+        if text not in _said:
+            _said.add(text)
+            print(text, file=sys.stderr)
 
 
 def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:

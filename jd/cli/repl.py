@@ -174,7 +174,8 @@ class Repl:
             return EXIT_OK
         name = words[0][len("expId="):] if words[0].startswith("expId=") else words[0]
         setting = argument("expId")
-        self.environ["JD_EXP_ID"] = settings.parse_given(setting, settings.Given(name, "use"))
+        name = settings.parse_given(setting, settings.Given(name, "use"))
+        self.environ["JD_EXP_ID"] = name
         say("Using experiment '%s'." % name)
         return EXIT_OK
 

@@ -139,13 +139,13 @@ def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json:
 
 
 def confirmed(word: str, question: str) -> bool:
-    """Whether the user types exactly `word`. The question goes to stderr: stdout is for facts."""
+    """Whether the user types `word`, in whichever case. The question goes to stderr: stdout is for facts."""
     print("%s\nType %s to go on: " % (question, terminal.paint(word, "bold", sys.stderr)),
           end="", file=sys.stderr, flush=True)
     typed = sys.stdin.readline()
     if not typed.endswith("\n") or not terminal.is_terminal(sys.stdin):
         print(file=sys.stderr)  # nobody's Enter ended the line of the question
-    return typed.strip() == word
+    return typed.strip().lower() == word.lower()
 
 
 def _print(stopped: Stopped) -> None:

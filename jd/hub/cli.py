@@ -217,7 +217,8 @@ def _user(parser: argparse.ArgumentParser, text: str, required: bool) -> None:
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the experiment: a-z 0-9 -, 2 to 47 of them")
+    parser.add_argument("name", metavar="NAME", type=str.lower,
+                        help="the experiment: a-z 0-9 -, 2 to 47 of them; upper case is taken as lower case")
 
 
 def _key_id(text: str) -> int:

@@ -308,8 +308,11 @@ class Client:
 
 def other_experiment(server: str, serves: str, wanted: str) -> OtherExperiment:
     """The error of a server of another experiment."""
+    advice = "check expId= and server=, or JD_EXP_ID and JD_SERVER"
+    if serves.lower() == wanted:
+        advice = "update it: jd_server of this version has names in lower case"
     return OtherExperiment("%s serves experiment %s, not %s" % (server, answers.words(serves), wanted),
-                           "check expId= and server=, or JD_EXP_ID and JD_SERVER", serves=serves)
+                           advice, serves=serves)
 
 
 def _write(to: BinaryIO, chunk: bytes) -> None:

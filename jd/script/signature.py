@@ -150,7 +150,7 @@ def _check(file: BinaryIO, context: JobContext, what: str, done: str) -> None:
     if trailer is None:
         raise UntrustedCheckpoint(_refusal(context, what, done, "it is not signed"))
     if trailer.job_id != context.job_id or context.meant_for is not None and (
-            trailer.experiment not in ("", context.meant_for)):
+            trailer.experiment.lower() not in ("", context.meant_for.lower())):
         raise UntrustedCheckpoint(_refusal(context, what, done, "it was signed for job %d of %s" % (
             trailer.job_id, protocol.shown(trailer.experiment) if trailer.experiment
             else "an experiment that is not named")))

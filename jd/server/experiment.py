@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVa
 from jd import safedirs
 from jd.clock import Clock
 from jd.errors import JdError, StorageError
-from jd.server.store import aftermath, clockset
+from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
 from jd.server.store.fleet import failing, workers
 from jd.server.store.operators import batches, options, signins
@@ -52,10 +52,10 @@ class Experiment:
         `policy`, but not its fields named in `fixed`, which were given at this start.
 
         Raises StorageError, also for data that others could have planted, or JdError if another server
-        has the data.
+        has the data, and what `datadir.of` does.
         """
         self.name = name
-        self.directory = workspace / name
+        self.directory = datadir.of(workspace, name)
         self.meta_dir = self.directory / "meta"
         self.data_dir = self.directory / "data"
         self.policy = policy

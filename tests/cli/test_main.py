@@ -8,6 +8,7 @@ from typing import Dict, List
 
 import pytest
 
+from jd import paths
 from jd.cli import main
 from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
@@ -21,6 +22,7 @@ from tests.support import free_env
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, str]:
     monkeypatch.setattr(main, "_swept", False)
+    monkeypatch.setattr(main, "_said", set())
     return free_env(tmp_path)
 
 
@@ -86,6 +88,31 @@ def test_an_experiment_that_is_missing(environ: Dict[str, str], ran: List[Contex
     assert ran[0].experiment == "a"
     main.main(["worker-list", "expId=b"], dict(environ, JD_EXP_ID="a"))
     assert ran[1].experiment == "b"
+
+
+def test_an_experiment_is_lower_case_with_a_word(environ: Dict[str, str], ran: List[Context], tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # in one session it is said once
+        main.main(["expId=Demo", "worker-list"], environ)
+        assert ran[-1].experiment == "demo"
+    assert capsys.readouterr().err == "note: expId=: Demo is the experiment demo, names are in lower case\n"
+    main.main(["worker-list"], dict(environ, JD_EXP_ID="demo"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_registry_of_an_upper_case_name_is_named(environ: Dict[str, str], ran: List[Context],
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    Registry("Demo", environ).reserve([0], {}, Here(), 0.0)
+    main.main(["worker-list", "expId=demo"], environ)
+    said = capsys.readouterr().err
+    cache = paths.cache_root(environ) / ".cache"
+    assert said.startswith("warning: %s is of an earlier version, and no command for demo" % (cache / "Demo"))
+    assert said.endswith("then: mv %s %s\n" % (cache / "Demo", cache / "demo"))
+    Registry("demo", environ).reserve([0], {}, Here(), 0.0)
+    main.main(["worker-list", "expId=demo"], environ)
+    assert "move what is in its outbox" in capsys.readouterr().err
+    main.main(["worker-list", "expId=other"], environ)
+    assert capsys.readouterr().err == ""
 
 
 def test_words_are_counted(environ: Dict[str, str]) -> None:

@@ -87,7 +87,7 @@ def test_the_experiment_of_the_session(session: Repl, ran: Recorder, environ: Di
                                        capsys: pytest.CaptureFixture[str]) -> None:
     assert session.prompt == "jd> "
     for line in ("use", "use digits-tune", "use", "worker-list", "worker-list expId=other",
-                 "use expId=third;"):
+                 "use expId=Third;"):
         session.line(line)
     assert capsys.readouterr().out.splitlines() == [
         "No experiment is set; use <name> sets one, exp-list shows those here.",

@@ -266,6 +266,13 @@ def test_a_transfer_changes_the_secret_and_shuts_the_old_owner_out(bench: Bench,
         bench.write(experiments.transfer, "exp", ALICE, alice, "test")
 
 
+def test_a_name_is_found_in_upper_case_and_made_in_lower_case_alone(bench: Bench, alice: int) -> None:
+    bench.experiment("exp", alice)
+    assert bench.read(experiments.find, "Exp", alice).name == "exp"
+    with pytest.raises(ProtocolError, match="a-z"):
+        bench.write(experiments.create, "Another", alice, ALICE)
+
+
 def test_shares(bench: Bench, alice: int, bob: int) -> None:
     made = bench.experiment("exp", alice)
     for _ in range(2):

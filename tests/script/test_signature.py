@@ -108,6 +108,11 @@ def test_a_file_is_not_signed_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) 
     assert file.getvalue() == OBJECT
 
 
+def test_what_an_earlier_version_signed_for_a_name_in_upper_case(stub: StubServer, job: Path) -> None:
+    stub.will_answer(Answer(200, signed(OBJECT, experiment="Digits-Tune")))
+    assert jd.jd_get_last_checkpoint() is not None
+
+
 # ---- what is refused
 
 @pytest.mark.parametrize("content, why", [

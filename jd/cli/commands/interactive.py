@@ -119,4 +119,6 @@ def _with_arguments(context: Context) -> Dict[str, str]:
         variable = argument(key).variable
         if variable is not None:
             environ[variable] = value
+    if context.experiment is not None:
+        environ["JD_EXP_ID"] = context.experiment  # as it is really called
     return environ

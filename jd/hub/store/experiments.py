@@ -89,9 +89,10 @@ def check_name(name: str) -> str:
 # ---- finding
 
 def _latest(db: sqlite3.Connection, name: str) -> Optional[Experiment]:
-    """The experiment of this name: the living one, else the one deleted last."""
+    """The experiment of this name: the living one, else the one deleted last. Names are in lower case,
+    however they are asked for."""
     row = db.execute(_EXPERIMENT + " WHERE e.name = ? ORDER BY e.rowid DESC LIMIT 1",
-                     (name,)).fetchone()
+                     (name.lower(),)).fetchone()
     return None if row is None else Experiment(*row)
 
 

@@ -16,7 +16,8 @@ def check_header(request: Request, experiment: str) -> None:
 
 
 def check(wanted: Optional[str], experiment: str) -> None:
-    """The same for a name; None stands for a client that gives none."""
-    if wanted is not None and wanted != experiment:
+    """The same for a name; None stands for a client that gives none. Earlier versions of ours send the name
+    as it was typed."""
+    if wanted is not None and wanted.lower() != experiment.lower():
         raise HttpError(409, "this is the job server of experiment %s, not of %s; check expId= and server="
                         % (experiment, shown(wanted)), facts={"experiment": experiment})

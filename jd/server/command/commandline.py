@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NoReturn
 
@@ -84,4 +85,11 @@ def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
         values["jobs"] = [Path(name) for name in given["jobs"]]
     if values["expId"] is None:
         raise UsageError("--expId NAME is missing: the experiment to serve", "see jd_server --help")
+    say_lowered(named, environ)
     return values
+
+
+def say_lowered(named: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    """Say on stderr if the experiment was named with upper-case letters, which are taken as lower case."""
+    for text in settings.lowered(named, environ, settings.SERVER, "--%s"):
+        print("note: " + text, file=sys.stderr, flush=True)

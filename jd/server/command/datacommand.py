@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Sequence
 
 from jd import settings
 from jd.errors import UsageError
+from jd.server.command.commandline import say_lowered
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,4 +36,5 @@ class Parser(argparse.ArgumentParser):
         found = settings.resolve(self._table, named, environ, style="--%s")
         if found["expId"] is None:
             self.error("--expId NAME is missing: the experiment of %s" % whose)
+        say_lowered(named, environ)
         return dict(given, **found)

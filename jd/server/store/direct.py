@@ -8,7 +8,7 @@ from typing import Callable, TypeVar
 
 from jd import safedirs
 from jd.errors import JdError, StorageError
-from jd.server.store import aftermath
+from jd.server.store import aftermath, datadir
 from jd.server.store.operators import options
 from jd.server.store.policy import Policy
 from jd.server.store.schema import MIGRATIONS
@@ -21,7 +21,7 @@ T = TypeVar("T")
 def find(workspace: Path, experiment: str) -> Path:
     """The database of an experiment that was served before. Raises JdError, also for one that others could
     have planted; root may work for any user."""
-    path = workspace / experiment / "meta" / "jobs.db"
+    path = datadir.of(workspace, experiment) / "meta" / "jobs.db"
     if not path.is_file():
         raise JdError("there is no experiment %s in %s: no server has served it there"
                       % (experiment, workspace),

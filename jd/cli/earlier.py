@@ -1,0 +1,20 @@
+"""Registries that an earlier version has named with upper-case letters: no command of one experiment looks
+into them any more, since names are in lower case."""
+
+import shlex
+from typing import List, Mapping
+
+from jd import namecase, paths
+
+
+def told(experiment: str, environ: Mapping[str, str]) -> List[str]:
+    """What is to be said of those whose name is otherwise that of the experiment, and how to go on."""
+    mine = paths.experiment_cache(experiment, environ)
+    found: List[str] = []
+    for other in namecase.others(mine.parent, experiment):
+        go_on = "move what is in its outbox into %s, then remove it" % paths.outbox_dir(experiment, environ)
+        if not mine.exists():
+            go_on = "mv %s %s" % (shlex.quote(str(other)), shlex.quote(str(mine)))
+        found.append("%s is of an earlier version, and no command for %s looks into it, as names are in lower "
+                     "case; stop its workers with stop all-experiments, then: %s" % (other, experiment, go_on))
+    return found
