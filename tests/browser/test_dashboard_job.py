@@ -63,6 +63,9 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     browser.go(dashboard.page + "/jobs/1")
     browser.wait_text("needs cpu and gpu-a100")
     browser.wait_text("5 attempts at most")
+    dashboard.create(1, flags="switches")
+    browser.go(dashboard.page + "/jobs/7")
+    browser.wait_text("parameters as flags=switches")
 
 
 def test_jobs_that_no_worker_can_run_are_told_of(browser: Browser, dashboard: Dashboard) -> None:

@@ -54,7 +54,7 @@ def _of_hydra(style: str, ended: Ended) -> str:
         if ended.misused or unknown is not None or _UNRECOGNIZED in ended.tail:
             return "it uses Hydra: flags=hydra gives parameters as name=value"
     elif unknown is not None:
-        return "it is not in the script's config: args=\"+%s=null\" adds it" % _shown(unknown.group(1))
+        return "the script's config has no {0}: args=\"+{0}=null\" adds it".format(_shown(unknown.group(1)))
     return ""
 
 

@@ -64,7 +64,7 @@ class JobPage {
     this.job = job;
     if (!this.main.contains(this.title)) this.frame();
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
-      job.retry_at, job.priority, job.needs, job.timeout, job.max_attempts];
+      job.retry_at, job.priority, job.needs, job.timeout, job.max_attempts, job.flags];
     this.draw("title", shown, () => this.drawTitle(job));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
     this.draw("parameters", job.parameters, () =>
@@ -134,6 +134,7 @@ class JobPage {
     if (job.needs) say("needs " + job.needs.join(" and "));
     if (job.timeout) say("timeout " + duration(job.timeout));
     if (job.max_attempts) say(count(job.max_attempts, "attempt") + " at most");
+    if (job.flags) say("parameters as flags=" + job.flags);
     this.title.replaceChildren(el("h1", {}, "Job " + job.id),
       status(job.status), el("p", {class: "hint job-facts"}, ...said));
   }
