@@ -18,6 +18,7 @@ from jd.server.api.job_routes import JobRoutes
 from jd.server.api.prometheus import Metrics
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.creation.creator import Creator
+from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.jobs import JobTable
@@ -89,7 +90,7 @@ class JobServer:
         check_routes(self.api.routes)
         for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.live),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
-                     Results(experiment, self.live), Workers(experiment, self.live),
+                     Results(experiment, self.live), Archive(experiment), Workers(experiment, self.live),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

@@ -14,6 +14,7 @@ from jd.server.api.job_routes import JobRoutes
 from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.app import STATUS_OF
 from jd.server.creation.creator import Creator
+from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
@@ -64,7 +65,8 @@ class PartsBench:
         for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
                      JobRoutes(self.experiment, self.creation, room.watching),
                      CreateJobs(self.experiment, self.creation),
-                     JobDetails(self.experiment, room.watching), Results(self.experiment, live)):
+                     JobDetails(self.experiment, room.watching), Archive(self.experiment),
+                     Results(self.experiment, live)):
             part.add_to(self.router)
 
     def close(self) -> None:

@@ -58,8 +58,8 @@ def test_files_keep_their_path_on_pages_in_downloads_and_in_the_zip(run: Run) ->
         await bench.upload(1, "plain.txt", "plain", path="plain.txt")
         assert await listed(bench) == ["plain.txt", ".hydra/config_v1.yaml", ".hydra/config.yaml"]
         archive = zipfile.ZipFile(io.BytesIO((await bench.get("/web/job/zip?id=1")).content))
-        assert {name: archive.read(name) for name in archive.namelist() if not name.endswith("job.json")} == {
-            "job-1/.hydra/config.yaml": b"first", "job-1/.hydra/config_v1.yaml": b"second",
+        assert {name: archive.read(name) for name in archive.namelist() if not name.endswith(".json")} == {
+            "job-1/earlier/.hydra/config.yaml": b"first", "job-1/.hydra/config.yaml": b"second",
             "job-1/plain.txt": b"plain"}
         described = json.loads(archive.read("job-1/job.json"))["files"]
         assert described[0]["path"] == ".hydra/config.yaml"

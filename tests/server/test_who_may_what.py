@@ -84,7 +84,8 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /web/job/output/log",
         "GET /web/job/file", "GET /web/job/preview", "GET /web/job/image", "GET /web/job/zip",
         "GET /web/results/names", "GET /web/results/columns", "GET /web/completions",
-        "GET /web/export.csv", "GET /web/workers", "GET /web/worker", "POST /web/workers/command",
+        "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers", "GET /web/worker",
+        "POST /web/workers/command",
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})
 HUB: Dict[str, Row] = dict(
     {route: Row(ALL) for route in (

@@ -1,18 +1,16 @@
 """One job with everything that is known of it, its files shown and fetched."""
 
 import asyncio
-import json
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from jd import fields
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.protocol import MAX_TAIL_CHARS, ProtocolError
 from jd.server import outputanswers
-from jd.server.dashboard import previews, zipping
-from jd.server.downloads import file_response, in_steps, stream_response
+from jd.server.dashboard import previews
+from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files, names
 from jd.server.store.files.files import Found
@@ -46,7 +44,6 @@ class JobDetails:
         router.add("GET", "/web/job/file", self.file)
         router.add("GET", "/web/job/preview", self.preview)
         router.add("GET", "/web/job/image", self.image)
-        router.add("GET", "/web/job/zip", self.zip)
 
     async def job(self, request: Request) -> Response:
         """Everything about `?id=N`."""
@@ -98,29 +95,6 @@ class JobDetails:
             raise ProtocolError("%s is no PNG, JPEG, GIF or WebP of at most %d MB: download it" % (
                 found.path.name, previews.MAX_IMAGE // 2 ** 20))
         return Response(200, content, kind, dict(_IMAGE_HEADERS))
-
-    async def zip(self, request: Request) -> Response:
-        """All files of a job, what its attempts have printed, and what is known of it as `job.json`."""
-        experiment = self._experiment
-        job_id = fields.read_id(request.query, "id")
-        job = await experiment.read(lambda db: jobdetails.job(db, job_id))
-        found = await experiment.read(lambda db: files.of_job(db, experiment.data_dir, job_id))
-        printed = await experiment.read(lambda db: jobdetails.outputs(db, job_id))
-
-        def described(gone: Set[int]) -> bytes:
-            job["files"] = [{"kind": file.kind, "name": file.name, "stored_name": file.path.name,
-                             "path": file.listed_as, "size_bytes": file.size_bytes,
-                             "uploaded_at": file.uploaded_at, "missing": index in gone}
-                            for index, file in enumerate(found)]
-            return json.dumps(job, indent=2, allow_nan=False).encode("ascii")
-
-        members = [zipping.Member(file.path, file.listed_as, file.uploaded_at) for file in found]
-        members += [zipping.Member(Path(), "output/attempt-%d.log" % one.attempt, experiment.clock(),
-                                   partial(outputanswers.whole, experiment.data_dir, job_id, one))
-                    for one in printed if one.attempt is not None and one.output]
-        pieces = zipping.pack("job-%d" % job_id, members, "job.json", described, experiment.clock())
-        return stream_response(in_steps(pieces), "application/zip",
-                               "%s-job-%d.zip" % (experiment.name, job_id))
 
     async def _find(self, request: Request) -> Found:
         file_id = fields.read_id(request.query, "id")

@@ -6,7 +6,7 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Generator, List, NamedTuple, Optional, Set, cast
+from typing import Any, Callable, Generator, Iterable, List, NamedTuple, Optional, Set, cast
 
 from jd.server.store.files.names import actual
 
@@ -55,7 +55,7 @@ class _Outbox:
         return data
 
 
-def pack(folder: str, members: List[Member], last_name: str,
+def pack(folder: str, members: Iterable[Member], last_name: str,
          last_content: Callable[[Set[int]], bytes], now: float) -> Generator[bytes, None, None]:
     """The bytes of a zip with the members below `folder`, in steps of about PIECE bytes.
 

@@ -45,9 +45,9 @@ class TooManyFiles(Exception):
 
 
 class Found(NamedTuple):
-    """A file in its place; `kind` is UPLOAD or CHECKPOINT, `attempt` None where it is not known. `listed_as`
-    is what people see it called: its path in the job's directory where its client told that, else what it is
-    stored as."""
+    """A file in its place; `kind` is UPLOAD or CHECKPOINT, `attempt` None where it is not known; `counts`: it
+    is of one that does. `called` is its path in the job's directory where its client told that, else its
+    name; `listed_as` is what people see it called: that path, else what it is stored as."""
 
     path: Path
     kind: str
@@ -55,6 +55,8 @@ class Found(NamedTuple):
     size_bytes: int
     uploaded_at: float
     attempt: Optional[int]
+    counts: bool
+    called: str
     listed_as: str
 
 
@@ -335,13 +337,13 @@ def _latest(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str, name
     return names.actual(data_dir / str(job_id) / str(row[0]))
 
 
-_FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, attempt, path, path_version"
+_FOUND = "job_id, stored_name, kind, name, size_bytes, uploaded_at, attempt, path, path_version, " + COUNTS
 
 
 def _found(data_dir: Path, row: Sequence[Any]) -> Found:
-    job_id, stored_name, kind, name, size, uploaded_at, attempt, path, version = row
+    job_id, stored_name, kind, name, size, uploaded_at, attempt, path, version, counts = row
     return Found(names.actual(data_dir / str(job_id) / str(stored_name)), kind, name, size, uploaded_at,
-                 attempt, listed_as(stored_name, path, version))
+                 attempt, bool(counts), path or name, listed_as(stored_name, path, version))
 
 
 def listed_as(stored_name: str, path: Optional[str], path_version: int) -> str:

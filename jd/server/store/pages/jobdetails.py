@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from jd import protocol as p
 from jd.server.store import jobfields
@@ -108,17 +108,37 @@ def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
         (job_id, MAX_HISTORY))]
 
 
+class _Kinds:
+    """Tells what each file of a job is, the newest first."""
+
+    def __init__(self) -> None:
+        self._newest: Set[str] = set()
+
+    def next(self, kind: str, called: str, counts: bool) -> str:
+        """LATEST, EARLIER or SET_ASIDE."""
+        if not counts:
+            return SET_ASIDE
+        if kind == files.UPLOAD and called in self._newest:
+            return EARLIER
+        if kind == files.UPLOAD:
+            self._newest.add(called)
+        return LATEST
+
+
+def states(found: Sequence[files.Found]) -> List[str]:
+    """What each of all files of a job is, given the oldest first."""
+    kind = _Kinds()
+    return [kind.next(file.kind, file.called, file.counts) for file in reversed(found)][::-1]
+
+
 def _files(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
     names = ("id", "kind", "name", "stored_name", "version", "size_bytes", "uploaded_at", "attempt")
     found: List[Dict[str, Any]] = []
-    newest: Set[str] = set()
+    kind = _Kinds()
     for path, path_version, counts, *row in db.execute(
             "SELECT path, path_version, %s, %s FROM files WHERE job_id = ? ORDER BY id DESC LIMIT ?" % (
                 COUNTS, ", ".join(names)), (job_id, MAX_FILES)):
         file = dict(zip(names, row))
-        named, is_upload = path or file["name"], file["kind"] == files.UPLOAD
-        state = SET_ASIDE if not counts else EARLIER if is_upload and named in newest else LATEST
-        if counts and is_upload:
-            newest.add(named)
+        state = kind.next(file["kind"], path or file["name"], counts)
         found.append(dict(file, path=files.listed_as(file["stored_name"], path, path_version), state=state))
     return found

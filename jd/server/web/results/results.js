@@ -90,11 +90,13 @@ class ResultsPage {
     this.box.names([...this.names.parameters, ...this.names.results].map((one) => one.name));
     this.controls = el("div", {class: "results-controls"});
     this.export = el("a", {class: "button", download: ""}, "Export CSV");
+    this.archive = el("a", {class: "button", download: "",
+      title: "A folder for each job: parameters, how it ended, files and output"}, "Archive");
     this.legend = el("div", {class: "results-legend"});
     this.tally = el("p", {class: "hint", "aria-live": "polite"});
     this.body = el("div", {class: "results"});
     this.main.replaceChildren(
-      el("div", {class: "head"}, el("h1", {}, "Results"), el("span", {class: "grow"}), this.export),
+      el("div", {class: "head"}, el("h1", {}, "Results"), el("span", {class: "grow"}), this.archive, this.export),
       el("div", {class: "toolbar results-tools"}, this.controls, this.box.node),
       el("div", {class: "results-say"}, this.tally, this.legend), this.mix.node, this.body);
     this.tools();
@@ -138,7 +140,9 @@ class ResultsPage {
 
   async load() {
     const mine = (this.loads += 1), from = performance.now();
-    this.export.href = "/web/export.csv" + (this.filter ? "?filter=" + encodeURIComponent(this.filter) : "");
+    const query = this.filter ? "?filter=" + encodeURIComponent(this.filter) : "";
+    this.export.href = "/web/export.csv" + query;
+    this.archive.href = "/web/export.zip" + query;
     this.main.setAttribute("aria-busy", "true");
     try {
       const answer = await askResults(this);
