@@ -155,6 +155,38 @@ def test_a_running_job_is_followed_live(browser: Browser, dashboard: Dashboard) 
     assert browser.run("return window.box.isConnected && window.box.textContent.startsWith('epoch 1')")
 
 
+def test_all_of_a_long_output_is_shown_on_demand(browser: Browser, dashboard: Dashboard) -> None:
+    dashboard.create_jobs([{"lr": 0.1}])
+    dashboard.claim()
+    text = "".join("line %06d of the run\n" % number for number in range(5000))
+    piece = {"job_id": 1, "attempt": 1, "offset": 0, "output": text}
+    dashboard.call("/worker/output", piece)
+    beat = dict(BUSY, current_job_id=1, attempt=1, output_tail=text[-1000:], output_size=len(text))
+    dashboard.call("/worker/heartbeat", beat)
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait_text("The end of 115 kB.")
+    assert browser.run("return document.querySelector('.output').textContent") == text[-16 * 1024:]
+    more = "and one more line\n"
+    dashboard.call("/worker/heartbeat", dict(beat, output_tail=more, output_size=len(text + more)))
+    browser.wait("document.querySelector('.output').textContent.endsWith('one more line\\n')")
+    assert browser.run("return document.querySelector('.output').textContent") == text[-16 * 1024:] + more
+    browser.click("#job-output button", "Show from the beginning")
+    browser.wait("document.querySelector('.output').textContent === arguments[0]", text + more)
+    assert browser.run("return document.querySelector('.output-cut').hidden")
+    href = browser.run("return document.querySelector('.output-tools a').getAttribute('href')")
+    assert href == "/web/job/output/log?id=1&attempt=1"
+    result = {"job_id": 1, "attempt": 1, "status": "ABORTED", "verdict": "preempted", "output_tail": more,
+              "output_size": len(text + more)}
+    dashboard.call("/update_job_status", result)
+    dashboard.claim()
+    dashboard.call("/worker/heartbeat", dict(beat, attempt=2, output_tail="again\n", output_size=6))
+    browser.wait("document.querySelector('.output').textContent === 'again\\n'")
+    browser.run("const one = document.querySelector('.output-tools select'); one.value = '1';"
+                "one.dispatchEvent(new Event('change'))")
+    browser.wait("document.querySelector('.output').textContent.endsWith('one more line\\n')")
+    assert no_sideways_scrolling(browser)
+
+
 def test_files_are_shown_and_stay_open(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"lr": 0.1}])
     dashboard.claim()

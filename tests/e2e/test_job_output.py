@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, List
 
@@ -31,6 +33,35 @@ print("the end \\u20ac", flush=True)
 sys.exit(args.exit)
 """
 LINE = len("line 000000 of the run\n")
+
+
+class OldServer:
+    """A job server that has job 1 and knows no outputs; its URL in a `with`."""
+
+    def __enter__(self) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.path.startswith("/api/jobs/statuses")
+                answer: Any = {"statuses": {"1": "DONE"} if self.path.endswith("ids=1") else {}}
+                body = json.dumps(answer if known else {"success": False, "error": "nothing here"}).encode()
+                self.send_response(200 if known else 404)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return "http://127.0.0.1:%d" % self._server.server_port
+
+    def __exit__(self, *_: Any) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 def lines(count: int) -> str:
@@ -175,3 +206,33 @@ def test_what_cannot_be_shown(shared: Server, tmp_path: Path, words: List[str], 
     shared.create(1)
     done = Node(tmp_path).exp("job-logs", *words, "server=" + shared.url, status=status)
     assert says in done.stderr and len(done.stderr.splitlines()) <= 2 and done.stdout == ""
+
+
+def test_a_worker_of_another_make_has_sent_its_last_lines_only(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.create(1)
+        server.call("/worker/heartbeat", {"worker_id": "w", "host": "h"})
+        server.call("/update_job_status", {"job_id": 1, "status": "DONE", "output_tail": "the last\n"})
+        for follow in ("false", "true"):
+            shown = Node(tmp_path).exp("job-logs", 1, "follow=" + follow, "server=" + server.url)
+            assert shown.stdout == "the last\n" and "these are only the last lines" in shown.stderr
+
+
+def test_an_attempt_that_has_printed_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.create(1)
+        server.call("/worker/heartbeat", {"worker_id": "w", "host": "h"})
+        shown = Node(tmp_path).exp("job-logs", 1, "server=" + server.url)
+        assert (shown.stdout, shown.stderr) == ("", "attempt 1 of job 1 has printed nothing yet\n")
+        server.call("/update_job_status", {"job_id": 1, "status": "DONE", "output_tail": "", "output_size": 0})
+        shown = Node(tmp_path).exp("job-logs", 1, "server=" + server.url)
+        assert (shown.stdout, shown.stderr) == ("", "attempt 1 of job 1 has printed nothing\n")
+
+
+def test_a_server_that_keeps_no_output_is_told_from_a_job_that_does_not_exist(tmp_path: Path) -> None:
+    with OldServer() as url:
+        node = Node(tmp_path)
+        known = node.exp("job-logs", 1, "server=" + url, status=1)
+        assert "is too old to keep what jobs print" in known.stderr
+        unknown = node.exp("job-logs", 2, "server=" + url, status=2)
+        assert "there is no job 2" in unknown.stderr

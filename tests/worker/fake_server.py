@@ -90,6 +90,8 @@ class FakeServer:
                 return refused[0], {"error": refused[1]}
             if route == protocol.UPDATE_JOB_STATUS:
                 return 200, {"message": "ok", "job_id": body["job_id"], "status": body["status"]}
+            if route == protocol.OUTPUT and protocol.EXT_LOG in self.extensions:
+                return 200, {"size": body["offset"] + len(body["output"].encode("utf-8")), "every": 30.0}
             if route != protocol.HEARTBEAT:
                 return 404, {"error": "no such route"}
             idle = body["reported_status"] == protocol.IDLE

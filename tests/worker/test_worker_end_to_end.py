@@ -128,7 +128,7 @@ def test_what_the_base_protocol_does_not_have_is_sent_only_when_offered(
             "applied_version", "system_metrics", "jd_worker_version", "session", "exp_id"}
     busy = server.heartbeats(reported_status="busy", current_job_id=1)[-1]
     if extensions:
-        assert set(busy) == base | {"attempt", "output_tail", "wait"}
+        assert set(busy) == base | {"attempt", "output_tail", "output_size", "wait"}
         assert busy["output_tail"].startswith("pid ")
         assert server.heartbeats(leave=True)[0]["released"]["job_id"] == 1
     else:
