@@ -453,13 +453,13 @@ def test_insecure_serves_everybody(run: Run) -> None:
     run(scenario, insecure=True, host="0.0.0.0")
 
 
-def test_every_route_but_health_is_guarded(run: Run, tmp_path: Path) -> None:
+def test_every_route_is_guarded_but_health_and_the_way_to_the_dashboard(run: Run, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("correct-horse-battery\n")
 
     async def scenario(bench: Bench) -> None:
         for route in bench.server.api.routes:
-            assert route.public == (route.pattern == p.HEALTH), route.pattern
+            assert route.public == (route.pattern in (p.HEALTH, "/")), route.pattern
     run(scenario, token_file=token_file)
 
 
