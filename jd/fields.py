@@ -187,8 +187,11 @@ def read_id(fields: Mapping[str, str], name: str,
 
 
 def read_ids(fields: Mapping[str, str], name: str) -> List[int]:
-    """One to MAX_IDS ids, with a comma between two."""
-    parts = _check_count(fields.get(name, "").split(","), name, MAX_IDS)
+    """At most MAX_IDS ids, with a comma between two. Empty stands for none, absent is an error."""
+    text = fields.get(name)
+    parts = _check_count(_absent(name, _REQUIRED) if text is None else text.split(","), name, MAX_IDS)
+    if parts == [""]:
+        return []
     return [check_id(_number(part.strip()), name) for part in parts]
 
 

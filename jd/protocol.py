@@ -143,6 +143,7 @@ MAX_FILE_NAME_BYTES = 200
 MAX_PATH_BYTES = 1000  # of a file's path in its job's directory
 MAX_PER_PAGE = 1000
 MAX_IDS = 10_000
+MAX_REQUEST_LINE = 192 * 1024  # bytes, to a job server's API: so many ids of any length, with %2C between two
 MAX_TAGS = 16
 MAX_DISTRIBUTIONS = 60  # that a worker tells of the code that it runs
 

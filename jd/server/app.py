@@ -7,6 +7,8 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import jd
 from jd import protocol as p
+from jd.net.serving.limits import Limits
+from jd.net.serving.parser import ParserLimits
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request, Response, Route, Router
 from jd.net.serving.server import HttpServer
@@ -79,7 +81,8 @@ class JobServer:
         self.signin = SignIn(experiment, proxies=proxies)
         self.live = Live(experiment, self.creation, self.signin.guard)
         self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF)
-        self._api_server = HttpServer(self.api, ssl_context=tls)
+        self._api_server = HttpServer(self.api, Limits(parser=ParserLimits(request_line=p.MAX_REQUEST_LINE)),
+                                      ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation, self.room.watching).add_to(self.api)

@@ -55,7 +55,7 @@ class JobRoutes:
             per_page=fields.read_whole(query, "per_page", 1, p.MAX_PER_PAGE, 50),
             status=fields.read_word(query, "status", p.JOB_STATUSES_ALL, None),
             search=fields.check_length(search, "search", p.MAX_NAME_CHARS) or None,
-            ids=fields.read_ids(query, "ids") if query.get("ids") else None)
+            ids=fields.read_ids(query, "ids") if "ids" in query else None)
         if wanted.is_text:
             page = await self._search(wanted)
         else:
