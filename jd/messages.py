@@ -342,7 +342,9 @@ class HeartbeatReply:
     `lease` is how long the server waits for the next heartbeat before it gives the worker's job to another.
     `checkpoint_key` is what the owner's workers sign checkpoints with, for workers that the kernel
     tells to be the owner's. `paused_because` says why the server itself has paused this worker or,
-    where this one is to run, the experiment.
+    where this one is to run, the experiment. `control_chunk` (seconds from one heartbeat to the next of a
+    worker that waits) and `status_retry_count` (tries to report a result) are for published clients; ours
+    have no use for them.
     """
 
     desired_state: str = RUN
@@ -360,6 +362,8 @@ class HeartbeatReply:
     lease: Optional[float] = None
     checkpoint_key: Optional[str] = field(default=None, repr=False)
     paused_because: Optional[str] = None
+    control_chunk: Optional[int] = None
+    status_retry_count: Optional[int] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -387,7 +391,8 @@ class HeartbeatReply:
     def to_json(self) -> Dict[str, Any]:
         told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
                 "lease": self.lease, "checkpoint_key": self.checkpoint_key,
-                "paused_because": self.paused_because}
+                "paused_because": self.paused_because, "control_chunk": self.control_chunk,
+                "status_retry_count": self.status_retry_count}
         retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
         return {
             "desired_state": self.desired_state,

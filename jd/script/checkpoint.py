@@ -88,28 +88,25 @@ def load(context: JobContext, patience: Patience) -> Optional[Any]:
 
 
 def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
-    """Fetch the job's newest checkpoint of `kind`, protocol.OBJECT or DIRECTORY, into an empty
-    file; False where there is none. Raises what Client.download raises.
+    """Fetch the job's newest checkpoint of `kind`, protocol.OBJECT or DIRECTORY, into a file that
+    is emptied first; False where there is none. Raises what Client.download raises.
 
-    Most jobs have one kind only, so the newest is asked for, as every server understands, and no
-    more of another kind read than its first bytes. A server that does not know `kind=` then gives
-    the same again: what is below it cannot be had.
+    A server that knows only the base protocol does not know `kind=` and gives the newest of all. Of one of
+    the wrong kind no more is read than its first bytes; what is below it cannot be had from there.
     """
-    client = context.client()
-    for query in ({"job_id": context.job_id}, {"job_id": context.job_id, "kind": kind}):
-        file.seek(0)
-        file.truncate()
-        try:
-            client.download(protocol.LATEST_CHECKPOINT, query, cast(BinaryIO, _OfKind(file, kind)),
-                            protocol.MAX_FILE_BYTES)
-            return True
-        except _AnotherKind:
-            continue
-        except ServerRefused as error:
-            if error.status != 404:  # none yet: that is an answer, not a failure
-                raise
-            return False
-    return False
+    query = {"job_id": context.job_id, "kind": kind}
+    file.seek(0)
+    file.truncate()
+    try:
+        context.client().download(protocol.LATEST_CHECKPOINT, query, cast(BinaryIO, _OfKind(file, kind)),
+                                  protocol.MAX_FILE_BYTES)
+    except _AnotherKind:
+        return False
+    except ServerRefused as error:
+        if error.status != 404:  # none yet: that is an answer, not a failure
+            raise
+        return False
+    return True
 
 
 class _AnotherKind(Exception):

@@ -153,7 +153,7 @@ def test_leases_run_out_by_the_clock(tmp_path: Path) -> None:
 
 
 def test_a_lease_that_workers_of_other_makes_cannot_keep_is_said_once(tmp_path: Path) -> None:
-    said = "workers of other makes are given a lease of 171 s"
+    said = "workers of other makes are given a lease of 237 s"
     with Server(tmp_path, "--idle-timeout", 170) as server:
         server.create(2)
         server.call("/worker/heartbeat", {"worker_id": "w"})

@@ -76,9 +76,9 @@ def test_uploads_newest_first(busy: Desk) -> None:
 def test_checkpoints_count_from_0_and_the_highest_is_the_latest(busy: Desk) -> None:
     names = [checkpoint(busy, b"%d" % i).filename for i in range(2)]
     assert names == ["checkpoint_v0_1000000.pt", "checkpoint_v1_1000000.pt"]
-    assert busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1)).read_bytes() == b"1"
-    with pytest.raises(files.NoSuchFile, match="no checkpoint yet"):
-        busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 2))
+    assert busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1, p.OBJECT)).read_bytes() == b"1"
+    with pytest.raises(files.NoSuchFile, match="no checkpoint of kind object yet"):
+        busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 2, p.OBJECT))
     assert busy.read(lambda db: files.uploads(db, 1)) == []
 
 
@@ -86,9 +86,9 @@ def test_the_latest_checkpoint_of_a_kind(busy: Desk) -> None:
     for content in (b"object", p.DIRECTORY_MARK + b"\0 archive", b"newer object"):
         checkpoint(busy, content)
 
-    def latest(kind: Optional[str]) -> bytes:
+    def latest(kind: str) -> bytes:
         return busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 1, kind)).read_bytes()
-    assert latest(None) == latest(p.OBJECT) == b"newer object"
+    assert latest(p.OBJECT) == b"newer object"
     assert latest(p.DIRECTORY).startswith(p.DIRECTORY_MARK)
     with pytest.raises(files.NoSuchFile, match="directory"):
         busy.read(lambda db: files.latest_checkpoint(db, busy.data_dir, 2, p.DIRECTORY))

@@ -153,9 +153,12 @@ class WorkerRoutes:
         return _stored(stored)
 
     async def latest_checkpoint(self, request: Request) -> Response:
-        """The bytes of the newest checkpoint of `?job_id=N`, or with `kind=` of that kind."""
+        """The bytes of the newest checkpoint of `?job_id=N`: of an object, or with `kind=` of that kind.
+
+        Published clients ask without a kind and unpickle whatever comes, so they never get an archive.
+        """
         job_id = fields.read_id(request.query, "job_id")
-        kind = fields.read_word(request.query, "kind", (p.OBJECT, p.DIRECTORY), None)
+        kind = fields.read_word(request.query, "kind", (p.OBJECT, p.DIRECTORY), p.OBJECT)
         caller = _caller(request)
         if caller.role == WORK:
             await self._experiment.look_up(

@@ -251,12 +251,9 @@ def _next_of_path(db: sqlite3.Connection, job_id: int, path: str) -> int:
     return 0 if latest is None else int(latest) + 1
 
 
-def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int,
-                      kind: Optional[str] = None) -> Path:
-    """What a job goes on from: its checkpoint of the highest version that counts, among those of `kind`
-    (p.OBJECT or p.DIRECTORY) if one is given. Raises NoSuchFile."""
-    if kind is None:
-        return _latest(db, data_dir, job_id, CHECKPOINT, _CHECKPOINT_NAME, "no checkpoint yet")
+def latest_checkpoint(db: sqlite3.Connection, data_dir: Path, job_id: int, kind: str) -> Path:
+    """What a job goes on from: its checkpoint of the highest version that counts among those of `kind`,
+    p.OBJECT or p.DIRECTORY. Raises NoSuchFile."""
     for (name,) in db.execute("SELECT stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
                               " ORDER BY version DESC" % COUNTS, (job_id, CHECKPOINT)):
         path = data_dir / str(job_id) / str(name)

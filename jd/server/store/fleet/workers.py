@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import failing, retention, worker_history
+from jd.server.store.fleet import failing, published, retention, worker_history
 from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import (
     attempts,
@@ -195,9 +195,9 @@ def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> An
 def _standing(db: sqlite3.Connection, worker_id: str, session: Optional[str],
               policy: Policy) -> Tuple[Answer, bool, bool]:
     """What a worker is told besides a job, whether it is idle, whether it is active."""
-    known_session, status, job_id, state, version, applied, left_at, failed = db.execute(
+    known_session, status, job_id, state, version, applied, left_at, client, failed = db.execute(
         "SELECT session, reported_status, current_job_id, desired_state, desired_version, applied_version,"
-        " left_at,"
+        " left_at, version,"
         " CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
         " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     idle, pending = status == p.IDLE, version > applied
@@ -207,6 +207,8 @@ def _standing(db: sqlite3.Connection, worker_id: str, session: Optional[str],
         desired_state=state, desired_version=version, applied_version=applied, pending=pending,
         interval=p.IDLE_INTERVAL if idle else lease.interval(seconds), extensions=p.EXTENSIONS, lease=seconds,
         paused_because=failing.why(failed) if failed is not None and state == p.PAUSE else None)
+    if session is None:
+        reply = published.tuned(reply, client)
     # Who is to go and has no job goes at once.
     may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))
     return Answer(reply, may_wait), idle, present

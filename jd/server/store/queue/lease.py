@@ -3,8 +3,9 @@
 A claim begins one, each heartbeat renews it, and the sweeper ends the attempts whose lease has run out.
 
 How long it is says the batch of the job, else the server. A busy worker is told to be heard of three times
-in it, so that a heartbeat may be late or lost. Who sends no `session` is a client of the base protocol, and
-heard of every BUSY_INTERVAL whatever it is told: its attempts have UNTOLD seconds or more.
+in it, so that a heartbeat may be late or lost. Who sends no `session` is a client of the base protocol. A
+published one that got its job while it waited for one is heard of only after the IDLE_INTERVAL that it was
+told before, and then every BUSY_INTERVAL: its attempts have UNTOLD seconds or more.
 """
 
 import math
@@ -17,7 +18,7 @@ from jd.server.store.queue import attempts, ending
 from jd.server.store.transaction import Transaction
 
 HEARTBEATS = 3  # in a lease
-UNTOLD = HEARTBEATS * p.BUSY_INTERVAL  # seconds
+UNTOLD = p.IDLE_INTERVAL + p.BUSY_INTERVAL  # seconds
 
 # What `seconds` gives, of a row of jobs; it takes the server's lease.
 _SECONDS = "max(coalesce(lease, ?), CASE WHEN session IS NULL THEN %g ELSE %g END)" % (UNTOLD, p.MIN_LEASE)
