@@ -218,11 +218,11 @@ def shown(value: object) -> str:
 
 # ---- the name of a worker
 
-# Ids of other clients are read too: their host part may hold more than ours, and an instance may
-# be one of the six-character tokens that were used before the words.
+# Ids of published clients are read too: their host part may hold more than ours, and the instance may be a
+# token, of six characters before there were words and of ten since 1.28.
 _WORKER_ID = re.compile(
-    r"(?P<host>[A-Za-z0-9._-]{1,100})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6})_(?P<slot>[0-9]{1,10})",
-    re.ASCII)
+    r"(?P<host>[A-Za-z0-9._-]{1,%d})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6,12})_(?P<slot>[0-9]{1,10})"
+    % MAX_NAME_CHARS, re.ASCII)
 
 
 class WorkerName(NamedTuple):

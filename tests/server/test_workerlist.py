@@ -69,6 +69,13 @@ def test_filters(crew: Desk) -> None:
     assert (page.hosts, page.instances, page.slots) == (["A", "B"], ["egg", "fox"], [0, 1, 9, 10])
 
 
+def test_names_of_published_clients_are_filtered_by_their_parts(desk: Desk) -> None:
+    desk.beat("ip100012ec2_Ab3xY9Kq2Z_10")
+    desk.beat("gpu-node.7_B3x9Zq_1")
+    assert ids(desk, host="ip100012ec2", instance="Ab3xY9Kq2Z", slot=10) == ["ip100012ec2_Ab3xY9Kq2Z_10"]
+    assert ids(desk, host="gpu-node.7", instance="B3x9Zq") == ["gpu-node.7_B3x9Zq_1"]
+
+
 @pytest.mark.parametrize("state", sorted(workerlist.STATES))
 def test_every_state_can_be_asked_for(crew: Desk, state: str) -> None:
     for tab in workerlist.TABS:

@@ -179,6 +179,20 @@ def test_a_legacy_worker_of_a_host_with_a_long_name(registry: Registry) -> None:
     assert life(row, here) is Life.DEAD
 
 
+@LINUX
+@pytest.mark.parametrize("hostname, slug", [
+    ("gpu-node.7", "gpunode7"), ("ip-10-0-0-12.ec2.internal", "ip100012ec2i"), ("GPUnode_07", "gpunode07")])
+def test_a_legacy_worker_knows_its_host_by_a_short_form(registry: Registry, hostname: str, slug: str) -> None:
+    here = Here(hostname)
+    began = here.began_at(os.getpid())
+    assert began is not None
+    row = legacy_rows(registry, slug, os.getpid(), began + 3)[0]
+    assert life(row, here) is Life.ALIVE
+    # A form that was cut is that of other hosts, too, and what is not here may run there.
+    ended = replace(row, pid=ended_process(here).pid)
+    assert life(ended, here) is (Life.ELSEWHERE if len(slug) == 12 else Life.DEAD)
+
+
 def test_a_legacy_worker_of_localhost_may_be_anywhere(registry: Registry) -> None:
     here = Here("localhost")
     row = legacy_rows(registry, "localhost", ended_process(here).pid, 0.0)[0]

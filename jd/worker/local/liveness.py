@@ -6,9 +6,10 @@ alone, whatever it says. A host knows its rows by boot and pid namespace, which 
 name, which changes, decides only where these are hidden, and after a reboot.
 """
 
+import re
 from enum import Enum
 
-from jd.node.identity import UNKNOWN_START, Here, host_slug
+from jd.node.identity import HOST_CHARS, UNKNOWN_START, Here, host_slug
 from jd.protocol import split_worker_id
 from jd.worker.local.rows import Row
 
@@ -67,14 +68,21 @@ def _is_here(row: Row, here: Here) -> bool:
         row.host == here.host or here.is_unmistakable)
 
 
+def _published_slug(host: str) -> str:
+    """What published clients call a host in their worker ids, before they cut it to HOST_CHARS."""
+    return re.sub("[^a-z0-9]", "", host.lower()) or "host"
+
+
 def _legacy_life(row: Row, here: Here) -> Life:
-    name = split_worker_id(row.worker_id)
-    if name is None or name.host not in (here.host, host_slug(here.host)):
+    name, slug = split_worker_id(row.worker_id), _published_slug(here.host)
+    if name is None or name.host not in (here.host, host_slug(here.host), slug[:HOST_CHARS]):
         return Life.ELSEWHERE
     began = here.began_at(row.pid)
     if began is not None and -_LEGACY_SLACK <= began - row.started_at <= _CLOCK_SLACK:
         return Life.ALIVE
     untold = began is None and here.start_time(row.pid) is not None
-    if untold or here.own.start_time == UNKNOWN_START or here.host in _COMMON_HOSTS:
+    # A name that was cut is that of every host that begins so.
+    is_cut = name.host == slug[:HOST_CHARS] != slug
+    if untold or is_cut or here.own.start_time == UNKNOWN_START or here.host in _COMMON_HOSTS:
         return Life.ELSEWHERE
     return Life.DEAD
