@@ -143,7 +143,9 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "Without apply=true it says what it would submit. With it, it goes on until Ctrl-C; "
                 "with once=true as well it looks once."),
         Command("drain", "workers finish their current job, then exit", "", "needed", (),
-                ("expId=digits-tune drain",), "The next launch of the experiment ends it."),
+                ("expId=digits-tune drain",),
+                "Workers of published clients, and on other hosts that share the registry, read it there, "
+                "after their job or within minutes. Workers that are launched later do not drain."),
     )),
     ("Clean up", (
         Command("prune", "remove what dead workers left in all registries", "", "taken", ("host", "json"),

@@ -142,10 +142,10 @@ def source(line: Line, row: Optional[Row] = None, workers: bool = True) -> Sourc
     experiment = line.experiment
     if experiment is not None:
         rows = [row] if row is not None else line.registry.rows() if workers else []
-        stored = next((found for found in rows if found.config.get("server")), None)
+        stored = next((found for found in rows if found.server), None)
         if stored is not None and (not stored.config.get("hub") or line.hub is None):
             path_text = stored.config.get("server_file")
-            return Source(WORKER, str(stored.config["server"]), Path(path_text) if path_text else None,
+            return Source(WORKER, stored.server, Path(path_text) if path_text else None,
                           stored)
         if line.hub is not None:
             return Source(HUB, hub=line.hub.client().shown)

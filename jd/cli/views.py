@@ -115,8 +115,7 @@ def ago(moment: Optional[float], now: float) -> str:
 
 def server_of(row: Row) -> Optional[str]:
     """The job server that a worker was started with, without credentials."""
-    given = row.config.get("server")
-    return shown_url(given) if isinstance(given, str) and given else None
+    return shown_url(row.server) if row.server else None
 
 
 def worker_lines(workers: Sequence[Seen], here: Here, now: float,

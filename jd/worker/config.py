@@ -16,6 +16,7 @@ from jd.fields import check, take, take_number, take_tags
 from jd.net.finding import published
 from jd.net.finding.published import Place
 from jd.protocol import FLAGS_JSON, ProtocolError, shown
+from jd.worker import publishedlaunch
 from jd.worker import snapshot as snapshots
 from jd.worker.snapshot import Snapshot
 
@@ -168,7 +169,8 @@ class WorkerConfig:
         stored["snapshot"] = None if self.snapshot is None else self.snapshot.to_json()
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
-        return stored
+        theirs = publishedlaunch.names_of(self.experiment, self.server, self.hub, self.log_dir, self.environ)
+        return dict(theirs, **stored)
 
 
 def shared_directory(cwd: str, directory: Path, entry_script: Path) -> Optional[Path]:
@@ -179,11 +181,13 @@ def shared_directory(cwd: str, directory: Path, entry_script: Path) -> Optional[
 
 
 def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerConfig:
-    """The configuration that `to_json` gave. Raises StorageError for one that another client wrote.
+    """The configuration that `to_json` gave, or a published client stored. Raises StorageError for any other.
 
     The JD_* variables are those of the launch; everything else, such as PATH, is that of `environ`.
     """
     try:
+        if publishedlaunch.is_published(stored):
+            stored = publishedlaunch.translated(stored)
         variables = take(stored, "environ", dict)
         log_dir = take(stored, "log_dir", str, None)
         server_file = take(stored, "server_file", str, None)
@@ -194,7 +198,7 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             entry_script=Path(take(stored, "entry_script", str)),
             server=take(stored, "server", str),
             machine_type=take(stored, "machine_type", str),
-            process_id=take(stored, "process_id", int),
+            process_id=publishedlaunch.process_id_in(stored),
             num_workers=take(stored, "num_workers", int),
             foreground=take(stored, "foreground", bool),
             once=take(stored, "once", bool),

@@ -223,11 +223,14 @@ def test_what_runs_on_another_host_is_left_alone(node: Node, script: Path) -> No
     done = node.exp("stop", "all", status=1)
     assert "%s was not stopped: it runs on host gpunode07; run this there" % there.worker_id in done.stderr
     assert not is_running(here.pid) and is_running(there.pid)
-    for words in (("restart", "all"), ("drain",), ("scale", "num_workers=1")):
+    for words in (("restart", "all"), ("scale", "num_workers=1")):
         assert node.exp(*words, status=1).stderr
     kept = node.cli("clear_all", typed="clear_all\n", status=1)
     assert "exp is kept: 1 worker on gpunode07" in kept.stderr
     assert is_running(there.pid) and ids(node.rows()) == [there.worker_id]
+    assert node.exp("drain").stdout.splitlines() == [
+        "draining exp: 1 worker reads it in the registry",
+        "this one ends by itself, in a few minutes or after its job:", "  " + there.worker_id]
     change(node, there.worker_id, host=here.host, boot_id=boot)
     node.exp("stop", "all")
 

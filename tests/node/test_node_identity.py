@@ -95,7 +95,7 @@ def test_two_new_ids_differ_most_of_the_time() -> None:
     ("my_node-1.x_table_3", WorkerName("my_node-1.x", "table", 3)),
     # Published clients since 1.28 have tokens of ten characters.
     ("gpunode_Ab3xY9Kq2Z_12", WorkerName("gpunode", "Ab3xY9Kq2Z", 12)),
-    ("ip-10-0-0-12.ec2.internal_0123456789_1234", WorkerName("ip-10-0-0-12.ec2.internal", "0123456789", 1234)),
+    ("ip-10-0-0-12.ec2_0123456789_1234", WorkerName("ip-10-0-0-12.ec2", "0123456789", 1234)),
     ("n" * 180 + "_Ab3xY9Kq2Z_0", WorkerName("n" * 180, "Ab3xY9Kq2Z", 0)),
     ("gpunode_Ab3xY9Kq2Zabc_0", None),
     ("gpunode_B3x9_0", None),

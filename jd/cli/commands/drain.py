@@ -1,14 +1,16 @@
 """`jd_worker_cli drain`: workers finish their current job, then exit (reference, section 2)."""
 
-import sys
+from typing import List, Sequence
 
+from jd.cli import views
 from jd.cli.context import Context
 from jd.terminal import plural
 from jd.worker.local import signalling
+from jd.worker.local.rows import Row
 
 
 def run(context: Context) -> int:
-    """Tell the workers of this host to drain. Exit status 1 if one could not be told."""
+    """Tell the workers to drain: who can be signalled hears it now, the others read it in the registry."""
     context.words_exactly(0)
     rows = context.registry.rows()
     if not rows:
@@ -16,18 +18,32 @@ def run(context: Context) -> int:
         return 0
     # First the mark, then the signals: whoever looks at a draining worker finds out why.
     context.registry.set_draining()
-    told, not_told = signalling.drain(rows, context.here)
+    told, reading = signalling.drain(rows, context.here)
     busy = [row for row in told if row.current_job_id is not None]
-    idle = len(told) - len(busy)
-    parts = ["%s %s now" % (plural(idle, "idle worker"), "ends" if idle == 1 else "end")]
-    if busy:
-        parts.append("%s its job first" % "1 busy worker finishes" if len(busy) == 1
-                     else "%d busy workers finish their jobs first" % len(busy))
+    parts = _parts(len(told) - len(busy), len(busy), len(reading))
     print("draining %s: %s" % (context.experiment, ", ".join(parts)))
-    for row in busy:
-        print("  %s  job %d" % (row.worker_id, row.current_job_id or 0))
-    for row in not_told:
-        print("error: %s was not told to drain: %s" % (
-            row.worker_id, signalling.why_not(row, context.here) or "it belongs to another user"),
-            file=sys.stderr)
-    return 1 if not_told else 0
+    _list(busy)
+    if reading:
+        print("%s by itself, in a few minutes or after its job:" % (
+            "this one ends" if len(reading) == 1 else "these end each"))
+        _list(reading)
+    return 0
+
+
+def _parts(idle: int, busy: int, reading: int) -> List[str]:
+    parts: List[str] = []
+    if idle or not reading:
+        parts.append("%s %s now" % (plural(idle, "idle worker"), "ends" if idle == 1 else "end"))
+    if busy:
+        parts.append("%s its job first" % "1 busy worker finishes" if busy == 1
+                     else "%d busy workers finish their jobs first" % busy)
+    if reading:
+        who = "1 worker reads" if reading == 1 else "%d workers read" % reading
+        parts.append("%s it in the registry" % who)
+    return parts
+
+
+def _list(rows: Sequence[Row]) -> None:
+    for row in rows:
+        job = "" if row.current_job_id is None else "  job %d" % row.current_job_id
+        print("  %s%s" % (views.plain(row.worker_id), job))

@@ -51,7 +51,8 @@ def free_slots(used: List[int], number: int) -> List[int]:
 
 
 def _grow(context: Context, rows: List[Row], wanted: int) -> int:
-    newest = max(rows, key=lambda row: (row.started_at, -row.slot))
+    # One of ours, if there is one: a published client stores less of its launch.
+    newest = max(rows, key=lambda row: (not row.is_published, row.started_at, -row.slot))
     problem = signalling.why_not(newest, context.here)
     if problem is not None:
         raise JdError("%s cannot be copied: %s" % (newest.worker_id, problem))

@@ -6,6 +6,7 @@ from typing import Any, List, Mapping, Tuple
 from jd import settings
 from jd.cli import views
 from jd.cli.context import Context
+from jd.worker import publishedlaunch
 
 HIDDEN = "set (not shown)"
 _SECRET_NAME = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
@@ -16,7 +17,7 @@ _URL_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 def run(context: Context) -> int:
     """Show the launch configuration stored when a worker registered (reference, section 2)."""
     row = context.worker()
-    document = without_secrets(row.config)
+    document = without_secrets(publishedlaunch.without_names(row.config))
     pairs = flat(document)
     views.emit(context, document, views.facts(pairs) if pairs else [
         "worker %s was registered without a configuration, by another client"

@@ -66,10 +66,12 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
     if config.foreground:
         terminal = TerminalCopy(sys.stdout.fileno(), "[%d] " % slot if config.num_workers > 1 else "")
     log = WorkerLog(config.log_file(worker_id), config.log_max_bytes, terminal)
-    registration = Registration(Registry(config.experiment, config.environ), worker_id, log.event)
+    signals = Signals()
+    registration = Registration(Registry(config.experiment, config.environ), worker_id, log.event,
+                                wake=signals.wake)
     before, threading.excepthook = threading.excepthook, _into(log)
     try:
-        with Signals() as signals:
+        with signals:
             connection = Connection(config, log.event, signals.wake)
             try:
                 orphans.become_subreaper()
@@ -81,7 +83,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                 _introduce(config, worker_id, connection, log, starter)
                 observe = _observer(agent, link, log, registration, ready)
                 connection.start()
-                return _loop(agent, signals, connection, observe)
+                return _loop(agent, signals, connection, registration, observe)
             except JdError:
                 raise
             except Exception:
@@ -174,7 +176,7 @@ def _limits(config: WorkerConfig) -> Limits:
                   clock.is_fresh, config.job_timeout)
 
 
-def _loop(agent: Agent, signals: Signals, connection: Connection,
+def _loop(agent: Agent, signals: Signals, connection: Connection, registration: Registration,
           observe: Callable[[], None]) -> int:
     try:
         while True:
@@ -183,6 +185,8 @@ def _loop(agent: Agent, signals: Signals, connection: Connection,
                 agent.stop(now, signals.stop)
             if signals.drain is not None:
                 agent.drain(now, signals.drain)
+            elif registration.drained:
+                agent.drain(now, "a command in the registry")
             if connection.refusal is not None:
                 agent.give_up("the Hub gives it no further token")
             deadline = agent.step(now)

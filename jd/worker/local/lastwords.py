@@ -132,7 +132,7 @@ def _statuses(jobs: Sequence[Tuple[Row, int]], environ: Mapping[str, str]) -> Di
     somebody's experiment may not ask."""
     by_server: Dict[Tuple[str, str], List[Tuple[Row, int]]] = {}
     for row, job_id in jobs:
-        by_server.setdefault((row.experiment, str(row.config.get("server"))), []).append((row, job_id))
+        by_server.setdefault((row.experiment, row.server), []).append((row, job_id))
     asked: List[Tuple[str, Notice]] = []
     for (experiment, _), its in by_server.items():
         for start in range(0, len(its), _IDS):

@@ -56,10 +56,9 @@ class Reply(NamedTuple):
 def to_server_of(row: Row, route: str, body: Optional[Dict[str, Any]], environ: Mapping[str, str],
                  query: Optional[Mapping[str, str]] = None) -> Optional[Notice]:
     """A message to the server that a worker was started with; None where its row names none."""
-    server = row.config.get("server")
-    if not isinstance(server, str) or not server:
+    if not row.server:
         return None
-    return Notice(server, route, body, environ_of(row, environ), row.worker_token, row.experiment,
+    return Notice(row.server, route, body, environ_of(row, environ), row.worker_token, row.experiment,
                   row.config.get("server_file"), query)
 
 

@@ -28,16 +28,25 @@ class _Shown(NamedTuple):
     paused_because: str
 
 
+def _nobody() -> None:
+    pass
+
+
 class Registration:
     """Keeps the row of one worker. `show` and `leave` are for one thread, and never raise.
 
-    `now` gives Unix seconds. The row itself is there already: who starts workers enters it.
+    `drained` tells whether a command has told the experiment to drain since the worker was entered. That is
+    looked at with each write, so at each heartbeat, and `wake` is called from another thread when it has come
+    about. `now` gives Unix seconds. The row itself is there already: who starts workers enters it.
     """
 
     def __init__(self, registry: Registry, worker_id: str, log: Callable[[str], None],
-                 spacing: float = SPACING, now: Callable[[], float] = time.time) -> None:
+                 spacing: float = SPACING, now: Callable[[], float] = time.time,
+                 wake: Callable[[], None] = _nobody) -> None:
+        self.drained = False
         self._registry = registry
         self._log = log
+        self._wake = wake
         self._spacing = spacing
         self._now = now
         self._entered_as = worker_id
@@ -118,5 +127,8 @@ class Registration:
         if shown.worker_id != self._entered_as:
             self._registry.rename(self._entered_as, shown.worker_id, shown.log_path)
             self._entered_as = shown.worker_id
-        self._registry.update(shown.worker_id, shown.status, shown.job_id, shown.heard_at, shown.session,
-                              shown.paused_because)
+        drained = self._registry.update(shown.worker_id, shown.status, shown.job_id, shown.heard_at,
+                                        shown.session, shown.paused_because)
+        if drained and not self.drained:
+            self.drained = True
+            self._wake()

@@ -24,7 +24,8 @@ from jd.errors import StorageError
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import EXPERIMENT_NAME
 from jd.worker.local.registrylock import removing, using
-from jd.worker.local.rows import IDLE, STARTING, Row, columns_of, migrate, row_of, select, stored
+from jd.worker.local.rows import IDLE, STARTING, Row, row_of, select, stored
+from jd.worker.local.schema import WORDS, columns_of, migrate
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
@@ -88,24 +89,23 @@ class Registry:
         identity = here.own
         with self._change(create=True) as db:
             taken = {values[0] for values in db.execute("SELECT worker_id FROM workers")}
-            first = new_worker_id(0, frozenset(taken), rng, here.host)
-            stem = first.rpartition("_")[0]
-            if instance is not None:
-                stem = "%s_%s" % (stem.rpartition("_")[0], instance)
+            first = new_worker_id(0, frozenset(taken | _words_taken(db)), rng, here.host)
+            host, chosen = first.rpartition("_")[0].rsplit("_", 1)
+            stem = "%s_%s" % (host, chosen if instance is None else instance)
             names = ["%s_%d" % (stem, slot) for slot in slots]
+            _take_word(db, chosen if instance is None else instance)
+            drains = self._end_draining(db)
             db.executemany(
-                "INSERT INTO workers (worker_id, exp_id, pid, process_id, entry_script,"
+                "INSERT INTO workers (worker_id, exp_id, pid, process_id, runner_id, entry_script,"
                 " machine_type, log_path, started_at, status, config_json, host, boot_id,"
-                " start_time, pid_namespace, worker_token, token_updated_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(name, self.experiment, identity.pid, slot,
+                " start_time, pid_namespace, worker_token, token_updated_at, drains)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(name, self.experiment, identity.pid, slot, name,
                   stored(config.get("entry_script", "")),
                   stored(config.get("machine_type", "worker")), now, STARTING,
                   json.dumps(config), here.host, identity.boot_id, identity.start_time,
-                  here.pid_namespace, token, now if token else None)
+                  here.pid_namespace, token, now if token else None, drains)
                  for name, slot in zip(names, slots)])
-            db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 0)"
-                       " ON CONFLICT (exp_id) DO UPDATE SET drained = 0", (self.experiment,))
         return names
 
     def settle(self, worker_id: str, process_id: int, log_path: Path, here: Here,
@@ -125,14 +125,18 @@ class Registry:
                  for worker_id, process_id, log_path, identity in started])
 
     def update(self, worker_id: str, status: str, job_id: Optional[int],
-               last_ping_at: Optional[float], session: str = "", paused_because: str = "") -> None:
+               last_ping_at: Optional[float], session: str = "", paused_because: str = "") -> bool:
         """What the worker does now; `last_ping_at` is its last heartbeat that was answered, `session` what it
-        calls itself there, `paused_because` why the server has paused it by itself."""
+        calls itself there, `paused_because` why the server has paused it by itself. Returns whether the
+        experiment was told to drain since the worker was entered, by whatever client."""
         with self._change() as db:
             db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
                        " last_ping_at = coalesce(?, last_ping_at), session = ?,"
                        " paused_because = ? WHERE worker_id = ?",
                        (status, job_id, last_ping_at, session, paused_because, worker_id))
+            return db.execute("SELECT 1 FROM workers AS w JOIN experiment_meta AS m ON m.exp_id = ?"
+                              " WHERE w.worker_id = ? AND m.drains > w.drains",
+                              (self.experiment, worker_id)).fetchone() is not None
 
     def store_token(self, identity: ProcessIdentity, token: str, now: float) -> None:
         """A process has a new worker token, whatever its worker is called by now."""
@@ -144,8 +148,8 @@ class Registry:
     def rename(self, worker_id: str, new_id: str, log_path: Path) -> None:
         """The worker took another name."""
         with self._change() as db:
-            db.execute("UPDATE workers SET worker_id = ?, log_path = ? WHERE worker_id = ?",
-                       (new_id, stored(log_path), worker_id))
+            db.execute("UPDATE workers SET worker_id = ?, runner_id = ?, log_path = ? WHERE worker_id = ?",
+                       (new_id, new_id, stored(log_path), worker_id))
 
     def remove(self, worker_ids: Sequence[str]) -> None:
         """Take rows out; their instance words are free again."""
@@ -189,7 +193,7 @@ class Registry:
         return True
 
     def set_draining(self) -> None:
-        """Remember that the experiment drains here; the next launch ends that."""
+        """Tell the workers of the experiment that are registered to drain; the next launch is not meant."""
         with self._change(create=True) as db:
             db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 1)"
                        " ON CONFLICT (exp_id) DO UPDATE SET drained = 1", (self.experiment,))
@@ -287,6 +291,16 @@ class Registry:
                     os.chmod(str(self.path), 0o600)
         return _file_id(self.path)
 
+    def _end_draining(self, db: sqlite3.Connection) -> int:
+        """A launch: what is started now does not drain. Workers of published clients that are still to see
+        the flag keep it, since they have no other. Returns how often the experiment was told before."""
+        db.execute("INSERT INTO experiment_meta (exp_id, drained) VALUES (?, 0)"
+                   " ON CONFLICT (exp_id) DO UPDATE SET drained = 0"
+                   " WHERE NOT EXISTS (SELECT 1 FROM workers WHERE start_time = '')", (self.experiment,))
+        told = db.execute("SELECT drains FROM experiment_meta WHERE exp_id = ?",
+                          (self.experiment,)).fetchone()
+        return int(told[0])
+
     def _drained(self, db: sqlite3.Connection) -> bool:
         if not columns_of(db, "experiment_meta"):
             return False
@@ -329,6 +343,19 @@ def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
         return []
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (root, error.strerror)) from error
+
+
+def _words_taken(db: sqlite3.Connection) -> AbstractSet[str]:
+    """Words that a published client (up to 1.23) has taken for workers that may not be entered yet."""
+    if not columns_of(db, WORDS):
+        return frozenset()
+    return {str(values[0]) for values in db.execute("SELECT name FROM %s WHERE taken" % WORDS)}
+
+
+def _take_word(db: sqlite3.Connection, word: str) -> None:
+    """Keep such a client from naming its workers like ours. Its own clean-up gives the word back."""
+    if columns_of(db, WORDS):
+        db.execute("UPDATE %s SET taken = 1 WHERE name = ?" % WORDS, (word,))
 
 
 def _file_id(path: Path) -> Optional[Tuple[int, int]]:

@@ -1,12 +1,11 @@
-"""What stands in a registry: its tables, and one row of them for each worker.
+"""One row of a registry for each worker.
 
-The tables are those of published clients, with columns added. A row of such a client is read as well: it
-has no process identity, and any column may hold a value of any type.
+Published clients write into the same tables (see `schema`). A row of such a client is read as well: it has no
+process identity, its launch configuration has other names, and any column may hold a value of any type.
 """
 
 import json
 import os
-import sqlite3
 from dataclasses import dataclass, field
 from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
@@ -19,31 +18,6 @@ BUSY = "busy"
 PAUSED = "paused"
 DRAINING = "draining"
 STOPPING = "stopping"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS workers (
-  worker_id        TEXT PRIMARY KEY,
-  exp_id           TEXT NOT NULL,
-  pid              INTEGER NOT NULL,
-  process_id       INTEGER NOT NULL,
-  entry_script     TEXT NOT NULL,
-  machine_type     TEXT NOT NULL DEFAULT 'worker',
-  log_path         TEXT NOT NULL DEFAULT '',
-  started_at       REAL NOT NULL,
-  status           TEXT NOT NULL DEFAULT 'idle',
-  current_job_id   INTEGER,
-  last_ping_at     REAL,
-  config_json      TEXT NOT NULL DEFAULT '{}',
-  worker_token     TEXT NOT NULL DEFAULT '',
-  token_updated_at REAL
-);
-CREATE TABLE IF NOT EXISTS experiment_meta (
-  exp_id  TEXT PRIMARY KEY,
-  drained INTEGER NOT NULL DEFAULT 0
-);
-"""
-_ADDED_COLUMNS = ("host", "boot_id", "start_time", "pid_namespace", "session", "paused_because")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -81,6 +55,17 @@ class Row:
         return tuple(map(str, given)) if isinstance(given, list) else ()
 
     @property
+    def is_published(self) -> bool:
+        """Whether a published client wrote it: that worker knows none of our signals but SIGTERM."""
+        return self.identity is None
+
+    @property
+    def server(self) -> str:
+        """The URL of the job server that it was started with, or empty."""
+        given = self.config.get("server") or self.config.get("base_url")
+        return given if isinstance(given, str) else ""
+
+    @property
     def slot(self) -> int:
         """The slot that the worker id ends in; 0 for an id of another form."""
         name = split_worker_id(self.worker_id)
@@ -91,24 +76,6 @@ _COLUMNS = ("worker_id", "exp_id", "pid", "process_id", "entry_script", "machine
             "started_at", "status", "current_job_id", "last_ping_at", "host", "boot_id",
             "start_time", "pid_namespace", "config_json", "worker_token", "session",
             "paused_because")
-
-
-def columns_of(db: sqlite3.Connection, table: str = "workers") -> AbstractSet[str]:
-    """The names of a table's columns; empty where there is no such table."""
-    return {values[1] for values in db.execute("PRAGMA table_info(%s)" % table)}
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the tables up to date, or make them."""
-    if set(_ADDED_COLUMNS) <= columns_of(db):
-        return
-    for statement in _SCHEMA.split(";"):
-        if statement.strip():
-            db.execute(statement)
-    columns = columns_of(db)
-    for name in _ADDED_COLUMNS:
-        if name not in columns:
-            db.execute("ALTER TABLE workers ADD COLUMN %s TEXT NOT NULL DEFAULT ''" % name)
 
 
 def select(columns: AbstractSet[str]) -> str:

@@ -114,13 +114,19 @@ def patience(row: Row) -> float:
 
 
 def drain(rows: Sequence[Row], here: Here) -> Tuple[List[Row], List[Row]]:
-    """Tell workers to finish their job and exit: those that were told, and those that cannot be."""
+    """Tell workers to finish their job and exit: those that hear it now, and those that have to read it in
+    the registry.
+
+    Only our own processes get our signal: it would end those of published clients, and orphan their scripts.
+    """
     told: List[Row] = []
     not_told: List[Row] = []
     for row in rows:
         worker = _Watched(row, here, 0.0)
         try:
-            if why_not(row, here) is not None:
+            if row.is_published and life(row, here) is Life.DEAD:
+                continue
+            if row.is_published or why_not(row, here) is not None:
                 not_told.append(row)
             elif worker.is_alive():
                 (told if worker.signal(signal.SIGUSR2) else not_told).append(row)
