@@ -15,6 +15,6 @@ def told(experiment: str, environ: Mapping[str, str]) -> List[str]:
         go_on = "move what is in its outbox into %s, then remove it" % paths.outbox_dir(experiment, environ)
         if not mine.exists():
             go_on = "mv %s %s" % (shlex.quote(str(other)), shlex.quote(str(mine)))
-        found.append("%s is of an earlier version, and no command for %s looks into it: names are lower "
-                     "case; stop its workers with stop all-experiments, then: %s" % (other, experiment, go_on))
+        found.append("%s is of an earlier version, no command of %s looks into it: names are lower case. "
+                     "Stop its workers with stop all-experiments, then %s" % (other, experiment, go_on))
     return found

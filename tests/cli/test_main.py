@@ -106,8 +106,8 @@ def test_a_registry_of_an_upper_case_name_is_named(environ: Dict[str, str], ran:
     main.main(["worker-list", "expId=demo"], environ)
     said = capsys.readouterr().err
     cache = paths.cache_root(environ) / ".cache"
-    assert said.startswith("warning: %s is of an earlier version, and no command for demo" % (cache / "Demo"))
-    assert said.endswith("then: mv %s %s\n" % (cache / "Demo", cache / "demo"))
+    assert said.startswith("warning: %s is of an earlier version, no command of demo" % (cache / "Demo"))
+    assert said.endswith("then mv %s %s\n" % (cache / "Demo", cache / "demo"))
     Registry("demo", environ).reserve([0], {}, Here(), 0.0)
     main.main(["worker-list", "expId=demo"], environ)
     assert "move what is in its outbox" in capsys.readouterr().err
