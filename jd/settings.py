@@ -175,6 +175,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("host", None, None, text,
             "also remove the workers of this host, which is gone; as worker-list shows it", "NAME"),
     Setting("confirm-stop", None, "false", boolean, "ask for the experiment name first"),
+    Setting("confirm-clear-all", None, "false", boolean, "do not ask, as for scripts"),
     Setting("template", None, "slurm/jd_array.sbatch", path, "batch script whose array tasks are workers",
             "PATH"),
     Setting("max_workers", None, "16", whole(1, 10000), "array tasks queued or running at once", "N"),

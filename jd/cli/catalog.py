@@ -18,6 +18,9 @@ COMPLETION = "completion"
 
 # How to reach the job server; without them it is the one that the workers here were started with.
 _SERVER = ("server", "port", "api_key", "hub", "trust_user")
+# Every command takes these, as every command has the variables: scripts give them always. Those that have no
+# use for them say so.
+ANYWHERE = _SERVER
 # More optional keys than this are not listed in a line of usage.
 _SHOWN_KEYS = 4
 
@@ -99,7 +102,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
     ("Look", (
         Command("exp-list", "experiments on this machine, with worker counts", "", "", ("json",)),
         Command("exp-status", "an experiment: workers, busy and idle, draining", "", "needed",
-                ("json", "watch")),
+                ("json", "watch") + _SERVER),
         Command("worker-list", "running workers: id, pid, status, current job", "", "needed",
                 ("json", "watch"), ("expId=digits-tune worker-list",)),
         Command("worker-status", "one worker: uptime, current job, last heartbeat, log",
@@ -117,7 +120,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
         Command("server-info", "job counts by status, from the server", "", "needed",
                 _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
         Command("where", "paths of registry, job data and logs; the server, and how it is found", "",
-                "needed", ("json",)),
+                "needed", ("json", "log_dir") + _SERVER),
         Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",
                 ("json",)),
     )),
@@ -153,8 +156,8 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "Every command but help, version, doctor and completion begins with the same clean-up; this "
                 "one says what it did. host= is for containers and machines that are gone, of which nothing "
                 "can be told from here: of one experiment with expId=, else of all."),
-        Command("clear_all", "wipe the local cache of all experiments",
-                detail="Job directories and logs stay."),
+        Command("clear_all", "wipe the local cache of all experiments", arguments=("confirm-clear-all",),
+                detail="Job directories and logs stay. It asks first, but with confirm-clear-all=true."),
     )),
     ("Other", (
         Command("health", "whether server and Hub can be reached", "", "taken",
@@ -173,8 +176,10 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
 
 COMMANDS: Dict[str, Command] = {
     command.name: command for _, commands in GROUPS for command in commands}
-ALIASES: Dict[str, str] = {"-h": "help", "--help": "help", "-V": "version",
-                           "--version": "version", "-i": INTERACTIVE}
+ALIASES: Dict[str, str] = {"-h": "help", "--help": "help", "-V": "version", "--version": "version",
+                           "-i": INTERACTIVE, "--interactive": INTERACTIVE, "clear-all": "clear_all"}
+# Another word for a key, as published clients take it.
+KEY_ALIASES: Dict[str, str] = {"hub_url": "hub"}
 
 # What only interactive mode has (reference, section 2, "Interactive mode").
 SHELL_COMMANDS: Dict[str, Command] = {command.name: command for command in (

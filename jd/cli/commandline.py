@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from jd import settings
-from jd.cli.catalog import RUN, Command, argument
+from jd.cli.catalog import ANYWHERE, KEY_ALIASES, RUN, Command, argument
 from jd.errors import UsageError
 from jd.protocol import shown
 from jd.suggestion import closest
@@ -23,11 +23,13 @@ _HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class CommandLine:
-    """`command` is None where none was named; `words` are the bare words after it."""
+    """`command` is None where none was named; `words` are the bare words after it. `unused` are keys that
+    were given and that the command has no use for."""
 
     command: Optional[str]
     words: Tuple[str, ...]
     arguments: Dict[str, str]
+    unused: Tuple[str, ...] = ()
 
 
 def parse(tokens: Sequence[str], commands: Mapping[str, Command],
@@ -50,12 +52,13 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
             continue
         if not key:
             raise _blanks(tokens, number, keys)
+        key = KEY_ALIASES.get(key, key)
         if key not in keys:
             raise UsageError(_unknown_key(key, value, keys, commands))
         if key in arguments:
             raise UsageError("%s= is given twice" % key, "give it once")
         arguments[key] = value
-    _check_options(words, keys)
+    _check_options([word for word in words if word not in aliases], keys)
     named = [word for word in words if aliases.get(word, word) in commands]
     if words and not named:
         raise UsageError(_unknown_command(words[0], list(commands), keys))
@@ -65,9 +68,13 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
     name = aliases.get(named[0], named[0]) if named else None
     if named:
         words.remove(named[0])
-    if name != "help":  # `expId=x help`: whatever else stands there, help is what is wanted
-        _check_taken(name, arguments, commands)
-    return CommandLine(name, tuple(words), {} if name == "help" else arguments)
+    if name == "help":  # `expId=x help`: whatever else stands there, help is what is wanted
+        return CommandLine(name, tuple(words), {})
+    taken = commands[name or RUN].keys
+    unused = [key for key in arguments if key in ANYWHERE and key not in taken]
+    used = {key: value for key, value in arguments.items() if key not in unused}
+    _check_taken(name, used, commands)
+    return CommandLine(name, tuple(words), used, tuple(unused))
 
 
 def unexpected(word: str, keys: Iterable[str]) -> str:
@@ -100,8 +107,10 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
             raise UsageError("%s= goes with %s"
                              % (key, " or ".join(c.name for c in commands.values() if key in c.keys)),
                              "name the command")
-        raise UsageError("%s does not take %s=" % (name, key),
-                         "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments"))
+        advice = "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments")
+        if key in commands[RUN].keys:
+            advice = "leave it out, it is for a launch; " + advice
+        raise UsageError("%s does not take %s=" % (name, key), advice)
 
 
 def _blanks(tokens: Sequence[str], number: int, keys: Sequence[str]) -> UsageError:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from jd import errors, program, settings
@@ -36,7 +37,7 @@ def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
     if line.command is None:
         # `api_key=` alone opens a shell for that key (reference, section 2, "Interactive mode").
         command = RUN if set(line.arguments) - {"api_key"} else INTERACTIVE
-        line = CommandLine(command, line.words, line.arguments)
+        line = replace(line, command=command)
     return execute(line, environ)
 
 
@@ -52,6 +53,9 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     from jd.cli.context import Context
     from jd.net.peer.portowner import trusting
     context = Context(line, environ)
+    if line.unused:
+        print("note: %s has no use for %s=: workers keep the server that they were started with"
+              % (context.command.name, "=, ".join(line.unused)), file=sys.stderr)
     if context.experiment is not None:
         _say_names(context.experiment, line.arguments, context.environ)
     if context.command.name not in _WITHOUT_SWEEP:

@@ -1,6 +1,6 @@
 """What is typed, sorted."""
 
-from typing import List
+from typing import List, Tuple
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_a_command_written_as_a_key() -> None:
 @pytest.mark.parametrize("word, hint", [
     ("hlep", "did you mean help?"), ("Version", "did you mean version?"),
     ("workerlist", "did you mean worker-list?"), ("worker_list", "did you mean worker-list?"),
-    ("clear-all", "did you mean clear_all?"), ("foreground", "foreground=..."),
+    ("clearall", "did you mean clear_all?"), ("foreground", "foreground=..."),
     ("--num_workers", "num_workers=..."), ("train.py", "entry_script=train.py"),
     ("gpunode_egg_0", "worker-status gpunode_egg_0"), ("xyzzy", "see jd_worker_cli help"),
 ])
@@ -133,7 +133,26 @@ def test_help_guesses_as_well() -> None:
 def test_a_key_that_the_command_does_not_take() -> None:
     assert refused("worker-list", "lines=5") == (
         "worker-list does not take lines=; it takes expId=, json=, watch=")
-    assert refused("clear_all", "expId=a") == "clear_all does not take expId=; it takes no arguments"
+    assert refused("exp-list", "entry_script=a") == (
+        "exp-list does not take entry_script=; leave it out, it is for a launch; it takes json=")
+    assert refused("completion", "json=true") == "completion does not take json=; it takes no arguments"
+
+
+@pytest.mark.parametrize("command, unused", [
+    ("stop", ("server", "port")), ("worker-list", ("server", "port")), ("clear_all", ("server", "port")),
+    ("server-info", ()), ("where", ())])
+def test_how_to_reach_the_server_may_stand_on_every_line(command: str, unused: Tuple[str, ...]) -> None:
+    line = parse(command, "server=h", "port=1")
+    assert line.unused == unused
+    assert set(line.arguments) == {"server", "port"} - set(unused)
+
+
+def test_words_of_published_clients() -> None:
+    assert parse("clear-all", "confirm-clear-all=true") == commandline.CommandLine(
+        "clear_all", (), {"confirm-clear-all": "true"})
+    assert parse("--interactive", "expId=a").command == parse("-i").command == "interactive"
+    assert parse("expId=a", "entry_script=x", "hub_url=h").arguments["hub"] == "h"
+    assert "hub= is given twice" in refused("hub=a", "hub_url=b", "entry_script=x")
 
 
 def test_a_key_of_some_command_where_none_is_named() -> None:
@@ -143,7 +162,7 @@ def test_a_key_of_some_command_where_none_is_named() -> None:
 @pytest.mark.parametrize("words", [
     ["api_key=jd_secretsecretsecret", "api_key=jd_secretsecretsecret"],
     ["apikey=jd_secretsecretsecret"], ["jd_secretsecretsecret"], ["jd_secretsecretsecret=1"],
-    ["worker-list", "api_key=jd_secretsecretsecret"],
+    ["worker-list", "api_key=jd_secretsecretsecret", "job=1"],
 ])
 def test_no_message_repeats_a_secret(words: List[str]) -> None:
     assert "secretsecret" not in refused(*words)

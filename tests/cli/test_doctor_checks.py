@@ -187,7 +187,8 @@ def test_a_misspelt_variable(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["JD_SERVER", "JD_JOB_ID", "JD_WORKER_TOKEN", "JD_DEBUG", "JD_SCRATCH",
-                                  "JD_UPLOAD_MAX_RETRIES", "JD_SERVER_EXP_ID", "XJD_X"])
+                                  "JD_UPLOAD_MAX_RETRIES", "JD_SERVER_EXP_ID", "XJD_X", "JD_SERVER_FILE",
+                                  "JD_TOKEN_REFRESH_RETRIES", "JD_TOKEN_REFRESH_RETRY_SLEEP_MAX"])
 def test_known_variables_are_no_news(name: str) -> None:
     assert variables.names({name: "1"}) == []
 

@@ -100,6 +100,14 @@ def test_an_experiment_is_lower_case_with_a_word(environ: Dict[str, str], ran: L
     assert capsys.readouterr().err == ""
 
 
+def test_a_key_without_a_use_is_named_and_not_shown(environ: Dict[str, str], ran: List[Context],
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    main.main(["worker-list", "expId=a", "server=here", "api_key=jd_secret"], environ)
+    assert capsys.readouterr().err == ("note: worker-list has no use for server=, api_key=: workers keep the "
+                                       "server that they were started with\n")
+    assert ran[0].arguments == {"expId": "a"}
+
+
 def test_a_registry_of_an_upper_case_name_is_named(environ: Dict[str, str], ran: List[Context],
                                                    capsys: pytest.CaptureFixture[str]) -> None:
     Registry("Demo", environ).reserve([0], {}, Here(), 0.0)

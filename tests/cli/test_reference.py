@@ -52,7 +52,7 @@ def test_an_example_that_does_not_fit_can_still_be_copied() -> None:
     ("stop", "[expId=<name>] stop all|<worker-id>|job=<N>|all-experiments [confirm-stop=true] [json=true]"),
     ("scale", "expId=<name> scale num_workers=<N>"),
     ("worker-logs", "expId=<name> worker-logs <worker-id> [lines=<N>] [follow=true]"),
-    ("help", "help [<command>]"), ("clear_all", "clear_all"),
+    ("help", "help [<command>]"), ("clear_all", "clear_all [confirm-clear-all=true]"),
 ])
 def test_usage(name: str, usage: str) -> None:
     assert COMMANDS[name].usage == usage

@@ -204,7 +204,7 @@ def test_what_ignores_sigterm_is_killed_with_all_it_started(tmp_path: Path, scri
 
 def test_confirmation(node: Node, script: Path) -> None:
     (row,) = node.start(script)
-    for words in (("confirm-stop",), ("stop", "all", "confirm-stop=true")):
+    for words in (("confirm-stop",), ("stop", "all", "confirm-stop=true"), ("stop", "all", "confirm-stop")):
         for typed in ("", "no\n", "all\n"):
             done = node.exp(*words, typed=typed, status=1)
             assert "nothing was stopped" in done.stderr and done.stdout == ""
@@ -425,7 +425,8 @@ def test_clear_all(tmp_path: Path, script: Path, marks: Path) -> None:
         assert "nothing was changed" in done.stderr and "1 result of exp" in done.stderr
         assert str(outbox) in done.stderr
         assert all(is_running(row.pid) for row in rows) and (outbox / "7-1-abcd.json").exists()
-        done = node.cli("clear_all", typed="clear_all\n")
+        done = node.cli("clear-all", "confirm-clear-all=true")
+        assert "1 result of exp would be LOST" in done.stderr
         assert "cleared 1 experiment" in done.stdout and done.stdout.count("stopped") == 2
         assert not any(is_running(row.pid) for row in rows)
         assert not node.registry.path.parent.exists()

@@ -14,7 +14,10 @@ PREFIX = "JD_"
 # What a worker tells its job (docs/worker.md), and what templates for clusters read.
 _OF_A_JOB = ("JD_JOB_ID", "JD_JOB_PARAMETERS", "JD_JOB_ATTEMPT", "JD_WORKER_ID", "JD_WORKER_TOKEN",
              "JD_WORKER_JOB_DIR", "JD_WORKER_WORKSPACE_ROOT", "JD_PROCESS_ID", "JD_CHECKPOINT_DIR",
-             "JD_CHECKPOINT_KEY")
+             "JD_CHECKPOINT_KEY", "JD_SERVER_FILE")
+# What published clients read or set (docs/compatibility.md); here they have no effect.
+_OF_OTHERS = ("JD_TOKEN_REFRESH_RETRIES", "JD_TOKEN_REFRESH_RETRY_SLEEP_MAX", "JD_REGISTRY_FRESH",
+              "JD_WORKER_TOKEN_FILE")
 _OF_TEMPLATES = ("JD_SCRATCH", "JD_SETUP", "JD_VENV")
 
 
@@ -27,7 +30,7 @@ def _by_variable() -> Dict[str, Setting]:
 def names(environ: Mapping[str, str]) -> List[Finding]:
     """Variables that look like ours and are not."""
     notes = Notes(TOPIC)
-    known = list(_by_variable()) + list(_OF_A_JOB) + list(_OF_TEMPLATES)
+    known = list(_by_variable()) + [*_OF_A_JOB, *_OF_TEMPLATES, *_OF_OTHERS]
     for name in sorted(environ):
         if not name.upper().startswith(PREFIX) or name in known:
             continue

@@ -46,7 +46,9 @@ def run(context: Context) -> int:
             question += ("\n%s of %s would be LOST: %s\n"
                          "(any worker of that experiment would still deliver what is there)" % (
                              plural(len(files), "result"), name, files[0].parent))
-    if not confirmed(WORD, question):
+    if context.values["confirm_clear_all"]:
+        print(question, file=sys.stderr)
+    elif not confirmed(WORD, question):
         raise JdError("that was not %s: nothing was changed" % WORD)
     return max(status, _clear(context, rows, waiting))
 

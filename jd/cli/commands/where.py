@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from jd import paths, settings, terminal
+from jd import paths, terminal
 from jd.cli import target, views
 from jd.cli.context import Context
 from jd.errors import UsageError
@@ -33,7 +33,7 @@ def _places(context: Context) -> List[Tuple[str, str, Path]]:
     """JSON key, name and path of each place."""
     assert context.experiment is not None
     experiment, environ = context.experiment, context.environ
-    logs = settings.value_of(settings.WORKER, "log_dir", environ)
+    logs = context.values["log_dir"]
     found = [
         ("registry", "registry", context.registry.path),
         ("outbox", "outbox", paths.outbox_dir(experiment, environ)),
