@@ -4,7 +4,7 @@ import io
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, TypeVar
+from typing import Any, Callable, Dict, Optional, Sequence, TypeVar
 
 from jd import messages
 from jd.clock import Clock
@@ -60,10 +60,10 @@ class Desk:
     def create(self, count: int, **request: Any) -> None:
         self.add(ordered(dict({"parameters": {"x": list(range(count))}}, **request)))
 
-    def add(self, batch: Batch, replace: bool = False) -> batches.Created:
+    def add(self, batch: Batch, replace: Sequence[str] = ()) -> batches.Created:
         start_id = self.write(batches.begin)
         self.write(lambda t: batches.add(t, start_id, list(batch.texts()), batch.terms))
-        while replace and self.write(lambda t: batches.set_aside(t, start_id)):
+        while self.write(lambda t: batches.set_aside(t, start_id, replace)):
             pass
         return self.write(lambda t: batches.publish(t, start_id, batch.total))
 

@@ -39,7 +39,7 @@ def test_ids_are_contiguous_and_appended(desk: Desk) -> None:
 def test_replace_takes_the_place_of_what_is_pending(desk: Desk) -> None:
     desk.create(3)
     desk.beat()
-    created = desk.add(from_grid({"y": [1]}), replace=True)
+    created = desk.add(from_grid({"y": [1]}), replace=batches.REPLACE_PENDING)
     assert created.start_id == 4
     assert desk.counts() == {"SERVED": 1, "DELETED": 2, "PENDING": 1}
     assert desk.job(2)["message"][0]["reason"] == "replaced by new jobs"

@@ -74,7 +74,7 @@ def test_restore_brings_back_what_was(desk: Desk) -> None:
 
 def test_replaced_jobs_can_be_restored(desk: Desk) -> None:
     desk.create(2)
-    desk.add(from_grid({"y": [1]}), replace=True)
+    desk.add(from_grid({"y": [1]}), replace=batches.REPLACE_PENDING)
     assert act(desk, bulk.RESTORE, 1, 2) == (2, 2)
 
 

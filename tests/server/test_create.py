@@ -36,7 +36,7 @@ def test_a_preview_says_what_would_be_made_and_makes_nothing(run: Run, body: Dic
         answer = await bench.post("/web/create/preview", body)
         assert answer.status == 200, answer.content
         assert (answer.json["total"], answer.json["names"], answer.json["sample"][0],
-                answer.json["pending"]) == (total, names, first, 0)
+                answer.json["replaced"]) == (total, names, first, 0)
         assert (await bench.experiment.read(jobs.counts))["PENDING"] == 0
         made = await bench.post("/web/create", body)
         assert made.status == 200 and made.json["total_jobs"] == total and made.json["start_id"] == 1
@@ -57,8 +57,8 @@ def test_replacing_says_how_many_go_and_then_they_do(run: Run) -> None:
     async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1}, {"x": 2}, {"x": 3})
         await bench.beat()
-        body = dict(GRID, replace=True)
-        assert (await bench.post("/web/create/preview", body)).json["pending"] == 2
+        body = dict(GRID, replace="pending")
+        assert (await bench.post("/web/create/preview", body)).json["replaced"] == 2
         made = (await bench.post("/web/create", body)).json
         assert (made["success"], made["total_jobs"], made["action"], made["start_id"]) == (
             True, 6, "Appended", 4)
@@ -84,7 +84,7 @@ def test_replacing_says_how_many_go_and_then_they_do(run: Run) -> None:
     ({"jobs": [{"a": 1}, 5]}, "jobs[1]"),
     ({"parameters": {name: list(range(1000)) for name in "abcd"}},
      "1,000,000,000,000 jobs; at most 1,000,000"),
-    (dict(GRID, replace="yes"), "replace must be true or false"),
+    (dict(GRID, replace="yes"), "replace must be true, false or \"pending\", not 'yes'"),
     (dict(GRID, idle_timeout=0), "idle_timeout must be from 3"),
     ({"text": "a\n1", "format": "csv", "aborted_job_reset_timeout": -1}, "aborted_job_reset_timeout must be"),
 ])

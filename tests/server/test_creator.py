@@ -119,7 +119,7 @@ def test_many_are_replaced_in_slices(tmp_path: Path, slices: None, monkeypatch: 
 
     async def scenario(experiment: Experiment, creation: Creator) -> None:
         await creation.create(from_grid(GRID))
-        await creation.create(from_grid({"y": [1]}), replace=True)
+        await creation.create(from_grid({"y": [1]}), replace=batches.REPLACE_PENDING)
         assert [given[0][-1] for given in set_aside.call_args_list] == [10] * 6
         assert await _statuses(experiment) == {"PENDING": 1, "DELETED": 50}
     run(tmp_path, scenario)
@@ -138,7 +138,7 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
         monkeypatch.setattr(batches, "publish", full)
         if killed:
             monkeypatch.setattr(creation, "_abandon", asyncio.Event().wait)
-        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), replace=True))
+        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), batches.REPLACE_PENDING))
         while killed and await counts(experiment) != 1:
             await asyncio.sleep(0)
         if not killed:

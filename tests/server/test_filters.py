@@ -6,6 +6,7 @@ import pytest
 
 from jd.protocol import ProtocolError
 from jd.server.creation.batch import from_list
+from jd.server.store.operators.batches import REPLACE_PENDING
 from jd.server.store.search import conditions, filters, scanning, values
 from jd.server.store.search.filters import Term, Value, parse
 from tests.server.store_support import Desk
@@ -233,7 +234,7 @@ def test_a_bare_name_prefers_the_parameter_to_the_result(found: Found, desk: Des
 
 
 def test_deleted_jobs_are_found_when_the_status_is_named(found: Found, desk: Desk) -> None:
-    desk.add(from_list([{"lr": 7}]), replace=True)
+    desk.add(from_list([{"lr": 7}]), replace=REPLACE_PENDING)
     assert found("") == [10]
     assert found("lr<2") == []
     assert found("status=DELETED lr<2") == [1, 2, 3]

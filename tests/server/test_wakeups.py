@@ -100,7 +100,7 @@ def test_waiting_workers_are_called_to_what_a_batch_that_failed_had_set_aside(
         monkeypatch.setattr(batches, "publish", full)
         monkeypatch.setattr(bench.experiment, "write", write)
         creation = Creator(bench.experiment)
-        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), replace=True))
+        making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), batches.REPLACE_PENDING))
         await reached.wait()
         waiting = await held(bench, "w")
         go_on.set()

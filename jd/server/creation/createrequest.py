@@ -6,28 +6,30 @@ Both are read piece by piece from a file, beside the loop (see `Creation.read`).
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, NamedTuple, Optional
+from typing import Any, BinaryIO, Dict, NamedTuple, Optional, Sequence
 
 from jd import fields
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
 from jd.server.creation.batch import OPTIONS, TERM_NAMES, Batch, from_list, ordered, terms_of
+from jd.server.store.operators.batches import REPLACE_ALL, REPLACE_PENDING
 
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
 
 _BESIDE = ("replace", "unique", "format", *OPTIONS)
+_PENDING = "pending"  # of `replace`
 _ONE = "give exactly one of parameters (a grid) or jobs (a list)"
 _ONE_OF_THREE = "give exactly one of parameters (a grid), jobs (a list) or text"
 
 
 class Order(NamedTuple):
-    """Jobs to be made; with `replace` they take the place of what is PENDING, with `unique` only those are
-    made that do not exist yet."""
+    """Jobs to be made; they take the place of jobs in the statuses of `replace`, and with `unique` only those
+    are made that do not exist yet."""
 
     batch: Batch
-    replace: bool
+    replace: Sequence[str]
     unique: bool
 
 
@@ -104,12 +106,24 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
 
 
 def _order(batch: Batch, beside: Dict[str, Any]) -> Order:
-    replace = fields.take(beside, "replace", bool, False)
+    replace = _replaced(beside.get("replace"))
     unique = fields.take(beside, "unique", bool, False)
     if replace and unique:
         raise p.ProtocolError("replace and unique exclude each other: the first makes all jobs, the second "
                               "those that do not exist yet")
     return Order(ordered(batch, beside), replace, unique)
+
+
+def _replaced(value: Any) -> Sequence[str]:
+    """The statuses of jobs whose place is taken. What published clients document of `true` is that all
+    existing jobs are deleted."""
+    if value is None or value is False:
+        return ()
+    if value is True:
+        return REPLACE_ALL
+    if value == _PENDING:
+        return REPLACE_PENDING
+    raise p.ProtocolError('replace must be true, false or "%s", not %s' % (_PENDING, p.shown(value)))
 
 
 def _object(file: BinaryIO) -> Pieces:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from functools import partial
-from typing import BinaryIO, Callable, Optional, Tuple
+from typing import BinaryIO, Callable, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.errors import StorageError
@@ -17,6 +17,8 @@ from jd.server.store.operators.batches import Created, Existing
 from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
+
+_SERVED_STEPS = batches.SLICE // batches.SERVED_SLICE  # what one running job counts for
 
 Publish = Callable[[Transaction, int, int], Created]
 
@@ -50,8 +52,8 @@ class Creator:
                     raise StorageError("cannot keep the body in %s: %s" % (
                         directory, error.strerror)) from error
 
-    async def create(self, batch: Batch, replace: bool = False, unique: bool = False) -> Created:
-        """Add a batch, whole or not at all. With `replace` it takes the place of what is PENDING; with
+    async def create(self, batch: Batch, replace: Sequence[str] = (), unique: bool = False) -> Created:
+        """Add a batch, whole or not at all. It takes the place of jobs in the statuses of `replace`; with
         `unique` only those of its jobs are made that do not exist yet (`store.operators.digests`)."""
         async with self._turn:
             if not unique:
@@ -59,7 +61,7 @@ class Creator:
             existing = await self.existing(batch)
             if existing.total == batch.total:
                 return Created(0, 0, "Unchanged", existing)
-            created = await self._write(batch.without(existing.ids), False, batches.publish)
+            created = await self._write(batch.without(existing.ids), (), batches.publish)
             return created._replace(existing=existing)
 
     async def load(self, batch: Batch, name: str) -> Optional[Created]:
@@ -80,7 +82,7 @@ class Creator:
                 await self._experiment.write(
                     partial(batches.remember_file, created=created, name=name, digest=digest))
             else:
-                created = await self._write(batch.without(existing.ids) if existing.total else batch, False,
+                created = await self._write(batch.without(existing.ids) if existing.total else batch, (),
                                             partial(batches.publish_file, name=name, digest=digest))
             return created._replace(existing=existing)
 
@@ -96,14 +98,15 @@ class Creator:
             await self._experiment.read(partial(matching.look_up, texts=part))
         return Existing(matching.found, matching.deleted, matching.ids or [0] * batch.total)
 
-    async def _write(self, batch: Batch, replace: bool, publish: Publish) -> Created:
-        pending = (await self._experiment.read(jobs.counts))[p.PENDING] if replace else 0
-        if batch.total + pending <= batches.SLICE:
+    async def _write(self, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
+        counts = await self._experiment.read(jobs.counts) if replace else {}
+        steps = sum(counts[status] * (_SERVED_STEPS if status == p.SERVED else 1) for status in replace)
+        if batch.total + steps <= batches.SLICE:
             return await self._experiment.write(lambda t: _at_once(t, batch, replace, publish))
         return await self._in_slices(batch, replace, publish)
 
-    async def _in_slices(self, batch: Batch, replace: bool, publish: Publish) -> Created:
-        experiment = self._experiment
+    async def _in_slices(self, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
+        experiment, replaced = self._experiment, 0
         start_id = await experiment.write(batches.begin)
         try:
             texts = batch.texts()
@@ -113,10 +116,13 @@ class Creator:
                 await experiment.write(
                     partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms))
             self.progress = (batch.total, batch.total)
-            while replace and await experiment.write(
-                    lambda t: batches.set_aside(t, start_id, batches.SLICE)):
-                pass
-            return await experiment.write(lambda t: publish(t, start_id, batch.total))
+            step = -1 if replace else 0
+            while step:
+                step = await experiment.write(
+                    lambda t: batches.set_aside(t, start_id, replace, batches.SLICE))
+                replaced += step
+            created = await experiment.write(lambda t: publish(t, start_id, batch.total))
+            return created._replace(replaced=replaced if replace else None)
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
             await asyncio.shield(self._abandon())
@@ -129,10 +135,8 @@ class Creator:
             pass
 
 
-def _at_once(t: Transaction, batch: Batch, replace: bool, publish: Publish) -> Created:
+def _at_once(t: Transaction, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
     start_id = batches.begin(t)
     batches.add(t, start_id, list(batch.texts()), batch.terms)
-    if replace:
-        while batches.set_aside(t, start_id):
-            pass
-    return publish(t, start_id, batch.total)
+    steps = list(iter(lambda: batches.set_aside(t, start_id, replace), 0))
+    return publish(t, start_id, batch.total)._replace(replaced=sum(steps) if replace else None)

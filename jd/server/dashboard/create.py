@@ -5,7 +5,6 @@ import itertools
 import json
 from typing import Any, Dict, List, NamedTuple
 
-from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.creation import createrequest
 from jd.server.creation.batch import Batch
@@ -38,14 +37,16 @@ class CreateJobs:
 
     async def preview(self, request: Request) -> Response:
         """How many jobs a body would make, their names, the first ones; nothing is made. `existing` is how
-        many of them exist already, where only new ones are to be made and they are not too many to look."""
+        many of them exist already, where only new ones are to be made and they are not too many to look;
+        `replaced` how many jobs would make room for them."""
         order = await self._order(request)
         asked = await asyncio.get_running_loop().run_in_executor(None, _asked, order.batch)
-        pending = (await self._experiment.read(jobs.counts))[p.PENDING] if order.replace else 0
+        counts = await self._experiment.read(jobs.counts)
         compared = order.unique and order.batch.total <= COMPARED
         existing = (await self._creator.existing(order.batch)).total if compared else None
         return Response.json({"total": order.batch.total, "names": asked.names, "sample": asked.sample,
-                              "pending": pending, "existing": existing})
+                              "replaced": sum(counts[status] for status in order.replace),
+                              "existing": existing})
 
     async def create(self, request: Request) -> Response:
         """Make the jobs, whole or not at all."""

@@ -11,7 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.operators import brokensweep
-from jd.server.store.queue import jobs, needs, transitions
+from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
 from jd.server.store.transaction import Transaction
 
@@ -51,6 +51,7 @@ class Created(NamedTuple):
     total: int
     action: str  # "Created", "Appended" or "Unchanged"
     existing: Optional[Existing] = None
+    replaced: Optional[int] = None  # jobs whose place it took, where it was to take any
 
     def to_json(self) -> Dict[str, Any]:
         """The answer to who has asked for it."""
@@ -59,6 +60,9 @@ class Created(NamedTuple):
         answer: Dict[str, Any] = {
             "success": True, "total_jobs": self.total, "action": self.action,
             "start_id": self.start_id if self.total else None, "message": made}
+        if self.replaced is not None:
+            answer.update(replaced=self.replaced,
+                          message="%s; replaced jobs, now DELETED: %d" % (made, self.replaced))
         if self.existing is None:
             return answer
         answer.update(created=self.total, existing=self.existing.total, deleted=self.existing.deleted,
@@ -77,6 +81,12 @@ class Created(NamedTuple):
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
 SLICE = 4_000  # jobs in one operation
+SERVED_SLICE = 200  # to end an attempt is several steps
+
+# Whose place a batch takes: that of jobs in these statuses. What waits goes first, so that it is not given
+# out meanwhile.
+REPLACE_PENDING = (p.PENDING,)
+REPLACE_ALL = (p.PENDING, p.ABORTED, p.DONE, p.SERVED)
 
 
 def begin(t: Transaction) -> int:
@@ -103,19 +113,39 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
 
 
-def set_aside(t: Transaction, start_id: int, limit: int = SLICE) -> bool:
-    """Delete up to `limit` jobs that were PENDING before the batch: it takes their place.
+def set_aside(t: Transaction, start_id: int, statuses: Sequence[str], limit: int = SLICE) -> int:
+    """Delete up to `limit` of the jobs from before the batch that are in `statuses`: it takes their place.
+    The attempts of those that run are stopped.
 
-    Returns whether there are more. Until the batch is published `abandon` brings them back.
+    Returns how many; 0 when there are no more. Until the batch is published `abandon` brings them back.
     """
-    ids = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE status = 'PENDING' AND id < ? ORDER BY id LIMIT ?",
-        (start_id, limit))]
-    jobs.add_history_line(t, ids, "replaced by new jobs")
-    status = transitions.after(p.PENDING, transitions.REPLACE)
-    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = 'PENDING', replaced_by = ? WHERE id = ?",
-                     ((status, start_id, job_id) for job_id in ids))
-    return len(ids) == limit
+    for status in statuses:
+        most = min(limit, SERVED_SLICE) if status == p.SERVED else limit
+        ids = [row[0] for row in t.db.execute(
+            "SELECT id FROM jobs WHERE status = ? AND id < ? ORDER BY id LIMIT ?", (status, start_id, most))]
+        if ids:
+            _replace(t, ids, status, start_id)
+            return len(ids)
+    return 0
+
+
+def _replace(t: Transaction, ids: Sequence[int], status: str, start_id: int) -> None:
+    said = "replaced by new jobs"
+    running = status == p.SERVED
+    if running:
+        for job_id in ids:
+            ending.take_away(t, job_id, p.VERDICT_STOPPED, said)
+        status = p.ABORTED
+    else:
+        jobs.add_history_line(t, ids, said)
+    # Restored, what ran or was to be tried again waits for that.
+    t.db.executemany(
+        "UPDATE jobs SET status = ?, replaced_by = ?, retry_at = NULL,"
+        " deleted_from = CASE WHEN ? OR retry_at IS NOT NULL THEN 'PENDING' ELSE status END,"
+        " completion_timestamp = CASE WHEN ? OR retry_at IS NOT NULL THEN NULL ELSE completion_timestamp END"
+        " WHERE id = ?",
+        ((transitions.after(status, transitions.REPLACE), start_id, running, running, job_id)
+         for job_id in ids))
 
 
 def publish(t: Transaction, start_id: int, total: int) -> Created:
@@ -152,14 +182,13 @@ def abandon(t: Transaction, limit: int = SLICE) -> bool:
 
 
 def _bring_back(t: Transaction, start_id: int, limit: int) -> int:
-    status = transitions.after(p.DELETED, transitions.restore(p.PENDING))
-    ids = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
-        (start_id, start_id, limit))]
-    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id = ?",
-                     ((status, job_id) for job_id in ids))
-    t.happened.pending += len(ids)
-    return len(ids)
+    found = t.db.execute(
+        "SELECT deleted_from, id FROM jobs WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
+        (start_id, start_id, limit)).fetchall()
+    back = [(transitions.after(p.DELETED, transitions.restore(before)), job_id) for before, job_id in found]
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id = ?", back)
+    t.happened.pending += sum(status == p.PENDING for status, _ in back)
+    return len(back)
 
 
 def is_loaded(db: sqlite3.Connection, digest: str) -> bool:

@@ -1,6 +1,7 @@
 """The list of `GET /api/jobs`: by id, status or text, with pages by number; and statuses by id.
 
-A text is looked for in steps, each of bounded work.
+Without a status it is of the jobs that are there: those that are DELETED are left out, as on the dashboard,
+unless they are named by id. A text is looked for in steps, each of bounded work.
 """
 
 import json
@@ -14,6 +15,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning
 from jd.server.store.search.conditions import Filter, Source, Sql, id_list
 
+_PRESENT = tuple(status for status in p.JOB_STATUSES_ALL if status != p.DELETED)
 _FIELDS = jobfields.shown(Where.API)
 
 
@@ -25,6 +27,14 @@ class JobQuery(NamedTuple):
     status: Optional[str] = None
     search: Optional[str] = None
     ids: Optional[Sequence[int]] = None
+
+    @property
+    def statuses(self) -> Sequence[str]:
+        """The statuses that are meant."""
+        if self.status is not None:
+            return (self.status,)
+        by_id = self.ids is not None or self.search is not None and not self.is_text
+        return p.JOB_STATUSES_ALL if by_id else _PRESENT
 
     @property
     def is_text(self) -> bool:
@@ -45,13 +55,15 @@ def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
     offset = (query.page - 1) * query.per_page
     if query.search is None and query.ids is None:
         by_status = jobs.counts(db)
-        total = by_status[query.status] if query.status else sum(by_status.values())
+        total = sum(by_status[status] for status in query.statuses)
     else:
-        total = db.execute("SELECT count(*) FROM jobs" + where, values).fetchone()[0]
-    ids = "SELECT id AS page_id FROM jobs" + where
-    if not where and total == db.execute("SELECT max(id) FROM jobs").fetchone()[0]:
-        # No id is missing, as usual: a deep page is found without stepping over all before it.
-        ids, values, offset = ids + " WHERE id > ?", [offset], 0
+        total = db.execute("SELECT count(*) FROM jobs WHERE " + where, values).fetchone()[0]
+    if query.statuses == _PRESENT:
+        first, last = _ends(db)
+        if total == last - first + 1:
+            # Of these no id is missing, as usual: a deep page is found without stepping over all before it.
+            where, values, offset = where + " AND id >= ?", [first + offset], 0
+    ids = "SELECT id AS page_id FROM jobs WHERE " + where
     rows = db.execute(
         "SELECT %s, a.system_metrics FROM (%s ORDER BY id LIMIT ? OFFSET ?) JOIN jobs j ON j.id = page_id"
         " LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt ORDER BY j.id"
@@ -63,7 +75,6 @@ def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
 def search(db: sqlite3.Connection, query: JobQuery, after: int) -> scanning.Matching:
     """The ids above `after` of jobs with the text of a query, among the next scanning.SCAN that may
     have it."""
-    statuses = p.JOB_STATUSES_ALL if query.status is None else (query.status,)
     word = query.search or ""
     # As it is written: whoever looks for a piece of JSON finds it.
     found: Tuple[Sql, ...] = (conditions.contain(word, word),)
@@ -72,7 +83,7 @@ def search(db: sqlite3.Connection, query: JobQuery, after: int) -> scanning.Matc
         listed = "id IN (%s)" % id_list(query.ids)
         found += (Sql("j." + listed),)
         sources = (Source((Sql("SELECT id FROM jobs WHERE " + listed),), "id", True),)
-    return scanning.matching(db, Filter(statuses, found, sources), after, scanning.SCAN)
+    return scanning.matching(db, Filter(tuple(query.statuses), found, sources), after, scanning.SCAN)
 
 
 def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
@@ -87,13 +98,25 @@ def _condition(query: JobQuery) -> Tuple[str, List[Any]]:
     if query.status is not None:
         clauses.append("status = ?")
         values.append(query.status)
+    elif query.statuses == _PRESENT:
+        clauses.append("+status <> 'DELETED'")  # in the order of ids, and not by the index on statuses
     if query.ids is not None:
         clauses.append("id IN (%s)" % id_list(query.ids))
     if query.search is not None:
         clauses.append("id = ?")
         # More digits than an id can have match nothing.
         values.append(int(query.search) if len(query.search) < 16 else -1)
-    return (" WHERE " + " AND ".join(clauses) if clauses else ""), values
+    return " AND ".join(clauses) or "1", values
+
+
+def _ends(db: sqlite3.Connection) -> Tuple[int, int]:
+    """The first and the last id of a job that is not DELETED; 1 and 0 if there is none."""
+    # Asked one by one: then each is one look into the index.
+    ends = [db.execute("SELECT (SELECT min(id) FROM jobs WHERE status = ?),"
+                       " (SELECT max(id) FROM jobs WHERE status = ?)", (status, status)).fetchone()
+            for status in _PRESENT]
+    return (min((first for first, _ in ends if first is not None), default=1),
+            max((last for _, last in ends if last is not None), default=0))
 
 
 def _histories(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[int, List[Dict[str, Any]]]:

@@ -11,7 +11,8 @@ one verdict:
     stopped                         ABORTED, and it never comes back by itself
 
 A person may delete a job that is not SERVED and restore it to what it was, abort one that waits, and
-have one that is over tried again. (Aborting a SERVED job ends its attempt: stopped.)
+have one that is over tried again. A batch may replace jobs: to those it is as if they were deleted.
+(Aborting or replacing a SERVED job ends its attempt: stopped.)
 
 Anything that the table does not have raises IllegalTransition.
 """
@@ -37,8 +38,10 @@ _TABLE: Dict[Tuple[str, str], str] = {
     (p.PENDING, DELETE): p.DELETED,
     (p.PENDING, ABORT): p.ABORTED,
     (p.ABORTED, RETRY): p.PENDING,
+    (p.ABORTED, REPLACE): p.DELETED,
     (p.ABORTED, DELETE): p.DELETED,
     (p.DONE, RETRY): p.PENDING,
+    (p.DONE, REPLACE): p.DELETED,
     (p.DONE, DELETE): p.DELETED,
     (p.SERVED, p.VERDICT_DONE): p.DONE,
     (p.SERVED, p.VERDICT_STOPPED): p.ABORTED,

@@ -66,7 +66,7 @@ export function openCreate() {
       const how = options.how();
       const answer = await ask("create/preview", Object.assign({}, how, given), undefined, ["sample"]);
       if (turn !== asked) return;
-      const more = how.replace ? [replaced(answer.pending)] : how.unique ? [existing(answer)] : [];
+      const more = how.replace ? [replaced(answer.replaced)] : how.unique ? [existing(answer)] : [];
       preview.replaceChildren(...previewOf(answer), ...more);
       const left = how.unique && answer.existing === null ? null : answer.total - (answer.existing || 0);
       opened.go.disabled = left === 0;

@@ -2,8 +2,8 @@
 
 import {el} from "../../common.js";
 
-/** {node, how(), read()}: `how` gives {replace, unique}, whether pending jobs give way and whether only new ones
- * are made; `read` gives all options for the server. */
+/** {node, how(), read()}: `how` gives {replace, unique}, which jobs give way ("pending" or false) and whether only
+ * new ones are made; `read` gives all options for the server. */
 export function optionsBox() {
   const radio = (value, label, on) => el("label", {class: "check"},
     el("input", {type: "radio", name: "create-how", value, checked: on}), label);
@@ -33,7 +33,7 @@ export function optionsBox() {
   const numbers = {idle_timeout: lease, aborted_job_reset_timeout: pause, min_time: time, timeout,
     max_attempts: attempts, priority};
   const chosen = (label) => label.querySelector("input").checked;
-  const how = () => ({replace: chosen(replace), unique: chosen(unique)});
+  const how = () => ({replace: chosen(replace) && "pending", unique: chosen(unique)});
   return {
     node, how,
     read() {
