@@ -46,7 +46,7 @@ class Room(NamedTuple):
 
 
 # Descriptors that connections leave to databases, uploads and whatever else the process opens.
-_LEAST_KEPT = 16
+_LEAST_KEPT = 10
 _MOST_KEPT = 512
 
 
