@@ -27,6 +27,9 @@ CLI_CLEAR_ALL = "/workers/cli/clear_all"
 CREATE_JOBS = "/api/jobs/create"
 LIST_JOBS = "/api/jobs"
 JOB_STATUSES = "/api/jobs/statuses"
+ACT_ON_JOBS = "/api/jobs/act"
+WAIT_FOR_JOBS = "/api/jobs/wait"
+RESULTS = "/api/results"
 
 # The experiment that a call is meant for.
 EXPERIMENT_HEADER = "X-JD-Experiment"
@@ -101,11 +104,12 @@ EXT_UNIQUE = "unique"
 EXT_FLAGS = "flags"
 EXT_CODE = "code"
 EXT_LOG = "log"
+EXT_DRIVE = "drive"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
-    EXT_FLAGS, EXT_CODE, EXT_LOG,
+    EXT_FLAGS, EXT_CODE, EXT_LOG, EXT_DRIVE,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -122,6 +126,7 @@ MIN_LEASE = 3.0  # with three heartbeats in it, one each second
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 OUTPUT_INTERVAL = 30.0  # between pieces of output that nobody looks at
 MAX_WAIT = 180.0
+MAX_HELD = 55.0  # of a question of a program: proxies cut what is silent for a minute
 MAX_ATTEMPTS = 1000  # failures after which a job can be said to be over
 MAX_PRIORITY = 1000  # of a job; the lowest is this below 0
 YEAR = 366 * 86400.0  # the longest duration that a message can name
@@ -144,6 +149,8 @@ MAX_PATH_BYTES = 1000  # of a file's path in its job's directory
 MAX_PER_PAGE = 1000
 MAX_IDS = 10_000
 MAX_REQUEST_LINE = 192 * 1024  # bytes, to a job server's API: so many ids of any length, with %2C between two
+MAX_DRIVEN_IDS = 100_000  # that are acted on, or waited for
+MAX_RESULTS = 5_000  # rows of results in one answer
 MAX_TAGS = 16
 MAX_DISTRIBUTIONS = 60  # that a worker tells of the code that it runs
 

@@ -25,8 +25,8 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.cli": ("*", "checkup", "commands"),
     "jd.net": ("addresses jsonbody multipart", "peer", "*", "serving finding"),
     "jd.hub": ("store", "*", "__main__"),
-    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside", "dashboard api", "sweeper",
-                  "app", "command", "__main__"),
+    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside", "driving", "dashboard api",
+                  "sweeper", "app", "command", "__main__"),
     "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators pages", "aftermath", "direct"),
 }
 

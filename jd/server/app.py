@@ -16,6 +16,7 @@ from jd.net.serving.traffic import Traffic
 from jd.server import sweeper
 from jd.server.api import addressee
 from jd.server.api.access import Access, check_role, check_routes
+from jd.server.api.drive_routes import DriveRoutes
 from jd.server.api.job_routes import JobRoutes
 from jd.server.api.prometheus import Metrics
 from jd.server.api.worker_routes import WorkerRoutes
@@ -30,6 +31,9 @@ from jd.server.dashboard.pages import Pages
 from jd.server.dashboard.results import Results
 from jd.server.dashboard.signin import SignIn
 from jd.server.dashboard.workers import Workers
+from jd.server.driving.news import News
+from jd.server.driving.orders import Orders
+from jd.server.driving.waits import Waits
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
 from jd.server.store.fleet import retention, workers
@@ -75,6 +79,8 @@ class JobServer:
         experiment.on_commit(self._mind_untold)
         self._said_untold = False
         self.creation = Creator(experiment)
+        self.orders = Orders(experiment)
+        self.news = News(experiment)
         self._access = access
         self._metrics = Metrics(experiment, self._traffic, metrics_token)
         self.api = Router(guard=self._let_in, status_of=STATUS_OF)
@@ -86,12 +92,14 @@ class JobServer:
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
         WorkerRoutes(experiment, self.room, access).add_to(self.api)
         JobRoutes(experiment, self.creation, self.room.watching).add_to(self.api)
+        DriveRoutes(experiment, self.orders, Waits(experiment, self.news), access).add_to(self.api)
         self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
         self.api.add("GET", "/", self._show_the_way, public=True)
         self.dashboard.add("GET", p.HEALTH, self._health_of_dashboard, public=True)
         self._metrics.add_to(self.api)
         check_routes(self.api.routes)
-        for part in (Pages(self.signin), self.signin, self.live, JobTable(experiment, self.live),
+        for part in (Pages(self.signin), self.signin, self.live,
+                     JobTable(experiment, self.live, self.orders),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Archive(experiment), Workers(experiment, self.live),
                      Operations(experiment, self._traffic, self.live)):
@@ -127,6 +135,7 @@ class JobServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.room.close()
+        self.news.close()
         self.live.stop()
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))

@@ -48,8 +48,8 @@ MAX_QUERY_FIELDS = 100
 # Parsing this much JSON takes some ms, for which no other connection is served. What is larger is parsed
 # piece by piece beside the loop.
 INLINE_JSON = 64 * 1024
-# In the outer lists and objects of a body: the longest list that a route takes has 10,000 entries.
-MAX_JSON_VALUES = 100_000
+# In the outer lists and objects of a body: the longest list that a route takes has 100,000 entries.
+MAX_JSON_VALUES = 200_000
 
 _READ_METHODS = ("GET", "HEAD")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")

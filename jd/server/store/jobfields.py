@@ -16,10 +16,11 @@ class Where(Flag):
     DETAILS = auto()  # its page of one job
     API = auto()  # `GET /api/jobs`, by the name of the column
     CSV = auto()  # by the word
+    RESULTS = auto()  # `GET /api/results`
 
 
 PAGES = Where.TABLE | Where.DETAILS
-EVERYWHERE = PAGES | Where.API | Where.CSV
+EVERYWHERE = PAGES | Where.API | Where.CSV | Where.RESULTS
 
 # What the values are.
 TEXT = "text"
@@ -72,11 +73,11 @@ FIELDS: Tuple[Field, ...] = (
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
-    Field("verdict", Where.CSV, "verdict", select=_LATEST % "verdict"),
+    Field("verdict", Where.CSV | Where.RESULTS, "verdict", select=_LATEST % "verdict"),
     Field("exit_code", Where.CSV, "exit_code", select=_LATEST % "exit_code"),
     Field("message", Where.CSV, "message", select=_LATEST % "message"),
-    Field("batch", Where.DETAILS | Where.API | Where.CSV, "batch"),
-    Field("code", PAGES | Where.CSV, "code", "code", sorted_by="jobs_by_code", lowest=""),
+    Field("batch", Where.DETAILS | Where.API | Where.CSV | Where.RESULTS, "batch"),
+    Field("code", PAGES | Where.CSV | Where.RESULTS, "code", "code", sorted_by="jobs_by_code", lowest=""),
     Field("retry_at", PAGES, "retry_at", kind=TIME),
     Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),
     Field("last_ping_timestamp", Where.API, "last_ping_timestamp", kind=TIME),

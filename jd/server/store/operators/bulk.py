@@ -1,11 +1,11 @@
-"""What people do to jobs on the dashboard: delete, restore, retry, abort, put first.
+"""What people do to many jobs: delete, restore, retry, abort, put first.
 
 Which job may take which action is in `transitions`; a job that may not is skipped. An operation here
 changes the jobs of one slice. Jobs of a batch that is being written are not touched.
 """
 
 import sqlite3
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.files import names, results
@@ -26,6 +26,9 @@ ACTIONS = (DELETE, RESTORE, RETRY, ABORT, PRIORITISE, NORMAL)
 SLICE = 2000  # jobs in one operation
 SERVED_SLICE = 200  # to end an attempt is several steps
 FIRST = p.MAX_PRIORITY  # of what is served first
+ON_DASHBOARD = "on the dashboard"
+BY_PROGRAM = "by a program"
+IDS = 10_000  # that one statement names: their text stays far below what SQLite takes
 
 # In which statuses a job takes an action.
 ELIGIBLE: Dict[str, Tuple[str, ...]] = {
@@ -57,30 +60,36 @@ def passes(action: str) -> List[Pass]:
 
 
 def act(t: Transaction, action: str, ids: Sequence[int], reason: str,
-        keep_checkpoint: Optional[bool] = None) -> int:
+        keep_checkpoint: Optional[bool] = None, priority: int = FIRST, by: str = ON_DASHBOARD) -> int:
     """Do an action to the jobs of a slice that are eligible; the reason goes into their history.
     Returns how many were changed.
 
     `keep_checkpoint` is for RETRY: whether jobs go on from their checkpoint, or begin from scratch. None:
     those that are DONE begin from scratch, as what they came to is not wanted again, and others go on.
+    `priority` is for PRIORITISE, and `by` says who aborts what runs.
     """
-    chosen = _eligible(t.db, action, ids)
+    priority = 0 if action == NORMAL else priority
+    chosen = _eligible(t.db, action, ids, priority)
     if not chosen:
         return 0
     if action == RETRY:
         return _retry(t, chosen, reason, keep_checkpoint)
-    return _STEPS[action](t, chosen, reason)
+    if action == ABORT:
+        return _abort(t, chosen, reason, by)
+    if action in _OF_PRIORITY:
+        return _set_priority(t, chosen, reason, priority)
+    return _delete(t, chosen, reason) if action == DELETE else _restore(t, chosen, reason)
 
 
-def _eligible(db: sqlite3.Connection, action: str, ids: Sequence[int]) -> List[int]:
-    statuses = ELIGIBLE[action]
+def _eligible(db: sqlite3.Connection, action: str, ids: Sequence[int], priority: int) -> List[int]:
+    """The jobs in an eligible status that the action changes at all."""
+    changes = "priority <> %d" % priority if action in _OF_PRIORITY else "1"
     return [row[0] for row in db.execute(
         "SELECT id FROM jobs WHERE id IN (%s) AND id < ? AND status IN (%s) AND %s ORDER BY id" % (
-            id_list(ids), _words(statuses), _CHANGES.get(action, "1")), (jobs.creating_from(db),))]
+            id_list(ids), _words(ELIGIBLE[action]), changes), (jobs.creating_from(db),))]
 
 
-# Of the jobs in an eligible status, those that an action changes at all.
-_CHANGES = {PRIORITISE: "priority <> %d" % FIRST, NORMAL: "priority <> 0"}
+_OF_PRIORITY = (PRIORITISE, NORMAL)
 
 
 def _words(statuses: Sequence[str]) -> str:
@@ -148,10 +157,10 @@ def _begin_from_scratch(t: Transaction, ids: Sequence[int]) -> None:
     names.due(t, ids)
 
 
-def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
+def _abort(t: Transaction, ids: Sequence[int], reason: str, by: str) -> int:
     served = [row[0] for row in t.db.execute(
         "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % id_list(ids))]
-    message = "aborted on the dashboard"
+    message = "aborted " + by
     for job_id in served:
         ending.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
     running = set(served)
@@ -160,39 +169,33 @@ def _abort(t: Transaction, ids: Sequence[int], reason: str) -> int:
     return len(served) + _move(t, waiting, transitions.ABORT, "completion_timestamp = ?", (t.now,))
 
 
-def _prioritise(t: Transaction, ids: Sequence[int], reason: str) -> int:
-    _add_history_line(t, ids, "put first", reason)
-    return _set_priority(t, ids, FIRST)
-
-
-def _normal(t: Transaction, ids: Sequence[int], reason: str) -> int:
-    _add_history_line(t, ids, "put back in line", reason)
-    return _set_priority(t, ids, 0)
-
-
-def _set_priority(t: Transaction, ids: Sequence[int], priority: int) -> int:
+def _set_priority(t: Transaction, ids: Sequence[int], reason: str, priority: int) -> int:
+    words = {FIRST: "put first", 0: "put back in line"}
+    _add_history_line(t, ids, words.get(priority, "its priority is %d" % priority), reason)
     return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % id_list(ids),
                         (priority,)).rowcount
-
-
-_STEPS: Dict[str, Callable[[Transaction, Sequence[int], str], int]] = {
-    DELETE: _delete, RESTORE: _restore, ABORT: _abort, PRIORITISE: _prioritise,
-    NORMAL: _normal}
 
 
 # ---- which jobs
 
 def statuses_of(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, int]:
     """How many of these jobs exist, by status."""
-    return dict(db.execute("SELECT status, count(*) FROM jobs WHERE id IN (%s) GROUP BY status"
-                           % id_list(ids)).fetchall())
+    found: Dict[str, int] = {}
+    for part in _parts(ids):
+        for status, n in db.execute("SELECT status, count(*) FROM jobs WHERE id IN (%s) GROUP BY status"
+                                    % id_list(part)):
+            found[status] = found.get(status, 0) + n
+    return found
 
 
 def in_statuses(db: sqlite3.Connection, ids: Sequence[int], statuses: Sequence[str]) -> List[int]:
     """Which of these jobs are in one of the statuses, in the order of ids."""
-    return [row[0] for row in db.execute(
-        "SELECT id FROM jobs WHERE id IN (%s) AND status IN (%s) ORDER BY id" % (
-            id_list(ids), _words(statuses)))]
+    return sorted(row[0] for part in _parts(ids) for row in db.execute(
+        "SELECT id FROM jobs WHERE id IN (%s) AND status IN (%s)" % (id_list(part), _words(statuses))))
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start:start + IDS] for start in range(0, len(ids), IDS))
 
 
 def candidates(db: sqlite3.Connection, wanted: Filter, part: Pass, after: int,

@@ -1,0 +1,80 @@
+"""Driving a sweep (docs/protocol.md, the extension `drive`): jobs are changed, waited for, and read."""
+
+import asyncio
+
+from jd import fields
+from jd import protocol as p
+from jd.net.serving.routing import Request, Response, Router
+from jd.server.api.access import EDIT, Access
+from jd.server.driving import orders
+from jd.server.driving.orders import Orders
+from jd.server.driving.waits import Jobs, Question, Waits
+from jd.server.experiment import Experiment
+from jd.server.store.operators import bulk
+from jd.server.store.pages import resultrows, standings
+from jd.server.store.search import conditions, filters
+
+MAX_IDS_BODY = 2 * 1024 * 1024  # MAX_DRIVEN_IDS ids
+MAX_EDIT_BODY = 2 * p.MAX_PARAMETERS_BYTES
+
+
+class DriveRoutes:
+    """The routes of the extension `drive` on one experiment."""
+
+    def __init__(self, experiment: Experiment, given: Orders, waits: Waits, access: Access) -> None:
+        self._experiment = experiment
+        self._orders = given
+        self._waits = waits
+        self._access = access
+
+    def add_to(self, router: Router) -> None:
+        """Put the routes into a router."""
+        router.add("POST", p.ACT_ON_JOBS, self.act, max_body=MAX_IDS_BODY, role=EDIT)
+        router.add("POST", p.LIST_JOBS + "/<int:id>/parameters", self.edit, max_body=MAX_EDIT_BODY, role=EDIT)
+        router.add("POST", p.WAIT_FOR_JOBS, self.wait, max_body=MAX_IDS_BODY, role=EDIT)
+        router.add("GET", p.RESULTS, self.results, role=EDIT)
+
+    async def act(self, request: Request) -> Response:
+        """Do something to jobs, or with `preview` tell what that would be."""
+        body = await request.json_object()
+        order = orders.read(body, "where", p.MAX_DRIVEN_IDS, bulk.BY_PROGRAM)
+        if fields.take(body, "preview", bool, False):
+            return Response.json((await self._orders.preview(order)).to_json())
+        return Response.json((await self._orders.carry_out(order)).to_json())
+
+    async def edit(self, request: Request) -> Response:
+        """Give a PENDING job other parameters."""
+        job_id = fields.check_id(request.params["id"], "id")
+        await self._orders.edit(job_id, await request.json_object())
+        return Response.json({"success": True})
+
+    async def wait(self, request: Request) -> Response:
+        """How jobs stand: held until they are finished, or stand otherwise than is known, or the time is
+        up."""
+        body = await request.json_object()
+        if ("ids" in body) == ("where" in body):
+            raise p.ProtocolError("give exactly one of ids (a list) or where (a text; \"\" means all jobs)")
+        if "where" in body:
+            text = fields.take(body, "where", str)
+            filters.parse(text)
+            jobs: Jobs = text
+        else:
+            jobs = standings.runs(orders.ids_of(body, p.MAX_DRIVEN_IDS))
+        question = Question(jobs, fields.take_word(body, "status", p.JOB_STATUSES_ALL, p.DONE),
+                            fields.take(body, "include_aborted", bool, True))
+        known = fields.take_name(body, "changes_after", None)
+        seconds = fields.take_number(body, "wait", 0.0, 0.0, p.MAX_HELD)
+        answer = await self._waits.hold(question, seconds, known)
+        self._access(request)  # its token may have been revoked while it waited
+        return Response.json(answer.to_json())
+
+    async def results(self, request: Request) -> Response:
+        """Jobs with their parameters and results, behind the job `after`."""
+        text = fields.read_text(request.query, "where", filters.MAX_CHARS)
+        after = fields.read_whole(request.query, "after", 0, fields.MAX_ID, 0)
+        limit = fields.read_whole(request.query, "limit", 1, p.MAX_RESULTS, 1000)
+        now = self._experiment.clock()
+        found = await self._experiment.read(
+            lambda db: resultrows.rows(db, conditions.compiled(db, text, now), after, limit))
+        return await asyncio.get_running_loop().run_in_executor(
+            None, Response.json, {"rows": found.rows, "next": found.next})
