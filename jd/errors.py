@@ -4,6 +4,7 @@ Raise the specific kind where the fact is known; `run_command` is the one place 
 a line on stderr and an exit status.
 """
 
+import errno
 import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
@@ -38,12 +39,13 @@ class UsageError(JdError):
     exit_status = EXIT_USAGE
 
 
-class OutsideJobError(JdError):
-    """A function that needs a running job was called from a script that no worker started."""
+class OutsideJobError(JdError, RuntimeError):
+    """A function that needs a running job was called from a script that no worker started. Published clients
+    raise a RuntimeError, which scripts may catch."""
 
 
 class LimitError(JdError, ValueError):
-    """Something is larger than what is allowed."""
+    """Something is larger than what is allowed. Published clients raise a ValueError."""
 
 
 class ServerUnreachable(JdError):
@@ -71,6 +73,17 @@ def _restored(kind: Type[ServerRefused], message: str, state: Dict[str, Any]) ->
 
 class StorageError(JdError):
     """A file or database could not be read or written; the message names its path."""
+
+
+class NoFileError(StorageError, FileNotFoundError):
+    """A path is none of a file. Published clients raise a FileNotFoundError, for directories too."""
+
+    def __init__(self, what: str, *advice: str) -> None:
+        super().__init__(what, *advice)
+        self.errno = errno.ENOENT
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def debugging() -> bool:

@@ -19,7 +19,7 @@ _NAME = "checkpoint.pt"
 _LIMIT_MB = protocol.MAX_FILE_BYTES >> 20
 
 
-def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
+def jd_update_checkpoint(obj: object, job_id: Optional[int] = None,
                          server: Optional[str] = None) -> Dict[str, Any]:
     """Pickle `obj`, at most 100 MB of it, and keep it on the server as the job's newest checkpoint.
 
@@ -28,9 +28,10 @@ def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
     directory where there is one, so that it is not in memory a second time. It is signed with the
     owner's keys: see `jd_get_last_checkpoint`.
 
-    Raises LimitError when it is larger (nothing is sent), JdError when `obj` cannot be pickled or
-    there is no key to sign with, StorageError when the temporary file cannot be written,
-    OutsideJobError outside a job, ServerRefused and ServerUnreachable when the server did not take it.
+    Raises LimitError, a ValueError, when it is larger (nothing is sent), JdError when `obj` cannot be
+    pickled or there is no key to sign with, StorageError when the temporary file cannot be written,
+    OutsideJobError, a RuntimeError, outside a job, ServerRefused and ServerUnreachable when the server
+    did not take it.
     """
     if tryout.applies(job_id, server):
         with scratch_file(tryout.job_dir()) as file:
@@ -40,7 +41,7 @@ def jd_update_checkpoint(obj: object, *, job_id: Optional[int] = None,
     return save(context, obj, Patience.configured())
 
 
-def jd_get_last_checkpoint(*, job_id: Optional[int] = None,
+def jd_get_last_checkpoint(job_id: Optional[int] = None,
                            server: Optional[str] = None) -> Optional[Any]:
     """The job's newest checkpoint as the object it was; None when there is none yet.
 

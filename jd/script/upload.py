@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from jd import protocol, settings
-from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.errors import (
+    JdError,
+    LimitError,
+    NoFileError,
+    ServerRefused,
+    ServerUnreachable,
+    StorageError,
+    UsageError,
+)
 from jd.net.client import UnusableAnswer
 from jd.net.retry import is_temporary, retry
 from jd.script import tryout, uploaded
@@ -33,9 +41,15 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
-    def configured(cls) -> "Patience":
-        """As JD_UPLOAD_MAX_RETRIES says. Raises UsageError."""
-        return cls(settings.value_of(settings.SCRIPT, _RETRIES, os.environ))
+    def configured(cls, attempts: Optional[int] = None) -> "Patience":
+        """So many attempts, at least one; without a number as JD_UPLOAD_MAX_RETRIES says. Raises
+        UsageError."""
+        if attempts is None:
+            return cls(settings.value_of(settings.SCRIPT, _RETRIES, os.environ))
+        if not isinstance(attempts, int):
+            raise UsageError("max_retries: %s is not allowed" % protocol.shown(attempts),
+                             "give a whole number")
+        return cls(max(1, attempts))
 
     def run(self, call: Callable[[], T], failed: str, comfort: str,
             should_retry: Callable[[JdError], bool] = is_temporary) -> T:
@@ -62,25 +76,26 @@ class Patience:
             raise type(error)(text) from error
 
 
-def jd_upload(file_path: Union[str, "os.PathLike[str]"], *, job_id: Optional[int] = None,
-              server: Optional[str] = None) -> Dict[str, Any]:
+def jd_upload(file_path: Union[str, "os.PathLike[str]"], job_id: Optional[int] = None,
+              server: Optional[str] = None, max_retries: Optional[int] = None) -> Dict[str, Any]:
     """Send a local file of at most 100 MB to the job server, as a result of the running job.
 
     Returns `{"success", "filename", "version", "size_bytes"}`, where `filename` is the name it has
-    on the server. It is tried 5 times, or JD_UPLOAD_MAX_RETRIES. `job_id` and `server` replace what
-    the worker's variables say. In a script that no worker started, and without these, it is a try-out:
-    a copy is kept in its directory, and no server is asked.
+    on the server. It is tried `max_retries` times in all, else JD_UPLOAD_MAX_RETRIES or 5. `job_id` and
+    `server` replace what the worker's variables say. In a script that no worker started, and without
+    these, it is a try-out: a copy is kept in its directory, and no server is asked.
 
-    Raises LimitError for a file too large, StorageError for one that cannot be read or changes
-    while it is sent, UsageError for a name that cannot be stored, OutsideJobError outside a job,
-    ServerRefused and ServerUnreachable when the server did not take it. The local file stays.
+    Raises NoFileError, a FileNotFoundError, where there is no such file, LimitError, a ValueError, for
+    one too large, StorageError for one that cannot be read or changes while it is sent, UsageError for a
+    name that cannot be stored, OutsideJobError, a RuntimeError, outside a job, ServerRefused and
+    ServerUnreachable when the server did not take it. The local file stays.
     """
     if tryout.applies(job_id, server):
         with _checked(file_path) as sent:
             return tryout.keep_upload(sent.file, sent.filename)
     context = JobContext.current("jd_upload", job_id, server)
     own = os.environ.get("JD_WORKER_JOB_DIR", "") if not job_id and not server else ""
-    return upload_file(context, file_path, Patience.configured(), Path(own) if own else None)
+    return upload_file(context, file_path, Patience.configured(max_retries), Path(own) if own else None)
 
 
 def upload_file(context: JobContext, file_path: Union[str, "os.PathLike[str]"], patience: Patience,
@@ -168,15 +183,15 @@ def _open_regular(path: str) -> BinaryIO:
     try:
         file = open(path, "rb", opener=opener)
     except FileNotFoundError:
-        raise StorageError("%s cannot be uploaded: there is no such file" % path,
-                           "jd_job_dir() is where the job's files are") from None
+        raise NoFileError("%s cannot be uploaded: there is no such file" % path,
+                          "jd_job_dir() is where the job's files are") from None
     except IsADirectoryError:
-        raise StorageError("%s cannot be uploaded: it is a directory" % path,
-                           "upload its files one by one, or an archive of it") from None
+        raise NoFileError("%s cannot be uploaded: it is a directory" % path,
+                          "upload its files one by one, or an archive of it") from None
     except OSError as error:
         raise StorageError("%s cannot be uploaded: %s" % (path, error.strerror or error)) from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise StorageError("%s cannot be uploaded: it is not a regular file" % path,
-                           "write what it yields to a file first")
+        raise NoFileError("%s cannot be uploaded: it is not a regular file" % path,
+                          "write what it yields to a file first")
     return file

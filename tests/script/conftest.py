@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
 import pytest
 
@@ -41,7 +41,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The public functions try again at once."""
     configured = Patience.configured
 
-    def without_pauses() -> Patience:
-        return Patience(configured().attempts, (0.0, 0.0))
+    def without_pauses(attempts: Optional[int] = None) -> Patience:
+        return Patience(configured(attempts).attempts, (0.0, 0.0))
 
     monkeypatch.setattr(Patience, "configured", without_pauses)

@@ -65,9 +65,9 @@ def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path) -> N
 
 def test_another_job_on_another_server(stub: StubServer) -> None:
     stub.will_answer(Answer(200, SAVED), Answer(404, {}))
-    jd.jd_update_checkpoint(1, job_id=7, server=stub.url)
+    jd.jd_update_checkpoint(1, 7, stub.url)  # in the places that published clients have
     assert stub.asked[0].field("job_id") == "7"
-    assert jd.jd_get_last_checkpoint(job_id=8, server=stub.url) is None
+    assert jd.jd_get_last_checkpoint(8, stub.url) is None
     assert stub.asked[1].target.endswith("job_id=8&kind=object")
 
 

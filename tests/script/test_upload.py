@@ -1,8 +1,10 @@
+import errno
 import os
+import pickle
 import random
 import tracemalloc
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
@@ -170,15 +172,49 @@ def test_file_that_changes_meanwhile_is_an_error(stub: StubServer, job: Path, ha
     assert stub.asked[0].length < int(stub.asked[0].headers["Content-Length"])  # never a whole request
 
 
+# ---- as published clients have it
+
+def test_job_server_and_tries_in_their_places(stub: StubServer, result: Path, hasty: None,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JD_SERVER", "http://127.0.0.1:9")
+    stub.will_answer(*[Answer(404, {})] * 3)
+    for tries in (1, 0, -1):  # it is tried once at least
+        with pytest.raises(ServerRefused, match="after 1 attempt"):
+            jd.jd_upload(str(result), 7, stub.url, tries)
+    stub.will_answer(Answer(404, {}))
+    assert jd.jd_upload(str(result), 7, stub.url, max_retries=2) == UPLOADED
+    assert [asked.field("job_id") for asked in stub.asked] == ["7"] * 5
+    given: Any = "3"
+    with pytest.raises(UsageError, match="max_retries: '3' is not allowed"):
+        jd.jd_upload(str(result), 7, stub.url, given)
+
+
+def test_errors_that_scripts_may_catch(stub: StubServer, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        jd.jd_upload(job / "none.txt")
+    assert isinstance(missing.value, StorageError) and missing.value.errno == errno.ENOENT
+    copy = pickle.loads(pickle.dumps(missing.value))  # as multiprocessing hands it on
+    assert (type(copy), str(copy)) == (type(missing.value), str(missing.value))
+    assert str(copy).endswith("there is no such file; jd_job_dir() is where the job's files are")
+    with open(str(job / "huge"), "wb") as file:
+        file.truncate(protocol.MAX_FILE_BYTES + 1)
+    with pytest.raises(ValueError, match="is the most that can be uploaded"):
+        jd.jd_upload(job / "huge")
+    monkeypatch.delenv("JD_JOB_ID")
+    with pytest.raises(RuntimeError, match="needs a running job"):
+        jd.jd_upload(job / "none.txt")
+    assert stub.asked == []
+
+
 # ---- what cannot be uploaded
 
 def test_missing_file_directory_and_pipe(stub: StubServer, job: Path) -> None:
-    with pytest.raises(StorageError, match="none.txt cannot be uploaded: there is no such file"):
+    with pytest.raises(FileNotFoundError, match="none.txt cannot be uploaded: there is no such file"):
         jd.jd_upload(job / "none.txt")
-    with pytest.raises(StorageError, match="it is a directory"):
+    with pytest.raises(FileNotFoundError, match="it is a directory"):
         jd.jd_upload(job)
     os.mkfifo(str(job / "pipe"))
-    with pytest.raises(StorageError, match="not a regular file"):
+    with pytest.raises(FileNotFoundError, match="not a regular file"):
         jd.jd_upload(job / "pipe")
     assert stub.asked == []
 
