@@ -75,7 +75,7 @@ def test_a_name_that_cannot_be_a_flag(name: str) -> None:
         flags.words("json", {name: 1})
 
 
-@pytest.mark.parametrize("style", ["json", "switches", "python"])
+@pytest.mark.parametrize("style", ["json", "switches"])
 @pytest.mark.parametrize("source, mode, parameters, expected", [
     (b"parser.add_argument('--base_path')", "auto", {}, True),
     (b"print(1)", "auto", {}, False),
@@ -86,6 +86,12 @@ def test_a_name_that_cannot_be_a_flag(name: str) -> None:
 ])
 def test_base_path(source: bytes, mode: str, style: str, parameters: Dict[str, Any], expected: bool) -> None:
     assert flags.takes_base_path(source, mode, style, parameters) is expected
+
+
+def test_published_clients_add_no_base_path() -> None:
+    assert not flags.takes_base_path(b"base_path", "auto", "python", {})
+    assert flags.takes_base_path(b"print(1)", "always", "python", {})
+    assert not flags.takes_base_path(b"base_path", "always", "python", {"base_path": "x"})
 
 
 @pytest.mark.parametrize("style", ["hydra", "env", "none"])
@@ -137,9 +143,13 @@ def test_false_and_null_leave_the_default_of_the_script(tmp_path: Path) -> None:
     ("switches", {"a": [[1, 2], {"b": 1}, None, True]}, ["--a", "[1, 2]", '{"b": 1}', "null", "true"]),
     ("switches", {"a": {"b": [1]}}, ["--a", '{"b": [1]}']),
     ("switches", {"a": -1, "b": "-x", "c": ["-x"]}, ["--a=-1", "--b=-x", "--c=-x"]),
-    ("python", {"a": True, "b": None, "c": [1, "a"], "d": 1e-05, "e": "x", "f": -1, "g": {"h": False}},
-     ["--a", "True", "--b", "None", "--c", "[1, 'a']", "--d", "1e-05", "--e", "x", "--f=-1",
-      "--g", "{'h': False}"]),
+    # What published clients gave for these, word by word.
+    ("python", {"b": None, "a": True, "c": [1, "a"], "d": 1e-05, "e": "x y", "f": -1,
+                "g": {"h": False, "u": "é"}, "i": "-z", "j": "", "k": 1e22, "l": 1.0, "m": [-1.5, True],
+                "n": 12345678901234567890123},
+     ["--b", "None", "--a", "True", "--c", "[1, 'a']", "--d", "1e-05", "--e", "x y", "--f", "-1",
+      "--g", "{'h': False, 'u': 'é'}", "--i", "-z", "--j", "", "--k", "1e+22", "--l", "1.0",
+      "--m", "[-1.5, True]", "--n", "12345678901234567890123"]),
     ("hydra", {"lr": 0.1, "opt.lr": -1e-05, "a-b": "adam", "amp": True, "seed": None,
                "x": [1, [True, "a b"]]},
      ["lr=0.1", "opt.lr=-1e-05", "a-b=adam", "amp=true", "seed=null", "x=[1,[true,'a b']]"]),

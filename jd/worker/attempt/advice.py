@@ -40,6 +40,9 @@ def afterwards(style: str, parameters: Mapping[str, object], ended: Ended, sourc
         return ""
     if style == FLAGS_SWITCHES:
         return _of_switches(parameters, ended.tail)
+    apart = _of_python(parameters, ended.tail) if style == FLAGS_PYTHON else ""
+    if apart:
+        return apart
     name = next((name for name, value in parameters.items()
                  if value is None or isinstance(value, (bool, list))), None)
     if name is None or style not in _WITH_WORDS:
@@ -63,6 +66,15 @@ def _of_switches(parameters: Mapping[str, object], tail: str) -> str:
     if found is None or parameters.get(found.group(1)) is not True:
         return ""
     return "flags=json gives --{0} true, and flags=python --{0} True".format(_shown(found.group(1)))
+
+
+def _of_python(parameters: Mapping[str, object], tail: str) -> str:
+    """Published clients have the value apart, where argparse takes `-1e-05` and `-x` for options."""
+    found = _ONE_ARGUMENT.search(tail)
+    value = None if found is None else parameters.get(found.group(1))
+    if found is None or not str(value).startswith("-"):
+        return ""
+    return "flags=json gives --%s" % _shown("%s=%s" % (found.group(1), flags.as_text(value)))
 
 
 def _shown(text: str) -> str:

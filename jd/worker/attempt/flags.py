@@ -51,7 +51,8 @@ def words(style: str, parameters: Mapping[str, object]) -> List[str]:
                             "update it" % protocol.shown(style))
     one: Callable[[str, object], List[str]] = {
         protocol.FLAGS_JSON: lambda name, value: _flag(name, as_text(value)),
-        protocol.FLAGS_PYTHON: lambda name, value: _flag(name, str(value)),
+        # Two words, whatever the value: a sweep of both fleets is to look the same to its script in each.
+        protocol.FLAGS_PYTHON: lambda name, value: ["--" + name, str(value)],
         protocol.FLAGS_SWITCHES: _switch,
         protocol.FLAGS_HYDRA: lambda name, value: [hydra.override(name, value)],
     }.get(style, lambda name, value: [])
@@ -118,8 +119,9 @@ def takes_base_path(source: bytes, mode: str, style: str, parameters: Mapping[st
     """Whether to add `--base_path <job directory>` (reference, section 3).
 
     `auto` adds it for scripts whose source mentions it, since others would stop at an unknown
-    argument. A parameter of that name wins. Where parameters are no `--name`, this is none either.
+    argument. A parameter of that name wins. Where parameters are no `--name`, this is none either, nor by
+    itself where they are as published clients give them: those add no such option.
     """
     if mode == BASE_PATH_NEVER or BASE_PATH in parameters or style not in WITH_BASE_PATH:
         return False
-    return mode == BASE_PATH_ALWAYS or BASE_PATH.encode() in source
+    return mode == BASE_PATH_ALWAYS or style != protocol.FLAGS_PYTHON and BASE_PATH.encode() in source
