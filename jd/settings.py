@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from jd import protocol
 from jd.errors import UsageError
+from jd.redaction import hidden
 from jd.settingvalues import (
     COLLECT_LIMIT,
     Parser,
@@ -340,7 +341,8 @@ def lowered(arguments: Mapping[str, str], environ: Mapping[str, str], table: Seq
     if given is None or given.text.strip() == parse_given(setting, given):
         return []
     name = parse_given(setting, given)
-    return ["%s: %s is the experiment %s, names are in lower case" % (given.origin, given.text.strip(), name)]
+    return ["%s: %s is the experiment %s, names are in lower case" % (
+        given.origin, hidden(given.text.strip()), hidden(name))]
 
 
 def usable(table: Sequence[Setting], environ: Mapping[str, str]) -> Dict[str, str]:

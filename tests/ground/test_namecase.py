@@ -35,5 +35,7 @@ def test_it_is_said_where_it_differs() -> None:
         "JD_EXP_ID: DEMO is the experiment demo, names are in lower case"]
     assert settings.lowered({"expId": "Demo"}, {}, SERVER, "--%s")[0].startswith("--expId: Demo is")
     assert settings.lowered({"expId": "demo"}, {"JD_EXP_ID": "Demo"}) == settings.lowered({}, {}) == []
+    key = "jd_" + "Abc0" * 10
+    assert key[-12:] not in settings.lowered({"expId": key}, {})[0]
     with pytest.raises(UsageError):
         settings.lowered({"expId": "../Demo"}, {})

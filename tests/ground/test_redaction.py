@@ -45,7 +45,7 @@ def test_other_words_stay(text: str) -> None:
     ["jd.cli", "expId=x", "stop", KEY], ["jd.cli", "expId=x", "worker-status", KEY], ["jd.cli", KEY],
     ["jd.cli", "expId=x", "restart", "a", KEY], ["jd.cli", KEY + "=1"], ["jd.cli", "help", KEY],
     ["jd.cli", "expId=" + KEY + "/", "worker-list"], ["jd.cli", "expId=x", "completion", KEY],
-    ["jd.cli", "expId=x", "worker-list", "port=" + KEY], ["jd.server", KEY],
+    ["jd.cli", "expId=x", "server-info", "port=" + KEY], ["jd.server", KEY],
     ["jd.server", "--expId", "x", "--port", KEY], ["jd.server", "--api_key", KEY],
     ["jd.server", "pin", KEY], ["jd.server", "--expId", KEY + "/"], ["jd.hub", KEY],
     ["jd.hub", "serve", "--key", KEY], ["jd.hub", "key", "revoke", KEY], ["jd.hub", "user", "add", KEY],
