@@ -235,8 +235,8 @@ def test_a_server_makes_its_own_token(login: Login) -> None:
 def test_the_server_is_that_of_the_access_file(login: Login, template: str) -> None:
     home = login.directory / "home"
     assert login.run(template, JD_SERVER=None).variables["JD_SERVER"] == "@%s/.jd/servers/exp.json" % home
-    assert login.run(template, JD_SERVER=None, JD_ACCESS_DIR="/shared").variables["JD_SERVER"] == (
-        "@/shared/exp.json")
+    assert login.run(template, JD_SERVER=None, JD_ACCESS_DIR="/shared", JD_EXP_ID="Exp").variables[
+        "JD_SERVER"] == "@/shared/exp.json"  # names are lower case
     for named in ({"JD_API_KEY": "jd_key"}, {"JD_PORT": "5001"}):
         assert "JD_SERVER" not in login.run(template, JD_SERVER=None, **named).variables
 
@@ -284,7 +284,8 @@ def test_other_schedulers_take_no_scratch_of_somebody_elses(login: Login, other:
 
 def test_other_schedulers_take_the_server_of_the_access_file(login: Login, other: Path) -> None:
     path = login.directory / "home" / ".jd" / "servers" / "exp.json"
-    assert login.run(str(other), JD_SERVER=None).variables["JD_SERVER"] == "@%s" % path
+    for name in ("exp", "Exp"):
+        assert login.run(str(other), JD_SERVER=None, JD_EXP_ID=name).variables["JD_SERVER"] == "@%s" % path
     assert "JD_SERVER" not in login.run(str(other), JD_SERVER=None, JD_API_KEY="jd_secret").variables
 
 
