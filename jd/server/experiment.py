@@ -21,7 +21,7 @@ from jd.clock import Clock
 from jd.errors import JdError, StorageError
 from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
-from jd.server.store.fleet import failing, workers
+from jd.server.store.fleet import failing, presence, workers
 from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import elsewhere, lease, overrun, retry
@@ -194,7 +194,7 @@ def _wake_up(t: Transaction) -> str:
     overrun.restart(t)
     retry.restart(t)
     elsewhere.restart(t)
-    workers.seen(t)
+    presence.seen(t)
     failing.restart(t)
     signins.restart(t)
     workers.take_names_apart(t)

@@ -6,7 +6,7 @@ import logging
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.files import names
-from jd.server.store.fleet import retention, sweepend, workers
+from jd.server.store.fleet import presence, retention, sweepend
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
 from jd.server.store.transaction import Transaction
@@ -24,12 +24,12 @@ def step(t: Transaction, missed: float = 0.0) -> None:
     if missed:
         lease.extend(t, missed)
         overrun.extend(t, missed)
-        workers.seen(t, missed)
+        presence.seen(t, missed)
     lease.expire(t, BATCH)
     overrun.end_due(t, BATCH)
     retry.retry_due(t, BATCH)
     elsewhere.end_due(t, BATCH)
-    workers.drop_silent(t)
+    presence.drop_silent(t)
     completions.prune(t, BATCH)
     retention.prune(t, FORGOTTEN)
     # The last job may have been deleted, or aborted while it waited.

@@ -49,12 +49,13 @@ def is_published(stored: Mapping[str, Any]) -> bool:
 def translated(stored: Mapping[str, Any]) -> Dict[str, object]:
     """A configuration of a published client under our names. Scripts get their parameters as they did there,
     and run in the current directory, since it does not tell which was theirs. Raises ProtocolError."""
+    experiment, log_dir = take(stored, "exp_id", str), take(stored, "log_dir_override", str, None)
     script = os.path.abspath(os.path.expanduser(take(stored, "entry_script", str)))
     key = take(stored, "api_key", str, "")
     environ = {"JD_WORKSPACE_PATH": take(stored, "workspace_parent", str, ""),
                "JD_CACHE_PATH": take(stored, "cache_parent", str, ""), "JD_API_KEY": key}
     return {
-        "experiment": take(stored, "exp_id", str),
+        "experiment": experiment,
         "entry_script": script,
         "server": take(stored, "base_url", str),
         "machine_type": take(stored, "machine_type", str, "worker"),
@@ -62,7 +63,7 @@ def translated(stored: Mapping[str, Any]) -> Dict[str, object]:
         "num_workers": 1,
         "foreground": False,
         "once": stored.get("once") is True,
-        "log_dir": take(stored, "log_dir_override", str, None),
+        "log_dir": None if log_dir is None else os.path.join(log_dir, experiment),
         "base_path": _BASE_PATH,
         "flags": FLAGS_PYTHON,
         "log_max_bytes": _LOG_BYTES,

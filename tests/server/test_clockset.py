@@ -10,7 +10,7 @@ from jd import messages
 from jd.clock import Clock, elapsed
 from jd.server import sweeper
 from jd.server.experiment import Experiment
-from jd.server.store.fleet import workers
+from jd.server.store.fleet import presence, workers
 from jd.server.store.operators import signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import ending
@@ -116,7 +116,7 @@ def test_all_happens_when_it_would_have(bench: Bench, by: float) -> None:
     bench.passing(1)
     bench.sweep()
     assert bench.status(1) == "PENDING"
-    bench.passing(workers.SILENCE)
+    bench.passing(presence.SILENCE)
     bench.sweep()
     assert bench.sql("SELECT count(*) FROM workers WHERE left_at IS NULL") == 0
 

@@ -35,16 +35,16 @@ def take_command(desk: Desk, worker_id: str = "w", **fields: Any) -> messages.He
 
 
 def test_a_command_is_queued_until_the_worker_takes_it(desk: Desk, tell: Tell, row: Row) -> None:
-    desk.beat(reported_status="idle")
+    desk.beat(reported_status="idle", session="s")
     desk.now += 1
     assert tell(p.DRAIN) == ["w"]
     assert (row()["queued"], row()["pending"], row()["state"]) == ("drain", True, "idle")
     assert (row()["requested_at"], row()["requested_by"]) == (desk.now, "dashboard")
-    told = desk.beat().reply
+    told = desk.beat(session="s").reply
     assert (told.desired_state, told.desired_version, told.pending) == ("drain", 1, True)
     assert row()["acknowledged_at"] is None
     desk.now += 1
-    assert not desk.beat(applied_version=1).reply.pending
+    assert not desk.beat(session="s", applied_version=1).reply.pending
     assert (row()["queued"], row()["pending"], row()["state"]) == (None, False, "draining")
     assert (row()["acknowledged_at"], row()["done_at"]) == (desk.now, None)
     assert [line["event"] for line in row()["history"]] == ["applied drain", "queued drain", "started"]

@@ -12,7 +12,7 @@ from jd import messages
 from jd.messages import Retry
 from jd.server import sweeper
 from jd.server.creation.batch import from_grid, from_list
-from jd.server.store.fleet import workers
+from jd.server.store.fleet import presence, workers
 from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
@@ -290,7 +290,7 @@ def test_commands_for_a_process_before_do_not_bind_the_next(desk: Desk) -> None:
 def test_silent_workers_are_gone_until_heard_of(desk: Desk) -> None:
     reason = "SELECT left_reason FROM workers"
     desk.beat("w")
-    desk.now += workers.SILENCE
+    desk.now += presence.SILENCE
     sweep(desk)
     assert desk.sql(reason) is None
     desk.now += 1

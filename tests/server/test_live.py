@@ -18,7 +18,7 @@ from jd.server.creation.batch import from_grid
 from jd.server.dashboard import live as live_module
 from jd.server.dashboard.sharing import MAX_AGE, MAX_ANSWERS, MAX_BYTES, Shared
 from jd.server.experiment import Experiment
-from jd.server.store.fleet import commands, workers
+from jd.server.store.fleet import commands, presence, workers
 from jd.server.store.operators import options
 from jd.server.store.pages import summary
 from jd.server.store.policy import Policy
@@ -126,13 +126,13 @@ def test_workers_by_what_they_do(desk: Desk) -> None:
     assert desk.read(summary.workers) == (0, 0, 0, 0, 0, 0, 0)
     desk.create(1)
     for name in ("a", "b", "c", "d", "e", "f"):
-        desk.beat(name)
+        desk.beat(name, session=name)
     desk.write(lambda t: commands.tell(t, p.DRAIN, ["f"], "dashboard"))
-    desk.beat("f", applied_version=1)
-    desk.beat("a", reported_status="busy", current_job_id=1)
+    desk.beat("f", session="f", applied_version=1)
+    desk.beat("a", session="a", reported_status="busy", current_job_id=1)
     desk.write(lambda t: commands.tell(t, p.PAUSE, ["b", "c"], "dashboard"))
-    desk.beat("b", applied_version=1)
-    desk.write(lambda t: workers.mark_left(t, "d", "stopped", "worker"))
+    desk.beat("b", session="b", applied_version=1)
+    desk.write(lambda t: presence.mark_left(t, "d", "stopped", "worker"))
     desk.write(lambda t: t.db.execute("UPDATE workers SET failing = 1 WHERE worker_id = 'e'"))
     assert desk.read(summary.workers)._asdict() == {
         "idle": 2, "busy": 1, "paused": 1, "queued": 1, "active": 5, "disabled": 1, "failing": 1}

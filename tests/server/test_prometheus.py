@@ -17,7 +17,7 @@ from jd.server.app import JobServer
 from jd.server.command import cli
 from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
-from jd.server.store.fleet import commands, workers
+from jd.server.store.fleet import commands, presence, workers
 from jd.server.store.policy import Policy
 from jd.server.store.queue import claim, ending
 from jd.server.store.transaction import Transaction
@@ -77,10 +77,11 @@ def three_workers(t: Transaction) -> None:
     """One waits, one is told to drain and has taken it, one has left."""
     t.policy = t.policy._replace(paused=True)
     for slot in range(3):
-        workers.heartbeat(t, messages.Heartbeat.from_json({"worker_id": "a_b_%d" % slot}))
+        workers.heartbeat(t, messages.Heartbeat.from_json({"worker_id": "a_b_%d" % slot, "session": "s"}))
     commands.tell(t, p.DRAIN, ["a_b_1"], "dashboard")
-    workers.heartbeat(t, messages.Heartbeat.from_json({"worker_id": "a_b_1", "applied_version": 1}))
-    workers.mark_left(t, "a_b_2", "stopped", "worker")
+    workers.heartbeat(t, messages.Heartbeat.from_json(
+        {"worker_id": "a_b_1", "session": "s", "applied_version": 1}))
+    presence.mark_left(t, "a_b_2", "stopped", "worker")
 
 
 def play(tmp_path: Path, scenario: Scenario, access: Optional[Access] = None,

@@ -7,7 +7,7 @@ import pytest
 from jd import protocol as p
 from jd.server import sweeper
 from jd.server.app import STATUS_OF
-from jd.server.store.fleet import retention, worker_history, workers
+from jd.server.store.fleet import presence, retention, worker_history, workers
 from jd.server.store.pages import summary, workerlist
 from tests.server.store_support import Desk
 
@@ -56,7 +56,7 @@ def test_a_worker_that_was_lost_is_forgotten_too_and_a_live_one_never(desk: Desk
     desk.beat("lost")
     desk.beat("live")
     for _ in range(3):
-        desk.now += retention.KEPT / 2 + workers.SILENCE
+        desk.now += retention.KEPT / 2 + presence.SILENCE
         desk.beat("live")
         step(desk)
     assert known(desk) == ["live"]

@@ -17,6 +17,7 @@ from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.creation.batch import from_grid
 from jd.server.experiment import Experiment
+from jd.server.store.fleet.presence import BACK
 from jd.server.store.operators import options
 from jd.server.store.policy import Policy
 from jd.server.store.queue.jobs import counts
@@ -95,6 +96,9 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
         status, done = await bench.call("POST", p.UPDATE_JOB_STATUS,
                                         {"job_id": 1, "status": "DONE", "message": "fine"})
         assert status == 200 and (done["job_id"], done["status"]) == (1, "DONE") and done["message"]
+        assert await bench.experiment.look_up(lambda db: db.execute(
+            "SELECT reported_status, current_job_id, due_back FROM workers").fetchone()) == (
+            "idle", None, bench.now + BACK), "it has no job any more, and is expected to ask for one"
         _, idle = await bench.beat()
         assert idle["job"] is None and idle["heartbeat_interval"] == idle["poll_interval"] == 180.0
         assert (await bench.call("GET", p.JOB_COUNTS))[1] == {

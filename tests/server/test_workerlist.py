@@ -8,7 +8,7 @@ import pytest
 from jd import messages
 from jd import protocol as p
 from jd.protocol import ProtocolError
-from jd.server.store.fleet import commands, workers
+from jd.server.store.fleet import commands, presence, workers
 from jd.server.store.pages import workerlist
 from jd.server.store.pages.workerlist import WorkerQuery
 from jd.server.store.queue import ending, jobs
@@ -31,7 +31,7 @@ def crew(desk: Desk) -> Desk:
     desk.now -= 10_000
     desk.beat("d_owl_0", host="D", session="6")
     desk.now += 10_000
-    desk.write(lambda t: workers.drop_silent(t))
+    desk.write(lambda t: presence.drop_silent(t))
     desk.write(lambda t: commands.tell(t, p.PAUSE, ["b_fox_0"], "dashboard"))
     desk.beat("b_fox_0", host="B", session="3", applied_version=1)
     desk.write(lambda t: commands.tell(t, p.DRAIN, ["b_fox_1"], "dashboard"))

@@ -18,7 +18,7 @@ from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store import policy
 from jd.server.store.files import files, outputs, resultfile, results
-from jd.server.store.fleet import workers
+from jd.server.store.fleet import presence, workers
 from jd.server.store.queue import attempts, codes, ending, jobs, needs, timeleft
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
@@ -109,7 +109,14 @@ class WorkerRoutes:
         """A result on its own: from a client of the base protocol, or out of a worker's outbox."""
         result = messages.Result.from_json(await request.json_object())
         reach = _caller(request).reach
-        retry = await self._experiment.write(lambda t: ending.finish(t, result, reach))
+
+        def take(t: Transaction) -> Optional[messages.Retry]:
+            taken = ending.finish(t, result, reach)
+            if result.attempt is None:
+                presence.reported(t, result.job_id)
+            return taken
+
+        retry = await self._experiment.write(take)
         told = {} if retry is None else {"retry_in": retry.pause}
         return Response.json(dict(told, message="job %d is %s" % (result.job_id, result.status),
                                   job_id=result.job_id, status=result.status))

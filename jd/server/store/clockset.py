@@ -26,6 +26,7 @@ MOVED: Tuple[Tuple[str, str, str], ...] = (
     ("jobs", "retry_at", "retry_at IS NOT NULL"),
     ("jobs", "elsewhere_until", "elsewhere_until IS NOT NULL"),
     ("workers", "last_seen", "left_at IS NULL"),
+    ("workers", "due_back", "due_back IS NOT NULL"),
     ("workers", "failing_since", "failing_since IS NOT NULL"),
     ("workers", "last_done_at", "last_done_at IS NOT NULL"),
     ("sessions", "expires_at", "TRUE"),

@@ -387,6 +387,12 @@ UPDATE jobs SET batch = (SELECT max(start_id) FROM loaded_files
   WHERE EXISTS (SELECT 1 FROM loaded_files);
 """
 
+# Until when a worker that may have left without a word is heard of, if it has not (see `fleet.presence`).
+_DUE_BACK = """
+ALTER TABLE workers ADD COLUMN due_back REAL;
+CREATE INDEX workers_due ON workers (due_back) WHERE due_back IS NOT NULL;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES, _OUTPUT, _BATCH)
+                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK)

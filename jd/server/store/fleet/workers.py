@@ -16,13 +16,12 @@ from typing import NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import failing, published, retention, worker_history
+from jd.server.store.fleet import failing, presence, published, retention, worker_history
 from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import (
     attempts,
     claim,
     codes,
-    elsewhere,
     ending,
     jobs,
     lease,
@@ -34,8 +33,6 @@ from jd.server.store.transaction import Transaction
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
 SESSION_LIVE = p.IDLE_INTERVAL + 20.0
-# Three idle heartbeats missed: the worker is gone.
-SILENCE = 3 * p.IDLE_INTERVAL + 60.0
 # Of a worker's figures one sample a minute is kept, for so many minutes.
 RING = 120
 MAX_FIGURES = 40  # in one sample; a worker of ours sends 14
@@ -121,6 +118,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     metrics = _metrics(beat)
     _admit(t, beat, metrics, user)
     _sample(t, beat)
+    if beat.session is None:
+        presence.heard(t, beat)
     retry = None if beat.finished is None else ending.finish(t, beat.finished, reach)
     if beat.released is not None:
         ending.release(t, beat.released, reach)
@@ -135,6 +134,8 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
         if beat.code is not None and beat.attempt is not None:
             codes.ran(t, beat.current_job_id, beat.attempt, beat.code)
     found = answer(t, beat, timeleft.limit_of(beat, t.now))
+    if beat.session is None:
+        presence.answered(t, beat, found.reply)
     if retry is None:
         return found
     # Whoever waits for it at a terminal hears it at once.
@@ -342,31 +343,7 @@ def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
     held = attempts.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
     if held is not None:
         ending.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
-    mark_left(t, beat.worker_id, "stopped", "worker")
-
-
-def mark_left(t: Transaction, worker_id: str, reason: str, source: str) -> None:
-    """Count a worker as gone until it is heard of again. What it was told last is done by that."""
-    t.db.execute("UPDATE workers SET left_at = ?, left_reason = ?, current_job_id = NULL,"
-                 " done_at = CASE WHEN requested_at IS NULL THEN NULL ELSE coalesce(done_at, ?) END"
-                 " WHERE worker_id = ?", (t.now, reason, t.now, worker_id))
-    worker_history.add_line(t, worker_id, reason, source)
-    elsewhere.look_again(t)
-
-
-def drop_silent(t: Transaction) -> None:
-    """Count workers as gone that have not been heard of for SILENCE seconds."""
-    rows = t.db.execute("SELECT worker_id FROM workers WHERE left_at IS NULL AND last_seen < ?",
-                        (t.now - SILENCE,)).fetchall()
-    for (worker_id,) in rows:
-        mark_left(t, worker_id, "heartbeat lost", "server")
-
-
-def seen(t: Transaction, missed: float = math.inf) -> None:
-    """Count every active worker as heard of so many seconds later, now at the latest: for so long it could
-    not be."""
-    t.db.execute("UPDATE workers SET last_seen = min(last_seen + ?, ?) WHERE left_at IS NULL",
-                 (missed, t.now))
+    presence.mark_left(t, beat.worker_id, "stopped", "worker")
 
 
 def take_names_apart(t: Transaction) -> None:
@@ -413,5 +390,5 @@ def stopped_by_cli(t: Transaction, worker_id: str, job_id: Optional[int], action
                    message="its worker was stopped from the CLI on %s (%s)" % (source, action),
                    comes_back=True)
     if known is not None:
-        mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
+        presence.mark_left(t, worker_id, action + " from the CLI", "cli on " + source)
     return stopped

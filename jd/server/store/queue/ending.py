@@ -13,6 +13,10 @@ from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts, codes, jobs, retry, transitions
 from jd.server.store.transaction import Ended, Transaction
 
+# What published clients since 1.16 say when the dashboard stops them during a job, which they kill then. That
+# is no failure of the script, and nobody has given the job up.
+_STOPPED_THERE = "Job aborted on %s: dashboard stop command."
+
 # Verdicts of which the history says how an attempt "did", where that is not the word itself.
 _HOW = {p.VERDICT_TIMEOUT: "timed out", p.VERDICT_OOM: "ran out of memory"}
 
@@ -39,12 +43,15 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     attempt = job.attempt if result.attempt is None else result.attempt
     verdict = result.settled_verdict()
     attempts.check_reach(t.db, job.id, attempt, reach)
+    stopped = result.attempt is None and result.message == _STOPPED_THERE % job.worker_id
+    if stopped and result.status == p.ABORTED:
+        verdict = p.VERDICT_STOPPED
     if job.status == p.SERVED and attempt == job.attempt:
         if result.code is not None:
             codes.ran(t, job.id, attempt, result.code)
         return end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
                    runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
-                   final=result.final and not _has_files(t.db, job))
+                   final=result.final and not _has_files(t.db, job), comes_back=stopped)
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
