@@ -6,10 +6,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from jd import settings
 from jd.auth import hubtoken
 from jd.auth.hubtoken import Access
+from jd.auth.jobserver import Target
 from jd.cli import target
 from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
 from jd.cli.commandline import CommandLine, unexpected
-from jd.cli.target import Target
 from jd.errors import UsageError
 from jd.net.client import Client
 from jd.node.identity import Here

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import pytest
 
-from jd.auth import tokentosend
+from jd.auth import jobserver, tokentosend
 from jd.cli import target
 from jd.cli.commandline import CommandLine
 from jd.cli.commands.run import configuration
@@ -46,12 +46,12 @@ def test_the_order(environ: Dict[str, str]) -> None:
         source = target.source(context(environ, **arguments))
         return source.by, source.url
 
-    assert told() == (target.DEFAULT, "http://localhost:5000")
+    assert told() == (jobserver.DEFAULT, "http://localhost:5000")
     path = write(environ)
-    assert told() == (target.ACCESS_FILE, None)
+    assert told() == (jobserver.ACCESS_FILE, None)
     assert target.source(context(environ)).shown == "access file %s" % path
     environ["JD_API_KEY"] = "jd_key"
-    assert told() == (target.HUB, None)
+    assert told() == (jobserver.HUB, None)
     Registry("exp", environ).reserve([0], {"server": "http://w:1"}, Here(), 0.0)
     del environ["JD_API_KEY"]
     assert told() == (target.WORKER, "http://w:1")
@@ -151,7 +151,7 @@ def test_exp_status_is_local_and_says_how_the_server_is_found(tmp_path: Path,
     assert "http://127.0.0.1:9  (access file %s; pid" % path in capsys.readouterr().out
     machine.environ.update(JD_API_KEY="jd_key", JD_HUB_URL="http://192.0.2.1:5080")
     facts = machine.facts(capsys, "expId=exp", "exp-status")
-    assert (facts["server"], facts["server_found_by"], facts["server_error"]) == (None, target.HUB, None)
+    assert (facts["server"], facts["server_found_by"], facts["server_error"]) == (None, jobserver.HUB, None)
     assert machine.run("expId=exp", "exp-status") == 0
     assert "the Hub http://192.0.2.1:5080" in capsys.readouterr().out
 

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import jd
 from jd import protocol, settingvalues
+from jd.auth.jobserver import Target
 from jd.auth.sharedtoken import is_exposed, worker_token
 from jd.cli.checkup import certificate
 from jd.cli.checkup.finding import Check, Finding, Notes
-from jd.cli.target import Target
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answers
 from jd.net.client import USER_AGENT, Client
