@@ -1,7 +1,7 @@
 """JobDistributor: run parameter sweeps on the machines you have.
 
-What an entry script calls is imported on first use, so that `import jd` costs next to nothing
-and touches no file.
+What entry scripts and programs that drive a sweep call is imported on first use, so that `import jd` costs
+next to nothing and touches no file.
 """
 
 import importlib
@@ -19,6 +19,17 @@ _HOME_OF = {
     "jd_upload": "jd.script.upload",
     "jd_update_checkpoint": "jd.script.checkpoint",
     "jd_get_last_checkpoint": "jd.script.checkpoint",
+    "init": "jd.sweep.session",
+    "create_jobs": "jd.sweep.jobs",
+    "list_jobs": "jd.sweep.jobs",
+    "get_job_statuses": "jd.sweep.jobs",
+    "list_job_uploads": "jd.sweep.files",
+    "download_result": "jd.sweep.files",
+    "wait_for_jobs": "jd.sweep.waiting",
+    "data_root": "jd.sweep.files",
+    "exp_path": "jd.sweep.files",
+    "job_path": "jd.sweep.files",
+    "job_download_dir": "jd.sweep.files",
 }
 
 __all__ = ["__version__", *_HOME_OF]

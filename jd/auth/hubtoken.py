@@ -148,11 +148,19 @@ def request_patiently(hub: Access, experiment: str,
 _grants: Dict[Tuple[Access, str], Grant] = {}
 
 
-def grant_for(hub: Access, experiment: str) -> Grant:
-    """A token that is good for a while yet; the Hub is asked once in this process for each."""
-    found = _grants.get((hub, experiment))
-    if found is None or time.monotonic() >= found.since + (found.expires - found.since) / 2:
-        found = _grants[hub, experiment] = request_patiently(hub, experiment)
+def grant_for(hub: Access, experiment: str, fresh: bool = False) -> Grant:
+    """A token that is good for a while yet; the Hub is asked once in this process for each.
+
+    Where the Hub is away, the one at hand serves as long as it lives. `fresh` is for a caller whom the server
+    at hand has refused or not answered: the Hub is asked again. Raises as `request_patiently`.
+    """
+    found, now = _grants.get((hub, experiment)), time.monotonic()
+    if fresh or found is None or now >= found.since + (found.expires - found.since) / 2:
+        try:
+            found = _grants[hub, experiment] = request_patiently(hub, experiment)
+        except ServerUnreachable:
+            if found is None or now >= found.expires:
+                raise
     return found
 
 

@@ -118,15 +118,16 @@ def unnamed(line: Line) -> Source:
     return Source(DEFAULT, default())
 
 
-def find(line: Line, found: Source) -> Target:
-    """The server and its token; the Hub is asked, or the file read, if that is how.
+def find(line: Line, found: Source, fresh: bool = False) -> Target:
+    """The server and its token; the Hub is asked, or the file read, if that is how. `fresh` as in
+    `hubtoken.grant_for`.
 
     Raises what `hubtoken.grant_for`, `published.now` and `published.found` do.
     """
     environ = line.environ
     if found.by == HUB:
         assert line.experiment is not None and line.hub is not None
-        grant = hubtoken.grant_for(line.hub, line.experiment)
+        grant = hubtoken.grant_for(line.hub, line.experiment, fresh)
         return Target(found, Place(grant.server), environ, grant.token)
     if found.stored:
         place = published.current(str(found.url), None if found.path is None else str(found.path))

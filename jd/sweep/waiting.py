@@ -1,0 +1,224 @@
+"""Waiting for jobs: by one question that the server holds, where it offers that, else by asking again and
+again.
+
+A job is finished when it has the status that is waited for; where that is DONE also when it is ABORTED for
+good. One that the server will try again is not.
+"""
+
+import time
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Union
+
+from jd import protocol, terminal
+from jd.errors import ServerUnreachable
+from jd.sweep.errors import BadValue, NeverFinished, TookTooLong, Unreachable
+from jd.sweep.jobs import Job, numbers, records, statuses
+from jd.sweep.session import Session, current, say
+
+DRIVE = "drive"  # the extension that holds the question
+ROUTE = "/api/jobs/wait"
+HOLD = 55.0  # seconds: less than proxies let an answer take
+MOST_IDS = 100_000  # of one question
+OUTAGE = 600.0  # seconds that a server may be away meanwhile
+_SHOWN = 10  # ids in a message
+
+
+class Question(NamedTuple):
+    """What is waited for: these jobs, or else those of a filter."""
+
+    ids: Optional[Sequence[int]]
+    where: str = ""
+    status: str = protocol.DONE
+    include_aborted: bool = True
+
+    @property
+    def takes_aborted(self) -> bool:
+        """Whether a job that is ABORTED for good is finished."""
+        return self.status == protocol.ABORTED or self.status == protocol.DONE and self.include_aborted
+
+
+class Standing(NamedTuple):
+    """How far the jobs of a question are. `will_retry` are those ABORTED that come back, `missing` ids that
+    no job has, `eta` seconds until all are finished, where somebody can tell."""
+
+    finished: bool
+    by_status: Dict[str, int]
+    will_retry: int = 0
+    missing: int = 0
+    eta: Optional[float] = None
+
+    @property
+    def total(self) -> int:
+        """How many jobs it is about."""
+        return sum(self.by_status.values()) + self.missing
+
+    def ended(self, question: Question) -> int:
+        """How many of them are finished."""
+        ended = self.by_status.get(question.status, 0)
+        if question.takes_aborted:
+            if question.status != protocol.ABORTED:
+                ended += self.by_status.get(protocol.ABORTED, 0)
+            ended -= self.will_retry
+        return ended
+
+
+def wait_for_jobs(job_ids: Iterable[Union[int, str]], *, status: str = protocol.DONE,
+                  timeout: Optional[float] = None, poll_interval: float = 30.0,
+                  include_aborted: bool = True) -> Dict[int, Job]:
+    """Return when all of these jobs are finished: the jobs by id, as `list_jobs` has them.
+
+    Finished is a job with `status`, and where that is DONE, with `include_aborted`, also one that is ABORTED
+    and will not be tried again. `timeout` is in seconds. A server that can holds the question and answers
+    within a second of the fact; another is asked each `poll_interval` seconds, at least 1, and does not tell
+    whether an ABORTED job comes back, so that such a job counts as finished.
+
+    Raises TookTooLong (a TimeoutError); NeverFinished where a job does not exist, or all others are finished
+    and it is DELETED; Unreachable where the server is away for 10 minutes. Ctrl-C ends the waiting and no
+    job.
+    """
+    session, ids = current("wait_for_jobs"), numbers(job_ids)
+    question = Question(ids, status=status.strip().upper(), include_aborted=include_aborted)
+    if question.status not in protocol.JOB_STATUSES_ALL:
+        raise BadValue("status=%s is no status of jobs" % protocol.shown(status),
+                       "give one of %s" % ", ".join(protocol.JOB_STATUSES_ALL))
+    last: Optional[Standing] = None
+    try:
+        for found in standings(session, question, timeout, poll_interval):
+            last = found
+    except KeyboardInterrupt:
+        say("%sthe sweep goes on; %s waits for it again" % (
+            "" if last is None else "%d of %d jobs are finished, " % (last.ended(question), last.total),
+            "jd.wait_for_jobs(%s)" % _as_typed(ids)))
+        raise
+    return records(session, ids, protocol.DELETED if question.status == protocol.DELETED else None)
+
+
+def standings(session: Session, question: Question, timeout: Optional[float] = None,
+              poll_interval: float = 30.0, hold: float = HOLD) -> Iterator[Standing]:
+    """How far the jobs are, again and again until all are finished: the last one says so.
+
+    A server that holds the question is asked every `hold` seconds. Raises as `wait_for_jobs`; NotOffered for
+    a filter where the server does not offer that.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
+    if question.ids is None:
+        session.want(DRIVE, "wait for the jobs of a filter")
+    before: Dict[str, int] = {}
+    missing = 0
+    for start in range(0, max(1, len(question.ids or ())), MOST_IDS):
+        part = question if question.ids is None else question._replace(
+            ids=question.ids[start:start + MOST_IDS])
+        looks = (_held(session, part, until, hold) if session.offers(DRIVE)
+                 else _polled(session, part, until, poll_interval))
+        for found in looks:
+            left = len(question.ids or ()) - start - len(part.ids or ())
+            both = {name: before.get(name, 0) + found.by_status.get(name, 0)
+                    for name in {**before, **found.by_status}}
+            yield found._replace(finished=found.finished and left <= 0, by_status=both,
+                                 missing=missing + found.missing)
+        before, missing = both, missing + found.missing
+
+
+# ---- how
+
+def _held(session: Session, question: Question, until: Optional[float], hold: float) -> Iterator[Standing]:
+    body: Dict[str, Any] = {"status": question.status, "include_aborted": question.include_aborted}
+    if question.ids is None:
+        body["where"] = question.where
+    else:
+        body["ids"] = list(question.ids)
+    wait = 0.0  # the first answer comes at once, and says what cannot end
+    while True:
+        found = _standing(_asked(session, dict(body, wait=wait), until))
+        yield found
+        if found.finished:
+            return
+        _check(session, question, found, until)
+        wait = hold if until is None else max(0.0, min(hold, until - time.monotonic()))
+
+
+def _asked(session: Session, body: Dict[str, Any], until: Optional[float]) -> Dict[str, Any]:
+    def waits(error: Exception) -> None:
+        say("%s; trying again for %s" % (error, terminal.duration(patience)))
+
+    patience = OUTAGE if until is None else max(0.0, min(OUTAGE, until - time.monotonic()))
+    try:
+        answer = session.tried(lambda client: client.call("POST", ROUTE, body),
+                               True, patience, waits)
+    except ServerUnreachable as error:
+        if until is None or time.monotonic() < until - 10.0:
+            raise
+        raise TookTooLong("the jobs were not finished in time, and the server was away: %s" % error.what,
+                          error.advice) from error
+    if not isinstance(answer, dict):
+        raise Unreachable("%s answered %s" % (session.server_url, protocol.shown(answer)))
+    return answer
+
+
+def _standing(answer: Dict[str, Any]) -> Standing:
+    by_status, eta = answer.get("by_status"), answer.get("eta")
+    return Standing(answer.get("finished") is True, by_status if isinstance(by_status, dict) else {},
+                    int(answer.get("will_retry") or 0), int(answer.get("missing") or 0),
+                    float(eta) if isinstance(eta, (int, float)) else None)
+
+
+def _polled(session: Session, question: Question, until: Optional[float],
+            poll_interval: float) -> Iterator[Standing]:
+    ids = list(question.ids or ())
+    open_ids = ids
+    ended: Dict[str, int] = {}
+    while True:
+        told = statuses(session, open_ids)
+        by_status = dict(ended)
+        for status in told.values():
+            by_status[status] = by_status.get(status, 0) + 1
+        left = []
+        for job_id in open_ids:
+            status = told.get(job_id, "")
+            if status == question.status or status == protocol.ABORTED and question.takes_aborted:
+                ended[status] = ended.get(status, 0) + 1
+            else:
+                left.append(job_id)
+        found = Standing(not left, by_status, missing=len(open_ids) - len(told))
+        open_ids = left
+        yield found
+        if found.finished:
+            return
+        _check(session, question, found, until)
+        pause = max(1.0, poll_interval)
+        time.sleep(pause if until is None else max(0.0, min(pause, until - time.monotonic())))
+
+
+def _check(session: Session, question: Question, found: Standing, until: Optional[float]) -> None:
+    """Raises where jobs can never be finished, or the time is over."""
+    if question.ids is not None:
+        if found.missing:
+            raise NeverFinished("there is no %s at %s" % (
+                _named(session, question, [""]), session.server_url))
+        deleted = 0 if question.status == protocol.DELETED else found.by_status.get(protocol.DELETED, 0)
+        if deleted and found.ended(question) + deleted == found.total:
+            raise NeverFinished("all others are finished, and %s is deleted"
+                                % _named(session, question, [protocol.DELETED]),
+                                "restore it on the dashboard, or leave it out")
+    if until is not None and time.monotonic() >= until:
+        others = [status for status in protocol.JOB_STATUSES_ALL if status != question.status]
+        raise TookTooLong("%d of %d jobs are not finished%s" % (
+            found.total - found.ended(question), found.total,
+            "" if question.ids is None else ": " + _named(session, question, others)))
+
+
+def _named(session: Session, question: Question, wanted: Sequence[str]) -> str:
+    """The first of the jobs with one of these statuses; the empty one stands for none."""
+    named: List[str] = []
+    ids = list(question.ids or ())
+    for start in range(0, len(ids), 500):
+        told = statuses(session, ids[start:start + 500])
+        named += [str(job_id) for job_id in ids[start:start + 500] if told.get(job_id, "") in wanted]
+        if len(named) > _SHOWN:
+            return "jobs %s, …" % ", ".join(named[:_SHOWN])
+    return "job%s %s" % ("" if len(named) == 1 else "s", ", ".join(named))
+
+
+def _as_typed(ids: Sequence[int]) -> str:
+    if len(ids) > 2 and list(ids) == list(range(ids[0], ids[0] + len(ids))):
+        return "range(%d, %d)" % (ids[0], ids[0] + len(ids))
+    return str(list(ids)) if len(ids) <= 20 else "the same ids"
