@@ -5,12 +5,16 @@ import shlex
 from typing import List, Mapping
 
 from jd import namecase, paths
+from jd.errors import UsageError
 
 
 def told(experiment: str, environ: Mapping[str, str]) -> List[str]:
     """What is to be said of those whose name is otherwise that of the experiment, and how to go on."""
-    mine = paths.experiment_cache(experiment, environ)
     found: List[str] = []
+    try:
+        mine = paths.experiment_cache(experiment, environ)
+    except UsageError:
+        return found  # no home directory, of which a command that needs one says more
     for other in namecase.others(mine.parent, experiment):
         go_on = "move what is in its outbox into %s, then remove it" % paths.outbox_dir(experiment, environ)
         if not mine.exists():
