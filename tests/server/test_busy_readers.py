@@ -11,7 +11,7 @@ import pytest
 
 from jd import protocol as p
 from jd.net.serving.routing import Request
-from jd.server.api import job_routes
+from jd.server.api import jobsearch
 from jd.server.api.access import Access
 from jd.server.app import JobServer
 from jd.server.creation.batch import from_grid
@@ -36,7 +36,7 @@ class Endless:
     def __init__(self) -> None:
         self.begun, self.ended = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, db: sqlite3.Connection, *_: Any) -> Any:
+    def __call__(self, db: sqlite3.Connection, *_: Any, **__: Any) -> Any:
         self.begun.release()
         try:
             return db.execute(FOREVER).fetchone()
@@ -114,7 +114,7 @@ def test_a_search_of_many_steps_has_a_deadline_for_all_of_them(run: Run,
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": list(range(20))}})
         status, answer = await bench.call("GET", "/api/jobs?search=x")
         assert status == 200 and answer["total_count"] == 20
-        monkeypatch.setattr(job_routes, "SEARCH_SECONDS", -1.0)
+        monkeypatch.setattr(jobsearch, "SECONDS", -1.0)
         assert (await bench.call("GET", "/api/jobs?search=x"))[0] == 503
     run(scenario)
 
@@ -214,6 +214,6 @@ def test_a_step_of_a_search_looks_at_so_many_jobs(run: Run, monkeypatch: pytest.
         monkeypatch.setattr(scanning, "SCAN", 50)
         batch = from_grid({"x": list(range(200))})
         await bench.server.creation.create(batch)
-        step = await bench.experiment.read(lambda db: joblist.search(db, JobQuery(search="x"), 0))
+        step = await bench.experiment.read(lambda db: joblist.search(db, JobQuery(search="x"), 0, 0))
         assert (len(step.ids), step.next, step.scanned) == (50, 50, 50)
     run(scenario)

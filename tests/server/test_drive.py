@@ -8,6 +8,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Tuple
 import pytest
 
 from jd import protocol as p
+from jd.server.api import jobsearch
 from jd.server.driving import news, waits
 from jd.server.store.operators import bulk
 from jd.server.store.pages import resultrows, standings
@@ -419,4 +420,89 @@ def test_results_come_in_pages(run: Run, monkeypatch: pytest.MonkeyPatch, few: b
             found += [row["id"] for row in answer["rows"]]
             after, pages = answer["next"], pages + 1
         assert found == list(range(4, 21)) and pages >= 4
+    run(scenario)
+
+
+# ---- lists and single jobs
+
+async def listed(bench: Bench, query: str) -> Tuple[List[int], int]:
+    """The ids of a page, and how many there are in all."""
+    status, answer = await bench.call("GET", p.LIST_JOBS + "?" + query)
+    assert status == 200, answer
+    assert answer["total_pages"] == -(-answer["total_count"] // answer["per_page"])
+    return [job["id"] for job in answer["jobs"]], answer["total_count"]
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_list_of_a_filter_in_any_order(run: Run, monkeypatch: pytest.MonkeyPatch, few: bool) -> None:
+    if not few:
+        monkeypatch.setattr(scanning, "FEW", -1)
+        monkeypatch.setattr(scanning, "SCAN", 3)
+        monkeypatch.setattr(jobsearch, "STEP", 2)
+
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 10)
+        await act(bench, action="delete", ids=[9])
+        await end(bench)
+        for query, ids, total in (
+                ("where=x%3E=2", [3, 4, 5, 6, 7, 8, 10], 7), ("where=x%3E=2&per_page=3&page=2", [6, 7, 8], 7),
+                ("where=x%3E=2&per_page=3&page=4", [], 7), ("sort=-x&per_page=4", [10, 8, 7, 6], 9),
+                ("sort=-x&per_page=4&page=3", [1], 9), ("sort=-id&per_page=2", [10, 8], 9),
+                ("where=x%3E2&sort=-x&per_page=2&page=2", [7, 6], 6),
+                ("where=x%3C3&status=PENDING", [2, 3], 2),
+                ("where=status%3DDONE&status=PENDING", [], 0), ("where=x%3E6&status=DELETED", [9], 1),
+                ("where=x%3C3&ids=1,3,5", [1, 3], 2), ("where=x%3C3&search=2", [2], 1),
+                ("where=x%3C3&search=7", [], 0), ("sort=-attempts&per_page=2", [1, 10], 9)):
+            assert await listed(bench, query) == (ids, total), query
+        for wrong, says in (("where=nope%3D1", "there is no 'nope'"), ("sort=nope", "there is no 'nope'")):
+            status, answer = await bench.call("GET", p.LIST_JOBS + "?" + wrong)
+            assert status == 400 and says in answer["error"]
+    run(scenario)
+
+
+def test_a_search_that_takes_too_long_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobsearch, "SECONDS", -1.0)
+
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 1)
+        for query in ("where=x%3D0", "sort=-x"):
+            assert (await bench.call("GET", p.LIST_JOBS + "?" + query))[0] == 503
+    run(scenario)
+
+
+def test_a_list_says_why_a_job_failed_and_when_it_is_tried_again(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 1)
+        await end(bench, "ABORTED", exit_code=3)
+        _, answer = await bench.call("GET", p.LIST_JOBS)
+        job = answer["jobs"][0]
+        assert (job["verdict"], job["exit_code"], job["retry_at"], job["code"]) == (
+            "failed", 3, bench.now + 30.0, None)
+    run(scenario)
+
+
+def test_one_job_with_everything_that_is_known_of_it(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 2)
+        await end(bench, "ABORTED", exit_code=3, runtime=2.0, message="no such file")
+        await act(bench, action="retry", ids=[1])
+        await bench.beat(worker_id="v")
+        await upload(bench, 1, '{"acc": 0.5, "loss": NaN}')
+        _, one = await bench.call("GET", p.LIST_JOBS + "/1")
+        _, answer = await bench.call("GET", p.LIST_JOBS + "?ids=1")
+        assert {name: one[name] for name in answer["jobs"][0]} == answer["jobs"][0]
+        assert one["results"] == {"acc": 0.5, "loss": "NaN"}
+        assert one["history"] == one["message"]
+        first, second = one["attempts"]
+        assert first == {
+            "attempt": 1, "status": "ABORTED", "verdict": "failed", "message": "no such file", "exit_code": 3,
+            "runtime": 2.0, "worker_id": "w", "host": None, "started": bench.now, "ended": bench.now,
+            "code": None}
+        assert (second["attempt"], second["status"], second["verdict"], second["ended"]) == (
+            2, "SERVED", None, None)
+        assert [(file["filename"], file["attempt"]) for file in one["uploads"]] == [("result.json", 2)]
+        await bench.call("POST", p.UPDATE_JOB_STATUS, {"job_id": 1, "status": "DONE"})
+        _, one = await bench.call("GET", p.LIST_JOBS + "/1")
+        assert one["attempts"][1]["status"] == "DONE"
+        assert (await bench.call("GET", p.LIST_JOBS + "/9"))[0] == 404
     run(scenario)

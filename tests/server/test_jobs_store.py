@@ -371,8 +371,8 @@ def test_pages_filters_and_search(desk: Desk) -> None:
     assert [job["id"] for job in served.jobs] == [1] and served.total == 1
     assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(search="26"))).jobs[0]["parameters"] == {
         "name": "50%_off"}
-    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0%_o"), 0)).ids == [26]
-    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0x_o"), 0)).ids == []
+    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0%_o"), 0, 0)).ids == [26]
+    assert desk.read(lambda db: joblist.search(db, joblist.JobQuery(search="0x_o"), 0, 0)).ids == []
     assert desk.read(lambda db: joblist.select(db, joblist.JobQuery(search="9" * 30))).total == 0
     some = desk.read(lambda db: joblist.select(db, joblist.JobQuery(ids=[3, 99, 5])))
     assert [job["id"] for job in some.jobs] == [3, 5] and some.total == 2

@@ -69,6 +69,7 @@ API: Dict[str, Row] = {
     "GET /api/jobs/<int:id>/output": Row(EDITS, "/api/jobs/1/output"),
     "GET /api/jobs/<int:id>/uploads": Row(EDITS, "/api/jobs/1/uploads"),
     "GET /api/jobs/<int:id>/uploads/download": Row(EDITS, "/api/jobs/1/uploads/download?filename=a.txt"),
+    "GET /api/jobs/<int:id>": Row(EDITS),
     "POST /api/jobs/act": Row(EDITS, body={"action": "delete", "ids": [99]}),
     "POST /api/jobs/<int:id>/parameters": Row(EDITS, "/api/jobs/3/parameters", {"parameters": {"x": 1}}),
     "POST /api/jobs/wait": Row(EDITS, body={"where": ""}),

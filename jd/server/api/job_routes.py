@@ -1,26 +1,22 @@
 """Job management for orchestrating clients (docs/protocol.md, "Base: job management")."""
 
-import asyncio
-from typing import Awaitable, List, Optional
-
 from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server import outputanswers
+from jd.server.api import jobsearch
 from jd.server.api.access import EDIT
 from jd.server.creation import createrequest
 from jd.server.creation.creator import Creator
 from jd.server.downloads import file_response
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.pages import jobdetails, joblist
-from jd.server.store.pages.joblist import JobPage, JobQuery
-from jd.server.store.search import scanning
+from jd.server.store.pages import jobdetails, joblist, wholejob
+from jd.server.store.pages.joblist import JobQuery
+from jd.server.store.search import filters
 from jd.server.waiting import Watching
-from jd.storage.reading import TookTooLong
 
 MAX_PAGE = 10 ** 9
-SEARCH_SECONDS = 30.0  # for a text among all jobs; published clients wait 120
 
 
 class JobRoutes:
@@ -36,6 +32,7 @@ class JobRoutes:
         router.add("POST", p.CREATE_JOBS, self.create, max_body=createrequest.MAX_BODY, role=EDIT)
         router.add("GET", p.LIST_JOBS, self.list, role=EDIT)
         router.add("GET", p.JOB_STATUSES, self.statuses, role=EDIT)
+        router.add("GET", p.LIST_JOBS + "/<int:id>", self.job, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/output", self.output, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download, role=EDIT)
@@ -55,9 +52,11 @@ class JobRoutes:
             per_page=fields.read_whole(query, "per_page", 1, p.MAX_PER_PAGE, 50),
             status=fields.read_word(query, "status", p.JOB_STATUSES_ALL, None),
             search=fields.check_length(search, "search", p.MAX_NAME_CHARS) or None,
-            ids=fields.read_ids(query, "ids") if "ids" in query else None)
-        if wanted.is_text:
-            page = await self._search(wanted)
+            ids=fields.read_ids(query, "ids") if "ids" in query else None,
+            where=fields.read_text(query, "where", filters.MAX_CHARS),
+            sort=fields.read_text(query, "sort", p.MAX_NAME_CHARS, "id") or "id")
+        if wanted.takes_steps:
+            page = await jobsearch.find(self._experiment, wanted)
         else:
             page = await self._experiment.read(lambda db: joblist.select(db, wanted))
         return Response.json({
@@ -66,29 +65,10 @@ class JobRoutes:
             "current_page": wanted.page, "per_page": wanted.per_page,
         })
 
-    async def _search(self, wanted: JobQuery) -> JobPage:
-        """A page of the jobs that have a text in them, and how many those are.
-
-        It may take a while with a million jobs: others are answered between the steps.
-        """
-        def search(after: int) -> Awaitable[scanning.Matching]:
-            return self._experiment.read(lambda db: joblist.search(db, wanted, after))
-
-        loop = asyncio.get_running_loop()
-        until = loop.time() + SEARCH_SECONDS
-        first = (wanted.page - 1) * wanted.per_page
-        ids: List[int] = []
-        total = 0
-        after: Optional[int] = 0
-        while after is not None:
-            if loop.time() > until:
-                raise TookTooLong(SEARCH_SECONDS)
-            found = await search(after)
-            ids += found.ids[max(0, first - total):max(0, first + wanted.per_page - total)]
-            total, after = total + len(found.ids), found.next
-        page = await self._experiment.read(
-            lambda db: joblist.select(db, JobQuery(ids=ids, per_page=p.MAX_PER_PAGE)))
-        return JobPage(page.jobs, total)
+    async def job(self, request: Request) -> Response:
+        """One job with everything that is known of it."""
+        job_id = fields.check_id(request.params["id"], "id")
+        return Response.json(await self._experiment.read(lambda db: wholejob.job(db, job_id)))
 
     async def statuses(self, request: Request) -> Response:
         """Status by id; an id that does not exist is left out."""

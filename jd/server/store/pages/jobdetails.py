@@ -51,7 +51,7 @@ def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
     if not found:
         raise jobs.NoSuchJob(job_id)
     return dict(
-        found[0], attempts=_attempts(db, job_id), attempts_total=found[0]["attempt"],
+        found[0], attempts=attempts(db, job_id), attempts_total=found[0]["attempt"],
         history=_history(db, job_id), files=_files(db, job_id),
         files_total=db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0],
         output=output(db, job_id, None).output)
@@ -83,7 +83,8 @@ def outputs(db: sqlite3.Connection, job_id: int) -> List[Output]:
     return [output(db, job_id, number) for number, in numbers]
 
 
-def _attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+def attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+    """The newest attempts of a job, the newest first."""
     rows = db.execute(
         "SELECT a.number, a.worker_id, w.host, a.started_at, a.ended_at, a.verdict, a.message,"
         " a.exit_code, a.runtime, a.system_metrics, c.document, c.version FROM attempts a"

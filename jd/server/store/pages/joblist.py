@@ -1,7 +1,7 @@
-"""The list of `GET /api/jobs`: by id, status or text, with pages by number; and statuses by id.
+"""The list of `GET /api/jobs`: by id, status, text or filter, with pages by number; and statuses by id.
 
 Without a status it is of the jobs that are there: those that are DELETED are left out, as on the dashboard,
-unless they are named by id. A text is looked for in steps, each of bounded work.
+unless they are named by id. A text or a filter is looked for in steps, each of bounded work.
 """
 
 import json
@@ -11,8 +11,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from jd import protocol as p
 from jd.server.store import jobfields
 from jd.server.store.jobfields import Where
+from jd.server.store.pages import jobtable
 from jd.server.store.queue import jobs
-from jd.server.store.search import conditions, scanning
+from jd.server.store.search import conditions, filters, scanning
 from jd.server.store.search.conditions import Filter, Source, Sql, id_list
 
 _PRESENT = tuple(status for status in p.JOB_STATUSES_ALL if status != p.DELETED)
@@ -20,13 +21,16 @@ _FIELDS = jobfields.shown(Where.API)
 
 
 class JobQuery(NamedTuple):
-    """What `GET /api/jobs` may ask for. `search` is a text, or digits: an id."""
+    """What `GET /api/jobs` may ask for. `search` is a text, or digits: an id; `where` is a filter, and `sort`
+    an order of the table of jobs."""
 
     page: int = 1
     per_page: int = 50
     status: Optional[str] = None
     search: Optional[str] = None
     ids: Optional[Sequence[int]] = None
+    where: str = ""
+    sort: str = jobtable.BY_ID.text
 
     @property
     def statuses(self) -> Sequence[str]:
@@ -41,6 +45,11 @@ class JobQuery(NamedTuple):
         """Whether a text is looked for."""
         return self.search is not None and not (self.search.isascii() and self.search.isdigit())
 
+    @property
+    def takes_steps(self) -> bool:
+        """Whether it may take a while to find the jobs."""
+        return self.is_text or self.where.strip() != "" or self.sort != jobtable.BY_ID.text
+
 
 class JobPage(NamedTuple):
     """Some of the jobs that match, and how many do in all."""
@@ -50,7 +59,7 @@ class JobPage(NamedTuple):
 
 
 def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
-    """One page of jobs by id, and how many match in all; not for a query that `is_text`."""
+    """One page of jobs by id, and how many match in all; not for a query that `takes_steps`."""
     where, values = _condition(query)
     offset = (query.page - 1) * query.per_page
     if query.search is None and query.ids is None:
@@ -72,18 +81,45 @@ def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
     return JobPage([_described(row, histories.get(row[0], [])) for row in rows], total)
 
 
-def search(db: sqlite3.Connection, query: JobQuery, after: int) -> scanning.Matching:
-    """The ids above `after` of jobs with the text of a query, among the next scanning.SCAN that may
-    have it."""
-    word = query.search or ""
-    # As it is written: whoever looks for a piece of JSON finds it.
-    found: Tuple[Sql, ...] = (conditions.contain(word, word),)
+def search(db: sqlite3.Connection, query: JobQuery, now: float, after: int) -> scanning.Matching:
+    """The ids above `after` of jobs that match a query, among the next scanning.SCAN that may do so. Raises
+    ProtocolError."""
+    return scanning.matching(db, _filter(db, query, now), after, scanning.SCAN)
+
+
+def count(db: sqlite3.Connection, query: JobQuery, now: float, after: int) -> scanning.Counted:
+    """One step of counting them, likewise."""
+    return scanning.count(db, _filter(db, query, now), after)
+
+
+def in_order(db: sqlite3.Connection, query: JobQuery, now: float, after: Optional[jobtable.Cursor],
+             limit: int) -> scanning.Found:
+    """The places of up to `limit` of them behind `after`, in the order of the query, likewise."""
+    by = jobtable.order(db, query.sort)
+    return jobtable.places(db, _filter(db, query, now), by, after, limit)[0]
+
+
+def _filter(db: sqlite3.Connection, query: JobQuery, now: float) -> Filter:
+    wanted = Filter(tuple(query.statuses))
+    if query.where.strip():
+        wanted = conditions.compiled(db, query.where, now)
+        if query.status is not None:
+            named = any(term.name == "status" for term in filters.parse(query.where))
+            wanted = wanted._replace(statuses=tuple(
+                status for status in (wanted.statuses if named else p.JOB_STATUSES_ALL)
+                if status == query.status))
+    found: Tuple[Sql, ...] = ()
     sources: Tuple[Source, ...] = ()
+    if query.is_text and query.search is not None:
+        # As it is written: whoever looks for a piece of JSON finds it.
+        found += (conditions.contain(query.search, query.search),)
+    elif query.search is not None:
+        found += (Sql("j.id = ?", (_id(query.search),)),)
     if query.ids is not None:
         listed = "id IN (%s)" % id_list(query.ids)
         found += (Sql("j." + listed),)
         sources = (Source((Sql("SELECT id FROM jobs WHERE " + listed),), "id", True),)
-    return scanning.matching(db, Filter(tuple(query.statuses), found, sources), after, scanning.SCAN)
+    return wanted._replace(conditions=(*wanted.conditions, *found), sources=(*wanted.sources, *sources))
 
 
 def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
@@ -104,9 +140,13 @@ def _condition(query: JobQuery) -> Tuple[str, List[Any]]:
         clauses.append("id IN (%s)" % id_list(query.ids))
     if query.search is not None:
         clauses.append("id = ?")
-        # More digits than an id can have match nothing.
-        values.append(int(query.search) if len(query.search) < 16 else -1)
+        values.append(_id(query.search))
     return " AND ".join(clauses) or "1", values
+
+
+def _id(digits: str) -> int:
+    """More digits than an id can have match nothing."""
+    return int(digits) if len(digits) < 16 else -1
 
 
 def _ends(db: sqlite3.Connection) -> Tuple[int, int]:

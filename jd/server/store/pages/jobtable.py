@@ -110,20 +110,25 @@ class TablePage(NamedTuple):
 def page(db: sqlite3.Connection, wanted: Filter, by: Order, after: Optional[Cursor],
          limit: int) -> TablePage:
     """A page of the jobs that match. Raises ProtocolError."""
-    view = View(db, wanted)
-    if view.few:
-        places = _sorted(db, view, by)
-        following = [place for place in places if after is None or _behind(place, after, by.descending)]
-        rest = following[:limit]
-        resume = rest[-1] if len(following) > limit else None
-        found, total = Found(rest, resume, view.rows), len(places)  # type: Tuple[Found, Optional[int]]
-    else:
-        found = _driven(db, view, by, after, limit)
-        total = sum(view.by_status.values()) if not wanted.conditions else None
-        if total is None and after is None and found.resume is None:
-            total = len(found.places)
+    found, total = places(db, wanted, by, after, limit)
     following_text = None if found.resume is None else Cursor(*found.resume).text(by)
     return TablePage(rows(db, [place[1] for place in found.places]), following_text, found.scanned, total)
+
+
+def places(db: sqlite3.Connection, wanted: Filter, by: Order, after: Optional[Cursor],
+           limit: int) -> Tuple[Found, Optional[int]]:
+    """The places of a page, and how many jobs match if that is known. Raises ProtocolError."""
+    view = View(db, wanted)
+    if view.few:
+        everything = _sorted(db, view, by)
+        following = [place for place in everything if after is None or _behind(place, after, by.descending)]
+        rest = following[:limit]
+        return Found(rest, rest[-1] if len(following) > limit else None, view.rows), len(everything)
+    found = _driven(db, view, by, after, limit)
+    total = sum(view.by_status.values()) if not wanted.conditions else None
+    if total is None and after is None and found.resume is None:
+        total = len(found.places)
+    return found, total
 
 
 def _sorted(db: sqlite3.Connection, view: View, by: Order) -> List[Place]:
