@@ -14,9 +14,9 @@ class Refused extends Error {
   }
 }
 
-/** Ask the service: GET without a body, POST with one. What stands below the names `exact` of the answer has its
- * numbers as they are written (exactjson.js). Throws Refused, an Error with a message for people, `status` (0: no
- * answer) and `wait`; AbortError when `signal` ended it. */
+/** Ask the service: GET without a body, POST with one. What stands below the names `exact` of the answer has
+ * its numbers as they are written (exactjson.js). Throws Refused, an Error with a message for people,
+ * `status` (0: no answer) and `wait`; AbortError when `signal` ended it. */
 export async function ask(path, body, signal, exact) {
   const options = body === undefined ? {signal} : {
     signal, method: "POST", headers: {"Content-Type": "application/json"}, body: stringify(body)};

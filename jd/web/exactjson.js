@@ -1,5 +1,5 @@
-// JSON whose numbers stay as they are written. JavaScript reads 1798406481619217041 as ...217200 and 1.0 as 1,
-// and would write these back; a script is to be given what somebody wrote.
+// JSON whose numbers stay as they are written. JavaScript reads 1798406481619217041 as ...217200 and 1.0 as
+// 1, and would write these back; a script is to be given what somebody wrote.
 
 /** A number that JavaScript would write otherwise: its text, and by `Number(it)` what is near it. */
 export class Exact {

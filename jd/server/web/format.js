@@ -21,8 +21,8 @@ export function percent(share) {
   return (rounded === 100 && share < 1 ? 99 : rounded === 0 && share > 0 ? "< 1" : rounded) + " %";
 }
 
-/** A metric with the digits that matter: 0.00012345678 → "0.0001235", 1234567.8 → "1,234,568". Whole numbers that
- * JavaScript cannot hold have all of them. */
+/** A metric with the digits that matter: 0.00012345678 → "0.0001235", 1234567.8 → "1,234,568". Whole
+ * numbers that JavaScript cannot hold have all of them. */
 export function metric(n) {
   if (n == null) return NONE;
   if (n instanceof Exact) return isWhole(n) ? n.text : metric(Number(n));

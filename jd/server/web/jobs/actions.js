@@ -6,8 +6,8 @@ import {count, number, status, STATUSES} from "../format.js";
 /** By action: its verb, its past, what it means, which statuses it takes. */
 export const ACTIONS = {
   retry: {verb: "Retry", past: "retried", takes: ["ABORTED", "DONE"],
-    text: "They become pending again and their failures are forgotten. From scratch: with an empty directory, "
-      + "no checkpoint and no results; files of earlier attempts stay to be looked at."},
+    text: "They become pending again and their failures are forgotten. From scratch: with an empty "
+      + "directory, no checkpoint and no results; files of earlier attempts stay to be looked at."},
   abort: {verb: "Abort", past: "aborted", takes: ["PENDING", "SERVED"], danger: true,
     text: "Pending jobs are not run; the scripts of running ones are stopped "
       + "at their worker's next heartbeat, within a minute."},

@@ -10,8 +10,8 @@ const FOLD = 8;  // files that are shown at once; older ones wait behind a butto
 export function fileList(jobId) {
   const list = el("ul", {class: "files"});
   const none = el("p", {class: "hint"},
-    "Nothing uploaded. Workers send ", el("code", {}, "result.json"), " and what ", el("code", {}, "collect="),
-    " names, a script sends files with ", el("code", {}, "jd_upload(path)"), ".");
+    "Nothing uploaded. Workers send ", el("code", {}, "result.json"), " and what ",
+    el("code", {}, "collect="), " names, a script sends files with ", el("code", {}, "jd_upload(path)"), ".");
   const zip = el("a",
     {class: "button small", href: `/web/job/zip?id=${jobId}`, download: ""}, "Download all");
   const node = el("div", {}, none, list);
@@ -81,7 +81,8 @@ function row(file) {
     file.kind === "checkpoint" ? el("span", {class: "badge"}, "checkpoint") : null,
     el("span", {class: "badge", "data-state": true}),
     el("span", {class: "file-facts hint"},
-      file.attempt ? `attempt ${file.attempt} · ` : "", bytes(file.size_bytes), " · ", when(file.uploaded_at)),
+      file.attempt ? `attempt ${file.attempt} · ` : "", bytes(file.size_bytes),
+      " · ", when(file.uploaded_at)),
     el("span", {class: "file-tools"}, file.preview ? look : null, download));
   return el("li", {}, line, body);
 }

@@ -32,7 +32,8 @@ export function outputBox(jobId) {
     follow.checked = box.scrollHeight - box.scrollTop - box.clientHeight < 24;
   }, {passive: true});
   const tools = el("div", {class: "output-tools"}, state, which,
-    el("label", {class: "check"}, follow, "Follow"), el("label", {class: "check"}, wrap, "Wrap"), copy, download);
+    el("label", {class: "check"}, follow, "Follow"), el("label", {class: "check"}, wrap, "Wrap"),
+    copy, download);
   const node = el("div", {}, cut, box);
 
   let latest = null, shown = null;  // attempts

@@ -8,9 +8,9 @@ const collator = new Intl.Collator("en", {numeric: true});
 // Whole numbers beyond 2^53, such as seeds, of which JavaScript takes several for one.
 const isLong = (value) => !Number.isSafeInteger(Number(value)) && /^\s*[-+]?\d+\s*$/.test(String(value));
 
-/** A parameter or metric as a column: `kind` is "number" (all values are, also when stored as text, and none is
- * too long for JavaScript), "category" or "constant" (fewer than two values); `values` are numbers, or texts, and
- * null where a job has none; `distinct` are the values in order, `raw` is what was given. */
+/** A parameter or metric as a column: `kind` is "number" (all values are, also when stored as text, and none
+ * is too long for JavaScript), "category" or "constant" (fewer than two values); `values` are numbers, or
+ * texts, and null where a job has none; `distinct` are the values in order, `raw` is what was given. */
 export function column(name, raw) {
   const numeric = raw.every((value) => value == null
     || ((isNumber(value) || (typeof value === "string" && NUMBER.test(value))) && !isLong(value)));

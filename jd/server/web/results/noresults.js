@@ -9,8 +9,8 @@ with open(jd.jd_job_dir() / "result.json", "w") as file:
 /** How a job gets results. */
 export const noResults = () => empty("No results yet",
   "A job has results when it leaves a file named result.json or metrics.json, with numbers by name, in its "
-  + "directory. They can be compared here as soon as the first one arrives. Scripts that only print have results "
-  + "with workers started with results_from=stdout.",
+  + "directory. They can be compared here as soon as the first one arrives. Scripts that only print "
+  + "have results with workers started with results_from=stdout.",
   el("pre",
     {class: "code results-example", tabindex: 0, "aria-label": "How a job gets results, in Python"},
     EXAMPLE));

@@ -96,7 +96,8 @@ class ResultsPage {
     this.tally = el("p", {class: "hint", "aria-live": "polite"});
     this.body = el("div", {class: "results"});
     this.main.replaceChildren(
-      el("div", {class: "head"}, el("h1", {}, "Results"), el("span", {class: "grow"}), this.archive, this.export),
+      el("div", {class: "head"},
+        el("h1", {}, "Results"), el("span", {class: "grow"}), this.archive, this.export),
       el("div", {class: "toolbar results-tools"}, this.controls, this.box.node),
       el("div", {class: "results-say"}, this.tally, this.legend), this.mix.node, this.body);
     this.tools();

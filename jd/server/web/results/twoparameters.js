@@ -55,9 +55,9 @@ export function heatCard(view, {list, keep}) {
   return {node: made.node, redraw: made.redraw, close: made.close, update};
 }
 
-/** The conditions that keep the jobs of a bin: its edges are no values that anybody has given, so it is told by
- * the least and the most of its values. */
-export function within({filterName, values}, {bins, at}) {
+/** The conditions that keep the jobs of a bin: its edges are no values that anybody has given, so it is told
+ * by the least and the most of its values. */
+function within({filterName, values}, {bins, at}) {
   const {low, high} = bins.list[at];
   if (low === high) return [condition(filterName, "=", low)];
   const inside = values.filter((value) => value !== null && bins.of(value) === at);

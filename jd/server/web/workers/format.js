@@ -5,7 +5,7 @@ import {number} from "../format.js";
 
 const STEPS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
-/** How long ago, as short as can be: "now", "12 s ago", "4 d ago"; in full when pointed at. Nothing → "–". */
+/** How long ago, shortly: "now", "12 s ago", "4 d ago"; in full when pointed at. Nothing is "–". */
 export function since(now, then) {
   if (then == null) return el("span", {class: "none"}, "–");
   const seconds = Math.max(0, Math.round(now - then));

@@ -90,7 +90,9 @@ function span(part, [, low, high, how, by]) {
   const from = Number(low), to = Number(high), word = (how || "").toLowerCase();
   const given = by === undefined ? 1 : Number(by);
   const long = [low, high].find((end) => /^[+-]?\d+$/.test(end) && !Number.isSafeInteger(Number(end)));
-  if (long) throw new Error(`${part}: ${long} has more digits than a range keeps; give its values one by one.`);
+  if (long) {
+    throw new Error(`${part}: ${long} has more digits than a range keeps; give its values one by one.`);
+  }
   if (by !== undefined && !(NUMBER.test(by) && given > 0)) {
     throw new Error(`${part}: ${by} is not a positive number.`);
   }

@@ -2,8 +2,8 @@
 
 import {el} from "../../common.js";
 
-/** {node, how(), read()}: `how` gives {replace, unique}, which jobs give way ("pending" or false) and whether only
- * new ones are made; `read` gives all options for the server. */
+/** {node, how(), read()}: `how` gives {replace, unique}, which jobs give way ("pending" or false) and whether
+ * only new ones are made; `read` gives all options for the server. */
 export function optionsBox() {
   const radio = (value, label, on) => el("label", {class: "check"},
     el("input", {type: "radio", name: "create-how", value, checked: on}), label);

@@ -13,8 +13,8 @@ function textField(label, placeholder, rows) {
     autocomplete: "off", autocapitalize: "none"});
 }
 
-/** For a grid, {"parameters": {name: [values]}}, a list of jobs, or an object in each line. The server says what
- * is wrong, in the words that it has for a file. */
+/** For a grid, {"parameters": {name: [values]}}, a list of jobs, or an object in each line. The server says
+ * what is wrong, in the words that it has for a file. */
 export function jsonEditor() {
   const text = textField("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), 12);
   const format = button("Format", () => {

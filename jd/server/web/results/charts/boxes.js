@@ -11,8 +11,8 @@ import {five} from "../statistics.js";
 
 const MOST = 24, TALL = 300, FEW = 5, MOST_OUTLIERS = 60;
 
-// The values of a column with the places of their jobs and their five numbers, the best median first. Two that
-// look alike with the digits that matter are two all the same, and then have all of theirs.
+// The values of a column with the places of their jobs and their five numbers, the best median first. Two
+// that look alike with the digits that matter are two all the same, and then have all of theirs.
 function byValue(data, column) {
   const places = new Map(), alike = new Map();
   column.values.forEach((value, at) => {
@@ -20,7 +20,8 @@ function byValue(data, column) {
     places.get(value).push(at);
   });
   for (const value of places.keys()) alike.set(text(value), (alike.get(text(value)) || 0) + 1);
-  const words = (value) => (value === null ? "none" : alike.get(text(value)) > 1 ? String(value) : text(value));
+  const twice = (value) => alike.get(text(value)) > 1;
+  const words = (value) => (value === null ? "none" : twice(value) ? String(value) : text(value));
   const found = [...places].map(([value, list]) =>
     ({words: words(value), list, ...five(list.map((at) => data.values[at]))}));
   return found.sort((a, b) => (data.less ? a.median - b.median : b.median - a.median));

@@ -15,8 +15,8 @@ import {axesPanel} from "./panel.js";
 const HEIGHT = 340, TOP = 40, BOTTOM = 14, SIDE = 56, NARROWEST = 108, GRAB = 13;  // pixels
 const MOST_AXES = 12;
 
-/** The plot. `state` = {order: names or null, hidden: Set of names, ranges: Map name → [low, high]} outlives
- * it; `open(job id)` and `list(filter text)` follow what is clicked. */
+/** The plot. `state` = {order: names or null, hidden: Set of names, ranges: Map name → [low, high]}
+ * outlives it; `open(job id)` and `list(filter text)` follow what is clicked. */
 export function parallelPlot(state, {open, list}) {
   const view = {data: null, axes: [], selected: [], drag: false, frame: 0};
   const known = new Set();  // parameters that have been here before; more than fit begin as hidden
