@@ -30,6 +30,7 @@ JOB_STATUSES = "/api/jobs/statuses"
 ACT_ON_JOBS = "/api/jobs/act"
 WAIT_FOR_JOBS = "/api/jobs/wait"
 RESULTS = "/api/results"
+CHANGES = "/api/changes"
 
 # The experiment that a call is meant for.
 EXPERIMENT_HEADER = "X-JD-Experiment"

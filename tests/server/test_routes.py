@@ -106,15 +106,18 @@ def test_a_base_client_from_the_first_heartbeat_to_the_result(run: Run) -> None:
     run(scenario)
 
 
+# What a sweep without workers and ended jobs tells of itself.
+QUIET = {"paused_because": None, "codes": None, "per_hour": None, "eta": None, "next_retry": None,
+         "now": 1_000_000.0, "workers": {"busy": 0, "idle": 0, "paused": 0}}
+
+
 def test_whether_jobs_are_handed_out(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
-        assert await bench.call("GET", p.SWEEP) == (200, {
-            "paused": False, "paused_because": None, "cannot_run": [], "codes": None})
+        assert await bench.call("GET", p.SWEEP) == (200, dict(QUIET, paused=False, cannot_run=[]))
         await bench.experiment.write(lambda t: options.save(t, {"paused": True}))
         await bench.call("POST", p.CREATE_JOBS, {"parameters": {"x": [1, 2]}, "needs": ["gpu", "big"]})
-        assert await bench.call("GET", p.SWEEP) == (200, {
-            "paused": True, "paused_because": None, "codes": None,
-            "cannot_run": [{"needs": ["big", "gpu"], "jobs": 2}]})
+        assert await bench.call("GET", p.SWEEP) == (200, dict(
+            QUIET, paused=True, cannot_run=[{"needs": ["big", "gpu"], "jobs": 2}]))
     run(scenario)
 
 

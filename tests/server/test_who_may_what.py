@@ -74,6 +74,8 @@ API: Dict[str, Row] = {
     "POST /api/jobs/<int:id>/parameters": Row(EDITS, "/api/jobs/3/parameters", {"parameters": {"x": 1}}),
     "POST /api/jobs/wait": Row(EDITS, body={"where": ""}),
     "GET /api/results": Row(EDITS),
+    "GET /api/changes": Row(EDITS),
+    "POST /api/sweep": Row(EDITS, body={"paused": False}),
     "GET /metrics": Row(EDITS),
     "GET /": Row(ALL),
 }

@@ -6,12 +6,12 @@ from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.api.access import EDIT, Access
-from jd.server.driving import orders
+from jd.server.driving import orders, sweep
 from jd.server.driving.orders import Orders
 from jd.server.driving.waits import Jobs, Question, Waits
 from jd.server.experiment import Experiment
-from jd.server.store.operators import bulk
-from jd.server.store.pages import resultrows, standings
+from jd.server.store.operators import bulk, options
+from jd.server.store.pages import changelog, resultrows, standings
 from jd.server.store.search import conditions, filters
 
 MAX_IDS_BODY = 2 * 1024 * 1024  # MAX_DRIVEN_IDS ids
@@ -33,6 +33,8 @@ class DriveRoutes:
         router.add("POST", p.LIST_JOBS + "/<int:id>/parameters", self.edit, max_body=MAX_EDIT_BODY, role=EDIT)
         router.add("POST", p.WAIT_FOR_JOBS, self.wait, max_body=MAX_IDS_BODY, role=EDIT)
         router.add("GET", p.RESULTS, self.results, role=EDIT)
+        router.add("GET", p.CHANGES, self.changes, role=EDIT)
+        router.add("POST", p.SWEEP, self.pause, role=EDIT)
 
     async def act(self, request: Request) -> Response:
         """Do something to jobs, or with `preview` tell what that would be."""
@@ -78,3 +80,18 @@ class DriveRoutes:
             lambda db: resultrows.rows(db, conditions.compiled(db, text, now), after, limit))
         return await asyncio.get_running_loop().run_in_executor(
             None, Response.json, {"rows": found.rows, "next": found.next})
+
+    async def changes(self, request: Request) -> Response:
+        """Jobs that have changed since `after`: held until there is one, or the time is up."""
+        after = fields.read_text(request.query, "after", p.MAX_NAME_CHARS)
+        known = changelog.cursor(after) if after else None
+        seconds = fields.read_whole(request.query, "wait", 0, int(p.MAX_HELD), 0)
+        found = await self._waits.changes(known, seconds)
+        self._access(request)  # its token may have been revoked while it waited
+        return Response.json({"changes": found.jobs, "cursor": found.next.text()})
+
+    async def pause(self, request: Request) -> Response:
+        """Hand out no jobs, or hand them out again."""
+        paused = fields.take(await request.json_object(), "paused", bool)
+        await self._experiment.write(lambda t: options.save(t, {"paused": paused}))
+        return Response.json(await sweep.told(self._experiment))

@@ -15,11 +15,11 @@ from jd.server.api import addressee
 from jd.server.api.access import WORK, Access, Principal
 from jd.server.api.receiving import Receiver
 from jd.server.downloads import file_response
+from jd.server.driving import sweep
 from jd.server.experiment import Experiment
-from jd.server.store import policy
 from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import presence, workers
-from jd.server.store.queue import attempts, codes, ending, jobs, needs, timeleft
+from jd.server.store.queue import attempts, ending, jobs, timeleft
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -178,13 +178,8 @@ class WorkerRoutes:
         return Response.json(await self._experiment.look_up(jobs.counts))
 
     async def sweep(self, request: Request) -> Response:
-        """Whether jobs that wait are handed out, and why not; whether jobs mix versions of the code."""
-        because = await self._experiment.look_up(policy.paused_because)
-        stranded = await self._experiment.look_up(needs.cannot_run)
-        mix = await self._experiment.look_up(codes.mix)
-        return Response.json({"paused": self._experiment.policy.paused, "paused_because": because,
-                              "cannot_run": [found._asdict() for found in stranded],
-                              "codes": None if mix is None else mix.to_json()})
+        """Whether jobs that wait are handed out, and why not; how fast they end."""
+        return Response.json(await sweep.told(self._experiment))
 
     async def cli_stop(self, request: Request) -> Response:
         """The command line on a worker's machine stops it."""

@@ -6,13 +6,16 @@ many jobs.
 
 import asyncio
 import sqlite3
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
 from jd import protocol as p
 from jd.net.serving.routing import HttpError
 from jd.server.driving.news import News
 from jd.server.experiment import Experiment
-from jd.server.store.pages import standings, summary
+from jd.server.store.pages import changelog, standings, summary
+from jd.server.store.pages.changelog import Changes, Cursor
 from jd.server.store.pages.standings import Run, Standing
 from jd.server.store.search import conditions
 
@@ -82,20 +85,39 @@ class Waits:
 
         Raises HttpError (503) where too many wait already, and what a filter raises.
         """
+        until = asyncio.get_running_loop().time() + seconds
+        with self._place():
+            kept = self._kept.setdefault(question, _Kept())
+            kept.waiting += 1
+            try:
+                return await self._held(question, kept, until, known)
+            finally:
+                kept.waiting -= 1
+                if not kept.waiting:
+                    del self._kept[question]
+
+    async def changes(self, known: Optional[Cursor], seconds: float) -> Changes:
+        """Which jobs have changed, as soon as one has; after so many seconds none. Raises as `hold`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        with self._place():
+            while True:
+                found = await self._experiment.read(partial(changelog.since, known=known))
+                if found.jobs or self._news.closed or loop.time() >= until:
+                    return found
+                known = found.next
+                await self._news.beyond(known.number, until - loop.time())
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         if self._waiting >= MAX_WAITING:
             raise HttpError(503, "%d programs wait for jobs, which is all that this server takes; try again "
                                  "later" % self._waiting, {"Retry-After": "10"})
-        until = asyncio.get_running_loop().time() + seconds
-        kept = self._kept.setdefault(question, _Kept())
-        kept.waiting += 1
         self._waiting += 1
         try:
-            return await self._held(question, kept, until, known)
+            yield
         finally:
             self._waiting -= 1
-            kept.waiting -= 1
-            if not kept.waiting:
-                del self._kept[question]
 
     async def _held(self, question: Question, kept: _Kept, until: float, known: Optional[str]) -> Answer:
         loop = asyncio.get_running_loop()

@@ -17,10 +17,12 @@ class Where(Flag):
     API = auto()  # `GET /api/jobs`, by the name of the column
     CSV = auto()  # by the word
     RESULTS = auto()  # `GET /api/results`
+    CHANGES = auto()  # `GET /api/changes`
 
 
 PAGES = Where.TABLE | Where.DETAILS
-EVERYWHERE = PAGES | Where.API | Where.CSV | Where.RESULTS
+READ = Where.RESULTS | Where.CHANGES  # by programs that look at a sweep
+EVERYWHERE = PAGES | Where.API | Where.CSV | READ
 
 # What the values are.
 TEXT = "text"
@@ -73,12 +75,12 @@ FIELDS: Tuple[Field, ...] = (
     Field("request_timestamp", EVERYWHERE, "started", "started", TIME, "jobs_by_start"),
     Field("completion_timestamp", EVERYWHERE, "finished", "finished", TIME, "jobs_by_end"),
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
-    Field("verdict", Where.API | Where.CSV | Where.RESULTS, "verdict", select=_LATEST % "verdict"),
+    Field("verdict", Where.API | Where.CSV | READ, "verdict", select=_LATEST % "verdict"),
     Field("exit_code", Where.API | Where.CSV, "exit_code", select=_LATEST % "exit_code"),
     Field("message", Where.CSV, "message", select=_LATEST % "message"),
     Field("batch", Where.DETAILS | Where.API | Where.CSV | Where.RESULTS, "batch"),
     Field("code", EVERYWHERE, "code", "code", sorted_by="jobs_by_code", lowest=""),
-    Field("retry_at", PAGES | Where.API, "retry_at", kind=TIME),
+    Field("retry_at", PAGES | Where.API | Where.CHANGES, "retry_at", kind=TIME),
     Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),
     Field("last_ping_timestamp", Where.API, "last_ping_timestamp", kind=TIME),
 )

@@ -393,6 +393,17 @@ ALTER TABLE workers ADD COLUMN due_back REAL;
 CREATE INDEX workers_due ON workers (due_back) WHERE due_back IS NOT NULL;
 """
 
+# In which order jobs have changed (see `pages.changelog`).
+_CHANGED = """
+ALTER TABLE jobs ADD COLUMN changed INTEGER;    -- the number of its last change; NULL: none yet
+CREATE INDEX jobs_by_change ON jobs (changed) WHERE changed IS NOT NULL;
+DROP TRIGGER changed_job;
+CREATE TRIGGER changed_job AFTER UPDATE OF status, parameters, priority, results ON jobs BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'jobs';
+  UPDATE jobs SET changed = (SELECT n FROM changes WHERE topic = 'jobs') WHERE id = NEW.id;
+END;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK)
+                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED)

@@ -5,6 +5,9 @@ Whether one does is decided when its attempt ends (`transitions.ending`). A job 
 than failed, is PENDING again at once.
 """
 
+import sqlite3
+from typing import Optional
+
 from jd.server.store.queue import jobs, transitions
 from jd.server.store.transaction import Transaction
 
@@ -18,6 +21,12 @@ def pause_after(failures: int, pause: float) -> float:
     if failures <= 1:
         return min(SOON, pause)
     return float(pause * min(MOST_PAUSES, 2 ** min(failures - 2, 8)))
+
+
+def next_at(db: sqlite3.Connection) -> Optional[float]:
+    """When the next job comes back; None if none does."""
+    at = db.execute("SELECT min(retry_at) FROM jobs WHERE retry_at IS NOT NULL").fetchone()[0]
+    return None if at is None else float(at)
 
 
 def restart(t: Transaction) -> None:
