@@ -201,6 +201,13 @@ class OutputPiece:
         return dict(self.__dict__)
 
 
+BASE_HEARTBEAT = ("worker_id", "host", "machine_type", "reported_status", "current_job_id", "applied_version",
+                  "system_metrics", "jd_worker_version")
+"""The fields of a heartbeat that every server knows."""
+BASE_RESULT = ("job_id", "status", "message")
+"""Those of a result."""
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """What a worker says of itself: the body of `POST /worker/heartbeat`.

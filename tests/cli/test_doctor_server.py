@@ -83,7 +83,9 @@ def test_another_version(stub: StubServer) -> None:
 def test_something_else_answers(stub: StubServer, answer: Answer, words: str) -> None:
     stub.will_answer(answer)
     expect_only(visit(stub.url), PROBLEM, words)
-    assert len(stub.asked) == 1  # nothing is asked of it any more, with a token least of all
+    # A server of the base protocol has no such route either, so its jobs are asked for: without a token.
+    assert [asked.target for asked in stub.asked] == ["/healthz", "/job_counts"][:1 + (answer.status == 404)]
+    assert not any("Authorization" in asked.headers for asked in stub.asked)
 
 
 @pytest.mark.parametrize("token, words", [(TOKEN, "is not accepted"), ("", "wants a token, and none is set")])

@@ -145,8 +145,10 @@ class FakeServer:
                     pass  # a worker that left does not read its answer
 
             def do_GET(self) -> None:
-                if fake.health is not None and self.path == protocol.HEALTH:
-                    status, reply = 200, fake.health
+                health: Any = {"extensions": list(fake.extensions)} if fake.extensions else None
+                health = health if fake.health is None else fake.health
+                if health is not None and self.path == protocol.HEALTH:
+                    status, reply = 200, health
                 elif self.path == protocol.JOB_COUNTS:
                     status, reply = 200, {protocol.PENDING: len(fake.jobs)}
                 else:

@@ -99,9 +99,12 @@ def test_jobs_are_run_and_reported(worker: Worker, extensions: Tuple[str, ...]) 
         server.wait_for(lambda: len(server.heartbeats(reported_status="idle")) >= 3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == STOPPED
-    assert [(r["job_id"], r["status"], r["exit_code"]) for r in results] == [
-        (1, "DONE", 0), (2, "ABORTED", 3)]
-    assert results[0]["output_tail"] == "lr is 0.1 in job 1\n"
+    assert [(r["job_id"], r["status"]) for r in results] == [(1, "DONE"), (2, "ABORTED")]
+    if extensions:
+        assert [r["exit_code"] for r in results] == [0, 3]
+        assert results[0]["output_tail"] == "lr is 0.1 in job 1\n"
+    else:
+        assert all(set(r) == {"job_id", "status", "message"} for r in results)
     assert results[1]["message"] == "exit status 3\nlr is -0.5 in job 2"
     assert bool(server.finished()) == bool(extensions)
     assert bool(server.heartbeats(leave=True)) == bool(extensions)
@@ -110,7 +113,8 @@ def test_jobs_are_run_and_reported(worker: Worker, extensions: Tuple[str, ...]) 
     assert re.fullmatch(r"[a-z0-9]{1,12}_[a-z]{1,6}_0", first["worker_id"])
     assert first["machine_type"] == "test"
     assert first["system_metrics"]["cpu_cores"] >= 1
-    assert {body["session"] for body in server.heartbeats()} == {first["session"]}
+    sessions = {body.get("session") for body in server.heartbeats()}
+    assert len(sessions) == 1 and (sessions != {None}) == bool(extensions)
 
 
 @both
@@ -125,10 +129,10 @@ def test_what_the_base_protocol_does_not_have_is_sent_only_when_offered(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == STOPPED
     base = {"worker_id", "host", "machine_type", "reported_status", "current_job_id",
-            "applied_version", "system_metrics", "jd_worker_version", "session", "exp_id"}
+            "applied_version", "system_metrics", "jd_worker_version"}
     busy = server.heartbeats(reported_status="busy", current_job_id=1)[-1]
     if extensions:
-        assert set(busy) == base | {"attempt", "output_tail", "output_size", "wait"}
+        assert set(busy) == base | {"session", "exp_id", "attempt", "output_tail", "output_size", "wait"}
         assert busy["output_tail"].startswith("pid ")
         assert server.heartbeats(leave=True)[0]["released"]["job_id"] == 1
     else:
@@ -145,7 +149,8 @@ def test_every_heartbeat_says_what_the_worker_has(worker: Worker, extensions: Tu
         server.wait_for(lambda: server.heartbeats(reported_status="busy"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == STOPPED
-    assert {tuple(body["tags"]) for body in server.heartbeats()} == {("a100", "big")}
+    said = {tuple(body.get("tags", ())) for body in server.heartbeats()}
+    assert said == {("a100", "big") if extensions else ()}
 
 
 def test_the_log_and_the_terminal_tell_the_story(worker: Worker) -> None:
@@ -354,8 +359,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--base_path")
 print(json.dumps([parser.parse_args().base_path, str(jd_job_dir()), jd_job_dir().is_dir()]))
 """
-    with FakeServer(BASE) as server:
+    with FakeServer(ALL) as server:
         server.add(7)
         assert worker.start(server.url, source, "once=true").wait(60) == 0
         expected = str(worker.tmp_path / "workspace" / "jd_data" / "digits" / "7")
-        assert json.loads(server.reports()[0]["output_tail"]) == [expected, expected, True]
+        assert json.loads(server.finished()[0]["output_tail"]) == [expected, expected, True]

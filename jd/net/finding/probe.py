@@ -80,6 +80,22 @@ def ask(client: Client) -> Answerer:
     return introduced(answer)
 
 
+def offers_extensions(client: Client) -> bool:
+    """Whether the server tells everybody that it speaks more than the base protocol.
+
+    Raises ServerUnreachable while nobody answers, and ServerRefused where a proxy says so for its server.
+    """
+    try:
+        told = client.anonymous().call("GET", protocol.HEALTH)
+    except UnusableAnswer:
+        return False
+    except ServerRefused as error:
+        if error.status in _AWAY:
+            raise
+        return False
+    return isinstance(told, dict) and bool(told.get("extensions"))
+
+
 def check_counts(client: Client) -> None:
     """Returns where `GET /job_counts` is answered as a job server does, or wants another token.
 
