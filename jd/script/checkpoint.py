@@ -95,7 +95,9 @@ def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
     A server that knows only the base protocol does not know `kind=` and gives the newest of all. Of one of
     the wrong kind no more is read than its first bytes; what is below it cannot be had from there.
     """
-    query = {"job_id": context.job_id, "kind": kind}
+    query: Dict[str, Any] = {"job_id": context.job_id}
+    if context.attempt is not None:  # else the server knows only the base, or the script names the job
+        query["kind"] = kind
     file.seek(0)
     file.truncate()
     try:

@@ -60,7 +60,7 @@ def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path) -> N
     archive = protocol.DIRECTORY_MARK + b"\0" * 500_000
     stub.will_answer(Answer(200, archive))  # it does not know kind=
     assert jd.jd_get_last_checkpoint() is None
-    assert [asked.target for asked in stub.asked] == ["/checkpoint/latest?job_id=42&kind=object"]
+    assert [asked.target for asked in stub.asked] == ["/checkpoint/latest?job_id=42"]
 
 
 def test_another_job_on_another_server(stub: StubServer) -> None:
@@ -68,7 +68,7 @@ def test_another_job_on_another_server(stub: StubServer) -> None:
     jd.jd_update_checkpoint(1, 7, stub.url)  # in the places that published clients have
     assert stub.asked[0].field("job_id") == "7"
     assert jd.jd_get_last_checkpoint(8, stub.url) is None
-    assert stub.asked[1].target.endswith("job_id=8&kind=object")
+    assert stub.asked[1].target.endswith("job_id=8")
 
 
 # ---- trying again
