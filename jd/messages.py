@@ -5,7 +5,7 @@ for what is missing or of the wrong type; `to_json` is the way back. `docs/proto
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
 from jd.fields import take, take_id, take_name, take_number, take_tags, take_whole, take_word
 from jd.protocol import (
@@ -201,11 +201,15 @@ class OutputPiece:
         return dict(self.__dict__)
 
 
-BASE_HEARTBEAT = ("worker_id", "host", "machine_type", "reported_status", "current_job_id", "applied_version",
-                  "system_metrics", "jd_worker_version")
-"""The fields of a heartbeat that every server knows."""
-BASE_RESULT = ("job_id", "status", "message")
-"""Those of a result."""
+BASE_HEARTBEAT = frozenset((
+    "worker_id", "host", "machine_type", "reported_status", "current_job_id", "applied_version",
+    "system_metrics", "jd_worker_version"))
+BASE_RESULT = frozenset(("job_id", "status", "message"))
+
+
+def only(fields: FrozenSet[str], message: Mapping[str, Any]) -> Dict[str, Any]:
+    """A message without what its base does not have."""
+    return {name: value for name, value in message.items() if name in fields}
 
 
 @dataclass(frozen=True)

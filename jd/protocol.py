@@ -34,6 +34,7 @@ CHANGES = "/api/changes"
 
 # The experiment that a call is meant for.
 EXPERIMENT_HEADER = "X-JD-Experiment"
+HEARTBEAT_HEADER = "X-JD-Heartbeat"  # fields of extensions, to a server that has offered none yet
 
 # What GET /healthz says of who answers: `role` of a job server's two ports, `service` of a Hub.
 ROLE_API = "api"

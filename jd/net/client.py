@@ -133,19 +133,19 @@ class Client:
 
     def call(self, method: str, route: str, body: Union[Mapping[str, Any], bytes, None] = None,
              query: Optional[Query] = None, timeout: Optional[float] = None,
-             met: Optional[Met] = None) -> Any:
+             met: Optional[Met] = None, headers: Optional[Mapping[str, str]] = None) -> Any:
         """Send `body` as JSON, which bytes are already, and return the JSON of the answer, of 64 MiB at most.
 
         Raises UnusableAnswer, a ServerUnreachable, when the answer is no JSON. An answer without
         content (204) is None. `query` leaves out what is None. `met` is given the connection before
         anything is sent, unless it is one to a proxy.
         """
-        headers = {"Accept": "application/json"}
+        sent = {"Accept": "application/json", **(headers or {})}
         payload = body if body is None or isinstance(body, bytes) else sending.encoded(body, route)
         if payload is not None:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         length = len(payload) if payload is not None else (None if method == "GET" else 0)
-        with self._exchange(_Request(method, route, query, headers, sending.pieces(payload or b""), length,
+        with self._exchange(_Request(method, route, query, sent, sending.pieces(payload or b""), length,
                                      self._timeout if timeout is None else timeout, met)) as answer:
             return self._json(answer, route)
 

@@ -92,12 +92,11 @@ def fetch_latest(context: JobContext, file: BinaryIO, kind: str) -> bool:
     """Fetch the job's newest checkpoint of `kind`, protocol.OBJECT or DIRECTORY, into a file that
     is emptied first; False where there is none. Raises what Client.download raises.
 
-    A server that knows only the base protocol does not know `kind=` and gives the newest of all. Of one of
-    the wrong kind no more is read than its first bytes; what is below it cannot be had from there.
+    A server that knows only the base protocol is not asked for a kind, and gives the newest of all. Of one of
+    the wrong kind no more is read than its first bytes; what is below it cannot be had from there. Only
+    one with extensions counts attempts; it gives an object to who names neither.
     """
-    query: Dict[str, Any] = {"job_id": context.job_id}
-    if context.attempt is not None:  # else the server knows only the base, or the script names the job
-        query["kind"] = kind
+    query = {"job_id": context.job_id, "kind": None if context.attempt is None else kind}
     file.seek(0)
     file.truncate()
     try:

@@ -1,53 +1,71 @@
-"""A job server that knows the base protocol and nothing else: the routes and fields of PROTOCOL.md's Base.
+"""A job server and a Hub that know only the base of the wire protocol, and mind what is said to them.
 
-It is strict: what it is sent beyond that it leaves alone, as the base asks for, and writes down in `unknown`.
+Written from "Base" of the protocol's specification alone; nothing of the product is used. `said_wrongly` has
+what no client of the base says: other routes, fields, types. `fault` makes them fail as networks and proxies
+do.
 """
 
-import email.parser
-import email.policy
+import base64
+import hashlib
+import hmac
 import json
+import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-STATUSES = ("PENDING", "SERVED", "DONE", "ABORTED", "DELETED")
+Fields = Dict[str, Any]
+# (route, how often it was asked before) -> None, or one of the four below.
+Fault = Callable[[str, int], Optional[str]]
+REFUSED = "503 before it is processed"
+FAILED = "502 after it was processed"
+LOST = "processed, and the connection is cut without an answer"
+CUT = "cut before it is processed"
 
-FIELDS: Dict[str, FrozenSet[str]] = {
-    "POST /worker/heartbeat": frozenset((
-        "worker_id", "host", "machine_type", "reported_status", "current_job_id", "applied_version",
-        "system_metrics", "jd_worker_version")),
-    "POST /update_job_status": frozenset(("job_id", "status", "message")),
-    "POST /upload": frozenset(("job_id", "file")),
-    "POST /checkpoint": frozenset(("job_id", "checkpoint")),
-    "GET /checkpoint/latest": frozenset(("job_id",)),
-    "GET /job_counts": frozenset(),
-    "POST /workers/cli/stop": frozenset(("worker_id", "source", "action", "job_id")),
-    "POST /workers/cli/clear_all": frozenset(("source", "workers")),
+SECRET = "the secret of this experiment"
+KEY = "jd_a-key-of-this-hub"
+STATUSES = ("PENDING", "SERVED", "DONE", "ABORTED", "DELETED")
+# Of our extensions: who asks for them may, and hears that they are not there.
+ASKED_IN_VAIN = ("GET /healthz", "GET /api/sweep")
+_WHOLE, _NUMBER, _TEXT, _OBJECT, _LIST = int, (int, float), str, dict, list
+_Server = TypeVar("_Server", bound="_Http")
+
+# What a request may hold: name -> (type, whether it has to be there).
+_MAY_SAY: Dict[str, Dict[str, Tuple[Any, bool]]] = {
+    "POST /worker/heartbeat": {
+        "worker_id": (_TEXT, True), "host": (_TEXT, True), "machine_type": (_TEXT, True),
+        "reported_status": (_TEXT, True), "current_job_id": ((int, type(None)), True),
+        "applied_version": (_WHOLE, True), "system_metrics": (_OBJECT, True),
+        "jd_worker_version": (_TEXT, True)},
+    "POST /update_job_status": {"job_id": (_WHOLE, True), "status": (_TEXT, True), "message": (_TEXT, True)},
+    "POST /upload": {"job_id": (_TEXT, True), "file": (bytes, True)},
+    "POST /checkpoint": {"job_id": (_TEXT, True), "checkpoint": (bytes, True)},
+    "GET /checkpoint/latest": {"job_id": (_TEXT, True)},
+    "GET /job_counts": {},
+    "POST /workers/cli/stop": {
+        "worker_id": (_TEXT, True), "source": (_TEXT, True), "action": (_TEXT, True),
+        "job_id": (_WHOLE, False)},
+    "POST /workers/cli/clear_all": {"source": (_TEXT, True), "workers": (_LIST, True)},
+    "POST /api/jobs/create": {
+        "parameters": (_OBJECT, False), "jobs": (_LIST, False), "replace": (bool, False),
+        "idle_timeout": (_NUMBER, False), "aborted_job_reset_timeout": (_NUMBER, False)},
+    "GET /api/jobs": dict.fromkeys(("page", "per_page", "status", "search", "ids"), (_TEXT, False)),
+    "GET /api/jobs/statuses": {"ids": (_TEXT, True)},
+    "POST /api/worker/token": {"experiment_name": (_TEXT, True)},
 }
 
 
-class Asked(NamedTuple):
-    """A request: `POST /upload`, and what was in its body, form or query."""
+class _Http:
+    """What both have: the listening socket, the check of what is said, the faults."""
 
-    route: str
-    fields: Dict[str, Any]
-
-
-class BaseServer:
-    """A context manager. `asked` has all requests in the order of arrival, `unknown` the fields and routes
-    that the base does not have, `jobs` the status of each job by its number."""
-
-    def __init__(self, busy_interval: float = 57.0, idle_interval: float = 180.0) -> None:
-        self.asked: List[Asked] = []
-        self.unknown: List[Tuple[str, str]] = []
-        self.jobs: Dict[int, str] = {}
-        self.results: List[Dict[str, Any]] = []
-        self.uploads: Dict[int, Dict[str, bytes]] = {}
-        self.checkpoints: Dict[int, List[bytes]] = {}
+    def __init__(self, fault: Fault = lambda route, count: None) -> None:
+        self.fault = fault
+        self.said_wrongly: List[str] = []
+        self.asked: List[Tuple[str, Fields]] = []
         self.changed = threading.Condition()
-        self._parameters: Dict[int, Dict[str, Any]] = {}
-        self._intervals = {"busy": busy_interval, "idle": idle_interval}
+        self._unknown: Set[str] = set()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -56,7 +74,7 @@ class BaseServer:
     def url(self) -> str:
         return "http://127.0.0.1:%d" % self._http.server_address[1]
 
-    def __enter__(self) -> "BaseServer":
+    def __enter__(self: _Server) -> _Server:
         self._thread.start()
         return self
 
@@ -65,141 +83,256 @@ class BaseServer:
         self._http.server_close()
         self._thread.join()
 
-    def add(self, **parameters: Any) -> int:
-        """A job that waits; its number."""
+    def wait_for(self, what: Callable[[], Any], timeout: float = 60.0) -> Any:
+        """Wait until `what()` is true; it is looked at after each request."""
         with self.changed:
-            job_id = len(self.jobs) + 1
-            self.jobs[job_id], self._parameters[job_id] = "PENDING", parameters
-            return job_id
-
-    def wait_for(self, what: Callable[[], Any], timeout: float = 20.0) -> Any:
-        """Wait until `what()` is true; looked at after each request."""
-        with self.changed:
-            assert self.changed.wait_for(lambda: bool(what()), timeout), self.asked
+            assert self.changed.wait_for(lambda: bool(what()), timeout), self.asked[-20:]
             return what()
 
-    # ---- answers
+    def times(self, route: str) -> int:
+        """How often it was asked."""
+        return sum(asked == route for asked, _ in self.asked)
 
-    def answer(self, method: str, path: str, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        """Status, and an object or bytes."""
-        route = "%s %s" % (method, path)
+    def process(self, route: str, said: Fields, token: str) -> Tuple[int, Any]:
+        """Status and JSON, or bytes, of an answer."""
+        raise NotImplementedError
+
+    def may_say(self, route: str) -> Optional[Dict[str, Tuple[Any, bool]]]:
+        """What this server knows of a route; None: it does not know it."""
+        raise NotImplementedError
+
+    def hear(self, route: str, said: Fields, token: str) -> Tuple[Optional[str], int, Any]:
+        """One request: the fault that becomes of it, and the answer."""
         with self.changed:
-            self.asked.append(Asked(route, fields))
-            if route not in FIELDS:
-                self.unknown.append((route, ""))
-                found: Tuple[int, Any] = 404, {"error": "no such route"}
+            fault = self.fault(route, self.times(route))
+            self.asked.append((route, said))
+            answer: Tuple[int, Any]
+            known = self.may_say(route)
+            if route in ASKED_IN_VAIN:
+                fault, answer = None, (404, {"error": "not found"})
+            elif known is None:
+                self.said_wrongly.append("there is no %s" % route)
+                answer = 404, {"error": "not found"}
             else:
-                self.unknown += [(route, name) for name in fields if name not in FIELDS[route]]
-                found = _ANSWERS[route](self, fields)
+                self._check(route, said, known)
+                answer = ((503, {"error": "try again"}) if fault == REFUSED else
+                          (0, None) if fault == CUT else self.process(route, said, token))
             self.changed.notify_all()
-            return found
+            return (fault, 502, {"error": "bad gateway"}) if fault == FAILED else (fault, *answer)
 
-    def _heartbeat(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        if not isinstance(fields.get("worker_id"), str):
-            return 400, {"error": "worker_id is missing"}
-        idle = fields.get("reported_status") == "idle"
-        waiting = [job_id for job_id, status in self.jobs.items() if status == "PENDING"]
-        job: Optional[Dict[str, Any]] = None
-        if idle and waiting:
-            self.jobs[waiting[0]] = "SERVED"
-            job = {"job_id": waiting[0], "parameters": self._parameters[waiting[0]], "status": "SERVED"}
-        interval = self._intervals["idle" if idle else "busy"]
-        return 200, {"desired_state": "run", "desired_version": 0, "pending": False, "job": job,
-                     "applied_version": fields.get("applied_version", 0),
-                     "heartbeat_interval": interval, "poll_interval": interval}
-
-    def _status(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        job_id, status = fields.get("job_id"), fields.get("status")
-        if job_id not in self.jobs:
-            return 404, {"error": "there is no such job"}
-        same = [one for one in self.results if one["job_id"] == job_id and one["status"] == status]
-        if self.jobs[job_id] != "SERVED" and not same:
-            return 400, {"error": "the job is not SERVED"}
-        if not same:
-            self.jobs[job_id] = str(status)
-            self.results.append(fields)
-        return 200, {"message": "ok", "job_id": job_id, "status": status}
-
-    def _upload(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        name, content = fields["file"]
-        kept = self.uploads.setdefault(int(fields["job_id"]), {})
-        kept[name] = content
-        return 200, {"success": True, "filename": name, "version": 0, "size_bytes": len(content)}
-
-    def _checkpoint(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        content = fields["checkpoint"][1]
-        kept = self.checkpoints.setdefault(int(fields["job_id"]), [])
-        kept.append(content)
-        return 200, {"success": True, "filename": "checkpoint_v%d_0.pt" % (len(kept) - 1),
-                     "version": len(kept) - 1, "size_bytes": len(content)}
-
-    def _latest(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        kept = self.checkpoints.get(int(fields["job_id"]))
-        return (200, kept[-1]) if kept else (404, {"error": "no checkpoint yet"})
-
-    def _counts(self, _fields: Dict[str, Any]) -> Tuple[int, Any]:
-        return 200, {status: list(self.jobs.values()).count(status) for status in STATUSES}
-
-    def _cli_stop(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        running = self.jobs.get(fields.get("job_id") or 0) == "SERVED"
-        if running:
-            self.jobs[fields["job_id"]] = "ABORTED"
-        return 200, {"success": True, "job_aborted": running}
-
-    def _cli_clear_all(self, fields: Dict[str, Any]) -> Tuple[int, Any]:
-        return 200, {"success": True, "processed": len(fields["workers"])}
+    def _check(self, route: str, said: Fields, known: Dict[str, Tuple[Any, bool]]) -> None:
+        for name in said:
+            if name not in known:
+                self.said_wrongly.append("%s with %s" % (route, name))
+        for name, (kind, needed) in known.items():
+            if name not in said:
+                if needed:
+                    self.said_wrongly.append("%s without %s" % (route, name))
+            elif not isinstance(said[name], kind) or (isinstance(said[name], bool) and kind is not bool):
+                self.said_wrongly.append("%s: %s is %r" % (route, name, said[name]))
 
 
-_ANSWERS: Dict[str, Callable[[BaseServer, Dict[str, Any]], Tuple[int, Any]]] = {
-    "POST /worker/heartbeat": BaseServer._heartbeat,
-    "POST /update_job_status": BaseServer._status,
-    "POST /upload": BaseServer._upload,
-    "POST /checkpoint": BaseServer._checkpoint,
-    "GET /checkpoint/latest": BaseServer._latest,
-    "GET /job_counts": BaseServer._counts,
-    "POST /workers/cli/stop": BaseServer._cli_stop,
-    "POST /workers/cli/clear_all": BaseServer._cli_clear_all,
-}
+class BaseServer(_Http):
+    """A job server of the base. `told` holds results in the order in which they were recorded."""
+
+    def __init__(self, fault: Fault = lambda route, count: None, in_hub_mode: bool = False) -> None:
+        super().__init__(fault)
+        self.in_hub_mode = in_hub_mode
+        self.idle_interval, self.busy_interval = 0.2, 1.0
+        self.jobs: Dict[int, Fields] = {}
+        self.told: List[Fields] = []
+        self.handed_out: List[int] = []
+        self.files: Dict[int, List[Tuple[str, bytes]]] = {}
+        self.checkpoints: Dict[int, List[bytes]] = {}
+        self.stops: List[Fields] = []
+        self.command = ("run", 0)
+
+    def add(self, *parameters: Fields) -> None:
+        with self.changed:
+            for one in parameters:
+                self.jobs[len(self.jobs) + 1] = {"parameters": one, "status": "PENDING", "worker": None,
+                                                 "message": ""}
+
+    def counts(self) -> Dict[str, int]:
+        return {status: sum(job["status"] == status for job in self.jobs.values()) for status in STATUSES}
+
+    def may_say(self, route: str) -> Optional[Dict[str, Tuple[Any, bool]]]:
+        return None if route == "POST /api/worker/token" else _MAY_SAY.get(route)
+
+    def process(self, route: str, said: Fields, token: str) -> Tuple[int, Any]:
+        if self.in_hub_mode and not _is_good(token):
+            return 401, {"error": "unauthorized"}
+        if route == "POST /worker/heartbeat":
+            return 200, self._heartbeat(said)
+        if route == "POST /update_job_status":
+            return self._result(said)
+        if route == "GET /job_counts":
+            return 200, self.counts()
+        if route == "POST /workers/cli/stop":
+            return 200, self._stop(said)
+        if route in ("POST /upload", "POST /checkpoint", "GET /checkpoint/latest"):
+            return self._file(route, said)
+        if route == "GET /api/jobs/statuses":
+            ids = [int(one) for one in said["ids"].split(",") if int(one) in self.jobs]
+            return 200, {"statuses": {str(one): self.jobs[one]["status"] for one in ids}}
+        return 400, {"error": "nothing here needs that"}
+
+    def _heartbeat(self, said: Fields) -> Fields:
+        state, version = self.command
+        idle, worker = said["reported_status"] == "idle", said["worker_id"]
+        found = None
+        if idle and state == "run" and version <= said["applied_version"]:
+            for job in self.jobs.values():
+                if job["status"] == "SERVED" and job["worker"] == worker:
+                    job["status"] = "PENDING"  # it asks for a job: the answer with that one was lost
+            number = next((n for n, job in self.jobs.items() if job["status"] == "PENDING"), None)
+            if number is not None:
+                self.jobs[number].update(status="SERVED", worker=worker)
+                self.handed_out.append(number)
+                found = {"job_id": number, "parameters": self.jobs[number]["parameters"], "status": "SERVED"}
+        interval = self.idle_interval if idle and found is None else self.busy_interval
+        return {"desired_state": state, "desired_version": version,
+                "applied_version": said["applied_version"],
+                "pending": version > said["applied_version"], "heartbeat_interval": interval,
+                "poll_interval": interval, "job": found}
+
+    def _result(self, said: Fields) -> Tuple[int, Fields]:
+        job = self.jobs.get(said["job_id"])
+        if job is None:
+            return 404, {"error": "no such job"}
+        if said in self.told:  # an answer was lost
+            return 200, {"message": "ok", "job_id": said["job_id"], "status": said["status"]}
+        if job["status"] != "SERVED" or said["status"] not in ("DONE", "ABORTED"):
+            return 400, {"error": "job is %s" % job["status"]}
+        job.update(status=said["status"], message=said["message"])
+        self.told.append(said)
+        return 200, {"message": "ok", "job_id": said["job_id"], "status": said["status"]}
+
+    def _stop(self, said: Fields) -> Fields:
+        self.stops.append(said)
+        held = [job for number, job in self.jobs.items() if job["worker"] == said["worker_id"]
+                and job["status"] == "SERVED" and said.get("job_id") in (None, number)]
+        for job in held:
+            job.update(status="ABORTED", message="stopped from the CLI")
+        return {"success": True, "job_aborted": bool(held)}
+
+    def _file(self, route: str, said: Fields) -> Tuple[int, Any]:
+        number = int(said["job_id"])
+        if number not in self.jobs:
+            return 404, {"error": "no such job"}
+        saved = self.checkpoints.setdefault(number, [])
+        if route == "GET /checkpoint/latest":
+            return (200, saved[-1]) if saved else (404, {"error": "none yet"})
+        if route == "POST /checkpoint":
+            saved.append(said["checkpoint"])
+            return 200, {"success": True, "filename": "checkpoint_v%d_%d.pt" % (len(saved) - 1, time.time()),
+                         "version": len(saved) - 1, "size_bytes": len(said["checkpoint"])}
+        name, content = said["filename_of_file"], said["file"]
+        version = sum(name == other for other, _ in self.files.setdefault(number, []))
+        self.files[number].append((name, content))
+        return 200, {"success": True, "filename": name, "version": version, "size_bytes": len(content)}
+
+    def _check(self, route: str, said: Fields, known: Dict[str, Tuple[Any, bool]]) -> None:
+        super()._check(route, {name: value for name, value in said.items()
+                               if not name.startswith("filename_of_")}, known)
 
 
-def _handler(server: BaseServer) -> type:
+class BaseHub(_Http):
+    """A Hub of the base with one user and one experiment."""
+
+    def __init__(self, server_url: str, experiment: str, fault: Fault = lambda route, count: None) -> None:
+        super().__init__(fault)
+        self.server_url = server_url
+        self.experiment = experiment
+
+    def may_say(self, route: str) -> Optional[Dict[str, Tuple[Any, bool]]]:
+        if route in ("GET /api/experiments/%s" % self.experiment,
+                     "GET /api/experiments/%s/runtime-config" % self.experiment):
+            return {}
+        return _MAY_SAY[route] if route == "POST /api/worker/token" else None
+
+    def process(self, route: str, said: Fields, token: str) -> Tuple[int, Any]:
+        if token != KEY:
+            return 401, {"error": "unknown key"}
+        if route.startswith("GET "):
+            return 200, {"id": "e1", "name": self.experiment, "status": "active",
+                         "server_url": self.server_url, "dashboard_url": self.server_url,
+                         "created_at": 1.0, "last_activity": 1.0}
+        if said["experiment_name"] != self.experiment:
+            return 404, {"error": "no such experiment"}
+        expires = time.time() + 3600
+        return 200, {"worker_token": _token(expires), "server_url": self.server_url,
+                     "exp_name": self.experiment, "expires_at": expires, "refresh_margin_secs": 300}
+
+
+# ---- worker tokens: HS256, as every JWT library makes them
+
+def _b64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _signature(text: str) -> str:
+    return _b64(hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).digest())
+
+
+def _token(expires: float) -> str:
+    claims = {"sub": "worker", "exp_id": "e1", "exp_name": "exp", "user_id": 1, "jti": "t%d" % time.time_ns(),
+              "iat": time.time(), "exp": expires}
+    text = "%s.%s" % (_b64(b'{"alg":"HS256","typ":"JWT"}'), _b64(json.dumps(claims).encode()))
+    return "%s.%s" % (text, _signature(text))
+
+
+def _is_good(token: str) -> bool:
+    text, _, signature = token.rpartition(".")
+    return bool(text) and hmac.compare_digest(_signature(text), signature)
+
+
+# ---- HTTP
+
+def _form(content: bytes, content_type: str) -> Fields:
+    boundary = content_type.partition("boundary=")[2].strip('"').encode()
+    said: Fields = {}
+    for part in content.split(b"--" + boundary)[1:-1]:
+        head, _, body = part[2:-2].partition(b"\r\n\r\n")
+        disposition = head.decode()
+        name = re.findall(r'; name="([^"]*)"', disposition)[0]
+        filename = re.findall(r'filename="([^"]*)"', disposition)
+        said[name] = body if filename else body.decode()
+        if filename:
+            said["filename_of_" + name] = filename[0]
+    return said
+
+
+def _handler(server: _Http) -> type:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            self._answer(*server.answer("GET", url.path, dict(parse_qsl(url.query))))
+            self._answer("GET", dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True)))
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            content = self.rfile.read(int(self.headers["Content-Length"]))
             kind = self.headers["Content-Type"]
-            fields = json.loads(body.decode()) if kind.startswith("application/json") else _form(kind, body)
-            self._answer(*server.answer("POST", self.path, fields))
+            self._answer("POST", json.loads(content.decode()) if kind.startswith("application/json")
+                         else _form(content, kind))
 
-        def _answer(self, status: int, reply: Any) -> None:
-            content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+        def _answer(self, method: str, said: Fields) -> None:
+            token = (self.headers.get("Authorization") or "").replace("Bearer ", "")
+            fault, status, answer = server.hear("%s %s" % (method, urlsplit(self.path).path), said, token)
+            if fault in (LOST, CUT):
+                self.close_connection = True
+                self.connection.close()
+                return
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/octet-stream" if isinstance(reply, bytes)
+            self.send_header("Content-Type", "application/octet-stream" if isinstance(answer, bytes)
                              else "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             try:
                 self.wfile.write(content)
             except OSError:
-                pass  # who asked has left
+                pass  # who has left does not read its answer
 
         def log_message(self, *_: object) -> None:
-            """Tests read what was asked."""
+            pass
 
     return Handler
-
-
-def _form(kind: str, body: bytes) -> Dict[str, Any]:
-    """The fields of a form: a text, or name and content of a file."""
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
-        b"Content-Type: " + kind.encode("ascii") + b"\r\n\r\n" + body)
-    found: Dict[str, Any] = {}
-    for part in message.walk():
-        content = part.get_payload(decode=True)
-        if isinstance(content, bytes):
-            name = str(part.get_param("name", header="content-disposition"))
-            found[name] = content.decode() if part.get_filename() is None else (part.get_filename(), content)
-    return found

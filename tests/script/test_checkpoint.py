@@ -56,11 +56,16 @@ def test_first_run_has_none_and_does_not_wait(stub: StubServer, job: Path) -> No
     assert len(stub.asked) == 1
 
 
-def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path) -> None:
+def test_a_checkpoint_directory_is_passed_over(stub: StubServer, job: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
     archive = protocol.DIRECTORY_MARK + b"\0" * 500_000
-    stub.will_answer(Answer(200, archive))  # it does not know kind=
+    stub.will_answer(Answer(200, archive))  # it knows only the base
     assert jd.jd_get_last_checkpoint() is None
     assert [asked.target for asked in stub.asked] == ["/checkpoint/latest?job_id=42"]
+    monkeypatch.setenv("JD_JOB_ATTEMPT", "1")  # of servers with extensions
+    stub.will_answer(Answer(404, {}))
+    assert jd.jd_get_last_checkpoint() is None
+    assert stub.asked[1].target == "/checkpoint/latest?job_id=42&kind=object"
 
 
 def test_another_job_on_another_server(stub: StubServer) -> None:

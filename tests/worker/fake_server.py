@@ -12,7 +12,8 @@ Refuse = Callable[[str, Dict[str, Any]], Optional[Tuple[int, str]]]
 
 
 class FakeServer:
-    """`sent` holds (route, body) of every request in the order of arrival."""
+    """`sent` holds (route, body) of every request in the order of arrival, the body of a heartbeat with what
+    its header says; `bodies` those without it."""
 
     def __init__(self, extensions: Tuple[str, ...] = (), busy_interval: float = 57.0,
                  idle_interval: float = 180.0) -> None:
@@ -20,6 +21,7 @@ class FakeServer:
         self.server_id: Optional[str] = "data-1" if extensions else None
         self.jobs: Deque[Tuple[int, Dict[str, Any]]] = deque()
         self.sent: List[Tuple[str, Dict[str, Any]]] = []
+        self.bodies: List[Dict[str, Any]] = []
         self.tokens: List[Optional[str]] = []
         self.refuse: Refuse = lambda route, body: None
         self.command = (protocol.RUN, 0)
@@ -130,6 +132,8 @@ class FakeServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                fake.bodies.append(body)
+                body = {**json.loads(self.headers.get(protocol.HEARTBEAT_HEADER) or "{}"), **body}
                 status, reply = fake.answer(self.path, body, self.headers.get("Authorization"))
                 self._answer(status, reply)
 
@@ -145,10 +149,8 @@ class FakeServer:
                     pass  # a worker that left does not read its answer
 
             def do_GET(self) -> None:
-                health: Any = {"extensions": list(fake.extensions)} if fake.extensions else None
-                health = health if fake.health is None else fake.health
-                if health is not None and self.path == protocol.HEALTH:
-                    status, reply = 200, health
+                if fake.health is not None and self.path == protocol.HEALTH:
+                    status, reply = 200, fake.health
                 elif self.path == protocol.JOB_COUNTS:
                     status, reply = 200, {protocol.PENDING: len(fake.jobs)}
                 else:

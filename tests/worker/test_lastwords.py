@@ -66,14 +66,14 @@ def bureau() -> Iterator[Bureau]:
 def test_a_server_gives_back_what_a_stopped_worker_still_held(bureau: Bureau) -> None:
     """The registry is behind by a second or so: the server knows which job it was."""
     bureau.answers[protocol.CLI_STOP] = 200, {"success": True, "job_aborted": False, "job_requeued": 13}
-    told = lastwords.stopped([bureau.worker(0, current_job_id=12)], "restart", {})
+    told = lastwords.stopped([bureau.worker(0, current_job_id=12, session="s")], "restart", {})
     assert told.fates == {EGG: Fate(13, lastwords.REQUEUED)} and told.problems == {}
     assert str(told.fates[EGG]) == "job 13 goes back to the queue"
     ((_, body),) = bureau.told
     assert body["requeue"] is True and body["action"] == "restart" and "job_id" not in body
-    assert "session" not in body
-    lastwords.stopped([bureau.worker(0, session="s")], "stop", {})
-    assert bureau.told[-1][1]["session"] == "s"  # so that another process of that name is left alone
+    assert body["session"] == "s"  # so that another process of that name is left alone
+    lastwords.stopped([bureau.worker(0)], "stop", {})  # its server has offered no extension yet
+    assert set(bureau.told[-1][1]) == {"worker_id", "action", "source"}
 
 
 def test_what_workers_gave_back_themselves_is_asked_for_once(bureau: Bureau) -> None:

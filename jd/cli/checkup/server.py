@@ -38,7 +38,6 @@ from jd.net.peer.portowner import ForeignServer
 
 TOPIC = "Server"
 TIMEOUT = 5.0  # seconds, for each step
-BASE_ONLY = (401, 403, 404, 405, 501)  # of GET /healthz, where there is no such route
 MAX_HEALTH_BYTES = 64 * 1024
 SKEW_WARNING = 5.0
 SKEW_PROBLEM = 300.0
@@ -187,9 +186,8 @@ class Visit:
         notes.findings += clock_skew(headers.get("Date"), at)
         if status == 400 and self._speaks_tls(self._address):
             return self._failed(notes, *wrong_scheme(self._address))
-        if status in BASE_ONLY and self._counts_jobs():
-            return notes.ok("a job server that knows the base protocol only, so that it does not say which "
-                            "experiment it serves")
+        if status in probe.NO_ROUTE and self._counts_jobs():
+            return notes.ok("a job server that knows only the base protocol: it tells no experiment")
         if status != 200:
             return self._failed(
                 notes, "GET %s was answered with status %d" % (protocol.HEALTH, status),
@@ -203,14 +201,6 @@ class Visit:
             return self._failed(notes, "what answers there is no job server",
                                 self._advice("check host and port"))
         return self._introduced(notes, told)
-
-    def _counts_jobs(self) -> bool:
-        """Whether GET /job_counts is answered as a job server does, or wants a token."""
-        try:
-            probe.check_counts(Client(self._url, timeout=TIMEOUT, certificate=self._certificate))
-        except JdError:
-            return False
-        return True
 
     def token(self) -> List[Finding]:
         """Whether GET /job_counts is answered with the token that workers would send."""
@@ -299,6 +289,14 @@ class Visit:
             return answer.status, answer.headers, answer.read(MAX_HEALTH_BYTES), at
         finally:
             connection.close()
+
+    def _counts_jobs(self) -> bool:
+        """Whether it answers as a job server of the base does, which has no /healthz."""
+        try:
+            probe.check_counts(Client(self._url, timeout=TIMEOUT, certificate=self._certificate))
+        except JdError:
+            return False
+        return True
 
     def _introduced(self, notes: Notes, told: Mapping[str, Any]) -> List[Finding]:
         serves, version = protocol.shown(told["expId"]), str(told.get("version", "unknown"))[:40]

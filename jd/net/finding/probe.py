@@ -23,7 +23,7 @@ UNTOLD = "untold"  # it talks JSON as our servers do, and does not say what it i
 MUTE = "mute"  # it has no such route, and says so in another way
 
 _AWAY = frozenset((408, 429, 500, 502, 503, 504))  # of a proxy whose server is away, or of a busy server
-_NO_ROUTE = frozenset((404, 405, 501))
+NO_ROUTE = frozenset((404, 405, 501))
 _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLCertVerificationError)
 
 
@@ -72,28 +72,12 @@ def ask(client: Client) -> Answerer:
         judged = _judged(error)
         if judged is None:
             return Answerer(UNTOLD)
-        if getattr(error, "status", None) in _NO_ROUTE:
+        if getattr(error, "status", None) in NO_ROUTE:
             return Answerer(MUTE)
         raise judged from error
     if not isinstance(answer, dict):
         raise _no_job_server(client, protocol.HEALTH, answer)
     return introduced(answer)
-
-
-def offers_extensions(client: Client) -> bool:
-    """Whether the server tells everybody that it speaks more than the base protocol.
-
-    Raises ServerUnreachable while nobody answers, and ServerRefused where a proxy says so for its server.
-    """
-    try:
-        told = client.anonymous().call("GET", protocol.HEALTH)
-    except UnusableAnswer:
-        return False
-    except ServerRefused as error:
-        if error.status in _AWAY:
-            raise
-        return False
-    return isinstance(told, dict) and bool(told.get("extensions"))
 
 
 def check_counts(client: Client) -> None:
@@ -123,7 +107,7 @@ def counts_jobs(client: Client) -> bool:
 
 def explained(client: Client, error: ServerRefused) -> JdError:
     """The error of a route that is not there: WrongPort if a dashboard or a Hub answers, else `error`."""
-    if error.status in _NO_ROUTE:
+    if error.status in NO_ROUTE:
         try:
             confirm(ask(client), client.shown, None)
         except WrongPort as told:

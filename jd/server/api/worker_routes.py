@@ -6,10 +6,12 @@ Handlers convert JSON once, run one operation of the store, and never block.
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from jd import fields, messages
 from jd import protocol as p
+from jd.fields import check_object
+from jd.net.jsonbody import parse_json
 from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, Request, Response, Router
 from jd.server.api import addressee
 from jd.server.api.access import WORK, Access, Principal
@@ -58,7 +60,7 @@ class WorkerRoutes:
 
     async def heartbeat(self, request: Request) -> Response:
         """Liveness, result, release, command and job in one; held open while there is nothing."""
-        beat = messages.Heartbeat.from_json(await request.json_object())
+        beat = messages.Heartbeat.from_json({**_in_header(request), **await request.json_object()})
         experiment, idle = self._experiment, beat.reported_status == p.IDLE
         addressee.check(beat.exp_id, experiment.name)
         with self._room.ticket(beat.worker_id, beat.session, idle,
@@ -216,6 +218,12 @@ class WorkerRoutes:
         for start in range(0, len(named), CLEARED_SLICE):
             processed += await self._experiment.write(partial(clear, some=named[start:start + CLEARED_SLICE]))
         return Response.json({"success": True, "processed": processed})
+
+
+def _in_header(request: Request) -> Dict[str, Any]:
+    """What a heartbeat says that was made before the server had offered an extension."""
+    given = request.headers.get(p.HEARTBEAT_HEADER.lower())
+    return {} if given is None else check_object(parse_json(given.encode("utf-8")))
 
 
 def _caller(request: Request) -> Principal:

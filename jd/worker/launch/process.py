@@ -8,11 +8,12 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Optional
 
+from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner
 from jd.net.retry import Backoff
 from jd.node import orphans, scheduler
-from jd.node.identity import Here, new_worker_id
+from jd.node.identity import new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
 from jd.node.timelimit import TimeLimit
 from jd.worker.agent.agent import Agent
@@ -27,7 +28,6 @@ from jd.worker.launch import gpus
 from jd.worker.launch.gpumetrics import GpuMetrics
 from jd.worker.launch.signals import Signals
 from jd.worker.limits import Limits
-from jd.worker.local import outboxes
 from jd.worker.local.registration import Registration
 from jd.worker.local.registry import Registry
 from jd.worker.log import WorkerLog
@@ -36,7 +36,6 @@ from jd.worker.uplink.callthread import CallThread
 from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
-from jd.worker.uplink.holding import Holder
 from jd.worker.uplink.outage import Outage
 from jd.worker.uplink.outbox import Outbox
 
@@ -120,8 +119,8 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registrati
             waited_for = False
             ready(link.worker_id)
         job_id = None if agent.job is None else agent.job.assignment.job_id
-        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at, link.session,
-                          agent.paused_because)
+        registration.show(link.worker_id, log.path, agent.status, job_id, agent.heard_at,
+                          "" if link.is_reserved else link.session, agent.paused_because)
     return observe
 
 
@@ -152,9 +151,7 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log
 
 def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
               log: WorkerLog, signals: Signals, limits: Limits, starter: Starter) -> Agent:
-    where = config.experiment, config.environ
-    outbox = Outbox(outboxes.near(*where), log.event, lasting=outboxes.lasting(*where),
-                    beside=outboxes.beside(*where), holder=Holder(Here()))
+    outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
 
     def rename() -> str:
         name = new_worker_id(slot, frozenset([link.worker_id]))

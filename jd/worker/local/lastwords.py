@@ -59,10 +59,8 @@ class Told(NamedTuple):
 def stopped(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Told:
     """Tell the servers that a command has stopped workers, all of which have ended. `action` is one of
     protocol.CLI_ACTIONS."""
-    source = socket.gethostname() or "unknown"
-    return _told(rows, lambda row: to_server_of(row, protocol.CLI_STOP, {
-        "worker_id": row.worker_id, "action": action, "source": source, "requeue": True,
-        **({"session": row.session} if row.session else {})}, environ), STOP_TIME, _after_stop, environ)
+    return _told(rows, lambda row: to_server_of(row, protocol.CLI_STOP, _stop(row, action), environ),
+                 STOP_TIME, _after_stop, environ)
 
 
 def died(rows: Sequence[Row], environ: Mapping[str, str]) -> Told:
@@ -76,6 +74,18 @@ def died(rows: Sequence[Row], environ: Mapping[str, str]) -> Told:
 def worker_of(row: Row) -> Worker:
     """What the fate of a row's job is found by."""
     return row.experiment, row.worker_id
+
+
+def _stop(row: Row, action: str) -> Dict[str, Any]:
+    """The base has neither `requeue` nor `session`. A worker of ours has a session here once its server has
+    offered that. What the server of a published client is cannot be seen; the base passes over a field."""
+    said: Dict[str, Any] = {"worker_id": row.worker_id, "action": action,
+                            "source": socket.gethostname() or "unknown"}
+    if row.session or row.is_published:
+        said["requeue"] = True
+    if row.session:
+        said["session"] = row.session
+    return said
 
 
 def _last_word(row: Row) -> Dict[str, Any]:

@@ -4,13 +4,16 @@ A call may be held by the server for minutes. Giving up on one costs little: its
 with it, and its answer is ignored.
 """
 
+import json
 import queue
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from jd import protocol
 from jd.errors import JdError, ServerUnreachable
+from jd.messages import BASE_HEARTBEAT, only
 from jd.worker.uplink.outbox import Entry
 
 CLAIM = "claim"
@@ -25,6 +28,8 @@ class Call:
 
     `held` is how long the server was asked to wait with its answer; `entry` is the result that
     the request carries. Files that wait with it go first, and `meanwhile`, a heartbeat, is repeated.
+    `reserved` heartbeats are for a server that has offered no extension: their body has the base alone, and
+    what else there is goes in a header, which is no matter to those that do not know it.
     """
 
     kind: str
@@ -34,6 +39,15 @@ class Call:
     held: float = 0.0
     entry: Optional[Entry] = None
     meanwhile: "Optional[Call]" = None
+    reserved: bool = False
+
+    def parts(self) -> Tuple[Dict[str, Any], Dict[str, str]]:
+        """Body and headers as they are sent."""
+        if not self.reserved:
+            return self.body, {}
+        base = only(BASE_HEARTBEAT, self.body)
+        beyond = {name: value for name, value in self.body.items() if name not in base}
+        return base, {protocol.HEARTBEAT_HEADER: json.dumps(beyond)}
 
 
 @dataclass(frozen=True)

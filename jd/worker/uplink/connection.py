@@ -8,13 +8,11 @@ before the worker gives up.
 import time
 from typing import Callable, List, Optional
 
-from jd import protocol
 from jd.auth import checkpointkey, tokentosend
 from jd.auth.hubtoken import Grant
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
-from jd.messages import BASE_HEARTBEAT
 from jd.net.client import Client
-from jd.net.finding import probe, published
+from jd.net.finding import published
 from jd.net.peer import ownserver
 from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
@@ -42,7 +40,6 @@ class Connection:
         self._keys: List[str] = []
         self._told: List[str] = []  # by the server; of the thread that makes the calls
         self._doubted = False
-        self._met = False  # a heartbeat was answered
         self.renewal: Optional[Renewal] = None
         hub = config.hub_access
         if hub is not None and config.grant is not None:
@@ -142,18 +139,12 @@ class Connection:
             raise
 
     def _send(self, call: Call) -> object:
-        body = call.body
-        # Once a heartbeat was answered, that tells.
-        if call.route == protocol.HEARTBEAT and not self._met and not probe.offers_extensions(self._client):
-            body = {name: body[name] for name in BASE_HEARTBEAT}
+        body, headers = call.parts()
         if self.renewal is not None:
-            answer = self._client.call("POST", call.route, body, timeout=call.timeout)
-            self._met = True
-            return answer
+            return self._client.call("POST", call.route, body, timeout=call.timeout, headers=headers)
         own: List[bool] = []
-        answer = self._client.call("POST", call.route, body, timeout=call.timeout,
+        answer = self._client.call("POST", call.route, body, timeout=call.timeout, headers=headers,
                                    met=lambda connected: own.append(ownserver.is_own(connected)))
-        self._met = True
         if isinstance(answer, dict):
             self._hear_key(answer.get("checkpoint_key"), own == [True])
         return answer

@@ -2,10 +2,9 @@
 
 A busy heartbeat renews the lease of the job that runs, an idle one claims the next.
 
-Extensions of the protocol are used only after the server has offered them (docs/protocol.md). The first
-answer may bring a job already, so `session`, which names the worker process, `exp_id`, `tags`, and in an
-idle heartbeat what limits the worker, are in the messages until an answer has offered none: whether the first
-one may go out with them is up to `uplink.connection`, which asks the server before.
+Extensions of the protocol are used only after the server has offered them (docs/protocol.md). `session`,
+which names the worker process, `exp_id`, `tags`, and in an idle heartbeat what limits the worker, belong to
+every heartbeat all the same, since the first answer may bring a job already: until then they go in a header.
 """
 
 import secrets
@@ -16,16 +15,7 @@ from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 import jd
 from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable
-from jd.messages import (
-    BASE_HEARTBEAT,
-    BASE_RESULT,
-    Assignment,
-    Code,
-    Heartbeat,
-    HeartbeatReply,
-    Release,
-    Result,
-)
+from jd.messages import BASE_RESULT, Assignment, Code, Heartbeat, HeartbeatReply, Release, Result, only
 from jd.protocol import ProtocolError
 from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import BEAT, CLAIM, LEAVE, REPORT, Answer, Call
@@ -50,9 +40,7 @@ class Link:
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)  # names this worker process: another may have had its id
         self.server_id: Optional[str] = None
-        self.away = False  # whether the last call met no server
         self.extensions: FrozenSet[str] = frozenset()
-        self._base_only = False  # the last answer offered no extension
         self.applied_version = 0
         self.acknowledged_version = 0
         self.lease: Optional[float] = None  # seconds, of the job that this worker has, if the server tells
@@ -76,6 +64,11 @@ class Link:
     def offers(self, *extensions: str) -> bool:
         """Whether the server has offered all of these."""
         return self.extensions.issuperset(extensions)
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether heartbeats keep to the base, since the server has offered no session."""
+        return not self.offers(protocol.EXT_SESSION)
 
     def at_most(self, seconds: float) -> float:
         """`seconds`, or less: the longest pause that leaves the lease of this worker's job alone."""
@@ -102,7 +95,8 @@ class Link:
                           time_left=None if left is None else round(left, 1),
                           min_time=None if left is None else self._limits.usual_time,
                           exit_when_empty=self._limits.exit_when_empty)
-        return Call(CLAIM, protocol.HEARTBEAT, self._spoken(message), held + self.patience, held, entry)
+        return Call(CLAIM, protocol.HEARTBEAT, message.to_json(), held + self.patience, held, entry,
+                    reserved=self.is_reserved)
 
     def beat(self, assignment: Assignment, tail: str, hold: bool = False,
              ends_in: Optional[float] = None, code: Optional[Code] = None,
@@ -123,17 +117,18 @@ class Link:
             code=code if attempt is not None and self.offers(protocol.EXT_CODE)
             and self._code_told != (assignment.job_id, attempt) else None,
             ends_in=ends_in if self.offers(protocol.EXT_TIMEOUT) else None)
-        return Call(BEAT, protocol.HEARTBEAT, self._spoken(message), held + self.patience, held)
+        return Call(BEAT, protocol.HEARTBEAT, message.to_json(), held + self.patience, held,
+                    reserved=self.is_reserved)
 
     def report(self, entry: Entry, timeout: float) -> Call:
         """A result by itself, as every server understands it."""
         result = self._told(entry.result)
         if result.verdict == protocol.VERDICT_PREEMPTED:
             result = replace(result, message=PREEMPTED + result.message)
-        body = result.to_json()
-        if self._base_only:
-            body = {name: body[name] for name in BASE_RESULT}
-        return Call(REPORT, protocol.UPDATE_JOB_STATUS, body, timeout, entry=entry)
+        told = result.to_json()
+        if not self.offers(protocol.EXT_FINISH):
+            told = only(BASE_RESULT, told)
+        return Call(REPORT, protocol.UPDATE_JOB_STATUS, told, timeout, entry=entry)
 
     def can_claim_with(self, entry: Entry) -> bool:
         """Whether `claim` can carry this result."""
@@ -158,12 +153,8 @@ class Link:
                 finished = self._told(result)
         message = replace(self._heartbeat(), reported_status=protocol.BUSY, finished=finished,
                           released=released, leave=self.offers(protocol.EXT_LEAVE))
-        return Call(LEAVE, protocol.HEARTBEAT, self._spoken(message), timeout, entry=entry)
-
-    def _spoken(self, message: Heartbeat) -> Dict[str, Any]:
-        """A heartbeat as this server understands it."""
-        body = message.to_json()
-        return {name: body[name] for name in BASE_HEARTBEAT} if self._base_only else body
+        return Call(LEAVE, protocol.HEARTBEAT, message.to_json(), timeout, entry=entry,
+                    reserved=self.is_reserved)
 
     def _told(self, result: Result) -> Result:
         """A result as this server is told it: the code goes to who has offered to take it."""
@@ -194,7 +185,6 @@ class Link:
             raise ServerUnreachable("%s answered a heartbeat wrongly: %s"
                                     % (self.server, error)) from None
         self.extensions = frozenset(reply.extensions)
-        self._base_only = not self.extensions
         self.lease = reply.lease
         if reply.runtime_p90 is not None:
             self.runtime_p90 = reply.runtime_p90
@@ -231,7 +221,6 @@ class Link:
 
     def outage_began(self) -> None:
         """The server is away: what broke the last held call was its end, not a proxy's limit."""
-        self.away = True
         self._may_hold_beats = True
         if self._wait_before_break is not None:
             self.wait = self._wait_before_break
