@@ -3,6 +3,7 @@
 The registry keeps it as JSON, so that `restart` and `scale` start workers as they were started.
 """
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,10 +156,12 @@ class WorkerConfig:
             while not os.path.lexists(str(nearest)) and nearest != nearest.parent:
                 nearest = nearest.parent
             if not os.access(str(nearest), os.W_OK | os.X_OK):
-                raise StorageError("nothing can be written in %s%s" % (
-                    nearest, "" if nearest == directory else ", where %s has to be" % directory),
-                    "JD_WORKSPACE_PATH names another place" if purpose is safedirs.WORKSPACE else
-                    "log_dir= names another place")
+                raise StorageError("nothing can be written in %s%s: %s" % (
+                    nearest, "" if nearest == directory else ", where %s has to be" % directory,
+                    _why_not_written(nearest)),
+                    "log_dir= names another place" if purpose is safedirs.LOGS else
+                    "JD_WORKSPACE_PATH names another place" if self.environ.get("JD_CACHE_PATH") else
+                    "JD_WORKSPACE_PATH names another place, and JD_CACHE_PATH one for the cache")
 
     def to_json(self) -> Dict[str, object]:
         """All of it, and of the environment the JD_* variables: it may hold keys and tokens."""
@@ -178,6 +181,14 @@ def shared_directory(cwd: str, directory: Path, entry_script: Path) -> Optional[
     if cwd == CWD_JOB:
         return None
     return Path(os.path.realpath(str(entry_script.parent))) if cwd == CWD_SCRIPT else directory
+
+
+def _why_not_written(directory: Path) -> str:
+    if not directory.is_dir():
+        return os.strerror(errno.ENOTDIR)
+    if os.statvfs(str(directory)).f_flag & os.ST_RDONLY:
+        return os.strerror(errno.EROFS)
+    return os.strerror(errno.EACCES)
 
 
 def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerConfig:

@@ -51,7 +51,7 @@ def test_a_launch_as_it_was_stored(tmp_path: Path, capsys: pytest.CaptureFixture
     assert SECRET not in shown
     lines = dict(line.split(None, 1) for line in shown.splitlines())
     assert lines["num_workers"] == "4" and lines["once"] == "false" and lines["log_dir"] == "-"
-    assert lines["environ.JD_SERVER_TOKEN"] == HIDDEN and lines["api_key"] == HIDDEN
+    assert lines["environ.JD_SERVER_TOKEN"] == lines["environ.JD_API_KEY"] == HIDDEN
     assert lines["environ.JD_SERVER_TOKEN_FILE"] == "/x/file"
     assert lines["environ.JD_GRACE"] == "20" and lines["server"] == "http://***@h:5000"
     facts = machine.facts(capsys, "expId=exp", "show-config", name)

@@ -235,10 +235,10 @@ def test_umask(place: Place, mask: int) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
+    """A file system of 2 MiB: an empty database and its journal take half of one."""
     point = tmp_path / "small"
     point.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(point)]).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]).returncode != 0:
         pytest.skip("this root may not mount a small file system")
     try:
         yield point
