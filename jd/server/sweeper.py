@@ -7,6 +7,7 @@ from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
+from jd.server.store.operators import dependencies
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
 from jd.server.store.transaction import Transaction
@@ -29,6 +30,7 @@ def step(t: Transaction, missed: float = 0.0) -> None:
     overrun.end_due(t, BATCH)
     retry.retry_due(t, BATCH)
     elsewhere.end_due(t, BATCH)
+    dependencies.follow(t, BATCH)
     presence.drop_silent(t)
     completions.prune(t, BATCH)
     retention.prune(t, FORGOTTEN)

@@ -161,7 +161,7 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
 
 # As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
-              "needs", "flags")
+              "needs", "flags", "after")
 OPTIONS = (*TERM_NAMES, "order", "seed")
 ORDERS = ("given", "random")
 
@@ -175,7 +175,16 @@ def terms_of(body: Mapping[str, Any]) -> Terms:
                  fields.take_whole(body, "max_attempts", 1, p.MAX_ATTEMPTS),
                  fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY),
                  fields.take_tags(body, "needs") or None,
-                 None if body.get("flags") is None else fields.take_word(body, "flags", p.FLAG_STYLES))
+                 None if body.get("flags") is None else fields.take_word(body, "flags", p.FLAG_STYLES),
+                 _after(body))
+
+
+def _after(body: Mapping[str, Any]) -> Optional[Tuple[int, ...]]:
+    """The jobs that a body says are to be DONE first."""
+    if body.get("after") is None:
+        return None
+    ids = fields.take_list(body, "after", p.MAX_IDS)
+    return tuple(sorted({fields.check_id(job_id, "after") for job_id in ids})) or None
 
 
 def ordered(batch: Batch, body: Mapping[str, Any]) -> Batch:

@@ -111,6 +111,8 @@ def _order(batch: Batch, beside: Dict[str, Any]) -> Order:
     if replace and unique:
         raise p.ProtocolError("replace and unique exclude each other: the first makes all jobs, the second "
                               "those that do not exist yet")
+    if replace and batch.terms.after:
+        raise p.ProtocolError("replace and after exclude each other: jobs that are replaced come to nothing")
     return Order(ordered(batch, beside), replace, unique)
 
 

@@ -404,6 +404,15 @@ CREATE TRIGGER changed_job AFTER UPDATE OF status, parameters, priority, results
 END;
 """
 
+# What jobs wait for (see `operators.dependencies`), in place of what they need.
+_DEPENDENCIES = """
+CREATE TABLE dependencies (
+  needs_id   INTEGER PRIMARY KEY REFERENCES needs (id),  -- a list that no worker has
+  then_needs INTEGER,                           -- what the jobs need when they no longer wait; NULL: nothing
+  runs       TEXT NOT NULL                      -- JSON: first and last ids of the jobs that are to be DONE
+);
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED)
+                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES)

@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store.operators import brokensweep
+from jd.server.store.operators import brokensweep, dependencies
 from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
 from jd.server.store.transaction import Transaction
@@ -28,6 +28,7 @@ class Terms(NamedTuple):
     priority: Optional[int] = None
     needs: Optional[Tuple[str, ...]] = None
     flags: Optional[str] = None  # how the script gets its parameters
+    after: Optional[Tuple[int, ...]] = None  # jobs that are to be DONE first (`dependencies`)
 
     def over(self, others: "Terms") -> "Terms":
         """These, and of what they do not say, the others."""
@@ -99,10 +100,11 @@ def begin(t: Transaction) -> int:
 def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms()) -> None:
     """Write a slice of the batch that was begun: the parameters of its jobs, as JSON.
 
-    Raises ProtocolError where there are too many different needs.
+    Raises ProtocolError where there are too many different needs, and for jobs to wait for that do not exist.
     """
     said = dict(terms._replace(priority=terms.priority or 0)._asdict())
-    said["needs_id"] = needs.number(t, said.pop("needs") or ())
+    tags, after = said.pop("needs") or (), said.pop("after")
+    said["needs_id"] = dependencies.number(t, tags, after) if after else needs.number(t, tags)
     said["batch"] = min(first_id, jobs.creating_from(t.db))
     t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (

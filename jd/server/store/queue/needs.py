@@ -39,7 +39,8 @@ def number(t: Transaction, tags: Sequence[str]) -> Optional[int]:
     row = t.db.execute("SELECT id FROM needs WHERE tags = ?", (text,)).fetchone()
     if row is not None:
         return int(row[0])
-    if t.db.execute("SELECT count(*) FROM needs").fetchone()[0] >= MAX_LISTS:
+    if t.db.execute("SELECT (SELECT count(*) FROM needs) - (SELECT count(*) FROM dependencies)"
+                    ).fetchone()[0] >= MAX_LISTS:
         raise p.ProtocolError("needs: jobs of this experiment need %d different lists of tags already, which "
                               "is the most that there can be: take one of them" % MAX_LISTS)
     added = t.db.execute("INSERT INTO needs (tags, size) VALUES (?, ?)", (text, len(tags))).lastrowid
@@ -62,7 +63,9 @@ def cannot_run(db: sqlite3.Connection) -> List[CannotRun]:
     found: List[CannotRun] = []
     active: Optional[List[FrozenSet[str]]] = None
     before = creating_from(db)
-    for needs_id, text in db.execute("SELECT id, tags FROM needs ORDER BY id"):
+    # Not of jobs that wait for others: those are to be found without a worker.
+    for needs_id, text in db.execute("SELECT id, tags FROM needs WHERE id NOT IN (SELECT needs_id FROM"
+                                     " dependencies) ORDER BY id"):
         if active is None:
             active = _active(db)
         tags = json.loads(text)
