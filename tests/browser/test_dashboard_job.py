@@ -49,6 +49,7 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     fill(browser, "#create-time", "3600")
     for name, text in (("needs", "gpu-a100, cpu"), ("priority", "-3"), ("timeout", "90"), ("attempts", "5")):
         fill(browser, "#create-" + name, text)
+    browser.run("document.querySelector('#create-flags').value = 'hydra'")
     browser.click("dialog button", "Create 6 jobs")
     browser.wait_text("6 jobs are made: 1 to 6.")
     assert parameters(dashboard) == [{"lr": lr, "opt": opt} for lr in (0.001, 0.01, 0.1)
@@ -57,8 +58,8 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     short = dict(BUSY, reported_status="idle", current_job_id=None, time_left=60.0)
     assert dashboard.call("/worker/heartbeat", short)["job"] is None
     made = dashboard.jobs()[5]
-    assert [made[name] for name in ("needs", "priority", "timeout", "max_attempts")] == [
-        ["cpu", "gpu-a100"], -3, 90.0, 5]
+    assert [made[name] for name in ("needs", "priority", "timeout", "max_attempts", "flags")] == [
+        ["cpu", "gpu-a100"], -3, 90.0, 5, "hydra"]
     browser.wait("document.querySelector('.jobs tbody td[data-label=Needs]').textContent === 'cpu, gpu-a100'")
     browser.go(dashboard.page + "/jobs/1")
     browser.wait_text("needs cpu and gpu-a100")

@@ -186,6 +186,8 @@ def test_a_stopped_worker_leaves_the_output_of_its_attempt(tmp_path: Path, scrip
         first = node.exp("job-logs", 1, "attempt=1", "server=" + server.url).stdout
         assert first == lines(3_000).replace("the end €\n", "")
         assert node.exp("job-logs", 1, "server=" + server.url).stdout == lines(3_000)
+        none = node.exp("job-logs", 1, "lines=0", "server=" + server.url)
+        assert (none.stdout, none.stderr) == ("", "")  # not that it has printed nothing
 
 
 def _tail(server: Server) -> str:

@@ -57,6 +57,21 @@ def test_false_that_a_script_takes_for_true(style: str, parameters: Dict[str, An
     assert said in found and bool(said) == bool(found)
 
 
+@pytest.mark.parametrize("source, said", [
+    ('p.add_argument("--amp", default=True, action=argparse.BooleanOptionalAction)', "no-amp"),
+    ('@click.option("--amp/--no-amp", default=True)', "no-amp"),
+    ("import typer\ndef main(lr: float = 0.1,\n         amp: bool = True): ...", "no-amp"),
+    ('flags.DEFINE_boolean(\n  "amp", True, "")', "noamp"),
+    ('p.add_argument("--amp", action="store_true")', ""), ("def main(amp: bool = False): ...", ""),
+    ("import argparse\ndef main(amp: bool = True): ...", ""), ('flags.DEFINE_bool("amp", False, "")', ""),
+    ('@click.option("--amp/--no-amp", default=False)', ""), ('@click.option("--other/--no-other", default=True)', ""),
+])
+def test_false_that_leaves_a_switch_on(source: str, said: str) -> None:
+    found = advice.beforehand("switches", {"lr": 1, "amp": False}, source.encode())
+    assert said in found and bool(said) == bool(found)
+    assert advice.beforehand("switches", {"amp": True, "x": None}, source.encode()) == ""
+
+
 def test_a_long_value_is_cut() -> None:
     found = advice.afterwards("json", {"layers": list(range(1000))}, Ended(2, 0.1), b"")
     assert len(found) < 250 and "…" in found

@@ -40,6 +40,8 @@ def test_words(tmp_path: Path, name: str, content: bytes, mode: int,
     (b"\x7fELF\0", 0o644, "not executable"), (b"#!/bin/bash\r\nls", 0o755, "Windows"),
     (b"#!\n", 0o755, "no interpreter"), (b"#!/no/such\n", 0o755, "/no/such"),
     (b"#!sh\n", 0o755, "interpreter sh"), (b"#!" + b"x" * 9000, 0o755, "no interpreter"),
+    (b"#!/usr/bin/env no-such\n", 0o644, "no-such in the first line .* is not in PATH"),
+    (b"#!/usr/bin/env -S no-such --vanilla\n", 0o755, "no-such in"),
 ])
 def test_refusals(tmp_path: Path, content: bytes, mode: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):

@@ -76,7 +76,7 @@ def _print(output: JobOutput, job_id: int, first: Part, follow: bool) -> int:
                 break
             wait_for_reader(POLL, sys.stdout.fileno())
         part = away.part(part.next)
-    if not before:
+    if not before and not part.size:
         _say("attempt %d of job %d has printed nothing%s" % (
             part.attempt or 0, job_id, " yet" if part.running else ""))
     elif follow:

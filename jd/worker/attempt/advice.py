@@ -13,14 +13,28 @@ _NOT_IN_CONFIG = re.compile(r"^Could not override '([^'\n]+)'", re.MULTILINE)
 _UNRECOGNIZED = "unrecognized arguments: "
 _ONE_ARGUMENT = re.compile(r"argument --(\S+?): expected one argument")
 _TEXT_IS_TRUE = r"""["']--%s["'][^()]*\btype\s*=\s*bool\b"""
+# Switches that are on by default, of argparse, click, typer and absl, and the option that switches each off.
+_ON_BY_DEFAULT = (
+    (r"""["']--%s["'](?=[^()]*\bBooleanOptionalAction\b)[^()]*\bdefault\s*=\s*True\b""", "no-%s"),
+    (r"""["']--%s/--no-%s["'][^()]*\bdefault\s*=\s*True\b""", "no-%s"),
+    (r"""^[ \t]*(?:import|from)[ \t]+typer\b[\s\S]*\b%s\s*:\s*bool\s*=\s*(?:typer\.Option\(\s*)?True\b""",
+     "no-%s"),
+    (r"""\bDEFINE_bool(?:ean)?\(\s*["']%s["']\s*,\s*True\b""", "no%s"),
+)
 # The styles in which true is a word of its own.
 _WITH_WORDS = (FLAGS_JSON, FLAGS_PYTHON)
 _MAX_SHOWN = 60
 
 
 def beforehand(style: str, parameters: Mapping[str, object], source: bytes) -> str:
-    """What a job's history is to say although the script may succeed: that it takes false for true."""
+    """What a job's history is to say although the script may succeed: that it takes false for true, or is
+    not told of it."""
     for name, value in parameters.items():
+        if style == FLAGS_SWITCHES and value is False:
+            off = _name_for_off(name, source)
+            if off:
+                return ("the script has --%s on by default, and flags=switches gives nothing for false: name the "
+                        "parameter %s, and true switches it off" % (name, off))
         if style in _WITH_WORDS and (value is None or value is False):
             pattern = _TEXT_IS_TRUE % re.escape(name)
             if re.search(pattern.encode(), source) is not None:
@@ -49,6 +63,14 @@ def afterwards(style: str, parameters: Mapping[str, object], ended: Ended, sourc
         return ""
     return ("it was given %s: flags=switches gives --name for true, nothing for false and null, and several "
             "words for a list" % _shown(" ".join(flags.words(style, {name: parameters[name]}))))
+
+
+def _name_for_off(name: str, source: bytes) -> str:
+    """The option that switches `name` off, if that is on by default; else nothing."""
+    for pattern, off in _ON_BY_DEFAULT:
+        if re.search(pattern.replace("%s", re.escape(name)).encode(), source, re.MULTILINE) is not None:
+            return off % name
+    return ""
 
 
 def _of_hydra(style: str, ended: Ended) -> str:

@@ -10,6 +10,7 @@ Everything else is refused before a job is taken for it.
 """
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -156,4 +157,16 @@ def first_line(script: Path, head: bytes) -> List[str]:
         raise UsageError("the interpreter %s in the first line of %s is not there or cannot be executed"
                          % (words[0], script),
                          "install it, or name another: #!/usr/bin/env finds one in PATH")
+    name = _looked_for(words)
+    if name and shutil.which(name) is None:
+        raise UsageError("the interpreter %s in the first line of %s is not in PATH" % (name, script),
+                         "install it, activate its environment, or name another")
     return words
+
+
+def _looked_for(words: List[str]) -> str:
+    """What env(1) of a `#!` line looks for in PATH; nothing where options or variables leave that open."""
+    if os.path.basename(words[0]) != "env" or len(words) < 2:
+        return ""
+    name = (re.sub(r"^-S\s*", "", words[1]).split() or [""])[0]
+    return "" if name.startswith("-") or not re.fullmatch(r"[\w.+/-]+", name) else name

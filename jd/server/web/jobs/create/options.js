@@ -19,6 +19,8 @@ export function optionsBox() {
   const priority = whole("create-priority", "0", -1000, 1000);
   const needs = field("create-needs", "gpu-a100, big",
     {type: "text", maxlength: 1100, autocapitalize: "none", spellcheck: "false"});
+  const style = el("select", {id: "create-flags"}, el("option", {value: ""}, "as the worker"),
+    ...["json", "switches", "python", "hydra", "env", "none"].map((value) => el("option", {value}, value)));
   const append = radio("append", "Add to the queue", true);
   const unique = radio("unique", "Add only those that do not exist yet", false);
   const replace = radio("replace", "Replace what is pending", false);
@@ -29,7 +31,8 @@ export function optionsBox() {
         row("Tags a worker must have", needs), row("Priority, higher first", priority),
         row("Timeout of a script, seconds", timeout), row("Attempts at most", attempts),
         row("Pause before a retry, seconds", pause), row("Lease, seconds", lease),
-        row("Time a worker must have left, seconds", time))));
+        row("Time a worker must have left, seconds", time),
+        row("How scripts get parameters (flags)", style))));
   const numbers = {idle_timeout: lease, aborted_job_reset_timeout: pause, min_time: time, timeout,
     max_attempts: attempts, priority};
   const chosen = (label) => label.querySelector("input").checked;
@@ -43,6 +46,7 @@ export function optionsBox() {
       }
       const tags = needs.value.split(/[\s,]+/).filter(Boolean);
       if (tags.length) given.needs = tags;
+      if (style.value) given.flags = style.value;
       return given;
     },
   };
