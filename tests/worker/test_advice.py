@@ -64,7 +64,8 @@ def test_false_that_a_script_takes_for_true(style: str, parameters: Dict[str, An
     ('flags.DEFINE_boolean(\n  "amp", True, "")', "noamp"),
     ('p.add_argument("--amp", action="store_true")', ""), ("def main(amp: bool = False): ...", ""),
     ("import argparse\ndef main(amp: bool = True): ...", ""), ('flags.DEFINE_bool("amp", False, "")', ""),
-    ('@click.option("--amp/--no-amp", default=False)', ""), ('@click.option("--other/--no-other", default=True)', ""),
+    ('@click.option("--amp/--no-amp", default=False)', ""),
+    ('@click.option("--other/--no-other", default=True)', ""),
 ])
 def test_false_that_leaves_a_switch_on(source: str, said: str) -> None:
     found = advice.beforehand("switches", {"lr": 1, "amp": False}, source.encode())

@@ -33,8 +33,8 @@ def beforehand(style: str, parameters: Mapping[str, object], source: bytes) -> s
         if style == FLAGS_SWITCHES and value is False:
             off = _name_for_off(name, source)
             if off:
-                return ("the script has --%s on by default, and flags=switches gives nothing for false: name the "
-                        "parameter %s, and true switches it off" % (name, off))
+                return ("the script has --%s on by default, and flags=switches gives nothing for false: "
+                        "name the parameter %s, and true switches it off" % (name, off))
         if style in _WITH_WORDS and (value is None or value is False):
             pattern = _TEXT_IS_TRUE % re.escape(name)
             if re.search(pattern.encode(), source) is not None:
