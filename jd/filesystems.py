@@ -54,6 +54,14 @@ def _unescape(field: str) -> str:
     return field
 
 
+def sync_names(directory: Path) -> None:
+    """Make the names in a directory durable, where the file system can: some network ones cannot."""
+    try:
+        sync(directory)
+    except OSError:
+        pass
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a directory, durable. Raises OSError."""
     handle = os.open(str(path), os.O_RDONLY)

@@ -6,7 +6,7 @@ a worker and its tests can ask about another one's.
 
 import os
 from pathlib import Path
-from typing import Mapping
+from typing import List, Mapping, Tuple
 
 from jd.errors import UsageError
 
@@ -82,6 +82,25 @@ def snapshots_dir(experiment: str, environ: Environ = os.environ) -> Path:
     return experiment_cache(experiment, environ) / "snapshots"
 
 
-def outbox_dir(experiment: str, environ: Environ = os.environ) -> Path:
-    """Results that wait for the server to come back."""
+def outbox_root(environ: Environ = os.environ) -> Path:
+    """The outboxes of all experiments in the cache. They are beside the registries, since published clients
+    remove the directory of a registry with all that is in it."""
+    return cache_root(environ) / "outbox"
+
+
+def lasting_outbox_roots(environ: Environ = os.environ) -> List[Tuple[Path, Path]]:
+    """Where results wait that must outlast an allocation and its scratch, the best place first, each with the
+    directory that must be there: JD_ACCESS_DIR where that is set, which all nodes share, then the home."""
+    found: List[Tuple[Path, Path]] = []
+    if environ.get("JD_ACCESS_DIR", "").strip():
+        found.append((access_dir(environ) / "outbox", access_dir(environ)))
+    try:
+        found.append((home(environ) / ".jd" / "outbox", home(environ)))
+    except UsageError:
+        pass
+    return found
+
+
+def old_outbox_dir(experiment: str, environ: Environ = os.environ) -> Path:
+    """Where earlier versions had the outbox of an experiment."""
     return experiment_cache(experiment, environ) / "outbox"

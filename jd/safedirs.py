@@ -63,6 +63,7 @@ CACHE = Purpose("worker cache", "JD_CACHE_PATH")
 ACCESS = Purpose("access directory", "JD_ACCESS_DIR", otherwise=(
     "set JD_ACCESS_DIR to a directory of your own that all your nodes share"))
 KEYS = Purpose("key directory", "HOME")
+OUTBOX = Purpose("outbox", "HOME")
 WORKSPACE = Purpose("workspace", "JD_WORKSPACE_PATH", private=False, mode=0o775)
 LOGS = Purpose("log directory", "log_dir= or JD_LOG_DIR", private=False)
 SERVER = Purpose("server data", "--workspace_path")

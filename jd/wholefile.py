@@ -38,10 +38,7 @@ def replacing(path: Path, mode: int = 0o600, durable: bool = False) -> Iterator[
             pass  # it was never made, or goes with its directory
         raise
     if durable:
-        try:
-            filesystems.sync(path.parent)
-        except OSError:
-            pass  # some network file systems cannot; the file itself is whole
+        filesystems.sync_names(path.parent)
 
 
 def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) -> None:

@@ -16,7 +16,8 @@ def told(experiment: str, environ: Mapping[str, str]) -> List[str]:
     except UsageError:
         return found  # no home directory, of which a command that needs one says more
     for other in namecase.others(mine.parent, experiment):
-        go_on = "move what is in its outbox into %s, then remove it" % paths.outbox_dir(experiment, environ)
+        waiting = paths.outbox_root(environ) / experiment
+        go_on = "move what is in its outbox into %s, then remove it" % waiting
         if not mine.exists():
             go_on = "mv %s %s" % (shlex.quote(str(other)), shlex.quote(str(mine)))
         found.append("%s is of an earlier version, no command of %s looks into it: names are lower case. "

@@ -1,20 +1,10 @@
-"""Results that wait on this machine for their server."""
+"""Results that wait for their server, as far as this machine sees them."""
 
-import os
 from typing import Mapping
 
-from jd import paths
-from jd.errors import StorageError
+from jd.worker.local import outboxes
 
 
 def undelivered(experiment: str, environ: Mapping[str, str]) -> int:
-    """How many results of an experiment wait on this machine for their server."""
-    directory = paths.outbox_dir(experiment, environ)
-    try:
-        return sum(name.endswith(".json") and not name.startswith(".")
-                   for name in os.listdir(str(directory)))
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise StorageError("cannot read %s, where results wait for the server: %s"
-                           % (directory, error.strerror)) from None
+    """How many results of an experiment wait here, or where all nodes see them. Raises StorageError."""
+    return len(outboxes.waiting(outboxes.everywhere(experiment, environ)))

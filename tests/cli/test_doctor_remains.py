@@ -7,10 +7,10 @@ from typing import Dict, List, Optional
 
 import pytest
 
-from jd import paths
 from jd.cli.checkup import remains
 from jd.cli.checkup.finding import OK, PROBLEM, WARNING, Finding
 from jd.node.identity import Here
+from jd.worker.local import outboxes
 from jd.worker.local.registry import Registry
 from tests.cli.info_support import gone, other_host
 from tests.cli.test_doctor_checks import expect_only
@@ -77,9 +77,9 @@ def test_a_registry_that_cannot_be_read(environ: Dict[str, str]) -> None:
 
 
 def put(environ: Dict[str, str], name: str, content: object) -> Path:
-    outbox = paths.outbox_dir("exp", environ)
-    outbox.mkdir(parents=True, exist_ok=True)
-    path = outbox / name
+    outbox = outboxes.near("exp", environ)
+    outbox.make()
+    path = outbox.path / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
@@ -90,8 +90,9 @@ def test_results_that_wait(environ: Dict[str, str]) -> None:
     put(environ, "3-1-c.json", {"server": "http://ann:pw@b:5000"})
     put(environ, ".4-1-d.json.tmp", "")
     found = [f for f in looked_at(environ) if f.level == WARNING]
-    assert [f.what for f in found] == ["exp: 2 results wait for http://a:5000",
-                                       "exp: 1 result waits for http://b:5000"]
+    place = outboxes.near("exp", environ).path
+    assert [f.what for f in found] == ["exp: 2 results wait for http://a:5000 in %s" % place,
+                                       "exp: 1 result waits for http://b:5000 in %s" % place]
     assert all("start a worker" in f.advice for f in found)
 
 
@@ -105,10 +106,20 @@ def test_files_that_are_no_results_are_left_alone(environ: Dict[str, str]) -> No
 
 
 def test_an_outbox_that_cannot_be_listed(environ: Dict[str, str]) -> None:
-    outbox = paths.outbox_dir("exp", environ)
+    outbox = outboxes.near("exp", environ).path
     outbox.parent.mkdir(parents=True)
     outbox.touch()
-    assert [f.level for f in remains.outboxes(environ, None)] == [PROBLEM]
+    assert [f.level for f in remains.outboxes(environ, "exp")] == [PROBLEM]
+
+
+def test_results_are_found_where_there_is_no_registry(environ: Dict[str, str], tmp_path: Path) -> None:
+    """As on a login node, whose workers are elsewhere."""
+    outbox = tmp_path / ".jd" / "outbox" / "other"
+    outbox.mkdir(parents=True)
+    (outbox / "1-1-a.json").write_text('{"server": "http://a:5000"}')
+    environ["HOME"] = str(tmp_path)
+    (found,) = [f for f in looked_at(environ) if f.level == WARNING]
+    assert found.what == "other: 1 result waits for http://a:5000 in %s" % outbox
 
 
 def test_a_cache_that_cannot_be_listed_is_said_once(environ: Dict[str, str]) -> None:

@@ -19,18 +19,20 @@ def test_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "workspace" / "jd_data"
     cache = tmp_path / "cache" / ".cache" / "exp"
     assert facts == {
-        "experiment": "exp", "registry": str(cache / "workers.db"), "outbox": str(cache / "outbox"),
+        "experiment": "exp", "registry": str(cache / "workers.db"),
+        "outbox": str(tmp_path / "home" / ".jd" / "outbox" / "exp"),
+        "outbox_in_cache": str(tmp_path / "cache" / "outbox" / "exp"),
         "jd_data": str(data), "job_dirs": str(data / "exp" / "<job_id>"),
         "logs": str(data / "exp" / "jd_worker_logs"),
         "access_file": str(tmp_path / "home" / ".jd" / "servers" / "exp.json"),
         "server": {"url": "http://localhost:5000", "found_by": "the default", "file": None, "hub": None,
                    "error": None}}
     assert machine.run("expId=exp", "where") == 0
-    assert capsys.readouterr().out.count("(not there yet)") == 6
+    assert capsys.readouterr().out.count("(not there yet)") == 7
     machine.enter()
     assert machine.run("expId=exp", "where") == 0
     # Nothing waits for the server, nor does one run.
-    assert capsys.readouterr().out.count("(not there yet)") == 2
+    assert capsys.readouterr().out.count("(not there yet)") == 3
 
 
 def test_logs_where_a_variable_puts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,10 @@ from typing import Optional
 
 import pytest
 
-from jd import paths
 from jd.cli import views
 from jd.errors import UsageError
 from jd.node.identity import Here
+from jd.worker.local import outboxes
 from jd.worker.local.liveness import Life
 from jd.worker.local.registry import Registry
 from tests.cli.info_support import EXPERIMENT, Machine, gone, other_host
@@ -167,10 +167,12 @@ def test_an_experiment_is_counted(machine: Machine, capsys: pytest.CaptureFixtur
         machine.enter(status, job, config={"server": "http://h:5000"})
     machine.enter("busy", 99, here=other_host())
     machine.enter("busy", 98, here=gone())
-    outbox = paths.outbox_dir(EXPERIMENT, machine.environ)
-    outbox.mkdir()
-    for entry in ("1-1-a.json", "2-1-b.json", ".3.json", "4.bad"):
-        (outbox / entry).write_text("{}")
+    near = outboxes.near(EXPERIMENT, machine.environ)
+    (lasting,) = outboxes.lasting(EXPERIMENT, machine.environ)
+    for outbox, entries in ((near, ("1-1-a.json", ".3.json", "4.bad")), (lasting, ("2-1-b@0.1.2.json",))):
+        outbox.make()
+        for entry in entries:
+            (outbox.path / entry).write_text("{}")
     machine.registry.set_draining()
     facts = machine.facts(capsys, "expId=exp", "exp-status")
     assert facts == {

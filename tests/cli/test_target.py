@@ -16,6 +16,7 @@ from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile, published
 from jd.net.finding.accessfile import Place, Seat
 from jd.node.identity import Here
+from jd.worker.local import outboxes
 from jd.worker.local.registry import Registry
 from jd.worker.uplink import tokenrenewal
 from tests.cli.info_support import Machine
@@ -161,9 +162,9 @@ def test_what_else_is_known_is_told_after_the_server_was_killed(tmp_path: Path,
     machine = Machine(tmp_path)
     path = killed(machine.environ, urls=("http://127.0.0.1:9",))
     says = "%s is of a server that was killed" % path
-    outbox = machine.registry.path.parent / "outbox"
-    outbox.mkdir(parents=True)
-    (outbox / "1-1-a.json").write_text("{}")
+    outbox = outboxes.near("exp", machine.environ)
+    outbox.make()
+    (outbox.path / "1-1-a.json").write_text("{}")
     facts = machine.facts(capsys, "expId=exp", "exp-status")
     assert facts["undelivered"] == 1 and facts["server_error"].startswith(says)
     assert facts["server"] == "http://127.0.0.1:9"

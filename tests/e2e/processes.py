@@ -16,8 +16,8 @@ _Self = TypeVar("_Self", bound="Process")
 
 
 def outbox(directory: Path) -> Path:
-    """Where workers of `directory` keep what they could not send."""
-    return directory / "cache" / ".cache" / EXPERIMENT / "outbox"
+    """Where workers of `directory` keep what they could not send: not in the cache, often scratch."""
+    return directory / "home" / ".jd" / "outbox" / EXPERIMENT
 
 
 class Process:

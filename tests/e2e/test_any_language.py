@@ -211,12 +211,10 @@ def test_a_checkpoint_that_a_silent_server_did_not_take_is_not_lost(tmp_path: Pa
             finally:
                 os.kill(server.popen.pid, signal.SIGCONT)
         assert len(list(outbox(tmp_path).glob("*.files/*.bin"))) == 1
-        shown = ""
-        for name in ("deliverer", "successor"):
-            with Worker(tmp_path, server.url, path, "once=true", name=name, MARKS=tmp_path) as worker:
-                shown = worker.finish()
-            server.until(**{"PENDING" if name == "deliverer" else "DONE": 1})
-        assert "continued" in shown
+        # The next worker delivers what waits, and has the job then.
+        with Worker(tmp_path, server.url, path, "once=true", name="successor", MARKS=tmp_path) as worker:
+            assert "continued" in worker.finish()
+        assert server.counts() == {"DONE": 1}
         server.stop()
 
 

@@ -16,7 +16,7 @@ from jd.worker.local import lastwords, signalling
 from jd.worker.local.lastwords import Fate
 from jd.worker.local.rows import DRAINING, Row
 from tests.e2e.node import Node, can_rename, is_running
-from tests.e2e.processes import EXPERIMENT, Server
+from tests.e2e.processes import EXPERIMENT, Server, outbox
 from tests.support import wait_until
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
@@ -418,31 +418,32 @@ def test_clear_all(tmp_path: Path, script: Path, marks: Path) -> None:
         rows = node.start(script, "num_workers=2")
         server.create()
         wait_until(lambda: [row for row in node.rows() if row.current_job_id])
-        outbox = node.registry.path.parent / "outbox"
-        outbox.mkdir(exist_ok=True)
-        (outbox / "7-1-abcd.json").write_text("{}")
+        cached = tmp_path / "cache" / "outbox" / EXPERIMENT
+        cached.mkdir(parents=True, exist_ok=True)
+        (cached / "7-1-abcd.json").write_text("{}")
         done = node.cli("clear_all", typed="yes\n", status=1)
         assert "nothing was changed" in done.stderr and "1 result of exp" in done.stderr
-        assert str(outbox) in done.stderr
-        assert all(is_running(row.pid) for row in rows) and (outbox / "7-1-abcd.json").exists()
+        assert str(cached) in done.stderr
+        assert all(is_running(row.pid) for row in rows) and (cached / "7-1-abcd.json").exists()
         done = node.cli("clear-all", "confirm-clear-all=true")
         assert "1 result of exp would be LOST" in done.stderr
         assert "cleared 1 experiment" in done.stdout and done.stdout.count("stopped") == 2
         assert not any(is_running(row.pid) for row in rows)
-        assert not node.registry.path.parent.exists()
+        assert not node.registry.path.parent.exists() and not cached.exists()
         assert "; job 1 goes back to the queue" in done.stdout and server.counts() == {"PENDING": 1}
         assert (tmp_path / "workspace" / "jd_data" / EXPERIMENT).is_dir()
         server.stop()
 
 
-def test_clear_all_keeps_a_result_that_nobody_was_asked_about(tmp_path: Path, script: Path,
-                                                              marks: Path) -> None:
+def test_clear_all_keeps_results_that_wait_where_all_nodes_see_them(tmp_path: Path, script: Path,
+                                                                    marks: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url, MARKS=marks, JD_GRACE=1) as node:
         node.start(script)
         server.create()
         wait_until(lambda: [row for row in node.rows() if row.current_job_id])
         server.stop(signal.SIGKILL)
-        done = node.cli("clear_all", typed="clear_all\n", status=1)
-        assert "exp is kept: 1 result came in meanwhile" in done.stderr
-        assert len(list((node.registry.path.parent / "outbox").glob("*.json"))) == 1
-        assert node.rows() == []
+        done = node.cli("clear_all", typed="clear_all\n")
+        place = outbox(tmp_path)
+        assert "1 result of exp stay" in done.stdout and str(place) in done.stdout
+        assert len(list(place.glob("*.json"))) == 1
+        assert node.rows() == [] and not node.registry.path.parent.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -130,6 +131,38 @@ def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path: Path, scr
                 other.finish()
             assert again.counts() == {"DONE": 1}
             again.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_result_outlasts_the_scratch_of_its_allocation(
+        tmp_path: Path, script: Callable[[str], Path], marks: Path, number: int) -> None:
+    """The next worker has another node and another scratch."""
+    path = script(GATED)
+    with Server(tmp_path) as server:
+        server.create()
+        with Worker(tmp_path, server.url, path, "idle_timeout=1", MARKS=marks,
+                    JD_CACHE_PATH=tmp_path / "scratch") as worker:
+            wait_until(lambda: starts(marks, 1))
+            port = server.port
+            server.stop(signal.SIGKILL)
+            (marks / "go").touch()
+            wait_until(lambda: list(outbox(tmp_path).glob("*.json")), message="the result waits on disk")
+            wait_until(lambda: "idle_timeout), but the result" in (worker_log(tmp_path)), message="it stays")
+            worker.stop(number)
+        shutil.rmtree(str(tmp_path / "scratch"))
+        if number == signal.SIGTERM:
+            assert "delivers it, on whichever node" in worker_log(tmp_path)
+        with Server(tmp_path, port=port) as again:
+            with Worker(tmp_path, again.url, path, "exit_when_empty=true", name="next", MARKS=marks,
+                        JD_CACHE_PATH=tmp_path / "another") as other:
+                other.finish()
+            assert [(job["status"], job["attempt"]) for job in again.jobs()] == [("DONE", 1)]
+            assert (marks / "ended-1").read_text() == "x" and os.listdir(str(outbox(tmp_path))) == []
+            again.stop()
+
+
+def worker_log(directory: Path) -> str:
+    return "".join(path.read_text() for path in directory.glob("workspace/jd_data/*/jd_worker_logs/*.log"))
 
 
 def test_kill_9_of_a_worker_runs_its_job_again_after_the_lease(tmp_path: Path, script: Callable[[str], Path],

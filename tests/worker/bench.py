@@ -19,7 +19,7 @@ from jd.worker.uplink.callthread import Answer, Call, CallThread
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
-from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.outbox import Outbox, in_directory
 from jd.worker.verdict import Ended
 
 ALL = list(protocol.EXTENSIONS)
@@ -109,7 +109,7 @@ class Bench:
         self.names = iter("node_bird_%d" % n for n in range(1, 100))
         log = self.logged.append
         self.link = Link(SERVER, "node_bird_0", "cpu", lambda: {"cpu_util": 1.0}, limits)
-        outbox = Outbox(self.outbox_dir, log)
+        outbox = Outbox(in_directory(self.outbox_dir), log)
         delivery = Delivery(outbox, self.link, log)
         calls = Calls(self.link, cast(CallThread, self.calls), delivery,
                       Outage(Backoff(1.0, 60.0, longest), log), lambda: next(self.names), log)

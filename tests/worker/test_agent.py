@@ -11,7 +11,7 @@ from jd.messages import Code, Result
 from jd.net.client import OtherExperiment
 from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.uplink.callthread import Call
-from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.outbox import Outbox, in_directory
 from tests.worker.bench import ALL, SERVER, Bench, job
 
 
@@ -202,7 +202,8 @@ def test_what_waits_on_disk_is_not_held_up_by_a_held_heartbeat(tmp_path: Path) -
     watched(bench)
     bench.unreachable()
     for number in (1, 2):
-        Outbox(tmp_path / "outbox", print).put(Result(number, "DONE"), SERVER, "data-1", "old_worker_0")
+        Outbox(in_directory(tmp_path / "outbox"), print).put(
+            Result(number, "DONE"), SERVER, "data-1", "old_worker_0")
     bench.step_to_deadline()
     bench.reply(ALL)
     sent = []
@@ -418,7 +419,7 @@ def test_a_script_that_does_not_start_is_reported_and_the_next_claim_waits(tmp_p
 # ---- the outbox of earlier workers
 
 def test_results_left_by_others_are_delivered(tmp_path: Path) -> None:
-    earlier = Outbox(tmp_path / "outbox", print)
+    earlier = Outbox(in_directory(tmp_path / "outbox"), print)
     earlier.put(Result(1, "DONE"), "http://elsewhere", "data-1", "old_worker_0")
     earlier.put(Result(2, "DONE"), SERVER, "other-data", "old_worker_0")
     bench = Bench(tmp_path)
@@ -435,7 +436,7 @@ def test_results_that_come_up_during_an_outage_are_looked_for_after_it(tmp_path:
     bench.reply(None)
     bench.step_to_deadline()
     bench.unreachable()
-    Outbox(tmp_path / "outbox", print).put(Result(1, "DONE"), SERVER, None, "other_worker_0")
+    Outbox(in_directory(tmp_path / "outbox"), print).put(Result(1, "DONE"), SERVER, None, "other_worker_0")
     bench.step_to_deadline()
     bench.reply(None)
     assert bench.call.body["job_id"] == 1
@@ -445,7 +446,8 @@ def test_files_that_waited_go_beside_the_heartbeats_of_the_job_that_runs(tmp_pat
     bench = Bench(tmp_path)
     bench.reply(ALL, job(5), heartbeat_interval=1.0, lease=3.0)
     files = tmp_path / "outbox" / "a.files"
-    Outbox(tmp_path / "outbox", print).put(Result(1, "DONE"), SERVER, "data-1", "other_worker_0", files)
+    Outbox(in_directory(tmp_path / "outbox"), print).put(
+        Result(1, "DONE"), SERVER, "data-1", "other_worker_0", files)
     bench.step(1.0)
     bench.unreachable()
     bench.step_to_deadline()

@@ -7,6 +7,7 @@ import pytest
 
 from jd import protocol
 from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED
+from jd.worker.limits import RESERVE, Limits
 from tests.worker.bench import ALL, Bench, job
 
 
@@ -272,18 +273,54 @@ def test_once_ends_after_one_job(tmp_path: Path, extensions: Optional[List[str]]
     assert bench.waiting() == []
 
 
-def test_once_leaves_the_result_on_disk_when_the_server_stays_away(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, once=True)
-    bench.reply(ALL, job(5))
-    bench.end_job()
+def until_it_ends(bench: Bench, most: float) -> float:
+    """The server stays away. How long the worker tries, `most` seconds at most."""
     began = bench.now
-    while bench.agent.exit_status is None:
+    while bench.agent.exit_status is None and bench.now - began < most:
         if bench.calls.in_flight is not None:
             bench.unreachable()
         bench.step_to_deadline()
-    assert 55.0 <= bench.now - began <= 65.0
+    return bench.now - began
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_no_worker_leaves_for_want_of_a_job_while_its_result_waits(tmp_path: Path, once: bool) -> None:
+    bench = Bench(tmp_path, once=once, limits=Limits(idle_exit=30.0))
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    assert until_it_ends(bench, 7200.0) >= 7200.0
+    assert bench.times_said("the worker stays until it is delivered") == 1
+    if bench.calls.in_flight is None:
+        bench.step_to_deadline()
+    assert bench.call.body["finished"]["job_id"] == 5
+    bench.reply(ALL)
+    if once:
+        assert bench.agent.exit_status == 0 and bench.waiting() == []
+    else:
+        assert bench.agent.exit_status is None or bench.said("idle_timeout")
+        assert bench.waiting() == []
+
+
+def test_it_tries_for_as_long_as_its_time_limit_allows(tmp_path: Path) -> None:
+    now = [1000.0]
+    bench = Bench(tmp_path, once=True, limits=Limits(left=lambda: 1000.0 + 3600.0 - now[0]))
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    now[0] = bench.now
+    assert until_it_ends(bench, 7200.0) == pytest.approx(3600.0 - RESERVE, abs=1.0)
+    assert bench.said("the worker stays until it is delivered, for 1h 00m at most")
     assert bench.agent.exit_status == 1
     assert bench.said(str(bench.waiting()[0]))
+
+
+def test_who_wants_it_gone_waits_for_a_minute(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, once=True)
+    bench.reply(ALL, job(5))
+    bench.end_job()
+    until_it_ends(bench, 600.0)
+    bench.agent.drain(bench.now, "SIGUSR2")
+    assert until_it_ends(bench, 600.0) <= 65.0 + 60.0
+    assert bench.agent.exit_status == 1
 
 
 def test_once_gives_up_on_a_server_that_never_answers(tmp_path: Path) -> None:

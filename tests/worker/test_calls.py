@@ -14,7 +14,7 @@ from jd.worker.uplink.callthread import CallThread
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import CALL_TIMEOUT, HASTE, Link
 from jd.worker.uplink.outage import Outage
-from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.outbox import Outbox, in_directory
 from tests.worker.bench import ALL, SERVER, FakeCallThread, longest
 
 RUNNING = Assignment(5, {}, 1)
@@ -30,7 +30,7 @@ class Desk:
         self.link = Link(SERVER, "n_egg_0", "cpu", dict)
         names = ("n_egg_%d" % number for number in range(1, 100))
         self.calls = Calls(self.link, cast(CallThread, self.thread),
-                           Delivery(Outbox(tmp_path / "outbox", log), self.link, log),
+                           Delivery(Outbox(in_directory(tmp_path / "outbox"), log), self.link, log),
                            Outage(Backoff(1.0, 60.0, longest), log), lambda: next(names), log)
 
     def claim(self, now: float = 100.0) -> None:

@@ -1,7 +1,9 @@
 """What the clean-up takes away, and what it leaves."""
 
 import json
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
@@ -11,7 +13,7 @@ import pytest
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local import cleanup, lastwords
+from jd.worker.local import cleanup, lastwords, outboxes
 from jd.worker.local.cleanup import clean_up
 from jd.worker.local.lastwords import REQUEUED, Fate, Told
 from jd.worker.local.registry import Registry
@@ -40,10 +42,10 @@ def test_servers_are_told_of_the_dead(registry: Registry, here: Here, environ: D
     names = [enter(registry, here, ended_process(here)) for _ in range(3)]
     for name in names[1:]:
         registry.update(name, "busy", 7, 5.0, "session-of-" + name)
-    outbox = paths.outbox_dir("exp", environ)
-    outbox.mkdir()
-    (outbox / "7-1-aa.json").write_text(json.dumps({"worker_id": names[1]}))
-    (outbox / "8-1-bb.json").write_text("no result")
+    outbox = outboxes.near("exp", environ)
+    outbox.make()
+    (outbox.path / "7-1-aa.json").write_text(json.dumps({"worker_id": names[1]}))
+    (outbox.path / "8-1-bb.json").write_text("no result")
     told: List[Row] = []
 
     def died(rows: Sequence[Row], _: Dict[str, str]) -> Told:
@@ -95,21 +97,42 @@ def test_legacy_registries_are_cleaned(registry: Registry, here: Here,
 def test_directories_that_hold_nothing_go(registry: Registry, here: Here,
                                           environ: Dict[str, str]) -> None:
     enter(registry, here, ended_process(here))
-    paths.outbox_dir("exp", environ).mkdir()
+    paths.old_outbox_dir("exp", environ).mkdir()
     (registry.path.parent.parent / "empty").mkdir()
     swept = clean_up(environ, here)
     assert (swept.rows, swept.directories) == (1, 2)
     assert [path.name for path in registry.path.parent.parent.iterdir()] == [LOCK_NAME]
 
 
-def test_results_that_wait_for_their_server_stay(registry: Registry, here: Here,
-                                                 environ: Dict[str, str]) -> None:
-    enter(registry, here, ended_process(here))
-    outbox = paths.outbox_dir("exp", environ)
-    outbox.mkdir()
-    (outbox / "1-1-aa.json").write_text("{}")
-    assert clean_up(environ, here) == (1, 0, (), {})
-    assert (outbox / "1-1-aa.json").exists()
+def left_by_an_earlier_version(registry: Registry, name: str, worker_id: str) -> None:
+    old = registry.path.parent / "outbox"
+    (old / (name + ".files")).mkdir(parents=True)
+    (old / (name + ".files") / "0000-ab.bin").write_text("a file")
+    (old / (name + ".json")).write_text(json.dumps({"worker_id": worker_id, "files": name + ".files"}))
+
+
+@pytest.mark.parametrize("launched_elsewhere", [False, True])
+def test_results_that_wait_beside_the_registry_are_carried_over(
+        registry: Registry, here: Here, environ: Dict[str, str], launched_elsewhere: bool) -> None:
+    """There published clients remove them with the registry. What a worker that lives will deliver stays, but
+    not for ever."""
+    dead, alive = enter(registry, here, ended_process(here)), enter(registry, here, here.own)
+    for name, worker_id in (("1-1-aa", dead), ("2-1-bb", alive), ("3-1-cc", alive)):
+        left_by_an_earlier_version(registry, name, worker_id)
+    old = registry.path.parent / "outbox"
+    os.utime(str(old / "3-1-cc.json"), (time.time() - outboxes.ABANDONED - 60.0,) * 2)
+    near = outboxes.near("exp", environ).path
+    if launched_elsewhere:  # in an allocation with a cache of its own
+        home = Path(environ["HOME"])
+        os.rename(environ["JD_CACHE_PATH"], str(home / ".jd_cache"))
+        environ.update(JD_CACHE_PATH=str(home / "scratch"))
+        old, near = home / ".jd_cache/.cache/exp/outbox", home / ".jd_cache/outbox/exp"
+    assert clean_up(environ, here).problems == ()
+    assert sorted(path.name for path in near.iterdir()) == [
+        "1-1-aa.files", "1-1-aa.json", "3-1-cc.files", "3-1-cc.json"]
+    assert (near / "1-1-aa.files" / "0000-ab.bin").read_text() == "a file"
+    assert sorted(path.name for path in old.iterdir()) == ["2-1-bb.files", "2-1-bb.json"]
+    assert outboxes.authors("exp", environ) == {dead, alive}
 
 
 def test_what_is_not_ours_stays(registry: Registry, here: Here, environ: Dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
 from jd.worker.limits import Limits
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
-from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.outbox import Outbox, in_directory
 from jd.worker.verdict import Ended
 from tests.worker.bench import SERVER, FakeJob, longest
 
@@ -29,7 +29,8 @@ class Desk:
         self.failure: Optional[StartFailure] = None
         self.attempts: List[FakeJob] = []
         link = Link(SERVER, "n_egg_0", "cpu", dict)
-        self.delivery = Delivery(Outbox(tmp_path / "outbox", self.logged.append), link, self.logged.append)
+        self.delivery = Delivery(Outbox(in_directory(tmp_path / "outbox"), self.logged.append), link,
+                                 self.logged.append)
         self.job = CurrentJob(self._start, self.delivery, Limits(left=lambda: left), GRACE,
                               Backoff(1.0, 60.0, longest), self.logged.append)
 

@@ -1,5 +1,6 @@
 """Why a worker leaves, and how long that may take, without a worker."""
 
+import math
 from typing import List, Optional
 
 import pytest
@@ -8,7 +9,7 @@ from jd import protocol
 from jd.errors import EXIT_FAILURE, EXIT_OK, EXIT_TERMINATED
 from jd.messages import Assignment, HeartbeatReply
 from jd.worker.agent.leaving import BOUNDED_TIME, LEAVE_TIME, PATIENCE, Departure, Leaving
-from jd.worker.limits import Limits
+from jd.worker.limits import RESERVE, Limits
 
 
 def leaving(limits: Limits = Limits(), once: bool = False, logged: Optional[List[str]] = None) -> Leaving:
@@ -100,14 +101,20 @@ def test_that_a_server_does_not_tell_is_said_once() -> None:
     assert way.departure is None and len(logged) == 1 and "no effect" in logged[0]
 
 
-@pytest.mark.parametrize("signalled, has_result, limit", [
-    (False, False, LEAVE_TIME), (False, True, BOUNDED_TIME), (True, True, LEAVE_TIME)])
-def test_a_result_is_worth_more_time_but_not_after_a_signal(signalled: bool, has_result: bool,
-                                                            limit: float) -> None:
-    way = leaving()
+@pytest.mark.parametrize("signalled, has_result, may_stay, left, limit", [
+    (False, False, False, None, LEAVE_TIME),
+    (False, True, False, None, BOUNDED_TIME),
+    (False, True, True, None, math.inf),
+    (False, True, True, math.inf, math.inf),
+    (False, True, False, 1000.0, 1000.0 - RESERVE),
+    (False, True, True, 1000.0, 1000.0 - RESERVE),
+    (True, True, True, 1000.0, LEAVE_TIME)])
+def test_a_result_is_worth_all_the_time_that_is_left_but_not_after_a_signal(
+        signalled: bool, has_result: bool, may_stay: bool, left: Optional[float], limit: float) -> None:
+    way = leaving(Limits(left=lambda: left))
     if signalled:
         way.signal("SIGTERM")
-    departure = way.departure or Departure("why")
+    departure = way.departure or Departure("why", may_stay=may_stay)
     way.begin(departure, 100.0, has_result, may_abandon=False)
     assert (departure.deadline, departure.patience) == (100.0 + limit, 100.0 + PATIENCE)
     way.begin(departure, 100.0, has_result, may_abandon=True)

@@ -18,7 +18,7 @@ from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.delivery import FILES_TIMEOUT, Delivery
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.meanwhile import Meanwhile
-from jd.worker.uplink.outbox import Entry, Outbox
+from jd.worker.uplink.outbox import Entry, Outbox, in_directory
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 BEAT = Call("beat", "/worker/heartbeat", {}, 2.0)
@@ -106,7 +106,7 @@ class Desk:
     def __init__(self, tmp_path: Path) -> None:
         said: List[str] = []
         self.files = tmp_path / "outbox" / "a.files"
-        self.outbox = Outbox(tmp_path / "outbox", said.append)
+        self.outbox = Outbox(in_directory(tmp_path / "outbox"), said.append)
         self.link = Link("http://s", "n_egg_0", "cpu", dict)
         self.link.lease = 5.0
         self.delivery = Delivery(self.outbox, self.link, said.append)

@@ -1,22 +1,32 @@
 """Results on disk."""
 
+import errno
+import io
 import json
 import os
+import stat
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pytest
 
 from jd.messages import Result
-from jd.worker.uplink import outbox as outbox_module
-from jd.worker.uplink.outbox import Outbox
+from jd.node.identity import Here
+from jd.worker.local import outboxes
+from jd.worker.local.outboxes import MAX_ENTRY_BYTES
+from jd.worker.uplink.holding import HELD_FOR, Holder
+from jd.worker.uplink.outbox import Entry, Outbox, in_directory
+from jd.worker.uplink.waitingfiles import WaitingFiles
 
 RESULT = Result(5, "ABORTED", "exit status 1\nü\x00", 2, "failed", 1, 12.345678901234567, "tail 🚀")
 
 
 def box(tmp_path: Path, log: Any = print) -> Outbox:
-    return Outbox(tmp_path / "box", log)
+    return Outbox(in_directory(tmp_path / "box"), log)
 
 
 def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -35,7 +45,7 @@ def test_entries_belong_to_their_servers_data(tmp_path: Path) -> None:
 
 def test_the_oldest_comes_first(tmp_path: Path) -> None:
     times = iter([10.0, 20.0, 30.0])
-    ordered = Outbox(tmp_path / "box", print, lambda: next(times))
+    ordered = Outbox(in_directory(tmp_path / "box"), print, lambda: next(times))
     for job_id in (3, 1, 2):
         ordered.put(Result(job_id, "DONE"), "http://s", None, "w_0")
     assert [e.result.job_id for e in ordered.waiting("http://s", None)] == [3, 1, 2]
@@ -68,7 +78,7 @@ def test_removing_twice_is_no_error(tmp_path: Path) -> None:
     json.dumps({"result": {"job_id": 1, "status": "MAYBE"}, "server": "s", "worker_id": "w",
                 "written": 1}).encode(),
     json.dumps({"result": {"job_id": 1, "status": "DONE"}, "server": "http://s", "worker_id": "w",
-                "written": 1}).encode() + b" " * outbox_module.MAX_ENTRY_BYTES,
+                "written": 1}).encode() + b" " * MAX_ENTRY_BYTES,
 ], ids=["empty", "torn", "list", "binary", "no-fields", "no-result", "deep", "unknown-status", "huge"])
 def test_a_corrupt_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     logged: List[str] = []
@@ -106,3 +116,191 @@ def test_a_directory_that_cannot_be_is_no_end(tmp_path: Path) -> None:
     assert kept.put(RESULT, "http://s", None, "w_0").path is None
     assert kept.waiting("http://s", None) == []
     assert len(logged) == 2
+
+
+# ---- places that outlast an allocation, and who delivers
+
+class Node:
+    """A machine of a cluster: a cache of its own, a home that all share."""
+
+    def __init__(self, tmp_path: Path, name: str, here: Optional[Here] = None) -> None:
+        self.logged: List[str] = []
+        (tmp_path / "home").mkdir(exist_ok=True)
+        self.environ = {"HOME": str(tmp_path / "home"), "JD_CACHE_PATH": str(tmp_path / name)}
+        self.near = outboxes.near("e", self.environ)
+        (self.lasting,) = outboxes.lasting("e", self.environ)
+        self.here = here if here is not None else machine(name)
+        self.box = self.new_box()
+
+    def new_box(self) -> Outbox:
+        return Outbox(self.near, self.logged.append, lasting=[self.lasting],
+                      beside=outboxes.beside("e", self.environ), holder=Holder(self.here))
+
+    def put(self, files: bool = False) -> Entry:
+        waiting = WaitingFiles.new(self.near.path, 5, 2)
+        if files:
+            waiting.add("/upload", "a.csv", io.BytesIO(b"content"))
+        return self.box.put(RESULT, "http://s", "data-1", "w_0", waiting.path if files else None)
+
+    def waiting(self) -> List[Entry]:
+        return self.box.waiting("http://s", "data-1")
+
+
+def machine(name: str) -> Here:
+    """Another one than this."""
+    here = Here(name)
+    here.own = replace(here.own, boot_id=name)
+    return here
+
+
+def names(directory: Path) -> List[str]:
+    return sorted(os.listdir(str(directory)))
+
+
+@pytest.mark.parametrize("other_file_system", [False, True])
+def test_a_result_that_is_secured_is_found_on_any_node(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_file_system: bool) -> None:
+    if other_file_system:
+        def link(source: str, target: str) -> None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        monkeypatch.setattr(os, "link", link)
+    first, second = Node(tmp_path, "first"), Node(tmp_path, "second")
+    entry = first.put(files=True)
+    secured = first.box.secure(entry)
+    assert names(first.near.path) == [] and first.box.is_lasting(secured)
+    assert stat.S_IMODE(first.lasting.path.stat().st_mode) == 0o700
+    assert first.box.secure(secured) is secured
+    assert second.waiting() == [], "its holder is alive, as far as anybody can tell"
+    first.box.release(secured)
+    (found,) = second.waiting()
+    assert found.result == RESULT and found.waiting_files is not None
+    (item,) = WaitingFiles(found.waiting_files).items()
+    assert item.path.read_bytes() == b"content"
+    second.box.remove(found)
+    assert names(second.lasting.path) == []
+
+
+def test_one_delivers_a_result(tmp_path: Path) -> None:
+    nodes = [Node(tmp_path, name) for name in ("first", "second")]
+    nodes[0].box.release(nodes[0].box.secure(nodes[0].put()))
+    found = [node.waiting()[0] for node in nodes]
+    claimed = nodes[1].box.claim(found[1])
+    assert claimed is not None
+    assert nodes[0].box.claim(found[0]) is None and nodes[0].waiting() == []
+    again = nodes[1].box.claim(claimed)  # as if NFS had lost the answer
+    assert again == claimed
+    nodes[1].box.release(claimed)
+    assert len(nodes[0].waiting()) == 1
+
+
+def test_what_a_dead_worker_held_is_free(tmp_path: Path) -> None:
+    """On its machine at once; elsewhere once nothing was heard of it for a while."""
+    here, ended = Here(), Here()
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.own = replace(here.own, pid=process.pid, start_time="1")
+    process.wait()
+    dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
+    entry = dead.box.secure(dead.put())
+    assert [found.path for found in alive.waiting()] == [entry.path]
+    elsewhere = Node(tmp_path, "elsewhere")
+    assert elsewhere.waiting() == []
+    assert entry.path is not None
+    past = time.time() - HELD_FOR - 1.0
+    os.utime(str(entry.path), (past, past))
+    assert [found.path for found in elsewhere.waiting()] == [entry.path]
+    dead.box.keep_hold(entry)
+    assert elsewhere.waiting() == []
+    mine = alive.box.secure(alive.put())
+    assert mine.path not in [found.path for found in alive.new_box().waiting("http://s", "data-1")]
+
+
+def test_what_dead_workers_left_near_is_secured_by_those_that_live(tmp_path: Path) -> None:
+    here, ended = Here(), Here()
+    ended.own = replace(here.own, start_time="1")
+    dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
+    dead.put(files=True)
+    own = alive.put()
+    alive.box.secure_rest(own)
+    assert names(alive.near.path) == [own.path.name if own.path else ""]
+    assert [name.count("@") for name in names(alive.lasting.path)] == [0, 0]  # the files, and free
+
+
+@pytest.mark.parametrize("reason", ["no home", "a file", "full", "quota of files"])
+def test_where_there_is_no_lasting_place_it_stays_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      reason: str) -> None:
+    node = Node(tmp_path, "node")
+    entry = node.put(files=True)
+    if reason == "no home":
+        (tmp_path / "home").rmdir()
+    elif reason == "a file":
+        node.lasting.path.parent.parent.write_text("")
+    elif reason == "full":
+        def full(fd: int) -> None:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr("jd.worker.uplink.outbox.MAX_FILES_BYTES", 6)
+    assert node.box.secure(entry) is entry and entry.path is not None and entry.path.exists()
+    assert entry.waiting_files is not None and len(WaitingFiles(entry.waiting_files).items()) == 1
+    node.box.secure(entry)
+    assert len(node.logged) == (0 if reason == "no home" else 1)
+    left = list(tmp_path.glob("home/.jd/outbox/e/*.json*"))
+    assert left == []
+
+
+def test_a_crash_while_it_is_secured_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path, "node")
+    entry = node.put(files=True)
+    rename = os.rename
+    for crash_at in ("the files", "the result", "removal"):
+        def renamed(source: str, target: str, *more: Any, at: str = crash_at) -> None:
+            if at == "the files":
+                raise KeyboardInterrupt
+            rename(source, target, *more)
+
+        def crash(*_: Any) -> None:
+            raise KeyboardInterrupt
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "rename", renamed)
+            if crash_at == "the result":
+                patched.setattr(os, "replace", crash)
+            if crash_at == "removal":
+                patched.setattr(Outbox, "remove", crash)
+            with pytest.raises(KeyboardInterrupt):
+                node.box.secure(entry)
+        for place in (node.near, node.lasting):
+            for name in place.names():
+                files = json.loads((place.path / name).read_text())["files"]
+                assert WaitingFiles(place.path / files).items()
+        assert len(node.near.names()) == 1
+    assert len(node.lasting.names()) == 1  # in both: it is delivered twice, the second time for nothing
+
+
+def test_no_more_are_read_in_one_go_than_a_loop_can_wait_for(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jd.worker.uplink.outbox.MAX_ENTRIES", 2)
+    kept = box(tmp_path)
+    for _ in range(3):
+        kept.put(RESULT, "http://s", None, "w_0")
+    assert len(kept.waiting("http://s", None)) == 2 and kept.has_more
+    kept.remove(kept.waiting("http://s", None)[0])
+    assert len(kept.waiting("http://s", None)) == 2 and not kept.has_more
+
+
+def test_results_of_other_servers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path, "node")
+    node.box.release(node.put())
+    assert node.box.waiting("http://s", "data-2") == []
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "_read", None)
+        assert node.box.waiting("http://s", "data-2") == []
+    assert len(node.waiting()) == 1
+
+
+def test_where_all_nodes_share_a_directory_it_comes_before_the_home(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "JD_ACCESS_DIR": str(tmp_path / "shared")}
+    first, second = outboxes.lasting("e", environ)
+    assert (first.path, second.path) == (tmp_path / "shared/outbox/e", tmp_path / ".jd/outbox/e")
+    assert not first.is_possible and second.is_possible
+    del environ["JD_ACCESS_DIR"]
+    assert [place.path for place in outboxes.lasting("e", environ)] == [second.path]

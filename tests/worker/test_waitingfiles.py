@@ -13,7 +13,7 @@ from jd.errors import ServerRefused, ServerUnreachable
 from jd.messages import Result
 from jd.script.context import JobContext
 from jd.worker.uplink import waitingfiles
-from jd.worker.uplink.outbox import Outbox
+from jd.worker.uplink.outbox import Outbox, in_directory
 from jd.worker.uplink.waitingfiles import FORGOTTEN, WaitingFiles, forget_old
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 1)
@@ -91,7 +91,7 @@ def test_half_an_item_is_none(tmp_path: Path) -> None:
 
 def test_the_outbox_knows_and_removes_the_parcel_of_a_result(tmp_path: Path) -> None:
     logged: List[str] = []
-    box = Outbox(tmp_path, logged.append)
+    box = Outbox(in_directory(tmp_path), logged.append)
     box.put(Result(5, "DONE"), "s", "d", "w_0", filled(tmp_path).path)
     entry = box.waiting("s", "d")[0]
     assert entry.waiting_files is not None and len(WaitingFiles(entry.waiting_files).items()) == 2
@@ -100,7 +100,7 @@ def test_the_outbox_knows_and_removes_the_parcel_of_a_result(tmp_path: Path) -> 
 
 
 def test_an_entry_cannot_name_a_directory_elsewhere(tmp_path: Path) -> None:
-    box = Outbox(tmp_path / "box", lambda text: None)
+    box = Outbox(in_directory(tmp_path / "box"), lambda text: None)
     entry = box.put(Result(5, "DONE"), "s", "d", "w_0", tmp_path / "box" / "a.files")
     assert entry.path is not None
     entry.path.write_text(entry.path.read_text().replace("a.files", "../a.files"))
@@ -112,5 +112,7 @@ def test_parcels_of_nobody_are_forgotten_after_a_day(tmp_path: Path) -> None:
     past = time.time() - FORGOTTEN - 10
     for made in (old, wanted):
         os.utime(str(made.path), (past, past))
-    forget_old(tmp_path, [wanted.path])
+    forget_old(tmp_path, lambda: None)
+    assert old.path.exists()  # where it is not known which are wanted
+    forget_old(tmp_path, lambda: [wanted.path])
     assert sorted(tmp_path.iterdir()) == sorted([wanted.path, young.path])

@@ -74,7 +74,8 @@ class Worker:
         return "".join(path.read_text() for path in logs)
 
     def outbox(self) -> List[Path]:
-        return list((self.tmp_path / "cache/.cache/digits/outbox").glob("*.json"))
+        return [path for place in ("cache/outbox/digits", "home/.jd/outbox/digits")
+                for path in (self.tmp_path / place).glob("*.json")]
 
 
 @pytest.fixture

@@ -11,17 +11,18 @@ from typing import Callable, Dict, List, Mapping, Optional
 
 from jd import paths
 from jd.cli.checkup.finding import Check, Finding, Notes
-from jd.errors import JdError, UsageError
+from jd.errors import JdError, StorageError, UsageError
 from jd.net.outbound import Address
 from jd.node.identity import Here
 from jd.terminal import plural
 from jd.worker.local import neighbours
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, experiments
-from jd.worker.uplink.outbox import MAX_ENTRIES, MAX_ENTRY_BYTES
+from jd.worker.local.outboxes import MAX_ENTRY_BYTES, Place, everywhere, known
+from jd.worker.local.registry import Registry
 
 TOPIC = "Workers here"
 _NAMED_HOSTS = 3
+MAX_LOOKED_AT = 10_000  # results that are read
 
 
 def checks(environ: Mapping[str, str], experiment: Optional[str],
@@ -75,27 +76,35 @@ def outboxes(environ: Mapping[str, str], experiment: Optional[str]) -> List[Find
     notes = Notes(TOPIC)
     # What cannot be listed is told by `registries`.
     for name in _experiments(Notes(TOPIC), environ, experiment):
-        directory = paths.outbox_dir(name, environ)
-        try:
-            names = sorted(os.listdir(str(directory)))[:2 * MAX_ENTRIES]
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            notes.problem("%s: %s cannot be read: %s" % (name, directory, error.strerror),
-                          "check its owner and mode")
-            continue
-        waiting = [file for file in names if file.endswith(".json") and not file.startswith(".")]
-        servers: Dict[str, int] = Counter(_server_of(directory / file) for file in waiting)
-        for server, count in sorted(servers.items()):
-            notes.warn("%s: %d result%s wait%s for %s" % (
-                name, count, "" if count == 1 else "s", "s" if count == 1 else "", server),
-                "start a worker of the experiment here while that server runs: it delivers them")
-        bad = [file for file in names if file.endswith(".bad")]
-        if bad:
-            notes.warn("%s: %d file%s in %s cannot be read, for example %s" % (
-                name, len(bad), "" if len(bad) == 1 else "s", directory, bad[0]),
-                "the jobs run again; delete the files")
+        for place in everywhere(name, environ):
+            _outbox(notes, name, place)
     return notes.findings
+
+
+def _outbox(notes: Notes, name: str, place: Place) -> None:
+    directory = place.path
+    try:
+        waiting = place.names()[:MAX_LOOKED_AT]
+        bad = sorted(file for file in os.listdir(str(directory)) if file.endswith(".bad"))
+    except FileNotFoundError:
+        return
+    except StorageError as error:
+        notes.problem(error.what, error.advice)
+        return
+    except OSError as error:
+        notes.problem("%s: %s cannot be read: %s" % (name, directory, error.strerror),
+                      "check its owner and mode")
+        return
+    servers: Dict[str, int] = Counter(_server_of(directory / file) for file in waiting)
+    for server, count in sorted(servers.items()):
+        notes.warn("%s: %d result%s wait%s for %s in %s" % (
+            name, count, "" if count == 1 else "s", "s" if count == 1 else "", server, directory),
+            "start a worker of the experiment while that server runs: it delivers them. If that server is no "
+            "more, delete them")
+    if bad:
+        notes.warn("%s: %d file%s in %s cannot be read, for example %s" % (
+            name, len(bad), "" if len(bad) == 1 else "s", directory, bad[0]),
+            "the jobs run again; delete the files")
 
 
 def _experiments(notes: Notes, environ: Mapping[str, str],
@@ -103,7 +112,7 @@ def _experiments(notes: Notes, environ: Mapping[str, str],
     if experiment is not None:
         return [experiment]
     try:
-        return experiments(environ)
+        return known(environ)
     except JdError as error:
         notes.problem(error.what, error.advice)
         return []

@@ -12,8 +12,8 @@ from jd.cli.stopping import alive, confirmed, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
 from jd.safedirs import UnsafePlace
 from jd.terminal import plural
-from jd.worker.local import registrylock, signalling
-from jd.worker.local.registry import Registry, experiments
+from jd.worker.local import outboxes, registrylock, signalling
+from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 
 WORD = "clear_all"
@@ -23,18 +23,19 @@ REMOVE_TIME = 5.0  # seconds to wait for other commands that use a registry at t
 def run(context: Context) -> int:
     """Ask, stop the workers, tell the servers, remove. Exit status 1 if something had to stay.
 
-    Job data and logs are not part of the cache; they stay.
+    Job data and logs are not part of the cache; they stay, and so do results that wait where all nodes see
+    them.
     """
     context.words_exactly(0)
     status = 0
     rows: Dict[str, List[Row]] = {}
-    for name in experiments(context.environ):
+    for name in outboxes.known(context.environ, cached=True):
         problem = _why_kept(context, name, rows)
         if problem is not None:
             status = 1
             print("error: %s is kept: %s" % (name, problem), file=sys.stderr)
     if not rows:
-        print("nothing to clear in %s" % (paths.cache_root(context.environ) / ".cache"))
+        print("nothing to clear in %s" % paths.cache_root(context.environ))
         return status
     waiting = {name: waiting_results(name, context) for name in rows}
     question = "\n".join(terminal.table(
@@ -54,8 +55,8 @@ def run(context: Context) -> int:
 
 
 def waiting_results(experiment: str, context: Context) -> List[Path]:
-    """Files with results that no server has taken yet."""
-    return sorted(paths.outbox_dir(experiment, context.environ).glob("*.json"))
+    """Files in the cache with results that no server has taken yet. Raises StorageError."""
+    return outboxes.waiting(outboxes.in_cache(experiment, context.environ))
 
 
 def _why_kept(context: Context, name: str, rows: Dict[str, List[Row]]) -> Optional[str]:
@@ -96,6 +97,11 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
             continue
         _remove(name, context.environ, cleared)
         cleared += 1
+        for place in outboxes.lasting(name, context.environ):
+            kept = len(outboxes.waiting([place]))
+            if kept:
+                print("%s of %s stay in %s: any worker of that experiment delivers them" % (
+                    plural(kept, "result"), name, place.path))
     print("cleared %s" % plural(cleared, "experiment"))
     return 1 if left else 0
 
@@ -103,6 +109,7 @@ def _clear(context: Context, rows: Dict[str, List[Row]],
 def _remove(name: str, environ: Mapping[str, str], cleared: int) -> None:
     """Remove the cache of one experiment. Raises StorageError."""
     directory = paths.experiment_cache(name, environ)
+    outbox = outboxes.near(name, environ).path
     deadline = time.monotonic() + REMOVE_TIME
     problem = "other commands are at work in it; try again"
     while True:
@@ -110,7 +117,9 @@ def _remove(name: str, environ: Mapping[str, str], cleared: int) -> None:
             # Without locks the word that was typed has to do.
             if alone or not registrylock.has_locks(directory.parent):
                 try:
-                    shutil.rmtree(str(directory))
+                    for path in (outbox, directory):
+                        if path.exists():
+                            shutil.rmtree(str(path))
                     return
                 except OSError as error:
                     problem = str(error.strerror)

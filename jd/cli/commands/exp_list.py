@@ -8,7 +8,7 @@ from jd.cli import views
 from jd.cli.context import Context
 from jd.cli.undelivered import undelivered
 from jd.errors import EXIT_FAILURE, EXIT_OK, StorageError
-from jd.worker.local import registry
+from jd.worker.local import outboxes
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, IDLE
 
@@ -21,7 +21,7 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     found: List[Dict[str, Any]] = []
     status = EXIT_OK
-    for name in registry.experiments(context.environ):
+    for name in outboxes.known(context.environ):
         if not protocol.EXPERIMENT_NAME.fullmatch(name):
             continue
         try:

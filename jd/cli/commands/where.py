@@ -8,6 +8,7 @@ from jd.cli import target, views
 from jd.cli.context import Context
 from jd.errors import UsageError
 from jd.net.finding import accessfile
+from jd.worker.local import outboxes
 
 
 def run(context: Context) -> int:
@@ -34,9 +35,12 @@ def _places(context: Context) -> List[Tuple[str, str, Path]]:
     assert context.experiment is not None
     experiment, environ = context.experiment, context.environ
     logs = context.values["log_dir"]
+    near = outboxes.near(experiment, environ).path
+    lasting = [place for place in outboxes.lasting(experiment, environ) if place.is_possible]
     found = [
         ("registry", "registry", context.registry.path),
-        ("outbox", "outbox", paths.outbox_dir(experiment, environ)),
+        ("outbox", "outbox", lasting[0].path if lasting else near),
+        ("outbox_in_cache", "outbox in cache", near),
         ("jd_data", "jd_data", paths.data_root(environ)),
         ("job_dirs", "job directories", paths.experiment_dir(experiment, environ) / "<job_id>"),
         ("logs", "logs", paths.log_dir(experiment, environ) if logs is None else logs.absolute()),

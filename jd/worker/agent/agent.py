@@ -10,6 +10,7 @@ result, then what waited on disk, then the next claim. A heartbeat that the serv
 is abandoned when the job ends. Times are seconds on one monotonic clock.
 """
 
+import math
 from typing import Callable, List, Optional
 
 from jd import protocol
@@ -170,11 +171,12 @@ class Agent:
         elif not self._job.is_lost:
             times.append(max(calls.not_before, calls.beat_at))
         if self.job is None and departure is not None:
-            times.append(departure.deadline)
+            times.append(None if departure.deadline == math.inf else departure.deadline)
             if self._may_abandon():
                 times.append(departure.patience)
         elif self.job is None:
-            times += self._leaving.next_look(now, self._idle_since(now), calls.away_since)
+            times += self._leaving.next_look(now, self._idle_since(now), calls.away_since,
+                                             self._delivery.own is not None)
         return min((time for time in times if time is not None), default=None)
 
     def _idle_since(self, now: float) -> float:
@@ -191,7 +193,7 @@ class Agent:
             self._leaving.heard(heard.reply)
             if heard.reply.job is not None:
                 self._take_job(heard.reply.job, now)
-            elif not self._link.owes_acknowledgement:
+            elif not self._link.owes_acknowledgement and not self._delivery.backlog:
                 self._leaving.after(heard.reply, self._link.offers(protocol.EXT_EMPTY))
         elif heard.reply is not None and heard.call.kind == BEAT and self.job is not None:
             if heard.reply.interval <= protocol.WATCHED_INTERVAL:
@@ -226,7 +228,7 @@ class Agent:
         if self.exit_status is not None or self.job is not None:
             return
         self._leaving.look(now, self._idle_since(now), self._calls.away_since, self._calls.desired_state,
-                           self._job.last_verdict)
+                           self._job.last_verdict, self._delivery.own is not None)
         departure = self._leaving.departure
         if departure is None:
             return
@@ -243,7 +245,10 @@ class Agent:
         # back; any other has to be told, so its answer is awaited a little.
         call = self._calls.in_flight
         may_abandon = call is not None and call.held > 0 and self._link.offers(protocol.EXT_LEAVE)
-        self._leaving.begin(departure, now, self._delivery.own is not None, may_abandon)
+        if self._calls.met and self._calls.away_since is None and not self._leaving.signalled:
+            self._delivery.look_on_disk()  # there may be nobody else to deliver what is there
+        has_result = self._delivery.own is not None or bool(self._delivery.backlog)
+        self._leaving.begin(departure, now, has_result, may_abandon)
         self._calls.hurry(now)
 
     def _may_abandon(self) -> bool:
@@ -255,10 +260,13 @@ class Agent:
         status, why = self._leaving.exit_status(departure, self._job.last_verdict), departure.why
         if status == EXIT_TERMINATED:
             why += "; as jobs are left, exit status %d asks for another worker" % status
-        left = self._delivery.left_behind()
+        left = self._delivery.leave()
         if left is not None:
             self._log(left)
             if not self._leaving.signalled:
                 status = EXIT_FAILURE
+        elif self._calls.away_since is not None:
+            for line in self._delivery.left_by_others():
+                self._log(line)
         self._log("worker ends: %s" % why)
         self.exit_status = status

@@ -16,12 +16,14 @@ from jd.worker.uplink.callthread import BEAT, CLAIM, REPORT, Answer, Call, CallT
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outage import Outage
+from jd.worker.uplink.outbox import Entry
 
 OVERDUE = 60.0  # beyond a call's timeout, which bounds each wait on the network but not their sum
 DENIED_PAUSE = 60.0  # between heartbeats of a running job that the server does not authorise
 MAX_RENAMES = 5
 SWIFT = 1.0  # a held heartbeat that comes back empty sooner was not held
 FULLY_HELD = 0.9  # of the time asked for: then the hold was the pause between two heartbeats
+LOOK_ON_DISK_EVERY = 300.0  # for results that others have left since
 FIRST_BEAT = 3.0  # after a job's start, where beats are held: a shorter job costs none
 
 
@@ -61,6 +63,7 @@ class Calls:
         self._log = log
         self._renames = 0
         self._swift_replies = 0
+        self._look_at = 0.0  # into the outbox, which may be on the file system of thousands
 
     @property
     def in_flight(self) -> Optional[Call]:
@@ -101,7 +104,7 @@ class Calls:
 
     def server_is_there(self, now: float) -> None:
         """A refusal has shown it."""
-        self._outage.over(now)
+        self._back(now)
 
     def pause_denied(self, error: ServerRefused, now: float) -> None:
         """The running job is not authorised: that may change."""
@@ -114,9 +117,10 @@ class Calls:
         """Take what has been answered; what the worker has to act on."""
         found = [heard for heard in (self._take(answer, now) for answer in self._thread.collect())
                  if heard is not None]
-        if self.in_flight is not None and now >= self.overdue_at:
+        call = self.in_flight
+        if call is not None and now >= self.overdue_at:
             self.abandon()
-            self._away("a call to %s did not end" % self._link.server, now)
+            self._away("a call to %s did not end" % self._link.server, now, call.entry)
         return found
 
     def _take(self, answer: Answer, now: float) -> Optional[Heard]:
@@ -129,12 +133,13 @@ class Calls:
                 error = malformed
         if error is not None:
             return self._take_error(answer, error, now)
-        recovered = self._outage.over(now)
+        recovered = self._back(now)
         if answer.call.entry is not None:
             self._delivery.accepted(answer.call.entry, _retry_told(answer, reply))
         if reply is None:
             return None
-        if recovered or not self.met:
+        if recovered or not self.met or now >= self._look_at:
+            self._look_at = now + LOOK_ON_DISK_EVERY
             self._delivery.look_on_disk()
         self.heard_at = now
         self._obey(reply)
@@ -192,7 +197,7 @@ class Calls:
             if error.status in (401, 403):
                 return Heard(call, denied=error)
             if self._delivery.refused(call, error):
-                self._outage.over(now)
+                self._back(now)
                 return None
             if error.status == 409 and call.kind == BEAT:
                 return Heard(call, lost=error)
@@ -200,11 +205,19 @@ class Calls:
                 self._take_new_name(error)
                 return None
         if not self._link.held_call_broke(answer):
-            self._away(str(error), now)
+            self._away(str(error), now, call.entry)
         return None
 
-    def _away(self, reason: str, now: float) -> None:
+    def _back(self, now: float) -> bool:
+        self._link.away = False
+        return self._outage.over(now)
+
+    def _away(self, reason: str, now: float, entry: Optional[Entry] = None) -> None:
+        if not self._link.away or now >= self._look_at:
+            self._look_at = now + LOOK_ON_DISK_EVERY
+            self._delivery.outage_began()
         self._link.outage_began()
+        self._delivery.did_not_arrive(entry)
         self.not_before = now + self._link.at_most(self._outage.failed(now, reason))
 
     def _take_new_name(self, error: ServerRefused) -> None:

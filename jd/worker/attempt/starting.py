@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from jd import paths, protocol
+from jd import protocol
 from jd.errors import JdError
 from jd.messages import Assignment
 from jd.node import cpus
@@ -32,11 +32,13 @@ from jd.worker.attempt.printed import Printed
 from jd.worker.attempt.shareddir import SharedDirectory
 from jd.worker.attempt.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
+from jd.worker.local import outboxes
 from jd.worker.log import WorkerLog
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.meanwhile import Meanwhile
+from jd.worker.uplink.outbox import show_hold
 from jd.worker.uplink.waitingfiles import WaitingFiles
 from jd.worker.verdict import Ended
 
@@ -62,7 +64,7 @@ class Starter:
         self._shared = SharedDirectory(config, log.event)
         self._settings = FileSettings(
             collect.Rules(collect.patterns(config.collect), *config.collect_limit),
-            config.checkpoint_interval, paths.outbox_dir(config.experiment, config.environ))
+            config.checkpoint_interval, outboxes.near(config.experiment, config.environ).path)
 
     def introduce(self, sees_gpus: bool) -> None:
         """Say in the log what each job gets of this machine."""
@@ -160,7 +162,7 @@ class Starter:
                            self._link.at_most(protocol.BUSY_INTERVAL), call.timeout):
                 WaitingFiles(entry.waiting_files).send(
                     self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event,
-                    self._link.offers(protocol.EXT_PATHS))
+                    self._link.offers(protocol.EXT_PATHS), lambda: show_hold(entry))
         return self._connection.deliver(call)
 
     def context(self, assignment: Assignment) -> JobContext:

@@ -8,12 +8,11 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Optional
 
-from jd import paths
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner
 from jd.net.retry import Backoff
 from jd.node import orphans, scheduler
-from jd.node.identity import new_worker_id
+from jd.node.identity import Here, new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
 from jd.node.timelimit import TimeLimit
 from jd.worker.agent.agent import Agent
@@ -28,6 +27,7 @@ from jd.worker.launch import gpus
 from jd.worker.launch.gpumetrics import GpuMetrics
 from jd.worker.launch.signals import Signals
 from jd.worker.limits import Limits
+from jd.worker.local import outboxes
 from jd.worker.local.registration import Registration
 from jd.worker.local.registry import Registry
 from jd.worker.log import WorkerLog
@@ -36,6 +36,7 @@ from jd.worker.uplink.callthread import CallThread
 from jd.worker.uplink.connection import Connection
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link
+from jd.worker.uplink.holding import Holder
 from jd.worker.uplink.outage import Outage
 from jd.worker.uplink.outbox import Outbox
 
@@ -151,7 +152,9 @@ def _introduce(config: WorkerConfig, worker_id: str, connection: Connection, log
 
 def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connection,
               log: WorkerLog, signals: Signals, limits: Limits, starter: Starter) -> Agent:
-    outbox = Outbox(paths.outbox_dir(config.experiment, config.environ), log.event)
+    where = config.experiment, config.environ
+    outbox = Outbox(outboxes.near(*where), log.event, lasting=outboxes.lasting(*where),
+                    beside=outboxes.beside(*where), holder=Holder(Here()))
 
     def rename() -> str:
         name = new_worker_id(slot, frozenset([link.worker_id]))

@@ -2,14 +2,13 @@
 servers give back at once what these still hold.
 """
 
-import json
 import os
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local import lastwords, snapshots
+from jd.worker.local import lastwords, outboxes, snapshots
 from jd.worker.local.lastwords import Fate, Worker
 from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import FILE_NAME, Registry, experiments
@@ -17,8 +16,6 @@ from jd.worker.local.rows import Row
 
 # What the directory of an experiment may hold and still count as empty.
 _LEAVINGS = (FILE_NAME, FILE_NAME + "-journal", FILE_NAME + "-wal", FILE_NAME + "-shm", "outbox")
-
-_MAX_ENTRY = 1024 * 1024  # bytes of a result that waits
 
 
 class CleanUp(NamedTuple):
@@ -51,6 +48,8 @@ def clean_up(environ: Mapping[str, str], here: Here,
             listed.append((registry, registry.rows(configs=False)))
         except StorageError as error:
             problems.append(str(error))
+    # Before anything is removed: a result whose author is dead keeps its job from being given back.
+    problems += [problem for problem in _carry_over(environ, here) if problem not in problems]
     total = sum(len(rows) for _, rows in listed)
     seen = removed = directories = 0
     held: List[Row] = []  # rows of the dead that a server may still count on
@@ -82,34 +81,34 @@ def _with_last_words(registry: Registry, dead: Sequence[Row], here: Here,
     """Those of the dead whose server is to be told, in full. Not if the result of one waits here: the next
     worker delivers it, as long as the job is not given back."""
     names = {row.worker_id for row in dead if row.session and was_here(row, here)}
-    names -= _authors(registry.experiment, environ)
+    if names:
+        names -= outboxes.authors(registry.experiment, environ)
     try:
         return [row for row in registry.rows() if row.worker_id in names] if names else []
     except StorageError:
         return []  # said when they are to be removed
 
 
-def _authors(experiment: str, environ: Mapping[str, str]) -> Set[str]:
-    """The workers whose results wait for their server."""
-    found: Set[str] = set()
-    for path in paths.outbox_dir(experiment, environ).glob("*.json"):
-        try:
-            with open(str(path), "rb") as file:
-                entry = json.loads(file.read(_MAX_ENTRY).decode("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict):
-            found.add(str(entry.get("worker_id")))
-    return found
+def _carry_over(environ: Mapping[str, str], here: Here) -> List[str]:
+    """Move what earlier versions left to wait beside registries. What went wrong."""
+    problems: List[str] = []
+    try:
+        for name, cache in outboxes.old_ones(environ):
+            try:
+                rows = Registry(name, cache).rows(configs=False)
+                outboxes.carry_over(name, cache, {row.worker_id for row in rows
+                                                  if life(row, here) is not Life.DEAD})
+            except StorageError as error:
+                problems.append(str(error))
+    except StorageError as error:
+        problems.append(str(error))
+    return problems
 
 
 def _remove_if_empty(registry: Registry, environ: Mapping[str, str]) -> bool:
-    """Remove an experiment's directory if there is nothing in it but an empty registry.
-
-    Results that wait for their server keep it. Raises StorageError.
-    """
+    """Remove an experiment's directory if nothing is in it but an empty registry. Raises StorageError."""
     directory = registry.path.parent
-    outbox = paths.outbox_dir(registry.experiment, environ)
+    outbox = paths.old_outbox_dir(registry.experiment, environ)
     try:
         if any(entry not in _LEAVINGS for entry in os.listdir(str(directory))):
             return False

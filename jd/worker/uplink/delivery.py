@@ -1,4 +1,4 @@
-"""Delivers results: the worker's last one, and those that others left on disk.
+"""Delivers results: the worker's last one, and those that others left on disk, on whichever node.
 
 A result that the server refuses for good is dropped with a line in the log. A 404 counts as that only the
 second time, after the server has answered something else in between, because gateways say 404 as well
@@ -6,6 +6,7 @@ while the server behind them is away. For the worker's own last result the call 
 that still holds the job: an idle one would get the same job handed out again.
 """
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
@@ -46,17 +47,19 @@ class Delivery:
         self.own = self._outbox.put(result, self._link.server, self._link.server_id,
                                     self._link.worker_id, waiting_files)
         self.alone = alone or waiting_files is not None
+        if self._link.away:
+            self.own = self._outbox.secure(self.own)
 
     def look_on_disk(self) -> None:
-        """Read the outbox: at the start, and after an outage."""
-        before = len(self.backlog)
-        in_memory = [entry for entry in self.backlog if entry.path is None]
-        own_path = self.own.path if self.own is not None else None
+        """Read the outbox: at the start, after an outage, and from time to time."""
+        known = {entry.name for entry in self.backlog}
+        own = "" if self.own is None else self.own.name
         on_disk = self._outbox.waiting(self._link.server, self._link.server_id)
-        self.backlog = in_memory + [entry for entry in on_disk if entry.path != own_path]
-        if len(self.backlog) > before:
+        self.backlog = [entry for entry in on_disk if entry.name != own]
+        new = [entry for entry in self.backlog if entry.name not in known and entry.path is not None]
+        for directory in sorted({entry.path.parent for entry in new if entry.path is not None}):
             self._log("delivering results that waited in %s: %d" % (
-                self._outbox.directory, len(self.backlog)))
+                directory, sum(entry.path is not None and entry.path.parent == directory for entry in new)))
 
     def own_call(self, away: bool) -> Optional[Call]:
         """The call that delivers our last result while the worker goes on, if there is one.
@@ -65,20 +68,44 @@ class Delivery:
         """
         if self.own is None:
             return None
-        if away and self._doubted.get(_key(self.own)):
+        self._outbox.keep_hold(self.own)
+        if away and self._doubted.get(self.own.name):
             return self._still_ours(self.own)
         together = not self.alone and self._link.can_claim_with(self.own)
         return self._link.claim(self.own) if together else self._report_own(self.own)
 
     def backlog_call(self, beat: Callable[[], Optional[Call]] = _no_beat) -> Optional[Call]:
         """The call that delivers one result from the backlog; `beat` makes a heartbeat of a job that runs."""
-        return self._report(self.backlog[0], beat) if self.backlog else None
+        while self.backlog:
+            claimed = self._outbox.claim(self.backlog[0])
+            if claimed is not None:
+                self.backlog[0] = claimed
+                return self._report(claimed, beat)
+            del self.backlog[0]  # another worker has it
+            if not self.backlog and self._outbox.has_more:
+                self.look_on_disk()
+        return None
+
+    def did_not_arrive(self, entry: Optional[Entry]) -> None:
+        """The server is away, and was to get this result, or none. What waits must outlast this worker."""
+        if self.own is not None:
+            self.own = self._outbox.secure(self.own)
+        if entry is not None and not self._is_own(entry):
+            self.backlog = [self._outbox.release(other) if other.name == entry.name else other
+                            for other in self.backlog]
+
+    def outage_began(self) -> None:
+        """What workers that have died left near goes to where it outlasts this one. Beside the loop, since
+        there may be large files with it."""
+        threading.Thread(target=self._outbox.secure_rest, args=(self.own,), name="jd-outbox",
+                         daemon=True).start()
 
     def leaving_call(self, away: bool, timeout: float) -> Optional[Call]:
         """The call that delivers our last result and, if the server knows how, takes our leave."""
         if self.own is None:
             return None
-        if away and self._doubted.get(_key(self.own)):
+        self._outbox.keep_hold(self.own)
+        if away and self._doubted.get(self.own.name):
             return self._still_ours(self.own)
         if not self.alone and self._link.can_leave_with(self.own):
             return self._link.leave(self.own, timeout)
@@ -101,23 +128,32 @@ class Delivery:
             # Result or heartbeat: which one was wrong shows when each goes by itself.
             self.alone = True
             return True
-        if error.status == 404 and not self._doubted.get(_key(entry)):
-            self._doubted[_key(entry)] = True
+        if error.status == 404 and not self._doubted.get(entry.name):
+            self._doubted[entry.name] = True
             return False
         self._log("the server will not take the result of job %d: %s; dropped"
                   % (entry.result.job_id, error))
         self._forget(entry)
         return True
 
-    def left_behind(self) -> Optional[str]:
-        """Where our undelivered result stays, for the last words of the log."""
+    def leave(self) -> Optional[str]:
+        """Leave our undelivered result to others. Where it stays, for the last words of the log."""
         if self.own is None:
             return None
-        job_id = self.own.result.job_id
-        if self.own.path is None:
+        self.own = own = self._outbox.release(self._outbox.secure(self.own))
+        job_id = own.result.job_id
+        if own.path is None:
             return "the result of job %d is lost: neither the server nor the disk took it" % job_id
-        return ("the result of job %d waits in %s; the next worker of this experiment on this "
-                "machine delivers it" % (job_id, self.own.path))
+        if self._outbox.is_lasting(own):
+            return ("the result of job %d waits in %s; any worker of this experiment that has this directory "
+                    "delivers it, on whichever node" % (job_id, own.path))
+        return ("the result of job %d waits in %s; while that is there, a worker of its experiment with "
+                "the same JD_CACHE_PATH delivers it" % (job_id, own.path))
+
+    def left_by_others(self) -> List[str]:
+        """What waits beside our own result, for the last words of a worker whose server is away."""
+        return ["results that wait in %s for their server: %d; any worker of this experiment that has this "
+                "directory delivers them" % (place, count) for place, count in self._outbox.left().items()]
 
     def _report_own(self, entry: Entry) -> Call:
         """Until it has arrived, the job is still this worker's."""
@@ -136,11 +172,17 @@ class Delivery:
                                ends_in=0.0, size=result.output_size)
 
     def _forget(self, entry: Entry) -> None:
-        self._outbox.remove(entry)
-        self._doubted.pop(_key(entry), None)
-        if entry is self.own:
+        self._doubted.pop(entry.name, None)
+        if self._is_own(entry):
+            entry = self.own or entry  # it may have been moved since the call began
             self.own, self.alone = None, False
-        self.backlog = [other for other in self.backlog if other is not entry]
+        self._outbox.remove(entry)
+        self.backlog = [other for other in self.backlog if other.name != entry.name]
+        if not self.backlog and self._outbox.has_more:
+            self.look_on_disk()
+
+    def _is_own(self, entry: Entry) -> bool:
+        return self.own is not None and self.own.name == entry.name
 
 
 def _tried_again(retry: Retry) -> str:
@@ -148,8 +190,3 @@ def _tried_again(retry: Retry) -> str:
         return "not tried again"
     when = "at once" if retry.pause < 1.0 else "in " + terminal.duration(retry.pause)
     return "tried again %s, by another worker if there is one" % when
-
-
-def _key(entry: Entry) -> str:
-    result = entry.result
-    return str(entry.path) if entry.path else "%d-%s" % (result.job_id, result.attempt)

@@ -40,6 +40,7 @@ class Link:
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)  # names this worker process: another may have had its id
         self.server_id: Optional[str] = None
+        self.away = False  # whether the last call met no server
         self.extensions: FrozenSet[str] = frozenset()
         self.applied_version = 0
         self.acknowledged_version = 0
@@ -221,6 +222,7 @@ class Link:
 
     def outage_began(self) -> None:
         """The server is away: what broke the last held call was its end, not a proxy's limit."""
+        self.away = True
         self._may_hold_beats = True
         if self._wait_before_break is not None:
             self.wait = self._wait_before_break

@@ -1,27 +1,33 @@
 """Results that the server has not taken yet: one JSON file each, until it has.
 
-A result is written before the first try to deliver it, so that neither an outage nor the death
-of the worker loses it; any later worker of the experiment on this machine delivers what it finds.
+A result is written before the first try to deliver it, so that neither an outage nor the death of the worker
+loses it. While the server answers that is near, in the cache of the worker, which is fast. Once the server
+is away, or the worker leaves, it goes with its files to a place that outlasts the allocation, where any
+worker of the experiment on any node finds it (local/outboxes.py has the places, holding.py who delivers).
 """
 
 import json
 import os
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from jd import protocol, safedirs, wholefile
 from jd.errors import StorageError
 from jd.fields import take, take_number
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown
-from jd.worker.uplink.waitingfiles import SUFFIX, WaitingFiles, forget_old
+from jd.worker.local.outboxes import MAX_ENTRY_BYTES, SUFFIX, Place
+from jd.worker.uplink import waitingfiles
+from jd.worker.uplink.holding import TOUCH_EVERY, Holder, free_name, held_name
+from jd.worker.uplink.waitingfiles import WaitingFiles
 from jd.worker.verdict import PREEMPTED
 
-MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours
-MAX_ENTRIES = 10_000  # looked at in one go
+MAX_ENTRIES = 200  # read in one go: the loop of the worker waits for it
+MAX_FILES_BYTES = 2 * 1024 ** 3  # of all files that wait in a lasting place, for homes have quotas
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Entry:
 
     `server_id` names the data that the result belongs to; None from a base server, which is known
     by its URL alone. `written` is in Unix seconds. `waiting_files` is a directory of files that go before
-    the result.
+    the result. `name` stays the same wherever it is.
     """
 
     result: Result
@@ -40,32 +46,81 @@ class Entry:
     written: float
     path: Optional[Path] = None
     waiting_files: Optional[Path] = None
+    name: str = field(default="", compare=False)
 
 
 class Outbox:
-    """The directory of waiting results of one experiment on this machine."""
+    """The waiting results of one experiment. They are written to `near`, and secured in the first of
+    `lasting` that can be used; what others left there, near, or in `beside`, is delivered too.
 
-    def __init__(self, directory: Path, log: Callable[[str], None],
-                 clock: Callable[[], float] = time.time) -> None:
-        self.directory = directory
+    `holder` is who delivers; without one nobody is told who does.
+    """
+
+    def __init__(self, near: Place, log: Callable[[str], None], clock: Callable[[], float] = time.time,
+                 lasting: Sequence[Place] = (), beside: Sequence[Place] = (),
+                 holder: Optional[Holder] = None) -> None:
+        self._near = near
+        self._lasting = lasting
+        self._beside = beside
+        self._holder = holder
         self._log = log
         self._clock = clock
+        self._touched: Optional[float] = None
+        self._foreign: Set[str] = set()  # names that were read, and are not for the data of `_asked_for`
+        self._asked_for: Optional[Tuple[str, Optional[str]]] = None
+        self._said: Set[str] = set()
+        self.has_more = False  # than were read in one go
 
     def put(self, result: Result, server: str, server_id: Optional[str],
             worker_id: str, waiting_files: Optional[Path] = None) -> Entry:
         """Keep a result. It is on disk when this returns, unless the disk refuses: that is logged,
         and the entry lives in memory only."""
-        entry = Entry(result, server, server_id, worker_id, self._clock(), None, waiting_files)
-        name = "%d-%d-%s.json" % (result.job_id, result.attempt or 0, secrets.token_hex(4))
-        path = self.directory / name
+        name = "%d-%d-%s%s" % (result.job_id, result.attempt or 0, secrets.token_hex(4), SUFFIX)
+        entry = Entry(result, server, server_id, worker_id, self._clock(), None, waiting_files, name)
         try:
-            safedirs.make(self.directory, safedirs.CACHE)
-            wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=True)
+            return self._write(entry, self._near)
         except (OSError, StorageError) as error:
             self._log("cannot keep the result of job %d in %s: %s; it is delivered from memory"
-                      % (result.job_id, path, getattr(error, "strerror", None) or error))
+                      % (result.job_id, self._near.path, _why(error)))
             return entry
-        return replace(entry, path=path)
+
+    def secure(self, entry: Entry) -> Entry:
+        """Have it, with its files, in a place that outlasts this allocation; as it was where there is none.
+
+        A crash on the way leaves it where it was, or in both places, and it is delivered twice.
+        """
+        if not self._lasting or self.is_lasting(entry):
+            return entry
+        for place in self._lasting:
+            if not place.is_possible:
+                continue
+            try:
+                place.make()
+                files = self._files_into(place, entry)
+                moved = self._write(replace(entry, waiting_files=files), place)
+            except (OSError, StorageError) as error:
+                self._say_once("cannot keep the result of job %d in %s: %s" % (
+                    entry.result.job_id, place.path, _why(error)), str(place.path))
+                continue
+            self.remove(entry)
+            return moved
+        return entry
+
+    def secure_rest(self, own: Optional[Entry]) -> None:
+        """The same for what dead workers left in the cache, whichever server it is for."""
+        for place in [self._near, *self._beside] if self._lasting else []:
+            for name in self._names(place):
+                path = place.path / name
+                if own is not None and own.path == path or self._is_held(path):
+                    continue
+                entry = self._read(path)
+                claimed = None if entry is None else self.claim(entry)
+                if claimed is not None:
+                    self.release(self.secure(claimed))
+
+    def is_lasting(self, entry: Entry) -> bool:
+        """Whether it is in a place that outlasts this allocation."""
+        return entry.path is not None and entry.path.parent in [place.path for place in self._lasting]
 
     def remove(self, entry: Entry) -> None:
         """Forget a result that the server took, or will never take, and its files."""
@@ -81,28 +136,102 @@ class Outbox:
             self._log("cannot remove %s: %s; the server will hear of it again"
                       % (entry.path, error.strerror))
 
-    def waiting(self, server: str, server_id: Optional[str]) -> List[Entry]:
-        """Entries for this server's data, the oldest first. A corrupt file is renamed `.bad`."""
+    # ---- who delivers
+
+    def claim(self, entry: Entry) -> Optional[Entry]:
+        """Become the one who delivers it; None where somebody else has."""
+        if self._holder is None or entry.path is None:
+            return entry
+        path = entry.path.with_name(held_name(entry.name, self._holder.mark))
         try:
-            safedirs.check(self.directory, safedirs.CACHE)
-            names = sorted(name for name in os.listdir(str(self.directory))
-                           if name.endswith(".json") and not name.startswith("."))
+            os.utime(str(entry.path))  # before it has our mark: who sees that is to see it fresh
+            os.rename(str(entry.path), str(path))
         except FileNotFoundError:
-            return []
-        except (OSError, StorageError) as error:
-            self._log("cannot read the outbox %s: %s" % (
-                self.directory, getattr(error, "strerror", None) or error))
-            return []
-        entries = [entry for entry in map(self._read, names[:MAX_ENTRIES]) if entry is not None]
-        if len(entries) == len(names):  # else files may belong to one that was not read
-            forget_old(self.directory, [e.waiting_files for e in entries if e.waiting_files])
-        mine = [entry for entry in entries
-                if (entry.server_id == server_id if entry.server_id is not None
-                    else entry.server == server)]
+            # NFS may say so of a rename that it has done, and was asked for again.
+            return replace(entry, path=path) if path.exists() else None
+        except OSError as error:
+            self._say_once("cannot rename %s, to deliver it: %s" % (entry.path, error.strerror),
+                           str(entry.path.parent))
+            return None
+        return replace(entry, path=path)
+
+    def keep_hold(self, entry: Entry) -> None:
+        """Show others that it is still delivered; to be called again and again."""
+        now = self._clock()
+        if entry.path is None or self._touched is not None and 0 <= now - self._touched < TOUCH_EVERY:
+            return
+        self._touched = now
+        show_hold(entry)
+
+    def release(self, entry: Entry) -> Entry:
+        """Leave it to whoever comes."""
+        if entry.path is None:
+            return entry
+        path = entry.path.with_name(free_name(entry.path.name))
+        try:
+            os.rename(str(entry.path), str(path))
+        except OSError:
+            return entry  # somebody has it, or it is free when nothing is heard of us any more
+        return replace(entry, path=path)
+
+    def _is_held(self, path: Path) -> bool:
+        try:
+            return self._holder is not None and self._holder.is_held(path)
+        except OSError:
+            return True  # it was there a moment ago: somebody is at work
+
+    # ---- what is there
+
+    def waiting(self, server: str, server_id: Optional[str]) -> List[Entry]:
+        """Entries for this server's data that nobody delivers, the oldest first; `MAX_ENTRIES` at most are
+        read, then `has_more` is true. A corrupt file is renamed `.bad`."""
+        mine: List[Entry] = []
+        unread = MAX_ENTRIES
+        self.has_more = False
+        if self._asked_for != (server, server_id):
+            self._asked_for, self._foreign = (server, server_id), set()
+        listed: Set[str] = set()
+        for place in [*self._lasting, self._near, *self._beside]:
+            names = self._names(place)
+            listed.update(map(free_name, names))
+            for name in names:
+                if free_name(name) in self._foreign or self._is_held(place.path / name):
+                    continue
+                if unread == 0:
+                    self.has_more = True
+                    break
+                unread -= 1
+                entry = self._read(place.path / name)
+                if entry is None:
+                    continue
+                if entry.server_id == server_id if entry.server_id is not None else entry.server == server:
+                    mine.append(entry)
+                elif self._holder is not None:
+                    self._foreign.add(entry.name)
+            waitingfiles.forget_old(place.path, partial(self._wanted, place, names))
+        self._foreign &= listed
         return sorted(mine, key=lambda entry: entry.written)
 
-    def _read(self, name: str) -> Optional[Entry]:
-        path = self.directory / name
+    def left(self) -> Dict[Path, int]:
+        """How many results wait, by place; nothing for a place with none."""
+        found = {place.path: len(self._names(place)) for place in [*self._lasting, self._near, *self._beside]}
+        return {path: count for path, count in found.items() if count}
+
+    def _names(self, place: Place) -> List[str]:
+        try:
+            return place.names()
+        except (OSError, StorageError) as error:
+            self._say_once("cannot read the outbox %s: %s" % (place.path, _why(error)), str(place.path))
+            return []
+
+    def _wanted(self, place: Place, names: Sequence[str]) -> Optional[List[Path]]:
+        """The directories of files that results in a place name; None where one of these cannot be read."""
+        entries = [self._read(place.path / name) for name in names]
+        if None in entries:
+            return None
+        return [entry.waiting_files for entry in entries if entry is not None and entry.waiting_files]
+
+    def _read(self, path: Path) -> Optional[Entry]:
         try:
             with open(str(path), "rb") as file:
                 content = file.read(MAX_ENTRY_BYTES + 1)
@@ -112,7 +241,7 @@ class Outbox:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._log("cannot read %s: %s; it stays there" % (path, error.strerror))
+            self._say_once("cannot read %s: %s; it stays there" % (path, error.strerror), str(path))
         except (ValueError, RecursionError) as error:
             self._set_aside(path, str(error))
         return None
@@ -123,6 +252,49 @@ class Outbox:
             os.replace(str(path), str(path) + ".bad")
         except OSError as error:
             self._log("cannot rename %s: %s" % (path, error.strerror))
+
+    # ---- writing
+
+    def _write(self, entry: Entry, place: Place) -> Entry:
+        """Raises OSError, StorageError."""
+        name = entry.name if self._holder is None else held_name(entry.name, self._holder.mark)
+        path = place.path / name
+        place.make()
+        wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=True)
+        return replace(entry, path=path)
+
+    def _files_into(self, place: Place, entry: Entry) -> Optional[Path]:
+        """Its files, copied to a place. Raises OSError; StorageError where there are too many."""
+        if entry.waiting_files is None:
+            return None
+        there = sum(map(waitingfiles.size, waitingfiles.directories(place.path)))
+        size = waitingfiles.size(entry.waiting_files)
+        if size and there + size > MAX_FILES_BYTES:
+            raise StorageError("files that wait there with results may be %d MiB in all, and with its own it "
+                               "would be %d" % (MAX_FILES_BYTES >> 20, (there + size) >> 20))
+        return WaitingFiles(entry.waiting_files).copy_to(place.path)
+
+    def _say_once(self, text: str, about: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            self._log(text)
+
+
+def show_hold(entry: Entry) -> None:
+    """Have others see that a result is being delivered."""
+    try:
+        os.utime(str(entry.path))
+    except OSError:
+        pass  # another worker took it for abandoned, and delivers it
+
+
+def in_directory(path: Path) -> Place:
+    """A directory as a place for results."""
+    return Place(path, safedirs.CACHE, path)
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _to_json(entry: Entry) -> Dict[str, object]:
@@ -136,7 +308,7 @@ def _from_json(body: object, path: Path) -> Entry:
         raise ProtocolError("not an object")
     files = take(body, "files", str, None)
     if files is not None and (os.path.basename(files) != files
-                              or not files.endswith(SUFFIX)):
+                              or not files.endswith(waitingfiles.SUFFIX)):
         raise ProtocolError("files must be the name of a directory of files, not %s" % shown(files))
     return Entry(
         result=_without_the_word(Result.from_json(take(body, "result", dict))),
@@ -146,6 +318,7 @@ def _from_json(body: object, path: Path) -> Entry:
         written=take_number(body, "written") or 0.0,
         path=path,
         waiting_files=None if files is None else path.parent / files,
+        name=free_name(path.name),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
-from jd import protocol, safedirs, wholefile
+from jd import filesystems, protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.fields import take, take_whole
 from jd.protocol import ProtocolError
@@ -99,13 +99,36 @@ class WaitingFiles:
         """Remove all of it."""
         shutil.rmtree(str(self.path), ignore_errors=True)
 
-    def send(self, context: JobContext, log: Callable[[str], None], with_paths: bool = False) -> None:
+    def copy_to(self, outbox: Path) -> Path:
+        """Have it in another outbox as well; there it is whole or, under another name, nobody's.
+
+        Returns where. Raises OSError.
+        """
+        there = outbox / self.path.name
+        if there.exists():
+            return there  # a crash has left it in both
+        draft = outbox / ("%s-%s%s" % (self.path.name[:-len(SUFFIX)], secrets.token_hex(2), SUFFIX))
+        os.mkdir(str(draft), 0o700)
+        try:
+            for name in os.listdir(str(self.path)):
+                _copy(self.path / name, draft / name)
+            filesystems.sync_names(draft)
+            os.rename(str(draft), str(there))
+        except BaseException:
+            shutil.rmtree(str(draft), ignore_errors=True)
+            raise
+        return there
+
+    def send(self, context: JobContext, log: Callable[[str], None], with_paths: bool = False,
+             between: Callable[[], None] = lambda: None) -> None:
         """Upload every item, each once; it is empty then. `with_paths`: to a server that knows of them.
+        `between` is called before each.
 
         Raises ServerUnreachable, or ServerRefused for what is not about one file; what has
-        arrived until then does not go again.
+        arrived until then does not go again. Raises StorageError where all of it was moved meanwhile.
         """
         for item in self.items():
+            between()
             try:
                 with open(str(item.path), "rb") as file:
                     self._send(context, item, file, with_paths)
@@ -116,6 +139,10 @@ class WaitingFiles:
             except ServerUnreachable:
                 raise
             except (OSError, StorageError, LimitError, UsageError) as error:
+                if not self.path.is_dir():
+                    # Without its files the result must not go. Whoever moved them delivers it.
+                    raise StorageError("the files of job %d are no longer in %s" % (
+                        context.job_id, self.path)) from None
                 log("%s of job %d cannot be uploaded: %s; dropped" % (
                     item.name, context.job_id, error))
             else:
@@ -153,17 +180,50 @@ def _private(path: Path) -> BinaryIO:
     return os.fdopen(fd, "wb")
 
 
-def forget_old(outbox: Path, wanted: List[Path], now: Optional[float] = None) -> None:
-    """Remove directories of files that no result is `wanted` with, and that are older than a day."""
+def _copy(source: Path, target: Path) -> None:
     try:
-        names = [name for name in os.listdir(str(outbox)) if name.endswith(SUFFIX)]
-    except OSError:
+        os.link(str(source), str(target))  # at once, on the same file system
         return
-    for name in names:
-        path = outbox / name
-        try:
-            old = os.stat(str(path)).st_mtime < (time.time() if now is None else now) - FORGOTTEN
-        except OSError:
-            continue
-        if old and path not in wanted:
+    except OSError:
+        pass
+    with open(str(source), "rb") as file, _private(target) as copy:
+        shutil.copyfileobj(file, copy, 256 * 1024)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+def size(directory: Path) -> int:
+    """Bytes of all files in a directory of files."""
+    try:
+        with os.scandir(str(directory)) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.is_file())
+    except OSError:
+        return 0  # somebody has just delivered them
+
+
+def directories(outbox: Path) -> List[Path]:
+    """The directories of files in an outbox."""
+    try:
+        return [outbox / name for name in os.listdir(str(outbox)) if name.endswith(SUFFIX)]
+    except OSError:
+        return []
+
+
+def forget_old(outbox: Path, wanted: Callable[[], Optional[List[Path]]], now: Optional[float] = None) -> None:
+    """Remove directories of files that no result is `wanted` with, and that are older than a day.
+
+    It is asked only if there is an old one, and says None where it does not know.
+    """
+    before = (time.time() if now is None else now) - FORGOTTEN
+    old = [path for path in directories(outbox) if _changed(path) < before]
+    kept = wanted() if old else None
+    for path in old if kept is not None else []:
+        if path not in (kept or []):
             WaitingFiles(path).discard()
+
+
+def _changed(path: Path) -> float:
+    try:
+        return os.stat(str(path)).st_mtime
+    except OSError:
+        return time.time()
