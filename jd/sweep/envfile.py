@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional, Union
 
 from jd import safedirs
-from jd.errors import StorageError
+from jd.errors import NoFileError, StorageError
 from jd.net.finding import published
-from jd.sweep.errors import NoFile
 
 NAME = ".env"
 MAX_BYTES = 1024 * 1024
@@ -33,7 +32,7 @@ def read(given: Optional[PathLike]) -> Dict[str, str]:
     """The variables of a file that somebody names, else of `./.env`, if that is a file.
 
     Nobody names that one, and it may decide to whom a key is sent: it counts only where nobody else can have
-    written it. Raises NoFile, StorageError.
+    written it. Raises NoFileError, StorageError.
     """
     path = Path(NAME) if given is None else Path(os.path.expanduser(os.fspath(given)))
     try:
@@ -48,7 +47,8 @@ def read(given: Optional[PathLike]) -> Dict[str, str]:
             raise StorageError("%s has more than %d bytes: it is no file of variables" % (path, MAX_BYTES))
         return parse(content.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise NoFile("there is no file %s" % path, "leave env_file out, or give the path of one") from None
+        raise NoFileError("there is no file %s" % path,
+                          "leave env_file out, or give the path of one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError("%s cannot be read: %s" % (
             path, getattr(error, "strerror", None) or "it is not UTF-8")) from None

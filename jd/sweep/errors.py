@@ -1,13 +1,13 @@
 """The errors of this API. Each is a JdError, and of the kind that published clients raise in its place.
 
-A program that was written for those catches RuntimeError, ValueError, TypeError, FileNotFoundError,
-TimeoutError or, for what its HTTP library raised, OSError.
+A program that was written for those catches RuntimeError, ValueError, TypeError, TimeoutError or, for what
+its HTTP library raised, OSError. Of a file that is not there `jd.errors` has the kind.
 """
 
 from contextlib import contextmanager
 from typing import Iterator
 
-from jd.errors import JdError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding.probe import WrongPort
 
 
@@ -21,10 +21,6 @@ class BadValue(UsageError, ValueError):
 
 class BadType(UsageError, TypeError):
     """A value of another kind than is allowed."""
-
-
-class NoFile(StorageError, FileNotFoundError):
-    """A file that was named is not there."""
 
 
 class Refused(ServerRefused, RuntimeError):

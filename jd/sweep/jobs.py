@@ -40,7 +40,8 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
     `aborted_job_reset_timeout`, in whole seconds, `timeout` in seconds, `max_attempts`, `priority`, `needs`
     (tags that a worker must have) and `flags` are said for these jobs.
 
-    Raises BadType, BadValue, NoFile; NotOffered for what this server does not know; Refused; Unreachable.
+    Raises BadType, BadValue, NoFileError; NotOffered for what this server does not know; Refused;
+    Unreachable.
     """
     session = current("create_jobs")
     body = sources.read(source)

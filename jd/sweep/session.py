@@ -221,7 +221,7 @@ def init(env_file: Optional[PathLike] = None, *, exp_id: Optional[str] = None,
     The server is that of `server` (a URL, or @FILE), else the Hub's where there is an API key (JD_API_KEY),
     else that of the experiment's access file. One that is just starting is waited for, 15 s at most.
 
-    Raises BadValue (a ValueError) for a value that is missing or cannot be used, NoFile for a missing
+    Raises BadValue (a ValueError) for a value that is missing or cannot be used, NoFileError for a missing
     `env_file`, Unreachable and Refused (RuntimeErrors) where neither Hub nor server lets us in.
     """
     global _current

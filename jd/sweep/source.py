@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from jd import protocol
-from jd.errors import StorageError
-from jd.sweep.errors import BadType, BadValue, NoFile
+from jd.errors import NoFileError, StorageError
+from jd.sweep.errors import BadType, BadValue
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _ONE = "give exactly one of parameters (a grid) and jobs (a list)"
 
 
 def read(source: Any) -> Dict[str, Any]:
-    """The body. Raises BadType, BadValue, NoFile, StorageError."""
+    """The body. Raises BadType, BadValue, NoFileError, StorageError."""
     if isinstance(source, (str, os.PathLike)):
         return _of_file(Path(os.path.expanduser(os.fspath(source))))
     if isinstance(source, Mapping):
@@ -71,7 +71,7 @@ def _of_file(path: Path) -> Dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise NoFile("there is no jobs file %s" % path) from None
+        raise NoFileError("there is no jobs file %s" % path) from None
     except OSError as error:
         raise StorageError("jobs file %s cannot be read: %s" % (path, error.strerror or error)) from None
     except UnicodeDecodeError:

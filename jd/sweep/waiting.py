@@ -14,10 +14,7 @@ from jd.sweep.errors import BadValue, NeverFinished, TookTooLong, Unreachable
 from jd.sweep.jobs import Job, numbers, records, statuses
 from jd.sweep.session import Session, current, say
 
-DRIVE = "drive"  # the extension that holds the question
-ROUTE = "/api/jobs/wait"
-HOLD = 55.0  # seconds: less than proxies let an answer take
-MOST_IDS = 100_000  # of one question
+MOST_IDS = protocol.MAX_DRIVEN_IDS  # of one question
 OUTAGE = 600.0  # seconds that a server may be away meanwhile
 _SHOWN = 10  # ids in a message
 
@@ -45,6 +42,7 @@ class Standing(NamedTuple):
     will_retry: int = 0
     missing: int = 0
     eta: Optional[float] = None
+    cursor: Optional[str] = None  # another one when the jobs stand otherwise
 
     @property
     def total(self) -> int:
@@ -52,7 +50,7 @@ class Standing(NamedTuple):
         return sum(self.by_status.values()) + self.missing
 
     def ended(self, question: Question) -> int:
-        """How many of them are finished."""
+        """How many of them are finished; those that are DELETED are only where that is waited for."""
         ended = self.by_status.get(question.status, 0)
         if question.takes_aborted:
             if question.status != protocol.ABORTED:
@@ -93,56 +91,68 @@ def wait_for_jobs(job_ids: Iterable[Union[int, str]], *, status: str = protocol.
 
 
 def standings(session: Session, question: Question, timeout: Optional[float] = None,
-              poll_interval: float = 30.0, hold: float = HOLD) -> Iterator[Standing]:
+              poll_interval: float = 30.0, changes: bool = False) -> Iterator[Standing]:
     """How far the jobs are, again and again until all are finished: the last one says so.
 
-    A server that holds the question is asked every `hold` seconds. Raises as `wait_for_jobs`; NotOffered for
-    a filter where the server does not offer that.
+    With `changes` a server that holds the question answers also when the jobs stand otherwise than before,
+    once a second at most. Raises as `wait_for_jobs`; NotOffered for a filter where the server does not know
+    them.
     """
-    until = None if timeout is None else time.monotonic() + timeout
+    until = None if timeout is None else time.monotonic() + max(0.0, timeout)
     if question.ids is None:
-        session.want(DRIVE, "wait for the jobs of a filter")
+        session.want(protocol.EXT_DRIVE, "wait for the jobs of a filter")
+        yield from _held(session, question, until, changes)
+        return
     before: Dict[str, int] = {}
-    missing = 0
-    for start in range(0, max(1, len(question.ids or ())), MOST_IDS):
-        part = question if question.ids is None else question._replace(
-            ids=question.ids[start:start + MOST_IDS])
-        looks = (_held(session, part, until, hold) if session.offers(DRIVE)
+    for start in range(0, len(question.ids), MOST_IDS):
+        # One part after the other: all are finished when the last one is.
+        part = question._replace(ids=question.ids[start:start + MOST_IDS])
+        looks = (_held(session, part, until, changes) if session.offers(protocol.EXT_DRIVE)
                  else _polled(session, part, until, poll_interval))
+        both: Dict[str, int] = {}
         for found in looks:
-            left = len(question.ids or ()) - start - len(part.ids or ())
             both = {name: before.get(name, 0) + found.by_status.get(name, 0)
                     for name in {**before, **found.by_status}}
-            yield found._replace(finished=found.finished and left <= 0, by_status=both,
-                                 missing=missing + found.missing)
-        before, missing = both, missing + found.missing
+            yield found._replace(finished=found.finished and start + MOST_IDS >= len(question.ids),
+                                 by_status=both)
+        before = both
 
 
 # ---- how
 
-def _held(session: Session, question: Question, until: Optional[float], hold: float) -> Iterator[Standing]:
+def _held(session: Session, question: Question, until: Optional[float], changes: bool) -> Iterator[Standing]:
     body: Dict[str, Any] = {"status": question.status, "include_aborted": question.include_aborted}
     if question.ids is None:
         body["where"] = question.where
     else:
         body["ids"] = list(question.ids)
-    wait = 0.0  # the first answer comes at once, and says what cannot end
+    wait = 0.0  # the first answer comes at once, and tells of jobs that do not exist
     while True:
+        asked_at = time.monotonic()
         found = _standing(_asked(session, dict(body, wait=wait), until))
         yield found
+        _check(session, question, found, until)
         if found.finished:
             return
-        _check(session, question, found, until)
-        wait = hold if until is None else max(0.0, min(hold, until - time.monotonic()))
+        if changes:
+            body["changes_after"] = found.cursor
+        if wait:  # jobs that change all the time, or a server that is about to stop, must not keep us busy
+            time.sleep(max(0.0, _left(until, 1.0) - (time.monotonic() - asked_at)))
+        wait = _left(until, protocol.MAX_HELD)
+
+
+def _left(until: Optional[float], most: float) -> float:
+    """The seconds until then, `most` where that is later."""
+    return most if until is None else max(0.0, min(most, until - time.monotonic()))
 
 
 def _asked(session: Session, body: Dict[str, Any], until: Optional[float]) -> Dict[str, Any]:
     def waits(error: Exception) -> None:
         say("%s; trying again for %s" % (error, terminal.duration(patience)))
 
-    patience = OUTAGE if until is None else max(0.0, min(OUTAGE, until - time.monotonic()))
+    patience = _left(until, OUTAGE)
     try:
-        answer = session.tried(lambda client: client.call("POST", ROUTE, body),
+        answer = session.tried(lambda client: client.call("POST", protocol.WAIT_FOR_JOBS, body),
                                True, patience, waits)
     except ServerUnreachable as error:
         if until is None or time.monotonic() < until - 10.0:
@@ -158,7 +168,7 @@ def _standing(answer: Dict[str, Any]) -> Standing:
     by_status, eta = answer.get("by_status"), answer.get("eta")
     return Standing(answer.get("finished") is True, by_status if isinstance(by_status, dict) else {},
                     int(answer.get("will_retry") or 0), int(answer.get("missing") or 0),
-                    float(eta) if isinstance(eta, (int, float)) else None)
+                    float(eta) if isinstance(eta, (int, float)) else None, answer.get("cursor"))
 
 
 def _polled(session: Session, question: Question, until: Optional[float],
@@ -181,33 +191,34 @@ def _polled(session: Session, question: Question, until: Optional[float],
         found = Standing(not left, by_status, missing=len(open_ids) - len(told))
         open_ids = left
         yield found
+        _check(session, question, found, until)
         if found.finished:
             return
-        _check(session, question, found, until)
-        pause = max(1.0, poll_interval)
-        time.sleep(pause if until is None else max(0.0, min(pause, until - time.monotonic())))
+        time.sleep(_left(until, max(1.0, poll_interval)))
 
 
 def _check(session: Session, question: Question, found: Standing, until: Optional[float]) -> None:
-    """Raises where jobs can never be finished, or the time is over."""
+    """Raises where jobs can never be finished, or the time is over before they are."""
     if question.ids is not None:
         if found.missing:
-            raise NeverFinished("there is no %s at %s" % (
-                _named(session, question, [""]), session.server_url))
+            raise NeverFinished("some do not exist at %s: %s" % (
+                session.server_url, _named(session, question, [""])))
         deleted = 0 if question.status == protocol.DELETED else found.by_status.get(protocol.DELETED, 0)
         if deleted and found.ended(question) + deleted == found.total:
-            raise NeverFinished("all others are finished, and %s is deleted"
+            raise NeverFinished("all others are finished, and some are DELETED: %s"
                                 % _named(session, question, [protocol.DELETED]),
                                 "restore it on the dashboard, or leave it out")
-    if until is not None and time.monotonic() >= until:
-        others = [status for status in protocol.JOB_STATUSES_ALL if status != question.status]
+    if until is not None and time.monotonic() >= until and not found.finished:
+        others = [status for status in protocol.JOB_STATUSES_ALL
+                  if status != question.status and (status != protocol.ABORTED or not question.takes_aborted
+                                                    or found.will_retry)]
         raise TookTooLong("%d of %d jobs are not finished%s" % (
             found.total - found.ended(question), found.total,
             "" if question.ids is None else ": " + _named(session, question, others)))
 
 
 def _named(session: Session, question: Question, wanted: Sequence[str]) -> str:
-    """The first of the jobs with one of these statuses; the empty one stands for none."""
+    """The first of the jobs that have one of these statuses; the empty one is that of no job."""
     named: List[str] = []
     ids = list(question.ids or ())
     for start in range(0, len(ids), 500):

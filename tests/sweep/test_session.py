@@ -219,7 +219,7 @@ def test_extensions_are_asked_for_once_and_a_base_server_has_none(stub: StubServ
 
 def test_errors_can_be_pickled() -> None:
     for error in (errors.Refused(409, "what", "advice"), errors.Unreachable("what", "advice"),
-                  errors.NoFile("what", "advice"), errors.TookTooLong("what")):
+                  errors.NotOffered("what", "advice"), errors.TookTooLong("what")):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
