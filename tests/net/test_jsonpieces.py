@@ -34,13 +34,16 @@ def whole(text: bytes) -> Any:
     b'{"a": {"b": [1, {"c": [2]}], "d": {}}, "e": [[], [[[]]]]}', b'[{"a": 1}, {"b": "\\u00e4\xc3\xa4\\n"}]',
     b' {\n}\n',
     b'{"\\u0061b": {"\xf0\x9f\x98\x80": "\\ud83d\\ude00"}}',
+    b'{"ids": [1,2 ,\n3, "x", 4, -5], "n": 7}', b"[[1, 2], [3], 4, 1.5, 6, 1e3, 8, -0, 9]",
+    b"[12345678901234567890, 1, 99999999999999999, 2]", json.dumps(list(range(2000))).encode(),
     json.dumps([{"n": n} for n in range(300)]).encode()])
 def test_what_is_good_is_the_same(text: bytes, sizes: None) -> None:
     assert whole(text) == parse_json(text)
 
 
 @pytest.mark.parametrize("text", [case[0] for case in BAD + HALVES] + [
-    b"[1,]", b"[1 2]", b'{"a" 1}', b'{"a":1,}', b'{"a":1 "b":2}', b"[1", b'{"a":', b'{"a"', b'{"a":1',
+    b"[1,]", b"[1 2]", b"[1,2,]", b"[1,,2]", b"[1,02,3]", b"[1,2", b"[1,--1,2]", b"[1,2,3}", b"[1, +2, 3]",
+    b'{"a" 1}', b'{"a":1,}', b'{"a":1 "b":2}', b"[1", b'{"a":', b'{"a"', b'{"a":1',
     b'["abc', b"tru",
     b"[1]]", b'{"a":[1}', b'{1:2}', b'[{"a":1},\n {"b":1 "c"}]', b"\xc3", b"[1]\n\xff",
     b'{"a":{"b":1,"b":2}}',
@@ -179,3 +182,9 @@ def test_a_string_is_copied_whole(read: int, ascii_only: bool, monkeypatch: pyte
 def test_a_string_that_is_none(text: bytes, message: str, sizes: None) -> None:
     with pytest.raises(ProtocolError, match=message):
         Pieces(io.BytesIO(text)).copy_text(io.BytesIO())
+
+
+def test_whole_numbers_count_as_values() -> None:
+    assert Pieces(io.BytesIO(b"[1, 2, 3]")).whole(3) == [1, 2, 3]
+    with pytest.raises(ProtocolError, match="more than the allowed 2 values"):
+        Pieces(io.BytesIO(b"[1, 2, 3]")).whole(2)

@@ -1,6 +1,7 @@
 """Driving a sweep (docs/protocol.md, the extension `drive`): jobs are changed, waited for, and read."""
 
 import asyncio
+from typing import Any, Dict, Optional, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -53,20 +54,9 @@ class DriveRoutes:
     async def wait(self, request: Request) -> Response:
         """How jobs stand: held until they are finished, or stand otherwise than is known, or the time is
         up."""
-        body = await request.json_object()
-        if ("ids" in body) == ("where" in body):
-            raise p.ProtocolError("give exactly one of ids (a list) or where (a text; \"\" means all jobs)")
-        if "where" in body:
-            text = fields.take(body, "where", str)
-            filters.parse(text)
-            jobs: Jobs = text
-        else:
-            jobs = standings.runs(orders.ids_of(body, p.MAX_DRIVEN_IDS))
-        question = Question(jobs, fields.take_word(body, "status", p.JOB_STATUSES_ALL, p.DONE),
-                            fields.take(body, "include_aborted", bool, True))
-        known = fields.take_name(body, "changes_after", None)
-        seconds = fields.take_number(body, "wait", 0.0, 0.0, p.MAX_HELD)
-        answer = await self._waits.hold(question, seconds, known)
+        # While it is held, nothing is left of the body: of 100,000 ids that is some MB.
+        asked = _asked(await request.json_object())
+        answer = await self._waits.hold(*asked)
         self._access(request)  # its token may have been revoked while it waited
         return Response.json(answer.to_json())
 
@@ -95,3 +85,19 @@ class DriveRoutes:
         paused = fields.take(await request.json_object(), "paused", bool)
         await self._experiment.write(lambda t: options.save(t, {"paused": paused}))
         return Response.json(await sweep.told(self._experiment))
+
+
+def _asked(body: Dict[str, Any]) -> Tuple[Question, float, Optional[str]]:
+    """What is waited for, for how many seconds, and the cursor that is known. Raises ProtocolError."""
+    if ("ids" in body) == ("where" in body):
+        raise p.ProtocolError("give exactly one of ids (a list) or where (a text; \"\" means all jobs)")
+    if "where" in body:
+        text = fields.take(body, "where", str)
+        filters.parse(text)
+        jobs: Jobs = text
+    else:
+        jobs = standings.runs(orders.ids_of(body, p.MAX_DRIVEN_IDS))
+    question = Question(jobs, fields.take_word(body, "status", p.JOB_STATUSES_ALL, p.DONE),
+                        fields.take(body, "include_aborted", bool, True))
+    return (question, fields.take_number(body, "wait", 0.0, 0.0, p.MAX_HELD),
+            fields.take_name(body, "changes_after", None))
