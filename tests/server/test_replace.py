@@ -10,7 +10,7 @@ from jd import protocol as p
 from jd.server.creation import creator
 from jd.server.creation.batch import from_grid
 from jd.server.store.operators import batches, bulk
-from jd.server.store.queue import attempts
+from jd.server.store.queue import attempts, retry
 from tests.server.parts_bench import PartsBench, run_bench
 from tests.server.store_support import Desk
 
@@ -43,6 +43,7 @@ def test_jobs_of_every_status_make_room_and_are_restored_to_what_they_were(desk:
     assert desk.job(3)["message"][-1]["reason"] == "attempt 1 stopped on w: " + SAID
     assert desk.job(5)["message"][-1]["reason"] == "deleted: before"
     desk.now += 10_000
+    desk.write(lambda t: retry.retry_due(t, 100))
     assert desk.claim("v").job_id == 7 and desk.beat("u").reply.job is None, "none of the old comes back"
     desk.write(lambda t: bulk.act(t, bulk.RESTORE, range(1, 8), ""))
     # What ran or was to be tried again waits for that.
