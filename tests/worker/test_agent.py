@@ -10,7 +10,9 @@ from jd import protocol
 from jd.messages import Code, Result
 from jd.net.client import OtherExperiment
 from jd.worker.attempt.jobprocess import STOPPED_LOST, StartFailure
+from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import Call
+from jd.worker.uplink.delivery import MAX_FAILURES
 from jd.worker.uplink.outbox import Outbox, in_directory
 from tests.worker.bench import ALL, SERVER, Bench, job
 
@@ -440,6 +442,51 @@ def test_results_that_come_up_during_an_outage_are_looked_for_after_it(tmp_path:
     bench.step_to_deadline()
     bench.reply(None)
     assert bench.call.body["job_id"] == 1
+
+
+def left(tmp_path: Path, result: Result) -> None:
+    """By another worker, for the bench's server."""
+    Outbox(in_directory(tmp_path / "outbox"), print).put(result, SERVER, "data-1", "other_worker_0")
+
+
+def test_results_that_others_leave_are_looked_for_from_time_to_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.reply(ALL)
+    left(tmp_path, Result(1, "DONE"))
+    bench.reply(ALL, took=180.0)
+    assert bench.call.route == protocol.HEARTBEAT, "the outbox may be on the file system of thousands"
+    bench.reply(ALL, took=180.0)
+    assert bench.call.body["job_id"] == 1
+    bench.answer({})
+    assert bench.waiting() == []
+
+
+def test_who_leaves_delivers_first_what_others_have_left(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limits=Limits(idle_exit=60.0))
+    bench.reply(ALL)
+    left(tmp_path, Result(1, "DONE"))
+    bench.step(60.0)
+    assert bench.call.body["job_id"] == 1
+    bench.answer({})
+    assert bench.call.body["leave"] is True
+    bench.reply(ALL)
+    assert bench.agent.exit_status == 0 and bench.waiting() == []
+
+
+def test_a_result_of_another_that_the_server_cannot_digest_keeps_nobody(tmp_path: Path) -> None:
+    left(tmp_path, Result(1, "DONE"))
+    bench = Bench(tmp_path, once=True)
+    tried = 0
+    while bench.agent.exit_status is None and tried < 50:
+        if bench.calls.in_flight is None:
+            bench.step_to_deadline()
+        elif bench.call.route == protocol.UPDATE_JOB_STATUS:
+            tried += 1
+            bench.refuse(500)
+        else:
+            bench.reply(ALL)
+    assert tried == MAX_FAILURES and bench.agent.exit_status == 0
+    assert len(bench.waiting()) == 1
 
 
 def test_files_that_waited_go_beside_the_heartbeats_of_the_job_that_runs(tmp_path: Path) -> None:

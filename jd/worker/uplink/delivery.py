@@ -20,6 +20,7 @@ from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outbox import Entry, Outbox
 
 FINAL_REFUSALS = (400, 404, 409)
+MAX_FAILURES = 5  # of calls with a result of another worker, which is then left to others
 FILES_TIMEOUT = 480.0  # seconds, for a result with files
 
 
@@ -38,6 +39,7 @@ class Delivery:
         self._link = link
         self._log = log
         self._doubted: Dict[str, bool] = {}
+        self._failures: Dict[str, int] = {}
 
     def hold(self, result: Result, alone: bool = False, waiting_files: Optional[Path] = None) -> None:
         """Keep a result until it is delivered; `alone`: not together with the next claim.
@@ -55,7 +57,8 @@ class Delivery:
         known = {entry.name for entry in self.backlog}
         own = "" if self.own is None else self.own.name
         on_disk = self._outbox.waiting(self._link.server, self._link.server_id)
-        self.backlog = [entry for entry in on_disk if entry.name != own]
+        self.backlog = [entry for entry in on_disk
+                        if entry.name != own and self._failures.get(entry.name, 0) < MAX_FAILURES]
         new = [entry for entry in self.backlog if entry.name not in known and entry.path is not None]
         for directory in sorted({entry.path.parent for entry in new if entry.path is not None}):
             self._log("delivering results that waited in %s: %d" % (
@@ -91,8 +94,11 @@ class Delivery:
         if self.own is not None:
             self.own = self._outbox.secure(self.own)
         if entry is not None and not self._is_own(entry):
-            self.backlog = [self._outbox.release(other) if other.name == entry.name else other
-                            for other in self.backlog]
+            # What a server cannot digest must not keep this worker from its own work, nor from leaving.
+            self._failures[entry.name] = self._failures.get(entry.name, 0) + 1
+            released = [self._outbox.release(other) if other.name == entry.name else other
+                        for other in self.backlog]
+            self.backlog = [other for other in released if self._failures.get(other.name, 0) < MAX_FAILURES]
 
     def outage_began(self) -> None:
         """What workers that have died left near goes to where it outlasts this one. Beside the loop, since
@@ -173,6 +179,7 @@ class Delivery:
 
     def _forget(self, entry: Entry) -> None:
         self._doubted.pop(entry.name, None)
+        self._failures.pop(entry.name, None)
         if self._is_own(entry):
             entry = self.own or entry  # it may have been moved since the call began
             self.own, self.alone = None, False
