@@ -24,6 +24,7 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
           "--disable-background-networking", "--disable-component-update", "--disable-sync",
           "--disable-dev-shm-usage", "--no-proxy-server", "--force-color-profile=srgb"]
+_MOVED = ("not interactable", "stale element", "click intercepted")  # what was found is no longer there
 _LONGEST = 45
 ENTER, TAB, ESCAPE = "\ue007", "\ue004", "\ue00c"
 
@@ -119,12 +120,25 @@ class Browser:
     # ---- hands
 
     def click(self, css: str, text: Optional[str] = None) -> None:
-        """Click on what can be seen of this selector, of those with this text the first."""
-        element = self.wait(
-            "[...document.querySelectorAll(arguments[0])].find((one) => one.getClientRects().length"
-            " && !one.disabled && (arguments[1] === null || one.textContent.trim() === arguments[1]))",
-            css, text)
-        self._command("POST", "/element/%s/click" % element[_ELEMENT], {})
+        """Click on what can be seen of this selector, of those with this text the first.
+
+        A page that is told of something new may take it away, or move it, between the look and the click:
+        then it is looked for again, as a person does.
+        """
+        def clicked() -> bool:
+            element = self.wait(
+                "[...document.querySelectorAll(arguments[0])].find((one) => one.getClientRects().length"
+                " && !one.disabled && (arguments[1] === null || one.textContent.trim() === arguments[1]))",
+                css, text)
+            try:
+                self._command("POST", "/element/%s/click" % element[_ELEMENT], {})
+            except WebDriverError as error:
+                if not any(word in str(error) for word in _MOVED):
+                    raise
+                return False
+            return True
+
+        wait_until(clicked, message="a click on %s %s" % (css, text or ""))
 
     def type(self, css: str, text: str) -> None:
         """Type into an empty field."""
