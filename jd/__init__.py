@@ -26,6 +26,8 @@ _HOME_OF = {
     "list_job_uploads": "jd.sweep.files",
     "download_result": "jd.sweep.files",
     "wait_for_jobs": "jd.sweep.waiting",
+    "results": "jd.sweep.results",
+    "iter_results": "jd.sweep.results",
     "data_root": "jd.sweep.files",
     "exp_path": "jd.sweep.files",
     "job_path": "jd.sweep.files",

@@ -1,0 +1,65 @@
+"""Reading the results of a sweep, page by page: as a list, or one row after the other."""
+
+from typing import Any, Dict, Iterator, Optional, Sequence
+
+from jd import protocol
+from jd.sweep.errors import BadValue, Unreachable
+from jd.sweep.rows import Row, Rows, checked_goal
+from jd.sweep.session import Session, current
+
+
+def results(where: Optional[str] = None, metric: Optional[str] = None, goal: Optional[str] = None) -> Rows:
+    """The jobs that match `where`, the filter language of the dashboard, or all: a list of rows by id.
+
+    With `metric`, the name of a number, the best come first: the greatest, with goal="min" the least. Such
+    rows know what `best()` is about. `iter_results` does not keep them all in memory.
+
+    Raises NotOffered, BadValue (a ValueError), Refused for a filter that cannot be used.
+    """
+    if metric is None and goal is not None:
+        raise BadValue("goal=%s has no metric" % protocol.shown(goal), "give metric= too, or leave goal= out")
+    checked_goal(goal or "max")
+    found = Rows(read(current("results"), where or ""))
+    return found if metric is None else found.sorted_by(metric, goal or "max")
+
+
+def iter_results(where: Optional[str] = None) -> Iterator[Row]:
+    """The rows of `results` by id, one after the other: no more than a page of them is in memory."""
+    return read(current("iter_results"), where or "")
+
+
+def read(session: Session, where: str) -> Iterator[Row]:
+    """The rows of the jobs that match. Raises as `results`, NotOffered at once."""
+    session.want(protocol.EXT_DRIVE, "list results")
+    return _pages(session, {"where": where or None}, 0, None)
+
+
+def of_ids(session: Session, ids: Sequence[int]) -> Iterator[Row]:
+    """The rows of these jobs in the order of ids: of all between the first and the last of a run of ids that
+    lie close together those that were asked for are taken. Raises as `results`."""
+    session.want(protocol.EXT_DRIVE, "list results")
+    wanted = sorted(set(ids))
+    start = 0
+    while start < len(wanted):
+        end = start + 1
+        while end < len(wanted) and wanted[end] - wanted[end - 1] <= protocol.MAX_RESULTS:
+            end += 1
+        members = frozenset(wanted[start:end])
+        for row in _pages(session, {}, wanted[start] - 1, wanted[end - 1]):
+            if row["id"] in members:
+                yield row
+        start = end
+
+
+def _pages(session: Session, query: Dict[str, Any], after: Optional[int],
+           last: Optional[int]) -> Iterator[Row]:
+    while after is not None and (last is None or after < last):
+        limit = protocol.MAX_RESULTS if last is None else min(protocol.MAX_RESULTS, last - after)
+        answer = session.call("GET", protocol.RESULTS, query=dict(query, after=after, limit=limit))
+        rows = answer.get("rows")
+        if not isinstance(rows, list):
+            raise Unreachable("%s answered without rows" % session.server_url)
+        for told in rows:
+            if last is None or int(told["id"]) <= last:
+                yield Row(told)
+        after = answer.get("next")

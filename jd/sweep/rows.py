@@ -1,0 +1,161 @@
+"""Rows of results: what was set, what came out, and which was best."""
+
+import csv
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from jd import protocol, wholefile
+from jd.errors import StorageError
+from jd.sweep.envfile import PathLike
+from jd.sweep.errors import BadValue
+
+GOALS = ("max", "min")
+FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch")
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SHOWN = 10  # names in a message
+
+
+class Row(Dict[str, Any]):
+    """A job: the facts about it by their names, then its parameters and the numbers of its results by theirs.
+
+    A parameter that is called like a fact is `param.<name>`, a result that is called like one of these
+    `result.<name>`. `parameters` and `results` have all under their plain names; row["parameters"] and
+    row["results"] are the same, and no columns.
+    """
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__((name, told.get(name)) for name in FACTS)
+        self.parameters: Dict[str, Any] = dict(told.get("parameters") or {})
+        self.results: Dict[str, Any] = {
+            name: _WORDS.get(value, value) if isinstance(value, str) else value
+            for name, value in (told.get("results") or {}).items()}
+        for prefix, values in (("param.", self.parameters), ("result.", self.results)):
+            taken = set(self)
+            for name, value in values.items():
+                self[prefix + name if name in taken else name] = value
+
+    def __missing__(self, name: str) -> Dict[str, Any]:
+        if name in ("parameters", "results"):
+            return self.parameters if name == "parameters" else self.results
+        raise KeyError(name)
+
+    def number(self, name: str) -> Optional[float]:
+        """A number that can be compared: of the results, else of what else the row has; None where there is
+        none, or it is NaN."""
+        value = self.results.get(name, self.get(name))
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            return None
+        return value
+
+
+class Rows(List[Row]):
+    """Jobs in order, as a list of rows; `metric` and `goal` are what they were asked for."""
+
+    metric: Optional[str] = None
+    goal: str = "max"
+
+    def best(self, metric: Optional[str] = None, goal: Optional[str] = None) -> Row:
+        """The row of the job that is DONE and has the greatest `metric`, with goal="min" the least; of equal
+        ones the first. Raises BadValue (a ValueError) where no such job has that number."""
+        name = metric if metric is not None else self.metric
+        if name is None:
+            raise BadValue("no metric is named", "give the name of a number: %s" % self._names())
+        sign = 1.0 if checked_goal(goal if goal is not None else self.goal) == "max" else -1.0
+        best: Optional[Row] = None
+        for row in self:
+            value = row.number(name) if row["status"] == protocol.DONE else None
+            if value is not None and (best is None or sign * value > sign * (best.number(name) or 0.0)):
+                best = row
+        if best is None:
+            raise BadValue("none of the %d jobs is DONE and has a number %s" % (len(self), name),
+                           "numbers of their results are: %s" % self._names())
+        return best
+
+    def columns(self) -> List[str]:
+        """All columns: facts, parameters, results, as the first rows have them and then what others add."""
+        found: Dict[str, int] = dict.fromkeys(FACTS, 0)
+        for row in self:
+            parameters = set(row.parameters)
+            for name in row:
+                if name not in found:
+                    plain = name[6:] if name.startswith("param.") else name
+                    found[name] = 1 if plain in parameters else 2
+        return sorted(found, key=lambda name: found[name])
+
+    def to_csv(self, path: PathLike) -> Path:
+        """Write a table with a header line, whole or not at all, and return its path. Lists and objects are
+        JSON in their cells. Raises StorageError."""
+        columns = self.columns()
+
+        def write(file: io.TextIOWrapper) -> None:
+            table = csv.writer(file)
+            table.writerow(columns)
+            table.writerows([_cell(row.get(name)) for name in columns] for row in self)
+        return _written(path, write)
+
+    def to_json(self, path: Optional[PathLike] = None) -> str:
+        """The rows as a JSON array of objects, which also goes into the file `path`. What is not finite is
+        "NaN", "Infinity" or "-Infinity". Raises StorageError."""
+        text = "[%s]" % ",\n".join(json.dumps(_plain(row), allow_nan=False) for row in self)
+        if path is not None:
+            _written(path, lambda file: file.write(text + "\n"))
+        return text
+
+    def sorted_by(self, metric: str, goal: str) -> "Rows":
+        """The same rows, the best first; those without the number come last."""
+        sign = -1.0 if goal == "max" else 1.0
+
+        def place(row: Row) -> float:
+            value = row.number(metric)
+            return math.inf if value is None else sign * value
+        found = Rows(sorted(self, key=lambda row: (row.number(metric) is None, place(row))))
+        found.metric, found.goal = metric, goal
+        return found
+
+    def _names(self) -> str:
+        names = list(dict.fromkeys(name for row in self for name in row.results
+                                   if row.number(name) is not None))
+        return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") or "none"
+
+
+def checked_goal(goal: str) -> str:
+    """The goal. Raises BadValue."""
+    if goal not in GOALS:
+        raise BadValue("goal=%s is no goal" % protocol.shown(goal), "give one of %s" % ", ".join(GOALS))
+    return goal
+
+
+# ---- how
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def _plain(row: Row) -> Dict[str, Any]:
+    return {name: _named(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()}
+
+
+def _named(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _written(path: PathLike, write: Callable[[io.TextIOWrapper], Any]) -> Path:
+    target = Path(os.path.realpath(os.path.expanduser(os.fspath(path))))
+    try:
+        with wholefile.replacing(target, 0o666) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            write(text)
+            text.flush()
+            text.detach()
+    except OSError as error:
+        raise StorageError("%s cannot be written: %s" % (target, error.strerror or error)) from None
+    return target
