@@ -185,6 +185,12 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("sbatch_args", None, None, text, "more arguments for sbatch, quoted as in a shell", "WORDS"),
     Setting("apply", None, "false", boolean, "do it; without, only say what would be done"),
     Setting("interval", None, "1m", duration(1, 86400), "pause between two looks", "TIME"),
+    Setting("param.<name>", None, None, text, "values of a parameter of that name", "VALUE,..."),
+    Setting("unique", None, "false", boolean, "create only jobs that do not exist yet"),
+    Setting("needs", None, None, tags, "tags that a worker must have for these jobs", "TAG,..."),
+    Setting("timeout", None, None, duration(1), "how long a job may run", "TIME"),
+    Setting("priority", None, None, whole(-protocol.MAX_PRIORITY, protocol.MAX_PRIORITY),
+            "of these jobs; the highest first", "N"),
 )
 
 SCRIPT: Tuple[Setting, ...] = (

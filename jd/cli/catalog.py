@@ -14,6 +14,7 @@ from jd.settings import Setting
 PROGRAM = "jd_worker_cli"
 RUN = "run"
 INTERACTIVE = "interactive"
+PARAMETER = "param."  # with a name it is a key: each job has a value of it
 COMPLETION = "completion"
 
 # How to reach the job server; without them it is the one that the workers here were started with.
@@ -21,6 +22,7 @@ _SERVER = ("server", "port", "api_key", "hub", "trust_user")
 # Every command takes these, as every command has the variables: scripts give them always. Those that have no
 # use for them say so.
 ANYWHERE = _SERVER
+_ANY_PARAMETER = PARAMETER + "<name>"
 # More optional keys than this are not listed in a line of usage.
 _SHOWN_KEYS = 4
 
@@ -61,7 +63,12 @@ class Command:
 
 def argument(key: str) -> Setting:
     """The setting of a key. Raises KeyError."""
-    return _BY_KEY[key]
+    return _BY_KEY[family(key)]
+
+
+def family(key: str) -> str:
+    """The key as it stands in the catalogue: all parameters are one."""
+    return _ANY_PARAMETER if key.startswith(PARAMETER) and key != PARAMETER else key
 
 
 def words_of(key: str) -> Tuple[str, ...]:
@@ -123,6 +130,16 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "needed", ("json", "log_dir") + _SERVER),
         Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",
                 ("json",)),
+    )),
+    ("Drive a sweep", (
+        Command("submit", "create jobs: of a file, or all combinations of values",
+                "<file>|param.<name>=<value,...>", "needed",
+                ("param.<name>", "unique", "needs", "timeout", "priority", "json") + _SERVER,
+                ("expId=digits-tune submit jobs.csv",
+                 "expId=digits-tune submit param.lr=0.1,0.01 param.depth=2,4 unique=true",
+                 "expId=digits-tune submit jobs.json needs=gpu timeout=2h priority=10"),
+                "The file is .json, .csv, .tsv or .tab. A value that reads as a number, true, false or null "
+                "is one, any other is text; a value with a comma stands in double quotes."),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from jd import settings
-from jd.cli.catalog import ANYWHERE, KEY_ALIASES, RUN, Command, argument
+from jd.cli.catalog import ANYWHERE, KEY_ALIASES, RUN, Command, argument, family
 from jd.errors import UsageError
 from jd.protocol import shown
 from jd.suggestion import closest
@@ -53,7 +53,7 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
         if not key:
             raise _blanks(tokens, number, keys)
         key = KEY_ALIASES.get(key, key)
-        if key not in keys:
+        if family(key) not in keys:
             raise UsageError(_unknown_key(key, value, keys, commands))
         if key in arguments:
             raise UsageError("%s= is given twice" % key, "give it once")
@@ -101,11 +101,11 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
                  commands: Mapping[str, Command]) -> None:
     taken = commands[name or RUN].keys
     for key in arguments:
-        if key in taken:
+        if family(key) in taken:
             continue
         if name is None:
             raise UsageError("%s= goes with %s"
-                             % (key, " or ".join(c.name for c in commands.values() if key in c.keys)),
+                             % (key, " or ".join(c.name for c in commands.values() if family(key) in c.keys)),
                              "name the command")
         advice = "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments")
         if key in commands[RUN].keys:

@@ -23,6 +23,7 @@ from jd.errors import JdError
 WORDS = "words"
 _EXPERIMENT = "expId"
 _WORKER = "<worker-id>"
+_JOBS_FILE = "<file>"
 # Which files by their endings, besides directories; "" ends all.
 _PATHS: Dict[str, Tuple[str, ...]] = {"entry_script": (".py", ".sh"), "log_dir": (), "python": ("",)}
 _MOST_FILES = 1000
@@ -63,8 +64,8 @@ def _possible(before: Sequence[str], current: str, environ: Mapping[str, str],
         return names + ["%s=" % k for k in keys + [_EXPERIMENT] if k not in given]
     if command.name == "use":
         return _experiments(environ)
-    keys = ["%s=" % key for key in command.keys if key not in given]
-    return keys + (list(_words(command, experiment, environ, commands)) if len(bare) == 1 else [])
+    keys = ["%s=" % key for key in command.keys if key not in given and "<" not in key]
+    return keys + (list(_words(command, current, experiment, environ, commands)) if len(bare) == 1 else [])
 
 
 def _values(key: str, value: str, experiment: Optional[str],
@@ -81,11 +82,13 @@ def _values(key: str, value: str, experiment: Optional[str],
         return ()
 
 
-def _words(command: Command, experiment: Optional[str], environ: Mapping[str, str],
+def _words(command: Command, current: str, experiment: Optional[str], environ: Mapping[str, str],
            commands: Mapping[str, Command]) -> Iterator[str]:
     for word in command.words.strip("[]").split("|"):
         if word == _WORKER:
             yield from (worker_id for worker_id, _ in _workers(experiment, environ))
+        elif word == _JOBS_FILE:
+            yield from _files(current, (".json", ".csv", ".tsv", ".tab"), environ)
         elif word == "<command>":
             yield from commands
         elif word and "<" not in word:

@@ -232,6 +232,12 @@ def init(env_file: Optional[PathLike] = None, *, exp_id: Optional[str] = None,
     return session
 
 
+def use(session: Session) -> None:
+    """Have the functions of `jd` use a session that somebody else has made."""
+    global _current
+    _current = session
+
+
 def current(caller: str) -> Session:
     """The session, for the function `caller`. Where there is none, and variables or `./.env` name the
     experiment and its server, it begins. Raises NoSession, and what `init` does."""
