@@ -15,11 +15,6 @@ def extras(desk: Desk, **fields: Any) -> Dict[str, Any]:
     return {name: told[name] for name in told if name.startswith(("control_", "status_retry"))}
 
 
-@pytest.fixture
-def desk(tmp_path: Any) -> Desk:
-    return Desk(tmp_path)
-
-
 @pytest.mark.parametrize("version", ["1.23.0", "1.28.0", "1.29.0", "1.30", "2.0.1"])
 def test_clients_from_1_23_on_ask_sooner_and_report_longer(desk: Desk, version: str) -> None:
     assert extras(desk, jd_worker_version=version) == TUNED
