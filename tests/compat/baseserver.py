@@ -8,6 +8,7 @@ do.
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import re
 import threading
@@ -157,6 +158,10 @@ class BaseServer(_Http):
         return {status: sum(job["status"] == status for job in self.jobs.values()) for status in STATUSES}
 
     def may_say(self, route: str) -> Optional[Dict[str, Tuple[Any, bool]]]:
+        if re.fullmatch("GET /api/jobs/[0-9]+/uploads", route):
+            return {}
+        if re.fullmatch("GET /api/jobs/[0-9]+/uploads/download", route):
+            return {"filename": (_TEXT, True)}
         return None if route == "POST /api/worker/token" else _MAY_SAY.get(route)
 
     def process(self, route: str, said: Fields, token: str) -> Tuple[int, Any]:
@@ -172,10 +177,53 @@ class BaseServer(_Http):
             return 200, self._stop(said)
         if route in ("POST /upload", "POST /checkpoint", "GET /checkpoint/latest"):
             return self._file(route, said)
+        return self._management(route, said)
+
+    def _management(self, route: str, said: Fields) -> Tuple[int, Any]:
+        if route == "POST /api/jobs/create":
+            return self._create(said)
         if route == "GET /api/jobs/statuses":
             ids = [int(one) for one in said["ids"].split(",") if int(one) in self.jobs]
             return 200, {"statuses": {str(one): self.jobs[one]["status"] for one in ids}}
-        return 400, {"error": "nothing here needs that"}
+        if route == "GET /api/jobs":
+            return 200, self._page(said)
+        number = int(route.split("/")[3])
+        if number not in self.jobs:
+            return 404, {"error": "no such job"}
+        files = self.files.get(number, [])
+        if route.endswith("/uploads"):
+            return 200, {"job_id": number, "uploads": [
+                {"job_id": number, "version": version, "filename": name, "size_bytes": len(content),
+                 "uploaded_at": 1.0, "format": name.rpartition(".")[2]}
+                for version, (name, content) in reversed(list(enumerate(files)))]}
+        found = [content for name, content in files if name == said["filename"]]
+        return (200, found[-1]) if found else (404, {"error": "no such file"})
+
+    def _create(self, said: Fields) -> Tuple[int, Fields]:
+        if ("parameters" in said) == ("jobs" in said):
+            return 400, {"success": False, "error": "give exactly one of parameters and jobs"}
+        grid = said.get("parameters", {})
+        jobs = said.get("jobs") or [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+        start = len(self.jobs) + 1
+        if said.get("replace"):
+            for job in self.jobs.values():
+                job["status"] = "DELETED"
+        self.add(*jobs)
+        return 200, {"success": True, "message": "ok", "total_jobs": len(jobs), "start_id": start,
+                     "action": "Created" if start == 1 else "Appended"}
+
+    def _page(self, said: Fields) -> Fields:
+        page, per_page = int(said.get("page", 1)), int(said.get("per_page", 50))
+        ids = said["ids"].split(",") if "ids" in said else None
+        found = [{"id": number, "status": job["status"], "parameters": job["parameters"],
+                  "worker_id": job["worker"], "message": [], "request_timestamp": None,
+                  "completion_timestamp": None, "required_time": None, "last_ping_timestamp": None,
+                  "system_metrics": {}}
+                 for number, job in self.jobs.items()
+                 if said.get("status", job["status"]) == job["status"]
+                 and said.get("search", str(number)) == str(number) and (ids is None or str(number) in ids)]
+        return {"jobs": found[(page - 1) * per_page:page * per_page], "total_count": len(found),
+                "total_pages": max(1, -(-len(found) // per_page)), "current_page": page, "per_page": per_page}
 
     def _heartbeat(self, said: Fields) -> Fields:
         state, version = self.command

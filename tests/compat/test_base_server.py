@@ -14,7 +14,7 @@ from jd.script.checkpoint import load, save
 from jd.script.context import JobContext
 from jd.script.upload import Patience, upload_file
 from tests.compat.baseserver import CUT, FAILED, KEY, LOST, REFUSED, BaseHub, BaseServer, Fault
-from tests.e2e.processes import EXPERIMENT, Worker
+from tests.e2e.processes import EXPERIMENT, Process, Worker
 from tests.support import STOPPED, free_env, python
 
 SCRIPT = """
@@ -135,6 +135,37 @@ def command(tmp_path: Path, *words: str, **environ: Any) -> "subprocess.Complete
                           env=free_env(tmp_path, **environ), capture_output=True, text=True, timeout=120)
 
 
+PROGRAM = """
+import sys, jd
+jd.init(exp_id=%r, server=sys.argv[1])
+made = jd.create_jobs({"x": [1, 2], "y": [3]}, idle_timeout=900)
+assert (made["start_id"], made["total_jobs"], made["action"]) == (1, 2, "Created"), made
+assert jd.get_job_statuses([1, 2, 9]) == {1: "PENDING", 2: "PENDING"}
+assert [job["parameters"] for job in jd.list_jobs(ids=[2])["jobs"]] == [{"x": 2, "y": 3}]
+assert jd.list_jobs(fetch_all=True, per_page=1)["total_count"] == 2
+print("made", flush=True)
+jobs = jd.wait_for_jobs([1, 2], timeout=60, poll_interval=1)
+assert {job["status"] for job in jobs.values()} == {"DONE"}
+assert [file["filename"] for file in jd.list_job_uploads(2)] == ["metrics.json"]
+assert jd.download_result(2, "metrics.json").read_text() == '{"job": "2"}'
+assert jd.create_jobs([{"x": 5}], replace=True)["start_id"] == 3
+assert jd.list_jobs(status="DELETED")["total_count"] == 2
+""" % EXPERIMENT
+
+
+def test_a_program_drives_a_sweep_there(tmp_path: Path, script: Path) -> None:
+    program = tmp_path / "drive.py"
+    program.write_text(PROGRAM)
+    with BaseServer() as server, \
+            Process(python(program, server.url), free_env(tmp_path), tmp_path / "drive.err") as driving:
+        assert driving.stdout.readline() == b"made\n", driving.errors
+        with Worker(tmp_path, server.url, script, MARKS=tmp_path / "marks") as worker:
+            server.wait_for(lambda: server.counts()["DONE"] == 2)
+            worker.stop()
+        assert driving.popen.wait(60) == 0, driving.errors
+        assert server.said_wrongly == [] and driving.errors == ""
+
+
 def test_commands_know_such_a_server(tmp_path: Path) -> None:
     with BaseServer() as server:
         server.add({"x": 1}, {"x": 2})
@@ -148,10 +179,19 @@ def test_commands_know_such_a_server(tmp_path: Path) -> None:
         assert server.said_wrongly == []
 
 
-def test_a_stopped_worker_is_told_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [REFUSED, FAILED, LOST])
+def test_commands_say_that_it_is_away(tmp_path: Path, fault: str) -> None:
+    with BaseServer(by_turns([fault], ["GET /job_counts"])) as server:
+        info = command(tmp_path, "server-info", "server=" + server.url)
+        assert info.returncode == 1 and info.stdout == "" and len(info.stderr.splitlines()) <= 2, info.stderr
+        assert info.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("fault", [None, REFUSED, LOST])
+def test_a_stopped_worker_is_told_of(tmp_path: Path, fault: Optional[str]) -> None:
     path = tmp_path / "train.py"
     path.write_text("import time; time.sleep(600)")
-    with BaseServer() as server:
+    with BaseServer(by_turns([fault], ["POST /workers/cli/stop"])) as server:
         server.add({"x": 1})
         started = command(tmp_path, "entry_script=%s" % path, "server=" + server.url)
         try:
@@ -162,9 +202,10 @@ def test_a_stopped_worker_is_told_of(tmp_path: Path) -> None:
         finally:
             stopped = command(tmp_path, "stop", "all")
         assert stopped.returncode == 0
-        (told,) = server.stops
-        assert told["action"] == "stop" and told["source"]
+        # The worker has told of its job itself; the command says that it was the command line.
         assert server.jobs[1]["status"] == "ABORTED" and server.said_wrongly == []
+        assert [told["action"] for told in server.stops] == ([] if fault == REFUSED else ["stop"])
+        assert (stopped.stderr == "") == (fault is None)
 
 
 @pytest.mark.parametrize("fault", ["nothing", "cut", "lost"])
