@@ -22,6 +22,7 @@ _EXTENSION_OF = {
     "priority": (protocol.EXT_TIMEOUT, "give jobs a priority (priority=)"),
     "needs": (protocol.EXT_NEEDS, "know what jobs need (needs=)"),
     "flags": (protocol.EXT_FLAGS, "know how scripts get their parameters (flags=)"),
+    "after": (protocol.EXT_DRIVE, "have jobs wait for others (after=)"),
 }
 
 
@@ -29,16 +30,18 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
                 aborted_job_reset_timeout: Optional[float] = None, unique: bool = False,
                 timeout: Optional[float] = None, max_attempts: Optional[int] = None,
                 priority: Optional[int] = None, needs: Union[str, Sequence[str], None] = None,
-                flags: Optional[str] = None) -> Dict[str, Any]:
+                flags: Optional[str] = None,
+                after: Union[int, Iterable[Union[int, str]], None] = None) -> Dict[str, Any]:
     """Create jobs, and return what the server answers: `success`, `message`, `total_jobs`, `action` and
     `start_id`. The ids are contiguous, from `start_id` on.
 
     `source` is a dict of lists (a grid: all combinations, the last name varies fastest), a dict of single
     values (one job), a list of dicts, a dict with `parameters` or `jobs`, or the path of a .json, .csv, .tsv
-    or .tab file with these. Cells of a table stay text. `replace` deletes all jobs there are first; `unique`
+    or .tab file with these. Cells of a table stay text. `replace` deletes all jobs that exist first; `unique`
     creates only those that do not exist yet, so that it can be called again. `idle_timeout` and
     `aborted_job_reset_timeout`, in whole seconds, `timeout` in seconds, `max_attempts`, `priority`, `needs`
-    (tags that a worker must have) and `flags` are said for these jobs.
+    (tags that a worker must have), `flags` and `after` (ids of jobs that have to be DONE first) are said for
+    these jobs.
 
     Raises BadType, BadValue, NoFileError; NotOffered for what this server does not know; Refused;
     Unreachable.
@@ -53,7 +56,8 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
     said: Dict[str, Any] = {
         "unique": unique or None, "timeout": timeout, "max_attempts": max_attempts, "priority": priority,
         "needs": [tag.strip() for tag in needs.split(",")] if isinstance(needs, str) else needs,
-        "flags": flags}
+        "flags": flags,
+        "after": None if after is None else numbers([after] if isinstance(after, int) else after) or None}
     for name, value in said.items():
         if value is not None:
             session.want(*_EXTENSION_OF[name])

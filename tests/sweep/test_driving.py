@@ -147,6 +147,16 @@ def test_a_job_that_is_tried_again_is_not_the_end_and_the_end_is_told_at_once(se
     assert len(tries) == 2 and ended[0] - tries[1] < 5.0
 
 
+def test_jobs_wait_for_others(server: Server) -> None:
+    jd.init(exp_id="exp", server=server.url)
+    jd.create_jobs([{"x": 1}, {"fail": 1}])
+    jd.create_jobs({"x": 2}, after=[1])
+    jd.create_jobs({"x": 3}, after=[1, 2])
+    with Hand(server.url):
+        jobs = jd.wait_for_jobs(range(1, 5), timeout=60)
+    assert [job["status"] for job in jobs.values()] == ["DONE", "ABORTED", "DONE", "ABORTED"]
+
+
 def test_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
     with StubServer() as stub:
         stub.otherwise = Answer(200, dict(HEALTH, extensions=["drive"], finished=False,

@@ -44,22 +44,24 @@ def test_what_is_sent_to_a_base_server(stub: StubServer, begun: Begun) -> None:
 def test_what_a_server_does_not_know_is_not_sent_to_it(stub: StubServer, begun: Begun) -> None:
     begun()
     for said in ({"unique": True}, {"timeout": 60}, {"max_attempts": 1}, {"priority": -1}, {"needs": ["gpu"]},
-                 {"flags": "hydra"}):
+                 {"flags": "hydra"}, {"after": [1]}):
         with pytest.raises(NotImplementedError, match="this server does not .*%s=" % next(iter(said))):
             jd.create_jobs({"x": 1}, **said)
     assert stub.asked == []
 
 
 def test_what_is_sent_to_a_server_that_knows_it(stub: StubServer, begun: Begun) -> None:
-    begun("unique", "timeout", "needs", "flags")
+    begun("unique", "timeout", "needs", "flags", "drive")
     stub.otherwise = Answer(200, CREATED)
     jd.create_jobs({"x": 1}, unique=True, timeout=60, max_attempts=2, priority=0, needs="gpu, a100",
                    flags="env")
-    jd.create_jobs({"x": 1}, needs=("gpu",))
+    jd.create_jobs({"x": 1}, needs=("gpu",), after=range(3, 5))
+    jd.create_jobs({"x": 1}, after=4)
     assert stub.asked[0].json() == {
         "jobs": [{"x": 1}], "replace": False, "unique": True, "timeout": 60, "max_attempts": 2, "priority": 0,
         "needs": ["gpu", "a100"], "flags": "env"}
-    assert stub.asked[1].json()["needs"] == ["gpu"]
+    assert stub.asked[1].json()["needs"] == ["gpu"] and stub.asked[1].json()["after"] == [3, 4]
+    assert stub.asked[2].json()["after"] == [4]
 
 
 def test_jobs_are_not_created_twice(stub: StubServer, begun: Begun) -> None:

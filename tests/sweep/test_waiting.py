@@ -106,6 +106,16 @@ def test_jobs_that_can_never_be_finished_are_named(stub: StubServer, begun: Begu
         jd.wait_for_jobs([1, 8, 9])
 
 
+def test_a_job_that_comes_back_is_not_finished(stub: StubServer, begun: Begun) -> None:
+    begun("drive")
+    stub.will_answer(standing(DONE=1, ABORTED=1, DELETED=1, will_retry=1),
+                     standing(True, DONE=2, DELETED=1))
+    stub.otherwise = statuses(j1="DONE", j2="DELETED", j3="DONE")
+    with pytest.raises(RuntimeError, match="DELETED: job 2"):
+        jd.wait_for_jobs([1, 2, 3])
+    assert len(questions(stub)) == 2
+
+
 def test_ctrl_c_leaves_the_sweep_running_and_says_how_to_come_back(
         stub: StubServer, begun: Begun, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
