@@ -108,7 +108,10 @@ def _check_taken(name: Optional[str], arguments: Mapping[str, str],
                              % (key, " or ".join(c.name for c in commands.values() if family(key) in c.keys)),
                              "name the command")
         advice = "it takes %s" % (", ".join(k + "=" for k in taken) or "no arguments")
-        if key in commands[RUN].keys:
+        if key in commands[RUN].keys and name == "doctor" and argument(key).variable:
+            advice = "it reads the variables of a launch: %s=... jd_worker_cli doctor" % (
+                argument(key).variable)
+        elif key in commands[RUN].keys:
             advice = "leave it out, it is for a launch; " + advice
         raise UsageError("%s does not take %s=" % (name, key), advice)
 

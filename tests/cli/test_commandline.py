@@ -135,6 +135,9 @@ def test_a_key_that_the_command_does_not_take() -> None:
         "worker-list does not take lines=; it takes expId=, json=, watch=")
     assert refused("exp-list", "entry_script=a") == (
         "exp-list does not take entry_script=; leave it out, it is for a launch; it takes json=")
+    assert refused("doctor", "entry_script=a") == (
+        "doctor does not take entry_script=; it reads the variables of a launch: JD_ENTRY_SCRIPT=... "
+        "jd_worker_cli doctor")
     assert refused("completion", "json=true") == "completion does not take json=; it takes no arguments"
 
 

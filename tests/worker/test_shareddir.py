@@ -137,6 +137,19 @@ def test_it_is_told_where_another_worker_runs_there(tmp_path: Path, other: Optio
                       if is_told else [])
 
 
+def test_results_are_looked_for_in_the_directory_of_the_job_alone(tmp_path: Path) -> None:
+    config = launch(tmp_path)
+    watch = SharedDirectory(config, print).watch(5)
+    watch.begin()
+    (config.directory / "sub").mkdir()
+    (config.directory / "sub/result.json").write_text("{}")
+    assert watch.changes() == ""
+    (config.directory / "result.json").write_text("{}")
+    assert watch.changes() == (
+        "result.json changed in %s while it ran, and only those in the job's directory become results: "
+        "cwd=job runs the script there" % config.directory)
+
+
 def test_workers_of_other_hosts_share_what_is_on_the_network(tmp_path: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     config = launch(tmp_path).to_json()

@@ -15,6 +15,7 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 from jd import paths
 from jd.errors import JdError, UsageError
 from jd.node.identity import Here
+from jd.worker.attempt import collect
 from jd.worker.config import WorkerConfig
 from jd.worker.local import neighbours
 from jd.worker.local.registry import Registry
@@ -63,12 +64,15 @@ class SharedDirectory:
         return look(str(self.directory), self._ignores, self._clock)
 
     def told(self, job_id: int, names: List[str]) -> str:
-        """For the history of a job during which these files changed, if other workers share the directory.
+        """For the history of a job during which these files changed: if other workers share the directory, or
+        if results are among them, which nobody collects there.
 
         Said in the log once. Nothing is raised.
         """
-        if not names or not self._is_shared():
+        if not names:
             return ""
+        if not self._is_shared():
+            return self._of_results([name for name in collect.RESULTS if name in names])
         more = len(names) - MAX_NAMED
         shown = ", ".join(name[:80] for name in names[:MAX_NAMED])
         shown += " and %d more" % more if more > 0 else ""
@@ -78,6 +82,12 @@ class SharedDirectory:
             self._told = True
             self._log("job %d: %s (said once here, and in the history of each such job)" % (job_id, note))
         return note
+
+    def _of_results(self, names: List[str]) -> str:
+        if not names:
+            return ""
+        return ("%s changed in %s while it ran, and only those in the job's directory become results: "
+                "cwd=job runs the script there" % (" and ".join(names), self.directory))
 
     def _is_shared(self) -> bool:
         here = Here()
