@@ -15,6 +15,7 @@ from jd.redaction import hidden
 from jd.settingvalues import (
     COLLECT_LIMIT,
     Parser,
+    any_text,
     boolean,
     collect_limit,
     duration,
@@ -170,7 +171,7 @@ WORKER: Tuple[Setting, ...] = (
 MANAGEMENT: Tuple[Setting, ...] = (
     Setting("json", None, "false", boolean, "print facts as JSON, for programs"),
     Setting("watch", None, "false", boolean, "show it live, until q or Ctrl-C"),
-    Setting("lines", None, "50", whole(0, 10_000_000), "how many of the last lines", "N"),
+    Setting("lines", None, "50", whole(0, 10_000_000), "how many lines, of a log the last ones", "N"),
     Setting("attempt", None, None, whole(1, 1_000_000), "which attempt of the job; else the latest", "N"),
     Setting("follow", None, "false", boolean, "go on with new lines, until Ctrl-C"),
     Setting("job", None, None, whole(1, 2 ** 53), "the job whose worker is meant", "N"),
@@ -186,6 +187,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("apply", None, "false", boolean, "do it; without, only say what would be done"),
     Setting("interval", None, "1m", duration(1, 86400), "pause between two looks", "TIME"),
     Setting("param.<name>", None, None, text, "values of a parameter of that name", "VALUE,..."),
+    Setting("where", None, "", any_text, "which jobs, as in the dashboard's filter; else all", "FILTER"),
     Setting("unique", None, "false", boolean, "create only jobs that do not exist yet"),
     Setting("needs", None, None, tags, "tags that a worker must have for these jobs", "TAG,..."),
     Setting("timeout", None, None, duration(1), "how long a job may run", "TIME"),

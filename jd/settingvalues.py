@@ -26,6 +26,11 @@ def text(value: str) -> str:
     return value
 
 
+def any_text(value: str) -> str:
+    """Text that may be empty."""
+    return value.strip()
+
+
 def secret(value: str) -> str:
     """A key or token: one word, which no error message repeats."""
     if not value.strip() or len(value.split()) != 1 or not value.isascii():

@@ -140,6 +140,10 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                  "expId=digits-tune submit jobs.json needs=gpu timeout=2h priority=10"),
                 "The file is .json, .csv, .tsv or .tab. A value that reads as a number, true, false or null "
                 "is one, any other is text; a value with a comma stands in double quotes."),
+        Command("jobs", "jobs by id: parameters, status, why they failed, when they are tried again", "",
+                "needed", ("where", "lines", "json") + _SERVER,
+                ("expId=digits-tune jobs", "expId=digits-tune jobs where='status=ABORTED lr>0.01' lines=200"),
+                "There are lines=N of them; with json=true all, unless lines= is given."),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

@@ -109,6 +109,30 @@ def list_jobs(*, status: Optional[str] = None, search: Optional[str] = None,
             "total_pages": -(-len(jobs) // per_page), "current_page": page, "per_page": per_page}
 
 
+def listed(session: Session, where: str, most: Optional[int] = None) -> Iterator[Dict[str, Any]]:
+    """The answers of `GET /api/jobs` that list the jobs of a filter by id, `most` of them: no more than one
+    is in memory. The first one's `total_count` is how many jobs match. Raises NotOffered for a filter where the
+    server knows none."""
+    if where.strip():
+        session.want(protocol.EXT_DRIVE, "list the jobs of a filter")
+    shown = 0
+    query: Dict[str, object] = {"where": where.strip() or None}
+    page = 1
+    while True:
+        # The size of pages stays the same, or their numbers would mean other jobs.
+        answer = _page(session, query, page, _WHOLE_PAGE if most is None else max(1, min(_WHOLE_PAGE, most)))
+        found = len(answer["jobs"])
+        yield answer if most is None else dict(answer, jobs=answer["jobs"][:most - shown])
+        shown += found
+        if not found or most is not None and shown >= most or page >= int(answer.get("total_pages") or 1):
+            return
+        if where.strip():
+            # A deep page of a filter is found by looking through all before it; behind an id it is not.
+            query = {"where": "%s id>%d" % (where.strip(), int(answer["jobs"][-1]["id"]))}
+        else:
+            page += 1
+
+
 def get_job_statuses(job_ids: Iterable[Union[int, str]]) -> Dict[int, str]:
     """Status by id; an id that does not exist is left out."""
     return statuses(current("get_job_statuses"), numbers(job_ids))

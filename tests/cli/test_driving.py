@@ -1,14 +1,15 @@
 """The commands that drive a sweep, against a real server; and against one that knows only the base."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
 from jd.cli import main
-from jd.errors import ServerUnreachable, UsageError
-from jd.sweep import session
+from jd.errors import JdError, ServerUnreachable, UsageError
+from jd.sweep import jobs, session
 from jd.sweep.errors import NotOffered
 from tests.cli.info_support import Machine, Stub, closed_port
 from tests.e2e.processes import Server
@@ -114,3 +115,44 @@ def test_nobody_waits_for_a_server_that_is_away(tmp_path: Path) -> None:
     with pytest.raises(ServerUnreachable) as caught:
         Machine(tmp_path).run("expId=exp", "submit", "param.x=1", "server=" + url)
     assert url in str(caught.value)
+
+
+# ---- jobs
+
+def test_jobs_tell_why_they_failed_and_when_they_are_tried_again(tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(tmp_path) as server:
+        shell = Shell(server, Machine(tmp_path), capsys)
+        shell.run("submit", "param.lr=0.1,0.25", "param.name=some\u001btext")
+        shell.end("ABORTED", message="No module\nnamed 'torch'", exit_code=1)
+        shown = shell.run("jobs").splitlines()
+        assert shown[0].split() == ["ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "PARAMETERS", "WHY"]
+        assert shown[1].split()[:3] == ["1", "ABORTED", "1"] and "lr=0.1 name=some?text" in shown[1]
+        assert re.search(r"  tried again in \d\ds; attempt 1 failed on node_exp_0 \(failure 1 of at most 3"
+                         r"\): No module named 'torch'$", shown[1])
+        assert shown[2].split()[:5] == ["2", "PENDING", "0", "-", "-"]
+        assert len({line.index(word) for line, word in zip(shown, ("PARAMETERS", "lr=", "lr="))}) == 1
+        assert [job["id"] for job in shell.facts("jobs", "where=status=PENDING lr>0.2")["jobs"]] == [2]
+
+
+def test_many_jobs_come_page_by_page(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.server.create(25)
+    assert len(shell.run("jobs", "lines=10").splitlines()) == 11
+    assert shell.notes == "10 of 25 jobs; lines=25 shows all\n"
+    monkeypatch.setattr(jobs, "_WHOLE_PAGE", 4)
+    for where in ("", "x>=0", "x>=0 status=PENDING"):
+        told = shell.facts("jobs", "where=" + where)
+        assert [job["id"] for job in told["jobs"]] == list(range(1, 26)) and told["total_count"] == 25
+        assert len(shell.run("jobs", "where=" + where, "lines=6").splitlines()) == 7
+    assert shell.run("jobs", "where=x>90") == "" and shell.notes == "no job matches\n"
+    with pytest.raises(JdError, match="no job has.*nothing|nothing"):
+        shell.run("jobs", "where=nothing>1")
+
+
+def test_jobs_of_a_server_of_the_base(base: Machine, stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    stub.answers["/api/jobs?page=1&per_page=50"] = (200, {"total_count": 1, "total_pages": 1, "jobs": [
+        {"id": 1, "status": "ABORTED", "parameters": {"x": 1}, "message": "it broke"}]})
+    assert base.run("expId=exp", "jobs") == 0
+    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=6)[-1] == "it broke"
+    with pytest.raises(NotOffered, match="this server does not list the jobs of a filter"):
+        base.run("expId=exp", "jobs", "where=x=1")

@@ -1,0 +1,59 @@
+"""What people read of a job in one line."""
+
+import json
+import re
+from typing import Any, Dict, List, Mapping
+
+from jd import protocol, terminal
+
+HEADER = ("ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "PARAMETERS", "WHY")
+NUMERIC = (0, 2, 3)
+# What a line of the history says of a time that has come nearer since.
+_THEN = re.compile(r", tried again in [0-9][0-9.]* ?[a-z]+( [0-9]+ ?[a-z]+)?(?=:|$)")
+
+
+def cells(job: Mapping[str, Any], now: float) -> List[str]:
+    """A job as a row below HEADER."""
+    runtime = job.get("required_time")
+    return [str(job.get("id")), str(job.get("status")), str(job.get("attempt") or 0),
+            "-" if not isinstance(runtime, (int, float)) else terminal.duration(runtime),
+            str(job.get("worker_id") or "-"), parameters(job.get("parameters")), why(job, now)]
+
+
+def parameters(given: object) -> str:
+    """Parameters as people type them: lr=0.1 depth=2."""
+    if not isinstance(given, dict):
+        return ""
+    return " ".join("%s=%s" % (name, value(one)) for name, one in given.items())
+
+
+def value(given: object) -> str:
+    """A value in a cell."""
+    if isinstance(given, float):
+        return "%.6g" % given if float("%.6g" % given) != given else repr(given)
+    return given if isinstance(given, str) else json.dumps(given)
+
+
+def why(job: Mapping[str, Any], now: float) -> str:
+    """Why a job is not DONE, as far as somebody has said; and when it is tried again."""
+    status = job.get("status")
+    if status not in (protocol.ABORTED, protocol.PENDING):
+        return ""
+    told: List[str] = []
+    retry_at = job.get("retry_at")
+    if status == protocol.ABORTED and isinstance(retry_at, (int, float)):
+        told.append("tried again in %s" % terminal.duration(retry_at - now))
+    if job.get("attempt") or status == protocol.ABORTED:
+        told.append(_last_reason(job))
+    if status == protocol.PENDING and job.get("needs"):
+        told.append("needs %s" % ", ".join(map(str, job["needs"])))
+    return "; ".join(part for part in told if part)
+
+
+def _last_reason(job: Mapping[str, Any]) -> str:
+    history: object = job.get("message")
+    if isinstance(history, list) and history:
+        last: object = history[-1]
+        entry: Dict[str, Any] = last if isinstance(last, dict) else {"reason": last}
+        return _THEN.sub("", str(entry.get("reason") or ""))
+    return history if isinstance(history, str) else ""
