@@ -39,7 +39,7 @@ def download_result(job_id: Union[int, str], filename: PathLike, dest: Optional[
     name = given.rpartition("/")[2]
     if name in ("", ".", ".."):
         raise BadValue("%s is no name of a file" % protocol.shown(filename))
-    if given != name and _is_plain(given) and session.offers(protocol.EXT_PATHS):
+    if given != name and is_plain(given) and session.offers(protocol.EXT_PATHS):
         try:
             return fetch(session, number, given, _target(number, given, dest))
         except ServerRefused as error:
@@ -108,7 +108,7 @@ def _target(job_id: int, name: str, dest: Optional[PathLike]) -> Path:
     return Path(os.path.realpath(os.path.expanduser(os.fspath(dest))))
 
 
-def _is_plain(path: str) -> bool:
+def is_plain(path: str) -> bool:
     """Whether a path stays below the directory that it is joined to."""
     return not path.startswith("/") and all(part not in ("", ".", "..") for part in path.split("/"))
 
