@@ -144,6 +144,14 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "needed", ("where", "lines", "json") + _SERVER,
                 ("expId=digits-tune jobs", "expId=digits-tune jobs where='status=ABORTED lr>0.01' lines=200"),
                 "There are lines=N of them; with json=true all, unless lines= is given."),
+        Command("results", "jobs with their parameters and what came out", "", "needed",
+                ("where", "metric", "goal", "lines", "csv", "json") + _SERVER,
+                ("expId=digits-tune results metric=accuracy",
+                 "expId=digits-tune results where='status=DONE depth=4' metric=val.loss goal=min lines=5",
+                 "expId=digits-tune results csv=results.csv"),
+                "With metric= the best come first, and jobs without that number are left out; else they "
+                "come by id. There are lines=N of them, with json=true all unless lines= is given. csv= "
+                "writes all, by id."),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

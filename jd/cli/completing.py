@@ -25,7 +25,8 @@ _EXPERIMENT = "expId"
 _WORKER = "<worker-id>"
 _JOBS_FILE = "<file>"
 # Which files by their endings, besides directories; "" ends all.
-_PATHS: Dict[str, Tuple[str, ...]] = {"entry_script": (".py", ".sh"), "log_dir": (), "python": ("",)}
+_PATHS: Dict[str, Tuple[str, ...]] = {
+    "entry_script": (".py", ".sh"), "log_dir": (), "python": ("",), "csv": (".csv",), "dest": ()}
 _MOST_FILES = 1000
 
 

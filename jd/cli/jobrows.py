@@ -1,6 +1,7 @@
 """What people read of a job in one line."""
 
 import json
+import math
 import re
 from typing import Any, Dict, List, Mapping
 
@@ -29,8 +30,9 @@ def parameters(given: object) -> str:
 
 def value(given: object) -> str:
     """A value in a cell."""
-    if isinstance(given, float):
-        return "%.6g" % given if float("%.6g" % given) != given else repr(given)
+    if isinstance(given, float) and math.isfinite(given):
+        short = "%.6g" % given
+        return repr(given) if float(short) == given else short
     return given if isinstance(given, str) else json.dumps(given)
 
 

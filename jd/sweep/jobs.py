@@ -111,8 +111,8 @@ def list_jobs(*, status: Optional[str] = None, search: Optional[str] = None,
 
 def listed(session: Session, where: str, most: Optional[int] = None) -> Iterator[Dict[str, Any]]:
     """The answers of `GET /api/jobs` that list the jobs of a filter by id, `most` of them: no more than one
-    is in memory. The first one's `total_count` is how many jobs match. Raises NotOffered for a filter where the
-    server knows none."""
+    is in memory. The first one's `total_count` is how many jobs match. Raises NotOffered for a filter
+    where the server knows none."""
     if where.strip():
         session.want(protocol.EXT_DRIVE, "list the jobs of a filter")
     shown = 0

@@ -5,8 +5,9 @@ import io
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from jd import protocol, wholefile
 from jd.errors import StorageError
@@ -77,14 +78,10 @@ class Rows(List[Row]):
 
     def columns(self) -> List[str]:
         """All columns: facts, parameters, results, as the first rows have them and then what others add."""
-        found: Dict[str, int] = dict.fromkeys(FACTS, 0)
+        found = _Columns()
         for row in self:
-            parameters = set(row.parameters)
-            for name in row:
-                if name not in found:
-                    plain = name[6:] if name.startswith("param.") else name
-                    found[name] = 1 if plain in parameters else 2
-        return sorted(found, key=lambda name: found[name])
+            found.add(row)
+        return found.ordered()
 
     def to_csv(self, path: PathLike) -> Path:
         """Write a table with a header line, whole or not at all, and return its path. Lists and objects are
@@ -100,7 +97,7 @@ class Rows(List[Row]):
     def to_json(self, path: Optional[PathLike] = None) -> str:
         """The rows as a JSON array of objects, which also goes into the file `path`. What is not finite is
         "NaN", "Infinity" or "-Infinity". Raises StorageError."""
-        text = "[%s]" % ",\n".join(json.dumps(_plain(row), allow_nan=False) for row in self)
+        text = "[%s]" % ",\n".join(json.dumps(plain(row), allow_nan=False) for row in self)
         if path is not None:
             _written(path, lambda file: file.write(text + "\n"))
         return text
@@ -129,7 +126,50 @@ def checked_goal(goal: str) -> str:
     return goal
 
 
+def write_csv(rows: Iterable[Row], path: PathLike) -> int:
+    """Write rows as `Rows.to_csv` does, and return how many; none are kept in memory. Raises StorageError."""
+    columns, count = _Columns(), 0
+
+    def write(file: io.TextIOWrapper) -> None:
+        nonlocal count
+        directory = os.path.dirname(os.path.realpath(os.path.expanduser(os.fspath(path))))
+        # Which columns there are is known when all rows have come, so they wait in a file that has no name.
+        with tempfile.TemporaryFile("w+", encoding="ascii", dir=directory) as waiting:
+            for row in rows:
+                columns.add(row)
+                count += 1
+                waiting.write(json.dumps(row) + "\n")
+            waiting.seek(0)
+            names, table = columns.ordered(), csv.writer(file)
+            table.writerow(names)
+            for line in waiting:
+                told = json.loads(line)
+                table.writerow([_cell(told.get(name)) for name in names])
+
+    _written(path, write)
+    return count
+
+
 # ---- how
+
+class _Columns:
+    """The columns of rows that come one after the other."""
+
+    def __init__(self) -> None:
+        self._found: Dict[str, int] = dict.fromkeys(FACTS, 0)
+
+    def add(self, row: Row) -> None:
+        """One more row."""
+        if not row.keys() <= self._found.keys():
+            parameters = set(row.parameters)
+            for name in row:
+                plain = name[6:] if name.startswith("param.") else name
+                self._found.setdefault(name, 1 if plain in parameters else 2)
+
+    def ordered(self) -> List[str]:
+        """Facts, parameters, results."""
+        return sorted(self._found, key=lambda name: self._found[name])
+
 
 def _cell(value: Any) -> Any:
     if value is None:
@@ -139,7 +179,8 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
-def _plain(row: Row) -> Dict[str, Any]:
+def plain(row: Mapping[str, Any]) -> Dict[str, Any]:
+    """A row as JSON has it: what is not finite is a word."""
     return {name: _named(value) if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in row.items()}
 

@@ -1,14 +1,18 @@
 """The commands that drive a sweep, against a real server; and against one that knows only the base."""
 
+import csv
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Iterator
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 from jd.cli import main
 from jd.errors import JdError, ServerUnreachable, UsageError
+from jd.net.multipart import encode_upload
 from jd.sweep import jobs, session
 from jd.sweep.errors import NotOffered
 from tests.cli.info_support import Machine, Stub, closed_port
@@ -35,12 +39,21 @@ class Shell:
         """What it prints for programs: one document and nothing else."""
         return json.loads(self.run(*words, "json=true", status=status))
 
-    def end(self, status: str = "DONE", **fields: Any) -> int:
+    def upload(self, job_id: int, name: str, content: bytes) -> None:
+        """A file of a job that runs."""
+        frame = encode_upload({"job_id": str(job_id)}, "file", name, len(content))
+        request = Request(self.server.url + "/upload", frame.prefix + content + frame.suffix,
+                          {"Content-Type": frame.content_type})
+        build_opener(ProxyHandler({})).open(request, timeout=60).close()
+
+    def end(self, status: str = "DONE", results: Any = None, **fields: Any) -> int:
         """A worker takes the next job, which ends so; gives its id."""
         answer = self.server.call("/worker/heartbeat", {
             "exp_id": "exp", "worker_id": "node_exp_0", "session": "s", "machine_type": "worker",
             "status": "idle"})
         job_id = int(answer["job"]["job_id"])
+        if results is not None:
+            self.upload(job_id, "result.json", json.dumps(results).encode())
         self.server.call("/update_job_status", dict(
             {"job_id": job_id, "status": status, "worker_id": "node_exp_0", "session": "s",
              "attempt": answer["job"]["attempt"]}, **fields))
@@ -156,3 +169,60 @@ def test_jobs_of_a_server_of_the_base(base: Machine, stub: Stub, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[1].split(maxsplit=6)[-1] == "it broke"
     with pytest.raises(NotOffered, match="this server does not list the jobs of a filter"):
         base.run("expId=exp", "jobs", "where=x=1")
+
+
+# ---- results
+
+def finished(shell: Shell) -> None:
+    """Five jobs: four ended with a loss, of which one is NaN, and one failed."""
+    shell.server.create(5)
+    for loss in (0.5, 0.25, math.nan, 0.75):
+        shell.end(results={"val": {"loss": loss}, "name": "x"})
+    shell.end("ABORTED", message="broken")
+
+
+def test_results_and_which_are_best(shell: Shell) -> None:
+    finished(shell)
+    shown = [line.split() for line in shell.run("results").splitlines()]
+    assert shown[0] == ["ID", "STATUS", "RUNTIME", "x", "val.loss"]
+    assert [line[0] for line in shown[1:]] == ["1", "2", "3", "4", "5"] and shown[2][-1] == "0.25"
+    assert shown[3][-1] == "NaN" and shown[5][1] == "ABORTED"
+    best = ("results", "metric=val.loss", "goal=min")
+    assert [line.split()[:2] for line in shell.run(*best).splitlines()] == [
+        ["ID", "val.loss"], ["2", "0.25"], ["1", "0.5"], ["4", "0.75"]]
+    assert [row["id"] for row in shell.facts(*best, "lines=1")["rows"]] == [2]
+    assert [row["id"] for row in shell.facts("results", "metric=val.loss", "where=x>0")["rows"]] == [4, 2]
+    told = shell.facts("results")["rows"]
+    assert [row.get("val.loss") for row in told] == [0.5, 0.25, "NaN", 0.75, None]
+    assert len(shell.run("results", "lines=2").splitlines()) == 3
+    assert shell.notes == "these are the first 2 jobs; lines=N shows N\n"
+
+
+def test_a_metric_that_no_job_has(shell: Shell) -> None:
+    finished(shell)
+    with pytest.raises(JdError, match="none of 5 jobs has a number loss; their results have: val.loss"):
+        shell.run("results", "metric=loss")
+
+
+def test_results_as_a_table_for_other_programs(shell: Shell, tmp_path: Path) -> None:
+    finished(shell)
+    path = tmp_path / "results.csv"
+    assert shell.run("results", "csv=%s" % path, "where=x<4") == "wrote 4 jobs to %s\n" % path
+    with open(str(path), newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["val.loss"] for row in table] == ["0.5", "0.25", "nan", "0.75"]
+    assert list(table[0])[:2] == ["id", "status"] and list(table[0])[-2:] == ["x", "val.loss"]
+    assert [one.name for one in tmp_path.glob("*results.csv*")] == ["results.csv"]
+
+
+@pytest.mark.parametrize("words, says", [
+    (["goal=min"], "goal= says which metric"), (["metric=x", "csv=a.csv"], "give one of them"),
+    (["goal=least", "metric=x"], "one of min, max"), (["best"], "unexpected word")])
+def test_what_results_does_not_take(base: Machine, words: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        base.run("expId=exp", "results", *words)
+
+
+def test_a_server_of_the_base_lists_no_results(base: Machine) -> None:
+    with pytest.raises(NotOffered, match="this server does not list results"):
+        base.run("expId=exp", "results")

@@ -1,6 +1,7 @@
 """The reference that the program has in it, and the page made from it."""
 
 import importlib.util
+import shlex
 from typing import List
 
 import pytest
@@ -71,7 +72,7 @@ def test_every_command_is_there(command: Command) -> None:
 def test_examples_are_what_the_program_takes(example: List[str]) -> None:
     from jd.cli.main import parse
     name, line = example
-    words = line.partition(">")[0].split()
+    words = shlex.split(line.partition(" > ")[0])
     if words:
         parsed = parse(words)
         assert (parsed.command or "run") == name
