@@ -28,6 +28,7 @@ _HOME_OF = {
     "wait_for_jobs": "jd.sweep.waiting",
     "results": "jd.sweep.results",
     "iter_results": "jd.sweep.results",
+    "Sweep": "jd.sweep.sweeps",
     "retry": "jd.sweep.steering",
     "cancel": "jd.sweep.steering",
     "prioritise": "jd.sweep.steering",
@@ -42,10 +43,13 @@ _HOME_OF = {
     "job_download_dir": "jd.sweep.files",
 }
 
-__all__ = ["__version__", *_HOME_OF]
+__all__ = ["__version__", "sweep", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sweep":  # a room that is called like a function, and is one; importing it puts it here
+        importlib.import_module(_HOME_OF["Sweep"])
+        return globals()[name]
     if name not in _HOME_OF:
         raise AttributeError("module 'jd' has no attribute %r" % name)
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

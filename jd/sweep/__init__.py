@@ -2,4 +2,23 @@
 
 `session` knows the experiment and its server, and makes every call. Users reach the functions through `jd`;
 other rooms take `session.Session` and pass it on.
+
+The room is called like the function `jd.sweep(…)`, so it can be called as well.
 """
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jd.sweep.sweeps import Sweep
+
+
+class _Room(ModuleType):
+    def __call__(self, grid: Any, **options: Any) -> "Sweep":
+        from jd.sweep.sweeps import sweep
+
+        return sweep(grid, **options)
+
+
+sys.modules[__name__].__class__ = _Room

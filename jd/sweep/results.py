@@ -3,8 +3,8 @@
 from typing import Any, Dict, Iterator, Optional, Sequence
 
 from jd import protocol
-from jd.sweep.errors import BadValue, Unreachable
-from jd.sweep.rows import Row, Rows, checked_goal
+from jd.sweep.errors import Unreachable
+from jd.sweep.rows import Row, Rows
 from jd.sweep.session import Session, current
 
 
@@ -16,11 +16,8 @@ def results(where: Optional[str] = None, metric: Optional[str] = None, goal: Opt
 
     Raises NotOffered, BadValue (a ValueError), Refused for a filter that cannot be used.
     """
-    if metric is None and goal is not None:
-        raise BadValue("goal=%s has no metric" % protocol.shown(goal), "give metric= too, or leave goal= out")
-    checked_goal(goal or "max")
-    found = Rows(read(current("results"), where or ""))
-    return found if metric is None else found.sorted_by(metric, goal or "max")
+    Rows().ordered(metric, goal)  # what cannot be meant is told before anything is read
+    return Rows(read(current("results"), where or "")).ordered(metric, goal)
 
 
 def iter_results(where: Optional[str] = None) -> Iterator[Row]:

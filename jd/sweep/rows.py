@@ -102,15 +102,22 @@ class Rows(List[Row]):
             _written(path, lambda file: file.write(text + "\n"))
         return text
 
-    def sorted_by(self, metric: str, goal: str) -> "Rows":
-        """The same rows, the best first; those without the number come last."""
+    def ordered(self, metric: Optional[str], goal: Optional[str]) -> "Rows":
+        """The same rows, the best first: with the greatest `metric`, with goal="min" the least. Those without
+        the number come last. Without either it is these rows. Raises BadValue."""
+        if metric is None:
+            if goal is not None:
+                raise BadValue("goal=%s has no metric" % protocol.shown(goal),
+                               "give metric= too, or leave goal= out")
+            return self
+        name, goal = metric, checked_goal(goal or "max")
         sign = -1.0 if goal == "max" else 1.0
 
         def place(row: Row) -> float:
-            value = row.number(metric)
+            value = row.number(name)
             return math.inf if value is None else sign * value
-        found = Rows(sorted(self, key=lambda row: (row.number(metric) is None, place(row))))
-        found.metric, found.goal = metric, goal
+        found = Rows(sorted(self, key=lambda row: (row.number(name) is None, place(row))))
+        found.metric, found.goal = name, goal
         return found
 
     def _names(self) -> str:

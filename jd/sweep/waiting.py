@@ -85,7 +85,7 @@ def wait_for_jobs(job_ids: Iterable[Union[int, str]], *, status: str = protocol.
     except KeyboardInterrupt:
         say("%sthe sweep goes on; %s waits for it again" % (
             "" if last is None else "%d of %d jobs are finished, " % (last.ended(question), last.total),
-            "jd.wait_for_jobs(%s)" % _as_typed(ids)))
+            "jd.wait_for_jobs(%s)" % as_typed(ids)))
         raise
     return records(session, ids, protocol.DELETED if question.status == protocol.DELETED else None)
 
@@ -229,7 +229,8 @@ def _named(session: Session, question: Question, wanted: Sequence[str]) -> str:
     return "job%s %s" % ("" if len(named) == 1 else "s", ", ".join(named))
 
 
-def _as_typed(ids: Sequence[int]) -> str:
+def as_typed(ids: Sequence[int]) -> str:
+    """Ids as somebody types them."""
     if len(ids) > 2 and list(ids) == list(range(ids[0], ids[0] + len(ids))):
         return "range(%d, %d)" % (ids[0], ids[0] + len(ids))
     return str(list(ids)) if len(ids) <= 20 else "the same ids"
