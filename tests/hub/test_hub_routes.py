@@ -112,7 +112,7 @@ def test_the_checkpoint_key_outlives_the_hub_and_what_it_is_made_of_is_told_to_n
     assert not mentions(answer.body["worker_token"], [key])
 
 
-@pytest.mark.parametrize("name", ["nope", "__jd_key_check__", "", "Exp", "exp ", "../exp", "x" * 5000,
+@pytest.mark.parametrize("name", ["nope", "__jd_key_check__", "", "exp ", "../exp", "x" * 5000,
                                   "exp' OR '1'='1", "exp\u0000", "\u00e4", "%65xp"])
 def test_any_name_that_is_no_experiment_is_404_which_tells_that_the_key_is_good(bench: Bench, people: People,
                                                                                 name: str) -> None:
@@ -321,7 +321,7 @@ def test_bad_names_are_400(bench: Bench, people: People, body: Any) -> None:
 
 
 @pytest.mark.parametrize("segment", ["..", "%2e%2e", "..%2fexp", "exp%2f..", "exp'--",
-                                     "exp%27%20OR%201=1", "%25", "EXP", "ex_", "x" * 3000])
+                                     "exp%27%20OR%201=1", "%25", "ex_", "x" * 3000])
 def test_paths_that_are_no_experiment(bench: Bench, people: People, segment: str) -> None:
     for method, tail in (("GET", ""), ("DELETE", ""), ("GET", "/runtime-config"), ("POST", "/heartbeat")):
         assert bench.call(method, "%s/%s%s" % (EXPERIMENTS, segment, tail), people.alice).status in (400, 404)
