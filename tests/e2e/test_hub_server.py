@@ -202,7 +202,7 @@ def test_a_deleted_experiment_stops_its_server(tmp_path: Path, hub: HubOfAlice) 
     ("mine", [], 1, "add --create"),
     (None, [], 2, "set JD_API_KEY"),
     ("mine", ["--insecure"], 2, "exclude each other"),
-    ("mine", ["--expId", "Bad.Name", "--create"], 1, "'Bad.Name' cannot be used"),
+    ("mine", ["--expId", "bad.name", "--create"], 1, "'bad.name' cannot be used"),
 ])
 def test_a_start_that_cannot_be_is_explained_in_a_line(tmp_path: Path, hub: HubOfAlice, key: Optional[str],
                                                        flags: List[str], status: int, says: str) -> None:
