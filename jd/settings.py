@@ -193,7 +193,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("csv", None, None, path, "write a table into this file instead", "FILE"),
     Setting("unique", None, "false", boolean, "create only jobs that do not exist yet"),
     Setting("needs", None, None, tags, "tags that a worker must have for these jobs", "TAG,..."),
-    Setting("timeout", None, None, duration(1), "how long a job may run", "TIME"),
+    Setting("timeout", None, None, duration(0), "how long a job may run; of wait, how long it waits", "TIME"),
     Setting("priority", None, None, whole(-protocol.MAX_PRIORITY, protocol.MAX_PRIORITY),
             "of these jobs; the highest first", "N"),
 )

@@ -144,6 +144,9 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "needed", ("where", "lines", "json") + _SERVER,
                 ("expId=digits-tune jobs", "expId=digits-tune jobs where='status=ABORTED lr>0.01' lines=200"),
                 "There are lines=N of them; with json=true all, unless lines= is given."),
+        Command("job", "one job: parameters, results, attempts, files", "<job>", "needed",
+                ("json",) + _SERVER, ("expId=digits-tune job 42",),
+                "What it has printed is told by job-logs."),
         Command("results", "jobs with their parameters and what came out", "", "needed",
                 ("where", "metric", "goal", "lines", "csv", "json") + _SERVER,
                 ("expId=digits-tune results metric=accuracy",
@@ -152,6 +155,10 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "With metric= the best come first, and jobs without that number are left out; else they "
                 "come by id. There are lines=N of them, with json=true all unless lines= is given. csv= "
                 "writes all, by id."),
+        Command("wait", "wait until jobs are finished", "", "needed", ("where", "timeout", "json") + _SERVER,
+                ("expId=digits-tune wait", "expId=digits-tune wait where='id>100' timeout=2h"),
+                "Exit status: 0 if all are DONE, 1 if some have ended otherwise, 3 if the time is over. A "
+                "failed job that is tried again has not ended. Ctrl-C ends the waiting and no job."),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

@@ -1,19 +1,21 @@
 """What the commands that drive a sweep share: the session in which they call what `import jd` offers."""
 
 import sys
-from typing import Callable, Optional, TypeVar
+from typing import Callable, List, Optional, TypeVar
 
 from jd.auth.jobserver import Source
 from jd.cli import target
 from jd.cli.context import Context
-from jd.errors import JdError
+from jd.errors import JdError, UsageError
 from jd.net.client import Client
 from jd.net.finding import probe
+from jd.protocol import shown
 from jd.sweep import session
 from jd.sweep.errors import of_their_kinds
 from jd.sweep.session import PATIENCE, Session
 
 T = TypeVar("T")
+_MOST_ID = 2 ** 53
 
 
 
@@ -47,6 +49,15 @@ def begin(context: Context) -> Session:
     begun = CommandSession(context)
     session.use(begun)
     return begun
+
+
+def job_ids(context: Context) -> List[int]:
+    """The words of a command as numbers of jobs. Raises UsageError."""
+    for word in context.words:
+        if not (word.isascii() and word.isdecimal()) or not 1 <= int(word) < _MOST_ID:
+            raise UsageError("%s needs the number of a job, not %s" % (context.command.name, shown(word)),
+                             "jd_worker_cli jobs lists them")
+    return [int(word) for word in context.words]
 
 
 def note(text: str) -> None:

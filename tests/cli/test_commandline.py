@@ -159,7 +159,8 @@ def test_words_of_published_clients() -> None:
 
 
 def test_a_key_of_some_command_where_none_is_named() -> None:
-    assert refused("expId=a", "lines=5") == "lines= goes with worker-logs or job-logs; name the command"
+    assert refused("expId=a", "lines=5") == (
+        "lines= goes with worker-logs or job-logs or jobs or results; name the command")
 
 
 @pytest.mark.parametrize("words", [

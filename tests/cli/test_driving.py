@@ -4,12 +4,14 @@ import csv
 import json
 import math
 import re
+import threading
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from jd import protocol
 from jd.cli import main
 from jd.errors import JdError, ServerUnreachable, UsageError
 from jd.net.multipart import encode_upload
@@ -226,3 +228,53 @@ def test_what_results_does_not_take(base: Machine, words: Any, says: str) -> Non
 def test_a_server_of_the_base_lists_no_results(base: Machine) -> None:
     with pytest.raises(NotOffered, match="this server does not list results"):
         base.run("expId=exp", "results")
+
+
+# ---- job
+
+def test_one_job_with_all_that_is_known(shell: Shell) -> None:
+    shell.server.create(2)
+    shell.end("ABORTED", message="it broke", exit_code=3)
+    shell.end(results={"loss": 0.5}, runtime=61)
+    failed, done = shell.run("job", "1"), shell.run("job", "2")
+    assert re.search(r"^status +ABORTED$", failed, re.M)
+    assert re.search(r"^ +1  failed .* 3  node_exp_0 .*it broke", failed, re.M)
+    assert re.search(r"^results +loss=0.5$", done, re.M) and re.search(r"^result.json +0 +13$", done, re.M)
+    assert shell.facts("job", "2")["results"] == {"loss": 0.5}
+    with pytest.raises(UsageError, match="there is no job 9 at http"):
+        shell.run("job", "9")
+    with pytest.raises(UsageError, match="needs the number of a job, not 'x'"):
+        shell.run("job", "x")
+
+
+# ---- wait
+
+def test_wait_tells_how_jobs_have_ended(shell: Shell) -> None:
+    with pytest.raises(JdError, match="no jobs to wait for"):
+        shell.run("wait")
+    shell.server.create(3)
+    shell.end()
+    assert shell.run("wait", "where=x=0") == "1 job: 1 DONE\n"
+    assert shell.run("wait", "timeout=0", status=3) == "3 jobs: 2 PENDING, 1 DONE\n"
+    assert "2 of 3 jobs are not finished" in shell.notes
+    later = threading.Timer(0.2, lambda: [shell.end(), shell.end("ABORTED")])
+    later.start()
+    assert shell.facts("wait", status=1) == {"finished": True, "will_retry": 0,
+                                             "by_status": {"DONE": 2, "ABORTED": 1}}
+    later.join()
+
+
+def test_a_job_that_is_tried_again_has_not_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(tmp_path) as server:
+        shell = Shell(server, Machine(tmp_path), capsys)
+        server.create(1)
+        shell.end("ABORTED")
+        assert shell.facts("wait", "timeout=0", status=3)["will_retry"] == 1
+
+
+def test_wait_at_a_server_of_the_base(base: Machine, stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert base.facts(capsys, "expId=exp", "wait", "timeout=0", status=3)["finished"] is False
+    stub.answers[protocol.JOB_COUNTS] = (200, {"PENDING": 0, "SERVED": 0, "DONE": 2, "DELETED": 7})
+    assert base.facts(capsys, "expId=exp", "wait")["by_status"] == {"DONE": 2}
+    with pytest.raises(NotOffered, match="this server does not wait for the jobs of a filter"):
+        base.run("expId=exp", "wait", "where=x=1")
