@@ -191,6 +191,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("metric", None, None, text, "a number of the results: the best come first", "NAME"),
     Setting("goal", None, "max", one_of("min", "max"), "which metric= is the best", "min|max"),
     Setting("csv", None, None, path, "write a table into this file instead", "FILE"),
+    Setting("yes", None, "false", boolean, "do not ask"),
     Setting("unique", None, "false", boolean, "create only jobs that do not exist yet"),
     Setting("needs", None, None, tags, "tags that a worker must have for these jobs", "TAG,..."),
     Setting("timeout", None, None, duration(0), "how long a job may run; of wait, how long it waits", "TIME"),

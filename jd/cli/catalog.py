@@ -23,6 +23,8 @@ _SERVER = ("server", "port", "api_key", "hub", "trust_user")
 # use for them say so.
 ANYWHERE = _SERVER
 _ANY_PARAMETER = PARAMETER + "<name>"
+# Of commands that change many jobs.
+_ASKS = "On a terminal it shows how many jobs these are and asks, but with yes=true."
 # More optional keys than this are not listed in a line of usage.
 _SHOWN_KEYS = 4
 
@@ -159,6 +161,15 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 ("expId=digits-tune wait", "expId=digits-tune wait where='id>100' timeout=2h"),
                 "Exit status: 0 if all are DONE, 1 if some have ended otherwise, 3 if the time is over. A "
                 "failed job that is tried again has not ended. Ctrl-C ends the waiting and no job."),
+        Command("retry", "have jobs run again: these, or those of a filter; else all that failed",
+                "[<job>...]", "needed", ("where", "yes", "json") + _SERVER,
+                ("expId=digits-tune retry", "expId=digits-tune retry 42 43",
+                 "expId=digits-tune retry where='status=ABORTED lr<0.1' yes=true"), _ASKS),
+        Command("cancel", "end jobs that wait or run, for good; retry takes them back", "all|<job>...",
+                "needed", ("where", "yes", "json") + _SERVER,
+                ("expId=digits-tune cancel where='lr>1'", "expId=digits-tune cancel 42 43",
+                 "expId=digits-tune cancel all yes=true"),
+                "Workers end the scripts of jobs that run. " + _ASKS),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

@@ -1,6 +1,6 @@
 """Changing jobs: tried again, ended, put first, given other parameters."""
 
-from typing import Any, Dict, Iterable, Iterator, List, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple, Union
 
 from jd import protocol
 from jd.errors import ServerRefused
@@ -76,6 +76,26 @@ def act(session: Session, action: str, where: Where, **more: Any) -> Changed:
         for name in total:
             total[name] += int(answer.get(name) or 0)
     return total
+
+
+class Preview(NamedTuple):
+    """What `act` would find: jobs by status, and how many of them it would change."""
+
+    by_status: Dict[str, int]
+    eligible: int
+
+
+def preview(session: Session, action: str, where: Where) -> Preview:
+    """What `act` would do. Raises as it does."""
+    session.want(protocol.EXT_DRIVE, _CHANGE)
+    by_status: Dict[str, int] = {}
+    eligible = 0
+    for about, value in _parts(where):
+        answer = session.call("POST", protocol.ACT_ON_JOBS, {"action": action, about: value, "preview": True})
+        eligible += int(answer.get("eligible") or 0)
+        for status, n in (answer.get("by_status") or {}).items():
+            by_status[status] = by_status.get(status, 0) + int(n)
+    return Preview(by_status, eligible)
 
 
 # ---- how

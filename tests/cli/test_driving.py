@@ -1,9 +1,11 @@
 """The commands that drive a sweep, against a real server; and against one that knows only the base."""
 
 import csv
+import io
 import json
 import math
 import re
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Iterator
@@ -278,3 +280,53 @@ def test_wait_at_a_server_of_the_base(base: Machine, stub: Stub, capsys: pytest.
     assert base.facts(capsys, "expId=exp", "wait")["by_status"] == {"DONE": 2}
     with pytest.raises(NotOffered, match="this server does not wait for the jobs of a filter"):
         base.run("expId=exp", "wait", "where=x=1")
+
+
+# ---- retry, cancel
+
+def test_jobs_are_cancelled_and_tried_again(shell: Shell) -> None:
+    shell.server.create(6)
+    shell.end("ABORTED")
+    shell.end()
+    assert shell.run("cancel", "where=x>4") == "1 job canceled\n"
+    assert shell.facts("cancel", "4", "2", "99") == {"changed": 1, "skipped": 2}
+    assert shell.server.counts() == {"PENDING": 2, "DONE": 1, "ABORTED": 3}
+    assert shell.run("retry", "4") == "1 job tried again\n"
+    assert shell.run("retry") == "2 jobs tried again\n"  # those that failed, and not what is DONE
+    assert shell.run("cancel", "all") == "5 jobs canceled; 1 job skipped, by their state or not there\n"
+    assert shell.server.counts() == {"DONE": 1, "ABORTED": 5}
+
+
+@pytest.mark.parametrize("answer, left", [("yes\n", {"ABORTED": 3}), ("no\n", {"PENDING": 3}),
+                                          ("", {"PENDING": 3})])
+def test_on_a_terminal_it_asks(shell: Shell, monkeypatch: pytest.MonkeyPatch, answer: str, left: Any) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shell.server.create(3)
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    if "ABORTED" in left:
+        assert shell.run("cancel", "all") == "3 jobs canceled\n"
+        assert "experiment exp: of 3 jobs (3 PENDING) 3 will be canceled\nType yes to go on" in shell.notes
+        assert shell.run("retry", "yes=true") == "3 jobs tried again\n" and "Type" not in shell.notes
+        assert shell.run("retry") == "0 jobs tried again\n" and "Type" not in shell.notes
+    else:
+        with pytest.raises(JdError, match="that was not yes: nothing was changed"):
+            shell.run("cancel", "all")
+        assert shell.server.counts() == left
+
+
+@pytest.mark.parametrize("words, says", [
+    (["cancel"], "which jobs: numbers, where= or all"), (["cancel", "where="], "which jobs: numbers"),
+    (["retry", "1", "where=x=1"], "numbers of jobs or where=, not both"),
+    (["cancel", "all", "where=x=1"], "not both|number of a job"),
+    (["retry", "all"], "number of a job, not 'all'")])
+def test_which_jobs_are_meant_must_be_clear(base: Machine, words: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        base.run("expId=exp", *words)
+
+
+def test_a_server_of_the_base_changes_no_jobs(base: Machine) -> None:
+    with pytest.raises(NotOffered, match="this server does not change jobs"):
+        base.run("expId=exp", "retry")
