@@ -1,12 +1,15 @@
 """The Results page in Chromium, against `jd_server`."""
 
 import json
+import zipfile
+from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
 
 from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, dashboard, no_sideways_scrolling
 from tests.browser.webdriver import ENTER, Browser, needs_browser
+from tests.support import wait_until
 
 __all__ = ["browser", "dashboard"]
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -129,6 +132,20 @@ def test_a_filter_and_what_is_wrong_with_one(browser: Browser, dashboard: Dashbo
     browser.click("button", "Clear the filter")
     browser.wait_text("36 jobs with loss")
     assert browser.path == "/results?metric=loss"
+
+
+def test_the_archive_has_the_jobs_of_the_filter(browser: Browser, dashboard: Dashboard,
+                                                tmp_path: Path) -> None:
+    give(dashboard, [({"lr": 0.1}, {"loss": 1}), ({"lr": 0.2}, {"loss": 2})])
+    browser.devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.go(dashboard.page + "/results?metric=loss&filter=lr%3C0.15")
+    browser.wait_text("1 job with loss")
+    browser.click("a.button", "Archive")
+    (path,) = wait_until(lambda: list(tmp_path.glob("*.zip")), message="the archive is there")
+    with zipfile.ZipFile(str(path)) as archive:
+        names = [name.partition("/")[2] for name in archive.namelist()]
+    assert "1/result.json" in names and "1/params.json" in names and "jobs.csv" in names
+    assert not [name for name in names if name.startswith("2/")]
 
 
 def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboard: Dashboard) -> None:
