@@ -149,13 +149,16 @@ def test_restart_scale_and_show_config_keep_what_is_run(tmp_path: Path) -> None:
     venv.create(str(tmp_path / "env"), with_pip=False, symlinks=True)
     (tmp_path / "elsewhere").mkdir()
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
-        node.start(Path("-m pkg.train"), "python=env/bin/python", "args=--fast 'a b'", "flags=hydra")
+        node.start(Path("-m pkg.train"), "python=env/bin/python", "args=--fast 'a b'", "flags=hydra",
+                   "memory=1.5G")
         node.exp("restart", "all", cwd=tmp_path / "elsewhere")
         node.exp("scale", "num_workers=2", cwd=tmp_path / "elsewhere")
         rows = node.rows()
         shown = [json.loads(node.exp("show-config", row.worker_id, "json=true").stdout) for row in rows]
         assert [(one["module"], one["args"], one["flags"], one["python"]) for one in shown] == [
             ("pkg.train", ["--fast", "a b"], "hydra", str(tmp_path / "env" / "bin" / "python"))] * 2
+        assert shown[0]["memory"] == 1536 * 1024 ** 2
+        assert "1536M" in node.exp("show-config", rows[0].worker_id).stdout.split()
         server.create()
         server.until(DONE=1)
         assert said(tmp_path)["args"] == ["--fast", "a b", "x=0"]

@@ -7,6 +7,7 @@ from jd import settings
 from jd.cli import views
 from jd.cli.context import Context
 from jd.worker import publishedlaunch
+from jd.worker.attempt import memory
 
 HIDDEN = "set (not shown)"
 _SECRET_NAME = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
@@ -18,7 +19,8 @@ def run(context: Context) -> int:
     """Show the launch configuration stored when a worker registered (reference, section 2)."""
     row = context.worker()
     document = without_secrets(publishedlaunch.without_names(row.config))
-    pairs = flat(document)
+    pairs = flat(dict(document, memory=memory.shown(row.config["memory"]))
+                 if isinstance(row.config.get("memory"), int) else document)  # for people as it was typed
     views.emit(context, document, views.facts(pairs) if pairs else [
         "worker %s was registered without a configuration, by another client"
         % views.plain(row.worker_id)])
