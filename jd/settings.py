@@ -191,6 +191,8 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("metric", None, None, text, "a number of the results: the best come first", "NAME"),
     Setting("goal", None, "max", one_of("min", "max"), "which metric= is the best", "min|max"),
     Setting("csv", None, None, path, "write a table into this file instead", "FILE"),
+    Setting("dest", None, None, path, "directory for the files of jobs", "DIR"),
+    Setting("files", None, "*.json", text, "which files, as *.json,*.pt; * means all", "PATTERN,..."),
     Setting("yes", None, "false", boolean, "do not ask"),
     Setting("unique", None, "false", boolean, "create only jobs that do not exist yet"),
     Setting("needs", None, None, tags, "tags that a worker must have for these jobs", "TAG,..."),

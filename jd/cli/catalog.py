@@ -170,6 +170,14 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 ("expId=digits-tune cancel where='lr>1'", "expId=digits-tune cancel 42 43",
                  "expId=digits-tune cancel all yes=true"),
                 "Workers end the scripts of jobs that run. " + _ASKS),
+        Command("fetch", "fetch the files of jobs into <dest>/<job>/", "[<job>...]", "needed",
+                ("dest", "where", "files", "json") + _SERVER,
+                ("expId=digits-tune fetch dest=results",
+                 "expId=digits-tune fetch dest=models where='accuracy>0.9' files='*.pt,*.json'"),
+                "Files that are there whole already are not fetched again, so a call that was broken off "
+                "goes on where it was.", ("dest",)),
+        Command("pause", "hand out no more jobs; those that run go on", "", "needed", ("json",) + _SERVER),
+        Command("resume", "hand out jobs again", "", "needed", ("json",) + _SERVER),
     )),
     ("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",

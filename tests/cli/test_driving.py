@@ -330,3 +330,32 @@ def test_which_jobs_are_meant_must_be_clear(base: Machine, words: Any, says: str
 def test_a_server_of_the_base_changes_no_jobs(base: Machine) -> None:
     with pytest.raises(NotOffered, match="this server does not change jobs"):
         base.run("expId=exp", "retry")
+
+
+# ---- pause, resume, fetch
+
+def test_a_sweep_is_paused_and_goes_on(shell: Shell) -> None:
+    assert shell.run("pause") == "exp is paused: no job is handed out, those that run go on\n"
+    assert shell.server.call("/api/sweep")["paused"] is True
+    assert shell.facts("resume")["paused"] is False
+    assert shell.server.call("/api/sweep")["paused"] is False
+
+
+def test_files_of_jobs_are_fetched(shell: Shell, tmp_path: Path) -> None:
+    shell.server.create(3)
+    for loss in (0.5, 0.25):
+        shell.end(results={"loss": loss})
+    dest = tmp_path / "got"
+    assert shell.run("fetch", "dest=%s" % dest) == "2 files in %s\n" % dest
+    assert json.loads((dest / "2" / "result.json").read_text()) == {"loss": 0.25}
+    assert shell.facts("fetch", "2", "3", "dest=%s" % dest)["files"] == [str(dest / "2" / "result.json")]
+    assert shell.run("fetch", "where=x=0", "files=*.pt, *.csv", "dest=%s" % dest) == "0 files in %s\n" % dest
+
+
+@pytest.mark.parametrize("words, error, says", [
+    (["fetch"], UsageError, "dest= is missing"), (["pause", "now"], UsageError, "unexpected word"),
+    (["pause"], NotOffered, "this server does not pause a sweep"),
+    (["fetch", "dest=/nowhere"], NotOffered, "this server does not")])
+def test_what_pause_and_fetch_refuse(base: Machine, words: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        base.run("expId=exp", *words)
