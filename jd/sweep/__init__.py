@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class _Room(ModuleType):
-    def __call__(self, grid: Any, **options: Any) -> "Sweep":
+    def __call__(self, grid: Any, script: Any = None, **options: Any) -> "Sweep":
         from jd.sweep.sweeps import sweep
 
-        return sweep(grid, **options)
+        return sweep(grid, script, **options)
 
 
 sys.modules[__name__].__class__ = _Room

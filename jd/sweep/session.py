@@ -181,17 +181,17 @@ class Session:
             return target.place.token or script_token(self.environ)
         return target.token()
 
-    def meet(self) -> None:
+    def meet(self, patience: float = MEETING) -> None:
         """Returns when a job server that can be the right one answers; one that is just starting is waited
         for. Raises NoServer, Unreachable, WrongServer and what finding it raises."""
         def waits(error: JdError) -> None:
             say("waiting up to %s for the server of %s: %s" % (
-                terminal.duration(MEETING), self.exp_id, error.what))
+                terminal.duration(patience), self.exp_id, error.what))
 
         with of_their_kinds():
             probe.check(self._reached(), self.exp_id)
         try:
-            self.tried(probe.ask, True, MEETING, waits)
+            self.tried(probe.ask, True, patience, waits)
         except ServerUnreachable as error:
             if self.source().is_named:
                 raise
@@ -257,14 +257,28 @@ def current(caller: str) -> Session:
     return init()
 
 
+def existing() -> Optional[Session]:
+    """The session that somebody has begun."""
+    return _current
+
+
+def planned(exp_id: Optional[str], otherwise: str) -> Session:
+    """A session that nobody uses yet, and whose server nobody has asked: of the experiment `exp_id`, else of
+    the one that the variables name, else of `otherwise`. Raises BadValue, StorageError."""
+    with of_their_kinds():
+        return _planned(None, exp_id, None, None, otherwise)
+
+
 def _planned(env_file: Optional[PathLike], exp_id: Optional[str], hub_url: Optional[str],
-             server: Optional[str]) -> Session:
+             server: Optional[str], otherwise: Optional[str] = None) -> Session:
     environ = envfile.over(envfile.read(env_file), os.environ)
     given = {"hub": hub_url, "server": server}
     arguments = {name: value for name, value in given.items() if value is not None and value.strip()}
     setting = next(row for row in settings.WORKER if row.name == "expId")
     found = (settings.Given(exp_id, "exp_id=") if exp_id is not None and exp_id.strip()
              else settings.lookup(setting, {}, environ))
+    if found is None and otherwise is not None:
+        found = settings.Given(otherwise, "the name of the script")
     if found is None:
         raise BadValue("no experiment is named", "give jd.init(exp_id=…), or set JD_EXP_ID")
     return Session(settings.parse_given(setting, found), arguments, environ)

@@ -1,13 +1,18 @@
 """A sweep: the jobs of one call, waited for, looked at and steered together."""
 
+import os
+import re
 from itertools import islice, product
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from jd import protocol, terminal
+from jd.errors import NoFileError
 from jd.sweep import source as sources
 from jd.sweep import steering
-from jd.sweep.errors import NotOffered
+from jd.sweep.envfile import PathLike
+from jd.sweep.errors import BadValue, NotOffered
 from jd.sweep.jobs import create_jobs, statuses
+from jd.sweep.local import Local, cores, host
 from jd.sweep.results import of_ids
 from jd.sweep.rows import Row, Rows
 from jd.sweep.session import Session, current, say
@@ -15,14 +20,29 @@ from jd.sweep.steering import Changed
 from jd.sweep.waiting import Question, Standing, as_typed, standings
 
 MOST_NAMED = 10_000  # jobs of one request whose ids a server tells, where some of them exist already
+_LOOK = 1.0  # seconds between two looks at the workers of this machine
 
 
 class Sweep:
     """Jobs that belong together. `ids` are their numbers, in the order in which they were given."""
 
-    def __init__(self, session: Session, ids: Sequence[int]) -> None:
+    def __init__(self, session: Session, ids: Sequence[int], local: Optional[Local] = None) -> None:
+        """`local` is what runs on this machine for it."""
         self.session = session
         self.ids = list(ids)
+        self._local = local
+
+    def __enter__(self) -> "Sweep":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the server and the workers that were started on this machine for it, if there are any. It
+        happens by itself when the program ends."""
+        if self._local is not None:
+            self._local.stop()
 
     def __repr__(self) -> str:
         return "<sweep of %s: %s>" % (self.session.exp_id, terminal.plural(len(self.ids), "job"))
@@ -40,8 +60,11 @@ class Sweep:
         question, last = Question(self.ids), None
         try:
             with terminal.Progress(len(self.ids), self.session.exp_id) as bar:
-                for last in standings(self.session, question, timeout, changes=bar.active):
+                hold = protocol.MAX_HELD if self._local is None else _LOOK
+                for last in standings(self.session, question, timeout, changes=bar.active, hold=hold):
                     bar.update(last.ended(question), note(last))
+                    if self._local is not None and not last.finished:
+                        self._local.check()
         except KeyboardInterrupt:
             say("%sthe sweep goes on; %s" % ("" if last is None else "%d of %d jobs are finished, " % (
                 last.ended(question), last.total), self._way_back()))
@@ -77,18 +100,30 @@ class Sweep:
         return {"changed": found["changed"], "skipped": len(self.ids) - found["changed"]}
 
     def _way_back(self) -> str:
-        return "jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)
+        again = "jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)
+        if self._local is None:
+            return again
+        return "the same program, run again, waits for it, and this stops it: %s" % self._local.leave()
 
 
-def sweep(grid: Any, *, unique: Optional[bool] = None, **terms: Any) -> Sweep:
+def sweep(grid: Any, script: Optional[PathLike] = None, *, workers: Optional[int] = None,
+          exp_id: Optional[str] = None, unique: Optional[bool] = None, **terms: Any) -> Sweep:
     """Create the jobs of a sweep, and return it.
 
-    `grid` and the other arguments are those of `create_jobs`. Jobs with the same parameters that exist
-    already are taken instead of new ones, so that a cell of a notebook can be run again; unique=False makes
-    new ones, and so does a server that does not know that. Jobs that exist and are DELETED are left out.
+    `grid` and further arguments are those of `create_jobs`. Jobs with the same parameters that exist already
+    are taken instead of new ones, so that a program or a cell can be run again; unique=False makes new ones,
+    and so does a server that does not know that. Jobs that exist and are DELETED are left out.
 
-    Raises what `create_jobs` does.
+    With `script`, what the workers run, it begins on this machine: with a server of its own unless a session
+    or a variable names one, and `workers`, one for each core where it has none. They end with the program.
+    The experiment is then `exp_id`, or JD_EXP_ID, or called like the script.
+
+    Raises what `create_jobs` does; NoFileError; DidNotStart where server or workers do not start.
     """
+    if script is not None:
+        return _started(grid, script, workers, exp_id, unique, terms)
+    if workers is not None or exp_id is not None:
+        raise BadValue("workers= and exp_id= go with script=", "call jd.init(exp_id=…) to name an experiment")
     session = current("sweep")
     return Sweep(session, created(session, grid, unique, terms))
 
@@ -126,6 +161,24 @@ def note(standing: Standing) -> str:
 
 
 # ---- how
+
+def _started(grid: Any, script: PathLike, workers: Optional[int], exp_id: Optional[str],
+             unique: Optional[bool], terms: Mapping[str, Any]) -> Sweep:
+    """A sweep with its script, on this machine where no server is named."""
+    given = os.fspath(script)
+    name = re.sub("[^a-z0-9_-]+", "-", os.path.splitext(os.path.basename(given))[0].lower()).strip("-_")
+    if not given.startswith("-m "):
+        given = os.path.abspath(os.path.expanduser(given))
+        if not os.path.isfile(given):
+            raise NoFileError("there is no script %s" % given)
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise BadValue("workers=%s cannot be used" % protocol.shown(workers), "give a whole number from 1 on")
+    local = host(name or "sweep", exp_id)
+    found = Sweep(local.session, created(local.session, grid, unique, terms), local)
+    if not found.standing().finished and (workers is not None or local.wants_workers):
+        local.work(given, workers if workers is not None else min(cores(), len(found.ids)))
+    return found
+
 
 def _parts(body: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
     """A request in as many as it takes for the server to tell all ids."""

@@ -91,23 +91,24 @@ def wait_for_jobs(job_ids: Iterable[Union[int, str]], *, status: str = protocol.
 
 
 def standings(session: Session, question: Question, timeout: Optional[float] = None,
-              poll_interval: float = 30.0, changes: bool = False) -> Iterator[Standing]:
+              poll_interval: float = 30.0, changes: bool = False,
+              hold: float = protocol.MAX_HELD) -> Iterator[Standing]:
     """How far the jobs are, again and again until all are finished: the last one says so.
 
     With `changes` a server that holds the question answers also when the jobs stand otherwise than before,
-    once a second at most. Raises as `wait_for_jobs`; NotOffered for a filter where the server does not know
-    them.
+    once a second at most; it answers every `hold` seconds in any case. Raises as `wait_for_jobs`;
+    NotOffered for a filter where the server does not know them.
     """
     until = None if timeout is None else time.monotonic() + max(0.0, timeout)
     if question.ids is None:
         session.want(protocol.EXT_DRIVE, "wait for the jobs of a filter")
-        yield from _held(session, question, until, changes)
+        yield from _held(session, question, until, changes, hold)
         return
     before: Dict[str, int] = {}
     for start in range(0, len(question.ids), MOST_IDS):
         # One part after the other: all are finished when the last one is.
         part = question._replace(ids=question.ids[start:start + MOST_IDS])
-        looks = (_held(session, part, until, changes) if session.offers(protocol.EXT_DRIVE)
+        looks = (_held(session, part, until, changes, hold) if session.offers(protocol.EXT_DRIVE)
                  else _polled(session, part, until, poll_interval))
         both: Dict[str, int] = {}
         for found in looks:
@@ -120,7 +121,8 @@ def standings(session: Session, question: Question, timeout: Optional[float] = N
 
 # ---- how
 
-def _held(session: Session, question: Question, until: Optional[float], changes: bool) -> Iterator[Standing]:
+def _held(session: Session, question: Question, until: Optional[float], changes: bool,
+          hold: float) -> Iterator[Standing]:
     body: Dict[str, Any] = {"status": question.status, "include_aborted": question.include_aborted}
     if question.ids is None:
         body["where"] = question.where
@@ -138,7 +140,7 @@ def _held(session: Session, question: Question, until: Optional[float], changes:
             body["changes_after"] = found.cursor
         if wait:  # jobs that change all the time, or a server that is about to stop, must not keep us busy
             time.sleep(max(0.0, _left(until, 1.0) - (time.monotonic() - asked_at)))
-        wait = _left(until, protocol.MAX_HELD)
+        wait = _left(until, hold)
 
 
 def _left(until: Optional[float], most: float) -> float:

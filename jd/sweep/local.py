@@ -1,0 +1,212 @@
+"""A server and workers of this machine, for a sweep that names its script and has no server.
+
+They are processes of their own, out of the reach of a Ctrl-C in the terminal. They are stopped when the
+program ends, unless they are to go on.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
+
+from jd import program, protocol, safedirs
+from jd.auth.jobserver import ACCESS_FILE
+from jd.errors import JdError, ServerUnreachable, StorageError
+from jd.node import cpus
+from jd.sweep import session as sessions
+from jd.sweep.session import Session
+
+PLACE = "local"  # the directory below that of the experiment with what they print
+_MEETING = 2.0  # seconds that a server may take which has left an access file
+_START = 60.0  # seconds until a server listens
+_END = 30.0  # seconds until one that was told to stop has ended
+_LINES = 5  # of what they print, in a message
+
+
+class DidNotStart(JdError, RuntimeError):
+    """A server or workers of this machine have not started, or have ended before their work was done."""
+
+
+class Local:
+    """What runs on this machine for a session: workers, and the server where it was started here."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._server: Optional["subprocess.Popen[bytes]"] = None
+        self._workers: Optional["subprocess.Popen[bytes]"] = None
+        self._launch: Sequence[str] = ()
+        atexit.register(self.stop)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its server goes on, as far as it is known here."""
+        return self._server is None or self._server.poll() is None
+
+    @property
+    def wants_workers(self) -> bool:
+        """Whether the jobs need workers of this machine: the server was started here, or has no others."""
+        if self._server is not None:
+            return True
+        if not self.session.offers(protocol.EXT_DRIVE):
+            return False
+        told = self.session.call("GET", protocol.SWEEP).get("workers")
+        return isinstance(told, dict) and not any(told.values())
+
+    def serve(self) -> None:
+        """Start a server of the experiment and return when it listens, on free ports of its own.
+
+        A job that fails is not tried again by itself: who has started all this looks at it, and says
+        `retry`. Raises DidNotStart, StorageError.
+        """
+        log = self._log("server.log")
+        self._server = self._started(program.command(program.SERVER) + [
+            "--expId", self.session.exp_id, "--port", "0", "--dashboard-port", "0", "--json",
+            "--max-attempts", "1", "--pause-broken", "false"], log)
+        until = time.monotonic() + _START
+        while not _is_ready(log):
+            if self._server.poll() is not None or time.monotonic() > until:
+                self.stop()
+                raise DidNotStart("the server of %s has not started: %s" % (
+                    self.session.exp_id, _end_of(log)), "all that it said is in %s" % log)
+            time.sleep(0.05)
+
+    def work(self, script: str, number: int) -> None:
+        """Have workers that run the script until no job is left. Those that run already go on."""
+        if self._workers is not None and self._workers.poll() is None:
+            return
+        self._launch = program.command(program.WORKER) + [
+            "expId=" + self.session.exp_id, "entry_script=" + script, "num_workers=%d" % number,
+            "foreground=true", "exit_when_empty=true", *(
+                "%s=%s" % (name, value) for name, value in self.session.arguments.items())]
+        self._begin()
+
+    def check(self) -> None:
+        """Have the workers go on that have ended although there is work. Raises DidNotStart where they have
+        failed."""
+        if self._workers is None or self._workers.poll() is None:
+            return
+        if self._workers.returncode:
+            log = self._log("workers.log")
+            raise DidNotStart("the workers have ended with exit status %d: %s" % (
+                self._workers.returncode, _end_of(log)), "all that they said is in %s" % log)
+        self._begin()
+
+    def leave(self) -> str:
+        """Let all go on when this program has ended; how it is ended by hand."""
+        atexit.unregister(self.stop)
+        _here.pop(self.session.exp_id, None)
+        words = ["%s expId=%s stop all" % (program.typed(program.WORKER), self.session.exp_id)]
+        if self._server is not None:
+            words.append("kill %d" % self._server.pid)
+        return " && ".join(words)
+
+    def stop(self) -> None:
+        """Stop the workers, whose jobs others may take, and then the server."""
+        atexit.unregister(self.stop)
+        _here.pop(self.session.exp_id, None)
+        for process in (self._workers, self._server):
+            if process is not None:
+                _end(process)
+
+    # ---- how
+
+    def _begin(self) -> None:
+        self._workers = self._started(list(self._launch), self._log("workers.log"))
+
+    def _log(self, name: str) -> Path:
+        return place(self.session) / name
+
+    def _started(self, words: List[str], log: Path) -> "subprocess.Popen[bytes]":
+        try:
+            with open(str(log), "wb") as stream:
+                return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                                        env=_environment(self.session.environ), start_new_session=True)
+        except OSError as error:
+            raise StorageError("%s cannot be written: %s" % (log, error.strerror or error)) from None
+
+
+_here: Dict[str, Local] = {}
+
+
+def host(name: str, exp_id: Optional[str]) -> Local:
+    """Have a server, and a session that uses it: that of the session which somebody has begun, or the one of
+    the experiment, which is started here where nobody names one. The experiment is `exp_id`, else what the
+    variables say, else `name`. Raises DidNotStart, and what the function `init` does."""
+    known = sessions.existing()
+    if known is not None and known.exp_id not in _here and exp_id in (None, known.exp_id):
+        return _here.setdefault(known.exp_id, Local(known))
+    session = sessions.planned(exp_id, name)
+    found = _here.get(session.exp_id)
+    if found is not None and found.is_there:
+        sessions.use(found.session)
+        return found
+    found = Local(session)
+    source = session.source()
+    try:
+        if not source.is_named:
+            raise sessions.NoServer("nobody names a server")
+        session.meet(_MEETING if source.by == ACCESS_FILE else sessions.MEETING)
+    except ServerUnreachable:
+        if source.is_named and source.by != ACCESS_FILE:
+            raise
+        found.serve()  # the file is of a server that has ended, or there is none
+        session.meet()
+    sessions.use(session)
+    _here[session.exp_id] = found
+    return found
+
+
+def place(session: Session) -> Path:
+    """The directory for what is started here, which is made. Raises StorageError."""
+    directory = session.data_root / session.exp_id / PLACE
+    try:
+        safedirs.make(directory, safedirs.WORKSPACE)
+    except OSError as error:
+        raise StorageError("%s cannot be made: %s" % (directory, error.strerror or error)) from None
+    return directory
+
+
+def cores() -> int:
+    """How many workers are started where nobody says: one for each core that this process may use."""
+    return max(1, len(cpus.affinity()))
+
+
+def _environment(environ: Mapping[str, str]) -> Dict[str, str]:
+    # `import jd` may have come from the directory of the program; the commands find it there too.
+    known = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    parent = program.package_parent()
+    return dict(environ, PYTHONPATH=os.pathsep.join(known if parent in known else [*known, parent]))
+
+
+def _is_ready(log: Path) -> bool:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and "server_url" in told:
+            return True
+    return False
+
+
+def _end_of(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "nothing is known of it"
+    return " / ".join([line.strip() for line in lines if line.strip()][-_LINES:]) or "it said nothing"
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process as a person would, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

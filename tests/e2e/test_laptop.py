@@ -1,0 +1,91 @@
+"""A sweep on a machine where nothing runs yet: it brings its server and its workers, and takes them away."""
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Dict
+
+import pytest
+
+from tests.support import PATIENCE, free_env, left_running, python, wait_until
+
+TRAIN = """
+import argparse, json
+from jd import jd_job_dir, jd_upload
+p = argparse.ArgumentParser(); p.add_argument("--x", type=int)
+x = p.parse_args().x
+f = jd_job_dir() / "result.json"
+f.write_text(json.dumps({"square": x * x}))
+jd_upload(f)
+"""
+GO = "import jd; print(jd.sweep({'x': [1, 3, 2]}, script='train.py', workers=2).wait().best('square')['x'])"
+
+AGAIN = """
+import jd
+with jd.sweep({"x": [3, 4]}, script="train.py") as sweep:
+    print([(row["x"], row["attempt"], row["id"]) for row in sweep.wait().results("square")])
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> Dict[str, str]:
+    return free_env(tmp_path, JD_SERVER_WORKSPACE_PATH=tmp_path / "server")
+
+
+def ran(tmp_path: Path, environ: Dict[str, str], program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(python("-c", program), env=environ, cwd=str(tmp_path), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+
+
+def gone(tmp_path: Path) -> bool:
+    return not left_running(str(tmp_path))
+
+
+def test_two_lines_are_a_sweep_and_nothing_is_left(tmp_path: Path, environ: Dict[str, str]) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    first = ran(tmp_path, environ, GO)
+    assert (first.returncode, first.stdout) == (0, "3\n"), first.stderr
+    wait_until(lambda: gone(tmp_path))
+    # Another round with another point: what is done is not done again.
+    second = ran(tmp_path, environ, AGAIN)
+    assert (second.returncode, second.stdout) == (0, "[(4, 1, 4), (3, 1, 2)]\n"), second.stderr
+    wait_until(lambda: gone(tmp_path))
+
+
+def test_a_script_that_fails_ends_the_waiting_at_once(tmp_path: Path, environ: Dict[str, str]) -> None:
+    (tmp_path / "train.py").write_text("raise SystemExit('no luck')")
+    told = ran(tmp_path, environ, GO)
+    assert told.returncode == 1 and "none of the 3 jobs is DONE" in told.stderr
+    assert "3 of 3 jobs failed: jd.job(id) and jd.output(id) tell why" in told.stderr
+    wait_until(lambda: gone(tmp_path))
+
+
+def test_what_cannot_start_says_so(tmp_path: Path, environ: Dict[str, str]) -> None:
+    told = ran(tmp_path, environ, GO)
+    assert told.returncode == 1 and "there is no script %s" % (tmp_path / "train.py") in told.stderr
+    (tmp_path / "train.py").write_text("this is no Python")
+    told = ran(tmp_path, environ, GO)
+    assert told.returncode == 1 and "the workers have ended with exit status 2" in told.stderr
+    wait_until(lambda: gone(tmp_path))
+
+
+def test_ctrl_c_leaves_it_running_and_the_next_run_comes_back(tmp_path: Path,
+                                                              environ: Dict[str, str]) -> None:
+    (tmp_path / "train.py").write_text(
+        "import os, time\nopen('started', 'a').close()\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+        + TRAIN)
+    begun = subprocess.Popen(python("-c", GO), env=environ, cwd=str(tmp_path), stderr=subprocess.PIPE,
+                             stdout=subprocess.DEVNULL, text=True)
+    wait_until((tmp_path / "started").exists)
+    begun.send_signal(signal.SIGINT)
+    _, errors = begun.communicate(timeout=PATIENCE)
+    found = re.search(r"0 of 3 jobs are finished, the sweep goes on; the same program, run again, waits for "
+                      r"it, and this stops it: jd_worker_cli expId=train stop all && kill ([0-9]+)", errors)
+    assert found is not None, errors
+    (tmp_path / "go").touch()
+    again = ran(tmp_path, environ, GO)
+    assert again.stdout == "3\n", again.stderr
+    assert not gone(tmp_path)  # the server is not of this run
+    subprocess.run(["kill", found.group(1)], check=True)
+    wait_until(lambda: gone(tmp_path))
