@@ -45,15 +45,31 @@ class CodeMix(NamedTuple):
             len(self.versions), listed, " and ".join(self.differ_in))
 
 
+class Pace(NamedTuple):
+    """How a sweep goes on: jobs that end in an hour, seconds until all have ended, until the next failed job
+    is tried again, and workers by what they do. None and nothing is what the server does not tell."""
+
+    per_hour: Optional[float] = None
+    eta: Optional[float] = None
+    next_retry: Optional[float] = None
+    workers: Tuple[Tuple[str, int], ...] = ()
+
+    def to_json(self) -> Dict[str, Any]:
+        """For programs."""
+        return {"per_hour": self.per_hour, "eta": self.eta, "next_retry": self.next_retry,
+                "workers": dict(self.workers)}
+
+
 class Standstill(NamedTuple):
     """Why jobs that wait are not handed out: the sweep is paused, by a person or for the reason that the
     server tells, or no living worker has what so many jobs need. And `codes`, where jobs mix versions of the
-    code."""
+    code, and the `pace` of those that are handed out."""
 
     paused: bool = False
     paused_because: str = ""
     cannot_run: Tuple[Tuple[Tuple[str, ...], int], ...] = ()
     codes: Optional[CodeMix] = None
+    pace: Pace = Pace()
 
     def to_json(self) -> Dict[str, Any]:
         """For programs."""
@@ -61,7 +77,7 @@ class Standstill(NamedTuple):
                 "cannot_run": [{"needs": list(needs), "jobs": jobs} for needs, jobs in self.cannot_run],
                 "codes": None if self.codes is None else {
                     "versions": [{"code": code, "jobs": jobs} for code, jobs in self.codes.versions],
-                    "differ_in": list(self.codes.differ_in)}}
+                    "differ_in": list(self.codes.differ_in)}, **self.pace.to_json()}
 
 
 def standstill(client: Client) -> Standstill:
@@ -81,7 +97,19 @@ def standstill(client: Client) -> Standstill:
         if isinstance(needs, list) and isinstance(jobs, int):
             found.append((tuple(map(str, needs)), jobs))
     return Standstill(bool(answer.get("paused")) or bool(because), str(because or ""), tuple(found),
-                      _mix(answer.get("codes")))
+                      _mix(answer.get("codes")), _pace(answer))
+
+
+def _pace(told: Dict[str, Any]) -> Pace:
+    def number(name: str) -> Optional[float]:
+        value = told.get(name)
+        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    workers, retry, now = told.get("workers"), number("next_retry"), number("now")
+    return Pace(number("per_hour"), number("eta"),
+                None if retry is None or now is None else max(0.0, retry - now),
+                tuple((str(name), n) for name, n in workers.items() if isinstance(n, int))
+                if isinstance(workers, dict) else ())
 
 
 def _mix(told: object) -> Optional[CodeMix]:

@@ -27,7 +27,7 @@ def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureF
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
                      "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": [],
-                     "codes": None}
+                     "codes": None, "per_hour": None, "eta": None, "next_retry": None, "workers": {}}
 
 
 def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +42,23 @@ def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture
     facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts["paused"] is True and facts["paused_because"] == told["paused_because"]
     assert facts["cannot_run"] == [{"needs": ["gpu-a100", "big"], "jobs": 12}]
+
+
+def test_how_fast_the_sweep_goes_on(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"per_hour": 120.0, "eta": 90.0, "next_retry": 1060.0, "now": 1000.0,
+            "workers": {"busy": 2, "idle": 1, "paused": 0}}
+    stub.answers[protocol.SWEEP] = (200, told)
+    machine = Machine(tmp_path)
+    assert machine.run("expId=exp", "server-info", "server=" + stub.url) == 0
+    assert [line.split(None, 1) for line in capsys.readouterr().out.splitlines()[-4:]] == [
+        ["rate", "120 jobs an hour"], ["ETA", "1m 30s"], ["next", "retry  in 1m 00s"],
+        ["workers", "2 busy, 1 idle, 0 paused"]]
+    facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
+    assert (facts["per_hour"], facts["eta"], facts["next_retry"]) == (120.0, 90.0, 60.0)
+    assert facts["workers"] == {"busy": 2, "idle": 1, "paused": 0}
+    # A server that tells nothing, or nonsense, is no fault.
+    stub.answers[protocol.SWEEP] = (200, {"per_hour": "many", "workers": [1], "next_retry": None})
+    assert machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)["workers"] == {}
 
 
 def test_that_jobs_mix_versions_of_the_code(stub: Stub, tmp_path: Path,

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from jd import protocol, terminal
 from jd.cli import live, views
 from jd.cli.context import Context
-from jd.cli.jobcounts import Standstill, job_counts, standstill
+from jd.cli.jobcounts import Pace, Standstill, job_counts, standstill
 from jd.terminal import plural
 
 BAR = 28  # characters
@@ -65,8 +65,22 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
         if n and status in _STYLES:
             table[at] = terminal.paint(line, _STYLES[status])
     shown = [terminal.paint("server", "bold") + "  " + counts.server, "", *table,
-             *_why_not(counts.standstill)]
+             *_pace(counts.standstill.pace), *_why_not(counts.standstill)]
     return shown if columns is None else shown + ["", _bar(counts, first)]
+
+
+def _pace(pace: Pace) -> List[str]:
+    """How the sweep goes on, a line for each fact that the server tells."""
+    told = []
+    if pace.per_hour is not None:
+        told.append(("rate", "%.3g jobs an hour" % pace.per_hour))
+    if pace.eta is not None:
+        told.append(("ETA", terminal.duration(pace.eta)))
+    if pace.next_retry is not None:
+        told.append(("next retry", "in %s" % terminal.duration(pace.next_retry)))
+    if pace.workers:
+        told.append(("workers", ", ".join("%d %s" % (n, views.plain(name)) for name, n in pace.workers)))
+    return ["", *views.facts(told)] if told else []
 
 
 def _why_not(standstill: Standstill) -> List[str]:
@@ -90,7 +104,8 @@ def _bar(counts: Counts, first: Counts) -> str:
                                           counts.done, counts.total)
     gained, elapsed = counts.done - first.done, counts.at - first.at
     left = counts.jobs.get(protocol.PENDING, 0) + counts.jobs.get(protocol.SERVED, 0)
-    if gained > 0 and elapsed > 0 and left:
+    # Where the server tells one itself, that is the better one, and stands above.
+    if counts.standstill.pace.eta is None and gained > 0 and elapsed > 0 and left:
         bar += "  ETA %s" % terminal.duration(elapsed / gained * left)
     return bar
 
