@@ -187,7 +187,7 @@ MANAGEMENT: Tuple[Setting, ...] = (
     Setting("apply", None, "false", boolean, "do it; without, only say what would be done"),
     Setting("interval", None, "1m", duration(1, 86400), "pause between two looks", "TIME"),
     Setting("param.<name>", None, None, text, "values of a parameter of that name", "VALUE,..."),
-    Setting("where", None, "", any_text, "which jobs, as in the dashboard's filter; else all", "FILTER"),
+    Setting("where", None, None, any_text, "which jobs, as in the dashboard's filter; else all", "FILTER"),
     Setting("metric", None, None, text, "a number of the results: the best come first", "NAME"),
     Setting("goal", None, "max", one_of("min", "max"), "which metric= is the best", "min|max"),
     Setting("csv", None, None, path, "write a table into this file instead", "FILE"),

@@ -126,7 +126,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                  "expId=digits-tune job-logs 42 follow=true"),
                 "It comes from the server, wherever the job ran: all that is kept of the latest attempt, or "
                 "the last lines=N."),
-        Command("server-info", "from the server: jobs by status, rate, ETA, workers, next retry", "", "needed",
+        Command("server-info", "from the server: job counts, rate, ETA, workers, next retry", "", "needed",
                 _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
         Command("where", "paths of registry, job data and logs; the server, and how it is found", "",
                 "needed", ("json", "log_dir") + _SERVER),

@@ -16,7 +16,7 @@ from jd.terminal import plural
 def run(context: Context) -> int:
     """Print the jobs of a filter page by page. Raises as `listed` of jd/sweep/jobs.py."""
     context.words_exactly(0)
-    session, where = driving.begin(context), str(context.values["where"])
+    session, where = driving.begin(context), str(context.values["where"] or "")
     most: Optional[int] = context.values["lines"]
     if context.values["json"]:
         _print_json(session, where, most if "lines" in context.arguments else None)

@@ -26,7 +26,7 @@ def run(context: Context) -> int:
         raise UsageError("goal= says which metric= is the best, and none is given", "give metric=<name> too")
     if given["csv"] is not None and given["metric"] is not None:
         raise UsageError("csv= writes all jobs by id, metric= shows the best", "give one of them")
-    found = results.read(driving.begin(context), given["where"])
+    found = results.read(driving.begin(context), given["where"] or "")
     if given["csv"] is not None:
         count = rows.write_csv(found, given["csv"])
         views.emit(context, {"file": str(given["csv"]), "rows": count},

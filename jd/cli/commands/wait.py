@@ -23,7 +23,7 @@ def run(context: Context) -> int:
     jd/sweep/waiting.py."""
     context.words_exactly(0)
     session = driving.begin(context)
-    question = Question(None, context.values["where"])
+    question = Question(None, context.values["where"] or "")
     last: Optional[Standing] = None
     bar: List[Progress] = []
     try:
@@ -78,7 +78,7 @@ def _words(found: Standing) -> str:
             if n and status != protocol.DONE]
     if found.will_retry:
         told.append("%d tried again" % found.will_retry)
-    return ", ".join(told) + ("" if found.eta is None else "  ETA %s" % terminal.duration(found.eta))
+    return ", ".join(told)
 
 
 def _close(bar: List[Progress]) -> None:
