@@ -29,6 +29,7 @@ _HOME_OF = {
     "results": "jd.sweep.results",
     "iter_results": "jd.sweep.results",
     "Sweep": "jd.sweep.sweeps",
+    "map": "jd.sweep.mapped",
     "retry": "jd.sweep.steering",
     "cancel": "jd.sweep.steering",
     "prioritise": "jd.sweep.steering",

@@ -42,6 +42,11 @@ class Local:
         atexit.register(self.stop)
 
     @property
+    def has_server(self) -> bool:
+        """Whether the server was started here."""
+        return self._server is not None
+
+    @property
     def is_there(self) -> bool:
         """Whether its server goes on, as far as it is known here."""
         return self._server is None or self._server.poll() is None
@@ -111,6 +116,8 @@ class Local:
         for process in (self._workers, self._server):
             if process is not None:
                 _end(process)
+        if self._server is not None and sessions.existing() is self.session:
+            sessions.use(None)
 
     # ---- how
 
@@ -137,8 +144,10 @@ def host(name: str, exp_id: Optional[str]) -> Local:
     the experiment, which is started here where nobody names one. The experiment is `exp_id`, else what the
     variables say, else `name`. Raises DidNotStart, and what the function `init` does."""
     known = sessions.existing()
-    if known is not None and known.exp_id not in _here and exp_id in (None, known.exp_id):
-        return _here.setdefault(known.exp_id, Local(known))
+    if known is not None and exp_id in (None, known.exp_id):
+        begun = _here.get(known.exp_id) or Local(known)
+        if not begun.has_server:  # else another script has the server of its own
+            return _here.setdefault(known.exp_id, begun)
     session = sessions.planned(exp_id, name)
     found = _here.get(session.exp_id)
     if found is not None and found.is_there:

@@ -232,8 +232,8 @@ def init(env_file: Optional[PathLike] = None, *, exp_id: Optional[str] = None,
     return session
 
 
-def use(session: Session) -> None:
-    """Have the functions of `jd` use a session that somebody else has made."""
+def use(session: Optional[Session]) -> None:
+    """Have the functions of `jd` use a session that somebody else has made, or none."""
     global _current
     _current = session
 

@@ -3,7 +3,7 @@
 import os
 import re
 from itertools import islice, product
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from jd import protocol, terminal
 from jd.errors import NoFileError
@@ -121,11 +121,32 @@ def sweep(grid: Any, script: Optional[PathLike] = None, *, workers: Optional[int
     Raises what `create_jobs` does; NoFileError; DidNotStart where server or workers do not start.
     """
     if script is not None:
-        return _started(grid, script, workers, exp_id, unique, terms)
+        path = os.fspath(script)
+        name = re.sub("[^a-z0-9_-]+", "-", os.path.splitext(os.path.basename(path))[0].lower()).strip("-_")
+        if not path.startswith("-m "):
+            path = os.path.abspath(os.path.expanduser(path))
+            if not os.path.isfile(path):
+                raise NoFileError("there is no script %s" % path)
+        return started(grid, name, lambda session: path, workers=workers, exp_id=exp_id, unique=unique,
+                       **terms)
     if workers is not None or exp_id is not None:
         raise BadValue("workers= and exp_id= go with script=", "call jd.init(exp_id=…) to name an experiment")
     session = current("sweep")
     return Sweep(session, created(session, grid, unique, terms))
+
+
+def started(grid: Any, name: str, script: Callable[[Session], str], *, workers: Optional[int] = None,
+            exp_id: Optional[str] = None, unique: Optional[bool] = None, **terms: Any) -> Sweep:
+    """A sweep with its script, on this machine where no server is named; `name` is what the experiment is
+    called if nothing else names it."""
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise BadValue("workers=%s cannot be used" % protocol.shown(workers), "give a whole number from 1 on")
+    local = host(name or "sweep", exp_id)
+    path = script(local.session)
+    found = Sweep(local.session, created(local.session, grid, unique, terms), local)
+    if not found.standing().finished and (workers is not None or local.wants_workers):
+        local.work(path, workers if workers is not None else min(cores(), len(found.ids)))
+    return found
 
 
 def created(session: Session, grid: Any, unique: Optional[bool], terms: Mapping[str, Any]) -> List[int]:
@@ -161,24 +182,6 @@ def note(standing: Standing) -> str:
 
 
 # ---- how
-
-def _started(grid: Any, script: PathLike, workers: Optional[int], exp_id: Optional[str],
-             unique: Optional[bool], terms: Mapping[str, Any]) -> Sweep:
-    """A sweep with its script, on this machine where no server is named."""
-    given = os.fspath(script)
-    name = re.sub("[^a-z0-9_-]+", "-", os.path.splitext(os.path.basename(given))[0].lower()).strip("-_")
-    if not given.startswith("-m "):
-        given = os.path.abspath(os.path.expanduser(given))
-        if not os.path.isfile(given):
-            raise NoFileError("there is no script %s" % given)
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise BadValue("workers=%s cannot be used" % protocol.shown(workers), "give a whole number from 1 on")
-    local = host(name or "sweep", exp_id)
-    found = Sweep(local.session, created(local.session, grid, unique, terms), local)
-    if not found.standing().finished and (workers is not None or local.wants_workers):
-        local.work(given, workers if workers is not None else min(cores(), len(found.ids)))
-    return found
-
 
 def _parts(body: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
     """A request in as many as it takes for the server to tell all ids."""

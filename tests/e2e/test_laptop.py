@@ -34,8 +34,8 @@ def environ(tmp_path: Path) -> Dict[str, str]:
 
 
 def ran(tmp_path: Path, environ: Dict[str, str], program: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(python("-c", program), env=environ, cwd=str(tmp_path), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    return subprocess.run(python("-c", program), env=environ, cwd=str(tmp_path), capture_output=True,
+                          text=True, timeout=PATIENCE)
 
 
 def gone(tmp_path: Path) -> bool:
@@ -88,4 +88,26 @@ def test_ctrl_c_leaves_it_running_and_the_next_run_comes_back(tmp_path: Path,
     assert again.stdout == "3\n", again.stderr
     assert not gone(tmp_path)  # the server is not of this run
     subprocess.run(["kill", found.group(1)], check=True)
+    wait_until(lambda: gone(tmp_path))
+
+
+def test_a_function_is_mapped_over_a_grid(tmp_path: Path, environ: Dict[str, str]) -> None:
+    (tmp_path / "models.py").write_text(
+        "def train(lr, layers, name=None):\n"
+        "    return {'loss': lr * sum(layers), 'deep': {'n': len(layers)}}\n"
+        "def area(side):\n    return side * side\n")
+    told = ran(tmp_path, environ, """
+import jd, models
+with jd.map(models.train, {"lr": [0.5, 2], "layers": [[1, 2]]}, workers=1) as one:
+    print(one.session.exp_id, [(row["loss"], row["deep.n"]) for row in one.wait().results("loss")])
+with jd.map(models.area, [{"side": 3}]) as two:
+    print(two.session.exp_id, two.wait().best("value")["value"])
+try:
+    jd.map(lambda x: x, {"x": [1]})
+except ValueError as error:
+    print(error)
+""")
+    lines = told.stdout.splitlines()
+    assert lines[:2] == ["models-train [(6, 2), (1.5, 2)]", "models-area 9"], told.stderr
+    assert "is no function of a module that can be imported; put it into a file" in lines[2]
     wait_until(lambda: gone(tmp_path))
