@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from jd import settings
-from jd.cli.catalog import ANYWHERE, KEY_ALIASES, RUN, Command, argument, family
+from jd.cli.catalog import ANYWHERE, KEY_ALIASES, PARAMETER, RUN, Command, argument, family
 from jd.errors import UsageError
 from jd.protocol import shown
 from jd.suggestion import closest
@@ -19,6 +19,7 @@ MAX_TOKENS = 10_000
 _LONGEST_SHOWN = 80  # characters
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
 _HELP = ("-h", "--help")
+_PARAMETERS = "submit"  # the command that takes them
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
             raise _blanks(tokens, number, keys)
         key = KEY_ALIASES.get(key, key)
         if family(key) not in keys:
-            raise UsageError(_unknown_key(key, value, keys, commands))
+            raise UsageError(_unknown_key(key, value, keys, commands, _PARAMETERS in tokens))
         if key in arguments:
             raise UsageError("%s= is given twice" % key, "give it once")
         arguments[key] = value
@@ -132,7 +133,8 @@ def _repeated(key: str, value: str) -> str:
     return shlex.quote(value)
 
 
-def _unknown_key(key: str, value: str, keys: Sequence[str], commands: Mapping[str, Command]) -> str:
+def _unknown_key(key: str, value: str, keys: Sequence[str], commands: Mapping[str, Command],
+                 parameters: bool) -> str:
     variable = closest("JD_" + key, [str(setting.variable) for setting in settings.WORKER
                                     if not setting.argument and not setting.secret])
     close = closest(key, keys)
@@ -142,6 +144,8 @@ def _unknown_key(key: str, value: str, keys: Sequence[str], commands: Mapping[st
         hint = "it is a variable: %s=%s jd_worker_cli ..." % (variable, _repeated(key, value))
     elif close:
         hint = "did you mean %s=?" % close
+    elif parameters:
+        hint = "a parameter is %s%s=%s" % (PARAMETER, key, _repeated(key, value))
     else:
         hint = "see jd_worker_cli help"
     return "unknown argument %s=; %s" % (shown(key).strip("'"), hint)

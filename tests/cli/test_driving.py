@@ -110,7 +110,9 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
 @pytest.mark.parametrize("words, says", [
     ([], "either a file or param"), (["jobs.csv", "param.x=1"], "either a file or param"),
     (["a.csv", "b.csv"], "unexpected word"), (["param.x="], "param.x= has no value"),
-    (["param.=1"], "unknown argument"), (["jobs.yaml"], "must end in .json"),
+    (["param.=1"], "unknown argument"),
+    (["lr=0.1,1"], "unknown argument lr=; a parameter is param.lr=0.1,1"),
+    (["jobs.yaml"], "must end in .json"),
     (["priority=high"], "priority=: 'high' is not allowed")])
 def test_what_submit_does_not_take(base: Machine, words: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -247,6 +249,17 @@ def test_one_job_with_all_that_is_known(shell: Shell) -> None:
         shell.run("job", "9")
     with pytest.raises(UsageError, match="needs the number of a job, not 'x'"):
         shell.run("job", "x")
+
+
+def test_one_job_of_a_server_of_the_base(base: Machine, stub: Stub,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    job = {"id": 1, "status": "ABORTED", "parameters": {"x": 1}, "message": "it broke"}
+    stub.answers["/api/jobs?ids=1&page=1&per_page=1000"] = (200, {"total_pages": 1, "jobs": [job]})
+    stub.answers["/api/jobs/1/uploads"] = (200, {"uploads": [
+        {"filename": "a.pt", "version": 2, "size_bytes": 7}]})
+    assert base.run("expId=exp", "job", "1") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^why +it broke$", shown, re.M) and re.search(r"^a.pt +2 +7$", shown, re.M)
 
 
 # ---- wait
