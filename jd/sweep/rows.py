@@ -11,12 +11,14 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from jd import protocol, wholefile
 from jd.errors import StorageError
+from jd.sweep import html
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue
 
 GOALS = ("max", "min")
 FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NOT_SHOWN = ("attempt", "code", "started", "finished", "batch")  # of the facts, in a notebook
 _SHOWN = 10  # names in a message
 
 
@@ -75,6 +77,15 @@ class Rows(List[Row]):
             raise BadValue("none of the %d jobs is DONE and has a number %s" % (len(self), name),
                            "numbers of their results are: %s" % self._names())
         return best
+
+    def _repr_html_(self) -> str:
+        best: Optional[Row] = None
+        if self.metric is not None:
+            try:
+                best = self.best()
+            except BadValue:
+                pass  # no job has the number yet
+        return html.table([name for name in self.columns() if name not in _NOT_SHOWN], self, best)
 
     def columns(self) -> List[str]:
         """All columns: facts, parameters, results, as the first rows have them and then what others add."""

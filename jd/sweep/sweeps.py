@@ -2,13 +2,14 @@
 
 import os
 import re
+from html import escape
 from itertools import islice, product
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from jd import protocol, terminal
-from jd.errors import NoFileError
+from jd.errors import JdError, NoFileError
+from jd.sweep import html, steering
 from jd.sweep import source as sources
-from jd.sweep import steering
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, NotOffered
 from jd.sweep.jobs import create_jobs, statuses
@@ -47,6 +48,12 @@ class Sweep:
     def __repr__(self) -> str:
         return "<sweep of %s: %s>" % (self.session.exp_id, terminal.plural(len(self.ids), "job"))
 
+    def _repr_html_(self) -> str:
+        try:
+            return html.progress(self.session.exp_id, Question(self.ids), self.standing())._repr_html_()
+        except JdError as error:
+            return escape("%r: %s" % (self, error))
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -60,9 +67,13 @@ class Sweep:
         question, last = Question(self.ids), None
         try:
             with terminal.Progress(len(self.ids), self.session.exp_id) as bar:
+                live = html.live()
+                changes = bar.active or live is not None
                 hold = protocol.MAX_HELD if self._local is None else _LOOK
-                for last in standings(self.session, question, timeout, changes=bar.active, hold=hold):
+                for last in standings(self.session, question, timeout, changes=changes, hold=hold):
                     bar.update(last.ended(question), note(last))
+                    if live is not None:
+                        live(html.progress(self.session.exp_id, question, last))
                     if self._local is not None and not last.finished:
                         self._local.check()
         except KeyboardInterrupt:

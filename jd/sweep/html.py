@@ -1,0 +1,91 @@
+"""What a notebook shows: how far a sweep is, and its results as a table.
+
+It needs no other file, and takes the colours of the notebook, be it dark or light.
+"""
+
+import sys
+from html import escape
+from typing import Any, Callable, Optional, Sequence
+
+from jd import protocol, terminal
+from jd.sweep.waiting import Question, Standing
+
+MOST_ROWS = 50
+_LINE = "rgba(127,127,127,.35)"
+_COLOURS = {protocol.DONE: "#2f9e5a", protocol.SERVED: "#3b82d6", protocol.ABORTED: "#d0453a"}
+_CELL = "padding:.15em .7em;border-bottom:1px solid %s;white-space:nowrap;" % _LINE
+
+
+class Shown:
+    """Something that a notebook shows as HTML, and other places as text."""
+
+    def __init__(self, text: str, html: str) -> None:
+        self._text = text
+        self._html = html
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+
+def progress(name: str, question: Question, standing: Standing) -> Shown:
+    """How far the jobs of a sweep are: a bar with a part for each status, and the time that is left."""
+    total, ended = standing.total, standing.ended(question)
+    counts = ["%d %s" % (number, status) for status, number in standing.by_status.items() if number]
+    if not standing.finished and standing.eta is not None:
+        counts.append("ETA %s" % terminal.duration(standing.eta))
+    text = "%s: %d of %s finished (%s)" % (name, ended, terminal.plural(total, "job"), ", ".join(counts))
+    parts = "".join(
+        '<div style="width:%.2f%%;background:%s"></div>' % (
+            100.0 * standing.by_status.get(status, 0) / max(1, total), colour)
+        for status, colour in _COLOURS.items())
+    return Shown(text, (
+        '<div style="max-width:40em"><div><b>%s</b> %d of %s finished</div>'
+        '<div role="progressbar" aria-valuemin="0" aria-valuemax="%d" aria-valuenow="%d" style="display:flex;'
+        'height:.7em;margin:.3em 0;background:%s;border-radius:.35em;overflow:hidden">%s</div>'
+        '<div style="opacity:.75">%s</div></div>') % (
+            escape(name), ended, terminal.plural(total, "job"), total, ended, _LINE, parts,
+            escape(", ".join(counts))))
+
+
+def table(columns: Sequence[str], rows: Sequence[Any], best: Optional[Any]) -> str:
+    """Results, the first ones of many; the row `best` stands out. Columns without any value are left out."""
+    shown = rows[:MOST_ROWS]
+    columns = [name for name in columns if any(row.get(name) is not None for row in shown)]
+    head = "".join('<th style="%stext-align:left">%s</th>' % (_CELL, escape(name)) for name in columns)
+    body = "".join("<tr%s>%s</tr>" % (
+        ' style="font-weight:bold"' if row is best else "",
+        "".join('<td style="%stext-align:%s">%s</td>' % (
+            _CELL, "right" if isinstance(row.get(name), (int, float)) else "left", _cell(row.get(name)))
+            for name in columns)) for row in shown)
+    more = "" if len(rows) <= MOST_ROWS else "<div>%d of %d rows are shown</div>" % (MOST_ROWS, len(rows))
+    return ('<div style="overflow-x:auto"><table style="border-collapse:collapse"><thead><tr>%s</tr></thead>'
+            "<tbody>%s</tbody></table>%s</div>") % (head, body, more)
+
+
+def live() -> Optional[Callable[[Shown], None]]:
+    """Where this runs in a notebook, what shows something in the place of what it has shown before."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
+    if module is None or getattr(shell, "kernel", None) is None:
+        return None
+    display: Any = getattr(module, "display", None)
+    handle: Any = None
+
+    def show(what: Shown) -> None:
+        nonlocal handle
+        if handle is None:
+            handle = display.display(what, display_id=True)
+        else:
+            handle.update(what)
+    return show if hasattr(display, "display") else None
+
+
+# ---- how
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return escape("%.6g" % value if isinstance(value, float) else str(value))
