@@ -18,7 +18,7 @@ from tests.browser.webdriver import Browser, needs_browser
 pytestmark = [pytest.mark.slow, needs_browser]
 
 MODULES = {
-    "exactjson": "exactjson.js", "heatcard": "results/twoparameters.js",
+    "exactjson": "exactjson.js", "binfilter": "results/binfilter.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js",
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
@@ -379,11 +379,11 @@ BINS = ("((raw, most) => { const made = columns.column('a', raw);"
     (BINS + "([], 5).list", []),
     # A bin is told by the values in it: its edges, and these rounded, would leave some out.
     ("((values) => { const bins = " + BINS + "(values, 3);"
-     " return [0, 1, 2].map((at) => heatcard.within({filterName: 'param.a', values}, {bins, at})); })("
+     " return [0, 1, 2].map((at) => binfilter.within({filterName: 'param.a', values}, {bins, at})); })("
      "[0.1234567, 0.2, 0.45, 0.6, 0.7, 0.98765432])",
      [["param.a>=0.1234567", "param.a<=0.2"], ["param.a>=0.45", "param.a<=0.6"],
       ["param.a>=0.7", "param.a<=0.98765432"]]),
-    ("((values) => heatcard.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1}))("
+    ("((values) => binfilter.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1}))("
      "['1798406481619217041', '1798406481619217042'])", ["param.a=1798406481619217042"]),
 ])
 def test_bins(blank: Browser, expression: str, expected: Any) -> None:

@@ -118,7 +118,7 @@ def test_a_revoked_key_is_replaced_at_the_next_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flags, status, says", [
     (["--hub", "http://127.0.0.1:1"], 2, "exclude each other"),
     (["--insecure"], 2, "exclude each other"),
-    (["--expId", "Not_A_Hub_Name"], 1, "Not_A_Hub_Name"),
+    (["--expId", "not_a_hub_name"], 1, "not_a_hub_name"),
 ])
 def test_what_cannot_be(tmp_path: Path, flags: List[str], status: int, says: str) -> None:
     done = subprocess.run(

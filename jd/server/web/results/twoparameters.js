@@ -1,6 +1,6 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
-import {condition} from "../filter.js";
+import {within} from "./binfilter.js";
 import {choice, fillBar, segments} from "./charts/controls.js";
 import {heatmap, heatRows, WAYS} from "./charts/heatmap.js";
 import {plot} from "./charts/plot.js";
@@ -53,15 +53,4 @@ export function heatCard(view, {list, keep}) {
   }
 
   return {node: made.node, redraw: made.redraw, close: made.close, update};
-}
-
-/** The conditions that keep the jobs of a bin: its edges are no values that anybody has given, so it is told
- * by the least and the most of its values. */
-function within({filterName, values}, {bins, at}) {
-  const {low, high} = bins.list[at];
-  if (low === high) return [condition(filterName, "=", low)];
-  const inside = values.filter((value) => value !== null && bins.of(value) === at);
-  const ends = inside.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)],
-    [Infinity, -Infinity]);
-  return [condition(filterName, ">=", ends[0]), condition(filterName, "<=", ends[1])];
 }
