@@ -82,8 +82,8 @@ class Sweep:
             raise
         failed = 0 if last is None else last.by_status.get(protocol.ABORTED, 0)
         if failed:
-            say("%d of %s failed: jd.job(id) and jd.output(id) tell why, retry() has them run again" % (
-                failed, terminal.plural(len(self.ids), "job")))
+            say("%d of %s failed or were cancelled: jd.job(id) and jd.output(id) tell why, "
+                "retry() has them run again" % (failed, terminal.plural(len(self.ids), "job")))
         return self
 
     def standing(self) -> Standing:

@@ -8,6 +8,7 @@ from typing import Dict
 
 import pytest
 
+from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import PATIENCE, free_env, left_running, python, wait_until
 
 TRAIN = """
@@ -57,7 +58,7 @@ def test_a_script_that_fails_ends_the_waiting_at_once(tmp_path: Path, environ: D
     (tmp_path / "train.py").write_text("raise SystemExit('no luck')")
     told = ran(tmp_path, environ, GO)
     assert told.returncode == 1 and "none of the 3 jobs is DONE" in told.stderr
-    assert "3 of 3 jobs failed: jd.job(id) and jd.output(id) tell why" in told.stderr
+    assert "3 of 3 jobs failed or were cancelled: jd.job(id) and jd.output(id) tell why" in told.stderr
     wait_until(lambda: gone(tmp_path))
 
 
@@ -110,4 +111,20 @@ except ValueError as error:
     lines = told.stdout.splitlines()
     assert lines[:2] == ["models-train [(6, 2), (1.5, 2)]", "models-area 9"], told.stderr
     assert "is no function of a module that can be imported; put it into a file" in lines[2]
+    wait_until(lambda: gone(tmp_path))
+
+
+def test_a_server_that_runs_is_taken_and_stays(tmp_path: Path, environ: Dict[str, str]) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    with Server(tmp_path) as server:
+        told = ran(tmp_path, dict(environ, JD_SERVER=server.url, JD_EXP_ID=EXPERIMENT), """
+import jd
+for values in ([1, 2], [2, 3]):
+    sweep = jd.sweep({"x": values}, script="train.py", workers=1)
+    print(sweep.session.exp_id, sweep.ids, sweep.wait().best("square")["x"])
+print(len(jd.results()))
+""")
+        assert told.stdout == "%s [1, 2] 2\n%s [2, 3] 3\n3\n" % (EXPERIMENT, EXPERIMENT), told.stderr
+        assert server.counts() == {"DONE": 3}
+        server.stop()
     wait_until(lambda: gone(tmp_path))

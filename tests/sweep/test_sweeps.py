@@ -66,7 +66,7 @@ def test_waiting_shows_how_far_it_is(stub: StubServer, begun: Begun, monkeypatch
     assert [asked.json().get("changes_after") for asked in stub.asked] == [None, "c"]
     told = capsys.readouterr().err
     assert "33%  1/3  ETA --  2 running" in told and "100%  3/3" in told
-    assert "1 of 3 jobs failed: jd.job(id)" in told
+    assert "1 of 3 jobs failed or were cancelled: jd.job(id)" in told
 
 
 def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
