@@ -383,8 +383,8 @@ BINS = ("((raw, most) => { const made = columns.column('a', raw);"
      "[0.1234567, 0.2, 0.45, 0.6, 0.7, 0.98765432])",
      [["param.a>=0.1234567", "param.a<=0.2"], ["param.a>=0.45", "param.a<=0.6"],
       ["param.a>=0.7", "param.a<=0.98765432"]]),
-    ("((values) => binfilter.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1}))("
-     "['1798406481619217041', '1798406481619217042'])", ["param.a=1798406481619217042"]),
+    ("((values) => binfilter.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1})"
+     ")(['1798406481619217041', '1798406481619217042'])", ["param.a=1798406481619217042"]),
 ])
 def test_bins(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
