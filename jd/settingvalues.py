@@ -283,6 +283,15 @@ def server_url(value: str) -> str:
     return url
 
 
+def dashboard_url(value: str) -> str:
+    """The URL of a dashboard, which refers to its parts from the root of its host."""
+    url = server_url(value)
+    if urlsplit(url).path:
+        raise ValueError("a URL without a path: the dashboard does not work below one, as portals give it "
+                         "(/node/HOST/PORT/); ssh -L PORT:HOST:PORT brings its port to your machine")
+    return url
+
+
 PUBLISHED = "@"  # in front of the path of a file that holds the server's URL
 
 

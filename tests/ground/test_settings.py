@@ -49,6 +49,7 @@ def test_booleans(text: str, value: bool) -> None:
     (settingvalues.server_url, "http://"), (settingvalues.server_url, ""),
     (settingvalues.server_url, "ftp://h"),
     (settingvalues.server_url, "http://h:port"), (settingvalues.server_url, "http://h/?q"),
+    (settingvalues.dashboard_url, "https://portal/node/n1/5050/"), (settingvalues.dashboard_url, "h:1/jd"),
     (settingvalues.experiment, "../x"), (settingvalues.experiment, ""), (settingvalues.experiment, "a/b"),
     (settingvalues.experiment, "x" * 101), (settingvalues.experiment, ".hidden"),
     (settingvalues.tags, "a b"), (settingvalues.tags, ".a"), (settingvalues.tags, "x" * 65),
