@@ -29,9 +29,13 @@ import importlib.util
 _found = importlib.machinery.PathFinder.find_spec("jd", [%(parent)s])
 if _found is None or _found.loader is None:
     raise ImportError("the jd of the worker that runs this script is no longer in " + %(parent)s)
-_package = importlib.util.module_from_spec(_found)
-sys.modules["jd"] = _package
-_found.loader.exec_module(_package)
+if hasattr(_found.loader, "exec_module"):
+    _package = importlib.util.module_from_spec(_found)
+    sys.modules["jd"] = _package
+    _found.loader.exec_module(_package)
+else:  # that of a .pyz, before Python 3.10
+    del sys.modules["jd"]
+    _found.loader.load_module("jd")
 '''
 
 
