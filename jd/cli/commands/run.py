@@ -32,7 +32,9 @@ def run(context: Context) -> int:
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)
-    config.check_places()  # before a wait that would be for nothing
+    # Before a wait that would be for nothing.
+    config.check_places()
+    context.registry.rows()
     wait_for_answer(config)
     from jd.cli.starting import announce
     from jd.worker.launch import background
