@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Unio
 
 from jd import protocol
 from jd.sweep import source as sources
+from jd.sweep import spaces
 from jd.sweep.errors import BadValue, Refused, Unreachable
 from jd.sweep.session import Session, current
 
@@ -31,7 +32,9 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
                 timeout: Optional[float] = None, max_attempts: Optional[int] = None,
                 priority: Optional[int] = None, needs: Union[str, Sequence[str], None] = None,
                 flags: Optional[str] = None,
-                after: Union[int, Iterable[Union[int, str]], None] = None) -> Dict[str, Any]:
+                after: Union[int, Iterable[Union[int, str]], None] = None, n: Optional[int] = None,
+                seed: Optional[int] = None, method: Optional[str] = None,
+                repeat: Any = None) -> Dict[str, Any]:
     """Create jobs, and return what the server answers: `success`, `message`, `total_jobs`, `action` and
     `start_id`. The ids are contiguous, from `start_id` on.
 
@@ -41,13 +44,14 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
     creates only those that do not exist yet, so that it can be called again. `idle_timeout` and
     `aborted_job_reset_timeout`, in whole seconds, `timeout` in seconds, `max_attempts`, `priority`, `needs`
     (tags that a worker must have), `flags` and `after` (ids of jobs that have to be DONE first) are said for
-    these jobs.
+    these jobs. With `n`, `seed`, `method` or `repeat`, or with names that are `jd.uniform(…)` and the like,
+    the dict is a space that is sampled.
 
     Raises BadType, BadValue, NoFileError; NotOffered for what this server does not know; Refused;
     Unreachable.
     """
     session = current("create_jobs")
-    body = sources.read(source)
+    body = sources.read(spaces.jobs_of(source, n, seed, method, repeat))
     body["replace"] = bool(replace)
     for name, seconds in (("idle_timeout", idle_timeout),
                           ("aborted_job_reset_timeout", aborted_job_reset_timeout)):

@@ -1,7 +1,8 @@
 """What `create_jobs` is given becomes the body of `POST /api/jobs/create`, as published clients make it.
 
 A dict of non-empty lists is a grid, another dict one job, a list is jobs; a dict with `jobs` or `parameters`
-is sent as it is. Files are .json, with one of these, or tables (.csv, .tsv, .tab) whose cells stay text.
+is sent as it is. A space is sampled here, so that every server will do. Files are .json, with one of these,
+or tables (.csv, .tsv, .tab) whose cells stay text.
 """
 
 import csv
@@ -13,6 +14,7 @@ from typing import Any, Dict, List, Mapping
 
 from jd import protocol
 from jd.errors import NoFileError, StorageError
+from jd.sweep import spaces
 from jd.sweep.errors import BadType, BadValue
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -24,7 +26,7 @@ def read(source: Any) -> Dict[str, Any]:
     if isinstance(source, (str, os.PathLike)):
         return _of_file(Path(os.path.expanduser(os.fspath(source))))
     if isinstance(source, Mapping):
-        return _of_mapping(source)
+        return _of_mapping(spaces.jobs_of(source))
     if isinstance(source, list):
         if not source:
             raise BadValue("the list of jobs is empty", "give at least one dict of parameters")

@@ -6,9 +6,9 @@ from html import escape
 from itertools import islice, product
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
-from jd import protocol, terminal
+from jd import protocol, space, terminal
 from jd.errors import JdError, NoFileError
-from jd.sweep import html, steering
+from jd.sweep import html, spaces, steering
 from jd.sweep import source as sources
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, NotOffered
@@ -164,6 +164,8 @@ def created(session: Session, grid: Any, unique: Optional[bool], terms: Mapping[
     """Create jobs; the ids of all of them, those that exist already included."""
     if unique is None:
         unique = session.offers(protocol.EXT_UNIQUE) and not terms.get("replace")
+    terms = dict(terms)
+    grid = spaces.jobs_of(grid, **{name: terms.pop(name, None) for name in space.OPTIONS})
     if not unique:
         answer = create_jobs(grid, **terms)
         return list(range(answer["start_id"], answer["start_id"] + answer["total_jobs"]))

@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 import pytest
 
 from jd import protocol as p
+from jd import space
 from jd.net.serving import spool
 from jd.net.serving.body import BodyStream
 from jd.net.serving.jsonpieces import READ
@@ -99,6 +100,40 @@ def test_a_text_is_refused_where_it_goes_wrong(form: str, head: bytes, part: byt
     with pytest.raises(ProtocolError, match=says):
         jobtext.parse(file, form)
     assert file.taken <= 4 * READ
+
+
+SPACE = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "opt": ["adam", "sgd"]}
+
+
+def test_a_request_may_have_a_space_that_is_sampled(tmp_path: Path) -> None:
+    body = {"n": 6, "seed": 3, "space": SPACE, "method": "halton", "timeout": 60, "unique": True}
+    texts = [json.dumps(job) for job in space.jobs(body)]
+    file = io.BytesIO(json.dumps(body).encode())
+    for order in (createrequest.read(file), createrequest.read_form(io.BytesIO(file.getvalue()), tmp_path)):
+        assert list(order.batch.texts()) == texts and order.unique and order.batch.terms.timeout == 60
+    text = json.dumps({"text": json.dumps({"space": SPACE, "n": 6, "seed": 3, "method": "halton"}),
+                       "format": "json"})
+    assert list(createrequest.read_form(io.BytesIO(text.encode()), tmp_path).batch.texts()) == texts
+    handed_over = createrequest.read(io.BytesIO(createrequest.body_of(order.batch)))
+    assert list(handed_over.batch.texts()) == texts and handed_over.batch.terms == order.batch.terms
+    shuffled = createrequest.read(io.BytesIO(json.dumps(dict(body, order="random")).encode()))
+    assert sorted(shuffled.batch.texts()) == sorted(texts) != list(shuffled.batch.texts()) != texts
+
+
+@pytest.mark.parametrize("beside, says", [
+    ({"jobs": [{"a": 1}], "n": 1}, "exactly one of parameters"),
+    ({"parameters": {"a": [1]}, "n": 1}, "exactly one of parameters"),
+    ({}, "n is missing"),
+    ({"n": 3, "method": "model"}, "method must be one of random, halton, grid, not 'model'"),
+    ({"n": 3, "space": [1]}, "space must be a non-empty object"),
+    ({"n": 3, "space": None}, "exactly one of parameters"),
+])
+def test_a_mistake_in_a_space_is_named(tmp_path: Path, beside: Dict[str, Any], says: str) -> None:
+    body = json.dumps(dict({"space": SPACE}, **beside)).encode()
+    with pytest.raises(ProtocolError, match=says):
+        createrequest.read(io.BytesIO(body))
+    with pytest.raises(ProtocolError, match=says):
+        createrequest.read_form(io.BytesIO(body), tmp_path)
 
 
 def test_which_of_a_grid_and_a_request_a_text_is() -> None:

@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Union
 
 import pytest
 
+from jd import space
 from jd.errors import UsageError
 from jd.server.creation import jobfile
 
@@ -151,3 +152,40 @@ def test_faults_are_named_with_their_place(tmp_path: Path, name: str, content: U
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none.json: No such file"):
         jobfile.read(tmp_path / "none.json")
+
+
+SPACE = '{"lr": {"low": 1e-5, "high": 0.1, "log": true}, "opt": {"values": ["adam", "sgd"]}, "epochs": 81}'
+
+
+def test_a_space_is_sampled(tmp_path: Path) -> None:
+    text = ('{"n": 4, "space": %s, "method": "halton", "seed": 2, "timeout": 60, "repeat": {"run": [1, 2]}}'
+            % SPACE)
+    path = write(tmp_path, "s.json", text)
+    assert jobs_of(path) == list(space.jobs({
+        "space": json.loads(SPACE), "n": 4, "seed": 2, "method": "halton", "repeat": {"run": [1, 2]}}))
+    batch = jobfile.read(path)
+    assert batch.total == 8 and batch.terms.timeout == 60 and batch.shuffled is None
+    assert batch.digest() == jobfile.read(path).digest()
+    shuffled = jobfile.read(write(tmp_path, "o.json", text.replace('"seed"', '"order": "random", "seed"')))
+    assert sorted(shuffled.texts()) == sorted(batch.texts()) != list(shuffled.texts()) != list(batch.texts())
+
+
+@pytest.mark.parametrize("text, told", [
+    ('{"space": %s}' % SPACE, "n is missing"),
+    ('{"space": %s, "n": 3, "methd": "grid"}' % SPACE, "'methd' beside space is unknown: did you mean"),
+    ('{"space": %s, "n": 3, "lr": [1]}' % SPACE, "'lr' beside space is unknown: there can be n, seed"),
+    ('{"space": %s, "n": 3, "jobs": [{"a": 1}]}' % SPACE, "exactly one of parameters"),
+    ('{"space": %s, "n": 3, "parameters": {"a": 1}}' % SPACE, "exactly one of parameters"),
+    ('{"spaces": %s, "n": 3}' % SPACE, "'spaces' is an object: did you mean space"),
+    ('{"parameters": {"a": [1]}, "n": 3}', "'n' beside parameters is unknown"),
+    ('{"space": {"a": "x\\u0000"}, "n": 1}', "job 0 of the space: parameter 'a': a NUL character"),
+    ('{"space": {"a": [1]}, "method": "grid", "seed": 3}', 'seed is for "order": "random"'),
+])
+def test_a_mistake_in_a_space_is_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        jobfile.read(write(tmp_path, "s.json", text))
+
+
+def test_a_grid_may_have_a_parameter_called_space(tmp_path: Path) -> None:
+    assert jobs_of(write(tmp_path, "s.json", '{"space": [1, 2], "n": 5}')) == [
+        {"space": 1, "n": 5}, {"space": 2, "n": 5}]

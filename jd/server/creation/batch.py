@@ -24,7 +24,7 @@ from typing import (
     Union,
 )
 
-from jd import fields
+from jd import fields, space
 from jd import protocol as p
 from jd.server.store.operators.batches import Terms
 
@@ -159,6 +159,11 @@ def from_list(given: Iterable[Any], where: Callable[[int], str] = "jobs[{}]".for
     return Batch(len(rows), None, rows)
 
 
+def from_space(given: Mapping[str, Any]) -> Batch:
+    """Jobs that sample the `space` of a body or a file, as it says beside. Raises ProtocolError."""
+    return from_list(space.jobs(given), where="job {} of the space".format)
+
+
 # As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
               "needs", "flags", "after")
@@ -191,6 +196,8 @@ def ordered(batch: Batch, body: Mapping[str, Any]) -> Batch:
     """The batch in the order that a body says, if it says one. Raises ProtocolError."""
     order = fields.take_word(body, "order", ORDERS, ORDERS[0])
     seed = fields.take_whole(body, "seed", 0, fields.MAX_ID)
+    if order != "random" and body.get("space") is not None and body.get("method") != space.GRID:
+        seed = None  # it is that of the sample
     if order == "random":
         return batch._replace(shuffled=Shuffled.by(seed or 0, batch.total))
     if seed is not None:

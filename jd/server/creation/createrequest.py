@@ -8,20 +8,28 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, NamedTuple, Optional, Sequence
 
-from jd import fields
+from jd import fields, space
 from jd import protocol as p
 from jd.net.serving.jsonpieces import Pieces
 from jd.server.creation import jobtext
-from jd.server.creation.batch import OPTIONS, TERM_NAMES, Batch, from_list, ordered, terms_of
+from jd.server.creation.batch import (
+    OPTIONS,
+    TERM_NAMES,
+    Batch,
+    from_list,
+    from_space,
+    ordered,
+    terms_of,
+)
 from jd.server.store.operators.batches import REPLACE_ALL, REPLACE_PENDING
 
 # A million jobs of a few dozen bytes each.
 MAX_BODY = 128 * 1024 * 1024
 
-_BESIDE = ("replace", "unique", "format", *OPTIONS)
+_BESIDE = ("replace", "unique", "format", "space", *OPTIONS, *space.OPTIONS)
 _PENDING = "pending"  # of `replace`
-_ONE = "give exactly one of parameters (a grid) or jobs (a list)"
-_ONE_OF_THREE = "give exactly one of parameters (a grid), jobs (a list) or text"
+_ONE = "give exactly one of parameters (a grid), jobs (a list) or space"
+_ONE_OF_FOUR = "give exactly one of parameters (a grid), jobs (a list), space or text"
 
 
 class Order(NamedTuple):
@@ -46,8 +54,10 @@ def read(file: BinaryIO) -> Order:
         else:
             _take_beside(pieces, name, beside)
     pieces.end()
-    if batch is None:
+    if (batch is None) == (beside.get("space") is None):
         raise p.ProtocolError(_ONE)
+    if batch is None:
+        batch = from_space(beside)
     return _order(batch._replace(terms=terms_of(beside)), beside)
 
 
@@ -81,7 +91,7 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
                 _take_beside(pieces, name, beside)
                 continue
             if batch is not None or text is not None:
-                raise p.ProtocolError(_ONE_OF_THREE)
+                raise p.ProtocolError(_ONE_OF_FOUR)
             if name != "text":
                 batch = _batch(pieces, name)
                 continue
@@ -90,15 +100,15 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
             text = tempfile.TemporaryFile(dir=str(directory))
             pieces.copy_text(text)
         pieces.end()
+        if (batch is None and text is None) == (beside.get("space") is None):
+            raise p.ProtocolError(_ONE_OF_FOUR)
         if text is not None:
             text.seek(0)
             batch = jobtext.parse(text, _format(beside))
             # What the form says beside the text wins over what the text says.
             batch = batch._replace(terms=terms_of(beside).over(batch.terms))
-        elif batch is not None:
-            batch = batch._replace(terms=terms_of(beside))
         else:
-            raise p.ProtocolError(_ONE_OF_THREE)
+            batch = (batch or from_space(beside))._replace(terms=terms_of(beside))
     finally:
         if text is not None:
             text.close()

@@ -1,8 +1,8 @@
 """Jobs as people write them: JSON, an object of parameters in each line, or a table (see `tables`).
 
 JSON: a grid object (name to list of values, or to one value), a list of objects, or either of them below
-`jobs` or `parameters` with options beside it. JSON lines are known by what they say, whatever the file is
-called.
+`jobs` or `parameters` with options beside it, or a `space` that is sampled. JSON lines are known by what they
+say, whatever the file is called.
 
 Everything is read piece by piece, and each job is checked when it is met: what is too much is refused
 before it is in memory.
@@ -12,14 +12,24 @@ import codecs
 import re
 import shlex
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
+from typing import Any, BinaryIO, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from jd import protocol as p
+from jd import space
 from jd.net.jsonbody import parse_json
 from jd.net.serving.jsonpieces import PIECE, Pieces
 from jd.protocol import ProtocolError, shown
 from jd.server.creation import tables
-from jd.server.creation.batch import OPTIONS, Batch, from_grid, from_list, ordered, terms_of, too_many
+from jd.server.creation.batch import (
+    OPTIONS,
+    Batch,
+    from_grid,
+    from_list,
+    from_space,
+    ordered,
+    terms_of,
+    too_many,
+)
 from jd.suggestion import closest
 
 JSON = "json"
@@ -116,6 +126,12 @@ def _from_object(pieces: Pieces) -> Batch:
             if jobs is None or name != "jobs":
                 left -= max(0, len(found) - 1)
                 others[name] = found
+    if isinstance(others.get("space"), dict):
+        if jobs is not None or grid is not None or "jobs" in others or "parameters" in others:
+            raise ProtocolError("give exactly one of parameters (a grid), jobs (a list) or space")
+        _check_options([name for name in others if name != "space"], "space",
+                       tuple(dict.fromkeys((*space.OPTIONS, *OPTIONS))))
+        return ordered(from_space(others)._replace(terms=terms_of(others)), others)
     chosen = jobs if jobs is not None else grid
     if chosen is None:
         _check_grid(others)
@@ -126,21 +142,21 @@ def _from_object(pieces: Pieces) -> Batch:
     return ordered(chosen._replace(terms=terms_of(others)), others)
 
 
-def _check_options(options: Mapping[str, Any], beside: str) -> None:
+def _check_options(options: Iterable[str], beside: str, known: Sequence[str] = OPTIONS) -> None:
     """Raises ProtocolError for a name that is none of an option."""
     for name in options:
-        if name not in OPTIONS:
-            meant = closest(name, OPTIONS)
+        if name not in known:
+            meant = closest(name, known)
             raise ProtocolError("%s beside %s is unknown: %s" % (
                 shown(name), beside,
-                "did you mean %s?" % meant if meant else "there can be %s" % ", ".join(OPTIONS)))
+                "did you mean %s?" % meant if meant else "there can be %s" % ", ".join(known)))
 
 
 def _check_grid(grid: Mapping[str, Any]) -> None:
     """Raises ProtocolError for what is probably no parameter: an option, or a grid that is misspelt."""
     for name, values in grid.items():
         if isinstance(values, dict):
-            meant = closest(name, ("parameters", "jobs"))
+            meant = closest(name, ("parameters", "jobs", "space"))
             if meant is not None:
                 raise ProtocolError("%s is an object: did you mean %s?" % (shown(name), meant))
         if name in _UNCLEAR and not isinstance(values, (list, dict)):
