@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
@@ -27,11 +27,27 @@ PUBLISHED = ["published-1.15", "published-1.16", "published-1.28"]
 MADE = PUBLISHED + ["ours-before", "ours"]
 
 
+_connections: List[sqlite3.Connection] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_afterwards() -> Iterator[None]:
+    yield
+    while _connections:
+        _connections.pop().close()
+
+
+def connected(registry: Registry) -> sqlite3.Connection:
+    """To the file itself, until the test ends."""
+    _connections.append(sqlite3.connect(str(registry.path), isolation_level=None))
+    return _connections[-1]
+
+
 class PublishedClient:
     """What jd-worker 1.15 to 1.29 do to a registry, each with the columns that it names."""
 
     def __init__(self, registry: Registry) -> None:
-        self._db = sqlite3.connect(str(registry.path), isolation_level=None)
+        self._db = connected(registry)
         self._db.row_factory = sqlite3.Row
 
     def register(self, worker_id: str, pid: int) -> None:
@@ -115,7 +131,7 @@ def test_ours_and_theirs_in_one_file(registry: Registry, whom: str) -> None:
 def test_a_word_that_a_published_client_has_taken_is_not_ours_too(registry: Registry, whom: str) -> None:
     """It enters its workers only after it has chosen the word, and would overwrite a row of ours."""
     made_by(registry, whom)
-    db = sqlite3.connect(str(registry.path))
+    db = connected(registry)
     with db:
         db.executemany("INSERT OR REPLACE INTO possible_instances_name VALUES (?, ?)",
                        [(word, word != "zebra") for word in WORDS])
@@ -191,7 +207,7 @@ def test_no_signal_of_ours_for_what_is_not_ours(registry: Registry, monkeypatch:
     here = Here("gpunode7")
     began = here.began_at(os.getpid())
     assert began is not None
-    db = sqlite3.connect(str(registry.path))
+    db = connected(registry)
     with db:
         db.execute("UPDATE workers SET pid = ?, started_at = ?", (os.getpid(), began + 1))
     sent: List[int] = []
