@@ -14,6 +14,8 @@ from jd.server.command import owncert
 from tests.e2e.processes import Process, Server
 from tests.support import free_env, python, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def access_file(directory: Path, name: str = "exp") -> Path:
     return directory / "home" / ".jd" / "servers" / (name + ".json")

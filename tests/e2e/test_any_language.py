@@ -15,6 +15,8 @@ from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker, outbox
 from tests.support import STOPPED, free_env, python, wait_until
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 
 

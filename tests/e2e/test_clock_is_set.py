@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.processes import Server, Worker
 from tests.support import ROOT, wait_until
 
+pytestmark = pytest.mark.slow
+
 # Python runs this before anything else of a process. It stands for the clock of the machine.
 SITE = """
 import os, time

@@ -15,6 +15,8 @@ from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker, outbox
 from tests.support import python, wait_until
 
+pytestmark = pytest.mark.slow
+
 # Prints as many lines as it is told, waits for a file, prints a last line.
 SCRIPT = """
 import argparse, os, sys, time

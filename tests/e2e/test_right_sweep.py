@@ -16,6 +16,8 @@ from tests.e2e.processes import Server, Worker
 from tests.script.stub_server import Answer, StubServer
 from tests.support import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 WAYS = [(), ("foreground=true",), ("num_workers=2",), ("num_workers=2", "foreground=true")]
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e.processes import Server, Worker
 
+pytestmark = pytest.mark.slow
+
 LONG = 12  # seconds; more than two leases, and than a heartbeat that waits for no answer
 
 

@@ -20,6 +20,8 @@ from tests.hub.hub_support import ALICE, BOB, TOKEN, HubProcess
 from tests.support import STOPPED, free_env, python, wait_until
 from tests.users import ask_as, needs_root, system_user
 
+pytestmark = pytest.mark.slow
+
 # Counts attempts, in an object and in a file of the checkpoint directory, and fails each time.
 COUNTING = """
 import os, sys
