@@ -209,8 +209,8 @@ def main() -> int:
     left_out = ", ".join("%s %d" % (name, count) for name, count in run.deselected.items() if count)
     if left_out and not everything and not any(option.startswith(("-k", "-m")) for option in options):
         screen.line("left out, by directory: %s. These are slow tests: they build images, bundles and bare"
-                    " systems, ask pip, need Slurm or a browser, or run many sweeps. `make check` runs them too,"
-                    " and so does make test PYTEST_ARGS=--all." % left_out)
+                    " systems, ask pip, need Slurm or a browser, or run many sweeps. `make check` runs them"
+                    " too, and so does make test PYTEST_ARGS=--all." % left_out)
     screen.line(closing(run.counts, screen.seconds))
     return 1 if run.failed or not run.counts["passed"] else 0
 

@@ -19,6 +19,8 @@ from tests.e2e.node import Node, can_rename, is_running
 from tests.e2e.processes import EXPERIMENT, Server, outbox
 from tests.support import wait_until
 
+pytestmark = pytest.mark.slow
+
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 renames = pytest.mark.skipif(not can_rename(), reason="needs a host name of its own (root on Linux)")
 

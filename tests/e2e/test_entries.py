@@ -13,6 +13,8 @@ import pytest
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker
 
+pytestmark = pytest.mark.slow
+
 SAYS = """import json, os, sys
 with open(os.environ["JD_WORKER_JOB_DIR"] + "/said.json", "w") as file:
     json.dump({"net": Net, "args": sys.argv[1:], "cwd": os.getcwd(), "prefix": sys.prefix,
