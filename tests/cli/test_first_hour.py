@@ -8,9 +8,10 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from jd import settings
-from jd.cli import entrysyntax
+from jd.cli import entrysyntax, main
+from jd.cli.commands import run
 from jd.cli.commands.run import configuration
-from jd.errors import StorageError, UsageError
+from jd.errors import ServerUnreachable, StorageError, UsageError
 from tests.e2e.node import Node
 from tests.e2e.processes import Server
 from tests.support import free_env
@@ -115,3 +116,15 @@ def test_health_of_a_server_without_jobs(tmp_path: Path) -> None:
     with Server(tmp_path) as server, Node(tmp_path, server.url) as node:
         assert "none yet: jd_server --jobs FILE" in node.exp("health").stdout
         server.stop()
+
+
+def test_a_launch_that_meets_no_server_takes_no_snapshot(tmp_path: Path, script: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_config: object) -> None:
+        raise ServerUnreachable("nobody answers")
+
+    monkeypatch.setattr(run, "wait_for_answer", nobody)
+    environ = free_env(tmp_path, JD_SERVER="http://127.0.0.1:9")
+    with pytest.raises(ServerUnreachable):
+        main.main(["expId=exp", "entry_script=%s" % script, "snapshot=true"], environ)
+    assert list(tmp_path.rglob("snapshots")) == []

@@ -26,16 +26,17 @@ def run(context: Context) -> int:
     context.words_exactly(0)
     _pass_over(context.environ)
     config = checked(configuration(context.arguments, context.environ))
+    if not config.foreground:
+        # Whether the registry can be read, too: a wait would be for nothing.
+        config.check_places()
+        context.registry.rows()
+        wait_for_answer(config)
     if context.values["snapshot"]:
         from jd.worker.launch import copying
         config = copying.taken(config)
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)
-    # Before a wait that would be for nothing.
-    config.check_places()
-    context.registry.rows()
-    wait_for_answer(config)
     from jd.cli.starting import announce
     from jd.worker.launch import background
     return announce(config, background.start(config, range(config.num_workers), context.here))
