@@ -67,11 +67,8 @@ class JobTable:
 
     async def act(self, request: Request) -> Response:
         """Do something to jobs, or with `preview` tell what that would be."""
-        body = await request.json_object()
-        order = orders.read(body, "filter", p.MAX_IDS, bulk.ON_DASHBOARD)
-        if fields.take(body, "preview", bool, False):
-            return Response.json((await self._orders.preview(order)).to_json())
-        return Response.json((await self._orders.carry_out(order)).to_json())
+        return Response.json(await self._orders.asked(
+            await request.json_object(), "filter", p.MAX_IDS, bulk.ON_DASHBOARD))
 
     async def edit(self, request: Request) -> Response:
         """Give a PENDING job other parameters."""

@@ -57,16 +57,22 @@ class Orders:
         self._experiment = experiment
         self._running: Set["asyncio.Task[Done]"] = set()
 
-    async def preview(self, order: Order) -> Preview:
-        """What an order would do."""
+    async def asked(self, body: Dict[str, Any], filter_name: str, most_ids: int, by: str) -> Dict[str, Any]:
+        """The answer to what a request orders (see `read`): it is carried out, or with `preview` only told.
+
+        A large order goes on when whoever awaits it is cancelled. Raises ProtocolError, and HttpError (409)
+        where another large one is being carried out.
+        """
+        order = read(body, filter_name, most_ids, by)
+        if fields.take(body, "preview", bool, False):
+            return (await self._preview(order)).to_json()
+        return (await self._carry_out(order)).to_json()
+
+    async def _preview(self, order: Order) -> Preview:
         by_status = await self._by_status(order)
         return Preview(by_status, _eligible(order.action, by_status))
 
-    async def carry_out(self, order: Order) -> Done:
-        """Carry out an order. A large one goes on when whoever awaits it is cancelled.
-
-        Raises HttpError (409) where another large one is being carried out.
-        """
+    async def _carry_out(self, order: Order) -> Done:
         if order.ids is not None and len(order.ids) <= bulk.passes(order.action)[-1].slice:
             changed = await self._write(order, order.ids)
             return Done(changed, len(order.ids) - changed)
