@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Iterator
 
 from jd import filesystems
+from jd.killpoint import killpoint
 
 _NAME_CHARS = 40  # of the file's name in that of the temporary one, which must not become too long
 
@@ -30,7 +31,9 @@ def replacing(path: Path, mode: int = 0o600, durable: bool = False) -> Iterator[
             if durable:
                 file.flush()
                 os.fsync(handle)
+        killpoint("wholefile.before-rename")
         os.replace(str(draft), str(path))
+        killpoint("wholefile.after-rename")
     except BaseException:
         try:
             os.unlink(str(draft))

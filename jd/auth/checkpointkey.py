@@ -27,6 +27,7 @@ from typing import List, Mapping, Optional, Sequence
 from jd import paths, safedirs, settings
 from jd.auth import sharedtoken
 from jd.errors import JdError, StorageError
+from jd.killpoint import killpoint
 from jd.net.finding import accessfile
 
 VARIABLE = "JD_CHECKPOINT_KEY"  # what a worker tells its scripts: keys with commas between them
@@ -155,6 +156,7 @@ def _make(path: Path) -> None:
     try:
         _write(draft, content)
         try:
+            killpoint("checkpointkey.before-rename")
             os.link(str(draft), str(path))  # all of it or nothing, and never over another one
         except FileExistsError:
             pass

@@ -18,6 +18,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, T
 
 from jd import filesystems
 from jd.errors import StorageError
+from jd.killpoint import killpoint
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.reading import Operation, Reader, Readers
@@ -188,8 +189,10 @@ class Database:
                                % (self.path, version, len(self._migrations)),
                                "upgrade jd-worker")
         for number in range(version, len(self._migrations)):
+            killpoint("database.migrate.before-commit")
             connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
                                      % (self._migrations[number], number + 1))
+            killpoint("database.migrate.after-commit")
 
     def _submit(self, readers: Readers, operation: Operation[T], seconds: float) -> "Future[T]":
         if self._closed:
@@ -236,7 +239,9 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             for task in group:
                 answers.append((task.future, *self._run(connection, task.operation)))
+            killpoint("database.before-commit")
             connection.execute("COMMIT")
+            killpoint("database.after-commit")
         except sqlite3.Error as error:
             # Nothing of the group is on disk, so nobody of it may be told otherwise.
             if connection.in_transaction:

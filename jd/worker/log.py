@@ -16,6 +16,7 @@ from typing import Callable, Optional
 
 from jd import safedirs
 from jd.errors import StorageError
+from jd.killpoint import killpoint
 from jd.worker.terminalcopy import TerminalCopy
 
 _WORKER = b" worker| "
@@ -111,7 +112,9 @@ class WorkerLog:
         return start + self._max_bytes if self._size == 0 else start
 
     def _rotate(self) -> None:
+        killpoint("log.before-rename")
         os.replace(str(self.path), str(self.path) + ".1")
+        killpoint("log.after-rename")
         os.close(self._fd)
         self._fd = -1
         self._open()

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from jd import fields, messages
 from jd import protocol as p
 from jd.fields import check_object
+from jd.killpoint import killpoint
 from jd.net.jsonbody import parse_json
 from jd.net.serving.routing import DEFAULT_MAX_BODY, Handler, Request, Response, Router
 from jd.server.api import addressee
@@ -68,6 +69,7 @@ class WorkerRoutes:
             caller = _caller(request)
             answer = await experiment.write(
                 lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
+            killpoint("heartbeat.after-commit")
             ticket.supersede()
             answer = await self._hold(request, beat, ticket, answer)
             if answer.reply.job is not None and ticket.superseded:
@@ -119,6 +121,7 @@ class WorkerRoutes:
             return taken
 
         retry = await self._experiment.write(take)
+        killpoint("result.after-commit")
         told = {} if retry is None else {"retry_in": retry.pause}
         return Response.json(dict(told, message="job %d is %s" % (result.job_id, result.status),
                                   job_id=result.job_id, status=result.status))
@@ -150,7 +153,9 @@ class WorkerRoutes:
                     results.take(t, job_id, name, found)
                 return stored
 
-            return _stored(await self._experiment.write(place))
+            stored = await self._experiment.write(place)
+        killpoint("upload.after-commit")
+        return _stored(stored)
 
     async def checkpoint(self, request: Request) -> Response:
         """A checkpoint of a job."""
@@ -159,6 +164,7 @@ class WorkerRoutes:
             job_id, attempt = receiver.job()
             stored = await self._experiment.write(lambda t: files.add_checkpoint(
                 t, self._experiment.data_dir, job_id, attempt, receiver.incoming, receiver.reach))
+        killpoint("checkpoint.after-commit")
         return _stored(stored)
 
     async def latest_checkpoint(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
 from jd.errors import StorageError, UsageError
+from jd.killpoint import killpoint
 from jd.storage import filemodes
 
 CERTIFICATE = "tls-cert.pem"
@@ -89,8 +90,12 @@ def _make(files: Files, names: Sequence[str]) -> None:
             # The old certificate goes first and the new one comes last: one that is there has its key.
             if files.certificate.exists():
                 files.certificate.unlink()
+            killpoint("owncert.key.before-rename")
             os.replace(str(made.key), str(files.key))
+            killpoint("owncert.key.after-rename")
+            killpoint("owncert.certificate.before-rename")
             os.replace(str(made.certificate), str(files.certificate))
+            killpoint("owncert.certificate.after-rename")
     except OSError as error:
         raise StorageError("--tls auto: no certificate could be kept in %s: %s" % (
             files.key.parent, error.strerror)) from error

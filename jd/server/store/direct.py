@@ -8,6 +8,7 @@ from typing import Callable, TypeVar
 
 from jd import safedirs
 from jd.errors import JdError, StorageError
+from jd.killpoint import killpoint
 from jd.server.store import aftermath, datadir
 from jd.server.store.operators import options
 from jd.server.store.policy import Policy
@@ -54,7 +55,9 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             value = operation(Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow))
+            killpoint("direct.before-commit")
             db.execute("COMMIT")
+            killpoint("direct.after-commit")
             return value
         finally:
             db.close()  # what was not committed is undone

@@ -16,6 +16,7 @@ from typing import BinaryIO, Dict, Iterator, List, Tuple
 
 from jd import protocol
 from jd.errors import JdError, LimitError, StorageError
+from jd.killpoint import killpoint
 
 MAX_ENTRIES = 10_000
 _CHUNK = 256 * 1024
@@ -149,7 +150,9 @@ def unpack(file: BinaryIO, directory: Path) -> int:
             members = _checked(archive)
             partial.mkdir(0o700, parents=True)  # whatever the umask: it becomes what the script goes on from
             files = _write_out(archive, members, partial)
+        killpoint("checkpoint.unpack.before-rename")
         os.rename(str(partial), str(directory))
+        killpoint("checkpoint.unpack.after-rename")
         return files
     except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
         raise UnsafeArchive("the checkpoint cannot be read: %s" % error) from error

@@ -5,16 +5,16 @@ import os
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from jd import paths
+from jd import killpoint, paths
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
 from jd.worker.attempt import flags, importing
 from jd.worker.config import WorkerConfig
 
-# What a worker that was itself started by a job would otherwise hand on.
-_OF_ONE_JOB = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE", "JD_TRYOUT_DIR",
-               checkpointkey.VARIABLE)
+# What a worker that was itself started by a job would otherwise hand on, and what is for its process alone.
+_NOT_FOR_JOBS = ("JD_JOB_ATTEMPT", "JD_WORKER_TOKEN", "JD_CHECKPOINT_DIR", "JD_SERVER_FILE", "JD_TRYOUT_DIR",
+                 checkpointkey.VARIABLE, killpoint.VARIABLE)
 
 
 def with_package(python_path: str, place: str) -> str:
@@ -44,7 +44,7 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
     environ = {name: value for name, value in config.environ.items()
-               if name not in _OF_ONE_JOB and not flags.is_variable(name)}
+               if name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
     if not passes_api_key(config, token):
         environ.pop("JD_API_KEY", None)
     environ.update({

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Optional
 
 from jd import wholefile
+from jd.killpoint import killpoint
 from jd.script import uploaded
 from jd.worker.attempt.jobprocess import StartFailure, make_directory
 
@@ -124,7 +125,9 @@ def _set_aside(directory: Path, owner: str) -> Path:
     for number in range(1, _MAX_SUFFIXES):
         target = directory.parent / (base if number == 1 else "%s-%d" % (base, number))
         if not os.path.lexists(str(target)):
+            killpoint("jobdir.set-aside.before-rename")
             os.rename(str(directory), str(target))
+            killpoint("jobdir.set-aside.after-rename")
             return target
     raise StartFailure("%s cannot be set aside: there are %d of %s already"
                        % (directory, _MAX_SUFFIXES, base),

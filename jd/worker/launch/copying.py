@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Set, Tuple
 
 from jd import paths
 from jd.errors import StorageError, UsageError
+from jd.killpoint import killpoint
 from jd.terminal import plural
 from jd.worker.attempt import entry, repository
 from jd.worker.config import WorkerConfig
@@ -186,7 +187,9 @@ def _copied(root: Path, files: List[_File], place: Path) -> Tuple[Path, str]:
         final = place / digest.hexdigest()[:_NAME_CHARS]
         if not _is_there(final):
             try:
+                killpoint("snapshot.before-rename")
                 os.rename(str(draft), str(final))
+                killpoint("snapshot.after-rename")
             except OSError:
                 if not _is_there(final):  # another launch was faster
                     raise

@@ -17,6 +17,7 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, Optiona
 
 from jd import paths, safedirs
 from jd.errors import StorageError, UsageError
+from jd.killpoint import killpoint
 from jd.protocol import EXPERIMENT_NAME
 from jd.safedirs import UnsafePlace
 from jd.worker.local import registry
@@ -162,7 +163,9 @@ def carry_over(experiment: str, environ: Mapping[str, str], alive: AbstractSet[s
             files = _files_of(path)
             if files is not None and os.path.isdir(str(old.path / files)):
                 os.rename(str(old.path / files), str(to.path / files))  # first: a result goes after its files
+            killpoint("outboxes.carry-over.before-rename")
             os.rename(str(path), str(to.path / name))
+            killpoint("outboxes.carry-over.after-rename")
             moved += 1
     except FileNotFoundError:
         pass  # another command does the same, or a worker has delivered it

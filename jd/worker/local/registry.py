@@ -21,6 +21,7 @@ from typing import AbstractSet, Callable, Iterator, List, Mapping, Optional, Seq
 from jd import filesystems, paths, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
 from jd.errors import StorageError
+from jd.killpoint import killpoint
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import EXPERIMENT_NAME
 from jd.worker.local.registrylock import removing, using
@@ -232,7 +233,9 @@ class Registry:
                 try:
                     migrate(db)
                     yield db
+                    killpoint("registry.before-commit")
                     db.execute("COMMIT")
+                    killpoint("registry.after-commit")
                 finally:
                     db.close()  # rolls back what was not committed
 

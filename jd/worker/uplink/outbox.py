@@ -18,6 +18,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 from jd import protocol, safedirs, wholefile
 from jd.errors import StorageError
 from jd.fields import take, take_number
+from jd.killpoint import killpoint
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown
 from jd.worker.local.outboxes import MAX_ENTRY_BYTES, SUFFIX, Place
@@ -102,6 +103,7 @@ class Outbox:
                 self._say_once("cannot keep the result of job %d in %s: %s" % (
                     entry.result.job_id, place.path, _why(error)), str(place.path))
                 continue
+            killpoint("outbox.secure.after-rename")
             self.remove(entry)
             return moved
         return entry
@@ -126,6 +128,7 @@ class Outbox:
         """Forget a result that the server took, or will never take, and its files."""
         if entry.waiting_files is not None:
             WaitingFiles(entry.waiting_files).discard()
+        killpoint("outbox.remove.before-unlink")
         if entry.path is None:
             return
         try:
@@ -145,7 +148,9 @@ class Outbox:
         path = entry.path.with_name(held_name(entry.name, self._holder.mark))
         try:
             os.utime(str(entry.path))  # before it has our mark: who sees that is to see it fresh
+            killpoint("outbox.claim.before-rename")
             os.rename(str(entry.path), str(path))
+            killpoint("outbox.claim.after-rename")
         except FileNotFoundError:
             # NFS may say so of a rename that it has done, and was asked for again.
             return replace(entry, path=path) if path.exists() else None
@@ -169,7 +174,9 @@ class Outbox:
             return entry
         path = entry.path.with_name(free_name(entry.path.name))
         try:
+            killpoint("outbox.release.before-rename")
             os.rename(str(entry.path), str(path))
+            killpoint("outbox.release.after-rename")
         except OSError:
             return entry  # somebody has it, or it is free when nothing is heard of us any more
         return replace(entry, path=path)
@@ -260,7 +267,9 @@ class Outbox:
         name = entry.name if self._holder is None else held_name(entry.name, self._holder.mark)
         path = place.path / name
         place.make()
+        killpoint("outbox.write.before-rename")
         wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=True)
+        killpoint("outbox.write.after-rename")
         return replace(entry, path=path)
 
     def _files_into(self, place: Place, entry: Entry) -> Optional[Path]:

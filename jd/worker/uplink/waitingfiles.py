@@ -17,6 +17,7 @@ from typing import BinaryIO, Callable, List, Optional
 from jd import filesystems, protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.fields import take, take_whole
+from jd.killpoint import killpoint
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send
@@ -71,6 +72,7 @@ class WaitingFiles:
                 shutil.copyfileobj(file, copy, 256 * 1024)
                 copy.flush()
                 os.fsync(copy.fileno())
+            killpoint("waitingfiles.add.before-rename")
             described = {"route": route, "name": name, "place": place, "offset": offset}
             wholefile.write(item.description, json.dumps(described).encode("ascii"), durable=True)
         except OSError as error:
@@ -113,7 +115,9 @@ class WaitingFiles:
             for name in os.listdir(str(self.path)):
                 _copy(self.path / name, draft / name)
             filesystems.sync_names(draft)
+            killpoint("waitingfiles.copy.before-rename")
             os.rename(str(draft), str(there))
+            killpoint("waitingfiles.copy.after-rename")
         except BaseException:
             shutil.rmtree(str(draft), ignore_errors=True)
             raise

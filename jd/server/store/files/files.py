@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence
 from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
+from jd.killpoint import killpoint
 from jd.server.store.files import names
 from jd.server.store.files.names import COUNTS
 from jd.server.store.queue import attempts, jobs
@@ -230,7 +231,9 @@ def _place(t: Transaction, data_dir: Path, new: _New, incoming: Incoming) -> Sto
     directory = data_dir / str(new.job_id)
     try:
         filemodes.make_directory(directory, filemodes.of(data_dir))
+        killpoint("files.place.before-rename")
         os.replace(str(incoming.path), str(directory / new.stored_name))
+        killpoint("files.place.after-rename")
         filesystems.sync(directory)
     except OSError as error:
         raise _storage_error(error, directory) from error
@@ -292,7 +295,9 @@ def replace(t: Transaction, checkpoint: Checkpoint, incoming: Incoming) -> None:
     if row is None:
         raise NoSuchFile("%s was removed meanwhile" % checkpoint.path.name)
     try:
+        killpoint("files.replace.before-rename")
         os.replace(str(incoming.path), str(checkpoint.path))
+        killpoint("files.replace.after-rename")
         filesystems.sync(checkpoint.path.parent)
     except OSError as error:
         raise _storage_error(error, checkpoint.path) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Set, Tuple
 
 from jd import filesystems
+from jd.killpoint import killpoint
 from jd.server.store.transaction import Transaction
 from jd.storage import filemodes
 
@@ -121,7 +122,9 @@ def _set_aside(data_dir: Path, directory: Path, paths: Sequence[Path]) -> None:
         except FileNotFoundError:
             pass  # somebody has removed it
         except OSError:
+            killpoint("names.set-aside.before-rename")
             os.rename(str(path), str(aside / path.name))
+            killpoint("names.set-aside.after-rename")
     # Before their names are others': whatever comes, they are in one place at least.
     filesystems.sync(aside)
     filesystems.sync(aside.parent)
@@ -142,4 +145,6 @@ def _put(data_dir: Path, target: Path, source: Optional[Path]) -> None:
         os.link(str(source), str(link))
     except OSError:
         os.symlink(os.path.relpath(str(source), str(target.parent)), str(link))
+    killpoint("names.put.before-rename")
     os.replace(str(link), str(target))
+    killpoint("names.put.after-rename")

@@ -6,6 +6,7 @@ from typing import Optional
 
 from jd import messages
 from jd import protocol as p
+from jd.killpoint import killpoint
 from jd.server.store.queue import elsewhere, lease, needs, overrun, timeleft, transitions
 from jd.server.store.queue.jobs import add_history_line, creating_from
 from jd.server.store.queue.timeleft import Waiting
@@ -72,6 +73,7 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                  " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
                  (job_id, attempt + 1, worker_id, session, t.now, worker_id))
+    killpoint("store.claim.before-commit")
     asked = t.policy.lease if own_lease is None else own_lease
     if session is None and seconds > asked:
         t.happened.untold = True

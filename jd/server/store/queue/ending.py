@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 from jd import messages
 from jd import protocol as p
+from jd.killpoint import killpoint
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts, codes, jobs, retry, transitions
 from jd.server.store.transaction import Ended, Transaction
@@ -115,6 +116,7 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         t.happened.nothing_left = not jobs.work_is_left(t.db)
     if job.worker_id is not None:
         t.ended(Ended(job_id, job.worker_id, verdict, runtime))
+    killpoint("store.end.before-commit")
     if verdict not in transitions.FAILURES:
         return None
     return messages.Retry(pause if outcome.comes_back else None)
