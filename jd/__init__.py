@@ -7,7 +7,7 @@ next to nothing and touches no file.
 import importlib
 from typing import Any, List
 
-__version__ = "1.15.0"
+__version__ = "2.0.0"
 # Another vendor has a package of this name too.
 __product__ = "self-hosted JobDistributor"
 __author__ = "the JobDistributor authors"

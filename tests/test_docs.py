@@ -6,6 +6,7 @@ from typing import List
 
 import pytest
 
+import jd
 from jd import protocol, settings
 from tests.support import ROOT
 
@@ -35,6 +36,14 @@ def test_worker_arguments_are_documented(setting: settings.Setting) -> None:
                and row[1] == (setting.variable or ""))
     if setting.default is not None:
         assert row[2] == setting.default
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_the_version_that_a_page_shows_is_that_of_the_package(page: Path) -> None:
+    """In names of wheels, and in what the programs print."""
+    shown = re.findall(r"\bjd_worker-(\d[\w.]*)-py3|^jd_(?:server|hub|worker_cli) (\d[\w.]*)",
+                       page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {wheel or printed for wheel, printed in shown} <= {jd.__version__}
 
 
 def test_every_extension_is_documented() -> None:

@@ -110,7 +110,7 @@ def read_version(path: Path) -> str:
             if isinstance(version, str) and _VERSION.match(version):
                 return version
             raise ProjectError("%s: __version__ is %r" % (path, version),
-                               "give a version such as 1.15.0 (PEP 440)")
+                               "give a version such as 2.0.0 (PEP 440)")
     raise ProjectError('%s: found no line __version__ = "…"' % path)
 
 

@@ -91,7 +91,8 @@ def test_another_vendors_package_of_the_same_name(tmp_path: Path, monkeypatch: p
     assert packageowner.other_package() == "1.29.0"
     expect_only(software.package({}), WARNING, "jd-worker 1.29.0 of another vendor",
                 "pip uninstall jd-worker")
-    (told / "METADATA").write_text("Name: jd-worker\nVersion: 1.15.0\nAuthor: %s\n" % jd.__author__)
+    (told / "METADATA").write_text(
+        "Name: jd-worker\nVersion: %s\nAuthor: %s\n" % (jd.__version__, jd.__author__))
     assert packageowner.other_package() is None
 
 

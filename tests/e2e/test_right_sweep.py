@@ -10,6 +10,7 @@ from typing import Any, Iterator, Optional, Tuple
 
 import pytest
 
+import jd
 from jd.worker.uplink.outage import SAY_EVERY
 from tests.e2e.node import Node
 from tests.e2e.processes import Server, Worker
@@ -133,7 +134,8 @@ def test_the_dashboards_port_names_that_of_the_api(tmp_path: Path, script: Path,
 
 
 def test_a_hubs_port(tmp_path: Path, script: Path) -> None:
-    with http(200, b'{"status":"ok","service":"jd_hub","version":"1.15.0"}', "application/json") as url:
+    with http(200, b'{"status":"ok","service":"jd_hub","version":"%s"}' % jd.__version__.encode(),
+              "application/json") as url:
         told = refused(Node(tmp_path, url), "expId=exp", "server=" + url)
     assert url + " is a Hub, not a job server" in told and "hub=" in told
 

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List
 
 import pytest
 
+import jd
 from jd import errors, messages, paths, protocol, terminal
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.protocol import ProtocolError
@@ -147,7 +148,7 @@ def test_progress_is_silent_on_a_pipe() -> None:
 
 def test_messages_go_there_and_back() -> None:
     beat = messages.Heartbeat(
-        "w", "h", "gpu", "busy", 3, 1, {"cpu_util": 1.0}, "1.15.0", session="s", attempt=2,
+        "w", "h", "gpu", "busy", 3, 1, {"cpu_util": 1.0}, jd.__version__, session="s", attempt=2,
         finished=messages.Result(3, "DONE", "m", 2, "done", 0, 1.5, "tail"),
         released=messages.Release(4, 1, "r"), output_tail="t", leave=True)
     assert messages.Heartbeat.from_json(beat.to_json()) == beat

@@ -8,6 +8,7 @@ from typing import List, Optional, Type
 
 import pytest
 
+import jd
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.net.client import Client, OtherExperiment
 from jd.net.finding import probe
@@ -16,7 +17,7 @@ from tests.net_client.test_client import closed_port
 from tests.script.stub_server import Answer, StubServer
 
 TOKEN = "a-token-nobody-may-see"
-HEALTH = {"status": "ok", "expId": "exp", "version": "1.15.0"}
+HEALTH = {"status": "ok", "expId": "exp", "version": jd.__version__}
 OTHER = Answer(409, {"success": False, "error": "another one", "experiment": "other"})
 HTML = {"Content-Type": "text/html"}
 
@@ -54,11 +55,11 @@ def test_any_other_conflict_is_a_refusal(stub: StubServer, experiment: Optional[
 
 
 @pytest.mark.parametrize("answer, found", [
-    (Answer(200, HEALTH), Answerer("job server", "exp", "1.15.0")),
-    (Answer(200, dict(HEALTH, role="api", expId="a\nb")), Answerer("job server", "a?b", "1.15.0")),
+    (Answer(200, HEALTH), Answerer("job server", "exp", jd.__version__)),
+    (Answer(200, dict(HEALTH, role="api", expId="a\nb")), Answerer("job server", "a?b", jd.__version__)),
     (Answer(200, dict(HEALTH, role="dashboard", api_port=5000)),
-     Answerer("dashboard", "exp", "1.15.0", 5000)),
-    (Answer(200, dict(HEALTH, role="dashboard", api_port="x")), Answerer("dashboard", "exp", "1.15.0")),
+     Answerer("dashboard", "exp", jd.__version__, 5000)),
+    (Answer(200, dict(HEALTH, role="dashboard", api_port="x")), Answerer("dashboard", "exp", jd.__version__)),
     (Answer(200, {"service": "jd_hub", "version": "1"}), Answerer("Hub", None, "1")),
     (Answer(200, {"name": "es01"}), Answerer("untold")), (Answer(404, {"error": "?"}), Answerer("untold")),
     (Answer(401, {"error": "?"}), Answerer("untold")), (Answer(404, b"<html>"), Answerer("mute"))])

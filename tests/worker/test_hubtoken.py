@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 import pytest
 
+import jd
 from jd import protocol
 from jd.auth import hubtoken, tokenfiles
 from jd.auth.hubtoken import Access, Grant, HubRefused
@@ -336,7 +337,7 @@ def refusal(status: int) -> List[Answer]:
     return [Answer(status, {"error": "no"}), no_route, no_route]
 
 
-HEALTH = {"status": "ok", "version": "1.15.0"}
+HEALTH = {"status": "ok", "version": jd.__version__}
 
 
 @pytest.mark.parametrize("answers", [
