@@ -5,15 +5,18 @@ It needs no other file, and takes the colours of the notebook, be it dark or lig
 
 import sys
 from html import escape
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from jd import protocol, terminal
+from jd.sweep import rowtable
 from jd.sweep.waiting import Question, Standing
 
 MOST_ROWS = 50
 _LINE = "rgba(127,127,127,.35)"
 _COLOURS = {protocol.DONE: "#2f9e5a", protocol.SERVED: "#3b82d6", protocol.ABORTED: "#d0453a"}
 _CELL = "padding:.15em .7em;border-bottom:1px solid %s;white-space:nowrap;" % _LINE
+_BEST = "font-weight:bold;background:rgba(47,158,90,.18)"
+_QUIET = "opacity:.75;margin:.3em 0"
 
 
 class Shown:
@@ -30,13 +33,18 @@ class Shown:
         return self._html
 
 
+def counts(standing: Standing) -> str:
+    """How many jobs have which status: 3 DONE, 1 PENDING."""
+    return ", ".join("%d %s" % (number, status) for status, number in standing.by_status.items() if number)
+
+
 def progress(name: str, question: Question, standing: Standing) -> Shown:
     """How far the jobs of a sweep are: a bar with a part for each status, and the time that is left."""
     total, ended = standing.total, standing.ended(question)
-    counts = ["%d %s" % (number, status) for status, number in standing.by_status.items() if number]
+    told = counts(standing)
     if not standing.finished and standing.eta is not None:
-        counts.append("ETA %s" % terminal.duration(standing.eta))
-    text = "%s: %d of %s finished (%s)" % (name, ended, terminal.plural(total, "job"), ", ".join(counts))
+        told += ", ETA %s" % terminal.duration(standing.eta)
+    text = "%s: %d of %s finished (%s)" % (name, ended, terminal.plural(total, "job"), told)
     parts = "".join(
         '<div style="width:%.2f%%;background:%s"></div>' % (
             100.0 * standing.by_status.get(status, 0) / max(1, total), colour)
@@ -45,24 +53,26 @@ def progress(name: str, question: Question, standing: Standing) -> Shown:
         '<div style="max-width:40em"><div><b>%s</b> %d of %s finished</div>'
         '<div role="progressbar" aria-valuemin="0" aria-valuemax="%d" aria-valuenow="%d" style="display:flex;'
         'height:.7em;margin:.3em 0;background:%s;border-radius:.35em;overflow:hidden">%s</div>'
-        '<div style="opacity:.75">%s</div></div>') % (
+        '<div style="%s">%s</div></div>') % (
             escape(name), ended, terminal.plural(total, "job"), total, ended, _LINE, parts,
-            escape(", ".join(counts))))
+            _QUIET, escape(told)))
 
 
-def table(columns: Sequence[str], rows: Sequence[Any], best: Optional[Any]) -> str:
-    """Results, the first ones of many; the row `best` stands out. Columns without any value are left out."""
-    shown = rows[:MOST_ROWS]
-    columns = [name for name in columns if any(row.get(name) is not None for row in shown)]
-    head = "".join('<th style="%stext-align:left">%s</th>' % (_CELL, escape(name)) for name in columns)
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
+          best: Optional[Mapping[str, Any]]) -> str:
+    """These rows, the first of `total`; `best` stands out."""
+    side = {name: "right" if rowtable.is_numeric(rows, name) else "left" for name in columns}
+    head = "".join('<th style="%stext-align:%s">%s</th>' % (_CELL, side[name], escape(name))
+                   for name in columns)
     body = "".join("<tr%s>%s</tr>" % (
-        ' style="font-weight:bold"' if row is best else "",
+        ' style="%s" title="the best"' % _BEST if row is best else "",
         "".join('<td style="%stext-align:%s">%s</td>' % (
-            _CELL, "right" if isinstance(row.get(name), (int, float)) else "left", _cell(row.get(name)))
-            for name in columns)) for row in shown)
-    more = "" if len(rows) <= MOST_ROWS else "<div>%d of %d rows are shown</div>" % (MOST_ROWS, len(rows))
-    return ('<div style="overflow-x:auto"><table style="border-collapse:collapse"><thead><tr>%s</tr></thead>'
-            "<tbody>%s</tbody></table>%s</div>") % (head, body, more)
+            _CELL, side[name], escape(rowtable.cell(name, row.get(name)))) for name in columns))
+        for row in rows)
+    more = "" if total <= len(rows) else '<div style="%s">%d of %d rows are shown</div>' % (
+        _QUIET, len(rows), total)
+    return ('<div style="overflow-x:auto"><table style="border-collapse:collapse;font-variant-numeric:'
+            'tabular-nums"><thead><tr>%s</tr></thead><tbody>%s</tbody></table>%s</div>') % (head, body, more)
 
 
 def live() -> Optional[Callable[[Shown], None]]:
@@ -81,11 +91,3 @@ def live() -> Optional[Callable[[Shown], None]]:
         else:
             handle.update(what)
     return show if hasattr(display, "display") else None
-
-
-# ---- how
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return escape("%.6g" % value if isinstance(value, float) else str(value))

@@ -5,7 +5,6 @@ program ends, unless they are to go on.
 """
 
 import atexit
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 from jd import program, protocol, safedirs
 from jd.auth.jobserver import ACCESS_FILE
 from jd.errors import JdError, ServerUnreachable, StorageError
+from jd.net.finding import accessfile
 from jd.node import cpus
 from jd.sweep import session as sessions
 from jd.sweep.session import Session
@@ -62,7 +62,8 @@ class Local:
         return isinstance(told, dict) and not any(told.values())
 
     def serve(self) -> None:
-        """Start a server of the experiment and return when it listens, on free ports of its own.
+        """Start a server of the experiment, on free ports of its own, and return when it can be found: its
+        access file is the last that it does before it waits for calls.
 
         A job that fails is not tried again by itself: who has started all this looks at it, and says
         `retry`. Raises DidNotStart, StorageError.
@@ -72,7 +73,7 @@ class Local:
             "--expId", self.session.exp_id, "--port", "0", "--dashboard-port", "0", "--json",
             "--max-attempts", "1", "--pause-broken", "false"], log)
         until = time.monotonic() + _START
-        while not _is_ready(log):
+        while not self._is_found():
             if self._server.poll() is not None or time.monotonic() > until:
                 self.stop()
                 raise DidNotStart("the server of %s has not started: %s" % (
@@ -116,10 +117,18 @@ class Local:
         for process in (self._workers, self._server):
             if process is not None:
                 _end(process)
-        if self._server is not None and sessions.existing() is self.session:
-            sessions.use(None)
+        if self._server is not None:
+            self.session.end("the server of %s that jd.sweep had started was stopped" % self.session.exp_id,
+                             "call jd.sweep again: it finds what is done")
+            if sessions.existing() is self.session:
+                sessions.use(None)
 
     # ---- how
+
+    def _is_found(self) -> bool:
+        """Whether the access file is that of the server which was started here."""
+        there = accessfile.find(self.session.exp_id, self.session.environ)
+        return there is not None and self._server is not None and there.seat.pid == self._server.pid
 
     def _begin(self) -> None:
         self._workers = self._started(list(self._launch), self._log("workers.log"))
@@ -189,17 +198,6 @@ def _environment(environ: Mapping[str, str]) -> Dict[str, str]:
     known = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     parent = program.package_parent()
     return dict(environ, PYTHONPATH=os.pathsep.join(known if parent in known else [*known, parent]))
-
-
-def _is_ready(log: Path) -> bool:
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            told = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(told, dict) and "server_url" in told:
-            return True
-    return False
 
 
 def _end_of(log: Path) -> str:

@@ -7,18 +7,17 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
 from jd import protocol, wholefile
 from jd.errors import StorageError
-from jd.sweep import html
+from jd.sweep import html, rowtable
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue
 
 GOALS = ("max", "min")
 FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_NOT_SHOWN = ("attempt", "code", "started", "finished", "batch")  # of the facts, in a notebook
 _SHOWN = 10  # names in a message
 
 
@@ -46,6 +45,16 @@ class Row(Dict[str, Any]):
             return self.parameters if name == "parameters" else self.results
         raise KeyError(name)
 
+    def __str__(self) -> str:
+        return "job %s, %s%s: %s" % (
+            self["id"], self["status"], "" if self["runtime"] is None else " in %s" % rowtable.cell(
+                rowtable.RUNTIME, self["runtime"]),
+            " ".join("%s=%s" % (rowtable.cell("", name), rowtable.cell(name, value))
+                     for name, value in self.items() if name not in FACTS))
+
+    def _repr_html_(self) -> str:
+        return Rows([self])._repr_html_()
+
     def number(self, name: str) -> Optional[float]:
         """A number that can be compared: of the results, else of what else the row has; None where there is
         none, or it is NaN."""
@@ -60,6 +69,21 @@ class Rows(List[Row]):
 
     metric: Optional[str] = None
     goal: str = "max"
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Rows": ...
+
+    def __getitem__(self, place: Union[SupportsIndex, slice]) -> Union[Row, "Rows"]:
+        """A row, or some of them, which are rows as well: `print(rows[:5])`."""
+        found = super().__getitem__(place)
+        if isinstance(found, Row):
+            return found
+        some = Rows(found)
+        some.metric, some.goal = self.metric, self.goal
+        return some
 
     def best(self, metric: Optional[str] = None, goal: Optional[str] = None) -> Row:
         """The row of the job that is DONE and has the greatest `metric`, with goal="min" the least; of equal
@@ -78,14 +102,17 @@ class Rows(List[Row]):
                            "numbers of their results are: %s" % self._names())
         return best
 
+    def __repr__(self) -> str:
+        if not self:
+            return "no jobs"
+        first = self[:rowtable.MOST_ROWS]
+        return rowtable.text(first._shown(), first, len(self), self._found_best())
+
     def _repr_html_(self) -> str:
-        best: Optional[Row] = None
-        if self.metric is not None:
-            try:
-                best = self.best()
-            except BadValue:
-                pass  # no job has the number yet
-        return html.table([name for name in self.columns() if name not in _NOT_SHOWN], self, best)
+        if not self:
+            return "no jobs"
+        first = self[:html.MOST_ROWS]
+        return html.table(first._shown(), first, len(self), self._found_best())
 
     def columns(self) -> List[str]:
         """All columns: facts, parameters, results, as the first rows have them and then what others add."""
@@ -130,6 +157,17 @@ class Rows(List[Row]):
         found = Rows(sorted(self, key=lambda row: (row.number(name) is None, place(row))))
         found.metric, found.goal = name, goal
         return found
+
+    def _shown(self) -> List[str]:
+        """The columns that people are shown: those in which any of these rows has a value."""
+        return rowtable.ordered([name for name in self.columns()
+                                 if any(row.get(name) is not None for row in self)], FACTS, self.metric)
+
+    def _found_best(self) -> Optional[Row]:
+        try:
+            return None if self.metric is None else self.best()
+        except BadValue:
+            return None  # no job has the number yet
 
     def _names(self) -> str:
         names = list(dict.fromkeys(name for row in self for name in row.results

@@ -59,6 +59,7 @@ class Session:
         self._target: Optional[Target] = None
         self._client: Optional[Client] = None
         self._extensions: Optional[FrozenSet[str]] = None
+        self._over: Optional[Unreachable] = None
 
     def __repr__(self) -> str:
         return "<jd session: experiment %s>" % self.exp_id
@@ -83,6 +84,10 @@ class Session:
         """Where the server is now, without user and password."""
         with of_their_kinds():
             return self._reached().shown
+
+    def end(self, what: str, advice: str) -> None:
+        """Have every further call fail at once, since its server was stopped here: nobody needs to try."""
+        self._over = Unreachable(what, advice)
 
     def source(self) -> Source:
         """How the server is found, before anybody is asked. Raises UsageError, StorageError."""
@@ -117,6 +122,8 @@ class Session:
         fresh = renewed = told = False
         with of_their_kinds():
             while True:
+                if self._over is not None:
+                    raise self._over
                 try:
                     return call(self._reached(fresh))
                 except ServerRefused as error:

@@ -21,6 +21,7 @@ from jd.sweep.steering import Changed
 from jd.sweep.waiting import Question, Standing, as_typed, standings
 
 MOST_NAMED = 10_000  # jobs of one request whose ids a server tells, where some of them exist already
+_GLANCE = 2.0  # seconds that a server may be away when a sweep is printed
 _LOOK = 1.0  # seconds between two looks at the workers of this machine
 
 
@@ -32,6 +33,7 @@ class Sweep:
         self.session = session
         self.ids = list(ids)
         self._local = local
+        self._last: Optional[Standing] = None  # how far they were when somebody asked
 
     def __enter__(self) -> "Sweep":
         return self
@@ -46,13 +48,14 @@ class Sweep:
             self._local.stop()
 
     def __repr__(self) -> str:
-        return "<sweep of %s: %s>" % (self.session.exp_id, terminal.plural(len(self.ids), "job"))
+        known = "" if self._last is None else ", " + html.counts(self._last)
+        return "<sweep of %s: %s%s>" % (self.session.exp_id, terminal.plural(len(self.ids), "job"), known)
+
+    def __str__(self) -> str:
+        return repr(self._glance())
 
     def _repr_html_(self) -> str:
-        try:
-            return html.progress(self.session.exp_id, Question(self.ids), self.standing())._repr_html_()
-        except JdError as error:
-            return escape("%r: %s" % (self, error))
+        return self._glance()._repr_html_()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,6 +74,7 @@ class Sweep:
                 changes = bar.active or live is not None
                 hold = protocol.MAX_HELD if self._local is None else _LOOK
                 for last in standings(self.session, question, timeout, changes=changes, hold=hold):
+                    self._last = last
                     bar.update(last.ended(question), note(last))
                     if live is not None:
                         live(html.progress(self.session.exp_id, question, last))
@@ -88,7 +92,8 @@ class Sweep:
 
     def standing(self) -> Standing:
         """How far the jobs are now."""
-        return next(standings(self.session, Question(self.ids), timeout=None))
+        self._last = next(standings(self.session, Question(self.ids), timeout=None))
+        return self._last
 
     def results(self, metric: Optional[str] = None, goal: Optional[str] = None) -> Rows:
         """The rows of these jobs, as the function `results` has them; those that are DELETED are left out."""
@@ -109,6 +114,16 @@ class Sweep:
         ended = [job_id for job_id in self.ids if told.get(job_id) == protocol.ABORTED]
         found = steering.act(self.session, steering.RETRY, ended)
         return {"changed": found["changed"], "skipped": len(self.ids) - found["changed"]}
+
+    def _glance(self) -> html.Shown:
+        """How far it is, for somebody who looks: a server that is away is not waited for long."""
+        question = Question(self.ids)
+        try:
+            self._last = next(standings(self.session, question, timeout=_GLANCE))
+        except JdError as error:
+            text = "%s: %s; %s" % (self.session.exp_id, terminal.plural(len(self.ids), "job"), error)
+            return html.Shown(text, escape(text))
+        return html.progress(self.session.exp_id, question, self._last)
 
     def _way_back(self) -> str:
         again = "jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)

@@ -240,3 +240,11 @@ def test_an_answer_that_is_no_object_is_no_answer(stub: StubServer, begun: Begun
     stub.will_answer(Answer(200, [1]))
     with pytest.raises(RuntimeError, match="no job server"):
         one.call("GET", "/x")
+
+
+def test_when_its_server_was_stopped_here_nobody_is_asked(stub: StubServer, begun: Begun) -> None:
+    session = begun()
+    session.end("it was stopped", "start it again")
+    with pytest.raises(errors.Unreachable, match="it was stopped"):
+        session.call("GET", "/job_counts")
+    assert not stub.asked

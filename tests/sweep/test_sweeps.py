@@ -84,6 +84,18 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
                                        "jd.wait_for_jobs(range(4, 7)) waits for it again\n")
 
 
+def test_printed_it_tells_how_far_it_is(stub: StubServer, begun: Begun,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Sweep(begun("drive"), [1, 2])
+    assert repr(one) == "<sweep of exp: 2 jobs>" and not stub.asked  # debuggers call it: nobody is asked
+    stub.will_answer(standing(False, DONE=1, PENDING=1))
+    assert str(one) == "exp: 1 of 2 jobs finished (1 DONE, 1 PENDING)"
+    assert repr(one) == "<sweep of exp: 2 jobs, 1 DONE, 1 PENDING>"
+    monkeypatch.setattr(sweeps, "_GLANCE", 0.1)
+    stub.otherwise = Answer(503, {"error": "not now"})
+    assert str(one).startswith("exp: 2 jobs; ") and "not now" in one._repr_html_()
+
+
 def test_its_results_are_those_of_its_jobs(stub: StubServer, begun: Begun) -> None:
     one = Sweep(begun("drive"), [9001, 4, 6])
     rows = [{"id": job_id, "status": "DONE", "results": {"acc": job_id}} for job_id in (4, 5, 6, 9001)]

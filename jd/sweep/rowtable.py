@@ -1,0 +1,86 @@
+"""Which columns of results people are shown, how their cells read, and the aligned table of a terminal."""
+
+import json
+import math
+import re
+import shutil
+from typing import Any, List, Mapping, Optional, Sequence
+
+from jd import terminal
+
+MOST_ROWS = 20
+RUNTIME = "runtime"
+SHOWN_FACTS = ("id", "status", RUNTIME)  # the others are in the rows all the same
+_WIDTH = 160  # characters of a line where there is no terminal
+_LONGEST = 40  # of a cell
+_MISSING = "-"
+_BEST = "best"
+_GAP = "  "
+
+
+def ordered(columns: Sequence[str], facts: Sequence[str], metric: Optional[str]) -> List[str]:
+    """Those of `columns` that are shown. What is compared stands behind the id, so that it is never what has
+    no room."""
+    shown = [name for name in columns
+             if name in SHOWN_FACTS or name == metric or name not in facts]
+    if metric in shown:
+        shown.remove(str(metric))
+        shown.insert(shown.index("id") + 1 if "id" in shown else 0, str(metric))
+    return shown
+
+
+def cell(name: str, value: Any) -> str:
+    """A value as people read it; nothing in it moves the cursor of a terminal."""
+    if value is None:
+        return _MISSING
+    if name == RUNTIME and isinstance(value, (int, float)):
+        return terminal.duration(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return "%.7g" % value  # as many digits as a sample of a space has
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST - 3] + "..."
+
+
+def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a column has nothing but numbers."""
+    return all(isinstance(row.get(name), (int, float, type(None))) and not isinstance(row.get(name), bool)
+               for row in rows)
+
+
+def text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
+         best: Optional[Mapping[str, Any]]) -> str:
+    """These rows, the first of `total`, as lines in the width of the terminal; `best` is marked. Columns for
+    which there is no room are named below."""
+    width = shutil.get_terminal_size((_WIDTH, 24)).columns - (len(_GAP + _BEST) if best is not None else 0)
+    padded: List[List[str]] = []
+    for name in columns:
+        column = _padded(name, rows)
+        if padded and sum(len(one[0]) + len(_GAP) for one in padded) + len(column[0]) > width:
+            break
+        padded.append(column)
+    marks = ["", *(_GAP + _BEST if row is best else "" for row in rows)]
+    lines = [(_GAP.join(column[at] for column in padded) + mark).rstrip() for at, mark in enumerate(marks)]
+    if total > len(rows):
+        lines.append("... and %s" % terminal.plural(total - len(rows), "more job"))
+    left = [cell("", name) for name in columns[len(padded):]]
+    if left:
+        lines.append("%s: %s%s" % (terminal.plural(len(left), "more column"), ", ".join(left[:10]),
+                                   ", ..." if len(left) > 10 else ""))
+    return "\n".join(lines)
+
+
+# ---- how
+
+def _padded(name: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The header and the cells of a column, all of one width: numbers with one point below the other."""
+    head = cell("", name)
+    cells = [cell(name, row.get(name)) for row in rows]
+    if not is_numeric(rows, name):
+        width = max(map(len, [head, *cells]))
+        return [one.ljust(width) for one in [head, *cells]]
+    wholes = [re.split("[.e]", one)[0] for one in cells]
+    behind = max([0, *(len(one) - len(whole) for one, whole in zip(cells, wholes))])
+    cells = [one + " " * (behind - len(one) + len(whole)) for one, whole in zip(cells, wholes)]
+    width = max(map(len, [head, *cells]))
+    return [one.rjust(width) for one in [head, *cells]]
