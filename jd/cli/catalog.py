@@ -1,12 +1,11 @@
 """Every command of `jd_worker_cli`, declared once: help, completion, docs and checks derive from it.
 
-A command is a module `jd.cli.commands.<name>` (with `_` for `-`) that has
-`run(context: Context) -> int`. `arguments` are the keys that it takes besides `expId`; any other
-key is refused.
+A command is a module with `run(context: Context) -> int`, named after it with `_` for `-`, in the room of its
+group: see `Group`. `arguments` are the keys that it takes besides `expId`; any other key is refused.
 """
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 from jd import settings
 from jd.settings import Setting
@@ -89,13 +88,28 @@ def shown_key(key: str) -> str:
     return "%s=<%s>" % (key, setting.metavar if setting.metavar == "N" else setting.metavar.lower())
 
 
+class Group(NamedTuple):
+    """Commands that stand below one title, in help and docs. Their files lie in `room` of jd/cli/commands/,
+    or in that folder itself."""
+
+    title: str
+    commands: Tuple[Command, ...]
+    room: str = ""
+
+
+def module_of(name: str) -> str:
+    """The module of a command."""
+    room = next(group.room for group in GROUPS if COMMANDS[name] in group.commands)
+    return ".".join(["jd.cli.commands"] + ([room] if room else []) + [name.replace("-", "_")])
+
+
 _BY_KEY: Dict[str, Setting] = {
     setting.name: setting for setting in settings.WORKER + settings.MANAGEMENT if setting.argument}
 
 _LAUNCH = tuple(s.name for s in settings.WORKER if s.argument and s.name != "expId")
 
-GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
-    ("Start", (
+GROUPS: Tuple[Group, ...] = (
+    Group("Start", (
         Command(RUN, "start workers; the word can be left out", "", "needed", _LAUNCH,
                 ("expId=digits-tune entry_script=train.py",
                  "expId=digits-tune entry_script=train.py num_workers=4 machine_type=gpu",
@@ -108,7 +122,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "Commands are typed without jd_worker_cli in front, and without expId= once "
                 "`use <name>` has set it."),
     )),
-    ("Look", (
+    Group("Look", (
         Command("exp-list", "experiments on this machine, with worker counts", "", "", ("json",)),
         Command("exp-status", "an experiment: workers, busy and idle, draining", "", "needed",
                 ("json", "watch") + _SERVER),
@@ -132,8 +146,8 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "needed", ("json", "log_dir") + _SERVER),
         Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",
                 ("json",)),
-    )),
-    ("Drive a sweep", (
+    ), "look"),
+    Group("Drive a sweep", (
         Command("submit", "create jobs: of a file, or all combinations of values",
                 "<file>|param.<name>=<value,...>", "needed",
                 ("param.<name>", "unique", "needs", "timeout", "priority", "json") + _SERVER,
@@ -178,8 +192,8 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 "goes on where it was.", ("dest",)),
         Command("pause", "hand out no more jobs; those that run go on", "", "needed", ("json",) + _SERVER),
         Command("resume", "hand out jobs again", "", "needed", ("json",) + _SERVER),
-    )),
-    ("Control", (
+    ), "sweep"),
+    Group("Control", (
         Command("stop", "stop workers: SIGTERM, then SIGKILL after 30 s",
                 "all|<worker-id>|job=<N>|all-experiments", "taken", ("job", "confirm-stop", "json"),
                 ("expId=digits-tune stop all", "expId=digits-tune stop gpunode_egg_0",
@@ -204,8 +218,8 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
                 ("expId=digits-tune drain",),
                 "Workers of published clients, and on other hosts that share the registry, read it there, "
                 "after their job or within minutes. Workers that are launched later do not drain."),
-    )),
-    ("Clean up", (
+    ), "control"),
+    Group("Clean up", (
         Command("prune", "remove what dead workers left in all registries", "", "taken", ("host", "json"),
                 ("prune", "prune host=5d2c5ddbbd43", "expId=digits-tune prune host=old-laptop"),
                 "Every command but help, version, doctor and completion begins with the same clean-up; this "
@@ -214,7 +228,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
         Command("clear_all", "wipe the local cache of all experiments", arguments=("confirm-clear-all",),
                 detail="Job directories and logs stay. It asks first, but with confirm-clear-all=true."),
     )),
-    ("Other", (
+    Group("Other", (
         Command("health", "whether server and Hub can be reached", "", "taken",
                 _SERVER + ("json",), ("health", "health server=192.168.1.10 port=8000")),
         Command("doctor", "what would go wrong on this node, and what to do", "", "taken",
@@ -230,7 +244,7 @@ GROUPS: Tuple[Tuple[str, Tuple[Command, ...]], ...] = (
 )
 
 COMMANDS: Dict[str, Command] = {
-    command.name: command for _, commands in GROUPS for command in commands}
+    command.name: command for group in GROUPS for command in group.commands}
 ALIASES: Dict[str, str] = {"-h": "help", "--help": "help", "-V": "version", "--version": "version",
                            "-i": INTERACTIVE, "--interactive": INTERACTIVE, "clear-all": "clear_all"}
 # Another word for a key, as published clients take it.

@@ -8,7 +8,16 @@ from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from jd import errors, program, settings
 from jd.cli import commandline
-from jd.cli.catalog import ALIASES, COMMANDS, COMPLETION, INTERACTIVE, RUN, SHELL_ALIASES, SHELL_COMMANDS
+from jd.cli.catalog import (
+    ALIASES,
+    COMMANDS,
+    COMPLETION,
+    INTERACTIVE,
+    RUN,
+    SHELL_ALIASES,
+    SHELL_COMMANDS,
+    module_of,
+)
 from jd.cli.commandline import CommandLine
 from jd.errors import EXIT_OK, StorageError
 from jd.safedirs import UnsafePlace
@@ -60,7 +69,7 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
         _say_names(context.experiment, line.arguments, context.environ)
     if context.command.name not in _WITHOUT_SWEEP:
         sweep_once(context.environ, again=context.command.name in _STARTING)
-    module = importlib.import_module("jd.cli.commands.%s" % context.command.name.replace("-", "_"))
+    module = importlib.import_module(module_of(context.command.name))
     with trusting(line.arguments.get("trust_user")):
         return int(module.run(context))
 

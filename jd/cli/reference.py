@@ -41,7 +41,7 @@ Rows = Sequence[Tuple[str, str]]
 
 def overview(width: int = WIDTH) -> str:
     """What `help` prints."""
-    commands = [(_title(title), [(_listed(c), c.summary) for c in group]) for title, group in GROUPS]
+    commands = [(_title(title), [(_listed(c), c.summary) for c in group]) for title, group, _ in GROUPS]
     commands.append((_title(_SHELL_TITLE), [
         ("  " + _typed(c), c.summary) for c in SHELL_COMMANDS.values()]))
     sections: List[Tuple[str, Rows]] = commands + [
@@ -172,11 +172,11 @@ Variables of arguments are named beside them above. These are variables only.
 def markdown() -> str:
     """docs/cli.md."""
     lines = [_HEAD.format(program=PROGRAM)]
-    for title, group in GROUPS:
+    for title, group, _ in GROUPS:
         lines += _command_table(title, group)
     lines += _command_table(_SHELL_TITLE, SHELL_COMMANDS.values())
     lines.append(_OF_THE_SHELL)
-    for _, group in GROUPS:
+    for _, group, _ in GROUPS:
         for command in group:
             lines += _section(command)
     lines.append(_VARIABLES)

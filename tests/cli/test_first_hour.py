@@ -8,9 +8,10 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from jd import settings
-from jd.cli import entrysyntax, main
+from jd.cli import main
 from jd.cli.commands import run
 from jd.cli.commands.run import configuration
+from jd.cli.launching import entrysyntax
 from jd.errors import ServerUnreachable, StorageError, UsageError
 from tests.e2e.node import Node
 from tests.e2e.processes import Server

@@ -6,7 +6,7 @@ from typing import Dict
 
 import pytest
 
-from jd.cli.commands.show_config import HIDDEN, without_secrets
+from jd.cli.commands.look.show_config import HIDDEN, without_secrets
 from jd.worker.config import WorkerConfig
 from tests.cli.info_support import Machine
 

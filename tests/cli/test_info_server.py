@@ -7,7 +7,7 @@ import pytest
 
 import jd
 from jd import protocol
-from jd.cli.commands.server_info import Counts, lines
+from jd.cli.commands.look.server_info import Counts, lines
 from jd.errors import ServerRefused, ServerUnreachable
 from tests.cli.info_support import COUNTS, Machine, Stub, closed_port
 

@@ -7,7 +7,7 @@ from typing import Optional
 
 import pytest
 
-from jd.cli import views
+from jd.cli.showing import views
 from jd.errors import UsageError
 from jd.node.identity import Here
 from jd.worker.local import outboxes

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Tuple
 
 import pytest
 
-from jd.cli import views
+from jd.cli.showing import views
 from jd.errors import UsageError
 from tests.cli.info_support import Machine
 from tests.support import PATIENCE, python
@@ -130,7 +130,7 @@ def test_a_signal_to_end_restores_the_terminal_first(machine: Machine) -> None:
 
 def test_a_window_that_changes(machine: Machine) -> None:
     names = [machine.enter("busy", 7) for _ in range(12)]
-    code = ("from jd.cli import live, main\n"
+    code = ("from jd.cli import main\nfrom jd.cli.showing import live\n"
             "live.watch.__defaults__ = (100.0,)\n"  # the window's change draws, not the time
             "main.main(['expId=exp', 'worker-list', 'watch=true'])\n")
     with Terminal(machine, code=code) as terminal:
@@ -172,7 +172,7 @@ def test_ctrl_z_gives_the_terminal_back_for_the_time(machine: Machine) -> None:
 
 
 def test_a_mistake_in_the_facts_restores_the_terminal(machine: Machine) -> None:
-    code = ("from jd.cli import live\n"
+    code = ("from jd.cli.showing import live\n"
             "def broken():\n    raise ZeroDivisionError('oops')\n"
             "live.watch(broken, lambda facts, columns: [], 'title')\n")
     with Terminal(machine, code=code) as terminal:
@@ -181,7 +181,7 @@ def test_a_mistake_in_the_facts_restores_the_terminal(machine: Machine) -> None:
 
 
 def test_q_counts_while_a_server_keeps_us_waiting(machine: Machine) -> None:
-    code = ("import threading\nfrom jd.cli import live\n"
+    code = ("import threading\nfrom jd.cli.showing import live\n"
             "live.watch(threading.Event().wait, lambda facts, columns: [], 'title')\n"
             "print('OVER')\n")
     with Terminal(machine, code=code) as terminal:
@@ -191,7 +191,7 @@ def test_q_counts_while_a_server_keeps_us_waiting(machine: Machine) -> None:
 
 
 def test_an_error_is_shown_in_place_and_it_goes_on(machine: Machine) -> None:
-    code = ("from jd.cli import live\nfrom jd.errors import ServerUnreachable\n"
+    code = ("from jd.cli.showing import live\nfrom jd.errors import ServerUnreachable\n"
             "turns = iter(range(100000))\n"
             "def fetch():\n"
             "    turn = next(turns)\n"

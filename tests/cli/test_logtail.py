@@ -9,8 +9,8 @@ from typing import Any, Callable, List, Tuple
 
 import pytest
 
-from jd.cli import logtail
-from jd.cli.commands import worker_logs
+from jd.cli.commands.look import worker_logs
+from jd.cli.showing import logtail
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here
 from jd.worker.log import WorkerLog

@@ -8,7 +8,7 @@ import pytest
 
 from jd import settings
 from jd.cli import reference
-from jd.cli.catalog import COMMANDS, GROUPS, SHELL_COMMANDS, Command, argument
+from jd.cli.catalog import COMMANDS, GROUPS, SHELL_COMMANDS, Command, argument, module_of
 from jd.errors import UsageError
 from jd.settings import Given
 from tests.support import ROOT
@@ -22,7 +22,7 @@ def test_the_page_is_the_one_that_the_program_makes() -> None:
 @pytest.mark.parametrize("width", [80, 96])
 def test_everything_is_in_the_overview(width: int) -> None:
     text = reference.overview(width)
-    for title, commands in GROUPS:
+    for title, commands, _ in GROUPS:
         assert "\n%s\n" % title in text
         assert all("\n  %s " % command.name in text for command in commands)
     for setting in settings.WORKER + settings.MANAGEMENT:
@@ -61,7 +61,7 @@ def test_usage(name: str, usage: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
 def test_every_command_is_there(command: Command) -> None:
-    name = "jd.cli.commands." + command.name.replace("-", "_")
+    name = module_of(command.name)
     assert importlib.util.find_spec(name) is not None
     assert set(command.required) <= set(command.arguments)
 

@@ -14,10 +14,11 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import pytest
 
 import jd
-from jd.cli import history, main
+from jd.cli import main
 from jd.cli.commandline import CommandLine
-from jd.cli.history import MAX_LINES, History, may_hold_secret
-from jd.cli.repl import Leave, Repl, split, statements
+from jd.cli.shell import history
+from jd.cli.shell.history import MAX_LINES, History, may_hold_secret
+from jd.cli.shell.repl import Leave, Repl, split, statements
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here, process_identity
 from jd.worker.local.cleanup import CleanUp
@@ -454,7 +455,7 @@ def test_a_server_that_is_named_needs_no_key(environ: Dict[str, str], tmp_path: 
 
 SLOW = """
 import os, sys
-from jd.cli import repl
+from jd.cli.shell import repl
 def run(line, environ):
     print("running", flush=True)
     os.read(r, 1)

@@ -10,7 +10,7 @@ import pytest
 
 from jd import protocol
 from jd.cli import slurm
-from jd.cli.commands.slurm_scale import LONGEST_PAUSE, Scaler
+from jd.cli.commands.control.slurm_scale import LONGEST_PAUSE, Scaler
 from jd.cli.slurm import Submission, Tasks
 from jd.errors import JdError, UsageError
 from tests.cli.info_support import Machine, Stub, closed_port

@@ -4,7 +4,7 @@ from typing import Any, Dict
 
 import pytest
 
-from jd.worker.attempt import advice
+from jd.worker.attempt.calling import advice
 from jd.worker.verdict import Ended
 
 UNKNOWN = "usage: x\nx: error: unrecognized arguments: "

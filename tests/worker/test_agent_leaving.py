@@ -6,7 +6,7 @@ from typing import List, Optional
 import pytest
 
 from jd import protocol
-from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED
+from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED
 from jd.worker.limits import RESERVE, Limits
 from tests.worker.bench import ALL, Bench, job
 

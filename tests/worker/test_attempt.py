@@ -9,8 +9,8 @@ import pytest
 from jd.errors import JdError
 from jd.messages import Assignment
 from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan, needs_restoring
-from jd.worker.attempt.jobfiles import Saved
-from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
+from jd.worker.attempt.files.jobfiles import Saved
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
 from jd.worker.verdict import Ended
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from jd.cli import starting
+from jd.cli.launching import starting
 from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
 from jd.worker.launch.background import Started, last_words
@@ -24,7 +24,7 @@ import json, os, signal, sys, threading
 from pathlib import Path
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.attempt.ward import Ward
+from jd.worker.attempt.process.ward import Ward
 from jd.worker.launch import background, process
 from jd.worker.config import WorkerConfig
 

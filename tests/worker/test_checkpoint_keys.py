@@ -12,7 +12,7 @@ from jd.auth.hubtoken import Grant
 from jd.messages import Assignment
 from jd.net.peer import ownserver
 from jd.protocol import HEARTBEAT
-from jd.worker.attempt import environment
+from jd.worker.attempt.calling import environment
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.uplink.callthread import BEAT, Call
 from jd.worker.uplink.connection import Connection

@@ -15,9 +15,9 @@ from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, Sto
 from jd.script import signature
 from jd.script.context import JobContext
 from jd.script.signature import Signer, UntrustedCheckpoint
-from jd.worker.attempt import checkpointdir, checkpointtar
-from jd.worker.attempt.checkpointdir import QUIET, Saver
-from jd.worker.attempt.checkpointtar import UnsafeArchive, pack, unpack
+from jd.worker.attempt.files import checkpointdir, checkpointtar
+from jd.worker.attempt.files.checkpointdir import QUIET, Saver
+from jd.worker.attempt.files.checkpointtar import UnsafeArchive, pack, unpack
 from tests.script.signing import KEY, OTHER, signed
 
 MARK = protocol.DIRECTORY_MARK.decode()

@@ -13,9 +13,9 @@ import pytest
 
 from jd.messages import Code
 from jd.node import helpers
-from jd.worker.attempt import code as code_module
-from jd.worker.attempt import distributions, repository
-from jd.worker.attempt.code import Codes
+from jd.worker.attempt.code import code as code_module
+from jd.worker.attempt.code import distributions, repository
+from jd.worker.attempt.code.code import Codes
 from jd.worker.config import WorkerConfig
 from jd.worker.snapshot import Snapshot
 

@@ -13,7 +13,7 @@ from jd.script import uploaded
 from jd.script.uploaded import Version
 from jd.settings import WORKER, resolve
 from jd.settingvalues import collect_limit
-from jd.worker.attempt import collect
+from jd.worker.attempt.files import collect
 from jd.worker.config import WorkerConfig, from_json
 
 

@@ -8,8 +8,8 @@ from typing import List
 import pytest
 
 from jd.errors import UsageError
-from jd.worker.attempt import entry
-from jd.worker.attempt.entry import Entry
+from jd.worker.attempt.calling import entry
+from jd.worker.attempt.calling.entry import Entry
 
 
 def written(tmp_path: Path, name: str, content: bytes, mode: int = 0o644) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from jd.auth import jwt
 from jd.messages import Assignment
-from jd.worker.attempt import environment
+from jd.worker.attempt.calling import environment
 from jd.worker.config import WorkerConfig, from_json
 from tests.support import ROOT, free_env, python
 

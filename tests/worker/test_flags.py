@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 import pytest
 
 from jd.protocol import ProtocolError
-from jd.worker.attempt import flags
+from jd.worker.attempt.calling import flags
 from tests.support import free_env, python
 
 SCRIPT = """

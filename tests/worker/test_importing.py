@@ -12,7 +12,7 @@ from typing import Tuple
 import pytest
 
 from jd import program
-from jd.worker.attempt import environment, importing
+from jd.worker.attempt.calling import environment, importing
 from tests.support import ROOT, free_env
 
 SHOW = "import jd; print(jd.__version__, jd.__file__)"

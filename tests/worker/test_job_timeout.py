@@ -8,7 +8,7 @@ import pytest
 from jd import protocol
 from jd.messages import Assignment, Result
 from jd.worker import verdict
-from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT
 from jd.worker.limits import JobTimeout, Limits
 from jd.worker.verdict import Ended
 from tests.worker.bench import ALL, Bench, job

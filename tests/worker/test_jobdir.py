@@ -7,8 +7,8 @@ from typing import Dict, Optional
 import pytest
 
 from jd.script import uploaded
-from jd.worker.attempt import collect, jobdir
-from jd.worker.attempt.jobprocess import StartFailure
+from jd.worker.attempt.files import collect, jobdir
+from jd.worker.attempt.process.jobprocess import StartFailure
 
 
 @pytest.fixture

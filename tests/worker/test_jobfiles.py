@@ -13,10 +13,10 @@ from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.script import uploaded
 from jd.script.context import JobContext
-from jd.worker.attempt import checkpointdir, collecting, jobfiles
-from jd.worker.attempt.collect import Rules
-from jd.worker.attempt.jobfiles import FileSettings, JobFiles, Saved
-from jd.worker.attempt.printed import Printed
+from jd.worker.attempt.files import checkpointdir, collecting, jobfiles
+from jd.worker.attempt.files.collect import Rules
+from jd.worker.attempt.files.jobfiles import FileSettings, JobFiles, Saved
+from jd.worker.attempt.output.printed import Printed
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)

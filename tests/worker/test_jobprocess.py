@@ -14,8 +14,8 @@ import pytest
 
 from jd.messages import Assignment
 from jd.node import orphans
-from jd.worker.attempt import jobprocess
-from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
+from jd.worker.attempt.process import jobprocess
+from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
 from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
 from tests.support import PATIENCE, wait_until

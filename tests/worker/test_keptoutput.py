@@ -9,9 +9,9 @@ import pytest
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.script.context import JobContext
-from jd.worker.attempt import keptoutput, outputsending
-from jd.worker.attempt.keptoutput import KeptOutput
-from jd.worker.attempt.outputsending import OutputSending
+from jd.worker.attempt.output import keptoutput, outputsending
+from jd.worker.attempt.output.keptoutput import KeptOutput
+from jd.worker.attempt.output.outputsending import OutputSending
 from jd.worker.uplink import outputpieces
 from jd.worker.uplink.outputpieces import Piece, Told
 from jd.worker.uplink.waitingfiles import WaitingFiles

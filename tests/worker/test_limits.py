@@ -10,7 +10,7 @@ from jd.clock import Clock
 from jd.errors import UsageError
 from jd.node.timelimit import ASK_AGAIN, ASK_EVERY, TimeLimit
 from jd.worker import limits as bounds
-from jd.worker.attempt.jobprocess import STOPPED_PREEMPTED
+from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED
 from jd.worker.limits import Limits
 from tests.worker.bench import ALL, Bench, job
 

@@ -9,8 +9,8 @@ import pytest
 
 from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.messages import Assignment, Result
+from jd.worker.attempt.process.ward import Ward
 from jd.worker.attempt.starting import Starter
-from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.log import WorkerLog
 from jd.worker.uplink.callthread import Call

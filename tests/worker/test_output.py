@@ -4,8 +4,8 @@ from typing import List
 
 import pytest
 
-from jd.worker.attempt import output
-from jd.worker.attempt.output import OutputPump
+from jd.worker.attempt.output import pump
+from jd.worker.attempt.output.pump import OutputPump
 
 
 def lines_of(*chunks: bytes) -> List[bytes]:
@@ -52,7 +52,7 @@ def test_a_line_without_end_is_cut_between_characters() -> None:
     pieces = lines_of(*chunks)
     assert b"".join(pieces) == data
     assert len(pieces) >= 4
-    assert max(map(len, pieces)) <= 2 * output.MAX_LINE
+    assert max(map(len, pieces)) <= 2 * pump.MAX_LINE
     for piece in pieces:
         piece.decode("utf-8")
 

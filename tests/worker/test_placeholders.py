@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jd.messages import Assignment
-from jd.worker.attempt import placeholders
+from jd.worker.attempt.calling import placeholders
 
 
 def filled(value: Any, attempt: Any = 2) -> Any:

@@ -6,8 +6,8 @@ from typing import Dict
 
 import pytest
 
-from jd.worker.attempt import printed
-from jd.worker.attempt.printed import Printed, Scalar
+from jd.worker.attempt.output import printed
+from jd.worker.attempt.output.printed import Printed, Scalar
 
 
 def values_of(*chunks: bytes) -> Dict[str, Scalar]:

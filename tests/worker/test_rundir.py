@@ -10,7 +10,8 @@ import pytest
 
 from jd import protocol
 from jd.script import uploaded
-from jd.worker.attempt import jobdir, rundir
+from jd.worker.attempt.calling import rundir
+from jd.worker.attempt.files import jobdir
 from jd.worker.config import CWD_JOB, CWD_LAUNCH, WorkerConfig, from_json, shared_directory
 from tests.support import free_env, python
 from tests.worker.fake_server import FakeServer

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, Optional
 import pytest
 
 from jd.cli.commands.run import configuration
-from jd.cli.starting import announce
+from jd.cli.launching.starting import announce
 from jd.errors import JdError, ServerUnreachable
 from jd.net.client import OtherExperiment
 from jd.net.finding import accessfile, probe, published

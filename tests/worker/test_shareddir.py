@@ -10,8 +10,8 @@ import pytest
 
 from jd import filesystems, protocol
 from jd.node.identity import Here
-from jd.worker.attempt import shareddir
-from jd.worker.attempt.shareddir import SharedDirectory, changed, look
+from jd.worker.attempt.files import shareddir
+from jd.worker.attempt.files.shareddir import SharedDirectory, changed, look
 from jd.worker.config import CWD_JOB, CWD_SCRIPT, WorkerConfig
 from jd.worker.local import neighbours
 from jd.worker.local.registry import Registry

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jd.cli.commands.scale import free_slots, surplus
+from jd.cli.commands.control.scale import free_slots, surplus
 from jd.node.descendants import Descendants
 from jd.node.identity import Here, ProcessIdentity
 from jd.worker.local import signalling

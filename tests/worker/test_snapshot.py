@@ -15,7 +15,7 @@ from jd import paths
 from jd.errors import JdError, StorageError, UsageError
 from jd.node.identity import Here
 from jd.safedirs import UnsafePlace
-from jd.worker.attempt import entry
+from jd.worker.attempt.calling import entry
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import copying
 from jd.worker.local import cleanup, neighbours, snapshots

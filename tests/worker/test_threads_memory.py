@@ -9,8 +9,9 @@ import pytest
 from jd import protocol, settingvalues
 from jd.node import cpus
 from jd.node.cgroups import Groups
-from jd.worker.attempt import memory, threads
-from jd.worker.attempt.threads import VARIABLES
+from jd.worker.attempt.calling import threads
+from jd.worker.attempt.calling.threads import VARIABLES
+from jd.worker.attempt.process import memory
 from jd.worker.verdict import Ended
 from tests.support import free_env, python
 from tests.worker.fake_server import FakeServer

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from jd.worker.attempt.ward import Running, Ward, last_word
+from jd.worker.attempt.process.ward import Running, Ward, last_word
 
 ENVIRON = {"JD_WORKER_ID": "node_egg_0", "JD_JOB_ID": "5", "JD_JOB_ATTEMPT": "2", "PATH": "/bin"}
 RUNNING = Running(77, ("JD_WORKER_ID=node_egg_0", "JD_JOB_ID=5", "JD_JOB_ATTEMPT=2"))

@@ -13,8 +13,8 @@ from jd.errors import UsageError
 from jd.node import cpus
 from jd.node.cgroups import Groups, read_small
 from jd.node.metrics import parse_meminfo
-from jd.worker.attempt import memory as limits
-from jd.worker.attempt import threads
+from jd.worker.attempt.calling import threads
+from jd.worker.attempt.process import memory as limits
 
 NODE = "This node"
 GPUS = "GPUs"

@@ -11,11 +11,12 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import jd
 from jd import settings
-from jd.cli import entryscript, packageowner
+from jd.cli import packageowner
 from jd.cli.checkup.finding import Finding, Notes
+from jd.cli.launching import entryscript
 from jd.errors import UsageError
-from jd.worker.attempt import entry, importing
-from jd.worker.attempt.environment import with_package
+from jd.worker.attempt.calling import entry, importing
+from jd.worker.attempt.calling.environment import with_package
 
 TOPIC = "Python"
 OLDEST_PYTHON = (3, 8)

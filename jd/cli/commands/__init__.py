@@ -1,4 +1,5 @@
 """One file for each command, named after it: `run(context)` does it and returns the exit status.
 
-`jd.cli.main` finds them by name. What several commands share lies in `jd.cli`.
+A group of commands may have a room of its own here, which `jd.cli.catalog` names. What several commands share
+lies in `jd.cli`.
 """

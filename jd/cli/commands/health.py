@@ -7,10 +7,10 @@ import jd
 from jd import settings, terminal
 from jd.auth import hubtoken
 from jd.auth.jobserver import Source
-from jd.cli import views
 from jd.cli.catalog import argument
 from jd.cli.context import Context
-from jd.cli.jobcounts import job_counts
+from jd.cli.showing import views
+from jd.cli.sweep.jobcounts import job_counts
 from jd.cli.target import Known, known, shown_url
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.client import Client, OtherExperiment

@@ -12,10 +12,11 @@ from typing import Callable, Dict, Mapping, Optional
 from jd import settings
 from jd.auth import hubtoken
 from jd.auth.hubtoken import Access, HubRefused
-from jd.cli import completing, history
+from jd.cli import completing
 from jd.cli.catalog import argument
 from jd.cli.context import Context
-from jd.cli.repl import Repl
+from jd.cli.shell import history
+from jd.cli.shell.repl import Repl
 from jd.errors import JdError, StorageError, UsageError
 from jd.net.finding import accessfile
 from jd.terminal import is_terminal

@@ -5,8 +5,8 @@ import sys
 import time
 from typing import Dict, List, Tuple
 
-from jd.cli import views
 from jd.cli.context import Context
+from jd.cli.showing import views
 from jd.errors import StorageError, UsageError
 from jd.protocol import shown
 from jd.terminal import Progress, plural

@@ -7,13 +7,13 @@ from typing import Any, Dict, Mapping, Optional
 
 from jd import settings, settingvalues
 from jd.auth import hubtoken
-from jd.cli import entryscript
 from jd.cli.catalog import argument
 from jd.cli.context import Context
+from jd.cli.launching import entryscript
 from jd.errors import UsageError
 from jd.net.finding import accessfile, published
 from jd.net.peer.portowner import VARIABLE
-from jd.worker.attempt.flags import WITH_BASE_PATH
+from jd.worker.attempt.calling.flags import WITH_BASE_PATH
 from jd.worker.config import BASE_PATH_ALWAYS, WorkerConfig, with_absolute_paths
 from jd.worker.launch.servercheck import checked, wait_for_answer
 
@@ -37,7 +37,7 @@ def run(context: Context) -> int:
     if config.foreground:
         from jd.worker.launch.foreground import launch
         return launch(config)
-    from jd.cli.starting import announce
+    from jd.cli.launching.starting import announce
     from jd.worker.launch import background
     return announce(config, background.start(config, range(config.num_workers), context.here))
 

@@ -334,7 +334,7 @@ CREATE TABLE job_digests (
 ) WITHOUT ROWID;
 """
 
-# How the scripts of a batch get their parameters (see `worker.attempt.flags`).
+# How the scripts of a batch get their parameters (see `worker.attempt.calling.flags`).
 _FLAGS = """
 ALTER TABLE jobs ADD COLUMN flags TEXT;         -- of its batch; NULL: as the worker's launch says
 """

@@ -1,5 +1,5 @@
-"""One attempt of a job: its directory and environment, its process, its checkpoint and its output files.
+"""One attempt of a job. Each room here has one side of it: how the script is called, which code that is, its
+process, what it prints, its files.
 
 `starting.Starter` begins an attempt and `attempt.Attempt` is one under way: these are for agent/ and launch/.
-Commands check scripts with `entry`, and `doctor` tries one in the `environment` of a job.
 """

@@ -15,9 +15,9 @@ from typing import Callable, List, Optional
 
 from jd.errors import JdError
 from jd.messages import Assignment, Code
-from jd.worker.attempt import checkpointdir
-from jd.worker.attempt.jobfiles import JobFiles, Saved
-from jd.worker.attempt.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
+from jd.worker.attempt.files import checkpointdir
+from jd.worker.attempt.files.jobfiles import JobFiles, Saved
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
 from jd.worker.verdict import Ended
 
 SAVE_TIME = 5.0  # after the grace period of a job that was stopped: schedulers kill soon

@@ -11,26 +11,18 @@ from jd.messages import Assignment
 from jd.node import cpus
 from jd.node.cgroups import Groups
 from jd.script.context import JobContext
-from jd.worker.attempt import (
-    checkpointdir,
-    collect,
-    environment,
-    jobdir,
-    jobprocess,
-    memory,
-    placeholders,
-    rundir,
-    threads,
-)
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
-from jd.worker.attempt.calling import Calling, calling
-from jd.worker.attempt.code import Codes
-from jd.worker.attempt.jobfiles import FileSettings, JobFiles
-from jd.worker.attempt.jobprocess import JobProcess, StartFailure
-from jd.worker.attempt.keptoutput import KeptOutput
-from jd.worker.attempt.printed import Printed
-from jd.worker.attempt.shareddir import SharedDirectory
-from jd.worker.attempt.ward import Ward
+from jd.worker.attempt.calling import environment, placeholders, rundir, threads
+from jd.worker.attempt.calling.commandline import Calling, calling
+from jd.worker.attempt.code.code import Codes
+from jd.worker.attempt.files import checkpointdir, collect, jobdir
+from jd.worker.attempt.files.jobfiles import FileSettings, JobFiles
+from jd.worker.attempt.files.shareddir import SharedDirectory
+from jd.worker.attempt.output.keptoutput import KeptOutput
+from jd.worker.attempt.output.printed import Printed
+from jd.worker.attempt.process import jobprocess, memory
+from jd.worker.attempt.process.jobprocess import JobProcess, StartFailure
+from jd.worker.attempt.process.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.local import outboxes
 from jd.worker.log import WorkerLog

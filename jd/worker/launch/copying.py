@@ -17,7 +17,8 @@ from jd import paths
 from jd.errors import StorageError, UsageError
 from jd.killpoint import killpoint
 from jd.terminal import plural
-from jd.worker.attempt import entry, repository
+from jd.worker.attempt.calling import entry
+from jd.worker.attempt.code import repository
 from jd.worker.config import WorkerConfig
 from jd.worker.local import snapshots
 from jd.worker.snapshot import Snapshot

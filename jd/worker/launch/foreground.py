@@ -13,7 +13,7 @@ from typing import Callable, Dict, List
 from jd.errors import EXIT_OK, StorageError
 from jd.node import orphans
 from jd.node.identity import Here, ProcessIdentity
-from jd.worker.attempt.ward import Ward
+from jd.worker.attempt.process.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.forking import Forked

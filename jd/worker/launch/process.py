@@ -19,9 +19,9 @@ from jd.worker.agent.agent import Agent
 from jd.worker.agent.calls import Calls
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Leaving
-from jd.worker.attempt import entry
+from jd.worker.attempt.calling import entry
+from jd.worker.attempt.process.ward import Ward
 from jd.worker.attempt.starting import Starter
-from jd.worker.attempt.ward import Ward
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
 from jd.worker.launch.gpumetrics import GpuMetrics

@@ -17,7 +17,7 @@ from typing import Dict, List
 
 from jd.errors import JdError
 from jd.node import descendants
-from jd.worker.attempt.ward import Ward, last_word
+from jd.worker.attempt.process.ward import Ward, last_word
 from jd.worker.launch.forking import detach, open_files
 
 MOST = 64  # workers of one warden: each takes two descriptors of the launch

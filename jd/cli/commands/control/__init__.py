@@ -1,0 +1,1 @@
+"""The commands of "Control": how many workers there are, and how they end."""

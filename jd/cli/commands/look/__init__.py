@@ -1,0 +1,1 @@
+"""The commands of "Look": what this machine and the server know of experiments, workers and jobs."""

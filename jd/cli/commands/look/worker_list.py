@@ -1,0 +1,27 @@
+"""`jd_worker_cli expId=... worker-list`."""
+
+import textwrap
+import time
+from typing import List, Optional
+
+from jd.cli.context import Context
+from jd.cli.showing import live, views
+from jd.cli.showing.views import Seen
+
+
+def run(context: Context) -> int:
+    """List the workers of an experiment (reference, section 2)."""
+    context.words_exactly(0)
+
+    def fetch() -> List[Seen]:
+        return views.look(context.registry, context.here)
+
+    def draw(workers: List[Seen], columns: Optional[int]) -> List[str]:
+        if not workers:
+            text = ("no workers of %s here; start some: jd_worker_cli expId=%s "
+                    "entry_script=<path> num_workers=4" % (context.experiment, context.experiment))
+            return [text] if columns is None else textwrap.wrap(text, columns)
+        return views.worker_lines(workers, context.here, time.time(), columns)
+
+    return live.present(context, fetch, draw,
+                        lambda workers: [views.worker_json(seen, time.time()) for seen in workers])

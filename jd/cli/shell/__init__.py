@@ -1,0 +1,1 @@
+"""Interactive mode: the loop that reads commands, and their history. `commands/interactive.py` begins it."""

@@ -1,0 +1,1 @@
+"""Which code runs, looked up beside the job: `code.Codes`. A launch that copies code asks `repository`."""

@@ -1,0 +1,139 @@
+"""Keeps the files of one sweep out of the jobs of another one that uses the same directories.
+
+Job 7 of a sweep that was begun anew is not job 7 of the old one: what that left must not be taken for a
+result, resumed from or uploaded. So each directory has a mark that names the server's data it belongs to.
+The mark is `<experiment>/.jd/<job>`, beside the directory and not in it, because scripts upload every
+file that they find. A directory of other data is renamed to `<job>.of-<that data>`, and the job begins
+with an empty one. What earlier attempts left is set aside likewise when the server begins a job from scratch:
+the mark of such a directory also has the attempt with which that was.
+
+A directory in which an attempt has left nothing is removed, with its mark: sweeps of many short jobs would
+fill the file system with them. No lock keeps two attempts apart, of which the server takes one for dead: so
+an attempt sees to it, right before its script starts, that both are there (`confirm`).
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Optional
+
+from jd import wholefile
+from jd.killpoint import killpoint
+from jd.script import uploaded
+from jd.worker.attempt.process.jobprocess import StartFailure, make_directory
+
+MARKS = uploaded.BESIDE
+EARLIER = "earlier"  # the data of a directory without a mark: from before there were marks
+BASE = "base"  # that of all servers which know only the base protocol, and do not tell their data
+_MAX_SUFFIXES = 10_000
+_MAX_MARK = 64  # characters of an id in a name
+
+
+def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
+            from_scratch: Optional[int] = None) -> Optional[Path]:
+    """Make the directory of a job of `data`; returns where an older one was set aside, if it was.
+
+    `from_scratch` is the attempt with which the job began anew: what was there before it is set aside.
+
+    A directory without a mark is set aside for a first attempt, unless it is empty; a later one may have
+    begun in it before there were marks. `data` and `attempt` are None from a server of the base protocol:
+    to it a directory without a mark may belong as well. Raises StartFailure where an old directory would
+    have to be used.
+    """
+    mark, owner = _mark_of(directory), _owner_of(data, from_scratch)
+    if from_scratch is not None:
+        attempt = 1  # whatever has no mark was there before
+    aside = None
+    make_directory(mark.parent)  # what is above is looked at before anything of it is believed
+    try:
+        found = _owner(directory, mark, data is None, attempt)
+        if found is not None and found != owner:
+            aside = _set_aside(directory, found)
+        # In this order: whatever happens in between, nothing old is under a new mark.
+        if found != owner:
+            _write(mark, owner)
+    except OSError as error:
+        raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
+                           "or marked: %s" % (directory, error.strerror or error),
+                           "move it away, or see JD_WORKSPACE_PATH") from None
+    make_directory(directory)
+    return aside
+
+
+def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = None) -> None:
+    """Make and mark a directory again that was prepared, if an attempt that has ended since removed it.
+
+    Raises StartFailure.
+    """
+    make_directory(directory)
+    try:
+        if not os.path.lexists(str(_mark_of(directory))):
+            _write(_mark_of(directory), _owner_of(data, from_scratch))
+    except OSError as error:
+        raise StartFailure("the job directory %s cannot be marked: %s" % (
+            directory, error.strerror or error)) from None
+
+
+def tidy(directory: Path, checkpoints: Path) -> None:
+    """Remove what an attempt that is over has left without any use: a checkpoint directory of its own that is
+    empty, and the job's directory, with what is kept of it beside it, if nothing is there."""
+    try:
+        for path in (checkpoints, checkpoints.parent):
+            if os.path.lexists(str(path)):
+                path.rmdir()
+        directory.rmdir()
+        uploaded.forget(directory)
+        os.unlink(str(_mark_of(directory)))
+    except OSError:
+        pass  # there is something in it, or somebody else has removed it
+
+
+def _mark_of(directory: Path) -> Path:
+    return directory.parent / MARKS / directory.name
+
+
+def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
+    owner = BASE if data is None else _name_of(data)
+    return owner if from_scratch is None else "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
+
+
+def _write(mark: Path, owner: str) -> None:
+    # Not durable: after a crash of the machine an empty mark is as good as none.
+    wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
+
+
+def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -> Optional[str]:
+    """Whose data the directory holds; None where there is nothing in it, or nobody can tell."""
+    try:
+        with os.scandir(str(directory)) as entries:
+            if next(entries, None) is None:
+                return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        with open(str(mark), encoding="utf-8", errors="replace") as file:
+            marked = file.read(2 * _MAX_MARK).strip()
+    except FileNotFoundError:
+        marked = ""
+    if marked:
+        return _name_of(marked)
+    return EARLIER if attempt == 1 and not is_base else None
+
+
+def _set_aside(directory: Path, owner: str) -> Path:
+    base = "%s.of-%s" % (directory.name, owner)
+    for number in range(1, _MAX_SUFFIXES):
+        target = directory.parent / (base if number == 1 else "%s-%d" % (base, number))
+        if not os.path.lexists(str(target)):
+            killpoint("jobdir.set-aside.before-rename")
+            os.rename(str(directory), str(target))
+            killpoint("jobdir.set-aside.after-rename")
+            return target
+    raise StartFailure("%s cannot be set aside: there are %d of %s already"
+                       % (directory, _MAX_SUFFIXES, base),
+                       "remove them")
+
+
+def _name_of(data: str) -> str:
+    """The id of somebody's data as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", data)[:_MAX_MARK] or "_"

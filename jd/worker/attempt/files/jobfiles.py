@@ -1,0 +1,227 @@
+"""What a worker does for the files of a job: it saves the checkpoint directory, collects what the script
+made, and sends what it prints.
+
+One thread for each attempt does all of it, so that heartbeats go on: `start` with the script, `finish`
+when it has ended, then `outcome` is set and the worker is woken. Where the server is away, what should
+have been uploaded waits on disk with the result.
+"""
+
+import shutil
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Callable, Optional
+
+from jd import protocol
+from jd.errors import ServerRefused, ServerUnreachable, StorageError
+from jd.script.context import JobContext
+from jd.script.signature import Signer
+from jd.script.upload import Patience, send
+from jd.worker.attempt.files import jobdir
+from jd.worker.attempt.files.checkpointdir import NAME, Saver
+from jd.worker.attempt.files.collect import Rules
+from jd.worker.attempt.files.collecting import Collector, Sender, is_away
+from jd.worker.attempt.output.keptoutput import KeptOutput
+from jd.worker.attempt.output.outputsending import OutputSending
+from jd.worker.attempt.output.printed import Printed
+from jd.worker.uplink.waitingfiles import WaitingFiles
+
+LOOK_EVERY = 2.0  # seconds
+ATTEMPTS = 3
+PAUSES = (0.5, 2.0)
+WATCHED = 10.0  # seconds that a look at the output counts
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What came of it: a line for the job's history, or none, and what waits on disk. `has_files` tells
+    whether the attempt has something in its checkpoint directory, or has collected a file."""
+
+    note: str = ""
+    waiting_files: Optional[Path] = None
+    has_files: bool = False
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """What is to be done for each job. `interval` is in seconds."""
+
+    rules: Rules
+    interval: float
+    outbox: Path
+
+
+class JobFiles:
+    """For one attempt. `context` is asked before each use: servers move and tokens are renewed. `takes_paths`
+    tells whether the server knows of files in directories. `printed` is what the script has printed by name,
+    if that counts. `remark` is called in the thread when the script has ended, before anything else, for a
+    line in the job's history. `output` is None where the server takes no more of that than goes with
+    heartbeats and results."""
+
+    def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
+                 context: Callable[[], JobContext], data: str, log: Callable[[str], None],
+                 wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False,
+                 printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "",
+                 output: Optional[KeptOutput] = None) -> None:
+        self.outcome: Optional[Saved] = None
+        self.cancelled = threading.Event()
+        self._settings = settings
+        self._job_dir = job_dir
+        self._context = context
+        self._log = log
+        self._wake = wake
+        self._remark = remark
+        job = context()
+        self._waiting_files = WaitingFiles.new(settings.outbox, job.job_id, job.attempt)
+        self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
+        self._saver = Saver(checkpoints, lambda: Signer.of(context()), self._upload_checkpoint, self._say,
+                            settings.interval)
+        self._output = output
+        self._sending = None if output is None else OutputSending(output, context, self._say)
+        self._watched_at: Optional[float] = None
+        self._finishing = threading.Event()
+        self._exit_code = 0
+        self._stopped = False
+        self._away = False
+        self._collector = Collector(settings.rules, job_dir, data, printed, Sender(
+            context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
+
+    def start(self) -> None:
+        """Begin to watch the checkpoint directory and the output."""
+        threading.Thread(target=self._work, name="jd-job-files", daemon=True).start()
+
+    def watched(self) -> None:
+        """Somebody looks at the output: what is new goes soon."""
+        self._watched_at = time.monotonic()
+
+    def finish(self, exit_code: int, stopped: bool) -> None:
+        """The script has ended and nothing of it is left; `stopped`: not by itself, or its worker is being
+        stopped, which may leave little time."""
+        self._exit_code, self._stopped = exit_code, stopped
+        self._finishing.set()
+
+    def give_up(self) -> Saved:
+        """The time is up: what is kept on disk waits, the rest stays in the job's directory."""
+        self.cancelled.set()
+        self._log("no time to upload the rest of %s; it stays there" % self._job_dir)
+        return Saved("no time was left to upload all files", self._waiting(), True)
+
+    def cancel(self) -> None:
+        """The attempt is somebody else's: nothing of it goes to the server any more."""
+        self.cancelled.set()
+        self._finishing.set()
+
+    # ---- in the thread
+
+    def _work(self) -> None:
+        outcome = Saved()
+        try:
+            while not self._finishing.wait(LOOK_EVERY):
+                now = time.monotonic()
+                self._saver.look(now)
+                if self._sending is not None and not self.cancelled.is_set():
+                    watched = self._watched_at is not None and now < self._watched_at + WATCHED
+                    self._sending.look(now, watched)
+            if not self.cancelled.is_set():
+                has_checkpoint = not self._saver.is_empty
+                notes = [self._remark(), self._save_last(), self._send_output()]
+                done = self._exit_code == 0 and not self._stopped
+                collected = self._collector.collect(done, self._away)
+                self._tidy_up()
+                outcome = Saved("; ".join(note for note in notes + collected.notes if note), self._waiting(),
+                                has_checkpoint or collected.has_files)
+        finally:
+            if self._output is not None:
+                self._output.close()
+            self.outcome = outcome
+            self._wake()
+
+    def _pause(self, seconds: float) -> None:
+        self.cancelled.wait(seconds)
+
+    def _say(self, text: str) -> None:
+        if not self.cancelled.is_set():
+            self._log(text)
+
+    def _waiting(self) -> Optional[Path]:
+        if self._waiting_files.items():
+            return self._waiting_files.path
+        self._waiting_files.discard()
+        return None
+
+    # ---- the checkpoint directory
+
+    def _save_last(self) -> str:
+        saver = self._saver
+        if not saver.unsaved:
+            return saver.problem or ""
+        if self._exit_code == -signal.SIGKILL and saver.may_be_torn(time.time()):
+            self._log("the checkpoint directory was written to when the script was killed: the "
+                      "state before it stays the newest")
+            return "its last checkpoint may be torn and was not saved"
+        saver.final(self._upload_or_keep)
+        if saver.problem is not None:
+            return saver.problem
+        if self._away:
+            return "its checkpoint waits with this result"
+        return "checkpoint saved" if self._stopped else ""
+
+    def _tidy_up(self) -> None:
+        """Remove a checkpoint directory that holds nothing, or what a next attempt restores, and the job's
+        directory with it if that is empty."""
+        saver = self._saver
+        directory = saver.directory
+        again = self._stopped or self._exit_code != 0
+        if again and saver.saved_bytes is not None and not saver.unsaved and not self._away:
+            shutil.rmtree(str(directory), ignore_errors=True)
+        jobdir.tidy(self._job_dir, directory)
+
+    def _upload_checkpoint(self, file: BinaryIO) -> None:
+        context = self._context()
+        size = file.seek(0, 2)
+        send(context, self._patience, protocol.CHECKPOINT, "checkpoint", file, NAME, size,
+             "the checkpoint directory of job %d was not saved" % context.job_id,
+             "It is still there")
+
+    def _upload_or_keep(self, file: BinaryIO) -> None:
+        """Upload; where the server is away, or may not answer before we are killed, keep it."""
+        kept = self._waiting_files.add(protocol.CHECKPOINT, NAME, file) if self._stopped else None
+        try:
+            self._upload_checkpoint(file)
+        except (ServerUnreachable, ServerRefused) as error:
+            if not is_away(error):
+                if kept is not None:
+                    self._waiting_files.remove(kept)
+                raise
+            self._away = True
+            if kept is None:
+                self._waiting_files.add(protocol.CHECKPOINT, NAME, file)
+            return
+        if kept is not None:
+            self._waiting_files.remove(kept)
+
+    # ---- what it has printed
+
+    def _send_output(self) -> str:
+        """Send the rest; where the server is away, or may not answer before we are killed, keep it."""
+        if self._sending is None or self.cancelled.is_set():
+            return ""
+        try:
+            kept = self._sending.keep(self._waiting_files) if self._stopped or self._away else []
+            if self._away:
+                return ""
+            try:
+                self._sending.finish()
+            except (ServerUnreachable, ServerRefused):
+                self._away = True
+                if not kept:
+                    self._sending.keep(self._waiting_files)
+                return ""
+            for item in kept:
+                self._waiting_files.remove(item)
+        except StorageError as error:
+            self._log(str(error))
+            return str(error)
+        return ""

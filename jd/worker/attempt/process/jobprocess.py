@@ -1,0 +1,305 @@
+"""One job: the script as a process in a session of its own, until nothing of it is left.
+
+The caller's loop reads when `fileno` is ready, and calls `step` when a child ended or `deadline`
+has come. All times are seconds on the caller's monotonic clock.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
+
+from jd import safedirs
+from jd.errors import JdError
+from jd.messages import Assignment
+from jd.node import orphans
+from jd.worker.attempt.output.pump import OutputPump
+from jd.worker.attempt.process import memory
+from jd.worker.attempt.process.ward import Ward
+from jd.worker.verdict import Ended
+
+CHUNK = 64 * 1024
+CHUNKS_PER_TURN = 16  # then the caller looks at its other business
+DRAIN_TIME = 2.0  # for output of a process that we could not end and that keeps the pipe open
+# Slurm may signal every process of a step, and the script may die before we know that all is over.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SETTLE_TIME = 1.0
+CLEAR_TIME = 5.0  # for descendants to die of SIGKILL
+GIVE_UP_TIME = 10.0  # for a script that SIGKILL does not end: it hangs in the kernel (dead NFS)
+
+STOPPED_PREEMPTED = "preempted"
+STOPPED_LOST = "lost"
+STOPPED_TIMEOUT = "timeout"
+
+
+class StartFailure(JdError):
+    """The script could not be started; the message names the path and says why."""
+
+
+class JobProcess:
+    """A running script. `stop_reason` is None, or why the worker is stopping it."""
+
+    def __init__(self, assignment: Assignment, process: "subprocess.Popen[bytes]", output_fd: int,
+                 strangers: FrozenSet[int], pump: OutputPump, now: float,
+                 log: Callable[[str], None], oom_kills: Callable[[], int], ward: Ward) -> None:
+        self.assignment = assignment
+        self.stop_reason: Optional[str] = None
+        self.pid = process.pid
+        self._process = process
+        self._fd: Optional[int] = output_fd
+        self._strangers = set(strangers)
+        self._pump = pump
+        self._hearing: List[Callable[[bytes], None]] = []
+        self._started = now
+        self._log = log
+        self._ward = ward
+        self._oom_kills = oom_kills
+        self._oom_kills_before = oom_kills()
+        self._kill_at: Optional[float] = None
+        self._give_up_at: Optional[float] = None
+        self._exit_code: Optional[int] = None
+        self._ended_at = 0.0
+        self._cleared = False
+
+    def fileno(self) -> Optional[int]:
+        """The descriptor to wait on for output; None after its end."""
+        return self._fd
+
+    def heard_by(self, hear: Callable[[bytes], None]) -> None:
+        """Let `hear` have all output that is read from now on, as it comes."""
+        self._hearing.append(hear)
+
+    def kept_by(self, keep: Callable[[bytes], None]) -> None:
+        """Let `keep` have it as it goes into the log, in valid UTF-8."""
+        self._pump.keep = keep
+
+    def tail(self) -> str:
+        """The last 16 KiB of output."""
+        return self._pump.tail()
+
+    @property
+    def output_size(self) -> int:
+        """How many bytes of output there were, of which `tail` has the last."""
+        return self._pump.size
+
+    def read(self, now: float) -> None:
+        """Take what output is there, at most 1 MiB."""
+        for _ in range(CHUNKS_PER_TURN):
+            if self._fd is None:
+                return
+            try:
+                chunk = os.read(self._fd, CHUNK)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self._close_output()
+                return
+            for hear in self._hearing:
+                hear(chunk)
+            self._pump.feed(chunk, now)
+
+    def stop(self, now: float, grace: float, reason: str) -> None:
+        """SIGTERM to the process group, SIGKILL after `grace` seconds.
+
+        Does nothing to a script that has ended already: that end is reported as it was, unless it is
+        preempted and the same signal was faster to reach the script than us. For one that
+        is being stopped the time can become shorter.
+        """
+        if self.stop_reason is not None and self._kill_at is not None:
+            self._kill_at = min(self._kill_at, now + grace)
+        if self._exit_code is None and self._leader_ended():
+            self._mind_script(now)
+        if self.stop_reason is None and reason == STOPPED_PREEMPTED and self._ended_by_stop_signal():
+            self.stop_reason = reason
+        if self.stop_reason is not None or self._exit_code is not None:
+            return
+        self.stop_reason = reason
+        self._signal_group(signal.SIGTERM)
+        self._signal_group(signal.SIGCONT)  # a stopped process cannot act on TERM
+        self._kill_at = now + grace
+
+    def step(self, now: float) -> Optional[Ended]:
+        """Do what is due. Returns how the job ended, once, when nothing of it is left."""
+        self._pump.flush(now)
+        if self._exit_code is None:
+            self._mind_script(now)
+        if self._exit_code is None:
+            orphans.reap_strangers(self._strangers | {self.pid})
+            return None
+        self.read(now)
+        if not self._cleared:
+            self._cleared = self._clear(now)
+        if not self._cleared or (self._fd is not None and now < self._ended_at + DRAIN_TIME):
+            return None
+        if self.stop_reason is None and self._ended_by_stop_signal() and now < self._ended_at + SETTLE_TIME:
+            return None
+        self._close_output()
+        self._ward.ended()
+        self._pump.flush(now, final=True)
+        return Ended(
+            exit_code=self._exit_code,
+            runtime=self._ended_at - self._started,
+            tail=self._pump.tail(),
+            output_size=self._pump.size,
+            out_of_memory=self._oom_kills() > self._oom_kills_before,
+        )
+
+    def deadline(self) -> Optional[float]:
+        """When `step` is due even if nothing happens."""
+        if self._exit_code is None:
+            times = [self._kill_at, self._give_up_at, self._pump.deadline()]
+        else:
+            times = [None if self._cleared else self._ended_at + CLEAR_TIME,
+                     None if self._fd is None else self._ended_at + DRAIN_TIME,
+                     self._ended_at + SETTLE_TIME
+                     if self.stop_reason is None and self._ended_by_stop_signal() else None]
+        return min((time for time in times if time is not None), default=None)
+
+    def kill(self) -> None:
+        """End it now, without ceremony: the worker itself is failing."""
+        self._signal_group(signal.SIGKILL)
+        orphans.end_all(orphans.children() - self._strangers)
+        self._close_output()
+
+    def _mind_script(self, now: float) -> None:
+        if self._leader_ended():
+            # Its process id, and with it the group's, is ours until we wait for it.
+            self._signal_group(signal.SIGKILL)
+            self._exit_code = self._process.wait()
+            self._ended_at = now
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._kill_at = None
+            self._give_up_at = now + GIVE_UP_TIME
+            self._log("job %d did not stop in time: killed" % self.assignment.job_id)
+            self._signal_group(signal.SIGKILL)
+        elif self._give_up_at is not None and now >= self._give_up_at:
+            self._log("process %d of job %d does not die of SIGKILL: left behind"
+                      % (self.pid, self.assignment.job_id))
+            self._exit_code = -signal.SIGKILL
+            self._ended_at = now
+            self._strangers.add(self.pid)
+
+    def _leader_ended(self) -> bool:
+        """Whether the script has ended, found out without reaping it where the system can."""
+        if self._process.returncode is not None:
+            return True
+        if not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def _ended_by_stop_signal(self) -> bool:
+        """Whether it died of what also tells a worker to stop."""
+        return self._exit_code is not None and -self._exit_code in STOP_SIGNALS
+
+    def _clear(self, now: float) -> bool:
+        """Kill descendants that came to us as orphans; whether none is left."""
+        orphans.end_all(orphans.children() - self._strangers)
+        left = orphans.children() - self._strangers
+        if not left:
+            return True
+        if now < self._ended_at + CLEAR_TIME:
+            return False  # each that dies wakes us, and brings us its own children
+        self._log("processes of job %d do not die of SIGKILL: %s; left behind" % (
+            self.assignment.job_id, ", ".join(str(pid) for pid in sorted(left))))
+        return True
+
+    def _signal_group(self, signum: int) -> None:
+        try:
+            os.killpg(self.pid, signum)
+        except (ProcessLookupError, PermissionError):
+            pass  # the group is empty; macOS says EPERM where only a zombie is left
+
+    def _close_output(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def start(assignment: Assignment, script: Path, words: List[str], environ: Dict[str, str],
+          directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
+          oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
+          ward: Optional[Ward] = None, max_memory: Optional[int] = None) -> JobProcess:
+    """Make the job's directory, start the command line `words`, which runs `script`, in `cwd`, and tell the
+    warden.
+
+    Each of its processes may have `max_memory` bytes of address space.
+
+    Raises StartFailure.
+    """
+    make_directory(directory)
+    strangers = frozenset(orphans.children())
+    process, output_fd = _spawn(script, words, environ, cwd, max_memory)
+    ward = ward if ward is not None else Ward()
+    ward.began(process.pid, environ)
+    return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
+                      log, oom_kills, ward)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a job's directory, if it is not there. Raises StartFailure."""
+    try:
+        safedirs.make(directory, safedirs.WORKSPACE)
+    except safedirs.UnsafePlace as error:
+        raise StartFailure(str(error)) from None
+    except OSError as error:
+        raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
+                           "see JD_WORKSPACE_PATH") from None
+
+
+def _first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
+    """What the script's process does before it becomes the script."""
+    die_with_us = orphans.die_with_parent(signal.SIGKILL)
+    limit_memory = memory.limiter(max_memory)
+
+    def in_child() -> None:
+        # Slurm may signal every process of a step: draining is the worker's business, and would
+        # kill a script that knows nothing of the signal.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        if die_with_us is not None:
+            die_with_us()
+        if limit_memory is not None:
+            limit_memory()
+    return in_child
+
+
+def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
+           cwd: Optional[Path], max_memory: Optional[int]) -> "Tuple[subprocess.Popen[bytes], int]":
+    try:
+        read_end, write_end = os.pipe()
+    except OSError as error:
+        raise StartFailure("cannot start %s: %s" % (script, error.strerror)) from None
+    try:
+        os.set_blocking(read_end, False)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
+            cwd=None if cwd is None else str(cwd), start_new_session=True,
+            preexec_fn=_first_in_child(max_memory))
+        return process, read_end
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        os.close(read_end)
+        if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
+            raise StartFailure("cannot start %s in %s: %s" % (script, cwd, error.strerror),
+                               "jobs run in the directory that their worker was started in, which has to "
+                               "stay, or as cwd= says") from None
+        raise StartFailure(_why_not_started(script, argv, environ, error)) from None
+    finally:
+        os.close(write_end)
+
+
+def _why_not_started(script: Path, argv: List[str], environ: Dict[str, str],
+                     error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        size = sum(len(text) for text in argv) + sum(len(k) + len(v) for k, v in environ.items())
+        return ("cannot start %s: the job's parameters and the environment are too large for a "
+                "command line (%d characters); put large values into a file" % (script, size))
+    if isinstance(error, OSError):
+        return "cannot start %s with %s: %s" % (script, argv[0], error.strerror)
+    if isinstance(error, UnicodeEncodeError):
+        return ("cannot start %s: a parameter has a character that the encoding %s cannot carry; "
+                "set LC_ALL=C.UTF-8" % (script, error.encoding))
+    return "cannot start %s: %s in a parameter or variable" % (script, error)
