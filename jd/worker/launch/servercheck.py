@@ -29,7 +29,7 @@ _NOT_OURS = (OtherExperiment, ForeignServer, probe.WrongPort)
 
 
 def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep) -> WorkerConfig:
+            sleep: Callable[[float], None] = time.sleep) -> WorkerConfig:
     """The launch as `authorised` gives it, its server looked at.
 
     Where the server is found by the experiment's access file alone, another one at its address, or the
@@ -40,7 +40,8 @@ def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[]
         config = authorised(config)
         check(config)
         return config
-    began, said = clock(), False
+    waiting = _Waiting("%s, which the server of %s writes when it is ready" % (
+        config.server_file, config.experiment), patience, clock, sleep)
     seen: Optional[WorkerConfig] = None
     while True:
         longest = patience
@@ -54,15 +55,8 @@ def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[]
             problem = _unmet(seen or config, error)
         except Stale as error:
             problem, longest = error, min(patience, REPLACED_IN)
-        waited = clock() - began
-        if config.server_file is None or waited >= longest:
+        if config.server_file is None or not waiting.goes_on(longest):
             raise problem
-        if not said and longest == patience and waited >= SAY_AFTER:
-            said = True
-            print("waiting up to %s for %s, which the server of %s writes when it is ready" % (
-                terminal.duration(patience), config.server_file, config.experiment),
-                file=sys.stderr, flush=True)
-        sleep(LOOK_EVERY)
 
 
 def wait_for_answer(config: WorkerConfig, patience: float = ANSWER_PATIENCE,
@@ -73,7 +67,7 @@ def wait_for_answer(config: WorkerConfig, patience: float = ANSWER_PATIENCE,
     A launch in the background ends well when its workers have something to work for. Raises
     ServerUnreachable after `patience` seconds, and what `check` does.
     """
-    began, said = clock(), False
+    waiting = _Waiting("an answer of %s" % config.server, patience, clock, sleep)
     while True:
         try:
             with trusting(config.environ.get(VARIABLE)):
@@ -83,19 +77,37 @@ def wait_for_answer(config: WorkerConfig, patience: float = ANSWER_PATIENCE,
             raise
         except ServerUnreachable as error:
             problem = error
-        waited = clock() - began
-        if waited >= patience:
+        if not waiting.goes_on(patience):
             advice = problem.advice
             if config.unnamed:
                 advice = ("%s: for a server on another machine give server=@FILE, a copy of its access file"
                           % config.unnamed)
             raise ServerUnreachable(problem.what, advice,
                                     "no worker was started; with foreground=true they wait for a server")
-        if not said and waited >= SAY_AFTER:
-            said = True
-            print("waiting up to %s for an answer of %s" % (terminal.duration(patience), config.server),
+
+
+class _Waiting:
+    """A server is looked at again for `patience` seconds, and people are told once what is waited for."""
+
+    def __init__(self, what: str, patience: float, clock: Callable[[], float],
+                 sleep: Callable[[float], None]) -> None:
+        self._what, self._patience, self._clock, self._sleep = what, patience, clock, sleep
+        self._began, self._said = clock(), False
+
+    def goes_on(self, longest: float) -> bool:
+        """Sleep until the next look; False at once when `longest` seconds are over since the first one.
+
+        Nobody is told of a wait that is to be shorter than `patience`.
+        """
+        waited = self._clock() - self._began
+        if waited >= longest:
+            return False
+        if not self._said and longest == self._patience and waited >= SAY_AFTER:
+            self._said = True
+            print("waiting up to %s for %s" % (terminal.duration(self._patience), self._what),
                   file=sys.stderr, flush=True)
-        sleep(LOOK_EVERY)
+        self._sleep(LOOK_EVERY)
+        return True
 
 
 def check(config: WorkerConfig) -> None:
