@@ -75,6 +75,14 @@ class StorageError(JdError):
     """A file or database could not be read or written; the message names its path."""
 
 
+class DamagedFile(StorageError):
+    """A file of this program holds something else than it should. `what` is wrong with it, and the advice
+    says how to go on without it, or with another one: the file itself stays as it is."""
+
+    def __init__(self, path: object, what: str, *advice: str) -> None:
+        super().__init__("%s is damaged: %s" % (path, what), *advice)
+
+
 class NoFileError(StorageError, FileNotFoundError):
     """A path is none of a file. Published clients raise a FileNotFoundError, for directories too."""
 

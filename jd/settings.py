@@ -220,6 +220,9 @@ SERVER: Tuple[Setting, ...] = (
             "directory for the data of all experiments", "DIR"),
     Setting("data-group", "JD_SERVER_DATA_GROUP", None, text,
             "group that may read the data; else it is for the server's user alone", "GROUP"),
+    # Without a variable: it is for one start, and a variable is for all.
+    Setting("begin-anew", None, "false", boolean,
+            "set a lost or damaged database aside, with the files of its jobs, and begin with no jobs"),
     Setting("jobs", "JD_SERVER_JOBS", None, path_list,
             "jobs to create: .json, .jsonl, .csv or .tsv; those that exist already are left out", "FILE",
             many=True),

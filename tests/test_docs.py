@@ -25,7 +25,7 @@ def rows(name: str) -> List[List[str]]:
 def test_server_options_are_documented(setting: settings.Setting) -> None:
     flag = "--" + setting.name + ("" if setting.is_flag else " " + setting.metavar)
     row = next(row for row in rows("server.md")
-               if row[:2] == [flag if setting.argument else "", setting.variable])
+               if row[:2] == [flag if setting.argument else "", setting.variable or ""])
     assert row[2] == (setting.default or ("required" if setting.name == "expId" else ""))
 
 

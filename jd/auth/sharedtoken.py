@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Mapping, Optional, Union
 
-from jd import settings
+from jd import plainfile, settings
 from jd.errors import StorageError, UsageError
 
 MIN_TOKEN_CHARS = 16  # fewer could be guessed through an open port
@@ -41,8 +41,7 @@ def read_token_file(path: Union[str, Path]) -> str:
     """
     origin = "token file %s" % path
     try:
-        with open(path, "rb") as file:
-            content = file.read(2 * MAX_TOKEN_CHARS)
+        content = plainfile.read_given(path, 2 * MAX_TOKEN_CHARS)
     except FileNotFoundError:
         raise StorageError("%s does not exist" % origin, "check the path, or %s > FILE" % _HINT) from None
     except IsADirectoryError:

@@ -9,7 +9,7 @@ import base64
 import json
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths, safedirs
+from jd import paths, plainfile, safedirs
 from jd.errors import StorageError
 from jd.protocol import EXPERIMENT_NAME
 
@@ -66,6 +66,7 @@ def _kept(experiment: str, worker_id: str, environ: Mapping[str, str]) -> str:
     try:
         path = paths.experiment_cache(experiment, environ) / REGISTRY_FILE
         safedirs.check_file(path, safedirs.CACHE, paths.cache_root(environ))
+        plainfile.check(path)
         db = sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=_PATIENCE)
         try:
             found = db.execute("SELECT worker_token FROM workers WHERE worker_id = ?",

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
-from jd import wholefile
+from jd import plainfile, wholefile
 
 BESIDE = ".jd"  # the directory beside those of jobs that has what is known of them
 SUFFIX = ".uploads"
@@ -34,8 +34,7 @@ def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
     """Whose data it is, and versions by path: relative to `directory`, or absolute for a file that lies
     elsewhere. Nothing where there is no ledger; lines that cannot be read are skipped. Raises OSError."""
     try:
-        with open(str(ledger(directory)), "rb") as file:
-            lines = file.read(MAX_BYTES).decode("utf-8", "replace").splitlines()
+        lines = plainfile.beginning(ledger(directory), MAX_BYTES).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return None, {}
     data: Optional[str] = None
@@ -47,7 +46,7 @@ def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
                 data = str(entry["data"])
             else:
                 versions[str(entry["name"])] = int(entry["size"]), int(entry["mtime_ns"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             continue  # half a line, of a script that was killed
     return data, versions
 
@@ -82,7 +81,7 @@ def add(directory: Path, path: str, version: Version) -> None:
     if name.startswith(os.pardir):
         name = real
     try:
-        fd = os.open(str(ledger(directory)), os.O_WRONLY | os.O_APPEND)
+        fd = os.open(str(ledger(directory)), os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     except OSError:
         return
     try:

@@ -9,6 +9,7 @@ All of it is for the server's own user, or for a group to read as well (`jd/stor
 """
 
 import asyncio
+import logging
 import secrets
 import sqlite3
 from concurrent.futures import Future
@@ -18,22 +19,24 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVa
 
 from jd import safedirs
 from jd.clock import Clock
-from jd.errors import JdError, StorageError
+from jd.errors import DamagedFile, JdError, StorageError
+from jd.server import opening
 from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
 from jd.server.store.fleet import failing, presence, workers
 from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import elsewhere, lease, overrun, retry
-from jd.server.store.schema import MIGRATIONS
 from jd.server.store.search import values
-from jd.server.store.transaction import Happened, Transaction
-from jd.storage import filemodes
-from jd.storage.database import READ_SECONDS, Database
+from jd.server.store.transaction import Happened, Transaction, remove_superseded
+from jd.storage import damage, filemodes
+from jd.storage.database import READ_SECONDS
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
 
 T = TypeVar("T")
+
+log = logging.getLogger("jd.server")
 
 
 class Experiment:
@@ -47,12 +50,13 @@ class Experiment:
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
                  clock: Clock = Clock(), fixed: FrozenSet[str] = frozenset(),
-                 kept: Modes = PRIVATE) -> None:
+                 kept: Modes = PRIVATE, anew: bool = False) -> None:
         """Open or create the data. What people set on the dashboard replaces that part of
-        `policy`, but not its fields named in `fixed`, which were given at this start.
+        `policy`, but not its fields named in `fixed`, which were given at this start. With `anew` a
+        database that is lost or damaged is set aside (see `opening`).
 
-        Raises StorageError, also for data that others could have planted, or JdError if another server
-        has the data, and what `datadir.of` does.
+        Raises StorageError, also for data that others could have planted, DamagedFile, or JdError if another
+        server has the data, and what `datadir.of` does.
         """
         self.name = name
         self.directory = datadir.of(workspace, name)
@@ -74,8 +78,35 @@ class Experiment:
         self._server_lock = ServerLock(self.meta_dir, "server")
         self._occupy()
         try:
-            files.prepare(self.data_dir, kept)
-            self.database = Database(self.meta_dir / "jobs.db", MIGRATIONS, kept)
+            opening.tidy(self.meta_dir)
+            try:
+                self._open(policy, fixed)
+            except DamagedFile:
+                if not anew:
+                    raise
+                opening.begin_anew(self.directory, kept, _log)
+                self._open(policy, fixed)
+            else:
+                if anew:
+                    self._check_lost()
+        except BaseException:
+            self._server_lock.release()
+            raise
+
+    def _check_lost(self) -> None:
+        try:
+            opening.check_lost(self.database)
+        except BaseException:
+            self.database.close()
+            raise
+
+    def _open(self, policy: Policy, fixed: FrozenSet[str]) -> None:
+        """Make the data ready to be served. Raises DamagedFile, StorageError."""
+        clock = self.clock
+        self.database = opening.open_database(self.directory, self._kept)
+        try:
+            files.prepare(self.data_dir, self._kept)
+            opening.tidy_files(self.database, self.directory, self._kept, _log)
             # Another offset than that of the last server says nothing: machine or boot may be others.
             self.database.write(lambda db: clockset.begin(db, clock.offset())).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
@@ -84,8 +115,13 @@ class Experiment:
                 while self.write_now(repair):
                     pass
             self.server_id = self.write_now(_wake_up)
+        except (sqlite3.Error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            # What stands in a row is not what was written there: SQLite does not notice a byte of a text.
+            self.database.close()
+            raise DamagedFile("database %s" % self.database.path, "a row of it cannot be read (%s)"
+                              % damage.reason(error), opening.WAY_OUT) from error
         except BaseException:
-            self._server_lock.release()
+            self.database.close()
             raise
 
     async def write(self, operation: Callable[[Transaction], T]) -> T:
@@ -139,7 +175,7 @@ class Experiment:
             clockset.follow(t, self.clock.offset())
             return operation(t), t.happened
 
-        return self.database.write(run)
+        return self.database.write(run, lambda done: remove_superseded(done[1]))
 
     def _committed(self, written: "Future[Tuple[Any, Happened]]") -> None:
         """An operation has come to its end: tell what has happened, if it was not undone."""
@@ -179,6 +215,10 @@ class Experiment:
         except OSError as error:
             raise StorageError("cannot lock %s: %s" % (self.meta_dir / "server.lock", error.strerror),
                                "choose another --workspace_path") from error
+
+
+def _log(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

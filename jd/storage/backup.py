@@ -1,51 +1,62 @@
 """A copy of a database, taken while its server runs."""
 
 import os
+import secrets
 import sqlite3
 from pathlib import Path
 
 from jd import filesystems
 from jd.errors import JdError, StorageError
+from jd.killpoint import killpoint
+from jd.storage import damage, schema
 from jd.storage.database import Database
+
+DRAFT = ".backup-"  # what the name of one that is being made begins with
 
 
 def write(database: Database, path: Path) -> int:
     """Copy the database into a new file of mode 0600; returns its size in bytes.
 
-    What is copied is one consistent state. Raises JdError if the file is there already, and
-    StorageError where it cannot be written; then no half of it stays.
+    What is copied is one consistent state, and the file is there when it is whole. Raises JdError if it is
+    there already, and StorageError where it cannot be written; then no half of it stays.
     """
+    draft = path.with_name("%s%s.db" % (DRAFT, secrets.token_hex(8)))
     try:
-        os.close(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if os.path.lexists(str(path)):
+            raise FileExistsError
+        os.close(os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        # It takes its time, and none of those that answer questions.
+        with database.snapshot() as connection:
+            _copy(connection, draft, path)
+        filesystems.sync(draft)
+        killpoint("backup.before-rename")
+        _take_name(draft, path)
+        killpoint("backup.after-rename")
+        filesystems.sync(path.parent)
+        return path.stat().st_size
     except FileExistsError:
         raise JdError("%s is there already and is not overwritten" % path, "choose another name") from None
     except OSError as error:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
-    try:
-        # It takes its time, and none of those that answer questions.
-        with database.snapshot() as connection:
-            _copy(connection, path)
-        filesystems.sync(path)
-        filesystems.sync(path.parent)
-        return path.stat().st_size
-    except OSError as error:
-        _remove(path)
-        raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
-    except BaseException:
-        _remove(path)
-        raise
-
-
-def _copy(source: sqlite3.Connection, path: Path) -> None:
-    copy = sqlite3.connect(str(path), isolation_level=None)
-    try:
-        source.backup(copy)
-        # One file that needs no -wal beside it.
-        copy.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
-        raise StorageError("cannot write %s: %s" % (path, error)) from error
     finally:
-        copy.close()
+        _remove(draft)
+
+
+def _take_name(draft: Path, path: Path) -> None:
+    """Give the draft its name, which another file must not have. Raises OSError."""
+    try:
+        os.link(str(draft), str(path))
+    except FileExistsError:
+        raise
+    except OSError:
+        os.rename(str(draft), str(path))  # a file system without hard links
+
+
+def _copy(source: sqlite3.Connection, draft: Path, path: Path) -> None:
+    try:
+        schema.copy(source, draft)
+    except damage.ERRORS as error:
+        raise StorageError("cannot write %s: %s" % (path, damage.reason(error))) from error
 
 
 def _remove(path: Path) -> None:

@@ -14,12 +14,12 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
-from jd import filesystems
-from jd.errors import StorageError
+from jd import filesystems, plainfile
+from jd.errors import DamagedFile, StorageError
 from jd.killpoint import killpoint
-from jd.storage import filemodes
+from jd.storage import damage, filemodes, schema
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.reading import Operation, Reader, Readers
 
@@ -67,6 +67,7 @@ def extracted(text: Optional[str], path: str) -> Any:
 class _Task(NamedTuple):
     operation: Operation[Any]
     future: "Future[Any]"
+    then: Optional[Callable[[Any], None]]
 
 
 class Database:
@@ -76,13 +77,14 @@ class Database:
     undone and the Future gets the exception.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str], kept: Modes = PRIVATE) -> None:
-        """Open or create the file and bring its schema up to date.
+    def __init__(self, path: Path, migrations: Sequence[str], kept: Modes = PRIVATE,
+                 way_out: str = "put a backup in its place") -> None:
+        """Open or create the file and bring its schema up to date (see `schema`).
 
         The file gets the mode of `kept`, and so do those that SQLite keeps beside it. `migrations` are SQL
         scripts, in the subset that SQLite 3.26 has; one is never edited once released, a change is a new one
         at the end. Raises StorageError where the file cannot be used: SQLite too old, a directory that cannot
-        be written, a damaged file, a lock held by somebody else.
+        be written, a lock held by somebody else; and DamagedFile, which says the `way_out`.
         """
         if sqlite3.sqlite_version_info < MIN_SQLITE:
             raise StorageError("this Python has SQLite %s" % sqlite3.sqlite_version,
@@ -90,11 +92,12 @@ class Database:
         self.path = path
         self._migrations = migrations
         self._kept = kept
+        self._way_out = way_out
         self.journal_mode = "DELETE" if filesystems.is_network(path) else "WAL"
         self._tasks: "queue.SimpleQueue[Optional[_Task]]" = queue.SimpleQueue()
         try:
             self._writer_connection = self._open_writer()
-        except sqlite3.Error as error:
+        except damage.ERRORS as error:
             raise self._storage_error(error) from error
         self._readers = Readers(self._open_reader, self._storage_error, "jd-reader", READERS)
         self._lookups = Readers(self._open_reader, self._storage_error, "jd-lookup", LOOKUP_READERS)
@@ -102,12 +105,15 @@ class Database:
         self._writer = threading.Thread(target=self._write_loop, name="jd-writer", daemon=True)
         self._writer.start()
 
-    def write(self, operation: Operation[T]) -> "Future[T]":
-        """Queue an operation that changes something; the Future is done when it is durable."""
+    def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None) -> "Future[T]":
+        """Queue an operation that changes something; the Future is done when it is durable.
+
+        `then` is called with the result between the two, in the thread that writes. It must not raise.
+        """
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
         future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future))
+        self._tasks.put(_Task(operation, future, then))
         return future
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
@@ -160,7 +166,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            self._migrate(connection)
+            schema.bring_up_to_date(connection, self.path, self._migrations, self._kept)
         except BaseException:
             connection.close()
             raise
@@ -173,26 +179,11 @@ class Database:
         """
         try:
             os.close(os.open(str(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError:
-            pass  # SQLite says it better
+            plainfile.check(self.path)
+        except OSError as error:
+            raise StorageError("database %s: %s" % (self.path, error.strerror)) from error
         for suffix in ("", "-wal", "-shm", "-journal"):
             filemodes.apply(Path(str(self.path) + suffix), self._kept)
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        """Apply what is new, each migration in a transaction of its own.
-
-        `PRAGMA user_version` holds how many were applied.
-        """
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(self._migrations):
-            raise StorageError("%s was written by a newer version (schema %d, this one knows %d)"
-                               % (self.path, version, len(self._migrations)),
-                               "upgrade jd-worker")
-        for number in range(version, len(self._migrations)):
-            killpoint("database.migrate.before-commit")
-            connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;"
-                                     % (self._migrations[number], number + 1))
-            killpoint("database.migrate.after-commit")
 
     def _submit(self, readers: Readers, operation: Operation[T], seconds: float) -> "Future[T]":
         if self._closed:
@@ -204,10 +195,14 @@ class Database:
             connection: Reader = sqlite3.connect(
                 self.path.resolve().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT,
                 isolation_level=None, check_same_thread=False, factory=Reader)
-            add_json(connection)
-            connection.watch()
+            try:
+                add_json(connection)
+                connection.watch()
+            except BaseException:
+                connection.close()
+                raise
             return connection
-        except sqlite3.Error as error:
+        except damage.ERRORS as error:
             raise self._storage_error(error) from error
 
     def _write_loop(self) -> None:
@@ -234,28 +229,37 @@ class Database:
         connection = self._writer_connection
         # Whoever gave up waiting before it began need not have it done.
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
-        answers: List[Tuple["Future[Any]", Any, Optional[BaseException]]] = []
+        answers: List[Tuple[_Task, Any, Optional[BaseException]]] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             for task in group:
-                answers.append((task.future, *self._run(connection, task.operation)))
+                answers.append((task, *self._run(connection, task.operation)))
             killpoint("database.before-commit")
             connection.execute("COMMIT")
             killpoint("database.after-commit")
-        except sqlite3.Error as error:
-            # Nothing of the group is on disk, so nobody of it may be told otherwise.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except Exception as error:
+            # Nothing of the group is on disk, so nobody of it may be told otherwise. Whatever it was, the
+            # thread goes on: nobody would get an answer any more.
+            self._roll_back(connection)
             failure = self._storage_error(error)
-            answers = [(task.future, None, failure) for task in group]
-        for future, value, problem in answers:
+            answers = [(task, None, failure) for task in group]
+        for task, value, problem in answers:
             if problem is not None:
-                future.set_exception(problem)
-            else:
-                future.set_result(value)
+                task.future.set_exception(problem)
+                continue
+            if task.then is not None:
+                task.then(value)
+            task.future.set_result(value)
 
     @staticmethod
-    def _run(connection: sqlite3.Connection,
+    def _roll_back(connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except damage.ERRORS:
+            pass  # the next transaction says what is wrong
+
+    def _run(self, connection: sqlite3.Connection,
              operation: Operation[Any]) -> Tuple[Any, Optional[BaseException]]:
         """Run one operation in a savepoint; a failed statement is the operation's own failure.
 
@@ -270,9 +274,13 @@ class Database:
                 raise sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO operation")
             connection.execute("RELEASE operation")
+            if isinstance(error, damage.ERRORS) and damage.is_damage(error):
+                return None, self._storage_error(error)
             return None, error
         connection.execute("RELEASE operation")
         return value, None
 
-    def _storage_error(self, error: sqlite3.Error) -> StorageError:
-        return StorageError("database %s: %s" % (self.path, error))
+    def _storage_error(self, error: Exception) -> StorageError:
+        if damage.is_damage(error):
+            return DamagedFile("database %s" % self.path, damage.reason(error), self._way_out)
+        return StorageError("database %s: %s" % (self.path, damage.reason(error)))

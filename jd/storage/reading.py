@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, TypeVar
 
 from jd.errors import StorageError
+from jd.storage import damage
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -95,7 +96,7 @@ class Reader(sqlite3.Connection):
 class Readers:
     """Threads that read, for one purpose: those of another never wait for them."""
 
-    def __init__(self, connect: Callable[[], Reader], failure: Callable[[sqlite3.Error], StorageError],
+    def __init__(self, connect: Callable[[], Reader], failure: Callable[[Exception], StorageError],
                  name: str, threads: int) -> None:
         """`connect` is called when a reading finds no connection that is idle, and its result is used
         by one thread at a time; `failure` makes an error for whoever asked."""
@@ -154,7 +155,7 @@ class Readers:
         try:
             connection.execute("BEGIN")  # one snapshot for all its queries
             return reading.operation(connection)
-        except sqlite3.Error as error:
+        except damage.ERRORS as error:
             if reading.is_over:
                 raise reading.why() from None
             raise self._failure(error) from error

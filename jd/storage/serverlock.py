@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from jd import wholefile
+from jd import plainfile, wholefile
+
+_MAX_BYTES = 64 * 1024  # of what is published
 
 
 class AlreadyServed(Exception):
@@ -24,7 +26,7 @@ def holder(directory: Path, name: str) -> Optional[Dict[str, Any]]:
     """What whoever holds the directory now has published, which is empty while it starts or stops; None where
     nobody holds it, or that cannot be seen."""
     try:
-        lock = os.open(str(directory / (name + ".lock")), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(str(directory / (name + ".lock")), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -80,13 +82,13 @@ class ServerLock:
     def owner(self) -> Dict[str, Any]:
         """What whoever holds the directory published; empty where nobody is known to."""
         try:
-            owner = json.loads(self._facts_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            owner = json.loads(plainfile.read(self._facts_file, _MAX_BYTES).decode("utf-8"))
+        except (OSError, ValueError, RecursionError):
             return {}
         return owner if isinstance(owner, dict) else {}
 
     def _withdraw(self) -> None:
         try:
             self._facts_file.unlink()
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
+            pass  # what nobody can read says nothing of another server; `publish` tells of it

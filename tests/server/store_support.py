@@ -18,7 +18,7 @@ from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import ending, jobs
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.transaction import Happened, Transaction
+from jd.server.store.transaction import Happened, Transaction, remove_superseded
 from jd.storage.database import Database
 
 T = TypeVar("T")
@@ -47,7 +47,8 @@ class Desk:
         self.database = Database(directory / "jobs.db", MIGRATIONS)
 
     def write(self, operation: Callable[[Transaction], T]) -> T:
-        return self.database.write(lambda db: operation(self.transaction(db))).result(60)
+        return self.database.write(lambda db: operation(self.transaction(db)),
+                                   lambda _: remove_superseded(self.happened)).result(60)
 
     def transaction(self, db: sqlite3.Connection) -> Transaction:
         t = Transaction(db, self.now, self.policy, aftermath.follow)

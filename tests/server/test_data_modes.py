@@ -12,6 +12,7 @@ from jd.hub.data import HubData
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
 from jd.server.store.policy import Policy
+from jd.server.store.transaction import Transaction
 from jd.storage import filemodes
 from jd.storage.filemodes import PRIVATE, Modes
 from tests.e2e.processes import EXPERIMENT, Server, Worker
@@ -33,6 +34,10 @@ def serve(workspace: Path, kept: Modes = PRIVATE) -> Experiment:
     experiment = Experiment(workspace, "exp", Policy(), kept=kept)
     experiment.publish({"server_url": "http://x"})
     return experiment
+
+
+def add_job(t: Transaction) -> None:
+    t.db.execute("INSERT INTO jobs (status, parameters) VALUES ('DONE', '{}')")
 
 
 def tree(root: Path, *but: str) -> Set[Any]:
@@ -84,7 +89,9 @@ def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
 
 @needs_root
 def test_a_group_may_read_what_is_there_and_what_comes_but_no_secret(umask: None, tmp_path: Path) -> None:
-    serve(tmp_path / "ws").close()
+    experiment = serve(tmp_path / "ws")
+    experiment.write_now(add_job)
+    experiment.close()
     directory = tmp_path / "ws" / "exp"
     secret = directory / "meta" / "token"
     secret.write_text("secret")

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from jd import paths
+from jd import paths, plainfile
 from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, StorageError, UsageError
 from jd.net.outbound import Address
@@ -120,8 +120,7 @@ def _experiments(notes: Notes, environ: Mapping[str, str],
 
 def _server_of(path: Path) -> str:
     try:
-        with open(str(path), "rb") as file:
-            server = json.loads(file.read(MAX_ENTRY_BYTES).decode("utf-8"))["server"]
+        server = json.loads(plainfile.read(path, MAX_ENTRY_BYTES).decode("utf-8"))["server"]
         return Address.parse(str(server)).shown  # without a password that it may hold
     except (OSError, ValueError, TypeError, KeyError, RecursionError, UsageError):
         return "an unknown server"

@@ -11,12 +11,14 @@ import re
 from types import ModuleType
 from typing import Callable, List, Mapping, Optional
 
-from jd import paths, safedirs, wholefile
+from jd import paths, plainfile, safedirs, wholefile
 from jd.errors import StorageError
 
 FILE_NAME = "jd_worker_history"
 MAX_LINES = 1000
 _LONGEST_LINE = 10_000
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+_MAX_BYTES = 4 * MAX_LINES * _LONGEST_LINE
 
 # Names of secrets, Hub keys, JSON web tokens, and passwords in URLs.
 _SECRET = re.compile(r"api.?key|token|secret|passw|\bjd_[A-Za-z0-9]{12}|\beyJ[\w-]{10}|://[^/\s]*@",
@@ -66,8 +68,7 @@ class History:
         try:
             safedirs.make(self.path.parent, safedirs.CACHE, self._top)
             safedirs.check_file(self.path, safedirs.CACHE, self._top)
-            fd = os.open(str(self.path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
-                         0o600)
+            fd = os.open(str(self.path), _APPENDING, 0o600)
             try:
                 os.fchmod(fd, 0o600)  # other clients may have made it
                 os.write(fd, line.encode("utf-8", "surrogateescape") + b"\n")
@@ -82,7 +83,7 @@ class History:
     def _read(self) -> List[str]:
         try:
             safedirs.check_file(self.path, safedirs.CACHE, self._top)
-            content = self.path.read_bytes()
+            content = plainfile.read(self.path, _MAX_BYTES)
         except (OSError, StorageError):
             return []
         lines = content.decode("utf-8", "replace").splitlines()

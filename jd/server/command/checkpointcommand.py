@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional
 
-from jd import settings, settingvalues
+from jd import plainfile, settings, settingvalues
 from jd.auth import checkpointkey, hubtoken, servertoken, sharedtoken
 from jd.errors import EXIT_OK, JdError, StorageError, UsageError
 from jd.net.serving.process import warning
@@ -24,6 +24,7 @@ from jd.storage.serverlock import ServerLock
 
 _WORDS = ("expId", "workspace_path", "token-file", "hub", "json")
 _CHUNK = 256 * 1024
+_MAX_FACTS = 16 * 1024 * 1024  # bytes of what is kept of a Hub
 _KINDS = {DIRECTORY: "directory"}
 
 
@@ -88,8 +89,8 @@ def _of_hub(hub: hubtoken.Access, experiment: str) -> List[str]:
 def _last_hub(meta_dir: Path) -> Optional[str]:
     """The Hub that the data was served with, if it ever was."""
     try:
-        told = json.loads((meta_dir / "hub.json").read_text(encoding="utf-8")).get("hub_url")
-    except (OSError, ValueError, AttributeError):
+        told = json.loads(plainfile.read(meta_dir / "hub.json", _MAX_FACTS).decode("utf-8")).get("hub_url")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return told if isinstance(told, str) else None
 

@@ -84,7 +84,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
                         values["max_attempts"], pause_failing=values["pause_failing"],
                         pause_broken=values["pause_broken"])
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
-                                fixed=values["fixed"], kept=kept)
+                                fixed=values["fixed"], kept=kept, anew=values["begin_anew"])
         closing.callback(experiment.close)
         access_file = AccessFile(experiment, warning)
         values["token"] = access.settle(lambda: servertoken.kept(experiment.meta_dir / servertoken.FILE),

@@ -48,7 +48,7 @@ def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
                             "accept checkpoints that no worker of yours has signed.")
     table = [setting for setting in settings.SERVER if setting.argument]
     for setting in table:
-        text = "%s [%s]" % (setting.help, setting.variable)
+        text = setting.help if setting.variable is None else "%s [%s]" % (setting.help, setting.variable)
         if setting.default is not None and not setting.is_flag:
             text += " (%s)" % setting.default
         if setting.is_flag:

@@ -16,12 +16,14 @@ import tempfile
 from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
+from jd import plainfile
 from jd.errors import StorageError, UsageError
 from jd.killpoint import killpoint
 from jd.storage import filemodes
 
 CERTIFICATE = "tls-cert.pem"
 KEY = "tls-key.pem"
+_MAX_BYTES = 64 * 1024
 DAYS = 3653  # ten years
 _PATIENCE = 60.0  # seconds for openssl, on a busy login node
 _MAX_NAME = 64  # X.520, of a common name; longer ones are in the alternative names alone
@@ -64,7 +66,7 @@ def kept(meta: Path, names: Sequence[str]) -> Files:
 def text(path: Path) -> str:
     """A certificate in PEM form. Raises StorageError."""
     try:
-        return path.read_text(encoding="ascii")
+        return plainfile.read(path, _MAX_BYTES).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError("%s cannot be read: %s"
                            % (path, getattr(error, "strerror", None) or "it is no text"),

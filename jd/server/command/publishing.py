@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from jd import safedirs, wholefile
+from jd import plainfile, safedirs, wholefile
 from jd.errors import StorageError
 from jd.net.finding import published
 
@@ -29,7 +29,7 @@ def publish(path: Path, url: str, token_file: Optional[Path]) -> None:
 def withdraw(path: Path, url: str) -> None:
     """Remove the file, unless another server has written its own URL meanwhile."""
     try:
-        if path.read_text(encoding="utf-8").split("\n")[0] == url:
+        if plainfile.read(path, published.MAX_BYTES).decode("utf-8").split("\n")[0] == url:
             os.unlink(str(path))
     except (OSError, ValueError):
         pass  # gone, or not ours to judge

@@ -88,7 +88,7 @@ def copy_of(database: Database, directory: Path) -> BinaryIO:
 
     It takes as much room in `directory` meanwhile. Raises StorageError. Not for the loop.
     """
-    path = directory / (".backup-%s.db" % secrets.token_hex(8))
+    path = directory / ("%s%s" % (backup.DRAFT, secrets.token_hex(8)))
     backup.write(database, path)
     try:
         return open(path, "rb")

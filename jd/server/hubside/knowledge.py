@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, FrozenSet, NamedTuple, Optional
 
-from jd import fields, wholefile
+from jd import fields, plainfile, wholefile
 from jd.auth import jwt
+
+_MAX_BYTES = 16 * 1024 * 1024  # a token that was revoked takes 40
 
 
 class Known(NamedTuple):
@@ -38,7 +40,7 @@ def keep(path: Path, hub_url: str, known: Known) -> None:
 def kept(path: Path, hub_url: str) -> Optional[Known]:
     """What an earlier start was told by the same Hub; None where there is nothing of use."""
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(plainfile.read(path, _MAX_BYTES).decode("utf-8"))
         if found["hub_url"] != hub_url:
             return None
         return Known(fields.take_name(found, "secret", limit=4096),
@@ -47,5 +49,5 @@ def kept(path: Path, hub_url: str) -> Optional[Known]:
                      # answers. Until then no token without a role is the owner's.
                      fields.take(found, "owner_id", str, None) if "owner_id" in found else "",
                      fields.take_name(found, "owner", None), fields.take_number(found, "refused_at"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AsyncIterator, Callable, Dict, NamedTuple, Optional, Tuple
 
+from jd import plainfile
 from jd.auth import jwt, secretfile
 from jd.errors import StorageError
 from jd.hub.app import Hub
@@ -26,6 +27,7 @@ from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
 ADMIN = "admin@localhost.localdomain"
 KEY_NAME = "jd_server --with-hub"
 KEY_FILE = "admin.key"
+_MAX_KEY_BYTES = 4096
 
 
 class Facts(NamedTuple):
@@ -124,7 +126,7 @@ def kept_key(directory: Path) -> Optional[str]:
 
 def _kept_key(path: Path) -> Optional[str]:
     try:
-        return path.read_text(encoding="ascii").strip() or None
+        return plainfile.read(path, _MAX_KEY_BYTES).decode("ascii").strip() or None
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     except OSError as error:

@@ -6,15 +6,17 @@ import time
 from pathlib import Path
 from typing import Callable, TypeVar
 
-from jd import safedirs
-from jd.errors import JdError, StorageError
+from jd import plainfile, safedirs
+from jd.errors import DamagedFile, JdError, StorageError
 from jd.killpoint import killpoint
 from jd.server.store import aftermath, datadir
 from jd.server.store.operators import options
 from jd.server.store.policy import Policy
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.transaction import Transaction
+from jd.server.store.transaction import Transaction, remove_superseded
+from jd.storage import damage
 from jd.storage.database import BUSY_TIMEOUT
+from jd.storage.schema import version_of
 
 T = TypeVar("T")
 
@@ -44,22 +46,28 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
     server may run, and brings it up to date at its next start.
     """
     try:
+        plainfile.check(path)
         db = sqlite3.connect(path.resolve().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT,
                              isolation_level=None)
         try:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
+            version = version_of(db, path, len(MIGRATIONS))
             if version != len(MIGRATIONS):
                 raise StorageError("%s is of another version (schema %d, this one is %d)"
                                    % (path, version, len(MIGRATIONS)),
                                    "start its server with this version of jd_server, then try again")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
-            value = operation(Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow))
+            t = Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow)
+            value = operation(t)
             killpoint("direct.before-commit")
             db.execute("COMMIT")
             killpoint("direct.after-commit")
+            remove_superseded(t.happened)
             return value
         finally:
             db.close()  # what was not committed is undone
-    except sqlite3.Error as error:
-        raise StorageError("database %s: %s" % (path, error)) from error
+    except damage.ERRORS as error:
+        if damage.is_damage(error):
+            raise DamagedFile("database %s" % path, damage.reason(error),
+                              "put a backup in its place") from error
+        raise StorageError("database %s: %s" % (path, damage.reason(error))) from error

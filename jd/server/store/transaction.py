@@ -5,10 +5,14 @@ connection. What has happened is told after the commit to those who wait for it 
 of an operation that was undone nobody hears.
 """
 
+import logging
+import os
 import sqlite3
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from jd.killpoint import killpoint
 from jd.server.store.policy import Policy
 
 
@@ -21,6 +25,9 @@ class Ended(NamedTuple):
     runtime: Optional[float]
 
 
+log = logging.getLogger("jd.server")
+
+
 @dataclass
 class Happened:
     """What an operation has caused, as far as somebody may wait for it."""
@@ -31,7 +38,21 @@ class Happened:
     nothing_left: bool = False  # no job is left that could still be handed out
     said: List[str] = field(default_factory=list)  # for the server's log
     untold: bool = False  # a lease was made longer, since its worker cannot be told one so short
+    superseded: List[Path] = field(default_factory=list)  # files that no row names any more: to be removed
     settings: Dict[str, Any] = field(default_factory=dict)  # fields of Policy that have another value
+
+
+def remove_superseded(happened: Happened) -> None:
+    """Remove the files that no row names any more, after the commit: a crash in between leaves a file without
+    a row (see `files.unplaced`), and never a row without its file."""
+    for path in happened.superseded:
+        killpoint("files.superseded.before-unlink")
+        try:
+            os.unlink(str(path))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("cannot remove %s, which is not needed any more: %s", path, error.strerror or error)
 
 
 class Transaction:

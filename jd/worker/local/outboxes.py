@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
-from jd import paths, safedirs
+from jd import paths, plainfile, safedirs
 from jd.errors import StorageError, UsageError
 from jd.killpoint import killpoint
 from jd.protocol import EXPERIMENT_NAME
@@ -195,8 +195,7 @@ def _files_of(path: Path) -> Optional[str]:
 
 def _field(path: Path, name: str) -> object:
     try:
-        with open(str(path), "rb") as file:
-            body = json.loads(file.read(MAX_ENTRY_BYTES).decode("utf-8"))
+        body = json.loads(plainfile.read(path, MAX_ENTRY_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return body.get(name) if isinstance(body, dict) else None

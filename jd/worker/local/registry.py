@@ -18,15 +18,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import AbstractSet, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
-from jd import filesystems, paths, safedirs
+from jd import filesystems, paths, plainfile, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
-from jd.errors import StorageError
+from jd.errors import DamagedFile, StorageError
 from jd.killpoint import killpoint
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import EXPERIMENT_NAME
+from jd.storage import damage
+from jd.storage.schema import version_of
 from jd.worker.local.registrylock import removing, using
 from jd.worker.local.rows import IDLE, STARTING, Row, row_of, select, stored
-from jd.worker.local.schema import WORDS, columns_of, migrate
+from jd.worker.local.schema import FORMAT, WORDS, columns_of, migrate
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
@@ -215,7 +217,7 @@ class Registry:
                     return question(db, columns) if columns else empty
                 finally:
                     db.close()
-            except sqlite3.Error:
+            except damage.ERRORS:
                 if self.exists:
                     raise
                 return empty  # removed since the first line
@@ -255,13 +257,13 @@ class Registry:
                     db.execute("BEGIN IMMEDIATE")
                     if not create or made == _file_id(self.path):
                         return db
-                except sqlite3.Error:
+                except damage.ERRORS:
                     db.close()
                     raise
                 db.close()
             except FileNotFoundError:
                 pass  # the directory went before the file was in it
-            except sqlite3.Error:
+            except damage.ERRORS:
                 if not create or made == _file_id(self.path):
                     raise
         raise OSError(errno.EAGAIN, "other processes remove it again and again")
@@ -269,12 +271,14 @@ class Registry:
     def _connect(self) -> sqlite3.Connection:
         # mode=rw: a registry that was wiped meanwhile is not made anew by a worker's update.
         # SQLite opens a file that cannot be written for reading only.
+        plainfile.check(self.path)
         db = sqlite3.connect(self.path.absolute().as_uri() + "?mode=rw", uri=True,
                              timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             # Small and shared by processes of many hosts: no WAL, anywhere.
             db.execute("PRAGMA synchronous = NORMAL")
-        except sqlite3.Error:
+            version_of(db, self.path, FORMAT)
+        except BaseException:
             db.close()
             raise
         return db
@@ -315,17 +319,19 @@ class Registry:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (OSError, *damage.ERRORS) as error:
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> StorageError:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = damage.reason(error)
+        if damage.is_damage(error) or isinstance(error, IsADirectoryError) or (
+                isinstance(error, OSError) and error.errno == errno.EINVAL):
+            return DamagedFile("the worker registry %s" % self.path, reason,
+                               "move the file away; running workers go on, but are not listed any more")
         if filesystems.is_network(self.path):
             hint = "it is on a network file system; set JD_CACHE_PATH to node-local scratch"
         elif "locked" in reason:
             hint = "another process has kept it busy for %g s; try again" % BUSY_TIMEOUT
-        elif "malformed" in reason or "not a database" in reason:
-            hint = "move the file away; running workers go on, but are not listed any more"
         else:
             hint = "set JD_CACHE_PATH to a directory that can be written"
         return StorageError("the worker registry %s cannot be used: %s" % (self.path, reason), hint)

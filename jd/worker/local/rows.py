@@ -5,6 +5,7 @@ process identity, its launch configuration has other names, and any column may h
 """
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
@@ -131,7 +132,7 @@ def _number(value: object) -> Optional[float]:
 
 def _whole(value: object) -> Optional[int]:
     number = _number(value)
-    return None if number is None else int(number)
+    return None if number is None or not math.isfinite(number) else int(number)
 
 
 def _config(text: object) -> Dict[str, Any]:
@@ -139,6 +140,6 @@ def _config(text: object) -> Dict[str, Any]:
         return {}
     try:
         config = json.loads(_text(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

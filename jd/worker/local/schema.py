@@ -44,6 +44,9 @@ _COLUMNS: Tuple[Tuple[str, str, str], ...] = (
 _COUNT_DRAINS = ("CREATE TRIGGER IF NOT EXISTS drains_counted AFTER UPDATE OF drained ON experiment_meta"
                  " WHEN NEW.drained <> 0 BEGIN"
                  " UPDATE experiment_meta SET drains = drains + 1 WHERE exp_id = NEW.exp_id; END")
+# The newest `PRAGMA user_version` that this program can use. Published clients, and ours until now, leave it
+# at 0: columns are added without raising it. What this version could only spoil will have another number.
+FORMAT = 0
 # Which instance words published clients up to 1.23 may not take.
 WORDS = "possible_instances_name"
 

@@ -6,6 +6,7 @@ is away, or the worker leaves, it goes with its files to a place that outlasts t
 worker of the experiment on any node finds it (local/outboxes.py has the places, holding.py who delivers).
 """
 
+import errno
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from jd import protocol, safedirs, wholefile
+from jd import plainfile, protocol, safedirs, wholefile
 from jd.errors import StorageError
 from jd.fields import take, take_number
 from jd.killpoint import killpoint
@@ -240,14 +241,14 @@ class Outbox:
 
     def _read(self, path: Path) -> Optional[Entry]:
         try:
-            with open(str(path), "rb") as file:
-                content = file.read(MAX_ENTRY_BYTES + 1)
-            if len(content) > MAX_ENTRY_BYTES:
-                raise ValueError("more than %d bytes" % MAX_ENTRY_BYTES)
+            content = plainfile.read(path, MAX_ENTRY_BYTES)
             return _from_json(json.loads(content.decode("utf-8")), path)
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                self._set_aside(path, str(error.strerror))
+                return None
             self._say_once("cannot read %s: %s; it stays there" % (path, error.strerror), str(path))
         except (ValueError, RecursionError) as error:
             self._set_aside(path, str(error))

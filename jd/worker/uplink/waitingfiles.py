@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
-from jd import filesystems, protocol, safedirs, wholefile
+from jd import filesystems, plainfile, protocol, safedirs, wholefile
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.fields import take, take_whole
 from jd.killpoint import killpoint
@@ -27,6 +27,7 @@ SUFFIX = ".files"
 FORGOTTEN = 86400.0  # seconds after which files without a result are nobody's: its worker died
 # Refusals that are about one file; any other (no such job, a later attempt) is the result's too.
 ABOUT_THE_FILE = (400, 413)
+_MAX_DESCRIPTION = 64 * 1024  # bytes
 _ONCE = Patience(1)
 _ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint", protocol.OUTPUT: "output"}
 
@@ -164,10 +165,10 @@ class WaitingFiles:
 
     def _item(self, description: Path) -> Optional[Item]:
         try:
-            body = json.loads(description.read_bytes().decode("utf-8"))
+            body = json.loads(plainfile.read(description, _MAX_DESCRIPTION).decode("utf-8"))
             route, name = take(body, "route", str), take(body, "name", str)
             place, offset = take(body, "place", str, None), take_whole(body, "offset", 0, 2 ** 53) or 0
-        except (OSError, ValueError, AttributeError, ProtocolError):
+        except (OSError, ValueError, AttributeError, ProtocolError, RecursionError):
             return None
         path = description.with_suffix(".bin")
         return Item(route, name, path, place, offset) if route in _ROUTES and path.is_file() else None

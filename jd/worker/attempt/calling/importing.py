@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Mapping
 
-from jd import paths, safedirs, wholefile
+from jd import paths, plainfile, safedirs, wholefile
 from jd.errors import JdError
 from jd.program import package_parent
 
@@ -62,8 +62,12 @@ def place(environ: Mapping[str, str]) -> str:
     file = directory / "jd" / "__init__.py"
     try:
         safedirs.make(file.parent, safedirs.CACHE, top)
-        if not safedirs.check_file(file, safedirs.CACHE, top) or file.read_bytes() != source():
+        if not safedirs.check_file(file, safedirs.CACHE, top) or _content(file) != source():
             put(directory)
         return os.path.abspath(str(directory))
     except (JdError, OSError):
         return package_parent()
+
+
+def _content(file: Path) -> bytes:
+    return plainfile.beginning(file, len(source()) + 1)

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from jd import wholefile
+from jd import plainfile, wholefile
 from jd.killpoint import killpoint
 from jd.script import uploaded
 from jd.worker.attempt.process.jobprocess import StartFailure, make_directory
@@ -111,8 +111,7 @@ def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        with open(str(mark), encoding="utf-8", errors="replace") as file:
-            marked = file.read(2 * _MAX_MARK).strip()
+        marked = plainfile.beginning(mark, 4 * _MAX_MARK).decode("utf-8", "replace")[:2 * _MAX_MARK].strip()
     except FileNotFoundError:
         marked = ""
     if marked:

@@ -1,0 +1,31 @@
+"""What SQLite says of a database that it cannot use, as one line.
+
+SQLite repeats in some messages what stands in the file. Where that is no text any more, Python raises a
+UnicodeDecodeError in place of an sqlite3.Error, so whoever catches one of them catches ERRORS.
+"""
+
+import sqlite3
+
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+_MAX_CHARS = 200
+_SAID_OF_DAMAGE = ("malformed", "not a database", "could not decode", "unsupported file format",
+                   "no such table", "no such column", "already exists", "no such index")
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, on one line that a terminal can show."""
+    if isinstance(error, UnicodeError):
+        return "its schema is no text"
+    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+
+def one_line(text: str) -> str:
+    """The same for a text that may repeat what stands in the file."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_CHARS])
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the file itself is to blame, and not a lock, a full disk or a missing permission."""
+    said = str(error).lower()
+    return isinstance(error, UnicodeError) or any(words in said for words in _SAID_OF_DAMAGE)
