@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
+from jd import shortage
 from jd.redaction import hidden
 from jd.terminal import silence_stdout
 
@@ -94,6 +95,18 @@ class NoFileError(StorageError, FileNotFoundError):
         return str(self.args[0])
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed, in a few words for people, whether anybody foresaw it or not."""
+    if isinstance(error, JdError):
+        return str(error)
+    short = shortage.told(error)
+    if short is not None:
+        return short
+    if isinstance(error, OSError) and error.strerror:
+        return "%s: %s" % (error.filename, error.strerror) if error.filename else error.strerror
+    return "%s: %s" % (type(error).__name__, error)
+
+
 def debugging() -> bool:
     """Whether `JD_DEBUG=1` asks for tracebacks."""
     return os.environ.get("JD_DEBUG", "") == "1"
@@ -102,7 +115,7 @@ def debugging() -> bool:
 def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = None) -> int:
     """Run `main(argv)` and return its exit status; a JdError becomes one or two lines on stderr.
 
-    So does an OSError that nobody foresaw, such as a full disk below stdout.
+    So does an OSError that nobody foresaw, such as a full disk below stdout, and what `shortage` knows.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -120,10 +133,15 @@ def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = No
     except BrokenPipeError:
         silence_stdout()
         return EXIT_FAILURE
-    except OSError as error:
-        if debugging():
+    except (OSError, MemoryError, RuntimeError, ImportError, SystemError) as error:
+        short = shortage.told(error)
+        if debugging() or short is None and not isinstance(error, OSError):
             raise
         silence_stdout()
+        if short is not None:
+            print("error: %s" % short, file=sys.stderr)
+            return EXIT_FAILURE
+        assert isinstance(error, OSError)
         where = "%s: " % error.filename if error.filename else ""
         print("error: %s%s; JD_DEBUG=1 shows where" % (where, error.strerror or error),
               file=sys.stderr)

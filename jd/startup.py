@@ -1,10 +1,25 @@
 """What a command does before it imports the rest, so that it can rely on this however it was started.
 
-Nothing is imported here that Python has not loaded by itself.
+Nothing is imported here that Python has not loaded by itself, but what is as frugal.
 """
 
 import os
 import sys
+
+from jd import shortage
+
+
+def run(module: str) -> int:
+    """Prepare, then run `entry()` of a module that is imported only now; its exit status.
+
+    Where memory, threads, processes or open files run out on the way, a line on stderr says so.
+    """
+    prepare()
+    try:
+        __import__(module)
+        return int(sys.modules[module].entry())
+    except (MemoryError, OSError, ImportError, RuntimeError, SystemError) as error:
+        shortage.end(error)
 
 
 def prepare() -> None:

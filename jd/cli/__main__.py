@@ -2,14 +2,12 @@
 
 import sys
 
-from jd.startup import prepare
+from jd import startup
 
 
 def entry() -> int:
     """The console script."""
-    prepare()
-    from jd.cli import main
-    return main.entry()
+    return startup.run("jd.cli.main")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 import sys
 
-from jd.startup import prepare
+from jd import startup
 
 
 def entry() -> int:
     """The console script."""
-    prepare()
-    from jd.hub import cli
-    return cli.entry()
+    return startup.run("jd.hub.cli")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 import sys
 
-from jd.startup import prepare
+from jd import startup
 
 
 def entry() -> int:
     """The console script."""
-    prepare()
-    from jd.server.command import cli
-    return cli.entry()
+    return startup.run("jd.server.command.cli")
 
 
 if __name__ == "__main__":

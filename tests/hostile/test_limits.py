@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
-from typing import List
+from typing import List, Tuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +19,11 @@ from tests.support import ROOT, python, wait_until
 def with_files(number: int) -> List[str]:
     """What starts a command with a hard limit of open files."""
     return ["sh", "-c", 'ulimit -n %d && exec "$@"' % number, "sh"]
+
+
+def run(place: Place, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(words, env=dict(place.environ, PYTHONPATH=str(ROOT)), timeout=TIMEOUT,
+                          capture_output=True, text=True)
 
 
 # ---- open files
@@ -35,6 +40,13 @@ def test_more_workers_than_open_files(place: Place) -> None:
     done = place.cli("entry_script=train.py", "server=" + url, "once=true", "num_workers=20")
     assert done.returncode == 0 and wrong(done.stderr) == [], done
     wait_until(lambda: place.counts(url) == {"DONE": 2}, TIMEOUT, "the sweep is done")
+
+
+@pytest.mark.parametrize("words", [("server", "--expId", "e"), ("hub", "serve")])
+def test_a_server_that_could_serve_hardly_anybody_ends(place: Place, words: Tuple[str, ...]) -> None:
+    done = run(place, *with_files(16), sys.executable, "-m", "jd", *words)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith("error: ") and "raise ulimit -n" in line
 
 
 def test_more_connections_than_open_files(place: Place) -> None:

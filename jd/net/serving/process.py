@@ -11,16 +11,26 @@ import signal
 import sys
 from typing import Any, Mapping
 
+from jd.errors import JdError
 from jd.terminal import is_terminal, paint, silence_stdout
+
+LEAST_FILES = 24  # of its own a server has about 20 open
 
 
 def allow_many_connections() -> None:
-    """Raise the limit of open files: each held request is one, and the usual limit is 1,024."""
+    """Raise the limit of open files: each held request is one, and the usual limit is 1,024.
+
+    Raises JdError where hardly anything could be served.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (ValueError, OSError):
         pass  # macOS: a hard limit of infinity is not what it takes
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_FILES:
+        raise JdError("a process may have %d open files here (ulimit -n), and a server needs %d at least" % (
+            allowed, LEAST_FILES), "raise ulimit -n where it is started")
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
