@@ -1,8 +1,11 @@
 """A worker's row, kept true by a thread that may fail."""
 
+import os
 import shutil
 import sqlite3
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
@@ -20,7 +23,11 @@ LOG = Path("/logs/a.log")
 
 class Desk:
     def __init__(self, tmp_path: Path) -> None:
-        self.registry = Registry("exp", free_env(tmp_path))
+        self.home = tmp_path / "home"
+        self.home.mkdir()
+        environ = dict(free_env(tmp_path), HOME=str(self.home))
+        environ.pop("JD_CACHE_PATH", None)
+        self.registry = Registry("exp", environ)
         (self.worker_id,) = self.registry.reserve([0], {}, Here(), 1.0)
         self.logged: List[str] = []
         self.registration = self.make(0.001)
@@ -37,6 +44,10 @@ class Desk:
             return [row for row in self.registry.rows()
                     if all(getattr(row, name) == value for name, value in fields.items())]
         wait_until(row, message=str(fields))
+
+
+def full(*_: Any) -> bool:
+    raise StorageError("the disk is full")
 
 
 @pytest.fixture
@@ -85,8 +96,8 @@ def test_nothing_is_written_when_nothing_changes_and_little_when_much_does(
     assert desk.registry.rows() == []
 
 
-def test_a_registry_that_fails_is_said_once(desk: Desk) -> None:
-    shutil.rmtree(str(desk.registry.path.parent))
+def test_a_registry_that_fails_is_said_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.registry, "update", full)
     failures: List[float] = []
     original = desk.registration._write
 
@@ -103,7 +114,77 @@ def test_a_registry_that_fails_is_said_once(desk: Desk) -> None:
     desk.show(BUSY, 9)
     desk.registration.leave()
     (line,) = desk.logged
-    assert str(desk.registry.path) in line and "goes on without" in line
+    assert "the worker goes on" in line and "disk is full" in line
+
+
+@pytest.mark.parametrize("error", [OSError(28, "the disk is full"), MemoryError(), ValueError("odd")])
+def test_whatever_a_registry_meets_it_is_written_again(desk: Desk, monkeypatch: pytest.MonkeyPatch,
+                                                       error: Exception) -> None:
+    met = threading.Event()
+
+    def once(*_: Any) -> bool:
+        monkeypatch.undo()
+        met.set()
+        raise error
+    monkeypatch.setattr(desk.registry, "update", once)
+    desk.show(BUSY, 1)
+    assert met.wait(60)
+    desk.until(status=BUSY, current_job_id=1)
+
+
+def test_a_worker_whose_home_was_away_enters_itself_again(desk: Desk) -> None:
+    desk.registration.token = lambda: "newer"
+    desk.show(IDLE)
+    desk.until(status=IDLE, log_path="")
+    before = desk.registry.row(desk.worker_id)
+    away = desk.home.rename(desk.home.parent / "away")
+
+    def told() -> bool:
+        desk.show(BUSY, 1)
+        return bool(desk.logged)
+    wait_until(told)
+    assert "would be %s" % desk.registry.path in desk.logged[0] and "pid %d" % os.getpid() in desk.logged[0]
+    assert not desk.home.exists()  # a disk that is away gets no stand-in
+    shutil.rmtree(str(away))
+    desk.home.mkdir()
+    desk.until(status=BUSY, current_job_id=1)
+    found = desk.registry.row(desk.worker_id)
+    assert found is not None and before is not None and found.worker_token == "newer"
+    assert found.log_path == str(LOG)
+    assert replace(found, status=IDLE, current_job_id=None, worker_token="", log_path="") == before
+
+    def told_more() -> bool:
+        desk.show(BUSY, 1)
+        return len(desk.logged) == 2
+    wait_until(told_more)
+    assert "entered again" in desk.logged[1]
+    desk.registration.leave()
+    assert desk.registry.rows() == []
+
+
+def test_so_does_one_whose_registry_was_removed(desk: Desk) -> None:
+    desk.registration.begin()
+    desk.show(IDLE)
+    desk.until(status=IDLE)
+    desk.registry.remove([desk.worker_id])
+    desk.show(BUSY, 1)
+    desk.until(status=BUSY, current_job_id=1)
+
+
+def test_a_drain_of_before_is_not_meant_for_one_that_enters_again(desk: Desk) -> None:
+    desk.show(IDLE)
+    desk.until(status=IDLE)
+    desk.registry.remove([desk.worker_id])
+    desk.registry.set_draining()
+    desk.show(BUSY, 1)
+    desk.until(status=BUSY)
+    assert not desk.registration.drained
+    desk.registry.set_draining()
+
+    def drained() -> bool:
+        desk.show(BUSY, 1, heard=time.monotonic())
+        return desk.registration.drained
+    wait_until(drained)
 
 
 def test_a_registry_that_hangs_holds_nobody_up(

@@ -34,6 +34,10 @@ FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
 _TRIES = 20  # to get into a file that somebody takes away
 
+class NotEntered(StorageError):
+    """A worker is not in its registry: its row has gone, or the whole file."""
+
+
 T = TypeVar("T")
 _Ask = Callable[[sqlite3.Connection, AbstractSet[str]], T]
 
@@ -98,17 +102,11 @@ class Registry:
             names = ["%s_%d" % (stem, slot) for slot in slots]
             _take_word(db, chosen if instance is None else instance)
             drains = self._end_draining(db)
-            db.executemany(
-                "INSERT INTO workers (worker_id, exp_id, pid, process_id, runner_id, entry_script,"
-                " machine_type, log_path, started_at, status, config_json, host, boot_id,"
-                " start_time, pid_namespace, worker_token, token_updated_at, drains)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(name, self.experiment, identity.pid, slot, name,
-                  stored(config.get("entry_script", "")),
-                  stored(config.get("machine_type", "worker")), now, STARTING,
-                  json.dumps(config), here.host, identity.boot_id, identity.start_time,
-                  here.pid_namespace, token, now if token else None, drains)
-                 for name, slot in zip(names, slots)])
+            _insert(db, [
+                (name, self.experiment, identity.pid, slot, name, stored(config.get("entry_script", "")),
+                 stored(config.get("machine_type", "worker")), "", now, STARTING, json.dumps(config),
+                 here.host, identity.boot_id, identity.start_time, here.pid_namespace, token,
+                 now if token else None, drains) for name, slot in zip(names, slots)])
         return names
 
     def settle(self, worker_id: str, process_id: int, log_path: Path, here: Here,
@@ -131,15 +129,41 @@ class Registry:
                last_ping_at: Optional[float], session: str = "", paused_because: str = "") -> bool:
         """What the worker does now; `last_ping_at` is its last heartbeat that was answered, `session` what it
         calls itself there, `paused_because` why the server has paused it by itself. Returns whether the
-        experiment was told to drain since the worker was entered, by whatever client."""
+        experiment was told to drain since the worker was entered, by whatever client. Raises NotEntered."""
+        if not self.exists:
+            raise NotEntered("there is no worker registry %s any more" % self.path)
         with self._change() as db:
-            db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
+            done = db.execute("UPDATE workers SET status = ?, current_job_id = ?,"
                        " last_ping_at = coalesce(?, last_ping_at), session = ?,"
                        " paused_because = ? WHERE worker_id = ?",
                        (status, job_id, last_ping_at, session, paused_because, worker_id))
+            if not done.rowcount:
+                raise NotEntered("%s is not in the worker registry %s any more" % (worker_id, self.path))
             return db.execute("SELECT 1 FROM workers AS w JOIN experiment_meta AS m ON m.exp_id = ?"
                               " WHERE w.worker_id = ? AND m.drains > w.drains",
                               (self.experiment, worker_id)).fetchone() is not None
+
+    def enter_again(self, row: Row, now: float) -> None:
+        """Enter a worker that runs and is not in the registry any more, which is made where it is missing; of
+        what the experiment was told before, nothing concerns it.
+
+        Raises NotEntered where the directory is missing that the cache is in, perhaps a home: a disk that is
+        away must not get a stand-in.
+        """
+        if not self._top.parent.is_dir():
+            raise NotEntered("the worker registry would be %s, and there is no %s any more" % (
+                self.path, self._top.parent))
+        identity = row.identity
+        with self._change(create=True) as db:
+            found = db.execute("SELECT drains FROM experiment_meta WHERE exp_id = ?",
+                               (self.experiment,)).fetchone()
+            _insert(db, [(row.worker_id, self.experiment, row.pid, row.process_id, row.worker_id,
+                          stored(row.entry_script), stored(row.machine_type), stored(row.log_path),
+                          row.started_at, row.status, json.dumps(row.config), row.host,
+                          "" if identity is None else identity.boot_id,
+                          "" if identity is None else identity.start_time, row.pid_namespace,
+                          row.worker_token, now if row.worker_token else None,
+                          0 if found is None else int(found[0]))])
 
     def store_token(self, identity: ProcessIdentity, token: str, now: float) -> None:
         """A process has a new worker token, whatever its worker is called by now."""
@@ -352,6 +376,13 @@ def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
         return []
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (root, error.strerror)) from error
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[Tuple[object, ...]]) -> None:
+    db.executemany(
+        "INSERT INTO workers (worker_id, exp_id, pid, process_id, runner_id, entry_script, machine_type,"
+        " log_path, started_at, status, config_json, host, boot_id, start_time, pid_namespace, worker_token,"
+        " token_updated_at, drains) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _words_taken(db: sqlite3.Connection) -> AbstractSet[str]:

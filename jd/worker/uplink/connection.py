@@ -79,6 +79,11 @@ class Connection:
             return tokentosend.bearer(self._place, self._environ)
         return self.renewal.current.token
 
+    @property
+    def granted(self) -> str:
+        """The newest worker token that the Hub gave; empty without a Hub."""
+        return "" if self.renewal is None else self.renewal.current.token
+
     def checkpoint_keys(self) -> List[str]:
         """What checkpoints are signed with, but for the key of the home directory."""
         if self.renewal is not None:

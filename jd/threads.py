@@ -1,0 +1,83 @@
+"""Threads, and other work beside the main thing, that go on whatever they meet.
+
+A thread in which something is raised that nobody foresaw ends, in silence or nearly so: nothing is saved,
+renewed or written by it from then on. The same goes for a task of asyncio that repeats something, and for
+callbacks that come one after the other. So each step of such work is done in a `Reported` block: what goes
+wrong in it is told to whoever is to know, and the next step comes.
+"""
+
+import threading
+import traceback
+from types import TracebackType
+from typing import Any, Callable, Optional, Tuple, Type
+
+from jd import shortage
+from jd.errors import JdError, reason
+
+
+class NoThread(JdError):
+    """The system starts no further thread for this process."""
+
+
+def start(work: Callable[..., object], name: str, arguments: Tuple[Any, ...] = ()) -> threading.Thread:
+    """Start a thread that does not keep the process from ending. Raises NoThread."""
+    thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise NoThread(shortage.told(error) or str(error)) from None
+    return thread
+
+
+class Reported:
+    """`with` blocks in which any exception is reported, and not raised.
+
+        with self._saving:            # = Reported("the checkpoint directory was not saved", log)
+            save()
+
+    `trouble` says in one sentence what went wrong in the newest block: `what` and the reason; it is None
+    after one that went well. `report` gets it, once until a block has gone well. With it goes a traceback
+    where the reason is none that a person can do anything about.
+    """
+
+    def __init__(self, what: str, report: Callable[[str], None]) -> None:
+        self.trouble: Optional[str] = None
+        self._what = what
+        self._report = report
+
+    def __enter__(self) -> "Reported":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> bool:
+        if error is None:
+            self.trouble = None
+            return False
+        if not isinstance(error, Exception):
+            return False  # the process or the task is being ended
+        self._fail(error)
+        return True
+
+    def start(self, work: Callable[..., object], name: str,
+              arguments: Tuple[Any, ...] = ()) -> Optional[threading.Thread]:
+        """Do `work` as such a block in a thread; None where no thread can be started, which is reported."""
+        def run() -> None:
+            with self:
+                work(*arguments)
+        try:
+            return start(run, name)
+        except NoThread as error:
+            self._fail(error)
+            return None
+
+    def _fail(self, error: Exception) -> None:
+        said, self.trouble = self.trouble, "%s: %s" % (self._what, reason(error))
+        if self.trouble != said:
+            self._report(self.trouble + _trace(error))
+
+
+def _trace(error: Exception) -> str:
+    if isinstance(error, (JdError, OSError)) or shortage.told(error) is not None:
+        return ""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return "\nplease report this:\n" + "".join(lines).rstrip()
