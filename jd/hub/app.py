@@ -9,7 +9,7 @@ from typing import Mapping, Optional, Type
 import jd
 from jd import protocol as p
 from jd.auth.trylimit import TryLimit
-from jd.errors import StorageError, UsageError
+from jd.errors import UsageError
 from jd.hub.access import Access
 from jd.hub.data import HubData
 from jd.hub.pages import PageRoutes
@@ -21,6 +21,7 @@ from jd.hub.webroutes import WebRoutes
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request, Response, Route, Router
 from jd.net.serving.server import HttpServer
+from jd.threads import Reported
 
 STOP_GRACE = 10.0  # seconds for requests in flight when the Hub stops
 PRUNE_INTERVAL = 600.0  # seconds
@@ -90,14 +91,14 @@ class Hub:
         return Response.json({"status": "ok", "service": "jd_hub", "version": jd.__version__})
 
     async def _prune(self) -> None:
-        """Forget what is over, for ever. A database that cannot be written is tried again."""
+        """Forget what is over, for ever. Whatever that meets, such as a database that cannot be written, it
+        is tried again."""
+        pruning = Reported("tokens and sign-ins that are over are not forgotten", log.warning)
         while True:
-            try:
-                for prune in (_prune_tokens, _prune_signins):
+            for prune in (_prune_tokens, _prune_signins):
+                with pruning:
                     while await self.data.write(prune) == PRUNE_BATCH:
                         pass
-            except StorageError as error:
-                log.warning("%s", error)
             await asyncio.sleep(PRUNE_INTERVAL)
 
 

@@ -5,6 +5,7 @@ from time to time by a thread, since a limit can be changed and an overloaded sq
 answer. A variable says it in Unix seconds; what squeue says is left, a clock that is set does not change.
 """
 
+import logging
 import math
 import threading
 from typing import Callable, Mapping, Optional
@@ -13,6 +14,7 @@ from jd import settings
 from jd.clock import Clock
 from jd.node import scheduler
 from jd.node.scheduler import Runner
+from jd.threads import Reported
 
 ASK_EVERY = 600.0  # seconds
 ASK_AGAIN = 60.0  # seconds, while it is not known
@@ -23,8 +25,10 @@ class TimeLimit:
     """When the scheduler ends the worker."""
 
     def __init__(self, environ: Mapping[str, str], run: Optional[Runner] = None,
-                 clock: Clock = Clock()) -> None:
+                 clock: Clock = Clock(),
+                 log: Callable[[str], None] = logging.getLogger("jd.worker").warning) -> None:
         """Raises UsageError for a JD_END_TIME that cannot be used."""
+        self._reported = Reported("how much time the allocation has left is not known anew", log)
         self._utc = clock
         self._run = run
         self._asking: Optional[threading.Thread] = None
@@ -62,8 +66,7 @@ class TimeLimit:
         pause = ASK_AGAIN if self._ends_at is None else ASK_EVERY
         if now - self._asked_at >= pause and (self._asking is None or not self._asking.is_alive()):
             self._asked_at = now
-            self._asking = threading.Thread(target=self._ask, name="jd-squeue", daemon=True)
-            self._asking.start()
+            self._asking = self._reported.start(self._ask, "jd-squeue")
 
     def _ask(self) -> None:
         assert self._allocation is not None

@@ -33,8 +33,10 @@ from jd.storage import damage, filemodes
 from jd.storage.database import READ_SECONDS
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
+from jd.threads import Reported
 
 T = TypeVar("T")
+log = logging.getLogger("jd.server")
 
 log = logging.getLogger("jd.server")
 
@@ -68,6 +70,7 @@ class Experiment:
         self.server_url: Optional[str] = None
         self._kept = kept
         self._listeners: List[Callable[[Happened], None]] = []
+        self._telling = Reported("not everybody was told what was written", log.error)
         try:
             self._make(workspace)
             self.exposed = [directory for directory in (self.directory, self.meta_dir)
@@ -184,7 +187,8 @@ class Experiment:
         happened = written.result()[1]
         self.policy = self.policy._replace(**happened.settings)
         for told in self._listeners:
-            told(happened)
+            with self._telling:  # each of the others hears of it all the same
+                told(happened)
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
@@ -11,6 +10,7 @@ from jd.server.store.operators import dependencies
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
 from jd.server.store.transaction import Transaction
+from jd.threads import Reported
 
 INTERVAL = 1.0  # seconds
 LATE = 2.0  # seconds beyond that: for so long the server could not listen, whatever kept it
@@ -41,7 +41,7 @@ def step(t: Transaction, missed: float = 0.0) -> None:
 
 
 async def run(experiment: Experiment) -> None:
-    """Step for ever. A database that cannot be written now is tried again.
+    """Step for ever. Whatever a step meets, such as a database that cannot be written, the next one comes.
 
     Where much more time has passed than between two steps, the machine slept, or the server was stopped or
     could not write.
@@ -54,11 +54,12 @@ async def run(experiment: Experiment) -> None:
         step(t, missed if missed > LATE else 0.0)
         return now
 
+    stepping = Reported("leases are not looked after", log.warning)
+    showing = Reported("the names of uploaded files are not brought up to date", log.warning)
     while True:
-        try:
+        with stepping:
             stepped_at = await experiment.write(step_now)
+        with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
-        except StorageError as error:
-            log.warning("%s", error)
         await asyncio.sleep(INTERVAL)

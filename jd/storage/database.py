@@ -7,23 +7,25 @@ people ask, which may take a while, and what must not wait for that (see `readin
 """
 
 import json
+import logging
 import os
 import queue
 import sqlite3
-import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
-from jd import filesystems, plainfile
+from jd import filesystems, plainfile, shortage, threads
 from jd.errors import DamagedFile, StorageError
+from jd.errors import reason as reason_of
 from jd.killpoint import killpoint
 from jd.storage import damage, filemodes, schema
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.reading import Operation, Reader, Readers
 
 T = TypeVar("T")
+log = logging.getLogger("jd.storage")
 
 MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
@@ -99,11 +101,15 @@ class Database:
             self._writer_connection = self._open_writer()
         except damage.ERRORS as error:
             raise self._storage_error(error) from error
-        self._readers = Readers(self._open_reader, self._storage_error, "jd-reader", READERS)
-        self._lookups = Readers(self._open_reader, self._storage_error, "jd-lookup", LOOKUP_READERS)
         self._closed = False
-        self._writer = threading.Thread(target=self._write_loop, name="jd-writer", daemon=True)
-        self._writer.start()
+        self._following = threads.Reported("what was to follow a change of %s was not done" % path, log.error)
+        try:
+            self._readers = Readers(self._open_reader, self._storage_error, "jd-reader", READERS)
+            self._lookups = Readers(self._open_reader, self._storage_error, "jd-lookup", LOOKUP_READERS)
+            self._writer = threads.start(self._write_loop, "jd-writer")
+        except threads.NoThread:
+            self._writer_connection.close()
+            raise
 
     def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
@@ -231,6 +237,7 @@ class Database:
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
         answers: List[Tuple[_Task, Any, Optional[BaseException]]] = []
         try:
+            self._roll_back(connection)  # what could not be undone before
             connection.execute("BEGIN IMMEDIATE")
             for task in group:
                 answers.append((task, *self._run(connection, task.operation)))
@@ -248,7 +255,8 @@ class Database:
                 task.future.set_exception(problem)
                 continue
             if task.then is not None:
-                task.then(value)
+                with self._following:
+                    task.then(value)
             task.future.set_result(value)
 
     @staticmethod
@@ -256,7 +264,7 @@ class Database:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except damage.ERRORS:
+        except Exception:
             pass  # the next transaction says what is wrong
 
     def _run(self, connection: sqlite3.Connection,
@@ -283,4 +291,5 @@ class Database:
     def _storage_error(self, error: Exception) -> StorageError:
         if damage.is_damage(error):
             return DamagedFile("database %s" % self.path, damage.reason(error), self._way_out)
-        return StorageError("database %s: %s" % (self.path, damage.reason(error)))
+        why = damage.reason(error) if isinstance(error, damage.ERRORS) else reason_of(error)
+        return StorageError("database %s: %s" % (self.path, why), shortage.of_files() or "")

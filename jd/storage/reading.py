@@ -6,11 +6,11 @@ between two portions of its work (the progress handler), and each new statement 
 
 import queue
 import sqlite3
-import threading
 import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, TypeVar
 
+from jd import threads
 from jd.errors import StorageError
 from jd.storage import damage
 
@@ -97,7 +97,7 @@ class Readers:
     """Threads that read, for one purpose: those of another never wait for them."""
 
     def __init__(self, connect: Callable[[], Reader], failure: Callable[[Exception], StorageError],
-                 name: str, threads: int) -> None:
+                 name: str, count: int) -> None:
         """`connect` is called when a reading finds no connection that is idle, and its result is used
         by one thread at a time; `failure` makes an error for whoever asked."""
         self._connect = connect
@@ -105,11 +105,7 @@ class Readers:
         self._waiting: "queue.SimpleQueue[Optional[Reading]]" = queue.SimpleQueue()
         # Each is two open files, so one is opened only when all others are at work.
         self._idle: List[Reader] = []
-        self._threads: List[threading.Thread] = [
-            threading.Thread(target=self._work, name="%s-%d" % (name, number), daemon=True)
-            for number in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [threads.start(self._work, "%s-%d" % (name, number)) for number in range(count)]
 
     def submit(self, operation: Operation[T], seconds: float) -> "Future[T]":
         """Run an operation in a snapshot of its own.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Set, Union
 
 from jd import protocol, terminal
-from jd.errors import JdError
 from jd.sweep import files as uploads
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, Refused
@@ -41,7 +40,7 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
         raise BadValue("no pattern of files is given", 'as in files="*.json"')
     root = Path(os.path.realpath(os.path.expanduser(os.fspath(dest))))
     found: List[Path] = []
-    errors: List[JdError] = []
+    errors: List[Exception] = []
     ids = _ids(session, where)
     count, left = 0, True
     pending: "Set[Future[List[Path]]]" = set()
@@ -60,7 +59,7 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
                     count += 1
                     try:
                         found += job.result()
-                    except JdError as error:
+                    except Exception as error:  # of whatever kind: the other files are fetched all the same
                         errors.append(error)
                 progress.update(count, "%d files" % len(found))
     finally:

@@ -99,6 +99,31 @@ def test_nobody_is_told_of_success_when_the_commit_fails(db: Database) -> None:
     assert db.read(get_all).result(10) == {"b": "1"}
 
 
+@pytest.mark.parametrize("fails", ["BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT operation"])
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_the_writer_goes_on_whatever_it_meets(db: Database, fails: str, error: Exception) -> None:
+    """A thread that ended would leave all who write waiting for ever."""
+    class Short:
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+
+        def execute(self, statement: str, *arguments: Tuple[str, ...]) -> sqlite3.Cursor:
+            if statement == fails:
+                raise error
+            return self._connection.execute(statement, *arguments)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+    real = db._writer_connection
+    db._writer_connection = cast(sqlite3.Connection, Short(real))
+    with pytest.raises(StorageError, match="not enough memory"):
+        db.write(put("a", "1")).result(10)
+    db._writer_connection = real
+    db.write(put("b", "1")).result(10)
+    assert db.read(get_all).result(10) == {"b": "1"}
+
+
 def test_a_cancelled_operation_is_not_done(db: Database) -> None:
     with writer_held(db):
         doomed = db.write(put("doomed", "1"))

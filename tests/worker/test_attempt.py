@@ -6,8 +6,10 @@ from typing import Any, Callable, List, Optional
 
 import pytest
 
+from jd import threads
 from jd.errors import JdError
 from jd.messages import Assignment
+from jd.threads import NoThread
 from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan, needs_restoring
 from jd.worker.attempt.files.jobfiles import Saved
 from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
@@ -114,11 +116,22 @@ def test_what_cannot_be_restored_does_not_start(bench: Bench, error: Exception) 
     assert bench.started == []
 
 
+@pytest.mark.parametrize("restored", [False, True])
+def test_without_a_thread_for_its_files_a_job_does_not_start(bench: Bench, monkeypatch: pytest.MonkeyPatch,
+                                                             restored: bool) -> None:
+    def none_left(*_: Any, **__: Any) -> None:
+        raise NoThread("no further thread can be started; raise ulimit -u")
+    monkeypatch.setattr(bench.files if not restored else threads, "start", none_left)
+    with pytest.raises(StartFailure, match="ulimit -u"):
+        bench.run((lambda cancelled: None) if restored else None)
+    assert bench.started == []
+
+
 def test_a_script_that_cannot_start_says_so_at_once(bench: Bench) -> None:
     bench.start_failure = StartFailure("no")
     with pytest.raises(StartFailure):
         bench.run()
-    assert bench.files.calls == []
+    assert bench.files.calls == ["start", "cancel"]
 
 
 @pytest.mark.parametrize("reason", [STOPPED_PREEMPTED, STOPPED_LOST])

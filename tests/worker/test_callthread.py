@@ -49,6 +49,26 @@ def test_an_answer_comes_back(post: Post) -> None:
     assert post.calls.in_flight is None
 
 
+def test_where_there_is_no_thread_for_a_call_it_is_made_later(post: Post,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", none_left)
+        post.calls.send(CALL)
+        error = post.answers()[0].error
+    assert isinstance(error, ServerUnreachable) and "ulimit -u" in str(error)
+    post.calls.send(CALL)
+    post.release.release()
+    assert post.answers()[0].body == {"ok": 1}
+
+
+def test_a_result_says_in_addition_what_was_lost() -> None:
+    assert CALL.noting("") is CALL
+    assert Call(CLAIM, "/x", {"message": "a"}, 1.0).noting("b").body == {"message": "a; b"}
+    assert CALL.noting("b").body == {"message": "b"}
+
+
 @pytest.mark.parametrize("outcome, kind", [
     (ServerRefused(500, "oops"), ServerRefused), (ServerUnreachable("away"), ServerUnreachable),
     (ZeroDivisionError("a bug"), ServerUnreachable)])

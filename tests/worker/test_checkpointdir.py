@@ -1,9 +1,11 @@
 """The checkpoint directory: packed, unpacked, saved at the right moment."""
 
+import errno
 import io
 import os
 import subprocess
 import tarfile
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, List, Optional
@@ -214,6 +216,59 @@ def test_a_failed_upload_is_tried_again(bench: Bench) -> None:
     assert bench.saver.problem is not None and bench.saver.unsaved
     bench.failure = None
     bench.saver.final(bench.upload)
+    assert len(bench.uploads) == 1 and bench.saver.problem is None
+
+
+class FullDisk:
+    """Gives temporary files on a disk without room, which says so at each write, also that of closing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = True
+        real = tempfile.TemporaryFile
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: (
+            open("/dev/full", "r+b") if self.is_full else real(**options)))
+
+
+def test_a_full_disk_is_no_end_of_saving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    bench.write("1")
+    for now in range(1000, 1250):
+        bench.saver.look(float(now))
+    assert bench.saver.problem == bench.logged[0] and "No space left" in bench.logged[0]
+    assert len(bench.logged) == 1 and bench.uploads == []
+    disk.is_full = False
+    for now in range(1250, 1350):
+        bench.saver.look(float(now))
+    assert len(bench.uploads) == 1 and bench.saver.problem is None
+
+
+def test_what_a_full_disk_kept_back_is_tried_again_at_the_end(bench: Bench,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FullDisk(monkeypatch)
+    bench.write("1")
+    for now in range(1000, 1010):
+        bench.saver.look(float(now))
+    bench.saver.final(bench.upload)
+    assert "No space left" in str(bench.saver.problem)
+    disk.is_full = False
+    bench.saver.final(bench.upload)
+    assert len(bench.uploads) == 1 and bench.saver.problem is None
+
+
+def test_a_directory_that_cannot_be_read_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write("1")
+
+    def unreadable(directory: Path) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpointtar, "snapshot", unreadable)
+        bench.saver.look(1000.0)
+        bench.saver.look(1200.0)
+        assert not bench.saver.unsaved  # as far as it is known
+        assert bench.logged == ["the checkpoint directory was not saved: Input/output error"]
+        assert bench.saver.problem == bench.logged[0]
+    for now in range(1400, 1410):
+        bench.saver.look(float(now))
     assert len(bench.uploads) == 1 and bench.saver.problem is None
 
 

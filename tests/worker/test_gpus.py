@@ -186,5 +186,5 @@ def test_a_real_program_is_ended_when_it_takes_too_long(tmp_path: Path,
 def test_a_heartbeat_says_which_devices_a_worker_has() -> None:
     config = WorkerConfig("e", Path("/x.py"), "http://s",
                           environ={"ROCR_VISIBLE_DEVICES": "3", "PATH": "/nowhere"})
-    sample = process._metrics(config)()
+    sample = process._metrics(config, print)()
     assert sample["gpus"] == "3" and sample["worker_type"] == "worker"

@@ -14,7 +14,7 @@ from jd.auth import hubtoken, tokenfiles
 from jd.auth.hubtoken import Access, Grant, HubRefused
 from jd.cli.commands.interactive import checked_key
 from jd.cli.main import without_key
-from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
+from jd.errors import JdError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.net.client import Refusal
 from jd.node.identity import Here
 from jd.script.context import script_token
@@ -244,6 +244,23 @@ def test_the_thread_renews_and_ends() -> None:
                    lambda: None)
     made.start()
     assert renewed.wait(60)
+    made.end()
+
+
+def test_the_thread_renews_whatever_it_met_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenrenewal, "LONG_PAUSES", (0.001, 0.001))
+    renewed = threading.Event()
+    met: List[Exception] = [ValueError("odd"), MemoryError(), StorageError("no CA bundle")]
+    said: List[str] = []
+
+    def ask() -> Grant:
+        if met:
+            raise met.pop()
+        return grant("new", expires=1e12)
+    made = Renewal(Grant("old", "http://s:1", 0.0, 0.0, 0.0), ask, said.append, lambda _: renewed.set(),
+                   lambda: None)
+    made.start()
+    assert renewed.wait(60) and len(said) == 3 and "was not renewed: no CA bundle" in said[0]
     made.end()
 
 

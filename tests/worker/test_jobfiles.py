@@ -1,6 +1,8 @@
 """What is done for a job's files when its script has ended, without a server."""
 
+import errno
 import json
+import os
 import shutil
 import socket
 import threading
@@ -10,12 +12,13 @@ from typing import Any, Callable, List, Optional, Tuple
 import pytest
 
 from jd import protocol
-from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.errors import JdError, ServerRefused, ServerUnreachable, StorageError
 from jd.script import uploaded
 from jd.script.context import JobContext
 from jd.worker.attempt.files import checkpointdir, collecting, jobfiles
 from jd.worker.attempt.files.collect import Rules
 from jd.worker.attempt.files.jobfiles import FileSettings, JobFiles, Saved
+from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.printed import Printed
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
@@ -38,6 +41,7 @@ class Bench:
         monkeypatch.setattr(jobfiles, "send", self.send)
         monkeypatch.setattr(collecting, "upload_file", self.upload_file)
         self.care: Optional[JobFiles] = None
+        self.output: Optional[KeptOutput] = None
 
     def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,
              size: int, *texts: str) -> None:
@@ -61,7 +65,8 @@ class Bench:
             heard.feed(printed)
         settings = FileSettings(Rules(patterns, *limits), 100.0, self.outbox)
         self.care = JobFiles(settings, self.job_dir, self.checkpoints, lambda: JOB, "data",
-                             self.logged.append, self.woken.set, lambda: takes_paths, heard)
+                             self.logged.append, self.woken.set, lambda: takes_paths, heard,
+                             output=self.output)
         self.care.start()
         return self.care
 
@@ -146,6 +151,90 @@ def test_what_cannot_be_sent_waits(bench: Bench, failure: JdError, stopped: bool
     assert [item.name for item in waiting] == [checkpointdir.NAME, "a.csv"]
     assert "its checkpoint waits" in outcome.note and "1 file waited" in outcome.note
     assert (bench.checkpoints / "state").exists()
+
+
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("failure", [NO_SPACE, MemoryError(), ValueError("odd")])
+def test_whatever_a_look_meets_the_next_ones_come(bench: Bench, monkeypatch: pytest.MonkeyPatch,
+                                                  failure: Exception) -> None:
+    """The thread that ends in silence saves no checkpoint and collects no file."""
+    monkeypatch.setattr(jobfiles, "LOOK_EVERY", 0.001)
+    looks: List[float] = []
+    twice = threading.Event()
+
+    def look(saver: checkpointdir.Saver, now: float) -> None:
+        looks.append(now)
+        if len(looks) == 2:
+            twice.set()
+        raise failure
+    monkeypatch.setattr(checkpointdir.Saver, "look", look)
+    bench.begin("*.csv")
+    assert twice.wait(60)
+    (bench.checkpoints / "state").write_text("1")
+    (bench.job_dir / "a.csv").write_text("1")
+    outcome = bench.end()
+    assert bench.sent == [checkpointdir.NAME, "a.csv"] and outcome.note.startswith("collected 1 file")
+    assert sum("the checkpoint directory was not saved" in line for line in bench.logged) == 1
+
+
+@pytest.mark.parametrize("place, name, told", [
+    (jobfiles.JobFiles, "_save_last", "the checkpoint directory was not saved: No space left on device"),
+    (jobfiles.JobFiles, "_send_output", "not all of its output was sent: No space left on device"),
+    (jobfiles.JobFiles, "_tidy_up", ""),
+    (collecting.Collector, "collect", "not all of its files were collected: No space left on device"),
+    (jobfiles.JobFiles, "_waiting", "its files were not all saved: No space left on device"),
+])
+def test_what_fails_at_the_end_is_told_in_the_jobs_history(bench: Bench, monkeypatch: pytest.MonkeyPatch,
+                                                           place: Any, name: str, told: str) -> None:
+    def fail(*_: Any) -> None:
+        raise NO_SPACE
+    monkeypatch.setattr(place, name, fail)
+    bench.begin("*.csv")
+    (bench.checkpoints / "state").write_text("1")
+    (bench.job_dir / "a.csv").write_text("1")
+    outcome = bench.end()
+    assert told in outcome.note and any("No space left" in line for line in bench.logged)
+    if name != "_save_last":
+        assert checkpointdir.NAME in bench.sent
+    if name != "collect":
+        assert "a.csv" in bench.sent
+
+
+def test_a_full_outbox_does_not_keep_a_stopped_job_from_saving(bench: Bench,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("no space left for what waits")
+    monkeypatch.setattr(WaitingFiles, "add", full)
+    bench.begin()
+    (bench.checkpoints / "state").write_text("1")
+    assert bench.end(0, stopped=True).note == "checkpoint saved"
+    assert bench.sent == [checkpointdir.NAME] and "no space left for what waits" in bench.logged[0]
+
+
+def test_where_neither_server_nor_disk_takes_it_the_history_says_so(bench: Bench,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("no space left for what waits")
+    monkeypatch.setattr(WaitingFiles, "add", full)
+    bench.failure = ServerUnreachable("away")
+    bench.begin("*.csv")
+    (bench.checkpoints / "state").write_text("1")
+    (bench.job_dir / "a.csv").write_text("1")
+    note = bench.end(1).note
+    assert "checkpoint directory was not saved: no space left for what waits" in note
+    assert "not collected: a.csv (no space left for what waits)" in note
+    assert (bench.checkpoints / "state").exists()
+
+
+def test_output_whose_file_cannot_be_closed_does_not_hold_the_job(bench: Bench) -> None:
+    class Stuck(KeptOutput):
+        def close(self) -> None:
+            raise NO_SPACE
+    bench.output = Stuck(bench.outbox, bench.logged.append)
+    bench.begin()
+    assert bench.end() == Saved() and "No space left" in bench.logged[0]
 
 
 def test_a_lost_attempt_sends_no_more(bench: Bench) -> None:

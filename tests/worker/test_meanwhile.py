@@ -22,6 +22,7 @@ from jd.worker.uplink.outbox import Entry, Outbox, in_directory
 from jd.worker.uplink.waitingfiles import WaitingFiles
 
 BEAT = Call("beat", "/worker/heartbeat", {}, 2.0)
+LOGGED: List[str] = []
 WAIT = 60.0  # for what comes in milliseconds
 
 
@@ -44,30 +45,42 @@ class Server:
 
 def test_they_are_repeated_until_the_files_are_sent() -> None:
     server = Server(ServerUnreachable("no answer"))
-    with Meanwhile(server, BEAT, 0.01, 1000.0) as meanwhile:
+    with Meanwhile(server, BEAT, 0.01, 1000.0, LOGGED.append) as meanwhile:
         for _ in range(3):
             assert server.beats.acquire(timeout=WAIT)
     got = server.got
-    assert not meanwhile._thread.is_alive() and got == server.got  # none comes later
+    assert meanwhile._thread is not None and not meanwhile._thread.is_alive()
+    assert got == server.got  # none comes later
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("odd")])
+def test_they_go_on_whatever_one_has_met(error: Any) -> None:
+    server = Server(error)
+    with Meanwhile(server, BEAT, 0.01, 1000.0, LOGGED.append):
+        for _ in range(3):
+            assert server.beats.acquire(timeout=WAIT)
+    assert "a heartbeat while files were sent failed: " in LOGGED[-1]
 
 
 def test_they_end_where_the_job_is_somebody_elses() -> None:
     server = Server(ServerRefused(409, "attempt 2 runs"))
-    with Meanwhile(server, BEAT, 0.01, 1000.0) as meanwhile:
+    with Meanwhile(server, BEAT, 0.01, 1000.0, LOGGED.append) as meanwhile:
+        assert meanwhile._thread is not None
         meanwhile._thread.join(WAIT)
         assert not meanwhile._thread.is_alive() and server.got == 1
 
 
 def test_they_end_when_what_they_wait_for_must_have_ended() -> None:
     server = Server()
-    with Meanwhile(server, BEAT, 0.01, 0.05) as meanwhile:
+    with Meanwhile(server, BEAT, 0.01, 0.05, LOGGED.append) as meanwhile:
+        assert meanwhile._thread is not None
         meanwhile._thread.join(WAIT)
         assert not meanwhile._thread.is_alive() and server.got == 5
 
 
 def test_without_a_heartbeat_there_is_no_thread() -> None:
-    with Meanwhile(Server(), None, 1.0, 10.0) as meanwhile:
-        assert not meanwhile._thread.is_alive()
+    with Meanwhile(Server(), None, 1.0, 10.0, LOGGED.append) as meanwhile:
+        assert meanwhile._thread is None
 
 
 def test_a_starter_repeats_them_while_it_sends_what_waited(tmp_path: Path,

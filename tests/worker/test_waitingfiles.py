@@ -1,5 +1,6 @@
 """Files that wait with a result."""
 
+import errno
 import io
 import os
 import time
@@ -9,7 +10,7 @@ from typing import Any, List, Optional
 import pytest
 
 from jd import protocol
-from jd.errors import ServerRefused, ServerUnreachable
+from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.messages import Result
 from jd.script.context import JobContext
 from jd.worker.uplink import waitingfiles
@@ -50,6 +51,53 @@ def test_items_go_in_order_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sent.files == [("/upload", "file", "a.csv", b"aaa", 3),
                           ("/checkpoint", "checkpoint", "checkpoint.tar", b"tar", 3)]
     assert made.items() == []
+
+
+class BrokenDisk:
+    """Does not give the bytes of what waits, as a file server that is away for a moment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(path: str, *arguments: Any, **options: Any) -> Any:
+            if str(path).endswith(".bin"):
+                raise OSError(errno.EIO, "Input/output error")
+            return open(path, *arguments, **options)
+        monkeypatch.setattr(waitingfiles, "open", broken, raising=False)
+
+
+def test_a_disk_that_is_away_for_a_moment_loses_nothing(tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    made = filled(tmp_path)
+    sent = Sent(monkeypatch)
+    with monkeypatch.context() as moment:
+        BrokenDisk(moment)
+        with pytest.raises(StorageError, match="cannot be read now: Input/output error"):
+            made.send(JOB, lambda text: None)
+    made.send(JOB, lambda text: None)
+    assert [name for _, _, name, _, _ in sent.files] == ["a.csv", "checkpoint.tar"]
+    assert made.losses() == [] and list(made.path.iterdir()) == []
+
+
+def test_what_it_never_gives_is_told_and_keeps_nothing_from_going(tmp_path: Path,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    made = filled(tmp_path)
+    BrokenDisk(monkeypatch)
+    for _ in range(2 * waitingfiles.MAX_TRIES):
+        with pytest.raises(StorageError):
+            made.send(JOB, lambda text: None)
+    made.send(JOB, lambda text: None)
+    assert made.items() == []
+    assert made.losses() == ["not uploaded: a.csv (Input/output error); checkpoint.tar (Input/output error)"]
+
+
+def test_what_is_half_there_when_the_disk_is_full_does_not_stay(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "fsync", full)
+    made = WaitingFiles.new(tmp_path, 5, 1)
+    with pytest.raises(StorageError, match="No space left"):
+        made.add(protocol.UPLOAD, "a.csv", io.BytesIO(b"aaa"))
+    assert list(made.path.iterdir()) == []
 
 
 @pytest.mark.parametrize("with_paths, place", [(True, "ckpt/a.pt"), (False, None)])

@@ -16,6 +16,7 @@ from jd.net.serving.connection import Connection
 from jd.net.serving.limits import Limits, room
 from jd.net.serving.routing import Router
 from jd.net.serving.traffic import Traffic
+from jd.threads import Reported
 
 __all__ = ["HttpServer", "Limits", "Traffic"]
 
@@ -56,6 +57,7 @@ class HttpServer:
         self.is_stopping = False
         self._room = room()
         self._warned_at: Optional[float] = None  # of too few files
+        self._checking = Reported("a connection was not looked after", log.error)
 
     @property
     def connections(self) -> int:
@@ -181,7 +183,8 @@ class HttpServer:
         minutes, and every timer would be set anew with every packet.
         """
         for connection in list(self._connections):
-            connection.check(now)
+            with self._checking:
+                connection.check(now)
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Optional, Tuple
 
@@ -15,6 +16,7 @@ from jd.server.store.pages.summary import Workers
 from jd.server.store.policy import paused_because
 from jd.server.store.queue import codes, needs
 from jd.server.store.transaction import Happened
+from jd.threads import Reported
 
 INTERVAL = 0.5  # seconds between two summaries
 PING = 15.0  # seconds: shorter than what proxies let a silent connection live
@@ -23,6 +25,8 @@ MAX_VIEWERS = 1000
 # Throughput says nothing new more often, in seconds and in digits: every other summary would differ.
 RATE_STEP = 10.0
 RATE_DIGITS = 3
+
+log = logging.getLogger("jd.server")
 
 Guard = Callable[[Request, Optional[Route]], Awaitable[None]]
 
@@ -127,14 +131,16 @@ class Live:
             self._dirty.set()
 
     async def _watch(self, dirty: asyncio.Event) -> None:
+        looking = Reported("dashboards are not told what is new", log.warning)
         while True:
             await dirty.wait()
             dirty.clear()
             if self.viewers:
-                try:
-                    await self._refresh()
-                except StorageError:
-                    pass  # who writes or asks is told; the next write brings the next look
+                with looking:
+                    try:
+                        await self._refresh()
+                    except StorageError:
+                        pass  # who writes or asks is told; the next write brings the next look
             await asyncio.sleep(INTERVAL)
 
     async def _refresh(self, max_age: float = 0.0) -> None:

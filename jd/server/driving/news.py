@@ -1,12 +1,16 @@
 """Whether jobs have changed, looked up once for all who wait for it."""
 
 import asyncio
+import logging
 from typing import Optional
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.transaction import Happened
+from jd.threads import Reported
+
+log = logging.getLogger("jd.server")
 
 INTERVAL = 0.5  # seconds between two looks
 
@@ -55,11 +59,14 @@ class News:
         self._unseen = True
 
     async def _watch(self) -> None:
+        looking = Reported("who waits for jobs is not told what is new", log.warning)
         try:
             while self._waiting:
                 if self._unseen:
                     self._unseen = False
-                    await self._look()
+                    with looking:
+                        await self._look()
+                    self._unseen = self._unseen or looking.trouble is not None  # it is tried again
                 await asyncio.sleep(INTERVAL)
         finally:
             self._task = None

@@ -1,16 +1,20 @@
 """Orders: what is done to many jobs at once, in slices, so that workers are served in between."""
 
 import asyncio
+import logging
 from typing import Any, AsyncIterator, Awaitable, Dict, List, NamedTuple, Optional, Set
 
 from jd import fields
 from jd import protocol as p
+from jd.errors import reason as reason_of
 from jd.net.serving.routing import HttpError
 from jd.server.creation.batch import job_text
 from jd.server.experiment import Experiment
 from jd.server.store.operators import bulk
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
+
+log = logging.getLogger("jd.server")
 
 MAX_REASON_CHARS = 500
 
@@ -94,8 +98,10 @@ class Orders:
 
     def _ended(self, task: "asyncio.Task[Done]") -> None:
         self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever asked for it may have gone
+        error = None if task.cancelled() else task.exception()
+        # Whoever asked may have gone.
+        if error is not None and not isinstance(error, (HttpError, p.ProtocolError)):
+            log.warning("an order to many jobs was not carried out to its end: %s", reason_of(error))
 
     async def count(self, text: str, after: int = 0) -> scanning.Counted:
         """One step of counting the jobs of a filter, by status."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlsplit
 
-from jd import fields
+from jd import fields, threads
 from jd import protocol as p
 from jd.auth import jwt
 from jd.errors import JdError, ServerRefused, ServerUnreachable
@@ -26,6 +26,7 @@ from jd.net.retry import Backoff
 from jd.server.dashboardpin import HubPin
 from jd.server.hubside import knowledge
 from jd.server.hubside.knowledge import Known
+from jd.threads import Reported
 
 log = logging.getLogger("jd.server")
 
@@ -287,8 +288,7 @@ class HubLink:
         the reason when the experiment is over. `pin` takes the PINs of the Hub."""
         self._pin = pin
         # A daemon: a call that hangs must not hold up the end of the process.
-        self._thread = threading.Thread(target=self._run, args=(gone,), name="hub", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, "hub", (gone,))
 
     def stop(self) -> None:
         """End the thread, or leave it behind if a call hangs."""
@@ -298,17 +298,19 @@ class HubLink:
             self._thread.join(0.5)
 
     def _run(self, gone: Callable[[str], None]) -> None:
+        failing = Reported("the link to the Hub %s failed" % self.shown, log.error)
         while not self._stopping:
             self._wake.clear()
-            try:
-                pause = self.step(time.monotonic())
-            except ExperimentGone as error:
-                if not self._stopping:
-                    gone(str(error))
-                return
-            except Exception:
+            pause = 0.0
+            with failing:
+                try:
+                    pause = self.step(time.monotonic())
+                except ExperimentGone as error:
+                    if not self._stopping:
+                        gone(str(error))
+                    return
+            if failing.trouble is not None:
                 # Without this thread no token would ever be revoked, and nobody would notice.
-                log.exception("the link to the Hub %s failed", self.shown)
                 pause = self._intervals.heartbeat
             self._wake.wait(pause)
 

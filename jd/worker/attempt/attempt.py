@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, List, Optional
 
-from jd.errors import JdError
+from jd import threads
+from jd.errors import JdError, reason
 from jd.messages import Assignment, Code
+from jd.threads import NoThread
 from jd.worker.attempt.files import checkpointdir
 from jd.worker.attempt.files.jobfiles import JobFiles, Saved
 from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
@@ -188,10 +190,17 @@ class Attempt:
 
     def _begin(self, now: float) -> None:
         self._files = self._plan.files()
+        try:
+            self._files.start()  # first: where there is no thread for its files, the script is not begun
+        except NoThread as error:
+            raise StartFailure(str(error)) from None
         # From the loop's own thread: the system would end the script with the thread it came from.
-        self._process = self._plan.start(now)
+        try:
+            self._process = self._plan.start(now)
+        except BaseException:
+            self._files.cancel()
+            raise
         self.script_began = now
-        self._files.start()
 
 
 class _Restoring:
@@ -203,7 +212,10 @@ class _Restoring:
         self.failure: Optional[JdError] = None
         self._restore = restore
         self._wake = wake
-        threading.Thread(target=self._work, name="jd-restore", daemon=True).start()
+        try:
+            threads.start(self._work, "jd-restore")
+        except NoThread as error:
+            raise StartFailure(str(error)) from None
 
     def _work(self) -> None:
         try:
@@ -211,8 +223,7 @@ class _Restoring:
         except JdError as error:
             self.failure = error
         except Exception as error:
-            self.failure = JdError("its checkpoint cannot be restored: %s: %s" % (
-                type(error).__name__, error))
+            self.failure = JdError("its checkpoint cannot be restored: %s" % reason(error))
         finally:
             self.done.set()
             self._wake()

@@ -151,10 +151,11 @@ class Starter:
         if entry is not None and entry.waiting_files is not None:
             result = entry.result
             with Meanwhile(self._connection.deliver, call.meanwhile,
-                           self._link.at_most(protocol.BUSY_INTERVAL), call.timeout):
-                WaitingFiles(entry.waiting_files).send(
-                    self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event,
-                    self._link.offers(protocol.EXT_PATHS), lambda: show_hold(entry))
+                           self._link.at_most(protocol.BUSY_INTERVAL), call.timeout, self._log.event):
+                files = WaitingFiles(entry.waiting_files)
+                files.send(self.context(Assignment(result.job_id, {}, result.attempt)), self._log.event,
+                           self._link.offers(protocol.EXT_PATHS), lambda: show_hold(entry))
+            call = call.noting("; ".join(files.losses()))
         return self._connection.deliver(call)
 
     def context(self, assignment: Assignment) -> JobContext:

@@ -5,6 +5,7 @@ bounded time, at most every 20 seconds, and a sample is what was last known.
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from jd.node import helpers
+from jd.threads import Reported
 from jd.worker.launch.gpus import NONE, VARIABLES, ids_of, shown
 
 EVERY = 20.0
@@ -107,7 +109,9 @@ class GpuMetrics:
     """Samples for one worker whose jobs have the environment `environ`. `sample` never waits."""
 
     def __init__(self, environ: Mapping[str, str], run: Optional[Run] = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 clock: Callable[[], float] = time.monotonic,
+                 log: Callable[[str], None] = logging.getLogger("jd.worker").warning) -> None:
+        self._reported = Reported("the load of GPUs is not known", log)
         path = environ.get("PATH", os.defpath)
         self._tool = next((tool for tool in (_NVIDIA, _ROCM)
                            if run is not None or shutil.which(tool[0], path=path)), None)
@@ -131,8 +135,7 @@ class GpuMetrics:
                 self._asked_at is None or now - self._asked_at >= EVERY) and (
                 self._reader is None or not self._reader.is_alive()):
             self._asked_at = now
-            self._reader = threading.Thread(target=self._read, name="jd-gpus", daemon=True)
-            self._reader.start()
+            self._reader = self._reported.start(self._read, "jd-gpus")
         fresh = self._read_at is not None and now - self._read_at < STALE
         return dict(self._fixed, **(self._values if fresh else {}))
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Optional
 
+from jd import shortage
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner
 from jd.net.retry import Backoff
@@ -73,12 +74,14 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
     before, threading.excepthook = threading.excepthook, _into(log)
     try:
         with signals:
+            registration.begin()
             connection = Connection(config, log.event, signals.wake)
+            registration.token = lambda: connection.granted
             try:
                 orphans.become_subreaper()
-                limits = _limits(config)
+                limits = _limits(config, log.event)
                 link = Link(connection.shown, worker_id, config.machine_type,
-                            _metrics(config), limits, config.experiment, config.tags)
+                            _metrics(config, log.event), limits, config.experiment, config.tags)
                 starter = Starter(config, link, connection, log, signals.wake, ward)
                 agent = _assemble(config, link, slot, connection, log, signals, limits, starter)
                 _introduce(config, worker_id, connection, log, starter)
@@ -87,9 +90,10 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                 return _loop(agent, signals, connection, registration, observe)
             except JdError:
                 raise
-            except Exception:
-                log.event("the worker failed, please report this:\n"
-                          + traceback.format_exc().rstrip())
+            except Exception as error:
+                short = shortage.told(error)
+                log.event("the worker ends: %s" % short if short is not None else
+                          "the worker failed, please report this:\n" + traceback.format_exc().rstrip())
                 return EXIT_FAILURE
             finally:
                 connection.end()
@@ -125,8 +129,8 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registrati
     return observe
 
 
-def _metrics(config: WorkerConfig) -> Callable[[], Dict[str, Any]]:
-    machine, devices = SystemMetrics(config.machine_type), GpuMetrics(config.environ)
+def _metrics(config: WorkerConfig, log: Callable[[str], None]) -> Callable[[], Dict[str, Any]]:
+    machine, devices = SystemMetrics(config.machine_type), GpuMetrics(config.environ, log=log)
 
     def sample() -> Dict[str, Any]:
         return dict(machine.sample(), **json_clean(devices.sample()))
@@ -173,8 +177,8 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
                  hold_claims=not config.once, advice=connection.advice)
 
 
-def _limits(config: WorkerConfig) -> Limits:
-    clock = TimeLimit(config.environ)
+def _limits(config: WorkerConfig, log: Callable[[str], None]) -> Limits:
+    clock = TimeLimit(config.environ, log=log)
     return Limits(config.min_time, config.idle_exit, config.exit_when_empty, clock.left,
                   clock.is_fresh, config.job_timeout)
 

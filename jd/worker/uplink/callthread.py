@@ -6,14 +6,14 @@ with it, and its answer is ignored.
 
 import json
 import queue
-import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from jd import protocol
-from jd.errors import JdError, ServerUnreachable
+from jd import protocol, threads
+from jd.errors import JdError, ServerUnreachable, reason
 from jd.messages import BASE_HEARTBEAT, only
+from jd.threads import NoThread
 from jd.worker.uplink.outbox import Entry
 
 CLAIM = "claim"
@@ -40,6 +40,13 @@ class Call:
     entry: Optional[Entry] = None
     meanwhile: "Optional[Call]" = None
     reserved: bool = False
+
+    def noting(self, remark: str) -> "Call":
+        """The same, with a remark in the message of the result that it reports."""
+        if not remark:
+            return self
+        message = "; ".join(text for text in (self.body.get("message", ""), remark) if text)
+        return replace(self, body=dict(self.body, message=message[:protocol.MAX_MESSAGE_CHARS]))
 
     def parts(self) -> Tuple[Dict[str, Any], Dict[str, str]]:
         """Body and headers as they are sent."""
@@ -71,13 +78,22 @@ class CallThread:
         self.in_flight: Optional[Call] = None
 
     def send(self, call: Call) -> None:
-        """Start a call; there must be none in flight."""
+        """Start a call; there must be none in flight.
+
+        Where there is no thread for it, that is its answer: the call is made again later.
+        """
         assert self.in_flight is None
-        if self._calls is None:
-            self._calls = queue.SimpleQueue()
-            threading.Thread(target=self._work, args=(self._calls, self._answers),
-                             name="jd-calls", daemon=True).start()
         self.in_flight = call
+        if self._calls is None:
+            calls: "queue.SimpleQueue[Optional[Call]]" = queue.SimpleQueue()
+            try:
+                threads.start(self._work, "jd-calls", (calls, self._answers))
+            except NoThread as error:
+                unasked = ServerUnreachable("the server was not asked: %s" % error)
+                self._answers.put(Answer(call, error=unasked))
+                self._wake()
+                return
+            self._calls = calls
         self._calls.put(call)
 
     def collect(self) -> List[Answer]:
@@ -111,7 +127,6 @@ class CallThread:
             except JdError as known:
                 error = known
             except Exception as unknown:  # whatever an answer from the wild did to us: no crash
-                error = ServerUnreachable("the answer of the server cannot be used (%s: %s)" % (
-                    type(unknown).__name__, unknown))
+                error = ServerUnreachable("the answer of the server cannot be used (%s)" % reason(unknown))
             answers.put(Answer(call, body, error, time.monotonic() - started))
             self._wake()

@@ -6,7 +6,6 @@ while the server behind them is away. For the worker's own last result the call 
 that still holds the job: an idle one would get the same job handed out again.
 """
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
@@ -15,6 +14,7 @@ from jd import terminal
 from jd.errors import ServerRefused
 from jd.messages import Assignment, Result, Retry
 from jd.protocol import ABORTED, VERDICT_PREEMPTED
+from jd.threads import Reported
 from jd.worker.uplink.callthread import CLAIM, LEAVE, Call
 from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.outbox import Entry, Outbox
@@ -40,6 +40,8 @@ class Delivery:
         self._log = log
         self._doubted: Dict[str, bool] = {}
         self._failures: Dict[str, int] = {}
+        self._reported = Reported("results of workers that have ended were not moved to where they outlast "
+                                  "this one", log)
 
     def hold(self, result: Result, alone: bool = False, waiting_files: Optional[Path] = None) -> None:
         """Keep a result until it is delivered; `alone`: not together with the next claim.
@@ -103,8 +105,7 @@ class Delivery:
     def outage_began(self) -> None:
         """What workers that have died left near goes to where it outlasts this one. Beside the loop, since
         there may be large files with it."""
-        threading.Thread(target=self._outbox.secure_rest, args=(self.own,), name="jd-outbox",
-                         daemon=True).start()
+        self._reported.start(self._outbox.secure_rest, "jd-outbox", (self.own,))
 
     def leaving_call(self, away: bool, timeout: float) -> Optional[Call]:
         """The call that delivers our last result and, if the server knows how, takes our leave."""

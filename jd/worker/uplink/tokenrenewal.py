@@ -12,13 +12,14 @@ import time
 from dataclasses import replace
 from typing import Callable, Optional
 
-from jd import terminal
+from jd import terminal, threads
 from jd.auth import tokentosend
 from jd.auth.hubtoken import Access, Grant, HubRefused, advised, grant_for, request
 from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.finding import published
 from jd.net.peer.portowner import VARIABLE, trusting
 from jd.net.retry import Uniform
+from jd.threads import Reported
 from jd.worker.config import WorkerConfig
 
 ATTEMPTS = 5  # in a row, before it is said that the Hub is away
@@ -74,6 +75,7 @@ class Renewal:
         self._fresh = fresh
         self._on_refusal = refused
         self._uniform = uniform
+        self._reported = Reported("the worker token was not renewed", log)
         self._lock = threading.Lock()  # held while the Hub is asked
         self._wake = threading.Condition()
         self._ended = False
@@ -93,7 +95,7 @@ class Renewal:
 
     def start(self) -> None:
         """Begin. Not before a fork: a process with threads must not fork."""
-        threading.Thread(target=self._work, name="jd-token", daemon=True).start()
+        threads.start(self._work, "jd-token")
 
     def end(self) -> None:
         """Ask no more."""
@@ -103,7 +105,9 @@ class Renewal:
 
     def _work(self) -> None:
         while True:
-            pause = self.step(time.monotonic())
+            pause: Optional[float] = LONG_PAUSES[0]  # after what nobody foresaw
+            with self._reported:
+                pause = self.step(time.monotonic())
             if pause is not None:
                 pause = min(pause, _LONGEST_WAIT)
             with self._wake:

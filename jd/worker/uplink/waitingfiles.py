@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
 from jd import filesystems, plainfile, protocol, safedirs, wholefile
-from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError
+from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError, reason
 from jd.fields import take, take_whole
 from jd.killpoint import killpoint
 from jd.protocol import ProtocolError
@@ -27,6 +27,7 @@ SUFFIX = ".files"
 FORGOTTEN = 86400.0  # seconds after which files without a result are nobody's: its worker died
 # Refusals that are about one file; any other (no such job, a later attempt) is the result's too.
 ABOUT_THE_FILE = (400, 413)
+MAX_TRIES = 5  # of a file that its disk does not give
 _MAX_DESCRIPTION = 64 * 1024  # bytes
 _ONCE = Patience(1)
 _ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint", protocol.OUTPUT: "output"}
@@ -62,7 +63,9 @@ class WaitingFiles:
 
     def add(self, route: str, name: str, file: BinaryIO, place: Optional[str] = None,
             offset: int = 0) -> Item:
-        """Copy an open file from its start; it is on disk then. Raises StorageError."""
+        """Copy an open file from its start; it is on disk then. Raises StorageError, and leaves nothing of it
+        then: what is half there would only take the room that is missing."""
+        item: Optional[Item] = None
         try:
             safedirs.make(self.path, safedirs.CACHE)
             number = sum(1 for entry in os.listdir(str(self.path)) if entry.endswith(".json"))
@@ -77,26 +80,44 @@ class WaitingFiles:
             described = {"route": route, "name": name, "place": place, "offset": offset}
             wholefile.write(item.description, json.dumps(described).encode("ascii"), durable=True)
         except OSError as error:
+            if item is not None:
+                self.remove(item)
             raise StorageError("%s cannot be kept in %s: %s" % (
                 name, self.path, error.strerror or error)) from error
         return item
 
     def items(self) -> List[Item]:
         """What waits, in the order it came. What is no item of ours is passed over."""
+        return [item for item in map(self._item, self._descriptions()) if item is not None]
+
+    def _descriptions(self) -> List[Path]:
         try:
             names = sorted(os.listdir(str(self.path)))
         except OSError:
             return []
-        found = (self._item(self.path / name) for name in names if name.endswith(".json"))
-        return [item for item in found if item is not None]
+        return [self.path / name for name in names if name.endswith(".json") and not name.startswith(".")]
 
     def remove(self, item: Item) -> None:
         """Forget an item that the server has, or will never take."""
-        for path in (item.description, item.path):
+        for path in (item.description, item.path, item.path.with_suffix(".tries")):
             try:
                 os.unlink(str(path))
             except OSError:
                 pass  # gone already; else it goes with the directory
+
+    def _lose(self, item: Item, why: str) -> None:
+        """Note that an item will never arrive, and let go of its bytes."""
+        try:
+            told = {"lost": "%s (%s)" % (item.name, why)}
+            wholefile.write(item.description, json.dumps(told).encode("ascii"))
+            os.unlink(str(item.path))
+        except OSError:
+            self.remove(item)
+
+    def losses(self) -> List[str]:
+        """What the server will never get of it, in a sentence for the job's history, if there is anything."""
+        lost = [told for told in map(_loss, self._descriptions()) if told]
+        return ["not uploaded: " + "; ".join(lost)] if lost else []
 
     def discard(self) -> None:
         """Remove all of it."""
@@ -126,11 +147,12 @@ class WaitingFiles:
 
     def send(self, context: JobContext, log: Callable[[str], None], with_paths: bool = False,
              between: Callable[[], None] = lambda: None) -> None:
-        """Upload every item, each once; it is empty then. `with_paths`: to a server that knows of them.
+        """Upload every item, each once; none is left then. `with_paths`: to a server that knows of them.
         `between` is called before each.
 
         Raises ServerUnreachable, or ServerRefused for what is not about one file; what has
-        arrived until then does not go again. Raises StorageError where all of it was moved meanwhile.
+        arrived until then does not go again. Raises StorageError where all of it was moved meanwhile, and for
+        a disk that cannot be read now. What will never arrive is told by `losses`.
         """
         for item in self.items():
             between()
@@ -141,6 +163,8 @@ class WaitingFiles:
                 if error.status not in ABOUT_THE_FILE and not _knows_no_output(item, error):
                     raise
                 log("%s; dropped" % error)
+                self._lose(item, str(error))
+                continue
             except ServerUnreachable:
                 raise
             except (OSError, StorageError, LimitError, UsageError) as error:
@@ -148,11 +172,27 @@ class WaitingFiles:
                     # Without its files the result must not go. Whoever moved them delivers it.
                     raise StorageError("the files of job %d are no longer in %s" % (
                         context.job_id, self.path)) from None
+                may_pass = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+                if may_pass and self._again(item):
+                    raise StorageError("%s of job %d cannot be read now: %s" % (
+                        item.path, context.job_id, reason(error))) from None
                 log("%s of job %d cannot be uploaded: %s; dropped" % (
-                    item.name, context.job_id, error))
+                    item.name, context.job_id, reason(error)))
+                self._lose(item, reason(error))
+                continue
             else:
                 log("uploaded %s of job %d, which had waited" % (item.name, context.job_id))
             self.remove(item)
+
+    def _again(self, item: Item) -> bool:
+        """Whether one that could not be read is tried again: a disk may be away, but not for ever."""
+        tried = item.path.with_suffix(".tries")
+        try:
+            with open(str(tried), "ab") as file:
+                file.write(b"x")
+                return file.tell() <= MAX_TRIES
+        except OSError:
+            return True
 
     def _send(self, context: JobContext, item: Item, file: BinaryIO, with_paths: bool) -> None:
         if item.route == protocol.OUTPUT:
@@ -172,6 +212,14 @@ class WaitingFiles:
             return None
         path = description.with_suffix(".bin")
         return Item(route, name, path, place, offset) if route in _ROUTES and path.is_file() else None
+
+
+def _loss(description: Path) -> Optional[str]:
+    """What a description says of a file that is lost."""
+    try:
+        return take(json.loads(description.read_bytes().decode("utf-8")), "lost", str, None)
+    except (OSError, ValueError, AttributeError, ProtocolError):
+        return None
 
 
 def _knows_no_output(item: Item, error: ServerRefused) -> bool:

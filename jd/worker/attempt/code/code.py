@@ -16,8 +16,10 @@ import threading
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from jd import threads
 from jd.messages import Code
 from jd.node import helpers
+from jd.threads import NoThread, Reported
 from jd.worker.attempt.calling import entry
 from jd.worker.attempt.code import distributions, repository
 from jd.worker.config import WorkerConfig
@@ -78,7 +80,7 @@ class Codes:
         self._interpreter: Optional[Tuple[List[str], List[str], _Interpreter]] = None
         self._state: Optional[Tuple[object, repository.State]] = None
         self._ask_git_at = 0.0
-        self._told = False
+        self._reported = Reported("which code runs is not recorded", log)
 
     def lookup(self) -> Lookup:
         """For one attempt."""
@@ -94,17 +96,16 @@ class Codes:
             lookup.done.set()  # the file system hangs: of this attempt it is not known
             return
         self._latest = lookup
-        threading.Thread(target=self._work, args=(lookup,), name="jd-code", daemon=True).start()
+        try:
+            threads.start(self._work, "jd-code", (lookup,))
+        except NoThread as error:
+            self._log("which code runs is not recorded: %s" % error)
+            lookup.done.set()
 
     def _work(self, lookup: Lookup) -> None:
-        try:
+        with self._reported:
             lookup.found = self._find(lookup.stamp)
-        except Exception as error:
-            if not self._told:
-                self._told = True
-                self._log("which code runs is not recorded: %s: %s" % (type(error).__name__, error))
-        finally:
-            lookup.done.set()
+        lookup.done.set()
 
     def _find(self, stamp: Optional[Stamp]) -> Code:
         config = self._config

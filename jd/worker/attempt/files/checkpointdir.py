@@ -8,11 +8,12 @@ while it may have been writing, it is not saved.
 import os
 import tempfile
 import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional, cast
+from typing import BinaryIO, Callable, Iterator, Optional, cast
 
 from jd import protocol
-from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError
+from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, reason
 from jd.net.retry import Backoff, is_temporary
 from jd.script import signature
 from jd.script.checkpoint import fetch_latest
@@ -40,13 +41,21 @@ def place(job_dir: Path, attempt: Optional[int]) -> Path:
     raise StorageError("%s is full of old checkpoint directories" % (job_dir / CHECKPOINTS), "remove them")
 
 
-def scratch(job_dir: Path) -> BinaryIO:
-    """An unnamed temporary file. Raises StorageError."""
+@contextmanager
+def scratch(job_dir: Path) -> Iterator[BinaryIO]:
+    """An unnamed temporary file. Raises StorageError where none can be made; its end raises nothing."""
     try:
-        return cast(BinaryIO, tempfile.TemporaryFile(dir=str(job_dir)))
+        file = cast(BinaryIO, tempfile.TemporaryFile(dir=str(job_dir)))
     except OSError as error:
         raise StorageError("no temporary file can be made in %s: %s" % (
             job_dir, error.strerror or error)) from error
+    try:
+        yield file
+    finally:
+        try:
+            file.close()
+        except OSError:
+            pass  # what a full disk refused is flushed once more; nobody wants it any more
 
 
 def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
@@ -106,7 +115,9 @@ def megabytes(size: int) -> str:
 class Saver:
     """Saves one directory whenever it has changed; for one thread. Times are monotonic seconds.
 
-    `problem` says why the newest state is not on the server, if it is not.
+    `problem` says why the newest state is not on the server, if it is not. What may pass, a full disk or a
+    server that is away, is tried again after the interval, and at the end; a directory that is too large only
+    when it has changed.
     """
 
     def __init__(self, directory: Path, new_signer: NewSigner, upload: Upload,
@@ -118,6 +129,7 @@ class Saver:
         self._upload = upload
         self._log = log
         self._interval = interval
+        self._saved: Snapshot = {}
         self._saved = self._seen = self._state() or {}
         self._tried: Optional[Snapshot] = None  # a state that cannot be saved
         self._changed_at = 0.0
@@ -140,6 +152,7 @@ class Saver:
             return  # thousands of files on a network file system are not looked at for nothing
         state = self._state()
         if state is None:
+            self._not_before = now + self._interval
             return
         if state != self._seen:
             self._seen, self._changed_at = state, now
@@ -157,7 +170,7 @@ class Saver:
             return True
 
     def final(self, upload: Upload) -> None:
-        """Save what has changed, now that nobody writes any more. Nothing is raised."""
+        """Save what has changed, now that nobody writes any more."""
         state = self._state()
         if state and state not in (self._saved, self._tried):
             self.save(state, upload, finished=True)
@@ -172,29 +185,33 @@ class Saver:
                     return  # it was written to meanwhile
                 signature.sign(file, self._new_signer(), "the checkpoint directory %s" % self.directory)
                 upload(file)
-        except (LimitError, StorageError) as error:
+        except LimitError as error:
             self._tried = state
             self._failed(str(error))
-        except JdError as error:
-            self._failed("the checkpoint directory was not saved: %s" % error)
+        except (JdError, OSError, MemoryError) as error:
+            self._failed("the checkpoint directory was not saved: %s" % reason(error))
         else:
             self._saved, self.problem, self.saved_bytes = state, None, size
             self._log("saved the checkpoint directory: %d files, %s" % (
                 len(state), megabytes(size)))
 
     def _failed(self, problem: str) -> None:
+        if problem != self.problem:
+            self._log(problem)
         self.problem = problem
-        self._log(problem)
 
     def _state(self) -> Optional[Snapshot]:
         """None when it cannot be told; an empty directory is one without anything to save."""
         try:
-            return checkpointtar.snapshot(self.directory)
+            state = checkpointtar.snapshot(self.directory)
+            if state == self._saved:
+                self.problem = None
+            return state
         except FileNotFoundError:
             return {}
-        except OSError:
-            return None
+        except OSError as error:
+            problem = "the checkpoint directory was not saved: %s" % reason(error)
         except LimitError as error:
-            if self.problem is None:
-                self._failed(str(error))
-            return None
+            problem = str(error)
+        self._failed(problem)
+        return None

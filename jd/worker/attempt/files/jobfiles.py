@@ -12,26 +12,30 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable, Optional
+from typing import BinaryIO, Callable, List, Optional, Tuple
 
-from jd import protocol
+from jd import protocol, threads
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.script.context import JobContext
 from jd.script.signature import Signer
 from jd.script.upload import Patience, send
+from jd.threads import Reported
 from jd.worker.attempt.files import jobdir
 from jd.worker.attempt.files.checkpointdir import NAME, Saver
 from jd.worker.attempt.files.collect import Rules
-from jd.worker.attempt.files.collecting import Collector, Sender, is_away
+from jd.worker.attempt.files.collecting import Collected, Collector, Sender, is_away
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.outputsending import OutputSending
 from jd.worker.attempt.output.printed import Printed
-from jd.worker.uplink.waitingfiles import WaitingFiles
+from jd.worker.uplink.waitingfiles import Item, WaitingFiles
 
 LOOK_EVERY = 2.0  # seconds
 ATTEMPTS = 3
 PAUSES = (0.5, 2.0)
 WATCHED = 10.0  # seconds that a look at the output counts
+_NOT_SAVED = "the checkpoint directory was not saved"
+_NOT_SENT = "not all of its output was sent"
+_NOT_FINISHED = "its files were not all saved"
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ class JobFiles:
             context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
 
     def start(self) -> None:
-        """Begin to watch the checkpoint directory and the output."""
-        threading.Thread(target=self._work, name="jd-job-files", daemon=True).start()
+        """Begin to watch the checkpoint directory and the output. Raises NoThread."""
+        threads.start(self._work, "jd-job-files")
 
     def watched(self) -> None:
         """Somebody looks at the output: what is new goes soon."""
@@ -116,27 +120,52 @@ class JobFiles:
     # ---- in the thread
 
     def _work(self) -> None:
-        outcome = Saved()
-        try:
-            while not self._finishing.wait(LOOK_EVERY):
-                now = time.monotonic()
+        """Whatever goes wrong in one part, the others are done, and the job's history tells of it."""
+        saving, sending = Reported(_NOT_SAVED, self._log), Reported(_NOT_SENT, self._log)
+        while not self._finishing.wait(LOOK_EVERY):
+            now = time.monotonic()
+            with saving:
                 self._saver.look(now)
-                if self._sending is not None and not self.cancelled.is_set():
-                    watched = self._watched_at is not None and now < self._watched_at + WATCHED
-                    self._sending.look(now, watched)
-            if not self.cancelled.is_set():
-                has_checkpoint = not self._saver.is_empty
-                notes = [self._remark(), self._save_last(), self._send_output()]
-                done = self._exit_code == 0 and not self._stopped
-                collected = self._collector.collect(done, self._away)
-                self._tidy_up()
-                outcome = Saved("; ".join(note for note in notes + collected.notes if note), self._waiting(),
-                                has_checkpoint or collected.has_files)
-        finally:
+            with sending:
+                self._send_new(now)
+        outcome = Saved()
+        if not self.cancelled.is_set():
+            with Reported(_NOT_FINISHED, self._log) as finishing:
+                outcome = self._finished()
+            if finishing.trouble is not None:
+                outcome = Saved(finishing.trouble)
+        with Reported("the job's output was not let go of", self._log):
             if self._output is not None:
                 self._output.close()
-            self.outcome = outcome
-            self._wake()
+        self.outcome = outcome
+        self._wake()
+
+    def _finished(self) -> Saved:
+        saver = self._saver
+        done = self._exit_code == 0 and not self._stopped
+        has_checkpoint = not saver.is_empty
+        notes = [self._part("what shares its directories was not looked for", self._remark),
+                 self._part(_NOT_SAVED, self._save_last),
+                 self._part(_NOT_SENT, self._send_output)]
+        collected = Collected([])
+        with Reported("not all of its files were collected", self._log) as collecting:
+            collected = self._collector.collect(done, self._away)
+        notes += [collecting.trouble or "", *collected.notes]
+        self._part("its directory was not tidied up", self._tidy_up)
+        return Saved("; ".join(note for note in notes if note), self._waiting(),
+                     has_checkpoint or collected.has_files)
+
+    def _part(self, what: str, do: Callable[[], Optional[str]]) -> str:
+        """Do a part of what comes at the end. Returns what the job's history is to say of it."""
+        note: Optional[str] = None
+        with Reported(what, self._log) as reported:
+            note = do()
+        return reported.trouble or note or ""
+
+    def _send_new(self, now: float) -> None:
+        if self._sending is not None and not self.cancelled.is_set():
+            watched = self._watched_at is not None and now < self._watched_at + WATCHED
+            self._sending.look(now, watched)
 
     def _pause(self, seconds: float) -> None:
         self.cancelled.wait(seconds)
@@ -187,7 +216,12 @@ class JobFiles:
 
     def _upload_or_keep(self, file: BinaryIO) -> None:
         """Upload; where the server is away, or may not answer before we are killed, keep it."""
-        kept = self._waiting_files.add(protocol.CHECKPOINT, NAME, file) if self._stopped else None
+        kept: Optional[Item] = None
+        try:
+            if self._stopped:
+                kept = self._waiting_files.add(protocol.CHECKPOINT, NAME, file)
+        except StorageError as error:
+            self._log(str(error))  # the server may take it all the same
         try:
             self._upload_checkpoint(file)
         except (ServerUnreachable, ServerRefused) as error:
@@ -208,20 +242,23 @@ class JobFiles:
         """Send the rest; where the server is away, or may not answer before we are killed, keep it."""
         if self._sending is None or self.cancelled.is_set():
             return ""
+        kept, problem = self._keep_output() if self._stopped or self._away else ([], "")
+        if self._away:
+            return problem
         try:
-            kept = self._sending.keep(self._waiting_files) if self._stopped or self._away else []
-            if self._away:
-                return ""
-            try:
-                self._sending.finish()
-            except (ServerUnreachable, ServerRefused):
-                self._away = True
-                if not kept:
-                    self._sending.keep(self._waiting_files)
-                return ""
-            for item in kept:
-                self._waiting_files.remove(item)
+            self._sending.finish()
+        except (ServerUnreachable, ServerRefused):
+            self._away = True
+            return "" if kept else self._keep_output()[1]
+        for item in kept:
+            self._waiting_files.remove(item)
+        return ""
+
+    def _keep_output(self) -> Tuple[List[Item], str]:
+        """What it has printed, where it waits, or why it cannot."""
+        assert self._sending is not None
+        try:
+            return self._sending.keep(self._waiting_files), ""
         except StorageError as error:
             self._log(str(error))
-            return str(error)
-        return ""
+            return [], str(error)
