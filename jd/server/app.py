@@ -122,6 +122,7 @@ class JobServer:
             raise
         self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
+        await self.orders.resume()
 
     def say_untold(self) -> None:
         """Say once in the log that some workers get a longer lease than was asked for."""

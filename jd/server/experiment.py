@@ -96,6 +96,15 @@ class Experiment:
             self._server_lock.release()
             raise
 
+    def _abandon(self) -> None:
+        """Remove a batch that was being written when the last server ended."""
+        if not self.read_now(batches.is_being_written):
+            return
+        _log("a batch of jobs was being written when the server ended: it is removed, and jobs whose place "
+             "it took are back; create it again")
+        while self.write_now(batches.abandon):
+            pass
+
     def _check_lost(self) -> None:
         try:
             opening.check_lost(self.database)
@@ -114,9 +123,9 @@ class Experiment:
             self.database.write(lambda db: clockset.begin(db, clock.offset())).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
             # A million jobs of a database without values take some ten seconds, once.
-            for repair in (batches.abandon, values.catch_up):
-                while self.write_now(repair):
-                    pass
+            self._abandon()
+            while self.write_now(values.catch_up):
+                pass
             self.server_id = self.write_now(_wake_up)
         except (sqlite3.Error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             # What stands in a row is not what was written there: SQLite does not notice a byte of a text.

@@ -41,6 +41,11 @@ def run(tmp_path: Path, scenario: Scenario) -> None:
     asyncio.run(main())
 
 
+async def written(experiment: Experiment) -> int:
+    """How many jobs are in the table, of batches that are not whole as well."""
+    return int(await experiment.read(lambda db: db.execute("SELECT count(*) FROM jobs").fetchone()[0]))
+
+
 async def counts(experiment: Experiment) -> int:
     return (await experiment.read(jobs.counts))["PENDING"]
 
@@ -82,7 +87,7 @@ def test_workers_are_served_in_between_and_get_none_of_it(tmp_path: Path, slices
         between, go_on = pause_between_slices(monkeypatch, experiment)
         making = asyncio.ensure_future(creation.create(from_grid(GRID)))
         await between.wait()
-        assert await counts(experiment) == 11
+        assert await counts(experiment) == 1 and await written(experiment) == 11
         answers = []
         for name in ("a", "b"):
             answers.append(await experiment.write(lambda t: workers.heartbeat(t, messages.Heartbeat(name))))
@@ -99,11 +104,11 @@ def test_what_is_given_up_leaves_nothing(tmp_path: Path, slices: None,
         between, go_on = pause_between_slices(monkeypatch, experiment)
         making = asyncio.ensure_future(creation.create(from_grid(GRID)))
         await between.wait()
-        assert await counts(experiment) == 10
+        assert await counts(experiment) == 0 and await written(experiment) == 10
         making.cancel()
         with pytest.raises(asyncio.CancelledError):
             await making
-        assert await counts(experiment) == 0
+        assert await counts(experiment) == await written(experiment) == 0
         go_on.set()
         assert (await creation.create(from_grid(GRID))).start_id == 1
     run(tmp_path, scenario)
@@ -139,7 +144,7 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
         if killed:
             monkeypatch.setattr(creation, "_abandon", asyncio.Event().wait)
         making = asyncio.ensure_future(creation.create(from_grid({"y": [1]}), batches.REPLACE_PENDING))
-        while killed and await counts(experiment) != 1:
+        while killed and await counts(experiment):
             await asyncio.sleep(0)
         if not killed:
             with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -154,17 +159,21 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
     run(tmp_path, then)
 
 
-def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+def test_what_a_killed_server_left_is_removed_at_the_next_start(tmp_path: Path,
+                                                                caplog: pytest.LogCaptureFixture) -> None:
     async def half(experiment: Experiment, _creation: Creator) -> None:
         await experiment.write(batches.begin)
         await experiment.write(lambda t: batches.add(t, 1, [json.dumps({"x": 1})]))
-        assert await counts(experiment) == 1
+        assert await counts(experiment) == 0 and await written(experiment) == 1
 
-    async def nothing(experiment: Experiment, _creation: Creator) -> None:
-        assert await counts(experiment) == 0
+    async def nothing(experiment: Experiment, creation: Creator) -> None:
+        assert await counts(experiment) == await written(experiment) == 0
+        await creation.create(from_grid({"x": [1]}))
+        assert await counts(experiment) == 1
 
     run(tmp_path, half)
     run(tmp_path, nothing)
+    assert "a batch of jobs was being written" in caplog.text
 
 
 def test_two_batches_do_not_mix(tmp_path: Path, slices: None) -> None:

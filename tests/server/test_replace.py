@@ -64,7 +64,7 @@ def test_a_batch_that_is_given_up_brings_all_back(desk: Desk) -> None:
     desk.write(lambda t: batches.add(t, start_id, ['{"y": 1}']))
     while desk.write(lambda t: batches.set_aside(t, start_id, batches.REPLACE_ALL, 1)):
         pass
-    assert statuses(desk) == ["DELETED"] * 6 + ["PENDING"]
+    assert statuses(desk) == ["DELETED"] * 6 + [None]
     while desk.write(lambda t: batches.abandon(t, 1)):
         pass
     assert statuses(desk) == ["DONE", "PENDING", "PENDING", "PENDING", "DELETED", "ABORTED", None]

@@ -99,6 +99,8 @@ class Creator:
         return Existing(matching.found, matching.deleted, matching.ids or [0] * batch.total)
 
     async def _write(self, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
+        if await self._experiment.read(batches.is_being_written):
+            await self._abandon()  # one that was given up, while the disk was too full for this
         counts = await self._experiment.read(jobs.counts) if replace else {}
         steps = sum(counts[status] * (_SERVED_STEPS if status == p.SERVED else 1) for status in replace)
         if batch.total + steps <= batches.SLICE:

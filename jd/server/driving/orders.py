@@ -1,22 +1,30 @@
 """Orders: what is done to many jobs at once, in slices, so that workers are served in between."""
 
 import asyncio
+import json
 import logging
-from typing import Any, AsyncIterator, Awaitable, Dict, List, NamedTuple, Optional, Set
+import sqlite3
+from functools import partial
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Set
 
 from jd import fields
 from jd import protocol as p
+from jd.errors import DamagedFile, StorageError
 from jd.errors import reason as reason_of
+from jd.killpoint import killpoint
 from jd.net.serving.routing import HttpError
 from jd.server.creation.batch import job_text
 from jd.server.experiment import Experiment
-from jd.server.store.operators import bulk
+from jd.server.store.operators import bulk, unfinished
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
-
-log = logging.getLogger("jd.server")
+from jd.server.store.transaction import Transaction
+from jd.storage.reading import TookTooLong
 
 MAX_REASON_CHARS = 500
+AGAIN = 1.0  # seconds until a slice is tried again that could not be written
+
+log = logging.getLogger("jd.server")
 
 
 class Order(NamedTuple):
@@ -124,52 +132,142 @@ class Orders:
         return total
 
     async def _write(self, order: Order, ids: List[int]) -> int:
-        return await self._experiment.write(lambda t: bulk.act(
-            t, order.action, ids, order.reason, order.keep_checkpoint, order.priority, order.by))
+        return await self._experiment.write(lambda t: _act(t, order, ids))
+
+    async def resume(self) -> None:
+        """Go on with an order that a server which has ended left half done, if there is one."""
+        text = await self._experiment.read(unfinished.kept)
+        if text is None or self._experiment.bulk is not None:
+            return
+        try:
+            left = _Left.of_text(text)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            await self._experiment.write(unfinished.forget)
+            log.warning("an order to many jobs was cut short when the server ended, and what is left of it "
+                        "cannot be read: some of its jobs were changed, and others were not")
+            return
+        log.warning("the order to %s %d jobs was cut short when the server ended, after %d of them: it goes "
+                    "on", left.order.action, left.total, left.changed)
+        task = asyncio.ensure_future(self._go_on(left))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _go_on(self, left: "_Left") -> Done:
+        done = await self._carried_out(left)
+        log.warning("the order to %s jobs that was cut short is done: %d jobs were changed in all",
+                    left.order.action, done.changed)
+        return done
 
     async def _in_slices(self, order: Order) -> Done:
-        experiment = self._experiment
         try:
             by_status = await self._by_status(order)
-            about = sum(by_status.values()) if order.ids is None else len(order.ids)
-            total = _eligible(order.action, by_status)
-            experiment.bulk = (order.action, 0, total)
-            changed = 0
-            async for ids in self._slices(order):
-                changed += await self._write(order, ids)
-                experiment.bulk = (order.action, min(changed, total), total)
-            return Done(changed, max(0, about - changed))
+            up_to = await self._experiment.read(jobs.last_id)
+        except BaseException:
+            self._experiment.bulk = None
+            raise
+        about = sum(by_status.values()) if order.ids is None else len(order.ids)
+        return await self._carried_out(_Left(
+            order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status)))
+
+    async def _carried_out(self, left: "_Left") -> Done:
+        experiment = self._experiment
+        experiment.bulk = (left.order.action, min(left.changed, left.total), left.total)
+        try:
+            while left.part < len(bulk.passes(left.order.action)):
+                left = await self._when_it_can(partial(self._slice, left), left)
+                experiment.bulk = (left.order.action, min(left.changed, left.total), left.total)
+            await experiment.write(unfinished.forget)
+            return Done(left.changed, max(0, left.about - left.changed))
+        except asyncio.CancelledError:
+            raise  # the server ends: the next one goes on
+        except BaseException:
+            await experiment.write(unfinished.forget)  # `_ended` tells of it
+            raise
         finally:
             experiment.bulk = None
             # Only what is written is told to viewers.
             await experiment.write(lambda t: None)
 
-    async def _slices(self, order: Order) -> AsyncIterator[List[int]]:
-        """Ids for one operation each."""
-        for part in bulk.passes(order.action):
-            slices = (self._slices_of_ids(order.ids, part) if order.ids is not None
-                      else self._slices_of_filter(order.filter, part))
-            async for ids in slices:
-                yield ids
+    async def _when_it_can(self, step: Callable[[], Awaitable["_Left"]], left: "_Left") -> "_Left":
+        """A step that a full disk, say, does not let through is tried again: half an order helps nobody."""
+        said = False
+        while True:
+            try:
+                return await step()
+            except (TookTooLong, DamagedFile):
+                raise
+            except StorageError as error:
+                if not said:
+                    said = True
+                    log.warning("the order to %s jobs waits, %d of %d are changed: %s",
+                                left.order.action, left.changed, left.total, error)
+                await asyncio.sleep(AGAIN)
 
-    async def _slices_of_ids(self, ids: List[int], part: bulk.Pass) -> AsyncIterator[List[int]]:
-        chosen = await self._experiment.read(lambda db: bulk.in_statuses(db, ids, part.statuses))
-        for start in range(0, len(chosen), part.slice):
-            yield chosen[start:start + part.slice]
+    async def _slice(self, left: "_Left") -> "_Left":
+        """Carry out the next slice; what is left then."""
+        order, part = left.order, bulk.passes(left.order.action)[left.part]
+        found = await self._experiment.read(lambda db: _candidates(db, left, part))
+        rest = left._replace(part=left.part + 1, after=0) if found.next is None else left._replace(
+            after=found.next)
+        if not found.ids:
+            return rest
 
-    async def _slices_of_filter(self, text: str, part: bulk.Pass) -> AsyncIterator[List[int]]:
-        def slice_behind(job_id: int) -> Awaitable[scanning.Matching]:
-            return self._experiment.read(lambda db: bulk.candidates(
-                db, conditions.compiled(db, text, now), part, job_id, up_to))
+        def write(t: Transaction) -> _Left:
+            then = rest._replace(changed=rest.changed + _act(t, order, found.ids))
+            unfinished.keep(t, then.text())
+            killpoint("orders.slice.before-commit")
+            return then
 
-        now = self._experiment.clock()
-        up_to = await self._experiment.read(jobs.last_id)
-        after: Optional[int] = 0
-        while after is not None:
-            found = await slice_behind(after)
-            if found.ids:
-                yield found.ids
-            after = found.next
+        then = await self._experiment.write(write)
+        killpoint("orders.slice.after-commit")
+        return then
+
+
+class _Left(NamedTuple):
+    """What is left of an order: of its jobs up to the id `up_to` those behind `after`, in the pass `part` and
+    those that follow. Its filter is that of the time `now`; it is `about` so many jobs, of which it can
+    change `total` and has `changed` some."""
+
+    order: Order
+    now: float
+    up_to: int
+    about: int
+    total: int
+    part: int = 0
+    after: int = 0
+    changed: int = 0
+
+    def text(self) -> str:
+        """For the database. What is done of the ids is left out, as it can be much."""
+        ids = self.order.ids
+        if ids is not None and self.part == len(bulk.passes(self.order.action)) - 1:
+            ids = [job_id for job_id in ids if job_id > self.after]
+        return json.dumps(self._replace(order=self.order._replace(ids=ids))._asdict())
+
+    @classmethod
+    def of_text(cls, text: str) -> "_Left":
+        """Raises ValueError, TypeError, KeyError for one that another version has written."""
+        told = json.loads(text)
+        order = Order(*told.pop("order"))
+        if order.action not in bulk.ACTIONS:
+            raise ValueError("no such action")
+        left = cls(order, **told)
+        # What ran may wait again by now. To abort what waits once more changes nothing else.
+        return left._replace(part=0, after=0) if order.action == bulk.ABORT else left
+
+
+def _act(t: Transaction, order: Order, ids: List[int]) -> int:
+    return bulk.act(t, order.action, ids, order.reason, order.keep_checkpoint, order.priority, order.by)
+
+
+def _candidates(db: sqlite3.Connection, left: _Left, part: bulk.Pass) -> scanning.Matching:
+    ids = left.order.ids
+    if ids is None:
+        return bulk.candidates(db, conditions.compiled(db, left.order.filter, left.now), part, left.after,
+                               left.up_to)
+    chosen = bulk.in_statuses(db, [job_id for job_id in ids if job_id > left.after], part.statuses)
+    more = len(chosen) > part.slice
+    return scanning.Matching(chosen[:part.slice], chosen[part.slice - 1] if more else None, len(chosen))
 
 
 def _eligible(action: str, by_status: Dict[str, int]) -> int:

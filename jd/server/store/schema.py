@@ -413,6 +413,14 @@ CREATE TABLE dependencies (
 );
 """
 
+# Jobs are counted when their batch is published; here, those of one that was not.
+_COUNTED_WHOLE = """
+UPDATE job_counts SET n = n - (SELECT count(*) FROM jobs WHERE id >= (
+    SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'creating_from'))
+  WHERE status = 'PENDING';
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
-                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES)
+                             _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
+                             _COUNTED_WHOLE)

@@ -110,7 +110,6 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (
             ", ".join(said), ", ?" * len(said)),
         ((job_id, text, *said.values()) for job_id, text in enumerate(texts, first_id)))
-    t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(texts),))
     stored.put(t, stored.PARAMETER,
                ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
 
@@ -154,11 +153,17 @@ def publish(t: Transaction, start_id: int, total: int) -> Created:
     """The batch is whole: let workers have it."""
     before = t.db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
     t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
+    t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (total,))
     # The rows of a batch appear for those who look at the table when it is whole.
     t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
     brokensweep.begin(t)
     t.happened.pending += total
-    return Created(start_id, total, "Appended" if before > total else "Created")
+    return Created(start_id, total, "Appended" if before else "Created")
+
+
+def is_being_written(db: sqlite3.Connection) -> bool:
+    """Whether a batch was begun, and neither published nor abandoned."""
+    return jobs.creating_from(db) < jobs.NO_BATCH
 
 
 def abandon(t: Transaction, limit: int = SLICE) -> bool:
@@ -177,6 +182,8 @@ def abandon(t: Transaction, limit: int = SLICE) -> bool:
     stored.remove(t, stored.PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
     if found:
         t.db.execute("DELETE FROM jobs WHERE id >= ?", (found[-1][0],))
+        # They were never counted, and the trigger does not know.
+        t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (len(found),))
     if len(found) == limit:
         return True
     t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))

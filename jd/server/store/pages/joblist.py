@@ -61,6 +61,9 @@ class JobPage(NamedTuple):
 def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
     """One page of jobs by id, and how many match in all; not for a query that `takes_steps`."""
     where, values = _condition(query)
+    before = jobs.creating_from(db)
+    if before < jobs.NO_BATCH:
+        where, values = where + " AND id < ?", [*values, before]
     offset = (query.page - 1) * query.per_page
     if query.search is None and query.ids is None:
         by_status = jobs.counts(db)
@@ -69,9 +72,10 @@ def select(db: sqlite3.Connection, query: JobQuery) -> JobPage:
         total = db.execute("SELECT count(*) FROM jobs WHERE " + where, values).fetchone()[0]
     if query.statuses == _PRESENT:
         first, last = _ends(db)
+        last = min(last, before - 1)
         if total == last - first + 1:
             # Of these no id is missing, as usual: a deep page is found without stepping over all before it.
-            where, values, offset = where + " AND id >= ?", [first + offset], 0
+            where, values, offset = where + " AND id >= ?", [*values, first + offset], 0
     ids = "SELECT id AS page_id FROM jobs WHERE " + where
     rows = db.execute(
         "SELECT %s, a.system_metrics FROM (%s ORDER BY id LIMIT ? OFFSET ?) JOIN jobs j ON j.id = page_id"
@@ -125,7 +129,8 @@ def _filter(db: sqlite3.Connection, query: JobQuery, now: float) -> Filter:
 def statuses(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, str]:
     """Status by id (as text: it goes to JSON) of the jobs that exist."""
     return {str(job_id): status for job_id, status in db.execute(
-        "SELECT id, status FROM jobs WHERE id IN (%s)" % id_list(ids))}
+        "SELECT id, status FROM jobs WHERE id IN (%s) AND id < ?" % id_list(ids),
+        (jobs.creating_from(db),))}
 
 
 def _condition(query: JobQuery) -> Tuple[str, List[Any]]:

@@ -6,6 +6,8 @@ from typing import Dict, NamedTuple, Optional, Sequence
 from jd import protocol as p
 from jd.server.store.transaction import Transaction
 
+NO_BATCH = 2 ** 62  # above all ids
+
 
 class NoSuchJob(Exception):
     """404: the id is unknown."""
@@ -49,7 +51,7 @@ def add_history_line(t: Transaction, job_ids: Sequence[int], reason: str) -> Non
 def creating_from(db: sqlite3.Connection) -> int:
     """The first id of the batch that is being written; above all ids if there is none."""
     row = db.execute("SELECT value FROM settings WHERE name = 'creating_from'").fetchone()
-    return 2 ** 62 if row is None else int(row[0])
+    return NO_BATCH if row is None else int(row[0])
 
 
 def last_id(db: sqlite3.Connection) -> int:
@@ -59,7 +61,8 @@ def last_id(db: sqlite3.Connection) -> int:
 
 
 def counts(db: sqlite3.Connection) -> Dict[str, int]:
-    """Jobs by status: kept by triggers, so this costs the same for any number of jobs."""
+    """Jobs by status: kept by triggers, so this costs the same for any number of jobs. Those of a batch count
+    when it is whole."""
     kept = dict(db.execute("SELECT status, n FROM job_counts"))
     return {status: kept[status] for status in p.JOB_STATUSES_ALL}
 

@@ -38,10 +38,15 @@ class View:
     """A filter in one snapshot of the database, with the cheapest source of its jobs."""
 
     def __init__(self, db: sqlite3.Connection, wanted: Filter) -> None:
+        before = jobs.creating_from(db)
+        if before < jobs.NO_BATCH:
+            # Of a batch that is being written nothing shows until it is whole.
+            wanted = wanted._replace(below=min(wanted.below, before),
+                                     conditions=(*wanted.conditions, Sql("j.id < ?", (before,))))
         self.wanted = wanted
         counts = jobs.counts(db)
         self.by_status = {status: counts[status] for status in wanted.statuses}
-        by_status = self._status_source(counts)
+        by_status = self._status_source(counts, before)
         counted = [(sum(self.by_status.values()), True, by_status)]
         counted += [(_count(db, source), False, source) for source in wanted.sources]
         self.rows, is_status, self.source = min(counted, key=lambda one: one[0])
@@ -57,13 +62,14 @@ class View:
         """Whether all jobs that can match may be looked at in one go."""
         return self.rows <= FEW
 
-    def _status_source(self, counts: Dict[str, int]) -> Source:
+    def _status_source(self, counts: Dict[str, int], before: int) -> Source:
+        limit = "" if before == jobs.NO_BATCH else " AND id < %d" % before
         present = [status for status, n in counts.items() if n]
         chosen = [status for status in present if status in self.by_status]
         if chosen == present:
-            return Source((Sql("SELECT id FROM jobs WHERE 1"),), "id", True)
+            return Source((Sql("SELECT id FROM jobs WHERE 1" + limit),), "id", True)
         return Source(tuple(
-            Sql("SELECT id FROM jobs INDEXED BY jobs_by_status WHERE status = ?", (status,))
+            Sql("SELECT id FROM jobs INDEXED BY jobs_by_status WHERE status = ?" + limit, (status,))
             for status in chosen) or (Sql("SELECT id FROM jobs WHERE 0"),), "id", True)
 
     def everything(self, db: sqlite3.Connection, columns: Sql, after: int = 0) -> List[Any]:
