@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, List, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, cast
 
 import pytest
 
@@ -101,6 +101,80 @@ def test_unsafe_members_refuse_the_whole_archive(tmp_path: Path, members: List[t
     with pytest.raises(UnsafeArchive):
         unpack(archive(member("good", size=3), *members), tmp_path / "in" / "target")
     assert tree(tmp_path) in ({}, {"in": None})
+
+
+def odd(records: Optional[Dict[str, str]] = None, **fields: Any) -> BinaryIO:
+    """An archive whose file "a" has odd fields, or extended headers as no tar writes them."""
+    entry = tarfile.TarInfo("a")
+    for name, value in fields.items():
+        setattr(entry, name, value)
+    if records is not None:
+        entry.pax_headers = records
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as made:
+        made.addfile(tarfile.TarInfo(MARK))
+        made.addfile(entry)
+    return file
+
+
+def with_mode(field: bytes) -> BinaryIO:
+    """An archive whose file "a" has these bytes for a mode."""
+    content = bytearray(cast(io.BytesIO, odd()).getvalue())
+    header = content[512:1024]
+    header[100:108], header[148:156] = field, b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[512:1024] = header
+    return io.BytesIO(bytes(content))
+
+
+@pytest.mark.parametrize("moment", ["-1", "-1e300", "1e300", "1e19", "nan", "inf", "-inf", str(2 ** 33)])
+def test_odd_times_refuse_the_whole_archive(tmp_path: Path, moment: str) -> None:
+    with pytest.raises(UnsafeArchive, match="its time is out of range"):
+        unpack(odd({"mtime": moment}), tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("made", [
+    with_mode(b"7777777\0"), with_mode(b"\xff" * 8), with_mode(b"\x80" + b"\xff" * 7),
+    odd({"size": "-1"}), odd({"size": "-100000"}), odd({"size": str(10 ** 30)}),
+    odd({"GNU.sparse.map": "0,1", "GNU.sparse.size": "10"}),
+    odd({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "99999999999"}),
+    odd({"GNU.sparse.name": "../../b", "GNU.sparse.map": "0,1"}),
+    odd({"path": "b" * 256}), odd({"path": "b/" * 2100 + "c"}),
+    odd({"path": "../b"}), odd({"path": "/b"}), odd({"path": "b\0c"}), odd({"comment": "x" * 100_000}),
+    odd(type=tarfile.SYMTYPE, linkname="b" * 5000), odd(type=tarfile.DIRTYPE, size=10),
+    odd(type=tarfile.CHRTYPE, devmajor=1), odd(type=b"Z"),
+])
+def test_so_do_other_oddities(tmp_path: Path, made: BinaryIO) -> None:
+    with pytest.raises(UnsafeArchive):
+        unpack(made, tmp_path / "target")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_headers_without_end_are_refused(tmp_path: Path) -> None:
+    """tarfile calls itself for each."""
+    header = tarfile.TarInfo("x")
+    header.type = tarfile.XHDTYPE
+    block = header.tobuf(tarfile.USTAR_FORMAT)
+    mark = tarfile.TarInfo(MARK).tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(UnsafeArchive, match="headers"):
+        unpack(io.BytesIO(mark + block * 5000), tmp_path / "target")
+
+
+def test_what_is_packed_can_be_unpacked_whatever_its_times_and_names_are(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    names = [b"old", b"new", b"no utf-8 \xff", b"line\nbreak", b"n" * 255]
+    for name in names:
+        open(os.path.join(os.fsencode(str(source)), name), "wb").close()
+    os.utime(str(source / "old"), (-10 ** 9, -10 ** 9))
+    os.utime(str(source / "new"), (2 ** 33 + 1000, 2 ** 33 + 1000))
+    (source / "new").chmod(0o7777)
+    file = io.BytesIO()
+    pack(source, file)
+    assert unpack(file, tmp_path / "target") == len(names)
+    assert sorted(os.listdir(os.fsencode(str(tmp_path / "target")))) == sorted(names)
+    assert (tmp_path / "target" / "old").stat().st_mtime == 0.0
 
 
 def test_what_is_no_archive_of_ours_is_refused(tmp_path: Path) -> None:

@@ -371,6 +371,14 @@ def test_a_registry_of_a_published_client(registry: Registry, here: Here) -> Non
     assert "host_Ab3xY9_0" not in ids(registry)
 
 
+@pytest.mark.parametrize("odd", [float("inf"), -float("inf"), 1e300, -1.0])
+def test_a_time_that_no_calendar_has_is_none(registry: Registry, here: Here, odd: float) -> None:
+    (name,) = registry.reserve([0], CONFIG, here, odd)
+    registry.update(name, "idle", None, odd)
+    (row,) = registry.rows()
+    assert (row.started_at, row.last_ping_at) == (0.0, None)
+
+
 def test_a_row_of_odd_types_is_read(registry: Registry) -> None:
     legacy_file(registry.path)
     db = sqlite3.connect(str(registry.path))

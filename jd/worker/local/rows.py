@@ -13,6 +13,7 @@ from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, U
 from jd.node.identity import ProcessIdentity
 from jd.protocol import split_worker_id
 
+LATEST = 1e11  # Unix seconds, some thousand years from now
 STARTING = "starting"
 IDLE = "idle"
 BUSY = "busy"
@@ -97,10 +98,10 @@ def row_of(values: Sequence[object]) -> Row:
         entry_script=_text(of["entry_script"]),
         machine_type=_text(of["machine_type"]),
         log_path=_text(of["log_path"]),
-        started_at=_number(of["started_at"]) or 0.0,
+        started_at=_moment(of["started_at"]) or 0.0,
         status=_text(of["status"]),
         current_job_id=_whole(of["current_job_id"]),
-        last_ping_at=_number(of["last_ping_at"]),
+        last_ping_at=_moment(of["last_ping_at"]),
         host=_text(of["host"]),
         pid_namespace=_text(of["pid_namespace"]),
         identity=ProcessIdentity(_text(of["boot_id"]), pid, start_time) if start_time else None,
@@ -128,6 +129,12 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> Optional[float]:
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def _moment(value: object) -> Optional[float]:
+    """Unix seconds; what no calendar has is none."""
+    number = _number(value)
+    return number if number is not None and 0.0 <= number < LATEST else None
 
 
 def _whole(value: object) -> Optional[int]:

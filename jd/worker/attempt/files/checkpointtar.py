@@ -12,13 +12,18 @@ import shutil
 import stat
 import tarfile
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterator, List, Tuple
+from typing import BinaryIO, Dict, Iterator, List, Optional, Tuple
 
 from jd import protocol
-from jd.errors import JdError, LimitError, StorageError
+from jd.errors import JdError, LimitError, StorageError, reason
 from jd.killpoint import killpoint
 
 MAX_ENTRIES = 10_000
+MAX_HEADER = 64 * 1024  # bytes of an extended header: a path and a link have 4,096 at most
+MAX_TIME = 2 ** 33  # Unix seconds, in the year 2242; as many as tar has digits for
+MAX_PATH, MAX_NAME = 4096, 255  # bytes, of a whole path and of one name in it
+_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+             tarfile.GNUTYPE_LONGLINK)
 _CHUNK = 256 * 1024
 _FORMAT = tarfile.PAX_FORMAT
 
@@ -113,7 +118,7 @@ def _add(archive: tarfile.TarFile, root: Path, name: str, path: str,
          status: os.stat_result) -> None:
     member = tarfile.TarInfo(name)
     member.mode = stat.S_IMODE(status.st_mode) & 0o777
-    member.mtime = int(status.st_mtime)
+    member.mtime = min(max(0, int(status.st_mtime)), MAX_TIME - 1)
     if stat.S_ISDIR(status.st_mode):
         member.type = tarfile.DIRTYPE
         archive.addfile(member)
@@ -139,12 +144,13 @@ def _inside(root: Path, path: str) -> bool:
 def unpack(file: BinaryIO, directory: Path) -> int:
     """Unpack an archive into `directory`, which is made by it; returns the number of files.
 
-    All or nothing. Raises UnsafeArchive for an archive that must not be unpacked, StorageError
-    where `directory` cannot be written.
+    All or nothing. Raises UnsafeArchive for an archive that must not be unpacked, whatever is odd about it,
+    StorageError where `directory` cannot be written.
     """
     partial = directory.parent / (directory.name + ".partial")
     try:
         shutil.rmtree(str(partial), ignore_errors=True)
+        _check_headers(file)
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as archive:
             members = _checked(archive)
@@ -154,13 +160,52 @@ def unpack(file: BinaryIO, directory: Path) -> int:
         os.rename(str(partial), str(directory))
         killpoint("checkpoint.unpack.after-rename")
         return files
-    except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
-        raise UnsafeArchive("the checkpoint cannot be read: %s" % error) from error
-    except OSError as error:
-        raise StorageError("the checkpoint cannot be unpacked into %s: %s"
-                           % (directory, error.strerror or error)) from error
+    except JdError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise StorageError("the checkpoint cannot be unpacked into %s: %s" % (
+            directory, reason(error))) from error
+    except Exception as error:  # what tarfile makes of bytes that are no archive of ours is of many kinds
+        raise UnsafeArchive("the checkpoint cannot be read: %s" % (
+            str(error) or type(error).__name__)) from error
     finally:
         shutil.rmtree(str(partial), ignore_errors=True)
+
+
+def _check_headers(file: BinaryIO) -> None:
+    """Go from header to header as tarfile will, which takes its time over extended ones that are long, and
+    calls itself for each that follows another. Raises UnsafeArchive, OSError, TarError, ValueError."""
+    size = file.seek(0, os.SEEK_END)
+    place = extended = 0
+    while place < size:
+        file.seek(place)
+        header = file.read(tarfile.BLOCKSIZE)
+        if header.count(b"\0") == len(header):
+            return
+        length, kind = tarfile.nti(header[124:136]), header[156:157]  # type: ignore[attr-defined]
+        if length < 0:
+            raise UnsafeArchive("the checkpoint is refused: a member has less than no bytes")
+        extended = extended + 1 if kind in _EXTENDED else 0
+        if extended > len(_EXTENDED) or extended and length > MAX_HEADER:
+            raise UnsafeArchive("the checkpoint is refused: its headers are longer than paths can be")
+        has_data = kind not in (tarfile.DIRTYPE, tarfile.SYMTYPE)
+        place += tarfile.BLOCKSIZE + (-(-length // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE if has_data else 0)
+
+
+def _oddity(member: tarfile.TarInfo) -> Optional[str]:
+    """What a member has that no file of ours has, if it has any."""
+    if not 0 <= member.mtime < MAX_TIME:  # nor is it so for what is no number
+        return "its time is out of range"
+    if not 0 <= member.mode <= 0o7777:
+        return "its mode is out of range"
+    if member.size < 0 or member.size and not member.isreg():
+        return "its size is out of range"
+    if member.issparse():
+        return "it has holes"
+    names = [os.fsencode(name) for name in (member.name, member.linkname)]
+    if max(map(len, names)) > MAX_PATH or max(map(len, names[0].split(b"/"))) > MAX_NAME:
+        return "its name is too long"
+    return "its link has a NUL" if "\0" in member.linkname else None
 
 
 def _checked(archive: tarfile.TarFile) -> List[tarfile.TarInfo]:
@@ -183,6 +228,9 @@ def _checked(archive: tarfile.TarFile) -> List[tarfile.TarInfo]:
             raise _unsafe(member, "it is neither a file nor a directory nor a symbolic link")
         if member.issym() and (os.path.isabs(member.linkname) or not member.linkname):
             raise _unsafe(member, "its link leads out of the directory")
+        odd = _oddity(member)
+        if odd is not None:
+            raise _unsafe(member, odd)
         total += member.size
         if total > protocol.MAX_FILE_BYTES:
             raise UnsafeArchive("the checkpoint unpacks to more than %d MB"
