@@ -37,6 +37,7 @@ _HOME_OF = {
     "cancel": "jd.sweep.steering",
     "prioritise": "jd.sweep.steering",
     "edit": "jd.sweep.steering",
+    "tag": "jd.sweep.steering",
     "fetch": "jd.sweep.fetching",
     "job": "jd.sweep.looking",
     "output": "jd.sweep.looking",

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Set, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from jd import protocol
@@ -162,6 +162,20 @@ def words(value: str) -> Tuple[str, ...]:
 def tags(value: str) -> Tuple[str, ...]:
     """Words that say what a worker has, separated by commas."""
     return protocol.check_tags([part.strip() for part in value.split(",") if part.strip()], "tags")
+
+
+def job_ids(value: str) -> Tuple[int, ...]:
+    """Numbers of jobs and ranges of them, separated by commas: `1-64,70`."""
+    found: Set[int] = set()
+    for part in value.split(","):
+        ends = [int(end) if re.fullmatch("[0-9]{1,15}", end.strip(), re.ASCII) else 0
+                for end in part.split("-")]
+        if len(ends) > 2 or ends[0] < 1 or ends[-1] < ends[0]:
+            raise ValueError("numbers of jobs and ranges of them, as 1-64,70")
+        if ends[-1] - ends[0] + len(found) >= protocol.MAX_IDS:
+            raise ValueError("at most %d jobs" % protocol.MAX_IDS)
+        found.update(range(ends[0], ends[-1] + 1))
+    return tuple(sorted(found))
 
 
 def file_patterns(value: str) -> str:

@@ -49,6 +49,10 @@ class Command:
         """All keys that it takes."""
         return (("expId",) if self.experiment else ()) + self.arguments
 
+    def setting(self, key: str) -> Setting:
+        """Its setting of a key, which may mean another thing where workers are started."""
+        return argument(key) if self.name == RUN else _OF_COMMANDS.get(key) or argument(key)
+
     @property
     def usage(self) -> str:
         """How it is typed, without the program's name."""
@@ -103,8 +107,9 @@ def module_of(name: str) -> str:
     return ".".join(["jd.cli.commands"] + ([room] if room else []) + [name.replace("-", "_")])
 
 
-_BY_KEY: Dict[str, Setting] = {
-    setting.name: setting for setting in settings.WORKER + settings.MANAGEMENT if setting.argument}
+_OF_COMMANDS: Dict[str, Setting] = {setting.name: setting for setting in settings.MANAGEMENT}
+_BY_KEY: Dict[str, Setting] = dict(
+    _OF_COMMANDS, **{setting.name: setting for setting in settings.WORKER if setting.argument})
 
 _LAUNCH = tuple(s.name for s in settings.WORKER if s.argument and s.name != "expId")
 
@@ -150,11 +155,13 @@ GROUPS: Tuple[Group, ...] = (
     Group("Drive a sweep", (
         Command("submit", "create jobs: of a file, or all combinations of values",
                 "<file>|param.<name>=<value,...>", "needed",
-                ("param.<name>", "unique", "needs", "timeout", "priority", "json") + _SERVER,
+                ("param.<name>", "unique", "tags", "after", "needs", "timeout", "priority", "json") + _SERVER,
                 ("expId=digits-tune submit jobs.csv",
                  "expId=digits-tune submit param.lr=0.1,0.01 param.depth=2,4 unique=true",
-                 "expId=digits-tune submit jobs.json needs=gpu timeout=2h priority=10"),
-                "The file is .json, .csv, .tsv or .tab. A value that reads as a number, true, false or null "
+                 "expId=digits-tune submit jobs.json needs=gpu timeout=2h priority=10",
+                 "expId=digits-tune submit test.csv tags=final after=1-64"),
+                "The file is .json, .jsonl, .csv, .tsv or .tab. after= has these jobs wait until others are "
+                "DONE. A value that reads as a number, true, false or null "
                 "is one, any other is text; a value with a comma stands in double quotes."),
         Command("jobs", "jobs by id: parameters, status, why they failed, when they are tried again", "",
                 "needed", ("where", "lines", "json") + _SERVER,
@@ -174,7 +181,8 @@ GROUPS: Tuple[Group, ...] = (
         Command("wait", "wait until jobs are finished", "", "needed", ("where", "timeout", "json") + _SERVER,
                 ("expId=digits-tune wait", "expId=digits-tune wait where='id>100' timeout=2h"),
                 "Exit status: 0 if all are DONE, 1 if some have ended otherwise, 3 if the time is over. A "
-                "failed job that is tried again has not ended. Ctrl-C ends the waiting and no job."),
+                "failed job that is tried again has not ended. Ctrl-C ends the waiting, with 130, and no "
+                "job: the same command waits again."),
         Command("retry", "have jobs run again: these, or those of a filter; else all that failed",
                 "[<job>...]", "needed", ("where", "yes", "json") + _SERVER,
                 ("expId=digits-tune retry", "expId=digits-tune retry 42 43",

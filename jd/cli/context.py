@@ -8,7 +8,7 @@ from jd.auth import hubtoken
 from jd.auth.hubtoken import Access
 from jd.auth.jobserver import Target
 from jd.cli import target
-from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command, argument
+from jd.cli.catalog import COMMANDS, PROGRAM, RUN, Command
 from jd.cli.commandline import CommandLine, unexpected
 from jd.errors import UsageError
 from jd.net.client import Client
@@ -35,7 +35,7 @@ class Context:
         self.arguments: Dict[str, str] = dict(line.arguments)
         self.environ = environ
         self._here = here
-        table = [argument(key) for key in self.command.keys]
+        table = [self.command.setting(key) for key in self.command.keys]
         known = settings.usable(table, environ) if self.command.name in _FORGIVING else environ
         self.values: Dict[str, Any] = settings.resolve(table, self.arguments, known)
         if self.command.experiment == "needed" and self.values["expId"] is None:

@@ -19,7 +19,6 @@ from jd.cli.catalog import (
     RUN,
     SHELL_COMMANDS,
     Command,
-    argument,
     shown_key,
 )
 from jd.settings import Setting
@@ -46,9 +45,9 @@ def overview(width: int = WIDTH) -> str:
         ("  " + _typed(c), c.summary) for c in SHELL_COMMANDS.values()]))
     sections: List[Tuple[str, Rows]] = commands + [
         (_title("Arguments of a launch") + ", with the variable that can be set instead",
-         _arguments(COMMANDS[RUN].keys)),
+         _arguments(map(COMMANDS[RUN].setting, COMMANDS[RUN].keys))),
         (_title("Arguments of other commands"),
-         _arguments(s.name for s in settings.MANAGEMENT)),
+         _arguments(settings.MANAGEMENT)),
         (_title("Variables"), _variables()),
     ]
     left = _left([row for _, rows in sections for row in rows])
@@ -70,7 +69,7 @@ def about(command: Command, width: int = WIDTH) -> str:
     lines = textwrap.wrap(usage, width, subsequent_indent=" " * (len(PROGRAM) + 1),
                           break_on_hyphens=False)
     lines += [""] + textwrap.wrap(_sentence(command), width)
-    rows = _arguments(command.keys)
+    rows = _arguments(map(command.setting, command.keys))
     if rows:
         lines += ["", _title("Arguments")] + _columns(rows, _left(rows), width)
     aliases = [alias for alias, name in ALIASES.items() if name == command.name]
@@ -98,8 +97,8 @@ def _sentence(command: Command) -> str:
     return text + (" " + command.detail if command.detail else "")
 
 
-def _arguments(keys: Iterable[str]) -> Rows:
-    return [("  " + shown_key(key), _about_setting(argument(key))) for key in keys]
+def _arguments(table: Iterable[Setting]) -> Rows:
+    return [("  " + shown_key(setting.name), _about_setting(setting)) for setting in table]
 
 
 def _variables() -> Rows:
@@ -198,8 +197,8 @@ def _section(command: Command) -> List[str]:
     if command.keys:
         lines += ["| argument | variable | default | meaning |", "|---|---|---|---|"]
         lines += ["| `%s` | %s | %s | %s |" % (
-            shown_key(key).replace("|", "\\|"), _code(argument(key).variable),
-            _code(argument(key).default), argument(key).help) for key in command.keys]
+            shown_key(key).replace("|", "\\|"), _code(command.setting(key).variable),
+            _code(command.setting(key).default), command.setting(key).help) for key in command.keys]
         lines.append("")
     if command.examples:
         lines += ["```bash"] + [("%s %s" % (PROGRAM, example)).rstrip()

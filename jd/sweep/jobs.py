@@ -24,6 +24,7 @@ _EXTENSION_OF = {
     "needs": (protocol.EXT_NEEDS, "know what jobs need (needs=)"),
     "flags": (protocol.EXT_FLAGS, "know how scripts get their parameters (flags=)"),
     "after": (protocol.EXT_DRIVE, "have jobs wait for others (after=)"),
+    "tags": (protocol.EXT_DRIVE, "know tags of jobs (tags=)"),
 }
 
 
@@ -31,7 +32,7 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
                 aborted_job_reset_timeout: Optional[float] = None, unique: bool = False,
                 timeout: Optional[float] = None, max_attempts: Optional[int] = None,
                 priority: Optional[int] = None, needs: Union[str, Sequence[str], None] = None,
-                flags: Optional[str] = None,
+                flags: Optional[str] = None, tags: Union[str, Sequence[str], None] = None,
                 after: Union[int, Iterable[Union[int, str]], None] = None, n: Optional[int] = None,
                 seed: Optional[int] = None, method: Optional[str] = None,
                 repeat: Any = None) -> Dict[str, Any]:
@@ -39,13 +40,13 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
     `start_id`. The ids are contiguous, from `start_id` on.
 
     `source` is a dict of lists (a grid: all combinations, the last name varies fastest), a dict of single
-    values (one job), a list of dicts, a dict with `parameters` or `jobs`, or the path of a .json, .csv, .tsv
-    or .tab file with these. Cells of a table stay text. `replace` deletes all jobs that exist first; `unique`
-    creates only those that do not exist yet, so that it can be called again. `idle_timeout` and
-    `aborted_job_reset_timeout`, in whole seconds, `timeout` in seconds, `max_attempts`, `priority`, `needs`
-    (tags that a worker must have), `flags` and `after` (ids of jobs that have to be DONE first) are said for
-    these jobs. With `n`, `seed`, `method` or `repeat`, or with names that are `jd.uniform(…)` and the like,
-    the dict is a space that is sampled.
+    values (one job), a list of dicts, a dict with `parameters` or `jobs`, or the path of a .json, .jsonl,
+    .csv, .tsv or .tab file with these. Cells of a table stay text. `replace` deletes all jobs that exist
+    first; `unique` creates only those that do not exist yet, so that it can be called again. `idle_timeout`
+    and `aborted_job_reset_timeout`, in whole seconds, `timeout` in seconds, `max_attempts`, `priority`,
+    `needs` (tags that a worker must have), `flags`, `tags` (words by which the jobs are found again) and
+    `after` (ids of jobs that have to be DONE first) are said for these jobs. With `n`, `seed`, `method` or
+    `repeat`, or with names that are `jd.uniform(…)` and the like, the dict is a space that is sampled.
 
     Raises BadType, BadValue, NoFileError; NotOffered for what this server does not know; Refused;
     Unreachable.
@@ -59,13 +60,13 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
             body[name] = int(seconds)
     said: Dict[str, Any] = {
         "unique": unique or None, "timeout": timeout, "max_attempts": max_attempts, "priority": priority,
-        "needs": [tag.strip() for tag in needs.split(",")] if isinstance(needs, str) else needs,
-        "flags": flags,
+        "needs": None if needs is None else words(needs), "flags": flags,
+        "tags": None if tags is None else words(tags) or None,
         "after": None if after is None else numbers([after] if isinstance(after, int) else after) or None}
     for name, value in said.items():
         if value is not None:
             session.want(*_EXTENSION_OF[name])
-            body[name] = list(value) if name == "needs" else value
+            body[name] = value
     return create(session, sources.encoded(body), bool(body.get("unique")))
 
 
@@ -159,6 +160,11 @@ def records(session: Session, ids: Sequence[int], status: Optional[str] = None) 
     found = {int(job["id"]): job for piece in _pieces(ids)
              for job in _all_pages(session, {"ids": piece, "status": status})}
     return {job_id: found[job_id] for job_id in ids if job_id in found}
+
+
+def words(given: Union[str, Iterable[str]]) -> List[str]:
+    """Words in a list, or in one text with commas between them."""
+    return [word.strip() for word in given.split(",")] if isinstance(given, str) else list(given)
 
 
 def numbers(ids: Iterable[Union[int, str]]) -> List[int]:

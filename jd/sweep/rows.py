@@ -9,14 +9,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
-from jd import protocol, wholefile
+from jd import csvcells, protocol, wholefile
 from jd.errors import StorageError
 from jd.sweep import html, rowtable
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue
 
 GOALS = ("max", "min")
-FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch")
+FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch",
+         "tags")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SHOWN = 10  # names in a message
 
@@ -31,6 +32,7 @@ class Row(Dict[str, Any]):
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         super().__init__((name, told.get(name)) for name in FACTS)
+        self["tags"] = self["tags"] or []
         self.parameters: Dict[str, Any] = dict(told.get("parameters") or {})
         self.results: Dict[str, Any] = {
             name: _WORDS.get(value, value) if isinstance(value, str) else value
@@ -122,14 +124,14 @@ class Rows(List[Row]):
         return found.ordered()
 
     def to_csv(self, path: PathLike) -> Path:
-        """Write a table with a header line, whole or not at all, and return its path. Lists and objects are
-        JSON in their cells. Raises StorageError."""
+        """Write a table with a header line, whole or not at all, and return its path. Cells are as in the CSV
+        of the dashboard: lists and objects are JSON, and text is never a formula. Raises StorageError."""
         columns = self.columns()
 
         def write(file: io.TextIOWrapper) -> None:
             table = csv.writer(file)
-            table.writerow(columns)
-            table.writerows([_cell(row.get(name)) for name in columns] for row in self)
+            table.writerow(map(csvcells.text, columns))
+            table.writerows(_cells(row, columns) for row in self)
         return _written(path, write)
 
     def to_json(self, path: Optional[PathLike] = None) -> str:
@@ -161,7 +163,8 @@ class Rows(List[Row]):
     def _shown(self) -> List[str]:
         """The columns that people are shown: those in which any of these rows has a value."""
         return rowtable.ordered([name for name in self.columns()
-                                 if any(row.get(name) is not None for row in self)], FACTS, self.metric)
+                                 if any(row.get(name) is not None and (name != "tags" or row[name])
+                                        for row in self)], FACTS, self.metric)
 
     def _found_best(self) -> Optional[Row]:
         try:
@@ -197,10 +200,8 @@ def write_csv(rows: Iterable[Row], path: PathLike) -> int:
                 waiting.write(json.dumps(row) + "\n")
             waiting.seek(0)
             names, table = columns.ordered(), csv.writer(file)
-            table.writerow(names)
-            for line in waiting:
-                told = json.loads(line)
-                table.writerow([_cell(told.get(name)) for name in names])
+            table.writerow(map(csvcells.text, names))
+            table.writerows(_cells(json.loads(line), names) for line in waiting)
 
     _written(path, write)
     return count
@@ -227,12 +228,8 @@ class _Columns:
         return sorted(self._found, key=lambda name: self._found[name])
 
 
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, (list, dict)) else value
+def _cells(row: Mapping[str, Any], columns: Iterable[str]) -> List[str]:
+    return [csvcells.text(" ".join(row["tags"]) if name == "tags" else row.get(name)) for name in columns]
 
 
 def plain(row: Mapping[str, Any]) -> Dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, List, Mapping, Optional, Sequence
 from jd import terminal
 
 MOST_ROWS = 20
-RUNTIME = "runtime"
-SHOWN_FACTS = ("id", "status", RUNTIME)  # the others are in the rows all the same
+RUNTIME, TAGS = "runtime", "tags"
+SHOWN_FACTS = ("id", "status", RUNTIME, TAGS)  # the others are in the rows all the same
 _WIDTH = 160  # characters of a line where there is no terminal
 _LONGEST = 40  # of a cell
 _MISSING = "-"
@@ -31,6 +31,8 @@ def ordered(columns: Sequence[str], facts: Sequence[str], metric: Optional[str])
 
 def cell(name: str, value: Any) -> str:
     """A value as people read it; nothing in it moves the cursor of a terminal."""
+    if name == TAGS and isinstance(value, list):
+        value = ",".join(map(str, value)) or None
     if value is None:
         return _MISSING
     if name == RUNTIME and isinstance(value, (int, float)):

@@ -2,7 +2,7 @@
 
 A dict of non-empty lists is a grid, another dict one job, a list is jobs; a dict with `jobs` or `parameters`
 is sent as it is. A space is sampled here, so that every server will do. Files are .json, with one of these,
-or tables (.csv, .tsv, .tab) whose cells stay text.
+.jsonl, with an object in each line, or tables (.csv, .tsv, .tab) whose cells stay text.
 """
 
 import csv
@@ -17,6 +17,7 @@ from jd.errors import NoFileError, StorageError
 from jd.sweep import spaces
 from jd.sweep.errors import BadType, BadValue
 
+LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _ONE = "give exactly one of parameters (a grid) and jobs (a list)"
 
@@ -68,8 +69,8 @@ def _listed(value: Any) -> Any:
 
 def _of_file(path: Path) -> Dict[str, Any]:
     suffix = path.suffix.lower()
-    if suffix != ".json" and suffix not in SEPARATORS:
-        raise BadValue("jobs file %s: its name must end in .json, .csv, .tsv or .tab" % path)
+    if suffix != ".json" and suffix not in (*LINES, *SEPARATORS):
+        raise BadValue("jobs file %s: its name must end in .json, .jsonl, .csv, .tsv or .tab" % path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -78,6 +79,8 @@ def _of_file(path: Path) -> Dict[str, Any]:
         raise StorageError("jobs file %s cannot be read: %s" % (path, error.strerror or error)) from None
     except UnicodeDecodeError:
         raise BadValue("jobs file %s is not UTF-8" % path) from None
+    if suffix in LINES:
+        return {"jobs": _objects(path, text)}
     if suffix != ".json":
         return {"jobs": _rows(path, text, SEPARATORS[suffix])}
     try:
@@ -88,6 +91,24 @@ def _of_file(path: Path) -> Dict[str, Any]:
         raise BadValue("jobs file %s: a non-empty list or an object is needed, not %s" % (
             path, protocol.shown(value)))
     return read(value)
+
+
+def _objects(path: Path, text: str) -> List[Dict[str, Any]]:
+    jobs = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            job = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BadValue("jobs file %s, line %d is no JSON: %s" % (path, number, error)) from None
+        if not isinstance(job, dict) or not job:
+            raise BadValue("jobs file %s, line %d: a non-empty object of parameters is needed, not %s" % (
+                path, number, protocol.shown(job)))
+        jobs.append(job)
+    if not jobs:
+        raise BadValue("jobs file %s has no job: each line is an object of parameters" % path)
+    return jobs
 
 
 def _rows(path: Path, text: str, separator: str) -> List[Dict[str, str]]:

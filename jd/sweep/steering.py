@@ -5,11 +5,11 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple, Union
 from jd import protocol
 from jd.errors import ServerRefused
 from jd.sweep.errors import BadType, BadValue, Refused
-from jd.sweep.jobs import numbers, records
+from jd.sweep.jobs import numbers, records, words
 from jd.sweep.session import Session, current
 from jd.sweep.source import encoded
 
-RETRY, ABORT, PRIORITISE = "retry", "abort", "prioritise"
+RETRY, ABORT, PRIORITISE, TAG = "retry", "abort", "prioritise", "tag"
 Ids = Iterable[Union[int, str]]
 Where = Union[str, int, Ids]
 Changed = Dict[str, int]
@@ -40,6 +40,16 @@ def prioritise(where: Where, n: int) -> Changed:
         raise BadValue("priority %s cannot be used" % protocol.shown(n),
                        "give a whole number from %d to %d" % (-protocol.MAX_PRIORITY, protocol.MAX_PRIORITY))
     return act(current("prioritise"), PRIORITISE, where, priority=n)
+
+
+def tag(where: Where, add: Union[str, Iterable[str], None] = None,
+        remove: Union[str, Iterable[str], None] = None) -> Changed:
+    """Give jobs tags, or take some from them: `jd.tag("lr<0.01", add="fine")`. Either is a list of words, or
+    one text with commas between them. Jobs that have them so already are `skipped`. As `retry`."""
+    given = {name: words(one) for name, one in (("add", add), ("remove", remove)) if one}
+    if not given:
+        raise BadValue("no tag is given", 'as in jd.tag("lr<0.01", add="fine")')
+    return act(current("tag"), TAG, where, **given)
 
 
 def edit(ids: Union[int, str, Ids], /, **parameters: Any) -> Changed:

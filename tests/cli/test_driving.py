@@ -88,11 +88,14 @@ def test_submit_makes_all_combinations(shell: Shell) -> None:
     assert [job["parameters"] for job in shell.server.jobs()][:3] == [
         {"lr": 0.1, "name": "a"}, {"lr": 0.1, "name": "b,c"}, {"lr": 0.1, "name": True}]
     again = ("submit", "param.lr=0.1,0.5", "param.name=a", "unique=true", "priority=7", "timeout=2h",
-             "needs=gpu,big")
+             "needs=gpu,big", "tags=fine,round-2", "after=1-2,4")
     assert shell.run(*again) == "created 1 job: 7; 1 existed already\n"
     assert shell.run(*again) == "created no jobs: all of them exist already\n"
     made = shell.server.jobs()[-1]
-    assert (made["priority"], made["timeout"], made["needs"]) == (7, 7200.0, ["big", "gpu"])
+    assert (made["priority"], made["timeout"], made["needs"]) == (7, 7200.0, ["big", "gpu", "after 1-2,4"])
+    assert made["tags"] == ["fine", "round-2"] and "fine,round-2" in shell.run("jobs", "where=tag=fine")
+    assert "fine,round-2" in shell.run("job", "7") and "TAGS" in shell.run("results", "where=id=7")
+    assert "TAGS" not in shell.run("results", "where=id=1")
     assert shell.facts("submit", "param.x=1")["start_id"] == 8
 
 
@@ -105,6 +108,10 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
     listed = tmp_path / "jobs.json"
     listed.write_text('{"parameters": {"x": [1, 2, 3]}}')
     assert shell.run("submit", str(listed)) == "created 3 jobs: 3 to 5\n"
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text('{"x": 4, "s": "a\u2028b"}\n\n{"y": [1]}\n', encoding="utf-8")
+    assert shell.run("submit", str(lines)) == "created 2 jobs: 6 to 7\n"
+    assert [job["parameters"] for job in shell.server.jobs()][5:] == [{"x": 4, "s": "a\u2028b"}, {"y": [1]}]
 
 
 @pytest.mark.parametrize("words, says", [
@@ -113,6 +120,8 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
     (["param.=1"], "unknown argument"),
     (["lr=0.1,1"], "unknown argument lr=; a parameter is param.lr=0.1,1"),
     (["jobs.yaml"], "must end in .json"),
+    (["after=2-1", "param.x=1"], "numbers of jobs and ranges of them, as 1-64,70"),
+    (["after=1-20000", "param.x=1"], "at most 10000 jobs"), (["tags=a b", "param.x=1"], "cannot be a tag"),
     (["priority=high"], "priority=: 'high' is not allowed")])
 def test_what_submit_does_not_take(base: Machine, words: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -125,8 +134,15 @@ def test_parameters_are_for_submit_alone(base: Machine) -> None:
 
 
 def test_a_server_of_the_base_is_not_sent_what_it_does_not_know(base: Machine) -> None:
-    with pytest.raises(NotOffered, match="this server does not create only jobs"):
-        base.run("expId=exp", "submit", "param.x=1", "unique=true")
+    for word, says in (("unique=true", "create only jobs"), ("tags=a", "know tags"), ("after=1", "have jobs wait")):
+        with pytest.raises(NotOffered, match="this server does not " + says):
+            base.run("expId=exp", "submit", "param.x=1", word)
+
+
+def test_tags_of_jobs_are_not_those_of_a_worker(base: Machine, stub: Stub) -> None:
+    base.environ["JD_TAGS"] = "gpu"  # as in a Slurm job that submits
+    stub.answers["/api/jobs/create"] = (200, {"success": True, "total_jobs": 1, "start_id": 1})
+    assert base.run("expId=exp", "submit", "param.x=1") == 0
 
 
 def test_nobody_waits_for_a_server_that_is_away(tmp_path: Path) -> None:
@@ -145,11 +161,12 @@ def test_jobs_tell_why_they_failed_and_when_they_are_tried_again(tmp_path: Path,
         shell.run("submit", "param.lr=0.1,0.25", "param.name=some\u001btext")
         shell.end("ABORTED", message="No module\nnamed 'torch'", exit_code=1)
         shown = shell.run("jobs").splitlines()
-        assert shown[0].split() == ["ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "PARAMETERS", "WHY"]
+        assert shown[0].split() == ["ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "TAGS", "PARAMETERS",
+                                    "WHY"]
         assert shown[1].split()[:3] == ["1", "ABORTED", "1"] and "lr=0.1 name=some?text" in shown[1]
         assert re.search(r"  tried again in \d\ds; attempt 1 failed on node_exp_0 \(failure 1 of at most 3"
                          r"\): No module named 'torch'$", shown[1])
-        assert shown[2].split()[:5] == ["2", "PENDING", "0", "-", "-"]
+        assert shown[2].split()[:6] == ["2", "PENDING", "0", "-", "-", "-"]
         assert len({line.index(word) for line, word in zip(shown, ("PARAMETERS", "lr=", "lr="))}) == 1
         assert [job["id"] for job in shell.facts("jobs", "where=status=PENDING lr>0.2")["jobs"]] == [2]
 
@@ -172,7 +189,7 @@ def test_jobs_of_a_server_of_the_base(base: Machine, stub: Stub, capsys: pytest.
     stub.answers["/api/jobs?page=1&per_page=50"] = (200, {"total_count": 1, "total_pages": 1, "jobs": [
         {"id": 1, "status": "ABORTED", "parameters": {"x": 1}, "message": "it broke"}]})
     assert base.run("expId=exp", "jobs") == 0
-    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=6)[-1] == "it broke"
+    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=7)[-1] == "it broke"
     with pytest.raises(NotOffered, match="this server does not list the jobs of a filter"):
         base.run("expId=exp", "jobs", "where=x=1")
 
@@ -216,7 +233,7 @@ def test_results_as_a_table_for_other_programs(shell: Shell, tmp_path: Path) -> 
     assert shell.run("results", "csv=%s" % path, "where=x<4") == "wrote 4 jobs to %s\n" % path
     with open(str(path), newline="") as file:
         table = list(csv.DictReader(file))
-    assert [row["val.loss"] for row in table] == ["0.5", "0.25", "nan", "0.75"]
+    assert [row["val.loss"] for row in table] == ["0.5", "0.25", "NaN", "0.75"]
     assert list(table[0])[:2] == ["id", "status"] and list(table[0])[-2:] == ["x", "val.loss"]
     assert [one.name for one in tmp_path.glob("*results.csv*")] == ["results.csv"]
 

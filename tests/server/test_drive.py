@@ -167,7 +167,8 @@ def test_results_are_rows_in_the_order_of_ids(run: Run) -> None:
         assert answer["rows"][0] == {
             "id": 1, "status": "DONE", "verdict": "done", "parameters": {"x": 0}, "runtime": 4.5,
             "results": {"acc": 0.5, "loss": "NaN", "worst": "-Infinity", "val.n": 3}, "worker": "w",
-            "attempt": 1, "code": None, "started": 1_000_000.0, "finished": 1_000_005.0, "batch": 1}
+            "attempt": 1, "code": None, "started": 1_000_000.0, "finished": 1_000_005.0, "batch": 1,
+            "tags": None}
         assert answer["rows"][1]["results"] == {} and answer["rows"][1]["verdict"] is None
         _, answer = await bench.call("GET", p.RESULTS + "?where=acc%3E0.4")
         assert [row["id"] for row in answer["rows"]] == [1]

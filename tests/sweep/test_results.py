@@ -10,7 +10,7 @@ import pytest
 
 import jd
 from jd.errors import StorageError
-from jd.sweep.rows import FACTS, Row, Rows
+from jd.sweep.rows import FACTS, Row, Rows, write_csv
 from jd.sweep.session import Session
 from tests.script.stub_server import Answer, StubServer
 from tests.sweep.conftest import query_of
@@ -78,13 +78,20 @@ def test_with_a_metric_the_best_come_first(stub: StubServer, begun: Begun) -> No
 
 
 def test_tables(tmp_path: Path) -> None:
-    rows = Rows([Row(told(1, acc=0.5)), Row(told(2, parameters={"lr": [1, 2], "b": "é,x"}, loss="NaN"))])
+    rows = Rows([Row(told(1, acc=0.5)), Row(told(2, parameters={"lr": [1, 2], "b": "é,x"}, loss="NaN")),
+                 Row(dict(told(3, parameters={"lr": "=1+1", "b": "-1.5"}, loss="-Infinity", acc=-1.5),
+                          tags=["a", "b"]))])
     assert rows.columns() == [*FACTS, "lr", "b", "acc", "loss"]
     path = rows.to_csv(tmp_path / "r.csv")
     with open(str(path), encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert lines[0]["id"] == "1" and lines[0]["finished"] == "" and lines[0]["b"] == ""
-    assert lines[1]["lr"] == "[1, 2]" and lines[1]["b"] == "é,x" and lines[1]["loss"] == "nan"
+    assert lines[1]["lr"] == "[1, 2]" and lines[1]["b"] == "é,x" and lines[1]["loss"] == "NaN"
+    # As in the CSV of the dashboard: text is no formula, and a number stays one.
+    assert [lines[2][name] for name in ("lr", "b", "loss", "acc", "tags")] == [
+        "'=1+1", "-1.5", "-Infinity", "-1.5", "a b"]
+    assert write_csv(iter(rows), tmp_path / "w.csv") == 3
+    assert (tmp_path / "w.csv").read_bytes() == path.read_bytes()
     assert json.loads(rows.to_json(tmp_path / "r.json"))[1]["loss"] == "NaN"
     assert json.loads((tmp_path / "r.json").read_text())[0]["acc"] == 0.5
     with pytest.raises(StorageError, match="cannot be written"):

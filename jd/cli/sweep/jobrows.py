@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping
 
 from jd import protocol, terminal
 
-HEADER = ("ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "PARAMETERS", "WHY")
+HEADER = ("ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "TAGS", "PARAMETERS", "WHY")
 NUMERIC = (0, 2, 3)
 # What a line of the history says of a time that has come nearer since.
 _THEN = re.compile(r", tried again in [0-9][0-9.]* ?[a-z]+( [0-9]+ ?[a-z]+)?(?=:|$)")
@@ -18,7 +18,13 @@ def cells(job: Mapping[str, Any], now: float) -> List[str]:
     runtime = job.get("required_time")
     return [str(job.get("id")), str(job.get("status")), str(job.get("attempt") or 0),
             "-" if not isinstance(runtime, (int, float)) else terminal.duration(runtime),
-            str(job.get("worker_id") or "-"), parameters(job.get("parameters")), why(job, now)]
+            str(job.get("worker_id") or "-"), tags(job) or "-", parameters(job.get("parameters")),
+            why(job, now)]
+
+
+def tags(job: Mapping[str, Any]) -> str:
+    """Its tags, as people type them."""
+    return ",".join(map(str, job.get("tags") or []))
 
 
 def parameters(given: object) -> str:

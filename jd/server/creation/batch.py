@@ -166,7 +166,7 @@ def from_space(given: Mapping[str, Any]) -> Batch:
 
 # As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
-              "needs", "flags", "after")
+              "needs", "flags", "after", "tags")
 OPTIONS = (*TERM_NAMES, "order", "seed")
 ORDERS = ("given", "random")
 
@@ -181,7 +181,7 @@ def terms_of(body: Mapping[str, Any]) -> Terms:
                  fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY),
                  fields.take_tags(body, "needs") or None,
                  None if body.get("flags") is None else fields.take_word(body, "flags", p.FLAG_STYLES),
-                 _after(body))
+                 _after(body), fields.take_tags(body, "tags") or None)
 
 
 def _after(body: Mapping[str, Any]) -> Optional[Tuple[int, ...]]:

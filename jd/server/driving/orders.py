@@ -5,7 +5,7 @@ import json
 import logging
 import sqlite3
 from functools import partial
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -37,6 +37,8 @@ class Order(NamedTuple):
     keep_checkpoint: Optional[bool] = None  # of a retry
     priority: int = bulk.FIRST  # of what is prioritised
     by: str = bulk.ON_DASHBOARD
+    add: Sequence[str] = ()  # tags
+    remove: Sequence[str] = ()
 
 
 class Done(NamedTuple):
@@ -257,7 +259,8 @@ class _Left(NamedTuple):
 
 
 def _act(t: Transaction, order: Order, ids: List[int]) -> int:
-    return bulk.act(t, order.action, ids, order.reason, order.keep_checkpoint, order.priority, order.by)
+    return bulk.act(t, order.action, ids, order.reason, order.keep_checkpoint, order.priority, order.by,
+                    order.add, order.remove)
 
 
 def _candidates(db: sqlite3.Connection, left: _Left, part: bulk.Pass) -> scanning.Matching:
@@ -283,7 +286,8 @@ def reason(body: Dict[str, Any]) -> str:
 
 def read(body: Dict[str, Any], filter_name: str, most_ids: int, by: str) -> Order:
     """An order as a request has it: `action`, and `ids` or a filter, which the request calls `filter_name`;
-    `reason`, of a retry `keep_checkpoint`, of what is prioritised `priority`. Raises ProtocolError."""
+    `reason`, of a retry `keep_checkpoint`, of what is prioritised `priority`, of what is tagged `add` and
+    `remove`. Raises ProtocolError."""
     action = fields.take_word(body, "action", bulk.ACTIONS)
     if ("ids" in body) == (filter_name in body):
         raise p.ProtocolError("give exactly one of ids (a list) or %s (a text; \"\" means all jobs)"
@@ -294,12 +298,27 @@ def read(body: Dict[str, Any], filter_name: str, most_ids: int, by: str) -> Orde
     priority = fields.take_whole(body, "priority", -p.MAX_PRIORITY, p.MAX_PRIORITY)
     if priority is not None and action != bulk.PRIORITISE:
         raise p.ProtocolError("priority is for the action %s, not for %s" % (bulk.PRIORITISE, action))
-    order = Order(action, reason(body), None, "", keep, bulk.FIRST if priority is None else priority, by)
+    order = Order(action, reason(body), None, "", keep, bulk.FIRST if priority is None else priority, by,
+                  *_tags(body, action))
     if filter_name in body:
         text = fields.take(body, filter_name, str)
         filters.parse(text)
         return order._replace(filter=text)
     return order._replace(ids=ids_of(body, most_ids))
+
+
+def _tags(body: Dict[str, Any], action: str) -> Tuple[Sequence[str], Sequence[str]]:
+    """What a request says to `add` and to `remove`. Raises ProtocolError."""
+    add, remove = fields.take_tags(body, "add"), fields.take_tags(body, "remove")
+    if action != bulk.TAG and (add or remove):
+        raise p.ProtocolError("add and remove are for the action %s, not for %s" % (bulk.TAG, action))
+    if action == bulk.TAG and not add and not remove and not body.get("preview"):
+        raise p.ProtocolError("there is no tag: give add or remove, lists of words")
+    both = sorted(set(add).intersection(remove))
+    if both:
+        raise p.ProtocolError("the tag %s is to be added and to be removed: say one of them"
+                              % p.shown(both[0]))
+    return add, remove
 
 
 def ids_of(body: Dict[str, Any], most: int) -> List[int]:

@@ -420,7 +420,26 @@ UPDATE job_counts SET n = n - (SELECT count(*) FROM jobs WHERE id >= (
   WHERE status = 'PENDING';
 """
 
+# By what people find jobs again, each list once (see `operators.tags`); what needs a tag is found as fast.
+_TAGS = """
+CREATE TABLE tags (
+  id   INTEGER PRIMARY KEY,
+  tags TEXT NOT NULL UNIQUE                     -- JSON list, sorted
+);
+CREATE TABLE listed_tags (
+  tag     TEXT NOT NULL,
+  tags_id INTEGER NOT NULL REFERENCES tags (id),
+  PRIMARY KEY (tag, tags_id)
+) WITHOUT ROWID;
+ALTER TABLE jobs ADD COLUMN tags_id INTEGER;    -- NULL: none
+CREATE INDEX jobs_by_tags ON jobs (tags_id, id) WHERE tags_id IS NOT NULL;
+CREATE INDEX jobs_by_needs ON jobs (needs_id, id) WHERE needs_id IS NOT NULL;
+CREATE TRIGGER changed_tags AFTER UPDATE OF tags_id ON jobs WHEN NEW.tags_id IS NOT OLD.tags_id BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'jobs';
+END;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE)
+                             _COUNTED_WHOLE, _TAGS)

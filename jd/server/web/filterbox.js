@@ -11,6 +11,7 @@ const EXAMPLES = [
   ["started>-1h", "of the last hour; also 30m, 2d, 2026-01-31T12:00 (UTC)"],
   ["runtime>600 attempts>=2", "seconds; how often it was started"],
   ["worker=node7-0-1", "the whole worker id"],
+  ["tag=baseline", "that have this tag"],
   ["result.loss<0.3 param.lr=0.1", "when a name is both"],
   ["resnet",
     "a word alone: in parameters, worker ids and messages of attempts; digits also match the job's id"],
@@ -70,7 +71,7 @@ function filterHelp(put) {
     const names = known.slice(0, MOST_NAMES).map((name) => entry(name, name + "=", "chip"));
     panel.replaceChildren(
       el("dl", {}, ...examples),
-      el("p", {class: "hint"}, "Names: status id worker host needs code attempts runtime started "
+      el("p", {class: "hint"}, "Names: status id worker host tag needs code attempts runtime started "
         + "finished priority, and those of parameters and results."),
       names.length ? el("p", {class: "filter-names"}, ...names) : "");
     panel.showPopover();

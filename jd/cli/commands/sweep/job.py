@@ -50,7 +50,8 @@ def _facts(job: Dict[str, Any], now: float) -> List[Tuple[str, str]]:
             ("results", jobrows.parameters(job.get("results"))),
             ("runtime", terminal.duration(runtime) if isinstance(runtime, (int, float)) else ""),
             ("worker", str(job.get("worker_id") or "")), ("priority", str(job.get("priority") or "")),
-            ("needs", ", ".join(map(str, job.get("needs") or []))), ("code", str(job.get("code") or ""))]
+            ("tags", jobrows.tags(job)), ("needs", ", ".join(map(str, job.get("needs") or []))),
+            ("code", str(job.get("code") or ""))]
     return [(name, short(text)) for name, text in told if text]
 
 

@@ -17,6 +17,7 @@ from jd.terminal import plural
 
 _BATCH = 500  # rows that are printed at once
 _MOST_COLUMNS = 200
+_FACTS = ("status", "runtime")  # that a table always has, beside the number
 
 
 def run(context: Context) -> int:
@@ -75,8 +76,8 @@ def _print(found: Iterator[Row], metric: Optional[str], lines: int, none: str) -
         driving.note(none)
         return
     columns = _columns(batch, metric)
-    table = LongTable([name.upper() if name in ("id", "status", "runtime") else name for name in columns],
-                      _numeric(batch, columns))
+    heads = [name.upper() if name in ("id", *_FACTS, "tags") else name for name in columns]
+    table = LongTable(heads, _numeric(batch, columns))
     shown = 0
     while batch:
         table.add([[_cell(row, name) for name in columns] for row in batch])
@@ -88,8 +89,9 @@ def _print(found: Iterator[Row], metric: Optional[str], lines: int, none: str) -
 
 def _columns(batch: List[Row], metric: Optional[str]) -> List[str]:
     """The metric stands first; facts that people read in a table, parameters and results follow."""
+    facts = (*_FACTS, "tags") if any(row["tags"] for row in batch) else _FACTS
     shown = [name for name in rows.Rows(batch).columns()
-             if name in ("status", "runtime") or name not in rows.FACTS and name != metric]
+             if name in facts or name not in rows.FACTS and name != metric]
     return (["id"] + ([metric] if metric is not None and metric not in shown else []) + shown)[:_MOST_COLUMNS]
 
 
@@ -100,6 +102,8 @@ def _numeric(batch: List[Row], columns: List[str]) -> List[int]:
 
 def _cell(row: Row, name: str) -> str:
     value = row.get(name)
+    if name == "tags":
+        return jobrows.tags(row) or "-"
     if value is None:
         return "-"
     return terminal.duration(value) if name == "runtime" else jobrows.value(value)

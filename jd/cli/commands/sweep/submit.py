@@ -19,7 +19,8 @@ def run(context: Context) -> int:
     driving.begin(context)
     made = jobs.create_jobs(
         body, unique=context.values["unique"], timeout=context.values["timeout"],
-        priority=context.values["priority"], needs=context.values["needs"])
+        priority=context.values["priority"], needs=context.values["needs"], tags=context.values["tags"],
+        after=context.values["after"])
     views.emit(context, made, [_told(made)])
     return EXIT_OK
 

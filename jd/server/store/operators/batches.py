@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
-from jd.server.store.operators import brokensweep, dependencies
+from jd.server.store.operators import brokensweep, dependencies, tags
 from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
 from jd.server.store.transaction import Transaction
@@ -18,7 +18,7 @@ from jd.server.store.transaction import Transaction
 
 class Terms(NamedTuple):
     """What a batch says for all of its jobs, in columns of theirs of these names; None: nothing. `needs` are
-    tags that a worker must have, which stand in a table of their own (`queue.needs`)."""
+    tags that a worker must have, which stand in a table of their own (`queue.needs`), and so do `tags`."""
 
     lease: Optional[float] = None  # seconds
     retry_pause: Optional[float] = None  # seconds
@@ -29,6 +29,7 @@ class Terms(NamedTuple):
     needs: Optional[Tuple[str, ...]] = None
     flags: Optional[str] = None  # how the script gets its parameters
     after: Optional[Tuple[int, ...]] = None  # jobs that are to be DONE first (`dependencies`)
+    tags: Optional[Tuple[str, ...]] = None  # by which people find them again
 
     def over(self, others: "Terms") -> "Terms":
         """These, and of what they do not say, the others."""
@@ -100,11 +101,13 @@ def begin(t: Transaction) -> int:
 def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms()) -> None:
     """Write a slice of the batch that was begun: the parameters of its jobs, as JSON.
 
-    Raises ProtocolError where there are too many different needs, and for jobs to wait for that do not exist.
+    Raises ProtocolError where there are too many different needs or tags, and for jobs to wait for that do
+    not exist.
     """
     said = dict(terms._replace(priority=terms.priority or 0)._asdict())
-    tags, after = said.pop("needs") or (), said.pop("after")
-    said["needs_id"] = dependencies.number(t, tags, after) if after else needs.number(t, tags)
+    needed, after = said.pop("needs") or (), said.pop("after")
+    said["needs_id"] = dependencies.number(t, needed, after) if after else needs.number(t, needed)
+    said["tags_id"] = tags.number(t, said.pop("tags") or ())
     said["batch"] = min(first_id, jobs.creating_from(t.db))
     t.db.executemany(
         "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (

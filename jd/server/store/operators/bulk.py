@@ -1,4 +1,4 @@
-"""What people do to many jobs: delete, restore, retry, abort, put first.
+"""What people do to many jobs: delete, restore, retry, abort, put first, tag.
 
 Which job may take which action is in `transitions`; a job that may not is skipped. An operation here
 changes the jobs of one slice. Jobs of a batch that is being written are not touched.
@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.files import names, results
-from jd.server.store.operators import digests
+from jd.server.store.operators import digests, tags
 from jd.server.store.queue import ending, jobs, transitions
 from jd.server.store.search import scanning, values
 from jd.server.store.search.conditions import Filter, id_list
@@ -21,7 +21,8 @@ RETRY = "retry"
 ABORT = "abort"
 PRIORITISE = "prioritise"
 NORMAL = "normal"
-ACTIONS = (DELETE, RESTORE, RETRY, ABORT, PRIORITISE, NORMAL)
+TAG = "tag"
+ACTIONS = (DELETE, RESTORE, RETRY, ABORT, PRIORITISE, NORMAL, TAG)
 
 SLICE = 2000  # jobs in one operation
 SERVED_SLICE = 200  # to end an attempt is several steps
@@ -38,6 +39,7 @@ ELIGIBLE: Dict[str, Tuple[str, ...]] = {
     ABORT: (*transitions.allowing(transitions.ABORT), *transitions.allowing(p.VERDICT_STOPPED)),
     PRIORITISE: (p.PENDING,),
     NORMAL: (p.PENDING,),
+    TAG: p.JOB_STATUSES_ALL,
 }
 
 
@@ -60,13 +62,14 @@ def passes(action: str) -> List[Pass]:
 
 
 def act(t: Transaction, action: str, ids: Sequence[int], reason: str,
-        keep_checkpoint: Optional[bool] = None, priority: int = FIRST, by: str = ON_DASHBOARD) -> int:
+        keep_checkpoint: Optional[bool] = None, priority: int = FIRST, by: str = ON_DASHBOARD,
+        add: Sequence[str] = (), remove: Sequence[str] = ()) -> int:
     """Do an action to the jobs of a slice that are eligible; the reason goes into their history.
     Returns how many were changed.
 
     `keep_checkpoint` is for RETRY: whether jobs go on from their checkpoint, or begin from scratch. None:
     those that are DONE begin from scratch, as what they came to is not wanted again, and others go on.
-    `priority` is for PRIORITISE, and `by` says who aborts what runs.
+    `priority` is for PRIORITISE, `add` and `remove` are for TAG, and `by` says who aborts what runs.
     """
     priority = 0 if action == NORMAL else priority
     chosen = _eligible(t.db, action, ids, priority)
@@ -76,6 +79,8 @@ def act(t: Transaction, action: str, ids: Sequence[int], reason: str,
         return _retry(t, chosen, reason, keep_checkpoint)
     if action == ABORT:
         return _abort(t, chosen, reason, by)
+    if action == TAG:
+        return _tag(t, chosen, reason, add, remove)
     if action in _OF_PRIORITY:
         return _set_priority(t, chosen, reason, priority)
     return _delete(t, chosen, reason) if action == DELETE else _restore(t, chosen, reason)
@@ -174,6 +179,14 @@ def _set_priority(t: Transaction, ids: Sequence[int], reason: str, priority: int
     _add_history_line(t, ids, words.get(priority, "its priority is %d" % priority), reason)
     return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % id_list(ids),
                         (priority,)).rowcount
+
+
+def _tag(t: Transaction, ids: Sequence[int], reason: str, add: Sequence[str],
+         remove: Sequence[str]) -> int:
+    changed = tags.change(t, ids, add, remove)
+    told = ["%s %s" % (how, ", ".join(words)) for how, words in (("with", add), ("without", remove)) if words]
+    _add_history_line(t, changed, "tagged " + " and ".join(told), reason)
+    return len(changed)
 
 
 # ---- which jobs

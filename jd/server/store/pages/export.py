@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import re
 import sqlite3
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from jd import csvcells
 from jd.server.store import jobfields
 from jd.server.store.jobfields import Where
 from jd.server.store.queue import jobs
@@ -20,13 +20,6 @@ _FIELDS = jobfields.shown(Where.CSV)
 FIXED = tuple(field.word or field.name for field in _FIELDS)
 
 _EPOCH = datetime(1970, 1, 1)
-# What a spreadsheet takes for a formula (OWASP, "CSV Injection"), also behind blanks and what nobody sees,
-# which some drop, and in the wide forms that some read as the others; -1.5 is none.
-_UNSEEN = ("\\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-           "\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-           "\U000e0000-\U000e0fff")
-_FORMULA = re.compile("[%s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]" % _UNSEEN)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 class CsvTable(NamedTuple):
@@ -59,7 +52,7 @@ def header(table: CsvTable) -> str:
              for name in table.parameters]
     names += [name if name not in FIXED and name not in table.parameters else "result." + name
               for name in table.results]
-    return _lines([[*FIXED, *map(_cell, names)]])
+    return _lines([[*FIXED, *map(csvcells.text, names)]])
 
 
 def lines(db: sqlite3.Connection, table: CsvTable, after: int) -> CsvPart:
@@ -81,22 +74,16 @@ def _cells(row: Tuple[Any, ...], table: CsvTable, words: Dict[str, str]) -> List
     parameters, results, *fixed = row
     given: Dict[str, Any] = json.loads(parameters)
     found: Dict[str, Any] = json.loads(results) if results is not None else {}
-    return [*[_time(value) if field.kind == jobfields.TIME else _cell(value)
+    return [*[_fixed(field, value)
               for field, value in zip(_FIELDS, fixed)],
-            *[_cell(given.get(name)) for name in table.parameters],
-            *[words.get(name) or _cell(found.get(name)) for name in table.results]]
+            *[csvcells.text(given.get(name)) for name in table.parameters],
+            *[words.get(name) or csvcells.text(found.get(name)) for name in table.results]]
 
 
-def _cell(value: Any) -> str:
-    """A value as text. Numbers stay as they are; text that would be a formula is kept from it by `'`."""
-    if value is None:
-        return ""
-    if type(value) in (int, float):
-        return repr(value)  # as JSON has it, and ten times as fast
-    if isinstance(value, str):
-        formula = _FORMULA.match(value) and not _NUMBER.fullmatch(value)
-        return "'" + value if formula else value
-    return json.dumps(value, ensure_ascii=False)
+def _fixed(field: jobfields.Field, value: Any) -> str:
+    if field.kind == jobfields.TIME:
+        return _time(value)
+    return csvcells.text(" ".join(json.loads(value)) if field.kind == jobfields.JSON and value else value)
 
 
 def _time(seconds: Optional[float]) -> str:

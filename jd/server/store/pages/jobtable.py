@@ -224,8 +224,11 @@ def rows(db: sqlite3.Connection, ids: Sequence[int],
 
 
 def columns(db: sqlite3.Connection) -> Dict[str, List[str]]:
-    """The names of all parameters and results in the order of their first use, and tags that jobs need."""
-    tags = db.execute("SELECT DISTINCT tag FROM needed_tags ORDER BY tag LIMIT ?", (MAX_COLUMNS,))
+    """The names of all parameters and results in the order of their first use, and the tags that jobs need
+    and have."""
+    def tags(table: str) -> List[str]:
+        return [row[0] for row in db.execute(
+            "SELECT DISTINCT tag FROM %s ORDER BY tag LIMIT %d" % (table, MAX_COLUMNS))]
     return {"parameters": values.names(db, values.PARAMETER, MAX_COLUMNS),
             "results": values.names(db, values.RESULT, MAX_COLUMNS),
-            "needs": [tag for (tag,) in tags]}
+            "needs": tags("needed_tags"), "tags": tags("listed_tags")}

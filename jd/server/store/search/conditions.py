@@ -15,13 +15,14 @@ from jd.server.store.queue import codes
 from jd.server.store.search import filters, values
 from jd.server.store.search.filters import EQUAL, ORDERINGS, UNEQUAL, Term, Value
 
-BUILT_IN = ("status", "id", "worker", "host", "needs", "code", *COMPARED)
+BUILT_IN = ("status", "id", "worker", "host", "needs", "tag", "code", *COMPARED)
 PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
 KNOWN_SHOWN = 30
 _WHOLE = re.compile(r"[+-]?[0-9]{19,310}", re.ASCII)
 NO_ID = 2 ** 62  # above all ids
+_MOST_ARMS = 100  # of one source; SQLite takes 500 in one query
 
 
 class Sql(NamedTuple):
@@ -159,6 +160,8 @@ def _compiled(db: sqlite3.Connection, term: Term, now: float) -> _Compiled:
         return _text(term.values[0].text), None
     if term.name == "code":
         return _code(db, term)
+    if term.name in _LISTS:
+        return _tagged(db, term)
     make = _BUILT_IN.get(term.name)
     if make is not None:
         return make(term, now)
@@ -249,13 +252,38 @@ def _host(term: Term, _now: float) -> _Compiled:
                              "id", False)
 
 
-def _needs(term: Term, _now: float) -> _Compiled:
-    """Jobs that need one of these tags, whatever else they need; null: jobs that need nothing."""
+class _Lists(NamedTuple):
+    """Lists of tags that are written once: which column of a job names one, where their tags stand, and which
+    index has the jobs that have any."""
+
+    column: str
+    table: str
+    by: str
+
+
+_LISTS = {"needs": _Lists("needs_id", "needed_tags", "jobs_by_needs"),
+          "tag": _Lists("tags_id", "listed_tags", "jobs_by_tags")}
+
+
+def _tagged(db: sqlite3.Connection, term: Term) -> _Compiled:
+    """Jobs that need or have one of these tags, maybe with others; null: jobs that need or have none."""
     _no_ordering(term)
-    return _any([
-        Sql("j.needs_id IS NULL") if value.is_null else
-        Sql("j.needs_id IN (SELECT needs_id FROM needed_tags WHERE tag = ?)", (value.text,))
-        for value in term.values], term.operator), None
+    column, table, by = _LISTS[term.name]
+    tags = tuple(value.text for value in term.values if not value.is_null)
+    some = Sql("j.%s IN (SELECT %s FROM %s WHERE tag IN (%s))" % (column, column, table, marks(tags)), tags)
+    if any(value.is_null for value in term.values):
+        return _any([some, Sql("j.%s IS NULL" % column)], term.operator), None
+    condition = _any([some], term.operator)
+    if term.operator == UNEQUAL:
+        return condition, None
+    found = [row[0] for row in db.execute("SELECT DISTINCT %s FROM %s WHERE tag IN (%s) LIMIT %d" % (
+        column, table, marks(tags), _MOST_ARMS + 1), tags)]
+    if len(found) > _MOST_ARMS:
+        listed = Sql("SELECT id FROM jobs j INDEXED BY %s WHERE %s" % (by, some.text), tags)
+        return condition, Source((listed,), "id", False)
+    arms = tuple(Sql("SELECT id FROM jobs INDEXED BY %s WHERE %s = ?" % (by, column), (one,))
+                 for one in found) or (Sql("SELECT id FROM jobs WHERE 0"),)
+    return condition, Source(arms, "id", True)
 
 
 def _code(db: sqlite3.Connection, term: Term) -> _Compiled:
@@ -319,7 +347,7 @@ def _column(term: Term, now: float) -> _Compiled:
 
 
 _BUILT_IN: Dict[str, Callable[[Term, float], _Compiled]] = {
-    "id": _id, "worker": _worker, "host": _host, "needs": _needs, **dict.fromkeys(COMPARED, _column)}
+    "id": _id, "worker": _worker, "host": _host, **dict.fromkeys(COMPARED, _column)}
 
 
 # ---- parameters and results

@@ -19,6 +19,8 @@ export const ACTIONS = {
     text: "They are hidden and not run; Restore brings them back."},
   restore: {verb: "Restore", past: "restored", takes: ["DELETED"],
     text: "They get the status back that they had before they were deleted."},
+  tag: {verb: "Tag", past: "tagged", takes: STATUSES,
+    text: "Short words of letters, digits, . _ and -, by which jobs are found again: filter by tag=word."},
 };
 
 /** Ask the person, then do `action` to jobs: those of `ids`, or those that match `filter`.
@@ -27,7 +29,7 @@ export function openAction({action, ids, filter, done}) {
   const known = ACTIONS[action], target = ids ? {ids} : {filter};
   const what = el("div", {class: "preview", "aria-live": "polite"}, el("p", {class: "hint"}, "Counting…"));
   const reason = field("Reason (optional, kept in each job's history)", {maxlength: 500});
-  const start = action === "retry" ? startChoice() : null;
+  const start = action === "retry" ? startChoice() : action === "tag" ? tagFields() : null;
   const {go, box} = dialog({
     title: known.verb + " " + targetName(ids) + "?", action: known.verb, danger: known.danger,
     content: [what, el("p", {class: "hint"}, known.text), ...(start ? [start.node] : []), reason.node],
@@ -47,7 +49,7 @@ export function openAction({action, ids, filter, done}) {
   box.addEventListener("close", () => stopping.abort());
   ask("jobs/act", {action, ...target, preview: true}, stopping.signal).then((found) => {
     what.replaceChildren(...preview(known, found));
-    if (start) start.fit(found.by_status);
+    if (start) start.fit?.(found.by_status);
     go.disabled = found.eligible === 0;
     go.textContent = known.verb + (found.eligible > 1 ? " " + count(found.eligible, "job") : "");
   }, (error) => {
@@ -75,6 +77,17 @@ function startChoice() {
     read: () => ways[select.value][1],
   };
 }
+
+// Which tags jobs get, and which are taken from them: {node, read()}.
+function tagFields() {
+  const plain = {maxlength: 1100, autocomplete: "off", autocapitalize: "none", spellcheck: "false"};
+  const add = field("Add", {placeholder: "baseline, round-2", ...plain}), remove = field("Remove", plain);
+  return {node: el("div", {class: "tag-fields"}, add.node, remove.node),
+    read: () => ({add: words(add.input.value), remove: words(remove.input.value)})};
+}
+
+/** The words of a text that has blanks or commas between them. */
+export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 function targetName(ids) {
   if (!ids) return "all jobs that match";

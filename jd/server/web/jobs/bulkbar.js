@@ -5,7 +5,7 @@ import {statusesOf} from "../filter.js";
 import {number} from "../format.js";
 import {ACTIONS, openAction} from "./actions.js";
 
-const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["prioritise", "normal"];
+const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["tag", "prioritise", "normal"];
 
 /** {node, update(), narrow()}. `page()` gives the page's {state, jobs, next, from, total}; `done` is called
  * after an action; `narrow` forgets that all jobs that match were selected. */
@@ -21,9 +21,16 @@ export function bulkBar({table, page, done}) {
     const {verb, danger} = ACTIONS[action];
     return [action, button(verb, () => act(action), danger ? "danger" : false)];
   });
-  const more = menu("More", () => MORE.map((action) => [ACTIONS[action].verb, () => act(action)]));
+  const more = menu("More", () => MORE.filter(fits).map((action) => [ACTIONS[action].verb, () => act(action)]));
   const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true},
     said, widen, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
+
+  // The statuses that the selected jobs have, as far as they are known: null among them for any.
+  const here = () => new Set(all ? statusesOf(page().state.filter) : table.selected.values());
+  const fits = (action) => {
+    const there = here();
+    return !there.size || there.has(null) || ACTIONS[action].takes.some((status) => there.has(status));
+  };
 
   function update() {
     const chosen = table.selected.size, {state, jobs, next, from, total} = page();
@@ -36,13 +43,9 @@ export function bulkBar({table, page, done}) {
     const whole = jobs.length > 0 && jobs.every((job) => table.selected.has(job.id));
     widen.hidden = all || !whole || (next === null && from === 0);
     widen.textContent = "Select all " + everything;
-    const here = new Set(all ? statusesOf(state.filter) : table.selected.values());
-    const fits = (action) =>
-      !here.size || here.has(null) || ACTIONS[action].takes.some((status) => here.has(status));
     for (const [action, one] of buttons) {
-      one.hidden = !fits(action) || (action === "restore" && all && !here.size);
+      one.hidden = !fits(action) || (action === "restore" && all && !here().size);
     }
-    more.hidden = !fits("normal");
   }
 
   return {node, update, narrow() { all = false; }};

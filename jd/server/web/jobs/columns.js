@@ -43,6 +43,14 @@ function worker(job) {
 
 const needs = (job) => (job.needs ? job.needs.join(", ") : none());
 
+// A tag is a link to the jobs that have it.
+const tags = (job) => (job.tags
+  ? el("span", {class: "tags", title: job.tags.join(", ")}, ...job.tags.map(tagLink)) : none());
+
+/** A tag as a link to the jobs that have it. */
+export const tagLink = (tag) =>
+  el("a", {class: "badge", href: "/jobs?filter=" + encodeURIComponent("tag=" + tag)}, tag);
+
 // The runtime of a running job counts on by itself: `tick` in table.js rewrites what has data-since.
 const runtime = (job) => (job.status === "SERVED" && job.started != null
   ? el("span", {"data-since": job.started}, duration(live.now() - job.started)) : duration(job.runtime));
@@ -63,10 +71,11 @@ const LAST = [
     cell: (job) => (job.code ? el("span", {class: "mono"}, job.code) : none())},
 ];
 const NEEDS = {key: "needs", head: "Needs", kind: "cut", cell: needs};
+const TAGS = {key: "tags", head: "Tags", cell: tags};
 
-/** All columns of an experiment whose names of parameters and results are these; `needs` are the tags that
- * its jobs need. */
-export function columnsOf({parameters, results, needs: tags}) {
+/** All columns of an experiment whose names of parameters and results are these; `needs` and `tags` are
+ * the tags that its jobs need and have. */
+export function columnsOf({parameters, results, needs: needed, tags: given}) {
   const known = new Set(parameters);
   const own = parameters.map((name, at) => ({
     key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
@@ -77,7 +86,7 @@ export function columnsOf({parameters, results, needs: tags}) {
   // Start and runtime tell when a job ended: where there is much to show, "Finished" begins hidden.
   const many = [...own, ...found].filter((one) => !one.extra).length > 6;
   const last = LAST.map((one) => (one.key === "finished" ? {...one, extra: many} : one));
-  return [...FIRST, ...own, ...found, ...(tags.length ? [NEEDS] : []), ...last];
+  return [...FIRST, ...own, ...found, ...(given.length ? [TAGS] : []), ...(needed.length ? [NEEDS] : []), ...last];
 }
 
 /** Those that are shown: as chosen, or all but the many of a sweep with many parameters. */

@@ -64,7 +64,7 @@ class JobPage {
     this.job = job;
     if (!this.main.contains(this.title)) this.frame();
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
-      job.retry_at, job.priority, job.needs, job.timeout, job.max_attempts, job.flags];
+      job.retry_at, job.priority, job.tags, job.needs, job.timeout, job.max_attempts, job.flags];
     this.draw("title", shown, () => this.drawTitle(job));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
     this.draw("parameters", job.parameters, () =>
@@ -131,6 +131,7 @@ class JobPage {
     if (job.runtime != null) say("ran " + duration(job.runtime));
     if (job.status === "ABORTED" && job.retry_at) say("tried again ", when(job.retry_at));
     if (job.status === "PENDING" && job.priority) say(priority(job.priority));
+    if (job.tags) say("tags ", ...job.tags.flatMap((tag) => [" ", tagLink(tag)]));
     if (job.needs) say("needs " + job.needs.join(" and "));
     if (job.timeout) say("timeout " + duration(job.timeout));
     if (job.max_attempts) say(count(job.max_attempts, "attempt") + " at most");

@@ -1,6 +1,7 @@
 // The options of the dialog that makes jobs: what becomes of pending ones, and limits of their own.
 
 import {el} from "../../common.js";
+import {words} from "../actions.js";
 
 /** {node, how(), read()}: `how` gives {replace, unique}, which jobs give way ("pending" or false) and whether
  * only new ones are made; `read` gives all options for the server. */
@@ -19,6 +20,8 @@ export function optionsBox() {
   const priority = whole("create-priority", "0", -1000, 1000);
   const needs = field("create-needs", "gpu-a100, big",
     {type: "text", maxlength: 1100, autocapitalize: "none", spellcheck: "false"});
+  const tags = field("create-tags", "baseline, round-2",
+    {type: "text", maxlength: 1100, autocapitalize: "none", spellcheck: "false"});
   const style = el("select", {id: "create-flags"}, el("option", {value: ""}, "as the worker"),
     ...["json", "switches", "python", "hydra", "env", "none"].map((value) => el("option", {value}, value)));
   const append = radio("append", "Add to the queue", true);
@@ -28,7 +31,7 @@ export function optionsBox() {
     el("fieldset", {}, el("legend", {}, "Jobs that are there already"), append, unique, replace),
     el("details", {}, el("summary", {}, "Advanced"),
       el("div", {class: "create-advanced"},
-        row("Tags a worker must have", needs), row("Priority, higher first", priority),
+        row("Tags, to find them again", tags), row("Tags a worker must have", needs), row("Priority, higher first", priority),
         row("Timeout of a script, seconds", timeout), row("Attempts at most", attempts),
         row("Pause before a retry, seconds", pause), row("Lease, seconds", lease),
         row("Time a worker must have left, seconds", time),
@@ -44,8 +47,10 @@ export function optionsBox() {
       for (const [name, input] of Object.entries(numbers)) {
         if (input.value !== "") given[name] = Number(input.value);
       }
-      const tags = needs.value.split(/[\s,]+/).filter(Boolean);
-      if (tags.length) given.needs = tags;
+      for (const [name, input] of [["tags", tags], ["needs", needs]]) {
+        const found = words(input.value);
+        if (found.length) given[name] = found;
+      }
       if (style.value) given.flags = style.value;
       return given;
     },
