@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.browser.dashboard_support import EVIL, PHONE, Dashboard, browser, dashboard, no_sideways_scrolling
+from tests.browser.dashboard_support import (
+    DESKTOP,
+    EVIL,
+    PHONE,
+    Dashboard,
+    browser,
+    dashboard,
+    no_sideways_scrolling,
+)
 from tests.browser.webdriver import Browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -67,6 +75,69 @@ def test_a_grid_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
     dashboard.create(1, flags="switches")
     browser.go(dashboard.page + "/jobs/7")
     browser.wait_text("parameters as flags=switches")
+
+
+def test_samples_of_a_space_from_the_form(browser: Browser, dashboard: Dashboard) -> None:
+    def say(text: str) -> None:
+        browser.wait("[...document.querySelectorAll('dialog .say.bad')].some("
+                     "(one) => one.textContent === arguments[0])", text)
+
+    browser.click("button", "New jobs")
+    browser.click("dialog .seg button", "Samples")
+    browser.click("dialog button", "Add parameter")
+    for at, (name, kind) in enumerate((("lr", "log"), ("opt", "list"), ("momentum", "number"))):
+        fill(browser, ".grid-name", name, at)
+        fill(browser, ".grid-kind", kind, at)
+    fill(browser, ".grid-values", "adam, sgd", 1)
+    for at, end in ((0, "1"), (1, "0.1"), (4, "0"), (5, "1")):
+        fill(browser, ".grid-end", end, at)
+    say("The lowest value must be below the highest.")
+    fill(browser, ".grid-end", "1e-5", 0)
+    # By keyboard: from the last value to the condition.
+    browser.run("document.querySelectorAll('.grid-end')[5].focus()")
+    browser.keys("\ue004 opt=rms")
+    say("when: 'rms' is no value of 'opt'.")  # what the server says stands beside the row as well
+    fill(browser, ".grid-when", "opt=sgd", 2)
+    fill(browser, "#create-n", "0")
+    say("Give how many jobs: a whole number from 1 on.")
+    fill(browser, "#create-n", "6")
+    fill(browser, "#create-repeat", "2")
+    fill(browser, "#create-tags", "drawn")
+    browser.wait_text("12 jobs")
+    shown = browser.run("return [...document.querySelectorAll('.create-sample tbody tr')].map("
+                        "(row) => row.cells[0].textContent)")
+    browser.size(*PHONE)
+    assert no_sideways_scrolling(browser)
+    browser.size(*DESKTOP)
+    browser.click("dialog button", "Create 12 jobs")
+    browser.wait_text("12 jobs are made: 1 to 12.")
+    made = parameters(dashboard)
+    assert [float(text) for text in shown] == [job["lr"] for job in made[:5]]
+    assert all(("momentum" in job) == (job["opt"] == "sgd") and 1e-5 <= job["lr"] <= 0.1 for job in made)
+    assert [job["seed"] for job in made] == [1, 2] * 6 and {job["opt"] for job in made} == {"adam", "sgd"}
+    assert all(job["tags"] == ["drawn"] for job in dashboard.jobs())
+
+
+def test_a_file_with_a_space_and_tags_of_many(browser: Browser, dashboard: Dashboard) -> None:
+    browser.click("button", "New jobs")
+    browser.click("[role=tab]", "JSON")
+    browser.run("const given = new DataTransfer(); given.items.add(new File([arguments[0]], 'space.json'));"
+                "document.querySelector('.create-edit').dispatchEvent("
+                "new DragEvent('drop', {dataTransfer: given, bubbles: true, cancelable: true}))",
+                json.dumps({"space": {"x": {"low": 1, "high": 9}}, "n": 3}))
+    browser.click("dialog button", "Create 3 jobs")
+    browser.wait_text("3 jobs are made: 1 to 3.")
+    browser.wait("document.querySelectorAll('.jobs tbody tr').length === 3")
+    browser.click("th.check input")
+    browser.click(".bulk button", "More")
+    browser.click(".menu button", "Tag")
+    browser.wait("document.querySelector('dialog .counts')")
+    browser.type(".tag-fields input", "fine, round-2")
+    browser.click("dialog button", "Tag 3 jobs")
+    browser.wait_text("3 jobs tagged")
+    browser.click("td[data-label=Tags] a", "fine")
+    browser.wait("document.querySelector('.filter').value === 'tag=fine'")
+    assert [job["tags"] for job in dashboard.jobs()] == [["fine", "round-2"]] * 3
 
 
 def test_jobs_that_no_worker_can_run_are_told_of(browser: Browser, dashboard: Dashboard) -> None:

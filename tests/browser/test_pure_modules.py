@@ -21,6 +21,7 @@ MODULES = {
     "exactjson": "exactjson.js", "binfilter": "results/binfilter.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js",
+    "space": "jobs/create/space.js",
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
     "parallel": "results/charts/parallel/axes.js", "colours": "results/charts/colours.js",
@@ -255,6 +256,27 @@ def test_values_of_a_parameter(blank: Browser, typed: str, expected: Any) -> Non
     ("grid.jobAt([], 0)", {}),
 ])
 def test_grids(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("space.range('number', '0', '0.99')", {"low": {"text": "0.0"}, "high": 0.99}),
+    ("space.range('log', '1e-5', '1e3')", {"low": 0.00001, "high": {"text": "1000.0"}, "log": True}),
+    ("space.range('whole', '-1', '+20')", {"low": -1, "high": 20}),
+    ("space.range('whole-log', '1', '1e3')", {"low": 1, "high": 1000, "log": True}),
+    ("space.range('whole', '1', '9007199254740993')", {"low": 1, "high": {"text": "9007199254740993"}}),
+    ("space.range('number', '', '1')", "Error: Give the lowest value."),
+    ("space.range('number', '1', 'x')", "Error: x is no number."),
+    ("space.range('whole', '1', '2.5')", "Error: 2.5 is no whole number."),
+    ("space.range('number', '2', '2.0')", "Error: The lowest value must be below the highest."),
+    ("space.range('log', '0', '1')", "Error: With log, the lowest value is above 0."),
+    ("space.conditions(' ')", None),
+    ("space.conditions('opt=sgd,adam  depth=2')", {"opt": ["sgd", "adam"], "depth": [2]}),
+    ("space.conditions('opt=\"a b\",c flag=true')", {"opt": ["a b", "c"], "flag": [True]}),
+    ("space.conditions('opt')", "Error: opt: give a name and its values, as in opt=sgd,adam."),
+    ("space.conditions('opt=sgd or')", "Error: or: give a name and its values, as in opt=sgd,adam."),
+])
+def test_what_a_space_is_made_of(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
 
 

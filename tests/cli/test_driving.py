@@ -28,13 +28,13 @@ class Shell:
 
     def __init__(self, server: Server, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         self.server = server
-        self._machine = machine
+        self.environ = machine.environ
         self._capsys = capsys
         self.notes = ""
 
     def run(self, *words: str, status: int = 0) -> str:
         """What a command prints."""
-        assert main.main(["expId=exp", "server=" + self.server.url, *words], self._machine.environ) == status
+        assert main.main(["expId=exp", "server=" + self.server.url, *words], self.environ) == status
         printed = self._capsys.readouterr()
         self.notes = printed.err
         return printed.out
@@ -83,7 +83,8 @@ def base(stub: Stub, tmp_path: Path) -> Machine:
 
 # ---- submit
 
-def test_submit_makes_all_combinations(shell: Shell) -> None:
+def test_submit_makes_all_combinations(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(shell.environ, "JD_TAGS", "gpu")  # of a worker, as in a Slurm job that submits
     assert shell.run("submit", "param.lr=0.1,1e-2", 'param.name=a,"b,c",true') == "created 6 jobs: 1 to 6\n"
     assert [job["parameters"] for job in shell.server.jobs()][:3] == [
         {"lr": 0.1, "name": "a"}, {"lr": 0.1, "name": "b,c"}, {"lr": 0.1, "name": True}]
@@ -93,6 +94,7 @@ def test_submit_makes_all_combinations(shell: Shell) -> None:
     assert shell.run(*again) == "created no jobs: all of them exist already\n"
     made = shell.server.jobs()[-1]
     assert (made["priority"], made["timeout"], made["needs"]) == (7, 7200.0, ["big", "gpu", "after 1-2,4"])
+    assert shell.server.jobs()[0]["tags"] is None
     assert made["tags"] == ["fine", "round-2"] and "fine,round-2" in shell.run("jobs", "where=tag=fine")
     assert "fine,round-2" in shell.run("job", "7") and "TAGS" in shell.run("results", "where=id=7")
     assert "TAGS" not in shell.run("results", "where=id=1")
@@ -134,15 +136,10 @@ def test_parameters_are_for_submit_alone(base: Machine) -> None:
 
 
 def test_a_server_of_the_base_is_not_sent_what_it_does_not_know(base: Machine) -> None:
-    for word, says in (("unique=true", "create only jobs"), ("tags=a", "know tags"), ("after=1", "have jobs wait")):
+    for word, says in (("unique=true", "create only jobs"), ("tags=a", "know tags"),
+                       ("after=1", "have jobs wait")):
         with pytest.raises(NotOffered, match="this server does not " + says):
             base.run("expId=exp", "submit", "param.x=1", word)
-
-
-def test_tags_of_jobs_are_not_those_of_a_worker(base: Machine, stub: Stub) -> None:
-    base.environ["JD_TAGS"] = "gpu"  # as in a Slurm job that submits
-    stub.answers["/api/jobs/create"] = (200, {"success": True, "total_jobs": 1, "start_id": 1})
-    assert base.run("expId=exp", "submit", "param.x=1") == 0
 
 
 def test_nobody_waits_for_a_server_that_is_away(tmp_path: Path) -> None:

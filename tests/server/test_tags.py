@@ -71,11 +71,15 @@ def test_few_with_a_tag_are_found_without_looking_at_all(desk: Desk, monkeypatch
 def test_many_are_given_tags_and_lose_them(desk: Desk) -> None:
     desk.create(2, tags=["a"])
     desk.create(2)
-    before = desk.read(lambda db: db.execute("SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0])
+
+    def changes() -> int:
+        return int(desk.read(lambda db: db.execute(
+            "SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0]))
+
+    before = changes()
     assert tag(desk, 1, 2, 3, add=["b", "a"]) == 3
     assert [desk.job(n)["tags"] for n in (1, 2, 3, 4)] == [["a", "b"], ["a", "b"], ["a", "b"], None]
-    assert desk.read(lambda db: db.execute(
-        "SELECT n FROM changes WHERE topic = 'jobs'").fetchone()[0]) > before  # pages that show them hear of it
+    assert changes() > before  # pages that show them hear of it
     assert tag(desk, 1, 4, add=["b"]) == 1 and tag(desk, 1, 3, remove=["a"]) == 2
     assert tag(desk, 1, 4, add=["b"], remove=["zz"]) == 0
     assert tag(desk, 3, remove=["b"]) == 1 and desk.job(3)["tags"] is None

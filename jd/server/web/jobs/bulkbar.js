@@ -21,7 +21,8 @@ export function bulkBar({table, page, done}) {
     const {verb, danger} = ACTIONS[action];
     return [action, button(verb, () => act(action), danger ? "danger" : false)];
   });
-  const more = menu("More", () => MORE.filter(fits).map((action) => [ACTIONS[action].verb, () => act(action)]));
+  const more = menu("More",
+    () => MORE.filter(fits).map((action) => [ACTIONS[action].verb, () => act(action)]));
   const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true},
     said, widen, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
 

@@ -86,7 +86,8 @@ export function columnsOf({parameters, results, needs: needed, tags: given}) {
   // Start and runtime tell when a job ended: where there is much to show, "Finished" begins hidden.
   const many = [...own, ...found].filter((one) => !one.extra).length > 6;
   const last = LAST.map((one) => (one.key === "finished" ? {...one, extra: many} : one));
-  return [...FIRST, ...own, ...found, ...(given.length ? [TAGS] : []), ...(needed.length ? [NEEDS] : []), ...last];
+  const words = [...(given.length ? [TAGS] : []), ...(needed.length ? [NEEDS] : [])];
+  return [...FIRST, ...own, ...found, ...words, ...last];
 }
 
 /** Those that are shown: as chosen, or all but the many of a sweep with many parameters. */

@@ -7,6 +7,7 @@ import {count, duration, priority, status, value as shown, when} from "../format
 import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "./actions.js";
 import {codes, version} from "./code.js";
+import {tagLink} from "./columns.js";
 import {fileList} from "./files.js";
 import {outputBox} from "./output.js";
 

@@ -1,4 +1,4 @@
-// The dialog that makes jobs: from a form of parameters and values, JSON, or a table.
+// The dialog that makes jobs: combinations or samples of what a form says, JSON, or a table.
 
 import {ask, dialog, el, fail, toast} from "../../common.js";
 import {number, value as shown} from "../../format.js";
@@ -14,7 +14,8 @@ const MODES = [["form", "Form"], ["json", "JSON"], ["table", "CSV / TSV"]];
 /** Open the dialog. What was typed stays until jobs are made from it.
  *
  * An editor is {node, hint, read(), clear()}: `read` gives what the server takes, null while there is none,
- * and throws an Error for people; with `sample(given, n)` it works out the first jobs itself. */
+ * and throws an Error for people; with `sample(given, n)` it works out the first jobs itself where it can,
+ * and `refuse(message)` puts what the server says beside the field that is meant, if it knows that. */
 export function openCreate() {
   const editors = {form: formEditor(), json: jsonEditor(), table: tableEditor()};
   const panel = el("div", {class: "create-panel", role: "tabpanel", "aria-label": "What to make"});
@@ -57,7 +58,8 @@ export function openCreate() {
       return preview.replaceChildren(el("p", {class: "problem"}, error.message));
     }
     if (given === null) return preview.replaceChildren(el("p", {class: "hint"}, editor.hint));
-    if (editor.sample) preview.replaceChildren(...previewOf(editor.sample(given, PREVIEW)));
+    const known = editor.sample ? editor.sample(given, PREVIEW) : null;
+    if (known) preview.replaceChildren(...previewOf(known));
     timer = setTimeout(() => confirmPreview(given, asked), WAIT);
   }
 
@@ -73,7 +75,9 @@ export function openCreate() {
       opened.go.textContent = "Create " + (left === null ? "what is new" : jobs(left));
       body = given;
     } catch (error) {
-      if (turn === asked) preview.replaceChildren(el("p", {class: "problem"}, error.message));
+      if (turn !== asked) return;
+      const beside = editors[mode].refuse?.(error.message);
+      preview.replaceChildren(beside ? "" : el("p", {class: "problem"}, error.message));
     }
   }
 

@@ -1,136 +1,106 @@
-// The form of the dialog that makes jobs: a row for each parameter, with its name and its values.
+// The form of the dialog that makes jobs: a row for each parameter, of which all combinations are made, or
+// samples.
 
 import {button, el} from "../../common.js";
 import {number} from "../../format.js";
-import {combinations, jobAt, kind, MOST, values} from "./grid.js";
+import {combinations, jobAt, MOST} from "./grid.js";
+import {parameterRow} from "./rows.js";
+import {sampling} from "./sampling.js";
+
+const WAYS = [[false, "All combinations"], [true, "Samples"]];
 
 /** An editor (see dialog.js). */
 export function formEditor() {
   const rows = el("div", {class: "grid-rows"});
   const sums = el("p", {class: "hint grid-sum"});
+  const how = sampling();
+  const isSampled = () => rows.classList.contains("sampled");
   const renumber = () => [...rows.children].forEach((row, at) => row.label(at + 1));
   const add = () => {
-    const row = gridRow(rows);
+    const row = parameterRow(rows);
     rows.append(row);
+    row.fit();
     renumber();
     return row;
   };
   const code = (text) => el("code", {}, text);
+  const switches = WAYS.map(([sampled, label]) => el("button", {type: "button",
+    onclick: () => { choose(sampled); node.dispatchEvent(new Event("input", {bubbles: true})); }}, label));
   const node = el("div", {class: "grid"},
-    el("div", {class: "grid-heads", "aria-hidden": "true"},
-      el("span", {}, "Parameter"), el("span", {}, "Values")),
+    el("div", {class: "seg", role: "group", "aria-label": "Which jobs"}, ...switches),
     rows,
     el("div", {class: "grid-foot"},
       button("Add parameter", () => { add().querySelector("input").focus(); }), sums),
     el("p", {class: "hint"},
       "Values: ", code("0.1, 0.01"), " · ranges ", code("1..10"), " ", code("0..1 step 0.25"), " ",
-      code("1e-5..1e-1 log 5"), " · text, true, false, null, JSON"));
+      code("1e-5..1e-1 log 5"), " · text, true, false, null, JSON"),
+    how.node);
   rows.addEventListener("moved", renumber);
-  add();
-  add();
+  clear();
+  choose(false);
 
-  // The parameters that are filled in, as [name, values].
+  function choose(sampled) {
+    rows.classList.toggle("sampled", sampled);
+    how.node.hidden = !sampled;
+    switches.forEach((one, at) => one.setAttribute("aria-pressed", String(WAYS[at][0] === sampled)));
+    for (const row of rows.children) row.fit();
+  }
+
+  function clear() {
+    rows.replaceChildren();
+    add();
+    add();
+  }
+
+  // The parameters that are filled in, as [name, what they can be]. Each row says what is wrong with it.
   function read() {
-    const grid = [];
+    const found = [], errors = [];
     for (const row of rows.children) {
-      const one = row.read();
-      if (one === null) continue;
-      if (grid.some(([name]) => name === one[0])) throw new Error(`The parameter ${one[0]} is there twice.`);
-      grid.push(one);
+      try {
+        const one = row.read();
+        if (one === null) continue;
+        if (found.some(([name]) => name === one[0])) {
+          row.say(`The parameter ${one[0]} is there twice.`, true);
+          throw new Error(`The parameter ${one[0]} is there twice.`);
+        }
+        found.push(one);
+      } catch (error) { errors.push(error); }
     }
-    return grid;
+    if (errors.length) throw errors[0];
+    return found;
+  }
+
+  function combined(grid) {
+    const total = combinations(grid);
+    sums.textContent = grid.map(([, list]) => number(list.length)).join(" × ") + " = " + number(total);
+    if (total > MOST) {
+      throw new Error(`That makes ${number(total)} jobs; at most ${number(MOST)} at once. `
+        + "Use fewer values, or create them in parts.");
+    }
+    return {parameters: Object.fromEntries(grid)};
   }
 
   return {
     node, hint: "Give a name and at least one value.",
     read() {
-      const grid = read();
       sums.textContent = "";
-      if (grid.length === 0) return null;
-      const total = combinations(grid);
-      sums.textContent = grid.map(([, list]) => number(list.length)).join(" × ") + " = " + number(total);
-      if (total > MOST) {
-        throw new Error(`That makes ${number(total)} jobs; at most ${number(MOST)} at once. `
-          + "Use fewer values, or create them in parts.");
-      }
-      return {parameters: Object.fromEntries(grid)};
+      how.say({});
+      const found = read();
+      if (found.length === 0) return null;
+      return isSampled() ? {space: Object.fromEntries(found), ...how.read()} : combined(found);
     },
     sample({parameters}, n) {
+      if (!parameters) return null;  // the server draws them
       const grid = Object.entries(parameters), total = combinations(grid);
       const sample = Array.from({length: Math.min(n, total)}, (_, at) => jobAt(grid, at));
       return {total, names: grid.map(([name]) => name), sample};
     },
-    clear() { rows.replaceChildren(); add(); add(); },
+    refuse(message) {
+      const [, name, rest] = /^(?:space:|parameter|parameter name) '([^']+)':? (.*)$/is.exec(message) || [];
+      const row = name && [...rows.children].find((one) => one.called() === name);
+      if (row) row.say(rest, true);
+      return Boolean(row) || how.refuse(message);
+    },
+    clear,
   };
-}
-
-const PLAIN = {autocomplete: "off", autocapitalize: "none", spellcheck: "false"};
-
-function gridRow(rows) {
-  const name = el("input",
-    {type: "text", class: "grid-name", placeholder: "lr", maxlength: 128, ...PLAIN});
-  const list = el("textarea",
-    {class: "grid-values", rows: 1, placeholder: "0.1, 0.01, 0.001", ...PLAIN});
-  const say = el("p", {class: "say grid-say"});
-  const tools = rowTools(() => row, () => {
-    rows.dispatchEvent(new CustomEvent("moved"));
-    rows.dispatchEvent(new Event("input", {bubbles: true}));
-  });
-  const row = el("div", {class: "grid-row", role: "group"},
-    name, list, el("div", {class: "grid-tools"}, ...tools), say);
-  list.addEventListener("input", () => { list.rows = Math.min(6, list.value.split("\n").length); });
-  row.label = (place) => {
-    row.setAttribute("aria-label", "Parameter " + place);
-    name.setAttribute("aria-label", `Name of parameter ${place}`);
-    list.setAttribute("aria-label", `Values of parameter ${place}`);
-    tools.forEach((one) => one.setAttribute("aria-label", `${one.title}: parameter ${place}`));
-  };
-  /** [name, values], null while it is empty; says below the row what is wrong or of which kind they are. */
-  row.read = () => {
-    const said = (text, bad) => {
-      say.textContent = text;
-      say.className = "say grid-say" + (bad ? " bad" : "");
-    };
-    said("");
-    const called = name.value.trim();
-    if (called === "" && list.value.trim() === "") return null;
-    let found;
-    try {
-      found = values(list.value);
-    } catch (error) {
-      said(error.message, true);
-      throw error;
-    }
-    if (called === "" || found.length === 0) {
-      const missing = found.length ? "Give this parameter a name." : `Give ${called} at least one value.`;
-      said(missing, true);
-      throw new Error(missing);
-    }
-    const kinds = [...new Set(found.map(kind))].join(", ");
-    said(`${number(found.length)} ${found.length === 1 ? "value" : "values"} · ${kinds}`);
-    return [called, found];
-  };
-  return row;
-}
-
-// Buttons that move or remove `row()`; `changed` is called afterwards.
-function rowTools(row, changed) {
-  const move = (step) => {
-    const here = row(), other = step < 0 ? here.previousElementSibling : here.nextElementSibling;
-    if (!other) return;
-    if (step < 0) other.before(here);
-    else other.after(here);
-    changed();
-  };
-  const remove = () => {
-    const next = row().nextElementSibling || row().previousElementSibling;
-    row().remove();
-    changed();
-    if (next) next.querySelector("input").focus();
-  };
-  const tool = (sign, label, act) =>
-    el("button", {type: "button", class: "quiet icon", title: label, onclick: act}, sign);
-  return [
-    tool("↑", "Move up", () => move(-1)), tool("↓", "Move down", () => move(1)),
-    tool("×", "Remove", remove)];
 }

@@ -7,6 +7,9 @@ export const MOST = 1000000;  // jobs at once, as the server allows
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const RANGE = /^(\S+?)\.\.(\S+)(?:\s+(step|log)\s+(\S+))?$/i;
 
+/** Whether a text is a number as people type it. */
+export const isNumeral = (text) => NUMBER.test(text);
+
 /** The values that `text` means, separated by commas or lines: numbers, true, false, null, text, quoted text,
  * JSON, and ranges: `1..10`, `0..1 step 0.25`, `1e-5..1e-1 log 5`. Throws an Error for people. */
 export function values(text) {

@@ -7,36 +7,41 @@ import {bytes} from "../../format.js";
 const LONG = 1000000;  // characters; a longer text makes a text field slow
 const EXAMPLE = {parameters: {lr: [0.1, 0.01], epochs: [10, 20]}};
 const TABLES = ".csv,.tsv,.txt,text/csv,text/tab-separated-values";
+const JSONS = ".json,.jsonl,.ndjson,application/json";
 
-function textField(label, placeholder, rows) {
-  return el("textarea", {class: "create-text", rows, "aria-label": label, placeholder, spellcheck: "false",
-    autocomplete: "off", autocapitalize: "none"});
-}
-
-/** For a grid, {"parameters": {name: [values]}}, a list of jobs, or an object in each line. The server says
- * what is wrong, in the words that it has for a file. */
+/** For a grid, {"parameters": {name: [values]}}, a list of jobs, an object in each line, or a space. The
+ * server says what is wrong, in the words that it has for a file. */
 export function jsonEditor() {
-  const text = textField("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), 12);
   const format = button("Format", () => {
     try {
-      text.value = stringify(parse(text.value), "  ");
+      text.set(stringify(parse(text.value()), "  "));
     } catch (error) { /* what is wrong is said below already */ }
   });
-  const hint = "{\"parameters\": {name: [values]}} for a grid, or a list of objects, one for each job.";
-  const node = el("div", {class: "create-edit"}, text,
-    el("div", {class: "grid-foot"}, format, el("span", {class: "hint"}, hint)));
-  return {
-    node, hint: "A grid or a list of jobs.",
-    read() { return text.value.trim() === "" ? null : {text: text.value, format: "json"}; },
-    clear() { text.value = ""; },
-  };
+  const text = textBox("Jobs as JSON", JSON.stringify(EXAMPLE, null, 2), JSONS,
+    "A grid, a list of objects, one for each job, or a {\"space\": …}. Or drop a file here.", format);
+  return {...text.editor, hint: "A grid, a list of jobs, or a space.",
+    read: () => (text.value().trim() === "" ? null : {text: text.value(), format: "json"})};
 }
 
-/** For a table with a line of names and a line for each job: typed, pasted, chosen or dropped as a file. */
+/** For a table with a line of names and a line for each job. */
 export function tableEditor() {
+  const text = textBox("Jobs as a table", "lr,epochs\n0.1,10\n0.01,20", TABLES,
+    "The first line holds the names; each other line is a job. Or drop a file here.");
+  return {...text.editor, hint: "Paste a table, or choose a file.",
+    read() {
+      const table = text.value();
+      if (table.trim() === "") return null;
+      const first = table.slice(0, table.indexOf("\n") + 1 || undefined);
+      return {text: table, format: first.includes("\t") ? "tsv" : "csv"};
+    }};
+}
+
+// A text that is typed, pasted, chosen or dropped as a file: {value(), set(text), editor: {node, clear()}}.
+function textBox(label, placeholder, accept, hint, ...tools) {
   let held = null;  // the content of a file that is too long to be edited here
-  const text = textField("Jobs as a table", "lr,epochs\n0.1,10\n0.01,20", 10);
-  const file = el("input", {type: "file", accept: TABLES, class: "sr", tabindex: -1,
+  const text = el("textarea", {class: "create-text", rows: 10, "aria-label": label, placeholder,
+    spellcheck: "false", autocomplete: "off", autocapitalize: "none"});
+  const file = el("input", {type: "file", accept, class: "sr", tabindex: -1,
     "aria-label": "Choose a file", onchange: () => take(file.files[0])});
   const changed = () => {
     text.readOnly = held !== null;
@@ -57,9 +62,8 @@ export function tableEditor() {
   };
   const drop = button("Remove the file", clear, "quiet");
   drop.hidden = true;
-  const hint = "The first line holds the names; each other line is a job. Or drop a file here.";
   const node = el("div", {class: "create-edit"}, text,
-    el("div", {class: "grid-foot"}, button("Choose a file", () => file.click()), file, drop,
+    el("div", {class: "grid-foot"}, button("Choose a file", () => file.click()), file, drop, ...tools,
       el("span", {class: "hint"}, hint)));
   node.addEventListener("dragover", (event) => event.preventDefault());
   node.addEventListener("drop", (event) => {
@@ -67,13 +71,10 @@ export function tableEditor() {
     take(event.dataTransfer.files[0]);
   });
   return {
-    node, hint: "Paste a table, or choose a file.",
-    read() {
-      const table = held === null ? text.value : held;
-      if (table.trim() === "") return null;
-      const first = table.slice(0, table.indexOf("\n") + 1 || undefined);
-      return {text: table, format: first.includes("\t") ? "tsv" : "csv"};
+    value: () => (held === null ? text.value : held),
+    set(content) {
+      if (held === null) text.value = content;
     },
-    clear,
+    editor: {node, clear},
   };
 }
