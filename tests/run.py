@@ -5,6 +5,9 @@ processors, because tests also wait, and at most four. Tests marked as slow are 
 the end, unless `--all` asks for them. A directory that fails shows what its pytest said, and the files of its
 tests are kept; the last line is the sum in pytest's words. Where the options name files or directories, it is
 plain pytest on these.
+
+Where memory has room for them, the files of tests lie there: a server waits for its disk before it answers,
+and that is where most of the time would go.
 """
 
 import os
@@ -19,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Counter as Counts
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 ROOT = Path(__file__).parent.parent
 MOST = 4
@@ -27,6 +30,9 @@ MOST = 4
 FIRST = ("containers", "slurm", "airgap", "hostile", "server", "browser", "e2e", "dist", "examples", "cli",
          "worker", "hub")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
+ON_DISK = ("containers", "slurm", "airgap")  # images and systems: large, and rarely synced
+MEMORY = "/dev/shm"
+MEMORY_NEEDED = 4 * 1024 ** 3  # bytes that must be free
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
 QUIET = 20.0  # seconds without a line, after which a log is told how far it is
 
@@ -44,6 +50,7 @@ class Part:
         self.path = str(path.relative_to(ROOT))
         self.name = str(path.relative_to(ROOT / "tests"))
         self.percent = 0
+        self.on_disk = self.name in ON_DISK
         self.process: "subprocess.Popen[str]"
 
     def start(self, options: List[str], temporary: Path) -> None:
@@ -99,9 +106,10 @@ class Screen:
 class Run:
     """One run: what is left to do, what runs, what was counted."""
 
-    def __init__(self, options: List[str], screen: Screen, temporary: Path) -> None:
+    def __init__(self, options: List[str], screen: Screen, on_disk: Path, elsewhere: Path) -> None:
         self._options = options
-        self._temporary = temporary
+        self._on_disk = on_disk
+        self._elsewhere = elsewhere
         # pytest itself does not pass over what is named.
         ignored = tuple(option[len("--ignore="):].rstrip("/") + "/" for option in options
                         if option.startswith("--ignore="))
@@ -138,7 +146,8 @@ class Run:
                 if not self._left:
                     return
                 part = self._left.pop(0)
-                part.start(self._options, self._temporary / str(len(self._left)))
+                place = self._on_disk if part.on_disk else self._elsewhere
+                part.start(self._options, place / str(len(self._left)))
                 self._running.append(part)
             lines = part.finish()
             with self._lock:
@@ -174,6 +183,16 @@ class Run:
         self._screen.line("\n".join([*told, "%s: %s" % (part.path, lines[-1].strip("= "))]))
 
 
+def quick_place() -> Optional[str]:
+    """Where files lie in memory; None where there is no such place, no room, or programs may not run."""
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    fits = found.f_bavail * found.f_frsize >= MEMORY_NEEDED and not found.f_flag & os.ST_NOEXEC
+    return MEMORY if fits and os.access(MEMORY, os.W_OK | os.X_OK) else None
+
+
 def parts() -> List[Part]:
     """What one pytest runs: the directories of tests/, and files that are in none or in one of BY_FILE."""
     tests = ROOT / "tests"
@@ -199,13 +218,14 @@ def main() -> int:
         return subprocess.call([*PYTEST, "-q", *options], cwd=str(ROOT))
     everything = "--all" in sys.argv[1:]
     screen = Screen()
-    temporary = Path(tempfile.mkdtemp(prefix="jd-tests-"))
-    run = Run(options if everything else [*WITHOUT_SLOW, *options], screen, temporary)
+    places = [Path(tempfile.mkdtemp(prefix="jd-tests-", dir=top)) for top in (None, quick_place())]
+    run = Run(options if everything else [*WITHOUT_SLOW, *options], screen, *places)
     run.all()
     if run.failed:
-        screen.line("the files of the tests are in %s" % temporary)
+        screen.line("the files of the tests are in %s and %s" % (places[0], places[1]))
     else:
-        shutil.rmtree(str(temporary), ignore_errors=True)
+        for place in places:
+            shutil.rmtree(str(place), ignore_errors=True)
     left_out = ", ".join("%s %d" % (name, count) for name, count in run.deselected.items() if count)
     if left_out and not everything and not any(option.startswith(("-k", "-m")) for option in options):
         screen.line("left out, by directory: %s. These are slow tests: they build images, bundles and bare"

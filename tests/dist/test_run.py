@@ -6,10 +6,12 @@ import pty
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Tuple
 
 import pytest
 
+from tests import run as runner
 from tests.dist.trees import put
 from tests.support import ROOT, free_env, python
 
@@ -79,3 +81,21 @@ def test_what_fails_fails_the_run_and_is_shown(house: Path) -> None:
     status, said = run(house)
     assert status == 1 and "assert 'this' == 'that'" in said and "nothing_of_that_name" in said
     assert said.splitlines()[-1].startswith("1 failed, 1 passed, 1 error in ")
+
+
+@pytest.mark.parametrize("exists, free, flags, usable", [
+    (True, runner.MEMORY_NEEDED, 0, True), (True, runner.MEMORY_NEEDED - 1, 0, False),
+    (True, runner.MEMORY_NEEDED, os.ST_NOEXEC, False), (False, runner.MEMORY_NEEDED, 0, False)])
+def test_files_lie_in_memory_where_there_is_room_and_scripts_run(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool, free: int, flags: int,
+        usable: bool) -> None:
+    place = str(tmp_path if exists else tmp_path / "none")
+    real = os.statvfs(str(tmp_path))
+
+    def told(path: str) -> SimpleNamespace:
+        os.stat(path)  # as statvfs, it fails where nothing is
+        return SimpleNamespace(f_bavail=free // real.f_frsize, f_frsize=real.f_frsize, f_flag=flags)
+
+    monkeypatch.setattr(runner, "MEMORY", place)
+    monkeypatch.setattr(os, "statvfs", told)
+    assert runner.quick_place() == (place if usable else None)
