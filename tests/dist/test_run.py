@@ -99,3 +99,11 @@ def test_files_lie_in_memory_where_there_is_room_and_scripts_run(
     monkeypatch.setattr(runner, "MEMORY", place)
     monkeypatch.setattr(os, "statvfs", told)
     assert runner.quick_place() == (place if usable else None)
+
+
+def test_what_other_pythons_leave_out_exists() -> None:
+    """A directory or file that was renamed would be tested with each of them again, without a word."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    names = script.partition("for same in ")[2].partition("; do")[0].replace("\\\n", " ").split()
+    assert "browser" in names
+    assert [name for name in names if not (ROOT / "tests" / name).exists()] == []
