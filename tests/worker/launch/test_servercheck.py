@@ -18,7 +18,7 @@ from jd.worker.config import WorkerConfig
 from jd.worker.launch import servercheck
 from jd.worker.launch.background import Started
 from tests.support import free_env
-from tests.worker.test_published import Clock
+from tests.worker.uplink.test_published import Clock
 
 DEFAULT = "http://localhost:5000"
 URL = "http://127.0.0.1:4999"
