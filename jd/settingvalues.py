@@ -194,8 +194,7 @@ def file_patterns(value: str) -> str:
 def gpu_share(value: str) -> str:
     """How many GPUs a worker gets: auto, none, or a number."""
     word = value.strip().lower()
-    if word not in ("auto", "none") and not (word.isascii() and word.isdigit()
-                                             and 1 <= int(word[:9]) <= 1024):
+    if word not in ("auto", "none") and not _is_count(word, 1024):
         raise ValueError("auto, none, or a whole number from 1 to 1024")
     return word
 
@@ -203,9 +202,14 @@ def gpu_share(value: str) -> str:
 def thread_count(value: str) -> str:
     """With how many threads a job calculates: a number, or inherit."""
     word = value.strip().lower()
-    if word != "inherit" and not (word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= 4096):
+    if word != "inherit" and not _is_count(word, 4096):
         raise ValueError("inherit, or a whole number from 1 to 4096")
     return word if word == "inherit" else str(int(word))
+
+
+def _is_count(word: str, most: int) -> bool:
+    """Whether a word is a whole number from 1 to `most`."""
+    return word.isascii() and word.isdigit() and len(word) <= 9 and 1 <= int(word) <= most
 
 
 _SIZES = {"k": 1024, "m": 1024 ** 2, "g": 1024 ** 3, "t": 1024 ** 4}
@@ -215,7 +219,8 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])(?:i?b)?|b)?", 
 def size(low: int, high: int) -> Parser:
     """A parser for sizes as people write them: 500M, 1.5G, 2GiB; 1K is 1024. Its value is in bytes."""
     def parse(value: str) -> int:
-        found = _SIZE.fullmatch(value.strip().lower()[:40])
+        word = value.strip().lower()
+        found = _SIZE.fullmatch(word) if len(word) <= 40 else None
         number = -1 if found is None else int(float(found.group(1)) * _SIZES.get(found.group(2), 1))
         if not low <= number <= high:
             raise ValueError("a size such as 500M, 4G or 1.5T, of at least %dM" % (low // 1024 ** 2))

@@ -14,6 +14,7 @@ from jd.errors import StorageError
 from jd.protocol import EXPERIMENT_NAME
 
 REGISTRY_FILE = "workers.db"
+_LATEST = 1e11  # Unix seconds: more is no time
 _PATIENCE = 2.0  # seconds for a lock on the registry; the token at hand is good enough after that
 
 
@@ -32,17 +33,22 @@ def claims(token: str) -> Dict[str, Any]:
 
 def expiry(token: str) -> float:
     """When a token expires, in Unix seconds of whoever signed it; 0 if it does not say."""
-    end = claims(token).get("exp")
-    return float(end) if isinstance(end, (int, float)) and not isinstance(end, bool) else 0.0
+    end = _time(claims(token).get("exp"))
+    return 0.0 if end is None else end
 
 
 def lifetime(token: str) -> Optional[float]:
     """Seconds from the issue of a token to its end, which no clock of this node has a say in."""
     told = claims(token)
-    begin, end = told.get("iat"), told.get("exp")
-    if isinstance(begin, (int, float)) and isinstance(end, (int, float)) and end > begin:
-        return float(end - begin)
-    return None
+    begin, end = _time(told.get("iat")), _time(told.get("exp"))
+    return None if begin is None or end is None or end <= begin else end - begin
+
+
+def _time(value: Any) -> Optional[float]:
+    """A claim that is a time. JSON of others has numbers that no float can hold, and NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LATEST <= value <= _LATEST:
+        return None
+    return float(value)
 
 
 def newest(environ: Mapping[str, str]) -> Optional[str]:

@@ -17,6 +17,7 @@ from jd.suggestion import closest
 
 MAX_TOKENS = 10_000
 _LONGEST_SHOWN = 80  # characters
+_LOOKED_AT = 100  # words for which a key is looked up that may be meant: each takes a millisecond
 _WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
 _HELP = ("-h", "--help")
 _PARAMETERS = "submit"  # the command that takes them
@@ -90,7 +91,7 @@ def unexpected(word: str, keys: Iterable[str]) -> str:
 
 def _check_options(words: Sequence[str], keys: Sequence[str]) -> None:
     """Raise UsageError for `--key value`, which other programs take."""
-    for word, after in zip(words, list(words[1:]) + [""]):
+    for word, after in zip(words[:_LOOKED_AT], list(words[1:]) + [""]):
         key = closest(word, keys) if word.startswith("-") and word not in _HELP else None
         if key is not None:
             value = "true" if argument(key).is_flag else _repeated(key, "" if after[:1] == "-" else after)

@@ -186,8 +186,13 @@ def _recorded(info: Path, target: Target) -> List[str]:
         text = Path(record).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (record, error.strerror)) from None
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise StorageError("%s cannot be read: %s" % (record, error),
+                           "remove the installation by hand, then install again") from None
     paths = []
-    for row in csv.reader(io.StringIO(text)):
+    for row in rows:
         path = os.path.normpath(os.path.join(str(target.packages), row[0])) if row else ""
         if path.startswith(inside) and path != record:
             paths.append(path)

@@ -4,6 +4,7 @@ import configparser
 import csv
 import io
 import re
+import struct
 import zipfile
 import zlib
 from email.parser import HeaderParser
@@ -20,6 +21,10 @@ MAX_BYTES = 256 * 1024 * 1024  # unpacked
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 _COMMAND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\Z")
 _DIST_INFO = re.compile(r"[A-Za-z0-9_.+!]+-[A-Za-z0-9_.+!]+\.dist-info\Z")
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises of damage besides its own kind.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 class Wheel(NamedTuple):
@@ -39,7 +44,7 @@ def read_wheel(path: Path) -> Wheel:
             files = _read_files(path, archive)
     except OSError as error:
         raise StorageError("cannot read %s: %s" % (path, error.strerror or error)) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise ProjectError("%s is no wheel, or a damaged one: %s" % (path, error), "copy it again") from None
     tops = {name.split("/")[0] for name in files}
     info = sorted(top for top in tops if _DIST_INFO.match(top))
@@ -69,6 +74,9 @@ def _read_files(path: Path, archive: zipfile.ZipFile) -> Dict[str, bytes]:
         if "\\" in member.filename or any(part in ("", ".", "..") for part in parts):
             raise ProjectError("%s has a file that would land elsewhere: %r; it is not installed"
                                % (path, member.filename))
+        if member.compress_type not in _METHODS:
+            raise ProjectError("%s is packed with a method that wheels do not have (%d)" % (
+                path, member.compress_type), "copy it again")
         files[member.filename] = archive.read(member)
     return files
 
@@ -76,7 +84,11 @@ def _read_files(path: Path, archive: zipfile.ZipFile) -> Dict[str, bytes]:
 def _check_record(path: Path, files: Dict[str, bytes], dist_info: str) -> None:
     """Every file is in RECORD with its hash and nothing else is (PEP 427); RECORD is taken out."""
     record = files.pop(dist_info + "/RECORD", b"").decode("utf-8", "replace")
-    rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record)) if len(row) == 3}
+    try:
+        rows = {row[0]: row[1] for row in csv.reader(io.StringIO(record, newline="")) if len(row) == 3}
+    except csv.Error as error:
+        raise ProjectError("%s is damaged: its RECORD cannot be read: %s" % (path, error),
+                           "copy it again") from None
     rows.pop(dist_info + "/RECORD", None)
     for name in sorted(set(rows) ^ set(files)):
         raise ProjectError("%s is damaged: %s is not both in it and in its RECORD" % (path, name),

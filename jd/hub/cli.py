@@ -222,6 +222,6 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 
 def _key_id(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:20]) < 2 ** 53:
+    if not text.isdecimal() or len(text) > 16 or not 1 <= int(text) < 2 ** 53:
         raise argparse.ArgumentTypeError("%r is no key's number; see: jd_hub key list" % text[:40])
     return int(text)

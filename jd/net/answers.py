@@ -15,7 +15,10 @@ MAX_RETRY_AFTER = 60.0
 def chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     """The body in pieces. Raises HTTPException where it ends too early."""
     while True:
-        chunk = answer.read(CHUNK_BYTES)
+        try:
+            chunk = answer.read(CHUNK_BYTES)
+        except (ValueError, OverflowError) as error:  # http.client takes -1 for the size of a chunk
+            raise http.client.HTTPException("a chunk has no size: %s" % error) from None
         if not chunk:
             break
         yield chunk

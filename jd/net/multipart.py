@@ -140,10 +140,11 @@ class MultipartParser:
             self._state = _State.EPILOGUE
             return True
         end = self._buffer.find(b"\r\n")
-        padding = self._buffer[:end] if end >= 0 else self._buffer
-        # RFC 2046 allows white space here; a lone "-" or CR may be the first half of what is due.
-        if padding.strip(b" \t") not in (b"", *([b"-", b"\r"] if end < 0 else [])) \
-                or len(padding) > MAX_BOUNDARY:
+        padding = bytes(self._buffer[:end] if end >= 0 else self._buffer)
+        if end < 0 and padding.endswith(b"\r"):
+            padding = padding[:-1]  # of the line break that is due
+        # RFC 2046 allows white space here; a lone "-" may be the first half of what is due.
+        if padding.strip(b" \t") not in (b"", *([b"-"] if end < 0 else [])) or len(padding) > MAX_BOUNDARY:
             raise MultipartError("a boundary of the multipart body is not followed by a line end")
         if end < 0:
             return False

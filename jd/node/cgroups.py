@@ -4,6 +4,7 @@ Control groups of version 1, 2 and both at once (cgroups(7), the kernel's admin-
 and cgroup-v2). Nothing here raises: what cannot be read or understood is None, an OOM count 0.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
@@ -96,11 +97,15 @@ def cores(quota: str, period: str) -> Optional[float]:
 def parse_cpuset(text: str) -> Optional[FrozenSet[int]]:
     """A list like "0-3,8" as CPU numbers; None where it is empty or no such list."""
     cpus: Set[int] = set()
+    left = MAX_CPUS
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
         low, high = _whole(first), _whole(last or first)
         if low is None or high is None or not 0 <= low <= high < MAX_CPUS:
             return None
+        left -= high - low + 1
+        if left < 0:
+            return None  # the kernel names none twice
         cpus.update(range(low, high + 1))
     return frozenset(cpus)
 
@@ -229,7 +234,7 @@ class Groups:
         inside = _below(path, mount.root)
         chain = [top.joinpath(*inside[:depth]) for depth in range(len(inside), -1, -1)]
         # A container may be shown the path of the host beside a mount of its own group alone.
-        return [group for group in chain if group.is_dir()]
+        return [group for group in chain if os.path.isdir(str(group))]  # False for whatever cannot be a path
 
 
 def _below(path: str, root: str) -> List[str]:

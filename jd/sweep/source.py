@@ -90,7 +90,10 @@ def _of_file(path: Path) -> Dict[str, Any]:
     if not isinstance(value, (dict, list)) or value == []:
         raise BadValue("jobs file %s: a non-empty list or an object is needed, not %s" % (
             path, protocol.shown(value)))
-    return read(value)
+    try:
+        return read(value)
+    except BadValue as error:
+        raise BadValue("jobs file %s: %s" % (path, error.what), error.advice) from None
 
 
 def _objects(path: Path, text: str) -> List[Dict[str, Any]]:

@@ -5,6 +5,9 @@ import json
 import math
 from typing import Any, List
 
+from jd import protocol
+from jd.sweep.errors import BadValue
+
 _Scalar = (bool, int, float, type(None))
 
 
@@ -20,8 +23,13 @@ def typed(text: str) -> Any:
 
 
 def listed(text: str) -> List[Any]:
-    """Values with commas between them; one that has a comma stands in double quotes."""
-    return [typed(cell.strip()) for cell in next(csv.reader([text], skipinitialspace=True), [])]
+    """Values with commas between them; one that has a comma stands in double quotes. Raises BadValue."""
+    try:
+        cells = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise BadValue("%s is no list of values: %s" % (protocol.shown(text), error),
+                       "give them on one line, with commas between them") from None
+    return [typed(cell.strip()) for cell in cells]
 
 
 def _no_constant(word: str) -> Any:

@@ -184,5 +184,13 @@ def test_a_key_given_twice() -> None:
     assert "expId= is given twice" in refused("expId=a", "expId=a")
 
 
+def test_thousands_of_options_take_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: List[str] = []
+    monkeypatch.setattr(commandline, "closest", lambda word, _: looked_up.append(word))
+    with pytest.raises(UsageError):
+        main.parse(["-x%d" % number for number in range(9000)])
+    assert len(looked_up) < 200
+
+
 def test_endless_input_is_refused() -> None:
     assert "arguments" in refused(*["expId=a"] * 20_000)

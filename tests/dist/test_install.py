@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 from typing import Dict, List
 
@@ -176,6 +177,8 @@ def _tampered(files: Dict[str, bytes], how: str) -> Dict[str, bytes]:
         changed = {"jd/__init__.py": b""}
     elif how == "no record":
         del changed[info + "RECORD"]
+    elif how == "torn record":
+        changed[info + "RECORD"] = b"jd/hello.py,\r" + b"x" * 140_000
     elif how == "platform":
         old = changed[info + "WHEEL"]
         changed[info + "WHEEL"] = old.replace(b"Purelib: true", b"Purelib: false")
@@ -193,6 +196,7 @@ def _tampered(files: Dict[str, bytes], how: str) -> Dict[str, bytes]:
     ("data", "install it with pip"),
     ("no info", "one .dist-info directory, and has 0"),
     ("no record", "is not both in it and in its RECORD"),
+    ("torn record", "its RECORD cannot be read"),
     ("platform", "not a pure Python wheel"),
 ])
 def test_a_wheel_that_is_not_sound_is_refused(tmp_path: Path, how: str, message: str) -> None:
@@ -204,6 +208,16 @@ def test_a_wheel_that_is_not_sound_is_refused(tmp_path: Path, how: str, message:
         install(wheel, target)
     assert str(wheel) in str(caught.value) and message in str(caught.value)
     assert not target.packages.exists()
+
+
+def test_a_wheel_that_is_packed_otherwise_is_refused(tmp_path: Path) -> None:
+    wheel = _wheel(tmp_path)
+    contents = zip_contents(wheel)
+    with zipfile.ZipFile(str(wheel), "w", zipfile.ZIP_LZMA) as packed:
+        for name, data in contents.items():
+            packed.writestr(name, data)
+    with pytest.raises(ProjectError, match="a method that wheels do not have"):
+        read_wheel(wheel)
 
 
 def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:

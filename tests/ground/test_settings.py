@@ -52,6 +52,8 @@ def test_booleans(text: str, value: bool) -> None:
     (settingvalues.dashboard_url, "https://portal/node/n1/5050/"), (settingvalues.dashboard_url, "h:1/jd"),
     (settingvalues.experiment, "../x"), (settingvalues.experiment, ""), (settingvalues.experiment, "a/b"),
     (settingvalues.experiment, "x" * 101), (settingvalues.experiment, ".hidden"),
+    (settingvalues.thread_count, "000000001" + "9" * 30), (settingvalues.gpu_share, "000000001" + "9" * 30),
+    (settingvalues.size(1, 2 ** 50), "1" + " " * 60 + "x"),
     (settingvalues.tags, "a b"), (settingvalues.tags, ".a"), (settingvalues.tags, "x" * 65),
     (settingvalues.tags, ",".join("t%d" % n for n in range(17))),
 ])

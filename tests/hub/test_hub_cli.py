@@ -182,6 +182,7 @@ def test_backup(hub: Hub, facts: Facts, alice: Dict[str, Any], tmp_path: Path) -
     (["key", "create", "--user", ALICE, "--name", ""], "key name"),
     (["key", "revoke", "laptop"], "jd_hub key list"),
     (["key", "revoke", "9" * 5000], "no key's number"),
+    (["key", "revoke", "0" * 19 + "1" + "9" * 30], "no key's number"),
     (["experiment", "create", "Bad_Name", "--user", ALICE], "2 to 47"),
     (["experiment", "create", "exp"], "--user"),
     (["serve", "--port", "70000"], "--port"),

@@ -96,6 +96,13 @@ def test_odd_bodies(body: bytes, size: int) -> None:
         parse(body, size)
 
 
+def test_as_many_blanks_as_are_allowed_stand_behind_a_boundary(size: int) -> None:
+    body = b"--b%s\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b--"
+    assert len(parse(body % (b" " * 70), size)) == 1
+    with pytest.raises(MultipartError, match="line end"):
+        parse(body % (b" " * 71), size)
+
+
 def test_limits(size: int) -> None:
     part = b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n"
     assert len(parse(part * 20 + b"--b--", size)) == 20

@@ -202,6 +202,11 @@ def test_what_does_not_speak_http(raw: Callable[[bytes], int]) -> None:
     assert "does not speak HTTP" in unreachable(raw(b"SSH-2.0-OpenSSH_9.2\r\n"))
 
 
+def test_a_chunk_that_is_smaller_than_nothing(raw: Callable[[bytes], int]) -> None:
+    chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-9223372036854775809\r\n{}\r\n0\r\n\r\n"
+    assert "does not speak HTTP" in unreachable(raw(chunk))
+
+
 def test_plain_port_behind_https(raw: Callable[[bytes], int]) -> None:
     assert "TLS" in unreachable("https://127.0.0.1:%d" % raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 

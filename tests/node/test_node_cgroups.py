@@ -193,6 +193,13 @@ def test_garbage_never_raises(tmp_path: Path, garbage: str) -> None:
     assert Groups(root).oom_kills() == 0
 
 
+@pytest.mark.parametrize("member", ["0::/%s\n" % ("a" * 5000), "0::/a\0b\n"], ids=["long", "nul"])
+def test_a_group_that_no_path_can_name_is_none(tmp_path: Path, member: str) -> None:
+    root = slurm_v2(tmp_path)
+    lay(root, {"proc/self/cgroup": member})
+    assert Groups(root).oom_kills() >= 0
+
+
 def test_numbers_that_no_kernel_writes_are_left_out() -> None:
     assert cgroups.parse_table("a 1\nb %s\nc\nd x\ne 2 3\n" % ("9" * 100)) == {"a": 1}
 
@@ -204,7 +211,8 @@ def test_mount_points_are_unescaped() -> None:
 
 @pytest.mark.parametrize("text, cpus", [
     ("0-3,8,10-11\n", {0, 1, 2, 3, 8, 10, 11}), ("5", {5}), ("", None), ("3-1", None), ("x", None),
-    ("0-99999999999", None), ("-1", None),
+    ("0-99999999999", None), ("-1", None), ("0-65535", set(range(65536))),
+    ("0-65535," * 20_000 + "1", None),  # which would take minutes
 ])
 def test_cpu_lists(text: str, cpus: Optional[Set[int]]) -> None:
     assert cgroups.parse_cpuset(text) == (None if cpus is None else frozenset(cpus))

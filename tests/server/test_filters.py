@@ -201,6 +201,10 @@ def test_a_filter_that_makes_no_sense_says_so(found: Found, text: str, says: str
         found(text)
 
 
+def test_half_a_surrogate_pair_in_json_is_found_nowhere(found: Found) -> None:
+    assert found('lr=["\\ud800"]') == []
+
+
 def test_a_long_list_of_names_is_cut(desk: Desk) -> None:
     desk.add(from_list([{"p%d" % number: 1} for number in range(100)]))
     with pytest.raises(ProtocolError, match="param.p15, .*…$") as caught:

@@ -110,7 +110,8 @@ def test_pages_have_every_worker_once_and_in_order(desk: Desk, sort: str, sign: 
 
 @pytest.mark.parametrize("query", [
     {"tab": "all"}, {"sort": "colour"}, {"sort": "--seen"}, {"state": "asleep"}, {"after": "x"},
-    {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}])
+    {"after": "[1]"}, {"after": "[null,\"w\"]"}, {"after": "{}"}, {"after": "[[],\"w\"]"}, {"after": "5"},
+    {"after": "[" * 5000}, {"after": "[99999999999999999999,\"w\"]"}, {"after": '["\\ud800","w"]'}])
 def test_what_cannot_be_asked_is_said(desk: Desk, query: Dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         desk.read(lambda db: workerlist.page(db, WorkerQuery(**query)))

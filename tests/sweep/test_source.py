@@ -77,6 +77,7 @@ def test_files_of_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("a.jsonl", '{"x": 1}\n\n[2]\n', ValueError, "line 3: a non-empty object"),
     ("a.jsonl", '{"x": 1}\n{"x"\n', ValueError, "line 2 is no JSON"),
     ("a.jsonl", "\n", ValueError, "no job"),
+    ("a.json", '{"space": {"x": [1]}, "n": 10000000}', ValueError, "n must be"),
     ("a.csv", "", ValueError, "first line"),
     ("a.csv", " , \n1,2\n", ValueError, "first line"),
     ("a.csv", "x,y\n,\n", ValueError, "no job"),

@@ -85,9 +85,10 @@ def visible_of(gpus: Sequence[Gpu], ids: Optional[Sequence[str]]) -> List[Gpu]:
 
 def _number(value: object) -> Optional[float]:
     try:
-        return float(str(value))
+        number = float(str(value))
     except ValueError:
         return None
+    return number if 0.0 <= number < 1e18 else None  # no server takes a heartbeat with NaN in it
 
 
 def summary(gpus: Sequence[Gpu]) -> Values:

@@ -10,6 +10,7 @@ A result that waits is a file `<job>-<attempt>-<random>.json`, whoever delivers 
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from jd.safedirs import UnsafePlace
 from jd.worker.local import registry
 
 SUFFIX = ".json"
+FILES_NAME = re.compile(r"[A-Za-z0-9-]{1,100}\.files")  # of the directory of a result's files
 MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no entry of ours
 # An author of an earlier version that nothing is known of has delivered its result by then, or is gone.
 ABANDONED = 3600.0  # seconds
@@ -190,7 +192,7 @@ def _author(path: Path) -> str:
 
 def _files_of(path: Path) -> Optional[str]:
     files = _field(path, "files")
-    return files if isinstance(files, str) and os.path.basename(files) == files else None
+    return files if isinstance(files, str) and FILES_NAME.fullmatch(files) else None
 
 
 def _field(path: Path, name: str) -> object:

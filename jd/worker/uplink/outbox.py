@@ -22,7 +22,7 @@ from jd.fields import take, take_number
 from jd.killpoint import killpoint
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown
-from jd.worker.local.outboxes import MAX_ENTRY_BYTES, SUFFIX, Place
+from jd.worker.local.outboxes import FILES_NAME, MAX_ENTRY_BYTES, SUFFIX, Place
 from jd.worker.uplink import waitingfiles
 from jd.worker.uplink.holding import TOUCH_EVERY, Holder, free_name, held_name
 from jd.worker.uplink.waitingfiles import WaitingFiles
@@ -317,8 +317,7 @@ def _from_json(body: object, path: Path) -> Entry:
     if not isinstance(body, dict):
         raise ProtocolError("not an object")
     files = take(body, "files", str, None)
-    if files is not None and (os.path.basename(files) != files
-                              or not files.endswith(waitingfiles.SUFFIX)):
+    if files is not None and not FILES_NAME.fullmatch(files):
         raise ProtocolError("files must be the name of a directory of files, not %s" % shown(files))
     return Entry(
         result=_without_the_word(Result.from_json(take(body, "result", dict))),

@@ -141,6 +141,13 @@ def test_rocm() -> None:
     assert gpumetrics.parse_rocm("no GPU") == []
 
 
+def test_what_is_no_number_is_not_known() -> None:
+    # JSON has neither of them, so a server would refuse the heartbeat.
+    assert gpumetrics.parse_nvidia("0, GPU-a, nan, inf, 1e999") == [("0", "GPU-a", None, None, None)]
+    found = gpumetrics.parse_rocm('{"card0": {"GPU use (%)": NaN, "VRAM Total Memory (B)": "Infinity"}}')
+    assert found[0][2:] == (None, None, None)
+
+
 def test_a_program_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     started, go = threading.Event(), threading.Event()

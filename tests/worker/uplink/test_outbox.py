@@ -79,7 +79,12 @@ def test_removing_twice_is_no_error(tmp_path: Path) -> None:
                 "written": 1}).encode(),
     json.dumps({"result": {"job_id": 1, "status": "DONE"}, "server": "http://s", "worker_id": "w",
                 "written": 1}).encode() + b" " * MAX_ENTRY_BYTES,
-], ids=["empty", "torn", "list", "binary", "no-fields", "no-result", "deep", "unknown-status", "huge"])
+    json.dumps({"result": {"job_id": 1, "status": "DONE"}, "server": "http://s", "worker_id": "w",
+                "written": 1, "files": "\0.files"}).encode(),
+    json.dumps({"result": {"job_id": 1, "status": "DONE"}, "server": "http://s", "worker_id": "w",
+                "written": 1, "files": "\ud800.files"}).encode(),
+], ids=["empty", "torn", "list", "binary", "no-fields", "no-result", "deep", "unknown-status", "huge",
+        "nul-in-a-name", "half-a-pair-in-a-name"])
 def test_a_corrupt_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     logged: List[str] = []
     kept = box(tmp_path, logged.append)

@@ -143,7 +143,9 @@ def _not_finite(numbers: Mapping[str, Result]) -> List[str]:
 
 def _counted(kind: _Kind, names: List[str]) -> str:
     some = [name[:40] for name in names[:MAX_NAMED]] + (["…"] if len(names) > MAX_NAMED else [])
-    return "%d %s (%s)" % (len(names), kind[len(names) > 1], ", ".join(some))
+    told = "%d %s (%s)" % (len(names), kind[len(names) > 1], ", ".join(some))
+    # Python writes a file name that is no text with halves of surrogate pairs, which no database can hold.
+    return told.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _whole(text: str) -> Result:

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from jd.net.jsonbody import parse_json
 from jd.protocol import ProtocolError, shown
 from jd.server.store.fleet import worker_history
 from jd.server.store.fleet.workers import RING
@@ -216,10 +217,11 @@ def _key(sort: str) -> str:
 
 def _cursor(text: str) -> Tuple[Any, str]:
     try:
-        last, worker_id = json.loads(text)
-    except ValueError:
+        last, worker_id = parse_json(text.encode("utf-8"))
+    except (ValueError, TypeError):  # no JSON, or no two values
         last = worker_id = None
-    if not isinstance(worker_id, str) or not isinstance(last, (str, int, float)):
+    if (not isinstance(worker_id, str) or not isinstance(last, (str, int, float))
+            or isinstance(last, int) and abs(last) >= 2 ** 63):
         raise ProtocolError("after must be the next of the page before, not %s" % shown(text))
     return last, worker_id
 

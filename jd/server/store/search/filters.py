@@ -123,9 +123,11 @@ def _value(text: str, position: int, bare: Pattern[str], before: str = "") -> Tu
 def _minified(text: str) -> str:
     """JSON as it is kept for sorting; what is no JSON stays as it is."""
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        written = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        written.encode("utf-8")  # no database holds half a surrogate pair
     except (ValueError, RecursionError):
         return text
+    return written
 
 
 # ---- values of times and durations
