@@ -8,7 +8,7 @@ benches = $(sort $(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check wheel pyz bundle image sif bench clean venv pytest linters python
+.PHONY: help demo test lint check wheel pyz bundle image sif bench fuzz clean venv pytest linters python
 
 help: ## show this list
 	@echo "JobDistributor. Targets:"
@@ -48,6 +48,9 @@ sif: python ## build jd-worker.sif and jd-server.sif (apptainer or singularity) 
 bench: venv ## run the benchmarks in tests/bench
 	@test -n "$(benches)" || echo "no benchmarks: tests/bench has no bench_*.py"
 	@set -e; for bench in $(benches); do echo "== $$bench"; "$(venv_python)" "$$bench"; done
+
+fuzz: venv ## give bad and odd input to everything that reads any: INPUTS=1000000 SEED=2 ONLY=json
+	@"$(venv_python)" -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED)) $(ONLY:%=--only %)
 
 clean: ## remove VENV, dist/ and caches
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
