@@ -21,6 +21,12 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def columns(otherwise: int = 80) -> int:
+    """How wide the terminal is, `otherwise` where there is none, or one that does not know: 0 is what some
+    say, of which Python before 3.9 makes a width."""
+    return shutil.get_terminal_size((otherwise, 24)).columns or otherwise
+
+
 def silence_stdout() -> None:
     """Send what is still to be written to stdout nowhere: its reader has left (`| head`).
 
@@ -125,8 +131,7 @@ class Progress:
             self._done, self.total, time_left, "  " + note if note else "")
 
     def _draw(self, note: str) -> None:
-        columns = shutil.get_terminal_size().columns
-        self.stream.write("\r" + self.line(note)[:columns - 1] + "\033[K")
+        self.stream.write("\r" + self.line(note)[:columns() - 1] + "\033[K")
         self.stream.flush()
 
 

@@ -4,7 +4,6 @@ what they change counts there at once.
 
 import os
 import pwd
-import shutil
 import sys
 import time
 from argparse import Namespace
@@ -20,7 +19,7 @@ from jd.hub.store import accounts, experiments
 from jd.hub.store.accounts import Key, User
 from jd.hub.store.experiments import Experiment, Share
 from jd.storage import backup
-from jd.terminal import duration, is_terminal, paint, table
+from jd.terminal import columns, duration, is_terminal, paint, table
 
 
 class Report(NamedTuple):
@@ -64,7 +63,7 @@ def page(header: Sequence[str], rows: Sequence[Tuple[Sequence[str], bool]], empt
         return [empty]
     lines = table(header, [cells for cells, _ in rows], numeric)
     if is_terminal(sys.stdout):
-        lines = [line[:shutil.get_terminal_size().columns] for line in lines]
+        lines = [line[:columns()] for line in lines]
     return [paint(lines[0], "bold")] + [
         paint(line, "dim") if past else line for line, (_, past) in zip(lines[1:], rows)]
 

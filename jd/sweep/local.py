@@ -5,20 +5,22 @@ program ends, unless they are to go on.
 """
 
 import atexit
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from jd import program, protocol, safedirs
+from jd import program, protocol, safedirs, terminal
 from jd.auth.jobserver import ACCESS_FILE
 from jd.errors import JdError, ServerUnreachable, StorageError
 from jd.net.finding import accessfile
 from jd.node import cpus
 from jd.sweep import session as sessions
-from jd.sweep.session import Session
+from jd.sweep.session import Session, say
 
 PLACE = "local"  # the directory below that of the experiment with what they print
 _MEETING = 2.0  # seconds that a server may take which has left an access file
@@ -79,6 +81,7 @@ class Local:
                 raise DidNotStart("the server of %s has not started: %s" % (
                     self.session.exp_id, _end_of(log)), "all that it said is in %s" % log)
             time.sleep(0.05)
+        say(_where_to_watch(self.session.exp_id, log))
 
     def work(self, script: str, number: int) -> None:
         """Have workers that run the script until no job is left. Those that run already go on."""
@@ -198,6 +201,19 @@ def _environment(environ: Mapping[str, str]) -> Dict[str, str]:
     known = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     parent = program.package_parent()
     return dict(environ, PYTHONPATH=os.pathsep.join(known if parent in known else [*known, parent]))
+
+
+def _where_to_watch(experiment: str, log: Path) -> str:
+    """Where the dashboard is of a server that has said so in its log."""
+    told: Dict[str, str] = {}
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("{") and "dashboard_url" not in told:
+            told = json.loads(line)
+    pin = told.get("pin_file")
+    if pin is not None:
+        pin = Path(pin).read_text("ascii").strip() if terminal.is_terminal(sys.stderr) else "in " + pin
+    return "the server of %s has started, dashboard %s%s" % (
+        experiment, told.get("dashboard_url"), "" if pin is None else "  PIN %s" % pin)
 
 
 def _end_of(log: Path) -> str:

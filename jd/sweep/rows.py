@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
@@ -19,6 +20,7 @@ GOALS = ("max", "min")
 FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch",
          "tags")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_IN_LIST = re.compile(r"\.[0-9]+(\.|$)")
 _SHOWN = 10  # names in a message
 
 
@@ -161,10 +163,11 @@ class Rows(List[Row]):
         return found
 
     def _shown(self) -> List[str]:
-        """The columns that people are shown: those in which any of these rows has a value."""
-        return rowtable.ordered([name for name in self.columns()
-                                 if any(row.get(name) is not None and (name != "tags" or row[name])
-                                        for row in self)], FACTS, self.metric)
+        """The columns that people are shown. Numbers of a list, such as a loss for each epoch, are a course
+        and would fill the table."""
+        courses = {name for row in self for name in row.results if _IN_LIST.search(name)} - {self.metric}
+        return rowtable.columns(self, [name for name in self.columns() if name not in courses], FACTS,
+                                self.metric)
 
     def _found_best(self) -> Optional[Row]:
         try:

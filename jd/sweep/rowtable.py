@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import shutil
 from typing import Any, List, Mapping, Optional, Sequence
 
 from jd import terminal
@@ -14,15 +13,17 @@ SHOWN_FACTS = ("id", "status", RUNTIME, TAGS)  # the others are in the rows all 
 _WIDTH = 160  # characters of a line where there is no terminal
 _LONGEST = 40  # of a cell
 _MISSING = "-"
+_RESULT = "result."  # in front of a result that is called like a parameter
 _BEST = "best"
 _GAP = "  "
 
 
-def ordered(columns: Sequence[str], facts: Sequence[str], metric: Optional[str]) -> List[str]:
-    """Those of `columns` that are shown. What is compared stands behind the id, so that it is never what has
-    no room."""
-    shown = [name for name in columns
-             if name in SHOWN_FACTS or name == metric or name not in facts]
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str], facts: Sequence[str],
+            metric: Optional[str]) -> List[str]:
+    """Those of the columns `names` that are shown of these rows: not most facts, nor what is empty, nor what
+    a script tells of its own parameters. What is compared stands behind the id, so that it has room."""
+    shown = [name for name in names if name == metric or (name in SHOWN_FACTS or name not in facts)
+             and any(row.get(name) not in (None, []) for row in rows) and not _is_said_twice(name, rows)]
     if metric in shown:
         shown.remove(str(metric))
         shown.insert(shown.index("id") + 1 if "id" in shown else 0, str(metric))
@@ -50,13 +51,13 @@ def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
                for row in rows)
 
 
-def text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
+def text(names: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
          best: Optional[Mapping[str, Any]]) -> str:
     """These rows, the first of `total`, as lines in the width of the terminal; `best` is marked. Columns for
     which there is no room are named below."""
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns - (len(_GAP + _BEST) if best is not None else 0)
+    width = terminal.columns(_WIDTH) - (len(_GAP + _BEST) if best is not None else 0)
     padded: List[List[str]] = []
-    for name in columns:
+    for name in names:
         column = _padded(name, rows)
         if padded and sum(len(one[0]) + len(_GAP) for one in padded) + len(column[0]) > width:
             break
@@ -65,7 +66,7 @@ def text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
     lines = [(_GAP.join(column[at] for column in padded) + mark).rstrip() for at, mark in enumerate(marks)]
     if total > len(rows):
         lines.append("... and %s" % terminal.plural(total - len(rows), "more job"))
-    left = [cell("", name) for name in columns[len(padded):]]
+    left = [cell("", name) for name in names[len(padded):]]
     if left:
         lines.append("%s: %s%s" % (terminal.plural(len(left), "more column"), ", ".join(left[:10]),
                                    ", ..." if len(left) > 10 else ""))
@@ -73,6 +74,12 @@ def text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
 
 
 # ---- how
+
+def _is_said_twice(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    said = name[len(_RESULT):]
+    return name.startswith(_RESULT) and all(
+        said in row and row.get(name) in (row[said], None) for row in rows)
+
 
 def _padded(name: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
     """The header and the cells of a column, all of one width: numbers with one point below the other."""

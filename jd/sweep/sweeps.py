@@ -33,9 +33,11 @@ class Sweep:
         self.session = session
         self.ids = list(ids)
         self._local = local
+        self._closes = False  # whether a `with` block ends what runs here, however it is left itself
         self._last: Optional[Standing] = None  # how far they were when somebody asked
 
     def __enter__(self) -> "Sweep":
+        self._closes = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +83,7 @@ class Sweep:
                     if self._local is not None and not last.finished:
                         self._local.check()
         except KeyboardInterrupt:
-            say("%sthe sweep goes on; %s" % ("" if last is None else "%d of %d jobs are finished, " % (
+            say("%s%s" % ("" if last is None else "%d of %d jobs are finished, " % (
                 last.ended(question), last.total), self._way_back()))
             raise
         failed = 0 if last is None else last.by_status.get(protocol.ABORTED, 0)
@@ -126,10 +128,12 @@ class Sweep:
         return html.progress(self.session.exp_id, question, self._last)
 
     def _way_back(self) -> str:
-        again = "jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)
         if self._local is None:
-            return again
-        return "the same program, run again, waits for it, and this stops it: %s" % self._local.leave()
+            return "the sweep goes on; jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)
+        if self._closes:
+            return "the same program, run again, goes on where this one stops"
+        return ("the sweep goes on; the same program, run again, waits for it, and this stops it: %s"
+                % self._local.leave())
 
 
 def sweep(grid: Any, script: Optional[PathLike] = None, *, workers: Optional[int] = None,

@@ -35,7 +35,8 @@ def test_nothing_but_loopback_is_there() -> None:
 
 
 def _ran_the_demo(said: str) -> bool:
-    return "%d/%d" % (JOBS, JOBS) in said and "The %d best of %d settings" % (JOBS, JOBS) in said
+    return "%d of %d jobs finished" % (JOBS, JOBS) in said and (
+        "The %d best of %d settings" % (JOBS, JOBS) in said)
 
 
 @needs_namespace

@@ -47,6 +47,8 @@ def test_two_lines_are_a_sweep_and_nothing_is_left(tmp_path: Path, environ: Dict
     (tmp_path / "train.py").write_text(TRAIN)
     first = ran(tmp_path, environ, GO)
     assert (first.returncode, first.stdout) == (0, "3\n"), first.stderr
+    assert re.search(r"the server of train has started, dashboard http://127\.0\.0\.1:[0-9]+  "
+                     r"PIN in .*/meta/pin", first.stderr)
     wait_until(lambda: gone(tmp_path))
     # Another round with another point: what is done is not done again.
     second = ran(tmp_path, environ, AGAIN)

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import pwd
+import shutil
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -180,3 +181,10 @@ def test_wrong_replies_are_told_apart(body: Dict[str, object]) -> None:
 @pytest.mark.parametrize("name", ["lr", "_x", "a.b-c_d", "größe", "2d", "x" * 128])
 def test_parameter_names_that_can_be_flags(name: str) -> None:
     assert protocol.check_parameter_name(name) == name
+
+
+def test_a_terminal_that_does_not_know_its_width_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda otherwise: os.terminal_size((0, 0)))
+    assert terminal.columns() == 80 and terminal.columns(160) == 160
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda otherwise: os.terminal_size((100, 24)))
+    assert terminal.columns(160) == 100

@@ -1,6 +1,6 @@
 """What a terminal shows of rows."""
 
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -42,6 +42,21 @@ def test_long_and_wide_tables_are_cut_and_say_so(monkeypatch: pytest.MonkeyPatch
     shown = str(rows(0.5, aa=1, bb="x" * 90).ordered("loss", "max")).splitlines()
     assert shown == ["id  loss  status  runtime  aa", " 1   0.5  DONE         3s   1  best",
                      "2 more columns: bb, lr"]
+
+
+def test_what_a_script_tells_of_its_own_parameters_is_shown_once() -> None:
+    def shown(**results: Any) -> str:
+        return str(Rows([Row(told(1, parameters={"lr": 0.1}, **results))])).splitlines()[0]
+    assert shown(lr=0.1, acc=1).split() == ["id", "status", "runtime", "lr", "acc"]
+    assert shown(lr=0.2).split() == ["id", "status", "runtime", "lr", "result.lr"]
+
+
+def test_lists_do_not_fill_the_table() -> None:
+    results: Dict[str, Any] = {"acc": 1, "history.0.loss": 2, "history.1.loss": 1}
+    row = Row(told(1, parameters={"layer.0": 8}, **results))
+    assert str(Rows([row])).splitlines()[0].split() == ["id", "status", "runtime", "layer.0", "acc"]
+    shown = str(Rows([row]).ordered("history.1.loss", "min")).splitlines()[0].split()
+    assert shown[1] == "history.1.loss" and "history.0.loss" not in shown
 
 
 def test_what_others_have_written_moves_no_cursor() -> None:

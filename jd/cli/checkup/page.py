@@ -1,7 +1,6 @@
 """The page of `doctor`: findings under their headings, one mark a line, advice below."""
 
 import json
-import shutil
 import sys
 import textwrap
 from typing import List, Optional, Sequence
@@ -20,7 +19,7 @@ def width() -> int:
     """Columns that the page may use."""
     if not terminal.is_terminal(sys.stdout):
         return MAX_WIDTH
-    return max(MIN_WIDTH, min(MAX_WIDTH, shutil.get_terminal_size().columns))
+    return max(MIN_WIDTH, min(MAX_WIDTH, terminal.columns()))
 
 
 def section(topic: Optional[str], findings: Sequence[Finding], columns: int) -> List[str]:

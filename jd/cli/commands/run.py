@@ -30,7 +30,7 @@ def run(context: Context) -> int:
         # Whether the registry can be read, too: a wait would be for nothing.
         config.check_places()
         context.registry.rows()
-        wait_for_answer(config)
+        config = wait_for_answer(config)
     if context.values["snapshot"]:
         from jd.worker.launch import copying
         config = copying.taken(config)

@@ -6,7 +6,6 @@ wrote (host names, paths) is made safe for a terminal.
 
 import json
 import re
-import shutil
 import sys
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -230,7 +229,7 @@ def width() -> Optional[int]:
     """Columns of the terminal that stdout is; None where it is none: then nothing is cut."""
     if not terminal.is_terminal(sys.stdout):
         return None
-    return shutil.get_terminal_size().columns
+    return terminal.columns()
 
 
 def cut(line: str, columns: int) -> str:

@@ -37,7 +37,7 @@ def parameters(given: object) -> str:
 def value(given: object) -> str:
     """A value in a cell."""
     if isinstance(given, float) and math.isfinite(given):
-        short = "%.6g" % given
+        short = "%.7g" % given  # as many digits as a sample of a space has
         return repr(given) if float(short) == given else short
     return given if isinstance(given, str) else json.dumps(given)
 

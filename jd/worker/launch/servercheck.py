@@ -61,18 +61,23 @@ def checked(config: WorkerConfig, patience: float = PATIENCE, clock: Callable[[]
 
 def wait_for_answer(config: WorkerConfig, patience: float = ANSWER_PATIENCE,
                     clock: Callable[[], float] = time.monotonic,
-                    sleep: Callable[[float], None] = time.sleep) -> None:
+                    sleep: Callable[[float], None] = time.sleep) -> WorkerConfig:
     """Wait until the server of a launch that was `checked` answers, as one does that is just starting.
 
-    A launch in the background ends well when its workers have something to work for. Raises
-    ServerUnreachable after `patience` seconds, and what `check` does.
+    Gives the launch with that server: where nobody names one, its access file may come meanwhile, and need
+    not name the default address. A launch in the background ends well when its workers have something to
+    work for. Raises ServerUnreachable after `patience` seconds, and what `authorised` and `check` do.
     """
     waiting = _Waiting("an answer of %s" % config.server, patience, clock, sleep)
     while True:
         try:
+            if config.found and config.place is None:
+                config = authorised(config)
+                if config.place is not None:
+                    check(config)
             with trusting(config.environ.get(VARIABLE)):
                 probe.ask(_client(config))
-            return
+            return config
         except OtherExperiment:
             raise
         except ServerUnreachable as error:

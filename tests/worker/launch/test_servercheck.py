@@ -9,7 +9,7 @@ import pytest
 from jd.cli.commands.run import configuration
 from jd.cli.launching.starting import announce
 from jd.errors import JdError, ServerUnreachable
-from jd.net.client import OtherExperiment
+from jd.net.client import Client, OtherExperiment
 from jd.net.finding import accessfile, probe, published
 from jd.net.finding.accessfile import Place, Seat
 from jd.net.finding.probe import WrongPort
@@ -154,6 +154,19 @@ def test_a_launch_in_the_background_needs_an_answer(launch: WorkerConfig, monkey
     told = str(refused.value)
     assert told.startswith(AWAY.what) and told.endswith("with foreground=true they wait for a server")
     assert ("nothing names a server of experiment exp" in told) is found and 10.0 <= clock.now < 11.0
+
+
+def test_a_server_that_comes_at_another_port_is_found_meanwhile(launch: WorkerConfig,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = answers(monkeypatch)
+
+    def ask(client: Client) -> None:
+        if client.shown == DEFAULT:
+            raise AWAY
+    monkeypatch.setattr(probe, "ask", ask)
+    clock = Clock(*[lambda: None] * 4, written(launch))
+    config = servercheck.wait_for_answer(servercheck.checked(launch), 10.0, clock, clock.sleep)
+    assert config.server == URL and looked == [DEFAULT, URL] and clock.now < 2.0
 
 
 def test_without_a_home_there_is_nothing_to_wait_for(
