@@ -27,8 +27,8 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.cli": ("*", "showing launching", "sweep shell checkup", "commands"),
     "jd.net": ("addresses jsonbody multipart", "peer", "*", "serving finding"),
     "jd.hub": ("store", "*", "__main__"),
-    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside", "driving", "dashboard api",
-                  "sweeper", "app", "command", "__main__"),
+    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside keeping", "driving",
+                  "dashboard api", "sweeper", "app", "command", "__main__"),
     "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators pages", "aftermath", "direct"),
 }
 

@@ -12,7 +12,8 @@ import pytest
 
 from jd import protocol as p
 from jd.net.serving.routing import Request
-from jd.server.dashboard import previews, zipping
+from jd.server import jobfolder
+from jd.server.dashboard import previews
 from jd.server.downloads import in_steps
 from jd.server.store.pages import jobdetails
 from tests.server.parts_bench import PartsBench, Run, run_bench
@@ -227,7 +228,7 @@ def test_checkpoints_are_listed_without_a_preview(run: Run) -> None:
 # ---- zip
 
 def test_a_zip_has_all_files_and_the_job(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zipping, "PIECE", 1000)
+    monkeypatch.setattr(jobfolder, "PIECE", 1000)
 
     async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})
@@ -282,7 +283,7 @@ def test_steps_that_nobody_wants_any_more_are_closed() -> None:
 
 def test_a_zip_is_made_in_steps_and_given_up_when_nobody_wants_it(run: Run,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zipping, "PIECE", 1000)
+    monkeypatch.setattr(jobfolder, "PIECE", 1000)
 
     async def scenario(bench: PartsBench) -> None:
         await bench.create({"x": 1})

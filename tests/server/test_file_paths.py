@@ -12,6 +12,7 @@ import pytest
 from jd import protocol as p
 from jd.protocol import ProtocolError
 from jd.server.dashboard import zipping
+from jd.server.jobfolder import Member
 from jd.server.store.files import files
 from tests.server.parts_bench import PartsBench, Run, run_bench
 
@@ -120,7 +121,7 @@ def test_what_no_system_could_unpack_side_by_side_gets_another_name(tmp_path: Pa
                                                                     packed: List[str]) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    content = b"".join(zipping.pack("z", [zipping.Member(file, path, 0.0) for path in paths], "job.json",
+    content = b"".join(zipping.pack("z", [Member(file, path, 0.0) for path in paths], "job.json",
                                     lambda gone: b"{}", 0.0))
     names: List[Optional[str]] = [name[2:] for name in zipfile.ZipFile(io.BytesIO(content)).namelist()]
     assert names == packed + ["job.json"]

@@ -7,7 +7,7 @@ import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from jd import filesystems, safedirs, settings
 from jd.auth import servertoken, sharedtoken
@@ -32,6 +32,7 @@ from jd.server.command import (
 )
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.command.announcer import Announcer, say_loaded
+from jd.server.command.keeping import checking, copies, listing, removing
 from jd.server.creation import jobfile
 from jd.server.creation.batch import Batch
 from jd.server.experiment import Experiment
@@ -42,6 +43,11 @@ from jd.server.store.policy import Policy
 from jd.server.store.queue import lease
 from jd.storage import filemodes
 
+_SUB_COMMANDS: Dict[str, Callable[[List[str], Mapping[str, str]], int]] = {
+    "pin": pincommand.main, "checkpoint": checkpointcommand.main, "list": listing.main,
+    "check": checking.main, "backup": copies.backup, "restore": copies.restore, "archive": copies.archive,
+    "remove": removing.main}
+
 
 def entry() -> int:
     """The console script."""
@@ -50,10 +56,8 @@ def entry() -> int:
 
 def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     """Run the server until SIGINT or SIGTERM, or until its Hub ends the experiment."""
-    if argv[:1] == ["pin"]:
-        return pincommand.main(argv[1:], os.environ)
-    if argv[:1] == ["checkpoint"]:
-        return checkpointcommand.main(argv[1:], os.environ)
+    if argv and argv[0] in _SUB_COMMANDS:
+        return _SUB_COMMANDS[argv[0]](argv[1:], os.environ)
     values = commandline.parse(argv, os.environ)
     for text in settings.service_links(settings.SERVER, os.environ):
         warning(text)

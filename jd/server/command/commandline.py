@@ -45,7 +45,10 @@ def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
                      description="Serve the jobs of one experiment to workers.",
                      epilog="Every option can also be set by the variable in brackets. jd_server pin --help "
                             "tells how to change the PIN of a dashboard, jd_server checkpoint --help how to "
-                            "accept checkpoints that no worker of yours has signed.")
+                            "accept checkpoints that no worker of yours has signed. jd_server list shows "
+                            "the experiments of a workspace, check looks whether one is sound, backup and "
+                            "restore copy all of it, archive makes a file to keep, remove removes it: "
+                            "each has --help.")
     table = [setting for setting in settings.SERVER if setting.argument]
     for setting in table:
         text = setting.help if setting.variable is None else "%s [%s]" % (setting.help, setting.variable)

@@ -1,7 +1,7 @@
-"""What `jd_server pin` and `jd_server checkpoint` share: commands on the data of an experiment."""
+"""What the sub-commands of `jd_server` share: they work on the data of an experiment."""
 
 import argparse
-from typing import Any, Dict, List, Mapping, NoReturn, Sequence
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
 
 from jd import settings
 from jd.errors import UsageError
@@ -27,14 +27,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, "see %s --help" % self.prog)
 
-    def values(self, argv: List[str], environ: Mapping[str, str], whose: str) -> Dict[str, Any]:
+    def values(self, argv: List[str], environ: Mapping[str, str], whose: Optional[str]) -> Dict[str, Any]:
         """What was given, settings by key among it. `whose` is the experiment in the message where none is
-        named. Raises UsageError."""
+        named; None where none has to be. Raises UsageError."""
         given = vars(self.parse_args(argv))
         named = {setting.name: given[setting.key] for setting in self._table
                  if given[setting.key] is not None}
         found = settings.resolve(self._table, named, environ, style="--%s")
-        if found["expId"] is None:
+        if whose is not None and found["expId"] is None:
             self.error("--expId NAME is missing: the experiment of %s" % whose)
-        say_lowered(named, environ)
+        if found.get("expId") is not None:
+            say_lowered(named, environ)
         return dict(given, **found)

@@ -3,37 +3,15 @@
 import time
 import zipfile
 from contextlib import closing
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, Generator, Iterable, List, NamedTuple, Optional, Set, cast
+from typing import Any, Callable, Generator, Iterable, List, Set, cast
 
-from jd.server.store.files.names import actual
-
-PIECE = 256 * 1024  # bytes read in one step
+from jd.server.jobfolder import Member, Names
 
 # Deflate gains nothing on these, and a checkpoint is large.
 _PACKED = {".pt", ".pth", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".png", ".jpg", ".jpeg", ".gif",
            ".webp", ".mp4", ".npz", ".safetensors"}
-_UNUSABLE = {ord(character): "_" for character in '/\\:*?"<>|'}
-
-
-class Member(NamedTuple):
-    """A file to be packed under a name, which may have directories; `modified_at` in Unix seconds. What is in
-    no file of its own comes from `made`."""
-
-    path: Path
-    name: str
-    modified_at: float
-    made: Optional[Callable[[], Generator[bytes, None, None]]] = None
-
-    def pieces(self) -> Generator[bytes, None, None]:
-        """What is in it. Raises OSError."""
-        if self.made is not None:
-            yield from self.made()
-            return
-        with open(str(actual(self.path)), "rb") as file:
-            yield from iter(partial(file.read, PIECE), b"")
 
 
 class _Outbox:
@@ -64,7 +42,7 @@ def pack(folder: str, members: Iterable[Member], last_name: str,
     """
     outbox = _Outbox()
     gone: Set[int] = set()
-    names = _Names(last_name)
+    names = Names(last_name)
     with zipfile.ZipFile(cast(Any, outbox), "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         for index, member in enumerate(members):
             name = names.free(member.name)
@@ -91,34 +69,3 @@ def _head(folder: str, name: str, modified_at: float) -> zipfile.ZipInfo:
     info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
     return info
-
-
-class _Names:
-    """Gives each member a path that every system can unpack, and that no other member has: neither as a file
-    nor as the directory of one, in capital letters or small ones."""
-
-    def __init__(self, last_name: str) -> None:
-        self._files = {last_name.lower()}
-        self._folders: Set[str] = set()
-
-    def free(self, path: str) -> str:
-        """The path that a member gets."""
-        *folders, name = path.split("/")
-        place = ""
-        for folder in folders:
-            place = _unlike(place, folder, self._files) + "/"
-            self._folders.add(place[:-1].lower())
-        usable = _unlike(place, name, self._files | self._folders)
-        self._files.add(usable.lower())
-        return usable
-
-
-def _unlike(place: str, name: str, taken: Set[str]) -> str:
-    """`name` below `place`, with a number where that is among `taken`."""
-    usable = name.translate(_UNUSABLE).rstrip(". ") or "_"
-    stem, suffix = Path(usable).stem, Path(usable).suffix
-    number = 1
-    while (place + usable).lower() in taken:
-        usable = "%s (%d)%s" % (stem, number, suffix)
-        number += 1
-    return place + usable

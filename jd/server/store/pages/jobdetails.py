@@ -41,18 +41,20 @@ class Output(NamedTuple):
     size: Optional[int] = None
 
 
-def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
+def job(db: sqlite3.Connection, job_id: int, everything: bool = False) -> Dict[str, Any]:
     """A job as its page shows it: its row in the table, attempts, history, files, latest output.
 
-    Lists begin with the newest; `attempts_total` and `files_total` count what they leave out too.
+    Lists begin with the newest; `attempts_total` and `files_total` count what they leave out too, which is
+    nothing of attempts and history with `everything`.
     Raises jobs.NoSuchJob.
     """
     found = jobtable.rows(db, [job_id], _FIELDS)
     if not found:
         raise jobs.NoSuchJob(job_id)
     return dict(
-        found[0], attempts=attempts(db, job_id), attempts_total=found[0]["attempt"],
-        history=_history(db, job_id), files=_files(db, job_id),
+        found[0], attempts=attempts(db, job_id, -1 if everything else MAX_ATTEMPTS),
+        attempts_total=found[0]["attempt"],
+        history=_history(db, job_id, -1 if everything else MAX_HISTORY), files=_files(db, job_id),
         files_total=db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0],
         output=output(db, job_id, None).output)
 
@@ -83,14 +85,14 @@ def outputs(db: sqlite3.Connection, job_id: int) -> List[Output]:
     return [output(db, job_id, number) for number, in numbers]
 
 
-def attempts(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
-    """The newest attempts of a job, the newest first."""
+def attempts(db: sqlite3.Connection, job_id: int, most: int = MAX_ATTEMPTS) -> List[Dict[str, Any]]:
+    """The newest attempts of a job, the newest first; all with -1."""
     rows = db.execute(
         "SELECT a.number, a.worker_id, w.host, a.started_at, a.ended_at, a.verdict, a.message,"
         " a.exit_code, a.runtime, a.system_metrics, c.document, c.version FROM attempts a"
         " LEFT JOIN workers w ON w.worker_id = a.worker_id"
         " LEFT JOIN codes c ON c.id = a.code_id WHERE a.job_id = ?"
-        " ORDER BY a.number DESC LIMIT ?", (job_id, MAX_ATTEMPTS))
+        " ORDER BY a.number DESC LIMIT ?", (job_id, most))
     return [{"number": row[0], "worker_id": row[1], "host": row[2] or _host(row[1]),
              "started": row[3], "ended": row[4], "verdict": row[5], "message": row[6],
              "exit_code": row[7], "runtime": row[8],
@@ -103,10 +105,10 @@ def _host(worker_id: str) -> Optional[str]:
     return None if name is None else name.host
 
 
-def _history(db: sqlite3.Connection, job_id: int) -> List[Dict[str, Any]]:
+def _history(db: sqlite3.Connection, job_id: int, most: int) -> List[Dict[str, Any]]:
     return [{"timestamp": timestamp, "reason": reason} for timestamp, reason in db.execute(
         "SELECT timestamp, reason FROM job_history WHERE job_id = ? ORDER BY id DESC LIMIT ?",
-        (job_id, MAX_HISTORY))]
+        (job_id, most))]
 
 
 class _Kinds:

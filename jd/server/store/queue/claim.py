@@ -12,6 +12,10 @@ from jd.server.store.queue.jobs import add_history_line, creating_from
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
 
+# In `settings`: what the numbers of attempts begin at, of data that was restored from a backup. The server
+# that went on meanwhile may have given out some, and they are nobody's here (`jd/server/keeping/restore.py`).
+ATTEMPTS_FROM = "attempts_from"
+
 IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
             " status = 'PENDING' AND needs_id IS ? AND priority < ?"
             " ORDER BY priority DESC, id" % timeleft.WAITING)
@@ -62,24 +66,31 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
         return None
     if job is None:
         return None
-    job_id, _, attempt, own_lease, _, _, timeout, _, _ = job
+    job_id, _, latest, own_lease, _, _, timeout, _, _ = job
+    number = _next_number(t.db, latest)
     seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " ends_by = ?, request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
         " required_time = NULL, code = NULL WHERE id = ?",
-        (transitions.after(p.PENDING, transitions.CLAIM), attempt + 1, worker_id, session,
+        (transitions.after(p.PENDING, transitions.CLAIM), number, worker_id, session,
          t.now + seconds, overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                  " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
-                 (job_id, attempt + 1, worker_id, session, t.now, worker_id))
+                 (job_id, number, worker_id, session, t.now, worker_id))
     killpoint("store.claim.before-commit")
     asked = t.policy.lease if own_lease is None else own_lease
     if session is None and seconds > asked:
         t.happened.untold = True
         add_history_line(t, [job_id], "its lease is %g s, not %g s: its worker cannot be told how often it "
                                       "has to be heard of" % (seconds, asked))
-    return _assignment(t.db, job_id, attempt + 1)
+    return _assignment(t.db, job_id, number)
+
+
+def _next_number(db: sqlite3.Connection, latest: int) -> int:
+    """The number of the attempt after `latest`."""
+    row = db.execute("SELECT value FROM settings WHERE name = ?", (ATTEMPTS_FROM,)).fetchone()
+    return latest + 1 if row is None else max(latest + 1, int(row[0]))
 
 
 def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:

@@ -1,0 +1,257 @@
+"""`jd_server backup` and `restore`: under load too, all of it or nothing, and a server goes on."""
+
+import io
+import os
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+
+from jd.errors import JdError, StorageError
+from jd.server.experiment import Experiment
+from jd.server.keeping import backup, check, reading, restore, tarfiles
+from jd.server.store.files import names
+from jd.server.store.policy import Policy
+from jd.server.store.queue import attempts
+from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
+from tests.support import free_env, python
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Data]:
+    opened = Data(tmp_path / "ws")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path / "ws", capsys)
+
+
+def restored(data: Data, tmp_path: Path, told: Callable[[int], None] = tarfiles.nobody) -> Data:
+    """The experiment from a backup of it, in another workspace, after its server has started and ended."""
+    file = tmp_path / "b.tar"
+    backup.make(data.place, file, data.desk.now, told)
+    other = tmp_path / "other"
+    restore.restore(file, other, EXPERIMENT)
+    experiment = Experiment(other, EXPERIMENT, Policy())
+    while experiment.read_now(names.is_due):
+        experiment.write_now(lambda t: names.show_due(t, experiment.data_dir))
+    experiment.close()
+    again = Data(other)
+    again.desk.now = data.desk.now
+    return again
+
+
+def test_all_of_an_experiment_comes_back(data: Data, tmp_path: Path) -> None:
+    data.desk.create(4)
+    for number in range(2):
+        data.run(number / 2)
+    data.prints(1, 1, "printed")
+    (data.place.meta / "token").write_text("secret\n")
+    (data.place.meta / "server.json").write_text("{}")
+    before = data.contents()
+    again = restored(data, tmp_path)
+    try:
+        assert again.contents() == before and again.desk.counts() == {"PENDING": 2, "DONE": 2}
+        assert again.desk.sql("SELECT results FROM jobs WHERE id = 1") == '{"loss": 0.0}'
+        assert (again.place.data / "2" / "result.json").read_bytes() == b'{"loss": 0.5}'
+        assert (again.place.data / ".output" / "1" / "1" / ("0" * 16)).read_text() == "printed"
+        assert (again.place.meta / "token").read_text() == "secret\n"
+        assert not (again.place.meta / "server.json").exists()
+        for path in again.place.directory.rglob("*"):
+            assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+        assert check.check(again.place).faults == []
+    finally:
+        again.close()
+
+
+def test_a_backup_under_load_is_of_one_moment_and_its_server_goes_on(data: Data, tmp_path: Path) -> None:
+    data.desk.create(12)
+    running = data.desk.claim("runs on").job_id
+    data.checkpoint(running, DIRECTORY + b"old")
+    for number in range(2):
+        data.run(number)
+    mine = data.desk.claim("mine").job_id
+    data.upload(mine, "result.json", b'{"loss": 1}')
+    done: List[int] = []
+
+    def meanwhile(_taken: int) -> None:
+        """Between any two files of the backup everything goes on."""
+        if len(done) < 6:
+            done.append(data.run(7))
+            data.upload(mine, "result.json", b'{"loss": %d}' % len(done))
+            data.checkpoint(running, DIRECTORY + b"%d" % len(done))
+
+    again = restored(data, tmp_path, meanwhile)
+    try:
+        assert len(done) == 6
+        assert again.desk.counts() == {"PENDING": 8, "SERVED": 2, "DONE": 2}
+        assert check.check(again.place).faults == []
+        # A row of the moment has the bytes of that moment, whatever its name is by now.
+        assert again.contents()[mine, "result.json"] == b'{"loss": 1}'
+        # The old checkpoint made room for newer ones meanwhile, which are not of this moment.
+        assert not [name for job_id, name in again.contents() if job_id == running]
+        # The worker that was at a job delivers, and the others are run to the end.
+        again.desk.finish(mine, attempt=1)
+        for _ in range(8):
+            again.run(3)
+        assert again.desk.counts() == {"SERVED": 1, "DONE": 11}
+        assert check.check(again.place).faults == []
+    finally:
+        again.close()
+
+
+def test_no_result_of_an_attempt_that_the_old_server_began_later_counts(data: Data, tmp_path: Path) -> None:
+    data.desk.create(1)
+    again = restored(data, tmp_path)
+    try:
+        assert data.desk.claim("began after the backup").attempt == 1
+        job = again.desk.claim("new")
+        assert job.attempt == restore.FAR
+        with pytest.raises(attempts.StaleAttempt):
+            again.desk.finish(1, attempt=1)
+        again.desk.finish(1, "ABORTED", attempt=job.attempt)
+        again.desk.now += 1e6
+        assert again.desk.sql("SELECT attempt FROM jobs") == restore.FAR
+    finally:
+        again.close()
+
+
+def test_the_commands_say_what_they_did_and_what_to_do(data: Data, shell: Shell, tmp_path: Path) -> None:
+    data.desk.create(3)
+    data.run(0.5)
+    file = tmp_path / "b.tar"
+    with served(data.place):
+        told = shell.done("backup", file, "--expId", EXPERIMENT)
+    assert told.splitlines()[0].startswith("backup of exp: 3 jobs, 5 files, ")
+    assert told.splitlines()[1] == "to go back to it: jd_server restore %s" % file
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    before = file.read_bytes()
+    status, _, err = shell.run("backup", file, "--expId", EXPERIMENT)
+    assert status == 1 and "is there already and is not overwritten" in err and file.read_bytes() == before
+    status, _, err = shell.run("restore", file)
+    assert status == 1 and "not overwritten" in err and "jd_server remove exp" in err
+    assert data.desk.counts() == {"PENDING": 2, "DONE": 1}
+    told = shell.done("restore", file, "--expId", "copy")
+    assert "2 PENDING, 1 DONE; 5 files in %s" % (shell.workspace / "copy") in told
+    assert "checkpoints are signed for exp" in told
+    assert sorted(os.listdir(str(tmp_path))) == ["b.tar", "ws"]
+    assert sorted(os.listdir(str(shell.workspace))) == ["copy", "exp"]
+
+
+def test_an_experiment_without_jobs_and_one_that_is_not_there(shell: Shell, tmp_path: Path) -> None:
+    status, _, err = shell.run("backup", tmp_path / "b.tar", "--expId", "none")
+    assert status == 1 and "no experiment none" in err and not (tmp_path / "b.tar").exists()
+    Data(shell.workspace).close()
+    assert "0 jobs, 0 files" in shell.done("backup", tmp_path / "b.tar", "--expId", EXPERIMENT)
+    assert "no jobs" in shell.done("restore", tmp_path / "b.tar", "--expId", "again")
+
+
+def test_where_something_lies_nothing_is_restored(data: Data, tmp_path: Path) -> None:
+    file = tmp_path / "b.tar"
+    backup.make(data.place, file, 1.0)
+    place = tmp_path / "other" / EXPERIMENT
+    (place / "data" / "1").mkdir(parents=True)
+    with pytest.raises(JdError, match="is not empty, and nothing in it is overwritten"):
+        restore.restore(file, tmp_path / "other", EXPERIMENT)
+    assert os.listdir(str(place)) == ["data"] and os.listdir(str(tmp_path / "other")) == [EXPERIMENT]
+
+
+def changed(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1:]
+
+
+def test_a_damaged_backup_changes_nothing_and_says_so(data: Data, tmp_path: Path) -> None:
+    data.desk.create(2)
+    data.run(1.0)
+    file, other = tmp_path / "b.tar", tmp_path / "other"
+    backup.make(data.place, file, 1.0)
+    whole = file.read_bytes()
+    offsets = [0, 200, 600, len(whole) // 2, len(whole) - 10241]
+    damaged = [changed(whole, at) for at in offsets]
+    damaged += [whole[:at] for at in (0, 511, 512, 5000, len(whole) // 2)] + [b"no tar at all" * 100]
+    for number, content in enumerate(damaged):
+        bad = tmp_path / ("bad%d.tar" % number)
+        bad.write_bytes(content)
+        try:
+            restore.restore(bad, other, EXPERIMENT)
+        except StorageError as error:
+            assert str(bad) in str(error) and "nothing of it was used" in str(error)
+        else:
+            raise AssertionError("damage %d was taken" % number)
+        assert not other.exists() or os.listdir(str(other)) == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "data/1/../../../evil", "meta/../evil", "data/x/evil",
+                                  "meta/.evil", "data/.output/1/1/evil", "data/0/evil"])
+def test_names_that_lead_elsewhere_are_refused(data: Data, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "evil.tar"
+    with tarfiles.writing(file, "", 1.0) as packer:
+        packer.add_bytes(backup.ABOUT, b'{"format": 1, "schema": 1, "experiment": "exp", "made_at": 1,'
+                                       b' "jobs": {}}', 1.0)
+        packer.add_bytes(name, b"evil", 1.0)
+    with pytest.raises(StorageError, match="is none of a backup's"):
+        restore.restore(file, tmp_path / "other", EXPERIMENT)
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "link.tar"
+    with tarfile.open(str(file), "w") as made:
+        info = tarfile.TarInfo(backup.ABOUT)
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        made.addfile(info, io.BytesIO())
+    with pytest.raises(StorageError, match="no file of ours"):
+        restore.read_about(file)
+
+
+@pytest.mark.parametrize("field, value", [("format", 99), ("schema", 9999)])
+def test_one_of_a_newer_version_says_what_is_needed(tmp_path: Path, field: str, value: int) -> None:
+    about: Dict[str, Any] = {"format": 1, "schema": 1, "experiment": "exp", "made_at": 1.0, "jobs": {},
+                             "version": "9.1.0"}
+    about[field] = value
+    file = tmp_path / "new.tar"
+    with tarfiles.writing(file, "", 1.0) as packer:
+        packer.add_bytes(backup.ABOUT, str(about).replace("'", '"').encode(), 1.0)
+    with pytest.raises(StorageError, match="made by JobDistributor 9.1.0, and this one is older"):
+        restore.restore(file, tmp_path / "other", EXPERIMENT)
+
+
+def test_a_file_that_has_gone_is_told_and_its_row_is_not_restored(data: Data, tmp_path: Path) -> None:
+    data.desk.create(1)
+    data.run(1.0)
+    (data.place.data / "1" / "a.txt").unlink()
+    file = tmp_path / "b.tar"
+    made = backup.make(data.place, file, 1.0)
+    assert (made.files, made.gone) == (4, 1)
+    assert restore.restore(file, tmp_path / "other", EXPERIMENT).forgotten == 1
+    assert check.check(reading.Place(tmp_path / "other" / EXPERIMENT)).faults == []
+
+
+@pytest.mark.parametrize("point, words, after", [
+    ("keeping.file.before-link", ["backup", "b.tar"], []),
+    ("keeping.restore.before-rename", ["restore", "made.tar", "--expId", "copy"], ["exp"]),
+    ("keeping.restore.after-rename", ["restore", "made.tar", "--expId", "copy"], ["copy", "exp"])])
+def test_killed_at_any_point_it_is_whole_or_not_there_and_can_be_done_again(
+        data: Data, shell: Shell, tmp_path: Path, point: str, words: List[str], after: List[str]) -> None:
+    data.desk.create(1)
+    data.run(1.0)
+    words = [words[0], str(tmp_path / words[1]), *words[2:]]
+    if words[0] == "backup":
+        words += ["--expId", EXPERIMENT]
+    else:
+        shell.done("backup", tmp_path / "made.tar", "--expId", EXPERIMENT)
+    ended = subprocess.run(python("-m", "jd.server", *words, "--workspace_path", shell.workspace),
+                           env=free_env(tmp_path, JD_KILL_POINT=point), timeout=60)
+    assert ended.returncode == -9
+    seen = sorted(name for name in os.listdir(str(shell.workspace)) if not name.startswith("."))
+    assert seen == (after or ["exp"]) and not (tmp_path / "b.tar").exists()
+    if words[-1] != "copy" or "copy" not in seen:
+        shell.done(*words)
+    left = [path.name for path in [*tmp_path.iterdir(), *shell.workspace.iterdir()]]
+    assert [name for name in left if name.startswith(".")] == []
