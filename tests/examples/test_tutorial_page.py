@@ -1,4 +1,4 @@
-"""docs/tutorial.md: two rounds on one machine and from the shell, typed as the page has them."""
+"""docs/tutorial.md on one machine and from the shell, and the README's first example, typed as they stand."""
 
 import os
 import signal
@@ -61,3 +61,13 @@ def test_from_the_shell(tmp_path: Path, environ: Dict[str, str]) -> None:
         assert told(output)[len(told(output)) - len(shown):] == shown
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 31
     assert (tmp_path / "best" / "25" / "model.json").is_file()
+
+
+def test_the_first_example_of_the_readme(tmp_path: Path, environ: Dict[str, str]) -> None:
+    page = blocks("README.md")
+    first = next(at for at, block in enumerate(page) if block.kind == "python")
+    script, driving, command = page[first:first + 3]
+    assert len(driving.text.splitlines()) <= 10
+    save(script, tmp_path)
+    save(driving, tmp_path)
+    assert told(typed(command.text, tmp_path, environ)) == told(command.printed)
