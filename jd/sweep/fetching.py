@@ -6,12 +6,13 @@ import re
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Set, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from jd import protocol, terminal
 from jd.sweep import files as uploads
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, Refused
+from jd.sweep.fetched import Fetched
 from jd.sweep.jobs import numbers
 from jd.sweep.results import read
 from jd.sweep.session import Session, current
@@ -23,8 +24,9 @@ _REPEAT = re.compile(r"(.+)_v([1-9][0-9]{0,8})((?:\.[^./]*)?)\Z", re.DOTALL)
 _AHEAD = 64  # jobs that are looked at before the first of them is done
 
 
-def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.json") -> List[Path]:
-    """Fetch the files of jobs into `dest/<job id>/`, several at once, and return where they lie.
+def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.json") -> Sequence[Path]:
+    """Fetch the files of jobs into `dest/<job id>/`, several at once, and return where they lie: a sequence
+    of paths, also of a million of them.
 
     Which jobs: those that match `where`, the filter language of the dashboard ("" means all), or a list of
     ids, or an id. `files` is a pattern, or several: `*` stands for any characters; of each name it is the
@@ -39,11 +41,11 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
     if not patterns:
         raise BadValue("no pattern of files is given", 'as in files="*.json"')
     root = Path(os.path.realpath(os.path.expanduser(os.fspath(dest))))
-    found: List[Path] = []
-    errors: List[Exception] = []
+    found = Fetched(root)
+    failed: Optional[Exception] = None
     ids = _ids(session, where)
     count, left = 0, True
-    pending: "Set[Future[List[Path]]]" = set()
+    pending: "Set[Future[_Job]]" = set()
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
         with terminal.Progress(0, "jobs") as progress:
@@ -58,17 +60,18 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
                 for job in done:
                     count += 1
                     try:
-                        found += job.result()
+                        found.add(*job.result())
                     except Exception as error:  # of whatever kind: the other files are fetched all the same
-                        errors.append(error)
+                        failed = failed or error
                 progress.update(count, "%d files" % len(found))
     finally:
         for job in pending:
             job.cancel()
         pool.shutdown()
-    if errors:
-        raise errors[0]
-    return sorted(found, key=lambda path: (int(path.relative_to(root).parts[0]), path))
+    if failed is not None:
+        raise failed
+    found.sort()
+    return found
 
 
 # ---- how
@@ -79,7 +82,14 @@ def _ids(session: Session, where: Where) -> Iterator[int]:
     return iter(numbers([where] if isinstance(where, int) else where))
 
 
-def _of_job(session: Session, job_id: int, root: Path, patterns: Sequence[str]) -> List[Path]:
+class _Job(NamedTuple):
+    """A job and the names of its files that are here now."""
+
+    id: int
+    names: List[str]
+
+
+def _of_job(session: Session, job_id: int, root: Path, patterns: Sequence[str]) -> _Job:
     answer = session.call("GET", "%s/%d/uploads" % (protocol.LIST_JOBS, job_id))
     found = []
     for name, upload in _newest(answer.get("uploads") or []).items():
@@ -90,8 +100,8 @@ def _of_job(session: Session, job_id: int, root: Path, patterns: Sequence[str]) 
             target = root / str(job_id) / name
             asked = str(upload["filename"]) if upload.get("path") else name
             _whole(session, job_id, asked, target, int(upload["size_bytes"]))
-            found.append(target)
-    return found
+            found.append(name)
+    return _Job(job_id, found)
 
 
 def _newest(listed: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A server and workers of this machine, for a sweep that names its script and has no server.
 
 They are processes of their own, out of the reach of a Ctrl-C in the terminal. They are stopped when the
-program ends, unless they are to go on.
+program ends, unless they are to go on: then the next program of the experiment takes them over (`leftover`).
 """
 
 import atexit
@@ -19,10 +19,13 @@ from jd.auth.jobserver import ACCESS_FILE
 from jd.errors import JdError, ServerUnreachable, StorageError
 from jd.net.finding import accessfile
 from jd.node import cpus
+from jd.sweep import leftover
 from jd.sweep import session as sessions
+from jd.sweep.leftover import Process
 from jd.sweep.session import Session, say
 
 PLACE = "local"  # the directory below that of the experiment with what they print
+_SERVER, _WORKERS = "server", "workers"  # what a program leaves
 _MEETING = 2.0  # seconds that a server may take which has left an access file
 _START = 60.0  # seconds until a server listens
 _END = 30.0  # seconds until one that was told to stop has ended
@@ -38,8 +41,8 @@ class Local:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._server: Optional["subprocess.Popen[bytes]"] = None
-        self._workers: Optional["subprocess.Popen[bytes]"] = None
+        self._server: Optional[Process] = None
+        self._workers: Optional[Process] = None
         self._launch: Sequence[str] = ()
         atexit.register(self.stop)
 
@@ -85,13 +88,12 @@ class Local:
 
     def work(self, script: str, number: int) -> None:
         """Have workers that run the script until no job is left. Those that run already go on."""
-        if self._workers is not None and self._workers.poll() is None:
-            return
         self._launch = program.command(program.WORKER) + [
             "expId=" + self.session.exp_id, "entry_script=" + script, "num_workers=%d" % number,
             "foreground=true", "exit_when_empty=true", *(
                 "%s=%s" % (name, value) for name, value in self.session.arguments.items())]
-        self._begin()
+        if self._workers is None or self._workers.poll() is not None:
+            self._begin()
 
     def check(self) -> None:
         """Have the workers go on that have ended although there is work. Raises DidNotStart where they have
@@ -104,8 +106,19 @@ class Local:
                 self._workers.returncode, _end_of(log)), "all that they said is in %s" % log)
         self._begin()
 
+    def take_over(self) -> None:
+        """Take what an earlier program of this experiment has left running for its own."""
+        left = leftover.taken(place(self.session))
+        self._server, self._workers = left.get(_SERVER), left.get(_WORKERS)
+
     def leave(self) -> str:
-        """Let all go on when this program has ended; how it is ended by hand."""
+        """Let all go on when this program has ended, for the next one to take over; how it is ended by hand.
+        Raises StorageError."""
+        directory = place(self.session)
+        try:
+            leftover.write(directory, {_SERVER: self._server, _WORKERS: self._workers})
+        except OSError as error:
+            raise StorageError("%s cannot be written: %s" % (directory, error.strerror or error)) from None
         atexit.unregister(self.stop)
         _here.pop(self.session.exp_id, None)
         words = ["%s expId=%s stop all" % (program.typed(program.WORKER), self.session.exp_id)]
@@ -158,7 +171,8 @@ def host(name: str, exp_id: Optional[str]) -> Local:
     known = sessions.existing()
     if known is not None and exp_id in (None, known.exp_id):
         begun = _here.get(known.exp_id) or Local(known)
-        if not begun.has_server:  # else another script has the server of its own
+        # Else another script has the server of its own, or this one has left it.
+        if not begun.has_server and not leftover.is_there(place(known)):
             return _here.setdefault(known.exp_id, begun)
     session = sessions.planned(exp_id, name)
     found = _here.get(session.exp_id)
@@ -166,6 +180,7 @@ def host(name: str, exp_id: Optional[str]) -> Local:
         sessions.use(found.session)
         return found
     found = Local(session)
+    found.take_over()
     source = session.source()
     try:
         if not source.is_named:
@@ -224,7 +239,7 @@ def _end_of(log: Path) -> str:
     return " / ".join([line.strip() for line in lines if line.strip()][-_LINES:]) or "it said nothing"
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: Process) -> None:
     """End a process as a person would, and wait for it."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)

@@ -3,12 +3,11 @@
 import os
 import re
 from html import escape
-from itertools import islice, product
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from jd import protocol, space, terminal
 from jd.errors import JdError, NoFileError
-from jd.sweep import html, spaces, steering
+from jd.sweep import html, parts, spaces, steering
 from jd.sweep import source as sources
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, NotOffered
@@ -20,7 +19,6 @@ from jd.sweep.session import Session, current, say
 from jd.sweep.steering import Changed
 from jd.sweep.waiting import Question, Standing, as_typed, standings
 
-MOST_NAMED = 10_000  # jobs of one request whose ids a server tells, where some of them exist already
 _GLANCE = 2.0  # seconds that a server may be away when a sweep is printed
 _LOOK = 1.0  # seconds between two looks at the workers of this machine
 
@@ -132,8 +130,8 @@ class Sweep:
             return "the sweep goes on; jd.wait_for_jobs(%s) waits for it again" % as_typed(self.ids)
         if self._closes:
             return "the same program, run again, goes on where this one stops"
-        return ("the sweep goes on; the same program, run again, waits for it, and this stops it: %s"
-                % self._local.leave())
+        return ("the sweep goes on; the same program, run again, waits for it and stops all at its end; this "
+                "stops it now: %s" % self._local.leave())
 
 
 def sweep(grid: Any, script: Optional[PathLike] = None, *, workers: Optional[int] = None,
@@ -188,19 +186,22 @@ def created(session: Session, grid: Any, unique: Optional[bool], terms: Mapping[
     if not unique:
         answer = create_jobs(grid, **terms)
         return list(range(answer["start_id"], answer["start_id"] + answer["total_jobs"]))
-    ids: List[int] = []
+    told: List[Tuple[parts.Part, List[int]]] = []
     deleted = 0
-    for part in _parts(sources.read(grid)):
-        answer = create_jobs(part, unique=True, **terms)
-        if not isinstance(answer.get("ids"), list):
-            raise NotOffered("this server does not tell which jobs of a sweep exist already",
-                             "give unique=False")
-        ids += answer["ids"]
+    for part in parts.of(sources.read(grid)):
+        answer = create_jobs(part.body, unique=True, **terms)
+        ids = answer.get("ids")
+        if not isinstance(ids, list):
+            if answer.get("existing") != 0:
+                raise NotOffered("this server does not tell which jobs of a sweep exist already",
+                                 "give unique=False")
+            ids = list(range(answer["start_id"], answer["start_id"] + answer["total_jobs"]))
+        told.append((part, ids))
         deleted += int(answer.get("deleted") or 0)
-    ids = list(dict.fromkeys(ids))
+    ids = list(dict.fromkeys(parts.in_order(told)))
     if deleted:
-        told = statuses(session, ids)
-        ids = [job_id for job_id in ids if told.get(job_id) != protocol.DELETED]
+        now = statuses(session, ids)
+        ids = [job_id for job_id in ids if now.get(job_id) != protocol.DELETED]
         say("%s of the sweep exist and are DELETED: they are left out" % terminal.plural(deleted, "job"))
     return ids
 
@@ -211,28 +212,3 @@ def note(standing: Standing) -> str:
     return ", ".join(text for number, text in (
         (running, "%d running" % running), (failed, "%d failed" % failed),
         (standing.will_retry, "%d of them tried again" % standing.will_retry)) if number)
-
-
-# ---- how
-
-def _parts(body: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
-    """A request in as many as it takes for the server to tell all ids."""
-    jobs: Iterable[Any] = body.get("jobs") or ()
-    count = len(body.get("jobs") or ())
-    grid = body.get("parameters")
-    if isinstance(grid, Mapping):
-        values = [value if isinstance(value, list) else [value] for value in grid.values()]
-        count = 1
-        for choices in values:
-            count *= len(choices)
-        jobs = (dict(zip(grid, chosen)) for chosen in product(*values))
-    if count <= MOST_NAMED:
-        yield dict(body)
-        return
-    rest = {name: value for name, value in body.items() if name not in ("jobs", "parameters")}
-    left = iter(jobs)
-    while True:
-        part = list(islice(left, MOST_NAMED))
-        if not part:
-            return
-        yield dict(rest, jobs=part)

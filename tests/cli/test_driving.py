@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from jd import protocol
+from jd import protocol, terminal
 from jd.cli import main
 from jd.errors import JdError, ServerUnreachable, UsageError
 from jd.net.multipart import encode_upload
@@ -291,6 +291,16 @@ def test_wait_tells_how_jobs_have_ended(shell: Shell) -> None:
     assert shell.facts("wait", status=1) == {"finished": True, "will_retry": 0,
                                              "by_status": {"DONE": 2, "ABORTED": 1}}
     later.join()
+
+
+def test_ctrl_c_ends_the_waiting_and_no_job(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+    shell.server.create(2)
+    monkeypatch.setattr(terminal.Progress, "update", interrupted)
+    assert shell.run("wait", status=130) == ""
+    assert shell.notes == "the sweep goes on; the same command waits again\n"
+    assert [job["status"] for job in shell.server.jobs()] == ["PENDING"] * 2
 
 
 def test_a_job_that_is_tried_again_has_not_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import jd
 from jd import terminal
-from jd.sweep import sweeps
+from jd.sweep import parts, sweeps
 from jd.sweep.session import Session
 from jd.sweep.sweeps import Sweep
 from tests.script.stub_server import Answer, StubServer
@@ -49,7 +49,7 @@ def test_else_they_are_new(stub: StubServer, begun: Begun, extensions: Any, opti
 
 def test_a_large_sweep_is_asked_for_in_parts(stub: StubServer, begun: Begun,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "MOST_NAMED", 2)
+    monkeypatch.setattr(parts, "MOST_NAMED", 2)
     begun("unique")
     stub.will_answer(created([1, 2]), created([3]))
     assert start({"a": [1, 2, 3], "b": ["x"]}).ids == [1, 2, 3]

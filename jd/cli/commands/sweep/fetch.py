@@ -16,6 +16,8 @@ def run(context: Context) -> int:
     meant = changing.meant_by(context, "")
     driving.begin(context)
     found = fetching.fetch(meant, context.values["dest"], patterns)
-    views.emit(context, {"dest": str(context.values["dest"]), "files": [str(path) for path in found]},
+    # There may be millions, which only a program wants to know.
+    files = [str(path) for path in found] if context.values["json"] else []
+    views.emit(context, {"dest": str(context.values["dest"]), "files": files},
                ["%s in %s" % (plural(len(found), "file"), views.plain(context.values["dest"]))])
     return EXIT_OK

@@ -16,6 +16,7 @@ from jd.sweep.waiting import Question, Standing
 from jd.terminal import Progress, plural
 
 EXIT_TIMEOUT = 3
+EXIT_INTERRUPTED = 130  # as shells have it of what Ctrl-C has ended
 POLL = 5.0  # seconds between two questions to a server that does not hold them
 
 
@@ -23,6 +24,14 @@ def run(context: Context) -> int:
     """Wait, and say how the jobs have ended. Raises JdError where there are none, and as `standings` of
     jd/sweep/waiting.py."""
     context.words_exactly(0)
+    try:
+        return _wait(context)
+    except KeyboardInterrupt:
+        driving.note("the sweep goes on; the same command waits again")
+        return EXIT_INTERRUPTED
+
+
+def _wait(context: Context) -> int:
     session = driving.begin(context)
     question = Question(None, context.values["where"] or "")
     last: Optional[Standing] = None
@@ -41,11 +50,8 @@ def run(context: Context) -> int:
         _close(bar)
         driving.note(str(error))
         return _tell(context, last, EXIT_TIMEOUT)
-    except KeyboardInterrupt:
+    finally:
         _close(bar)
-        driving.note("the sweep goes on; the same command waits again")
-        raise
-    _close(bar)
     assert last is not None
     done = last.by_status.get(protocol.DONE, 0)
     return _tell(context, last, EXIT_OK if done == last.total else EXIT_FAILURE)
@@ -83,8 +89,8 @@ def _words(found: Standing) -> str:
 
 
 def _close(bar: List[Progress]) -> None:
-    for shown in bar:
-        shown.__exit__()
+    while bar:
+        bar.pop().__exit__()
 
 
 def _tell(context: Context, last: Optional[Standing], status: int) -> int:
