@@ -5,6 +5,8 @@ the file meanwhile, or after a crash, finds the old content or the new one, neve
 """
 
 import os
+import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterator
@@ -12,6 +14,8 @@ from typing import BinaryIO, Iterator
 from jd import filesystems
 from jd.killpoint import killpoint
 
+ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
+_DRAFT = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.tmp")
 _NAME_CHARS = 40  # of the file's name in that of the temporary one, which must not become too long
 
 
@@ -48,3 +52,15 @@ def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) 
     """Put `content` into a file, as `replacing` does. Raises OSError."""
     with replacing(path, mode, durable) as file:
         file.write(content)
+
+
+def tidy(directory: Path, older_than: float = ABANDONED) -> None:
+    """Remove what processes that were killed in `replacing` have left in a directory: temporary files that
+    nobody has written to for so many seconds. What cannot be removed stays."""
+    before = time.time() - older_than
+    try:
+        for entry in os.scandir(str(directory)):
+            if _DRAFT.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime <= before:
+                os.unlink(entry.path)
+    except OSError:
+        pass  # it is gone, or the next one has to do it

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-from jd import safedirs
+from jd import safedirs, wholefile
 from jd.errors import JdError, StorageError
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import filemodes
@@ -100,6 +100,7 @@ class HubData:
         """Be the Hub of this data, until `close`. Raises JdError if another one is."""
         try:
             self._server_lock.take()
+            wholefile.tidy(self.directory)
         except AlreadyServed as taken:
             owner = taken.owner
             who = ": pid %s on %s at %s" % (

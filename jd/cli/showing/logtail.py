@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Callable, Optional, Tuple
 
+from jd import plainfile
+
 BLOCK = 64 * 1024
 POLL = 0.2  # seconds between looks at a file that is followed
 
@@ -150,6 +152,7 @@ def follow(follower: Follower, write: Write, ended: Callable[[], bool],
 
 
 def _open(path: Path) -> BinaryIO:
+    plainfile.check(path)
     # Unbuffered: a buffer would hide what is appended, and truncation.
     return open(str(path), "rb", buffering=0)
 

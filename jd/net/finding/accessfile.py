@@ -211,6 +211,7 @@ def write(path: Path, place: Place) -> None:
     could put another in its place."""
     try:
         safedirs.make(path.parent, safedirs.ACCESS)
+        wholefile.tidy(path.parent)
         wholefile.write(path, json.dumps(place.to_json(), indent=2).encode("ascii") + b"\n")
     except OSError as error:
         raise StorageError("%s cannot be written: %s" % (path, error.strerror)) from None

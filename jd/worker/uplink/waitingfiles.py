@@ -267,6 +267,7 @@ def forget_old(outbox: Path, wanted: Callable[[], Optional[List[Path]]], now: Op
 
     It is asked only if there is an old one, and says None where it does not know.
     """
+    wholefile.tidy(outbox, FORGOTTEN)
     before = (time.time() if now is None else now) - FORGOTTEN
     old = [path for path in directories(outbox) if _changed(path) < before]
     kept = wanted() if old else None

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
+from jd import plainfile
 from jd.net.jsonbody import MAX_NUMBER_CHARS
 from jd.server.store.search import values
 
@@ -59,7 +60,7 @@ def read(path: Path, size: int) -> Numbers:
     """The numbers of a file of `size` bytes. Raises OSError where it cannot be read."""
     if size > MAX_FILE:
         return Numbers(None, "%d bytes; at most %d" % (size, MAX_FILE))
-    return parse(path.read_bytes())
+    return parse(plainfile.read(path, MAX_FILE))
 
 
 def parse(content: bytes) -> Numbers:

@@ -56,18 +56,14 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
     """
     if t.policy.paused:
         return None
-    kinds = needs.kinds(t.db, worker_id)
-    others = elsewhere.Elsewhere(t.db, worker_id, t.now)
-    try:
-        job = next_job(t.db, kinds, others)
-        if job is not None and limit is not None:
-            job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now, others.passes_over)
-    except elsewhere.GivenUp:
-        return None
+    job = _chosen(t, worker_id, limit)
+    while job is not None and not _is_readable(t.db, job.id):
+        _set_aside(t, job.id)
+        job = _chosen(t, worker_id, limit)
     if job is None:
         return None
-    job_id, _, latest, own_lease, _, _, timeout, _, _ = job
-    number = _next_number(t.db, latest)
+    job_id, own_lease, timeout = job.id, job.lease, job.timeout
+    number = _next_number(t.db, job.attempt)
     seconds = lease.seconds(own_lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
@@ -91,6 +87,41 @@ def _next_number(db: sqlite3.Connection, latest: int) -> int:
     """The number of the attempt after `latest`."""
     row = db.execute("SELECT value FROM settings WHERE name = ?", (ATTEMPTS_FROM,)).fetchone()
     return latest + 1 if row is None else max(latest + 1, int(row[0]))
+
+
+def _chosen(t: Transaction, worker_id: str, limit: Optional[timeleft.Limit]) -> Optional[Waiting]:
+    kinds = needs.kinds(t.db, worker_id)
+    others = elsewhere.Elsewhere(t.db, worker_id, t.now)
+    try:
+        job = next_job(t.db, kinds, others)
+        if job is not None and limit is not None:
+            job = timeleft.first(t.db, limit, job, kinds, creating_from(t.db), t.now, others.passes_over)
+        return job
+    except elsewhere.GivenUp:
+        return None
+
+
+def _is_readable(db: sqlite3.Connection, job_id: int) -> bool:
+    """Whether a worker can be told of a job: SQLite does not notice that a byte of a text is another one."""
+    try:
+        return isinstance(json.loads(db.execute("SELECT parameters FROM jobs WHERE id = ?",
+                                                (job_id,)).fetchone()[0]), dict)
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+        return False
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _set_aside(t: Transaction, job_id: int) -> None:
+    """Take a job out of the queue that nobody can run, so that it does not keep the others from workers."""
+    t.db.execute("UPDATE jobs SET status = ?, completion_timestamp = ? WHERE id = ?",
+                 (transitions.after(p.PENDING, transitions.ABORT), t.now, job_id))
+    said = "its parameters cannot be read: the database is damaged there"
+    add_history_line(t, [job_id], said)
+    t.happened.said.append("job %d is aborted, %s; restore a backup, or create the job again" % (
+        job_id, said))
 
 
 def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:

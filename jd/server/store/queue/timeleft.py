@@ -14,14 +14,13 @@ from jd.server.store.queue.needs import Kinds
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not, of all kinds
 MANY_NEEDS = 1000  # different values of min_time that are looked at
 
-WAITING = "id, parameters, attempt, lease, priority, min_time, timeout, needs_id, elsewhere_until"
+WAITING = "id, attempt, lease, priority, min_time, timeout, needs_id, elsewhere_until"
 
 
 class Waiting(NamedTuple):
     """A PENDING job."""
 
     id: int
-    parameters: str
     attempt: int
     lease: Optional[float]
     priority: int
