@@ -406,12 +406,12 @@ def test_a_backup_is_whole_private_and_never_overwrites(bench: Bench, alice: int
 
 
 def test_no_half_backup_stays(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_source: sqlite3.Connection, _path: Path) -> None:
+    def broken(_source: sqlite3.Connection, _draft: Path, _path: Path) -> None:
         raise StorageError("disk is full")
     monkeypatch.setattr(backup, "_copy", broken)
     with pytest.raises(StorageError, match="disk is full"):
         backup.write(bench.data.database, tmp_path / "copy.db")
-    assert not (tmp_path / "copy.db").exists()
+    assert list(tmp_path.glob("*copy*")) == list(tmp_path.glob(backup.DRAFT + "*")) == []
 
 
 def test_schema_stays_within_sqlite_3_26() -> None:
