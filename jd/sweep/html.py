@@ -38,12 +38,14 @@ def counts(standing: Standing) -> str:
     return ", ".join("%d %s" % (number, status) for status, number in standing.by_status.items() if number)
 
 
-def progress(name: str, question: Question, standing: Standing) -> Shown:
-    """How far the jobs of a sweep are: a bar with a part for each status, and the time that is left."""
+def progress(name: str, question: Question, standing: Standing, note: str = "") -> Shown:
+    """How far the jobs of a sweep are: a bar with a part for each status, and the time that is left. `note`
+    is told behind these."""
     total, ended = standing.total, standing.ended(question)
     told = counts(standing)
     if not standing.finished and standing.eta is not None:
         told += ", ETA %s" % terminal.duration(standing.eta)
+    told += note
     text = "%s: %d of %s finished (%s)" % (name, ended, terminal.plural(total, "job"), told)
     parts = "".join(
         '<div style="width:%.2f%%;background:%s"></div>' % (

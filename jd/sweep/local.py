@@ -44,6 +44,7 @@ class Local:
         self._server: Optional[Process] = None
         self._workers: Optional[Process] = None
         self._launch: Sequence[str] = ()
+        self._is_left = False
         atexit.register(self.stop)
 
     @property
@@ -111,6 +112,13 @@ class Local:
         left = leftover.taken(place(self.session))
         self._server, self._workers = left.get(_SERVER), left.get(_WORKERS)
 
+    def keep(self) -> None:
+        """Have what `leave` has left end with this program after all, unless another has taken it over."""
+        if self._is_left and leftover.taken(place(self.session)):
+            self._is_left = False
+            atexit.register(self.stop)
+            _here[self.session.exp_id] = self
+
     def leave(self) -> str:
         """Let all go on when this program has ended, for the next one to take over; how it is ended by hand.
         Raises StorageError."""
@@ -119,6 +127,7 @@ class Local:
             leftover.write(directory, {_SERVER: self._server, _WORKERS: self._workers})
         except OSError as error:
             raise StorageError("%s cannot be written: %s" % (directory, error.strerror or error)) from None
+        self._is_left = True
         atexit.unregister(self.stop)
         _here.pop(self.session.exp_id, None)
         words = ["%s expId=%s stop all" % (program.typed(program.WORKER), self.session.exp_id)]

@@ -68,6 +68,8 @@ class Sweep:
         job.
         """
         question, last = Question(self.ids), None
+        if self._local is not None:
+            self._local.keep()
         try:
             with terminal.Progress(len(self.ids), self.session.exp_id) as bar:
                 live = html.live()
@@ -121,7 +123,10 @@ class Sweep:
         try:
             self._last = next(standings(self.session, question, timeout=_GLANCE))
         except JdError as error:
-            text = "%s: %s; %s" % (self.session.exp_id, terminal.plural(len(self.ids), "job"), error)
+            problem = error.__cause__ or error  # what is about waiting is nothing to somebody who looks
+            if self._last is not None:
+                return html.progress(self.session.exp_id, question, self._last, "; since then: %s" % problem)
+            text = "%s: %s; %s" % (self.session.exp_id, terminal.plural(len(self.ids), "job"), problem)
             return html.Shown(text, escape(text))
         return html.progress(self.session.exp_id, question, self._last)
 

@@ -1,5 +1,6 @@
 """A server of this machine, as a sweep starts it."""
 
+import atexit
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,8 @@ from typing import Any, List
 import pytest
 
 from jd.net.finding import accessfile
-from jd.sweep import session
-from jd.sweep.local import Local
+from jd.sweep import leftover, session
+from jd.sweep.local import Local, place
 from jd.sweep.session import Session
 
 
@@ -30,3 +31,18 @@ def test_it_has_started_when_it_can_be_found(monkeypatch: pytest.MonkeyPatch, tm
     local.serve()
     local.leave()  # nothing is to be stopped
     assert not pids
+
+
+def test_what_was_left_running_is_taken_back_by_who_waits_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending: List[Any] = []
+    monkeypatch.setattr(atexit, "register", ending.append)
+    monkeypatch.setattr(atexit, "unregister", lambda what: ending.clear())
+    local = Local(session.planned("exp", "exp"))
+    setattr(local, "_server", SimpleNamespace(pid=os.getpid(), poll=lambda: None))
+    for taken_by_another in (False, True):
+        local.leave()
+        assert not ending
+        if taken_by_another:
+            assert leftover.taken(place(local.session))
+        local.keep()
+        assert ending == ([] if taken_by_another else [local.stop])

@@ -93,7 +93,9 @@ def test_printed_it_tells_how_far_it_is(stub: StubServer, begun: Begun,
     assert repr(one) == "<sweep of exp: 2 jobs, 1 DONE, 1 PENDING>"
     monkeypatch.setattr(sweeps, "_GLANCE", 0.1)
     stub.otherwise = Answer(503, {"error": "not now"})
-    assert str(one).startswith("exp: 2 jobs; ") and "not now" in one._repr_html_()
+    assert str(one).startswith("exp: 1 of 2 jobs finished (1 DONE, 1 PENDING; since then: ")
+    two = Sweep(one.session, [3])
+    assert str(two).startswith("exp: 1 job; ") and "not now" in two._repr_html_()
 
 
 def test_its_results_are_those_of_its_jobs(stub: StubServer, begun: Begun) -> None:
