@@ -10,6 +10,7 @@ import pytest
 
 from jd.server.keeping import check
 from jd.server.store.files import names
+from jd.server.store.operators import batches
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
 
 
@@ -118,6 +119,19 @@ def test_a_row_that_is_removed_is_kept_and_told_in_the_history(data: Data, shell
     line = data.desk.sql("SELECT reason FROM job_history WHERE job_id = 2 ORDER BY id DESC LIMIT 1")
     assert line == "jd_server check --repair: upload a.txt is missing, and does not count any more"
     assert os.listdir(str(kept.parent)) and (kept.parent / "jobs.db").stat().st_size > 0
+
+
+def test_a_batch_that_is_not_whole_is_not_counted(data: Data, shell: Shell) -> None:
+    """A server that starts removes it, and counts on its not being there."""
+    before = data.desk.counts()
+    first = data.desk.write(batches.begin)
+    data.desk.write(lambda t: batches.add(t, first, ['{"x": 1}', '{"x": 2}']))
+    sql(data, "UPDATE job_counts SET n = 17 WHERE status = 'DONE'")
+    shell.done("check", "--expId", EXPERIMENT, "--repair")
+    assert data.desk.counts() == before
+    while data.desk.write(batches.abandon):
+        pass
+    assert data.desk.counts() == before
 
 
 def test_a_repair_waits_for_the_server_and_a_check_does_not(data: Data, shell: Shell) -> None:

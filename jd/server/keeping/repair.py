@@ -203,4 +203,5 @@ def _end(t: Transaction, fault: Fault) -> str:
 
 def _count(t: Transaction) -> None:
     t.db.execute("UPDATE job_counts SET n ="
-                 " (SELECT count(*) FROM jobs WHERE jobs.status = job_counts.status)")
+                 " (SELECT count(*) FROM jobs WHERE jobs.status = job_counts.status AND jobs.id < ?)",
+                 (jobs.creating_from(t.db),))

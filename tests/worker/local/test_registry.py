@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 import pytest
 
 from jd import safedirs
-from jd.errors import StorageError
+from jd.errors import DamagedFile, StorageError
 from jd.node.identity import Here
 from jd.protocol import split_worker_id
 from jd.worker.local import registry as module
@@ -398,6 +398,31 @@ def test_a_corrupt_file_is_named(registry: Registry, here: Here, content: bytes)
         with pytest.raises(StorageError) as caught:
             use()
         assert str(registry.path) in str(caught.value) and "move the file away" in str(caught.value)
+    assert registry.path.read_bytes() == content
+
+
+def test_a_schema_that_is_no_text_is_damage_of_one_registry(registry: Registry, here: Here) -> None:
+    """SQLite repeats the schema in its message, so Python's sqlite3 raises a UnicodeDecodeError."""
+    registry.reserve([0], CONFIG, here, 0.0)
+    content = registry.path.read_bytes()
+    at = content.index(b"CREATE TABLE") + 3
+    registry.path.write_bytes(content[:at] + b"\xff" + content[at + 1:])
+    for use in (registry.rows, registry.draining, registry.set_draining, registry.discard):
+        with pytest.raises(DamagedFile) as caught:
+            use()
+        assert str(registry.path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_a_later_version_has_changed_is_not_used(registry: Registry, here: Here) -> None:
+    registry.reserve([0], CONFIG, here, 0.0)
+    db = sqlite3.connect(str(registry.path))
+    db.executescript("CREATE TABLE schema_versions (schema INTEGER PRIMARY KEY, program TEXT, since REAL);"
+                     "INSERT INTO schema_versions VALUES (1, '9.8.7', 0); PRAGMA user_version = 1")
+    db.close()
+    content = registry.path.read_bytes()
+    for use in (registry.rows, registry.set_draining, lambda: registry.reserve([1], CONFIG, here, 0.0)):
+        with pytest.raises(StorageError, match="9.8.7 or newer"):
+            use()
     assert registry.path.read_bytes() == content
 
 
