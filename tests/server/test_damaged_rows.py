@@ -2,6 +2,8 @@
 
 import pytest
 
+from jd.errors import DamagedFile
+from jd.server.store.pages import joblist
 from tests.server.store_support import Desk
 
 
@@ -16,3 +18,12 @@ def test_a_job_that_nobody_can_be_told_of_leaves_the_queue_to_others(desk: Desk,
     told = desk.read(lambda db: db.execute("SELECT status, reason FROM jobs j JOIN job_history h"
                                            " ON h.job_id = j.id WHERE j.id = 1").fetchall())
     assert told == [("ABORTED", "its parameters cannot be read: the database is damaged there")]
+
+
+def test_a_list_says_that_the_database_is_damaged(desk: Desk) -> None:
+    desk.create(2)
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET parameters = '{\"x\": 1' WHERE id = 1") and None)
+    with pytest.raises(DamagedFile, match="a row of it cannot be read"):
+        desk.read(lambda db: joblist.select(db, joblist.JobQuery()))
+    with pytest.raises(DamagedFile, match="a row of it cannot be read"):
+        desk.write(lambda t: joblist.select(t.db, joblist.JobQuery()))

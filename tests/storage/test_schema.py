@@ -1,6 +1,7 @@
 """A schema that is brought up to date: what is kept of the old file, and who is refused."""
 
 import os
+import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 import pytest
 
 import jd
+from jd import killpoint
 from jd.errors import DamagedFile, StorageError
 from jd.hub.store.schema import MIGRATIONS as OF_THE_HUB
 from jd.server.store.schema import MIGRATIONS as OF_JOBS
@@ -161,3 +163,23 @@ def test_a_number_below_zero_is_damage(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = -3")
     with pytest.raises(DamagedFile):
         Database(path, OF_JOBS)
+
+
+@pytest.mark.parametrize("point", ["database.copy.before-rename", "database.copy.after-rename",
+                                   "database.migrate.before-commit", "database.migrate.after-commit"])
+def test_a_crash_in_a_migration_leaves_one_schema_or_the_other(point: str, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    an_old_one(path, OF_JOBS, 2)
+    before = dump(path)
+    pid = os.fork()
+    if pid == 0:
+        killpoint._chosen = point
+        try:
+            used(path, OF_JOBS)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    assert dump(path) == before or point == "database.migrate.after-commit"
+    used(path, OF_JOBS)
+    assert dump(path)[0] == len(OF_JOBS) and dump(schema.copy_of(path, 2)) == before
+    assert len(list(tmp_path.iterdir())) == 2
