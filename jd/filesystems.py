@@ -14,6 +14,7 @@ NETWORK = frozenset((
     "davfs", "ocfs2", "gfs2",
 ))
 MOUNT_TABLE = Path("/proc/self/mounts")
+MOUNT_INFO = Path("/proc/self/mountinfo")
 
 
 def type_of(path: Path, table: Path = MOUNT_TABLE) -> Optional[str]:
@@ -36,6 +37,32 @@ def is_network(path: Path, table: Path = MOUNT_TABLE) -> bool:
     """Whether a path is on a network or FUSE file system, where WAL and locks are not safe."""
     kind = type_of(path, table)
     return kind is not None and (kind in NETWORK or kind.startswith("fuse."))
+
+
+def passing(path: Path, table: Path = MOUNT_TABLE, mounts: Path = MOUNT_INFO) -> Optional[str]:
+    """What a path is on, for people, if all of it goes with a container, a pod or the machine's memory; None
+    where it stays, as far as the mount table tells."""
+    kind = type_of(path, table)
+    if kind in ("tmpfs", "ramfs", "rootfs"):
+        return "%s, in this machine's memory" % kind
+    if kind in ("overlay", "aufs", "fuse.fuse-overlayfs"):
+        return "%s, which ends with this container" % kind
+    return "a volume that ends with this pod (emptyDir)" if _is_of_pod(path, mounts) else None
+
+
+def _is_of_pod(path: Path, mounts: Path) -> bool:
+    """Whether Kubernetes made its volume for the pod: the table has where that lies on the node."""
+    try:
+        text = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    wanted = os.path.realpath(str(path)) + "/"
+    longest, found = -1, False
+    for fields in (line.split(" ") for line in text.splitlines()):
+        point = _unescape(fields[4]).rstrip("/") + "/" if len(fields) > 4 else ""
+        if point and wanted.startswith(point) and len(point) >= longest:
+            longest, found = len(point), "kubernetes.io~empty-dir" in fields[3]
+    return found
 
 
 def _mounts(text: str) -> List[Tuple[str, str]]:

@@ -119,6 +119,56 @@ def test_a_cache_on_a_network_file_system(tmp_path: Path) -> None:
     assert [f.level for f in looked_at(workspace)] == [OK]
 
 
+class Waiting:
+    """A home and the mount tables, for what doctor says of where results wait."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "home"
+        self.home.mkdir()
+        self.environ = {"HOME": str(self.home), "JD_CACHE_PATH": str(directory / "cache")}
+        self.table, self.info = directory / "mounts", directory / "mountinfo"
+        self.table.write_text("root / ext4 rw 0 0\n")
+        self.info.write_text("")
+
+    def found(self) -> List[Finding]:
+        return storage.waiting_results(self.environ, "exp", self.table, self.info)
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Waiting:
+    return Waiting(tmp_path)
+
+
+def test_where_results_wait(waiting: Waiting) -> None:
+    expect_only(waiting.found(), OK, "results wait in %s/.jd/outbox/exp" % waiting.home)
+    assert os.listdir(str(waiting.home)) == []  # nothing is made
+
+
+def test_results_that_would_end_with_a_container(waiting: Waiting) -> None:
+    waiting.table.write_text("overlay / overlay rw 0 0\n")
+    expect_only(waiting.found(), WARNING, "ends with this container", "JD_ACCESS_DIR")
+
+
+def test_results_that_have_the_cache_alone(waiting: Waiting) -> None:
+    waiting.home.rmdir()
+    expect_only(waiting.found(), WARNING, waiting.environ["JD_CACHE_PATH"], "JD_ACCESS_DIR")
+
+
+def test_a_home_in_which_results_cannot_wait(waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "write_through", lambda path: "Disk quota exceeded")
+    first, second = waiting.found()
+    assert "cannot wait in %s/.jd/outbox/exp: Disk quota" % waiting.home in first.what
+    assert (first.level, second.level) == (WARNING, WARNING) and "JD_ACCESS_DIR" in second.advice
+
+
+def test_an_access_directory_that_is_not_there(waiting: Waiting, tmp_path: Path) -> None:
+    waiting.environ["JD_ACCESS_DIR"] = str(tmp_path / "shared")
+    first, second = waiting.found()
+    assert (first.level, second.level) == (WARNING, OK) and "JD_ACCESS_DIR is not there" in first.what
+    (tmp_path / "shared").mkdir()
+    expect_only(waiting.found(), OK, "results wait in %s/outbox/exp" % (tmp_path / "shared"))
+
+
 def test_sizes() -> None:
     assert [gib(n) for n in (0, 1024 ** 2, GIB, 1.5 * GIB, 2 * 1024 ** 4)] == [
         "0 MiB", "1 MiB", "1.0 GiB", "1.5 GiB", "2.0 TiB"]

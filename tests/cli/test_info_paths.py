@@ -58,7 +58,17 @@ def test_a_launch_as_it_was_stored(tmp_path: Path, capsys: pytest.CaptureFixture
     assert lines["environ.JD_GRACE"] == "20" and lines["server"] == "http://***@h:5000"
     facts = machine.facts(capsys, "expId=exp", "show-config", name)
     assert SECRET not in json.dumps(facts)
+    assert facts["outbox"] == lines["outbox"] == str(tmp_path / "home" / ".jd" / "outbox" / "exp")
+
     assert facts["num_workers"] == 4 and facts["environ"]["JD_API_KEY"] == HIDDEN
+
+def test_where_the_results_of_a_worker_wait_is_up_to_its_launch(tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "shared").mkdir()
+    name = machine.enter(config={"environ": {"JD_ACCESS_DIR": str(tmp_path / "shared")}})
+    facts = machine.facts(capsys, "expId=exp", "show-config", name)
+    assert facts["outbox"] == str(tmp_path / "shared" / "outbox" / "exp")
 
 
 def test_what_a_launch_stores_is_shown_without_secrets(tmp_path: Path) -> None:

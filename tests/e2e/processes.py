@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional, TypeVar
+from typing import Any, Dict, List, Optional, Sequence, TypeVar
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -109,10 +109,11 @@ class Worker(Process):
     """`jd_worker_cli … foreground=true` for a script, its output in a file."""
 
     def __init__(self, directory: Path, server: str, script: Path, *words: str, name: str = "worker",
-                 **environ: Any) -> None:
+                 through: Sequence[str] = (), **environ: Any) -> None:
+        """`through` is what it is started by, as a word and its arguments."""
         self.directory = directory
         super().__init__(
-            python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script,
+            [*through] + python("-m", "jd.cli", "expId=" + EXPERIMENT, "entry_script=%s" % script,
                    "server=" + server, "foreground=true", *words),
             free_env(directory, **environ), directory / (name + ".err"), directory)
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -136,7 +137,7 @@ def test_a_result_that_waits_is_delivered_by_the_next_worker(tmp_path: Path, scr
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_result_outlasts_the_scratch_of_its_allocation(
         tmp_path: Path, script: Callable[[str], Path], marks: Path, number: int) -> None:
-    """The next worker has another node and another scratch."""
+    """The next worker has another node, which is called something else, and another scratch."""
     path = script(GATED)
     with Server(tmp_path) as server:
         server.create()
@@ -153,12 +154,25 @@ def test_a_result_outlasts_the_scratch_of_its_allocation(
         if number == signal.SIGTERM:
             assert "delivers it, on whichever node" in worker_log(tmp_path)
         with Server(tmp_path, port=port) as again:
-            with Worker(tmp_path, again.url, path, "exit_when_empty=true", name="next", MARKS=marks,
-                        JD_CACHE_PATH=tmp_path / "another") as other:
+            node = another_node() if number == signal.SIGTERM else []  # a crash shows late
+            with Worker(tmp_path, again.url, path, "exit_when_empty=true", name="next", through=node,
+                        MARKS=marks, JD_CACHE_PATH=tmp_path / "another") as other:
                 other.finish()
             assert [(job["status"], job["attempt"]) for job in again.jobs()] == [("DONE", 1)]
             assert (marks / "ended-1").read_text() == "x" and os.listdir(str(outbox(tmp_path))) == []
             again.stop()
+
+
+def another_node() -> List[str]:
+    """What starts a worker on a machine of another name, with processes of its own; nothing if that is not
+    to be had here."""
+    words = ["unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c",
+             'hostname node2 && exec "$@"', "sh"]
+    try:
+        done = subprocess.run([*words, "true"], capture_output=True)
+    except OSError:
+        return []
+    return words if done.returncode == 0 else []
 
 
 def worker_log(directory: Path) -> str:

@@ -3,7 +3,7 @@ import sqlite3
 import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import pytest
 
@@ -208,6 +208,21 @@ def test_file_system_types_from_the_mount_table(tmp_path: Path, path: str, kind:
     table.write_text(MOUNTS)
     assert filesystems.type_of(Path(path), table) == kind
     assert filesystems.is_network(Path(path), table) is network
+
+
+@pytest.mark.parametrize("path, said", [
+    ("/home/ann/.jd", None), ("/data/x", "overlay, which ends with this container"),
+    ("/run/x", "tmpfs, in this machine's memory"),
+    ("/scratch/x", "a volume that ends with this pod (emptyDir)"), ("/scratch/kept/x", None),
+    ("/scratchy", "overlay, which ends with this container")])
+def test_what_ends_before_a_home_does(tmp_path: Path, path: str, said: Optional[str]) -> None:
+    table, info = tmp_path / "mounts", tmp_path / "mountinfo"
+    table.write_text("overlay / overlay rw 0 0\nfs:/home /home nfs4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n"
+                     "/dev/a /scratch ext4 rw 0 0\n/dev/b /scratch/kept ext4 rw 0 0\n")
+    info.write_text("1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /home rw - nfs4 fs:/home rw\n"
+                    "3 1 8:1 /var/lib/kubelet/pods/1-2/volumes/kubernetes.io~empty-dir/scratch /scratch rw - "
+                    "ext4 /dev/a rw\n4 3 8:2 / /scratch/kept rw - ext4 /dev/b rw\nodd line\n")
+    assert filesystems.passing(Path(path), table, info) == said
 
 
 def test_no_mount_table_means_unknown(tmp_path: Path) -> None:

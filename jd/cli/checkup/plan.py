@@ -11,7 +11,7 @@ from jd.cli.checkup import batch, hardware, hub, remains, server, software, surr
 from jd.cli.checkup.finding import Check, Group
 from jd.cli.checkup.server import Server, Visit
 from jd.cli.checkup.storage import TOPIC as STORAGE
-from jd.cli.checkup.storage import Directory
+from jd.cli.checkup.storage import Directory, waiting_results
 from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
 from jd.errors import JdError
@@ -53,6 +53,8 @@ def groups(context: Context) -> List[Group]:
     ]
     found += [Group(STORAGE, directory.checks())
               for directory in directories(environ, context.experiment)]
+    found.append(Group(STORAGE, [
+        Check("where results wait", lambda: waiting_results(environ, context.experiment))]))
     named = _names_a_server(context, environ)
     # `access` of the visit has the variables alone to go by.
     typed = {str(argument(key).variable): context.arguments[key]

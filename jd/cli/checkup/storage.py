@@ -10,16 +10,19 @@ import errno
 import os
 import tempfile
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, List, Mapping, Optional
 
-from jd import filesystems, safedirs
+from jd import filesystems, paths, safedirs
 from jd.cli.checkup import locks
 from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import UsageError
+from jd.worker.local import outboxes
+from jd.worker.uplink.outbox import MAX_FILES_BYTES
 
 TOPIC = "Storage"
 ENOUGH_BYTES = 1024 ** 3
 ENOUGH_INODES = 1000
+_SHARED = "set JD_ACCESS_DIR, or HOME, to a directory of your own that all your nodes share"
 LOCAL_EXAMPLE = "/tmp/.jd_cache-$UID"
 _PURPOSES = {"JD_WORKSPACE_PATH": safedirs.WORKSPACE, "JD_LOG_DIR": safedirs.LOGS}
 
@@ -114,6 +117,35 @@ class Directory:
             notes.problem("%s: %s" % (self._label, failure),
                           "set JD_CACHE_PATH to node-local storage, for example %s" % LOCAL_EXAMPLE)
         return notes.findings or notes.ok("%s: locks work" % self._label)
+
+
+def waiting_results(environ: Mapping[str, str], experiment: Optional[str],
+                    mount_table: Path = filesystems.MOUNT_TABLE,
+                    mount_info: Path = filesystems.MOUNT_INFO) -> List[Finding]:
+    """Where results wait while the server is away, and whether that outlasts this allocation."""
+    notes = Notes(TOPIC)
+    name = experiment or "<expId>"
+    for place in outboxes.lasting(name, environ):
+        if not place.is_possible:
+            if place.needs == paths.access_dir(environ) and environ.get("JD_ACCESS_DIR"):
+                notes.warn("results do not wait in %s: JD_ACCESS_DIR is not there" % place.path, "make it")
+            continue
+        unsafe = safedirs.problem(place.path, place.purpose, place.top)
+        failure = unsafe.what if unsafe is not None else write_through(place.path)
+        if failure is not None:
+            notes.warn("results cannot wait in %s: %s" % (place.path, failure),
+                       unsafe.advice if unsafe is not None else _SHARED)
+            continue
+        text = "results wait in %s while the server is away" % place.path
+        ends = filesystems.passing(place.path, mount_table, mount_info)
+        if ends is not None:
+            return notes.warn("%s, on %s" % (text, ends), _SHARED)
+        return notes.ok("%s, with files of %s at most" % (text, gib(MAX_FILES_BYTES)))
+    try:
+        return notes.warn("results wait in %s while the server is away, which may end with an allocation or "
+                          "a container" % outboxes.near(name, environ).path, _SHARED)
+    except UsageError:
+        return notes.findings  # said of the cache
 
 
 def write_through(path: Path) -> Optional[str]:

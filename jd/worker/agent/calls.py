@@ -24,6 +24,7 @@ MAX_RENAMES = 5
 SWIFT = 1.0  # a held heartbeat that comes back empty sooner was not held
 FULLY_HELD = 0.9  # of the time asked for: then the hold was the pause between two heartbeats
 LOOK_ON_DISK_EVERY = 300.0  # for results that others have left since
+LOOK_AGAIN_AFTER = 30.0  # where there are some that others deliver, who may have crashed
 FIRST_BEAT = 3.0  # after a job's start, where beats are held: a shorter job costs none
 
 
@@ -139,8 +140,8 @@ class Calls:
         if reply is None:
             return None
         if recovered or not self.met or now >= self._look_at:
-            self._look_at = now + LOOK_ON_DISK_EVERY
             self._delivery.look_on_disk()
+            self._look_at = now + (LOOK_AGAIN_AFTER if self._delivery.others_hold else LOOK_ON_DISK_EVERY)
         self.heard_at = now
         self._obey(reply)
         if answer.call.kind == CLAIM:

@@ -75,6 +75,13 @@ def lasting(experiment: str, environ: Mapping[str, str]) -> List[Place]:
             for root, needs in paths.lasting_outbox_roots(environ)]
 
 
+def first(experiment: str, environ: Mapping[str, str]) -> Place:
+    """The place where results are to wait: the best lasting one that is there, else the cache. Raises
+    UsageError without a home."""
+    possible = [place for place in lasting(experiment, environ) if place.is_possible]
+    return possible[0] if possible else near(experiment, environ)
+
+
 def beside(experiment: str, environ: Mapping[str, str]) -> List[Place]:
     """Where other launches may have left results: the cache that is used without JD_CACHE_PATH."""
     return [near(experiment, other) for other in _other_caches(environ)]

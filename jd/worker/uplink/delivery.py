@@ -54,6 +54,12 @@ class Delivery:
         if self._link.away:
             self.own = self._outbox.secure(self.own)
 
+    @property
+    def others_hold(self) -> bool:
+        """Whether something was on disk that others deliver. If they crash it is to be delivered soon, before
+        its job is given to somebody else."""
+        return self._outbox.others_hold
+
     def look_on_disk(self) -> None:
         """Read the outbox: at the start, after an outage, and from time to time."""
         known = {entry.name for entry in self.backlog}
@@ -151,11 +157,12 @@ class Delivery:
         job_id = own.result.job_id
         if own.path is None:
             return "the result of job %d is lost: neither the server nor the disk took it" % job_id
-        if self._outbox.is_lasting(own):
-            return ("the result of job %d waits in %s; any worker of this experiment that has this directory "
-                    "delivers it, on whichever node" % (job_id, own.path))
-        return ("the result of job %d waits in %s; while that is there, a worker of its experiment with "
-                "the same JD_CACHE_PATH delivers it" % (job_id, own.path))
+        told = ("the result of job %d waits in %s; any worker of this experiment that has this directory "
+                "delivers it, on whichever node" if self._outbox.is_lasting(own) else
+                "the result of job %d waits in %s; while that is there, a worker of its experiment with "
+                "the same JD_CACHE_PATH delivers it") % (job_id, own.path)
+        ends = self._outbox.ends_with(own)
+        return told if ends is None else "%s; it is on %s: without it the job runs again" % (told, ends)
 
     def left_by_others(self) -> List[str]:
         """What waits beside our own result, for the last words of a worker whose server is away."""

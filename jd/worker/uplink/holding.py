@@ -19,8 +19,10 @@ from typing import Callable, NamedTuple
 from jd.node.identity import UNKNOWN_START, Here
 from jd.worker.local.outboxes import SUFFIX
 
-HELD_FOR = 300.0  # seconds
-TOUCH_EVERY = 60.0  # seconds
+# Seconds. Less than the lease that a job has when its server is back, so that a result whose node has crashed
+# comes before the job is given to another worker; more than the longest pause between two tries and a call.
+HELD_FOR = 120.0
+TOUCH_EVERY = 30.0
 _MARK = re.compile(r"([0-9a-f]{8})\.([0-9]{1,10})\.([0-9a-z]{1,32})")
 
 
@@ -39,6 +41,10 @@ class Holder:
         self._machine = _hashed("\n".join((
             here.own.boot_id, here.pid_namespace, "" if here.is_unmistakable else here.host)))
         self.mark = "%s.%d.%s" % (self._machine, here.own.pid, _plain(here.own.start_time))
+
+    def is_own(self, name: str) -> bool:
+        """Whether a file name bears the mark of this process."""
+        return name.endswith("@%s%s" % (self.mark, SUFFIX))
 
     def is_held(self, path: Path) -> bool:
         """Whether somebody, perhaps this process, delivers a result already. Raises OSError."""

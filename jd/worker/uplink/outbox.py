@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from jd import plainfile, protocol, safedirs, wholefile
+from jd import filesystems, plainfile, protocol, safedirs, wholefile
 from jd.errors import StorageError
 from jd.fields import take, take_number
 from jd.killpoint import killpoint
@@ -72,6 +72,7 @@ class Outbox:
         self._asked_for: Optional[Tuple[str, Optional[str]]] = None
         self._said: Set[str] = set()
         self.has_more = False  # than were read in one go
+        self.others_hold = False  # some of what was found: they deliver it, or have crashed
 
     def put(self, result: Result, server: str, server_id: Optional[str],
             worker_id: str, waiting_files: Optional[Path] = None) -> Entry:
@@ -124,6 +125,10 @@ class Outbox:
     def is_lasting(self, entry: Entry) -> bool:
         """Whether it is in a place that outlasts this allocation."""
         return entry.path is not None and entry.path.parent in [place.path for place in self._lasting]
+
+    def ends_with(self, entry: Entry) -> Optional[str]:
+        """What the directory of an entry is on, if that ends before the home of a user does."""
+        return None if entry.path is None else filesystems.passing(entry.path.parent)
 
     def remove(self, entry: Entry) -> None:
         """Forget a result that the server took, or will never take, and its files."""
@@ -195,7 +200,7 @@ class Outbox:
         read, then `has_more` is true. A corrupt file is renamed `.bad`."""
         mine: List[Entry] = []
         unread = MAX_ENTRIES
-        self.has_more = False
+        self.has_more = self.others_hold = False
         if self._asked_for != (server, server_id):
             self._asked_for, self._foreign = (server, server_id), set()
         listed: Set[str] = set()
@@ -203,7 +208,10 @@ class Outbox:
             names = self._names(place)
             listed.update(map(free_name, names))
             for name in names:
-                if free_name(name) in self._foreign or self._is_held(place.path / name):
+                if free_name(name) in self._foreign:
+                    continue
+                if self._is_held(place.path / name):
+                    self.others_hold |= self._holder is not None and not self._holder.is_own(name)
                     continue
                 if unread == 0:
                     self.has_more = True

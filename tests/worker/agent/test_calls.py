@@ -55,6 +55,20 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
+def test_results_that_others_hold_are_looked_for_soon_again(desk: Desk,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds them may have crashed, and its job is given to somebody else when its lease is over."""
+    looks: List[float] = []
+    now = [100.0]
+    monkeypatch.setattr(Delivery, "look_on_disk", lambda _: looks.append(now[0]))
+    monkeypatch.setattr(Delivery, "others_hold", property(lambda _: now[0] < 150.0))
+    while now[0] < 600.0:
+        desk.claim(now[0])
+        desk.reply(now[0])
+        now[0] += 10.0
+    assert looks == [100.0, 130.0, 160.0, 460.0]
+
+
 def test_a_job_is_handed_on_and_its_first_heartbeat_is_due_soon(desk: Desk) -> None:
     assert not desk.calls.met
     desk.claim()

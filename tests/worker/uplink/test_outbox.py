@@ -14,10 +14,13 @@ from typing import Any, List, Optional
 
 import pytest
 
+from jd import filesystems
 from jd.messages import Result
 from jd.node.identity import Here
 from jd.worker.local import outboxes
 from jd.worker.local.outboxes import MAX_ENTRY_BYTES
+from jd.worker.uplink.delivery import Delivery
+from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.holding import HELD_FOR, Holder
 from jd.worker.uplink.outbox import Entry, Outbox, in_directory
 from jd.worker.uplink.waitingfiles import WaitingFiles
@@ -208,11 +211,11 @@ def test_what_a_dead_worker_held_is_free(tmp_path: Path) -> None:
     entry = dead.box.secure(dead.put())
     assert [found.path for found in alive.waiting()] == [entry.path]
     elsewhere = Node(tmp_path, "elsewhere")
-    assert elsewhere.waiting() == []
+    assert elsewhere.waiting() == [] and elsewhere.box.others_hold
     assert entry.path is not None
     past = time.time() - HELD_FOR - 1.0
     os.utime(str(entry.path), (past, past))
-    assert [found.path for found in elsewhere.waiting()] == [entry.path]
+    assert [found.path for found in elsewhere.waiting()] == [entry.path] and not elsewhere.box.others_hold
     dead.box.keep_hold(entry)
     assert elsewhere.waiting() == []
     mine = alive.box.secure(alive.put())
@@ -230,7 +233,7 @@ def test_what_dead_workers_left_near_is_secured_by_those_that_live(tmp_path: Pat
     assert [name.count("@") for name in names(alive.lasting.path)] == [0, 0]  # the files, and free
 
 
-@pytest.mark.parametrize("reason", ["no home", "a file", "full", "quota of files"])
+@pytest.mark.parametrize("reason", ["no home", "a file", "read-only", "full", "quota of files"])
 def test_where_there_is_no_lasting_place_it_stays_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       reason: str) -> None:
     node = Node(tmp_path, "node")
@@ -239,6 +242,10 @@ def test_where_there_is_no_lasting_place_it_stays_near(tmp_path: Path, monkeypat
         (tmp_path / "home").rmdir()
     elif reason == "a file":
         node.lasting.path.parent.parent.write_text("")
+    elif reason == "read-only":
+        def refused(path: str, mode: int = 0o777) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+        monkeypatch.setattr(os, "mkdir", refused)
     elif reason == "full":
         def full(fd: int) -> None:
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
@@ -251,6 +258,20 @@ def test_where_there_is_no_lasting_place_it_stays_near(tmp_path: Path, monkeypat
     assert len(node.logged) == (0 if reason == "no home" else 1)
     left = list(tmp_path.glob("home/.jd/outbox/e/*.json*"))
     assert left == []
+
+
+@pytest.mark.parametrize("ends", [None, "overlay, which ends with this container"])
+def test_the_last_words_say_where_a_result_waits_and_what_it_is_on(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: Optional[str]) -> None:
+    monkeypatch.setattr(filesystems, "passing", lambda path: ends)
+    node = Node(tmp_path, "node")
+    delivery = Delivery(node.box, Link("http://s", "w_0", "cpu", dict), node.logged.append)
+    delivery.hold(RESULT)
+    said = str(delivery.leave())
+    (name,) = names(node.lasting.path)
+    assert "the result of job 5 waits in %s; any worker" % (node.lasting.path / name) in said
+    assert ("it is on overlay, which ends with this container: without it the job runs again" in said) is (
+        ends is not None)
 
 
 def test_a_crash_while_it_is_secured_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

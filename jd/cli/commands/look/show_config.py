@@ -6,8 +6,12 @@ from typing import Any, List, Mapping, Tuple
 from jd import settings
 from jd.cli.context import Context
 from jd.cli.showing import views
+from jd.errors import UsageError
 from jd.worker import publishedlaunch
 from jd.worker.attempt.process import memory
+from jd.worker.config import launch_environ
+from jd.worker.local import outboxes
+from jd.worker.local.rows import Row
 
 HIDDEN = "set (not shown)"
 _SECRET_NAME = re.compile("key|token|secret|passw|credential", re.IGNORECASE)
@@ -19,12 +23,25 @@ def run(context: Context) -> int:
     """Show the launch configuration stored when a worker registered (reference, section 2)."""
     row = context.worker()
     document = without_secrets(publishedlaunch.without_names(row.config))
+    if document and not row.is_published:
+        document["outbox"] = _outbox(context, row)
     pairs = flat(dict(document, memory=memory.shown(row.config["memory"]))
                  if isinstance(row.config.get("memory"), int) else document)  # for people as it was typed
     views.emit(context, document, views.facts(pairs) if pairs else [
         "worker %s was registered without a configuration, by another client"
         % views.plain(row.worker_id)])
     return 0
+
+
+def _outbox(context: Context, row: Row) -> str:
+    """Where the results of a worker wait while its server is away; empty where there is no home."""
+    variables = row.config.get("environ")
+    stored = variables if isinstance(variables, Mapping) else {}
+    try:
+        return str(outboxes.first(row.experiment, launch_environ(
+            context.environ, {str(name): str(value) for name, value in stored.items()})).path)
+    except UsageError:
+        return ""
 
 
 def without_secrets(value: Any, name: str = "") -> Any:

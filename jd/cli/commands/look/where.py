@@ -37,10 +37,9 @@ def _places(context: Context) -> List[Tuple[str, str, Path]]:
     experiment, environ = context.experiment, context.environ
     logs = context.values["log_dir"]
     near = outboxes.near(experiment, environ).path
-    lasting = [place for place in outboxes.lasting(experiment, environ) if place.is_possible]
     found = [
         ("registry", "registry", context.registry.path),
-        ("outbox", "outbox", lasting[0].path if lasting else near),
+        ("outbox", "outbox", outboxes.first(experiment, environ).path),
         ("outbox_in_cache", "outbox in cache", near),
         ("jd_data", "jd_data", paths.data_root(environ)),
         ("job_dirs", "job directories", paths.experiment_dir(experiment, environ) / "<job_id>"),
