@@ -96,6 +96,38 @@ def test_lingering_ends_with_its_bytes_and_its_time() -> None:
     run(scene())
 
 
+def test_a_connection_that_was_reset_cannot_be_shut_down_and_that_is_no_failure() -> None:
+    async def scene() -> None:
+        async with serving(Gate().router) as site:
+            await site.client()
+            connection = await site.reach(Phase.IDLE)
+
+            class Reset(asyncio.Transport):
+                """The system knows that the client has reset it, and the loop has not been told."""
+
+                aborted = False
+
+                def is_closing(self) -> bool:
+                    return False
+
+                def can_write_eof(self) -> bool:
+                    return True
+
+                def write_eof(self) -> None:
+                    raise OSError(107, "Transport endpoint is not connected")
+
+                def abort(self) -> None:
+                    self.aborted = True
+
+            real, reset = connection._transport, Reset()
+            connection._transport = reset
+            connection._linger(1.0)
+            assert reset.aborted and connection.phase is Phase.CLOSED
+            assert real is not None
+            real.abort()
+    run(scene())
+
+
 def test_pipelining_is_bounded() -> None:
     async def scene() -> None:
         gate = Gate()

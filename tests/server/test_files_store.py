@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from typing import BinaryIO, Optional, cast
 
 import pytest
@@ -129,6 +130,20 @@ def test_what_an_interrupted_upload_left_is_cleared(busy: Desk) -> None:
     files.prepare(busy.data_dir)
     assert os.listdir(str(busy.data_dir / ".incoming")) == []
     incoming.discard()
+
+
+def test_what_cannot_be_removed_hides_no_answer_and_goes_at_the_next_start(
+        busy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    incoming = files.Incoming(busy.data_dir)
+    with monkeypatch.context() as read_only:
+        def refuse(path: str) -> None:
+            raise OSError(30, "Read-only file system")
+        read_only.setattr(os, "unlink", refuse)
+        read_only.setattr(Path, "unlink", lambda self: refuse(str(self)))
+        incoming.discard()
+    assert incoming.path.exists()
+    files.prepare(busy.data_dir)
+    assert not incoming.path.exists()
 
 
 def test_a_file_without_a_row_does_not_block_its_name(busy: Desk) -> None:

@@ -363,8 +363,12 @@ class Connection(asyncio.Protocol):
         self._linger_left = self._limits.linger_bytes
         if self._transport is None or self._transport.is_closing():
             return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        try:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        except OSError:
+            self._abort()  # it has been reset, and the loop has not heard of that yet
+            return
         if self._paused_at is not None:
             self._paused_at = None
             self._transport.resume_reading()

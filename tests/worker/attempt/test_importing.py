@@ -112,3 +112,13 @@ def test_what_somebody_has_changed_is_written_again_and_what_others_can_write_is
 def test_without_a_cache_it_is_the_place_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert importing.place(dict(free_env(tmp_path), JD_CACHE_PATH=str(tmp_path / "file"))) == str(ROOT)
+
+
+def test_what_a_killed_worker_has_left_of_it_goes(tmp_path: Path) -> None:
+    environ = free_env(tmp_path)
+    directory = Path(importing.place(environ)) / "jd"
+    draft = directory / ".__init__.py.0a1b2c3d.tmp"
+    draft.touch()
+    os.utime(str(draft), (0, 0))
+    importing.place(environ)
+    assert os.listdir(str(directory)) == ["__init__.py"]

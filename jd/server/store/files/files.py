@@ -131,15 +131,13 @@ class Incoming:
             raise _storage_error(error, self.path) from error
 
     def discard(self) -> None:
-        """Close and remove the file if it is still there."""
-        try:
-            self._file.close()
-        except OSError:
-            pass  # a full disk again, as write() already said
-        try:
-            os.unlink(str(self.path))
-        except FileNotFoundError:
-            pass
+        """Close and remove the file if it is still there. Nothing is raised: the answer is to say what went
+        wrong before, and what stays on a disk that became read-only goes at the next start (`prepare`)."""
+        for undo in (self._file.close, self.path.unlink):
+            try:
+                undo()
+            except OSError:
+                pass
 
 
 def prepare(data_dir: Path, kept: Modes = PRIVATE) -> None:

@@ -62,6 +62,7 @@ def place(environ: Mapping[str, str]) -> str:
     file = directory / "jd" / "__init__.py"
     try:
         safedirs.make(file.parent, safedirs.CACHE, top)
+        wholefile.tidy(file.parent)
         if not safedirs.check_file(file, safedirs.CACHE, top) or _content(file) != source():
             put(directory)
         return os.path.abspath(str(directory))
