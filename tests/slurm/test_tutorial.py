@@ -36,7 +36,7 @@ def test_two_rounds(cluster: Cluster, tmp_path: Path, block: Block) -> None:
     finally:
         cluster.type("scancel", "--name=jd-server", status=None)
     (*_, rounds) = [other.printed for other in PAGE if other.text == "python tune.py\n"]
-    expected: List[List[str]] = [["tune:", *line[1:]] if line[0] == "train:" else line
+    expected: List[List[str]] = [["tune:", *line[1:]] if line[0] == "fit:" else line
                                  for line in told(rounds)]  # the experiment is the one that is exported
     assert [line for line in told(done.stdout) if line in expected] == expected, done.stdout
 
