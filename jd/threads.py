@@ -36,12 +36,13 @@ class Reported:
             save()
 
     `trouble` says in one sentence what went wrong in the newest block: `what` and the reason; it is None
-    after one that went well. `report` gets it, once until a block has gone well. With it goes a traceback
-    where the reason is none that a person can do anything about.
+    after one that went well, and `met` is the exception itself. `report` gets it, once until a block has
+    gone well. With it goes a traceback where the reason is none that a person can do anything about.
     """
 
     def __init__(self, what: str, report: Callable[[str], None]) -> None:
         self.trouble: Optional[str] = None
+        self.met: Optional[Exception] = None
         self._what = what
         self._report = report
 
@@ -51,7 +52,7 @@ class Reported:
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  trace: Optional[TracebackType]) -> bool:
         if error is None:
-            self.trouble = None
+            self.trouble = self.met = None
             return False
         if not isinstance(error, Exception):
             return False  # the process or the task is being ended
@@ -71,6 +72,7 @@ class Reported:
             return None
 
     def _fail(self, error: Exception) -> None:
+        self.met = error
         said, self.trouble = self.trouble, "%s: %s" % (self._what, reason(error))
         if self.trouble != said:
             self._report(self.trouble + _trace(error))

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from typing import Callable, Dict
 
+from jd.errors import StorageError
 from jd.server.experiment import Experiment
 from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
@@ -17,23 +19,41 @@ LATE = 2.0  # seconds beyond that: for so long the server could not listen, what
 BATCH = 1000  # rows in one step, so that workers are not kept waiting
 FORGOTTEN = 100  # workers in one step: each has up to 320 rows of history and figures
 
+Part = Callable[[Transaction], object]
+
 log = logging.getLogger("jd.server")
 
 
 def step(t: Transaction, missed: float = 0.0) -> None:
     """Do what is due. For `missed` seconds nobody could be heard: they count for nobody's silence."""
+    for part in parts(missed).values():
+        part(t)
+
+
+def parts(missed: float) -> Dict[str, Part]:
+    """What is done in a step, in this order, and what is said of a part that fails."""
+    return {
+        "time in which nobody could be heard does not count": lambda t: _extend(t, missed),
+        "leases that are over are not ended": lambda t: lease.expire(t, BATCH),
+        "jobs that run for too long are not ended": lambda t: overrun.end_due(t, BATCH),
+        "jobs that failed do not come back": lambda t: retry.retry_due(t, BATCH),
+        "jobs wait on for another worker": lambda t: elsewhere.end_due(t, BATCH),
+        "jobs that wait for others wait on": lambda t: dependencies.follow(t, BATCH),
+        "silent workers are not dropped": presence.drop_silent,
+        "what is known of the throughput is not pruned": lambda t: completions.prune(t, BATCH),
+        "workers that are gone are not forgotten": lambda t: retention.prune(t, FORGOTTEN),
+        "the end of the sweep is not looked for": _look_for_end,
+    }
+
+
+def _extend(t: Transaction, missed: float) -> None:
     if missed:
         lease.extend(t, missed)
         overrun.extend(t, missed)
         presence.seen(t, missed)
-    lease.expire(t, BATCH)
-    overrun.end_due(t, BATCH)
-    retry.retry_due(t, BATCH)
-    elsewhere.end_due(t, BATCH)
-    dependencies.follow(t, BATCH)
-    presence.drop_silent(t)
-    completions.prune(t, BATCH)
-    retention.prune(t, FORGOTTEN)
+
+
+def _look_for_end(t: Transaction) -> None:
     # The last job may have been deleted, or aborted while it waited.
     t.happened.nothing_left = not jobs.work_is_left(t.db)
     if t.policy.stop_when_done:
@@ -41,24 +61,35 @@ def step(t: Transaction, missed: float = 0.0) -> None:
 
 
 async def run(experiment: Experiment) -> None:
-    """Step for ever. Whatever a step meets, such as a database that cannot be written, the next one comes.
+    """Step for ever. Whatever a step meets, such as a database that cannot be written, the next one comes;
+    and where it is one part that fails, the others are done each by itself.
 
     Where much more time has passed than between two steps, the machine slept, or the server was stopped or
     could not write.
     """
     stepped_at = experiment.clock.elapsed()
 
+    def missed(now: float) -> float:
+        late = now - stepped_at - INTERVAL
+        return late if late > LATE else 0.0
+
     def step_now(t: Transaction) -> float:
         now = experiment.clock.elapsed()
-        missed = now - stepped_at - INTERVAL
-        step(t, missed if missed > LATE else 0.0)
+        step(t, missed(now))
         return now
 
-    stepping = Reported("leases are not looked after", log.warning)
+    stepping = Reported("leases and the like are not looked after", log.warning)
+    each = {said: Reported(said, log.warning) for said in parts(0.0)}
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
     while True:
         with stepping:
             stepped_at = await experiment.write(step_now)
+        if stepping.trouble is not None and not isinstance(stepping.met, StorageError):
+            now = experiment.clock.elapsed()
+            for said, part in parts(missed(now)).items():
+                with each[said]:
+                    await experiment.write(part)
+            stepped_at = now
         with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))

@@ -14,6 +14,7 @@ from jd.net.serving.server import HttpServer
 from jd.server import sweeper
 from jd.server.dashboard import live
 from jd.server.driving import news, orders
+from jd.server.store.fleet import retention
 from jd.server.store.queue import lease
 from tests.hub.hub_support import Bench as HubBench
 from tests.server.scenes import play
@@ -60,7 +61,29 @@ def test_leases_are_looked_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await asyncio.wait_for(expire.again.wait(), 15)
         await ended(task)
     play(lambda: Bench(tmp_path), scene)
-    assert "leases are not looked after: " in caplog.text
+    assert "leases and the like are not looked after: " in caplog.text
+
+
+def test_a_part_that_fails_again_and_again_does_not_keep_the_others(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch,
+                                                                    caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(sweeper, "INTERVAL", 0.001)
+
+    def odd(*_: Any) -> None:
+        raise ValueError("odd")
+
+    async def scene(bench: Bench) -> None:
+        monkeypatch.setattr(retention, "prune", odd)
+        monkeypatch.setattr(lease, "expire", lambda t, _: t.db.execute(
+            "INSERT OR REPLACE INTO settings VALUES ('expired', '1')"))
+        task = asyncio.ensure_future(sweeper.run(bench.experiment))
+        while "are not forgotten: ValueError" not in caplog.text:
+            await asyncio.sleep(0.001)
+        await ended(task)
+        assert bench.experiment.read_now(
+            lambda db: db.execute("SELECT 1 FROM settings WHERE name = 'expired'").fetchone())
+    play(lambda: Bench(tmp_path), scene)
+    assert caplog.text.count("workers that are gone are not forgotten: ValueError: odd") == 1
 
 
 @pytest.mark.parametrize("error", MET)

@@ -183,7 +183,7 @@ class Saver:
                 if not finished and self._state() != state:
                     self._not_before = 0.0
                     return  # it was written to meanwhile
-                signature.sign(file, self._new_signer(), "the checkpoint directory %s" % self.directory)
+                signature.sign(file, self._new_signer(), str(self.directory))
                 upload(file)
         except LimitError as error:
             self._tried = state

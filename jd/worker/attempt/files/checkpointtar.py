@@ -101,7 +101,7 @@ def pack(directory: Path, to: BinaryIO) -> int:
         to.flush()
         size = to.tell()
     except (OSError, tarfile.TarError) as error:
-        raise StorageError("the checkpoint directory %s cannot be packed: %s" % (
+        raise StorageError("%s cannot be packed: %s" % (
             directory, getattr(error, "strerror", None) or error)) from error
     if size > protocol.MAX_FILE_BYTES:
         raise _too_large(directory)
