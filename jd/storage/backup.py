@@ -1,8 +1,10 @@
 """A copy of a database, taken while its server runs."""
 
 import os
+import re
 import secrets
 import sqlite3
+import time
 from pathlib import Path
 
 from jd import filesystems
@@ -12,6 +14,8 @@ from jd.storage import damage, schema
 from jd.storage.database import Database
 
 DRAFT = ".backup-"  # what the name of one that is being made begins with
+ABANDONED = 86400.0  # seconds after which one is nobody's
+_DRAFT_NAME = re.compile(re.escape(DRAFT) + r"[0-9a-f]{16}\.db")
 
 
 def write(database: Database, path: Path) -> int:
@@ -21,6 +25,7 @@ def write(database: Database, path: Path) -> int:
     there already, and StorageError where it cannot be written; then no half of it stays.
     """
     draft = path.with_name("%s%s.db" % (DRAFT, secrets.token_hex(8)))
+    _forget_drafts(path.parent)
     try:
         if os.path.lexists(str(path)):
             raise FileExistsError
@@ -40,6 +45,17 @@ def write(database: Database, path: Path) -> int:
         raise StorageError("cannot write %s: %s" % (path, error.strerror)) from error
     finally:
         _remove(draft)
+
+
+def _forget_drafts(directory: Path) -> None:
+    """Remove what was being made here by a process that was killed."""
+    before = time.time() - ABANDONED
+    for path in directory.glob(DRAFT + "*.db"):
+        try:
+            if _DRAFT_NAME.fullmatch(path.name) and path.lstat().st_mtime < before:
+                _remove(path)
+        except OSError:
+            pass  # another backup has just been made
 
 
 def _take_name(draft: Path, path: Path) -> None:

@@ -414,6 +414,17 @@ def test_no_half_backup_stays(bench: Bench, tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.glob("*copy*")) == list(tmp_path.glob(backup.DRAFT + "*")) == []
 
 
+def test_the_half_of_one_that_was_killed_goes_with_a_later_one(bench: Bench, tmp_path: Path) -> None:
+    names = ("a" * 16 + ".db", "b" * 16 + ".db", "c.db")
+    half, young, other = (tmp_path / (backup.DRAFT + name) for name in names)
+    for path in (half, young, other):
+        path.write_bytes(b"half")
+    for path in (half, other):
+        os.utime(str(path), (1.0, 1.0))
+    backup.write(bench.data.database, tmp_path / "copy.db")
+    assert not half.exists() and young.exists() and other.exists() and (tmp_path / "copy.db").exists()
+
+
 def test_schema_stays_within_sqlite_3_26() -> None:
     text = "\n".join(MIGRATIONS).upper()
     for newer in ("RETURNING", "STRICT", "->>", "DROP COLUMN", "GENERATED ALWAYS"):

@@ -120,6 +120,32 @@ def test_a_retry_that_goes_on_is_the_one_that_was_ordered(tmp_path: Path) -> Non
     assert play(tmp_path, histories) == ["sent back to the queue by hand: again"] * JOBS
 
 
+def test_what_ran_and_waits_again_is_aborted_and_tagged_as_well(tmp_path: Path) -> None:
+    """Jobs that run come last, and the server's end may have given them back."""
+    async def running(experiment: Experiment, of: Orders) -> None:
+        await create(experiment, of)
+        await experiment.write(lambda t: t.db.execute(
+            "UPDATE jobs SET status = 'SERVED', attempt = 1 WHERE id IN (1, 2, 5)") and None)
+        await experiment.write(lambda t: t.db.executemany(
+            "INSERT INTO attempts (job_id, number, worker_id, started_at) VALUES (?, 1, 'w', 1)",
+            [(1,), (2,), (5,)]) and None)
+
+    async def given_back(experiment: Experiment, _orders: Orders) -> None:
+        await experiment.write(lambda t: t.db.execute(
+            "UPDATE jobs SET status = 'PENDING' WHERE status = 'SERVED'") and None)
+
+    play(tmp_path, running)
+    killed_at(AFTER, 3, tmp_path, order(bulk.ABORT, ids=list(range(1, JOBS + 1))))
+    play(tmp_path, given_back)
+    assert set(play(tmp_path, resume).values()) == {p.ABORTED}
+    killed_at(AFTER, 2, tmp_path, order(bulk.TAG, where="", add=["mine"]))
+    play(tmp_path, resume)
+
+    async def tagged(experiment: Experiment, of: Orders) -> Any:
+        return await of.asked({"action": bulk.DELETE, "where": "tag=mine", "preview": True}, "where", 9, "me")
+    assert play(tmp_path, tagged)["matching"] == JOBS
+
+
 def test_jobs_that_came_after_the_order_are_not_meant(tmp_path: Path) -> None:
     play(tmp_path, create)
     killed_at(AFTER, 1, tmp_path, order(bulk.DELETE, where=""))

@@ -242,7 +242,7 @@ class _Left(NamedTuple):
     def text(self) -> str:
         """For the database. What is done of the ids is left out, as it can be much."""
         ids = self.order.ids
-        if ids is not None and self.part == len(bulk.passes(self.order.action)) - 1:
+        if ids is not None and len(bulk.passes(self.order.action)) == 1:
             ids = [job_id for job_id in ids if job_id > self.after]
         return json.dumps(self._replace(order=self.order._replace(ids=ids))._asdict())
 
@@ -254,8 +254,8 @@ class _Left(NamedTuple):
         if order.action not in bulk.ACTIONS:
             raise ValueError("no such action")
         left = cls(order, **told)
-        # What ran may wait again by now. To abort what waits once more changes nothing else.
-        return left._replace(part=0, after=0) if order.action == bulk.ABORT else left
+        # What ran may wait by now, or be over. To do such an action again changes nothing else.
+        return left if len(bulk.passes(order.action)) == 1 else left._replace(part=0, after=0)
 
 
 def _act(t: Transaction, order: Order, ids: List[int]) -> int:
