@@ -8,7 +8,7 @@ benches = $(sort $(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check wheel pyz bundle image sif bench fuzz clean venv pytest linters python
+.PHONY: help demo test lint check wheel pyz bundle image sif bench fuzz faults clean venv pytest linters python
 
 help: ## show this list
 	@echo "JobDistributor. Targets:"
@@ -51,6 +51,9 @@ bench: venv ## run the benchmarks in tests/bench
 
 fuzz: venv ## give bad and odd input to everything that reads any: INPUTS=1000000 SEED=2 ONLY=json
 	@"$(venv_python)" -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED)) $(ONLY:%=--only %)
+
+faults: pytest ## attack sweeps of real processes from all sides: RUNS=300 SEED=1
+	@"$(venv_python)" -m tests.faults $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove VENV, dist/ and caches
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

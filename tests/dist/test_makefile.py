@@ -41,7 +41,7 @@ def test_help_is_the_default_and_names_every_target(checkout: Path) -> None:
     assert done.returncode == 0
     listed = re.findall(r"^  make (\w+) +\w", done.stdout, re.MULTILINE)
     assert listed == ["help", "demo", "test", "lint", "check", "wheel", "pyz", "bundle", "image", "sif",
-                      "bench", "fuzz", "clean"]
+                      "bench", "fuzz", "faults", "clean"]
     columns = {re.match(r"  make \w+ +", line).end()  # type: ignore[union-attr]
                for line in done.stdout.splitlines() if line.startswith("  make ")}
     assert len(columns) == 1

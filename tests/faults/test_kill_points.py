@@ -1,0 +1,55 @@
+"""A crash in front of and behind each commit and each rename: nothing is lost, and nothing is left over."""
+
+import signal
+from typing import Dict, Iterator
+
+import pytest
+
+from tests.faults import runs
+from tests.faults.plan import NETWORK, WORKER, Fault, Job, Plan
+from tests.faults.runs import Outcome
+from tests.ground.test_killpoint import points
+
+pytestmark = pytest.mark.slow
+
+# Points that no small sweep comes to, and what does.
+ELSEWHERE = {
+    "backup": "jd_server backup", "database.copy": "an older schema", "direct": "jd_server checkpoint",
+    "files.replace": "jd_server checkpoint", "jobdir.set-aside": "a job's directory of another sweep",
+    "keeping": "jd_server check, restore, archive and remove", "log": "a log of 50 MB",
+    "names.set-aside": "a disk without hard links", "outboxes.carry-over": "results of earlier versions",
+    "owncert": "--tls auto", "snapshot": "snapshot=true",
+}
+SERVER = ("database", "files", "names", "store", "heartbeat", "result", "upload", "checkpoint.after")
+JOBS = (Job("uploads", 0.1, 0, False), Job("saves", 0.1, 0, False), Job("result", 0.1, 0, False),
+        Job("directory", 0.3, 3, False), Job("collects", 0.1, 0, False), Job("directory", 0.1, 0, False),
+        Job("prints", 0.1, 0, False))
+# The server is away for two seconds, so that results and files wait; then the worker is stopped.
+FAULTS = (Fault(0.2, NETWORK, "troubled", 2.0, "1.00 dropped"), Fault(1.5, WORKER, "terminated", 0.1, "0"))
+
+
+def is_reached(point: str) -> bool:
+    return not any(point.startswith(name + ".") for name in ELSEWHERE)
+
+
+def is_of_server(point: str) -> bool:
+    return point.startswith(SERVER)
+
+
+POINTS = [point for point in points() if is_reached(point)]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[Dict[str, Outcome]]:
+    """How it went for each point; some sweeps at a time."""
+    plans = [Plan(seed, JOBS, (1,), False, False, False, point if is_of_server(point) else "",
+                  "" if is_of_server(point) else point, False, FAULTS) for seed, point in enumerate(POINTS)]
+    yield dict(zip(POINTS, runs.run_all(plans)))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_crash_there_loses_nothing(outcomes: Dict[str, Outcome], point: str) -> None:
+    outcome = outcomes[point]
+    assert outcome.violations == [], outcome.shown()
+    who = "server" if is_of_server(point) else "node0"
+    assert outcome.killed[who] >= 1, "it did not come to this point; it ended %s" % signal.SIGKILL
