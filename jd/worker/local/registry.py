@@ -351,7 +351,7 @@ class Registry:
         if damage.is_damage(error) or isinstance(error, IsADirectoryError) or (
                 isinstance(error, OSError) and error.errno == errno.EINVAL):
             return DamagedFile("the worker registry %s" % self.path, reason,
-                               "move the file away; running workers go on, but are not listed any more")
+                               "move the file away: workers that run go on, and enter themselves again")
         if filesystems.is_network(self.path):
             hint = "it is on a network file system; set JD_CACHE_PATH to node-local scratch"
         elif "locked" in reason:
