@@ -127,6 +127,17 @@ def test_the_newest_of_each_name_is_fetched_once(stub: StubServer, begun: Begun,
     assert (tmp_path / "out" / "7" / "a.json").read_bytes() == b"aa"
 
 
+def test_whatever_one_file_meets_the_others_come(stub: StubServer, begun: Begun, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "AT_ONCE", 1)
+    begun()
+    stub.will_answer(Answer(200, {"uploads": [{"filename": "a.json", "size_bytes": "many"}]}),
+                     Answer(200, {"uploads": [upload("c.json", 1)]}), Answer(200, b"c"))
+    with pytest.raises(ValueError, match="many"):
+        jd.fetch([1, 2], tmp_path)
+    assert (tmp_path / "2" / "c.json").read_bytes() == b"c"
+
+
 def test_a_file_of_another_length_is_an_error_and_the_others_come(
         stub: StubServer, begun: Begun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "AT_ONCE", 1)

@@ -13,10 +13,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
+from jd import threads
 from jd.auth import tokentosend
-from jd.errors import ServerRefused
+from jd.errors import ServerRefused, reason
 from jd.net.client import Client
 from jd.net.finding import published
+from jd.threads import NoThread
 from jd.worker.config import launch_environ
 from jd.worker.local.rows import Row
 
@@ -78,7 +80,12 @@ def tell(notices: Sequence[Notice], seconds: float) -> List[Reply]:
     if not notices:
         return []
     reading, writing = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:  # the command goes on all the same
+        os.close(reading)
+        os.close(writing)
+        return [Reply(None, reason(error))] * len(notices)
     if pid == 0:
         try:
             os.close(reading)
@@ -127,11 +134,15 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
             with lock:
                 _write(writing, line.encode("ascii") + b"\n")
 
-    threads = [threading.Thread(target=work, daemon=True)
-               for _ in range(min(_TELLERS, len(notices)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    tellers: List[threading.Thread] = []
+    try:
+        for _ in range(min(_TELLERS, len(notices))):
+            tellers.append(threads.start(work, "jd-tell"))
+    except NoThread:
+        pass  # as many as there are, or this one alone
+    if not tellers:
+        work()
+    for thread in tellers:
         thread.join()
 
 

@@ -1,7 +1,10 @@
 """How servers are told of workers here, and how long they are waited for."""
 
+import errno
+import os
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -51,6 +54,21 @@ def test_a_server_that_fails_is_not_asked_for_every_worker() -> None:
     assert list(notices.problems(told, replies)) == [url]
     assert all(reply.answer is None and reply.problem for reply in replies) and len(replies) == 200
     assert 1 <= rude.communicate()[0].count(b"met") < 100
+
+
+def test_without_threads_or_processes_the_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def no_process() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        told = [Notice("http://127.0.0.1:%d" % free.getsockname()[1], protocol.CLI_STOP, {}, {})] * 2
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        assert [("refused" in reply.problem) for reply in notices.tell(told, 5.0)] == [True, True]
+        monkeypatch.setattr(os, "fork", no_process)
+        assert [("ulimit -u" in reply.problem) for reply in notices.tell(told, 5.0)] == [True, True]
 
 
 def test_whose_server_is_told_with_what() -> None:
