@@ -24,9 +24,10 @@ class Ended:
     """The end of a job process. `exit_code` is negative for a signal, `runtime` in seconds.
 
     `tail` is the last of its output, which had `output_size` bytes; `out_of_memory` says that the kernel
-    killed for memory in our cgroup while it ran. `note` is what the job's history is to say of its files;
-    `waiting_files` is where those wait that the server has not got yet; `has_files` tells whether it has
-    saved anything, or went on from what was saved before.
+    killed for memory, in our cgroup while it ran or as its log tells; `peak_memory` is what the largest
+    process of the script had at most, in bytes, None where that is not known. `note` is what the job's
+    history is to say of its files; `waiting_files` is where those wait that the server has not got yet;
+    `has_files` tells whether it has saved anything, or went on from what was saved before.
     """
 
     exit_code: int
@@ -37,6 +38,12 @@ class Ended:
     waiting_files: Optional[Path] = None
     has_files: bool = False
     output_size: Optional[int] = None
+    peak_memory: Optional[int] = None
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """Whether it died of that: itself, or the program that a shell ran for it."""
+        return self.out_of_memory and self.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
     @property
     def misused(self) -> bool:
@@ -64,8 +71,9 @@ def verdict_line(ended: Ended, timeout: Optional[JobTimeout] = None) -> str:
         line = "exit status %d" % ended.exit_code
     else:
         line = "killed by %s" % signal_name(-ended.exit_code)
-        if -ended.exit_code == signal.SIGKILL and ended.out_of_memory:
-            return line + ": out of memory"
+    if ended.ran_out_of_memory:
+        return line + (": out of memory" if ended.exit_code < 0 else
+                       ", as of a program killed by SIGKILL: out of memory")
     if ended.out_of_memory:
         line += " (the kernel killed a process for lack of memory while it ran)"
     return line
@@ -79,7 +87,7 @@ def judge(assignment: Assignment, ended: Ended, timeout: Optional[JobTimeout] = 
     verdict, message = protocol.VERDICT_DONE, ended.note[:MESSAGE_CHARS]
     if timeout is not None:
         verdict = protocol.VERDICT_TIMEOUT
-    elif -ended.exit_code == signal.SIGKILL and ended.out_of_memory:
+    elif ended.ran_out_of_memory:
         verdict = protocol.VERDICT_OOM
     elif ended.exit_code != 0:
         verdict = protocol.VERDICT_FAILED if ended.exit_code > 0 else protocol.VERDICT_KILLED

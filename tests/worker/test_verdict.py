@@ -18,6 +18,8 @@ JOB = Assignment(5, {"lr": 1}, 2)
     (-9, False, "ABORTED", "killed", "killed by SIGKILL"),
     (-9, True, "ABORTED", "oom", "killed by SIGKILL: out of memory"),
     (-40, False, "ABORTED", "killed", "killed by signal 40"),
+    (137, True, "ABORTED", "oom", "exit status 137, as of a program killed by SIGKILL: out of memory"),
+    (137, False, "ABORTED", "failed", "exit status 137"),
     (1, True, "ABORTED", "failed",
      "exit status 1 (the kernel killed a process for lack of memory while it ran)"),
 ])

@@ -439,7 +439,12 @@ CREATE TRIGGER changed_tags AFTER UPDATE OF tags_id ON jobs WHEN NEW.tags_id IS 
 END;
 """
 
+# Which losses count against a job (see `queue.tookdown`).
+_TOOK_DOWN = """
+ALTER TABLE attempts ADD COLUMN took_down INTEGER;  -- 1: it was lost, and its worker with it
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE, _TAGS)
+                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN)

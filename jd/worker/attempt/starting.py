@@ -50,7 +50,7 @@ class Starter:
         self._wake = wake
         self._ward = ward
         self._codes = Codes(config, log.event)
-        groups = Groups()
+        self._groups = groups = Groups()
         self._oom_kills = groups.oom_kills
         self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
         self._shared = SharedDirectory(config, log.event)
@@ -136,6 +136,7 @@ class Starter:
         """What may explain how a script that failed has ended, for the job's history and the log."""
         found = [called.advise(ended),
                  rundir.why_failed(self._config.cwd, self._config.directory, ended.tail),
+                 memory.why_out_of_memory(ended, self._groups.memory().limit),
                  memory.why_failed(self._config.memory, ended)]
         remarks = [remark for remark in found if remark]
         for remark in remarks:

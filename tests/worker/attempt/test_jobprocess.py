@@ -1,6 +1,7 @@
 """One job as a real process, to its end and that of all it started."""
 
 import ctypes
+import json
 import os
 import select
 import signal
@@ -13,12 +14,13 @@ from typing import Any, Callable, Iterator, List, Optional
 import pytest
 
 from jd.messages import Assignment
-from jd.node import orphans
+from jd.node import cgroups, orphans
+from jd.node.kernellog import Kill
 from jd.worker.attempt.process import jobprocess
 from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
 from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
-from tests.support import PATIENCE, wait_until
+from tests.support import PATIENCE, ROOT, wait_until
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prctl")
 
@@ -35,6 +37,7 @@ class Runner:
         self.output += lines
 
     def start(self, source: str, arguments: Optional[List[str]] = None,
+              killed: Callable[[int, float], Optional[Kill]] = lambda pid, since: None,
               **environ: str) -> JobProcess:
         script = self.tmp_path / "script.py"
         script.write_text(source)
@@ -42,7 +45,7 @@ class Runner:
         words = [sys.executable, str(script), *(arguments or [])]
         return jobprocess.start(Assignment(5, {}), script, words, full,
                                 self.tmp_path / "jobs" / "5", self.take, self.logged.append,
-                                lambda: self.oom_kills, time.monotonic())
+                                lambda: self.oom_kills, time.monotonic(), killed=killed)
 
     def turn(self, job: JobProcess, timeout: float = PATIENCE,
              until: Callable[[], bool] = lambda: False) -> Optional[Ended]:
@@ -65,7 +68,7 @@ class Runner:
                 job.read(time.monotonic())
 
     def run(self, source: str, **environ: str) -> Ended:
-        ended = self.turn(self.start(source, None, **environ))
+        ended = self.turn(self.start(source, None, lambda pid, since: None, **environ))
         assert ended is not None
         return ended
 
@@ -398,3 +401,83 @@ def test_a_script_that_was_terminated_alone_has_failed(runner: Runner) -> None:
     job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     ended = runner.turn(job)
     assert ended is not None and (ended.exit_code, job.stop_reason) == (-signal.SIGTERM, None)
+
+
+def test_what_its_largest_process_had_is_known(runner: Runner) -> None:
+    job = runner.start("import subprocess, sys\n"
+                       "subprocess.run([sys.executable, '-c', 'x = bytearray(150 << 20)'])\nsys.exit(3)")
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == 3
+    assert ended.peak_memory is not None and 150 << 20 < ended.peak_memory < 400 << 20
+
+
+@pytest.mark.parametrize("source, asked", [("import os; os.kill(os.getpid(), 9)", True),
+                                           ("raise SystemExit(9)", False)])
+def test_the_kernels_log_is_asked_of_a_script_that_was_killed(runner: Runner, source: str,
+                                                              asked: bool) -> None:
+    pids: List[int] = []
+
+    def killed(pid: int, since: float) -> Kill:
+        assert 0 < since <= time.monotonic()
+        pids.append(pid)
+        return Kill(pid, "python", 7 << 40)
+
+    job = runner.start(source, killed=killed)
+    ended = runner.turn(job)
+    assert ended is not None and pids == ([job.pid] if asked else [])
+    assert ended.out_of_memory is asked and (ended.peak_memory == 7 << 40) is asked
+
+
+# Is put into a control group of its own with 64 MiB, and tells how a script ends there that wants more.
+IN_A_GROUP = """
+import json, os, sys, tempfile, time
+from pathlib import Path
+from jd.messages import Assignment
+from jd.node.cgroups import Groups
+from jd.worker import verdict
+from jd.worker.attempt.process import jobprocess, memory
+Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
+groups, directory = Groups(), Path(sys.argv[2])
+script = directory / "greedy.py"
+script.write_text("x = []\\nwhile True: x.append(bytearray(1 << 20))\\n")
+job = jobprocess.start(Assignment(1, {}), script, [sys.executable, str(script)], dict(os.environ),
+                       directory / "1", lambda data: None, print, groups.oom_kills, time.monotonic(),
+                       killed=lambda pid, since: None)
+ended = None
+while ended is None:
+    time.sleep(0.01)
+    ended = job.step(time.monotonic())
+print(json.dumps([verdict.judge(job.assignment, ended).verdict, ended.peak_memory,
+                  memory.why_out_of_memory(ended, groups.memory().limit)]))
+"""
+
+
+def test_the_kernel_ends_a_script_of_a_real_control_group(tmp_path: Path) -> None:
+    group = next((place for place in own_groups() if os.access(str(place), os.W_OK)), None)
+    if group is None:
+        pytest.skip("no control group of version 1 or 2 in which one can be made")
+    mine = group / ("jd-test-%d" % os.getpid())
+    try:
+        mine.mkdir()
+        limit = mine / ("memory.max" if (mine / "memory.max").exists() else "memory.limit_in_bytes")
+        limit.write_text(str(64 << 20))
+    except OSError as error:
+        pytest.skip("no control group with a limit can be made: %s" % error)
+    try:
+        done = subprocess.run([sys.executable, "-c", IN_A_GROUP, str(mine), str(tmp_path)],
+                              stdout=subprocess.PIPE, timeout=60, check=True,
+                              env=dict(os.environ, PYTHONPATH=str(ROOT)))
+        word, peak, remark = json.loads(done.stdout.splitlines()[-1])
+        assert word == "oom" and 32 << 20 < peak < 70 << 20
+        assert remark.startswith("its largest process had ") and remark.endswith("may have 64.0 MiB")
+    finally:
+        wait_until(lambda: not (mine / "cgroup.procs").read_text())
+        mine.rmdir()
+
+
+def own_groups() -> List[Path]:
+    """Where the groups of this process that count its memory may be."""
+    memberships = cgroups.parse_memberships(Path("/proc/self/cgroup").read_text())
+    return [Path("/sys/fs/cgroup", kind, memberships[controller].lstrip("/"))
+            for kind, controller in (("memory", "memory"), ("", ""))
+            if controller in memberships] if Path("/proc/self/cgroup").exists() else []

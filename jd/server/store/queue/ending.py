@@ -5,13 +5,13 @@ is the user of the Hub whose attempts may be touched; None: all.
 """
 
 import sqlite3
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from jd import messages
 from jd import protocol as p
 from jd.killpoint import killpoint
 from jd.server.store.policy import Policy
-from jd.server.store.queue import attempts, codes, jobs, retry, transitions
+from jd.server.store.queue import attempts, codes, jobs, retry, tookdown, transitions
 from jd.server.store.transaction import Ended, Transaction
 
 # What published clients since 1.16 say when the dashboard stops them during a job, which they kill then. That
@@ -78,15 +78,21 @@ def release(t: Transaction, given: messages.Release, reach: Optional[str] = None
 
 def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
         runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
-        comes_back: bool = False) -> Optional[messages.Retry]:
+        comes_back: bool = False, took_down: bool = False) -> Optional[messages.Retry]:
     """End the running attempt of a job, with what follows from that. Returns what becomes of a job that has
     failed by it.
 
-    `final` says that a failed job is not tried again, `comes_back` that a stopped one is.
+    `final` says that a failed job is not tried again, `comes_back` that a stopped one is, `took_down` that
+    its worker went with it.
     """
     job = jobs.find(t.db, job_id)
     policy = t.policy if job.max_attempts is None else t.policy._replace(max_attempts=job.max_attempts)
-    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, policy, final)
+    down = _went_down(t, job) if took_down else []
+    set_aside = len(down) >= tookdown.MOST
+    outcome = transitions.ending(job.status, verdict, job.failures, job.interruptions, policy, final,
+                                 set_aside)
+    if set_aside:
+        message = "it took down %d workers: %s; %s" % (len(down), ", ".join(down), message)
     pause = t.policy.retry_pause if job.retry_pause is None else job.retry_pause
     if verdict in transitions.FAILURES:
         pause = retry.pause_after(outcome.failures, pause)
@@ -103,12 +109,12 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
     told = printed.tail != "" or printed.size is not None
     t.db.execute(
         "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
-        " output_size = CASE WHEN ? THEN ? ELSE output_size END,"
+        " took_down = ?, output_size = CASE WHEN ? THEN ? ELSE output_size END,"
         " output_tail = CASE WHEN ? THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
-        (t.now, verdict, message, exit_code, runtime, told, printed.size, told, printed.tail, job_id,
-         job.attempt))
-    reason = _ending_line(job, verdict, outcome, pause, policy)
+        (t.now, verdict, message, exit_code, runtime, took_down or None, told, printed.size, told,
+         printed.tail, job_id, job.attempt))
+    reason = _ending_line(job, verdict, outcome, pause, policy, set_aside)
     jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
@@ -122,9 +128,15 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
     return messages.Retry(pause if outcome.comes_back else None)
 
 
-def take_away(t: Transaction, job_id: int, verdict: str, message: str) -> None:
-    """End an attempt that its worker goes on with: it is told, and then kills the script."""
-    end(t, job_id, verdict, message=message)
+def _went_down(t: Transaction, job: jobs.Job) -> List[str]:
+    """The workers that went down with a job, with the one that has it now."""
+    before = tookdown.workers(t.db, job)
+    return before if job.worker_id is None or job.worker_id in before else [*before, job.worker_id]
+
+
+def take_away(t: Transaction, job_id: int, verdict: str, message: str, took_down: bool = False) -> None:
+    """End an attempt that its worker may go on with: it is told, and then kills the script."""
+    end(t, job_id, verdict, message=message, took_down=took_down)
     t.happened.taken_away.append(job_id)
 
 
@@ -136,7 +148,7 @@ def _has_files(db: sqlite3.Connection, job: jobs.Job) -> bool:
 
 
 def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause: float,
-                 policy: Policy) -> str:
+                 policy: Policy, set_aside: bool) -> str:
     """What the job's history says of the end: how, where, how often by now, and what follows."""
     line = "attempt %d %s on %s" % (job.attempt, _HOW.get(verdict, verdict), job.worker_id)
     final = not outcome.comes_back and outcome.failures < policy.max_attempts
@@ -146,6 +158,8 @@ def _ending_line(job: jobs.Job, verdict: str, outcome: transitions.Ending, pause
         return "%s, tried again in %g s" % (line, pause)
     if outcome.status == p.PENDING:
         return "%s, back to the queue" % line
+    if set_aside:
+        return "%s, set aside and not tried again" % line
     if verdict in transitions.INTERRUPTIONS:
         return "%s (interruption %d of at most %d), not tried again" % (
             line, outcome.interruptions, policy.max_interruptions)

@@ -8,16 +8,18 @@ published one that got its job while it waited for one is heard of only after th
 told before, and then every BUSY_INTERVAL: its attempts have UNTOLD seconds or more.
 """
 
+import json
 import math
 import sqlite3
 from typing import Optional
 
 from jd import protocol as p
 from jd.server.store.policy import Policy
-from jd.server.store.queue import attempts, ending
+from jd.server.store.queue import attempts, ending, jobs, tookdown
 from jd.server.store.transaction import Transaction
 
 HEARTBEATS = 3  # in a lease
+SHORT_OF_MEMORY = 90.0  # percent
 UNTOLD = p.IDLE_INTERVAL + p.BUSY_INTERVAL  # seconds
 
 # What `seconds` gives, of a row of jobs; it takes the server's lease.
@@ -74,7 +76,19 @@ def expire(t: Transaction, limit: int) -> None:
         "SELECT id, %s FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
         " ORDER BY lease_until LIMIT ?" % _SECONDS, (t.policy.lease, t.now, limit)).fetchall()
     for job_id, lease in rows:
-        ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s" % lease)
+        counts = tookdown.counts(t, jobs.find(t.db, job_id), lease)
+        ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s%s" % (
+            lease, _memory_was_short(t.db, job_id)), took_down=counts)
+
+
+def _memory_was_short(db: sqlite3.Connection, job_id: int) -> str:
+    """What the last heartbeat said of the memory, where that may be why there was no other."""
+    row = db.execute("SELECT a.system_metrics FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id"
+                     " AND j.attempt = a.number WHERE j.id = ?", (job_id,)).fetchone()
+    used = json.loads(row[0]).get("ram_util") if row is not None and row[0] else None
+    if not isinstance(used, (int, float)) or used < SHORT_OF_MEMORY:
+        return ""
+    return "; with the last one %.0f %% of the memory there was used" % used
 
 
 def extend(t: Transaction, by: float = math.inf) -> None:

@@ -7,7 +7,8 @@ one verdict:
     failed, killed, oom, timeout    ABORTED; tried again after a pause while failures < max-attempts, the
                                     server's or its batch's, but not if another try would fail
                                     likewise (`final`)
-    preempted, lost                 PENDING at once; ABORTED after a much larger number of them
+    preempted, lost                 PENDING at once; ABORTED after a much larger number of them, or
+                                    where the job takes its workers down (`queue.tookdown`)
     stopped                         ABORTED, and it never comes back by itself
 
 A person may delete a job that is not SERVED and restore it to what it was, abort one that waits, and
@@ -88,15 +89,15 @@ def allowing(event: str) -> Tuple[str, ...]:
 
 
 def ending(status: str, verdict: str, failures: int, interruptions: int, policy: Policy,
-           final: bool = False) -> Ending:
+           final: bool = False, set_aside: bool = False) -> Ending:
     """What a verdict makes of a job that has failed and been interrupted so often before. After one that
-    is `final` it does not come back."""
+    is `final` it does not come back, nor after an interruption by which it is `set_aside`."""
     following = after(status, verdict)
     if verdict in FAILURES:
         failures += 1
         return Ending(following, failures, interruptions, failures < policy.max_attempts and not final)
     if verdict in INTERRUPTIONS:
         interruptions += 1
-        if interruptions >= policy.max_interruptions:
+        if set_aside or interruptions >= policy.max_interruptions:
             following = p.ABORTED
     return Ending(following, failures, interruptions, False)

@@ -14,7 +14,8 @@ from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 from jd import safedirs
 from jd.errors import JdError
 from jd.messages import Assignment
-from jd.node import orphans
+from jd.node import kernellog, orphans
+from jd.node.kernellog import Kill
 from jd.worker.attempt.output.pump import OutputPump
 from jd.worker.attempt.process import memory
 from jd.worker.attempt.process.ward import Ward
@@ -43,7 +44,8 @@ class JobProcess:
 
     def __init__(self, assignment: Assignment, process: "subprocess.Popen[bytes]", output_fd: int,
                  strangers: FrozenSet[int], pump: OutputPump, now: float,
-                 log: Callable[[str], None], oom_kills: Callable[[], int], ward: Ward) -> None:
+                 log: Callable[[str], None], oom_kills: Callable[[], int], ward: Ward,
+                 killed: Callable[[int, float], Optional[Kill]]) -> None:
         self.assignment = assignment
         self.stop_reason: Optional[str] = None
         self.pid = process.pid
@@ -57,6 +59,8 @@ class JobProcess:
         self._ward = ward
         self._oom_kills = oom_kills
         self._oom_kills_before = oom_kills()
+        self._killed = killed
+        self._peak_memory: Optional[int] = None
         self._kill_at: Optional[float] = None
         self._give_up_at: Optional[float] = None
         self._exit_code: Optional[int] = None
@@ -138,12 +142,14 @@ class JobProcess:
         self._close_output()
         self._ward.ended()
         self._pump.flush(now, final=True)
+        kill = self._killed_for_memory(self._exit_code)
         return Ended(
             exit_code=self._exit_code,
             runtime=self._ended_at - self._started,
             tail=self._pump.tail(),
             output_size=self._pump.size,
-            out_of_memory=self._oom_kills() > self._oom_kills_before,
+            out_of_memory=kill is not None or self._oom_kills() > self._oom_kills_before,
+            peak_memory=max(self._peak_memory or 0, kill.memory or 0 if kill is not None else 0) or None,
         )
 
     def deadline(self) -> Optional[float]:
@@ -167,7 +173,7 @@ class JobProcess:
         if self._leader_ended():
             # Its process id, and with it the group's, is ours until we wait for it.
             self._signal_group(signal.SIGKILL)
-            self._exit_code = self._process.wait()
+            self._exit_code, self._peak_memory = memory.reaped(self._process)
             self._ended_at = now
         elif self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
@@ -180,6 +186,12 @@ class JobProcess:
             self._exit_code = -signal.SIGKILL
             self._ended_at = now
             self._strangers.add(self.pid)
+
+    def _killed_for_memory(self, exit_code: int) -> Optional[Kill]:
+        """What the kernel's log says, which is long: only of a script that died as those do."""
+        if -exit_code != signal.SIGKILL or self.stop_reason is not None:
+            return None
+        return self._killed(self.pid, self._started)  # the kernel counts on this clock
 
     def _leader_ended(self) -> bool:
         """Whether the script has ended, found out without reaping it where the system can."""
@@ -223,7 +235,8 @@ class JobProcess:
 def start(assignment: Assignment, script: Path, words: List[str], environ: Dict[str, str],
           directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
           oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
-          ward: Optional[Ward] = None, max_memory: Optional[int] = None) -> JobProcess:
+          ward: Optional[Ward] = None, max_memory: Optional[int] = None,
+          killed: Callable[[int, float], Optional[Kill]] = kernellog.killed) -> JobProcess:
     """Make the job's directory, start the command line `words`, which runs `script`, in `cwd`, and tell the
     warden.
 
@@ -237,7 +250,7 @@ def start(assignment: Assignment, script: Path, words: List[str], environ: Dict[
     ward = ward if ward is not None else Ward()
     ward.began(process.pid, environ)
     return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
-                      log, oom_kills, ward)
+                      log, oom_kills, ward, killed)
 
 
 def make_directory(directory: Path) -> None:

@@ -1,14 +1,17 @@
-"""`memory=`: a limit for the address space of each process of a job (RLIMIT_AS of setrlimit(2)).
+"""`memory=`: a limit for the address space of each process of a job (RLIMIT_AS of setrlimit(2)); and how much
+a script had that ran out of memory.
 
 A control group would limit what the job uses as a whole. To make one a worker would have to own its group and
 leave it, as a group that has both processes and limited children is not allowed; what started the worker
 counts on finding it where it was put.
 """
 
+import os
 import re
 import resource
+import subprocess
 import sys
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from jd.worker.verdict import Ended
 
@@ -57,6 +60,36 @@ def told(size: int, sees_gpus: bool) -> str:
     return "memory: at most %s for each process of a job (memory=%s)%s" % (
         shown(size), shown(size), "; that counts address space, of which programs that use a GPU reserve far "
         "more: they may not start" if sees_gpus else "")
+
+
+def reaped(process: "subprocess.Popen[bytes]") -> Tuple[int, Optional[int]]:
+    """The exit status of a process that has ended, as Popen tells it, and the most memory that it, or one of
+    those that it has started and waited for, had at once: bytes, None where that is not known any more."""
+    if process.returncode is not None or not hasattr(os, "wait4"):
+        return process.wait(), None
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:
+        return process.wait(), None
+    process.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) or None
+
+
+def why_out_of_memory(ended: Ended, limit: Optional[int]) -> Optional[str]:
+    """How much a script had that ran out of memory; `limit` is what its control group may have, None for no
+    limit but that of the machine."""
+    if not ended.ran_out_of_memory:
+        return None
+    had = "" if ended.peak_memory is None else "its largest process had %s" % rounded(ended.peak_memory)
+    may = ("the machine had no more" if limit is None
+           else "the control group of its worker may have %s" % rounded(limit))
+    return "; ".join(filter(None, (had, may)))
+
+
+def rounded(size: int) -> str:
+    """Bytes for people, to a tenth."""
+    factor, unit = next((one for one in _UNITS if size >= one[0]), (1024, "K"))
+    return "%.1f %siB" % (size / factor, unit)
 
 
 def why_failed(size: Optional[int], ended: Ended) -> Optional[str]:
