@@ -4,6 +4,7 @@ from typing import Tuple
 
 from tests.fuzz import (
     archives,
+    backups,
     files_of_ours,
     http_answers,
     http_requests,
@@ -30,5 +31,6 @@ PROPERTIES: Tuple[Property, ...] = (
     *messages_read.PROPERTIES,
     *files_of_ours.PROPERTIES,
     *archives.PROPERTIES,
+    *backups.PROPERTIES,
     *http_answers.PROPERTIES,
 )

@@ -37,7 +37,7 @@ class Scratch:
         shutil.rmtree(str(self.path))
 
 
-def _changed(source: Source, good: Dict[str, Any], part: float = 0.25) -> bytes:
+def changed(source: Source, good: Dict[str, Any], part: float = 0.25) -> bytes:
     """A JSON file of ours with some values that are none of ours."""
     body: Any = dict(good)
     for name in list(good):
@@ -160,7 +160,7 @@ def make_entry(source: Source) -> bytes:
         3, source.one("DONE", "ABORTED"), "message", source.one(1, None), None, 0, 1.5, "tail"
     ).to_json()
     body = {
-        "result": json.loads(_changed(source, result, 0.05).decode("utf-8", "replace"))
+        "result": json.loads(changed(source, result, 0.05).decode("utf-8", "replace"))
         if source.chance(0)
         else result,
         "server": "http://h:5000",
@@ -171,7 +171,7 @@ def make_entry(source: Source) -> bytes:
     }
     if source.chance(0.3):
         result[source.of(sorted(result))] = source.value(2, True)
-    return _changed(source, body, 0.1)
+    return changed(source, body, 0.1)
 
 
 def check_entry(content: bytes) -> None:
@@ -198,7 +198,7 @@ def check_entry(content: bytes) -> None:
 
 def make_item(source: Source) -> bytes:
     """The description of a file that waits."""
-    return _changed(
+    return changed(
         source,
         {
             "route": source.one("/upload", "/upload_checkpoint", "/worker/output"),
@@ -224,7 +224,7 @@ def check_item(content: bytes) -> None:
 
 def make_access(source: Source) -> bytes:
     """An access file."""
-    return _changed(
+    return changed(
         source,
         {
             "format": 1,
@@ -301,7 +301,7 @@ def check_ledger(content: bytes) -> None:
 
 def make_facts(source: Source) -> bytes:
     """`meta/server.json`, `meta/hub.json`."""
-    return _changed(
+    return changed(
         source,
         {
             "pid": 5,

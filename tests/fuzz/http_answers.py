@@ -85,16 +85,20 @@ def make_answer(source: Source) -> Tuple[bytes, int]:
         source.number()[:30],
         "",
     )
-    lines = ["%s %s" % (source.one("HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/9.9", "ICY"), status)]
+    if source.chance(0.4):
+        status = "200 OK"
+    version = "HTTP/1.1" if source.chance(0.9) else source.one("HTTP/1.0", "HTTP/9.9", "ICY")
+    lines = ["%s %s" % (version, status)]
     kind = source.below(4)
     if kind < 2:
-        lines.append("Content-Length: %s" % (len(body) if kind else source.number()[:400]))
+        lines.append("Content-Length: %s" % (len(body) if source.chance(0.9) else source.number()[:400]))
     elif kind == 2:
         lines.append("Transfer-Encoding: chunked")
         body = (
             b"".join(
-                b"%s\r\n%s\r\n" % (source.one("%x" % len(body), source.number()[:30]).encode(), body)
-                for _ in range(source.few(3))
+                b"%s\r\n%s\r\n"
+                % (("%x" % len(body) if source.chance(0.8) else source.number()[:30]).encode(), body)
+                for _ in range(1 if source.chance(0.8) else source.few(3))
             )
             + b"0\r\n\r\n"
         )
@@ -113,7 +117,7 @@ def make_answer(source: Source) -> Tuple[bytes, int]:
     if source.chance(0.01):
         lines += ["X: y"] * source.one(99, 101) + ["X: " + source.long(65_536)]
     data = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace") + body
-    return source.maybe_bytes(data, 0.4), source.one(1, 3, 100_000)
+    return source.maybe_bytes(data, 0.2), source.one(1, 3, 100_000)
 
 
 def _no_proxy(_: object) -> None:

@@ -97,9 +97,9 @@ def _chunked(source: Source) -> bytes:
 
 
 def _target(source: Source) -> str:
-    path = source.one(
-        "/", "/api/jobs", "*", "/worker/heartbeat", "http://h/x", "HTTP://h:1?q", "/" + source.text(3)
-    )
+    path = source.one("/", "/api/jobs", "/worker/heartbeat", "/a%20b")
+    if source.chance(0.2):
+        path = source.one("*", "http://h/x", "HTTP://h:1?q", "/" + source.text(3))
     if source.chance(0.4):
         path += "?" + "&".join(source.several(lambda: "%s=%s" % (source.word(), quote(source.text(2))), 4))
     return path
@@ -107,7 +107,9 @@ def _target(source: Source) -> str:
 
 def _request(source: Source) -> bytes:
     method = source.one("GET", "POST", "OPTIONS", "HEAD", "get", source.word())
-    version = source.one("HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/1.10", "http/1.1")
+    version = "HTTP/1.1"
+    if source.chance(0.1):
+        version = source.one("HTTP/1.0", "HTTP/1.0", "HTTP/2.0", "HTTP/1.10", "http/1.1")
     lines = ["%s %s %s" % (method, _target(source), version)]
     body = b""
     kind = source.below(3)
@@ -129,7 +131,7 @@ def _request(source: Source) -> bytes:
 def make_sent(source: Source) -> Sent:
     """Some requests on one connection."""
     data = b"".join(source.one(b"", b"", b"\r\n") + _request(source) for _ in range(1 + source.few(3)))
-    data = source.maybe_bytes(data)
+    data = source.maybe_bytes(data, 0.3)
     return Sent(data, source.pieces(data))
 
 

@@ -23,23 +23,26 @@ from tests.fuzz.properties import Property, outcome, refused
 MOST = 3000  # jobs of an input that are looked at
 
 
+def _range(source: Source) -> Dict[str, Any]:
+    found: Dict[str, Any] = {"low": source.one(0.1, 1, 1e-5, 2), "high": source.one(3, 10, 100.5, 2**40)}
+    if source.chance(0.3):
+        found["log"] = source.one(True, False, None)
+    if source.chance(0.1):
+        found[source.one("low", "high")] = source.one(0, -1, 1e300, 10**400, "1", source.value(1))
+    return found
+
+
 def _space(source: Source) -> Dict[str, Any]:
-    names = {}
+    names: Dict[str, Any] = {}
     for at in range(1 + source.few(4)):
-        names[source.one(source.word(), "abcde"[at])] = source.one(
-            {
-                "low": source.one(0, 1, -1, 1e-5, 0.1),
-                "high": source.one(1, 10, 1e300, 3),
-                "log": source.one(True, False, None),
-            },
-            {"values": source.several(lambda: source.value(1), 5)},
-            source.several(lambda: source.value(1), 5),
-            source.value(1),
-            {
-                "low": 1,
-                "high": 4,
-                "when": {source.one("a", "b", source.word()): source.one(1, [1, 2], [], source.value(1))},
-            },
+        names["abcde"[at] if source.chance(0.9) else source.key()] = source.one(
+            _range(source),
+            _range(source),
+            {"values": [1, 2, "x"]},
+            ["p", "q", None],
+            source.value(1) if source.chance(0.2) else 5,
+            {"values": source.several(lambda: source.value(1), 5)} if source.chance(0.2) else [1, 2],
+            {"low": 1, "high": 4, "when": {source.one("a", "b", "c"): source.one(1, [1, 2], "p", [])}},
         )
     return names
 
@@ -166,13 +169,21 @@ def check_request(data: bytes) -> None:
 
 def make_space(source: Source) -> Dict[str, Any]:
     """A space with what stands beside it."""
-    return {
-        "space": source.one(_space(source), _space(source), source.value(2)),
-        "n": source.one(1, 7, 500, 0, -1, 2**70, "5"),
-        "seed": source.one(None, 0, 1, 2**53, 2**80, True),
-        "method": source.one("random", "halton", "grid", None),
-        "repeat": source.one(None, None, 3, {"run": source.several(lambda: source.value(1), 3)}, {}, []),
+    given: Dict[str, Any] = {"space": _space(source), "n": source.one(1, 2, 7, 500)}
+    given["seed"] = source.one(None, 0, 1, 2**53 - 1)
+    given["method"] = source.one("random", "halton", "grid", None)
+    given["repeat"] = source.one(None, None, 3, {"run": [1, "a"]})
+    odd = {
+        "space": source.value(2),
+        "n": source.one(0, -1, 2**70, "5", None),
+        "seed": source.one(2**53, 2**80, True),
+        "method": "x",
+        "repeat": source.one({}, [], {"run": source.several(lambda: source.value(1), 3)}),
     }
+    for name, value in odd.items():
+        if source.chance(0.05):
+            given[name] = value
+    return given
 
 
 def check_space(given: Dict[str, Any]) -> None:

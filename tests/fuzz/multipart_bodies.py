@@ -61,7 +61,7 @@ def make_body(source: Source) -> Body:
         padding = source.one(b"", b"", b"", b" ", b"\t ", b" " * source.one(68, 69, 70, 71), b"-", b"\r")
         body += delimiter + padding + b"\r\n" + _part(source) + b"\r\n"
     body += delimiter + source.one(b"--", b"--\r\n", b"--epilogue", b"", b"-")
-    body = source.maybe_bytes(body)
+    body = source.maybe_bytes(body, 0.3)
     return Body(boundary, body, source.pieces(body))
 
 

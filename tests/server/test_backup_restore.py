@@ -17,6 +17,7 @@ from jd.server.store.files import names
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
+from tests.server.store_support import Desk
 from tests.support import free_env, python
 
 
@@ -185,6 +186,23 @@ def test_a_damaged_backup_changes_nothing_and_says_so(data: Data, tmp_path: Path
         else:
             raise AssertionError("damage %d was taken" % number)
         assert not other.exists() or os.listdir(str(other)) == []
+
+
+@pytest.mark.parametrize("name, content", [
+    (backup.ABOUT, b"[" * 50_000), (backup.GONE, b"[" * 50_000), (backup.GONE, b"[9223372036854775808]"),
+    (backup.GONE, b"[0]"),
+], ids=["deep", "deep-too", "large", "zero"])
+def test_parts_that_no_backup_has_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    file, desk = tmp_path / "b.tar", Desk(tmp_path)
+    desk.database.close()
+    about = b'{"format": 1, "schema": 1, "experiment": "exp", "made_at": 1, "jobs": {}}'
+    parts = {backup.ABOUT: about, backup.DATABASE: (tmp_path / "jobs.db").read_bytes(), backup.GONE: b"[]"}
+    with tarfiles.writing(file, "", 1.0) as packer:
+        for part, told in dict(parts, **{name: content}).items():
+            packer.add_bytes(part, told, 1.0)
+    with pytest.raises(StorageError, match="%s in it cannot be read" % name):
+        restore.restore(file, tmp_path / "other", EXPERIMENT)
+    assert not (tmp_path / "other").exists() or os.listdir(str(tmp_path / "other")) == []
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "data/1/../../../evil", "meta/../evil", "data/x/evil",

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, NamedTuple
 
 from jd import filesystems, safedirs
 from jd.errors import JdError, StorageError
+from jd.fields import check_id
 from jd.killpoint import killpoint
 from jd.server.keeping import backup, drafts, tarfiles
 from jd.server.keeping.tarfiles import Member, Told, nobody
@@ -64,7 +65,7 @@ def read_about(file: Path) -> Dict[str, Any]:
         usable = (isinstance(about["experiment"], str) and isinstance(about["made_at"], (int, float))
                   and isinstance(about["jobs"], dict) and isinstance(about["schema"], int)
                   and isinstance(about["format"], int))
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
         usable = False
     if not usable:
         raise tarfiles.damaged(file, "%s in it cannot be read" % backup.ABOUT)
@@ -137,8 +138,9 @@ def _place(file: Path, draft: Path, member: Member) -> None:
 def _settle(file: Path, draft: Path) -> int:
     """Make the database that of a server to come. Returns how many files are forgotten."""
     try:
-        gone = [int(row_id) for row_id in json.loads((draft / backup.GONE).read_text(encoding="ascii"))]
-    except (OSError, ValueError, TypeError):
+        gone = [check_id(row_id, "gone")
+                for row_id in json.loads((draft / backup.GONE).read_text(encoding="ascii"))]
+    except (OSError, ValueError, TypeError, RecursionError):
         raise tarfiles.damaged(file, "%s in it cannot be read" % backup.GONE) from None
     for name in (backup.ABOUT, backup.GONE):
         (draft / name).unlink()
