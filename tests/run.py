@@ -27,10 +27,11 @@ from typing import Dict, List, Optional
 ROOT = Path(__file__).parent.parent
 MOST = 4
 # These take longest: begun last they would be waited for alone.
-FIRST = ("containers", "slurm", "airgap", "hostile", "server", "browser", "e2e", "dist", "examples", "cli",
+FIRST = ("airgap", "slurm", "hostile", "server", "browser", "e2e", "dist", "examples", "cli",
          "worker", "hub")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
-ON_DISK = ("containers", "slurm", "airgap")  # images and systems: large, and rarely synced
+TOGETHER = {"airgap": ["containers"]}  # run by one pytest, as they share a Debian that takes long to make
+ON_DISK = ("slurm", "airgap")  # images and systems: large, and rarely synced
 MEMORY = "/dev/shm"
 MEMORY_NEEDED = 4 * 1024 ** 3  # bytes that must be free
 NO_TESTS = 5  # pytest's exit status where an option such as -k leaves none
@@ -44,13 +45,13 @@ WITHOUT_SLOW = ("-m", "not slow")
 
 
 class Part:
-    """One pytest: a directory of tests/, or a file."""
+    """One pytest: a directory of tests/, some that go together, or a file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = str(path.relative_to(ROOT))
-        self.name = str(path.relative_to(ROOT / "tests"))
+    def __init__(self, *paths: Path) -> None:
+        self.paths = [str(path.relative_to(ROOT)) for path in paths]
+        self.name = "+".join(str(path.relative_to(ROOT / "tests")) for path in paths)
         self.percent = 0
-        self.on_disk = self.name in ON_DISK
+        self.on_disk = paths[0].name in ON_DISK
         self.process: "subprocess.Popen[str]"
 
     def start(self, options: List[str], temporary: Path) -> None:
@@ -59,7 +60,7 @@ class Part:
         Without it all of them would share one, and each would remove what another is just removing.
         """
         self.process = subprocess.Popen(
-            [*PYTEST, "-v", "--basetemp=%s" % temporary, *options, self.path], cwd=str(ROOT),
+            [*PYTEST, "-v", "--basetemp=%s" % temporary, *options, *self.paths], cwd=str(ROOT),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="replace")
 
@@ -113,7 +114,10 @@ class Run:
         # pytest itself does not pass over what is named.
         ignored = tuple(option[len("--ignore="):].rstrip("/") + "/" for option in options
                         if option.startswith("--ignore="))
-        self._left = [part for part in parts() if not (part.path + "/").startswith(ignored)]
+        self._left: List[Part] = []
+        for part in parts():
+            part.paths = [path for path in part.paths if not (path + "/").startswith(ignored)]
+            self._left += [part] if part.paths else []
         self._total = len(self._left)
         self._running: List[Part] = []
         self._lock = threading.Lock()
@@ -180,7 +184,7 @@ class Run:
             told = lines
             if not found:
                 self.counts["error"] += 1  # it did not get as far as counting
-        self._screen.line("\n".join([*told, "%s: %s" % (part.path, lines[-1].strip("= "))]))
+        self._screen.line("\n".join([*told, "%s: %s" % (" ".join(part.paths), lines[-1].strip("= "))]))
 
 
 def quick_place() -> Optional[str]:
@@ -198,10 +202,14 @@ def parts() -> List[Part]:
     tests = ROOT / "tests"
     directories = sorted(path for path in tests.iterdir() if path.is_dir() and any(path.rglob("test_*.py")))
     directories.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
-    found: List[Path] = []
+    guests = {name for names in TOGETHER.values() for name in names}
+    found: List[Part] = []
     for directory in directories:
-        found += sorted(directory.glob("test_*.py")) if directory.name in BY_FILE else [directory]
-    return [Part(path) for path in found + sorted(tests.glob("test_*.py"))]
+        if directory.name in BY_FILE:
+            found += map(Part, sorted(directory.glob("test_*.py")))
+        elif directory.name not in guests:
+            found.append(Part(directory, *(tests / name for name in TOGETHER.get(directory.name, []))))
+    return found + [Part(path) for path in sorted(tests.glob("test_*.py"))]
 
 
 def closing(counts: Counts[str], seconds: float) -> str:

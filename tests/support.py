@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, TypeVar
 
 import pytest
 
+from jd.auth import passwords
 from jd.errors import EXIT_OK, EXIT_TERMINATED
 from jd.node.scheduler import is_managed
 
@@ -66,6 +67,18 @@ def left_running(base: str) -> List[str]:
         if (base + os.sep).encode() in told:
             found.append("%s %s" % (process.name, command.replace(b"\0", b" ").decode("utf-8", "replace")))
     return found
+
+
+@contextmanager
+def cheap_passwords() -> Iterator[None]:
+    """Passwords and PINs are hashed with a quarter of the work in this process; tests/auth tests it as it is.
+
+    What other processes have hashed still counts as bearable here.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setattr(passwords, "_LOG_N", passwords._LOG_N - 2)
+    yield
+    patch.undo()
 
 
 NOBODY, MALLORY = 54320, 54321  # numbers that no passwd file knows: the user at work, and another

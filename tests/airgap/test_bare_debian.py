@@ -7,17 +7,21 @@ from typing import Iterator
 import pytest
 
 from tests.airgap.bundles import JOBS, commands
-from tests.bareroot import PATH, Network, make_root, needs_bare_root, run_in
+from tests.bareroot import PACKAGES, PATH, Network, bare_root, copy_root, needs_bare_root, run_in
 
+__all__ = ["bare_root"]
 pytestmark = [pytest.mark.slow, needs_bare_root]
+
+# What the bare root has besides python3: by itself, and for that.
+MORE = [*PACKAGES[1:], "openssl"]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A bare root, for all tests here; gone when they end."""
-    place = tmp_path_factory.mktemp("debian") / "root"
+def root(bare_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A bare root with python3 alone, for all tests here; gone when they end."""
+    place = copy_root(bare_root, tmp_path_factory.mktemp("debian") / "root")
     try:
-        make_root(place, ("python3",))
+        run_inside(place, "dpkg --purge " + " ".join(MORE), 120)
         yield place
     finally:
         shutil.rmtree(str(place), ignore_errors=True)

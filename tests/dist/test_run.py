@@ -107,3 +107,10 @@ def test_what_other_pythons_leave_out_exists() -> None:
     names = script.partition("for same in ")[2].partition("; do")[0].replace("\\\n", " ").split()
     assert "browser" in names
     assert [name for name in names if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_each_file_of_tests_is_run_once() -> None:
+    """Also those of directories that go together, and of such as are taken file by file."""
+    paths = [ROOT / path for part in runner.parts() for path in part.paths]
+    files = [file for path in paths for file in (path.rglob("test_*.py") if path.is_dir() else [path])]
+    assert sorted(files) == sorted((ROOT / "tests").rglob("test_*.py"))

@@ -4,6 +4,13 @@ from typing import Iterator
 import pytest
 
 from tests.hub.hub_support import Bench
+from tests.support import cheap_passwords
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture

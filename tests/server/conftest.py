@@ -8,6 +8,13 @@ from tests.server.dashboard_bench import Dashboard
 from tests.server.scenes import play
 from tests.server.store_support import Desk
 from tests.server.test_watching import Bench, Run, Scenario
+from tests.support import cheap_passwords
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture
