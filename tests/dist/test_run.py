@@ -81,6 +81,11 @@ def test_what_fails_fails_the_run_and_is_shown(house: Path) -> None:
     status, said = run(house)
     assert status == 1 and "assert 'this' == 'that'" in said and "nothing_of_that_name" in said
     assert said.splitlines()[-1].startswith("1 failed, 1 passed, 1 error in ")
+    kept = [Path(word) for line in said.splitlines() if line.startswith("the files of the tests are in ")
+            for word in line.split()[-3::2]]
+    assert len(kept) == 2 and all(path.is_dir() for path in kept)
+    for path in kept:
+        shutil.rmtree(str(path))
 
 
 @pytest.mark.parametrize("exists, free, flags, usable", [

@@ -16,7 +16,7 @@ import pytest
 from jd.messages import Assignment
 from jd.node import cgroups, orphans
 from jd.node.kernellog import Kill
-from jd.worker.attempt.process import jobprocess
+from jd.worker.attempt.process import jobprocess, memory
 from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
 from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
@@ -469,7 +469,7 @@ def test_the_kernel_ends_a_script_of_a_real_control_group(tmp_path: Path) -> Non
                               env=dict(os.environ, PYTHONPATH=str(ROOT)))
         word, peak, remark = json.loads(done.stdout.splitlines()[-1])
         assert word == "oom" and 32 << 20 < peak < 70 << 20
-        assert remark.startswith("its largest process had ") and remark.endswith("may have 64.0 MiB")
+        assert remark.startswith("(its largest process had ") and remark.endswith("may have 64.0 MiB)")
     finally:
         wait_until(lambda: not (mine / "cgroup.procs").read_text())
         mine.rmdir()
@@ -481,3 +481,13 @@ def own_groups() -> List[Path]:
     return [Path("/sys/fs/cgroup", kind, memberships[controller].lstrip("/"))
             for kind, controller in (("memory", "memory"), ("", ""))
             if controller in memberships] if Path("/proc/self/cgroup").exists() else []
+
+
+@pytest.mark.parametrize("exit_code, peak, limit, says", [
+    (-9, 3 << 30, 4 << 30,
+     "(its largest process had 3.0 GiB; the control group of its worker may have 4.0 GiB)"),
+    (137, None, None, "(the machine had no more)"), (1, 3 << 30, None, None)])
+def test_what_is_said_of_memory_that_ran_out(exit_code: int, peak: Optional[int], limit: Optional[int],
+                                             says: Optional[str]) -> None:
+    ended = Ended(exit_code, 1.0, out_of_memory=True, peak_memory=peak)
+    assert memory.why_out_of_memory(ended, limit) == says

@@ -83,7 +83,7 @@ def why_out_of_memory(ended: Ended, limit: Optional[int]) -> Optional[str]:
     had = "" if ended.peak_memory is None else "its largest process had %s" % rounded(ended.peak_memory)
     may = ("the machine had no more" if limit is None
            else "the control group of its worker may have %s" % rounded(limit))
-    return "; ".join(filter(None, (had, may)))
+    return "(%s)" % "; ".join(filter(None, (had, may)))
 
 
 def rounded(size: int) -> str:
