@@ -6,7 +6,7 @@ import stat
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
@@ -105,6 +105,27 @@ def test_a_backup_under_load_is_of_one_moment_and_its_server_goes_on(data: Data,
         assert check.check(again.place).faults == []
     finally:
         again.close()
+
+
+def test_a_file_that_moves_while_it_is_opened_is_still_the_one_of_its_row(
+        data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later upload of its name comes between looking where it is and opening it."""
+    data.desk.create(1)
+    job = data.desk.claim("w").job_id
+    data.upload(job, "a.txt", b"first")
+    opened, later = backup._opened, [b"second"]
+
+    def just_then(path: Path) -> Optional[BinaryIO]:
+        if later:
+            data.upload(job, "a.txt", later.pop())
+        return opened(path)
+
+    monkeypatch.setattr(backup, "_opened", just_then)
+    source = backup.own(data.place.data / str(job) / "a.txt")
+    assert source is not None
+    with source:
+        assert source.read() == b"first"
+    assert (data.place.data / str(job) / "a.txt").read_bytes() == b"second"
 
 
 def test_no_result_of_an_attempt_that_the_old_server_began_later_counts(data: Data, tmp_path: Path) -> None:
