@@ -22,7 +22,6 @@ BEGIN = 20.0  # seconds until the first job has begun, at most
 SETTLE = 60.0  # seconds in which everything has come to its end, once there are no more faults
 RESTART = 0.3  # seconds after which a launch that has died is started again
 LOOK = 0.03
-OVER = ("DONE", "ABORTED")
 SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "frozen": signal.SIGSTOP}
 
 
@@ -59,9 +58,8 @@ class _Stage:
         self._chance = random.Random(plan.seed + 1)
         self._due: List[Tuple[float, Callable[[], None]]] = []  # what ends a fault, and when
         self._ended: Dict[Program, float] = {}  # when it was seen that a program has ended
+        self._server_is_down = False  # as long as a fault says
         self._frozen: List[int] = []
-        self._lifting = False  # no more faults
-        self._storm = max(plan.nodes) > 4
         disks = {fault.detail for fault in plan.faults if fault.whom == DISK and mounting}
         self.proxy = stack.enter_context(Proxy(plan.seed))
         self.disks: Dict[str, Disk] = {}
@@ -95,16 +93,16 @@ class _Stage:
         elif self.plan.by_file:
             where = "server=@%s" % (self.directory / "where")
         if self.plan.same_names:
-            environ["FAULTS_WORDS"] = "twin double pair copy mirror"
+            environ["FAULTS_WORDS"] = "twin double pair copy mirror clone match like same equal peer alike"
         return Node(self.directory / ("node%d" % number), self.plan.nodes[number], where, self.log, **environ)
 
     # ---- the run
 
     def play(self) -> Played:
         self._publish()
-        self._start_server(self.plan.server_point)
+        self._start_server()
         for node in self.nodes:
-            node.begin(self.plan.worker_point if node is self.nodes[0] else "")
+            node.begin(self._point_of(node))
         self._until(lambda: self.log.exists() or self._all_over(), BEGIN, "no job has begun")
         began = time.monotonic()
         happenings = [(began + fault.at, fault) for fault in self.plan.faults]
@@ -122,7 +120,7 @@ class _Stage:
         self._settle()
         programs: Dict[str, Program] = {"server": self.server}
         programs.update({node.home.name: node for node in self.nodes})
-        killed = {name: program.statuses.count(-signal.SIGKILL) for name, program in programs.items()}
+        killed = {name: program.times_killed for name, program in programs.items()}
         return Played(self.directory, self.server.data, tuple(node.home for node in self.nodes), self.log,
                       tuple(self.copies), self.proxy.met, killed, tuple(self.seen))
 
@@ -137,7 +135,7 @@ class _Stage:
 
     def _all_over(self) -> bool:
         counts = self.server.counts()
-        return bool(counts) and set(counts) <= set(OVER)
+        return bool(counts) and set(counts) <= {"DONE", "ABORTED"}
 
     def _look_after(self) -> None:
         """End faults whose time has come, and start again what has died, as schedulers and people do."""
@@ -147,27 +145,27 @@ class _Stage:
             action()
         programs: List[Program] = [self.server, *self.nodes]
         for program in programs:
-            if program.runs or program in self._waiting_for_start:
+            if program.runs or program is self.server and self._server_is_down:
                 continue
             if now - self._ended.setdefault(program, now) >= RESTART:
                 self._ended.pop(program)
                 self._start_again(program)
-
-    @property
-    def _waiting_for_start(self) -> List[Program]:
-        return [action.__self__ for _, action in self._due  # type: ignore[attr-defined]
-                if isinstance(getattr(action, "__self__", None), Program)]
 
     def _start_again(self, program: Program) -> None:
         program.gone()
         if program is self.server:
             self._start_server()
         elif isinstance(program, Node) and not self._all_over():
-            program.begin()
+            program.begin(self._point_of(program))
 
-    def _start_server(self, point: str = "") -> None:
+    def _point_of(self, program: Program) -> str:
+        """Where it is to end by itself: once."""
+        point = {self.server: self.plan.server_point, self.nodes[0]: self.plan.worker_point}.get(program, "")
+        return "" if program.times_killed else point
+
+    def _start_server(self) -> None:
         self.proxy.target = None
-        self.server.begin(point)
+        self.server.begin(self._point_of(self.server))
         self.proxy.target = self.server.port
 
     def _publish(self) -> None:
@@ -196,6 +194,7 @@ class _Stage:
         elif fault.what == "frozen":
             self._freeze(self.server, fault)
         else:
+            self._server_is_down = True
             self.proxy.target = None
             self._end(self.server, fault.what)
             if fault.what == "moves":
@@ -204,6 +203,7 @@ class _Stage:
             self._later(fault, self._server_is_back)
 
     def _server_is_back(self) -> None:
+        self._server_is_down = False
         if not self.server.runs:
             self._start_again(self.server)
 
@@ -223,8 +223,8 @@ class _Stage:
         node = self.nodes[int(fault.detail)]
         if not node.runs or node.popen is None:
             return
-        pid = self._chance.choice([node.popen.pid, *_workers_of(node.popen.pid)])
-        self._signal(pid, fault)
+        workers = _workers_of(node.popen.pid) if self.plan.nodes[int(fault.detail)] > 1 else []
+        self._signal(self._chance.choice([node.popen.pid, *workers]), fault)
 
     def _on_script(self, fault: Fault) -> None:
         running = self._scripts()
@@ -313,7 +313,7 @@ class _Stage:
         if not _wait(node, SETTLE):
             self.seen.append("the workers of %s do not leave" % node.home.name)
         node.gone()
-        if any(status < 0 for status in node.statuses) or self.plan.worker_point:
+        if node.times_killed:
             _age(node.home)
             node.begin()
             if not _wait(node, SETTLE):

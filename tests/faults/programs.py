@@ -37,6 +37,11 @@ class Program:
         """Whether it runs, also if it is frozen."""
         return self.popen is not None and self.popen.poll() is None
 
+    @property
+    def times_killed(self) -> int:
+        """How often it, or a worker of the launch that it is, has ended by SIGKILL."""
+        return sum(status in (-signal.SIGKILL, 128 + signal.SIGKILL) for status in self.statuses)
+
     def begin(self, point: str = "", **environ: str) -> None:
         """Start it; `point` is where it ends by itself."""
         given = dict(self._environ, **environ)
@@ -99,10 +104,11 @@ class Server(Listening):
             self.port = free
 
     def counts(self) -> Dict[str, int]:
-        """Jobs by status, as they stand in its database."""
+        """Jobs by status, as they stand in its database; those that will be tried again are PENDING."""
         try:
             with closing(sqlite3.connect("file:%s/meta/jobs.db?mode=ro" % self.data, uri=True)) as db:
-                return dict(db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
+                return dict(db.execute("SELECT CASE WHEN retry_at IS NULL THEN status ELSE 'PENDING' END,"
+                                       " count(*) FROM jobs GROUP BY 1"))
         except sqlite3.Error:
             return {}  # not yet there, or it is just being made
 

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from jd.worker.uplink.heartbeats import Link
 from jd.worker.uplink.holding import HELD_FOR, Holder
 from jd.worker.uplink.outbox import Entry, Outbox, in_directory
 from jd.worker.uplink.waitingfiles import WaitingFiles
+from tests.support import ROOT
 
 RESULT = Result(5, "ABORTED", "exit status 1\nü\x00", 2, "failed", 1, 12.345678901234567, "tail 🚀")
 
@@ -330,3 +332,29 @@ def test_where_all_nodes_share_a_directory_it_comes_before_the_home(tmp_path: Pa
     assert not first.is_possible and second.is_possible
     del environ["JD_ACCESS_DIR"]
     assert [place.path for place in outboxes.lasting("e", environ)] == [second.path]
+
+
+CLAIMS_AND_RELEASES = """
+import sys
+from pathlib import Path
+from jd.node.identity import Here
+from jd.messages import Result
+from jd.worker.uplink.holding import Holder
+from jd.worker.uplink.outbox import Outbox, in_directory
+box = Outbox(in_directory(Path(sys.argv[1])), print, holder=Holder(Here()))
+(entry,) = box.waiting("http://s", None)
+box.release(box.claim(entry))
+"""
+
+
+@pytest.mark.parametrize("point", ["outbox.claim.before-rename", "outbox.claim.after-rename",
+                                   "outbox.release.before-rename", "outbox.release.after-rename"])
+def test_a_worker_that_is_killed_while_it_takes_a_result_or_gives_it_back_keeps_it_from_nobody(
+        tmp_path: Path, point: str) -> None:
+    box(tmp_path).put(RESULT, "http://s", None, "w_0")
+    killed = subprocess.run([sys.executable, "-c", CLAIMS_AND_RELEASES, str(tmp_path / "box")], timeout=60,
+                            env=dict(os.environ, JD_KILL_POINT=point, PYTHONPATH=str(ROOT)))
+    assert killed.returncode == -signal.SIGKILL
+    others = Outbox(in_directory(tmp_path / "box"), print, holder=Holder(Here()))
+    (entry,) = others.waiting("http://s", None)
+    assert entry.result.to_json() == RESULT.to_json() and others.claim(entry) is not None
