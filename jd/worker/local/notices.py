@@ -131,8 +131,11 @@ def _tell_all(notices: Sequence[Notice], seconds: float, writing: int) -> None:
                 except Exception as error:  # whatever it is, the command goes on all the same
                     problem = away[notice.server] = str(error) or type(error).__name__
             line = json.dumps([index, answer if isinstance(answer, dict) else None, problem[:300]])
-            with lock:
-                _write(writing, line.encode("ascii") + b"\n")
+            try:
+                with lock:
+                    _write(writing, line.encode("ascii") + b"\n")
+            except BrokenPipeError:
+                return  # nobody waits any more: the time is up, or the command was killed
 
     tellers: List[threading.Thread] = []
     try:

@@ -253,6 +253,19 @@ def test_a_file_that_is_refused_is_named(bench: Bench) -> None:
     assert bench.end() == Saved("collected 0 files; not collected: a.csv (too many files)")
 
 
+@pytest.mark.parametrize("in_time", [True, False])
+def test_of_a_lost_attempt_nothing_waits_for_the_server(bench: Bench, in_time: bool) -> None:
+    """Its files would lie there without a result, so that nobody ever sends them."""
+    care = bench.begin("*.csv")
+    bench.job_dir.joinpath("a.csv").write_text("1")
+    bench.failure = ServerUnreachable("the server is away")
+    if in_time:
+        bench.before_sending = care.cancel
+    bench.end()
+    care.cancel()
+    assert list(bench.outbox.glob("*")) == []
+
+
 def test_cancelled_it_sends_nothing(bench: Bench) -> None:
     care = bench.begin("*.csv")
     (bench.checkpoints / "state").write_text("1")

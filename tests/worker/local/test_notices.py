@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+from typing import List
 
 import pytest
 
@@ -69,6 +70,19 @@ def test_without_threads_or_processes_the_command_goes_on(monkeypatch: pytest.Mo
         assert [("refused" in reply.problem) for reply in notices.tell(told, 5.0)] == [True, True]
         monkeypatch.setattr(os, "fork", no_process)
         assert [("ulimit -u" in reply.problem) for reply in notices.tell(told, 5.0)] == [True, True]
+
+
+def test_where_nobody_reads_what_came_of_it_any_more_it_just_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: List[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        told = Notice("http://127.0.0.1:%d" % free.getsockname()[1], protocol.CLI_STOP, {}, {})
+        reading, writing = os.pipe()
+        os.close(reading)
+        notices._tell_all([told], 0.5, writing)
+        os.close(writing)
+    assert failed == []
 
 
 def test_whose_server_is_told_with_what() -> None:

@@ -89,6 +89,7 @@ class JobFiles:
         self._exit_code = 0
         self._stopped = False
         self._away = False
+        self._disowned = False
         self._collector = Collector(settings.rules, job_dir, data, printed, Sender(
             context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
 
@@ -113,9 +114,12 @@ class JobFiles:
         return Saved("no time was left to upload all files", self._waiting(), True)
 
     def cancel(self) -> None:
-        """The attempt is somebody else's: nothing of it goes to the server any more."""
+        """The attempt is somebody else's: nothing of it goes to the server any more, now or later."""
+        self._disowned = True
         self.cancelled.set()
         self._finishing.set()
+        if self.outcome is not None:
+            self._waiting_files.discard()
 
     # ---- in the thread
 
@@ -138,6 +142,8 @@ class JobFiles:
             if self._output is not None:
                 self._output.close()
         self.outcome = outcome
+        if self._disowned:
+            self._waiting_files.discard()
         self._wake()
 
     def _finished(self) -> Saved:
