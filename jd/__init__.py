@@ -2,10 +2,17 @@
 
 What entry scripts and programs that drive a sweep call is imported on first use, so that `import jd` costs
 next to nothing and touches no file.
+
+Modules that each start of a command needs import nothing for their types when they run: `typing` brings `re`
+and more, which takes as long as all of Python's own start. Annotations stay text there, and what only they
+need is imported below `if TYPE_CHECKING`, a name that type checkers take for true.
 """
 
-import importlib
-from typing import Any, List
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "2.0.0"
 # Another vendor has a package of this name too.
@@ -52,6 +59,7 @@ __all__ = ["__version__", "sweep", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
     if name == "sweep":  # a room that is called like a function, and is one; importing it puts it here
         importlib.import_module(_HOME_OF["Sweep"])
         return globals()[name]
@@ -62,5 +70,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))

@@ -4,14 +4,18 @@ Raise the specific kind where the fact is known; `run_command` is the one place 
 a line on stderr and an exit status.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 from jd import shortage
-from jd.redaction import hidden
 from jd.terminal import silence_stdout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -29,6 +33,7 @@ class JdError(Exception):
     exit_status = EXIT_FAILURE
 
     def __init__(self, what: str, *advice: str) -> None:
+        from jd.redaction import hidden  # regular expressions, which most commands do without
         self.what = hidden(what)
         self.advice = hidden("; ".join(part for part in advice if part))
         super().__init__("%s; %s" % (self.what, self.advice) if self.advice else self.what)
@@ -60,12 +65,12 @@ class ServerRefused(JdError):
         super().__init__(what, *advice)
         self.status = status
 
-    def __reduce__(self) -> Tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # multiprocessing pickles what a script raises; Exception alone would forget the status.
         return _restored, (type(self), str(self), self.__dict__)
 
 
-def _restored(kind: Type[ServerRefused], message: str, state: Dict[str, Any]) -> ServerRefused:
+def _restored(kind: type[ServerRefused], message: str, state: dict[str, Any]) -> ServerRefused:
     error = kind.__new__(kind, message)
     error.args = (message,)
     error.__dict__.update(state)
@@ -112,7 +117,7 @@ def debugging() -> bool:
     return os.environ.get("JD_DEBUG", "") == "1"
 
 
-def run_command(main: Callable[[List[str]], int], argv: Optional[List[str]] = None) -> int:
+def run_command(main: Callable[[list[str]], int], argv: list[str] | None = None) -> int:
     """Run `main(argv)` and return its exit status; a JdError becomes one or two lines on stderr.
 
     So does an OSError that nobody foresaw, such as a full disk below stdout, and what `shortage` knows.

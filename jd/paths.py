@@ -4,13 +4,18 @@ Library reference, sections 2, 3, 6 and 7. Every function takes the environment 
 a worker and its tests can ask about another one's.
 """
 
+from __future__ import annotations
+
 import os
-from pathlib import Path
-from typing import List, Mapping, Tuple
 
 from jd.errors import UsageError
 
-Environ = Mapping[str, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Mapping
+
+    Environ = Mapping[str, str]
 
 
 def home(environ: Environ = os.environ) -> Path:
@@ -18,23 +23,33 @@ def home(environ: Environ = os.environ) -> Path:
 
     Raises UsageError where neither knows (a container with a random uid and no HOME).
     """
+    from pathlib import Path
+    return Path(_home(environ))
+
+
+def _home(environ: Environ) -> str:
     if environ.get("HOME"):
-        return Path(environ["HOME"])
+        return environ["HOME"]
     try:
         import pwd  # seldom needed; Path.home() takes an empty HOME for /
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+        return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         raise UsageError("no home directory: HOME is not set and uid %d has no passwd entry" % os.getuid(),
                          "set HOME, or both JD_WORKSPACE_PATH and JD_CACHE_PATH") from None
 
 
 def _directory(environ: Environ, variable: str, default: str) -> Path:
+    from pathlib import Path
+    return Path(_place(environ, variable, default))
+
+
+def _place(environ: Environ, variable: str, default: str) -> str:
     given = environ.get(variable, "").strip()
     if not given:
-        return home(environ) / default
+        return os.path.join(_home(environ), default)
     if given == "~" or given.startswith("~/"):
-        return home(environ) / given[2:]
-    return Path(os.path.abspath(given))
+        return os.path.join(_home(environ), given[2:])
+    return os.path.abspath(given)
 
 
 def data_root(environ: Environ = os.environ) -> Path:
@@ -67,6 +82,11 @@ def cache_root(environ: Environ = os.environ) -> Path:
     return _directory(environ, "JD_CACHE_PATH", ".jd_cache")
 
 
+def cache_place(environ: Environ = os.environ) -> str:
+    """The same as text, for a command that only shows it."""
+    return _place(environ, "JD_CACHE_PATH", ".jd_cache")
+
+
 def access_dir(environ: Environ = os.environ) -> Path:
     """`~/.jd/servers`, or JD_ACCESS_DIR: where the access files of one's servers are."""
     return _directory(environ, "JD_ACCESS_DIR", os.path.join(".jd", "servers"))
@@ -88,10 +108,10 @@ def outbox_root(environ: Environ = os.environ) -> Path:
     return cache_root(environ) / "outbox"
 
 
-def lasting_outbox_roots(environ: Environ = os.environ) -> List[Tuple[Path, Path]]:
+def lasting_outbox_roots(environ: Environ = os.environ) -> list[tuple[Path, Path]]:
     """Where results wait that must outlast an allocation and its scratch, the best place first, each with the
     directory that must be there: JD_ACCESS_DIR where that is set, which all nodes share, then the home."""
-    found: List[Tuple[Path, Path]] = []
+    found: list[tuple[Path, Path]] = []
     if environ.get("JD_ACCESS_DIR", "").strip():
         found.append((access_dir(environ) / "outbox", access_dir(environ)))
     try:

@@ -4,31 +4,37 @@ It runs from an installation, with `python -m` from a checkout, or from jd-worke
 in the package tells these apart.
 """
 
-import functools
+from __future__ import annotations
+
 import os
-import shlex
-import subprocess
 import sys
-from pathlib import Path
-from typing import List, Optional, Sequence
 
 import jd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 WORKER, SERVER, HUB = "worker", "server", "hub"
 _COMMANDS = {WORKER: "jd_worker_cli", SERVER: "jd_server", HUB: "jd_hub"}
 
 
-@functools.lru_cache(maxsize=None)
+_parent: str | None = None
+
+
 def package_parent() -> str:
     """The directory (or .pyz file) that `import jd` came from.
 
     It is found out once: in background workers before they leave the directory of the launch,
     which a .pyz may have been named relative to.
     """
-    return str(Path(os.path.abspath(jd.__file__)).parent.parent)
+    global _parent
+    if _parent is None:
+        _parent = os.path.dirname(os.path.dirname(os.path.abspath(jd.__file__)))
+    return _parent
 
 
-def archive() -> Optional[str]:
+def archive() -> str | None:
     """The absolute path of the .pyz file that `jd` came from, if it came from one."""
     loader = getattr(jd.__spec__, "loader", None)
     path = getattr(loader, "archive", None)
@@ -41,7 +47,7 @@ def archive() -> Optional[str]:
     return os.path.abspath(str(path))
 
 
-def command(which: str) -> List[str]:
+def command(which: str) -> list[str]:
     """The start of a command line that runs WORKER, SERVER or HUB with this Python and this package."""
     path = archive()
     start = [sys.executable, "-m", "jd"] if path is None else [sys.executable, path]
@@ -53,6 +59,7 @@ def typed(which: str) -> str:
     path = archive()
     if path is None:
         return _COMMANDS[which]
+    import shlex
     given = _as_called(path)
     # Without a slash a shell would look along PATH.
     given = given if os.sep in given else os.path.join(os.curdir, given)
@@ -70,13 +77,14 @@ def _as_called(path: str) -> str:
     return sys.argv[0] if os.path.realpath(sys.argv[0]) == os.path.realpath(path) else path
 
 
-def again(argv: Sequence[str]) -> List[str]:
+def again(argv: Sequence[str]) -> list[str]:
     """The command line of this very process, which sees `argv` as its sys.argv."""
     original = getattr(sys, "orig_argv", None)
     if original:
         return [sys.executable] + list(original[1:])
     # What Python before 3.10 does not keep: its own flags, and `-m package`.
-    flags: List[str] = getattr(subprocess, "_args_from_interpreter_flags")()
+    import subprocess
+    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags")()
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None and "." in spec.name:
         module = spec.name.rpartition(".__main__")[0] or spec.name

@@ -4,9 +4,13 @@ Both sides import it, so that they cannot disagree. `docs/protocol.md` tells the
 messages themselves are in `messages.py`, and how one field of a message is read in `fields.py`.
 """
 
+from __future__ import annotations
+
 import os
-import re
-from typing import NamedTuple, Optional, Sequence, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 API_PORT = 5000
 DASHBOARD_PORT = 5050
@@ -156,13 +160,20 @@ MAX_RESULTS = 5_000  # rows of results in one answer
 MAX_TAGS = 16
 MAX_DISTRIBUTIONS = 60  # that a worker tells of the code that it runs
 
-EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-PARAMETER_NAME = re.compile(r"\w[\w.-]{0,127}")
-TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # what a worker has and a job needs
+# Each text is for `re.fullmatch`, which is imported only where there is a name to look at.
+_EXPERIMENT_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_PARAMETER_NAME = r"\w[\w.-]{0,127}"
+_TAG = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # what a worker has and a job needs
 
 
 class ProtocolError(ValueError):
     """A message or a name that breaks the protocol; the text says what was given and is allowed."""
+
+
+def is_experiment_name(name: str) -> bool:
+    """Whether `name` can be an experiment: a path component and part of a URL."""
+    import re
+    return re.fullmatch(_EXPERIMENT_NAME, name) is not None
 
 
 def check_experiment_name(name: str) -> str:
@@ -170,7 +181,7 @@ def check_experiment_name(name: str) -> str:
 
     Raises ProtocolError otherwise. The Hub asks for more (lower case, `^[a-z][a-z0-9-]{1,46}$`).
     """
-    if not EXPERIMENT_NAME.fullmatch(name):
+    if not is_experiment_name(name):
         raise ProtocolError(
             "experiment name %s cannot be used: 1 to 100 of A-Z a-z 0-9 . _ - are allowed, "
             "the first a letter or digit" % shown(name)
@@ -180,7 +191,8 @@ def check_experiment_name(name: str) -> str:
 
 def check_parameter_name(name: str) -> str:
     """Return `name` if `--name value` can carry it to a script. Raises ProtocolError otherwise."""
-    if not PARAMETER_NAME.fullmatch(name):
+    import re
+    if not re.fullmatch(_PARAMETER_NAME, name):
         raise ProtocolError(
             "parameter name %s cannot be a --flag: letters, digits, _ . - are allowed, "
             "the first a letter, digit or _, at most 128" % shown(name)
@@ -190,12 +202,13 @@ def check_parameter_name(name: str) -> str:
     return name
 
 
-def check_tags(tags: Sequence[str], name: str) -> Tuple[str, ...]:
+def check_tags(tags: Sequence[str], name: str) -> tuple[str, ...]:
     """Return `tags`, each once, if they can be what a worker has or a job needs; `name` is where they
     stand. Raises ProtocolError otherwise.
     """
+    import re
     for tag in tags:
-        if not TAG.fullmatch(tag):
+        if not re.fullmatch(_TAG, tag):
             raise ProtocolError("%s: %s cannot be a tag: 1 to 64 of A-Z a-z 0-9 . _ - are allowed, the "
                                 "first a letter or digit" % (name, shown(tag)))
     once = tuple(dict.fromkeys(tags))
@@ -223,28 +236,3 @@ def shown(value: object) -> str:
     """`value` for an error message: quoted, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-# ---- the name of a worker
-
-# Ids of published clients are read too: their host part may hold more than ours, and the instance may be a
-# token, of six characters before there were words and of ten since 1.28.
-_WORKER_ID = re.compile(
-    r"(?P<host>[A-Za-z0-9._-]{1,%d})_(?P<instance>[a-z]{1,6}|[A-Za-z0-9]{6,12})_(?P<slot>[0-9]{1,10})"
-    % MAX_NAME_CHARS, re.ASCII)
-
-
-class WorkerName(NamedTuple):
-    """The parts of a worker id."""
-
-    host: str
-    instance: str
-    slot: int
-
-
-def split_worker_id(worker_id: str) -> Optional[WorkerName]:
-    """The parts of a worker id, or None where it has another form."""
-    found = _WORKER_ID.fullmatch(worker_id)
-    if found is None:
-        return None
-    return WorkerName(found.group("host"), found.group("instance"), int(found.group("slot")))

@@ -5,16 +5,12 @@ from the command line, else from the variable, else from the default; whichever 
 parser checks it, and the error names the place it came from.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from __future__ import annotations
 
 from jd import protocol
 from jd.errors import UsageError
-from jd.redaction import hidden
 from jd.settingvalues import (
     COLLECT_LIMIT,
-    Parser,
     any_text,
     boolean,
     collect_limit,
@@ -43,20 +39,33 @@ from jd.settingvalues import (
     words,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
 
-@dataclass(frozen=True)
+    from jd.settingvalues import Parser
+
+
 class Setting:
-    """One argument and its variable. `default` is the text a user would type, or None."""
+    """One argument and its variable. `default` is the text a user would type, or None.
 
-    name: str
-    variable: Optional[str]
-    default: Optional[str]
-    parse: Parser
-    help: str
-    metavar: str = "VALUE"
-    argument: bool = True  # False: it exists as a variable only
-    secret: bool = False
-    many: bool = False  # may be given several times; the value is a list
+    `argument` is False where it exists as a variable only; `many` may be given several times, and the value
+    is a list.
+    """
+
+    # A plain class: dataclasses brings `inspect`, and every command has these tables.
+    def __init__(self, name: str, variable: str | None, default: str | None, parse: Parser, help: str,
+                 metavar: str = "VALUE", argument: bool = True, secret: bool = False,
+                 many: bool = False) -> None:
+        self.name = name
+        self.variable = variable
+        self.default = default
+        self.parse = parse
+        self.help = help
+        self.metavar = metavar
+        self.argument = argument
+        self.secret = secret
+        self.many = many
 
     @property
     def is_flag(self) -> bool:
@@ -69,14 +78,15 @@ class Setting:
         return self.name.replace("-", "_")
 
 
-class Given(NamedTuple):
+class Given:
     """A value as text, and where it came from, for error messages."""
 
-    text: str
-    origin: str
+    def __init__(self, text: str, origin: str) -> None:
+        self.text = text
+        self.origin = origin
 
 
-WORKER: Tuple[Setting, ...] = (
+WORKER: tuple[Setting, ...] = (
     Setting("expId", "JD_EXP_ID", None, experiment, "experiment name, as the server's --expId", "NAME"),
     Setting("entry_script", "JD_ENTRY_SCRIPT", None, entry,
             "script to run for each job: Python, any that begins with #!, or \"-m package.module\"", "PATH"),
@@ -170,7 +180,7 @@ WORKER: Tuple[Setting, ...] = (
 )
 
 # Arguments of management commands; the ones of a launch are in WORKER.
-MANAGEMENT: Tuple[Setting, ...] = (
+MANAGEMENT: tuple[Setting, ...] = (
     Setting("json", None, "false", boolean, "print facts as JSON, for programs"),
     Setting("watch", None, "false", boolean, "show it live, until q or Ctrl-C"),
     Setting("lines", None, "50", whole(0, 10_000_000), "how many lines, of a log the last ones", "N"),
@@ -205,14 +215,14 @@ MANAGEMENT: Tuple[Setting, ...] = (
             "of these jobs; the highest first", "N"),
 )
 
-SCRIPT: Tuple[Setting, ...] = (
+SCRIPT: tuple[Setting, ...] = (
     Setting("JD_UPLOAD_MAX_RETRIES", "JD_UPLOAD_MAX_RETRIES", "5", whole(1, 1000),
             "attempts of jd_upload and of the checkpoint functions", "N", argument=False),
     Setting("JD_TRYOUT_DIR", "JD_TRYOUT_DIR", None, path,
             "directory of a try-out; otherwise each gets a new one", "DIR", argument=False),
 )
 
-SERVER: Tuple[Setting, ...] = (
+SERVER: tuple[Setting, ...] = (
     Setting("expId", "JD_SERVER_EXP_ID", None, experiment, "experiment this server serves", "NAME"),
     Setting("host", "JD_SERVER_HOST", "127.0.0.1", text, "address to listen on", "ADDRESS"),
     Setting("port", "JD_SERVER_PORT", str(protocol.API_PORT), whole(0, 65535),
@@ -277,7 +287,7 @@ SERVER: Tuple[Setting, ...] = (
     Setting("json", "JD_SERVER_JSON", "false", boolean, "print events as JSON lines"),
 )
 
-HUB: Tuple[Setting, ...] = (
+HUB: tuple[Setting, ...] = (
     Setting("host", "JD_HUB_HOST", "127.0.0.1", text, "address to listen on", "ADDRESS"),
     Setting("port", "JD_HUB_PORT", "5080", whole(0, 65535),
             "port to listen on; 0 picks a free one", "N"),
@@ -293,7 +303,7 @@ HUB: Tuple[Setting, ...] = (
 )
 
 _PORT = "_PORT"
-_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+")
+_SERVICE_LINK = r"(?:tcp|udp|sctp)://[0-9A-Fa-f.:\[\]]+:[0-9]+"
 
 DEBUG = Setting("JD_DEBUG", "JD_DEBUG", None, boolean, "1 shows tracebacks", argument=False)
 
@@ -312,7 +322,7 @@ def parse_given(setting: Setting, given: Given) -> Any:
 
 
 def lookup(setting: Setting, arguments: Mapping[str, str], environ: Mapping[str, str],
-           style: str = "%s=") -> Optional[Given]:
+           style: str = "%s=") -> Given | None:
     """What the user gave for a setting: the argument, else the variable. An empty variable is unset, and
     so is one that Kubernetes made for a Service (see `service_links`).
 
@@ -326,7 +336,7 @@ def lookup(setting: Setting, arguments: Mapping[str, str], environ: Mapping[str,
     return None
 
 
-def service_links(table: Sequence[Setting], environ: Mapping[str, str]) -> List[str]:
+def service_links(table: Sequence[Setting], environ: Mapping[str, str]) -> list[str]:
     """What is to be said of variables that Kubernetes made: for a Service called jd-server it puts
     JD_SERVER_PORT=tcp://10.0.0.7:5000 into the containers of its namespace."""
     return ["%s=%s is passed over: Kubernetes makes it for the Service %s; enableServiceLinks: false "
@@ -336,16 +346,19 @@ def service_links(table: Sequence[Setting], environ: Mapping[str, str]) -> List[
 
 
 def _is_service_link(variable: str, value: str) -> bool:
-    return variable.endswith(_PORT) and _SERVICE_LINK.fullmatch(value.strip()) is not None
+    if not variable.endswith(_PORT) or "://" not in value:
+        return False
+    import re
+    return re.fullmatch(_SERVICE_LINK, value.strip()) is not None
 
 
 def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Mapping[str, str],
-            style: str = "%s=") -> Dict[str, Any]:
+            style: str = "%s=") -> dict[str, Any]:
     """Values by `Setting.key`; None where nothing was given and there is no default.
 
     Raises UsageError for the first value that cannot be used.
     """
-    values: Dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for setting in table:
         given = lookup(setting, arguments, environ, style)
         if given is None and setting.default is not None:
@@ -355,19 +368,20 @@ def resolve(table: Sequence[Setting], arguments: Mapping[str, str], environ: Map
 
 
 def lowered(arguments: Mapping[str, str], environ: Mapping[str, str], table: Sequence[Setting] = WORKER,
-            style: str = "%s=") -> List[str]:
+            style: str = "%s=") -> list[str]:
     """What is to be said where the name of the experiment was given with upper-case letters. Raises as
     `resolve`."""
     setting = next(setting for setting in table if setting.name == "expId")
     given = lookup(setting, arguments, environ, style)
     if given is None or given.text.strip() == parse_given(setting, given):
         return []
+    from jd.redaction import hidden
     name = parse_given(setting, given)
     return ["%s: %s is the experiment %s, names are in lower case" % (
         given.origin, hidden(given.text.strip()), hidden(name))]
 
 
-def usable(table: Sequence[Setting], environ: Mapping[str, str]) -> Dict[str, str]:
+def usable(table: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` without those variables of `table` whose values cannot be used."""
     kept = dict(environ)
     for setting in table:

@@ -1,19 +1,22 @@
 """From the text of a setting to its value: one parser for each kind of argument or variable.
 
-A parser takes text, and raises ValueError that says what is allowed.
+A parser takes text, and raises ValueError that says what is allowed. Every command has all parsers and uses
+a few: what only one of them needs is imported in it.
 """
+
+from __future__ import annotations
 
 import math
 import os
-import re
-import shlex
-from pathlib import Path
-from typing import Any, Callable, List, Set, Tuple
-from urllib.parse import urlsplit, urlunsplit
 
 from jd import protocol
 
-Parser = Callable[[str], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, Callable
+
+    Parser = Callable[[str], Any]
 
 COLLECT_LIMIT = "500,1G"
 MAX_COLLECTED = 10_000  # files of an attempt; a server takes no more of a job
@@ -110,11 +113,12 @@ def path(value: str) -> Path:
     expanded = os.path.expanduser(value)
     if expanded.startswith("~"):
         raise ValueError("a path without ~: there is no home directory to put in its place")
+    from pathlib import Path
     return Path(expanded)
 
 
 _MODULE = "-m"
-_MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_MODULE_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 
 
 def entry(value: str) -> Path:
@@ -122,15 +126,21 @@ def entry(value: str) -> Path:
     given = value.split()
     if not given or given[0] != _MODULE:
         return path(value)
-    if len(given) != 2 or not _MODULE_NAME.fullmatch(given[1]):
+    if len(given) != 2 or not _is_module_name(given[1]):
         raise ValueError("-m and the name of one module, as \"-m package.train\"; its arguments are args=")
+    from pathlib import Path
     return Path(" ".join(given))
 
 
 def module_of(entry_script: Path) -> str:
     """The module that a value of `entry` names; "" where it is a path."""
     head, _, name = str(entry_script).partition(" ")
-    return name if head == _MODULE and _MODULE_NAME.fullmatch(name) else ""
+    return name if head == _MODULE and _is_module_name(name) else ""
+
+
+def _is_module_name(name: str) -> bool:
+    import re
+    return re.fullmatch(_MODULE_NAME, name) is not None
 
 
 def interpreter(value: str) -> str:
@@ -148,8 +158,9 @@ def names_path(parse: Parser, value: str) -> bool:
     return parse is path or parse is interpreter and os.sep in value
 
 
-def words(value: str) -> Tuple[str, ...]:
+def words(value: str) -> tuple[str, ...]:
     """Words of a command line, quoted as in a shell."""
+    import shlex
     try:
         found = tuple(shlex.split(value))
     except ValueError as error:
@@ -159,14 +170,15 @@ def words(value: str) -> Tuple[str, ...]:
     return found
 
 
-def tags(value: str) -> Tuple[str, ...]:
+def tags(value: str) -> tuple[str, ...]:
     """Words that say what a worker has, separated by commas."""
     return protocol.check_tags([part.strip() for part in value.split(",") if part.strip()], "tags")
 
 
-def job_ids(value: str) -> Tuple[int, ...]:
+def job_ids(value: str) -> tuple[int, ...]:
     """Numbers of jobs and ranges of them, separated by commas: `1-64,70`."""
-    found: Set[int] = set()
+    import re
+    found: set[int] = set()
     for part in value.split(","):
         ends = [int(end) if re.fullmatch("[0-9]{1,15}", end.strip(), re.ASCII) else 0
                 for end in part.split("-")]
@@ -213,14 +225,15 @@ def _is_count(word: str, most: int) -> bool:
 
 
 _SIZES = {"k": 1024, "m": 1024 ** 2, "g": 1024 ** 3, "t": 1024 ** 4}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])(?:i?b)?|b)?", re.ASCII)
+_SIZE = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(?:([kmgt])(?:i?b)?|b)?"
 
 
 def size(low: int, high: int) -> Parser:
     """A parser for sizes as people write them: 500M, 1.5G, 2GiB; 1K is 1024. Its value is in bytes."""
     def parse(value: str) -> int:
+        import re
         word = value.strip().lower()
-        found = _SIZE.fullmatch(word) if len(word) <= 40 else None
+        found = re.fullmatch(_SIZE, word, re.ASCII) if len(word) <= 40 else None
         number = -1 if found is None else int(float(found.group(1)) * _SIZES.get(found.group(2), 1))
         if not low <= number <= high:
             raise ValueError("a size such as 500M, 4G or 1.5T, of at least %dM" % (low // 1024 ** 2))
@@ -228,7 +241,7 @@ def size(low: int, high: int) -> Parser:
     return parse
 
 
-def collect_limit(value: str) -> Tuple[int, int]:
+def collect_limit(value: str) -> tuple[int, int]:
     """How much one attempt may leave to be collected: a number of files, a size, or both with a comma
     between them. Its value is files and bytes."""
     allowed = "a number of files from 1 to %d, a size such as 2G, or both, as %s" % (
@@ -248,7 +261,7 @@ def collect_limit(value: str) -> Tuple[int, int]:
     return files, total
 
 
-def path_list(value: str) -> List[Path]:
+def path_list(value: str) -> list[Path]:
     """Paths separated as in $PATH."""
     return [path(part) for part in value.split(os.pathsep) if part]
 
@@ -259,7 +272,7 @@ def experiment(value: str) -> str:
     return protocol.check_experiment_name(value.strip()).lower()
 
 
-def user_names(value: str) -> Tuple[str, ...]:
+def user_names(value: str) -> tuple[str, ...]:
     """Users of this machine by name or number, separated by commas."""
     names = tuple(part.strip() for part in value.split(",") if part.strip())
     if not names or len(names) > 100 or not all(
@@ -268,12 +281,12 @@ def user_names(value: str) -> Tuple[str, ...]:
     return names
 
 
-def proxy_list(value: str) -> Tuple[Any, ...]:
+def proxy_list(value: str) -> tuple[Any, ...]:
     """Addresses and networks, separated by commas, as networks of `ipaddress`."""
-    import ipaddress  # not for scripts, which read other settings
+    import ipaddress
     parts = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        found: Tuple[Any, ...] = tuple(ipaddress.ip_network(part, strict=False) for part in parts)
+        found: tuple[Any, ...] = tuple(ipaddress.ip_network(part, strict=False) for part in parts)
     except ValueError:
         found = ()
     if not found or len(found) > 100:
@@ -284,9 +297,10 @@ def proxy_list(value: str) -> Tuple[Any, ...]:
 
 def server_url(value: str) -> str:
     """A URL or a bare host name, which gets http:// (reference, section 2, `server=`)."""
+    from urllib.parse import urlsplit
     given = value.strip()
     if given.count(":") > 1 and "/" not in given:
-        import ipaddress  # not for scripts, which read other settings
+        import ipaddress
         try:
             given = "[%s]" % ipaddress.IPv6Address(given)
         except ValueError:
@@ -304,6 +318,7 @@ def server_url(value: str) -> str:
 
 def dashboard_url(value: str) -> str:
     """The URL of a dashboard, which refers to its parts from the root of its host."""
+    from urllib.parse import urlsplit
     url = server_url(value)
     if urlsplit(url).path:
         raise ValueError("a URL without a path: the dashboard does not work below one, as portals give it "
@@ -329,6 +344,7 @@ def with_port(server: str, port: int) -> str:
     """
     if server.startswith(PUBLISHED):
         return server
+    from urllib.parse import urlsplit, urlunsplit
     parts = urlsplit(server)
     if parts.port is not None:
         return server

@@ -1,13 +1,18 @@
 """What a program has run out of: memory, threads, processes or open files.
 
 It is told in a line with what to do, whichever part of Python has met it. Nothing is imported here that
-Python has not loaded by itself, but typing: there may be no memory left to import anything.
+Python has not loaded by itself: there may be no memory left to import anything.
 """
+
+from __future__ import annotations
 
 import errno
 import os
 import sys
-from typing import NoReturn, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _MEMORY = ("there is not enough memory; raise the limit (ulimit -v), or that of the container or of the "
            "scheduler's job")
@@ -24,7 +29,7 @@ _OF_LOADER = (("failed to map segment", _MEMORY), ("annot allocate memory", _MEM
               ("annot create shared object descriptor", _MEMORY), ("oo many open files", _FILES))
 
 
-def told(error: BaseException) -> Optional[str]:
+def told(error: BaseException) -> str | None:
     """What is short and what to do about it, if that is what an error is about."""
     # SystemError is what comes of an allocation that failed inside Python itself.
     if isinstance(error, MemoryError) or (
@@ -43,7 +48,7 @@ def told(error: BaseException) -> Optional[str]:
     return None
 
 
-def of_files() -> Optional[str]:
+def of_files() -> str | None:
     """What is short if no file can be opened now: SQLite only says that it cannot open its own."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))

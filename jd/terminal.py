@@ -4,11 +4,15 @@ NO_COLOR (no-color.org) and TERM=dumb are honoured. A progress bar writes nothin
 is no terminal.
 """
 
+from __future__ import annotations
+
 import os
-import shutil
 import sys
 import time
-from typing import Callable, List, Optional, Sequence, TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Sequence, TextIO
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -23,8 +27,14 @@ def is_terminal(stream: TextIO) -> bool:
 
 def columns(otherwise: int = 80) -> int:
     """How wide the terminal is, `otherwise` where there is none, or one that does not know: 0 is what some
-    say, of which Python before 3.9 makes a width."""
-    return shutil.get_terminal_size((otherwise, 24)).columns or otherwise
+    say. COLUMNS comes first, as for `shutil`, which would bring all modules for archives."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size().columns or otherwise
+    except OSError:  # no terminal
+        return otherwise
 
 
 def silence_stdout() -> None:
@@ -43,7 +53,7 @@ def colours(stream: TextIO) -> bool:
             and os.environ.get("TERM") != "dumb")
 
 
-def paint(text: str, style: str, stream: Optional[TextIO] = None) -> str:
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     """`text` in a style ("bold", "red", …) if the stream (default stdout) takes colour."""
     if not colours(stream if stream is not None else sys.stdout):
         return text
@@ -62,7 +72,7 @@ def duration(seconds: float) -> str:
     return "%dd %02dh" % (whole // 86400, whole % 86400 // 3600)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> List[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> list[str]:
     """Aligned lines, the header first; the columns in `numeric` are set flush right."""
     widths = [max([len(header[i])] + [len(row[i]) for row in rows]) for i in range(len(header))]
 
@@ -83,7 +93,7 @@ class Progress:
     WIDTH = 28
     MIN_INTERVAL = 0.1
 
-    def __init__(self, total: int, label: str, stream: Optional[TextIO] = None,
+    def __init__(self, total: int, label: str, stream: TextIO | None = None,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
         self.label = label
@@ -91,7 +101,7 @@ class Progress:
         self.active = is_terminal(self.stream)
         self._clock = clock
         self._started = clock()
-        self._start_done: Optional[int] = None
+        self._start_done: int | None = None
         self._drawn_at = float("-inf")
         self._done = 0
 

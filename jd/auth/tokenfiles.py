@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from jd import paths, plainfile, safedirs
 from jd.errors import StorageError
-from jd.protocol import EXPERIMENT_NAME
+from jd.protocol import is_experiment_name
 
 REGISTRY_FILE = "workers.db"
 _LATEST = 1e11  # Unix seconds: more is no time
@@ -66,7 +66,7 @@ def newest(environ: Mapping[str, str]) -> Optional[str]:
 
 
 def _kept(experiment: str, worker_id: str, environ: Mapping[str, str]) -> str:
-    if not worker_id or not EXPERIMENT_NAME.fullmatch(experiment):
+    if not worker_id or not is_experiment_name(experiment):
         return ""
     import sqlite3  # not for scripts whose server wants no token
     try:

@@ -4,8 +4,7 @@ A command is a module with `run(context: Context) -> int`, named after it with `
 group: see `Group`. `arguments` are the keys that it takes besides `expId`; any other key is refused.
 """
 
-from dataclasses import dataclass
-from typing import Dict, NamedTuple, Tuple
+from __future__ import annotations
 
 from jd import settings
 from jd.settings import Setting
@@ -28,24 +27,26 @@ _ASKS = "On a terminal it shows how many jobs these are and asks, but with yes=t
 _SHOWN_KEYS = 4
 
 
-@dataclass(frozen=True)
 class Command:
     """One command. `words` shows what may follow it; `experiment` is "needed", "taken" or "".
 
     `required` are those of `arguments` that must be given. `detail` goes on where the summary ends.
     """
 
-    name: str
-    summary: str
-    words: str = ""
-    experiment: str = ""
-    arguments: Tuple[str, ...] = ()
-    examples: Tuple[str, ...] = ()
-    detail: str = ""
-    required: Tuple[str, ...] = ()
+    def __init__(self, name: str, summary: str, words: str = "", experiment: str = "",
+                 arguments: tuple[str, ...] = (), examples: tuple[str, ...] = (), detail: str = "",
+                 required: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.summary = summary
+        self.words = words
+        self.experiment = experiment
+        self.arguments = arguments
+        self.examples = examples
+        self.detail = detail
+        self.required = required
 
     @property
-    def keys(self) -> Tuple[str, ...]:
+    def keys(self) -> tuple[str, ...]:
         """All keys that it takes."""
         return (("expId",) if self.experiment else ()) + self.arguments
 
@@ -76,7 +77,7 @@ def family(key: str) -> str:
     return _ANY_PARAMETER if key.startswith(PARAMETER) and key != PARAMETER else key
 
 
-def words_of(key: str) -> Tuple[str, ...]:
+def words_of(key: str) -> tuple[str, ...]:
     """The values that a key can have, where they are words."""
     setting = argument(key)
     if setting.is_flag:
@@ -92,13 +93,14 @@ def shown_key(key: str) -> str:
     return "%s=<%s>" % (key, setting.metavar if setting.metavar == "N" else setting.metavar.lower())
 
 
-class Group(NamedTuple):
+class Group:
     """Commands that stand below one title, in help and docs. Their files lie in `room` of jd/cli/commands/,
     or in that folder itself."""
 
-    title: str
-    commands: Tuple[Command, ...]
-    room: str = ""
+    def __init__(self, title: str, commands: tuple[Command, ...], room: str = "") -> None:
+        self.title = title
+        self.commands = commands
+        self.room = room
 
 
 def module_of(name: str) -> str:
@@ -107,13 +109,13 @@ def module_of(name: str) -> str:
     return ".".join(["jd.cli.commands"] + ([room] if room else []) + [name.replace("-", "_")])
 
 
-_OF_COMMANDS: Dict[str, Setting] = {setting.name: setting for setting in settings.MANAGEMENT}
-_BY_KEY: Dict[str, Setting] = dict(
+_OF_COMMANDS: dict[str, Setting] = {setting.name: setting for setting in settings.MANAGEMENT}
+_BY_KEY: dict[str, Setting] = dict(
     _OF_COMMANDS, **{setting.name: setting for setting in settings.WORKER if setting.argument})
 
 _LAUNCH = tuple(s.name for s in settings.WORKER if s.argument and s.name != "expId")
 
-GROUPS: Tuple[Group, ...] = (
+GROUPS: tuple[Group, ...] = (
     Group("Start", (
         Command(RUN, "start workers; the word can be left out", "", "needed", _LAUNCH,
                 ("expId=digits-tune entry_script=train.py",
@@ -251,16 +253,16 @@ GROUPS: Tuple[Group, ...] = (
     )),
 )
 
-COMMANDS: Dict[str, Command] = {
+COMMANDS: dict[str, Command] = {
     command.name: command for group in GROUPS for command in group.commands}
-ALIASES: Dict[str, str] = {"-h": "help", "--help": "help", "-V": "version", "--version": "version",
+ALIASES: dict[str, str] = {"-h": "help", "--help": "help", "-V": "version", "--version": "version",
                            "-i": INTERACTIVE, "--interactive": INTERACTIVE, "clear-all": "clear_all"}
 # Another word for a key, as published clients take it.
-KEY_ALIASES: Dict[str, str] = {"hub_url": "hub"}
+KEY_ALIASES: dict[str, str] = {"hub_url": "hub"}
 
 # What only interactive mode has (reference, section 2, "Interactive mode").
-SHELL_COMMANDS: Dict[str, Command] = {command.name: command for command in (
+SHELL_COMMANDS: dict[str, Command] = {command.name: command for command in (
     Command("use", "set the experiment of the session; without a name, show it", "[<name>]"),
     Command("exit", "leave; also quit, \\q or Ctrl-D"),
 )}
-SHELL_ALIASES: Dict[str, str] = {"\\h": "help", "?": "help", "\\q": "exit", "quit": "exit"}
+SHELL_ALIASES: dict[str, str] = {"\\h": "help", "?": "help", "\\q": "exit", "quit": "exit"}

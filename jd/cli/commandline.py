@@ -4,10 +4,7 @@
 matter (reference, section 2). Nothing is looked up or checked here beyond the names.
 """
 
-import re
-import shlex
-from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from __future__ import annotations
 
 from jd import settings
 from jd.cli.catalog import ANYWHERE, KEY_ALIASES, PARAMETER, RUN, Command, argument, family
@@ -15,23 +12,31 @@ from jd.errors import UsageError
 from jd.protocol import shown
 from jd.suggestion import closest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Mapping, Sequence
+
 MAX_TOKENS = 10_000
 _LONGEST_SHOWN = 80  # characters
 _LOOKED_AT = 100  # words for which a key is looked up that may be meant: each takes a millisecond
-_WORKER_ID = re.compile(r"[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+")
+_WORKER_ID = "[A-Za-z0-9._-]+_[A-Za-z0-9]+_[0-9]+"
 _HELP = ("-h", "--help")
 _PARAMETERS = "submit"  # the command that takes them
 
 
-@dataclass(frozen=True)
 class CommandLine:
     """`command` is None where none was named; `words` are the bare words after it. `unused` are keys that
     were given and that the command has no use for."""
 
-    command: Optional[str]
-    words: Tuple[str, ...]
-    arguments: Dict[str, str]
-    unused: Tuple[str, ...] = ()
+    def __init__(self, command: str | None, words: tuple[str, ...], arguments: dict[str, str],
+                 unused: tuple[str, ...] = ()) -> None:
+        self.command = command
+        self.words = words
+        self.arguments = arguments
+        self.unused = unused
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CommandLine) and vars(self) == vars(other)
 
 
 def parse(tokens: Sequence[str], commands: Mapping[str, Command],
@@ -45,8 +50,8 @@ def parse(tokens: Sequence[str], commands: Mapping[str, Command],
     if len(tokens) > MAX_TOKENS:
         raise UsageError("more than %d arguments" % MAX_TOKENS, "a command line has a few")
     keys = list(dict.fromkeys(key for command in commands.values() for key in command.keys))
-    arguments: Dict[str, str] = {}
-    words: List[str] = []
+    arguments: dict[str, str] = {}
+    words: list[str] = []
     for number, token in enumerate(tokens):
         key, separator, value = token.partition("=")
         if not separator:
@@ -99,7 +104,7 @@ def _check_options(words: Sequence[str], keys: Sequence[str]) -> None:
                              "arguments are key=value; did you mean %s=%s?" % (key, value))
 
 
-def _check_taken(name: Optional[str], arguments: Mapping[str, str],
+def _check_taken(name: str | None, arguments: Mapping[str, str],
                  commands: Mapping[str, Command]) -> None:
     taken = commands[name or RUN].keys
     for key in arguments:
@@ -131,6 +136,7 @@ def _repeated(key: str, value: str) -> str:
     """A value as a message may show it."""
     if key == "api_key" or not value or len(value) > _LONGEST_SHOWN or not value.isprintable():
         return "..."
+    import shlex
     return shlex.quote(value)
 
 
@@ -153,6 +159,7 @@ def _unknown_key(key: str, value: str, keys: Sequence[str], commands: Mapping[st
 
 
 def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) -> str:
+    import re
     key = closest(word, keys)
     command = closest(word, commands)
     if word.endswith(".py"):
@@ -161,7 +168,7 @@ def _unknown_command(word: str, commands: Sequence[str], keys: Sequence[str]) ->
         hint = "arguments are key=value; did you mean %s=...?" % key
     elif command:
         hint = "did you mean %s?" % command
-    elif _WORKER_ID.fullmatch(word):
+    elif re.fullmatch(_WORKER_ID, word):
         hint = "say what to do with it, for example worker-status %s" % word
     else:
         hint = "see jd_worker_cli help"

@@ -4,8 +4,9 @@ It answers while somebody waits: it reads registries as they are, cleans up noth
 server. Whatever cannot be read is offered no words for.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from jd.cli.catalog import (
     ALIASES,
@@ -19,19 +20,23 @@ from jd.cli.catalog import (
 )
 from jd.errors import JdError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Mapping, Sequence
+
 # The hidden command of the completion scripts: `completion words <words up to the cursor>`.
 WORDS = "words"
 _EXPERIMENT = "expId"
 _WORKER = "<worker-id>"
 _JOBS_FILE = "<file>"
 # Which files by their endings, besides directories; "" ends all.
-_PATHS: Dict[str, Tuple[str, ...]] = {
+_PATHS: dict[str, tuple[str, ...]] = {
     "entry_script": (".py", ".sh"), "log_dir": (), "python": ("",), "csv": (".csv",), "dest": ()}
 _MOST_FILES = 1000
 
 
 def candidates(words: Sequence[str], environ: Mapping[str, str] = os.environ,
-               inside: bool = False) -> List[str]:
+               inside: bool = False) -> list[str]:
     """What the last of `words` can become. `inside` adds what only interactive mode has.
 
     One that ends in `=` or `/` goes on, any other is a whole word.
@@ -48,7 +53,7 @@ def candidates(words: Sequence[str], environ: Mapping[str, str] = os.environ,
 
 def _possible(before: Sequence[str], current: str, environ: Mapping[str, str],
               inside: bool) -> Iterable[str]:
-    commands: Dict[str, Command] = {**COMMANDS, **SHELL_COMMANDS} if inside else COMMANDS
+    commands: dict[str, Command] = {**COMMANDS, **SHELL_COMMANDS} if inside else COMMANDS
     aliases = {**ALIASES, **SHELL_ALIASES} if inside else ALIASES
     given = {key: value for key, separator, value in (w.partition("=") for w in before) if separator}
     bare = [aliases.get(word, word) for word in before if "=" not in word]
@@ -69,7 +74,7 @@ def _possible(before: Sequence[str], current: str, environ: Mapping[str, str],
     return keys + (list(_words(command, current, experiment, environ, commands)) if len(bare) == 1 else [])
 
 
-def _values(key: str, value: str, experiment: Optional[str],
+def _values(key: str, value: str, experiment: str | None,
             environ: Mapping[str, str]) -> Iterable[str]:
     if key == _EXPERIMENT:
         return _experiments(environ)
@@ -83,7 +88,7 @@ def _values(key: str, value: str, experiment: Optional[str],
         return ()
 
 
-def _words(command: Command, current: str, experiment: Optional[str], environ: Mapping[str, str],
+def _words(command: Command, current: str, experiment: str | None, environ: Mapping[str, str],
            commands: Mapping[str, Command]) -> Iterator[str]:
     for word in command.words.strip("[]").split("|"):
         if word == _WORKER:
@@ -96,13 +101,13 @@ def _words(command: Command, current: str, experiment: Optional[str], environ: M
             yield word
 
 
-def _experiments(environ: Mapping[str, str]) -> List[str]:
+def _experiments(environ: Mapping[str, str]) -> list[str]:
     from jd.worker.local.registry import experiments
     return experiments(environ)
 
 
-def _workers(experiment: Optional[str],
-             environ: Mapping[str, str]) -> List[Tuple[str, Optional[int]]]:
+def _workers(experiment: str | None,
+             environ: Mapping[str, str]) -> list[tuple[str, int | None]]:
     """Ids and current jobs."""
     from jd.worker.local.registry import Registry
     if experiment is None or experiment not in _experiments(environ):
@@ -111,7 +116,7 @@ def _workers(experiment: Optional[str],
             for row in Registry(experiment, environ).rows(configs=False)]
 
 
-def _files(value: str, endings: Tuple[str, ...], environ: Mapping[str, str]) -> Iterator[str]:
+def _files(value: str, endings: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[str]:
     """Directories, with a slash, and files with such an ending, as they go on from `value`."""
     head, _, tail = value.rpartition("/")
     start = head + "/" if "/" in value else ""

@@ -1,10 +1,10 @@
-"""`jd_worker_cli`: finds the command and runs it. A command is imported when it is used."""
+"""`jd_worker_cli`: finds the command and runs it. A command is imported when it is used, and so is what it
+needs; what is imported here each command waits for (tests/cli/test_startup.py)."""
 
-import importlib
+from __future__ import annotations
+
 import os
 import sys
-from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from jd import errors, program, settings
 from jd.cli import commandline
@@ -20,8 +20,11 @@ from jd.cli.catalog import (
 )
 from jd.cli.commandline import CommandLine
 from jd.errors import EXIT_OK, StorageError
-from jd.safedirs import UnsafePlace
 from jd.terminal import Progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
 
 # From so many registered workers on the clean-up shows a progress bar (reference, section 2).
 MANY_WORKERS = 50
@@ -32,10 +35,10 @@ _STARTING = (RUN, "restart", "scale")
 _KEY_WORD = "api_key="
 
 _swept = False
-_said: Set[str] = set()
+_said: set[str] = set()
 
 
-def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
+def main(argv: list[str], environ: Mapping[str, str] = os.environ) -> int:
     """Run one command line; returns its exit status. Raises JdError."""
     if argv[:1] == [COMPLETION]:
         from jd.cli import completing
@@ -45,12 +48,11 @@ def main(argv: List[str], environ: Mapping[str, str] = os.environ) -> int:
     line = parse(argv)
     if line.command is None:
         # `api_key=` alone opens a shell for that key (reference, section 2, "Interactive mode").
-        command = RUN if set(line.arguments) - {"api_key"} else INTERACTIVE
-        line = replace(line, command=command)
+        line.command = RUN if set(line.arguments) - {"api_key"} else INTERACTIVE
     return execute(line, environ)
 
 
-def parse(argv: List[str], inside: bool = False) -> CommandLine:
+def parse(argv: list[str], inside: bool = False) -> CommandLine:
     """Tokens as a command line. `inside` knows what only interactive mode has. Raises UsageError."""
     if inside:
         return commandline.parse(argv, {**COMMANDS, **SHELL_COMMANDS}, {**ALIASES, **SHELL_ALIASES})
@@ -59,8 +61,10 @@ def parse(argv: List[str], inside: bool = False) -> CommandLine:
 
 def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
     """Run a parsed command line; returns its exit status. Raises JdError."""
+    import importlib
+
     from jd.cli.context import Context
-    from jd.net.peer.portowner import trusting
+    from jd.net.peer.portowner import trusting  # which knows variables; sockets only once there is one
     context = Context(line, environ)
     if line.unused:
         print("note: %s has no use for %s=: workers keep the server that they were started with"
@@ -91,8 +95,9 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:
         return
     _swept = True
     from jd.node.identity import Here
+    from jd.safedirs import UnsafePlace
     from jd.worker.local import cleanup
-    bar: List[Progress] = []
+    bar: list[Progress] = []
 
     def show(done: int, total: int) -> None:
         if total >= MANY_WORKERS:
@@ -100,7 +105,7 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:
                 bar.append(Progress(total, "checking workers"))
             bar[0].update(done)
 
-    died: List[str] = []
+    died: list[str] = []
     try:
         swept = cleanup.clean_up(environ, Here(), show)
         problems, died = list(swept.problems), swept.told()
@@ -128,7 +133,7 @@ def entry() -> int:
     return errors.run_command(main)
 
 
-def without_key(argv: List[str]) -> Optional[Tuple[List[str], Dict[str, str]]]:
+def without_key(argv: list[str]) -> tuple[list[str], dict[str, str]] | None:
     """This process's command line without `api_key=`, and the environment that has it instead.
 
     None where there is none, or where the line is wrong: then the error is about what was typed.

@@ -5,9 +5,10 @@
 All of it is derived from the catalogue of commands and the tables of settings.
 """
 
+from __future__ import annotations
+
 import sys
 import textwrap
-from typing import Iterable, List, Optional, Sequence, Tuple
 
 import jd
 from jd import settings, terminal
@@ -23,6 +24,12 @@ from jd.cli.catalog import (
 )
 from jd.settings import Setting
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Sequence
+
+    Rows = Sequence[tuple[str, str]]
+
 WIDTH = 96  # columns at most
 _SHELL_TITLE = "In interactive mode"
 _LEAD = "runs your script once for each job of a sweep"
@@ -33,17 +40,16 @@ _OVERVIEW = ("expId=digits-tune worker-list", "expId=digits-tune stop all")
 _LONG_NAME = 24
 _NBSP = "\u00a0"
 
-Rows = Sequence[Tuple[str, str]]
 
 
 # ---- text
 
 def overview(width: int = WIDTH) -> str:
     """What `help` prints."""
-    commands = [(_title(title), [(_listed(c), c.summary) for c in group]) for title, group, _ in GROUPS]
+    commands = [(_title(group.title), [(_listed(c), c.summary) for c in group.commands]) for group in GROUPS]
     commands.append((_title(_SHELL_TITLE), [
         ("  " + _typed(c), c.summary) for c in SHELL_COMMANDS.values()]))
-    sections: List[Tuple[str, Rows]] = commands + [
+    sections: list[tuple[str, Rows]] = commands + [
         (_title("Arguments of a launch") + ", with the variable that can be set instead",
          _arguments(map(COMMANDS[RUN].setting, COMMANDS[RUN].keys))),
         (_title("Arguments of other commands"),
@@ -114,9 +120,9 @@ def _about_setting(setting: Setting) -> str:
     return setting.help + (" [%s]" % ", ".join(notes) if notes else "")
 
 
-def _examples(examples: Iterable[str], width: int) -> List[str]:
+def _examples(examples: Iterable[str], width: int) -> list[str]:
     """Commands that can be copied: those that do not fit go on after a backslash."""
-    lines: List[str] = []
+    lines: list[str] = []
     for example in examples:
         parts = textwrap.wrap(
             "%s %s" % (PROGRAM, example), width - 2, initial_indent="  ",
@@ -131,8 +137,8 @@ def _left(rows: Rows) -> int:
     return max(len(name) for name, _ in rows if len(name) <= _LONG_NAME) + 2
 
 
-def _columns(rows: Rows, left: int, width: int) -> List[str]:
-    lines: List[str] = []
+def _columns(rows: Rows, left: int, width: int) -> list[str]:
+    lines: list[str] = []
     for name, text in rows:
         wrapped = textwrap.wrap(text, max(20, width - left), break_on_hyphens=False,
                                 break_long_words=False)
@@ -171,12 +177,12 @@ Variables of arguments are named beside them above. These are variables only.
 def markdown() -> str:
     """docs/cli.md."""
     lines = [_HEAD.format(program=PROGRAM)]
-    for title, group, _ in GROUPS:
-        lines += _command_table(title, group)
+    for group in GROUPS:
+        lines += _command_table(group.title, group.commands)
     lines += _command_table(_SHELL_TITLE, SHELL_COMMANDS.values())
     lines.append(_OF_THE_SHELL)
-    for _, group, _ in GROUPS:
-        for command in group:
+    for group in GROUPS:
+        for command in group.commands:
             lines += _section(command)
     lines.append(_VARIABLES)
     lines += ["| `%s` | %s | %s |" % (s.name, _code(s.default), s.help)
@@ -184,14 +190,14 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command_table(title: str, group: Iterable[Command]) -> List[str]:
+def _command_table(title: str, group: Iterable[Command]) -> list[str]:
     return (["## " + title, "", "| command | what it does |", "|---|---|"]
             + ["| %s | %s |" % (
                 _code(c.name) if c.name in SHELL_COMMANDS else "[`%s`](#%s)" % (c.name, c.name),
                 c.summary.replace("|", "\\|")) for c in group] + [""])
 
 
-def _section(command: Command) -> List[str]:
+def _section(command: Command) -> list[str]:
     lines = ["### " + command.name, "", "```", "%s %s" % (PROGRAM, command.usage), "```", "",
              _sentence(command), ""]
     if command.keys:
@@ -206,7 +212,7 @@ def _section(command: Command) -> List[str]:
     return lines
 
 
-def _code(text: Optional[str]) -> str:
+def _code(text: str | None) -> str:
     return "`%s`" % text if text else ""
 
 

@@ -18,7 +18,7 @@ from typing import AbstractSet, Callable, Optional, Sequence
 
 from jd.node.cgroups import read_small
 from jd.node.instancewords import WORDS
-from jd.protocol import split_worker_id
+from jd.workername import split_worker_id
 
 HOST_CHARS = 12
 _HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, most likely

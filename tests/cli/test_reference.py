@@ -22,9 +22,9 @@ def test_the_page_is_the_one_that_the_program_makes() -> None:
 @pytest.mark.parametrize("width", [80, 96])
 def test_everything_is_in_the_overview(width: int) -> None:
     text = reference.overview(width)
-    for title, commands, _ in GROUPS:
-        assert "\n%s\n" % title in text
-        assert all("\n  %s " % command.name in text for command in commands)
+    for group in GROUPS:
+        assert "\n%s\n" % group.title in text
+        assert all("\n  %s " % command.name in text for command in group.commands)
     for setting in settings.WORKER + settings.MANAGEMENT:
         assert "\n  " + setting.name + ("=" if setting.argument else " ") in text
         assert setting.default is None or setting.is_flag or setting.default in text

@@ -4,7 +4,6 @@ import io
 import os
 import pickle
 import pwd
-import shutil
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -184,7 +183,11 @@ def test_parameter_names_that_can_be_flags(name: str) -> None:
 
 
 def test_a_terminal_that_does_not_know_its_width_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda otherwise: os.terminal_size((0, 0)))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda: os.terminal_size((0, 0)))
     assert terminal.columns() == 80 and terminal.columns(160) == 160
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda otherwise: os.terminal_size((100, 24)))
+    monkeypatch.setattr(os, "get_terminal_size", lambda: os.terminal_size((100, 24)))
     assert terminal.columns(160) == 100
+    for given, columns in (("72", 72), ("0", 100), ("wide", 100)):
+        monkeypatch.setenv("COLUMNS", given)
+        assert terminal.columns(160) == columns

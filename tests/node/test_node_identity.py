@@ -18,7 +18,7 @@ from jd.node.identity import (
     process_identity,
 )
 from jd.node.instancewords import WORDS
-from jd.protocol import WorkerName, split_worker_id
+from jd.workername import WorkerName, split_worker_id
 
 
 @pytest.mark.parametrize("hostname, slug", [

@@ -4,8 +4,6 @@ Each script calls `completion words` with the words up to the cursor and offers 
 `jd.cli.completing`.
 """
 
-import shlex
-
 from jd import program
 from jd.cli.context import Context
 from jd.errors import UsageError
@@ -104,4 +102,5 @@ def run(context: Context) -> int:
 
 def script(shell: str) -> str:
     """The script for a shell, for the name that this program has as a command."""
+    import shlex
     return SCRIPTS[shell].replace("@COMMAND@", shlex.quote(program.name()))

@@ -1,7 +1,6 @@
 """`jd_worker_cli help`."""
 
-import shutil
-
+from jd import terminal
 from jd.cli import reference
 from jd.cli.catalog import ALIASES, COMMANDS, SHELL_ALIASES, SHELL_COMMANDS
 from jd.cli.context import Context
@@ -15,7 +14,7 @@ _NARROWEST = 60
 
 def run(context: Context) -> int:
     """Print the reference of the command line, or of one command. Raises UsageError."""
-    width = max(_NARROWEST, min(reference.WIDTH, shutil.get_terminal_size().columns))
+    width = max(_NARROWEST, min(reference.WIDTH, terminal.columns()))
     if not context.words:
         print(reference.overview(width))
         return 0

@@ -13,10 +13,10 @@ from jd import terminal
 from jd.cli.context import Context
 from jd.cli.target import Known, shown_url
 from jd.node.identity import Here
-from jd.protocol import split_worker_id
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPING, Row
+from jd.workername import split_worker_id
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12

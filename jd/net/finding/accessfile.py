@@ -199,7 +199,7 @@ def found(environ: Mapping[str, str] = os.environ) -> Tuple[Path, ...]:
     try:
         names = sorted(os.listdir(str(directory(environ))))
         return tuple(directory(environ) / name for name in names
-                     if name.endswith(SUFFIX) and protocol.EXPERIMENT_NAME.fullmatch(name[:-len(SUFFIX)]))
+                     if name.endswith(SUFFIX) and protocol.is_experiment_name(name[:-len(SUFFIX)]))
     except (JdError, OSError):
         return ()
 

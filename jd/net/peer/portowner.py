@@ -6,15 +6,18 @@ its first byte (see `socketowner`): the other end has to belong to this user, to
 JD_TRUST_USER names. Where the system does not tell, the connection is used.
 """
 
+from __future__ import annotations
+
 import os
-import pwd
-import socket
 from contextlib import contextmanager
-from typing import FrozenSet, Iterator, Mapping, Optional, Tuple
 
 from jd import settings
 from jd.errors import ServerUnreachable
-from jd.net.peer import socketowner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Iterator, Mapping
 
 VARIABLE = "JD_TRUST_USER"
 _ROOT = 0
@@ -36,6 +39,7 @@ def check(connected: socket.socket) -> None:
     """Raises ForeignServer for a connection to another user of this machine, OSError for one that is
     closed. To be called before anything is sent; what goes to another machine, or is within one that
     does not tell, is let pass."""
+    from jd.net.peer import socketowner
     address, port = connected.getpeername()[:2]
     if not socketowner.is_within_machine(connected):
         return
@@ -56,12 +60,13 @@ def check(connected: socket.socket) -> None:
                         address=str(address))
 
 
-def _trusted(environ: Mapping[str, str]) -> Tuple[str, ...]:
+def _trusted(environ: Mapping[str, str]) -> tuple[str, ...]:
     return settings.value_of(settings.WORKER, "trust_user", environ) or ()
 
 
-def trusted_uids(environ: Mapping[str, str]) -> FrozenSet[int]:
+def trusted_uids(environ: Mapping[str, str]) -> frozenset[int]:
     """The users that `environ` names, as far as this machine knows them."""
+    import pwd
     found = set()
     for name in _trusted(environ):
         try:
@@ -82,7 +87,7 @@ def trust(environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def trusting(names: Optional[str]) -> Iterator[None]:
+def trusting(names: str | None) -> Iterator[None]:
     """For this long the process trusts the users that `names` lists; None changes nothing."""
     before = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
     if names is not None:

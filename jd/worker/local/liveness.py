@@ -10,8 +10,8 @@ import re
 from enum import Enum
 
 from jd.node.identity import HOST_CHARS, UNKNOWN_START, Here, host_slug
-from jd.protocol import split_worker_id
 from jd.worker.local.rows import Row
+from jd.workername import split_worker_id
 
 # Host names that many machines have: they prove nothing after a reboot.
 _COMMON_HOSTS = ("", "localhost", "localhost.localdomain")

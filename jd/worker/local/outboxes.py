@@ -19,7 +19,7 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, Optiona
 from jd import paths, plainfile, safedirs
 from jd.errors import StorageError, UsageError
 from jd.killpoint import killpoint
-from jd.protocol import EXPERIMENT_NAME
+from jd.protocol import is_experiment_name
 from jd.safedirs import UnsafePlace
 from jd.worker.local import registry
 
@@ -211,7 +211,7 @@ def _field(path: Path, name: str) -> object:
 
 
 def _directories(root: Path) -> Iterator[str]:
-    return (name for name in _listed(root) if EXPERIMENT_NAME.fullmatch(name))
+    return (name for name in _listed(root) if is_experiment_name(name))
 
 
 def _listed(path: Path) -> List[str]:

@@ -23,7 +23,7 @@ from jd.auth.tokenfiles import REGISTRY_FILE
 from jd.errors import DamagedFile, StorageError
 from jd.killpoint import killpoint
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
-from jd.protocol import EXPERIMENT_NAME
+from jd.protocol import is_experiment_name
 from jd.storage import damage
 from jd.storage.schema import version_of
 from jd.worker.local.registrylock import removing, using
@@ -371,7 +371,7 @@ def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
     try:
         safedirs.check(root, safedirs.CACHE, top)
         return sorted(entry.name for entry in os.scandir(str(root))
-                      if EXPERIMENT_NAME.fullmatch(entry.name) and entry.is_dir())
+                      if is_experiment_name(entry.name) and entry.is_dir())
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from jd.node.identity import ProcessIdentity
-from jd.protocol import split_worker_id
+from jd.workername import split_worker_id
 
 LATEST = 1e11  # Unix seconds, some thousand years from now
 STARTING = "starting"

@@ -14,11 +14,11 @@ import pytest
 from jd import safedirs
 from jd.errors import DamagedFile, StorageError
 from jd.node.identity import Here
-from jd.protocol import split_worker_id
 from jd.worker.local import registry as module
 from jd.worker.local import registrylock
 from jd.worker.local.registry import Registry, experiments
 from jd.worker.local.rows import BUSY, IDLE, STARTING
+from jd.workername import split_worker_id
 from tests.support import ROOT, python
 from tests.worker.legacy_registry import legacy_file
 

@@ -8,13 +8,13 @@ from jd.cli.launching import entryscript
 from jd.cli.launching.starting import announce
 from jd.cli.stopping import named, stop_rows
 from jd.errors import JdError, UsageError
-from jd.protocol import split_worker_id
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import background, gpus
 from jd.worker.launch.servercheck import checked
 from jd.worker.local import signalling, snapshots
 from jd.worker.local.rows import Row
 from jd.worker.uplink.tokenrenewal import authorised
+from jd.workername import split_worker_id
 
 Launches = Dict[str, List[Tuple[Row, WorkerConfig]]]
 

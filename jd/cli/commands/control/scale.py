@@ -9,13 +9,13 @@ from jd.cli.launching import entryscript
 from jd.cli.launching.starting import announce
 from jd.cli.stopping import alive, stop_and_report
 from jd.errors import JdError, UsageError
-from jd.protocol import split_worker_id
 from jd.terminal import plural
 from jd.worker.config import from_json
 from jd.worker.launch import background
 from jd.worker.launch.servercheck import checked
 from jd.worker.local import signalling, snapshots
 from jd.worker.local.rows import IDLE, PAUSED, Row
+from jd.workername import split_worker_id
 
 
 def run(context: Context) -> int:

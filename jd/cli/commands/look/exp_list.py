@@ -22,7 +22,7 @@ def run(context: Context) -> int:
     found: List[Dict[str, Any]] = []
     status = EXIT_OK
     for name in outboxes.known(context.environ):
-        if not protocol.EXPERIMENT_NAME.fullmatch(name):
+        if not protocol.is_experiment_name(name):
             continue
         try:
             found.append(_experiment(context, name))

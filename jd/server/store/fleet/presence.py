@@ -12,6 +12,7 @@ from jd import protocol as p
 from jd.server.store.fleet import worker_history
 from jd.server.store.queue import elsewhere, ending
 from jd.server.store.transaction import Transaction
+from jd.workername import split_worker_id
 
 # Three idle heartbeats missed: the worker is gone.
 SILENCE = 3 * p.IDLE_INTERVAL + 60.0
@@ -33,7 +34,7 @@ def heard(t: Transaction, beat: messages.Heartbeat) -> None:
                  (beat.worker_id,))
     if beat.reported_status != p.IDLE:
         return
-    name = p.split_worker_id(beat.worker_id)
+    name = split_worker_id(beat.worker_id)
     unique = name is not None and len(name.instance) >= _UNIQUE
     first, later = (_ANSWERED, 0.0) if unique else (_FIRST_PING, _NEXT_PING)
     lost = t.db.execute(

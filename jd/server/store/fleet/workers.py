@@ -30,6 +30,7 @@ from jd.server.store.queue import (
     timeleft,
 )
 from jd.server.store.transaction import Transaction
+from jd.workername import split_worker_id
 
 # A worker heard of within this time is taken to be alive: one held heartbeat and some room.
 SESSION_LIVE = p.IDLE_INTERVAL + 20.0
@@ -289,7 +290,7 @@ def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress
 
 
 def _identity(beat: messages.Heartbeat) -> _Identity:
-    name = p.split_worker_id(beat.worker_id)
+    name = split_worker_id(beat.worker_id)
     return _Identity(beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
                      json.dumps(beat.tags), name.instance if name else "", name.slot if name else None)
 
@@ -349,7 +350,7 @@ def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
 def take_names_apart(t: Transaction) -> None:
     """Fill in instance and slot of workers that a version before the dashboard wrote down."""
     for (worker_id,) in t.db.execute("SELECT worker_id FROM workers WHERE slot IS NULL").fetchall():
-        name = p.split_worker_id(worker_id)
+        name = split_worker_id(worker_id)
         if name is not None:
             t.db.execute("UPDATE workers SET instance = ?, slot = ? WHERE worker_id = ?",
                          (name.instance, name.slot, worker_id))

@@ -10,6 +10,7 @@ from typing import List, NamedTuple
 from jd import protocol as p
 from jd.server.store.queue import transitions
 from jd.server.store.transaction import Ended, Transaction
+from jd.workername import split_worker_id
 
 MINUTE = "minute"
 HOUR = "hour"
@@ -48,7 +49,7 @@ def _host(db: sqlite3.Connection, worker_id: str) -> str:
     row = db.execute("SELECT host FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
     if row is not None and row[0]:
         return str(row[0])
-    name = p.split_worker_id(worker_id)
+    name = split_worker_id(worker_id)
     return name.host if name is not None else UNKNOWN_HOST
 
 

@@ -4,13 +4,13 @@ import json
 import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from jd import protocol as p
 from jd.server.store import jobfields
 from jd.server.store.files import files
 from jd.server.store.files.names import COUNTS
 from jd.server.store.jobfields import Where
 from jd.server.store.pages import jobtable
 from jd.server.store.queue import codes, jobs
+from jd.workername import split_worker_id
 
 # The newest of each; a job that is interrupted for weeks has more.
 MAX_ATTEMPTS = 200
@@ -101,7 +101,7 @@ def attempts(db: sqlite3.Connection, job_id: int, most: int = MAX_ATTEMPTS) -> L
 
 
 def _host(worker_id: str) -> Optional[str]:
-    name = p.split_worker_id(worker_id)
+    name = split_worker_id(worker_id)
     return None if name is None else name.host
 
 

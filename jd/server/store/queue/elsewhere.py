@@ -13,6 +13,7 @@ from jd import protocol as p
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.queue.transitions import FAILURES
 from jd.server.store.transaction import Transaction
+from jd.workername import split_worker_id
 
 MOST = 200  # jobs that one claim passes over
 HEARD_OF = p.IDLE_INTERVAL + 20.0  # seconds since the last heartbeat of a worker that could take a job
@@ -72,7 +73,7 @@ class Elsewhere:
 
 def _host(worker_id: str) -> str:
     """The host of a worker that was forgotten, as its name tells."""
-    name = p.split_worker_id(worker_id)
+    name = split_worker_id(worker_id)
     return "" if name is None else name.host
 
 

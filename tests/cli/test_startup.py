@@ -1,0 +1,53 @@
+"""What a command imports: whoever types it, or Tab, waits for that. None of it depends on the machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import AbstractSet, List, Set
+
+import pytest
+
+from tests.support import ROOT, free_env
+
+# What takes a good part of the time that Python itself takes to start, by what it is for.
+NETWORK = {"socket", "ssl", "http", "email", "urllib.request"}  # calls of a server
+STORAGE = {"sqlite3"}  # registries
+PROCESSES = {"subprocess", "threading", "asyncio", "shutil"}  # launches, and watching
+SHAPES = {"dataclasses", "inspect", "typing"}  # the first brings the second; annotations need nothing
+METADATA = {"importlib.metadata", "zipfile"}  # who else's package is installed, which a small file tells
+ERRORS = {"difflib", "shlex", "jd.redaction"}  # what is said of a line that is wrong
+TEXTS = {"re", "json", "textwrap", "platform", "pathlib", "urllib.parse"}
+ALL = NETWORK | STORAGE | PROCESSES | SHAPES | METADATA | ERRORS | TEXTS
+
+
+def imported(tmp_path: Path, code: str, **variables: object) -> Set[str]:
+    """The modules that are there after a program; without `site`, where an installation may import more."""
+    code = "import sys; %s; sys.stderr.write(' '.join(sys.modules))" % code
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True,
+                          env=free_env(tmp_path, PYTHONPATH=ROOT, **variables), timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    return set(done.stderr.decode().split())
+
+
+def of_command(tmp_path: Path, *words: str) -> Set[str]:
+    """The modules that the console script has imported at its end."""
+    return imported(tmp_path, "sys.argv[1:] = %r; from jd.cli.__main__ import entry; "
+                              "assert entry() == 0" % list(words))
+
+
+@pytest.mark.parametrize("words, needed", [
+    (["version"], set()),
+    (["completion", "words", "wor"], set()),
+    (["completion", "words", "expId=a", "server-info", "js"], set()),
+    (["completion", "bash"], {"shlex", "re"}),
+    (["help"], {"textwrap", "re"}),
+    (["help", "stop"], {"textwrap", "re"}),
+], ids=" ".join)
+def test_commands_that_ask_nobody(tmp_path: Path, words: List[str], needed: AbstractSet[str]) -> None:
+    assert of_command(tmp_path, *words) & ALL == needed
+
+
+def test_the_library(tmp_path: Path) -> None:
+    """Modules that jd itself imports at first use, and nothing of Python's that its own start leaves out."""
+    alone = imported(tmp_path, "import os, __future__")
+    assert imported(tmp_path, "import jd") - alone == {"jd"}
