@@ -20,6 +20,7 @@ from jd.script import uploaded
 from jd.server.store.files.names import EARLIER, actual
 from jd.server.store.queue.transitions import FAILURES, INTERRUPTIONS
 from tests.faults import powerloss
+from tests.faults.plan import DISK, HUB, NETWORK, WORKER
 from tests.faults.play import Played
 from tests.faults.programs import EXPERIMENT, MAX_ATTEMPTS
 from tests.support import left_running, wait_until
@@ -225,6 +226,20 @@ def a_script_that_has_ended_well_has_not_failed(left: Left) -> List[str]:
             and not _was_killed_at_its_end(left, attempt)]
 
 
+def no_result_is_lost_while_its_worker_lives(left: Left) -> List[str]:
+    """However long the server is away: leases begin anew with it, and results wait. So where nothing has
+    happened to workers, their disks and the network, each script that has ended well counts."""
+    plan = left.played.plan
+    if plan.worker_point or {fault.whom for fault in plan.faults} & {WORKER, DISK, NETWORK, HUB} or any(
+            fault.what == "frozen" for fault in plan.faults):
+        return []
+    ended = _runs(left, "ended")
+    return ["attempt %d of job %d has ended well and is lost, and its worker lives: %s" % (
+                attempt.number, job, left.histories[job])
+            for job, attempts in left.attempts.items() for attempt in attempts
+            if (job, attempt.number) in ended and attempt.verdict in INTERRUPTIONS]
+
+
 def _was_killed_at_its_end(left: Left, attempt: Attempt) -> bool:
     """A script can be killed between its last note and its exit."""
     return attempt.verdict == p.VERDICT_KILLED
@@ -390,7 +405,8 @@ def _files(directory: Path) -> Iterator[Path]:
 CHECKS: Sequence[Callable[[Left], List[str]]] = (
     every_job_is_over, one_result_is_accepted_of_the_last_attempt, counts_of_a_job_agree_with_its_attempts,
     the_history_tells_each_end, nothing_ran_that_the_server_does_not_know, no_attempt_ran_twice,
-    no_finished_job_ran_again, a_script_that_has_ended_well_has_not_failed, rows_and_files_agree,
+    no_finished_job_ran_again, no_result_is_lost_while_its_worker_lives,
+    a_script_that_has_ended_well_has_not_failed, rows_and_files_agree,
     what_scripts_were_told_is_stored_is_whole, scripts_go_on_from_what_is_stored,
     files_come_before_the_result, results_are_those_of_the_script, nothing_is_left_running,
     nothing_lies_about, nobody_has_crashed,

@@ -120,7 +120,7 @@ def make(seed: int, jobs: int = 10, storm: int = 0) -> Plan:
 
 def _job(chance: random.Random) -> Job:
     act = chance.choice(ACTS)
-    return Job(act, chance.choice((0.0, 0.1, 0.1, 0.3, 0.6, 1.2)), int(chance.random() < 0.1),
+    return Job(act, chance.choice((0.0, 0.1, 0.1, 0.3, 0.6, 1.2, 2.0)), int(chance.random() < 0.25),
                chance.random() < 0.04)
 
 
@@ -142,7 +142,8 @@ def _network(chance: random.Random, _: int) -> List[Fault]:
 def _signalled(whom: str) -> Callable[[random.Random, int], List[Fault]]:
     def make_some(chance: random.Random, nodes: int) -> List[Fault]:
         what = chance.choice(("killed", "killed", "frozen", "terminated"))
-        lasts = chance.choice((0.3, 1.0, 4.0)) if what == "frozen" else chance.choice((0.1, 0.5, 1.0))
+        # Longer than a lease: the worker comes back when its job runs elsewhere.
+        lasts = chance.choice((0.5, 4.0, 5.5)) if what == "frozen" else chance.choice((0.1, 0.5, 1.0))
         return [Fault(chance.uniform(0.0, 2.0), whom, what, lasts, str(chance.randrange(nodes)))
                 for _ in range(chance.choice((1, 1, 2)))]
     return make_some

@@ -28,6 +28,7 @@ SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "frozen": sig
 class Played(NamedTuple):
     """What a run has left. `seen` are violations that were met while it was played."""
 
+    plan: Plan
     directory: Path
     data: Path  # of the server
     homes: Tuple[Path, ...]
@@ -121,17 +122,20 @@ class _Stage:
         programs: Dict[str, Program] = {"server": self.server}
         programs.update({node.home.name: node for node in self.nodes})
         killed = {name: program.times_killed for name, program in programs.items()}
-        return Played(self.directory, self.server.data, tuple(node.home for node in self.nodes), self.log,
-                      tuple(self.copies), self.proxy.met, killed, tuple(self.seen))
+        homes = tuple(node.home for node in self.nodes)
+        return Played(self.plan, self.directory, self.server.data, homes, self.log, tuple(self.copies),
+                      self.proxy.met, killed, tuple(self.seen))
 
-    def _until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    def _until(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> bool:
+        """Whether it has come about in time; that it has not is a violation."""
         deadline = time.monotonic() + seconds
         while not condition():
             self._look_after()
             if time.monotonic() > deadline:
                 self.seen.append("%s within %g s: %s" % (otherwise, seconds, self.server.counts()))
-                return
+                return False
             time.sleep(LOOK)
+        return True
 
     def _all_over(self) -> bool:
         counts = self.server.counts()
@@ -294,8 +298,8 @@ class _Stage:
         for disk in self.disks.values():
             disk.writable()
             disk.relieved()
-        self._until(self._all_over, SETTLE, "not all jobs are over")
-        for node in self.nodes:
+        over = self._until(self._all_over, SETTLE, "not all jobs are over")
+        for node in self.nodes if over else ():
             self._leave(node)
         self._end_server()
         if any((self.server.data / "data" / ".incoming").iterdir()):

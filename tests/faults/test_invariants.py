@@ -84,6 +84,7 @@ def without_files_of(job: int) -> Callable[[Played], None]:
     (changed("UPDATE jobs SET status = 'PENDING' WHERE id = 1"), "job 1 is PENDING"),
     (changed("UPDATE job_counts SET n = n + 1 WHERE status = 'DONE'"), "counted are"),
     (changed("UPDATE attempts SET verdict = 'lost' WHERE job_id = 1"), "job 1 is DONE with the verdicts"),
+    (changed("UPDATE attempts SET verdict = 'lost' WHERE job_id = 1"), "is lost, and its worker lives"),
     (changed("UPDATE attempts SET ended_at = NULL WHERE job_id = 1"), "has not ended"),
     (changed("DELETE FROM attempts WHERE job_id = 1"), "job 1 is at attempt 1 and has []"),
     (changed("UPDATE jobs SET failures = 1 WHERE id = 1"), "job 1 says 1 failures"),
