@@ -18,6 +18,7 @@ from jd.hub.routes import ApiRoutes
 from jd.hub.signin import WEB, SignIn
 from jd.hub.store import accounts, experiments, issuing, signins, tokens
 from jd.hub.webroutes import WebRoutes
+from jd.net.serving import tasks
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.routing import Request, Response, Route, Router
 from jd.net.serving.server import HttpServer
@@ -73,8 +74,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Take nothing new, finish what was accepted."""
-        if self._pruner is not None:
-            self._pruner.cancel()
+        await tasks.end([self._pruner])
         await self._server.stop(STOP_GRACE)
         self._signin.close()
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import jd
 from jd import protocol as p
+from jd.net.serving import tasks
 from jd.net.serving.limits import Limits
 from jd.net.serving.parser import ParserLimits
 from jd.net.serving.proxies import Proxies
@@ -133,13 +134,11 @@ class JobServer:
 
     async def stop(self) -> None:
         """Take nothing new, answer held heartbeats, finish what was accepted."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         self.room.close()
-        self.news.close()
-        self.live.stop()
+        await asyncio.gather(tasks.end([self._sweeper]), self.news.close(), self.live.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
+        await self.orders.stop()
         self.signin.close()
 
     def _mind_untold(self, happened: Happened) -> None:

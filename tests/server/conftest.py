@@ -40,6 +40,7 @@ def dashboard(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Dashb
     """A dashboard that is not listening, with its loop."""
     opened = Dashboard(tmp_path)
     yield opened
+    loop.run_until_complete(opened.server.stop())
     opened.close()
 
 

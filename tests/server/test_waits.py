@@ -179,7 +179,7 @@ def test_the_time_of_a_wait_ends_and_so_does_the_server(run: Run) -> None:
         assert not (await waited(bench, where="", wait=0.01))["finished"]
         waiting = held(bench, where="")
         await comes_to_rest(bench)
-        bench.server.news.close()
+        await bench.server.news.close()
         assert not (await waiting)["finished"]
     run(scenario)
 

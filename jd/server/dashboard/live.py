@@ -7,6 +7,7 @@ import time
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, Optional, Tuple
 
 from jd.errors import StorageError
+from jd.net.serving import tasks
 from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.creation.creator import Creator
 from jd.server.dashboard.sharing import Shared
@@ -63,12 +64,11 @@ class Live:
         self._dirty = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._watch(self._dirty))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Let every viewer go."""
         self._stopped = True
         self._tell()
-        if self._task is not None:
-            self._task.cancel()
+        await tasks.end([self._task])
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""

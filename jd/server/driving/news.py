@@ -5,6 +5,7 @@ import logging
 from typing import Optional
 
 from jd.errors import StorageError
+from jd.net.serving import tasks
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.transaction import Happened
@@ -35,6 +36,8 @@ class News:
     async def beyond(self, seen: int, seconds: float) -> None:
         """Wait until jobs have changed since the number was `seen`, for so long at most. Returns early when
         the server stops."""
+        if self.closed:
+            return  # nobody would end the task that looks
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         self._waiting += 1
@@ -48,12 +51,11 @@ class News:
         finally:
             self._waiting -= 1
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """The server stops: nobody waits any more."""
         self.closed = True
         self._tell()
-        if self._task is not None:
-            self._task.cancel()
+        await tasks.end([self._task])
 
     def _written(self, _happened: Happened) -> None:
         self._unseen = True

@@ -12,6 +12,7 @@ from jd import protocol as p
 from jd.errors import DamagedFile, StorageError
 from jd.errors import reason as reason_of
 from jd.killpoint import killpoint
+from jd.net.serving import tasks
 from jd.net.serving.routing import HttpError
 from jd.server.creation.batch import job_text
 from jd.server.experiment import Experiment
@@ -105,6 +106,10 @@ class Orders:
         text = job_text(fields.take(body, "parameters", dict))
         why = reason(body)
         await self._experiment.write(lambda t: bulk.edit(t, job_id, text, why))
+
+    async def stop(self) -> None:
+        """The server ends: what is left of an order is for the next one, which goes on with it."""
+        await tasks.end(self._running)
 
     def _ended(self, task: "asyncio.Task[Done]") -> None:
         self._running.discard(task)
