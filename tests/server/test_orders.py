@@ -18,8 +18,9 @@ from jd.server.creation.creator import Creator
 from jd.server.driving import orders
 from jd.server.driving.orders import Orders
 from jd.server.experiment import Experiment
+from jd.server.store.files import files
 from jd.server.store.operators import batches, bulk, unfinished
-from jd.server.store.pages import joblist, jobtable, standings
+from jd.server.store.pages import jobdetails, joblist, jobtable, standings, wholejob
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning
@@ -180,15 +181,15 @@ def test_a_disk_that_is_full_for_a_moment_does_not_cut_it_short(
 
 
 def test_a_batch_shows_when_it_is_whole(tmp_path: Path) -> None:
-    """For who counts, lists, waits and gives orders."""
+    """For who counts, lists, waits, gives orders and asks by id."""
     async def scene(experiment: Experiment, of: Orders) -> None:
         await create(experiment, of)
         first = await experiment.write(batches.begin)
         await experiment.write(lambda t: batches.add(t, first, ['{"x": 1}', '{"x": 2}', '{"y": 3}']))
-        assert await shown(experiment) == (JOBS,) * 8
+        assert await shown(experiment) == (JOBS,) * 14
         assert (await of.asked({"action": bulk.PRIORITISE, "where": ""}, "where", 9, "me"))["changed"] == JOBS
         await experiment.write(lambda t: batches.publish(t, first, 3))
-        assert await shown(experiment) == (JOBS + 3,) * 8
+        assert await shown(experiment) == (JOBS + 3,) * 14
     play(tmp_path, scene)
 
 
@@ -204,8 +205,21 @@ async def shown(experiment: Experiment) -> Any:
                 sum(standings.of_filter(db, everything).by_status.values()),
                 len(jobtable.page(db, everything, by_id, None, 100).jobs),
                 sum(scanning.count(db, of_x).matching.values()),
-                len(scanning.matching(db, of_x, 0, 100).ids))
+                len(scanning.matching(db, of_x, 0, 100).ids),
+                sum(standings.of_ids(db, standings.runs(range(1, 100))).by_status.values()),
+                sum(bulk.statuses_of(db, range(1, 100)).values()),
+                *(sum(is_there(db, ask, job_id) for job_id in range(1, 20))
+                  for ask in (jobdetails.job, wholejob.job, files.uploads,
+                              lambda db, job_id: jobdetails.output(db, job_id, None))))
     return await experiment.read(look)
+
+
+def is_there(db: sqlite3.Connection, ask: Callable[[sqlite3.Connection, int], Any], job_id: int) -> bool:
+    try:
+        ask(db, job_id)
+    except jobs.NoSuchJob:
+        return False
+    return True
 
 
 def test_a_driver_of_many_leaves_it_out_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

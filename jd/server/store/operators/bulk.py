@@ -195,8 +195,8 @@ def statuses_of(db: sqlite3.Connection, ids: Sequence[int]) -> Dict[str, int]:
     """How many of these jobs exist, by status."""
     found: Dict[str, int] = {}
     for part in _parts(ids):
-        for status, n in db.execute("SELECT status, count(*) FROM jobs WHERE id IN (%s) GROUP BY status"
-                                    % id_list(part)):
+        for status, n in db.execute("SELECT status, count(*) FROM jobs WHERE id IN (%s) AND id < ?"
+                                    " GROUP BY status" % id_list(part), (jobs.creating_from(db),)):
             found[status] = found.get(status, 0) + n
     return found
 

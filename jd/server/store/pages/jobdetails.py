@@ -64,7 +64,8 @@ def output(db: sqlite3.Connection, job_id: int, number: Optional[int]) -> Output
 
     Raises jobs.NoSuchJob, NoSuchAttempt.
     """
-    row = db.execute("SELECT status, attempt FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = db.execute("SELECT status, attempt FROM jobs WHERE id = ? AND id < ?",
+                     (job_id, jobs.creating_from(db))).fetchone()
     if row is None:
         raise jobs.NoSuchJob(job_id)
     status, latest = row

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from jd.protocol import ProtocolError, shown
 from jd.server.store import jobfields
 from jd.server.store.jobfields import Field, Where
+from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
 from jd.server.store.search.conditions import Filter, Name, Sql
 from jd.server.store.search.scanning import Found, Place, View
@@ -214,11 +215,12 @@ def _without_key(view: View, by: Order, after: Optional[int]) -> Tuple[Sql, Sql]
 def rows(db: sqlite3.Connection, ids: Sequence[int],
          fields: Sequence[Field] = _FIELDS) -> List[Dict[str, Any]]:
     """Jobs for the dashboard, in the order of `ids`, with the last line of their history as `message`;
-    unknown ids are left out."""
+    unknown ids are left out, and those of a batch that is being written."""
     found: Dict[int, Dict[str, Any]] = {}
     for job_id, message, *row in db.execute(
             "SELECT j.id, (SELECT reason FROM job_history WHERE job_id = j.id ORDER BY id DESC LIMIT 1), %s"
-            " FROM jobs j WHERE j.id IN (%s)" % (jobfields.columns(fields), conditions.id_list(ids))):
+            " FROM jobs j WHERE j.id IN (%s) AND j.id < ?" % (jobfields.columns(fields), conditions.id_list(ids)),
+            (jobs.creating_from(db),)):
         found[job_id] = dict(jobfields.values(fields, row), message=message)
     return [found[job_id] for job_id in ids if job_id in found]
 

@@ -5,6 +5,7 @@ from bisect import bisect
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
+from jd.server.store.queue import jobs
 from jd.server.store.search import scanning
 from jd.server.store.search.conditions import Filter, Source, Sql
 
@@ -40,10 +41,12 @@ def runs(ids: Iterable[int]) -> Tuple[Run, ...]:
 
 
 def of_ids(db: sqlite3.Connection, wanted: Sequence[Run]) -> Standing:
-    """How the jobs with these ids stand."""
+    """How the jobs with these ids stand. Of a batch that is being written there is none yet."""
+    before = jobs.creating_from(db)
     by_status = dict.fromkeys(p.JOB_STATUSES_ALL, 0)
     for start in range(0, len(wanted), RUNS):
-        part = ", ".join("(%d,%d)" % run for run in wanted[start:start + RUNS])
+        part = ", ".join("(%d,%d)" % (first, min(last, before - 1))
+                         for first, last in wanted[start:start + RUNS])
         for status, n in db.execute(_COUNT % (part, _WORDS)):
             by_status[status] += n
     firsts = [first for first, _ in wanted]

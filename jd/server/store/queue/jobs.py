@@ -78,5 +78,6 @@ def work_is_left(db: sqlite3.Connection) -> bool:
 
 
 def exists(db: sqlite3.Connection, job_id: int) -> bool:
-    """Whether there is such a job."""
-    return db.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone() is not None
+    """Whether there is such a job, of a batch that is whole."""
+    return db.execute("SELECT 1 FROM jobs WHERE id = ? AND id < ?",
+                      (job_id, creating_from(db))).fetchone() is not None
