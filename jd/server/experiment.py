@@ -182,12 +182,19 @@ class Experiment:
         self._server_lock.publish(facts, self._kept.file)
 
     def _submit(self, operation: Callable[[Transaction], T]) -> "Future[Tuple[T, Happened]]":
+        begun: List[Transaction] = []
+
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
             t = Transaction(db, self.clock(), self.policy, aftermath.follow)
+            begun.append(t)
             clockset.follow(t, self.clock.offset())
             return operation(t), t.happened
 
-        return self.database.write(run, lambda done: remove_superseded(done[1]))
+        def undone(db: sqlite3.Connection) -> None:
+            for t in begun:
+                t.undone(db)
+
+        return self.database.write(run, lambda done: remove_superseded(done[1]), undone)
 
     def _committed(self, written: "Future[Tuple[Any, Happened]]") -> None:
         """An operation has come to its end: tell what has happened, if it was not undone."""

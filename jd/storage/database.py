@@ -70,6 +70,7 @@ class _Task(NamedTuple):
     operation: Operation[Any]
     future: "Future[Any]"
     then: Optional[Callable[[Any], None]]
+    undone: Optional[Callable[[sqlite3.Connection], None]]
 
 
 class Database:
@@ -111,15 +112,18 @@ class Database:
             self._writer_connection.close()
             raise
 
-    def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None) -> "Future[T]":
+    def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None,
+              undone: Optional[Callable[[sqlite3.Connection], None]] = None) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
 
-        `then` is called with the result between the two, in the thread that writes. It must not raise.
+        `then` is called with the result between the two, in the thread that writes; and `undone` with a
+        connection to read, maybe twice, where the operation began and nothing of it is kept. Neither must
+        raise.
         """
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
         future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future, then))
+        self._tasks.put(_Task(operation, future, then, undone))
         return future
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
@@ -236,11 +240,13 @@ class Database:
         # Whoever gave up waiting before it began need not have it done.
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
         answers: List[Tuple[_Task, Any, Optional[BaseException]]] = []
+        begun: List[_Task] = []
         try:
             self._roll_back(connection)  # what could not be undone before
             connection.execute("BEGIN IMMEDIATE")
             for task in group:
-                answers.append((task, *self._run(connection, task.operation)))
+                begun.append(task)
+                answers.append((task, *self._run(connection, task)))
             killpoint("database.before-commit")
             connection.execute("COMMIT")
             killpoint("database.after-commit")
@@ -248,6 +254,8 @@ class Database:
             # Nothing of the group is on disk, so nobody of it may be told otherwise. Whatever it was, the
             # thread goes on: nobody would get an answer any more.
             self._roll_back(connection)
+            for task in reversed(begun):
+                self._undo(connection, task)
             failure = self._storage_error(error)
             answers = [(task, None, failure) for task in group]
         for task, value, problem in answers:
@@ -267,8 +275,12 @@ class Database:
         except Exception:
             pass  # the next transaction says what is wrong
 
-    def _run(self, connection: sqlite3.Connection,
-             operation: Operation[Any]) -> Tuple[Any, Optional[BaseException]]:
+    def _undo(self, connection: sqlite3.Connection, task: _Task) -> None:
+        if task.undone is not None:
+            with self._following:
+                task.undone(connection)
+
+    def _run(self, connection: sqlite3.Connection, task: _Task) -> Tuple[Any, Optional[BaseException]]:
         """Run one operation in a savepoint; a failed statement is the operation's own failure.
 
         A full disk or an I/O error may make SQLite end the whole transaction: that is the
@@ -276,11 +288,12 @@ class Database:
         """
         connection.execute("SAVEPOINT operation")
         try:
-            value = operation(connection)
+            value = task.operation(connection)
         except Exception as error:
             if not connection.in_transaction:
                 raise sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO operation")
+            self._undo(connection, task)  # before the next one does the same
             connection.execute("RELEASE operation")
             if isinstance(error, damage.ERRORS) and damage.is_damage(error):
                 return None, self._storage_error(error)

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 import pytest
 
 from jd.errors import JdError, StorageError
+from jd.protocol import OBJECT
 from jd.server.experiment import Experiment
 from jd.server.keeping import backup, check, reading, restore, tarfiles
-from jd.server.store.files import names
+from jd.server.store.files import files, names
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
@@ -259,6 +260,27 @@ def test_one_of_a_newer_version_says_what_is_needed(tmp_path: Path, field: str, 
         packer.add_bytes(backup.ABOUT, str(about).replace("'", '"').encode(), 1.0)
     with pytest.raises(StorageError, match="made by JobDistributor 9.1.0, and this one is older"):
         restore.restore(file, tmp_path / "other", EXPERIMENT)
+
+
+def test_a_checkpoint_that_is_signed_meanwhile_is_in_it(data: Data, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    data.desk.create(1)
+    job, rows = data.run(1), backup._rows
+    incoming = data._incoming(b"object and signature")
+
+    def signed_meanwhile(db: Any) -> Iterator[Any]:
+        found = data.desk.read(lambda now: files.newest_checkpoints(now, data.place.data, job))
+        (old,) = [one for one in found if one.kind == OBJECT]
+        data.desk.write(lambda t: files.replace(t, old, incoming))
+        return rows(db)
+
+    monkeypatch.setattr(backup, "_rows", signed_meanwhile)
+    made = backup.make(data.place, tmp_path / "backup", 1.0)
+    assert made.gone == 0
+    restore.restore(tmp_path / "backup", tmp_path / "other", EXPERIMENT)
+    again = Data(tmp_path / "other")
+    assert b"object and signature" in again.contents().values()
+    again.close()
 
 
 def test_a_file_that_has_gone_is_told_and_its_row_is_not_restored(data: Data, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Callable, List
 import pytest
 
 from jd import killpoint
-from jd.errors import DamagedFile, JdError
+from jd.errors import DamagedFile, JdError, StorageError
 from jd.protocol import DIRECTORY_MARK
 from jd.server.dashboard.operations import copy_of
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Transaction
+from jd.storage import database
 
 
 def opened(workspace: Path, anew: bool = False) -> Experiment:
@@ -150,6 +151,59 @@ def test_a_superseded_checkpoint_stays_until_the_commit(tmp_path: Path,
         assert len(rows(tmp_path)) == files.KEPT
     finally:
         experiment.close()
+
+
+def test_what_was_not_committed_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its name stands for what it stood for before."""
+    with_job(tmp_path)
+    experiment = opened(tmp_path)
+    try:
+        upload(experiment)
+        save(experiment)
+        before = on_disk(tmp_path)
+        placed = [lambda content: store(experiment, lambda t, incoming: files.add_upload(
+                      t, experiment.data_dir, 1, 1, "a.txt", incoming), content),
+                  lambda content: save(experiment, content),
+                  lambda content: store(experiment, lambda t, incoming: files.replace(
+                      t, files.newest_checkpoints(t.db, experiment.data_dir, 1)[0], incoming), content)]
+
+        def full(name: str) -> None:
+            if name == "database.before-commit":
+                raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(database, "killpoint", full)
+            for place in placed:
+                with pytest.raises(StorageError, match="disk is full"):
+                    place(b"new")
+        assert on_disk(tmp_path) == before
+        assert (tmp_path / "exp" / "data" / "1" / "a.txt").read_bytes() == b"x"
+        for place in placed:
+            place(b"new")
+        assert (tmp_path / "exp" / "data" / "1" / "a.txt").read_bytes() == b"new"
+    finally:
+        experiment.close()
+
+
+@pytest.mark.parametrize("point", ["files.replace.before-rename", "files.replace.after-rename",
+                                   "database.before-commit", "database.after-commit"])
+def test_the_row_of_a_checkpoint_that_is_signed_has_the_size_of_its_file(point: str, tmp_path: Path) -> None:
+    with_job(tmp_path)
+
+    def work() -> None:
+        killpoint._left = 99
+        experiment = opened(tmp_path)
+        save(experiment)
+        killpoint._left = 1
+        store(experiment, lambda t, incoming: files.replace(
+            t, files.newest_checkpoints(t.db, experiment.data_dir, 1)[0], incoming), b"longer")
+
+    killed_at(point, work)
+    opened(tmp_path).close()
+    with closing(sqlite3.connect(str(tmp_path / "exp" / "meta" / "jobs.db"))) as db:
+        (row,) = db.execute("SELECT stored_name, size_bytes FROM files").fetchall()
+    assert [row[0]] == on_disk(tmp_path)
+    assert (tmp_path / "exp" / "data" / "1" / row[0]).stat().st_size == row[1]
 
 
 def test_what_a_person_put_beside_files_of_jobs_that_are_over_stays(tmp_path: Path) -> None:

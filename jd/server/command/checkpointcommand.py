@@ -114,8 +114,8 @@ def _trust(database: Path, data_dir: Path, checkpoint: files.Checkpoint, keys: L
                               "start workers with %s=%s instead" % (signature.VARIABLE, signature.UNSIGNED))
             _copy(source, body, signer, incoming)
         _as_before(incoming.path, status)
-        direct.write(database, lambda t: files.replace(t, checkpoint, incoming))
-        return Trusted(checkpoint.path.name, kind, incoming.size, True)
+        stored = direct.write(database, lambda t: files.replace(t, checkpoint, incoming))
+        return Trusted(stored, kind, incoming.size, True)
     except files.NoSuchFile as error:
         raise JdError(str(error), "try again") from None
     except OSError as error:

@@ -4,7 +4,8 @@ not.
 The database is copied first, as it is at one moment. A row of a file is written when the file is in its
 place, and files are replaced as a whole, so the files that are read afterwards are those of the copy. The
 exception are checkpoints of directories, of which a server keeps the newest: those that go meanwhile are
-named in the backup, and restoring forgets them. They are read first, the newest before the others.
+named in the backup, and restoring forgets them. They are read first, the newest before the others. And one
+that is signed meanwhile is stored under another name: it is in the backup as it is then, under its first one.
 """
 
 import json
@@ -55,7 +56,7 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
         with open(str(copy), "rb") as source:
             packer.add(DATABASE, source, os.fstat(source.fileno()).st_size, now)
         _add_meta(packer, place.meta)
-        gone = _add_files(packer, db, place.data)
+        gone = _add_files(packer, db, place)
         packer.add_bytes(GONE, json.dumps(gone).encode("ascii"), now)
         _add_outputs(packer, db, place.data)
     tarfiles.read(file, "")
@@ -91,17 +92,24 @@ def _add_meta(packer: Packer, meta: Path) -> None:
                 packer.add("meta/" + path.name, source, found.st_size, found.st_mtime)
 
 
-def _add_files(packer: Packer, db: sqlite3.Connection, data_dir: Path) -> List[int]:
+def _add_files(packer: Packer, db: sqlite3.Connection, place: Place) -> List[int]:
     """Returns the ids of the files that are not there."""
     gone = []
     for row_id, job_id, name, uploaded_at in _rows(db):
-        source = own(data_dir / str(job_id) / name)
+        directory = place.data / str(job_id)
+        source = own(directory / name) or own(directory / _name_now(place, row_id, name))
         if source is None:
             gone.append(row_id)
             continue
         with source:
             packer.add("data/%d/%s" % (job_id, name), source, os.fstat(source.fileno()).st_size, uploaded_at)
     return gone
+
+
+def _name_now(place: Place, row_id: int, name: str) -> str:
+    with reading.opened(place.database) as now:
+        row = now.execute("SELECT stored_name FROM files WHERE id = ?", (row_id,)).fetchone()
+    return name if row is None else str(row[0])
 
 
 def _rows(db: sqlite3.Connection) -> Iterator[Tuple[int, int, str, float]]:

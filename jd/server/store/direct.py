@@ -58,9 +58,15 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             t = Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow)
-            value = operation(t)
-            killpoint("direct.before-commit")
-            db.execute("COMMIT")
+            try:
+                value = operation(t)
+                killpoint("direct.before-commit")
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                t.undone(db)
+                raise
             killpoint("direct.after-commit")
             remove_superseded(t.happened)
             return value

@@ -68,7 +68,18 @@ class Transaction:
         self.policy = policy
         self.happened = Happened()
         self._after_end = after_end
+        self._if_undone: List[Callable[[sqlite3.Connection], None]] = []
 
     def ended(self, ended: Ended) -> None:
         """An attempt has ended: do what follows from that."""
         self._after_end(self, ended)
+
+    def if_undone(self, put_right: Callable[[sqlite3.Connection], None]) -> None:
+        """Have `put_right` called with the connection, to read, should this transaction be undone: for what
+        it did beside the database."""
+        self._if_undone.append(put_right)
+
+    def undone(self, db: sqlite3.Connection) -> None:
+        """This transaction was undone: put right, the latest first, what it did beside the database."""
+        while self._if_undone:
+            self._if_undone.pop()(db)

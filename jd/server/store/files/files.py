@@ -1,14 +1,15 @@
 """Uploads and checkpoints: a row for each, the bytes in `data/<job_id>/`.
 
 A file is streamed to `data/.incoming/`, made durable, renamed into place, and only then is its row
-written. A crash in between leaves at most a file without a row, which the next upload of that
-name replaces.
+written. Where that fails the file is removed again. A crash in between leaves at most a file without a row,
+which the next upload of that name replaces.
 
 A job that was begun from scratch (column `scratch` of the jobs) goes on from none of the checkpoints that it
 had, and what it had uploaded is not downloaded by its name any more. People still find all of it on the job's
 page.
 """
 
+import logging
 import os
 import re
 import secrets
@@ -35,6 +36,8 @@ MAX_PART_BYTES = 255  # what file systems take
 KEPT = 3  # checkpoints of a directory, of one job: the newest, and two in case it is of no use
 
 _CHECKPOINT_NAME = "checkpoint"
+
+log = logging.getLogger("jd.server")
 
 
 class NoSuchFile(Exception):
@@ -174,14 +177,19 @@ def add_checkpoint(t: Transaction, data_dir: Path, job_id: int, attempt: Optiona
     attempts.check_running."""
     running = attempts.check_running(t.db, job_id, attempt, reach).attempt
     version = _next_version(t.db, job_id, CHECKPOINT, _CHECKPOINT_NAME)
-    stamp = int(t.now)
-    while _is_taken(t.db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
-        stamp += 1
     stored = _place(t, data_dir, _New(job_id, running, CHECKPOINT, _CHECKPOINT_NAME, version,
-                                      "checkpoint_v%d_%d.pt" % (version, stamp)), incoming)
+                                      _free_name(t, job_id, version)), incoming)
     if _is_directory_checkpoint(data_dir / str(job_id) / stored.filename):
         _drop_superseded(t, data_dir, job_id)
     return stored
+
+
+def _free_name(t: Transaction, job_id: int, version: int) -> str:
+    """What a checkpoint of this version is stored as from now on."""
+    stamp = int(t.now)
+    while _is_taken(t.db, job_id, "checkpoint_v%d_%d.pt" % (version, stamp)):
+        stamp += 1
+    return "checkpoint_v%d_%d.pt" % (version, stamp)
 
 
 def _drop_superseded(t: Transaction, data_dir: Path, job_id: int) -> None:
@@ -226,6 +234,7 @@ def _place(t: Transaction, data_dir: Path, new: _New, incoming: Incoming) -> Sto
     directory = data_dir / str(new.job_id)
     try:
         filemodes.make_directory(directory, filemodes.of(data_dir))
+        t.if_undone(lambda db: _take_back(db, data_dir, new))
         killpoint("files.place.before-rename")
         os.replace(str(incoming.path), str(directory / new.stored_name))
         killpoint("files.place.after-rename")
@@ -241,6 +250,19 @@ def _place(t: Transaction, data_dir: Path, new: _New, incoming: Incoming) -> Sto
         except OSError as error:
             raise _storage_error(error, directory) from error
     return Stored(new.stored_name, new.version, incoming.size)
+
+
+def _take_back(db: sqlite3.Connection, data_dir: Path, new: _New) -> None:
+    """Remove a file whose row was not written: its name stands for what counted before."""
+    path = data_dir / str(new.job_id) / new.stored_name
+    try:
+        if os.path.lexists(str(path)):
+            os.unlink(str(path))
+        if new.kind == UPLOAD and new.stored_name != new.name:
+            names.show(db, data_dir, new.job_id, [new.name])
+    except OSError as error:
+        log.warning("cannot remove %s, of which the database knows nothing: %s", path,
+                    error.strerror or error)
 
 
 def _next_of_path(db: sqlite3.Connection, job_id: int, path: str) -> int:
@@ -264,6 +286,8 @@ class Checkpoint(NamedTuple):
     """A stored checkpoint; `kind` is p.OBJECT or p.DIRECTORY."""
 
     row_id: int
+    job_id: int
+    version: int
     path: Path
     kind: str
 
@@ -273,30 +297,43 @@ def newest_checkpoints(db: sqlite3.Connection, data_dir: Path, job_id: int) -> L
     if not jobs.exists(db, job_id):
         raise jobs.NoSuchJob(job_id)
     found: Dict[str, Checkpoint] = {}
-    for row_id, name in db.execute("SELECT id, stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
-                                   " ORDER BY version DESC" % COUNTS, (job_id, CHECKPOINT)):
+    for row_id, version, name in db.execute(
+            "SELECT id, version, stored_name FROM files WHERE job_id = ? AND kind = ? AND %s"
+            " ORDER BY version DESC" % COUNTS, (job_id, CHECKPOINT)):
         path = data_dir / str(job_id) / str(name)
         kind = p.DIRECTORY if _is_directory_checkpoint(path) else p.OBJECT
-        found.setdefault(kind, Checkpoint(row_id, path, kind))
+        found.setdefault(kind, Checkpoint(row_id, job_id, version, path, kind))
         if len(found) == 2:
             break
     return list(found.values())
 
 
-def replace(t: Transaction, checkpoint: Checkpoint, incoming: Incoming) -> None:
-    """Put other bytes into the place of a checkpoint. Raises NoSuchFile if it has gone meanwhile."""
+def replace(t: Transaction, checkpoint: Checkpoint, incoming: Incoming) -> str:
+    """Put other bytes into the place of a checkpoint; what they are stored as. Raises NoSuchFile if it has
+    gone meanwhile.
+
+    That is another name, and the former file goes after the commit: so whenever the process is killed, the
+    row tells the size of its own file.
+    """
     row = t.db.execute("SELECT 1 FROM files WHERE id = ? AND stored_name = ?",
                        (checkpoint.row_id, checkpoint.path.name)).fetchone()
     if row is None:
         raise NoSuchFile("%s was removed meanwhile" % checkpoint.path.name)
+    directory = checkpoint.path.parent
+    new = _New(checkpoint.job_id, 0, CHECKPOINT, _CHECKPOINT_NAME, checkpoint.version,
+               _free_name(t, checkpoint.job_id, checkpoint.version))
     try:
+        t.if_undone(lambda db: _take_back(db, directory.parent, new))
         killpoint("files.replace.before-rename")
-        os.replace(str(incoming.path), str(checkpoint.path))
+        os.replace(str(incoming.path), str(directory / new.stored_name))
         killpoint("files.replace.after-rename")
-        filesystems.sync(checkpoint.path.parent)
+        filesystems.sync(directory)
     except OSError as error:
         raise _storage_error(error, checkpoint.path) from error
-    t.db.execute("UPDATE files SET size_bytes = ? WHERE id = ?", (incoming.size, checkpoint.row_id))
+    t.db.execute("UPDATE files SET stored_name = ?, size_bytes = ? WHERE id = ?",
+                 (new.stored_name, incoming.size, checkpoint.row_id))
+    t.happened.superseded.append(checkpoint.path)
+    return new.stored_name
 
 
 def _is_directory_checkpoint(path: Path) -> bool:
