@@ -14,7 +14,7 @@ import socket
 import ssl
 import urllib.request
 from dataclasses import dataclass, field
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
 from jd import settingvalues
@@ -204,6 +204,31 @@ def tls_context(certificate: Optional[str] = None) -> ssl.SSLContext:
     return context
 
 
+class _Pieces:
+    """What an answer is read from, without the way to read all that comes: http.client takes it for a chunk
+    whose size is said to be -1."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file. Raises HTTPException where no size is given."""
+        if size < 0:
+            raise http.client.HTTPException("a part of the answer has no size")
+        return bytes(self._file.read(size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that is read in pieces of a size."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.fp = cast(Any, _Pieces(self.fp))
+
+
 def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
                     tls: Optional[ssl.SSLContext] = None) -> http.client.HTTPConnection:
     """A connection to `address`, open, through `proxy` if one is given.
@@ -222,6 +247,7 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
             connection.set_tunnel(address.host, address.port, headers)
     else:
         connection = http.client.HTTPConnection(host, port, timeout=patience)
+    connection.response_class = _Answer
     setattr(connection, "_create_connection", _connect if proxy else connect)
     try:
         connection.connect()

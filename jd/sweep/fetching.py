@@ -92,16 +92,27 @@ class _Job(NamedTuple):
 def _of_job(session: Session, job_id: int, root: Path, patterns: Sequence[str]) -> _Job:
     answer = session.call("GET", "%s/%d/uploads" % (protocol.LIST_JOBS, job_id))
     found = []
-    for name, upload in _newest(answer.get("uploads") or []).items():
+    for name, upload in _newest(_listed(job_id, answer.get("uploads"))).items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             if not uploads.is_plain(name):
                 raise Refused(200, "job %d: the server tells of a file %s, which is no name of one" % (
                     job_id, protocol.shown(name)))
             target = root / str(job_id) / name
             asked = str(upload["filename"]) if upload.get("path") else name
-            _whole(session, job_id, asked, target, int(upload["size_bytes"]))
+            _whole(session, job_id, asked, target, upload["size_bytes"])
             found.append(name)
     return _Job(job_id, found)
+
+
+def _listed(job_id: int, uploads: Any) -> List[Dict[str, Any]]:
+    """What a server tells of the uploads of a job. Raises Refused for what tells of none."""
+    listed = uploads or []
+    for upload in listed if isinstance(listed, list) else [listed]:
+        size = upload.get("size_bytes") if isinstance(upload, dict) else None
+        if type(size) is not int or size < 0 or not isinstance(upload.get("filename"), str):
+            raise Refused(200, "job %d: the server tells of an upload %s, which has no name or size of one"
+                          % (job_id, protocol.shown(upload)))
+    return list(listed)
 
 
 def _newest(listed: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:

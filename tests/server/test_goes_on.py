@@ -181,7 +181,8 @@ def test_a_server_that_stops_leaves_nothing_behind_in_its_loop(tmp_path: Path,
         await server.creation.create(from_list([{"x": n} for n in range(200)]))
         await server.start("127.0.0.1", 0, 0)
         waits = asyncio.ensure_future(server.news.beyond(10 ** 9, 60))
-        order = asyncio.ensure_future(server.orders.asked({"action": "delete", "where": ""}, "where", 1, "me"))
+        order = asyncio.ensure_future(server.orders.asked({"action": "delete", "where": ""}, "where", 1,
+                                                          "me"))
         await begun.wait()
         await server.stop()
         with pytest.raises(asyncio.CancelledError):

@@ -161,11 +161,17 @@ def test_what_was_not_committed_leaves_no_file(tmp_path: Path, monkeypatch: pyte
         upload(experiment)
         save(experiment)
         before = on_disk(tmp_path)
-        placed = [lambda content: store(experiment, lambda t, incoming: files.add_upload(
-                      t, experiment.data_dir, 1, 1, "a.txt", incoming), content),
-                  lambda content: save(experiment, content),
-                  lambda content: store(experiment, lambda t, incoming: files.replace(
-                      t, files.newest_checkpoints(t.db, experiment.data_dir, 1)[0], incoming), content)]
+
+        def upload_again(t: Transaction, incoming: files.Incoming) -> None:
+            files.add_upload(t, experiment.data_dir, 1, 1, "a.txt", incoming)
+
+        def save_again(t: Transaction, incoming: files.Incoming) -> None:
+            files.add_checkpoint(t, experiment.data_dir, 1, 1, incoming)
+
+        def sign(t: Transaction, incoming: files.Incoming) -> None:
+            files.replace(t, files.newest_checkpoints(t.db, experiment.data_dir, 1)[0], incoming)
+
+        placed = (upload_again, save_again, sign)
 
         def full(name: str) -> None:
             if name == "database.before-commit":
@@ -175,11 +181,11 @@ def test_what_was_not_committed_leaves_no_file(tmp_path: Path, monkeypatch: pyte
             failing.setattr(database, "killpoint", full)
             for place in placed:
                 with pytest.raises(StorageError, match="disk is full"):
-                    place(b"new")
+                    store(experiment, place, b"new")
         assert on_disk(tmp_path) == before
         assert (tmp_path / "exp" / "data" / "1" / "a.txt").read_bytes() == b"x"
         for place in placed:
-            place(b"new")
+            store(experiment, place, b"new")
         assert (tmp_path / "exp" / "data" / "1" / "a.txt").read_bytes() == b"new"
     finally:
         experiment.close()

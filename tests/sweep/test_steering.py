@@ -131,9 +131,17 @@ def test_whatever_one_file_meets_the_others_come(stub: StubServer, begun: Begun,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "AT_ONCE", 1)
     begun()
-    stub.will_answer(Answer(200, {"uploads": [{"filename": "a.json", "size_bytes": "many"}]}),
-                     Answer(200, {"uploads": [upload("c.json", 1)]}), Answer(200, b"c"))
-    with pytest.raises(ValueError, match="many"):
+    odd = [{"filename": "a.json", "size_bytes": "many"}, {"filename": "a.json", "size_bytes": -1},
+           {"filename": "a.json"}, {"size_bytes": 1}, "a.json"]
+    for told in [[one] for one in odd] + odd[:1]:
+        stub.will_answer(Answer(200, {"uploads": told}),
+                         Answer(200, {"uploads": [upload("c.json", 1)]}), Answer(200, b"c"))
+        with pytest.raises(ServerRefused, match="which has no name or size of one"):
+            jd.fetch([1, 2], tmp_path)
+        (tmp_path / "2" / "c.json").unlink()
+    stub.will_answer(Answer(200, {"uploads": odd[:1]}), Answer(200, {"uploads": [upload("c.json", 1)]}),
+                     Answer(200, b"c"))
+    with pytest.raises(ServerRefused, match="many"):
         jd.fetch([1, 2], tmp_path)
     assert (tmp_path / "2" / "c.json").read_bytes() == b"c"
 

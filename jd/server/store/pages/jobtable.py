@@ -219,8 +219,8 @@ def rows(db: sqlite3.Connection, ids: Sequence[int],
     found: Dict[int, Dict[str, Any]] = {}
     for job_id, message, *row in db.execute(
             "SELECT j.id, (SELECT reason FROM job_history WHERE job_id = j.id ORDER BY id DESC LIMIT 1), %s"
-            " FROM jobs j WHERE j.id IN (%s) AND j.id < ?" % (jobfields.columns(fields), conditions.id_list(ids)),
-            (jobs.creating_from(db),)):
+            " FROM jobs j WHERE j.id IN (%s) AND j.id < ?" % (
+                jobfields.columns(fields), conditions.id_list(ids)), (jobs.creating_from(db),)):
         found[job_id] = dict(jobfields.values(fields, row), message=message)
     return [found[job_id] for job_id in ids if job_id in found]
 
