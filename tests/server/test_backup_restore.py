@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
+from unittest.mock import Mock
 
 import pytest
 
@@ -248,6 +249,39 @@ def test_links_are_refused(tmp_path: Path) -> None:
         made.addfile(info, io.BytesIO())
     with pytest.raises(StorageError, match="no file of ours"):
         restore.read_about(file)
+
+
+def test_holes_are_refused(data: Data, tmp_path: Path) -> None:
+    """However much they are said to be."""
+    file, other = tmp_path / "holes.tar", tmp_path / "other"
+    backup.make(data.place, file, 1.0)
+    with tarfile.open(str(file)) as whole:
+        about = whole.next()
+        assert about is not None
+        content = whole.extractfile(about)
+        assert content is not None
+        told = content.read()
+    with tarfile.open(str(file), "w", format=tarfile.PAX_FORMAT) as made:
+        info = tarfile.TarInfo(backup.ABOUT)
+        info.size = len(told)
+        made.addfile(info, io.BytesIO(told))
+        info = tarfile.TarInfo("meta/jobs.db")
+        info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2 ** 40)}
+        info.size = 1
+        made.addfile(info, io.BytesIO(b"x"))
+    with pytest.raises(StorageError, match="'meta/jobs.db' in it is no file of ours"):
+        restore.restore(file, other, EXPERIMENT)
+    assert os.listdir(str(other)) == []
+
+
+def test_a_backup_for_which_there_is_no_room_is_not_begun(data: Data, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    file, other = tmp_path / "large.tar", tmp_path / "other"
+    backup.make(data.place, file, 1.0)
+    monkeypatch.setattr(restore.shutil, "disk_usage", lambda _: Mock(free=file.stat().st_size - 1))
+    with pytest.raises(StorageError, match=r"large.tar has [0-9]+ MB, and only [0-9]+ MB are free"):
+        restore.restore(file, other, EXPERIMENT)
+    assert os.listdir(str(other)) == []
 
 
 @pytest.mark.parametrize("field, value", [("format", 99), ("schema", 9999)])

@@ -10,6 +10,7 @@ one can have given out (`queue.claim`).
 import json
 import os
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
@@ -83,6 +84,7 @@ def restore(file: Path, workspace: Path, experiment: str, told: Told = nobody) -
     refuse_existing(directory)
     try:
         safedirs.make(workspace, safedirs.SERVER)
+        _check_room(file, workspace)
         with drafts.directory(directory, "restoring") as draft:
             for name in ("meta", "data", "data/.incoming"):
                 (draft / name).mkdir(0o700)
@@ -95,6 +97,15 @@ def restore(file: Path, workspace: Path, experiment: str, told: Told = nobody) -
     except OSError as error:
         raise StorageError("cannot restore into %s: %s" % (workspace, error.strerror or error),
                            "nothing was changed") from error
+
+
+def _check_room(file: Path, workspace: Path) -> None:
+    """What is unpacked has no more bytes than the backup."""
+    needed, free = file.stat().st_size, shutil.disk_usage(str(workspace)).free
+    if needed > free:
+        raise StorageError("%s has %d MB, and only %d MB are free in %s" % (
+            file, -(-needed // 2 ** 20), free >> 20, workspace),
+            "nothing was changed; make room, or give another --workspace_path")
 
 
 def _put(draft: Path, directory: Path) -> None:

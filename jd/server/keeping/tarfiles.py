@@ -192,7 +192,9 @@ def read(file: Path, top: str, take: Callable[[Member], None] = lambda _member: 
             count = 0
             for info in archive:
                 cast(Any, archive).members = []
-                content = archive.extractfile(info) if info.isfile() else None
+                # One with holes may be of any size, however small the file is in which it lies.
+                is_ours = info.isfile() and not info.issparse()
+                content = archive.extractfile(info) if is_ours else None
                 if content is None or not info.name.startswith(start):
                     raise damaged(file, "%r in it is no file of ours" % info.name[:80])
                 member = Member(info.name[len(start):], info.size, content)
