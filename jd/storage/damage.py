@@ -2,17 +2,33 @@
 
 SQLite repeats in some messages what stands in the file. Where that is no text any more, Python raises a
 UnicodeDecodeError in place of an sqlite3.Error. A byte of a text in a row is nothing that SQLite notices: who
-reads the row as JSON does. So whoever catches one of these catches ERRORS.
+reads the row as JSON does (`parsed`). So whoever catches one of these catches ERRORS.
 """
 
 import json
 import sqlite3
+from typing import Any, Union
 
-ERRORS = (sqlite3.Error, UnicodeDecodeError, json.JSONDecodeError)
+
+class DamagedRow(ValueError):
+    """What stands in a row is not what was written there; the message names the row."""
+
+
+ERRORS = (sqlite3.Error, UnicodeDecodeError, json.JSONDecodeError, DamagedRow)
 
 _MAX_CHARS = 200
 _SAID_OF_DAMAGE = ("malformed", "not a database", "could not decode", "unsupported file format",
                    "no such table", "no such column", "already exists", "no such index")
+
+
+def parsed(text: Union[str, bytes], what: str) -> Any:
+    """The JSON that stands in a row; bytes where it may be no text any more. Raises DamagedRow, which names
+    `what` it is."""
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DamagedRow("%s cannot be read (%s)" % (what, one_line(why))) from None
 
 
 def reason(error: Exception) -> str:
@@ -31,7 +47,7 @@ def one_line(text: str) -> str:
 
 def is_damage(error: Exception) -> bool:
     """Whether the file itself is to blame, and not a lock, a full disk or a missing permission."""
-    if isinstance(error, (UnicodeError, json.JSONDecodeError)):
+    if isinstance(error, (UnicodeError, json.JSONDecodeError, DamagedRow)):
         return True
     said = str(error).lower()
     return any(words in said for words in _SAID_OF_DAMAGE)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -278,7 +279,7 @@ def test_a_backup_for_which_there_is_no_room_is_not_begun(data: Data, tmp_path: 
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     file, other = tmp_path / "large.tar", tmp_path / "other"
     backup.make(data.place, file, 1.0)
-    monkeypatch.setattr(restore.shutil, "disk_usage", lambda _: Mock(free=file.stat().st_size - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Mock(free=file.stat().st_size - 1))
     with pytest.raises(StorageError, match=r"large.tar has [0-9]+ MB, and only [0-9]+ MB are free"):
         restore.restore(file, other, EXPERIMENT)
     assert os.listdir(str(other)) == []

@@ -4,9 +4,10 @@ Pages, the list of `GET /api/jobs`, the CSV, filters and the sorting of the tabl
 column takes a migration (`schema`), a line here, and whatever writes it.
 """
 
-import json
 from enum import Flag, auto
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+
+from jd.storage import damage
 
 
 class Where(Flag):
@@ -98,12 +99,32 @@ def shown(where: Where) -> Tuple[Field, ...]:
 
 
 def columns(fields: Iterable[Field]) -> str:
-    """Their columns, of a job `j`, for a SELECT."""
-    return ", ".join(field.select or "j." + field.column for field in fields)
+    """Their columns, of a job `j`, for a SELECT. JSON is bytes: damaged, it may be no text any more."""
+    return ", ".join(("CAST(%s AS BLOB)" if field.kind == JSON else "%s") % (
+        field.select or "j." + field.column) for field in fields)
 
 
-def values(fields: Iterable[Field], row: Iterable[Any], by_column: bool = False) -> Dict[str, Any]:
-    """A row that was selected so, by the names on pages or the columns; JSON is parsed."""
-    return {field.column if by_column else field.name:
-            json.loads(value) if field.kind == JSON and value is not None else value
-            for field, value in zip(fields, row)}
+def values(fields: Iterable[Field], row: Iterable[Any], by_column: bool = False,
+           damaged: Optional[List[str]] = None) -> Dict[str, Any]:
+    """A row that was selected so, by the names on pages or the columns; JSON is parsed.
+
+    Raises damage.DamagedRow for what cannot be. With `damaged` that is added there instead, and the value is
+    that of a job that has none.
+    """
+    found: Dict[str, Any] = {}
+    for field, value in zip(fields, row):
+        if field.kind == JSON and value is not None:
+            try:
+                value = json_of(found["id"], field.column, value)
+            except damage.DamagedRow as error:
+                if damaged is None:
+                    raise
+                damaged.append(str(error))
+                value = {} if field.select is None else None
+        found[field.column if by_column else field.name] = value
+    return found
+
+
+def json_of(job_id: int, column: str, value: Union[str, bytes]) -> Any:
+    """What stands in a column of a job. Raises damage.DamagedRow."""
+    return damage.parsed(value, "job %d: its %s" % (job_id, column))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import sqlite3
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -62,28 +61,29 @@ def lines(db: sqlite3.Connection, table: CsvTable, after: int) -> CsvPart:
     if window is None:
         return CsvPart("", None)
     rows = db.execute(
-        "SELECT j.id, j.parameters, j.results, %s FROM jobs j WHERE j.id > ? AND j.id <= ? AND %s"
-        " ORDER BY j.id" % (jobfields.columns(_FIELDS), table.wanted.text),
+        "SELECT j.id, CAST(j.parameters AS BLOB), CAST(j.results AS BLOB), %s FROM jobs j"
+        " WHERE j.id > ? AND j.id <= ? AND %s ORDER BY j.id" % (
+            jobfields.columns(_FIELDS), table.wanted.text),
         (after, window, *table.wanted.values)).fetchall()
     words = values.words(db, after, window)
-    return CsvPart(_lines([_cells(row[1:], table, words.get(row[0], {})) for row in rows]), window)
+    return CsvPart(_lines([_cells(row, table, words.get(row[0], {})) for row in rows]), window)
 
 
 def _cells(row: Tuple[Any, ...], table: CsvTable, words: Dict[str, str]) -> List[str]:
     """The cells of a job; `words` are its results that are NaN, Infinity or -Infinity."""
-    parameters, results, *fixed = row
-    given: Dict[str, Any] = json.loads(parameters)
-    found: Dict[str, Any] = json.loads(results) if results is not None else {}
-    return [*[_fixed(field, value)
-              for field, value in zip(_FIELDS, fixed)],
+    job_id, parameters, results, *fixed = row
+    given: Dict[str, Any] = jobfields.json_of(job_id, "parameters", parameters)
+    found: Dict[str, Any] = {} if results is None else jobfields.json_of(job_id, "results", results)
+    return [*[_fixed(job_id, field, value) for field, value in zip(_FIELDS, fixed)],
             *[csvcells.text(given.get(name)) for name in table.parameters],
             *[words.get(name) or csvcells.text(found.get(name)) for name in table.results]]
 
 
-def _fixed(field: jobfields.Field, value: Any) -> str:
+def _fixed(job_id: int, field: jobfields.Field, value: Any) -> str:
     if field.kind == jobfields.TIME:
         return _time(value)
-    return csvcells.text(" ".join(json.loads(value)) if field.kind == jobfields.JSON and value else value)
+    is_list = field.kind == jobfields.JSON and value
+    return csvcells.text(" ".join(jobfields.json_of(job_id, field.column, value)) if is_list else value)
 
 
 def _time(seconds: Optional[float]) -> str:

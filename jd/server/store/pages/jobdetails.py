@@ -48,7 +48,7 @@ def job(db: sqlite3.Connection, job_id: int, everything: bool = False) -> Dict[s
     nothing of attempts and history with `everything`.
     Raises jobs.NoSuchJob.
     """
-    found = jobtable.rows(db, [job_id], _FIELDS)
+    found = jobtable.rows(db, [job_id], _FIELDS, whole=True)
     if not found:
         raise jobs.NoSuchJob(job_id)
     return dict(

@@ -212,16 +212,22 @@ def _without_key(view: View, by: Order, after: Optional[int]) -> Tuple[Sql, Sql]
 
 # ---- jobs as they are shown
 
-def rows(db: sqlite3.Connection, ids: Sequence[int],
-         fields: Sequence[Field] = _FIELDS) -> List[Dict[str, Any]]:
+def rows(db: sqlite3.Connection, ids: Sequence[int], fields: Sequence[Field] = _FIELDS,
+         whole: bool = False) -> List[Dict[str, Any]]:
     """Jobs for the dashboard, in the order of `ids`, with the last line of their history as `message`;
-    unknown ids are left out, and those of a batch that is being written."""
+    unknown ids are left out, and those of a batch that is being written.
+
+    A row that is damaged says that as its `message`, so that the others can be seen; if they are to be
+    `whole`, damage.DamagedRow is raised.
+    """
     found: Dict[int, Dict[str, Any]] = {}
     for job_id, message, *row in db.execute(
             "SELECT j.id, (SELECT reason FROM job_history WHERE job_id = j.id ORDER BY id DESC LIMIT 1), %s"
             " FROM jobs j WHERE j.id IN (%s) AND j.id < ?" % (
                 jobfields.columns(fields), conditions.id_list(ids)), (jobs.creating_from(db),)):
-        found[job_id] = dict(jobfields.values(fields, row), message=message)
+        damaged: List[str] = []
+        job = jobfields.values(fields, row, damaged=None if whole else damaged)
+        found[job_id] = dict(job, message="; ".join(damaged) or message)
     return [found[job_id] for job_id in ids if job_id in found]
 
 

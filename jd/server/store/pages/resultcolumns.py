@@ -8,6 +8,7 @@ import sqlite3
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
 
 from jd import protocol as p
+from jd.server.store import jobfields
 from jd.server.store.files.resultfile import NAN
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, scanning, values
@@ -167,9 +168,11 @@ def _objects(db: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Any]:
     """(id, parameters, results) of jobs with results, by ascending id."""
     for at in range(0, len(ids), _AT_ONCE):
         for job_id, parameters, results in db.execute(
-                "SELECT id, parameters, results FROM jobs WHERE id IN (%s) ORDER BY id"
+                "SELECT id, CAST(parameters AS BLOB), CAST(results AS BLOB) FROM jobs"
+                " WHERE id IN (%s) ORDER BY id"
                 % conditions.id_list(ids[at:at + _AT_ONCE])):
-            yield job_id, json.loads(parameters), json.loads(results)
+            yield (job_id, jobfields.json_of(job_id, "parameters", parameters),
+                   jobfields.json_of(job_id, "results", results))
 
 
 def _fill(table: Dict[str, List[Any]], found: Dict[str, Any], index: int, length: int,

@@ -1,6 +1,5 @@
 """Jobs with their parameters and results, in the order of ids and as many as fit: for programs."""
 
-import json
 import sqlite3
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -34,12 +33,14 @@ def rows(db: sqlite3.Connection, wanted: Filter, after: int, limit: int) -> Resu
     words = values.words(db, matching.ids[0] - 1, matching.ids[-1])
     chars = 0
     for parameters, results, *row in db.execute(
-            "SELECT j.parameters, j.results, %s FROM jobs j WHERE j.id IN (%s) ORDER BY j.id" % (
+            "SELECT CAST(j.parameters AS BLOB), CAST(j.results AS BLOB), %s FROM jobs j"
+            " WHERE j.id IN (%s) ORDER BY j.id" % (
                 jobfields.columns(_FIELDS), id_list(matching.ids))):
         job = jobfields.values(_FIELDS, row)
         job["worker"] = job.pop("worker_id")
-        job["parameters"] = json.loads(parameters)
-        job["results"] = dict(json.loads(results) if results else {}, **words.get(job["id"], {}))
+        job["parameters"] = jobfields.json_of(job["id"], "parameters", parameters)
+        known = jobfields.json_of(job["id"], "results", results) if results else {}
+        job["results"] = dict(known, **words.get(job["id"], {}))
         found.append(job)
         chars += len(parameters) + len(results or "")
         if chars > MAX_CHARS and job["id"] != matching.ids[-1]:
