@@ -71,11 +71,29 @@ def execute(line: CommandLine, environ: Mapping[str, str]) -> int:
               % (context.command.name, "=, ".join(line.unused)), file=sys.stderr)
     if context.experiment is not None:
         _say_names(context.experiment, line.arguments, context.environ)
+    problems: list[str] = []
     if context.command.name not in _WITHOUT_SWEEP:
-        sweep_once(context.environ, again=context.command.name in _STARTING)
+        problems = sweep_once(context.environ, again=context.command.name in _STARTING)
+    # What is wrong with the command's own registry it may say itself, as its error.
+    own = str(context.registry.path) if problems and context.experiment is not None else None
+    theirs = [problem for problem in problems if own is None or own not in problem]
+    left = [problem for problem in problems if problem not in theirs]
+    _warn(theirs)
     module = importlib.import_module(module_of(context.command.name))
-    with trusting(line.arguments.get("trust_user")):
-        return int(module.run(context))
+    try:
+        with trusting(line.arguments.get("trust_user")):
+            return int(module.run(context))
+    except errors.JdError as error:
+        left = [problem for problem in left if problem != str(error)]
+        raise
+    finally:
+        _warn(left)
+
+
+def _warn(problems: list[str]) -> None:
+    if problems:
+        more = " (and %d more; jd_worker_cli prune names them)" % (len(problems) - 1)
+        print("warning: %s%s" % (problems[0], more if problems[1:] else ""), file=sys.stderr)
 
 
 def _say_names(experiment: str, arguments: Mapping[str, str], environ: Mapping[str, str]) -> None:
@@ -88,11 +106,12 @@ def _say_names(experiment: str, arguments: Mapping[str, str], environ: Mapping[s
             print(text, file=sys.stderr)
 
 
-def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:
-    """Clean up the registries, the first time in this process (reference, section 2), or `again`."""
+def sweep_once(environ: Mapping[str, str], again: bool = False) -> list[str]:
+    """Clean up the registries, the first time in this process (reference, section 2), or `again`. Returns
+    what could not be done: that must not stop the command that it comes before."""
     global _swept
     if _swept and not again or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
-        return
+        return []
     _swept = True
     from jd.node.identity import Here
     from jd.safedirs import UnsafePlace
@@ -118,10 +137,7 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> None:
             shown.__exit__()
     for line in died:
         print(line, file=sys.stderr)  # whatever the command prints on stdout may be for a program
-    # What a clean-up cannot do must not stop the command that it comes before.
-    if problems:
-        more = " (and %d more; jd_worker_cli prune names them)" % (len(problems) - 1)
-        print("warning: %s%s" % (problems[0], more if problems[1:] else ""), file=sys.stderr)
+    return problems
 
 
 def entry() -> int:

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 import pytest
 
-from jd import paths
+from jd import errors, paths
 from jd.cli import main
 from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
@@ -198,6 +198,26 @@ def test_what_cannot_be_cleaned_up_is_a_warning(environ: Dict[str, str], ran: Li
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1
     assert said.err.startswith("warning: the worker registry") and "1 more" in said.err
+
+
+def test_a_damaged_registry_of_its_own_is_told_once(environ: Dict[str, str],
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """By the error of the command, where it has one."""
+    path = Registry("a", environ).path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database " * 500)
+    assert errors.run_command(lambda argv: main.main(argv, environ), ["worker-list", "expId=a"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: the worker registry %s" % path) and said.count(str(path)) == 1
+
+
+def test_a_damaged_registry_that_the_command_does_not_need_is_told(
+        environ: Dict[str, str], ran: List[Context], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Registry("a", environ).path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database " * 500)
+    assert main.main(["worker-list", "expId=a"], environ) == 0
+    assert capsys.readouterr().err.startswith("warning: the worker registry %s" % path)
 
 
 def test_a_cache_that_cannot_be_read_is_a_warning(environ: Dict[str, str], ran: List[Context],
