@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from jd import threads
 from jd.threads import NoThread, Reported
@@ -20,6 +20,7 @@ from jd.worker.local.rows import Row
 SPACING = 1.0  # seconds between two writes: jobs may take milliseconds
 SLOWNESS = 20.0  # and so many times as long as a write took: many workers share the disk
 RETRY = 10.0  # times the spacing, after a write that failed
+LOOK = 30.0  # seconds without a write after which is looked whether the registry is still that file
 LEAVE_TIME = 3.0  # seconds that leaving may take
 
 
@@ -62,6 +63,7 @@ class Registration:
         self._heard_at: Optional[float] = None
         self._wanted: Optional[_Shown] = None
         self._written: Optional[_Shown] = None
+        self._file: Optional[Tuple[int, int]] = None  # into which it was written
         self._leaving = False
         self._news: Optional[str] = None
         self._reported = Reported("the worker goes on, but commands know nothing new of it (pid %d)"
@@ -123,14 +125,19 @@ class Registration:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._leaving, pause)
-                self._changed.wait_for(lambda: self._leaving or self._wanted != self._written)
+                is_new = self._changed.wait_for(lambda: self._leaving or self._wanted != self._written, LOOK)
                 shown, leaving = self._wanted, self._leaving
+            file = None if is_new else self._registry.file
+            if not is_new and (shown is None or file is not None and file == self._file):
+                pause = 0.0
+                continue
             started = time.monotonic()
             with self._reported:
                 if leaving:
                     self._registry.remove([self._entered_as])
                 elif shown is not None:
                     self._write(shown)
+                    self._file = self._registry.file
                 self._written = shown
             least = self._spacing * (1.0 if self._reported.trouble is None else RETRY)
             if leaving:

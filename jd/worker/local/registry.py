@@ -64,6 +64,14 @@ class Registry:
         except OSError as error:
             raise self._unusable(error) from error
 
+    @property
+    def file(self) -> Optional[Tuple[int, int]]:
+        """Which file it is, by device and number; None where there is none, or nobody can tell."""
+        try:
+            return _file_id(self.path)
+        except OSError:
+            return None
+
     # ---- questions: nothing is written, and a registry that does not exist is empty
 
     def rows(self, configs: bool = True) -> List[Row]:

@@ -13,6 +13,7 @@ import pytest
 
 from jd.errors import StorageError
 from jd.node.identity import Here
+from jd.worker.local import registration
 from jd.worker.local.registration import Registration
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, IDLE, Row
@@ -169,6 +170,19 @@ def test_so_does_one_whose_registry_was_removed(desk: Desk) -> None:
     desk.registry.remove([desk.worker_id])
     desk.show(BUSY, 1)
     desk.until(status=BUSY, current_job_id=1)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["away", "another in its place"])
+def test_so_does_one_that_has_nothing_to_write(desk: Desk, again: bool,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle worker hears of its server every few minutes only."""
+    monkeypatch.setattr(registration, "LOOK", 0.01)
+    desk.show(IDLE)
+    desk.until(status=IDLE)
+    os.rename(str(desk.registry.path), str(desk.registry.path) + ".damaged")
+    if again:
+        desk.registry.reserve([7], {}, Here(), 1.0)
+    desk.until(worker_id=desk.worker_id, status=IDLE)
 
 
 def test_a_drain_of_before_is_not_meant_for_one_that_enters_again(desk: Desk) -> None:
