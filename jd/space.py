@@ -108,8 +108,9 @@ def jobs(given: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
     else:
         n = fields.take_whole(given, "n", 1, p.MAX_JOBS_PER_BATCH)
         if n is None:
-            raise p.ProtocolError("n is missing: say how many jobs are taken from the space, 1 to %d"
-                                  % p.MAX_JOBS_PER_BATCH)
+            grid = all(parameter.values is not None for parameter in parameters)
+            raise p.ProtocolError("n is missing: say how many jobs are taken from the space, 1 to %d%s" % (
+                p.MAX_JOBS_PER_BATCH, ", or take the method grid for all combinations" if grid else ""))
         if n * len(repeat[1]) > p.MAX_JOBS_PER_BATCH:
             raise _too_many("{:,}".format(n * len(repeat[1])))
         if n * len(parameters) > MAX_DRAWN:

@@ -179,7 +179,7 @@ GROUPS: tuple[Group, ...] = (
                  "expId=digits-tune results csv=results.csv"),
                 "With metric= the best come first, and jobs without that number are left out; else they "
                 "come by id. There are lines=N of them, with json=true all unless lines= is given. csv= "
-                "writes all, by id."),
+                "writes all, by id. Numbers of lists, as loss.0, stand in these two alone."),
         Command("wait", "wait until jobs are finished", "", "needed", ("where", "timeout", "json") + _SERVER,
                 ("expId=digits-tune wait", "expId=digits-tune wait where='id>100' timeout=2h"),
                 "Exit status: 0 if all are DONE, 1 if some have ended otherwise, 3 if the time is over. A "

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional, Union
 
 from jd import safedirs
-from jd.errors import NoFileError, StorageError
+from jd.errors import NoFileError
 from jd.net.finding import published
+from jd.sweep.errors import FileTrouble
 
 NAME = ".env"
 MAX_BYTES = 1024 * 1024
@@ -32,7 +33,7 @@ def read(given: Optional[PathLike]) -> Dict[str, str]:
     """The variables of a file that somebody names, else of `./.env`, if that is a file.
 
     Nobody names that one, and it may decide to whom a key is sent: it counts only where nobody else can have
-    written it. Raises NoFileError, StorageError.
+    written it. Raises NoFileError, FileTrouble.
     """
     path = Path(NAME) if given is None else Path(os.path.expanduser(os.fspath(given)))
     try:
@@ -44,13 +45,13 @@ def read(given: Optional[PathLike]) -> Dict[str, str]:
         with open(str(path), "rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise StorageError("%s has more than %d bytes: it is no file of variables" % (path, MAX_BYTES))
+            raise FileTrouble("%s has more than %d bytes: it is no file of variables" % (path, MAX_BYTES))
         return parse(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise NoFileError("there is no file %s" % path,
                           "leave env_file out, or give the path of one") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError("%s cannot be read: %s" % (
+        raise FileTrouble("%s cannot be read: %s" % (
             path, getattr(error, "strerror", None) or "it is not UTF-8")) from None
 
 

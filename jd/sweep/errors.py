@@ -7,7 +7,7 @@ its HTTP library raised, OSError. Of a file that is not there `jd.errors` has th
 from contextlib import contextmanager
 from typing import Iterator
 
-from jd.errors import JdError, ServerRefused, ServerUnreachable, UsageError
+from jd.errors import JdError, ServerRefused, ServerUnreachable, StorageError, UsageError
 from jd.net.finding.probe import WrongPort
 
 
@@ -31,6 +31,10 @@ class Unreachable(ServerUnreachable, ConnectionError, RuntimeError):
     """Neither server nor Hub answered. `unsent`: the server can have had nothing of the request."""
 
     unsent = False
+
+
+class FileTrouble(StorageError, OSError):
+    """A file or directory of this machine that cannot be read or written; the message names its path."""
 
 
 class WrongServer(JdError, RuntimeError):

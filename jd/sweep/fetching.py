@@ -13,7 +13,7 @@ from jd.sweep import files as uploads
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, Refused
 from jd.sweep.fetched import Fetched
-from jd.sweep.jobs import numbers
+from jd.sweep.jobs import one_or_more
 from jd.sweep.results import read
 from jd.sweep.session import Session, current
 from jd.sweep.steering import Where
@@ -33,7 +33,7 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
     newest version. A file that is there with its size already is not fetched again, so a call that was
     broken off goes on where it was. A file is there whole or not at all.
 
-    Raises NotOffered for a filter, StorageError, and Refused where a file keeps not being as long as the
+    Raises NotOffered for a filter, FileTrouble, and Refused where a file keeps not being as long as the
     server says; the other files are fetched all the same.
     """
     session = current("fetch")
@@ -79,7 +79,7 @@ def fetch(where: Where, dest: PathLike, files: Union[str, Sequence[str]] = "*.js
 def _ids(session: Session, where: Where) -> Iterator[int]:
     if isinstance(where, str):
         return (int(row["id"]) for row in read(session, where))
-    return iter(numbers([where] if isinstance(where, int) else where))
+    return iter(one_or_more(where))
 
 
 class _Job(NamedTuple):

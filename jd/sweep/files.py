@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Optional, Union
 
 from jd import protocol, safedirs, wholefile
-from jd.errors import JdError, ServerRefused, StorageError
+from jd.errors import JdError, ServerRefused
 from jd.net.client import Client
-from jd.sweep.errors import BadValue, Refused
+from jd.sweep.errors import BadValue, FileTrouble, Refused
 from jd.sweep.jobs import numbers
 from jd.sweep.session import Session, current
 
@@ -32,7 +32,7 @@ def download_result(job_id: Union[int, str], filename: PathLike, dest: Optional[
     whole or not at all, and one that was there before stays until then. Of a `filename` with directories in
     it they count where the job has a file of that very path; else it is its last part.
 
-    Raises Refused where there is no such job or file, StorageError where it cannot be written.
+    Raises Refused where there is no such job or file, FileTrouble (an OSError) where it cannot be written.
     """
     session, number = current("download_result"), _number(job_id)
     given = os.fspath(filename).replace(os.sep, "/")
@@ -52,7 +52,7 @@ def fetch(session: Session, job_id: int, name: str, target: Path) -> Path:
     """Fetch an upload into a file, whole or not at all. Raises as `download_result`."""
     route = "%s/%d/uploads/download" % (protocol.LIST_JOBS, job_id)
     if target.is_dir():
-        raise StorageError("%s is a directory" % target, "give the path of the file in it")
+        raise FileTrouble("%s is a directory" % target, "give the path of the file in it")
 
     def download(client: Client, file: BinaryIO) -> int:
         file.seek(0)
@@ -70,7 +70,7 @@ def fetch(session: Session, job_id: int, name: str, target: Path) -> Path:
     except OSError as error:
         if isinstance(error, JdError):
             raise  # Unreachable is of this kind as well
-        raise StorageError("%s cannot be written: %s" % (target, error.strerror)) from None
+        raise FileTrouble("%s cannot be written: %s" % (target, error.strerror or error)) from None
     return target
 
 
@@ -98,7 +98,7 @@ def job_download_dir(job_id: Union[int, str]) -> Path:
     try:
         safedirs.make(directory, safedirs.WORKSPACE)
     except OSError as error:
-        raise StorageError("%s cannot be made: %s" % (directory, error.strerror)) from None
+        raise FileTrouble("%s cannot be made: %s" % (directory, error.strerror or error)) from None
     return directory
 
 

@@ -1,11 +1,11 @@
 """Creating jobs and listing them."""
 
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, SupportsIndex, Union
 
 from jd import protocol
 from jd.sweep import source as sources
 from jd.sweep import spaces
-from jd.sweep.errors import BadValue, Refused, Unreachable
+from jd.sweep.errors import BadType, BadValue, Refused, Unreachable
 from jd.sweep.session import Session, current
 
 # A request line of 8 KiB is what servers and proxies take at least (RFC 9112, 3).
@@ -57,12 +57,12 @@ def create_jobs(source: Any, *, replace: bool = False, idle_timeout: Optional[fl
     for name, seconds in (("idle_timeout", idle_timeout),
                           ("aborted_job_reset_timeout", aborted_job_reset_timeout)):
         if seconds is not None:
-            body[name] = int(seconds)
+            body[name] = _whole(name, seconds)
     said: Dict[str, Any] = {
         "unique": unique or None, "timeout": timeout, "max_attempts": max_attempts, "priority": priority,
         "needs": None if needs is None else words(needs), "flags": flags,
         "tags": None if tags is None else words(tags) or None,
-        "after": None if after is None else numbers([after] if isinstance(after, int) else after) or None}
+        "after": None if after is None else one_or_more(after) or None}
     for name, value in said.items():
         if value is not None:
             session.want(*_EXTENSION_OF[name])
@@ -96,7 +96,8 @@ def list_jobs(*, status: Optional[str] = None, search: Optional[str] = None,
     """
     session = current("list_jobs")
     wanted = None if ids is None else numbers(ids)
-    page, per_page = max(1, int(page)), min(max(1, int(per_page)), protocol.MAX_PER_PAGE)
+    page = max(1, _whole("page", page))
+    per_page = min(max(1, _whole("per_page", per_page)), protocol.MAX_PER_PAGE)
     query: Dict[str, object] = {"status": status or None,
                                 "search": None if wanted is not None else search or None}
     # An empty one asks for none of the jobs, a missing one for all.
@@ -168,7 +169,10 @@ def words(given: Union[str, Iterable[str]]) -> List[str]:
 
 
 def numbers(ids: Iterable[Union[int, str]]) -> List[int]:
-    """Job ids, each once. Raises BadValue."""
+    """Job ids, each once. Raises BadType, BadValue."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        # The characters of "12" would be the jobs 1 and 2.
+        raise BadType("job ids are a list of whole numbers, not %s" % protocol.shown(ids), "as in [1, 2]")
     found: Dict[int, None] = {}
     for given in ids:
         try:
@@ -176,6 +180,23 @@ def numbers(ids: Iterable[Union[int, str]]) -> List[int]:
         except (TypeError, ValueError):
             raise BadValue("%s is no job id" % protocol.shown(given), "give whole numbers") from None
     return list(found)
+
+
+def one_or_more(ids: Union[int, Iterable[Union[int, str]]]) -> List[int]:
+    """Job ids, as `numbers`, or one of them. Raises BadType, BadValue."""
+    if isinstance(ids, SupportsIndex) and not isinstance(ids, Iterable):  # NumPy's arrays are both
+        return numbers([int(ids)])
+    return numbers(ids)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A number without what stands behind its point. Raises BadType, BadValue."""
+    try:
+        return int(value)
+    except TypeError:
+        raise BadType("%s=%s is no number" % (name, protocol.shown(value)), "give a whole one") from None
+    except (ValueError, OverflowError):
+        raise BadValue("%s=%s is no number" % (name, protocol.shown(value)), "give a whole one") from None
 
 
 def _pieces(ids: Sequence[int]) -> Iterator[str]:

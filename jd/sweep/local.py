@@ -16,11 +16,12 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 from jd import program, protocol, safedirs, terminal
 from jd.auth.jobserver import ACCESS_FILE
-from jd.errors import JdError, ServerUnreachable, StorageError
+from jd.errors import JdError, ServerUnreachable
 from jd.net.finding import accessfile
 from jd.node import cpus
 from jd.sweep import leftover
 from jd.sweep import session as sessions
+from jd.sweep.errors import FileTrouble
 from jd.sweep.leftover import Process
 from jd.sweep.session import Session, say
 
@@ -72,7 +73,7 @@ class Local:
         access file is the last that it does before it waits for calls.
 
         A job that fails is not tried again by itself: who has started all this looks at it, and says
-        `retry`. Raises DidNotStart, StorageError.
+        `retry`. Raises DidNotStart, FileTrouble.
         """
         log = self._log("server.log")
         self._server = self._started(program.command(program.SERVER) + [
@@ -121,12 +122,12 @@ class Local:
 
     def leave(self) -> str:
         """Let all go on when this program has ended, for the next one to take over; how it is ended by hand.
-        Raises StorageError."""
+        Raises FileTrouble."""
         directory = place(self.session)
         try:
             leftover.write(directory, {_SERVER: self._server, _WORKERS: self._workers})
         except OSError as error:
-            raise StorageError("%s cannot be written: %s" % (directory, error.strerror or error)) from None
+            raise FileTrouble("%s cannot be written: %s" % (directory, error.strerror or error)) from None
         self._is_left = True
         atexit.unregister(self.stop)
         _here.pop(self.session.exp_id, None)
@@ -167,7 +168,7 @@ class Local:
                 return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
                                         env=_environment(self.session.environ), start_new_session=True)
         except OSError as error:
-            raise StorageError("%s cannot be written: %s" % (log, error.strerror or error)) from None
+            raise FileTrouble("%s cannot be written: %s" % (log, error.strerror or error)) from None
 
 
 _here: Dict[str, Local] = {}
@@ -206,12 +207,12 @@ def host(name: str, exp_id: Optional[str]) -> Local:
 
 
 def place(session: Session) -> Path:
-    """The directory for what is started here, which is made. Raises StorageError."""
+    """The directory for what is started here, which is made. Raises FileTrouble."""
     directory = session.data_root / session.exp_id / PLACE
     try:
         safedirs.make(directory, safedirs.WORKSPACE)
     except OSError as error:
-        raise StorageError("%s cannot be made: %s" % (directory, error.strerror or error)) from None
+        raise FileTrouble("%s cannot be made: %s" % (directory, error.strerror or error)) from None
     return directory
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple, Union
 
 from jd import wholefile
-from jd.errors import StorageError
 from jd.sweep import local
 from jd.sweep.envfile import PathLike
-from jd.sweep.errors import BadType, BadValue
+from jd.sweep.errors import BadType, BadValue, FileTrouble
 from jd.sweep.sweeps import Sweep, started, sweep
 
 _ENTRY = """\
@@ -78,5 +77,5 @@ def _entry(directory: Path, found: _Function) -> str:
     try:
         wholefile.write(target, (_ENTRY % found._asdict()).encode("utf-8"), 0o644)
     except OSError as error:
-        raise StorageError("%s cannot be written: %s" % (target, error.strerror or error)) from None
+        raise FileTrouble("%s cannot be written: %s" % (target, error.strerror or error)) from None
     return str(target)

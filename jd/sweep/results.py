@@ -4,12 +4,17 @@ from typing import Any, Dict, Iterator, Optional, Sequence
 
 from jd import protocol
 from jd.sweep.errors import Unreachable
+from jd.sweep.jobs import one_or_more
 from jd.sweep.rows import Row, Rows
 from jd.sweep.session import Session, current
+from jd.sweep.steering import Where
+
+_WHAT = "list results"
 
 
-def results(where: Optional[str] = None, metric: Optional[str] = None, goal: Optional[str] = None) -> Rows:
-    """The jobs that match `where`, the filter language of the dashboard, or all: a list of rows by id.
+def results(where: Optional[Where] = None, metric: Optional[str] = None, goal: Optional[str] = None) -> Rows:
+    """Jobs as a list of rows by id: those that match `where`, the filter language of the dashboard, or a list
+    of ids, or an id; else all.
 
     With `metric`, the name of a number, the best come first: the greatest, with goal="min" the least. Such
     rows know what `best()` is about. `iter_results` does not keep them all in memory.
@@ -17,24 +22,24 @@ def results(where: Optional[str] = None, metric: Optional[str] = None, goal: Opt
     Raises NotOffered, BadValue (a ValueError), Refused for a filter that cannot be used.
     """
     Rows().ordered(metric, goal)  # what cannot be meant is told before anything is read
-    return Rows(read(current("results"), where or "")).ordered(metric, goal)
+    return Rows(_matching(current("results"), where)).ordered(metric, goal)
 
 
-def iter_results(where: Optional[str] = None) -> Iterator[Row]:
+def iter_results(where: Optional[Where] = None) -> Iterator[Row]:
     """The rows of `results` by id, one after the other: no more than a page of them is in memory."""
-    return read(current("iter_results"), where or "")
+    return _matching(current("iter_results"), where)
 
 
 def read(session: Session, where: str) -> Iterator[Row]:
     """The rows of the jobs that match. Raises as `results`, NotOffered at once."""
-    session.want(protocol.EXT_DRIVE, "list results")
+    session.want(protocol.EXT_DRIVE, _WHAT)
     return _pages(session, {"where": where or None}, 0, None)
 
 
 def of_ids(session: Session, ids: Sequence[int]) -> Iterator[Row]:
     """The rows of these jobs in the order of ids: of all between the first and the last of a run of ids that
     lie close together those that were asked for are taken. Raises as `results`."""
-    session.want(protocol.EXT_DRIVE, "list results")
+    session.want(protocol.EXT_DRIVE, _WHAT)
     wanted = sorted(set(ids))
     start = 0
     while start < len(wanted):
@@ -46,6 +51,14 @@ def of_ids(session: Session, ids: Sequence[int]) -> Iterator[Row]:
             if row["id"] in members:
                 yield row
         start = end
+
+
+def _matching(session: Session, where: Optional[Where]) -> Iterator[Row]:
+    if where is None or isinstance(where, str):
+        return read(session, where or "")
+    ids = one_or_more(where)
+    session.want(protocol.EXT_DRIVE, _WHAT)
+    return of_ids(session, ids)
 
 
 def _pages(session: Session, query: Dict[str, Any], after: Optional[int],

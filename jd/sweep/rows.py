@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
 from jd import csvcells, protocol, wholefile
-from jd.errors import StorageError
+from jd.errors import JdError
 from jd.sweep import html, rowtable
 from jd.sweep.envfile import PathLike
-from jd.sweep.errors import BadValue
+from jd.sweep.errors import BadValue, FileTrouble
 
 GOALS = ("max", "min")
 FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "started", "finished", "batch",
@@ -127,7 +127,7 @@ class Rows(List[Row]):
 
     def to_csv(self, path: PathLike) -> Path:
         """Write a table with a header line, whole or not at all, and return its path. Cells are as in the CSV
-        of the dashboard: lists and objects are JSON, and text is never a formula. Raises StorageError."""
+        of the dashboard: lists and objects are JSON, and text is never a formula. Raises FileTrouble."""
         columns = self.columns()
 
         def write(file: io.TextIOWrapper) -> None:
@@ -138,7 +138,7 @@ class Rows(List[Row]):
 
     def to_json(self, path: Optional[PathLike] = None) -> str:
         """The rows as a JSON array of objects, which also goes into the file `path`. What is not finite is
-        "NaN", "Infinity" or "-Infinity". Raises StorageError."""
+        "NaN", "Infinity" or "-Infinity". Raises FileTrouble."""
         text = "[%s]" % ",\n".join(json.dumps(plain(row), allow_nan=False) for row in self)
         if path is not None:
             _written(path, lambda file: file.write(text + "\n"))
@@ -163,11 +163,8 @@ class Rows(List[Row]):
         return found
 
     def _shown(self) -> List[str]:
-        """The columns that people are shown. Numbers of a list, such as a loss for each epoch, are a course
-        and would fill the table."""
-        courses = {name for row in self for name in row.results if _IN_LIST.search(name)} - {self.metric}
-        return rowtable.columns(self, [name for name in self.columns() if name not in courses], FACTS,
-                                self.metric)
+        """The columns that people are shown."""
+        return rowtable.columns(self, without_courses(self, self.metric), FACTS, self.metric)
 
     def _found_best(self) -> Optional[Row]:
         try:
@@ -188,8 +185,16 @@ def checked_goal(goal: str) -> str:
     return goal
 
 
+def without_courses(rows: Rows, metric: Optional[str]) -> List[str]:
+    """The columns of rows but for numbers of lists, unless one is the `metric`: such as a loss for each
+    epoch, they are a course, and would fill a table."""
+    courses = {name for row in rows for name in row.results if _IN_LIST.search(name)} - {metric}
+    return [name for name in rows.columns() if name not in courses]
+
+
 def write_csv(rows: Iterable[Row], path: PathLike) -> int:
-    """Write rows as `Rows.to_csv` does, and return how many; none are kept in memory. Raises StorageError."""
+    """Write rows as `Rows.to_csv` does, and return how many; none are kept in memory. Raises
+    FileTrouble, and what reading the rows does."""
     columns, count = _Columns(), 0
 
     def write(file: io.TextIOWrapper) -> None:
@@ -254,5 +259,7 @@ def _written(path: PathLike, write: Callable[[io.TextIOWrapper], Any]) -> Path:
             text.flush()
             text.detach()
     except OSError as error:
-        raise StorageError("%s cannot be written: %s" % (target, error.strerror or error)) from None
+        if isinstance(error, JdError):
+            raise  # the server that the rows come from is away
+        raise FileTrouble("%s cannot be written: %s" % (target, error.strerror or error)) from None
     return target

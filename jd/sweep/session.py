@@ -22,7 +22,15 @@ from jd.net.retry import RETRIED_STATUSES, Backoff
 from jd.script.context import in_worker, script_token, workspace_root
 from jd.sweep import envfile
 from jd.sweep.envfile import PathLike
-from jd.sweep.errors import BadValue, NoSession, NotOffered, Unreachable, nothing_sent, of_their_kinds
+from jd.sweep.errors import (
+    BadType,
+    BadValue,
+    NoSession,
+    NotOffered,
+    Unreachable,
+    nothing_sent,
+    of_their_kinds,
+)
 
 T = TypeVar("T")
 
@@ -278,6 +286,9 @@ def planned(exp_id: Optional[str], otherwise: str) -> Session:
 
 def _planned(env_file: Optional[PathLike], exp_id: Optional[str], hub_url: Optional[str],
              server: Optional[str], otherwise: Optional[str] = None) -> Session:
+    for name, value in (("exp_id", exp_id), ("hub_url", hub_url), ("server", server)):
+        if not isinstance(value, (str, type(None))):
+            raise BadType("%s=%s is no text" % (name, protocol.shown(value)))
     environ = envfile.over(envfile.read(env_file), os.environ)
     given = {"hub": hub_url, "server": server}
     arguments = {name: value for name, value in given.items() if value is not None and value.strip()}

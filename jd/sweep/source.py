@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from jd import protocol
-from jd.errors import NoFileError, StorageError
+from jd.errors import NoFileError
 from jd.sweep import spaces
-from jd.sweep.errors import BadType, BadValue
+from jd.sweep.errors import BadType, BadValue, FileTrouble
 
 LINES = (".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -23,7 +23,7 @@ _ONE = "give exactly one of parameters (a grid) and jobs (a list)"
 
 
 def read(source: Any) -> Dict[str, Any]:
-    """The body. Raises BadType, BadValue, NoFileError, StorageError."""
+    """The body. Raises BadType, BadValue, NoFileError, FileTrouble."""
     if isinstance(source, (str, os.PathLike)):
         return _of_file(Path(os.path.expanduser(os.fspath(source))))
     if isinstance(source, Mapping):
@@ -69,14 +69,15 @@ def _listed(value: Any) -> Any:
 
 def _of_file(path: Path) -> Dict[str, Any]:
     suffix = path.suffix.lower()
-    if suffix != ".json" and suffix not in (*LINES, *SEPARATORS):
-        raise BadValue("jobs file %s: its name must end in .json, .jsonl, .csv, .tsv or .tab" % path)
     try:
+        path.stat()  # of a file that is not there the suffix does not matter
+        if suffix != ".json" and suffix not in (*LINES, *SEPARATORS):
+            raise BadValue("jobs file %s: its name must end in .json, .jsonl, .csv, .tsv or .tab" % path)
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise NoFileError("there is no jobs file %s" % path) from None
     except OSError as error:
-        raise StorageError("jobs file %s cannot be read: %s" % (path, error.strerror or error)) from None
+        raise FileTrouble("jobs file %s cannot be read: %s" % (path, error.strerror or error)) from None
     except UnicodeDecodeError:
         raise BadValue("jobs file %s is not UTF-8" % path) from None
     if suffix in LINES:

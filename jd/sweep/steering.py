@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple, Union
 from jd import protocol
 from jd.errors import ServerRefused
 from jd.sweep.errors import BadType, BadValue, Refused
-from jd.sweep.jobs import numbers, records, words
+from jd.sweep.jobs import numbers, one_or_more, records, words
 from jd.sweep.session import Session, current
 from jd.sweep.source import encoded
 
@@ -60,7 +60,7 @@ def edit(ids: Union[int, str, Ids], /, **parameters: Any) -> Changed:
     if not parameters:
         raise BadValue("no parameter is given", "as in jd.edit(7, lr=0.1)")
     session = current("edit")
-    wanted = numbers([ids] if isinstance(ids, (int, str)) else ids)
+    wanted = numbers([ids]) if isinstance(ids, str) else one_or_more(ids)
     session.want(protocol.EXT_DRIVE, _CHANGE)
     changed = 0
     for job_id, job in records(session, wanted).items():
@@ -117,6 +117,6 @@ def _parts(where: Where) -> Iterator[Tuple[str, Any]]:
         return
     if where is None:
         raise BadType("where is None", 'give a filter, ids, or "" for all jobs')
-    ids: List[int] = numbers([where] if isinstance(where, int) else where)
+    ids: List[int] = one_or_more(where)
     for start in range(0, len(ids), protocol.MAX_DRIVEN_IDS):
         yield "ids", ids[start:start + protocol.MAX_DRIVEN_IDS]

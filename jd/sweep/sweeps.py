@@ -85,7 +85,7 @@ class Sweep:
         except KeyboardInterrupt:
             say("%s%s" % ("" if last is None else "%d of %d jobs are finished, " % (
                 last.ended(question), last.total), self._way_back()))
-            raise
+            raise KeyboardInterrupt from None  # a long traceback of the waiting would hide the line
         failed = 0 if last is None else last.by_status.get(protocol.ABORTED, 0)
         if failed:
             say("%d of %s failed or were cancelled: jd.job(id) and jd.output(id) tell why, "
@@ -207,7 +207,8 @@ def created(session: Session, grid: Any, unique: Optional[bool], terms: Mapping[
     if deleted:
         now = statuses(session, ids)
         ids = [job_id for job_id in ids if now.get(job_id) != protocol.DELETED]
-        say("%s of the sweep exist and are DELETED: they are left out" % terminal.plural(deleted, "job"))
+        say("of the sweep %s %s left out, being DELETED: unique=False makes new ones" % (
+            terminal.plural(deleted, "job"), "is" if deleted == 1 else "are"))
     return ids
 
 

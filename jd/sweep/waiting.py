@@ -86,7 +86,7 @@ def wait_for_jobs(job_ids: Iterable[Union[int, str]], *, status: str = protocol.
         say("%sthe sweep goes on; %s waits for it again" % (
             "" if last is None else "%d of %d jobs are finished, " % (last.ended(question), last.total),
             "jd.wait_for_jobs(%s)" % as_typed(ids)))
-        raise
+        raise KeyboardInterrupt from None  # a long traceback of the waiting would hide the line
     return records(session, ids, protocol.DELETED if question.status == protocol.DELETED else None)
 
 

@@ -62,9 +62,27 @@ def wait_bare(server: str, count: int) -> None:
             "ids": ids, "status": protocol.PENDING})["finished"]
 
 
+def results(server: str, count: int) -> None:
+    _begun(server)
+    assert len(jd.results("id<=%d" % count)) == count  # the others are of the bare request
+
+
+def results_one_by_one(server: str, count: int) -> None:
+    _begun(server)
+    assert sum(1 for _ in jd.iter_results("id<=%d" % count)) == count
+
+
+def results_bare(server: str, count: int) -> None:
+    after: Any = 0
+    while after is not None:
+        query = {"where": "id<=%d" % count, "after": after, "limit": protocol.MAX_RESULTS}
+        after = Client(server).call("GET", protocol.RESULTS, query=query)["next"]
+
+
 WAYS: Dict[str, Callable[[str, int], None]] = {
     "create_jobs": create, "  one request": create_bare, "get_job_statuses": statuses,
-    "  requests of 10,000": statuses_bare, "wait_for_jobs": wait, "  the question alone": wait_bare}
+    "  requests of 10,000": statuses_bare, "wait_for_jobs": wait, "  the question alone": wait_bare,
+    "results": results, "iter_results": results_one_by_one, "  requests of 5,000": results_bare}
 
 
 def _measured(name: str, server: str, count: int, told: Any) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import sys
 import threading
@@ -121,7 +122,7 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
     (["a.csv", "b.csv"], "unexpected word"), (["param.x="], "param.x= has no value"),
     (["param.=1"], "unknown argument"),
     (["lr=0.1,1"], "unknown argument lr=; a parameter is param.lr=0.1,1"),
-    (["jobs.yaml"], "must end in .json"),
+    ([os.devnull], "must end in .json"),
     (["after=2-1", "param.x=1"], "numbers of jobs and ranges of them, as 1-64,70"),
     (["after=1-20000", "param.x=1"], "at most 10000 jobs"), (["tags=a b", "param.x=1"], "cannot be a tag"),
     (["priority=high"], "priority=: 'high' is not allowed")])
@@ -197,7 +198,7 @@ def finished(shell: Shell) -> None:
     """Five jobs: four ended with a loss, of which one is NaN, and one failed."""
     shell.server.create(5)
     for loss in (0.5, 0.25, math.nan, 0.75):
-        shell.end(results={"val": {"loss": loss}, "name": "x"})
+        shell.end(results={"val": {"loss": loss}, "name": "x", "course": [1, 0.5]})
     shell.end("ABORTED", message="broken")
 
 
@@ -214,13 +215,16 @@ def test_results_and_which_are_best(shell: Shell) -> None:
     assert [row["id"] for row in shell.facts("results", "metric=val.loss", "where=x>0")["rows"]] == [4, 2]
     told = shell.facts("results")["rows"]
     assert [row.get("val.loss") for row in told] == [0.5, 0.25, "NaN", 0.75, None]
+    # Numbers of a list would fill the table: they are where they are asked for.
+    assert [row.get("course.1") for row in told] == [0.5] * 4 + [None]
+    assert shell.run("results", "metric=course.1").split()[:4] == ["ID", "course.1", "STATUS", "RUNTIME"]
     assert len(shell.run("results", "lines=2").splitlines()) == 3
     assert shell.notes == "these are the first 2 jobs; lines=N shows N\n"
 
 
 def test_a_metric_that_no_job_has(shell: Shell) -> None:
     finished(shell)
-    with pytest.raises(JdError, match="none of 5 jobs has a number loss; their results have: val.loss"):
+    with pytest.raises(JdError, match="none of 5 jobs has a number loss; .* have: val.loss, course.0, "):
         shell.run("results", "metric=loss")
 
 
@@ -231,7 +235,7 @@ def test_results_as_a_table_for_other_programs(shell: Shell, tmp_path: Path) -> 
     with open(str(path), newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["val.loss"] for row in table] == ["0.5", "0.25", "NaN", "0.75"]
-    assert list(table[0])[:2] == ["id", "status"] and list(table[0])[-2:] == ["x", "val.loss"]
+    assert list(table[0])[:2] == ["id", "status"] and list(table[0])[-2:] == ["course.0", "course.1"]
     assert [one.name for one in tmp_path.glob("*results.csv*")] == ["results.csv"]
 
 

@@ -171,6 +171,7 @@ A_RANGE = {"low": 0.0, "high": 1.0}
     ({"a b": 1}, {"n": 1}, "cannot be a --flag"),
     ({1: 1}, {"n": 1}, "a name of the space must be a string, not 1"),
     ({"a": A_RANGE}, {}, "n is missing: say how many jobs are taken from the space, 1 to 1000000"),
+    ({"a": [1, 2]}, {}, "1 to 1000000, or take the method grid for all combinations"),
     ({"a": A_RANGE}, {"n": 0}, "n must be a whole number from 1 to 1000000, not 0"),
     ({"a": A_RANGE}, {"n": True}, "n must be"),
     ({"a": A_RANGE}, {"n": 1, "seed": -1}, "seed must be a whole number from 0"),

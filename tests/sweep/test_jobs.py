@@ -41,6 +41,21 @@ def test_what_is_sent_to_a_base_server(stub: StubServer, begun: Begun) -> None:
     assert {one.target for one in stub.asked} == {protocol.CREATE_JOBS}
 
 
+def test_numbers_that_are_none_are_named(stub: StubServer, begun: Begun) -> None:
+    begun()
+    refused: List[Callable[[], Any]] = [
+        lambda: jd.create_jobs({"x": 1}, idle_timeout="long"),
+        lambda: jd.create_jobs({"x": 1}, idle_timeout=float("inf")),
+        lambda: jd.create_jobs({"x": 1}, aborted_job_reset_timeout=[]),
+        lambda: jd.list_jobs(page="last"), lambda: jd.list_jobs(per_page=None),
+        lambda: jd.get_job_statuses(12), lambda: jd.wait_for_jobs("12"), lambda: jd.list_jobs(ids="12"),
+        lambda: jd.create_jobs({"x": 1}, after="12")]
+    for call in refused:
+        with pytest.raises((ValueError, TypeError), match="is no number; give|whole numbers, not .*12"):
+            call()
+    assert stub.asked == []
+
+
 def test_what_a_server_does_not_know_is_not_sent_to_it(stub: StubServer, begun: Begun) -> None:
     begun()
     for said in ({"unique": True}, {"timeout": 60}, {"max_attempts": 1}, {"priority": -1}, {"needs": ["gpu"]},

@@ -4,12 +4,13 @@ import csv
 import json
 import math
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
 import jd
 from jd.errors import StorageError
+from jd.sweep.errors import Unreachable
 from jd.sweep.rows import FACTS, Row, Rows, write_csv
 from jd.sweep.session import Session
 from tests.script.stub_server import Answer, StubServer
@@ -39,6 +40,22 @@ def test_all_pages_are_read_one_after_the_other(stub: StubServer, begun: Begun) 
     assert [row["id"] for row in rows] == [2, 41]
     assert [query_of(asked) for asked in stub.asked] == [
         "where=lr%%3E0&after=%d&limit=5000" % after for after in (0, 2, 40)]
+
+
+def test_jobs_can_be_named_by_their_ids(stub: StubServer, begun: Begun) -> None:
+    begun("drive")
+    named: List[Any] = [([7, "9"], [7, 9]), (8, [8]), ((job_id for job_id in (9,)), [9]), ([], [])]
+    for where, ids in named:
+        stub.otherwise = page([told(job_id) for job_id in (7, 8, 9)])
+        assert [row["id"] for row in jd.results(where)] == ids
+        assert not any("where=" in asked.target for asked in stub.asked)
+    asked = len(stub.asked)
+    wrong: List[Any] = [3.5, ["x"]]
+    for where in wrong:
+        for ask in (jd.results, jd.iter_results):
+            with pytest.raises((TypeError, ValueError), match="whole numbers"):
+                ask(where)
+    assert len(stub.asked) == asked
 
 
 def test_a_row_is_flat_and_a_name_that_is_taken_gets_a_prefix() -> None:
@@ -94,8 +111,18 @@ def test_tables(tmp_path: Path) -> None:
     assert (tmp_path / "w.csv").read_bytes() == path.read_bytes()
     assert json.loads(rows.to_json(tmp_path / "r.json"))[1]["loss"] == "NaN"
     assert json.loads((tmp_path / "r.json").read_text())[0]["acc"] == 0.5
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written") as error:
         rows.to_csv(tmp_path / "none" / "r.csv")
+    assert isinstance(error.value, OSError)
+
+
+def test_a_server_that_goes_away_is_no_file_that_cannot_be_written(tmp_path: Path) -> None:
+    def broken() -> Iterator[Row]:
+        yield Row(told(1))
+        raise Unreachable("no answer")
+    with pytest.raises(Unreachable, match="^no answer$"):
+        write_csv(broken(), tmp_path / "r.csv")
+    assert not list(tmp_path.glob("*r.csv*"))
 
 
 def test_a_server_of_the_base_says_that_it_has_no_results(begun: Begun) -> None:

@@ -49,6 +49,12 @@ def test_lines_of_an_env_file(text: str, found: Dict[str, str]) -> None:
     assert envfile.parse(text) == found
 
 
+@pytest.mark.parametrize("name", ["exp_id", "hub_url", "server"])
+def test_an_argument_that_is_no_text_is_named(name: str) -> None:
+    with pytest.raises(TypeError, match="%s=5 is no text" % name):
+        jd.init(**{name: 5})
+
+
 def test_arguments_win_over_variables_and_these_over_the_file(stub: StubServer, tmp_path: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     stub.otherwise = Answer(200, {"status": "ok", "PENDING": 0})

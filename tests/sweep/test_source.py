@@ -82,6 +82,7 @@ def test_files_of_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("a.csv", " , \n1,2\n", ValueError, "first line"),
     ("a.csv", "x,y\n,\n", ValueError, "no job"),
     ("a.csv", None, FileNotFoundError, "no jobs file"),
+    ("a.yaml", None, FileNotFoundError, "no jobs file"),
 ])
 def test_files_of_which_no_jobs_can_be_made(tmp_path: Path, name: str, text: Any, kind: Any,
                                             told: str) -> None:

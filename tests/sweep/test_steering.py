@@ -15,6 +15,15 @@ from tests.sweep.conftest import query_of
 Begun = Callable[..., Session]
 
 
+class OneOfNumPy:
+    """A number that is no int, as pandas gives it."""
+
+    def __index__(self) -> int:
+        return 4
+
+    __int__ = __index__
+
+
 def test_jobs_of_a_filter_or_these_are_changed(stub: StubServer, begun: Begun) -> None:
     begun("drive")
     stub.otherwise = Answer(200, {"success": True, "changed": 3, "skipped": 1})
@@ -25,6 +34,8 @@ def test_jobs_of_a_filter_or_these_are_changed(stub: StubServer, begun: Begun) -
     assert [asked.json() for asked in stub.asked] == [
         {"action": "retry", "where": "status=ABORTED"}, {"action": "abort", "ids": [4, 5]},
         {"action": "prioritise", "ids": [7], "priority": 10}, {"action": "abort", "where": ""}]
+    jd.cancel(OneOfNumPy())
+    assert stub.asked.pop().json() == {"action": "abort", "ids": [4]}
     assert jd.retry(range(1, 100_002)) == {"changed": 6, "skipped": 2}
     assert [len(asked.json()["ids"]) for asked in stub.asked[4:]] == [100_000, 1]
 

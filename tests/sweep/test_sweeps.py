@@ -28,7 +28,8 @@ def standing(finished: bool, **by_status: int) -> Answer:
                         "cursor": "c"})
 
 
-def test_jobs_that_exist_are_taken(stub: StubServer, begun: Begun) -> None:
+def test_jobs_that_exist_are_taken(stub: StubServer, begun: Begun,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
     begun("unique", "timeout")
     stub.will_answer(created([7, 3, 7], deleted=0))
     one = start({"lr": [1, 2, 1]}, timeout=60)
@@ -37,6 +38,7 @@ def test_jobs_that_exist_are_taken(stub: StubServer, begun: Begun) -> None:
         "parameters": {"lr": [1, 2, 1]}, "replace": False, "unique": True, "timeout": 60}
     stub.will_answer(created([7, 3], deleted=1), Answer(200, {"statuses": {"7": "DELETED", "3": "DONE"}}))
     assert start([{"lr": 1}, {"lr": 2}]).ids == [3]
+    assert "1 job is left out, being DELETED: unique=False makes new ones" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("extensions, options", [((), {}), (("unique",), {"unique": False})])
@@ -78,8 +80,9 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_come_back(
         raise KeyboardInterrupt
     monkeypatch.setattr(terminal.Progress, "update", interrupted)
     stub.will_answer(standing(False, DONE=1, PENDING=2))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as error:
         one.wait()
+    assert len(error.traceback) == 2 and error.value.__suppress_context__  # the line stays in sight
     assert capsys.readouterr().err == ("jd: 1 of 3 jobs are finished, the sweep goes on; "
                                        "jd.wait_for_jobs(range(4, 7)) waits for it again\n")
 

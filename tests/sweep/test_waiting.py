@@ -127,8 +127,9 @@ def test_ctrl_c_leaves_the_sweep_running_and_says_how_to_come_back(
     monkeypatch.setattr("jd.sweep.waiting.time.sleep", interrupt)
     stub.otherwise = statuses(j4="DONE", j5="PENDING", j6="SERVED")
     for ids, typed in (([4, 5, 6], "range(4, 7)"), ([5, 4, 6], "[5, 4, 6]")):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as error:
             jd.wait_for_jobs(ids)
+        assert len(error.traceback) == 2 and error.value.__suppress_context__  # the line stays in sight
         assert capsys.readouterr().err == ("jd: 1 of 3 jobs are finished, the sweep goes on; "
                                            "jd.wait_for_jobs(%s) waits for it again\n" % typed)
 

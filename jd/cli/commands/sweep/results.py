@@ -90,7 +90,7 @@ def _print(found: Iterator[Row], metric: Optional[str], lines: int, none: str) -
 def _columns(batch: List[Row], metric: Optional[str]) -> List[str]:
     """The metric stands first; facts that people read in a table, parameters and results follow."""
     facts = (*_FACTS, "tags") if any(row["tags"] for row in batch) else _FACTS
-    shown = [name for name in rows.Rows(batch).columns()
+    shown = [name for name in rows.without_courses(rows.Rows(batch), metric)
              if name in facts or name not in rows.FACTS and name != metric]
     return (["id"] + ([metric] if metric is not None and metric not in shown else []) + shown)[:_MOST_COLUMNS]
 
