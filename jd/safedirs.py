@@ -18,13 +18,11 @@ import errno
 import grp
 import os
 import pwd
-import shlex
 import stat
 from collections import deque
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Deque, FrozenSet, Optional, Tuple
+from typing import Deque, FrozenSet, NamedTuple, Optional, Tuple
 
 from jd.errors import StorageError
 
@@ -40,8 +38,7 @@ class UnsafePlace(StorageError):
     """Somebody else could put files where this user is about to read or write; says what to do."""
 
 
-@dataclass(frozen=True)
-class Purpose:
+class Purpose(NamedTuple):
     """What a place is for: its name in messages, and the setting that gives another one.
 
     A private one must not be writable by a group. `mode` is that of directories that are made, less
@@ -71,8 +68,7 @@ HUB = Purpose("Hub data", "--data (with --with-hub: --hub-data)", given=True)
 PUBLISHED = Purpose("published file", "--publish-url and server=@", private=False, mode=0o755)
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """A part of a path that is there, and whether its owner is root, this user, or as good."""
 
     path: str
@@ -243,6 +239,7 @@ def _of_end(end: _Part, purpose: Purpose, is_file: bool) -> Optional[str]:
 def _refuse(path: Path, purpose: Purpose, part: _Part, holder: _Part, reason: Optional[str]) -> None:
     if reason is None:
         return
+    import shlex
     other = "a directory of your own"
     if holder.open_to_all:
         other = "%s-%d" % (shlex.quote(part.path), os.geteuid())

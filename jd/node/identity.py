@@ -4,25 +4,20 @@ A worker id is `{host}_{instance}_{slot}` (reference, section 2). A process is k
 and its start time, since a pid alone is given to another process sooner or later.
 """
 
-import hashlib
-import ipaddress
 import os
-import random
-import socket
-import string
-import subprocess
-import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
-from typing import AbstractSet, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, AbstractSet, Callable, NamedTuple, Optional, Sequence
 
 from jd.node.cgroups import read_small
 from jd.node.instancewords import WORDS
 from jd.workername import split_worker_id
 
+if TYPE_CHECKING:
+    import random
+
 HOST_CHARS = 12
 _HASH_CHARS = 5  # 36^5: a cluster of 5,000 look-alike names has no two alike, most likely
-_ALPHABET = string.digits + string.ascii_lowercase
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TOKEN_CHARS = 6
 
 _PS_TIMEOUT = 5.0
@@ -32,8 +27,7 @@ _BTIME = "btime "  # of /proc/stat: when the system was started
 UNKNOWN_START = "unknown"
 
 
-@dataclass(frozen=True)
-class ProcessIdentity:
+class ProcessIdentity(NamedTuple):
     """One process of one boot of one machine.
 
     `start_time` compares for equality only: clock ticks after boot on Linux, a date elsewhere.
@@ -56,7 +50,8 @@ def host_slug(hostname: Optional[str] = None) -> str:
     other characters, is shortened and ends in 5 characters of its hash, so that names with a
     common beginning stay distinct. An address counts as a whole; an empty name is "host".
     """
-    name = (socket.gethostname() if hostname is None else hostname).strip().rstrip(".").lower()
+    import unicodedata
+    name = (_hostname() if hostname is None else hostname).strip().rstrip(".").lower()
     short = name if _is_address(name) else name.split(".", 1)[0]
     plain = "".join(char for char in unicodedata.normalize("NFKD", short) if char in _ALPHABET)
     if not short:
@@ -66,7 +61,12 @@ def host_slug(hostname: Optional[str] = None) -> str:
     return (plain or "host")[:HOST_CHARS - _HASH_CHARS] + _hashed(short)
 
 
+def _hostname() -> str:
+    return os.uname().nodename  # what socket.gethostname() says, which few commands need a socket for
+
+
 def _is_address(name: str) -> bool:
+    import ipaddress
     try:
         ipaddress.ip_address(name.split("%", 1)[0])
     except ValueError:
@@ -75,6 +75,7 @@ def _is_address(name: str) -> bool:
 
 
 def _hashed(name: str) -> str:
+    import hashlib
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     number = int.from_bytes(digest[:8], "big")
     chars = []
@@ -85,12 +86,13 @@ def _hashed(name: str) -> str:
 
 
 def new_worker_id(slot: int, taken: AbstractSet[str] = frozenset(),
-                  rng: Optional[random.Random] = None, hostname: Optional[str] = None) -> str:
+                  rng: Optional["random.Random"] = None, hostname: Optional[str] = None) -> str:
     """A worker id of this host whose instance is a word not in `taken`.
 
     `taken` holds worker ids or bare instances, of whatever host. Where every word is taken, the
     instance is a random token of 6 letters and digits.
     """
+    import random
     chooser = rng if rng is not None else random.Random()
     used = {_instance_of(name) for name in taken}
     free = [word for word in WORDS if word not in used]
@@ -103,7 +105,7 @@ def _instance_of(name: str) -> str:
     return name if parts is None else parts.instance
 
 
-def _token(chooser: random.Random, used: AbstractSet[str]) -> str:
+def _token(chooser: "random.Random", used: AbstractSet[str]) -> str:
     while True:
         token = "".join(chooser.choice(_ALPHABET) for _ in range(_TOKEN_CHARS))
         if token not in used:
@@ -137,7 +139,7 @@ class Here:
 
     def __init__(self, hostname: Optional[str] = None, proc: Path = Path("/proc"),
                  run: Optional[Runner] = None) -> None:
-        self.host = socket.gethostname() if hostname is None else hostname
+        self.host = _hostname() if hostname is None else hostname
         self._proc = proc
         self._run = run
         self._has_proc = (proc / "self").exists()
@@ -224,6 +226,7 @@ def _from_ps(pid: int, run: Runner) -> Optional[ProcessIdentity]:
 
 
 def _run(command: Sequence[str]) -> str:
+    import subprocess
     environ = dict(os.environ, LC_ALL="C", TZ="UTC")
     try:
         return subprocess.run(command, env=environ, stdin=subprocess.DEVNULL,

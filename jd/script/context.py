@@ -7,16 +7,14 @@ called, never at import.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional
 
 from jd import paths, protocol, settings, settingvalues
-from jd.auth import checkpointkey, tokenfiles
-from jd.auth.sharedtoken import worker_token
 from jd.errors import OutsideJobError, StorageError, UsageError
-from jd.net.client import Client
-from jd.net.finding import published
-from jd.net.finding.published import Place
+
+if TYPE_CHECKING:  # the network is imported by what calls a server: a try-out does not
+    from jd.net.client import Client
+    from jd.net.finding.published import Place
 
 Environ = Mapping[str, str]
 
@@ -52,6 +50,7 @@ class JobContext:
         Raises OutsideJobError, which names `caller` and what is missing, and UsageError for a
         value that cannot be used. The token of the running job goes to a replaced server too.
         """
+        from jd.auth import checkpointkey
         running = _number(environ, "JD_JOB_ID")
         wanted = running if job_id is None else _job_number(job_id, "%s: job_id" % caller)
         if wanted is None:
@@ -70,8 +69,9 @@ class JobContext:
             certificate=place.certificate,
         )
 
-    def client(self, timeout: float = 30.0) -> Client:
+    def client(self, timeout: float = 30.0) -> "Client":
         """A client of the job's server; `timeout` in seconds for each wait on the network."""
+        from jd.net.client import Client
         return Client(self.server, self.token, timeout, self.meant_for, self.certificate)
 
     @property
@@ -99,6 +99,8 @@ def workspace_root(environ: Environ = os.environ) -> Path:
 def script_token(environ: Environ = os.environ) -> Optional[str]:
     """The worker's token, renewed ones included, else the shared token of a standalone server, else
     None."""
+    from jd.auth import tokenfiles
+    from jd.auth.sharedtoken import worker_token
     return tokenfiles.newest(environ) or worker_token(environ)
 
 
@@ -124,9 +126,11 @@ def _job_number(given: Any, origin: str) -> int:
     return number
 
 
-def _place(environ: Environ, replaced: Optional[str], caller: str) -> Place:
+def _place(environ: Environ, replaced: Optional[str], caller: str) -> "Place":
     """The server: as it is named, else by the worker's file, since it may have moved meanwhile, else
     as JD_SERVER says, else by the experiment's access file. Raises StorageError and UsageError."""
+    from jd.net.finding import published
+    from jd.net.finding.published import Place
     if replaced:
         return Place(_url(environ, replaced, "%s: server" % caller))
     named = environ.get("JD_SERVER", "").strip()
@@ -144,6 +148,7 @@ def _place(environ: Environ, replaced: Optional[str], caller: str) -> Place:
 def _url(environ: Environ, given: str, origin: str) -> str:
     """The base URL. A bare host name gets http:// and the port of a standalone server; a URL is
     complete as it is (reference, sections 2 and 6)."""
+    from urllib.parse import urlsplit
     given = given.strip() or "localhost"
     try:
         url = settingvalues.server_url(given)

@@ -1,14 +1,12 @@
 """Where a script keeps its files (library reference, section 3).
 
 The worker's own variables come first: they say where the directories are that it has made. Without a
-worker it is a try-out, which makes its own.
+worker it is a try-out, which makes its own. Scripts import this each time they run, in a job at once with the
+answer: what looks further is imported where it does.
 """
 
 import os
 from pathlib import Path
-
-from jd.script import tryout
-from jd.script.context import experiment_of, outside_job, workspace_root
 
 
 def jd_job_dir() -> Path:
@@ -18,7 +16,10 @@ def jd_job_dir() -> Path:
     that cannot be made.
     """
     given = os.environ.get("JD_WORKER_JOB_DIR", "").strip()
-    return Path(given) if given else tryout.job_dir()
+    if given:
+        return Path(given)
+    from jd.script import tryout
+    return tryout.job_dir()
 
 
 def jd_exp_dir() -> Path:
@@ -27,6 +28,8 @@ def jd_exp_dir() -> Path:
     Without a worker it is made, and of the experiment "tryout" where JD_EXP_ID is not set. Raises
     OutsideJobError for a worker that sets no JD_EXP_ID, and StorageError.
     """
+    from jd.script import tryout
+    from jd.script.context import experiment_of, outside_job
     if tryout.applies():
         return tryout.experiment_dir()
     experiment = experiment_of(os.environ)
@@ -40,4 +43,5 @@ def jd_worker_workspace() -> Path:
 
     It is JD_WORKER_WORKSPACE_ROOT where the worker has set it. Works outside a job.
     """
+    from jd.script.context import workspace_root
     return workspace_root(os.environ)

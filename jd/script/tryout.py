@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
@@ -36,8 +35,8 @@ KEPT = 3  # checkpoints; on a server all are kept
 _PURPOSE = safedirs.Purpose("try-out directory", "JD_WORKSPACE_PATH or " + DIRECTORY, private=False,
                             mode=0o775)
 # Of one run: a checkpoint in it is unpickled. The run is where nobody else may write, no group either.
-_RUN = replace(_PURPOSE, mode=0o700, setting=DIRECTORY)
-_CHECKPOINTS = replace(_RUN, name="checkpoint", private=True)
+_RUN = _PURPOSE._replace(mode=0o700, setting=DIRECTORY)
+_CHECKPOINTS = _RUN._replace(name="checkpoint", private=True)
 _CHECKPOINT = re.compile(r"checkpoint_v(\d+)_\d+\.pt")
 
 _making = threading.Lock()

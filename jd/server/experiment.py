@@ -13,7 +13,6 @@ import logging
 import secrets
 import sqlite3
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
@@ -212,7 +211,7 @@ class Experiment:
 
         Raises UnsafePlace, OSError.
         """
-        way = replace(safedirs.SERVER, private=False, mode=0o700 if self._kept.gid is None else 0o755)
+        way = safedirs.SERVER._replace(private=False, mode=0o700 if self._kept.gid is None else 0o755)
         safedirs.make(workspace.parent, way)
         for directory, purpose in ((workspace, way), (self.directory, safedirs.SERVER),
                                    (self.meta_dir, safedirs.SERVER)):

@@ -14,7 +14,6 @@ which does not know it, can name the version that it takes.
 
 import os
 import re
-import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -122,6 +121,7 @@ def _keep_copy(connection: sqlite3.Connection, path: Path, version: int, kept: M
     draft = target.with_name(target.name + _DRAFT)
     size = os.stat(str(path)).st_size
     # The copy, and what is written while the file gets another form.
+    import shutil
     free = shutil.disk_usage(str(path.parent)).free
     if free < 2 * size + _SPARE:
         raise StorageError("%s has to be brought to a new schema, and is copied before: that takes %d MiB, "

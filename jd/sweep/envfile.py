@@ -5,7 +5,6 @@ that begin with # and those without = are passed over. A later line wins. Nothin
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Union
 
@@ -40,7 +39,7 @@ def read(given: Optional[PathLike]) -> Dict[str, str]:
         if given is None:
             if not path.is_file():
                 return {}
-            safedirs.check_file(path.absolute(), replace(published.purpose(), name="file", otherwise=(
+            safedirs.check_file(path.absolute(), published.purpose()._replace(name="file", otherwise=(
                 "jd.init(env_file=%r) takes it all the same, if you know who wrote it" % NAME)))
         with open(str(path), "rb") as file:
             content = file.read(MAX_BYTES + 1)

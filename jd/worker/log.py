@@ -10,7 +10,6 @@ lines, never a job. Times are local.
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -43,7 +42,7 @@ class WorkerLog:
         self._size = 0
         try:
             # What is missing above it is the workspace's, and may be for others to read.
-            safedirs.make(path.parent.parent, replace(safedirs.LOGS, mode=safedirs.WORKSPACE.mode))
+            safedirs.make(path.parent.parent, safedirs.LOGS._replace(mode=safedirs.WORKSPACE.mode))
             safedirs.make(path.parent, safedirs.LOGS)
             self._open()
         except OSError as error:

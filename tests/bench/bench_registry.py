@@ -9,7 +9,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -29,7 +28,7 @@ def fill(registry: Registry, here: Here, count: int, alive: bool) -> None:
     names = registry.reserve(range(count), CONFIG, here, time.time())
     parent = process_identity(os.getppid())
     assert parent is not None
-    own = parent if alive else replace(parent, start_time="1")
+    own = parent if alive else parent._replace(start_time="1")
     registry.settle_all([(name, slot, Path("/logs/%s.log" % name), own)
                          for slot, name in enumerate(names)], time.time())
 

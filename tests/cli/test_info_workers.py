@@ -1,7 +1,6 @@
 """worker-list, worker-status, exp-list, exp-status: what the registry tells, and to whom."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -97,9 +96,9 @@ def test_columns_go_from_the_right_where_the_terminal_is_narrow(
     machine.enter("busy", 1234567)
     machine.enter("idle", here=other_host("node17"))
     here = Here()
-    seen = [views.Seen(replace(worker.row, worker_id="abcdefghijkl_w_%d" % at, pid=1234567,
-                               started_at=1000.0, last_ping_at=1600.0,
-                               host="node17" if worker.life is Life.ELSEWHERE else "vm"), worker.life)
+    seen = [views.Seen(worker.row._replace(
+                worker_id="abcdefghijkl_w_%d" % at, pid=1234567, started_at=1000.0, last_ping_at=1600.0,
+                host="node17" if worker.life is Life.ELSEWHERE else "vm"), worker.life)
             for at, worker in enumerate(views.look(machine.registry, here))]
     lines = views.worker_lines(seen, here, 2000.0, width)
     assert lines[0].split() == columns.split()

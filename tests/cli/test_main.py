@@ -2,7 +2,6 @@
 
 import importlib
 import types
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List
 
@@ -163,7 +162,7 @@ def test_the_server_is_the_one_given_else_that_of_the_workers(environ: Dict[str,
 def dead_worker(environ: Dict[str, str], count: int = 1) -> Registry:
     registry, here = Registry("old", environ), Here()
     names = registry.reserve(range(count), {}, here, 0.0)
-    dead = replace(here.own, start_time="1")
+    dead = here.own._replace(start_time="1")
     registry.settle_all([(name, 0, Path("/l"), dead) for name in names], 0.0)
     return registry
 

@@ -47,7 +47,19 @@ def test_commands_that_ask_nobody(tmp_path: Path, words: List[str], needed: Abst
     assert of_command(tmp_path, *words) & ALL == needed
 
 
+def test_commands_that_look_at_this_machine(tmp_path: Path) -> None:
+    """They read registries, and no server is asked where no worker has died."""
+    for line in (["expId=a", "worker-list"], ["exp-list"], ["completion", "words", "expId="]):
+        there = of_command(tmp_path, *line)
+        assert there & (NETWORK | PROCESSES | METADATA | {"dataclasses", "inspect"}) == set()
+
+
 def test_the_library(tmp_path: Path) -> None:
     """Modules that jd itself imports at first use, and nothing of Python's that its own start leaves out."""
     alone = imported(tmp_path, "import os, __future__")
     assert imported(tmp_path, "import jd") - alone == {"jd"}
+    in_job = imported(tmp_path, "import jd; jd.jd_job_dir()", JD_WORKER_JOB_DIR=tmp_path)
+    assert in_job - imported(tmp_path, "import pathlib, importlib, __future__") == {
+        "jd", "jd.script", "jd.script.directories"}
+    tryout = imported(tmp_path, "import jd; jd.jd_job_dir()")
+    assert tryout & NETWORK == set()

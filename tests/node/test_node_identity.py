@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +63,7 @@ def test_the_slug_of_a_name_never_changes() -> None:
 
 
 def test_the_default_is_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "Box3.lan")
+    monkeypatch.setattr("jd.node.identity._hostname", lambda: "Box3.lan")
     assert host_slug() == "box3"
 
 

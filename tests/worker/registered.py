@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ def row(worker_id: str = "n_egg_0", pid: int = 1, **fields: Any) -> Row:
     here = Here()
     made = Row(worker_id, "e", pid, 0, "x.py", "cpu", "", 0.0, IDLE, None, None, here.host,
                here.pid_namespace, ProcessIdentity(here.own.boot_id, pid, "1"))
-    return replace(made, **fields)
+    return made._replace(**fields)
 
 
 def enter(registry: Registry, here: Here, identity: ProcessIdentity) -> str:

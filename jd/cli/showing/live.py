@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any, Callable, Dict, Generic, List, Optional, TypeVar
 
 from jd import terminal
-from jd.cli.context import Context
 from jd.cli.showing import views
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, UsageError
 
@@ -34,18 +33,6 @@ _FATAL = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Alternate screen, no cursor, no wrapping; and back.
 _ENTER = "\033[?1049h\033[?25l\033[?7l\033[2J"
 _LEAVE = "\033[?7h\033[?25h\033[?1049l"
-
-
-def present(context: Context, fetch: Fetch[T], draw: Draw[T], document: Callable[[T], Any]) -> int:
-    """Show facts once, as lines or as JSON, or live where the command line has watch=true."""
-    if not context.values["watch"]:
-        facts = fetch()
-        views.emit(context, document(facts) if context.values["json"] else None,
-                   [] if context.values["json"] else draw(facts, views.width()))
-        return EXIT_OK
-    if context.values["json"]:
-        raise UsageError("watch=true is for people, json=true for programs", "give one of them")
-    return watch(fetch, draw, "%s  %s" % (context.experiment, context.command.name))
 
 
 def watch(fetch: Fetch[T], draw: Draw[T], title: str, interval: float = INTERVAL) -> int:

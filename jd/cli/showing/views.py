@@ -7,16 +7,18 @@ wrote (host names, paths) is made safe for a terminal.
 import json
 import re
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.cli.target import Known, shown_url
 from jd.node.identity import Here
 from jd.worker.local.liveness import Life, life
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPING, Row
 from jd.workername import split_worker_id
+
+if TYPE_CHECKING:
+    from jd.cli.target import Known
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12
@@ -114,7 +116,10 @@ def ago(moment: Optional[float], now: float) -> str:
 
 def server_of(row: Row) -> Optional[str]:
     """The job server that a worker was started with, without credentials."""
-    return shown_url(row.server) if row.server else None
+    if not row.server:
+        return None
+    from jd.cli.target import shown_url  # with the ways to servers
+    return shown_url(row.server)
 
 
 def worker_lines(workers: Sequence[Seen], here: Here, now: float,
@@ -212,7 +217,7 @@ def plain(text: object) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(text))
 
 
-def server(known: Known) -> List[Tuple[str, str]]:
+def server(known: "Known") -> List[Tuple[str, str]]:
     """The server as far as files tell, and what is wrong with that, as `facts` takes them."""
     problem = [] if known.error is None else [("problem", terminal.paint(plain(known.error), "red"))]
     return [("server", plain(known.shown))] + problem

@@ -14,7 +14,7 @@ else can have written it: the file and the directories above it are examined as 
 import os
 import stat
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
@@ -167,9 +167,10 @@ def nothing_names(experiment: str, path: Optional[Path]) -> str:
 
 def purpose() -> safedirs.Purpose:
     """Where a published file counts: what is ours, root's, and of the users whom this process trusts."""
-    return replace(safedirs.PUBLISHED, trusted=portowner.trusted_uids(os.environ),
-                   otherwise="take the URL from a file of your own, or set %s to its owner if you mean "
-                             "that user's server" % portowner.VARIABLE)
+    return safedirs.PUBLISHED._replace(
+        trusted=portowner.trusted_uids(os.environ),
+        otherwise="take the URL from a file of your own, or set %s to its owner if you mean that user's "
+                  "server" % portowner.VARIABLE)
 
 
 # ---- how

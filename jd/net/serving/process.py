@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import Any, Mapping
 
+import jd.redaction  # noqa: F401  for the first error: the package may have been replaced by then
 from jd.errors import JdError
 from jd.terminal import is_terminal, paint, silence_stdout
 

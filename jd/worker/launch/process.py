@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import Any, Callable, Dict, Optional
 
+import jd.redaction  # noqa: F401  for the first error: the package may have been replaced by then
 from jd import shortage
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner

@@ -1,18 +1,21 @@
 """The clean-up that every command begins with: what dead workers left in the registries is removed, and their
-servers give back at once what these still hold.
+servers give back at once what these still hold. The way to servers is imported once there is a dead worker to
+tell of: nearly always there is none.
 """
 
 import os
-from typing import Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
-from jd.worker.local import lastwords, outboxes, snapshots
-from jd.worker.local.lastwords import Fate, Worker
+from jd.worker.local import outboxes, snapshots
 from jd.worker.local.liveness import Life, life, was_here
 from jd.worker.local.registry import FILE_NAME, Registry, experiments
 from jd.worker.local.rows import Row
+
+if TYPE_CHECKING:
+    from jd.worker.local.lastwords import Fate, Worker
 
 # What the directory of an experiment may hold and still count as empty.
 _LEAVINGS = (FILE_NAME, FILE_NAME + "-journal", FILE_NAME + "-wal", FILE_NAME + "-shm", "outbox")
@@ -25,7 +28,7 @@ class CleanUp(NamedTuple):
     rows: int
     directories: int
     problems: Tuple[str, ...] = ()
-    jobs: Mapping[Worker, Fate] = {}
+    jobs: Mapping["Worker", "Fate"] = {}
 
     def told(self) -> List[str]:
         """For people: a line for each job."""
@@ -65,7 +68,10 @@ def clean_up(environ: Mapping[str, str], here: Here,
         looked_at.append((registry, dead, len(dead) == len(rows)))
         if any(row.session for row in dead):
             held += _with_last_words(registry, dead, here, environ)
-    jobs = lastwords.died(held, environ).fates
+    jobs: Mapping["Worker", "Fate"] = {}
+    if held:
+        from jd.worker.local import lastwords
+        jobs = lastwords.died(held, environ).fates
     for registry, dead, is_all in looked_at:
         try:
             removed += registry.bury(dead)

@@ -12,9 +12,8 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from jd import paths, plainfile, safedirs
 from jd.errors import StorageError, UsageError
@@ -30,8 +29,7 @@ MAX_ENTRY_BYTES = 1024 * 1024  # a result is some KiB; anything larger is no ent
 ABANDONED = 3600.0  # seconds
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A directory where results wait. `top` is the part of it that the user named. It is made, but `needs` is
     not."""
 

@@ -8,7 +8,6 @@ entered again as soon as there is a place for it: a worker that runs can always 
 import os
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple
 
@@ -156,8 +155,8 @@ class Registration:
             self._update(shown)
 
     def _enter_again(self, row: Row, shown: _Shown) -> None:
-        self._registry.enter_again(replace(
-            row, worker_id=shown.worker_id, log_path=str(shown.log_path),
+        self._registry.enter_again(row._replace(
+            worker_id=shown.worker_id, log_path=str(shown.log_path),
             worker_token=self.token() or row.worker_token), self._now())
         self._entered_as = shown.worker_id
         self._tell("entered again in the worker registry %s, where it was not found any more"

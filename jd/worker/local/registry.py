@@ -12,11 +12,21 @@ written is not read.
 import errno
 import json
 import os
-import random
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import AbstractSet, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    AbstractSet,
+    Callable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from jd import filesystems, paths, plainfile, safedirs
 from jd.auth.tokenfiles import REGISTRY_FILE
@@ -29,6 +39,9 @@ from jd.storage.schema import version_of
 from jd.worker.local.registrylock import removing, using
 from jd.worker.local.rows import IDLE, STARTING, Row, row_of, select, stored
 from jd.worker.local.schema import FORMAT, WORDS, columns_of, migrate
+
+if TYPE_CHECKING:
+    import random
 
 FILE_NAME = REGISTRY_FILE
 BUSY_TIMEOUT = 5.0  # seconds; locks on network file systems may never come free
@@ -94,7 +107,7 @@ class Registry:
     # ---- changes
 
     def reserve(self, slots: Sequence[int], config: Mapping[str, object], here: Here, now: float,
-                rng: Optional[random.Random] = None, instance: Optional[str] = None,
+                rng: Optional["random.Random"] = None, instance: Optional[str] = None,
                 token: str = "") -> List[str]:
         """Enter workers that are about to start, under one new instance word; gives their ids.
 

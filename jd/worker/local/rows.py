@@ -7,8 +7,7 @@ process identity, its launch configuration has other names, and any column may h
 import json
 import math
 import os
-from dataclasses import dataclass, field
-from typing import AbstractSet, Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from jd.node.identity import ProcessIdentity
 from jd.workername import split_worker_id
@@ -21,8 +20,8 @@ PAUSED = "paused"
 DRAINING = "draining"
 STOPPING = "stopping"
 
-@dataclass(frozen=True)
-class Row:
+
+class Row(NamedTuple):
     """One registered worker. Times are Unix seconds.
 
     `identity` is None in rows that another client wrote. `config` is the launch configuration as
@@ -45,10 +44,15 @@ class Row:
     host: str
     pid_namespace: str
     identity: Optional[ProcessIdentity]
-    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    worker_token: str = field(default="", repr=False)
+    config: Mapping[str, Any] = {}
+    worker_token: str = ""
     session: str = ""
     paused_because: str = ""
+
+    def __repr__(self) -> str:
+        """Without what may be secret."""
+        return "Row(%s)" % ", ".join("%s=%r" % (name, value) for name, value in self._asdict().items()
+                                     if name not in ("config", "worker_token"))
 
     @property
     def tags(self) -> Tuple[str, ...]:

@@ -7,17 +7,18 @@ It is in use while the registry has a worker whose configuration names it.
 """
 
 import os
-import shutil
 import stat
 import time
 from pathlib import Path
-from typing import List, Mapping
+from typing import TYPE_CHECKING, List, Mapping
 
 from jd import paths, safedirs
 from jd.errors import JdError
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
-from jd.worker.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from jd.worker.snapshot import Snapshot
 
 # A launch makes its copy some time before its workers are in the registry.
 UNUSED_FOR = 3600.0  # seconds
@@ -30,7 +31,7 @@ def place(experiment: str, environ: Mapping[str, str]) -> Path:
     return directory
 
 
-def keep(snapshot: Snapshot) -> None:
+def keep(snapshot: "Snapshot") -> None:
     """Have a copy stay until workers that are about to start are in the registry. Raises JdError where it is
     gone."""
     try:
@@ -77,4 +78,5 @@ def remove(copy: Path) -> None:
             os.chmod(directory, stat.S_IRWXU)
         except OSError:
             names.clear()
+    import shutil
     shutil.rmtree(str(copy), ignore_errors=True)

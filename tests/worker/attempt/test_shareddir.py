@@ -119,7 +119,7 @@ def test_it_is_told_where_another_worker_runs_there(tmp_path: Path, other: Optio
     with subprocess.Popen(python("-c", "input()"), stdin=subprocess.PIPE) as process:
         if other is not None:
             (name,) = registry.reserve([0], replace(config, **other).to_json(), here, 0.0)
-            identity = replace(here.own, pid=process.pid, start_time=str(here.start_time(process.pid)))
+            identity = here.own._replace(pid=process.pid, start_time=str(here.start_time(process.pid)))
             registry.settle_all([(name, 0, Path("/log"), identity)], 0.0)
         shared = SharedDirectory(config, logged.append)
         watches = [shared.watch(5), shared.watch(6)]
@@ -153,7 +153,7 @@ def test_results_are_looked_for_in_the_directory_of_the_job_alone(tmp_path: Path
 def test_workers_of_other_hosts_share_what_is_on_the_network(tmp_path: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     config = launch(tmp_path).to_json()
-    elsewhere = replace(row(), host="other", pid_namespace="x", config=config, last_ping_at=1000.0)
+    elsewhere = row()._replace(host="other", pid_namespace="x", config=config, last_ping_at=1000.0)
     here = Here("gpunode")
 
     def found(now: float, is_network: bool) -> int:

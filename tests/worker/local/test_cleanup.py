@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -73,12 +72,12 @@ def test_an_instance_word_is_free_after_the_clean_up(
 def test_hosts_that_share_a_home_leave_each_other_alone(registry: Registry, here: Here,
                                                         environ: Dict[str, str]) -> None:
     other = Here("othernode")
-    other.own = replace(other.own, boot_id="that of another machine")
+    other.own = other.own._replace(boot_id="that of another machine")
     boxed = Here("gpunode")
     boxed.pid_namespace = "pid:[1]"
     gone = ended_process(here)
     for host in (here, other, boxed):
-        enter(registry, host, replace(gone, boot_id=host.own.boot_id))
+        enter(registry, host, gone._replace(boot_id=host.own.boot_id))
     assert clean_up(environ, other).rows == 1
     assert clean_up(environ, boxed).rows == 1
     row = only(registry)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List
 
@@ -47,38 +46,38 @@ def test_a_pid_that_is_somebody_elses_now(registry: Registry, here: Here,
     """It must not count as alive: only what is alive is ever signalled."""
     identity = process_identity(child.pid)
     assert identity is not None
-    enter(registry, here, replace(identity, start_time="1"))
+    enter(registry, here, identity._replace(start_time="1"))
     assert life(only(registry), here) is Life.DEAD
 
 
 @LINUX
 def test_after_a_reboot(registry: Registry, here: Here) -> None:
-    enter(registry, here, replace(here.own, boot_id="an earlier one"))
+    enter(registry, here, here.own._replace(boot_id="an earlier one"))
     assert life(only(registry), here) is Life.DEAD
 
 
 @LINUX
 def test_whose_dead_a_worker_of_another_boot_is(registry: Registry, here: Here) -> None:
     """Two machines may have one name and a home in common: the dead of one may live on the other."""
-    enter(registry, here, replace(here.own, boot_id="an earlier one"))
+    enter(registry, here, here.own._replace(boot_id="an earlier one"))
     row = only(registry)
     assert here.booted_at is not None
-    assert was_here(replace(row, last_ping_at=here.booted_at - 5), here)
-    assert not was_here(replace(row, last_ping_at=here.booted_at + 5), here), "heard of since this boot"
+    assert was_here(row._replace(last_ping_at=here.booted_at - 5), here)
+    assert not was_here(row._replace(last_ping_at=here.booted_at + 5), here), "heard of since this boot"
     assert not was_here(row, Here("othernode"))
-    assert was_here(replace(row, identity=ended_process(here)), here)
-    assert not was_here(replace(row, identity=here.own), here), "it lives"
+    assert was_here(row._replace(identity=ended_process(here)), here)
+    assert not was_here(row._replace(identity=here.own), here), "it lives"
 
 
 @pytest.mark.parametrize("name", ["localhost", "localhost.localdomain", ""])
 def test_another_boot_of_a_host_with_everybodys_name(registry: Registry, name: str) -> None:
     here = Here(name)
-    enter(registry, here, replace(here.own, boot_id="an earlier one, or another machine"))
+    enter(registry, here, here.own._replace(boot_id="an earlier one, or another machine"))
     assert life(only(registry), here) is Life.ELSEWHERE
 
 
 def test_another_host(registry: Registry, here: Here) -> None:
-    enter(registry, here, replace(here.own, boot_id="that of another machine"))
+    enter(registry, here, here.own._replace(boot_id="that of another machine"))
     assert life(only(registry), Here("gpunode2")) is Life.ELSEWHERE
 
 
@@ -100,13 +99,13 @@ def test_where_a_sandbox_hides_the_boot_or_the_namespace_the_name_decides(
     def blurred(name: str) -> Here:
         host = Here(name)
         if hide == "boot":
-            host.own = replace(host.own, boot_id="btime 1700000000")
+            host.own = host.own._replace(boot_id="btime 1700000000")
         else:
             host.pid_namespace = ""
         return host
 
-    enter(registry, blurred("gpunode"), replace(ended_process(blurred("gpunode")),
-                                                boot_id=blurred("gpunode").own.boot_id))
+    enter(registry, blurred("gpunode"), ended_process(blurred("gpunode"))._replace(
+        boot_id=blurred("gpunode").own.boot_id))
     if not sys.platform.startswith("linux") and hide == "namespace":
         pytest.skip("there are no namespaces")
     assert life(only(registry), blurred("gpunode2")) is Life.ELSEWHERE
@@ -136,7 +135,7 @@ def test_where_processes_cannot_be_seen_nobody_is_dead(registry: Registry, tmp_p
     row = only(registry)
     assert life(row, blind) is Life.ALIVE
     assert row.identity is not None
-    neighbour = replace(row, identity=replace(row.identity, pid=row.pid + 1), pid=row.pid + 1)
+    neighbour = row._replace(identity=row.identity._replace(pid=row.pid + 1), pid=row.pid + 1)
     assert life(neighbour, blind) is Life.ELSEWHERE
 
 
@@ -170,7 +169,7 @@ def test_a_legacy_worker_that_ended(registry: Registry, here: Here) -> None:
     assert life(row, here) is Life.DEAD
     # It says nothing of boot and namespace, so here the name decides.
     assert life(row, Here("othernode")) is Life.ELSEWHERE
-    assert life(replace(row, worker_id="an id of another form"), here) is Life.ELSEWHERE
+    assert life(row._replace(worker_id="an id of another form"), here) is Life.ELSEWHERE
 
 
 def test_a_legacy_worker_of_a_host_with_a_long_name(registry: Registry) -> None:
@@ -189,7 +188,7 @@ def test_a_legacy_worker_knows_its_host_by_a_short_form(registry: Registry, host
     row = legacy_rows(registry, slug, os.getpid(), began + 3)[0]
     assert life(row, here) is Life.ALIVE
     # A form that was cut is that of other hosts, too, and what is not here may run there.
-    ended = replace(row, pid=ended_process(here).pid)
+    ended = row._replace(pid=ended_process(here).pid)
     assert life(ended, here) is (Life.ELSEWHERE if len(slug) == 12 else Life.DEAD)
 
 

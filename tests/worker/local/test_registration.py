@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator, List, Optional
 
@@ -152,7 +151,7 @@ def test_a_worker_whose_home_was_away_enters_itself_again(desk: Desk) -> None:
     found = desk.registry.row(desk.worker_id)
     assert found is not None and before is not None and found.worker_token == "newer"
     assert found.log_path == str(LOG)
-    assert replace(found, status=IDLE, current_job_id=None, worker_token="", log_path="") == before
+    assert found._replace(status=IDLE, current_job_id=None, worker_token="", log_path="") == before
 
     def told_more() -> bool:
         desk.show(BUSY, 1)

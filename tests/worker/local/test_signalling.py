@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -87,7 +86,7 @@ def test_who_is_never_signalled(both_ways: None, tmp_path: Path, sleeper: Sleepe
                                 change: Dict[str, Any], outcome: str, words: str) -> None:
     identity = sleeper.row.identity
     assert identity is not None
-    changed = replace(sleeper.row, **dict(change, identity=replace(identity, **change.get("identity", {}))))
+    changed = sleeper.row._replace(**dict(change, identity=identity._replace(**change.get("identity", {}))))
     (told,) = stop(tmp_path, changed)
     assert told.outcome == outcome and words in told.problem
     assert signalling.drain([changed], Here())[0] == []

@@ -159,7 +159,7 @@ class Node:
 def machine(name: str) -> Here:
     """Another one than this."""
     here = Here(name)
-    here.own = replace(here.own, boot_id=name)
+    here.own = here.own._replace(boot_id=name)
     return here
 
 
@@ -207,7 +207,7 @@ def test_what_a_dead_worker_held_is_free(tmp_path: Path) -> None:
     """On its machine at once; elsewhere once nothing was heard of it for a while."""
     here, ended = Here(), Here()
     process = subprocess.Popen([sys.executable, "-c", "pass"])
-    ended.own = replace(here.own, pid=process.pid, start_time="1")
+    ended.own = here.own._replace(pid=process.pid, start_time="1")
     process.wait()
     dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
     entry = dead.box.secure(dead.put())
@@ -226,7 +226,7 @@ def test_what_a_dead_worker_held_is_free(tmp_path: Path) -> None:
 
 def test_what_dead_workers_left_near_is_secured_by_those_that_live(tmp_path: Path) -> None:
     here, ended = Here(), Here()
-    ended.own = replace(here.own, start_time="1")
+    ended.own = here.own._replace(start_time="1")
     dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
     dead.put(files=True)
     own = alive.put()

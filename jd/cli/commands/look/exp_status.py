@@ -4,7 +4,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from jd import terminal
 from jd.cli.context import Context
-from jd.cli.showing import live, views
+from jd.cli.showing import facts, views
 from jd.cli.target import Known, known
 from jd.cli.undelivered import undelivered
 from jd.terminal import plural
@@ -39,7 +39,7 @@ def run(context: Context) -> int:
     def draw(status: Status, columns: Optional[int]) -> List[str]:
         return views.facts([("experiment", str(context.experiment))] + _pairs(status, columns))
 
-    return live.present(context, lambda: look(context), draw, document)
+    return facts.present(context, lambda: look(context), draw, document)
 
 
 def look(context: Context) -> Status:

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from jd import protocol, terminal
 from jd.cli.context import Context
-from jd.cli.showing import live, views
+from jd.cli.showing import facts, views
 from jd.cli.sweep.jobcounts import Pace, Standstill, job_counts, standstill
 from jd.terminal import plural
 
@@ -51,7 +51,7 @@ def run(context: Context) -> int:
             first.append(counts)
         return lines(counts, first[0], columns)
 
-    return live.present(context, fetch, draw, document)
+    return facts.present(context, fetch, draw, document)
 
 
 def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:

@@ -5,7 +5,7 @@ import time
 from typing import List, Optional
 
 from jd.cli.context import Context
-from jd.cli.showing import live, views
+from jd.cli.showing import facts, views
 from jd.cli.showing.views import Seen
 
 
@@ -23,5 +23,5 @@ def run(context: Context) -> int:
             return [text] if columns is None else textwrap.wrap(text, columns)
         return views.worker_lines(workers, context.here, time.time(), columns)
 
-    return live.present(context, fetch, draw,
+    return facts.present(context, fetch, draw,
                         lambda workers: [views.worker_json(seen, time.time()) for seen in workers])
