@@ -22,8 +22,9 @@ from jd.storage.database import Database
 from jd.storage.filemodes import Modes
 
 QUARANTINE = "quarantine"
-WAY_OUT = ("jd_server check tells more; put a backup in its place, without jobs.db-wal and jobs.db-shm, or "
-           "give --begin-anew to set it aside with the files of its jobs, and begin with none")
+WAY_OUT = ("jd_server check tells more, and --repair mends what can be; else put a backup in its place, "
+           "without jobs.db-wal and jobs.db-shm, or give --begin-anew to set it aside with the files of its "
+           "jobs, and begin with none")
 _LEFT_IN_META = (backup.DRAFT + "*", ".*.tmp", ".tls-*")
 
 

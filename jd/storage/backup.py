@@ -5,13 +5,14 @@ import re
 import secrets
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from jd import filesystems
 from jd.errors import JdError, StorageError
 from jd.killpoint import killpoint
 from jd.storage import damage, schema
-from jd.storage.database import Database
+from jd.storage.database import Database, add_json
 
 DRAFT = ".backup-"  # what the name of one that is being made begins with
 ABANDONED = 86400.0  # seconds after which one is nobody's
@@ -71,6 +72,9 @@ def _take_name(draft: Path, path: Path) -> None:
 def _copy(source: sqlite3.Connection, draft: Path, path: Path) -> None:
     try:
         schema.copy(source, draft)
+        with closing(sqlite3.connect(str(draft))) as copy:
+            add_json(copy)
+            damage.check_whole(copy)
     except damage.ERRORS as error:
         raise StorageError("cannot write %s: %s" % (path, damage.reason(error))) from error
 

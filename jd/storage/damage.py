@@ -45,6 +45,15 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:_MAX_CHARS])
 
 
+def check_whole(connection: sqlite3.Connection) -> None:
+    """Read all of a database. Raises sqlite3.DatabaseError, which is about damage, for the first fault.
+
+    SQLite copies damaged pages as they are, and meets them only when they are read."""
+    said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if said != "ok":
+        raise sqlite3.DatabaseError("database disk image is malformed (%s)" % one_line(said.splitlines()[-1]))
+
+
 def is_damage(error: Exception) -> bool:
     """Whether the file itself is to blame, and not a lock, a full disk or a missing permission."""
     if isinstance(error, (UnicodeError, json.JSONDecodeError, DamagedRow)):

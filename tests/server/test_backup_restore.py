@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import tarfile
@@ -19,6 +20,7 @@ from jd.server.keeping import backup, check, reading, restore, tarfiles
 from jd.server.store.files import files, names
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts
+from jd.storage import schema
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
 from tests.server.store_support import Desk
 from tests.support import free_env, python
@@ -210,6 +212,33 @@ def test_a_damaged_backup_changes_nothing_and_says_so(data: Data, tmp_path: Path
         else:
             raise AssertionError("damage %d was taken" % number)
         assert not other.exists() or os.listdir(str(other)) == []
+
+
+def test_a_damaged_database_makes_no_backup_that_would_not_be_taken(data: Data, shell: Shell) -> None:
+    data.desk.create(2)
+    page, root = data.desk.read(lambda db: (
+        db.execute("PRAGMA page_size").fetchone()[0],
+        db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'attempts'").fetchone()[0]))
+    data.close()
+    with open(str(data.place.database), "r+b") as file:
+        file.seek((root - 1) * page)
+        file.write(bytes(page))
+    for word in ("backup", "archive"):
+        status, _, err = shell.run(word, shell.workspace / "b.tar", "--expId", EXPERIMENT)
+        assert status == 1 and "error: database %s is damaged: " % data.place.database in err
+        assert err.endswith("; jd_server check tells more\n") and err.count("\n") == 1
+    assert os.listdir(str(shell.workspace)) == [EXPERIMENT]
+
+
+def test_a_full_disk_is_that_of_the_backup(data: Data, tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_source: object, _path: Path) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "copy", full)
+    with pytest.raises(StorageError) as caught:
+        backup.make(data.place, tmp_path / "b.tar", 1.0)
+    assert str(caught.value).startswith("cannot write %s: its disk is full; make room" % (tmp_path / "b.tar"))
 
 
 @pytest.mark.parametrize("name, content", [

@@ -4,13 +4,14 @@ import json
 import os
 import sqlite3
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
 from jd.server.keeping import check
 from jd.server.store.files import names
 from jd.server.store.operators import batches
+from jd.server.store.pages import joblist
 from tests.server.keeping_support import DIRECTORY, EXPERIMENT, Data, Shell, served
 
 
@@ -79,6 +80,10 @@ DAMAGE: Dict[str, Tuple[Callable[[Data], object], List[str], str]] = {
                             [check.ATTEMPT], "ended attempt 1 of job 1 as lost"),
     "served by nobody": (lambda d: sql(d, "UPDATE jobs SET status = 'SERVED' WHERE id = 5"),
                          [check.ATTEMPT], "put job 5 back"),
+    "parameters cut": (lambda d: sql(d, "UPDATE jobs SET parameters = '{\"x\": 1' WHERE id = 4"),
+                       [check.TEXT], "set the parameters of job 4 aside"),
+    "results no text": (lambda d: sql(d, "UPDATE jobs SET results = CAST(X'7BFF7D' AS TEXT) WHERE id = 2"),
+                        [check.TEXT], "set the results of job 2 aside"),
 }
 
 
@@ -121,13 +126,47 @@ def test_a_row_that_is_removed_is_kept_and_told_in_the_history(data: Data, shell
     assert os.listdir(str(kept.parent)) and (kept.parent / "jobs.db").stat().st_size > 0
 
 
+def test_a_job_that_cannot_be_read_is_kept_and_all_are_shown_again(data: Data, shell: Shell) -> None:
+    sql(data, "UPDATE jobs SET parameters = '{\"x\": 1' WHERE id IN (1, 4)",
+        "UPDATE jobs SET results = CAST(X'7BFF7D' AS TEXT) WHERE id = 1")
+    status, _, err = shell.run("archive", shell.workspace / "a.tar", "--expId", EXPERIMENT)
+    assert status == 1 and "database %s is damaged" % data.place.database in err and "jd_server check" in err
+    shell.done("check", "--expId", EXPERIMENT, "--repair")
+    (kept,) = data.place.quarantine.glob("*/rows.jsonl")
+    assert [json.loads(line) for line in kept.read_text().splitlines()] == [
+        {"job_id": 1, "parameters": '{"x": 1'}, {"job_id": 1, "results": "{\\xff}"},
+        {"job_id": 4, "parameters": '{"x": 1'}]
+    data.desk.read(lambda db: joblist.select(db, joblist.JobQuery()))
+    assert data.desk.counts() == {"PENDING": 1, "DONE": 3, "ABORTED": 1}
+    line = data.desk.sql("SELECT reason FROM job_history WHERE job_id = 4 ORDER BY id DESC LIMIT 1")
+    assert line == "jd_server check --repair: its parameters could not be read, and are in %s" % kept
+    assert data.desk.claim().job_id == 5
+    shell.done("archive", shell.workspace / "a.tar", "--expId", EXPERIMENT)
+
+
+def test_a_job_that_runs_and_cannot_be_read_is_ended(data: Data, shell: Shell) -> None:
+    assert data.desk.claim().job_id == 4
+    sql(data, "UPDATE jobs SET parameters = '[]' WHERE id = 4")
+    assert shell.done("check", "--expId", EXPERIMENT, "--repair").endswith("exp is sound: 5 jobs, 15 files\n")
+    assert data.desk.sql("SELECT verdict FROM attempts WHERE job_id = 4") == "lost"
+
+
+def test_an_emptied_database_is_no_earlier_version(data: Data, shell: Shell) -> None:
+    data.desk.database.close()
+    os.truncate(str(data.place.database), 0)
+    for words in (["check"], ["check", "--repair"]):
+        status, _, err = shell.run(*words, "--expId", EXPERIMENT)
+        assert status == 1 and "is damaged: there is nothing in it; go back to a backup" in err
+        assert "--begin-anew" in err and err.count("\n") == 1
+
+
 def test_a_batch_that_is_not_whole_is_not_counted(data: Data, shell: Shell) -> None:
     """A server that starts removes it, and counts on its not being there."""
     before = data.desk.counts()
     first = data.desk.write(batches.begin)
     data.desk.write(lambda t: batches.add(t, first, ['{"x": 1}', '{"x": 2}']))
     sql(data, "UPDATE job_counts SET n = 17 WHERE status = 'DONE'")
-    shell.done("check", "--expId", EXPERIMENT, "--repair")
+    assert shell.done("check", "--expId", EXPERIMENT, "--repair").endswith("exp is sound: 5 jobs, 15 files\n")
     assert data.desk.counts() == before
     while data.desk.write(batches.abandon):
         pass
@@ -194,7 +233,28 @@ def test_indexes_are_made_anew_and_worse_is_left_with_what_to_do(data: Data, she
     data.place.database.write_bytes(b"not a database, only text" * 400)
     for words in (["check"], ["check", "--repair"], ["backup", str(shell.workspace / "b.tar")]):
         status, _, err = shell.run(*words, "--expId", EXPERIMENT)
-        assert status == 1 and "not a database" in err and "jd_server restore" in err and err.count("\n") == 1
+        assert status == 1 and "not a database" in err and err.count("\n") == 1
+        assert ("jd_server check tells more" if words[0] == "backup" else "jd_server restore") in err
+
+
+def test_where_nothing_can_be_written_all_that_is_in_one_file_is_read(
+        data: Data, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite makes two files beside a database to read it, unless it is told that nobody changes that."""
+    data.desk.database.close()
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+
+    def read_only(name: str, *given: Any, **named: Any) -> sqlite3.Connection:
+        if "jobs.db?mode=" in name:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(name, *given, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert shell.done("check", "--expId", EXPERIMENT) == "exp is sound: 5 jobs, 15 files\n"
+    assert "5 jobs, 15 files" in shell.done("backup", shell.workspace / "b.tar", "--expId", EXPERIMENT)
+    Path(str(data.place.database) + "-wal").write_bytes(b"more")
+    status, _, err = shell.run("check", "--expId", EXPERIMENT)
+    assert status == 1 and "a part of it is still in jobs.db-wal; copy the experiment to where" in err
 
 
 def test_data_of_another_version_is_left_alone(data: Data, shell: Shell) -> None:

@@ -72,7 +72,7 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
     once more to verify it. Its server may run. Raises JdError where the file is there, StorageError."""
     tarfiles.refuse_existing(file)
     name = place.directory.name
-    with reading.copied(place.database, file) as copy, reading.opened(copy) as db, \
+    with reading.copied(place.database, file) as copy, reading.opened(copy, place.database) as db, \
             tempfile.TemporaryFile() as described, tempfile.TemporaryFile() as table, \
             tarfiles.writing(file, name, now, told) as packer:
         reading.check_version(db, place.database)

@@ -50,7 +50,7 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
     """
     tarfiles.refuse_existing(file)
     with reading.copied(place.database, file) as copy, tarfiles.writing(file, "", now, told) as packer, \
-            reading.opened(copy) as db:
+            reading.opened(copy, place.database) as db:
         about = _about(db, place, now)
         packer.add_bytes(ABOUT, json.dumps(about, indent=2).encode("ascii"), now)
         with open(str(copy), "rb") as source:

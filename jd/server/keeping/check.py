@@ -4,6 +4,7 @@ It reads only, and a server may run meanwhile: what looks wrong is looked at aga
 rows and files come one after the other.
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -23,6 +24,7 @@ DATABASE = "database"  # SQLite finds it damaged
 REFERENCE = "reference"  # a row tells of a job that there is not
 COUNTER = "counter"  # a number that is kept is not that of the rows
 ATTEMPT = "attempt"  # a job and its attempts do not agree
+TEXT = "text"  # parameters or results of a job that cannot be read
 MISSING = "missing"  # a row without its file
 SIZE = "size"  # a file that is shorter or longer than its row says
 STRAY = "stray"  # a file that no row tells of
@@ -36,13 +38,14 @@ _META_DRAFTS = (backup.DRAFT, ".jobs.db")
 
 class Fault(NamedTuple):
     """Something that is wrong. `text` says it to people; the rest is for the repair: a path, the id of a row,
-    or the job that it is about."""
+    the job that it is about, or a column of that."""
 
     kind: str
     text: str
     path: Optional[Path] = None
     row: Optional[int] = None
     job: Optional[int] = None
+    column: Optional[str] = None
 
 
 class Report(NamedTuple):
@@ -62,7 +65,7 @@ def check(place: Place, told: Callable[[int, int], None] = lambda done, total: N
     Raises StorageError for a database that cannot be read at all, or is of another version.
     """
     served = not held and place.is_served
-    with reading.opened(place.database) as db:
+    with reading.opened(place.database, way_out=reading.BEYOND_REPAIR) as db:
         reading.check_version(db, place.database)
         faults = list(_database(db))
         faults += _counters(db)
@@ -70,10 +73,11 @@ def check(place: Place, told: Callable[[int, int], None] = lambda done, total: N
             # What else it says cannot be relied on.
             return Report(faults, 0, 0, served)
         faults += _attempts(db)
+        faults += _texts(db)
         faults += _files(db, place.data, served, told)
         faults += _outputs(db, place.data)
         count = db.execute("SELECT count(*) FROM files").fetchone()[0]
-        total = db.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        total = db.execute("SELECT count(*) FROM jobs WHERE id < ?", (jobs.creating_from(db),)).fetchone()[0]
     faults += _leftovers(place, served)
     return Report(faults, total, count, served)
 
@@ -114,6 +118,23 @@ def _attempts(db: sqlite3.Connection) -> Iterator[Fault]:
             "SELECT j.id FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.number = j.attempt"
             " WHERE j.status = 'SERVED' AND (a.number IS NULL OR a.verdict IS NOT NULL) ORDER BY j.id"):
         yield Fault(ATTEMPT, "job %d is SERVED, and no attempt of it runs" % job_id, job=job_id)
+
+
+def _texts(db: sqlite3.Connection) -> Iterator[Fault]:
+    """SQLite does not notice that a byte of a text is another one."""
+    for job_id, *texts in db.execute("SELECT id, CAST(parameters AS BLOB), CAST(results AS BLOB) FROM jobs"
+                                     " ORDER BY id"):
+        for column, text in zip(("parameters", "results"), texts):
+            if not (column == "results" and text is None or _is_object(text)):
+                yield Fault(TEXT, "the %s of job %d cannot be read" % (column, job_id), job=job_id,
+                            column=column)
+
+
+def _is_object(text: Optional[bytes]) -> bool:
+    try:
+        return isinstance(json.loads((text or b"").decode("utf-8")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Row(NamedTuple):

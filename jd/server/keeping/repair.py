@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Mapping
 
 from jd import protocol as p
 from jd.errors import JdError, StorageError
@@ -68,6 +68,8 @@ def repair(place: Place, faults: List[Fault], now: float, say: Say) -> None:
             aside.move(fault, say)
         elif fault.kind in (check.MISSING, check.SIZE):
             _forget(place, aside, fault, say)
+        elif fault.kind == check.TEXT:
+            say(direct.write(place.database, partial(_empty, aside=aside, fault=fault)))
     _in_database(place, faults, say)
 
 
@@ -110,10 +112,10 @@ class _Aside:
             raise StorageError("cannot move %s: %s" % (fault.path, error.strerror or error)) from error
         say("moved %s to %s" % (fault.path, target))
 
-    def keep_row(self, row: sqlite3.Row) -> None:
-        """Write down a row before it is removed."""
+    def keep_row(self, row: Mapping[str, Any]) -> None:
+        """Write down a row, or a part of one, before it is removed."""
         with open(str(self.directory / "rows.jsonl"), "a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(zip(row.keys(), row)), ensure_ascii=False) + "\n")
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -158,7 +160,7 @@ def _forget(place: Place, aside: _Aside, fault: Fault, say: Say) -> None:
         row = cursor.execute("SELECT * FROM files WHERE id = ?", (fault.row,)).fetchone()
         if row is None:
             return
-        aside.keep_row(row)
+        aside.keep_row(dict(zip(row.keys(), row)))
         t.db.execute("DELETE FROM files WHERE id = ?", (fault.row,))
         jobs.add_history_line(t, [int(row["job_id"])], "%s: %s %s %s, and does not count any more" % (
             SAID, row["kind"], row["stored_name"], what))
@@ -169,6 +171,27 @@ def _forget(place: Place, aside: _Aside, fault: Fault, say: Say) -> None:
         aside.move(fault, say)
     direct.write(place.database, remove)
     say("removed the row of %s, which %s" % (fault.path, what))
+
+
+def _empty(t: Transaction, aside: _Aside, fault: Fault) -> str:
+    """What cannot be read of a job goes aside, so that the rest can be shown again. Without its parameters
+    nobody can run it any more."""
+    assert fault.job is not None and fault.column is not None
+    text = t.db.execute("SELECT CAST(%s AS BLOB) FROM jobs WHERE id = ?" % fault.column,
+                        (fault.job,)).fetchone()[0]
+    aside.keep_row({"job_id": fault.job, fault.column: (text or b"").decode("utf-8", "backslashreplace")})
+    jobs.add_history_line(t, [fault.job], "%s: its %s could not be read, and are in %s" % (
+        SAID, fault.column, aside.directory / "rows.jsonl"))
+    if fault.column == "results":
+        t.db.execute("UPDATE jobs SET results = NULL WHERE id = ?", (fault.job,))
+        return "set the results of job %d aside" % fault.job
+    t.db.execute("UPDATE jobs SET parameters = '{}' WHERE id = ?", (fault.job,))
+    t.db.execute("UPDATE attempts SET verdict = ?, ended_at = ?, message = ?"
+                 " WHERE job_id = ? AND verdict IS NULL", (p.VERDICT_LOST, t.now, SAID, fault.job))
+    t.db.execute("UPDATE jobs SET status = 'ABORTED', completion_timestamp = ?, retry_at = NULL,"
+                 " lease_until = NULL, ends_by = NULL WHERE id = ? AND status NOT IN ('DONE', 'DELETED')",
+                 (t.now, fault.job))
+    return "set the parameters of job %d aside; it is not run without them" % fault.job
 
 
 def _in_database(place: Place, faults: List[Fault], say: Say) -> None:

@@ -157,9 +157,7 @@ def _settle(file: Path, draft: Path) -> int:
         db = sqlite3.connect(str(draft / backup.DATABASE), isolation_level=None)
         try:
             add_json(db)
-            found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            if found != "ok":
-                raise tarfiles.damaged(file, "its database: %s" % found)
+            damage.check_whole(db)
             db.execute("BEGIN IMMEDIATE")
             latest = db.execute("SELECT coalesce(max(attempt), 0) FROM jobs").fetchone()[0]
             db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (ATTEMPTS_FROM, str(latest + FAR)))
