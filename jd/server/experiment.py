@@ -13,6 +13,7 @@ import logging
 import secrets
 import sqlite3
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
@@ -29,14 +30,12 @@ from jd.server.store.queue import elsewhere, lease, overrun, retry
 from jd.server.store.search import values
 from jd.server.store.transaction import Happened, Transaction, remove_superseded
 from jd.storage import damage, filemodes
-from jd.storage.database import READ_SECONDS
+from jd.storage.database import READ_SECONDS, Deliver, at_once
 from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
 from jd.threads import Reported
 
 T = TypeVar("T")
-log = logging.getLogger("jd.server")
-
 log = logging.getLogger("jd.server")
 
 
@@ -69,6 +68,8 @@ class Experiment:
         self.server_url: Optional[str] = None
         self._kept = kept
         self._listeners: List[Callable[[Happened], None]] = []
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._deliver: Deliver = at_once
         self._telling = Reported("not everybody was told what was written", log.error)
         try:
             self._make(workspace)
@@ -142,9 +143,13 @@ class Experiment:
         returns; also where the one that awaits it is cancelled while it is being written.
         """
         loop = asyncio.get_running_loop()
-        written = self._submit(operation)
-        written.add_done_callback(lambda done: _call_in(loop, lambda: self._committed(done)))
-        return (await asyncio.wrap_future(written))[0]
+        answer: "asyncio.Future[T]" = loop.create_future()
+        written = self._submit(operation, self._in_loop(loop))
+        written.add_done_callback(lambda done: self._committed(done, answer))
+        try:
+            return await answer
+        finally:
+            written.cancel()  # where nobody waits any more, and it has not begun
 
     def write_now(self, operation: Callable[[Transaction], T]) -> T:
         """`write`, waiting for it in this thread, which is not the loop's. Nobody is told of it."""
@@ -180,7 +185,14 @@ class Experiment:
         self.server_url = facts["server_url"]
         self._server_lock.publish(facts, self._kept.file)
 
-    def _submit(self, operation: Callable[[Transaction], T]) -> "Future[Tuple[T, Happened]]":
+    def _in_loop(self, loop: asyncio.AbstractEventLoop) -> Deliver:
+        """What brings answers into the loop: the same each time, so that it is woken once for each commit."""
+        if self._loop is not loop:
+            self._loop, self._deliver = loop, partial(_call_in, loop)
+        return self._deliver
+
+    def _submit(self, operation: Callable[[Transaction], T],
+                deliver: Deliver = at_once) -> "Future[Tuple[T, Happened]]":
         begun: List[Transaction] = []
 
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
@@ -193,17 +205,25 @@ class Experiment:
             for t in begun:
                 t.undone(db)
 
-        return self.database.write(run, lambda done: remove_superseded(done[1]), undone)
+        return self.database.write(run, lambda done: remove_superseded(done[1]), undone, deliver)
 
-    def _committed(self, written: "Future[Tuple[Any, Happened]]") -> None:
-        """An operation has come to its end: tell what has happened, if it was not undone."""
-        if written.cancelled() or written.exception() is not None:
+    def _committed(self, written: "Future[Tuple[Any, Happened]]", answer: "asyncio.Future[Any]") -> None:
+        """An operation has come to its end: tell what has happened, if it was not undone, and then the one
+        that awaits it."""
+        if written.cancelled():
             return
-        happened = written.result()[1]
+        problem = written.exception()
+        if problem is not None:
+            if not answer.done():
+                answer.set_exception(problem)
+            return
+        value, happened = written.result()
         self.policy = self.policy._replace(**happened.settings)
         for told in self._listeners:
             with self._telling:  # each of the others hears of it all the same
                 told(happened)
+        if not answer.done():
+            answer.set_result(value)
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them

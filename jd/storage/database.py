@@ -1,8 +1,8 @@
 """A SQLite file of a server: version check, migrations, journal mode, one writer, readers.
 
 Everything that changes goes through one thread, which executes all that is queued in one
-`BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own) and only then answers. So
-one fsync makes many answers durable. Reads use read-only connections in two small pools: what
+`BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own, unless it is alone) and only then
+answers. So one fsync makes many answers durable. Reads use read-only connections in two small pools: what
 people ask, which may take a while, and what must not wait for that (see `reading`).
 """
 
@@ -13,8 +13,9 @@ import queue
 import sqlite3
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TypeVar
 
 from jd import filesystems, plainfile, shortage, threads
 from jd.errors import DamagedFile, StorageError
@@ -30,6 +31,7 @@ log = logging.getLogger("jd.storage")
 MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
 MAX_GROUP = 512  # operations in one transaction: bounds how long the first one waits
+STATEMENTS = 256  # that stay prepared: more than the store has for workers, so that none is parsed twice
 READERS = 3
 READ_SECONDS = 5.0  # that a reading may take: who looks at a page waits no longer either
 # For looking up a few rows by their key. They need little; a disk that stalls is another matter.
@@ -66,11 +68,36 @@ def extracted(text: Optional[str], path: str) -> Any:
     return found
 
 
+# Calls what it is given, maybe in another thread.
+Deliver = Callable[[Callable[[], None]], None]
+
+
+def at_once(answer: Callable[[], None]) -> None:
+    """A `deliver` that sets Futures where they become known, in the thread that writes."""
+    answer()
+
+
 class _Task(NamedTuple):
     operation: Operation[Any]
     future: "Future[Any]"
     then: Optional[Callable[[Any], None]]
     undone: Optional[Callable[[sqlite3.Connection], None]]
+    deliver: Deliver
+
+
+class _Answer(NamedTuple):
+    """What becomes of a task: its value, or the exception in `problem`."""
+
+    task: _Task
+    value: Any
+    problem: Optional[BaseException]
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """What every connection of ours needs: json_extract, and no files elsewhere. SQLite puts what it has to
+    remember for a while into /var/tmp, and a server whose own disk is fine would fail when that is full."""
+    connection.execute("PRAGMA temp_store = MEMORY")
+    add_json(connection)
 
 
 class Database:
@@ -113,17 +140,19 @@ class Database:
             raise
 
     def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None,
-              undone: Optional[Callable[[sqlite3.Connection], None]] = None) -> "Future[T]":
+              undone: Optional[Callable[[sqlite3.Connection], None]] = None,
+              deliver: Deliver = at_once) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
 
         `then` is called with the result between the two, in the thread that writes; and `undone` with a
         connection to read, maybe twice, where the operation began and nothing of it is kept. Neither must
-        raise.
+        raise. To each `deliver` is given, once for each commit, what sets the Futures that are to be set by
+        it: an event loop is woken once for all of them.
         """
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
         future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future, then, undone))
+        self._tasks.put(_Task(operation, future, then, undone, deliver))
         return future
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
@@ -170,9 +199,9 @@ class Database:
     def _open_writer(self) -> sqlite3.Connection:
         self._create()
         connection = sqlite3.connect(str(self.path), timeout=BUSY_TIMEOUT, isolation_level=None,
-                                     check_same_thread=False)
+                                     check_same_thread=False, cached_statements=STATEMENTS)
         try:
-            add_json(connection)
+            prepare(connection)
             connection.execute("PRAGMA journal_mode = %s" % self.journal_mode)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -206,7 +235,7 @@ class Database:
                 self.path.resolve().as_uri() + "?mode=ro", uri=True, timeout=BUSY_TIMEOUT,
                 isolation_level=None, check_same_thread=False, factory=Reader)
             try:
-                add_json(connection)
+                prepare(connection)
                 connection.watch()
             except BaseException:
                 connection.close()
@@ -239,17 +268,18 @@ class Database:
         connection = self._writer_connection
         # Whoever gave up waiting before it began need not have it done.
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
-        answers: List[Tuple[_Task, Any, Optional[BaseException]]] = []
+        answers: List[_Answer] = []
         begun: List[_Task] = []
         try:
             self._roll_back(connection)  # what could not be undone before
             connection.execute("BEGIN IMMEDIATE")
             for task in group:
                 begun.append(task)
-                answers.append((task, *self._run(connection, task)))
-            killpoint("database.before-commit")
-            connection.execute("COMMIT")
-            killpoint("database.after-commit")
+                answers.append(self._run(connection, task, len(group) == 1))
+            if connection.in_transaction:
+                killpoint("database.before-commit")
+                connection.execute("COMMIT")
+                killpoint("database.after-commit")
         except Exception as error:
             # Nothing of the group is on disk, so nobody of it may be told otherwise. Whatever it was, the
             # thread goes on: nobody would get an answer any more.
@@ -257,15 +287,15 @@ class Database:
             for task in reversed(begun):
                 self._undo(connection, task)
             failure = self._storage_error(error)
-            answers = [(task, None, failure) for task in group]
-        for task, value, problem in answers:
-            if problem is not None:
-                task.future.set_exception(problem)
-                continue
-            if task.then is not None:
+            answers = [_Answer(task, None, failure) for task in group]
+        together: Dict[Deliver, List[_Answer]] = {}
+        for answer in answers:
+            if answer.problem is None and answer.task.then is not None:
                 with self._following:
-                    task.then(value)
-            task.future.set_result(value)
+                    answer.task.then(answer.value)
+            together.setdefault(answer.task.deliver, []).append(answer)
+        for deliver, some in together.items():
+            deliver(partial(_give, some))
 
     @staticmethod
     def _roll_back(connection: sqlite3.Connection) -> None:
@@ -280,29 +310,42 @@ class Database:
             with self._following:
                 task.undone(connection)
 
-    def _run(self, connection: sqlite3.Connection, task: _Task) -> Tuple[Any, Optional[BaseException]]:
-        """Run one operation in a savepoint; a failed statement is the operation's own failure.
+    def _run(self, connection: sqlite3.Connection, task: _Task, alone: bool) -> _Answer:
+        """Run one operation, which can be undone apart from the others; a failed statement is the operation's
+        own failure. One that is alone needs no savepoint, for which SQLite copies each page that changes.
 
         A full disk or an I/O error may make SQLite end the whole transaction: that is the
         group's failure and goes up.
         """
-        connection.execute("SAVEPOINT operation")
+        if not alone:
+            connection.execute("SAVEPOINT operation")
         try:
             value = task.operation(connection)
         except Exception as error:
             if not connection.in_transaction:
                 raise sqlite3.OperationalError(str(error)) from error
-            connection.execute("ROLLBACK TO operation")
+            connection.execute("ROLLBACK" if alone else "ROLLBACK TO operation")
             self._undo(connection, task)  # before the next one does the same
-            connection.execute("RELEASE operation")
+            if not alone:
+                connection.execute("RELEASE operation")
             if isinstance(error, damage.ERRORS) and damage.is_damage(error):
-                return None, self._storage_error(error)
-            return None, error
-        connection.execute("RELEASE operation")
-        return value, None
+                return _Answer(task, None, self._storage_error(error))
+            return _Answer(task, None, error)
+        if not alone:
+            connection.execute("RELEASE operation")
+        return _Answer(task, value, None)
 
     def _storage_error(self, error: Exception) -> StorageError:
         if damage.is_damage(error):
             return DamagedFile("database %s" % self.path, damage.reason(error), self._way_out)
         why = damage.reason(error) if isinstance(error, damage.ERRORS) else reason_of(error)
         return StorageError("database %s: %s" % (self.path, why), shortage.of_files() or "")
+
+
+def _give(answers: List[_Answer]) -> None:
+    """Whoever awaits these operations hears how they have ended."""
+    for task, value, problem in answers:
+        if problem is None:
+            task.future.set_result(value)
+        else:
+            task.future.set_exception(problem)

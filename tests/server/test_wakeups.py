@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any, Callable, Coroutine, Dict, List, Optional
+from typing import Any, Callable, Coroutine, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -14,6 +14,7 @@ from jd.server.creation.creator import Creator
 from jd.server.store.operators import batches
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Happened, Transaction
+from jd.server.waiting import Ticket, WaitingRoom
 from tests.server.scenes import play
 from tests.server.test_held_claims import held
 from tests.server.test_watching import Bench
@@ -220,3 +221,86 @@ def test_who_leaves_when_nothing_is_left_hears_of_the_last_result_at_once(run: R
         staying.cancel()
         await asyncio.gather(staying, return_exceptions=True)
     run(scenario)
+
+
+# ---- at what cost
+
+def test_the_loop_is_woken_once_for_each_commit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bench: Bench) -> None:
+        loop, woken = asyncio.get_running_loop(), []
+        started, gate = threading.Event(), threading.Event()
+        wake = loop.call_soon_threadsafe
+
+        def counted(*args: Any) -> Any:
+            woken.append(args)
+            return wake(*args)
+
+        def block(_t: Transaction) -> None:
+            started.set()
+            gate.wait(60)
+
+        blocking = asyncio.ensure_future(bench.experiment.write(block))
+        await asyncio.sleep(0)
+        assert started.wait(60)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        several = [asyncio.ensure_future(bench.experiment.write(lambda t: None)) for _ in range(50)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(blocking, *several)
+        assert len(woken) == 2  # the one that was being written, and those that waited for it
+    run(scenario)
+
+
+def room_of(count: int) -> Tuple[WaitingRoom, List[Ticket]]:
+    room = WaitingRoom()
+    return room, [room.ticket("w%d" % number).__enter__() for number in range(count)]
+
+
+def test_a_call_costs_the_same_however_many_were_called_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight thousand that left together took seconds, in which nobody was served."""
+    asked = [0]
+    is_to_look = Ticket.is_to_look
+
+    def counted(ticket: Ticket) -> bool:
+        asked[0] += 1
+        return bool(is_to_look.fget(ticket))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Ticket, "is_to_look", property(counted))
+    count = 500
+    room, tickets = room_of(count)
+    for _ in tickets:
+        room.call(1)
+    assert all(ticket.called for ticket in tickets)
+    for ticket in tickets:
+        ticket.__exit__()
+    assert asked[0] <= 3 * count and not room.tickets
+    asked[0] = 0
+    room, tickets = room_of(count)
+    room.tell(Happened(pending=1))
+    for _ in tickets:
+        room.call_unlooked(room.changes)  # each of them has found that it cannot run what there is
+    assert asked[0] <= 3 * count
+
+
+def test_who_has_looked_in_vain_is_called_in_the_place_that_it_came_in() -> None:
+    async def main() -> None:
+        room, (first, second, third) = room_of(3)
+        room.call(2)
+        assert [ticket.called for ticket in (first, second, third)] == [True, True, False]
+        await first.look(asyncio.sleep(0))
+        room.call(1)
+        assert [ticket.called for ticket in (first, second, third)] == [True, True, False]
+        room.call(1)
+        assert third.called
+    asyncio.run(main())
+
+
+def test_those_who_come_and_go_leave_nothing_behind() -> None:
+    room, _ = room_of(3)
+    for number in range(1000):
+        with room.ticket("v%d" % number):
+            pass
+    assert len(room._line) < 100
+    for count in (1, 2):
+        room.call(count)
+    assert all(ticket.called for ticket in room.tickets)

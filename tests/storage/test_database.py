@@ -1,4 +1,5 @@
 import json
+import os
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
@@ -116,12 +117,69 @@ def test_the_writer_goes_on_whatever_it_meets(db: Database, fails: str, error: E
             return getattr(self._connection, name)
 
     real = db._writer_connection
-    db._writer_connection = cast(sqlite3.Connection, Short(real))
-    with pytest.raises(StorageError, match="not enough memory"):
-        db.write(put("a", "1")).result(10)
+    with writer_held(db):
+        db._writer_connection = cast(sqlite3.Connection, Short(real))
+        doomed = [db.write(put(name, "1")) for name in ("a", "c")]
+    for future in doomed:
+        with pytest.raises(StorageError, match="not enough memory"):
+            future.result(10)
     db._writer_connection = real
     db.write(put("b", "1")).result(10)
     assert db.read(get_all).result(10) == {"b": "1"}
+
+
+def test_an_operation_that_is_alone_needs_no_savepoint_to_be_undone(db: Database) -> None:
+    seen: List[str] = []
+    db.write(lambda connection: connection.set_trace_callback(seen.append)).result(10)
+    seen.clear()
+
+    def half(connection: sqlite3.Connection) -> None:
+        put("half", "1")(connection)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError):
+        db.write(half).result(10)
+    db.write(lambda connection: None).result(10)
+    assert [text for text in seen if "half" not in text] == [
+        "BEGIN IMMEDIATE", "ROLLBACK", "BEGIN IMMEDIATE", "COMMIT"]
+    assert db.read(get_all).result(10) == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_nothing_is_written_into_the_directory_for_temporary_files(db: Database) -> None:
+    """A small /var/tmp would fail a server whose own disk is fine."""
+    def change_much(connection: sqlite3.Connection) -> List[str]:
+        connection.execute("UPDATE settings SET value = value || 'y'")
+        opened = []
+        for number in os.listdir("/proc/self/fd"):
+            try:
+                opened.append(os.readlink("/proc/self/fd/" + number))
+            except FileNotFoundError:
+                pass  # that of the list itself
+        return [name for name in opened if "etilqs" in name]
+
+    db.write(lambda connection: connection.executemany(
+        "INSERT INTO settings VALUES (?, ?)", ((str(n), "x" * 3000) for n in range(300)))).result(10)
+    with writer_held(db):
+        changes = [db.write(change_much), db.write(change_much)]
+    assert [change.result(10) for change in changes] == [[], []]
+    in_memory = 2
+    assert db.read(lambda connection: connection.execute("PRAGMA temp_store").fetchone()[0]
+                   ).result(10) == in_memory
+
+
+def test_what_was_committed_together_is_delivered_together(db: Database) -> None:
+    given: List[Callable[[], None]] = []
+    deliver = given.append
+    with writer_held(db):
+        several = [db.write(put(str(number), "1"), deliver=deliver) for number in range(3)]
+        clash = db.write(put("0", "2"), deliver=deliver)
+        last = db.write(put("last", "1"))
+    last.result(10)
+    assert len(given) == 1 and not any(future.done() for future in (*several, clash))
+    given[0]()
+    assert all(future.done() for future in several)
+    assert isinstance(clash.exception(0), sqlite3.IntegrityError)
 
 
 def test_a_cancelled_operation_is_not_done(db: Database) -> None:

@@ -11,7 +11,7 @@ from jd.server.keeping import drafts
 from jd.server.store import direct
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import damage, schema, serverlock
-from jd.storage.database import BUSY_TIMEOUT, add_json
+from jd.storage.database import BUSY_TIMEOUT, prepare
 
 CHECK = "jd_server check tells more"
 BEYOND_REPAIR = ("go back to a backup (jd_server restore --help), read what can be read with sqlite3 jobs.db "
@@ -65,7 +65,7 @@ def opened(database: Path, named: Optional[Path] = None,
     try:
         db = _connected(database)
         try:
-            add_json(db)
+            prepare(db)
             yield db
         finally:
             db.close()

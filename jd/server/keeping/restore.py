@@ -25,7 +25,7 @@ from jd.server.store import datadir
 from jd.server.store.queue.claim import ATTEMPTS_FROM
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import damage
-from jd.storage.database import add_json
+from jd.storage.database import prepare
 
 FAR = 1000  # attempts of one job that the server may have begun since the backup
 _NAMES_SINCE = 16  # migrations: from there on the names of files that are due are in the database
@@ -156,7 +156,7 @@ def _settle(file: Path, draft: Path) -> int:
     try:
         db = sqlite3.connect(str(draft / backup.DATABASE), isolation_level=None)
         try:
-            add_json(db)
+            prepare(db)
             damage.check_whole(db)
             db.execute("BEGIN IMMEDIATE")
             latest = db.execute("SELECT coalesce(max(attempt), 0) FROM jobs").fetchone()[0]
