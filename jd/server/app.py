@@ -138,7 +138,7 @@ class JobServer:
         await asyncio.gather(tasks.end([self._sweeper]), self.news.close(), self.live.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
-        await self.orders.stop()
+        await asyncio.gather(self.orders.stop(), self.experiment.begun.stop(STOP_GRACE))
         self.signin.close()
 
     def _mind_untold(self, happened: Happened) -> None:

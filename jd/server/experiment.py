@@ -21,6 +21,7 @@ from jd import safedirs
 from jd.clock import Clock
 from jd.errors import DamagedFile, JdError, StorageError
 from jd.server import opening
+from jd.server.begun import Begun
 from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
 from jd.server.store.fleet import failing, presence, workers
@@ -43,9 +44,9 @@ class Experiment:
     """The data of one experiment, held by this process alone.
 
     `write`, `read` and `look_up` run an operation of the store and are awaited, on the time of `clock`.
-    `bulk` is (action, done, total) while many jobs are changed in slices; `server_url` where workers reach
-    the server, once it was published; `exposed` are directories that others may look into, since they
-    are not this user's to close.
+    `bulk` is (action, done, total) while many jobs are changed in slices; `begun` has what requests have
+    begun, to be stopped before this is closed; `server_url` where workers reach the server, once it was
+    published; `exposed` are directories that others may look into, since they are not this user's to close.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
@@ -65,6 +66,7 @@ class Experiment:
         self.policy = policy
         self.clock = clock
         self.bulk: Optional[Tuple[str, int, int]] = None
+        self.begun = Begun()
         self.server_url: Optional[str] = None
         self._kept = kept
         self._listeners: List[Callable[[Happened], None]] = []

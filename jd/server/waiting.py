@@ -11,9 +11,10 @@ Whom something concerns that was written is called here only (`WaitingRoom.tell`
 """
 
 import asyncio
+import heapq
 import time
 from collections import OrderedDict
-from typing import Awaitable, Callable, Dict, Optional, Tuple, TypeVar
+from typing import Awaitable, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from jd.server.store.transaction import Happened
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 LOOK_LASTS = 10.0  # seconds; a page that shows output asks again long before
+_FEW = 64  # entries that are not worth tidying up
 MANY_LOOKS = 1000  # jobs; then those that nobody looks at any more are forgotten
 
 
@@ -40,6 +42,8 @@ class Ticket:
         self.leaves_when_empty = leaves_when_empty
         self.superseded = False
         self.looked = 0  # at how many changes of the queue it has looked
+        self.number = 0  # of those that came before it, in the room
+        self.queued = False  # in the room's line of those that can be called
         self._room = room
         self._calls = 0
         self._begun = 0  # calls that a look has begun to follow
@@ -104,6 +108,7 @@ class Ticket:
         """Follow the calls so far by awaiting `answer`."""
         calls, self.looked = self._calls, self._room.changes
         self._begun = calls
+        self._room.line_up(self)
         result = await answer
         self._followed = calls
         return result
@@ -144,6 +149,11 @@ class WaitingRoom:
         self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()  # of idle workers
         self.closed = False
         self.changes = 0  # how often jobs have become PENDING
+        # Those of idle workers that have no call to follow, by number; with some that have, or are gone, and
+        # are passed over once. So a call costs the same however many were called before.
+        self._line: List[Tuple[int, Ticket]] = []
+        self._came = 0
+        self._all_looked = 0  # at so many changes all have looked, or are called to
         self.watching = Watching(self.call_job)
         # A worker may have several: one whose answer it no longer awaits, and the next.
         self._of_worker: Dict[str, Dict[Ticket, None]] = {}
@@ -158,7 +168,10 @@ class WaitingRoom:
         """Take in a heartbeat."""
         ticket.looked = self.changes
         if ticket.idle:
+            self._came += 1
+            ticket.number = self._came
             self.tickets[ticket] = None
+            self.line_up(ticket)
         self._of_worker.setdefault(ticket.worker_id, {})[ticket] = None
         if ticket.job_id is not None:
             self._of_job.setdefault(ticket.job_id, {})[ticket] = None
@@ -169,6 +182,19 @@ class WaitingRoom:
         _remove(self._of_worker, ticket.worker_id, ticket)
         if ticket.job_id is not None:
             _remove(self._of_job, ticket.job_id, ticket)
+
+    def line_up(self, ticket: Ticket) -> None:
+        """It can be called from now on, in the place that it came in."""
+        if ticket.queued or ticket not in self.tickets:
+            return
+        if len(self._line) > 2 * len(self.tickets) + _FEW:  # they come and go, and nobody is called
+            gone = [entry for entry in self._line if entry[1] not in self.tickets]
+            self._line = [entry for entry in self._line if entry[1] in self.tickets]
+            heapq.heapify(self._line)
+            for _, other in gone:
+                other.queued = False
+        ticket.queued = True
+        heapq.heappush(self._line, (ticket.number, ticket))
 
     def of_worker(self, worker_id: str) -> Tuple[Ticket, ...]:
         """The held heartbeats of a worker, in the order of their arrival."""
@@ -193,15 +219,18 @@ class WaitingRoom:
 
     def call(self, count: int) -> None:
         """So many jobs became PENDING: call as many, not everybody."""
-        for ticket in self.tickets:
-            if count <= 0:
-                return
-            if not ticket.is_to_look:
+        while count > 0 and self._line:
+            ticket = heapq.heappop(self._line)[1]
+            ticket.queued = False
+            if ticket in self.tickets and not ticket.is_to_look:
                 ticket.call()
                 count -= 1
 
     def call_unlooked(self, changes: int) -> None:
         """Call all who have looked at fewer changes of the queue."""
+        if changes <= self._all_looked:
+            return
+        self._all_looked = changes
         for ticket in self.tickets:
             if ticket.looked < changes and not ticket.is_to_look:
                 ticket.call()

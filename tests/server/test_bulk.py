@@ -44,6 +44,34 @@ def in_all_statuses(desk: Desk) -> Dict[int, Optional[str]]:
     return {job_id: desk.status(job_id) for job_id in range(1, 6)}
 
 
+@pytest.mark.parametrize("action", [action for action in bulk.ACTIONS if action != bulk.TAG])
+def test_what_an_action_costs_grows_with_its_jobs_and_not_with_all(desk: Desk, action: str) -> None:
+    """A slice of an order looked at all jobs in a status, so that an order took quadratic time."""
+    def steps(ids: range) -> int:
+        counted = [0]
+
+        def count() -> None:
+            counted[0] += 1
+
+        desk.write(lambda t: t.db.set_progress_handler(count, 10))
+        act(desk, action, *ids)
+        desk.write(lambda t: t.db.set_progress_handler(None, 0))
+        return counted[0]
+
+    def prepare() -> None:
+        desk.create(20)
+        if action in (bulk.RESTORE, bulk.RETRY):
+            act(desk, bulk.ABORT if action == bulk.RETRY else bulk.DELETE, *range(1, 2000))
+        elif action == bulk.NORMAL:
+            act(desk, bulk.PRIORITISE, *range(1, 2000))
+
+    prepare()
+    few = steps(range(1, 11))
+    desk.create(1500)
+    prepare()
+    assert steps(range(101, 111)) < 1.5 * few
+
+
 @pytest.mark.parametrize("action, changed, freed", [
     (bulk.DELETE, {1: "DELETED", 3: "DELETED", 4: "DELETED"}, 0),
     (bulk.RESTORE, {5: "PENDING"}, 1),

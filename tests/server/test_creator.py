@@ -125,7 +125,7 @@ def test_many_are_replaced_in_slices(tmp_path: Path, slices: None, monkeypatch: 
     async def scenario(experiment: Experiment, creation: Creator) -> None:
         await creation.create(from_grid(GRID))
         await creation.create(from_grid({"y": [1]}), replace=batches.REPLACE_PENDING)
-        assert [given[0][-1] for given in set_aside.call_args_list] == [10] * 6
+        assert [given[1]["limit"] for given in set_aside.call_args_list] == [10] * 6
         assert await _statuses(experiment) == {"PENDING": 1, "DELETED": 50}
     run(tmp_path, scenario)
 

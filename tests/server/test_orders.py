@@ -72,7 +72,7 @@ async def done(experiment: Experiment, _orders: Orders) -> None:
 
 async def resume(experiment: Experiment, of: Orders) -> Dict[int, str]:
     await of.resume()
-    await asyncio.gather(*of._running)
+    await asyncio.gather(*of._begun.tasks)
     assert experiment.bulk is None and await experiment.read(unfinished.kept) is None
     return await statuses(experiment, of)
 

@@ -148,7 +148,7 @@ def test_a_batch_that_was_given_up_exists_nowhere(tmp_path: Path, slices: None,
 def test_workers_are_served_while_it_is_found_out_what_exists(tmp_path: Path, slices: None,
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     catch_up = digests.catch_up
-    monkeypatch.setattr(digests, "catch_up", lambda t: catch_up(t, 10))
+    monkeypatch.setattr(digests, "catch_up", lambda t, limit: catch_up(t, 10))
 
     async def scenario(experiment: Experiment, creation: Creator) -> None:
         await creation.create(from_grid({"x": list(range(95))}))

@@ -20,6 +20,7 @@ from jd.server.api.receiving import Receiver
 from jd.server.downloads import file_response
 from jd.server.driving import sweep
 from jd.server.experiment import Experiment
+from jd.server.portion import Portion
 from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import presence, workers
 from jd.server.store.queue import attempts, ending, jobs, timeleft
@@ -31,7 +32,7 @@ MAX_HEARTBEAT = 256 * 1024
 MAX_UPLOAD_BODY = p.MAX_FILE_BYTES + 64 * 1024
 MAX_PIECE_BODY = 6 * p.MAX_PIECE_BYTES + 1024  # a character may be sent as \u0000
 MAX_CLEARED = 10_000
-CLEARED_SLICE = 200  # workers in one operation, so that heartbeats are not kept waiting
+CLEARED_SLICE = 200  # workers in one operation at most, so that heartbeats are not kept waiting
 
 
 class WorkerRoutes:
@@ -220,9 +221,15 @@ class WorkerRoutes:
                     passed_over += 1
             return len(some) - passed_over
 
-        processed = 0
-        for start in range(0, len(named), CLEARED_SLICE):
-            processed += await self._experiment.write(partial(clear, some=named[start:start + CLEARED_SLICE]))
+        async def clear_all() -> int:
+            processed, start, portion = 0, 0, Portion(CLEARED_SLICE)
+            while start < len(named):
+                some = named[start:start + portion.size]
+                processed += await self._experiment.write(portion.timed(partial(clear, some=some)))
+                start += len(some)
+            return processed
+
+        processed = await self._experiment.begun.to_its_end(clear_all(), "the end of a machine's workers")
         return Response.json({"success": True, "processed": processed})
 
 

@@ -12,12 +12,14 @@ from jd.net.serving.spool import spooled
 from jd.server.creation.batch import Batch
 from jd.server.creation.createrequest import Order
 from jd.server.experiment import Experiment
+from jd.server.portion import Portion
 from jd.server.store.operators import batches, digests
 from jd.server.store.operators.batches import Created, Existing
 from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
+AT_ONCE = 500  # jobs that are written in one operation, also where they have many parameters
 _SERVED_STEPS = batches.SLICE // batches.SERVED_SLICE  # what one running job counts for
 
 Publish = Callable[[Transaction, int, int], Created]
@@ -89,7 +91,9 @@ class Creator:
     async def existing(self, batch: Batch) -> Existing:
         """Which jobs of a batch exist already. Workers are served in between."""
         last_id = await self._experiment.read(jobs.last_id)
-        while last_id and await self._experiment.write(digests.catch_up):
+        portion = Portion(digests.SLICE)
+        while last_id and await self._experiment.write(portion.timed(
+                partial(digests.catch_up, limit=portion.size))):
             pass
         matching = Matching(last_id)
         texts = batch.texts()
@@ -103,25 +107,26 @@ class Creator:
             await self._abandon()  # one that was given up, while the disk was too full for this
         counts = await self._experiment.read(jobs.counts) if replace else {}
         steps = sum(counts[status] * (_SERVED_STEPS if status == p.SERVED else 1) for status in replace)
-        if batch.total + steps <= batches.SLICE:
+        if batch.total + steps <= min(AT_ONCE, batches.SLICE):
             return await self._experiment.write(lambda t: _at_once(t, batch, replace, publish))
         return await self._in_slices(batch, replace, publish)
 
     async def _in_slices(self, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
         experiment, replaced = self._experiment, 0
-        start_id = await experiment.write(batches.begin)
         try:
-            texts = batch.texts()
-            for done in range(0, batch.total, batches.SLICE):
+            start_id = await experiment.write(batches.begin)
+            texts, done, portion = batch.texts(), 0, Portion(batches.SLICE)
+            while done < batch.total:
                 self.progress = (done, batch.total)
-                part = list(itertools.islice(texts, batches.SLICE))
-                await experiment.write(
-                    partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms))
+                part = list(itertools.islice(texts, portion.size))
+                await experiment.write(portion.timed(
+                    partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms)))
+                done += len(part)
             self.progress = (batch.total, batch.total)
-            step = -1 if replace else 0
+            step, portion = -1 if replace else 0, Portion(batches.SLICE)
             while step:
-                step = await experiment.write(
-                    lambda t: batches.set_aside(t, start_id, replace, batches.SLICE))
+                step = await experiment.write(portion.timed(
+                    partial(batches.set_aside, start_id=start_id, statuses=replace, limit=portion.size)))
                 replaced += step
             created = await experiment.write(lambda t: publish(t, start_id, batch.total))
             return created._replace(replaced=replaced if replace else None)
@@ -133,7 +138,8 @@ class Creator:
             self.progress = None
 
     async def _abandon(self) -> None:
-        while await self._experiment.write(batches.abandon):
+        portion = Portion(batches.SLICE)
+        while await self._experiment.write(portion.timed(partial(batches.abandon, limit=portion.size))):
             pass
 
 

@@ -107,10 +107,13 @@ class SignIn:
             raise p.ProtocolError("new: %s" % error) from None
         known = await self._known(request, current)
         encoded = await self._hashers.run(lambda: pins.encode(new))
+        await self._experiment.begun.to_its_end(self._replace_pin(known, encoded), "a change of the PIN")
+        return self._answer(request, "", 0)
+
+    async def _replace_pin(self, known: Optional[str], encoded: str) -> None:
         if not await self._experiment.write(lambda t: stored_pin.replace(t, known, encoded)):
             raise HttpError(409, "the PIN was changed by somebody else meanwhile; sign in again")
         secretfile.forget(dashboardpin.file_of(self._experiment.meta_dir))
-        return self._answer(request, "", 0)
 
     async def _me(self, _request: Request) -> Response:
         return Response.json({

@@ -1,13 +1,14 @@
 """The workers: who they are, how they are, what they are told."""
 
 from functools import partial
-from typing import Any, Mapping
+from typing import Any, List, Mapping
 
 from jd import fields
 from jd import protocol as p
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
+from jd.server.portion import Portion
 from jd.server.store.fleet import commands, failing
 from jd.server.store.fleet.commands import Selection
 from jd.server.store.operators import bulk
@@ -18,7 +19,7 @@ MAX_LIMIT = 500
 MAX_CHARS = p.MAX_NAME_CHARS + 100  # of a field in a URL
 MAX_NAMED = 10_000  # workers in one command
 SHOWN = 100  # ids in an answer
-_JOBS = 200  # in one operation
+_SAID = "a command to workers"
 
 
 class Workers:
@@ -55,12 +56,18 @@ class Workers:
         chosen, preview = _selection(body), fields.take(body, "preview", bool, False)
         told = await self._experiment.read(lambda db: commands.affected(db, action, chosen))
         if not preview:
-            candidates, told = told, []
-            for start in range(0, len(candidates), commands.SLICE):
-                told += await self._experiment.write(partial(
-                    commands.tell, action=action, worker_ids=candidates[start:start + commands.SLICE],
-                    source=SOURCE))
+            told = await self._experiment.begun.to_its_end(self._tell(action, told), _SAID)
         return Response.json({"success": True, "affected": len(told), "workers": told[:SHOWN]})
+
+    async def _tell(self, action: str, candidates: List[str]) -> List[str]:
+        told: List[str] = []
+        start, portion = 0, Portion(commands.SLICE)
+        while start < len(candidates):
+            some = candidates[start:start + portion.size]
+            told += await self._experiment.write(portion.timed(partial(
+                commands.tell, action=action, worker_ids=some, source=SOURCE)))
+            start += len(some)
+        return told
 
     async def _retry_failed(self, request: Request) -> Response:
         """Put the jobs that failed on one worker back into the queue."""
@@ -71,13 +78,19 @@ class Workers:
         if fields.take(body, "preview", bool, False):
             matching = await experiment.read(lambda db: failing.count_failed_on(db, worker_id))
             return Response.json({"success": True, "matching": matching})
+        changed = await experiment.begun.to_its_end(self._retry(worker_id), _SAID)
+        return Response.json({"success": True, "changed": changed})
+
+    async def _retry(self, worker_id: str) -> int:
         changed, after, reason = 0, 0, "it failed on %s" % worker_id
+        experiment, portion = self._experiment, Portion(bulk.SLICE)
         while True:
             ids = await experiment.read(
-                partial(failing.failed_on, worker_id=worker_id, after=after, limit=_JOBS))
+                partial(failing.failed_on, worker_id=worker_id, after=after, limit=portion.size))
             if not ids:
-                return Response.json({"success": True, "changed": changed})
-            changed += await experiment.write(partial(bulk.act, action=bulk.RETRY, ids=ids, reason=reason))
+                return changed
+            changed += await experiment.write(portion.timed(partial(
+                bulk.act, action=bulk.RETRY, ids=ids, reason=reason)))
             after = ids[-1]
 
 

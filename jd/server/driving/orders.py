@@ -1,21 +1,22 @@
 """Orders: what is done to many jobs at once, in slices, so that workers are served in between."""
 
 import asyncio
+import bisect
 import json
 import logging
 import sqlite3
 from functools import partial
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import fields
 from jd import protocol as p
 from jd.errors import DamagedFile, StorageError
-from jd.errors import reason as reason_of
 from jd.killpoint import killpoint
-from jd.net.serving import tasks
 from jd.net.serving.routing import HttpError
+from jd.server.begun import Begun
 from jd.server.creation.batch import job_text
 from jd.server.experiment import Experiment
+from jd.server.portion import Portion
 from jd.server.store.operators import bulk, unfinished
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
@@ -24,6 +25,8 @@ from jd.storage.reading import TookTooLong
 
 MAX_REASON_CHARS = 500
 AGAIN = 1.0  # seconds until a slice is tried again that could not be written
+
+_SAID = "an order to many jobs"
 
 log = logging.getLogger("jd.server")
 
@@ -70,7 +73,7 @@ class Orders:
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
-        self._running: Set["asyncio.Task[Done]"] = set()
+        self._begun = Begun()
 
     async def asked(self, body: Dict[str, Any], filter_name: str, most_ids: int, by: str) -> Dict[str, Any]:
         """The answer to what a request orders (see `read`): it is carried out, or with `preview` only told.
@@ -95,11 +98,7 @@ class Orders:
             raise HttpError(409, "jobs are being changed already (%s, %d of %d); wait until that is "
                                  "done" % self._experiment.bulk)
         self._experiment.bulk = (order.action, 0, 0)
-        # It goes on when the client is gone: half of it would be hard to tell from the rest.
-        task = asyncio.ensure_future(self._in_slices(order))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return await self._begun.to_its_end(self._in_slices(order), _SAID)
 
     async def edit(self, job_id: int, body: Dict[str, Any]) -> None:
         """Give a PENDING job the parameters of a request. Raises ProtocolError, and as bulk.edit."""
@@ -109,14 +108,7 @@ class Orders:
 
     async def stop(self) -> None:
         """The server ends: what is left of an order is for the next one, which goes on with it."""
-        await tasks.end(self._running)
-
-    def _ended(self, task: "asyncio.Task[Done]") -> None:
-        self._running.discard(task)
-        error = None if task.cancelled() else task.exception()
-        # Whoever asked may have gone.
-        if error is not None and not isinstance(error, (HttpError, p.ProtocolError)):
-            log.warning("an order to many jobs was not carried out to its end: %s", reason_of(error))
+        await self._begun.stop()
 
     async def count(self, text: str, after: int = 0) -> scanning.Counted:
         """One step of counting the jobs of a filter, by status."""
@@ -155,9 +147,7 @@ class Orders:
             return
         log.warning("the order to %s %d jobs was cut short when the server ended, after %d of them: it goes "
                     "on", left.order.action, left.total, left.changed)
-        task = asyncio.ensure_future(self._go_on(left))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+        self._begun.start(self._go_on(left), _SAID)
 
     async def _go_on(self, left: "_Left") -> Done:
         done = await self._carried_out(left)
@@ -173,22 +163,25 @@ class Orders:
             self._experiment.bulk = None
             raise
         about = sum(by_status.values()) if order.ids is None else len(order.ids)
+        if order.ids is not None:
+            order = order._replace(ids=sorted(order.ids))
         return await self._carried_out(_Left(
             order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status)))
 
     async def _carried_out(self, left: "_Left") -> Done:
         experiment = self._experiment
         experiment.bulk = (left.order.action, min(left.changed, left.total), left.total)
+        portions = [Portion(part.slice) for part in bulk.passes(left.order.action)]
         try:
-            while left.part < len(bulk.passes(left.order.action)):
-                left = await self._when_it_can(partial(self._slice, left), left)
+            while left.part < len(portions):
+                left = await self._when_it_can(partial(self._slice, left, portions[left.part]), left)
                 experiment.bulk = (left.order.action, min(left.changed, left.total), left.total)
             await experiment.write(unfinished.forget)
             return Done(left.changed, max(0, left.about - left.changed))
         except asyncio.CancelledError:
             raise  # the server ends: the next one goes on
         except BaseException:
-            await experiment.write(unfinished.forget)  # `_ended` tells of it
+            await experiment.write(unfinished.forget)  # Begun tells of it
             raise
         finally:
             experiment.bulk = None
@@ -210,9 +203,10 @@ class Orders:
                                 left.order.action, left.changed, left.total, error)
                 await asyncio.sleep(AGAIN)
 
-    async def _slice(self, left: "_Left") -> "_Left":
+    async def _slice(self, left: "_Left", portion: Portion) -> "_Left":
         """Carry out the next slice; what is left then."""
-        order, part = left.order, bulk.passes(left.order.action)[left.part]
+        order = left.order
+        part = bulk.passes(order.action)[left.part]._replace(slice=portion.size)
         found = await self._experiment.read(lambda db: _candidates(db, left, part))
         rest = left._replace(part=left.part + 1, after=0) if found.next is None else left._replace(
             after=found.next)
@@ -225,7 +219,7 @@ class Orders:
             killpoint("orders.slice.before-commit")
             return then
 
-        then = await self._experiment.write(write)
+        then = await self._experiment.write(portion.timed(write))
         killpoint("orders.slice.after-commit")
         return then
 
@@ -256,6 +250,8 @@ class _Left(NamedTuple):
         """Raises ValueError, TypeError, KeyError for one that another version has written."""
         told = json.loads(text)
         order = Order(*told.pop("order"))
+        if order.ids is not None:
+            order = order._replace(ids=sorted(order.ids))
         if order.action not in bulk.ACTIONS:
             raise ValueError("no such action")
         left = cls(order, **told)
@@ -273,9 +269,10 @@ def _candidates(db: sqlite3.Connection, left: _Left, part: bulk.Pass) -> scannin
     if ids is None:
         return bulk.candidates(db, conditions.compiled(db, left.order.filter, left.now), part, left.after,
                                left.up_to)
-    chosen = bulk.in_statuses(db, [job_id for job_id in ids if job_id > left.after], part.statuses)
-    more = len(chosen) > part.slice
-    return scanning.Matching(chosen[:part.slice], chosen[part.slice - 1] if more else None, len(chosen))
+    first = bisect.bisect_right(ids, left.after)  # in an order of many they are sorted
+    some = ids[first:first + part.slice]
+    return scanning.Matching(bulk.in_statuses(db, some, part.statuses),
+                             some[-1] if first + len(some) < len(ids) else None, len(some))
 
 
 def _eligible(action: str, by_status: Dict[str, int]) -> int:

@@ -82,7 +82,7 @@ class Created(NamedTuple):
 
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
-SLICE = 4_000  # jobs in one operation
+SLICE = 4_000  # jobs in one operation at most; how many it is says the time that they take
 SERVED_SLICE = 200  # to end an attempt is several steps
 
 # Whose place a batch takes: that of jobs in these statuses. What waits goes first, so that it is not given

@@ -18,7 +18,7 @@ from jd import protocol as p
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
-SLICE = 10_000  # jobs in one step of `catch_up`: a tenth of a second
+SLICE = 10_000  # jobs in one step of `catch_up` at most
 DIGESTED = "digested_to"  # in `settings`: the last job that has a row
 _BYTES = 8  # two of a million jobs have the same one by chance in one of 30 million experiments
 
