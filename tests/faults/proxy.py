@@ -9,7 +9,7 @@ import random
 import socket
 import struct
 import threading
-from typing import Awaitable, Callable, Dict, NamedTuple, Optional, Set
+from typing import Awaitable, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 LONGEST_HEAD = 256 * 1024
 
@@ -17,7 +17,7 @@ LONGEST_HEAD = 256 * 1024
 class Weather(NamedTuple):
     """`share` of the requests, from 0 to 1, meet trouble of one of `kinds`, by chance."""
 
-    kinds: "tuple[str, ...]"
+    kinds: Tuple[str, ...]
     share: float
 
 
