@@ -12,7 +12,6 @@ import ipaddress
 import os
 import socket
 import ssl
-import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
@@ -120,6 +119,7 @@ def proxy_for(address: Address) -> Optional[Proxy]:
     """
     if is_own_machine(address.host):
         return None
+    import urllib.request  # which opens URLs of all kinds, for what it knows of proxies
     proxies = urllib.request.getproxies()
     url = proxies.get(address.scheme) or proxies.get("all")
     if not url or _is_exempt(address, proxies.get("no", "")):
@@ -138,6 +138,7 @@ def proxy_for(address: Address) -> Optional[Proxy]:
 
 def _is_exempt(address: Address, no_proxy: str) -> bool:
     """Whether no_proxy names the host; besides names also networks such as 10.0.0.0/8."""
+    import urllib.request
     if urllib.request.proxy_bypass("%s:%d" % (address.host, address.port)):
         return True
     try:

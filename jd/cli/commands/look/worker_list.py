@@ -1,6 +1,5 @@
 """`jd_worker_cli expId=... worker-list`."""
 
-import textwrap
 import time
 from typing import List, Optional
 
@@ -20,7 +19,10 @@ def run(context: Context) -> int:
         if not workers:
             text = ("no workers of %s here; start some: jd_worker_cli expId=%s "
                     "entry_script=<path> num_workers=4" % (context.experiment, context.experiment))
-            return [text] if columns is None else textwrap.wrap(text, columns)
+            if columns is None:
+                return [text]
+            import textwrap
+            return textwrap.wrap(text, columns)
         return views.worker_lines(workers, context.here, time.time(), columns)
 
     return facts.present(context, fetch, draw,
