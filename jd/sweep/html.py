@@ -77,13 +77,16 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
             'tabular-nums"><thead><tr>%s</tr></thead><tbody>%s</tbody></table>%s</div>') % (head, body, more)
 
 
+def running_cell() -> Any:
+    """What the cell of the notebook that runs is known by; None elsewhere."""
+    return getattr(_notebook(), "execution_count", None)
+
+
 def live() -> Optional[Callable[[Shown], None]]:
     """Where this runs in a notebook, what shows something in the place of what it has shown before."""
-    module = sys.modules.get("IPython")
-    shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
-    if module is None or getattr(shell, "kernel", None) is None:
+    if _notebook() is None:
         return None
-    display: Any = getattr(module, "display", None)
+    display: Any = getattr(sys.modules["IPython"], "display", None)
     handle: Any = None
 
     def show(what: Shown) -> None:
@@ -93,3 +96,10 @@ def live() -> Optional[Callable[[Shown], None]]:
         else:
             handle.update(what)
     return show if hasattr(display, "display") else None
+
+
+def _notebook() -> Any:
+    """What IPython has of the notebook in which this runs; None elsewhere, as in a terminal."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
+    return None if getattr(shell, "kernel", None) is None else shell

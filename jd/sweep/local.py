@@ -46,6 +46,7 @@ class Local:
         self._workers: Optional[Process] = None
         self._launch: Sequence[str] = ()
         self._is_left = False
+        session.is_lost = self._look_for_server
         atexit.register(self.stop)
 
     @property
@@ -150,6 +151,16 @@ class Local:
                 sessions.use(None)
 
     # ---- how
+
+    def _look_for_server(self) -> None:
+        """End the session if its server, which was started here, has ended: nobody waits for it."""
+        if not self.is_there and self._server is not None:
+            log = self._log("server.log")
+            status = self._server.returncode or 0
+            how = "was killed by signal %d" % -status if status < 0 else "has ended"
+            self.session.end("the server of %s, which jd.sweep had started, %s: %s" % (
+                self.session.exp_id, how, _end_of(log)),
+                "all that it said is in %s; call jd.sweep again: it finds what is done" % log)
 
     def _is_found(self) -> bool:
         """Whether the access file is that of the server which was started here."""

@@ -47,6 +47,10 @@ class NoServer(Unreachable, ValueError):
     """Nobody names a server of the experiment, and none answers where one is by default."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Session:
     """An experiment and its server, as arguments and variables name them.
 
@@ -68,6 +72,7 @@ class Session:
         self._client: Optional[Client] = None
         self._extensions: Optional[FrozenSet[str]] = None
         self._over: Optional[Unreachable] = None
+        self.is_lost: Callable[[], None] = _nothing  # called when the server does not answer; it may `end` it
 
     def __repr__(self) -> str:
         return "<jd session: experiment %s>" % self.exp_id
@@ -145,6 +150,9 @@ class Session:
                     if not again and not nothing_sent(error):
                         raise
                     failure = error
+                    self.is_lost()
+                    if self._over is not None:
+                        raise self._over from error
                 pause = max(pauses.next(), getattr(failure, "retry_after", None) or 0.0)
                 if time.monotonic() + pause > until:
                     raise failure

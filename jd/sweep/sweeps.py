@@ -33,6 +33,7 @@ class Sweep:
         self._local = local
         self._closes = False  # whether a `with` block ends what runs here, however it is left itself
         self._last: Optional[Standing] = None  # how far they were when somebody asked
+        self._shown_in: Any = None  # the cell of a notebook that has shown already how the waiting ended
 
     def __enter__(self) -> "Sweep":
         self._closes = True
@@ -53,6 +54,11 @@ class Sweep:
 
     def __str__(self) -> str:
         return repr(self._glance())
+
+    def _ipython_display_(self) -> None:
+        """What a notebook asks first: below the bar of a cell that has waited there is no second one."""
+        if self._shown_in is None or self._shown_in != html.running_cell():
+            raise NotImplementedError  # it goes on to what follows
 
     def _repr_html_(self) -> str:
         return self._glance()._repr_html_()
@@ -86,6 +92,7 @@ class Sweep:
             say("%s%s" % ("" if last is None else "%d of %d jobs are finished, " % (
                 last.ended(question), last.total), self._way_back()))
             raise KeyboardInterrupt from None  # a long traceback of the waiting would hide the line
+        self._shown_in = html.running_cell()
         failed = 0 if last is None else last.by_status.get(protocol.ABORTED, 0)
         if failed:
             say("%d of %s failed or were cancelled: jd.job(id) and jd.output(id) tell why, "

@@ -50,7 +50,7 @@ def test_waiting_moves_one_bar_in_a_notebook(stub: StubServer, begun: Begun,
     def display(what: Any, display_id: bool) -> Any:
         seen.append(("shown", repr(what), display_id))
         return SimpleNamespace(update=lambda what: seen.append(("moved", repr(what))))
-    kernel = SimpleNamespace(kernel=object())
+    kernel = SimpleNamespace(kernel=object(), execution_count=7)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(
         get_ipython=lambda: kernel, display=SimpleNamespace(display=display)))
     one = Sweep(begun("drive"), [1, 2])
@@ -58,5 +58,14 @@ def test_waiting_moves_one_bar_in_a_notebook(stub: StubServer, begun: Begun,
     one.wait()
     assert seen == [("shown", "exp: 1 of 2 jobs finished (1 DONE, 1 PENDING)", True),
                     ("moved", "exp: 2 of 2 jobs finished (2 DONE)")]
+    one._ipython_display_()  # the last line of that cell: nothing is shown again
+    kernel.execution_count = 8
+    with pytest.raises(NotImplementedError):  # so IPython asks for the HTML
+        one._ipython_display_()
     kernel.kernel = None  # IPython in a terminal
     assert html.live() is None
+
+
+def test_a_sweep_that_nobody_has_waited_for_is_shown(begun: Begun) -> None:
+    with pytest.raises(NotImplementedError):
+        Sweep(begun("drive"), [1])._ipython_display_()

@@ -9,7 +9,8 @@ from typing import Any, List
 import pytest
 
 from jd.net.finding import accessfile
-from jd.sweep import leftover, session
+from jd.sweep import leftover, session, waiting
+from jd.sweep.errors import Unreachable
 from jd.sweep.local import Local, place
 from jd.sweep.session import Session
 
@@ -46,3 +47,23 @@ def test_what_was_left_running_is_taken_back_by_who_waits_again(monkeypatch: pyt
             assert leftover.taken(place(local.session))
         local.keep()
         assert ending == ([] if taken_by_another else [local.stop])
+
+
+@pytest.mark.parametrize("status, how", [(1, "has ended"), (-9, "was killed by signal 9")])
+def test_a_server_that_has_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, status: int,
+                                                   how: str) -> None:
+    """Its port is nobody's now, and would be asked for 10 minutes."""
+    monkeypatch.setenv("JD_SERVER", "http://127.0.0.1:9")
+    planned: Session = session.planned("exp", "exp")
+    local = Local(planned)
+    setattr(local, "_server", SimpleNamespace(poll=lambda: status, returncode=status))
+    log = place(planned) / "server.log"
+    log.write_text("it listens\nerror: the disk is full\n")
+    question = waiting.Question([1, 2])
+    with pytest.raises(Unreachable, match="the server of exp, which jd.sweep had started, %s: it listens / "
+                                          "error: the disk is full; all that it said is in .*server.log"
+                                          % how):
+        list(waiting._held(planned, question, None, False, 1.0))
+    with pytest.raises(Unreachable, match=how):
+        planned.call("GET", "/api/jobs")
+    atexit.unregister(local.stop)
