@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
 from jd import csvcells, protocol, wholefile
@@ -109,8 +110,7 @@ class Rows(List[Row]):
     def __repr__(self) -> str:
         if not self:
             return "no jobs"
-        first = self[:rowtable.MOST_ROWS]
-        return rowtable.text(first._shown(), first, len(self), self._found_best())
+        return table(self, rowtable.MOST_ROWS)
 
     def _repr_html_(self) -> str:
         if not self:
@@ -176,6 +176,13 @@ class Rows(List[Row]):
         names = list(dict.fromkeys(name for row in self for name in row.results
                                    if row.number(name) is not None))
         return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") or "none"
+
+
+def table(found: Rows, most: int, width: Optional[int] = None,
+          heads: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The first rows as people read them; as the function `text` of jd/sweep/rowtable.py."""
+    first = found[:most]
+    return rowtable.text(first._shown(), first, len(found), found._found_best(), width, heads)
 
 
 def checked_goal(goal: str) -> str:

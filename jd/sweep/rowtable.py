@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from types import MappingProxyType
 from typing import Any, List, Mapping, Optional, Sequence
 
 from jd import terminal
@@ -52,13 +53,15 @@ def is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 
 def text(names: Sequence[str], rows: Sequence[Mapping[str, Any]], total: int,
-         best: Optional[Mapping[str, Any]]) -> str:
-    """These rows, the first of `total`, as lines in the width of the terminal; `best` is marked. Columns for
-    which there is no room are named below."""
-    width = terminal.columns(_WIDTH) - (len(_GAP + _BEST) if best is not None else 0)
+         best: Optional[Mapping[str, Any]], width: Optional[int] = None,
+         heads: Mapping[str, str] = MappingProxyType({})) -> str:
+    """These rows, the first of `total`, as lines of `width` characters, else of the terminal's; `best` is
+    marked. Columns for which there is no room are named below. Some may have other `heads` than names."""
+    width = width or terminal.columns(_WIDTH)
+    width -= len(_GAP + _BEST) if best is not None else 0
     padded: List[List[str]] = []
     for name in names:
-        column = _padded(name, rows)
+        column = _padded(name, rows, heads.get(name, name))
         if padded and sum(len(one[0]) + len(_GAP) for one in padded) + len(column[0]) > width:
             break
         padded.append(column)
@@ -81,9 +84,9 @@ def _is_said_twice(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
         said in row and row.get(name) in (row[said], None) for row in rows)
 
 
-def _padded(name: str, rows: Sequence[Mapping[str, Any]]) -> List[str]:
+def _padded(name: str, rows: Sequence[Mapping[str, Any]], called: str) -> List[str]:
     """The header and the cells of a column, all of one width: numbers with one point below the other."""
-    head = cell("", name)
+    head = cell("", called)
     cells = [cell(name, row.get(name)) for row in rows]
     if not is_numeric(rows, name):
         width = max(map(len, [head, *cells]))

@@ -209,8 +209,11 @@ def test_results_and_which_are_best(shell: Shell) -> None:
     assert [line[0] for line in shown[1:]] == ["1", "2", "3", "4", "5"] and shown[2][-1] == "0.25"
     assert shown[3][-1] == "NaN" and shown[5][1] == "ABORTED"
     best = ("results", "metric=val.loss", "goal=min")
-    assert [line.split()[:2] for line in shell.run(*best).splitlines()] == [
-        ["ID", "val.loss"], ["2", "0.25"], ["1", "0.5"], ["4", "0.75"]]
+    shown = [line.split() for line in shell.run(*best).splitlines()]
+    assert [line[:2] for line in shown] == [["ID", "val.loss"], ["2", "0.25"], ["1", "0.5"], ["4", "0.75"]]
+    assert [line[-1] == "best" for line in shown] == [False, True, False, False]
+    points = {line.index(".", 2) for line in shell.run(*best).splitlines()[1:]}
+    assert len(points) == 1
     assert [row["id"] for row in shell.facts(*best, "lines=1")["rows"]] == [2]
     assert [row["id"] for row in shell.facts("results", "metric=val.loss", "where=x>0")["rows"]] == [4, 2]
     told = shell.facts("results")["rows"]

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import sys
 from itertools import islice
 from typing import Dict, Iterator, List, Optional
 
@@ -11,7 +12,7 @@ from jd.cli.showing import views
 from jd.cli.showing.longtable import LongTable
 from jd.cli.sweep import driving, jobrows
 from jd.errors import EXIT_OK, JdError, UsageError
-from jd.sweep import results, rows
+from jd.sweep import results, rows, rowtable
 from jd.sweep.rows import Row
 from jd.terminal import plural
 
@@ -35,16 +36,20 @@ def run(context: Context) -> int:
                    ["wrote %s to %s" % (plural(count, "job"), views.plain(given["csv"]))])
         return EXIT_OK
     all_of_them = given["json"] and "lines" not in context.arguments
+    best: Optional[rows.Rows] = None
     if given["metric"] is not None:
-        found = iter(_best(found, given["metric"], given["goal"], None if all_of_them else given["lines"]))
+        best = _best(found, given["metric"], given["goal"], None if all_of_them else given["lines"])
+        found = iter(best)
     if given["json"]:
         _print_json(found if all_of_them else islice(found, given["lines"]))
+    elif best is not None:
+        _print_best(best)
     else:
-        _print(found, given["metric"], given["lines"], "no job matches" if given["where"] else "no jobs yet")
+        _print(found, given["lines"], "no job matches" if given["where"] else "no jobs yet")
     return EXIT_OK
 
 
-def _best(found: Iterator[Row], metric: str, goal: str, most: Optional[int]) -> List[Row]:
+def _best(found: Iterator[Row], metric: str, goal: str, most: Optional[int]) -> rows.Rows:
     """The best rows; of more than `most` only these are in memory. Raises JdError where none has it."""
     sign = -1.0 if goal == "max" else 1.0
     count = 0
@@ -63,19 +68,29 @@ def _best(found: Iterator[Row], metric: str, goal: str, most: Optional[int]) -> 
                 names.update(dict.fromkeys(row.results))
             if row.number(metric) is not None:
                 yield row
-    best = sorted(measured(), key=place) if most is None else heapq.nsmallest(most, measured(), key=place)
+    best = rows.Rows(sorted(measured(), key=place) if most is None
+                     else heapq.nsmallest(most, measured(), key=place))
+    best.metric, best.goal = metric, goal
     if not best and most != 0:
         raise JdError("none of %s has a number %s" % (plural(count, "job"), views.plain(metric)),
                       "their results have: %s" % (", ".join(map(views.plain, names)) or "nothing yet"))
     return best
 
 
-def _print(found: Iterator[Row], metric: Optional[str], lines: int, none: str) -> None:
+def _print_best(best: rows.Rows) -> None:
+    """As a program prints them: all of them are known, so points stand below each other."""
+    heads = {name: name.upper() for name in rowtable.SHOWN_FACTS}
+    if best:
+        head, *lines = rows.table(best, len(best), views.width() or sys.maxsize, heads).split("\n")
+        views.say([terminal.paint(head, "bold"), *lines])
+
+
+def _print(found: Iterator[Row], lines: int, none: str) -> None:
     batch = list(islice(found, min(lines, _BATCH)))
     if not batch:
         driving.note(none)
         return
-    columns = _columns(batch, metric)
+    columns = _columns(batch)
     heads = [name.upper() if name in ("id", *_FACTS, "tags") else name for name in columns]
     table = LongTable(heads, _numeric(batch, columns))
     shown = 0
@@ -87,12 +102,12 @@ def _print(found: Iterator[Row], metric: Optional[str], lines: int, none: str) -
         driving.note("these are the first %s; lines=N shows N" % plural(shown, "job"))
 
 
-def _columns(batch: List[Row], metric: Optional[str]) -> List[str]:
-    """The metric stands first; facts that people read in a table, parameters and results follow."""
+def _columns(batch: List[Row]) -> List[str]:
+    """Facts that people read in a table, parameters and results."""
     facts = (*_FACTS, "tags") if any(row["tags"] for row in batch) else _FACTS
-    shown = [name for name in rows.without_courses(rows.Rows(batch), metric)
-             if name in facts or name not in rows.FACTS and name != metric]
-    return (["id"] + ([metric] if metric is not None and metric not in shown else []) + shown)[:_MOST_COLUMNS]
+    shown = [name for name in rows.without_courses(rows.Rows(batch), None)
+             if name in facts or name not in rows.FACTS]
+    return ["id", *shown][:_MOST_COLUMNS]
 
 
 def _numeric(batch: List[Row], columns: List[str]) -> List[int]:
