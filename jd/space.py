@@ -93,6 +93,21 @@ def jobs(given: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
 
     Raises ProtocolError: for what is wrong at once, for too few different jobs or too much on the way.
     """
+    return _planned(given).jobs
+
+
+def count(given: Mapping[str, Any]) -> Optional[int]:
+    """How many `jobs` there are, where that is known without making them: their first ones are the same then,
+    however few are taken. Raises ProtocolError as `jobs` does at once."""
+    return _planned(given).total
+
+
+class _Planned(NamedTuple):
+    jobs: Iterator[Dict[str, Any]]
+    total: Optional[int]
+
+
+def _planned(given: Mapping[str, Any]) -> _Planned:
     method = fields.take_word(given, "method", METHODS, RANDOM)
     parameters = parse(given.get("space"))
     repeat = _repeated(given.get("repeat"), parameters)
@@ -105,6 +120,7 @@ def jobs(given: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
             raise p.ProtocolError("space: %s is a range, and a grid is made of values: give it a list, or "
                                   "take the method random or halton" % p.shown(ranges[0]))
         points = _grid(parameters)
+        total = None if any(parameter.when for parameter in parameters) else _product(parameters)
     else:
         n = fields.take_whole(given, "n", 1, p.MAX_JOBS_PER_BATCH)
         if n is None:
@@ -116,9 +132,22 @@ def jobs(given: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
         if n * len(parameters) > MAX_DRAWN:
             raise p.ProtocolError("n: {:,} jobs with {:,} names are too much at once: at most {:,} values; "
                                   "take more rounds with other seeds".format(n, len(parameters), MAX_DRAWN))
-        _check_enough(parameters, n)
+        # Of a space with few more jobs than that, n different ones may not be found.
+        total = n if _check_enough(parameters, n) >= 2 * n else None
         points = _sampled(parameters, _streams(parameters, list(given["space"]), seed, method), n)
-    return _limited(points, list(given["space"]), *repeat)
+    made = None if total is None else total * len(repeat[1])
+    if made is not None and made > p.MAX_JOBS_PER_BATCH:
+        raise _too_many("more than {:,}".format(p.MAX_JOBS_PER_BATCH))
+    return _Planned(_limited(points, list(given["space"]), *repeat), made)
+
+
+def _product(parameters: Sequence[Parameter]) -> int:
+    found = 1
+    for parameter in parameters:
+        found *= len(parameter.values or ())
+        if found > p.MAX_JOBS_PER_BATCH:
+            break  # it is too much, however large the number would become
+    return found
 
 
 def parse(space: Any) -> List[Parameter]:
@@ -352,16 +381,19 @@ def _sampled(parameters: Sequence[Parameter], streams: Sequence[Callable[[], flo
                           "give a smaller n, or the method grid for all of them".format(n, len(seen), most))
 
 
-def _check_enough(parameters: Sequence[Parameter], n: int) -> None:
-    """Raises ProtocolError for a space that has fewer points than are wanted, where that is seen at once."""
+def _check_enough(parameters: Sequence[Parameter], n: int) -> int:
+    """About how many points a space has, as far as that is seen at once. Raises ProtocolError where these are
+    fewer than are wanted."""
     most = 1
     for parameter in parameters:
-        count = parameter.possible()
-        if count is None:
-            return
-        most *= count + bool(parameter.when)
-        if most >= n:
-            return
+        possible = parameter.possible()
+        if possible is None:
+            return 2 * n
+        most *= possible + bool(parameter.when)
+        if most >= 2 * n:
+            return most
+    if most >= n:
+        return most
     about = "at most " if any(parameter.when for parameter in parameters) else ""
     raise p.ProtocolError("n is {:,}, but this space has {}{:,} different jobs: give a smaller n, or a wider "
                           "space".format(n, about, most))

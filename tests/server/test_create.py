@@ -1,12 +1,17 @@
 """/web/create: what would be made, then making it."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 
 from jd import protocol as p
+from jd import space
+from jd.server.creation import batch
+from jd.server.creation.batch import job_text
+from jd.server.dashboard import create
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
 from jd.server.store.queue import jobs
@@ -50,6 +55,39 @@ def test_a_preview_shows_ten_jobs_of_a_million(run: Run) -> None:
         answer = await bench.post("/web/create/preview", {
             "parameters": {name: list(range(100)) for name in "abc"}})
         assert (answer.json["total"], len(answer.json["sample"])) == (1_000_000, 10)
+    run(scenario)
+
+
+@pytest.mark.parametrize("body, drawn", [
+    ({"space": {"lr": {"low": 0.1, "high": 1.0}, "x": [1, 2]}, "n": 500_000, "repeat": 2}, 10),
+    ({"space": {"lr": {"low": 0.1, "high": 1.0}}, "n": 1_000_000, "method": "halton"}, 10),
+    ({"space": {name: list(range(100)) for name in "abc"}, "method": "grid"}, 10),
+    ({"space": {"a": [1, 2], "b": {"values": list(range(8)), "when": {"a": 1}}}, "method": "grid"}, 9),
+    ({"space": {"a": list(range(30))}, "n": 20}, 20),
+    ({"space": {"a": list(range(300))}, "n": 20, "order": "random"}, 20),
+], ids=["random", "halton", "grid", "conditions", "nearly all", "another order"])
+def test_a_preview_of_a_space_makes_only_the_first_jobs_where_it_can(
+        run: Run, body: Dict[str, Any], drawn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(create, "COMPARED", 10)
+    made: List[Any] = []
+
+    def counted(job: Any) -> str:
+        made.append(job)
+        return job_text(job)
+    monkeypatch.setattr(batch, "job_text", counted)
+
+    async def scenario(bench: PartsBench) -> None:
+        answer = await bench.post("/web/create/preview", body)
+        assert answer.status == 200, answer.content
+        assert len(made) == drawn
+        total = body.get("n", drawn if drawn < 10 else 1_000_000) * body.get("repeat", 1)
+        assert answer.json["total"] == total
+        if total < 100:
+            everything = await bench.post("/web/create", body)
+            assert everything.json["total_jobs"] == answer.json["total"]
+        first = space.jobs({name: value for name, value in body.items() if name != "order"})
+        if "order" not in body:
+            assert answer.json["sample"] == list(itertools.islice(first, 10))
     run(scenario)
 
 

@@ -167,13 +167,13 @@ def test_lines_of_tables_end_in_any_way(breaks: str) -> None:
 class Gate:
     """In the place of a parser: it begins, and goes on when it is told to."""
 
-    def __init__(self, parse: Callable[[BinaryIO, Path], Optional[createrequest.Order]]) -> None:
+    def __init__(self, parse: Callable[..., Optional[createrequest.Order]]) -> None:
         self.parse, self.begun, self.go = parse, threading.Event(), threading.Event()
 
-    def __call__(self, file: BinaryIO, directory: Path) -> Optional[createrequest.Order]:
+    def __call__(self, file: BinaryIO, *more: Any) -> Optional[createrequest.Order]:
         self.begun.set()
         assert self.go.wait(60)
-        return self.parse(file, directory)
+        return self.parse(file, *more)
 
 
 def test_workers_are_answered_while_an_order_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,10 +220,10 @@ def test_a_large_body_waits_on_disk_and_leaves_nothing_there(run: Run,
 
 def test_who_leaves_ends_the_reading(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is closed, so that what reads it in a thread ends too."""
-    gate, ended = Gate(lambda _file, _directory: None), threading.Event()
+    gate, ended = Gate(lambda *_: None), threading.Event()
 
-    def read(file: BinaryIO, directory: Path) -> None:
-        gate(file, directory)
+    def read(file: BinaryIO, *_: Any) -> None:
+        gate(file)
         try:
             while True:
                 file.seek(0)

@@ -164,6 +164,16 @@ def from_space(given: Mapping[str, Any]) -> Batch:
     return from_list(space.jobs(given), where="job {} of the space".format)
 
 
+def first_of_space(given: Mapping[str, Any], most: int) -> Batch:
+    """The same, to look at: where it has more than `most` jobs, and how many is known without making them,
+    only so many are made. `total` is that of all. Raises ProtocolError."""
+    total = space.count(given)
+    if total is None or total <= most or given.get("order") == ORDERS[1]:
+        return from_space(given)
+    some = itertools.islice(space.jobs(given), most)
+    return from_list(some, where="job {} of the space".format)._replace(total=total)
+
+
 # As bodies and files call them.
 TERM_NAMES = ("idle_timeout", "aborted_job_reset_timeout", "min_time", "timeout", "max_attempts", "priority",
               "needs", "flags", "after", "tags")

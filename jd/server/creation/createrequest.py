@@ -16,6 +16,7 @@ from jd.server.creation.batch import (
     OPTIONS,
     TERM_NAMES,
     Batch,
+    first_of_space,
     from_list,
     from_space,
     ordered,
@@ -77,9 +78,10 @@ def body_of(batch: Batch) -> bytes:
     return ("{%s, %s" % (what, json.dumps(dict(said, unique=True))[1:])).encode("utf-8")
 
 
-def read_form(file: BinaryIO, directory: Path) -> Order:
+def read_form(file: BinaryIO, directory: Path, most: Optional[int] = None) -> Order:
     """What the dashboard sends: that, or `text` in a `format`, which is kept in a file in `directory`
-    meanwhile. Raises ProtocolError that names the place, and OSError.
+    meanwhile. With `most` it is only to be looked at: so many jobs of a space are made (`first_of_space`).
+    Raises ProtocolError that names the place, and OSError.
     """
     pieces = _object(file)
     batch: Optional[Batch] = None
@@ -108,7 +110,9 @@ def read_form(file: BinaryIO, directory: Path) -> Order:
             # What the form says beside the text wins over what the text says.
             batch = batch._replace(terms=terms_of(beside).over(batch.terms))
         else:
-            batch = (batch or from_space(beside))._replace(terms=terms_of(beside))
+            if batch is None:
+                batch = from_space(beside) if most is None else first_of_space(beside, most)
+            batch = batch._replace(terms=terms_of(beside))
     finally:
         if text is not None:
             text.close()

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from jd.net.serving.routing import Request, Response, Router
 from jd.server.creation import createrequest
@@ -39,7 +39,7 @@ class CreateJobs:
         """How many jobs a body would make, their names, the first ones; nothing is made. `existing` is how
         many of them exist already, where only new ones are to be made and they are not too many to look;
         `replaced` how many jobs would make room for them."""
-        order = await self._order(request)
+        order = await self._order(request, COMPARED)
         asked = await asyncio.get_running_loop().run_in_executor(None, _asked, order.batch)
         counts = await self._experiment.read(jobs.counts)
         compared = order.unique and order.batch.total <= COMPARED
@@ -54,9 +54,10 @@ class CreateJobs:
         created = await self._creator.create(*order)
         return Response.json(created.to_json())
 
-    async def _order(self, request: Request) -> Order:
+    async def _order(self, request: Request, most: Optional[int] = None) -> Order:
         directory = self._experiment.meta_dir
-        return await self._creator.read(request, lambda file: createrequest.read_form(file, directory))
+        return await self._creator.read(
+            request, lambda file: createrequest.read_form(file, directory, most))
 
 
 def _asked(batch: Batch) -> _Asked:
