@@ -202,7 +202,9 @@ def created(session: Session, grid: Any, unique: Optional[bool], terms: Mapping[
     deleted = 0
     for part in parts.of(sources.read(grid)):
         answer = create_jobs(part.body, unique=True, **terms)
-        ids = answer.get("ids")
+        ids, runs = answer.get("ids"), answer.get("id_runs")
+        if isinstance(runs, list):  # of more than so many jobs that are equal
+            ids = [job_id for first, last in runs for job_id in range(first, last + 1)]
         if not isinstance(ids, list):
             if answer.get("existing") != 0:
                 raise NotOffered("this server does not tell which jobs of a sweep exist already",

@@ -19,7 +19,7 @@ from jd.server.driving import orders
 from jd.server.driving.orders import Orders
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.operators import batches, bulk, unfinished
+from jd.server.store.operators import batches, bulk, tags, unfinished
 from jd.server.store.pages import jobdetails, joblist, jobtable, standings, wholejob
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
@@ -145,6 +145,28 @@ def test_what_ran_and_waits_again_is_aborted_and_tagged_as_well(tmp_path: Path) 
     async def tagged(experiment: Experiment, of: Orders) -> Any:
         return await of.asked({"action": bulk.DELETE, "where": "tag=mine", "preview": True}, "where", 9, "me")
     assert play(tmp_path, tagged)["matching"] == JOBS
+
+
+def test_too_many_lists_of_tags_are_told_before_the_first_job_is_changed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "MAX_LISTS", 5)
+
+    async def scene(experiment: Experiment, of: Orders) -> None:
+        await create(experiment, of)
+        for job_id, word in enumerate("abc", JOBS - 2):
+            await experiment.write(lambda t: tags.change(t, [job_id], [word], []))
+        before = await experiment.read(tags_of)
+        with pytest.raises(p.ProtocolError, match="more than 5 different lists of tags"):
+            await order(bulk.TAG, where="", add=["z"])(experiment, of)
+        assert await experiment.read(tags_of) == before and experiment.bulk is None
+        told = await order(bulk.TAG, where="id<7", add=["z"], remove=["a", "b"])(experiment, of)
+        assert told["changed"] == 6
+        assert await experiment.read(tags.count) == 4
+    play(tmp_path, scene)
+
+
+def tags_of(db: sqlite3.Connection) -> List[Any]:
+    return db.execute("SELECT id, tags_id FROM jobs").fetchall()
 
 
 def test_jobs_that_came_after_the_order_are_not_meant(tmp_path: Path) -> None:

@@ -194,7 +194,12 @@ def test_the_answer_tells_what_was_made_and_what_exists(run: Run) -> None:
         assert told == {"success": True, "total_jobs": 0, "action": "Unchanged", "start_id": None,
                         "message": "3 of 3 exist already; nothing was created",
                         "created": 0, "existing": 3, "deleted": 0, "ids": [1, 2, 3]}
-        assert "ids" not in await made(parameters={"x": list(range(10_001))}, unique=True)
+        told = await made(parameters={"x": list(range(10_001))}, unique=True)
+        assert "ids" not in told and told["id_runs"] == [[4, 4], [1, 1], [3, 3], [5, 10_002]]
+        told = await made(jobs=[{"y": 1}] * 10_001, unique=True)
+        assert "ids" not in told and told["id_runs"] == [[10_003, 20_003]]
+        told = await made(jobs=[{"y": 1}] * 10_003, unique=True)
+        assert (told["created"], told["existing"], told["id_runs"]) == (2, 10_001, [[10_003, 20_005]])
         assert "created" not in await made(jobs=[{"x": 1}], unique=False)
         answer = await bench.post("/web/create", {"jobs": [{"x": 1}], "unique": True, "replace": True})
         assert answer.status == 400 and "exclude each other" in answer.json["error"]

@@ -59,6 +59,15 @@ def test_a_large_sweep_is_asked_for_in_parts(stub: StubServer, begun: Begun,
         [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}], [{"a": 3, "b": "x"}]]
 
 
+def test_of_very_many_equal_jobs_ids_are_told_as_runs(stub: StubServer, begun: Begun,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST_NAMED", 2)
+    begun("unique")
+    stub.will_answer(Answer(200, {"success": True, "total_jobs": 1, "start_id": 9, "existing": 3,
+                                  "id_runs": [[4, 6], [9, 9]]}))
+    assert start([{"a": 1}] * 4).ids == [4, 5, 6, 9] and len(stub.asked[0].json()["jobs"]) == 4
+
+
 def test_waiting_shows_how_far_it_is(stub: StubServer, begun: Begun, monkeypatch: pytest.MonkeyPatch,
                                      capsys: pytest.CaptureFixture[str]) -> None:
     one = Sweep(begun("drive"), [1, 2, 3])

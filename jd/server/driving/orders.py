@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 from functools import partial
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -17,7 +17,7 @@ from jd.server.begun import Begun
 from jd.server.creation.batch import job_text
 from jd.server.experiment import Experiment
 from jd.server.portion import Portion
-from jd.server.store.operators import bulk, unfinished
+from jd.server.store.operators import bulk, tags, unfinished
 from jd.server.store.queue import jobs
 from jd.server.store.search import conditions, filters, scanning
 from jd.server.store.transaction import Transaction
@@ -165,8 +165,29 @@ class Orders:
         about = sum(by_status.values()) if order.ids is None else len(order.ids)
         if order.ids is not None:
             order = order._replace(ids=sorted(order.ids))
-        return await self._carried_out(_Left(
-            order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status)))
+        left = _Left(order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status))
+        try:
+            await self._check_lists(left)
+        except BaseException:
+            self._experiment.bulk = None
+            raise
+        return await self._carried_out(left)
+
+    async def _check_lists(self, left: "_Left") -> None:
+        """Raises ProtocolError for an order that would make too many lists of tags: half of it would be
+        done when that is met."""
+        order, read = left.order, self._experiment.read
+        if order.action != bulk.TAG or await read(tags.has_room):
+            return
+        new: Set[str] = set()
+        for part in bulk.passes(order.action):
+            after: Optional[int] = 0
+            while after is not None:
+                found = await read(partial(_candidates, left=left._replace(after=after), part=part))
+                new |= await read(partial(tags.new_lists, ids=found.ids, add=order.add, remove=order.remove))
+                after = found.next
+        if len(new) + await read(tags.count) > tags.MAX_LISTS:
+            raise tags.too_many()
 
     async def _carried_out(self, left: "_Left") -> Done:
         experiment = self._experiment

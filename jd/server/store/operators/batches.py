@@ -7,7 +7,7 @@ cannot be claimed, and a server that starts removes what was not published.
 import itertools
 import json
 import sqlite3
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.server.store.operators import brokensweep, dependencies, tags
@@ -69,9 +69,14 @@ class Created(NamedTuple):
             return answer
         answer.update(created=self.total, existing=self.existing.total, deleted=self.existing.deleted,
                       message="%s; %s" % (self.said_of_existing(), made))
+        new = itertools.count(self.start_id)
+        ids = (found or next(new) for found in self.existing.ids)
         if len(self.existing.ids) <= p.MAX_IDS:
-            new = itertools.count(self.start_id)
-            answer["ids"] = [found or next(new) for found in self.existing.ids]
+            answer["ids"] = list(ids)
+        else:
+            runs = _runs(ids)
+            if len(runs) <= p.MAX_IDS:
+                answer["id_runs"] = runs
         return answer
 
     def said_of_existing(self) -> str:
@@ -79,6 +84,20 @@ class Created(NamedTuple):
         total, deleted, ids = self.existing or Existing(0, 0, ())
         return "%d of %d exist%s already%s" % (total, len(ids), "s" if total == 1 else "",
                                                ", %d of them deleted" % deleted if deleted else "")
+
+
+def _runs(ids: Iterable[int]) -> List[List[int]]:
+    """Ids in their order, as runs [first, last] without a gap: the first of them, where they are more than
+    MAX_IDS."""
+    found: List[List[int]] = []
+    for job_id in ids:
+        if found and job_id == found[-1][1] + 1:
+            found[-1][1] = job_id
+        else:
+            found.append([job_id, job_id])
+            if len(found) > p.MAX_IDS:
+                break
+    return found
 
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written

@@ -5,7 +5,8 @@ does what it needs (`queue.needs`). So a million jobs get a tag at no cost, and 
 """
 
 import json
-from typing import List, Optional, Sequence
+import sqlite3
+from typing import List, Optional, Sequence, Set, Tuple
 
 from jd import protocol as p
 from jd.server.store.search.conditions import id_list
@@ -22,12 +23,49 @@ def number(t: Transaction, tags: Sequence[str]) -> Optional[int]:
     row = t.db.execute("SELECT id FROM tags WHERE tags = ?", (text,)).fetchone()
     if row is not None:
         return int(row[0])
-    if t.db.execute("SELECT count(*) FROM tags").fetchone()[0] >= MAX_LISTS:
-        raise p.ProtocolError("tags: jobs of this experiment have %d different lists of tags already, which "
-                              "is the most that there can be: take one of them" % MAX_LISTS)
+    if count(t.db) >= MAX_LISTS:
+        raise too_many()
     added = t.db.execute("INSERT INTO tags (tags) VALUES (?)", (text,)).lastrowid
     t.db.executemany("INSERT INTO listed_tags (tag, tags_id) VALUES (?, ?)", ((tag, added) for tag in tags))
     return added
+
+
+def too_many() -> p.ProtocolError:
+    """The error for more lists than there can be."""
+    return p.ProtocolError("tags: jobs of this experiment would have more than %d different lists of "
+                           "tags, the most that there can be: take one of those that they have" % MAX_LISTS)
+
+
+def count(db: sqlite3.Connection) -> int:
+    """How many lists there are."""
+    return int(db.execute("SELECT count(*) FROM tags").fetchone()[0])
+
+
+def has_room(db: sqlite3.Connection) -> bool:
+    """Whether any `change` can be made: each list, and none at all, becomes one other at most."""
+    return 2 * count(db) + 1 <= MAX_LISTS
+
+
+def new_lists(db: sqlite3.Connection, ids: Sequence[int], add: Sequence[str],
+              remove: Sequence[str]) -> Set[str]:
+    """Which lists `change` would have to write for these jobs, as they are written."""
+    wanted = {json.dumps(after) for _, after in _changes(db, id_list(ids), add, remove) if after}
+    return {text for text in wanted
+            if db.execute("SELECT 1 FROM tags WHERE tags = ?", (text,)).fetchone() is None}
+
+
+def _changes(db: sqlite3.Connection, listed: str, add: Sequence[str],
+             remove: Sequence[str]) -> List[Tuple[Optional[int], List[str]]]:
+    """The lists of jobs that are changed, each with what it becomes."""
+    found = []
+    for tags_id, text in db.execute(
+            "SELECT DISTINCT j.tags_id, l.tags FROM jobs j LEFT JOIN tags l ON l.id = j.tags_id"
+            " WHERE j.id IN (%s)" % listed).fetchall():
+        before = json.loads(text) if text is not None else []
+        after = sorted({*before, *add}.difference(remove))
+        if after != before and len(after) <= p.MAX_TAGS:
+            found.append((tags_id, after))
+    return found
 
 
 def change(t: Transaction, ids: Sequence[int], add: Sequence[str], remove: Sequence[str]) -> List[int]:
@@ -38,13 +76,7 @@ def change(t: Transaction, ids: Sequence[int], add: Sequence[str], remove: Seque
     """
     changed: List[int] = []
     listed = id_list(ids)
-    for tags_id, text in t.db.execute(
-            "SELECT DISTINCT j.tags_id, l.tags FROM jobs j LEFT JOIN tags l ON l.id = j.tags_id"
-            " WHERE j.id IN (%s)" % listed).fetchall():
-        before = json.loads(text) if text is not None else []
-        after = sorted({*before, *add}.difference(remove))
-        if after == before or len(after) > p.MAX_TAGS:
-            continue
+    for tags_id, after in _changes(t.db, listed, add, remove):
         changed += [row[0] for row in t.db.execute(
             "SELECT id FROM jobs WHERE id IN (%s) AND tags_id IS ?" % listed, (tags_id,))]
         t.db.execute("UPDATE jobs SET tags_id = ? WHERE id IN (%s) AND tags_id IS ?" % listed,
