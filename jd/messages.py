@@ -219,8 +219,9 @@ class Heartbeat:
     `wait` is in seconds, and so is `time_left`: how long until the scheduler ends the worker.
     `min_time` is what a job needs whose sweep does not say; `tags` are what jobs may need that this worker
     has, besides its `machine_type`. `ends_in` is how many seconds it takes at most until the worker has ended
-    a script that has a timeout; `code` is what runs as the job. Everything from `session` on belongs to an
-    extension.
+    a script that has a timeout; `code` is what runs as the job. `died` is what somebody else says who has
+    found the worker dead: how many were found at once, with this one. Everything from `session` on belongs to
+    an extension.
     """
 
     worker_id: str
@@ -246,6 +247,7 @@ class Heartbeat:
     tags: Tuple[str, ...] = ()
     ends_in: Optional[float] = None
     code: Optional[Code] = None
+    died: int = 0
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -279,6 +281,7 @@ class Heartbeat:
             tags=take_tags(body, "tags"),
             ends_in=take_number(body, "ends_in"),
             code=_take_code(body),
+            died=take(body, "died", int, 0),
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -291,7 +294,7 @@ class Heartbeat:
         if self.code is not None:
             message["code"] = self.code.to_json()
         message["tags"] = list(self.tags)
-        for name in ("leave", "exit_when_empty", "tags"):
+        for name in ("leave", "exit_when_empty", "tags", "died"):
             if not message[name]:
                 del message[name]
         return message

@@ -150,3 +150,28 @@ def test_a_loss_tells_of_memory_that_was_short(desk: Desk, used: object, says: s
     desk.now += 31
     desk.write(lambda t: lease.expire(t, 100))
     assert desk.sql("SELECT message FROM attempts") == "no heartbeat for 30 s" + says
+
+
+def test_workers_that_are_found_dead_count_whenever_that_is_told(desk: Desk) -> None:
+    """The launch of the next worker on the same machine says the dead one's last word."""
+    desk.create(1)
+    assert desk.claim("a", session="s").job_id == 1
+    desk.beat("a", session="s", reported_status="busy", leave=True, died=1)
+    assert history(desk) == "attempt 1 lost on a, back to the queue: its worker was found dead on its machine"
+    lose(desk, "b")
+    desk.now += 1
+    desk.beat("b", session="of b", reported_status="busy", leave=True, died=1)
+    assert desk.status(1) == p.PENDING
+    assert desk.claim("c", session="s").job_id == 1
+    desk.beat("c", session="s", reported_status="busy", leave=True, died=1)
+    assert desk.status(1) == p.ABORTED
+    assert "it took down 3 workers: a, b, c; its worker was found dead on its machine" in history(desk)
+
+
+def test_workers_that_died_together_did_not_die_of_one_job(desk: Desk) -> None:
+    desk.create(1)
+    for number in range(4):
+        assert desk.claim("w%d" % number, session="s").job_id == 1
+        desk.beat("w%d" % number, session="s", reported_status="busy", leave=True, died=2)
+    assert desk.status(1) == p.PENDING and verdicts(desk) == 0
+    assert desk.sql("SELECT count(*) FROM attempts WHERE verdict = 'lost'") == 4

@@ -20,7 +20,7 @@ Ask = Callable[..., Tuple[int, Any]]
 
 @pytest.fixture
 def crew(desk: Desk) -> Desk:
-    """Six workers: idle, busy, paused, told to drain, gone, and one not heard of any more."""
+    """Seven workers: idle, busy, paused, told to drain, gone, found dead, and one not heard of any more."""
     desk.create(1)
     desk.beat("a_egg_10", host="A", session="1")
     desk.beat("a_egg_9", host="A", session="2", machine_type="gpu")
@@ -28,6 +28,8 @@ def crew(desk: Desk) -> Desk:
     desk.beat("b_fox_1", host="B", session="4")
     desk.beat("c_owl_0", host="C", session="5")
     desk.beat("c_owl_0", host="C", session="5", leave=True)
+    desk.beat("c_owl_1", host="C", session="7")
+    desk.beat("c_owl_1", host="C", session="7", leave=True, died=1)
     desk.now -= 10_000
     desk.beat("d_owl_0", host="D", session="6")
     desk.now += 10_000
@@ -51,9 +53,9 @@ def test_states_and_counts(crew: Desk) -> None:
     assert page.counts == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0}
     gone = crew.read(lambda db: workerlist.page(db, WorkerQuery(tab="disabled")))
     assert {row["worker_id"]: row["state"] for row in gone.workers} == {
-        "c_owl_0": "stopped", "d_owl_0": "lost"}
+        "c_owl_0": "stopped", "c_owl_1": "lost", "d_owl_0": "lost"}
     assert crew.read(workerlist.counts) == {"idle": 2, "busy": 1, "paused": 1, "queued": 1, "failing": 0,
-                                        "active": 4, "disabled": 2}
+                                        "active": 4, "disabled": 3}
 
 
 def test_filters(crew: Desk) -> None:

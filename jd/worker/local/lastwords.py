@@ -66,8 +66,9 @@ def stopped(rows: Sequence[Row], action: str, environ: Mapping[str, str]) -> Tol
 def died(rows: Sequence[Row], environ: Mapping[str, str]) -> Told:
     """Say the last word of workers that were found dead, so that their servers give back at once what they
     hold. Nothing is said for those that no server has answered."""
-    return _told([row for row in rows if row.session],
-                 lambda row: to_server_of(row, protocol.HEARTBEAT, _last_word(row), environ),
+    known = [row for row in rows if row.session]
+    return _told(known,
+                 lambda row: to_server_of(row, protocol.HEARTBEAT, _last_word(row, len(known)), environ),
                  DEATH_TIME, _after_death, environ)
 
 
@@ -88,11 +89,11 @@ def _stop(row: Row, action: str) -> Dict[str, Any]:
     return said
 
 
-def _last_word(row: Row) -> Dict[str, Any]:
+def _last_word(row: Row, died: int) -> Dict[str, Any]:
     # Busy, so that no server answers with a job.
     return Heartbeat(row.worker_id, row.host[:protocol.MAX_NAME_CHARS], row.machine_type,
                      protocol.BUSY, jd_worker_version=jd.__version__, session=row.session, leave=True,
-                     exp_id=row.experiment, tags=row.tags).to_json()
+                     exp_id=row.experiment, tags=row.tags, died=died).to_json()
 
 
 # ---- what became of the job

@@ -101,6 +101,7 @@ def test_the_last_word_of_the_dead(bureau: Bureau) -> None:
     body = bureau.told[0][1]
     assert (body["worker_id"], body["session"], body["leave"]) == ("n_egg_0", "abc", True)
     assert body["reported_status"] == protocol.BUSY, "it must not be given a job"
+    assert body["died"] == 1
     assert len([path for path, _ in bureau.told if path == protocol.HEARTBEAT]) == 1, \
         "no server has ever answered the other one"
 
@@ -113,3 +114,4 @@ def test_a_server_that_frees_nothing_is_not_said_to(bureau: Bureau, status: int,
     assert {str(fate) for fate in told.fates.values()} == {
         "job %d comes back when its lease is over" % n for n in (1, 2)}
     assert len(bureau.told) == 2, "a refusal is about one worker"
+    assert {body["died"] for _, body in bureau.told} == {2}

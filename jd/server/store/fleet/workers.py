@@ -28,6 +28,7 @@ from jd.server.store.queue import (
     overrun,
     runtimes,
     timeleft,
+    tookdown,
 )
 from jd.server.store.transaction import Transaction
 from jd.workername import split_worker_id
@@ -340,11 +341,13 @@ def _is_new_process(beat: messages.Heartbeat, known: _Worker) -> bool:
 
 
 def _leave(t: Transaction, beat: messages.Heartbeat) -> None:
-    """The worker says goodbye: give back what its session still holds, mark it gone."""
+    """The worker says goodbye, or was found dead: give back what its session still holds, mark it gone."""
     held = attempts.held_by(t.db, beat.worker_id, beat.session) if beat.session is not None else None
-    if held is not None:
+    if held is not None and beat.died:
+        lease.found_dead(t, held[0], alone=beat.died == 1)
+    elif held is not None:
         ending.end(t, held[0], p.VERDICT_PREEMPTED, message="its worker left")
-    presence.mark_left(t, beat.worker_id, "stopped", "worker")
+    presence.mark_left(t, beat.worker_id, tookdown.FOUND_DEAD if beat.died else "stopped", "worker")
 
 
 def take_names_apart(t: Transaction) -> None:

@@ -12,6 +12,7 @@ from jd.net.jsonbody import parse_json
 from jd.protocol import ProtocolError, shown
 from jd.server.store.fleet import worker_history
 from jd.server.store.fleet.workers import RING
+from jd.server.store.queue.tookdown import FOUND_DEAD
 
 ACTIVE = "active"
 DISABLED = "disabled"
@@ -26,10 +27,10 @@ _QUEUED = "(%s AND previous_state IS NOT NULL)" % _PENDING
 # What it was told and has taken.
 _TAKEN = "(CASE WHEN %s THEN previous_state ELSE desired_state END)" % _QUEUED
 _STATE = ("(CASE WHEN left_at IS NOT NULL THEN"
-          " CASE left_reason WHEN 'heartbeat lost' THEN 'lost' ELSE 'stopped' END"
+          " CASE WHEN left_reason IN ('heartbeat lost', '{dead}') THEN 'lost' ELSE 'stopped' END"
           " WHEN {taken} = 'stop' THEN 'stopping' WHEN {taken} = 'drain' THEN 'draining'"
           " WHEN {busy} THEN 'busy' WHEN {taken} = 'pause' THEN 'paused' ELSE 'idle' END)"
-          ).format(taken=_TAKEN, busy=_BUSY)
+          ).format(taken=_TAKEN, busy=_BUSY, dead=FOUND_DEAD)
 
 # A state that one may ask for; busy are all that have a job, also those that leave after it.
 STATES = {

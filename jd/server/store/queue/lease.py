@@ -81,6 +81,17 @@ def expire(t: Transaction, limit: int) -> None:
             lease, _memory_was_short(t.db, job_id)), took_down=counts)
 
 
+def found_dead(t: Transaction, job_id: int, alone: bool) -> None:
+    """End the attempt of a worker whose process has ended without a word, as a command on its machine has
+    found; `alone` if no other worker was found so. Many at once die of something else than one job."""
+    job = jobs.find(t.db, job_id)
+    seconds_of_lease = of_job(t.db, job_id, t.policy)
+    assert seconds_of_lease is not None
+    counts = alone and tookdown.counts(t, job, seconds_of_lease)
+    ending.end(t, job_id, p.VERDICT_LOST, message="its worker was found dead on its machine%s" % (
+        _memory_was_short(t.db, job_id)), took_down=counts)
+
+
 def _memory_was_short(db: sqlite3.Connection, job_id: int) -> str:
     """What the last heartbeat said of the memory, where that may be why there was no other."""
     row = db.execute("SELECT a.system_metrics FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id"

@@ -4,7 +4,7 @@ A worker may die of what its job does: the machine has no memory left, a driver 
 tell that from a scheduler that kills without a word, or from a network that is away. So a loss counts
 against a job if
 
-* its worker fell silent and was not heard of again;
+* its worker fell silent and was not heard of again, or was found dead, and no other with it;
 * it did not go with many others: fewer workers were lost or are silent at that time than go on;
 * the attempt had saved no checkpoint: a job that goes on from where it was gets somewhere.
 
@@ -19,6 +19,7 @@ from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
 MOST = 3  # different workers
+FOUND_DEAD = "found dead"  # why a worker has left of which a command on its machine tells
 
 
 def counts(t: Transaction, job: jobs.Job, lease: float) -> bool:
@@ -46,12 +47,14 @@ def counts(t: Transaction, job: jobs.Job, lease: float) -> bool:
 def workers(db: sqlite3.Connection, job: jobs.Job) -> List[str]:
     """The workers that went down with this job before, in order, since somebody had it tried again by hand.
 
-    One that was heard of again was only out of reach.
+    One that was heard of again was only out of reach. That it was found dead is not heard of itself.
     """
     rows = db.execute(
         "SELECT a.worker_id, a.took_down = 1 AND NOT EXISTS (SELECT 1 FROM workers AS w"
-        " WHERE w.worker_id = a.worker_id AND w.session IS a.session AND w.last_seen > a.ended_at)"
-        " FROM attempts AS a WHERE a.job_id = ? AND a.verdict IN (?, ?) ORDER BY a.number DESC LIMIT ?",
+        " WHERE w.worker_id = a.worker_id AND w.session IS a.session AND w.last_seen > a.ended_at"
+        " AND w.left_reason IS NOT '%s')"
+        " FROM attempts AS a WHERE a.job_id = ? AND a.verdict IN (?, ?) ORDER BY a.number DESC LIMIT ?"
+        % FOUND_DEAD,
         (job.id, p.VERDICT_LOST, p.VERDICT_PREEMPTED, job.interruptions)).fetchall()
     found: List[str] = []
     for worker_id, counted in reversed(rows):
