@@ -135,12 +135,14 @@ def _content(place: Path) -> Optional[bytes]:
 # ---- jobs and attempts
 
 def every_job_is_over(left: Left) -> List[str]:
-    """DONE, or given up after as many failures as are allowed."""
+    """DONE, or given up after as many failures as are allowed, or since three workers were killed with it,
+    each by itself, of which no server can know that it was not the job."""
     return ["job %d is %s after %d failures and %d interruptions" % (job.id, job.status, job.failures,
                                                                     job.interruptions)
             for job in left.jobs.values()
             if job.status != p.DONE and not (job.status == p.ABORTED and (
-                job.failures >= MAX_ATTEMPTS or job.interruptions >= MAX_INTERRUPTIONS))]
+                job.failures >= MAX_ATTEMPTS or job.interruptions >= MAX_INTERRUPTIONS
+                or any("it took down 3 workers: " in line for line in left.histories[job.id])))]
 
 
 def one_result_is_accepted_of_the_last_attempt(left: Left) -> List[str]:
