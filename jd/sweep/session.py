@@ -162,11 +162,13 @@ class Session:
                 time.sleep(pause)
                 fresh = True
 
-    def offers(self, extension: str) -> bool:
-        """Whether the server has an extension of docs/protocol.md; one that knows only the base has none."""
+    def offers(self, extension: str, patience: float = PATIENCE) -> bool:
+        """Whether the server has an extension of docs/protocol.md; one that knows only the base has none. As
+        `tried`, where nobody has asked yet."""
         if self._extensions is None:
             try:
-                told = self.tried(lambda client: client.anonymous().call("GET", protocol.HEALTH))
+                told = self.tried(lambda client: client.anonymous().call("GET", protocol.HEALTH),
+                                  patience=patience)
             except ServerRefused as error:
                 if error.status not in _NO_ROUTE:
                     raise

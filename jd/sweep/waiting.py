@@ -12,7 +12,7 @@ from jd import protocol, terminal
 from jd.errors import ServerUnreachable
 from jd.sweep.errors import BadValue, NeverFinished, TookTooLong, Unreachable
 from jd.sweep.jobs import Job, numbers, records, statuses
-from jd.sweep.session import Session, current, say
+from jd.sweep.session import PATIENCE, Session, current, say
 
 MOST_IDS = protocol.MAX_DRIVEN_IDS  # of one question
 OUTAGE = 600.0  # seconds that a server may be away meanwhile
@@ -108,7 +108,7 @@ def standings(session: Session, question: Question, timeout: Optional[float] = N
     for start in range(0, len(question.ids), MOST_IDS):
         # One part after the other: all are finished when the last one is.
         part = question._replace(ids=question.ids[start:start + MOST_IDS])
-        looks = (_held(session, part, until, changes, hold) if session.offers(protocol.EXT_DRIVE)
+        looks = (_held(session, part, until, changes, hold) if _holds(session, until)
                  else _polled(session, part, until, poll_interval))
         both: Dict[str, int] = {}
         for found in looks:
@@ -148,6 +148,22 @@ def _left(until: Optional[float], most: float) -> float:
     return most if until is None else max(0.0, min(most, until - time.monotonic()))
 
 
+def _holds(session: Session, until: Optional[float]) -> bool:
+    """Whether the server holds the question. One that is away is asked no longer than the time allows."""
+    try:
+        return session.offers(protocol.EXT_DRIVE, _left(until, PATIENCE))
+    except ServerUnreachable as error:
+        _tell_if_late(error, until)
+        raise
+
+
+def _tell_if_late(error: ServerUnreachable, until: Optional[float]) -> None:
+    """Raises TookTooLong where the time is over, or nearly."""
+    if until is not None and time.monotonic() >= until - 10.0:
+        raise TookTooLong("the jobs were not finished in time, and the server was away: %s" % error.what,
+                          error.advice) from error
+
+
 def _asked(session: Session, body: Dict[str, Any], until: Optional[float]) -> Dict[str, Any]:
     def waits(error: Exception) -> None:
         say("%s; trying again for %s" % (error, terminal.duration(patience)))
@@ -157,10 +173,8 @@ def _asked(session: Session, body: Dict[str, Any], until: Optional[float]) -> Di
         answer = session.tried(lambda client: client.call("POST", protocol.WAIT_FOR_JOBS, body),
                                True, patience, waits)
     except ServerUnreachable as error:
-        if until is None or time.monotonic() < until - 10.0:
-            raise
-        raise TookTooLong("the jobs were not finished in time, and the server was away: %s" % error.what,
-                          error.advice) from error
+        _tell_if_late(error, until)
+        raise
     if not isinstance(answer, dict):
         raise Unreachable("%s answered %s" % (session.server_url, protocol.shown(answer)))
     return answer

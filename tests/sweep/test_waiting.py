@@ -134,6 +134,22 @@ def test_ctrl_c_leaves_the_sweep_running_and_says_how_to_come_back(
                                            "jd.wait_for_jobs(%s) waits for it again\n" % typed)
 
 
+def test_a_server_that_has_gone_is_asked_while_there_is_time(stub: StubServer, begun: Begun) -> None:
+    one = begun()
+    one._extensions = None  # as when it is looked for at another place
+    stub.otherwise = Answer(200, b"half", cut=2)
+    tried = one.tried
+    patiences: List[float] = []
+
+    def noted(call: Any, again: bool = True, patience: float = 60.0, *more: Any) -> Any:
+        patiences.append(patience)
+        return tried(call, again, 0.0, *more)
+    one.tried = noted  # type: ignore[method-assign,assignment]
+    with pytest.raises(TimeoutError, match="the server was away"):
+        jd.wait_for_jobs([1], timeout=0.1)
+    assert patiences and max(patiences) <= 0.1
+
+
 # ---- one that is asked again and again
 
 def test_a_base_server_is_asked_for_what_is_not_finished(stub: StubServer, begun: Begun,
