@@ -1,4 +1,4 @@
-"""How much of a long piece of work one operation does: what can be written in SECONDS.
+"""How much of a long piece of work one operation does: what can be written in SECONDS, or other ones.
 
 Workers are served between two operations. How long some jobs take to write differs a hundredfold, with their
 parameters, their number and the disk, so what bounds the wait is the time and not a number.
@@ -18,8 +18,10 @@ FIRST = 200  # as long as it is not known how long they take
 class Portion:
     """`size` is how many rows, jobs or workers the next operation takes, never more than `most`."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, most: int, seconds: float = SECONDS,
+                 clock: Callable[[], float] = time.perf_counter) -> None:
         self._most = most
+        self._seconds = seconds
         self._clock = clock
         self.size = min(FIRST, most)
 
@@ -34,7 +36,7 @@ class Portion:
 
     def _took(self, seconds: float) -> None:
         # By doubles at most: how long one took also depends on what else the machine did.
-        if seconds > SECONDS:
-            self.size = max(1, int(self.size * SECONDS / seconds))
-        elif seconds < SECONDS / 2:
+        if seconds > self._seconds:
+            self.size = max(1, int(self.size * self._seconds / seconds))
+        elif seconds < self._seconds / 2:
             self.size = min(self._most, self.size * 2)

@@ -153,7 +153,7 @@ def test_a_server_that_stops_lets_what_was_begun_end_and_cancels_what_does_not()
 def test_a_portion_is_what_can_be_written_in_its_time() -> None:
     now = 0.0
     sizes: List[int] = []
-    portion = Portion(1000, lambda: now)
+    portion = Portion(1000, clock=lambda: now)
 
     def write(seconds_each: float) -> None:
         def operation(_t: Any) -> None:

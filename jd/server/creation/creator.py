@@ -19,6 +19,9 @@ from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
 from jd.server.store.transaction import Transaction
 
+# Of writing in one operation. Jobs with many parameters change pages all over the index of values, and each
+# operation writes those anew: shorter ones would cost more in all.
+SECONDS = 0.05
 AT_ONCE = 500  # jobs that are written in one operation, also where they have many parameters
 _SERVED_STEPS = batches.SLICE // batches.SERVED_SLICE  # what one running job counts for
 
@@ -115,7 +118,7 @@ class Creator:
         experiment, replaced = self._experiment, 0
         try:
             start_id = await experiment.write(batches.begin)
-            texts, done, portion = batch.texts(), 0, Portion(batches.SLICE)
+            texts, done, portion = batch.texts(), 0, Portion(batches.SLICE, SECONDS)
             while done < batch.total:
                 self.progress = (done, batch.total)
                 part = list(itertools.islice(texts, portion.size))

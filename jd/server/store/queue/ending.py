@@ -50,9 +50,9 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     if job.status == p.SERVED and attempt == job.attempt:
         if result.code is not None:
             codes.ran(t, job.id, attempt, result.code)
-        return end(t, job.id, verdict, message=result.message, exit_code=result.exit_code,
-                   runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
-                   final=result.final and not _has_files(t.db, job), comes_back=stopped)
+        return _end(t, job, verdict, message=result.message, exit_code=result.exit_code,
+                    runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
+                    final=result.final and not _has_files(t.db, job), comes_back=stopped)
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
@@ -72,8 +72,8 @@ def release(t: Transaction, given: messages.Release, reach: Optional[str] = None
     job = jobs.find(t.db, given.job_id)
     attempts.check_reach(t.db, job.id, given.attempt, reach)
     if job.status == p.SERVED and job.attempt == given.attempt:
-        end(t, job.id, p.VERDICT_PREEMPTED, message=given.reason,
-            printed=Printed(given.output_tail, given.output_size))
+        _end(t, job, p.VERDICT_PREEMPTED, message=given.reason,
+             printed=Printed(given.output_tail, given.output_size))
 
 
 def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
@@ -85,7 +85,13 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
     `final` says that a failed job is not tried again, `comes_back` that a stopped one is, `took_down` that
     its worker went with it.
     """
-    job = jobs.find(t.db, job_id)
+    return _end(t, jobs.find(t.db, job_id), verdict, message=message, exit_code=exit_code, runtime=runtime,
+                printed=printed, final=final, comes_back=comes_back, took_down=took_down)
+
+
+def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
+         runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
+         comes_back: bool = False, took_down: bool = False) -> Optional[messages.Retry]:
     policy = t.policy if job.max_attempts is None else t.policy._replace(max_attempts=job.max_attempts)
     down = _went_down(t, job) if took_down else []
     set_aside = len(down) >= tookdown.MOST
@@ -105,7 +111,7 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
         (outcome.status, outcome.failures, outcome.interruptions,
          t.now + pause if outcome.comes_back else None,
-         None if outcome.status == p.PENDING else t.now, runtime, job_id))
+         None if outcome.status == p.PENDING else t.now, runtime, job.id))
     told = printed.tail != "" or printed.size is not None
     t.db.execute(
         "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
@@ -113,15 +119,15 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
         " output_tail = CASE WHEN ? THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
         (t.now, verdict, message, exit_code, runtime, took_down or None, told, printed.size, told,
-         printed.tail, job_id, job.attempt))
+         printed.tail, job.id, job.attempt))
     reason = _ending_line(job, verdict, outcome, pause, policy, set_aside)
-    jobs.add_history_line(t, [job_id], "%s: %s" % (reason, message) if message else reason)
+    jobs.add_history_line(t, [job.id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
     elif not outcome.comes_back:
         t.happened.nothing_left = not jobs.work_is_left(t.db)
     if job.worker_id is not None:
-        t.ended(Ended(job_id, job.worker_id, verdict, runtime))
+        t.ended(Ended(job.id, job.worker_id, verdict, runtime))
     killpoint("store.end.before-commit")
     if verdict not in transitions.FAILURES:
         return None

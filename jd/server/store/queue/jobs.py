@@ -8,6 +8,8 @@ from jd.server.store.transaction import Transaction
 
 NO_BATCH = 2 ** 62  # above all ids
 
+_LINE = "INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)"
+
 
 class NoSuchJob(Exception):
     """404: the id is unknown."""
@@ -44,8 +46,10 @@ def find(db: sqlite3.Connection, job_id: int) -> Job:
 
 def add_history_line(t: Transaction, job_ids: Sequence[int], reason: str) -> None:
     """Add a line to the history of each of these jobs."""
-    t.db.executemany("INSERT INTO job_history (job_id, timestamp, reason) VALUES (?, ?, ?)",
-                     ((job_id, t.now, reason) for job_id in job_ids))
+    if len(job_ids) == 1:
+        t.db.execute(_LINE, (job_ids[0], t.now, reason))
+    else:
+        t.db.executemany(_LINE, ((job_id, t.now, reason) for job_id in job_ids))
 
 
 def creating_from(db: sqlite3.Connection) -> int:
