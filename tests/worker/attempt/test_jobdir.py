@@ -1,5 +1,6 @@
 """Whose data a job directory belongs to, and what happens to one of other data."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Dict, Optional
@@ -99,6 +100,16 @@ def test_no_mark_is_among_the_files_of_a_job(job: Path) -> None:
     jobdir.prepare(job, "aaaa", 1)
     assert os.listdir(str(job)) == [] and not list(collect.regular_files(job))
     assert os.listdir(str(job.parent / jobdir.MARKS)) == ["7"]  # and no temporary file
+
+
+def test_a_full_disk_is_not_taken_for_another_sweep(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StartFailure) as caught:
+        jobdir.prepare(job, "aaaa", 1)
+    assert str(caught.value) == ("cannot make the job directory %s: No space left on device; make room, or "
+                                 "see JD_WORKSPACE_PATH" % job)
 
 
 @pytest.mark.parametrize("obstacle", ["rename", "replace"])

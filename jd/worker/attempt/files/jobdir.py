@@ -12,6 +12,7 @@ fill the file system with them. No lock keeps two attempts apart, of which the s
 an attempt sees to it, right before its script starts, that both are there (`confirm`).
 """
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -53,6 +54,9 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
         if found != owner:
             _write(mark, owner)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
+                               "make room, or see JD_WORKSPACE_PATH") from None
         raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
                            "or marked: %s" % (directory, error.strerror or error),
                            "move it away, or see JD_WORKSPACE_PATH") from None
