@@ -270,7 +270,7 @@ def test_a_long_search_is_told_and_stopped(browser: Browser, dashboard: Dashboar
         const ask = window.fetch;
         const state = {status: "DONE", attempt: 1, failures: 0, priority: 0};
         const job = {id: 7, parameters: {seed: 6}, results: null, ...state};
-        const columns = {parameters: ["seed"], results: [], needs: []};
+        const columns = {parameters: ["seed"], results: [], needs: [], tags: []};
         const found = {columns, total: null, scanned: 50000, jobs: [job]};
         let asked = 0;
         window.fetch = (path, options) => {
