@@ -210,16 +210,16 @@ def check_parameter_name(name: str) -> str:
 
 def check_tags(tags: Sequence[str], name: str) -> tuple[str, ...]:
     """Return `tags`, each once, if they can be what a worker has or a job needs; `name` is where they
-    stand. Raises ProtocolError otherwise.
+    stand, empty if the caller says so himself. Raises ProtocolError otherwise.
     """
     import re
     for tag in tags:
         if not re.fullmatch(_TAG, tag):
-            raise ProtocolError("%s: %s cannot be a tag: 1 to 64 of A-Z a-z 0-9 . _ - are allowed, the "
-                                "first a letter or digit" % (name, shown(tag)))
+            raise ProtocolError("%s%s cannot be a tag: 1 to 64 of A-Z a-z 0-9 . _ - are allowed, the "
+                                "first a letter or digit" % (name and name + ": ", shown(tag)))
     once = tuple(dict.fromkeys(tags))
     if len(once) > MAX_TAGS:
-        raise ProtocolError("%s has %d tags; at most %d are allowed" % (name, len(once), MAX_TAGS))
+        raise ProtocolError("%s has %d tags; at most %d are allowed" % (name or "it", len(once), MAX_TAGS))
     return once
 
 

@@ -172,7 +172,7 @@ def words(value: str) -> tuple[str, ...]:
 
 def tags(value: str) -> tuple[str, ...]:
     """Words that say what a worker has, separated by commas."""
-    return protocol.check_tags([part.strip() for part in value.split(",") if part.strip()], "tags")
+    return protocol.check_tags([part.strip() for part in value.split(",") if part.strip()], "")
 
 
 def job_ids(value: str) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ def _nothing_names(line: Line, found: Source) -> str:
         path: Optional[Path] = accessfile.path_of(line.experiment, line.environ)
     except JdError:
         path = None  # no home directory
-    return published.nothing_names(line.experiment, path)
+    return "%s; this is about the default, %s" % (published.nothing_names(line.experiment, path), found.url)
 
 
 def _setting(name: str) -> Setting:

@@ -20,6 +20,7 @@ from jd.worker.local.signalling import Outcome
 
 ALL = "all"
 ALL_EXPERIMENTS = "all-experiments"
+YES = "yes"
 LAG = 1.5  # seconds that a registry may be behind what its workers do
 
 
@@ -139,13 +140,15 @@ def stop_and_report(context: Context, rows: Sequence[Row], action: str, as_json:
 
 
 def confirmed(word: str, question: str) -> bool:
-    """Whether the user types `word`, in whichever case. The question goes to stderr: stdout is for facts."""
+    """Whether the user types `word`, in whichever case; y stands for yes. The question goes to stderr: stdout
+    is for facts."""
     print("%s\nType %s to go on: " % (question, terminal.paint(word, "bold", sys.stderr)),
           end="", file=sys.stderr, flush=True)
     typed = sys.stdin.readline()
     if not typed.endswith("\n") or not terminal.is_terminal(sys.stdin):
         print(file=sys.stderr)  # nobody's Enter ended the line of the question
-    return typed.strip().lower() == word.lower()
+    typed = typed.strip().lower()
+    return typed == word.lower() or (typed == "y" and word == YES)
 
 
 def _print(stopped: Stopped) -> None:

@@ -165,7 +165,9 @@ def records(session: Session, ids: Sequence[int], status: Optional[str] = None) 
 
 def words(given: Union[str, Iterable[str]]) -> List[str]:
     """Words in a list, or in one text with commas between them."""
-    return [word.strip() for word in given.split(",")] if isinstance(given, str) else list(given)
+    if isinstance(given, str):
+        return [word.strip() for word in given.split(",") if word.strip()]
+    return list(given)
 
 
 def numbers(ids: Iterable[Union[int, str]]) -> List[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
-from jd import csvcells, protocol, wholefile
+from jd import csvcells, protocol, terminal, wholefile
 from jd.errors import JdError
 from jd.sweep import html, rowtable
 from jd.sweep.envfile import PathLike
@@ -23,6 +23,7 @@ FACTS = ("id", "status", "verdict", "runtime", "worker", "attempt", "code", "sta
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _IN_LIST = re.compile(r"\.[0-9]+(\.|$)")
 _SHOWN = 10  # names in a message
+_NONE = "none"
 
 
 class Row(Dict[str, Any]):
@@ -146,7 +147,8 @@ class Rows(List[Row]):
 
     def ordered(self, metric: Optional[str], goal: Optional[str]) -> "Rows":
         """The same rows, the best first: with the greatest `metric`, with goal="min" the least. Those without
-        the number come last. Without either it is these rows. Raises BadValue."""
+        the number come last. Without either it is these rows. Raises BadValue, also where jobs have
+        numbers and none has this one."""
         if metric is None:
             if goal is not None:
                 raise BadValue("goal=%s has no metric" % protocol.shown(goal),
@@ -158,6 +160,10 @@ class Rows(List[Row]):
         def place(row: Row) -> float:
             value = row.number(name)
             return math.inf if value is None else sign * value
+        if all(row.number(name) is None for row in self) and self._names() != _NONE:
+            raise BadValue("none of %s has a number %s" % (terminal.plural(len(self), "job"),
+                                                           protocol.shown(name)),
+                           "their results have: %s" % self._names())
         found = Rows(sorted(self, key=lambda row: (row.number(name) is None, place(row))))
         found.metric, found.goal = name, goal
         return found
@@ -175,7 +181,7 @@ class Rows(List[Row]):
     def _names(self) -> str:
         names = list(dict.fromkeys(name for row in self for name in row.results
                                    if row.number(name) is not None))
-        return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") or "none"
+        return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") or _NONE
 
 
 def table(found: Rows, most: int, width: Optional[int] = None,

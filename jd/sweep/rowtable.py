@@ -6,11 +6,11 @@ import re
 from types import MappingProxyType
 from typing import Any, List, Mapping, Optional, Sequence
 
-from jd import terminal
+from jd import protocol, terminal
 
 MOST_ROWS = 20
-RUNTIME, TAGS = "runtime", "tags"
-SHOWN_FACTS = ("id", "status", RUNTIME, TAGS)  # the others are in the rows all the same
+VERDICT, RUNTIME, TAGS = "verdict", "runtime", "tags"
+SHOWN_FACTS = ("id", "status", VERDICT, RUNTIME, TAGS)  # the others are in the rows all the same
 _WIDTH = 160  # characters of a line where there is no terminal
 _LONGEST = 40  # of a cell
 _MISSING = "-"
@@ -21,14 +21,20 @@ _GAP = "  "
 
 def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str], facts: Sequence[str],
             metric: Optional[str]) -> List[str]:
-    """Those of the columns `names` that are shown of these rows: not most facts, nor what is empty, nor what
-    a script tells of its own parameters. What is compared stands behind the id, so that it has room."""
+    """Those of the columns `names` that are shown of these rows: not most facts, nor what says nothing, nor
+    what a script tells of its own parameters. What is compared stands behind the id, so that it has room."""
     shown = [name for name in names if name == metric or (name in SHOWN_FACTS or name not in facts)
-             and any(row.get(name) not in (None, []) for row in rows) and not _is_said_twice(name, rows)]
+             and says_something(name, rows) and not _is_said_twice(name, rows)]
     if metric in shown:
         shown.remove(str(metric))
         shown.insert(shown.index("id") + 1 if "id" in shown else 0, str(metric))
     return shown
+
+
+def says_something(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column has what the others do not tell: of verdicts, one that the status DONE does not."""
+    nothing = (None, [], protocol.VERDICT_DONE) if name == VERDICT else (None, [])
+    return any(row.get(name) not in nothing for row in rows)
 
 
 def cell(name: str, value: Any) -> str:

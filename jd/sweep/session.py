@@ -220,7 +220,8 @@ class Session:
         except ServerUnreachable as error:
             if self.source().is_named:
                 raise
-            raise NoServer("no server of experiment %s is known here: %s" % (self.exp_id, error.what),
+            raise NoServer("no server of experiment %s is known here, and at the default address nobody "
+                           "answers: %s" % (self.exp_id, error.what),
                            "start one with jd_server --expId %s, give server= or set JD_SERVER, or set "
                            "JD_API_KEY for a Hub" % self.exp_id) from None
 

@@ -124,7 +124,7 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
     (["lr=0.1,1"], "unknown argument lr=; a parameter is param.lr=0.1,1"),
     ([os.devnull], "must end in .json"),
     (["after=2-1", "param.x=1"], "numbers of jobs and ranges of them, as 1-64,70"),
-    (["after=1-20000", "param.x=1"], "at most 10000 jobs"), (["tags=a b", "param.x=1"], "cannot be a tag"),
+    (["after=1-20000", "param.x=1"], "at most 10000 jobs"), (["tags=a b", "param.x=1"], "^tags=: 'a b' cannot be a tag"),
     (["priority=high"], "priority=: 'high' is not allowed")])
 def test_what_submit_does_not_take(base: Machine, words: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -205,9 +205,10 @@ def finished(shell: Shell) -> None:
 def test_results_and_which_are_best(shell: Shell) -> None:
     finished(shell)
     shown = [line.split() for line in shell.run("results").splitlines()]
-    assert shown[0] == ["ID", "STATUS", "RUNTIME", "x", "val.loss"]
+    assert shown[0] == ["ID", "STATUS", "VERDICT", "RUNTIME", "x", "val.loss"]
     assert [line[0] for line in shown[1:]] == ["1", "2", "3", "4", "5"] and shown[2][-1] == "0.25"
-    assert shown[3][-1] == "NaN" and shown[5][1] == "ABORTED"
+    assert shown[3][-1] == "NaN" and shown[5][1:3] == ["ABORTED", "failed"]
+    assert shell.run("results", "where=status=DONE").split()[:3] == ["ID", "STATUS", "RUNTIME"]
     best = ("results", "metric=val.loss", "goal=min")
     shown = [line.split() for line in shell.run(*best).splitlines()]
     assert [line[:2] for line in shown] == [["ID", "val.loss"], ["2", "0.25"], ["1", "0.5"], ["4", "0.75"]]
@@ -341,7 +342,8 @@ def test_jobs_are_cancelled_and_tried_again(shell: Shell) -> None:
     assert shell.server.counts() == {"DONE": 1, "ABORTED": 5}
 
 
-@pytest.mark.parametrize("answer, left", [("yes\n", {"ABORTED": 3}), ("no\n", {"PENDING": 3}),
+@pytest.mark.parametrize("answer, left", [("yes\n", {"ABORTED": 3}), ("Y\n", {"ABORTED": 3}),
+                                          ("no\n", {"PENDING": 3}),
                                           ("", {"PENDING": 3})])
 def test_on_a_terminal_it_asks(shell: Shell, monkeypatch: pytest.MonkeyPatch, answer: str, left: Any) -> None:
     class Terminal(io.StringIO):

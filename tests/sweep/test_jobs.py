@@ -68,7 +68,7 @@ def test_what_a_server_does_not_know_is_not_sent_to_it(stub: StubServer, begun: 
 def test_what_is_sent_to_a_server_that_knows_it(stub: StubServer, begun: Begun) -> None:
     begun("unique", "timeout", "needs", "flags", "drive")
     stub.otherwise = Answer(200, CREATED)
-    jd.create_jobs({"x": 1}, unique=True, timeout=60, max_attempts=2, priority=0, needs="gpu, a100",
+    jd.create_jobs({"x": 1}, unique=True, timeout=60, max_attempts=2, priority=0, needs="gpu, a100,",
                    flags="env")
     jd.create_jobs({"x": 1}, needs=("gpu",), after=range(3, 5))
     jd.create_jobs({"x": 1}, after=4)

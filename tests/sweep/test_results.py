@@ -22,7 +22,7 @@ Begun = Callable[..., Session]
 def told(job_id: int, status: str = "DONE", parameters: Optional[Dict[str, Any]] = None,
          **results: Any) -> Dict[str, Any]:
     """A row as servers tell it."""
-    return {"id": job_id, "status": status, "verdict": "ok", "parameters": parameters or {"lr": job_id / 10},
+    return {"id": job_id, "status": status, "verdict": "done", "parameters": parameters or {"lr": job_id / 10},
             "results": results, "runtime": 2.5, "worker": "w", "attempt": 1, "code": "c0ffee", "batch": 1,
             "started": "2026-01-01T00:00:00Z", "finished": None}
 
@@ -92,6 +92,14 @@ def test_with_a_metric_the_best_come_first(stub: StubServer, begun: Begun) -> No
     assert [row["id"] for row in jd.results(metric="loss")] == [4, 1, 3, 2]
     with pytest.raises(ValueError, match="has no metric"):
         jd.results(goal="min")
+    with pytest.raises(ValueError, match="none of 4 jobs has a number 'los'; their results have: loss"):
+        jd.results(metric="los")
+
+
+def test_before_there_are_numbers_no_metric_is_wrong(stub: StubServer, begun: Begun) -> None:
+    begun("drive")
+    stub.otherwise = page([told(1), told(2, "PENDING")])
+    assert [row["id"] for row in jd.results(metric="loss")] == [1, 2]
 
 
 def test_tables(tmp_path: Path) -> None:

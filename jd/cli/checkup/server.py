@@ -95,8 +95,8 @@ class Visit:
         except JdError as error:
             return self._failed(notes, error.what, error.advice)
         if not self._named:
-            notes.warn("%s; this is about the default, %s" % (
-                self._hint or "no server is named", self._address.shown), "give server=, or set JD_SERVER")
+            default = "no server is named; this is about the default, %s" % self._address.shown
+            notes.warn(self._hint or default, "give server=, or set JD_SERVER")
         else:
             notes.ok("%s %s%s" % (self._what, self._address.shown,
                                   found_by and ", found by %s" % found_by))

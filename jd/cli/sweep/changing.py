@@ -7,13 +7,11 @@ from jd import terminal
 from jd.cli.catalog import PROGRAM
 from jd.cli.context import Context
 from jd.cli.showing import views
-from jd.cli.stopping import confirmed
+from jd.cli.stopping import YES, confirmed
 from jd.cli.sweep import driving
 from jd.errors import EXIT_OK, JdError, UsageError
 from jd.sweep import steering
 from jd.terminal import plural
-
-YES = "yes"
 
 Meant = Union[str, List[int]]
 

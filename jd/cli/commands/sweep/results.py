@@ -18,7 +18,7 @@ from jd.terminal import plural
 
 _BATCH = 500  # rows that are printed at once
 _MOST_COLUMNS = 200
-_FACTS = ("status", "runtime")  # that a table always has, beside the number
+_FACTS = ("id", "status", rowtable.RUNTIME)  # that a table always has
 
 
 def run(context: Context) -> int:
@@ -91,7 +91,7 @@ def _print(found: Iterator[Row], lines: int, none: str) -> None:
         driving.note(none)
         return
     columns = _columns(batch)
-    heads = [name.upper() if name in ("id", *_FACTS, "tags") else name for name in columns]
+    heads = [name.upper() if name in rowtable.SHOWN_FACTS else name for name in columns]
     table = LongTable(heads, _numeric(batch, columns))
     shown = 0
     while batch:
@@ -104,10 +104,9 @@ def _print(found: Iterator[Row], lines: int, none: str) -> None:
 
 def _columns(batch: List[Row]) -> List[str]:
     """Facts that people read in a table, parameters and results."""
-    facts = (*_FACTS, "tags") if any(row["tags"] for row in batch) else _FACTS
-    shown = [name for name in rows.without_courses(rows.Rows(batch), None)
-             if name in facts or name not in rows.FACTS]
-    return ["id", *shown][:_MOST_COLUMNS]
+    facts = [name for name in rowtable.SHOWN_FACTS if name in _FACTS or rowtable.says_something(name, batch)]
+    return [name for name in rows.without_courses(rows.Rows(batch), None)
+            if name in facts or name not in rows.FACTS][:_MOST_COLUMNS]
 
 
 def _numeric(batch: List[Row], columns: List[str]) -> List[int]:
