@@ -26,9 +26,13 @@ def read(path: Path, limit: int) -> bytes:
 def beginning(path: Path, limit: int) -> bytes:
     """The first `limit` bytes of a regular file, or all there are. Raises OSError."""
     handle = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
+    try:
         _check(path, os.fstat(handle))
-        return file.read(limit)
+        # Only now: open() refuses a directory by itself, with the number of the handle for its name.
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)
 
 
 def check(path: Path) -> None:

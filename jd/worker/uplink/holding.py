@@ -5,8 +5,8 @@
 
 A rename is done by one, on network file systems too, so no two take the same result. One whose holder has
 died is free again: on its own machine at once, on others when nothing was heard of the holder for `HELD_FOR`,
-since it touches the file while it waits. Where clocks differ by more than that a result may be delivered
-twice, which does no harm: servers know the attempt.
+since it touches the file while it waits. Where clocks differ by more than that, or one of its files takes
+longer to upload, a result may be delivered twice, which does no harm: servers know the attempt.
 """
 
 import hashlib

@@ -172,6 +172,8 @@ class WaitingFiles:
                     # Without its files the result must not go. Whoever moved them delivers it.
                     raise StorageError("the files of job %d are no longer in %s" % (
                         context.job_id, self.path)) from None
+                if isinstance(error, FileNotFoundError) and not item.description.exists():
+                    continue  # another worker delivers the same, and the server has it
                 may_pass = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
                 if may_pass and self._again(item):
                     raise StorageError("%s of job %d cannot be read now: %s" % (
@@ -217,8 +219,9 @@ class WaitingFiles:
 def _loss(description: Path) -> Optional[str]:
     """What a description says of a file that is lost."""
     try:
-        return take(json.loads(description.read_bytes().decode("utf-8")), "lost", str, None)
-    except (OSError, ValueError, AttributeError, ProtocolError):
+        body = json.loads(plainfile.read(description, _MAX_DESCRIPTION).decode("utf-8"))
+        return take(body, "lost", str, None)
+    except (OSError, ValueError, AttributeError, ProtocolError, RecursionError):
         return None
 
 

@@ -122,6 +122,22 @@ def test_what_has_arrived_does_not_go_again(tmp_path: Path, monkeypatch: pytest.
     assert [name for _, _, name, _, _ in sent.files] == ["a.csv", "checkpoint.tar"]
 
 
+def test_what_another_worker_has_delivered_meanwhile_is_not_told_to_be_lost(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, logged = filled(tmp_path), []  # type: ignore[var-annotated]
+    first = made.items()[0]
+    sent = Sent(monkeypatch)
+    made.send(JOB, logged.append, between=lambda: made.remove(first))
+    assert [name for _, _, name, _, _ in sent.files] == ["checkpoint.tar"]
+    assert made.losses() == [] and len(logged) == 1 and list(made.path.iterdir()) == []
+
+
+def test_what_is_nested_without_end_tells_of_no_loss(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    (made.path / "0002-beef.json").write_text("[" * 20_000)
+    assert made.losses() == [] and len(made.items()) == 2
+
+
 def test_a_file_that_is_refused_is_dropped_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, logged = filled(tmp_path), []  # type: ignore[var-annotated]
     sent = Sent(monkeypatch, ServerRefused(413, "too large"))
