@@ -124,7 +124,8 @@ def test_submit_reads_files_as_the_server_does(shell: Shell, tmp_path: Path) -> 
     (["lr=0.1,1"], "unknown argument lr=; a parameter is param.lr=0.1,1"),
     ([os.devnull], "must end in .json"),
     (["after=2-1", "param.x=1"], "numbers of jobs and ranges of them, as 1-64,70"),
-    (["after=1-20000", "param.x=1"], "at most 10000 jobs"), (["tags=a b", "param.x=1"], "^tags=: 'a b' cannot be a tag"),
+    (["after=1-20000", "param.x=1"], "at most 10000 jobs"),
+    (["tags=a b", "param.x=1"], "^tags=: 'a b' cannot be a tag"),
     (["priority=high"], "priority=: 'high' is not allowed")])
 def test_what_submit_does_not_take(base: Machine, words: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):

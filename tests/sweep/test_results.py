@@ -22,8 +22,9 @@ Begun = Callable[..., Session]
 def told(job_id: int, status: str = "DONE", parameters: Optional[Dict[str, Any]] = None,
          **results: Any) -> Dict[str, Any]:
     """A row as servers tell it."""
-    return {"id": job_id, "status": status, "verdict": "done", "parameters": parameters or {"lr": job_id / 10},
-            "results": results, "runtime": 2.5, "worker": "w", "attempt": 1, "code": "c0ffee", "batch": 1,
+    return {"id": job_id, "status": status, "verdict": "done", "results": results,
+            "parameters": parameters or {"lr": job_id / 10},
+            "runtime": 2.5, "worker": "w", "attempt": 1, "code": "c0ffee", "batch": 1,
             "started": "2026-01-01T00:00:00Z", "finished": None}
 
 
