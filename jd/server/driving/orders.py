@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 from functools import partial
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar
 
 from jd import fields
 from jd import protocol as p
@@ -25,6 +25,8 @@ from jd.storage.reading import TookTooLong
 
 MAX_REASON_CHARS = 500
 AGAIN = 1.0  # seconds until a slice is tried again that could not be written
+
+T = TypeVar("T")
 
 _SAID = "an order to many jobs"
 
@@ -135,11 +137,11 @@ class Orders:
 
     async def resume(self) -> None:
         """Go on with an order that a server which has ended left half done, if there is one."""
-        text = await self._experiment.read(unfinished.kept)
-        if text is None or self._experiment.bulk is not None:
+        kept = await self._experiment.read(unfinished.kept)
+        if kept is None or self._experiment.bulk is not None:
             return
         try:
-            left = _Left.of_text(text)
+            left = _Left.of_kept(kept)
         except (ValueError, TypeError, KeyError, RecursionError):
             await self._experiment.write(unfinished.forget)
             log.warning("an order to many jobs was cut short when the server ended, and what is left of it "
@@ -147,6 +149,7 @@ class Orders:
             return
         log.warning("the order to %s %d jobs was cut short when the server ended, after %d of them: it goes "
                     "on", left.order.action, left.total, left.changed)
+        self._experiment.bulk = (left.order.action, 0, left.total)  # no other one comes before it
         self._begun.start(self._go_on(left), _SAID)
 
     async def _go_on(self, left: "_Left") -> Done:
@@ -168,6 +171,8 @@ class Orders:
         left = _Left(order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status))
         try:
             await self._check_lists(left)
+            text = left.text()
+            await self._experiment.write(lambda t: unfinished.begin(t, text))
         except BaseException:
             self._experiment.bulk = None
             raise
@@ -197,7 +202,7 @@ class Orders:
             while left.part < len(portions):
                 left = await self._when_it_can(partial(self._slice, left, portions[left.part]), left)
                 experiment.bulk = (left.order.action, min(left.changed, left.total), left.total)
-            await experiment.write(unfinished.forget)
+            await self._when_it_can(lambda: experiment.write(unfinished.forget), left)
             return Done(left.changed, max(0, left.about - left.changed))
         except asyncio.CancelledError:
             raise  # the server ends: the next one goes on
@@ -209,7 +214,7 @@ class Orders:
             # Only what is written is told to viewers.
             await experiment.write(lambda t: None)
 
-    async def _when_it_can(self, step: Callable[[], Awaitable["_Left"]], left: "_Left") -> "_Left":
+    async def _when_it_can(self, step: Callable[[], Awaitable[T]], left: "_Left") -> T:
         """A step that a full disk, say, does not let through is tried again: half an order helps nobody."""
         said = False
         while True:
@@ -236,7 +241,7 @@ class Orders:
 
         def write(t: Transaction) -> _Left:
             then = rest._replace(changed=rest.changed + _act(t, order, found.ids))
-            unfinished.keep(t, then.text())
+            unfinished.keep(t, then.come_to())
             killpoint("orders.slice.before-commit")
             return then
 
@@ -260,22 +265,26 @@ class _Left(NamedTuple):
     changed: int = 0
 
     def text(self) -> str:
-        """For the database. What is done of the ids is left out, as it can be much."""
-        ids = self.order.ids
-        if ids is not None and len(bulk.passes(self.order.action)) == 1:
-            ids = [job_id for job_id in ids if job_id > self.after]
-        return json.dumps(self._replace(order=self.order._replace(ids=ids))._asdict())
+        """The order, for the database."""
+        return json.dumps(self._asdict())
+
+    def come_to(self) -> str:
+        """How far it has come, for the database."""
+        return json.dumps([self.part, self.after, self.changed])
 
     @classmethod
-    def of_text(cls, text: str) -> "_Left":
+    def of_kept(cls, kept: unfinished.Kept) -> "_Left":
         """Raises ValueError, TypeError, KeyError for one that another version has written."""
-        told = json.loads(text)
+        told = json.loads(kept.order)
         order = Order(*told.pop("order"))
         if order.ids is not None:
             order = order._replace(ids=sorted(order.ids))
         if order.action not in bulk.ACTIONS:
             raise ValueError("no such action")
         left = cls(order, **told)
+        if kept.come_to is not None:
+            part, after, changed = json.loads(kept.come_to)
+            left = left._replace(part=part, after=after, changed=changed)
         # What ran may wait by now, or be over. To do such an action again changes nothing else.
         return left if len(bulk.passes(order.action)) == 1 else left._replace(part=0, after=0)
 
