@@ -131,6 +131,24 @@ def test_rows_and_checkpoints_agree_after_a_crash(point: str, tmp_path: Path) ->
     assert rows(tmp_path) == on_disk(tmp_path) and len(rows(tmp_path)) == files.KEPT
 
 
+def test_checkpoints_that_an_earlier_database_does_not_know_are_set_aside(tmp_path: Path) -> None:
+    """It was put in the place of theirs, and they are all that the job has."""
+    with_job(tmp_path)
+    database_file = tmp_path / "exp" / "meta" / "jobs.db"
+    experiment = opened(tmp_path)
+    save(experiment)
+    experiment.close()
+    earlier = database_file.read_bytes()
+    experiment = opened(tmp_path)
+    for number in range(files.KEPT + 1):
+        save(experiment, DIRECTORY_MARK + b"%d" % number)
+    experiment.close()
+    before = on_disk(tmp_path)
+    database_file.write_bytes(earlier)
+    opened(tmp_path).close()
+    assert sorted(path.name for path in (tmp_path / "exp" / "quarantine").rglob("*.pt")) == before
+
+
 def test_a_superseded_checkpoint_stays_until_the_commit(tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction that is undone takes no file with it."""

@@ -13,12 +13,12 @@ from typing import List, NamedTuple
 from jd.server.store.files.names import EARLIER
 from jd.server.store.files.outputs import DIRECTORY
 
-# What this program itself calls a checkpoint: one without a row was superseded, or its worker sends it again.
-_CHECKPOINT = re.compile(r"checkpoint_v[0-9]+_[0-9]+\.pt")
+_CHECKPOINT = re.compile(r"checkpoint_v([0-9]{1,18})_[0-9]+\.pt")  # what this program itself calls one
 
 
 class Unplaced(NamedTuple):
-    """Files without a row: those that nobody needs, and others, which somebody may have put there."""
+    """Files without a row: checkpoints that were superseded, which nobody needs, and others. Somebody may have
+    put those there, or an earlier database was put in the place of theirs, and they are the newest."""
 
     unneeded: List[Path]
     unknown: List[Path]
@@ -34,9 +34,13 @@ def find(db: sqlite3.Connection, data_dir: Path) -> Unplaced:
             continue
         known = {str(name).lower() for row in db.execute(
             "SELECT stored_name, name FROM files WHERE job_id = ?", (job_id,)) for name in row}
+        newest = db.execute("SELECT coalesce(max(version), -1) FROM files WHERE job_id = ?"
+                            " AND kind = 'checkpoint'", (job_id,)).fetchone()[0]
         for path in entries:
             if path.name.lower() not in known:
-                (found.unneeded if _CHECKPOINT.fullmatch(path.name) else found.unknown).append(path)
+                checkpoint = _CHECKPOINT.fullmatch(path.name)
+                is_old = checkpoint is not None and int(checkpoint.group(1)) <= newest
+                (found.unneeded if is_old else found.unknown).append(path)
     return found
 
 
