@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -52,6 +53,18 @@ def holder(directory: Path, name: str) -> Optional[Dict[str, Any]]:
     return None
 
 
+def _lock_alone(handle: int) -> None:
+    """Raises BlockingIOError where another process serves. One that only looks whether there is one
+    (`holder`) shares the lock for a moment, which is waited for."""
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # raises, unless those who have it share it
+            time.sleep(0.001 + 0.01 * random.random())  # not in step with another one that starts
+
+
 class ServerLock:
     """The hold of this process on a directory: `<name>.lock`, and `<name>.json` while it serves."""
 
@@ -70,7 +83,7 @@ class ServerLock:
         """
         lock = os.open(str(self._lock_file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_alone(lock)
         except BlockingIOError:
             os.close(lock)
             raise AlreadyServed(self.owner()) from None

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -101,6 +102,20 @@ def test_all_attempts_are_in_it_however_many(data: Data, tmp_path: Path) -> None
     data.desk.write(lambda t: t.db.execute("UPDATE jobs SET attempt = 301 WHERE id = 3"))
     lines = (unpacked(data, tmp_path) / "jobs.jsonl").read_text().splitlines()
     assert len(json.loads(lines[2])["attempts"]) == 301
+
+
+def test_what_is_large_is_kept_beside_it_meanwhile(data: Data, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """/tmp is often small, or memory; only the checksums that are read again may be there."""
+    made: List[Any] = []
+    real = tempfile.TemporaryFile
+
+    def temporary(dir: Any = None) -> Any:
+        made.append(dir)
+        return real(dir=dir)
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    archive.make(data.place, tmp_path / "a.tar", 1.0)
+    assert made.count(str(tmp_path)) >= 4 and made.count(None) == 2
 
 
 def test_a_file_that_has_gone_is_named(data: Data, shell: Shell, tmp_path: Path) -> None:

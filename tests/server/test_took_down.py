@@ -175,3 +175,14 @@ def test_workers_that_died_together_did_not_die_of_one_job(desk: Desk) -> None:
         desk.beat("w%d" % number, session="s", reported_status="busy", leave=True, died=2)
     assert desk.status(1) == p.PENDING and verdicts(desk) == 0
     assert desk.sql("SELECT count(*) FROM attempts WHERE verdict = 'lost'") == 4
+
+
+@pytest.mark.parametrize("damaged", [b"{\"ram_util\": 9", b"\xff\xfe"], ids=["cut", "no text"])
+def test_a_lease_ends_also_where_its_last_heartbeat_cannot_be_read(desk: Desk, damaged: bytes) -> None:
+    """Else none would end any more, of no job."""
+    desk.create(1)
+    desk.claim("w", session="s")
+    desk.write(lambda t: t.db.execute("UPDATE attempts SET system_metrics = CAST(? AS TEXT)", (damaged,)))
+    desk.now += 31
+    desk.write(lambda t: lease.expire(t, 100))
+    assert desk.status(1) == p.PENDING

@@ -29,6 +29,17 @@ def test_one_holds_it_and_the_next_is_told_who(tmp_path: Path) -> None:
     second.release()
 
 
+def test_who_only_looks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`jd_server list` looks at each experiment, and one may be starting."""
+    lock = ServerLock(tmp_path, "server")
+    looking = os.open(str(tmp_path / "server.lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("jd.storage.serverlock.time.sleep", lambda _seconds: os.close(looking))
+    lock.take()
+    assert serverlock.holder(tmp_path, "server") is not None
+    lock.release()
+
+
 def test_what_a_killed_one_left_is_withdrawn(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text('{"pid": 7}')
     held = ServerLock(tmp_path, "server")

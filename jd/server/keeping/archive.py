@@ -8,7 +8,6 @@ spreadsheet.
 import json
 import os
 import sqlite3
-import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any, Dict, NamedTuple
@@ -73,8 +72,8 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
     tarfiles.refuse_existing(file)
     name = place.directory.name
     with reading.copied(place.database, file) as copy, reading.opened(copy, place.database) as db, \
-            tempfile.TemporaryFile() as described, tempfile.TemporaryFile() as table, \
-            tarfiles.writing(file, name, now, told) as packer:
+            tarfiles.writing(file, name, now, told) as packer, \
+            tarfiles.scratch(file.parent) as described, tarfiles.scratch(file.parent) as table:
         reading.check_version(db, place.database)
         about = _about(db, name, now)
         readme = _README.format(experiment=name, rule="=" * (2 * len(name) + 30),
@@ -83,7 +82,7 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
         packer.add_bytes("README.txt", readme.encode("utf-8"), now)
         packer.add_bytes("experiment.json", jobfolder.to_json(about) + b"\n", now)
         _add(packer, "jobs.csv", _write_table(db, table, now), now)
-        packed = _Packed(packer, place.data, now)
+        packed = _Packed(packer, place.data, now, file.parent)
         after = 0
         while True:
             ids = [row[0] for row in db.execute("SELECT id FROM jobs WHERE id > ? AND id <= ? ORDER BY id"
@@ -135,12 +134,13 @@ def _time(seconds: float) -> str:
 class _Packed:
     """Puts the files of jobs into the archive, and counts them."""
 
-    def __init__(self, packer: Packer, data_dir: Path, now: float) -> None:
+    def __init__(self, packer: Packer, data_dir: Path, now: float, scratch: Path) -> None:
         self.files = 0
         self.missing = 0
         self._packer = packer
         self._data_dir = data_dir
         self._now = now
+        self._scratch = scratch
 
     def add(self, job: jobfolder.Job) -> Dict[str, Any]:
         """Pack what a job has; returns what is told of it."""
@@ -160,7 +160,7 @@ class _Packed:
                                  file.uploaded_at)
             self.files += 1
         for one in job.printed:
-            with tempfile.TemporaryFile() as text:
+            with tarfiles.scratch(self._scratch) as text:
                 try:
                     for piece in outputanswers.whole(self._data_dir, job_id, one):
                         text.write(piece)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping
 
 from jd import protocol as p
+from jd import wholefile
 from jd.errors import JdError, StorageError
 from jd.killpoint import killpoint
 from jd.server.keeping import check, drafts
@@ -122,11 +123,8 @@ class _Aside:
 
 def _copy(source: Path, target: Path) -> None:
     try:
-        with open(str(source), "rb") as file, open(str(target), "xb") as copy:
-            os.fchmod(copy.fileno(), 0o600)
+        with wholefile.replacing(target, durable=True) as copy, open(str(source), "rb") as file:
             shutil.copyfileobj(file, copy, 1024 * 1024)
-            copy.flush()
-            os.fsync(copy.fileno())
     except OSError as error:
         raise StorageError("cannot copy %s to %s: %s" % (source, target, error.strerror or error)) from error
 

@@ -106,7 +106,7 @@ def writing(file: Path, top: str, now: float, told: Told = nobody) -> Iterator[P
     refuse_existing(file)
     try:
         with drafts.file(file, "part") as draft:
-            with open(str(draft), "wb") as target, tempfile.TemporaryFile() as sums:
+            with open(str(draft), "wb") as target, scratch(file.parent) as sums:
                 # PAX has names of any length and in any script.
                 with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
                     packer = Packer(archive, sums, top, told)
@@ -174,6 +174,12 @@ class Member:
         for _ in self.pieces():
             pass
         return self._sum.hexdigest()
+
+
+def scratch(directory: Path) -> IO[bytes]:
+    """A file without a name, for what may be large: on the disk that was chosen for it, which /tmp is not.
+    Raises OSError."""
+    return tempfile.TemporaryFile(dir=str(directory))
 
 
 def read(file: Path, top: str, take: Callable[[Member], None] = lambda _member: None,

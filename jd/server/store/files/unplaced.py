@@ -17,8 +17,8 @@ _CHECKPOINT = re.compile(r"checkpoint_v([0-9]{1,18})_[0-9]+\.pt")  # what this p
 
 
 class Unplaced(NamedTuple):
-    """Files without a row: checkpoints that were superseded, which nobody needs, and others. Somebody may have
-    put those there, or an earlier database was put in the place of theirs, and they are the newest."""
+    """Files without a row: checkpoints that were superseded, which nobody needs, and others. Somebody may
+    have put those there, or an earlier database was put in the place of theirs, and they are the newest."""
 
     unneeded: List[Path]
     unknown: List[Path]

@@ -94,9 +94,12 @@ def found_dead(t: Transaction, job_id: int, alone: bool) -> None:
 
 def _memory_was_short(db: sqlite3.Connection, job_id: int) -> str:
     """What the last heartbeat said of the memory, where that may be why there was no other."""
-    row = db.execute("SELECT a.system_metrics FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id"
-                     " AND j.attempt = a.number WHERE j.id = ?", (job_id,)).fetchone()
-    used = json.loads(row[0]).get("ram_util") if row is not None and row[0] else None
+    row = db.execute("SELECT CAST(a.system_metrics AS BLOB) FROM attempts AS a JOIN jobs AS j"
+                     " ON j.id = a.job_id AND j.attempt = a.number WHERE j.id = ?", (job_id,)).fetchone()
+    try:
+        used = json.loads(row[0]).get("ram_util") if row is not None and row[0] else None
+    except ValueError:
+        return ""  # damaged: a lease ends all the same
     if not isinstance(used, (int, float)) or used < SHORT_OF_MEMORY:
         return ""
     return "; with the last one %.0f %% of the memory there was used" % used
