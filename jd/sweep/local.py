@@ -61,8 +61,9 @@ class Local:
 
     @property
     def wants_workers(self) -> bool:
-        """Whether the jobs need workers of this machine: the server was started here, or has no others."""
-        if self._server is not None:
+        """Whether the jobs need workers of this machine: some are from here, or its server is, or that has no
+        others."""
+        if self._server is not None or self._workers is not None:
             return True
         if not self.session.offers(protocol.EXT_DRIVE):
             return False

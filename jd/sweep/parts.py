@@ -20,6 +20,8 @@ from typing import (
     Tuple,
 )
 
+from jd.protocol import MAX_JOBS_PER_BATCH
+
 MOST_NAMED = 10_000  # jobs of one request whose ids a server tells, where some of them exist already
 
 
@@ -32,7 +34,8 @@ class Part(NamedTuple):
 
 
 def of(body: Mapping[str, Any]) -> Iterator[Part]:
-    """The parts of a request, none with more than MOST_NAMED jobs, unless so many are equal."""
+    """The parts of a request, none with more than MOST_NAMED jobs, unless so many are equal. A grid of more
+    jobs than are allowed stays whole, for the server to refuse: in parts each of them would be made."""
     jobs: Iterable[Any] = body.get("jobs") or ()
     count = len(body.get("jobs") or ())
     distinct = False
@@ -42,6 +45,9 @@ def of(body: Mapping[str, Any]) -> Iterator[Part]:
         count = 1
         for choices in values:
             count *= len(choices)
+        if count > MAX_JOBS_PER_BATCH:
+            yield Part(dict(body))
+            return
         jobs = (dict(zip(grid, chosen)) for chosen in product(*values))
         distinct = all(len(set(map(_key, choices))) == len(choices) for choices in values)
     if count <= MOST_NAMED:

@@ -67,3 +67,22 @@ def test_a_server_that_has_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Unreachable, match=how):
         planned.call("GET", "/api/jobs")
     atexit.unregister(local.stop)
+
+
+def test_workers_that_an_earlier_program_has_left_are_seen_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server counts them as workers that it has; but if they end while there are jobs, who else starts
+    others?"""
+    monkeypatch.setenv("JD_SERVER", "http://127.0.0.1:9")
+    local = Local(session.planned("exp", "exp"))
+    running = SimpleNamespace(poll=lambda: None)
+    setattr(local, "_workers", running)
+    assert local.wants_workers
+    begun: List[Any] = []
+    monkeypatch.setattr(local, "_begin", lambda: begun.append(local._launch[-4:]))
+    local.work("train.py", 2)
+    local.check()
+    assert not begun
+    setattr(local, "_workers", SimpleNamespace(poll=lambda: 0, returncode=0))
+    local.check()
+    assert begun == [["entry_script=train.py", "num_workers=2", "foreground=true", "exit_when_empty=true"]]
+    atexit.unregister(local.stop)

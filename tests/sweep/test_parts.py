@@ -68,3 +68,10 @@ def test_what_the_server_takes_for_the_same_is_together(monkeypatch: pytest.Monk
                                                         other: Any) -> None:
     monkeypatch.setattr(parts, "MOST_NAMED", 2)
     assert [part.places for part in parts.of({"jobs": [one, {}, other]})] == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize("last", [1000, 0])
+def test_a_grid_that_is_too_large_is_left_for_the_server_to_refuse(last: int) -> None:
+    """In parts of 10,000 no request would have more jobs than are allowed, and all of them would be made."""
+    body = {"parameters": {"x": list(range(1001)), "y": [*range(1000), last], "z": 1}}
+    assert next(parts.of(body)) == parts.Part(body)
