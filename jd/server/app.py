@@ -115,15 +115,15 @@ class JobServer:
                     others: Tuple[int, int] = (0, 0)) -> None:
         """Listen. `others` is how many ports after each are tried where it is taken. Raises JdError
         where an address cannot be had."""
-        self.port = await self._api_server.start(host, port, others[0])
+        await self.orders.resume()  # before somebody gives another order
         try:
+            self.port = await self._api_server.start(host, port, others[0])
             self.dashboard_port = await self._dashboard_server.start(host, dashboard_port, others[1])
         except BaseException:
-            await self._api_server.stop(0)
+            await asyncio.gather(self._api_server.stop(0), self.orders.stop())
             raise
         self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
-        await self.orders.resume()
 
     def say_untold(self) -> None:
         """Say once in the log that some workers get a longer lease than was asked for."""

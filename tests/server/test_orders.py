@@ -13,6 +13,9 @@ import pytest
 from jd import killpoint
 from jd import protocol as p
 from jd.errors import StorageError
+from jd.net.serving.server import HttpServer
+from jd.server.api.access import Access
+from jd.server.app import JobServer
 from jd.server.creation.batch import from_list
 from jd.server.creation.creator import Creator
 from jd.server.driving import orders
@@ -103,6 +106,26 @@ def test_an_order_that_was_cut_short_goes_on(about: Dict[str, Any], point: str, 
 async def histories(experiment: Experiment, _orders: Orders) -> List[str]:
     return [row[0] for row in await experiment.read(lambda db: db.execute(
         "SELECT reason FROM job_history ORDER BY job_id").fetchall())]
+
+
+def test_it_goes_on_before_another_one_can_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one at a time, and what is left of it would be written over."""
+    play(tmp_path, create)
+    killed_at(AFTER, 1, tmp_path, order(bulk.DELETE, where=""))
+    seen: List[Any] = []
+
+    async def scene(experiment: Experiment, _orders: Orders) -> None:
+        async def listen(*_arguments: Any) -> int:
+            seen.append(experiment.bulk)
+            raise StorageError("the port is taken")
+        monkeypatch.setattr(HttpServer, "start", listen)
+        server = JobServer(experiment, Access("127.0.0.1", None, False))
+        with pytest.raises(StorageError, match="the port is taken"):
+            await server.start("127.0.0.1", 0, 0)
+        assert experiment.bulk is None
+    play(tmp_path, scene)
+    assert seen == [("delete", 0, JOBS)]
+    assert set(play(tmp_path, resume).values()) == {p.DELETED}
 
 
 def test_a_retry_that_goes_on_is_the_one_that_was_ordered(tmp_path: Path) -> None:
