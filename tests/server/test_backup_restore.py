@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 from unittest.mock import Mock
@@ -133,7 +134,9 @@ def test_a_file_that_moves_while_it_is_opened_is_still_the_one_of_its_row(
     assert (data.place.data / str(job) / "a.txt").read_bytes() == b"second"
 
 
-def test_no_result_of_an_attempt_that_the_old_server_began_later_counts(data: Data, tmp_path: Path) -> None:
+def test_no_result_of_an_attempt_that_the_old_server_began_later_counts(
+        data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: data.desk.now)
     data.desk.create(1)
     again = restored(data, tmp_path)
     try:
@@ -147,6 +150,29 @@ def test_no_result_of_an_attempt_that_the_old_server_began_later_counts(data: Da
         assert again.desk.sql("SELECT attempt FROM jobs") == restore.FAR
     finally:
         again.close()
+
+
+def test_nor_one_of_another_server_that_was_restored_before(data: Data, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the same backup, or where the backup is of that server before its first attempt."""
+    data.desk.create(1)
+    made, own = tmp_path / "b.tar", tmp_path / "own.tar"
+    backup.make(data.place, made, 1000.0)
+
+    def first_attempt(file: Path, workspace: str, now: float) -> Optional[int]:
+        monkeypatch.setattr(time, "time", lambda: now)
+        restore.restore(file, tmp_path / workspace, EXPERIMENT)
+        again = Data(tmp_path / workspace)
+        if not own.exists():
+            backup.make(again.place, own, now)
+        try:
+            return again.desk.claim("w").attempt
+        finally:
+            again.close()
+
+    assert first_attempt(made, "one", 1060.0) == restore.FAR + 60
+    assert first_attempt(made, "two", 1120.0) == restore.FAR + 120
+    assert first_attempt(own, "three", 1120.0) == 2 * restore.FAR + 60 + 60
 
 
 def test_the_commands_say_what_they_did_and_what_to_do(data: Data, shell: Shell, tmp_path: Path) -> None:

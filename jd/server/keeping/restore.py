@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
@@ -27,7 +28,10 @@ from jd.server.store.schema import MIGRATIONS
 from jd.storage import damage
 from jd.storage.database import prepare
 
-FAR = 1000  # attempts of one job that the server may have begun since the backup
+# Attempts of one job that servers may have begun since the backup: so many at once, and one in a second. So of
+# two servers that were restored from one backup the later one, too, begins above all that the other has begun.
+FAR = 1000
+_OLDEST = 100 * 365 * 86400.0  # seconds; what a backup says of its age is no more than that
 _NAMES_SINCE = 16  # migrations: from there on the names of files that are due are in the database
 _USABLE = re.compile(r"(jd-backup\.json|gone\.json|meta/[^/.][^/]*"
                      r"|data/[1-9][0-9]*/[^/]+|data/\.output/[1-9][0-9]*/[1-9][0-9]*/[0-9]+)")
@@ -89,7 +93,8 @@ def restore(file: Path, workspace: Path, experiment: str, told: Told = nobody) -
             for name in ("meta", "data", "data/.incoming"):
                 (draft / name).mkdir(0o700)
             tarfiles.read(file, "", lambda member: _place(file, draft, member), told)
-            forgotten = _settle(file, draft)
+            age = min(_OLDEST, max(0.0, time.time() - about["made_at"]))
+            forgotten = _settle(file, draft, FAR + int(age))
             files = _check_files(file, draft)
             os.sync()  # once for all: one by one, a hundred thousand files took minutes
             _put(draft, directory)
@@ -144,8 +149,9 @@ def _place(file: Path, draft: Path, member: Member) -> None:
             target.write(data)
 
 
-def _settle(file: Path, draft: Path) -> int:
-    """Make the database that of a server to come. Returns how many files are forgotten."""
+def _settle(file: Path, draft: Path, far: int) -> int:
+    """Make the database that of a server to come, whose attempts have numbers from `far` above. Returns how
+    many files are forgotten."""
     try:
         gone = [check_id(row_id, "gone")
                 for row_id in json.loads((draft / backup.GONE).read_text(encoding="ascii"))]
@@ -159,8 +165,10 @@ def _settle(file: Path, draft: Path) -> int:
             prepare(db)
             damage.check_whole(db)
             db.execute("BEGIN IMMEDIATE")
-            latest = db.execute("SELECT coalesce(max(attempt), 0) FROM jobs").fetchone()[0]
-            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (ATTEMPTS_FROM, str(latest + FAR)))
+            latest = db.execute("SELECT max((SELECT coalesce(max(attempt), 0) FROM jobs), coalesce((SELECT"
+                                " CAST(value AS INTEGER) FROM settings WHERE name = ?), 0))",
+                                (ATTEMPTS_FROM,)).fetchone()[0]
+            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (ATTEMPTS_FROM, str(latest + far)))
             if db.execute("PRAGMA user_version").fetchone()[0] >= _NAMES_SINCE:
                 # A backup has each upload in a place of its own: the names are put right by the server.
                 db.execute("INSERT OR IGNORE INTO names_due SELECT DISTINCT job_id FROM files"
@@ -171,6 +179,9 @@ def _settle(file: Path, draft: Path) -> int:
         finally:
             db.close()
     except damage.ERRORS as error:
+        if not damage.is_damage(error):
+            raise StorageError("cannot restore %s: %s" % (file, damage.reason(error)),
+                               "nothing was changed") from None
         raise tarfiles.damaged(file, "its database: %s" % damage.reason(error)) from None
     return len(gone)
 
