@@ -28,8 +28,8 @@ from jd.server.store.schema import MIGRATIONS
 from jd.storage import damage
 from jd.storage.database import prepare
 
-# Attempts of one job that servers may have begun since the backup: so many at once, and one in a second. So of
-# two servers that were restored from one backup the later one, too, begins above all that the other has begun.
+# Attempts of one job that servers may have begun since the backup: so many at once, and one in a second. So
+# of two servers that were restored from one backup the later one, too, begins above all that the other has.
 FAR = 1000
 _OLDEST = 100 * 365 * 86400.0  # seconds; what a backup says of its age is no more than that
 _NAMES_SINCE = 16  # migrations: from there on the names of files that are due are in the database
