@@ -11,7 +11,8 @@ One run is
   and is started twice, and copies of its database are taken as a loss of power would leave it
   (`powerloss.py`);
 - settled: there are no more faults, and all comes to its end by itself;
-- examined (`invariants.py`): database and disk must agree with each other and with the log.
+- examined (`invariants.py`): database and disk must agree with each other and with the log, but for what
+  the plan and the job's history excuse (`excuses.py`).
 
 `make faults RUNS=300 SEED=1` is the long mode. A run that fails shows its plan and what does not hold, and
 keeps its directory. `python -m tests.faults --runs 1 --seed N` plays it again; the processes meet their

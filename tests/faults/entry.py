@@ -108,7 +108,7 @@ def collects() -> None:
         content = made_up()
         with open(os.path.join("out", name), "wb") as file:
             file.write(content)
-        note("left", kind="collect", sha=digest(content))
+        note("left", kind="collect", name=name, sha=digest(content))
 
 
 def family() -> None:

@@ -19,21 +19,18 @@ from jd import protocol as p
 from jd.script import uploaded
 from jd.server.store.files.names import EARLIER, actual
 from jd.server.store.queue.transitions import FAILURES, INTERRUPTIONS
-from tests.faults import powerloss
-from tests.faults.plan import DISK, HUB, NETWORK, WORKER
+from tests.faults import excuses, powerloss
 from tests.faults.play import Played
 from tests.faults.programs import EXPERIMENT, MAX_ATTEMPTS
 from tests.support import left_running, wait_until
 
 Run = Tuple[int, int]  # job and attempt
 MAX_INTERRUPTIONS = 100
+LOGS = "workspace/jd_data/%s/jd_worker_logs" % EXPERIMENT  # in the home of a machine
 
 # Files that may stay, by what they are called: those of programs that have ended well.
 KEPT_IN_META = re.compile(r"jobs\.db|server\.lock|pin|token|access\.json|hub\.json|dashboard_pin.*|.*_file")
 DRAFT = re.compile(r"\..*\.tmp|.*\.partial|\.checkpoint\.key\..*|\.backup-.*|.*\.bad|\..*-journal")
-# How the history says of files of an attempt that they are not on the server.
-NOT_SAVED = re.compile(r"(?i)not saved|not collected|not uploaded|nothing was collected|collected no more|"
-                       r"no time was left|cannot be|could not|not kept|are missing|was not|were not")
 
 
 class Job(NamedTuple):
@@ -225,26 +222,28 @@ def a_script_that_has_ended_well_has_not_failed(left: Left) -> List[str]:
                 attempt.number, job, attempt.verdict, left.histories[job])
             for job, attempts in left.attempts.items() for attempt in attempts
             if (job, attempt.number) in ended and attempt.verdict not in (p.VERDICT_DONE, *INTERRUPTIONS)
-            and not _was_killed_at_its_end(left, attempt)]
+            and not (attempt.verdict == p.VERDICT_KILLED
+                     and excuses.may_be_killed_at_its_end(left.played.plan))]
 
 
 def no_result_is_lost_while_its_worker_lives(left: Left) -> List[str]:
-    """However long the server is away: leases begin anew with it, and results wait. So where nothing has
-    happened to workers, their disks and the network, each script that has ended well counts."""
-    plan = left.played.plan
-    if plan.worker_point or {fault.whom for fault in plan.faults} & {WORKER, DISK, NETWORK, HUB} or any(
-            fault.what == "frozen" for fault in plan.faults):
-        return []
+    """Where nothing has happened to the worker of an attempt, its disk and the network, a script that has
+    ended well counts."""
     ended = _runs(left, "ended")
     return ["attempt %d of job %d has ended well and is lost, and its worker lives: %s" % (
                 attempt.number, job, left.histories[job])
             for job, attempts in left.attempts.items() for attempt in attempts
-            if (job, attempt.number) in ended and attempt.verdict in INTERRUPTIONS]
+            if (job, attempt.number) in ended and attempt.verdict in INTERRUPTIONS
+            and not excuses.may_be_lost(left.played.plan, _nodes_of(left, attempt.worker))]
 
 
-def _was_killed_at_its_end(left: Left, attempt: Attempt) -> bool:
-    """A script can be killed between its last note and its exit."""
-    return attempt.verdict == p.VERDICT_KILLED
+def _nodes_of(left: Left, worker: str) -> Tuple[int, ...]:
+    """The machines that have a log of a worker: one, unless two call their workers the same. All, where a
+    full disk has none."""
+    homes = left.played.homes
+    found = tuple(number for number, home in enumerate(homes)
+                  if (home / LOGS / ("jd_worker_%s.log" % worker)).exists())
+    return found or tuple(range(len(homes)))
 
 
 def _runs(left: Left, what: str) -> Set[Run]:
@@ -304,7 +303,8 @@ def files_come_before_the_result(left: Left) -> List[str]:
     found = []
     for note in left.of("left"):
         job = left.jobs[note["job"]]
-        if job.status != p.DONE or job.attempt != note["attempt"] or _says_not_saved(left, job):
+        if job.status != p.DONE or job.attempt != note["attempt"] or excuses.may_lack_a_file(
+                left.played.plan, left.histories[job.id], job.attempt, note["kind"], note.get("name", "")):
             continue
         kind = "checkpoint" if note["kind"] == "directory" else "upload"
         contents = [file.content or b"" for file in left.files[job.id] if file.kind == kind]
@@ -320,17 +320,13 @@ def results_are_those_of_the_script(left: Left) -> List[str]:
     found = []
     for note in left.of("result"):
         job = left.jobs[note["job"]]
-        if job.status == p.DONE and job.attempt == note["attempt"] and not _says_not_saved(left, job):
+        if job.status == p.DONE and job.attempt == note["attempt"] and not excuses.may_lack_a_file(
+                left.played.plan, left.histories[job.id], job.attempt, "result", "result.json"):
             got = json.loads(job.results or "{}").get("score")
             if got != note["score"]:
                 found.append("job %d has the result %s, and its script wrote %s; its history: %s" % (
                     job.id, got, note["score"], left.histories[job.id]))
     return found
-
-
-def _says_not_saved(left: Left, job: Job) -> bool:
-    return any(NOT_SAVED.search(line) for line in left.histories[job.id]
-               if line.startswith("attempt %d " % job.attempt))
 
 
 def _step_of(file: File) -> Optional[int]:
@@ -388,7 +384,7 @@ def nobody_has_crashed(left: Left) -> List[str]:
     found = []
     logs = list(left.played.directory.glob("*.err"))
     for home in left.played.homes:
-        logs += home.glob("workspace/jd_data/%s/jd_worker_logs/*.log*" % EXPERIMENT)
+        logs += (home / LOGS).glob("*.log*")
     for path in logs:
         lines = [line for line in path.read_text(errors="replace").splitlines() if "job   |" not in line]
         at = next((number for number, line in enumerate(lines)

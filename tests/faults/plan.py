@@ -121,12 +121,16 @@ def make(seed: int, jobs: int = 10, storm: int = 0) -> Plan:
 
 def _in_time(planned: Plan) -> Plan:
     """A server cannot tell that the clock was set back while it was away: leases are up to 237 s then, which
-    is longer than a run waits. So where it goes away the clock is set forward."""
+    is longer than a run waits. So where it goes away, and something else may end an attempt of which no
+    worker tells, the clock is set forward."""
     goes_away = planned.server_point or any(
         fault.whom == SERVER and fault.what in ("killed", "terminated", "moves") for fault in planned.faults)
+    all_tell = not planned.worker_point and not planned.same_names and all(
+        fault.whom in (CLOCK, SCRIPT) or fault.whom == SERVER and fault.what != "frozen"
+        for fault in planned.faults)
     return planned._replace(faults=tuple(
-        fault._replace(detail=fault.detail.lstrip("-")) if goes_away and fault.whom == CLOCK else fault
-        for fault in planned.faults))
+        fault._replace(detail=fault.detail.lstrip("-"))
+        if goes_away and not all_tell and fault.whom == CLOCK else fault for fault in planned.faults))
 
 
 def _job(chance: random.Random) -> Job:
