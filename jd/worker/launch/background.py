@@ -36,7 +36,7 @@ _NOTE_BYTES = 500  # POSIX writes so much to a pipe in one piece
 _LOG_TAIL = 4096
 
 # What a worker imports only when it is at work: imported here, its pages are shared.
-_LATER = ("ctypes", "encodings.idna", "http.client", "ssl")
+_LATER = ("ctypes", "encodings.idna", "http.client", "ssl", "urllib.request")
 
 
 @dataclass

@@ -200,3 +200,20 @@ def test_nohup_keeps_its_promise() -> None:
             wait_until(lambda: signals.stop == "SIGHUP")
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_what_calls_to_other_machines_take_is_imported_once_for_all_workers(tmp_path: Path) -> None:
+    """A module that each worker imports by itself takes memory in each of them."""
+    program = """
+import sys
+from jd.net import outbound
+from jd.worker.launch import background
+background._import_everything()
+before = set(sys.modules)
+outbound.proxy_for(outbound.Address.parse("https://gpu-cluster.example.org:5000"))
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run(python("-c", program), stdout=subprocess.PIPE, check=True,
+                          env=free_env(tmp_path, HTTPS_PROXY="http://proxy.example.org:3128",
+                                       NO_PROXY="10.0.0.0/8"))
+    assert done.stdout.decode().strip() == "[]"
