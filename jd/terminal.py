@@ -29,7 +29,7 @@ def columns(otherwise: int = 80) -> int:
     """How wide the terminal is, `otherwise` where there is none, or one that does not know: 0 is what some
     say. COLUMNS comes first, as for `shutil`, which would bring all modules for archives."""
     given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given):
+    if given.isdecimal() and len(given) < 10 and int(given):
         return int(given)
     try:
         return os.get_terminal_size().columns or otherwise

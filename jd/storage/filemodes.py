@@ -28,7 +28,7 @@ def for_group(name: str) -> Modes:
     """For a group, by name or number, that this process belongs to. Raises UsageError."""
     try:
         gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):  # the latter for a number of some thousand digits
         raise UsageError("--data-group: there is no group %s on this machine" % name, "see: id") from None
     if os.geteuid() != 0 and gid not in (os.getegid(), *os.getgroups()):
         raise UsageError("--data-group: you are not in the group %s" % name, "see: id")

@@ -375,7 +375,8 @@ def test_a_driver_that_does_not_answer() -> None:
 
 
 @pytest.mark.parametrize("value, level", [("0,1", OK), ("MIG-x", OK), ("GPU-2", OK), ("2", WARNING),
-                                          ("", WARNING), ("-1", WARNING), ("NoDevFiles", WARNING)])
+                                          ("", WARNING), ("-1", WARNING), ("NoDevFiles", WARNING),
+                                          pytest.param("9" * 5000, WARNING, id="long")])
 def test_visible_gpus(value: str, level: str) -> None:
     findings = gpus({"CUDA_VISIBLE_DEVICES": value})
     assert worst(findings) == level

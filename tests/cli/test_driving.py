@@ -270,8 +270,13 @@ def test_one_job_with_all_that_is_known(shell: Shell) -> None:
     assert shell.facts("job", "2")["results"] == {"loss": 0.5}
     with pytest.raises(UsageError, match="there is no job 9 at http"):
         shell.run("job", "9")
-    with pytest.raises(UsageError, match="needs the number of a job, not 'x'"):
-        shell.run("job", "x")
+
+
+@pytest.mark.parametrize("command", ["job", "job-logs", "retry", "fetch"])
+@pytest.mark.parametrize("word", ["x", "0", "-1", "١", "9" * 17, "9" * 5000], ids=lambda word: word[:20])
+def test_what_is_no_number_of_a_job(base: Machine, command: str, word: str) -> None:
+    with pytest.raises(UsageError, match="%s needs the number of a job, not '%s" % (command, word[:9])):
+        base.run("expId=exp", command, word, *(["dest=here"] if command == "fetch" else []))
 
 
 def test_one_job_of_a_server_of_the_base(base: Machine, stub: Stub,

@@ -188,6 +188,6 @@ def test_a_terminal_that_does_not_know_its_width_has_one(monkeypatch: pytest.Mon
     assert terminal.columns() == 80 and terminal.columns(160) == 160
     monkeypatch.setattr(os, "get_terminal_size", lambda: os.terminal_size((100, 24)))
     assert terminal.columns(160) == 100
-    for given, columns in (("72", 72), ("0", 100), ("wide", 100)):
+    for given, columns in (("72", 72), ("0", 100), ("wide", 100), ("9" * 5000, 100)):
         monkeypatch.setenv("COLUMNS", given)
         assert terminal.columns(160) == columns

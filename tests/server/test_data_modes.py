@@ -120,6 +120,8 @@ def test_what_belongs_to_somebody_else_is_told() -> None:
 def test_a_group_that_there_is_not() -> None:
     with pytest.raises(UsageError, match="no group nobody-has-this"):
         filemodes.for_group("nobody-has-this")
+    with pytest.raises(UsageError, match="there is no group"):
+        filemodes.for_group("9" * 5000)
 
 
 @needs_root

@@ -125,7 +125,7 @@ def _visible(notes: Notes, variable: str, value: str, count: int) -> None:
     shown = "%s=%s" % (variable, value)
     entries = [entry.strip() for entry in value.split(",") if entry.strip()]
     beyond = [entry for entry in entries
-              if variable == VISIBLE[0] and entry.isdigit() and int(entry) >= count > 0]
+              if variable == VISIBLE[0] and entry.isdecimal() and int(entry[:20]) >= count > 0]
     if beyond:
         notes.warn("%s names a GPU that is not listed: %s" % (shown, ", ".join(beyond)),
                    "CUDA counts from 0, and within a job its own GPUs only")

@@ -18,7 +18,6 @@ T = TypeVar("T")
 _MOST_ID = 2 ** 53
 
 
-
 class CommandSession(Session):
     """The session of one command line: the server is found as by every command, and one that does not answer
     the first time is not waited for."""
@@ -54,7 +53,8 @@ def begin(context: Context) -> Session:
 def job_ids(context: Context) -> List[int]:
     """The words of a command as numbers of jobs. Raises UsageError."""
     for word in context.words:
-        if not (word.isascii() and word.isdecimal()) or not 1 <= int(word) < _MOST_ID:
+        # Python refuses to read numbers of some thousand digits.
+        if not (word.isascii() and word.isdecimal() and len(word) < 17) or not 1 <= int(word) < _MOST_ID:
             raise UsageError("%s needs the number of a job, not %s" % (context.command.name, shown(word)),
                              "jd_worker_cli jobs lists them")
     return [int(word) for word in context.words]

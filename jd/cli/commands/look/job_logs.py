@@ -7,10 +7,11 @@ from typing import Optional
 
 from jd.cli.commands.look.worker_logs import wait_for_reader
 from jd.cli.context import Context
+from jd.cli.sweep import driving
 from jd.cli.sweep.joboutput import JobOutput, Part
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError, ServerRefused, ServerUnreachable, UsageError
 from jd.net.retry import Backoff, is_temporary
-from jd.protocol import PENDING, SERVED, shown
+from jd.protocol import PENDING, SERVED
 from jd.terminal import silence_stdout
 
 POLL = 2.0  # seconds between looks, as often as a worker sends what is new while somebody looks
@@ -19,22 +20,20 @@ PATIENCE = 600.0  # seconds that a server may be away while output is followed
 
 def run(context: Context) -> int:
     """Print or follow the output of an attempt. Ctrl-C and a reader that leaves are no errors."""
-    (word,) = context.words_exactly(1)
-    if not word.isdecimal() or not 1 <= int(word) < 2 ** 53:
-        raise UsageError("job-logs needs the number of a job, not %s" % shown(word),
-                         "the dashboard lists the jobs of an experiment")
+    context.words_exactly(1)
+    (job_id,) = driving.job_ids(context)
     follow = context.values["follow"]
     if follow and context.values["json"]:
         raise UsageError("follow=true and json=true do not go together: the JSON is one object, at the end",
                          "leave one of them out")
-    output = JobOutput(context.client(), int(word), context.values["attempt"])
+    output = JobOutput(context.client(), job_id, context.values["attempt"])
     lines: Optional[int] = context.values["lines"] if "lines" in context.arguments else None
     first = output.part(0) if lines is None else output.last_lines(lines)
     sys.stdout.flush()
     try:
         if context.values["json"]:
-            return _print_json(output, int(word), first)
-        return _print(output, int(word), first, follow)
+            return _print_json(output, job_id, first)
+        return _print(output, job_id, first, follow)
     except KeyboardInterrupt:
         if not follow:
             raise
