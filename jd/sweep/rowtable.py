@@ -33,7 +33,7 @@ def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str], facts: Sequ
 
 def says_something(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a column has what the others do not tell: of verdicts, one that the status DONE does not."""
-    nothing = (None, [], protocol.VERDICT_DONE) if name == VERDICT else (None, [])
+    nothing: List[Any] = [None, [], protocol.VERDICT_DONE] if name == VERDICT else [None, []]
     return any(row.get(name) not in nothing for row in rows)
 
 
