@@ -7,6 +7,7 @@ from jd.protocol import ProtocolError
 from jd.server.creation.batch import from_grid, from_list
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
+from jd.server.store.transaction import Transaction
 from tests.server.store_support import Desk, ordered
 
 
@@ -66,6 +67,24 @@ def test_a_batch_that_was_not_published_leaves_nothing(desk: Desk) -> None:
     desk.write(batches.abandon)
     assert desk.counts() == {"PENDING": 1}
     assert desk.add(from_grid({"y": [1]})).start_id == start_id
+
+
+def test_to_give_a_batch_up_costs_the_same_however_many_jobs_were_replaced_before(desk: Desk) -> None:
+    """In each of many steps: a step takes as few jobs as can be changed in a time, and would end at one."""
+    desk.create(1000)
+    desk.add(from_list([{"x": 1}]), replace=batches.REPLACE_ALL)
+    start_id = desk.write(batches.begin)
+    steps: List[int] = []
+
+    def abandon(t: Transaction) -> None:
+        t.db.set_progress_handler(lambda: steps.append(100), 100)
+        try:
+            batches.abandon(t, 1)
+        finally:
+            t.db.set_progress_handler(None, 0)
+    desk.write(lambda t: batches.add(t, start_id, ['{"x": 2}']))
+    desk.write(abandon)
+    assert sum(steps) <= 2000
 
 
 @pytest.mark.parametrize("body, says", [

@@ -444,7 +444,12 @@ _TOOK_DOWN = """
 ALTER TABLE attempts ADD COLUMN took_down INTEGER;  -- 1: it was lost, and its worker with it
 """
 
+# What a batch has set aside is found again if that is given up, however many jobs are DELETED.
+_SET_ASIDE = """
+CREATE INDEX jobs_set_aside ON jobs (replaced_by, id) WHERE replaced_by IS NOT NULL;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN)
+                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE)

@@ -214,7 +214,8 @@ def abandon(t: Transaction, limit: int = SLICE) -> bool:
 
 def _bring_back(t: Transaction, start_id: int, limit: int) -> int:
     found = t.db.execute(
-        "SELECT deleted_from, id FROM jobs WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
+        "SELECT deleted_from, id FROM jobs INDEXED BY jobs_set_aside"
+        " WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
         (start_id, start_id, limit)).fetchall()
     back = [(transitions.after(p.DELETED, transitions.restore(before)), job_id) for before, job_id in found]
     t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id = ?", back)
