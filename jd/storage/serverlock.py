@@ -21,6 +21,7 @@ from jd import filesystems, plainfile, threads, wholefile
 
 TOUCH_EVERY = 3.0  # seconds
 WATCH_FOR = 12.0  # seconds
+LOOKING = 5.0  # seconds that others may look whether the data is served
 _LOOK_EVERY = 0.5  # seconds
 _MAX_BYTES = 64 * 1024  # of what is published
 
@@ -56,11 +57,14 @@ def holder(directory: Path, name: str) -> Optional[Dict[str, Any]]:
 def _lock_alone(handle: int) -> None:
     """Raises BlockingIOError where another process serves. One that only looks whether there is one
     (`holder`) shares the lock for a moment, which is waited for."""
+    until = time.monotonic() + LOOKING
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            if time.monotonic() > until:
+                raise
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # raises, unless those who have it share it
             time.sleep(0.001 + 0.01 * random.random())  # not in step with another one that starts
 

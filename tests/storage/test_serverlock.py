@@ -40,6 +40,14 @@ def test_who_only_looks_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.Mon
     lock.release()
 
 
+def test_one_that_looks_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serverlock, "LOOKING", 0.0)
+    with open(str(tmp_path / "server.lock"), "w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        with pytest.raises(AlreadyServed):
+            ServerLock(tmp_path, "server").take()
+
+
 def test_what_a_killed_one_left_is_withdrawn(tmp_path: Path) -> None:
     (tmp_path / "server.json").write_text('{"pid": 7}')
     held = ServerLock(tmp_path, "server")
