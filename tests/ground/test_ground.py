@@ -183,11 +183,12 @@ def test_parameter_names_that_can_be_flags(name: str) -> None:
 
 
 def test_a_terminal_that_does_not_know_its_width_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.setattr(os, "get_terminal_size", lambda: os.terminal_size((0, 0)))
-    assert terminal.columns() == 80 and terminal.columns(160) == 160
-    monkeypatch.setattr(os, "get_terminal_size", lambda: os.terminal_size((100, 24)))
-    assert terminal.columns(160) == 100
-    for given, columns in (("72", 72), ("0", 100), ("wide", 100), ("9" * 5000, 100)):
-        monkeypatch.setenv("COLUMNS", given)
-        assert terminal.columns(160) == columns
+    with monkeypatch.context() as patch:  # pytest itself asks for the width as soon as the test is over
+        patch.delenv("COLUMNS", raising=False)
+        patch.setattr(os, "get_terminal_size", lambda: os.terminal_size((0, 0)))
+        assert terminal.columns() == 80 and terminal.columns(160) == 160
+        patch.setattr(os, "get_terminal_size", lambda: os.terminal_size((100, 24)))
+        assert terminal.columns(160) == 100
+        for given, columns in (("72", 72), ("0", 100), ("wide", 100), ("9" * 5000, 100)):
+            patch.setenv("COLUMNS", given)
+            assert terminal.columns(160) == columns
