@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
 
-from jd import protocol
+from jd import protocol, scratch
 from jd.errors import JdError, LimitError, ServerRefused, StorageError
 from jd.script import signature, tryout
 from jd.script.context import JobContext
@@ -34,7 +34,7 @@ def jd_update_checkpoint(obj: object, job_id: Optional[int] = None,
     did not take it.
     """
     if tryout.applies(job_id, server):
-        with scratch_file(tryout.job_dir()) as file:
+        with scratch.closing(scratch_file(tryout.job_dir())) as file:
             _dump(obj, file, None, None)  # what stays in our own directory needs no signature
             return tryout.keep_checkpoint(file)
     context = JobContext.current("jd_update_checkpoint", job_id, server)
@@ -68,7 +68,7 @@ def jd_get_last_checkpoint(job_id: Optional[int] = None,
 def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]:
     """`jd_update_checkpoint` for a given job."""
     signer = signature.Signer.of(context)
-    with scratch_file() as file:
+    with scratch.closing(scratch_file()) as file:
         _dump(obj, file, context.job_id, signer)
         return send(context, patience, protocol.CHECKPOINT, "checkpoint", file, _NAME, file.tell(),
                     failed="the checkpoint of job %d was not saved" % context.job_id,
@@ -77,7 +77,7 @@ def save(context: JobContext, obj: object, patience: Patience) -> Dict[str, Any]
 
 def load(context: JobContext, patience: Patience) -> Optional[Any]:
     """`jd_get_last_checkpoint` for a given job."""
-    with scratch_file() as file:
+    with scratch.closing(scratch_file()) as file:
         def fetch() -> bool:
             return fetch_latest(context, file, protocol.OBJECT)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jd import plainfile
+from jd.errors import StorageError
+from jd.net.finding import published
 
 
 def next_descriptor() -> int:
@@ -23,6 +25,8 @@ def test_a_directory_or_pipe_in_its_place_is_named_and_leaves_nothing_open(tmp_p
             with pytest.raises(OSError) as refused:
                 refusing()
             assert refused.value.filename == str(path)
+        with pytest.raises(StorageError, match="server=@%s cannot be read" % path):
+            published.read(path)
     assert next_descriptor() == before
 
 

@@ -173,6 +173,8 @@ def test_what_cannot_be_unpickled(stub: StubServer, job: Path, content: bytes, s
 # ---- the temporary file
 
 class _Full:
+    """A temporary file on a full disk, which says so at each write, also that of closing."""
+
     def __init__(self, file: Any) -> None:
         self._file = file
 
@@ -183,7 +185,11 @@ class _Full:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
+        raise OSError(28, "No space left on device")
 
     def fileno(self) -> int:
         return int(self._file.fileno())

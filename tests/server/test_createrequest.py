@@ -12,6 +12,7 @@ import pytest
 
 from jd import protocol as p
 from jd import space
+from jd.errors import StorageError
 from jd.net.serving import spool
 from jd.net.serving.body import BodyStream
 from jd.net.serving.jsonpieces import READ
@@ -279,6 +280,23 @@ def test_a_body_in_pieces_is_put_together(tmp_path: Path) -> None:
         async with spool.spooled(request, tmp_path) as file:
             assert file.read() == b"x" * 500_000
         assert file.closed and not list(tmp_path.iterdir())
+    asyncio.run(main())
+
+
+def test_a_body_that_a_full_disk_does_not_take_is_told_of(tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MEMORY", 1)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: open("/dev/full", "r+b"))
+
+    async def main() -> None:
+        body = BodyStream(None)
+        body.feed(b"x" * 100)
+        body.end()
+        request = Request("POST", "/", {}, body)
+        request.max_body = createrequest.MAX_BODY
+        with pytest.raises(StorageError, match="cannot keep the body in %s: No space left" % tmp_path):
+            async with spool.spooled(request, tmp_path):
+                pass
     asyncio.run(main())
 
 

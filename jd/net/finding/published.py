@@ -12,13 +12,12 @@ else can have written it: the file and the directories above it are examined as 
 """
 
 import os
-import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
-from jd import protocol, safedirs, settings, settingvalues, terminal
+from jd import plainfile, protocol, safedirs, settings, settingvalues, terminal
 from jd.errors import JdError, StorageError
 from jd.net.finding import accessfile
 from jd.net.peer import portowner
@@ -61,10 +60,7 @@ def read(path: Path, preferred: Optional[str] = None, ask: bool = True) -> Optio
     try:
         if not safedirs.check_file(path, purpose()):
             return None
-        with open(os.open(str(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise StorageError("server=@%s is no file" % path)
-            content = file.read(MAX_BYTES)
+        content = plainfile.beginning(path, MAX_BYTES)
         if content.lstrip().startswith(b"{"):
             access = accessfile.read(path)
             return None if access is None else of_access(path, access, preferred, ask)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import AsyncIterator, BinaryIO, Optional
 
+from jd import scratch
 from jd.errors import StorageError
 from jd.net.serving.routing import Request
 
@@ -34,11 +35,18 @@ async def spooled(request: Request, directory: Path) -> AsyncIterator[BinaryIO]:
                 # Disks stall: the loop must not.
                 file = await loop.run_in_executor(None, _write, file, data, directory)
             except OSError as error:
-                raise StorageError("cannot keep the body in %s: %s" % (directory, error.strerror)) from error
-        file.seek(0)
+                raise _full(directory, error) from error
+        try:
+            file.seek(0)  # the last of it is written by that
+        except OSError as error:
+            raise _full(directory, error) from error
         yield file
     finally:
-        file.close()
+        scratch.close(file)
+
+
+def _full(directory: Path, error: OSError) -> StorageError:
+    return StorageError("cannot keep the body in %s: %s" % (directory, error.strerror))
 
 
 def _write(file: BinaryIO, data: bytes, directory: Path) -> BinaryIO:

@@ -15,6 +15,7 @@ from typing import BinaryIO, Callable, Iterator, Optional, cast
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, reason
 from jd.net.retry import Backoff, is_temporary
+from jd.scratch import closing
 from jd.script import signature
 from jd.script.checkpoint import fetch_latest
 from jd.script.context import JobContext
@@ -49,13 +50,8 @@ def scratch(job_dir: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StorageError("no temporary file can be made in %s: %s" % (
             job_dir, error.strerror or error)) from error
-    try:
+    with closing(file):
         yield file
-    finally:
-        try:
-            file.close()
-        except OSError:
-            pass  # what a full disk refused is flushed once more; nobody wants it any more
 
 
 def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
