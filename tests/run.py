@@ -27,7 +27,7 @@ from typing import Dict, List, Optional
 ROOT = Path(__file__).parent.parent
 MOST = 4
 # These take longest: begun last they would be waited for alone.
-FIRST = ("airgap", "slurm", "hostile", "server", "browser", "e2e", "dist", "examples", "cli",
+FIRST = ("airgap", "slurm", "hostile", "faults", "server", "browser", "e2e", "dist", "examples", "cli",
          "worker", "hub")
 BY_FILE = ("e2e",)  # directories so large that their files take turns
 TOGETHER = {"airgap": ["containers"]}  # run by one pytest, as they share a Debian that takes long to make
