@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -71,6 +72,8 @@ class Outbox:
         self._foreign: Set[str] = set()  # names that were read, and are not for the data of `_asked_for`
         self._asked_for: Optional[Tuple[str, Optional[str]]] = None
         self._said: Set[str] = set()
+        self._turn = threading.Lock()  # of becoming the one who delivers, in this process
+        self._moving: Set[str] = set()  # names of results that `secure_rest` is moving
         self.has_more = False  # than were read in one go
         self.others_hold = False  # some of what was found: they deliver it, or have crashed
 
@@ -111,16 +114,27 @@ class Outbox:
         return entry
 
     def secure_rest(self, own: Optional[Entry]) -> None:
-        """The same for what dead workers left in the cache, whichever server it is for."""
+        """The same for what dead workers left in the cache, whichever server it is for. In a thread: to the
+        loop each of them is somebody else's as long as it is moved, since its files are in two places."""
         for place in [self._near, *self._beside] if self._lasting else []:
             for name in self._names(place):
                 path = place.path / name
                 if own is not None and own.path == path or self._is_held(path):
                     continue
                 entry = self._read(path)
-                claimed = None if entry is None else self.claim(entry)
-                if claimed is not None:
-                    self.release(self.secure(claimed))
+                if entry is not None:
+                    self._move(entry, path)
+
+    def _move(self, entry: Entry, path: Path) -> None:
+        with self._turn:
+            claimed = self._claim(entry) if path.exists() else None
+            if claimed is None:
+                return  # it is being delivered by now
+            self._moving.add(entry.name)
+        try:
+            self.release(self.secure(claimed))
+        finally:
+            self._moving.discard(entry.name)
 
     def is_lasting(self, entry: Entry) -> bool:
         """Whether it is in a place that outlasts this allocation."""
@@ -149,6 +163,10 @@ class Outbox:
 
     def claim(self, entry: Entry) -> Optional[Entry]:
         """Become the one who delivers it; None where somebody else has."""
+        with self._turn:
+            return None if entry.name in self._moving else self._claim(entry)
+
+    def _claim(self, entry: Entry) -> Optional[Entry]:
         if self._holder is None or entry.path is None:
             return entry
         path = entry.path.with_name(held_name(entry.name, self._holder.mark))
@@ -211,7 +229,8 @@ class Outbox:
                 if free_name(name) in self._foreign:
                     continue
                 if self._is_held(place.path / name):
-                    self.others_hold |= self._holder is not None and not self._holder.is_own(name)
+                    self.others_hold |= free_name(name) in self._moving or (
+                        self._holder is not None and not self._holder.is_own(name))
                     continue
                 if unread == 0:
                     self.has_more = True

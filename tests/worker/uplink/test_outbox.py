@@ -235,6 +235,26 @@ def test_what_dead_workers_left_near_is_secured_by_those_that_live(tmp_path: Pat
     assert [name.count("@") for name in names(alive.lasting.path)] == [0, 0]  # the files, and free
 
 
+def test_what_is_moved_at_this_moment_is_not_delivered(tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    here, ended = Here(), Here()
+    ended.own = here.own._replace(start_time="1")
+    dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
+    dead.put(files=True)
+    backlog, claimed = alive.box.waiting("http://s", "data-1"), []
+    copy_to = WaitingFiles.copy_to
+
+    def meanwhile(files: WaitingFiles, outbox: Path) -> Path:
+        claimed.append(alive.box.claim(backlog[0]))  # as the loop does
+        assert alive.box.waiting("http://s", "data-1") == [] and alive.box.others_hold  # so it looks again
+        return copy_to(files, outbox)
+    monkeypatch.setattr(WaitingFiles, "copy_to", meanwhile)
+    alive.box.secure_rest(None)
+    assert claimed == [None] and alive.box.claim(backlog[0]) is None
+    found = alive.box.waiting("http://s", "data-1")
+    assert len(found) == 1 and alive.box.claim(found[0]) is not None
+
+
 @pytest.mark.parametrize("reason", ["no home", "a file", "read-only", "full", "quota of files"])
 def test_where_there_is_no_lasting_place_it_stays_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       reason: str) -> None:
