@@ -241,7 +241,8 @@ def test_what_is_moved_at_this_moment_is_not_delivered(tmp_path: Path,
     ended.own = here.own._replace(start_time="1")
     dead, alive = Node(tmp_path, "node", ended), Node(tmp_path, "node", here)
     dead.put(files=True)
-    backlog, claimed = alive.box.waiting("http://s", "data-1"), []
+    backlog = alive.box.waiting("http://s", "data-1")
+    claimed: List[Optional[Entry]] = []
     copy_to = WaitingFiles.copy_to
 
     def meanwhile(files: WaitingFiles, outbox: Path) -> Path:
