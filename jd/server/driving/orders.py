@@ -169,6 +169,7 @@ class Orders:
         if order.ids is not None:
             order = order._replace(ids=sorted(order.ids))
         left = _Left(order, self._experiment.clock(), up_to, about, _eligible(order.action, by_status))
+        self._experiment.bulk = (order.action, 0, left.total)
         try:
             await self._check_lists(left)
             text = left.text()
