@@ -1,7 +1,7 @@
 """What SQLite says of a database that it cannot use, as one line.
 
 SQLite repeats in some messages what stands in the file. Where that is no text any more, Python raises a
-UnicodeDecodeError in place of an sqlite3.Error. A byte of a text in a row is nothing that SQLite notices: who
+UnicodeDecodeError in place of an sqlite3.Error; before 3.11 it is a DatabaseError that says nothing. A byte of a text in a row is nothing that SQLite notices: who
 reads the row as JSON does (`parsed`). So whoever catches one of these catches ERRORS.
 """
 
@@ -35,7 +35,7 @@ def reason(error: Exception) -> str:
     """What is wrong, on one line that a terminal can show."""
     if isinstance(error, json.JSONDecodeError):
         return "a row of it cannot be read (%s)" % one_line(error.msg)
-    if isinstance(error, UnicodeError):
+    if _is_of_no_text(error):
         return "its schema is no text"
     return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
@@ -56,7 +56,12 @@ def check_whole(connection: sqlite3.Connection) -> None:
 
 def is_damage(error: Exception) -> bool:
     """Whether the file itself is to blame, and not a lock, a full disk or a missing permission."""
-    if isinstance(error, (UnicodeError, json.JSONDecodeError, DamagedRow)):
+    if _is_of_no_text(error) or isinstance(error, (json.JSONDecodeError, DamagedRow)):
         return True
     said = str(error).lower()
     return any(words in said for words in _SAID_OF_DAMAGE)
+
+
+def _is_of_no_text(error: Exception) -> bool:
+    """Whether SQLite's message could not be made a text (see above)."""
+    return isinstance(error, UnicodeError) or type(error) is sqlite3.DatabaseError and not error.args

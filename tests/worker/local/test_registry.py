@@ -14,6 +14,7 @@ import pytest
 from jd import safedirs
 from jd.errors import DamagedFile, StorageError
 from jd.node.identity import Here
+from jd.storage import damage
 from jd.worker.local import registry as module
 from jd.worker.local import registrylock
 from jd.worker.local.registry import Registry, experiments
@@ -402,7 +403,8 @@ def test_a_corrupt_file_is_named(registry: Registry, here: Here, content: bytes)
 
 
 def test_a_schema_that_is_no_text_is_damage_of_one_registry(registry: Registry, here: Here) -> None:
-    """SQLite repeats the schema in its message, so Python's sqlite3 raises a UnicodeDecodeError."""
+    """SQLite repeats the schema in its message, so Python's sqlite3 raises a UnicodeDecodeError; before 3.11
+    it was a DatabaseError that says nothing."""
     registry.reserve([0], CONFIG, here, 0.0)
     content = registry.path.read_bytes()
     at = content.index(b"CREATE TABLE") + 3
@@ -410,7 +412,9 @@ def test_a_schema_that_is_no_text_is_damage_of_one_registry(registry: Registry, 
     for use in (registry.rows, registry.draining, registry.set_draining, registry.discard):
         with pytest.raises(DamagedFile) as caught:
             use()
-        assert str(registry.path) in str(caught.value) and "\n" not in str(caught.value)
+        said = str(caught.value)
+        assert str(registry.path) in said and "its schema is no text" in said and "\n" not in said
+    assert damage.is_damage(sqlite3.DatabaseError()) and not damage.is_damage(sqlite3.OperationalError())
 
 
 def test_what_a_later_version_has_changed_is_not_used(registry: Registry, here: Here) -> None:
