@@ -21,7 +21,7 @@ from jd.worker.agent.agent import Agent
 from jd.worker.agent.calls import Calls
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Leaving
-from jd.worker.attempt.calling import entry
+from jd.worker.attempt.calling import entry, importing
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.attempt.starting import Starter
 from jd.worker.config import WorkerConfig
@@ -80,6 +80,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
             registration.token = lambda: connection.granted
             try:
                 orphans.become_subreaper()
+                importing.tidy(config.environ)
                 limits = _limits(config, log.event)
                 link = Link(connection.shown, worker_id, config.machine_type,
                             _metrics(config, log.event), limits, config.experiment, config.tags)

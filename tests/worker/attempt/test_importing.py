@@ -120,5 +120,5 @@ def test_what_a_killed_worker_has_left_of_it_goes(tmp_path: Path) -> None:
     draft = directory / ".__init__.py.0a1b2c3d.tmp"
     draft.touch()
     os.utime(str(draft), (0, 0))
-    importing.place(environ)
+    importing.tidy(environ)
     assert os.listdir(str(directory)) == ["__init__.py"]

@@ -12,6 +12,7 @@ import pytest
 
 from jd.cli.launching import starting
 from jd.node.identity import Here
+from jd.worker.attempt.calling import importing
 from jd.worker.config import WorkerConfig
 from jd.worker.launch.background import Started, last_words
 from jd.worker.launch.signals import Signals
@@ -132,8 +133,12 @@ def test_a_silent_server_is_waited_for_a_second(launch: Launch) -> None:
     assert launch.took >= 1.0
 
 
-def test_a_crash_is_in_the_log(launch: Launch) -> None:
+def test_a_crash_is_in_the_log_and_what_an_earlier_one_left_has_gone(launch: Launch) -> None:
+    draft = Path(importing.place(launch.environ)) / "jd" / ".__init__.py.0a1b2c3d.tmp"
+    draft.touch()
+    os.utime(str(draft), (0, 0))
     (worker,) = launch("crash", 1)
+    assert not draft.exists()
     assert worker["exit_status"] == 1
     assert worker["reason"] == "RuntimeError: the wheel came off"
     log = Path(worker["log_path"]).read_text()

@@ -57,17 +57,24 @@ def place(environ: Mapping[str, str]) -> str:
     Scripts execute what is in it, so nobody else may be able to write to it. Where none can be had it is the
     place of the package itself; what is wrong with the cache the launch and `doctor` say.
     """
-    top = paths.cache_root(environ)
-    directory = top / "python" / hashlib.sha256(source()).hexdigest()[:16]
+    top, directory = paths.cache_root(environ), _directory(environ)
     file = directory / "jd" / "__init__.py"
     try:
         safedirs.make(file.parent, safedirs.CACHE, top)
-        wholefile.tidy(file.parent)
         if not safedirs.check_file(file, safedirs.CACHE, top) or _content(file) != source():
             put(directory)
         return os.path.abspath(str(directory))
     except (JdError, OSError):
         return package_parent()
+
+
+def tidy(environ: Mapping[str, str]) -> None:
+    """Remove what workers that were killed while they made it have left there."""
+    wholefile.tidy(_directory(environ) / "jd")
+
+
+def _directory(environ: Mapping[str, str]) -> Path:
+    return paths.cache_root(environ) / "python" / hashlib.sha256(source()).hexdigest()[:16]
 
 
 def _content(file: Path) -> bytes:
