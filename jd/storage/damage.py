@@ -1,8 +1,9 @@
 """What SQLite says of a database that it cannot use, as one line.
 
 SQLite repeats in some messages what stands in the file. Where that is no text any more, Python raises a
-UnicodeDecodeError in place of an sqlite3.Error; before 3.11 it is a DatabaseError that says nothing. A byte of a text in a row is nothing that SQLite notices: who
-reads the row as JSON does (`parsed`). So whoever catches one of these catches ERRORS.
+UnicodeDecodeError in place of an sqlite3.Error; before 3.11 it is a DatabaseError that says nothing. A byte
+of a text in a row is nothing that SQLite notices: who reads the row as JSON does (`parsed`). So whoever
+catches one of these catches ERRORS.
 """
 
 import json
