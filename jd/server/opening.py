@@ -58,7 +58,7 @@ def set_aside(directory: Path, paths: List[Path], kept: Modes) -> Path:
 
     Raises StorageError. What is not there is passed over.
     """
-    aside = directory / QUARANTINE / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = directory / QUARANTINE / time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     try:
         for path in paths:
             if os.path.lexists(str(path)):

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Counter as Counts
 from typing import Dict, Iterator, List, NamedTuple, Sequence
@@ -14,6 +15,7 @@ from tests.faults import disks, invariants, play
 from tests.faults.plan import Plan
 
 AT_ONCE = 4  # on two processors: a run mostly waits
+MOST_BESIDE = 20  # workers of a run that leaves processors for others: with more it is played alone
 SEEDS = (176, 240, 257, 330, 348, 455, 609, 646, 658, 727, 733, 828)  # those of CI: all kinds of faults
 
 
@@ -56,7 +58,8 @@ def run(planned: Plan, mounting: bool) -> Outcome:
 
 
 def run_all(plans: Sequence[Plan]) -> Iterator[Outcome]:
-    """Run plans, some at a time; outcomes come in their order."""
+    """Run plans, some at a time, and storms alone; outcomes come in their order."""
     mounting = disks.can_mount()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(lambda planned: run(planned, mounting), plans)
+    for alone, some in groupby(plans, lambda planned: sum(planned.nodes) > MOST_BESIDE):
+        with ThreadPoolExecutor(1 if alone else AT_ONCE) as pool:
+            yield from pool.map(lambda planned: run(planned, mounting), list(some))

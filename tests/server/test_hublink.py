@@ -414,6 +414,7 @@ def test_a_pin_in_another_form_is_told_of_and_not_repeated(bench: Bench, caplog:
 def test_without_a_keeper_or_with_another_answer_nothing_happens(bench: Bench) -> None:
     link = bench.running()
     answers: List[Any] = [{"dashboard_pin": {"number": 7, "hash": "h"}}, [], None, {"dashboard_pin": None}]
-    for answer in answers:
+    for number, answer in enumerate(answers, 1):
         bench.hub.answers["heartbeat"] = answer
-        link.step(1000.0)
+        link.step(1000.0 * number)
+        assert len(bench.hub.made("heartbeat")) == number

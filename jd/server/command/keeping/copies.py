@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from jd.errors import EXIT_OK
 from jd.server.command.datacommand import Parser
@@ -11,7 +11,6 @@ from jd.server.keeping import archive as archives
 from jd.server.keeping import backup as backups
 from jd.server.keeping import reading
 from jd.server.keeping import restore as restoring
-from jd.server.keeping.reading import Place
 from jd.terminal import plural
 
 _WORDS = ("expId", "workspace_path", "json")
@@ -24,21 +23,13 @@ def backup(argv: List[str], environ: Mapping[str, str]) -> int:
         "results, history, uploads, checkpoints, output, and the server's token. jd_server restore makes an "
         "experiment of it again.",
         "FILE holds secrets and is made readable for you alone. It is not overwritten.", _WORDS)
-    values = _values(parser, argv, environ, "the file to write")
-    place = reading.find(values["workspace_path"], values["expId"])
-    file = values["file"]
-    with showing.megabytes(_size(place), "backup") as told:
-        made = backups.make(place, file, time.time(), told)
+    values, made = _written(parser, argv, environ, "backup", backups.make)
     if values["json"]:
-        showing.emit(dict(made._asdict(), expId=values["expId"], file=str(file)))
         return EXIT_OK
-    print("backup of %s: %s, %s, %s in %s" % (
-        values["expId"], plural(made.jobs, "job"), plural(made.files, "file"),
-        showing.size(made.size_bytes), file))
     if made.gone:
         print("%s had gone from the disk and are not in it: jd_server check tells of those that the database "
               "still has" % plural(made.gone, "file"))
-    print("to go back to it: jd_server restore %s" % file)
+    print("to go back to it: jd_server restore %s" % values["file"])
     return EXIT_OK
 
 
@@ -50,21 +41,13 @@ def archive(argv: List[str], environ: Mapping[str, str]) -> int:
         "without JobDistributor, while its server runs or not.",
         "README.txt in it says what is where. It has no secrets of the server. FILE is not overwritten.",
         _WORDS)
-    values = _values(parser, argv, environ, "the file to write")
-    place = reading.find(values["workspace_path"], values["expId"])
-    file = values["file"]
-    with showing.megabytes(_size(place), "archive") as told:
-        made = archives.make(place, file, time.time(), told)
+    values, made = _written(parser, argv, environ, "archive", archives.make)
     if values["json"]:
-        showing.emit(dict(made._asdict(), expId=values["expId"], file=str(file)))
         return EXIT_OK
-    print("archive of %s: %s, %s, %s in %s" % (
-        values["expId"], plural(made.jobs, "job"), plural(made.files, "file"),
-        showing.size(made.size_bytes), file))
     if made.missing:
         print("%s had gone from the disk and are not in it; jobs.jsonl says which" % plural(
             made.missing, "file"))
-    print("read it with: tar -xf %s, then %s/README.txt" % (file, values["expId"]))
+    print("read it with: tar -xf %s, then %s/README.txt" % (values["file"], values["expId"]))
     return EXIT_OK
 
 
@@ -98,13 +81,25 @@ def restore(argv: List[str], environ: Mapping[str, str]) -> int:
     return EXIT_OK
 
 
+def _written(parser: Parser, argv: List[str], environ: Mapping[str, str], what: str,
+             make: Callable[..., Any]) -> Tuple[Dict[str, Any], Any]:
+    """What was typed, and what `make` has written into FILE; the first line, or all of --json, is printed."""
+    values = _values(parser, argv, environ, "the file to write")
+    place, file = reading.find(values["workspace_path"], values["expId"]), values["file"]
+    with showing.megabytes(backups.size(place), what) as told:
+        made = make(place, file, time.time(), told)
+    if values["json"]:
+        showing.emit(dict(made._asdict(), expId=values["expId"], file=str(file)))
+    else:
+        print("%s of %s: %s, %s, %s in %s" % (
+            what, values["expId"], plural(made.jobs, "job"), plural(made.files, "file"),
+            showing.size(made.size_bytes), file))
+    return values, made
+
+
 def _values(parser: Parser, argv: List[str], environ: Mapping[str, str], what: str,
             whose: Any = "FILE") -> Dict[str, Any]:
     parser.add_argument("file", metavar="FILE", help=what)
     values = parser.values(argv, environ, whose)
     values["file"] = Path(values["file"]).expanduser().absolute()
     return values
-
-
-def _size(place: Place) -> int:
-    return backups.size(place)
