@@ -20,7 +20,7 @@ FILES = sorted((ROOT / "jd").rglob("*.py"))
 # what stands side by side does not know each other. "*" is every file of the folder that has no floor of
 # its own; these know each other, as do the files of one room. Every subfolder needs a floor here.
 FLOORS: Dict[str, Sequence[str]] = {
-    "jd": ("*", "node storage dist", "net", "auth", "script web", "worker hub sweep", "cli server",
+    "jd": ("*", "files", "node storage dist", "net", "auth", "script web", "worker hub sweep", "cli server",
            "__main__"),
     "jd.worker": ("*", "local", "uplink", "attempt", "agent", "launch"),
     "jd.worker.attempt": ("output", "process", "calling files", "code", "*"),

@@ -24,9 +24,10 @@ import time
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence
 
-from jd import paths, safedirs, settings
+from jd import paths, settings
 from jd.auth import sharedtoken
 from jd.errors import JdError, StorageError
+from jd.files import safedirs
 from jd.killpoint import killpoint
 from jd.net.finding import accessfile
 

@@ -7,8 +7,8 @@ are copied and read by others, so the path of the file is printed there instead.
 import os
 from pathlib import Path
 
-from jd import wholefile
 from jd.errors import StorageError
+from jd.files import wholefile
 
 
 def keep(path: Path, secret: str) -> None:

@@ -10,8 +10,9 @@ import stat
 from pathlib import Path
 from typing import Mapping, Optional, Union
 
-from jd import plainfile, settings
+from jd import settings
 from jd.errors import StorageError, UsageError
+from jd.files import plainfile
 
 MIN_TOKEN_CHARS = 16  # fewer could be guessed through an open port
 MAX_TOKEN_CHARS = 512

@@ -9,8 +9,9 @@ import base64
 import json
 from typing import Any, Dict, Mapping, Optional
 
-from jd import paths, plainfile, safedirs
+from jd import paths
 from jd.errors import StorageError
+from jd.files import plainfile, safedirs
 from jd.protocol import is_experiment_name
 
 REGISTRY_FILE = "workers.db"

@@ -9,9 +9,10 @@ import stat
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
-from jd import paths, safedirs
+from jd import paths
 from jd.auth.sharedtoken import worker_token
 from jd.errors import StorageError, UsageError
+from jd.files import safedirs
 from jd.net.finding.published import Place
 from jd.net.peer import portowner
 

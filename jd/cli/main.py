@@ -113,8 +113,8 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> list[str]:
     if _swept and not again or settings.value_of(settings.WORKER, "JD_SKIP_REGISTRY_PRUNE", environ):
         return []
     _swept = True
+    from jd.files.safedirs import UnsafePlace
     from jd.node.identity import Here
-    from jd.safedirs import UnsafePlace
     from jd.worker.local import cleanup
     bar: list[Progress] = []
 

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Iterable, Mapping, NamedTuple, Tuple
 
-from jd import wholefile
+from jd.files import wholefile
 from jd.errors import StorageError, UsageError
 
 EARLIEST = 315532800  # 1980-01-01 00:00:00 UTC, the first moment that a zip file can express

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-from jd import safedirs, wholefile
 from jd.errors import JdError, StorageError
+from jd.files import safedirs, wholefile
 from jd.hub.store.schema import MIGRATIONS
 from jd.storage import filemodes
 from jd.storage.database import Database

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 import jd
-from jd import filesystems
 from jd.auth import secretfile, sharedtoken
 from jd.errors import EXIT_OK
+from jd.files import filesystems
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url

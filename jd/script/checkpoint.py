@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Optional, TypeVar, cast
 
-from jd import protocol, scratch
+from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, StorageError
+from jd.files import scratch
 from jd.script import signature, tryout
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send

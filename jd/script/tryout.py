@@ -24,8 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional
 
-from jd import safedirs, settings, wholefile
+from jd import settings
 from jd.errors import StorageError
+from jd.files import safedirs, wholefile
 from jd.protocol import shown, stored_name
 from jd.script.context import experiment_of, in_worker, workspace_root
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Tuple
 
-from jd import plainfile, wholefile
+from jd.files import plainfile, wholefile
 
 BESIDE = ".jd"  # the directory beside those of jobs that has what is known of them
 SUFFIX = ".uploads"

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple, TypeVar
 
-from jd import safedirs
 from jd.clock import Clock
 from jd.errors import DamagedFile, JdError, StorageError
+from jd.files import safedirs
 from jd.server import opening
 from jd.server.begun import Begun
 from jd.server.store import aftermath, clockset, datadir

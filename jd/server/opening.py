@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Callable, List
 
-from jd import safedirs
 from jd.errors import DamagedFile, JdError, StorageError
+from jd.files import safedirs
 from jd.server.store.files import unplaced
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import backup, damage, filemodes

@@ -8,8 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from jd import filesystems
 from jd.errors import JdError, StorageError
+from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.storage import damage, schema
 from jd.storage.database import Database, add_json

@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TypeVar
 
-from jd import filesystems, plainfile, shortage, threads
+from jd import shortage, threads
 from jd.errors import DamagedFile, StorageError
 from jd.errors import reason as reason_of
+from jd.files import filesystems, plainfile
 from jd.killpoint import killpoint
 from jd.storage import damage, filemodes, schema
 from jd.storage.filemodes import PRIVATE, Modes

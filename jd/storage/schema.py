@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Sequence
 
 import jd
-from jd import filesystems
 from jd.errors import DamagedFile, StorageError
+from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.storage import damage, filemodes
 from jd.storage.filemodes import Modes

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from jd import filesystems, plainfile, threads, wholefile
+from jd import threads
+from jd.files import filesystems, plainfile, wholefile
 
 TOUCH_EVERY = 3.0  # seconds
 WATCH_FOR = 12.0  # seconds

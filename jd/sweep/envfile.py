@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Union
 
-from jd import safedirs
 from jd.errors import NoFileError
+from jd.files import safedirs
 from jd.net.finding import published
 from jd.sweep.errors import FileTrouble
 

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Optional, Union
 
-from jd import protocol, safedirs, wholefile
+from jd import protocol
 from jd.errors import JdError, ServerRefused
+from jd.files import safedirs, wholefile
 from jd.net.client import Client
 from jd.sweep.errors import BadValue, FileTrouble, Refused
 from jd.sweep.jobs import numbers

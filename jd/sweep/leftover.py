@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Union
 
-from jd import wholefile
+from jd.files import wholefile
 from jd.node.identity import ProcessIdentity, process_identity
 
 NAME = "left.json"

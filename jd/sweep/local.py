@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from jd import program, protocol, safedirs, terminal
+from jd import program, protocol, terminal
 from jd.auth.jobserver import ACCESS_FILE
 from jd.errors import JdError, ServerUnreachable
+from jd.files import safedirs
 from jd.net.finding import accessfile
 from jd.node import cpus
 from jd.sweep import leftover

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Union
 
-from jd import wholefile
+from jd.files import wholefile
 from jd.sweep import local
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadType, BadValue, FileTrouble

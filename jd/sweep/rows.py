@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, SupportsIndex, Union, overload
 
-from jd import csvcells, protocol, terminal, wholefile
+from jd import csvcells, protocol, terminal
 from jd.errors import JdError
+from jd.files import wholefile
 from jd.sweep import html, rowtable
 from jd.sweep.envfile import PathLike
 from jd.sweep.errors import BadValue, FileTrouble

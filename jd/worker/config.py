@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from jd import paths, safedirs, settings, settingvalues
+from jd import paths, settings, settingvalues
 from jd.auth import checkpointkey
 from jd.auth.hubtoken import Access, Grant
 from jd.errors import StorageError, UsageError
 from jd.fields import check, take, take_number, take_tags
+from jd.files import safedirs
 from jd.net.finding import published
 from jd.net.finding.published import Place
 from jd.protocol import FLAGS_JSON, ProtocolError, shown

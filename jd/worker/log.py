@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from jd import safedirs
 from jd.errors import StorageError
+from jd.files import safedirs
 from jd.killpoint import killpoint
 from jd.worker.terminalcopy import TerminalCopy
 

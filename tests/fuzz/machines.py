@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.node import cgroups, scheduler
 from jd.node.cgroups import Groups
 from jd.worker.launch import gpumetrics

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.server.experiment import Experiment
 from jd.server.store.files import files, names
 from jd.server.store.operators import bulk

@@ -8,8 +8,8 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
+from jd.files.safedirs import UnsafePlace
 from jd.hub.data import HubData
-from jd.safedirs import UnsafePlace
 from jd.server.command import publishing
 from jd.server.experiment import Experiment
 from jd.server.store import direct

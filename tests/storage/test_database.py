@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import pytest
 
-from jd import filesystems
 from jd.errors import StorageError
+from jd.files import filesystems
 from jd.server.store.schema import MIGRATIONS
 from jd.storage.database import Database, add_json, extracted
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.storage import serverlock
 from jd.storage.serverlock import AlreadyServed, ServerLock
 

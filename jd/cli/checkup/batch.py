@@ -5,10 +5,11 @@ import time
 from pathlib import Path
 from typing import List, Mapping, Optional
 
-from jd import filesystems, paths, terminal
+from jd import paths, terminal
 from jd.cli.checkup.finding import Finding, Notes
 from jd.cli.checkup.storage import LOCAL_EXAMPLE
 from jd.errors import UsageError
+from jd.files import filesystems
 from jd.node import scheduler
 from jd.node.scheduler import Runner
 

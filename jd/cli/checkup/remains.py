@@ -9,9 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
-from jd import paths, plainfile
+from jd import paths
 from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, StorageError, UsageError
+from jd.files import plainfile
 from jd.net.outbound import Address
 from jd.node.identity import Here
 from jd.terminal import plural

@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional
 
-from jd import filesystems, paths, safedirs
+from jd import paths
 from jd.cli.checkup import locks
 from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import UsageError
+from jd.files import filesystems, safedirs
 from jd.worker.local import outboxes
 from jd.worker.uplink.outbox import MAX_FILES_BYTES
 

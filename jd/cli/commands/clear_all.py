@@ -10,7 +10,7 @@ from jd import paths, terminal
 from jd.cli.context import Context
 from jd.cli.stopping import alive, confirmed, elsewhere, stop_rows
 from jd.errors import JdError, StorageError
-from jd.safedirs import UnsafePlace
+from jd.files.safedirs import UnsafePlace
 from jd.terminal import plural
 from jd.worker.local import outboxes, registrylock, signalling
 from jd.worker.local.registry import Registry

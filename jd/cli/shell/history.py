@@ -11,8 +11,9 @@ import re
 from types import ModuleType
 from typing import Callable, List, Mapping, Optional
 
-from jd import paths, plainfile, safedirs, wholefile
+from jd import paths
 from jd.errors import StorageError
+from jd.files import plainfile, safedirs, wholefile
 
 FILE_NAME = "jd_worker_history"
 MAX_LINES = 1000

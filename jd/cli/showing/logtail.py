@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Callable, Optional, Tuple
 
-from jd import plainfile
+from jd.files import plainfile
 
 BLOCK = 64 * 1024
 POLL = 0.2  # seconds between looks at a file that is followed

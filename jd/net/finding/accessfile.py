@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from jd import paths, protocol, safedirs, settingvalues, wholefile
+from jd import paths, protocol, settingvalues
 from jd.errors import JdError, StorageError
 from jd.fields import take
+from jd.files import safedirs, wholefile
 from jd.net.outbound import is_own_machine
 from jd.protocol import ProtocolError
 

@@ -8,7 +8,7 @@ itself.
 
 Either decides where workers take code from and which token they send there. So it counts only where nobody
 else can have written it: the file and the directories above it are examined as other places are
-(jd/safedirs.py). A colleague's file can be used by naming its owner in JD_TRUST_USER.
+(jd/files/safedirs.py). A colleague's file can be used by naming its owner in JD_TRUST_USER.
 """
 
 import os
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
-from jd import plainfile, protocol, safedirs, settings, settingvalues, terminal
+from jd import protocol, settings, settingvalues, terminal
 from jd.errors import JdError, StorageError
+from jd.files import plainfile, safedirs
 from jd.net.finding import accessfile
 from jd.net.peer import portowner
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import AsyncIterator, BinaryIO, Optional
 
-from jd import scratch
 from jd.errors import StorageError
+from jd.files import scratch
 from jd.net.serving.routing import Request
 
 MEMORY = 256 * 1024  # bytes up to which a body is not worth a file

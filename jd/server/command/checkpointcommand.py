@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional
 
-from jd import plainfile, settings, settingvalues
+from jd import settings, settingvalues
 from jd.auth import checkpointkey, hubtoken, servertoken, sharedtoken
 from jd.errors import EXIT_OK, JdError, StorageError, UsageError
+from jd.files import plainfile
 from jd.net.serving.process import warning
 from jd.protocol import DIRECTORY, MAX_FILE_BYTES
 from jd.script import signature

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from jd import filesystems, safedirs, settings
+from jd import settings
 from jd.auth import servertoken, sharedtoken
 from jd.errors import EXIT_OK, UsageError, run_command
+from jd.files import filesystems, safedirs
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
 from jd.net.serving.process import allow_many_connections, stop_on_signals, warning

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
-from jd import plainfile
 from jd.errors import StorageError, UsageError
+from jd.files import plainfile
 from jd.killpoint import killpoint
 from jd.storage import filemodes
 

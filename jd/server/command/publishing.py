@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from jd import plainfile, safedirs, wholefile
 from jd.errors import StorageError
+from jd.files import plainfile, safedirs, wholefile
 from jd.net.finding import published
 
 

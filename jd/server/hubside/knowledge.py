@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, FrozenSet, NamedTuple, Optional
 
-from jd import fields, plainfile, wholefile
+from jd import fields
 from jd.auth import jwt
+from jd.files import plainfile, wholefile
 
 _MAX_BYTES = 16 * 1024 * 1024  # a token that was revoked takes 40
 

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, AsyncIterator, Callable, Dict, NamedTuple, Optional, Tuple
 
-from jd import plainfile
 from jd.auth import jwt, secretfile
 from jd.errors import StorageError
+from jd.files import plainfile
 from jd.hub.app import Hub
 from jd.hub.data import HubData
 from jd.hub.routes import signup_url

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping
 
 from jd import protocol as p
-from jd import wholefile
 from jd.errors import JdError, StorageError
+from jd.files import wholefile
 from jd.killpoint import killpoint
 from jd.server.keeping import check, drafts
 from jd.server.keeping.check import Fault

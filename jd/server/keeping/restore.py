@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
-from jd import filesystems, safedirs
 from jd.errors import JdError, StorageError
 from jd.fields import check_id
+from jd.files import filesystems, safedirs
 from jd.killpoint import killpoint
 from jd.server.keeping import backup, drafts, tarfiles
 from jd.server.keeping.tarfiles import Member, Told, nobody

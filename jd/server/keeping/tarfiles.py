@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Callable, Iterator, cast
 
-from jd import filesystems
 from jd.errors import JdError, StorageError
+from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.server.keeping import drafts
 

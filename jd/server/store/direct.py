@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Callable, TypeVar
 
-from jd import plainfile, safedirs
 from jd.errors import DamagedFile, JdError, StorageError
+from jd.files import plainfile, safedirs
 from jd.killpoint import killpoint
 from jd.server.store import aftermath, datadir
 from jd.server.store.operators import options

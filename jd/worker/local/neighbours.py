@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.node.identity import Here
 from jd.worker.config import CWD_LAUNCH, shared_directory
 from jd.worker.local.liveness import Life, life

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from jd import paths, plainfile, safedirs
+from jd import paths
 from jd.errors import StorageError, UsageError
+from jd.files import plainfile, safedirs
+from jd.files.safedirs import UnsafePlace
 from jd.killpoint import killpoint
 from jd.protocol import is_experiment_name
-from jd.safedirs import UnsafePlace
 from jd.worker.local import registry
 
 SUFFIX = ".json"

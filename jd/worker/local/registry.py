@@ -28,9 +28,10 @@ from typing import (
     TypeVar,
 )
 
-from jd import filesystems, paths, plainfile, safedirs
+from jd import paths
 from jd.auth.tokenfiles import REGISTRY_FILE
 from jd.errors import DamagedFile, StorageError
+from jd.files import filesystems, plainfile, safedirs
 from jd.killpoint import killpoint
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
 from jd.protocol import is_experiment_name

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Mapping
 
-from jd import paths, safedirs
+from jd import paths
 from jd.errors import JdError
+from jd.files import safedirs
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 

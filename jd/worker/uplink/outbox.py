@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from jd import filesystems, plainfile, protocol, safedirs, wholefile
+from jd import protocol
 from jd.errors import StorageError
 from jd.fields import take, take_number
+from jd.files import filesystems, plainfile, safedirs, wholefile
 from jd.killpoint import killpoint
 from jd.messages import Result
 from jd.protocol import ProtocolError, shown

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional
 
-from jd import filesystems, plainfile, protocol, safedirs, wholefile
+from jd import protocol
 from jd.errors import LimitError, ServerRefused, ServerUnreachable, StorageError, UsageError, reason
 from jd.fields import take, take_whole
+from jd.files import filesystems, plainfile, safedirs, wholefile
 from jd.killpoint import killpoint
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext

@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from jd import filesystems, protocol
+from jd import protocol
+from jd.files import filesystems
 from jd.node.identity import Here
 from jd.worker.attempt.files import shareddir
 from jd.worker.attempt.files.shareddir import SharedDirectory, changed, look

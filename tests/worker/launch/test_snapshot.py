@@ -13,8 +13,8 @@ import pytest
 
 from jd import paths
 from jd.errors import JdError, StorageError, UsageError
+from jd.files.safedirs import UnsafePlace
 from jd.node.identity import Here
-from jd.safedirs import UnsafePlace
 from jd.worker.attempt.calling import entry
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.launch import copying

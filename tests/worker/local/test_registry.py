@@ -11,8 +11,8 @@ from typing import Any, Dict, List
 
 import pytest
 
-from jd import safedirs
 from jd.errors import DamagedFile, StorageError
+from jd.files import safedirs
 from jd.node.identity import Here
 from jd.storage import damage
 from jd.worker.local import registry as module

@@ -15,7 +15,7 @@ from typing import Any, List, Optional
 
 import pytest
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.messages import Result
 from jd.node.identity import Here
 from jd.worker.local import outboxes

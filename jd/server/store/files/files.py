@@ -17,9 +17,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence
 
-from jd import filesystems
 from jd import protocol as p
 from jd.errors import StorageError
+from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.server.store.files import names
 from jd.server.store.files.names import COUNTS

@@ -15,7 +15,7 @@ import sqlite3
 from pathlib import Path
 from typing import List, Optional, Sequence, Set, Tuple
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.killpoint import killpoint
 from jd.server.store.transaction import Transaction
 from jd.storage import filemodes

@@ -12,7 +12,8 @@ import threading
 from pathlib import Path
 from typing import Generator, List, NamedTuple, Optional
 
-from jd import filesystems, messages
+from jd import messages
+from jd.files import filesystems
 from jd.outputtext import joint, to_first_character, to_last_character
 from jd.protocol import OUTPUT_HEAD, OUTPUT_TAIL
 from jd.storage import filemodes

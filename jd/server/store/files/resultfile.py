@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from jd import plainfile
+from jd.files import plainfile
 from jd.net.jsonbody import MAX_NUMBER_CHARS
 from jd.server.store.search import values
 

@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 from typing import Mapping
 
-from jd import paths, plainfile, safedirs, wholefile
+from jd import paths
 from jd.errors import JdError
+from jd.files import plainfile, safedirs, wholefile
 from jd.program import package_parent
 
 _SOURCE = '''\

@@ -14,8 +14,8 @@ from typing import BinaryIO, Callable, Iterator, Optional, cast
 
 from jd import protocol
 from jd.errors import JdError, LimitError, ServerRefused, ServerUnreachable, StorageError, reason
+from jd.files.scratch import closing
 from jd.net.retry import Backoff, is_temporary
-from jd.scratch import closing
 from jd.script import signature
 from jd.script.checkpoint import fetch_latest
 from jd.script.context import JobContext

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from jd import protocol, wholefile
+from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.files import wholefile
 from jd.net.retry import RETRIED_STATUSES
 from jd.script import uploaded
 from jd.script.context import JobContext

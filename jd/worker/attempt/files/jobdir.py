@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from jd import plainfile, wholefile
+from jd.files import plainfile, wholefile
 from jd.killpoint import killpoint
 from jd.script import uploaded
 from jd.worker.attempt.process.jobprocess import StartFailure, make_directory

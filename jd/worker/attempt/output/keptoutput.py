@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
-from jd import safedirs
 from jd.errors import StorageError
+from jd.files import safedirs
 from jd.outputtext import to_first_character, to_last_character
 from jd.protocol import MAX_PIECE_BYTES, MAX_TAIL_CHARS, OUTPUT_HEAD, OUTPUT_TAIL
 from jd.worker.uplink.outputpieces import Piece

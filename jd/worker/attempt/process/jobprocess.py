@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
-from jd import safedirs
 from jd.errors import JdError
+from jd.files import safedirs
 from jd.messages import Assignment
 from jd.node import kernellog, orphans
 from jd.node.kernellog import Kill

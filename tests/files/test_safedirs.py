@@ -7,8 +7,8 @@ from typing import Iterator, Optional, Union
 
 import pytest
 
-from jd import safedirs
-from jd.safedirs import CACHE, LOGS, WORKSPACE, UnsafePlace
+from jd.files import safedirs
+from jd.files.safedirs import CACHE, LOGS, WORKSPACE, UnsafePlace
 from tests.support import MALLORY, NOBODY, as_user, needs_root, public_directory
 
 pytestmark = needs_root

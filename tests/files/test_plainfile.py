@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jd import plainfile
 from jd.errors import StorageError
+from jd.files import plainfile
 from jd.net.finding import published
 
 

@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 
-from jd import filesystems, wholefile
+from jd.files import filesystems, wholefile
 
 
 def test_the_content_takes_the_place_of_the_old_one_and_nothing_else_is_left(tmp_path: Path) -> None:

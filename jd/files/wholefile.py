@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Iterator
 
-from jd import filesystems
+from jd.files import filesystems
 from jd.killpoint import killpoint
 
 ABANDONED = 3600.0  # seconds after which a temporary file is nobody's
