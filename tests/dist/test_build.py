@@ -76,7 +76,7 @@ def _rebuild_elsewhere(tree: Path, out: Path, tmp_path: Path) -> None:
 
 def test_the_same_tree_gives_the_same_bytes_wherever_it_is_built(tmp_path: Path) -> None:
     with_backend = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-                    for pattern in ("jd/*.py", "jd/dist/*.py") for path in ROOT.glob(pattern)}
+                    for pattern in ("jd/*.py", "jd/dist/*.py", "jd/files/*.py") for path in ROOT.glob(pattern)}
     tree = make_tree(tmp_path / "tree", **with_backend)
     first = [build_wheel(load_project(tree), tmp_path / "one"),
              build_sdist(load_project(tree), tmp_path / "one")]

@@ -48,7 +48,7 @@ def test_without_a_start_it_is_not_built(tmp_path: Path) -> None:
 
 def test_the_same_tree_gives_the_same_bytes(tmp_path: Path, pyz: Path) -> None:
     sources = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-               for pattern in ("jd/*.py", "jd/dist/*") for path in ROOT.glob(pattern) if path.is_file()}
+               for pattern in ("jd/*.py", "jd/dist/*", "jd/files/*") for path in ROOT.glob(pattern) if path.is_file()}
     first = build_pyz(load_project(make_tree(tmp_path / "tree", **sources)), tmp_path / "one")
     other = make_tree(tmp_path / "a tree elsewhere", **sources)
     put(other, {"jd/__pycache__/x.pyc": "x", "jd/.hidden.py": "x"})
