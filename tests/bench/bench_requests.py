@@ -1,0 +1,262 @@
+"""Requests of 64 workers on kept connections, as fast as the server answers: busy heartbeats, and jobs that
+are claimed and finished in one heartbeat.
+
+Each request says what our own workers say. The generator is this process: prepared bytes, plain sockets and
+epoll. It drives the servers of one or two checkouts (`--against`) in turn, round by round, so that what else
+the machine does meets both, and a bare asyncio server, which shows what the generator and asyncio alone can
+do. CPU is that of the server's process, all of its threads, user and system.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from jd import terminal
+from tests.bench.load import cpu_seconds
+from tests.e2e.processes import EXPERIMENT, Server
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = 64
+BUSY, JOBS, BARE = "busy heartbeat", "claim + finish", "bare asyncio server"
+PATIENCE = 60.0  # seconds without any answer
+
+_LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
+_JOB = re.compile(rb'"job":\{"job_id":([0-9]+).*?"attempt":([0-9]+)')
+
+_HEAD = (b"POST /worker/heartbeat HTTP/1.1\r\nAccept-Encoding: identity\r\nHost: 127.0.0.1:%d\r\n"
+         b"User-Agent: jd-worker/2.0.0\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
+         b"Connection: keep-alive\r\nX-JD-Experiment: " + EXPERIMENT.encode("ascii")
+         + b"\r\nContent-Length: %d\r\n\r\n")
+_WORKER = (
+    b'{"worker_id":"node_bench_%d","host":"node","machine_type":"worker","applied_version":0,"system_metrics":'
+    b'{"cpu_util":99.5,"disk_io_util":2.1,"cpu_threads":2,"cpu_cores":2,"cpu_freq_mhz":2596.15,'
+    b'"ram_total":23.54,"ram_available":22.8,"ram_util":3.2,"load_1min":0.48,"load_5min":0.64,'
+    b'"load_15min":1.99,"load_per_cpu":0.24,"worker_type":"worker","idle_slots":0},'
+    b'"jd_worker_version":"2.0.0","session":"39c998f6f1ae82a6","exp_id":"exp",')
+_CODE = (b'"code":{"script":"t.py","hash":"e3dc905bbe8667c5e2a5eae3dc612416ca97116a9275eaae6d3ecda318f5bf10",'
+         b'"interpreter":"/usr/bin/python3","version":"3.11.7","distributions":{}}')
+_IDLE = b'"reported_status":"idle","current_job_id":null}'
+_FINISHED = (b'"reported_status":"idle","current_job_id":null,"finished":{"job_id":%d,"status":"DONE",'
+             b'"message":"","attempt":%d,"verdict":"done","exit_code":0,"runtime":0.021,'
+             b'"output_tail":"epoch %d\\n",' + _CODE + b',"output_size":9}}')
+_BUSY = (b'"reported_status":"busy","current_job_id":%d,"attempt":%d,"output_tail":"epoch %d\\n",' + _CODE
+         + b',"output_size":9}')
+
+
+class Round(NamedTuple):
+    """What one round saw: requests per second, milliseconds until an answer, and milliseconds of the
+    server's CPU for each request."""
+
+    per_second: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+class Client:
+    """One worker and its connection."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._said = _WORKER % number
+        self._job, self._attempt = 1, 1
+        self._input = b""
+        self.left = 0
+        self.sent_at = 0.0
+
+    def ask(self, says: bytes) -> None:
+        """Send the next heartbeat."""
+        body = self._said + says
+        self.sent_at = time.perf_counter()
+        self.sock.sendall(_HEAD % (self._port, len(body)) + body)
+
+    def ask_next(self, kind: str) -> None:
+        """Send the heartbeat of this kind that is due."""
+        self.left -= 1
+        self.ask((_FINISHED if kind == JOBS else _BUSY) % (self._job, self._attempt, self.left % 10))
+
+    def hear(self) -> bool:
+        """Read what has come; whether that completes the answer. Raises ValueError for a refusal."""
+        came = self.sock.recv(65536)
+        data = self._input = self._input + came
+        end, length = data.find(b"\r\n\r\n"), _LENGTH.search(data)
+        complete = end >= 0 and length is not None and len(data) >= end + 4 + int(length.group(1))
+        if not complete and came:
+            return False
+        if not complete or not data.startswith(b"HTTP/1.1 200"):
+            raise ValueError("the server answered %r" % data[:400])
+        self._input = b""
+        job = _JOB.search(data, end)
+        if job is not None:
+            self._job, self._attempt = int(job.group(1)), int(job.group(2))
+        return True
+
+
+def drive(port: int, pid: int, kind: str, requests: int) -> Round:
+    """One round: every client claims a job, then all send so many requests of a kind, each the next one as
+    soon as the last is answered. Raises ValueError, OSError."""
+    clients = [Client(port, number) for number in range(CLIENTS)]
+    by_number = {client.sock.fileno(): client for client in clients}
+    poll = select.epoll()
+    for client in clients:
+        client.ask(_IDLE)
+        while not client.hear():
+            pass
+        client.left = requests // CLIENTS
+        poll.register(client.sock, select.EPOLLIN)
+    times: List[float] = []
+    cpu, began = cpu_seconds(pid), time.perf_counter()
+    for client in clients:
+        client.ask_next(kind)
+    waiting = CLIENTS
+    while waiting:
+        ready = poll.poll(PATIENCE)
+        if not ready:
+            raise ValueError("nothing was answered for %d s" % PATIENCE)
+        for number, _ in ready:
+            client = by_number[number]
+            if client.hear():
+                times.append(time.perf_counter() - client.sent_at)
+                if client.left:
+                    client.ask_next(kind)
+                else:
+                    waiting -= 1
+    seconds, cpu = time.perf_counter() - began, cpu_seconds(pid) - cpu
+    poll.close()
+    for client in clients:
+        client.sock.close()
+    times.sort()
+    return Round(len(times) / seconds, 1000 * times[len(times) // 2], 1000 * times[len(times) * 99 // 100],
+                 1000 * cpu / len(times))
+
+
+class Bare(asyncio.Protocol):
+    """Answers everything that ends in a body's brace, without looking at it."""
+
+    ANSWER = (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 485\r\n\r\n"
+              + b'{"job":{"job_id":1,"attempt":1}}'.ljust(485))
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(b"}"):
+            self._transport.write(self.ANSWER)
+
+
+async def serve_bare() -> None:
+    """Print the port, and answer until the input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Bare, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+def bare_rounds(rounds: int, requests: int) -> List[Round]:
+    """What the generator and asyncio alone can do."""
+    with subprocess.Popen([sys.executable, __file__, "--bare"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdin is not None
+        port = int(server.stdout.readline())
+        found = [drive(port, server.pid, BUSY, requests) for _ in range(rounds)]
+        server.stdin.close()
+    return found
+
+
+def measure(checkouts: List[Path], kinds: List[str], rounds: int, requests: int,
+            scratch: Path) -> Dict[str, List[List[Round]]]:
+    """By kind, for each checkout, its rounds."""
+    found: Dict[str, List[List[Round]]] = {kind: [[] for _ in checkouts] for kind in kinds}
+    with ExitStack() as stack:
+        servers = []
+        for number, checkout in enumerate(checkouts):
+            place = scratch / str(number)
+            place.mkdir()
+            servers.append(stack.enter_context(Server(place, PYTHONPATH=str(checkout))))
+        for turn in range(rounds):
+            for kind in kinds:
+                # Whoever comes first in one round comes last in the next.
+                for number in sorted(range(len(servers)), reverse=turn % 2 == 1):
+                    server = servers[number]
+                    server.create(CLIENTS + (requests if kind == JOBS else 0))
+                    found[kind][number].append(drive(server.port, server.popen.pid, kind, requests))
+        for server in servers:
+            server.stop()
+    return found
+
+
+def _middle(rounds: List[Round]) -> Round:
+    return Round(*map(statistics.median, zip(*rounds)))
+
+
+def told(kind: str, here: List[Round], against: Optional[List[Round]]) -> Dict[str, Any]:
+    """A row: medians of the rounds, and the ratio of rates and CPU with the least and the most of it."""
+    row: Dict[str, Any] = {"what": kind, "here": _middle(here)._asdict(),
+                           "rounds": [seen._asdict() for seen in here]}
+    if against is not None:
+        rates = [mine.per_second / other.per_second for mine, other in zip(here, against)]
+        row.update(against=_middle(against)._asdict(), against_rounds=[seen._asdict() for seen in against],
+                   ratio=statistics.median(rates), ratio_least=min(rates), ratio_most=max(rates),
+                   cpu_ratio=statistics.median(mine.cpu / max(other.cpu, 1e-9)
+                                               for mine, other in zip(here, against)))
+    return row
+
+
+def show(rows: List[Dict[str, Any]]) -> None:
+    """The figures for people."""
+    lines = []
+    for row in rows:
+        for side in ("here", "against"):
+            if side in row:
+                seen = row[side]
+                ratio = "%.2f x (%.2f to %.2f)" % (row["ratio"], row["ratio_least"], row["ratio_most"]) \
+                    if side == "here" and "ratio" in row else ""
+                lines.append([row["what"], side, "%.0f" % seen["per_second"], ratio, "%.1f" % seen["p50"],
+                              "%.1f" % seen["p99"], "%.3f" % seen["cpu"]])
+    columns = ["%d clients" % CLIENTS, "", "per second", "ratio", "p50 ms", "p99 ms", "server CPU ms"]
+    print("\n".join(terminal.table(columns, lines, numeric=[2, 4, 5, 6])))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=5, help="for each (%(default)s)")
+    parser.add_argument("--requests", type=int, default=6400, help="in a round (%(default)s)")
+    parser.add_argument("--only", choices=["busy", "jobs"], help="one kind of request")
+    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        asyncio.run(serve_bare())
+        return
+    checkouts = [ROOT] + ([given.against.resolve()] if given.against else [])
+    kinds = {"busy": [BUSY], "jobs": [JOBS], None: [BUSY, JOBS]}[given.only]
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)  # what lies in the present directory would be imported before a checkout
+        found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
+        os.chdir("/")
+    rows = [told(kind, sides[0], sides[1] if given.against else None) for kind, sides in found.items()]
+    rows.append(told(BARE, bare_rounds(given.rounds, given.requests), None))
+    show(rows)
+    if given.json:
+        Path(given.json).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
