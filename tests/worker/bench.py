@@ -13,7 +13,7 @@ from jd.worker.agent.calls import Calls
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.agent.leaving import Leaving
 from jd.worker.attempt.attempt import Attempt
-from jd.worker.attempt.process.jobprocess import StartFailure
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import Answer, Call, CallThread
 from jd.worker.uplink.delivery import Delivery

@@ -14,12 +14,8 @@ from jd.protocol import DONE, VERDICT_LOST, YEAR
 from jd.worker import limits as bounds
 from jd.worker import verdict
 from jd.worker.attempt.attempt import Attempt
-from jd.worker.attempt.process.jobprocess import (
-    STOPPED_LOST,
-    STOPPED_PREEMPTED,
-    STOPPED_TIMEOUT,
-    StartFailure,
-)
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, STOPPED_TIMEOUT
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.limits import JobTimeout, Limits
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.verdict import Ended

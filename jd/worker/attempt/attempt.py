@@ -19,7 +19,8 @@ from jd.messages import Assignment, Code
 from jd.threads import NoThread
 from jd.worker.attempt.files import checkpointdir
 from jd.worker.attempt.files.jobfiles import JobFiles, Saved
-from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess, StartFailure
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_TIMEOUT, JobProcess
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.verdict import Ended
 
 SAVE_TIME = 5.0  # after the grace period of a job that was stopped: schedulers kill soon

@@ -21,7 +21,8 @@ from jd.worker.attempt.files.shareddir import SharedDirectory
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.printed import Printed
 from jd.worker.attempt.process import jobprocess, memory
-from jd.worker.attempt.process.jobprocess import JobProcess, StartFailure
+from jd.worker.attempt.process.jobprocess import JobProcess
+from jd.worker.attempt.process.spawning import Command, StartFailure
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.local import outboxes
@@ -184,7 +185,7 @@ class Starter:
             given = config.snapshot.python_path(given, config.directory)
         environ["PYTHONPATH"] = called.command.python_path(given)
         directory = config.run_dir(assignment.job_id)
-        return jobprocess.start(assignment, config.entry_script, called.words,
-                                rundir.moved(environ, config.directory, directory),
-                                config.job_dir(assignment.job_id), self._log.output, self._log.event,
-                                self._oom_kills, now, directory, self._ward, config.memory)
+        command = Command(config.entry_script, called.words,
+                          rundir.moved(environ, config.directory, directory), directory, config.memory)
+        return jobprocess.start(assignment, command, config.job_dir(assignment.job_id), self._log.output,
+                                self._log.event, self._oom_kills, now, self._ward)

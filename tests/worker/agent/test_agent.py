@@ -9,7 +9,8 @@ import pytest
 from jd import protocol
 from jd.messages import Code, Result
 from jd.net.client import OtherExperiment
-from jd.worker.attempt.process.jobprocess import STOPPED_LOST, StartFailure
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.limits import Limits
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.delivery import MAX_FAILURES

@@ -10,7 +10,8 @@ from jd.messages import Assignment
 from jd.net.retry import Backoff
 from jd.worker.agent.currentjob import CurrentJob
 from jd.worker.attempt.attempt import Attempt
-from jd.worker.attempt.process.jobprocess import STOPPED_LOST, StartFailure
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.limits import Limits
 from jd.worker.uplink.delivery import Delivery
 from jd.worker.uplink.heartbeats import Link

@@ -12,7 +12,8 @@ from jd.messages import Assignment
 from jd.threads import NoThread
 from jd.worker.attempt.attempt import SAVE_TIME, Attempt, Plan, needs_restoring
 from jd.worker.attempt.files.jobfiles import Saved
-from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED, StartFailure
+from jd.worker.attempt.process.jobprocess import STOPPED_LOST, STOPPED_PREEMPTED
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.verdict import Ended
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jd.script import uploaded
 from jd.worker.attempt.files import collect, jobdir
-from jd.worker.attempt.process.jobprocess import StartFailure
+from jd.worker.attempt.process.spawning import StartFailure
 
 
 @pytest.fixture

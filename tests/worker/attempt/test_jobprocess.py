@@ -17,7 +17,9 @@ from jd.messages import Assignment
 from jd.node import cgroups, orphans
 from jd.node.kernellog import Kill
 from jd.worker.attempt.process import jobprocess, memory
-from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess, StartFailure
+from jd.worker.attempt.process.child import Child
+from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess
+from jd.worker.attempt.process.spawning import Begun, Command, StartFailure
 from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
 from tests.support import PATIENCE, ROOT, wait_until
@@ -43,9 +45,9 @@ class Runner:
         script.write_text(source)
         full = dict(os.environ, PYTHONUNBUFFERED="1", **environ)
         words = [sys.executable, str(script), *(arguments or [])]
-        return jobprocess.start(Assignment(5, {}), script, words, full,
-                                self.tmp_path / "jobs" / "5", self.take, self.logged.append,
-                                lambda: self.oom_kills, time.monotonic(), killed=killed)
+        return jobprocess.start(Assignment(5, {}), Command(script, words, full), self.tmp_path / "jobs" / "5",
+                                self.take, self.logged.append, lambda: self.oom_kills, time.monotonic(),
+                                killed=killed)
 
     def turn(self, job: JobProcess, timeout: float = PATIENCE,
              until: Callable[[], bool] = lambda: False) -> Optional[Ended]:
@@ -264,6 +266,42 @@ def test_an_escaped_process_that_holds_the_pipe_is_not_waited_for(
     wait_until(lambda: reaped(pid))
 
 
+ORPHAN = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    sys.stdout.write("%d\\n" % os.getpid())
+    sys.stdout.flush()
+    os.dup2(int(sys.argv[1]), 1)
+    os.write(1, b"ready\\n")
+    sys.stdin.read()
+    os._exit(7)
+"""
+
+
+@linux_only
+def test_an_orphan_that_came_to_the_worker_is_a_script_like_any(runner: Runner) -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+
+    def begin(command: Command) -> Begun:
+        with subprocess.Popen(command.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              pass_fds=[write_end]) as parent:
+            assert parent.stdin is not None and parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            os.close(write_end)
+            parent.wait()
+            wait_until(lambda: pid in orphans.children())
+        return Begun(Child(pid), read_end)
+
+    words = [sys.executable, "-c", ORPHAN, str(write_end)]
+    job = jobprocess.start(Assignment(5, {}), Command(runner.tmp_path, words, {}), runner.tmp_path / "5",
+                           runner.take, runner.logged.append, lambda: 0, time.monotonic(), begin=begin)
+    ended = runner.turn(job)
+    assert ended is not None and ended.exit_code == 7 and ended.peak_memory is not None
+    assert runner.output == b"ready\n" and orphans.children() == set()
+
+
 # ---- stopping
 
 def test_stop_lets_the_script_save_its_work(runner: Runner) -> None:
@@ -290,7 +328,7 @@ def test_a_script_that_ignores_term_is_killed_after_its_grace(runner: Runner) ->
     began = time.monotonic()
     job.stop(began, 0.3, STOPPED_PREEMPTED)
     assert job.deadline() == began + 0.3
-    assert job.step(began + 0.299) is None and not job._leader_ended()
+    assert job.step(began + 0.299) is None and not job._child.has_ended()
     ended = runner.turn(job)
     assert ended is not None and ended.exit_code == -9
 
@@ -388,7 +426,7 @@ def test_the_time_to_stop_can_become_shorter_and_not_longer(runner: Runner) -> N
 
 def test_a_script_that_got_the_signal_before_the_worker_is_preempted(runner: Runner) -> None:
     job = runner.start("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
-    wait_until(job._leader_ended)
+    wait_until(job._child.has_ended)
     now = time.monotonic()
     assert job.step(now) is None  # perhaps the worker is about to get it too
     job.stop(now, 20.0, STOPPED_PREEMPTED)
@@ -436,11 +474,12 @@ from jd.messages import Assignment
 from jd.node.cgroups import Groups
 from jd.worker import verdict
 from jd.worker.attempt.process import jobprocess, memory
+from jd.worker.attempt.process.spawning import Command
 Path(sys.argv[1], "cgroup.procs").write_text(str(os.getpid()))
 groups, directory = Groups(), Path(sys.argv[2])
 script = directory / "greedy.py"
 script.write_text("x = []\\nwhile True: x.append(bytearray(1 << 20))\\n")
-job = jobprocess.start(Assignment(1, {}), script, [sys.executable, str(script)], dict(os.environ),
+job = jobprocess.start(Assignment(1, {}), Command(script, [sys.executable, str(script)], dict(os.environ)),
                        directory / "1", lambda data: None, print, groups.oom_kills, time.monotonic(),
                        killed=lambda pid, since: None)
 ended = None

@@ -8,7 +8,7 @@ from jd.messages import Assignment
 from jd.protocol import ProtocolError
 from jd.worker.attempt.calling import advice, entry, flags, placeholders
 from jd.worker.attempt.calling.entry import Command
-from jd.worker.attempt.process.jobprocess import StartFailure
+from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.config import WorkerConfig
 from jd.worker.verdict import Ended
 

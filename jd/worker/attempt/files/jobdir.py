@@ -21,7 +21,8 @@ from typing import Optional
 from jd.files import plainfile, wholefile
 from jd.killpoint import killpoint
 from jd.script import uploaded
-from jd.worker.attempt.process.jobprocess import StartFailure, make_directory
+from jd.worker.attempt.process.jobprocess import make_directory
+from jd.worker.attempt.process.spawning import StartFailure
 
 MARKS = uploaded.BESIDE
 EARLIER = "earlier"  # the data of a directory without a mark: from before there were marks

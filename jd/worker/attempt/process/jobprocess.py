@@ -4,20 +4,18 @@ The caller's loop reads when `fileno` is ready, and calls `step` when a child en
 has come. All times are seconds on the caller's monotonic clock.
 """
 
-import errno
 import os
 import signal
-import subprocess
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
+from typing import Callable, FrozenSet, List, Optional
 
-from jd.errors import JdError
 from jd.files import safedirs
 from jd.messages import Assignment
 from jd.node import kernellog, orphans
 from jd.node.kernellog import Kill
 from jd.worker.attempt.output.pump import OutputPump
-from jd.worker.attempt.process import memory
+from jd.worker.attempt.process.child import Child
+from jd.worker.attempt.process.spawning import Begun, Command, StartFailure, spawn
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.verdict import Ended
 
@@ -35,22 +33,18 @@ STOPPED_LOST = "lost"
 STOPPED_TIMEOUT = "timeout"
 
 
-class StartFailure(JdError):
-    """The script could not be started; the message names the path and says why."""
-
-
 class JobProcess:
     """A running script. `stop_reason` is None, or why the worker is stopping it."""
 
-    def __init__(self, assignment: Assignment, process: "subprocess.Popen[bytes]", output_fd: int,
+    def __init__(self, assignment: Assignment, child: Child, output: int,
                  strangers: FrozenSet[int], pump: OutputPump, now: float,
                  log: Callable[[str], None], oom_kills: Callable[[], int], ward: Ward,
                  killed: Callable[[int, float], Optional[Kill]]) -> None:
         self.assignment = assignment
         self.stop_reason: Optional[str] = None
-        self.pid = process.pid
-        self._process = process
-        self._fd: Optional[int] = output_fd
+        self.pid = child.pid
+        self._child = child
+        self._fd: Optional[int] = output
         self._strangers = set(strangers)
         self._pump = pump
         self._hearing: List[Callable[[bytes], None]] = []
@@ -113,7 +107,7 @@ class JobProcess:
         """
         if self.stop_reason is not None and self._kill_at is not None:
             self._kill_at = min(self._kill_at, now + grace)
-        if self._exit_code is None and self._leader_ended():
+        if self._exit_code is None and self._child.has_ended():
             self._mind_script(now)
         if self.stop_reason is None and reason == STOPPED_PREEMPTED and self._ended_by_stop_signal():
             self.stop_reason = reason
@@ -170,10 +164,10 @@ class JobProcess:
         self._close_output()
 
     def _mind_script(self, now: float) -> None:
-        if self._leader_ended():
+        if self._child.has_ended():
             # Its process id, and with it the group's, is ours until we wait for it.
             self._signal_group(signal.SIGKILL)
-            self._exit_code, self._peak_memory = memory.reaped(self._process)
+            self._exit_code, self._peak_memory = self._child.reap()
             self._ended_at = now
         elif self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
@@ -192,17 +186,6 @@ class JobProcess:
         if -exit_code != signal.SIGKILL or self.stop_reason is not None:
             return None
         return self._killed(self.pid, self._started)  # the kernel counts on this clock
-
-    def _leader_ended(self) -> bool:
-        """Whether the script has ended, found out without reaping it where the system can."""
-        if self._process.returncode is not None:
-            return True
-        if not hasattr(os, "waitid"):
-            return self._process.poll() is not None
-        try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
 
     def _ended_by_stop_signal(self) -> bool:
         """Whether it died of what also tells a worker to stop."""
@@ -232,24 +215,20 @@ class JobProcess:
             self._fd = None
 
 
-def start(assignment: Assignment, script: Path, words: List[str], environ: Dict[str, str],
-          directory: Path, write_output: Callable[[bytes], None], log: Callable[[str], None],
-          oom_kills: Callable[[], int], now: float, cwd: Optional[Path] = None,
-          ward: Optional[Ward] = None, max_memory: Optional[int] = None,
-          killed: Callable[[int, float], Optional[Kill]] = kernellog.killed) -> JobProcess:
-    """Make the job's directory, start the command line `words`, which runs `script`, in `cwd`, and tell the
-    warden.
+def start(assignment: Assignment, command: Command, directory: Path, write_output: Callable[[bytes], None],
+          log: Callable[[str], None], oom_kills: Callable[[], int], now: float, ward: Optional[Ward] = None,
+          killed: Callable[[int, float], Optional[Kill]] = kernellog.killed,
+          begin: Callable[[Command], Begun] = spawn) -> JobProcess:
+    """Make the job's directory, have `begin` start the script, and tell the warden.
 
-    Each of its processes may have `max_memory` bytes of address space.
-
-    Raises StartFailure.
+    Raises StartFailure, as `begin` may.
     """
     make_directory(directory)
     strangers = frozenset(orphans.children())
-    process, output_fd = _spawn(script, words, environ, cwd, max_memory)
+    child, output = begin(command)
     ward = ward if ward is not None else Ward()
-    ward.began(process.pid, environ)
-    return JobProcess(assignment, process, output_fd, strangers, OutputPump(write_output), now,
+    ward.began(child.pid, command.environ)
+    return JobProcess(assignment, child, output, strangers, OutputPump(write_output), now,
                       log, oom_kills, ward, killed)
 
 
@@ -262,57 +241,3 @@ def make_directory(directory: Path) -> None:
     except OSError as error:
         raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
                            "see JD_WORKSPACE_PATH") from None
-
-
-def _first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
-    """What the script's process does before it becomes the script."""
-    die_with_us = orphans.die_with_parent(signal.SIGKILL)
-    limit_memory = memory.limiter(max_memory)
-
-    def in_child() -> None:
-        # Slurm may signal every process of a step: draining is the worker's business, and would
-        # kill a script that knows nothing of the signal.
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        if die_with_us is not None:
-            die_with_us()
-        if limit_memory is not None:
-            limit_memory()
-    return in_child
-
-
-def _spawn(script: Path, argv: List[str], environ: Dict[str, str],
-           cwd: Optional[Path], max_memory: Optional[int]) -> "Tuple[subprocess.Popen[bytes], int]":
-    try:
-        read_end, write_end = os.pipe()
-    except OSError as error:
-        raise StartFailure("cannot start %s: %s" % (script, error.strerror)) from None
-    try:
-        os.set_blocking(read_end, False)
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=environ,
-            cwd=None if cwd is None else str(cwd), start_new_session=True,
-            preexec_fn=_first_in_child(max_memory))
-        return process, read_end
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        os.close(read_end)
-        if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):
-            raise StartFailure("cannot start %s in %s: %s" % (script, cwd, error.strerror),
-                               "jobs run in the directory that their worker was started in, which has to "
-                               "stay, or as cwd= says") from None
-        raise StartFailure(_why_not_started(script, argv, environ, error)) from None
-    finally:
-        os.close(write_end)
-
-
-def _why_not_started(script: Path, argv: List[str], environ: Dict[str, str],
-                     error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.E2BIG:
-        size = sum(len(text) for text in argv) + sum(len(k) + len(v) for k, v in environ.items())
-        return ("cannot start %s: the job's parameters and the environment are too large for a "
-                "command line (%d characters); put large values into a file" % (script, size))
-    if isinstance(error, OSError):
-        return "cannot start %s with %s: %s" % (script, argv[0], error.strerror)
-    if isinstance(error, UnicodeEncodeError):
-        return ("cannot start %s: a parameter has a character that the encoding %s cannot carry; "
-                "set LC_ALL=C.UTF-8" % (script, error.encoding))
-    return "cannot start %s: %s in a parameter or variable" % (script, error)

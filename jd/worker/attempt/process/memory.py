@@ -6,12 +6,10 @@ leave it, as a group that has both processes and limited children is not allowed
 counts on finding it where it was put.
 """
 
-import os
 import re
 import resource
-import subprocess
 import sys
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional
 
 from jd.worker.verdict import Ended
 
@@ -60,19 +58,6 @@ def told(size: int, sees_gpus: bool) -> str:
     return "memory: at most %s for each process of a job (memory=%s)%s" % (
         shown(size), shown(size), "; that counts address space, of which programs that use a GPU reserve far "
         "more: they may not start" if sees_gpus else "")
-
-
-def reaped(process: "subprocess.Popen[bytes]") -> Tuple[int, Optional[int]]:
-    """The exit status of a process that has ended, as Popen tells it, and the most memory that it, or one of
-    those that it has started and waited for, had at once: bytes, None where that is not known any more."""
-    if process.returncode is not None or not hasattr(os, "wait4"):
-        return process.wait(), None
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except ChildProcessError:
-        return process.wait(), None
-    process.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) or None
 
 
 def why_out_of_memory(ended: Ended, limit: Optional[int]) -> Optional[str]:
