@@ -1,11 +1,13 @@
 """Addresses that a server listens on: who can reach them, and how they look in a URL."""
 
+import functools
 import ipaddress
 import socket
 
 ANY = ("0.0.0.0", "::", "")  # all addresses of this machine
 
 
+@functools.lru_cache(maxsize=1024)  # a server asks it for each request
 def is_loopback(host: str) -> bool:
     """Whether an address or name is this machine's loopback and nothing else.
 

@@ -1,20 +1,14 @@
 """What a client sends: requests, the target of one, its cookies. `jd/net/serving/parser.py`, `routing.py`."""
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+import re
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from jd.auth.cookies import SignInCookie
 from jd.auth.sharedtoken import bearer
 from jd.net.serving.body import BodyStream
-from jd.net.serving.parser import (
-    NEED_DATA,
-    BodyChunk,
-    EndOfRequest,
-    ParseError,
-    ParserLimits,
-    RequestHead,
-    RequestParser,
-)
+from jd.net.serving.heads import KnownHeads, RequestHead
+from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, ParserLimits, RequestParser
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.protocol import ProtocolError
 from tests.fuzz.material import Source
@@ -25,6 +19,7 @@ LIMITS = ParserLimits(
     request_line=120, header_bytes=300, header_count=8, chunk_line=40, extension_bytes=60, trailer_bytes=80
 )
 STATUSES = (400, 413, 414, 417, 431, 501, 505)
+_LENGTH_AT_END = re.compile(rb"(\r\nContent-Length: )[0-9]*(\r\n\r\n)")
 
 
 class Sent(NamedTuple):
@@ -138,10 +133,11 @@ def make_sent(source: Source) -> Sent:
 # ---- checking
 
 
-def events(pieces: Sequence[bytes], limits: ParserLimits = LIMITS) -> Tuple[List[Any], Any]:
+def events(pieces: Sequence[bytes], limits: ParserLimits = LIMITS,
+           known: Optional[KnownHeads] = None) -> Tuple[List[Any], Any]:
     """What a parser makes of a connection that is closed after these pieces, and its error. The body of a
     request is one event."""
-    parser = RequestParser(limits)
+    parser = RequestParser(limits, known)
     found: List[Any] = []
     most = 4 * sum(map(len, pieces)) + 100
     try:
@@ -168,11 +164,17 @@ def events(pieces: Sequence[bytes], limits: ParserLimits = LIMITS) -> Tuple[List
 
 
 def check_sent(sent: Sent) -> None:
-    """Whole, byte by byte and in pieces it is the same; bodies are as long as they say."""
+    """Whole, byte by byte and in pieces it is the same, and so with heads that were parsed before; bodies are
+    as long as they say."""
     whole = events([sent.data] if sent.data else [])
     for other in (sent.pieces, [sent.data[at : at + 1] for at in range(len(sent.data))]):
         found = events(other)
         assert found == whole, "in pieces it is %r, whole %r" % (found, whole)
+    known = KnownHeads()
+    for data in (sent.data, sent.data, _LENGTH_AT_END.sub(rb"\g<1>7\g<2>", sent.data),
+                  _LENGTH_AT_END.sub(rb"\g<1>\g<2>", sent.data)):
+        strict, found = events([data] if data else []), events([data] if data else [], known=known)
+        assert found == strict, "with heads that are known it is %r, else %r" % (found, strict)
     length, head = 0, None
     for event in whole[0]:
         if isinstance(event, RequestHead):

@@ -7,7 +7,8 @@ from typing import List
 
 import pytest
 
-from jd.net.serving.parser import ParseError, RequestHead
+from jd.net.serving.heads import RequestHead
+from jd.net.serving.parser import ParseError
 from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.api.access import Access, Principal
 from tests.net.http_wire import events, run, serving

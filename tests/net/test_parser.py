@@ -4,15 +4,8 @@ from typing import List, Tuple
 
 import pytest
 
-from jd.net.serving.parser import (
-    NEED_DATA,
-    BodyChunk,
-    EndOfRequest,
-    ParseError,
-    ParserLimits,
-    RequestHead,
-    RequestParser,
-)
+from jd.net.serving.heads import RequestHead
+from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, ParserLimits, RequestParser
 from tests.net.http_wire import events
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n"

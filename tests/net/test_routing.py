@@ -78,6 +78,15 @@ def test_find(table: Router, method: str, path: str, pattern: str, params: Dict[
     assert (route.pattern, found) == (pattern, params)
 
 
+def test_the_first_row_that_fits_is_taken() -> None:
+    router = Router()
+    for pattern in ("/jobs/all", "/jobs/<name>", "/jobs/none"):
+        router.add("GET", pattern, echo)
+    assert [router.find("GET", path)[0].pattern for path in ("/jobs/all", "/jobs/one", "/jobs/none")] == [
+        "/jobs/all", "/jobs/<name>", "/jobs/<name>"]
+    assert router.find("HEAD", "/jobs/all")[0].pattern == "/jobs/all"
+
+
 @pytest.mark.parametrize("path", ["/api/jobs/", "/api/job", "/api/jobs/x/uploads", "/api/jobs/-1/uploads",
                                   "/api/jobs/1/uploads/2", "//api/jobs", "/aXb",
                                   "/api/jobs/%s/uploads" % ("1" * 16), "/api/jobs\n"])

@@ -21,8 +21,9 @@ from typing import AsyncIterator, Optional, Protocol, cast
 
 from jd.net.peer import socketowner
 from jd.net.serving.body import BodyStream
+from jd.net.serving.heads import KnownHeads, RequestHead
 from jd.net.serving.limits import Limits
-from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestHead, RequestParser
+from jd.net.serving.parser import NEED_DATA, BodyChunk, EndOfRequest, ParseError, RequestParser
 from jd.net.serving.responsehead import BODILESS, head_bytes
 from jd.net.serving.routing import HttpError, Request, Response, Router, error_response
 from jd.net.serving.traffic import Traffic
@@ -51,6 +52,7 @@ class Server(Protocol):
     router: Router
     limits: Limits
     traffic: Traffic
+    known_heads: KnownHeads
     is_stopping: bool
 
     def has_room(self, descriptor: int) -> bool:
@@ -76,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
         self._transport: Optional[asyncio.Transport] = None
-        self._parser = RequestParser(self._limits.parser)
+        self._parser = RequestParser(self._limits.parser, server.known_heads)
         self._peer = ""
         self._peer_uid: Optional[int] = None
         self._knows_peer_uid = False  # the system has been asked, whatever it said

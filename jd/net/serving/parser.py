@@ -22,10 +22,8 @@ import re
 from dataclasses import dataclass
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from jd.net.serving.heads import END, LONGEST, MAX_LENGTH_DIGITS, Headers, KnownHeads, RequestHead
 from jd.protocol import shown
-
-Headers = Dict[str, str]
-"""Field values by lower-case name, decoded as ISO 8859-1; those of a repeated field are joined."""
 
 # RFC 9110, 5.6.2 (token) and 5.5 (field values: no control character but the tab).
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -42,7 +40,6 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[\t\x20-\x7e\x80-\xff]*)?
 # What decides who is let in and what a body means: two of them are two answers.
 _ONCE = frozenset(("host", "origin", "authorization", "content-type"))
 _DIGITS = re.compile(r"[0-9]+")
-_MAX_LENGTH_DIGITS = 18
 
 
 class ParseError(Exception):
@@ -62,23 +59,6 @@ class ParserLimits(NamedTuple):
     chunk_line: int = 1024
     extension_bytes: int = 16 * 1024  # all chunk extensions of a request: they can dwarf the body
     trailer_bytes: int = 8 * 1024
-
-
-@dataclass(frozen=True)
-class RequestHead:
-    """Request line and header section, checked.
-
-    `target` starts with a slash, or is `*`. `content_length` is None for a chunked body.
-    `keep_alive` says whether the client wants the connection kept (RFC 9112, 9.3).
-    """
-
-    method: str
-    target: str
-    version: Tuple[int, int]
-    headers: Headers
-    content_length: Optional[int]
-    keep_alive: bool
-    expect_continue: bool
 
 
 @dataclass(frozen=True)
@@ -103,7 +83,7 @@ NEED_DATA = NeedData.NEED_DATA
 Event = Union[RequestHead, BodyChunk, EndOfRequest, NeedData]
 
 
-class _State(enum.Enum):
+class _State(enum.IntEnum):  # a number: it is looked up with each step, and finding a name costs more
     REQUEST_LINE = 1
     FIELDS = 2
     FIXED = 3
@@ -119,15 +99,18 @@ class RequestParser:
     """Turns what a client sends on one connection into events.
 
     Call `receive` with what came, then `next_event` until it returns NEED_DATA. What follows a
-    request (pipelining) waits in the buffer until `next_event` is called again.
+    request (pipelining) waits in the buffer until `next_event` is called again. `known` is what it shares
+    with other parsers of the same limits.
     """
 
     __slots__ = ("_limits", "_buffer", "_scanned", "_state", "_eof", "_error", "_blank_skipped",
                  "_request_line", "_fields", "_field_bytes", "_field_count", "_remaining",
-                 "_extension_bytes", "_keep_alive")
+                 "_extension_bytes", "_keep_alive", "_known", "_whole_head")
 
-    def __init__(self, limits: ParserLimits = ParserLimits()) -> None:
+    def __init__(self, limits: ParserLimits = ParserLimits(), known: Optional[KnownHeads] = None) -> None:
         self._limits = limits
+        self._known = KnownHeads() if known is None else known
+        self._whole_head = b""  # of the head that is being parsed, if all of it was there at the first look
         self._buffer = bytearray()
         self._scanned = 0  # no line feed in the buffer before this
         self._state = _State.REQUEST_LINE
@@ -140,6 +123,7 @@ class RequestParser:
 
     def _start_over(self) -> None:
         self._blank_skipped = False
+        self._whole_head = b""
         self._request_line: Tuple[str, str, Tuple[int, int]] = ("", "", (1, 1))
         self._start_fields()
 
@@ -185,6 +169,9 @@ class RequestParser:
     # ---- steps: each returns an event, or None where the state changed and more may follow
 
     def _read_request_line(self) -> Optional[Event]:
+        head = self._known_head()
+        if head is not None:
+            return head
         if self._buffer and not _TOKEN.match(self._buffer, 0, 1) and self._buffer[0] not in b"\r\n":
             raise ParseError(400, "this is no HTTP request: it starts with byte 0x%02x%s" % (
                 self._buffer[0],
@@ -208,7 +195,28 @@ class RequestParser:
             return None
         method, target, version = self._request_line
         head = _make_head(method, target, version, self._fields)
+        if self._whole_head:
+            self._known.keep(self._whole_head, head)
         self._start_over()
+        return self._begin_body(head)
+
+    def _known_head(self) -> Optional[RequestHead]:
+        """A head with the same bytes that was parsed before; looked for once, and not behind an empty line."""
+        if self._scanned or self._blank_skipped:
+            return None
+        end = self._buffer.find(END, 0, LONGEST) + len(END)
+        # With more digits at its end it may not come near the limit either.
+        if end <= len(END) or end + MAX_LENGTH_DIGITS > self._limits.header_bytes:
+            return None
+        head = bytes(self._buffer[:end])
+        known = self._known.find(head)
+        if known is None:
+            self._whole_head = head
+            return None
+        del self._buffer[:end]
+        return self._begin_body(known)
+
+    def _begin_body(self, head: RequestHead) -> RequestHead:
         self._keep_alive = head.keep_alive
         self._extension_bytes = 0
         if head.content_length is None:
@@ -434,6 +442,6 @@ def _body_length(version: Tuple[int, int], headers: Headers) -> Optional[int]:
     value = values.pop()
     if not _DIGITS.fullmatch(value):
         raise ParseError(400, "Content-Length must be digits only")
-    if len(value) > _MAX_LENGTH_DIGITS:
+    if len(value) > MAX_LENGTH_DIGITS:
         raise ParseError(413, "Content-Length is too large to be served by anyone")
     return int(value)

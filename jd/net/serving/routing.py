@@ -35,8 +35,8 @@ from jd.errors import StorageError
 from jd.fields import check_object
 from jd.net.jsonbody import parse_json
 from jd.net.serving.body import BodyStream
+from jd.net.serving.heads import Headers
 from jd.net.serving.jsonpieces import Pieces
-from jd.net.serving.parser import Headers
 from jd.protocol import ProtocolError, shown
 
 JSON_TYPE = "application/json"
@@ -52,6 +52,7 @@ INLINE_JSON = 64 * 1024
 MAX_JSON_VALUES = 200_000
 
 _READ_METHODS = ("GET", "HEAD")
+_PLAIN_PATH = re.compile(r"[/0-9A-Za-z_.-]*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -172,6 +173,8 @@ def _too_large(limit: int) -> HttpError:
 
 
 def _split_target(target: str) -> Tuple[str, Dict[str, str]]:
+    if _PLAIN_PATH.fullmatch(target):
+        return target, {}
     raw_path, _, raw_query = target.partition("?")
     try:
         if _BAD_PERCENT.search(target):
@@ -299,6 +302,7 @@ class Router:
         self._guard = guard
         self._status_of = dict(status_of or {})
         self._routes: List[Route] = []
+        self._fixed: Dict[Tuple[str, str], Route] = {}  # those that no other fits before, by method and path
 
     @property
     def routes(self) -> Tuple[Route, ...]:
@@ -318,11 +322,17 @@ class Router:
                                            match.group(2), _PLACEHOLDER_REGEX[match.group(1)]))
             at = match.end()
         parts.append(re.escape(pattern[at:]))
-        self._routes.append(Route(method, pattern, handler, max_body, public,
-                                  re.compile("".join(parts)), role))
+        route = Route(method, pattern, handler, max_body, public, re.compile("".join(parts)), role)
+        if len(parts) == 1 and method != "HEAD" and not any(
+                earlier.method == method and earlier.regex.fullmatch(pattern) for earlier in self._routes):
+            self._fixed[method, pattern] = route
+        self._routes.append(route)
 
     def find(self, method: str, path: str) -> Tuple[Route, Dict[str, Any]]:
         """The row for a request, and its parameters. Raises HttpError: 404, or 405 with Allow."""
+        fixed = self._fixed.get((method, path))
+        if fixed is not None:
+            return fixed, {}
         allowed: List[str] = []
         for route in self._routes:
             match = route.regex.fullmatch(path)
@@ -345,7 +355,7 @@ class Router:
             route, request.params = self.find(request.method, request.path)
             if self._guard is not None and not route.public:
                 result = self._guard(request, route)
-                if inspect.isawaitable(result):
+                if result is not None and inspect.isawaitable(result):
                     await result
             request.max_body = route.max_body
             request.check_length(route.max_body)
@@ -374,6 +384,8 @@ async def _checked(response: Response) -> Response:
     """Refuse what would break the message, such as a line break in a header."""
     if not isinstance(response, Response):
         raise TypeError("the handler returned %s, not a Response" % type(response).__name__)
+    if not response.headers and response.content_type == JSON_TYPE:
+        return response
     for name, value in [*response.headers.items(), ("Content-Type", response.content_type)]:
         if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value) or not _is_latin1(value):
             await response.aclose()

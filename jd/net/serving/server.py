@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from jd.errors import JdError
 from jd.net.serving.connection import Connection
+from jd.net.serving.heads import KnownHeads
 from jd.net.serving.limits import Limits, room
 from jd.net.serving.routing import Router
 from jd.net.serving.traffic import Traffic
@@ -49,6 +50,7 @@ class HttpServer:
         self.router = router
         self.limits = limits
         self.traffic = Traffic()
+        self.known_heads = KnownHeads()
         self._ssl = ssl_context
         self._listeners: List[asyncio.AbstractServer] = []
         self._connections: Set[Connection] = set()
