@@ -1,8 +1,8 @@
 """The head of a request, and those that were parsed before.
 
-A client sends much the same head again and again. What its bytes meant the first time they mean every time: so
-one that is known is not parsed, and nothing is let through that the parser would refuse. Only the digits of a
-Content-Length that is the last field may be others, as bodies differ.
+A client sends much the same head again and again. What its bytes meant the first time they mean every time:
+one that is known is not parsed, and nothing is let through that the parser would refuse. Only the digits of
+a Content-Length that is the last field may be others, as bodies differ.
 """
 
 from dataclasses import dataclass

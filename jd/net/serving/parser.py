@@ -201,7 +201,7 @@ class RequestParser:
         return self._begin_body(head)
 
     def _known_head(self) -> Optional[RequestHead]:
-        """A head with the same bytes that was parsed before; looked for once, and not behind an empty line."""
+        """A head with these bytes that was parsed before; looked for once, and not behind an empty line."""
         if self._scanned or self._blank_skipped:
             return None
         end = self._buffer.find(END, 0, LONGEST) + len(END)
