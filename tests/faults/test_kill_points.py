@@ -19,6 +19,7 @@ ELSEWHERE = {
     "keeping": "jd_server check, restore, archive and remove", "log": "a log of 50 MB",
     "names.set-aside": "a disk without hard links", "orders": "an order to many jobs",
     "outbox.claim": "tests/worker/uplink/test_outbox.py", "outbox.release": "the same",
+    "outbox.sync": "the same",
     "outboxes.carry-over": "results of earlier versions", "owncert": "--tls auto",
     "snapshot": "snapshot=true",
 }

@@ -109,6 +109,7 @@ class Agent:
             call = self._next_call(now)
             if call is not None:
                 self._calls.send(call, now)
+        self._delivery.sync_in_time(now)
         return self._deadline(now)
 
     def _next_call(self, now: float) -> Optional[Call]:
@@ -162,7 +163,7 @@ class Agent:
         if self.exit_status is not None:
             return now
         calls, departure = self._calls, self._leaving.departure
-        times: List[Optional[float]] = list(self._job.deadlines())
+        times: List[Optional[float]] = [*self._job.deadlines(), self._delivery.sync_at]
         if calls.in_flight is not None:
             times.append(calls.overdue_at)
         elif self.job is None:

@@ -4,6 +4,10 @@ A result that the server refuses for good is dropped with a line in the log. A 4
 second time, after the server has answered something else in between, because gateways say 404 as well
 while the server behind them is away. For the worker's own last result the call in between is a heartbeat
 that still holds the job: an idle one would get the same job handed out again.
+
+The worker's own last result outlives the worker from the start. It is made to outlive the machine as well
+where the server does not take it within SYNC_AFTER: what a server has answered is on its own disk, and the
+next job need not wait for this one.
 """
 
 from dataclasses import replace
@@ -22,6 +26,7 @@ from jd.worker.uplink.outbox import Entry, Outbox
 FINAL_REFUSALS = (400, 404, 409)
 MAX_FAILURES = 5  # of calls with a result of another worker, which is then left to others
 FILES_TIMEOUT = 480.0  # seconds, for a result with files
+SYNC_AFTER = 0.1  # seconds; servers answer sooner
 
 
 def _no_beat() -> Optional[Call]:
@@ -34,6 +39,7 @@ class Delivery:
     def __init__(self, outbox: Outbox, link: Link, log: Callable[[str], None]) -> None:
         self.own: Optional[Entry] = None
         self.alone = False
+        self.sync_at: Optional[float] = None  # when our own result is to be synced
         self.backlog: List[Entry] = []
         self._outbox = outbox
         self._link = link
@@ -52,7 +58,16 @@ class Delivery:
                                     self._link.worker_id, waiting_files)
         self.alone = alone or waiting_files is not None
         if self._link.away:
-            self.own = self._outbox.secure(self.own)
+            self.own = self._lasting(self.own)
+
+    def sync_in_time(self, now: float) -> None:
+        """Have our own result survive a crash of the machine, if the server has let it wait."""
+        if self.own is None or self.own.is_synced or self.own.path is None:
+            self.sync_at = None
+        elif self.sync_at is None:
+            self.sync_at = now + SYNC_AFTER
+        elif now >= self.sync_at:
+            self.own, self.sync_at = self._outbox.sync(self.own), None
 
     @property
     def others_hold(self) -> bool:
@@ -100,7 +115,7 @@ class Delivery:
     def did_not_arrive(self, entry: Optional[Entry]) -> None:
         """The server is away, and was to get this result, or none. What waits must outlast this worker."""
         if self.own is not None:
-            self.own = self._outbox.secure(self.own)
+            self.own = self._lasting(self.own)
         if entry is not None and not self._is_own(entry):
             # What a server cannot digest must not keep this worker from its own work, nor from leaving.
             self._failures[entry.name] = self._failures.get(entry.name, 0) + 1
@@ -153,7 +168,7 @@ class Delivery:
         """Leave our undelivered result to others. Where it stays, for the last words of the log."""
         if self.own is None:
             return None
-        self.own = own = self._outbox.release(self._outbox.secure(self.own))
+        self.own = own = self._outbox.release(self._lasting(self.own))
         job_id = own.result.job_id
         if own.path is None:
             return "the result of job %d is lost: neither the server nor the disk took it" % job_id
@@ -168,6 +183,10 @@ class Delivery:
         """What waits beside our own result, for the last words of a worker whose server is away."""
         return ["results that wait in %s for their server: %d; any worker of this experiment that has this "
                 "directory delivers them" % (place, count) for place, count in self._outbox.left().items()]
+
+    def _lasting(self, entry: Entry) -> Entry:
+        """Our own result as it survives whatever ends here."""
+        return self._outbox.sync(self._outbox.secure(entry))
 
     def _report_own(self, entry: Entry) -> Call:
         """Until it has arrived, the job is still this worker's."""

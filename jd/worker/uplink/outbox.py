@@ -1,9 +1,10 @@
 """Results that the server has not taken yet: one JSON file each, until it has.
 
 A result is written before the first try to deliver it, so that neither an outage nor the death of the worker
-loses it. While the server answers that is near, in the cache of the worker, which is fast. Once the server
-is away, or the worker leaves, it goes with its files to a place that outlasts the allocation, where any
-worker of the experiment on any node finds it (local/outboxes.py has the places, holding.py who delivers).
+loses it. While the server answers that is near, in the cache of the worker, which is fast, and it is synced
+only where the answer does not come at once (delivery.py). Once the server is away, or the worker leaves, it
+goes with its files to a place that outlasts the allocation, where any worker of the experiment on any node
+finds it (local/outboxes.py has the places, holding.py who delivers).
 """
 
 import errno
@@ -40,7 +41,8 @@ class Entry:
 
     `server_id` names the data that the result belongs to; None from a base server, which is known
     by its URL alone. `written` is in Unix seconds. `waiting_files` is a directory of files that go before
-    the result. `name` stays the same wherever it is.
+    the result. `name` stays the same wherever it is. `is_synced`: the disk was asked to keep it in a crash of
+    the machine.
     """
 
     result: Result
@@ -51,6 +53,7 @@ class Entry:
     path: Optional[Path] = None
     waiting_files: Optional[Path] = None
     name: str = field(default="", compare=False)
+    is_synced: bool = field(default=False, compare=False)
 
 
 class Outbox:
@@ -70,6 +73,7 @@ class Outbox:
         self._log = log
         self._clock = clock
         self._touched: Optional[float] = None
+        self._made: Set[Path] = set()  # places that were seen to be safe
         self._foreign: Set[str] = set()  # names that were read, and are not for the data of `_asked_for`
         self._asked_for: Optional[Tuple[str, Optional[str]]] = None
         self._said: Set[str] = set()
@@ -80,16 +84,32 @@ class Outbox:
 
     def put(self, result: Result, server: str, server_id: Optional[str],
             worker_id: str, waiting_files: Optional[Path] = None) -> Entry:
-        """Keep a result. It is on disk when this returns, unless the disk refuses: that is logged,
-        and the entry lives in memory only."""
+        """Keep a result. It outlives this process when this returns, and the machine after `sync`, unless the
+        disk refuses: that is logged, and the entry lives in memory only."""
         name = "%d-%d-%s%s" % (result.job_id, result.attempt or 0, secrets.token_hex(4), SUFFIX)
         entry = Entry(result, server, server_id, worker_id, self._clock(), None, waiting_files, name)
         try:
-            return self._write(entry, self._near)
+            return self._write(entry, self._near, durable=False)
         except (OSError, StorageError) as error:
             self._log("cannot keep the result of job %d in %s: %s; it is delivered from memory"
                       % (result.job_id, self._near.path, _why(error)))
             return entry
+
+    def sync(self, entry: Entry) -> Entry:
+        """Have it survive a crash of the machine. Where the disk refuses, that is logged, and all."""
+        if entry.is_synced or entry.path is None:
+            return entry
+        killpoint("outbox.sync.before-fsync")
+        try:
+            filesystems.sync(entry.path)
+            filesystems.sync_names(entry.path.parent)
+        except FileNotFoundError:
+            pass  # another worker delivers it
+        except OSError as error:
+            self._log("the result of job %d may not survive a crash of this machine: %s: %s"
+                      % (entry.result.job_id, entry.path, error.strerror))
+        killpoint("outbox.sync.after-fsync")
+        return replace(entry, is_synced=True)
 
     def secure(self, entry: Entry) -> Entry:
         """Have it, with its files, in a place that outlasts this allocation; as it was where there is none.
@@ -104,7 +124,7 @@ class Outbox:
             try:
                 place.make()
                 files = self._files_into(place, entry)
-                moved = self._write(replace(entry, waiting_files=files), place)
+                moved = self._write(replace(entry, waiting_files=files), place, durable=True)
             except (OSError, StorageError) as error:
                 self._say_once("cannot keep the result of job %d in %s: %s" % (
                     entry.result.job_id, place.path, _why(error)), str(place.path))
@@ -291,15 +311,17 @@ class Outbox:
 
     # ---- writing
 
-    def _write(self, entry: Entry, place: Place) -> Entry:
+    def _write(self, entry: Entry, place: Place, durable: bool) -> Entry:
         """Raises OSError, StorageError."""
         name = entry.name if self._holder is None else held_name(entry.name, self._holder.mark)
         path = place.path / name
-        place.make()
+        if place.path not in self._made or not place.path.is_dir():
+            place.make()
+            self._made.add(place.path)
         killpoint("outbox.write.before-rename")
-        wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=True)
+        wholefile.write(path, json.dumps(_to_json(entry)).encode("ascii"), durable=durable)
         killpoint("outbox.write.after-rename")
-        return replace(entry, path=path)
+        return replace(entry, path=path, is_synced=durable)
 
     def _files_into(self, place: Place, entry: Entry) -> Optional[Path]:
         """Its files, copied to a place. Raises OSError; StorageError where there are too many."""

@@ -107,10 +107,10 @@ def test_a_full_disk_keeps_the_result_in_memory(tmp_path: Path,
     logged: List[str] = []
     kept = box(tmp_path, logged.append)
 
-    def full(fd: int) -> None:
+    def full(source: str, target: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "replace", full)
     entry = kept.put(RESULT, "http://s", None, "w_0")
     assert entry.path is None
     assert entry.result == RESULT
@@ -353,6 +353,31 @@ def test_where_all_nodes_share_a_directory_it_comes_before_the_home(tmp_path: Pa
     assert not first.is_possible and second.is_possible
     del environ["JD_ACCESS_DIR"]
     assert [place.path for place in outboxes.lasting("e", environ)] == [second.path]
+
+
+def test_a_place_that_has_gone_is_made_again(tmp_path: Path) -> None:
+    kept = box(tmp_path)
+    kept.remove(kept.put(RESULT, "http://s", None, "w_0"))
+    (tmp_path / "box").rmdir()
+    assert kept.put(RESULT, "http://s", None, "w_0").path is not None
+
+
+SYNCS = """
+import sys
+from pathlib import Path
+from jd.messages import Result
+from jd.worker.uplink.outbox import Outbox, in_directory
+box = Outbox(in_directory(Path(sys.argv[1])), print)
+box.sync(box.put(Result(5, "DONE"), "http://s", None, "w_0"))
+"""
+
+
+@pytest.mark.parametrize("point", ["outbox.sync.before-fsync", "outbox.sync.after-fsync"])
+def test_a_worker_that_is_killed_while_it_syncs_a_result_leaves_it(tmp_path: Path, point: str) -> None:
+    killed = subprocess.run([sys.executable, "-c", SYNCS, str(tmp_path / "box")], timeout=60,
+                            env=dict(os.environ, JD_KILL_POINT=point, PYTHONPATH=str(ROOT)))
+    assert killed.returncode == -signal.SIGKILL
+    assert [entry.result for entry in box(tmp_path).waiting("http://s", None)] == [Result(5, "DONE")]
 
 
 CLAIMS_AND_RELEASES = """
