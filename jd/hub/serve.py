@@ -18,6 +18,7 @@ from jd.hub.data import HubData
 from jd.hub.routes import signup_url
 from jd.hub.store import accounts
 from jd.net.addresses import is_loopback, url_of
+from jd.net.serving import turns
 from jd.net.serving.process import Voice, allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
@@ -33,7 +34,7 @@ def run(values: Dict[str, Any]) -> int:
     try:
         data.claim()
         _warn(data, values)
-        return asyncio.run(_serve(data, values, tls))
+        return turns.run(_serve(data, values, tls))
     finally:
         data.close()
 

@@ -4,8 +4,9 @@ An idle worker waits for a job or a command; a busy one for a command, for the e
 by somebody else, or for somebody who looks at its job's output.
 
 A ticket is taken before the store is asked, so that a job which appears in between is not
-missed; a ticket that was called but is not needed calls the next. One whose worker cannot run what
-there is has all others look, each once for what has happened since it looked last.
+missed; a ticket that was called for a job but does not take it calls the next. One whose worker cannot run
+what there is has all others look, each once for what has happened since it looked last. Thousands may be
+called at once: the loop wakes AT_ONCE of them in a turn, and serves others in between.
 
 Whom something concerns that was written is called here only (`WaitingRoom.tell`).
 """
@@ -13,8 +14,8 @@ Whom something concerns that was written is called here only (`WaitingRoom.tell`
 import asyncio
 import heapq
 import time
-from collections import OrderedDict
-from typing import Awaitable, Callable, Dict, List, Optional, Tuple, TypeVar
+from collections import OrderedDict, deque
+from typing import Awaitable, Callable, Deque, Dict, List, Optional, Tuple, TypeVar
 
 from jd.server.store.transaction import Happened
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 LOOK_LASTS = 10.0  # seconds; a page that shows output asks again long before
+AT_ONCE = 64
 _FEW = 64  # entries that are not worth tidying up
 MANY_LOOKS = 1000  # jobs; then those that nobody looks at any more are forgotten
 
@@ -48,12 +50,24 @@ class Ticket:
         self._calls = 0
         self._begun = 0  # calls that a look has begun to follow
         self._followed = 0
+        self._for_job = 0  # the number of the latest call for a job that there is
+        self._for_command = 0  # and for what this worker is told
         self._future: Optional["asyncio.Future[None]"] = None
 
     @property
     def called(self) -> bool:
         """Whether there is a call that was not followed yet."""
         return self._calls > self._followed
+
+    @property
+    def called_for_job(self) -> bool:
+        """Whether one of these is for a job."""
+        return self._for_job > self._followed
+
+    @property
+    def called_for_command(self) -> bool:
+        """Whether one of these is for a command."""
+        return self._for_command > self._followed
 
     @property
     def is_to_look(self) -> bool:
@@ -67,13 +81,23 @@ class Ticket:
 
     def __exit__(self, *_: object) -> None:
         self._room.remove(self)
-        if self.called and self.idle:
+        if self.called_for_job:
             self.pass_on()
 
     def call(self) -> None:
         """Tell the holder to look again."""
         self._calls += 1
         self._wake()
+
+    def call_for_job(self) -> None:
+        """There is a job, which is somebody else's if this one does not take it."""
+        self.call()
+        self._for_job = self._calls
+
+    def call_for_command(self) -> None:
+        """There is a command."""
+        self.call()
+        self._for_command = self._calls
 
     def pass_on(self) -> None:
         """Call somebody else: the job that this ticket was called for is not taken."""
@@ -114,8 +138,29 @@ class Ticket:
         return result
 
     def _wake(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        if self._future is not None:
+            self._room.wakes.wake(self._future)
+
+
+class Wakes:
+    """Wakes those who wait, in turn."""
+
+    def __init__(self) -> None:
+        self._waiting: "Deque[asyncio.Future[None]]" = deque()
+
+    def wake(self, waiter: "asyncio.Future[None]") -> None:
+        """End the wait for a future of this loop, in one of its next turns."""
+        self._waiting.append(waiter)
+        if len(self._waiting) == 1:
+            waiter.get_loop().call_soon(self._wake_some)
+
+    def _wake_some(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._waiting:
+            self._waiting[0].get_loop().call_soon(self._wake_some)
 
 
 class Watching:
@@ -148,6 +193,7 @@ class WaitingRoom:
     def __init__(self) -> None:
         self.tickets: "OrderedDict[Ticket, None]" = OrderedDict()  # of idle workers
         self.closed = False
+        self.wakes = Wakes()
         self.changes = 0  # how often jobs have become PENDING
         # Those of idle workers that have no call to follow, by number; with some that have, or are gone, and
         # are passed over once. So a call costs the same however many were called before.
@@ -223,7 +269,7 @@ class WaitingRoom:
             ticket = heapq.heappop(self._line)[1]
             ticket.queued = False
             if ticket in self.tickets and not ticket.is_to_look:
-                ticket.call()
+                ticket.call_for_job()
                 count -= 1
 
     def call_unlooked(self, changes: int) -> None:
@@ -233,12 +279,12 @@ class WaitingRoom:
         self._all_looked = changes
         for ticket in self.tickets:
             if ticket.looked < changes and not ticket.is_to_look:
-                ticket.call()
+                ticket.call_for_job()
 
     def call_worker(self, worker_id: str) -> None:
         """There is a command for this worker."""
         for ticket in self.of_worker(worker_id):
-            ticket.call()
+            ticket.call_for_command()
 
     def call_job(self, job_id: int) -> None:
         """The worker of this job is to say or to hear something: its output is wanted, or its

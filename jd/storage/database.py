@@ -31,7 +31,7 @@ log = logging.getLogger("jd.storage")
 
 MIN_SQLITE = (3, 26, 0)
 BUSY_TIMEOUT = 10.0  # seconds that a lock of another process (a backup, say) may last
-MAX_GROUP = 512  # operations in one transaction: bounds how long the first one waits
+MAX_GROUP = 128  # operations in one transaction: how long the first one waits, and how many wake together
 STATEMENTS = 256  # that stay prepared: more than the store has for workers, so that none is parsed twice
 READERS = 3
 READ_SECONDS = 5.0  # that a reading may take: who looks at a page waits no longer either

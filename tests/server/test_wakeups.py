@@ -11,10 +11,11 @@ from jd import protocol as p
 from jd.errors import StorageError
 from jd.server.creation.batch import from_grid
 from jd.server.creation.creator import Creator
-from jd.server.store.operators import batches
+from jd.server.store.fleet import commands
+from jd.server.store.operators import batches, bulk
 from jd.server.store.policy import Policy
 from jd.server.store.transaction import Happened, Transaction
-from jd.server.waiting import Ticket, WaitingRoom
+from jd.server.waiting import AT_ONCE, Ticket, WaitingRoom
 from tests.server.scenes import play
 from tests.server.test_held_claims import held
 from tests.server.test_watching import Bench
@@ -304,3 +305,80 @@ def test_those_who_come_and_go_leave_nothing_behind() -> None:
     for count in (1, 2):
         room.call(count)
     assert all(ticket.called for ticket in room.tickets)
+
+
+# ---- to thousands of workers
+
+def test_who_is_told_something_else_calls_nobody_to_a_job_that_there_is_not(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        waiting = [await held(bench, worker) for worker in ("v", "w", "x")]
+        written = count_writes(bench)
+        await bench.experiment.write(lambda t: commands.tell(t, p.PAUSE, ["v", "w"], "dashboard"))
+        for _, answer in await asyncio.gather(*waiting[:2]):
+            assert (answer["desired_state"], answer["pending"], answer["job"]) == ("pause", True, None)
+        assert written == [1], "the command; what it is was read"
+        assert not any(ticket.called for ticket in bench.room.of_worker("x"))
+        await create(bench, 1)
+        assert (await waiting[2])[1]["job"]["parameters"] == {"x": 0}
+    run(scenario)
+
+
+def test_a_job_that_a_worker_was_called_for_goes_to_another_when_it_is_paused(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        await create(bench, 1)
+        await bench.experiment.write(lambda t: bulk.act(t, bulk.DELETE, [1], "for now"))
+        first, second = await held(bench, "v"), await held(bench, "w")
+
+        def both(t: Transaction) -> None:
+            """A job comes and a pause, in one operation: the first in the line is called for both."""
+            commands.tell(t, p.PAUSE, ["v"], "dashboard")
+            bulk.act(t, bulk.RESTORE, [1], "again")
+
+        await bench.experiment.write(both)
+        assert (await first)[1]["desired_state"] == "pause"
+        assert (await second)[1]["job"]["parameters"] == {"x": 0}
+    run(scenario)
+
+
+def test_a_command_that_was_taken_back_costs_no_job(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        waiting = await held(bench, "w")
+        bench.room.call_worker("w")  # as a command does; nothing is to be told any more
+        await create(bench, 1)
+        assert (await waiting)[1]["job"]["parameters"] == {"x": 0}
+    run(scenario)
+
+
+def test_so_many_wake_in_one_turn_of_the_loop(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        tickets = [bench.room.ticket("w%d" % number) for number in range(3 * AT_ONCE)]
+        waits = []
+        for ticket in tickets:
+            ticket.__enter__()
+            waits.append(asyncio.ensure_future(ticket.wait(60.0)))
+        await asyncio.sleep(0)
+        for ticket in tickets:
+            ticket.call_for_command()
+        woken, before = [], 0
+        while before < len(tickets):
+            await asyncio.sleep(0)
+            done = sum(ticket._future is None for ticket in tickets)
+            woken.append(done - before)
+            before = done
+        assert max(woken) == AT_ONCE
+        assert all(await asyncio.gather(*waits))
+        for ticket in tickets:
+            ticket.__exit__()
+    run(scenario)
+
+
+def count_writes(bench: Bench) -> List[int]:
+    """How many operations are written from now on, in its only place."""
+    written, write = [0], bench.experiment.write
+
+    async def counted(operation: Callable[[Transaction], Any]) -> Any:
+        written[0] += 1
+        return await write(operation)
+
+    bench.experiment.write = counted  # type: ignore[method-assign]
+    return written

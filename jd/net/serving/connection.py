@@ -137,6 +137,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._gone()
+        if hasattr(self._transport, "_read_ready_cb"):
+            # As asyncio does itself since Python 3.13. The transport refers to itself there, and would wait
+            # for the collector of garbage, with all that it has.
+            setattr(self._transport, "_read_ready_cb", None)
         self._transport = None  # that of TLS takes no call any more, and a handler may still be tidying up
         self._server.forget(self)
 

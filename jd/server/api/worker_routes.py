@@ -98,13 +98,14 @@ class WorkerRoutes:
                 break
             # Its token may have been revoked while it waited.
             self._access(request)
-            if not ticket.idle:
+            for_job = ticket.called_for_job
+            if not ticket.idle or ticket.called_for_command:
                 answer = await ticket.look(experiment.look_up(
                     lambda db: workers.told(db, beat, experiment.policy)))
-                continue
-            answer = await ticket.look(experiment.write(lambda t: workers.answer(
-                t, beat, timeleft.limit_of(beat, t.now - (experiment.clock.elapsed() - since)))))
-            if answer.reply.job is None and not answer.may_wait:
+            if ticket.idle and not answer.reply.pending:
+                answer = await ticket.look(experiment.write(lambda t: workers.answer(
+                    t, beat, timeleft.limit_of(beat, t.now - (experiment.clock.elapsed() - since)))))
+            if for_job and answer.reply.job is None and not answer.may_wait:
                 ticket.pass_on()  # it was told something else
             elif answer.left_over:
                 ticket.leave_to_others()

@@ -15,6 +15,7 @@ from jd.errors import EXIT_OK, UsageError, run_command
 from jd.files import filesystems, safedirs
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
+from jd.net.serving import turns
 from jd.net.serving.process import allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
@@ -109,7 +110,7 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
 
         if link is not None:
             link.connect()
-        return asyncio.run(serve())
+        return turns.run(serve())
 
 
 def _tls(values: Mapping[str, Any]) -> Optional[ssl.SSLContext]:

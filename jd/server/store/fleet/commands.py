@@ -17,7 +17,7 @@ from jd.server.store.transaction import Transaction
 CANCEL = "cancel"
 ACTIONS = p.DESIRED_STATES + (CANCEL,)
 PRECEDENCE = {state: rank for rank, state in enumerate(p.DESIRED_STATES)}
-SLICE = 200  # workers in one call of `tell`, so that heartbeats are not kept waiting
+SLICE = 1000  # workers in one call of `tell` at most, so that heartbeats are not kept waiting
 
 
 class Selection(NamedTuple):

@@ -186,7 +186,7 @@ def assign(t: Transaction, worker_id: str, session: Optional[str],
 
 
 def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> Answer:
-    """What a busy worker is told now, whose heartbeat was taken in before; changes nothing.
+    """What a worker is told now whose heartbeat was taken in before, but for jobs; changes nothing.
 
     Raises attempts.StaleAttempt if somebody else has ended its attempt meanwhile.
     """
