@@ -19,6 +19,7 @@ from jd.node.cpus import affinity, allowed
 
 # Closer readings than this (seconds) differ by a clock tick or two: the last rates stand.
 MIN_INTERVAL = 0.1
+LASTS = 1.0  # seconds that a sample stands: jobs may take milliseconds, and each asks for one
 COMMAND_TIMEOUT = 2.0
 GIB = 1024.0 ** 3
 
@@ -140,7 +141,7 @@ def _whole_if_even(value: float) -> Number:
 
 class SystemMetrics:
     """Samples for one worker. Rates (`cpu_util`, `disk_io_util`) are those since the last sample,
-    the first since construction. Use it from one thread at a time.
+    the first since construction. A sample stands for LASTS. Use it from one thread at a time.
 
     `root` is where /proc and /sys lie; `affinity` gives the CPUs that the scheduler allows.
     """
@@ -151,6 +152,9 @@ class SystemMetrics:
                  platform: str = sys.platform, run: Optional[Runner] = None) -> None:
         self.worker_type = worker_type
         self.idle_slots = idle_slots
+        self._clock = clock
+        self._sampled_at: Optional[float] = None
+        self._values: Dict[str, Union[Number, str, None]] = {}
         self._machine: Union[_Linux, _MacOS]
         if platform == "darwin":
             self._machine = _MacOS(run if run is not None else _run)
@@ -161,7 +165,10 @@ class SystemMetrics:
         """The metrics now. `idle_slots` replaces the number given before."""
         if idle_slots is not None:
             self.idle_slots = idle_slots
-        values = self._machine.sample()
+        now = self._clock()
+        if self._sampled_at is None or now - self._sampled_at >= LASTS:
+            self._sampled_at, self._values = now, self._machine.sample()
+        values = self._values
         values["worker_type"] = self.worker_type
         values["idle_slots"] = self.idle_slots
         return json_clean(values)

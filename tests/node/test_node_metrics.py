@@ -8,7 +8,7 @@ from typing import Any, Sequence, Tuple
 import pytest
 
 from jd.node import metrics
-from jd.node.metrics import CpuTimes, Ram, SystemMetrics
+from jd.node.metrics import LASTS, CpuTimes, Ram, SystemMetrics
 
 KEYS = {"cpu_util", "ram_util", "ram_available", "ram_total", "worker_type", "idle_slots",
         "load_1min", "load_5min", "load_15min", "load_per_cpu", "disk_io_util", "cpu_cores",
@@ -95,6 +95,19 @@ def test_samples_in_quick_succession_keep_the_last_rates(host: Host) -> None:
     assert system.sample()["cpu_util"] == 50.0
     host.now += 0.01
     assert system.sample()["cpu_util"] == 50.0
+
+
+def test_a_sample_stands_for_a_second(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = host.metrics()
+    sample = system.sample()
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics, "read_small", None)
+        host.now += LASTS / 2
+        assert system.sample() == sample
+        assert system.sample(idle_slots=3)["idle_slots"] == 3
+    host.now += LASTS / 2
+    host.write("proc/loadavg", "9.0 8.0 7.0 1/2 3")
+    assert system.sample()["load_1min"] == 9.0
 
 
 def test_memory_load_and_processors_of_a_host_without_limits(host: Host) -> None:
@@ -241,7 +254,8 @@ def test_macos_is_read_from_its_commands_once_per_sample(monkeypatch: pytest.Mon
         asked.append(command[0])
         return SAID[command[0]]
 
-    system = SystemMetrics(platform="darwin", run=run)
+    now = [0.0]
+    system = SystemMetrics(platform="darwin", run=run, clock=lambda: now[0])
     assert asked == []
     sample = system.sample()
     assert sample == {
@@ -251,6 +265,8 @@ def test_macos_is_read_from_its_commands_once_per_sample(monkeypatch: pytest.Mon
         "worker_type": "worker", "idle_slots": 0,
     }
     assert sorted(asked) == ["ps", "sysctl", "vm_stat"]
+    assert system.sample() == sample and len(asked) == 3
+    now[0] = LASTS
     system.sample()
     assert sorted(asked) == ["ps", "ps", "sysctl", "vm_stat", "vm_stat"]
 

@@ -1,7 +1,8 @@
 """One worker process from start to exit status: puts its parts together and runs its loop."""
 
+import math
 import os
-import selectors
+import select
 import sys
 import threading
 import time
@@ -212,13 +213,14 @@ def _wait(agent: Agent, signals: Signals, deadline: Optional[float]) -> None:
     """Sleep until there is something to do; take the job's output."""
     output = agent.job.fileno() if agent.job is not None else None
     # Made anew each time: descriptors of jobs come and go under the same numbers.
-    with selectors.PollSelector() as selector:
-        selector.register(signals, selectors.EVENT_READ)
-        if output is not None:
-            selector.register(output, selectors.EVENT_READ)
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = {key.fileobj for key, _ in selector.select(timeout)}
-    if signals in ready:
+    poll = select.poll()
+    poll.register(signals, select.POLLIN)
+    if output is not None:
+        poll.register(output, select.POLLIN)
+    # Rounded up: a turn before its time would find nothing to do.
+    timeout = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000.0)
+    ready = {number for number, _ in poll.poll(timeout)}
+    if signals.fileno() in ready:
         signals.drain_pipe()
     if output in ready and agent.job is not None:
         agent.job.read(time.monotonic())

@@ -68,6 +68,7 @@ class Registration:
         self._reported = Reported("the worker goes on, but commands know nothing new of it (pid %d)"
                                   % os.getpid(), self._tell)
         self._changed = threading.Condition()
+        self._over = threading.Event()
         self._thread: Optional[threading.Thread] = None
 
     def show(self, worker_id: str, log_path: Path, status: str, job_id: Optional[int],
@@ -94,6 +95,7 @@ class Registration:
         with self._changed:
             self._leaving = True
             self._changed.notify()
+        self._over.set()
         self.begin()
         if self._thread is not None:
             self._thread.join(timeout)
@@ -122,8 +124,8 @@ class Registration:
         with self._reported:
             self._row = self._registry.row(self._entered_as)
         while True:
+            self._over.wait(pause)  # changes that come meanwhile wake nobody
             with self._changed:
-                self._changed.wait_for(lambda: self._leaving, pause)
                 is_new = self._changed.wait_for(lambda: self._leaving or self._wanted != self._written, LOOK)
                 shown, leaving = self._wanted, self._leaving
             file = None if is_new else self._registry.file

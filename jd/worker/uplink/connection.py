@@ -20,6 +20,7 @@ from jd.worker.local.registry import Registry
 from jd.worker.uplink.callthread import Call
 from jd.worker.uplink.tokenrenewal import Renewal, asker
 
+KEYS_LAST = 10.0  # seconds; files that have some are looked at again then, not for each job
 _SHARED_ADVICE = "check JD_SERVER_TOKEN or JD_SERVER_TOKEN_FILE"
 
 
@@ -38,8 +39,11 @@ class Connection:
         self._log = log
         self._complained = False
         self._keys: List[str] = []
+        self._found: List[str] = []  # in the environment and in files
+        self._keys_found_at: Optional[float] = None
         self._told: List[str] = []  # by the server; of the thread that makes the calls
         self._doubted = False
+        self._asks_whose = True  # the kernel, at the next call: it is asked for the sake of a key alone
         self.renewal: Optional[Renewal] = None
         hub = config.hub_access
         if hub is not None and config.grant is not None:
@@ -91,7 +95,10 @@ class Connection:
             hub = self._config.hub_access
             return checkpointkey.distinct(([] if key is None else [key])
                                           + ([] if hub is None else [checkpointkey.of_api_key(hub.key)]))
-        keys = checkpointkey.standalone(self._config.experiment, self._environ)
+        if self._keys_found_at is None or time.monotonic() - self._keys_found_at >= KEYS_LAST:
+            self._found = checkpointkey.standalone(self._config.experiment, self._environ)
+            self._keys_found_at = time.monotonic()
+        keys = list(self._found)
         token = self.token()
         if token is not None:
             keys.append(checkpointkey.of_token(token))
@@ -148,10 +155,15 @@ class Connection:
         if self.renewal is not None:
             return self._client.call("POST", call.route, body, timeout=call.timeout, headers=headers)
         own: List[bool] = []
-        answer = self._client.call("POST", call.route, body, timeout=call.timeout, headers=headers,
-                                   met=lambda connected: own.append(ownserver.is_own(connected)))
+        asked = self._asks_whose
+        answer = self._client.call(
+            "POST", call.route, body, timeout=call.timeout, headers=headers,
+            met=(lambda connected: own.append(ownserver.is_own(connected))) if asked else None)
         if isinstance(answer, dict):
-            self._hear_key(answer.get("checkpoint_key"), own == [True])
+            key = answer.get("checkpoint_key")
+            if asked:
+                self._hear_key(key, own == [True])
+            self._asks_whose = checkpointkey.is_key(key) and key not in self._told
         return answer
 
     def _hear_key(self, key: object, own: bool) -> None:

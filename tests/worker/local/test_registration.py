@@ -234,3 +234,22 @@ def test_a_locked_registry_is_written_later(desk: Desk, monkeypatch: pytest.Monk
     other.execute("COMMIT")
     other.close()
     desk.until(status=BUSY, current_job_id=1)
+
+
+def test_changes_between_two_writes_wake_nobody(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of milliseconds changes the row twice."""
+    turns: List[bool] = []
+    slow = desk.make(60.0)
+    condition = slow._changed
+
+    def waited(predicate: Any, timeout: Optional[float] = None) -> bool:
+        turns.append(True)
+        return bool(threading.Condition.wait_for(condition, predicate, timeout))
+    monkeypatch.setattr(condition, "wait_for", waited)
+    slow.show(desk.worker_id, LOG, BUSY, 1, 1.0)
+    desk.until(current_job_id=1)
+    for number in range(2, 50):
+        slow.show(desk.worker_id, LOG, BUSY, number, float(number))
+    slow.leave()
+    assert len(turns) == 2, "for the first change, and for the end"
+    assert desk.registry.rows() == []

@@ -15,7 +15,7 @@ from jd.protocol import HEARTBEAT
 from jd.worker.attempt.calling import environment
 from jd.worker.config import WorkerConfig, from_json
 from jd.worker.uplink.callthread import BEAT, Call
-from jd.worker.uplink.connection import Connection
+from jd.worker.uplink.connection import KEYS_LAST, Connection
 from jd.worker.uplink.tokenrenewal import Renewal
 from tests.script.stub_server import Answer, StubServer
 from tests.support import free_env
@@ -66,6 +66,36 @@ def test_a_key_that_anybody_else_told_is_not_believed(tmp_path: Path,
         made.deliver(CALL)
         assert made.checkpoint_keys() == [] and len(said) == 1
         assert "not used" in said[0] and TOLD not in said[0]
+
+
+def test_the_kernel_is_asked_whose_server_it_is_for_the_sake_of_a_key(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: List[Any] = []
+
+    def own(connected: socket.socket) -> bool:
+        asked.append(connected)
+        return True
+    monkeypatch.setattr(ownserver, "is_own", own)
+    other = checkpointkey.of_token("what another server told")
+    with StubServer() as server:
+        made = connection(tmp_path, server.url, [])
+        for key, times in ((TOLD, 1), (TOLD, 1), (None, 1), (other, 1), (other, 2), (other, 2)):
+            server.will_answer(Answer(200, {"checkpoint_key": key}))
+            made.deliver(CALL)
+            assert len(asked) == times
+        assert made.checkpoint_keys() == [other, TOLD]
+
+
+def test_files_with_keys_are_looked_at_again_after_a_while(tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("jd.worker.uplink.connection.time.monotonic", lambda: now[0])
+    found = [[TOLD], [GIVEN]]
+    monkeypatch.setattr(checkpointkey, "standalone", lambda experiment, environ: found.pop(0))
+    made = connection(tmp_path, "http://127.0.0.1:9", [])
+    assert made.checkpoint_keys() == made.checkpoint_keys() == [TOLD]
+    now[0] = KEYS_LAST
+    assert made.checkpoint_keys() == [GIVEN, TOLD]
 
 
 def is_own(host: str, port: int) -> bool:
