@@ -16,14 +16,15 @@ FIRST = 200  # as long as it is not known how long they take
 
 
 class Portion:
-    """`size` is how many rows, jobs or workers the next operation takes, never more than `most`."""
+    """`size` is how many rows, jobs or workers the next operation takes, never more than `most`, and `first`
+    before it is known how long they take."""
 
-    def __init__(self, most: int, seconds: float = SECONDS,
+    def __init__(self, most: int, seconds: float = SECONDS, first: int = FIRST,
                  clock: Callable[[], float] = time.perf_counter) -> None:
         self._most = most
         self._seconds = seconds
         self._clock = clock
-        self.size = min(FIRST, most)
+        self.size = min(first, most)
 
     def timed(self, operation: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
         """An operation on `size` of them, from whose time the next size is learned."""

@@ -18,6 +18,7 @@ from jd.server.store.operators import batches, bulk
 from jd.server.store.pages import joblist
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
+from jd.server.store.search import values
 from jd.server.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -197,4 +198,39 @@ def test_a_file_is_loaded_once(tmp_path: Path, slices: None, total: int) -> None
         assert other is not None and other.total == 1
         assert await counts(experiment) == total + 1
 
+    run(tmp_path, scenario)
+
+
+def test_jobs_with_many_parameters_are_written_a_few_at_a_time(tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    add, write = Mock(wraps=batches.add), Mock(wraps=values.Gathered.write)
+    monkeypatch.setattr(batches, "add", add)
+    monkeypatch.setattr(values, "GATHERED_VALUES", 20_000)
+    monkeypatch.setattr(values.Gathered, "write", lambda *given, **named: write(*given, **named))
+    wide = [{"p%d" % n: n for n in range(1000)}] * 99 + [{"last": 1}]
+
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        assert (await creation.create(from_list(wide))).total == 100
+        sizes = [len(given[1]["texts"]) for given in add.call_args_list]
+        assert sizes[0] == 2 and sum(sizes) == 100, "the first are no more than can be written at once"
+        assert 200 <= write.call_args_list[0][1]["limit"] < 20_000, "nor are the first values"
+        rows = await experiment.read(lambda db: db.execute(
+            "SELECT name, value, count(*) FROM job_values JOIN value_names n ON n.id = name_id"
+            " GROUP BY 1, 2").fetchall())
+        assert sorted(rows) == sorted([("p%d" % n, n, 99) for n in range(1000)] + [("last", 1, 1)])
+    run(tmp_path, scenario)
+
+
+def test_short_jobs_are_written_at_once_and_long_ones_are_not(tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Mock(wraps=batches.begin)
+    monkeypatch.setattr(batches, "begin", begin)
+
+    async def scenario(experiment: Experiment, creation: Creator) -> None:
+        writes = Mock(wraps=experiment.write)
+        monkeypatch.setattr(experiment, "write", writes)
+        await creation.create(from_list([{"x": "short"}] * 500))
+        assert writes.call_count == 1
+        await creation.create(from_list([{"x": "l" * 60_000}] * 3))
+        assert writes.call_count > 4
     run(tmp_path, scenario)

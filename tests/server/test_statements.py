@@ -5,6 +5,7 @@ import threading
 from typing import Any, List, cast
 
 from jd import messages
+from jd.server.creation.batch import from_grid
 from jd.server.store.fleet import workers
 from tests.server.store_support import Desk
 
@@ -62,3 +63,12 @@ def test_a_result_and_the_next_claim_take_few_statements_and_one_commit(desk: De
     held.result(60)
     assert all(future.result(60).reply.job is not None for future in together)
     assert counting.statements.count("COMMIT") == 2  # that of whom they waited for, and theirs
+
+
+def test_jobs_are_made_by_few_statements(desk: Desk) -> None:
+    """Each statement opens the table and twenty indexes, which takes longer than a row."""
+    counting = Counting(desk.database._writer_connection)
+    desk.database._writer_connection = cast(sqlite3.Connection, counting)
+    desk.add(from_grid({"lr": list(range(100)), "opt": ["a", "b"], "seed": list(range(5))}))
+    assert desk.counts() == {"PENDING": 1000}
+    assert len(counting.statements) <= 120, len(counting.statements)  # of 4,000 rows

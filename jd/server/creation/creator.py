@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from functools import partial
-from typing import BinaryIO, Callable, Optional, Sequence, Tuple
+from typing import BinaryIO, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.errors import StorageError
@@ -17,12 +17,14 @@ from jd.server.store.operators import batches, digests
 from jd.server.store.operators.batches import Created, Existing
 from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
+from jd.server.store.search.values import PARAMETER, Gathered
 from jd.server.store.transaction import Transaction
 
-# Of writing in one operation. Jobs with many parameters change pages all over the index of values, and each
-# operation writes those anew: shorter ones would cost more in all.
-SECONDS = 0.05
-AT_ONCE = 500  # jobs that are written in one operation, also where they have many parameters
+AT_ONCE = 500  # jobs that are written in one operation, if they are short
+AT_ONCE_CHARACTERS = 128 * 1024  # of all of them: about what can be written in 50 ms
+FIRST_CHARACTERS = 16 * 1024  # in the first operation, as long as it is not known how long they take
+MOST_CHARACTERS = 1024 * 1024
+MOST_VALUES = 100_000
 _SERVED_STEPS = batches.SLICE // batches.SERVED_SLICE  # what one running job counts for
 
 Publish = Callable[[Transaction, int, int], Created]
@@ -110,7 +112,8 @@ class Creator:
             await self._abandon()  # one that was given up, while the disk was too full for this
         counts = await self._experiment.read(jobs.counts) if replace else {}
         steps = sum(counts[status] * (_SERVED_STEPS if status == p.SERVED else 1) for status in replace)
-        if batch.total + steps <= min(AT_ONCE, batches.SLICE):
+        if (batch.total + steps <= min(AT_ONCE, batches.SLICE)
+                and sum(map(len, batch.texts())) <= AT_ONCE_CHARACTERS):
             return await self._experiment.write(lambda t: _at_once(t, batch, replace, publish))
         return await self._in_slices(batch, replace, publish)
 
@@ -118,13 +121,7 @@ class Creator:
         experiment, replaced = self._experiment, 0
         try:
             start_id = await experiment.write(batches.begin)
-            texts, done, portion = batch.texts(), 0, Portion(batches.SLICE, SECONDS)
-            while done < batch.total:
-                self.progress = (done, batch.total)
-                part = list(itertools.islice(texts, portion.size))
-                await experiment.write(portion.timed(
-                    partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms)))
-                done += len(part)
+            await self._write_jobs(batch, start_id)
             self.progress = (batch.total, batch.total)
             step, portion = -1 if replace else 0, Portion(batches.SLICE)
             while step:
@@ -140,10 +137,37 @@ class Creator:
         finally:
             self.progress = None
 
+    async def _write_jobs(self, batch: Batch, start_id: int) -> None:
+        experiment, texts, done = self._experiment, batch.texts(), 0
+        # Of characters: what a job costs is what its parameters cost, and it may have one or a thousand.
+        portion = Portion(MOST_CHARACTERS, first=FIRST_CHARACTERS)
+        gathered, values = Gathered(PARAMETER), Portion(MOST_VALUES)
+        while done < batch.total:
+            self.progress = (done, batch.total)
+            part = _part(texts, portion.size)
+            await experiment.write(portion.timed(
+                partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms,
+                        gathered=gathered)))
+            done += len(part)
+            if gathered.is_full or done == batch.total:
+                while await experiment.write(values.timed(partial(gathered.write, limit=values.size))):
+                    pass
+
     async def _abandon(self) -> None:
         portion = Portion(batches.SLICE)
         while await self._experiment.write(portion.timed(partial(batches.abandon, limit=portion.size))):
             pass
+
+
+def _part(texts: Iterator[str], characters: int) -> List[str]:
+    """The next jobs: one at least, and of more than one no more than so many characters and one job have."""
+    part = []
+    for text in itertools.islice(texts, batches.SLICE):
+        part.append(text)
+        characters -= len(text)
+        if characters <= 0:
+            break
+    return part
 
 
 def _at_once(t: Transaction, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:

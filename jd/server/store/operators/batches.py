@@ -10,9 +10,11 @@ import sqlite3
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from jd import protocol as p
+from jd.server.store import manyrows
 from jd.server.store.operators import brokensweep, dependencies, tags
 from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
+from jd.server.store.search.values import Gathered
 from jd.server.store.transaction import Transaction
 
 
@@ -117,8 +119,10 @@ def begin(t: Transaction) -> int:
     return start_id
 
 
-def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms()) -> None:
-    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON.
+def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms(),
+        gathered: Optional[Gathered] = None) -> None:
+    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON. Their values are
+    `gathered`, if that is given, for who writes them before the batch is published.
 
     Raises ProtocolError where there are too many different needs or tags, and for jobs to wait for that do
     not exist.
@@ -128,12 +132,16 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
     said["needs_id"] = dependencies.number(t, needed, after) if after else needs.number(t, needed)
     said["tags_id"] = tags.number(t, said.pop("tags") or ())
     said["batch"] = min(first_id, jobs.creating_from(t.db))
-    t.db.executemany(
-        "INSERT INTO jobs (id, status, parameters, %s) VALUES (?, 'PENDING', ?%s)" % (
-            ", ".join(said), ", ?" * len(said)),
-        ((job_id, text, *said.values()) for job_id, text in enumerate(texts, first_id)))
-    stored.put(t, stored.PARAMETER,
-               ((job_id, json.loads(text)) for job_id, text in enumerate(texts, first_id)))
+    said = {name: value for name, value in said.items() if value is not None}
+    manyrows.insert(t.db, "INSERT INTO jobs (status, %s, id, parameters) SELECT 'PENDING'%s, column1, column2"
+                    " FROM (VALUES %%s)" % (", ".join(said), ", ?" * len(said)),
+                    "(?, ?)", enumerate(texts, first_id), tuple(said.values()))
+    # All at once: to begin with a text takes as long as to read a short one.
+    values = enumerate(json.loads("[%s]" % ",".join(texts)), first_id)
+    if gathered is None:
+        stored.put(t, stored.PARAMETER, values)
+    else:
+        gathered.take(values)
 
 
 def set_aside(t: Transaction, start_id: int, statuses: Sequence[str], limit: int = SLICE) -> int:

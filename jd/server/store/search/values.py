@@ -5,12 +5,14 @@ read in the order of a value without looking at the others. The objects themselv
 `jobs.parameters` and `jobs.results`; every function here keeps the two in step.
 """
 
+import itertools
 import json
 import re
 import sqlite3
 from types import MappingProxyType
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+from jd.server.store import manyrows
 from jd.server.store.queue.jobs import NoSuchJob
 from jd.server.store.transaction import Transaction
 
@@ -20,6 +22,8 @@ RESULT = "result"
 Key = Union[int, float, str]  # as it stands in job_values
 
 KEY_CHARS = 200  # of a text that are kept: longer ones are sorted by their beginning
+GATHERED_JOBS = 20_000  # to sort the values of a name takes some ten milliseconds
+GATHERED_VALUES = 500_000  # which take some 50 MB of memory
 CATCH_UP = 5000  # jobs in one step of `catch_up`
 MISSING = "values_missing"  # in `settings`: "<last id done> <last id>", left by the migration
 
@@ -34,17 +38,18 @@ def key(value: Any) -> Optional[Key]:
     true and false are 1 and 0. A text that is a number is that number. A list or an object is its
     JSON without blanks. Numbers come before texts, and texts have at most KEY_CHARS characters.
     """
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is int:
+        return _whole(value)
+    if kind is float:
+        return None if value != value else value
+    if kind is str:
         stripped = value.strip(" \t\n\v\f\r")
         if len(stripped) <= _NUMBER_CHARS and _NUMBER.fullmatch(stripped):
             return _number(stripped)
-        return value[:KEY_CHARS]
-    if isinstance(value, bool):
+        return str(value[:KEY_CHARS])
+    if kind is bool:
         return int(value)
-    if isinstance(value, int):
-        return _whole(value)
-    if isinstance(value, float):
-        return None if value != value else value
     if value is None:
         return None
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))[:KEY_CHARS]
@@ -96,22 +101,63 @@ def put(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]
 
     Thousands in one call cost far less than one by one: they are written in the order of the table.
     """
-    ids: Dict[str, int] = {}
-    numbers: Dict[int, List[Tuple[Key, int]]] = {}
-    texts: Dict[int, List[Tuple[Key, int]]] = {}
-    for job_id, values in rows:
-        for name, value in values.items():
-            kept = key(value)
-            if kept is None:
-                continue
-            if name not in ids:
-                ids[name] = _id_of(t, kind, name)
-            side = texts if isinstance(kept, str) else numbers
-            side.setdefault(ids[name], []).append((kept, job_id))
-    for number in sorted(ids.values()):
-        for side in (numbers, texts):
-            t.db.executemany("INSERT INTO job_values (name_id, value, job_id) VALUES (%d, ?, ?)" % number,
-                             sorted(side.get(number, [])))
+    gathered = Gathered(kind)
+    gathered.take(rows)
+    gathered.write(t)
+
+
+class Gathered:
+    """Values of jobs that have none of their kind yet, to be written in one or in several operations.
+
+    They are written in the order of the table. So each page of it is changed once for all that were gathered;
+    of jobs with many parameters, a few at a time would change nearly all pages each time.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._sides: Dict[str, Tuple[List[Tuple[Key, int]], List[Tuple[Key, int]]]] = {}  # numbers, texts
+        self._in_order: Optional[Iterator[Tuple[int, Key, int]]] = None
+        self._jobs = self._values = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what was taken is enough to be written."""
+        return self._jobs >= GATHERED_JOBS or self._values >= GATHERED_VALUES
+
+    def take(self, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
+        """Those of jobs, given as (job id, object)."""
+        sides = self._sides
+        for job_id, values in rows:
+            self._jobs += 1
+            self._values += len(values)
+            for name, value in values.items():
+                kept = key(value)
+                if kept is None:
+                    continue
+                if name not in sides:
+                    sides[name] = ([], [])
+                sides[name][type(kept) is str].append((kept, job_id))
+
+    def write(self, t: Transaction, limit: Optional[int] = None) -> bool:
+        """Write so many of them at most; returns whether there may be more, which are to be written before
+        others are taken."""
+        if self._in_order is None:
+            names = sorted((_id_of(t, self._kind, name), name) for name in self._sides)
+            self._in_order = self._sorted(names)
+        before = t.db.total_changes
+        manyrows.insert(t.db, "INSERT INTO job_values (name_id, value, job_id) VALUES %s", "(?, ?, ?)",
+                        itertools.islice(self._in_order, limit))
+        if limit is not None and t.db.total_changes - before == limit:
+            return True
+        self._in_order, self._jobs, self._values = None, 0, 0
+        return False
+
+    def _sorted(self, names: Sequence[Tuple[int, str]]) -> Iterator[Tuple[int, Key, int]]:
+        for number, name in names:
+            for side in self._sides.pop(name):
+                side.sort()
+                for value, job_id in side:
+                    yield number, value, job_id
 
 
 def change(t: Transaction, kind: str, job_id: int, before: Mapping[str, Any],
