@@ -118,6 +118,27 @@ def drag(browser: Browser, start: Tuple[int, int], end: Tuple[int, int]) -> None
                          clickCount=1)
 
 
+def test_of_many_jobs_points_are_a_sample_and_the_rest_is_of_all(browser: Browser,
+                                                                 dashboard: Dashboard) -> None:
+    give(dashboard, [({"lr": at % 3 / 10, "opt": ["adam", "sgd"][at % 2]}, {"loss": at}) for at in range(60)])
+    browser.run("""const real = window.fetch;  // thousands of jobs would take long to make
+        window.fetch = (url, ...more) => real(url.replace("/columns?", "/columns?limit=10&"), ...more);""")
+    browser.click(".nav a", "Results")
+    browser.wait_text("60 jobs with loss. Points and lines are ")
+    browser.wait_text("n = 10 of 60, a sample")
+    browser.wait_text("lowest 20 of 60")
+    assert leaders(browser)[:3] == ["#1", "#2", "#3"]
+    browser.wait("/^4\\d sampled jobs$/.test(document.querySelector('.plot-status span').textContent)")
+    browser.click(".plot-heat button", "Show as table")
+    browser.wait("document.querySelectorAll('.plot-heat tbody tr').length === 6")
+    counted = browser.run("return [...document.querySelectorAll('.plot-heat tbody tr')]"
+                          ".map((row) => [...row.cells].slice(2).map((cell) => cell.textContent))")
+    assert sorted(counted) == [[str(mean), "10"] for mean in range(27, 33)]
+    browser.click(".seg button", "Higher is better")
+    browser.wait("document.querySelector('.plot-leaders tbody a').textContent === '#60'")
+    assert leaders(browser)[:3] == ["#60", "#59", "#58"] and len(leaders(browser)) == 20
+
+
 def test_a_filter_and_what_is_wrong_with_one(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.go(dashboard.page + "/results?metric=loss")

@@ -12,6 +12,7 @@ import pytest
 
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import HttpServer
+from jd.server.store.pages import metricvalues
 from jd.web.files import Files, page
 from tests.browser.webdriver import Browser, needs_browser
 
@@ -287,14 +288,6 @@ def test_what_a_space_is_made_of(blank: Browser, expression: str, expected: Any)
     ("statistics.sorted([])", []),
     ("[0, 0.25, 0.5, 1].map((q) => statistics.quantile([1, 2, 3, 4], q))", [1, 1.75, 2.5, 4]),
     ("[statistics.quantile([7], 0.9), statistics.quantile([], 0.5)]", [7, "NaN"]),
-    ("statistics.five([4, 1, 3, 2, 100])",
-     {"n": 5, "min": 1, "max": 100, "q1": 2, "median": 3, "q3": 4, "low": 1, "high": 4}),
-    ("statistics.five([-100, 1, 2, 3, 4])",
-     {"n": 5, "min": -100, "max": 4, "q1": 1, "median": 2, "q3": 3, "low": 1, "high": 4}),
-    ("statistics.five([5, NaN])",
-     {"n": 1, "min": 5, "max": 5, "q1": 5, "median": 5, "q3": 5, "low": 5, "high": 5}),
-    ("statistics.five([]).n", 0),
-    ("[statistics.mean([1, 2, 6]), statistics.mean([-1, 1]), statistics.mean([])]", [3, 0, "NaN"]),
     ("statistics.ranking([3, NaN, 1, 3], true)", [2, 0, 3]),
     ("statistics.ranking([3, NaN, 1, 3], false)", [0, 3, 2]),
     ("statistics.ranking([], true)", []),
@@ -354,8 +347,6 @@ SINGLE = """((value, log) => {
     # Each value about twice the one before, but not quite as evenly.
     ("[[2, 4, 8, 16], [2, 4, 8], [2, 4, 8, 24], [1, 1.5, 2.25, 3.4]].map(axis.wantsLog)",
      [True, False, False, False]),
-    ("[[0.1, 0.2, 0.3, 500], [0.004, 0.5, 0.8, 0.9], [0, 1, 1000], [-5, 1], []].map(axis.metricWantsLog)",
-     [True, False, False, False, False]),
     ("axis.numberAxis(1, 1000, true).at(10).toFixed(6)", "0.333333"),
     ("Math.round(axis.numberAxis(1, 1000, true).back(2 / 3))", 100),
     ("[-1, 0, null].map(axis.numberAxis(1, 1000, true).at)", ["NaN"] * 3),
@@ -383,33 +374,22 @@ def test_axes(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
 
 
-BINS = ("((raw, most) => { const made = columns.column('a', raw);"
-        " return axis.bins(made, axis.axisOf(made), most); })")
+@pytest.mark.parametrize("least, median, most, log", [
+    (0.1, 0.25, 500, True), (0.004, 0.65, 0.9, False), (0, 1, 1000, False), (-5, -2, 1, False)])
+def test_whether_a_metric_wants_a_logarithmic_axis(blank: Browser, least: float, median: float, most: float,
+                                                   log: bool) -> None:
+    assert value(blank, "axis.metricWantsLog(given[0])", {"min": least, "median": median, "max": most}) is log
 
 
-@pytest.mark.parametrize("expression, expected", [
-    (BINS + "([...Array(100).keys()], 4)",
-     {"single": False, "cut": 0, "list": [{"low": 0, "high": 24.75}, {"low": 24.75, "high": 49.5},
-                                          {"low": 49.5, "high": 74.25}, {"low": 74.25, "high": 99}]}),
-    ("[-9, 0, 24.7, 24.8, 99, 1e9, null].map(" + BINS + "([...Array(100).keys()], 4).of)",
-     [0, 0, 0, 1, 3, 3, -1]),
-    (BINS + "([3, 1, 3], 4)",
-     {"single": True, "cut": 0, "list": [{"low": 1, "high": 1}, {"low": 3, "high": 3}]}),
-    ("[1, 3, 2].map(" + BINS + "([3, 1, 3], 4).of)", [0, 1, -1]),
-    ("(({cut, list}) => [cut, list.length])(" + BINS + "([...Array(30).keys()].map((i) => 'v' + i), 5))",
-     [6, 24]),
-    (BINS + "([], 5).list", []),
+@pytest.mark.parametrize("ends, expected", [
     # A bin is told by the values in it: its edges, and these rounded, would leave some out.
-    ("((values) => { const bins = " + BINS + "(values, 3);"
-     " return [0, 1, 2].map((at) => binfilter.within({filterName: 'param.a', values}, {bins, at})); })("
-     "[0.1234567, 0.2, 0.45, 0.6, 0.7, 0.98765432])",
-     [["param.a>=0.1234567", "param.a<=0.2"], ["param.a>=0.45", "param.a<=0.6"],
-      ["param.a>=0.7", "param.a<=0.98765432"]]),
-    ("((values) => binfilter.within({filterName: 'param.a', values}, {bins: " + BINS + "(values, 3), at: 1})"
-     ")(['1798406481619217041', '1798406481619217042'])", ["param.a=1798406481619217042"]),
+    ("{low: 0.41, high: 0.7, least: 0.45, most: 0.6}", ["param.a>=0.45", "param.a<=0.6"]),
+    ("{least: 'a b', most: 'a b'}", ['param.a="a b"']),
+    ("{least: exactjson.exactNumber('1.0'), most: exactjson.exactNumber('1.0')}", ["param.a=1.0"]),
+    ("{least: '1798406481619217042', most: '1798406481619217042'}", ["param.a=1798406481619217042"]),
 ])
-def test_bins(blank: Browser, expression: str, expected: Any) -> None:
-    assert value(blank, expression) == expected
+def test_the_filter_of_a_bin(blank: Browser, ends: str, expected: List[str]) -> None:
+    assert value(blank, "binfilter.within({filterName: 'param.a'}, %s)" % ends) == expected
 
 
 IMPORTANCE = "((raw, metric) => variance.importance(columns.column('a', raw), metric))"
@@ -438,7 +418,9 @@ def test_importance(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
 
 
-ANSWER = {"metric": "m", "total": 4, "shown": 4, "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
+ANSWER = {"metric": "m", "total": 4, "shown": 4, "utmost": [],
+          "spread": {"min": 1, "low": 1, "median": 2, "high": 3, "max": 3},
+          "ids": [1, 2, 3, 4], "values": [1, 2, 3, None],
           "parameters": {"a": [1, 2, 3, 4], "b": [0, 0, 0, 1], "c": ["x", "y", "y", "z"]},
           "results": {"other": [9, 8, 7, 6], "same": [1, 1, 1, 1]}}
 
@@ -457,36 +439,55 @@ def test_goodness_is_one_for_the_best_whichever_way(blank: Browser, less: bool, 
     assert (found["log"], found["canLog"], found["total"]) == (False, True, 4)
 
 
+def spread(values: List[float]) -> Any:
+    """As the server tells it."""
+    found = metricvalues.spread(values)
+    return found and found._asdict()
+
+
+def test_a_sample_is_seen_as_one_and_its_ends_are_those_of_all(blank: Browser) -> None:
+    answer = {"metric": "m", "total": 4000, "shown": 3, "ids": [1, 2, 3], "values": [5, 1, 7], "utmost": [3],
+              "spread": {"min": 1, "low": 2, "median": 5, "high": 6, "max": 7, "mean": 5},
+              "parameters": {"a": [1, 2, 3]}, "results": {}}
+    found = value(blank, "data.dataOf(given[0], true)", answer)
+    assert (found["sampled"], found["even"]) == (True, [True, True, False])
+    assert (found["range"], found["min"], found["max"]) == ({"low": 2, "high": 6}, 1, 7)
+    assert found["goodness"] == [0.25, 1, 0]
+
+
 @pytest.mark.parametrize("values, log, expected", [
-    ([], None, {"ids": [], "log": False, "canLog": False, "goodness": []}),
+    ([], None, {"ids": [], "log": False, "canLog": False, "goodness": [], "even": []}),
     ([5], None, {"ids": [0], "log": False, "goodness": [0.5], "range": {"low": 5, "high": 5}}),
     ([0.001, 0.002, 10], None, {"log": True, "canLog": True}),
     ([0.001, 0.002, 10], False, {"log": False, "canLog": True}),
     ([-1, 2], True, {"log": False, "canLog": False}),
     # Of many jobs the utmost 5 % do not stretch the colours.
-    ([*range(100), 1e9], None, {"range": {"low": 5, "high": 95}, "min": 0, "max": 1e9}),
+    ([*range(100), 1e9], None, {"range": {"low": 5, "high": 95}, "min": 0, "max": 1e9, "sampled": False}),
 ])
 def test_what_the_plots_draw(blank: Browser, values: List[float], log: Optional[bool],
                              expected: Dict[str, Any]) -> None:
     answer = {"metric": "m", "total": len(values), "shown": len(values), "ids": [*range(len(values))],
-              "values": values, "parameters": {}, "results": {}}
+              "values": values, "parameters": {}, "results": {}, "utmost": [], "spread": spread(values)}
     found = value(blank, "data.dataOf(given[0], true, given[1] === null ? undefined : given[1])", answer, log)
     assert {name: found[name] for name in expected} == expected
+
+
+SAMPLED = "Points and lines are 1,000 of them, the best and the worst among these"
 
 
 @pytest.mark.parametrize("counts, said", [
     ({"total": 3, "shown": 3, "jobs": 3}, "3 jobs with loss"),
     ({"total": 468, "shown": 468, "jobs": 600, "nan": 54, "without": 78},
-     "468 jobs with loss, of 600: 54 NaN, 78 done without it"),
+     "468 of 600 jobs have loss: 54 NaN, 78 done without it"),
     ({"total": 1, "shown": 1, "jobs": 1500, "infinite": 2},
-     "1 job with loss, of 1,500: 2 infinite, 1,497 not done"),
+     "1 of 1,500 jobs has loss: 2 infinite, 1,497 not done"),
     ({"total": 4000, "shown": 1000, "jobs": 4001, "nan": 1},
-     "1,000 of 4,000 jobs with loss shown (sampled evenly), of 4,001: 1 NaN"),
+     "4,000 of 4,001 jobs have loss: 1 NaN. " + SAMPLED),
 ])
 def test_what_is_with_jobs_without_the_metric_is_told(
         blank: Browser, counts: Dict[str, int], said: str) -> None:
     answer = dict({"metric": "loss", "nan": 0, "infinite": 0, "without": 0}, **counts)
-    assert value(blank, "tally.tally(%s, %d)" % (json.dumps(answer), counts["shown"])) == said
+    assert value(blank, "tally.tally(%s)" % json.dumps(answer)) == said
 
 
 @pytest.mark.parametrize("names, less", [
@@ -576,6 +577,7 @@ def test_many_points_are_painted_and_can_be_pointed_at(blank: Browser) -> None:
     painted, circles, opened = value(blank, """(() => {
         const size = 5000, ids = [...Array(size).keys()];
         const found = data.dataOf({metric: "m", total: size, shown: size, ids,
+          utmost: [], spread: {min: 0, low: 250, median: 2500, high: 4750, max: 4999},
           values: ids.map((i) => (i * 7919) % size), parameters: {a: ids}, results: {}}, true);
         const box = document.createElement("div");
         document.body.append(box);

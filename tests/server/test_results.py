@@ -240,7 +240,9 @@ def test_columns_have_the_jobs_with_the_metric(run: Run) -> None:
         found = (await bench.get("/web/results/columns?metric=loss")).json
         assert found == {
             "jobs": 5, "nan": 0, "infinite": 0, "without": 0, "metric": "loss", "total": 4, "shown": 4,
-            "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],
+            "spread": {"min": 0, "low": pytest.approx(0.15), "median": 2, "high": pytest.approx(3.85),
+                       "max": 4, "mean": 2},
+            "utmost": [], "ids": [1, 2, 4, 5], "values": [0, 1, 3, 4],
             "parameters": {"lr": [0, 1, 3, 0], "opt": ["sgd", "adam", "adam", "sgd"], "i": [0, 1, 3, 4]},
             "results": {"acc": [None, 0, -2, -3]}}
         assert (await bench.get("/web/results/columns?metric=nothing")).json["ids"] == []
@@ -263,14 +265,25 @@ def test_columns_leave_deleted_jobs_out_and_take_a_filter(run: Run) -> None:
     run(scenario)
 
 
-def test_more_jobs_than_may_be_shown_are_sampled_evenly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_more_jobs_than_may_be_shown_are_a_sample_and_the_utmost(
+        run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resultcolumns, "UTMOST", 2)
+
     async def scenario(bench: PartsBench) -> None:
-        await sweep(bench, 20)
-        found = (await bench.get("/web/results/columns?metric=loss&limit=5")).json
-        assert (found["total"], found["shown"], found["ids"]) == (20, 5, [1, 5, 9, 13, 17])
-        assert found["parameters"]["i"] == [0, 4, 8, 12, 16]
+        # Jobs 1 to 40: 8, 16 … have the least, which is 0, 7, 15 … the most, and the lowest ids count.
+        await sweep(bench, 40, lambda i: {"loss": (i + 1) % 8})
+        found = (await bench.get("/web/results/columns?metric=loss&limit=10")).json
+        sample = sorted(set(found["ids"]) - set(found["utmost"]))
+        assert (found["total"], found["shown"], len(sample)) == (40, len(found["ids"]), 10)
+        assert {7, 15, 8, 16} <= set(found["ids"]) and set(found["utmost"]) <= {7, 15, 8, 16}
+        assert found["ids"] == sorted(found["ids"])
+        assert found["values"] == [job % 8 for job in found["ids"]]
+        assert found["parameters"]["i"] == [job - 1 for job in found["ids"]]
+        # What all jobs span does not depend on the sample.
+        assert (found["spread"]["min"], found["spread"]["max"], found["spread"]["mean"]) == (0, 7, 3.5)
         monkeypatch.setattr(resultcolumns, "MAX_CELLS", 40)  # four columns: ten jobs
-        assert (await bench.get("/web/results/columns?metric=loss")).json["shown"] == 10
+        found = (await bench.get("/web/results/columns?metric=loss")).json
+        assert found["shown"] - len(found["utmost"]) == 10
     run(scenario)
 
 
@@ -308,8 +321,12 @@ def test_an_answer_is_worked_out_once_until_something_changes(run: Run,
 
 @pytest.mark.parametrize("target, says", [
     ("/web/results/columns", "metric is missing"),
-    ("/web/results/columns?metric=a&limit=50001", "limit must be"),
+    ("/web/results/columns?metric=a&limit=5001", "limit must be"),
     ("/web/results/columns?metric=" + "a" * 200, "at most 128"),
+    ("/web/results/boxes?metric=a", "by is missing"),
+    ("/web/results/boxes?metric=a&by=nothing", "there is no 'nothing' to search or sort by"),
+    ("/web/results/cells?metric=a&across=b", "down is missing"),
+    ("/web/results/cells?metric=a&across=b&down=c&less=2", "less must be 0 or 1"),
     ("/web/completions?unit=year", "minute, hour, day"),
     ("/web/export.csv?filter=" + "a" * 501, "at most 500"),
     ("/web/export.csv?filter=nonsense%3D1", "nonsense"),

@@ -90,7 +90,8 @@ DASHBOARD: Dict[str, Row] = dict(
         "POST /web/create/preview", "POST /web/create", "GET /web/job", "GET /web/job/output",
         "GET /web/job/output/log",
         "GET /web/job/file", "GET /web/job/preview", "GET /web/job/image", "GET /web/job/zip",
-        "GET /web/results/names", "GET /web/results/columns", "GET /web/completions",
+        "GET /web/results/names", "GET /web/results/columns", "GET /web/results/boxes",
+        "GET /web/results/cells", "GET /web/completions",
         "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers", "GET /web/worker",
         "POST /web/workers/command",
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})

@@ -1,8 +1,9 @@
 """What people look for: metrics as columns, completions over time, everything as CSV."""
 
 import asyncio
+import sqlite3
 import time
-from typing import AsyncIterator, Awaitable, Optional
+from typing import Any, AsyncIterator, Awaitable, Callable, Optional
 
 from jd import fields
 from jd.net.serving.routing import Request, Response, Router
@@ -11,7 +12,7 @@ from jd.server.dashboard.live import Live
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
-from jd.server.store.pages import completions, export, resultcolumns
+from jd.server.store.pages import completions, export, resultcolumns, resultgroups
 from jd.server.store.search import filters
 
 MAX_HOST_CHARS = 200
@@ -31,6 +32,8 @@ class Results:
         """Put the routes into a router."""
         router.add("GET", "/web/results/names", self.names)
         router.add("GET", "/web/results/columns", self.columns)
+        router.add("GET", "/web/results/boxes", self.boxes)
+        router.add("GET", "/web/results/cells", self.cells)
         router.add("GET", "/web/completions", self.completions)
         router.add("GET", "/web/export.csv", self.csv)
 
@@ -43,21 +46,39 @@ class Results:
         return await self._live.shared(request, ("jobs",), make)
 
     async def columns(self, request: Request) -> Response:
-        """The jobs that have `metric`, as arrays."""
-        metric = fields.read_text(request.query, "metric", MAX_NAME_CHARS)
-        if not metric:
-            raise ProtocolError("metric is missing from the URL: give the name of a result")
+        """Jobs that have `metric`, as arrays."""
+        metric, wanted, now = _metric(request), _filter(request), self._experiment.clock()
         limit = fields.read_whole(request.query, "limit", 1, resultcolumns.MAX_SHOWN, resultcolumns.MAX_SHOWN)
-        wanted = _filter(request)
+        return await self._plotted(
+            request, lambda db: resultcolumns.columns(db, metric, wanted, limit, now)._asdict())
 
+    async def boxes(self, request: Request) -> Response:
+        """`metric` by the values of the parameter or result `by`."""
+        asked, by, now = _question(request), _name(request, "by"), self._experiment.clock()
+
+        def look(db: sqlite3.Connection) -> Any:
+            found = resultgroups.boxes(db, asked, by, now)
+            return {"total": found.total, "boxes": [box._asdict() for box in found.boxes]}
+        return await self._plotted(request, look)
+
+    async def cells(self, request: Request) -> Response:
+        """`metric` by the values of two parameters or results, `across` and `down`."""
+        asked, now = _question(request), self._experiment.clock()
+        across, down = _name(request, "across"), _name(request, "down")
+        log = (_switch(request, "across_log"), _switch(request, "down_log"))
+
+        def look(db: sqlite3.Connection) -> Any:
+            found = resultgroups.cells(db, asked, across, down, log, now)
+            axes = {name: dict(axis._asdict(), bins=[one._asdict() for one in axis.bins])
+                    for name, axis in (("across", found.across), ("down", found.down))}
+            return dict(axes, cells=[cell._asdict() for cell in found.cells])
+        return await self._plotted(request, look)
+
+    async def _plotted(self, request: Request, look: Callable[[sqlite3.Connection], Any]) -> Response:
         async def make() -> Response:
             async with self._turn:
-                now = self._experiment.clock()
-                found = await self._experiment.read(
-                    lambda db: resultcolumns.columns(db, metric, wanted, limit, now),
-                    seconds=PLOT_SECONDS)
-                return await asyncio.get_running_loop().run_in_executor(
-                    None, Response.json, found._asdict())
+                found = await self._experiment.read(look, seconds=PLOT_SECONDS)
+                return await asyncio.get_running_loop().run_in_executor(None, Response.json, found)
         return await self._live.shared(request, ("jobs",), make)
 
     async def completions(self, request: Request) -> Response:
@@ -95,3 +116,23 @@ class Results:
 
 def _filter(request: Request) -> str:
     return fields.read_text(request.query, "filter", filters.MAX_CHARS)
+
+
+def _metric(request: Request) -> str:
+    return _name(request, "metric", MAX_NAME_CHARS)
+
+
+def _name(request: Request, key: str, limit: int = filters.MAX_CHARS) -> str:
+    found = fields.read_text(request.query, key, limit)
+    if not found:
+        raise ProtocolError("%s is missing from the URL: give the name of a result%s" % (
+            key, "" if key == "metric" else " or a parameter"))
+    return found
+
+
+def _question(request: Request) -> resultgroups.Question:
+    return resultgroups.Question(_metric(request), _filter(request), _switch(request, "less"))
+
+
+def _switch(request: Request, key: str) -> bool:
+    return fields.read_word(request.query, key, ("0", "1"), "0") == "1"

@@ -1,24 +1,20 @@
-"""Results of many jobs as columns, for charts, and what there is to choose from.
-
-Jobs that are DELETED do not count, unless a filter asks for them.
-"""
+"""Results of jobs as columns, for charts, and what there is to choose from."""
 
 import json
 import sqlite3
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
 
-from jd import protocol as p
 from jd.server.store import jobfields
-from jd.server.store.files.resultfile import NAN
-from jd.server.store.queue import jobs
-from jd.server.store.search import conditions, scanning, values
-from jd.server.store.search.conditions import Sql
+from jd.server.store.pages import metricvalues
+from jd.server.store.search import conditions, values
 
-MAX_SHOWN = 50_000  # jobs in one answer
-MAX_CELLS = 2_000_000  # of all columns together
+# A page that is opened wants to be drawn at once: more points would not be told apart.
+MAX_SHOWN = 5_000  # jobs in one answer, besides the utmost ones
+MAX_CELLS = 100_000  # of all columns together
+UTMOST = 20  # jobs at each end of the metric that are always there
 MAX_COLUMNS = 100  # of parameters, and again of results
 MAX_NAMES = 500  # of a kind
-MAX_COUNTED = 100_000  # jobs with a result, in `names`
+MAX_COUNTED = 10_000  # jobs with a result, in `names`
 MAX_DISTINCT = 50  # values of a parameter, in `names`
 _AT_ONCE = 2000  # jobs looked up in one query
 
@@ -48,9 +44,10 @@ class Names(NamedTuple):
 class Columns(NamedTuple):
     """A metric and what goes with it: the lists in it are as long as `ids`, which ascend.
 
-    `total` is the number of jobs with the metric; where there are more than may be shown, every
-    so-many-th of them by id is. A list or object as a parameter is its JSON text. `jobs` counts all that fit
-    the filter: in `nan` and `infinite` of them the metric is that, and `without` are DONE and have none.
+    `total` is the number of jobs with the metric, and `spread` what it spans in all of them. Where there are
+    more than may be shown, a sample is, and besides it the best and the worst jobs, whichever end is better:
+    those of them that are not of the sample are `utmost`. A list or object as a parameter is its JSON text.
+    `jobs`, `nan`, `infinite` and `without` are as in MetricValues.
     """
 
     jobs: int
@@ -60,6 +57,8 @@ class Columns(NamedTuple):
     metric: str
     total: int
     shown: int
+    spread: Optional[Dict[str, float]]
+    utmost: List[int]
     ids: List[int]
     values: List[float]
     parameters: Dict[str, List[Scalar]]
@@ -101,71 +100,30 @@ def _distinct(db: sqlite3.Connection, name_id: Optional[int]) -> Optional[int]:
 
 def columns(db: sqlite3.Connection, metric: str, filter_text: str, limit: int,
             now: float) -> Columns:
-    """The jobs that have a metric and fit a filter; at most `limit` of them, fewer where they have many
-    columns. Raises ProtocolError for the filter.
+    """The jobs that have a metric and fit a filter; of more than `limit` of them a sample, which is smaller
+    where they have many columns. Raises ProtocolError for the filter.
     """
-    fitting = _fitting(db, metric, filter_text, now)
-    ids = fitting.ids
-    probe = _thinned(ids, 200)
-    width = len({(kind, name) for _, *both in _objects(db, probe)
-                 for kind, found in enumerate(both) for name in found})
-    shown = _thinned(ids, min(limit, MAX_SHOWN, MAX_CELLS // max(1, width)))
-    most = min(MAX_COLUMNS, MAX_CELLS // max(1, len(shown)))
-    found = Columns(*fitting[1:], metric, len(ids), len(shown), shown, [], {}, {})
-    for index, (_, parameters, results) in enumerate(_objects(db, shown)):
-        found.values.append(results.pop(metric))
-        _fill(found.parameters, parameters, index, len(shown), most)
-        _fill(found.results, results, index, len(shown), most)
-    return found
+    found = metricvalues.find(db, metric, filter_text, now)
+    sample = metricvalues.sample(found.ids, min(limit, MAX_SHOWN))
+    width = len({(kind, name) for _, *both in objects(db, metricvalues.sample(sample, 200))
+                 for kind, some in enumerate(both) for name in some})
+    sample = metricvalues.sample(sample, MAX_CELLS // max(1, width))
+    ends = {*metricvalues.lowest(found, UTMOST), *metricvalues.highest(found, UTMOST)}
+    utmost = sorted(ends.difference(sample))
+    shown = sorted([*sample, *utmost])
+    spread = metricvalues.spread(found.values)
+    made = Columns(found.jobs, found.nan, found.infinite, found.without, metric, len(found.ids), len(shown),
+                   spread and spread._asdict(), utmost, shown, [], {}, {})
+    most = min(MAX_COLUMNS, MAX_CELLS // max(1, len(sample)))
+    for index, (_, parameters, results) in enumerate(objects(db, shown)):
+        made.values.append(results.pop(metric))
+        _fill(made.parameters, parameters, index, len(shown), most)
+        _fill(made.results, results, index, len(shown), most)
+    return made
 
 
-class _Fitting(NamedTuple):
-    """The ids of the jobs that have a metric and fit a filter, ascending; the rest as in Columns."""
-
-    ids: List[int]
-    jobs: int
-    nan: int
-    infinite: int
-    without: int
-
-
-def _fitting(db: sqlite3.Connection, metric: str, filter_text: str, now: float) -> _Fitting:
-    wanted = conditions.compiled(db, filter_text, now)
-    found = {job_id for (job_id,) in db.execute("SELECT job_id FROM job_values WHERE name_id = ?",
-                                                (values.name_id(db, values.RESULT, metric),))}
-    others = values.not_finite(db, metric)
-    # To look at the jobs one by one would cost far more than two sets do.
-    if wanted.conditions:
-        fit = dict(scanning.View(db, wanted).everything(db, Sql("j.id, j.status")))
-        number, done = len(fit), {job_id for job_id, status in fit.items() if status == p.DONE}
-        found.intersection_update(fit)
-        others = {job_id: value for job_id, value in others.items() if job_id in fit}
-    else:
-        counts = jobs.counts(db)
-        number = sum(counts[status] for status in wanted.statuses)
-        unwanted = [status for status in p.JOB_STATUSES_ALL if status not in wanted.statuses]
-        gone = _of_status(db, unwanted)
-        done = _of_status(db, [p.DONE]) if p.DONE in wanted.statuses else set()
-        found.difference_update(gone)
-        others = {job_id: value for job_id, value in others.items() if job_id not in gone}
-    nan = sum(1 for value in others.values() if value == NAN)
-    return _Fitting(sorted(found), number, nan, len(others) - nan,
-                    len(done.difference(found).difference(others)))
-
-
-def _of_status(db: sqlite3.Connection, statuses: Sequence[str]) -> Set[int]:
-    return {job_id for (job_id,) in db.execute(
-        "SELECT id FROM jobs WHERE status IN (%s)" % conditions.marks(statuses), list(statuses))}
-
-
-def _thinned(ids: Sequence[int], limit: int) -> List[int]:
-    """At most `limit` of the ids, evenly."""
-    n = len(ids)
-    return list(ids) if n <= limit else [ids[index * n // limit] for index in range(limit)]
-
-
-def _objects(db: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Any]:
-    """(id, parameters, results) of jobs with results, by ascending id."""
+def objects(db: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Any]:
+    """(id, parameters, results) of jobs with results, whose ids ascend."""
     for at in range(0, len(ids), _AT_ONCE):
         for job_id, parameters, results in db.execute(
                 "SELECT id, CAST(parameters AS BLOB), CAST(results AS BLOB) FROM jobs"
@@ -182,5 +140,9 @@ def _fill(table: Dict[str, List[Any]], found: Dict[str, Any], index: int, length
             if len(table) >= most:
                 continue
             table[name] = [None] * length
-        table[name][index] = (json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list))
-                              else value)
+        table[name][index] = scalar(value)
+
+
+def scalar(value: Any) -> Scalar:
+    """A value as charts take it: a list or an object is its JSON text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value

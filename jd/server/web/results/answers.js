@@ -3,9 +3,7 @@
 import {ask} from "../common.js";
 import {measuredFirst} from "../resultnames.js";
 
-const LIMIT = 50000;  // jobs; of more the server gives an even sample
-const BEST = 20;
-const EXACT = ["parameters"];  // plots draw results as near as they can
+const EXACT = ["parameters", "value", "bins"];  // plots draw results as near as they can
 
 /** The names of parameters and results, {parameters: [{name}], results: [{name, n}]}. */
 export async function askNames() {
@@ -14,28 +12,26 @@ export async function askNames() {
   return {parameters: found.parameters, results: order.map((name) => by.get(name))};
 }
 
-/** The jobs of a filter that have the metric: {...the answer, best}. `best` is null where the answer has all
- * jobs, else {less, rows}: a sample may lack the best jobs, but the jobs list knows them. */
-export async function askResults({metric, filter, less}) {
-  const query = new URLSearchParams({metric, filter, limit: LIMIT});
-  const answer = await ask("results/columns?" + query, undefined, undefined, EXACT);
-  const sampled = answer.shown < answer.total && answer.values.length > 0;
-  return {...answer, best: sampled ? await askBest(metric, filter, less) : null};
-}
-
-async function askBest(metric, filter, less) {
-  const query = new URLSearchParams({filter, sort: (less ? "" : "-") + "result." + metric, limit: BEST});
-  try {
-    return {less, rows: (await ask("jobs?" + query, undefined, undefined, EXACT)).jobs};
-  } catch (error) { return null; }
+/** The jobs of a filter that have the metric, of many a sample, with what all of them span; and `counted`,
+ * which asks what is counted over all of them: `counted("boxes" or "cells", {name: value})`. Each question is
+ * asked once. */
+export async function askResults({metric, filter}) {
+  const asked = new Map();
+  const counted = (what, values) => {
+    const path = `results/${what}?` + new URLSearchParams({metric, filter, ...values});
+    if (!asked.has(path)) asked.set(path, ask(path, undefined, undefined, EXACT));
+    return asked.get(path);
+  };
+  const query = new URLSearchParams({metric, filter});
+  return {...await ask("results/columns?" + query, undefined, undefined, EXACT), counted};
 }
 
 /** Whether two answers show the same, so that nothing need be drawn. */
 export function same(one, other) {
   const counts = ["total", "jobs", "nan", "infinite", "without"];
   return one.metric === other.metric && counts.every((name) => one[name] === other[name])
+    && JSON.stringify(one.spread) === JSON.stringify(other.spread)
     && one.ids.length === other.ids.length
     && one.ids.every((id, at) => id === other.ids[at])
-    && one.values.every((value, at) => value === other.values[at])
-    && JSON.stringify(one.best) === JSON.stringify(other.best);
+    && one.values.every((value, at) => value === other.values[at]);
 }

@@ -14,23 +14,37 @@ const names = (columns) => columns.map((column) => [column.name, column.name]);
  * `open(job id)` follows a point. */
 export function metricCard(view, {open, keep}) {
   const logs = new Map(), forms = new Map();  // what was chosen, by the parameter's name
-  let data = null, column = null;
+  let data = null, column = null, asked = 0;
+  let counted = null;  // the boxes of `of` by `column`, which are drawn until the next answer comes
   const made = plot({
     title: "By parameter", name: "metric",
     draw(box, width) {
       if (!column) return;
-      if (form() === "boxes") return made.say(boxes(box, width, data, column, {open}));
+      if (form() === "boxes") {
+        if (counted) made.say(boxes(box, width, counted.of, counted.column, counted.answer, {open}));
+        return;
+      }
       const shown = scatter(box, width, data, column, {open, log: logs.get(column.name)});
       const gone = data.ids.length - shown;
       const why = " without a place on these axes (no value, or none above 0).";
       made.say(gone ? count(gone, "job") + why : "");
     },
     rows() {
-      if (form() === "boxes") return boxRows(data, column);
+      if (form() === "boxes") return counted ? boxRows(counted.column, counted.answer) : {heads: [], rows: []};
       return {heads: ["job", data.metric, column.name], rows: jobRows(data, data.byGoodness, [column]),
         total: data.ids.length};
     },
   });
+
+  async function ask() {
+    const mine = (asked += 1), of = data, by = column;
+    try {
+      const answer = await of.counted("boxes", {less: Number(of.less), by: by.filterName});
+      if (mine !== asked) return;
+      counted = {of, column: by, answer};
+      made.redraw();
+    } catch (error) { if (mine === asked) made.say(error.message); }
+  }
 
   function form() {
     if (column.kind === "category") return "boxes";
@@ -60,7 +74,9 @@ export function metricCard(view, {open, keep}) {
 
   function again() {
     tools();
-    made.redraw();
+    asked += 1;
+    if (column && form() === "boxes") ask();
+    else made.redraw();
   }
 
   function pick(name) {
@@ -69,6 +85,7 @@ export function metricCard(view, {open, keep}) {
     again();
   }
 
-  return {node: made.node, redraw: made.redraw, close: made.close, pick,
+  return {node: made.node, redraw: made.redraw, pick,
+    close() { asked += 1; made.close(); },
     update(next) { data = next; again(); }};
 }

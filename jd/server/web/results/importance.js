@@ -7,7 +7,9 @@ import {importance} from "./variance.js";
 /** Columns with their {share, n, groups}, the most important first. Of a metric on a
  * logarithmic scale the logarithm is taken, as otherwise the few largest values would decide. */
 export function weigh(data) {
-  const metric = data.log ? data.values.map(Math.log10) : data.values;
+  // The best and worst of all jobs, which are no part of the sample, would make it another one.
+  const even = data.values.map((value, at) => (data.even[at] ? value : NaN));
+  const metric = data.log ? even.map(Math.log10) : even;
   const found = data.columns.map((column) => ({column, ...importance(column, metric)}));
   return found.sort((a, b) => (b.share === null ? -1 : b.share) - (a.share === null ? -1 : a.share));
 }
@@ -19,11 +21,12 @@ const percent = (share) => (share > 0 && share < 0.01 ? "< 1 %" : Math.round(sha
 /** The list of parameters as a card; `pick(name)` is called for the one that somebody wants to look at. */
 export function importanceCard(data, weights, pick) {
   const jobs = Math.max(0, ...weights.map((weight) => weight.n));
+  const of = data.sampled ? ` of ${number(data.total)}, a sample` : "";
   const box = {class: "scroll shares", tabindex: 0, role: "region", "aria-label": "Shares by parameter"};
   const few = jobs < ENOUGH ? " With so few jobs most of it is chance." : "";
   return el("section", {class: "card plot plot-importance", "aria-label": "Parameter importance"},
     el("div", {class: "card-head"},
-      el("h2", {}, "Parameter importance"), el("span", {class: "plot-n"}, "n = " + number(jobs))),
+      el("h2", {}, "Parameter importance"), el("span", {class: "plot-n"}, "n = " + number(jobs) + of)),
     weights.length ? el("div", box, shares(weights, pick))
       : el("p", {class: "plot-note"}, "No parameter varies among these jobs."),
     el("p", {class: "plot-note"}, `How much of the variance of ${data.log ? "log " : ""}${data.metric} each `

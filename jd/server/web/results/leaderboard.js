@@ -8,22 +8,16 @@ import {ranking} from "./statistics.js";
 
 const TOP = 20, MOST_COLUMNS = 30;
 
-/** The best of what has been loaded: {id, value, cells}. */
-export const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) => ({
+// The best jobs, which are always among those that are loaded: {id, value, cells}.
+const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) => ({
   id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.raw[at])}));
-
-/** The same from rows of the jobs list, which knows all jobs. */
-export const bestOfRows = (rows, data, columns) => rows
-  .filter((row) => row.results && Number.isFinite(row.results[data.metric]))
-  .map((row) => ({
-    id: row.id, value: row.results[data.metric],
-    cells: columns.map((column) => row.parameters[column.name])}));
 
 /** Columns to show: those of the most important parameters first. */
 export const shownColumns = (weights) => weights.slice(0, MOST_COLUMNS).map((weight) => weight.column);
 
-/** The card. `exact` says that all jobs were looked at, not a sample. */
-export function leaderboardCard(data, columns, best, exact) {
+/** The card. */
+export function leaderboardCard(data, columns) {
+  const best = bestOf(data, columns);
   const cell = (value, at) => {
     const shown = cut(text(value), 28), words = value == null ? shown : whole(value);
     return el("td", {class: kind(columns[at]), title: words === shown ? false : words}, shown);
@@ -38,7 +32,7 @@ export function leaderboardCard(data, columns, best, exact) {
   return el("section", {class: "card plot plot-leaders", "aria-label": "Leaderboard"},
     el("div", {class: "card-head"},
       el("h2", {}, "Leaderboard"),
-      el("span", {class: "plot-n"}, end + (exact ? "" : ", as sampled"))),
+      el("span", {class: "plot-n"}, end)),
     el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "The best jobs"},
       el("table", {class: "data"},
         el("thead", {}, el("tr", {}, ...heads.map(head))), el("tbody", {}, ...best.map(row)))));

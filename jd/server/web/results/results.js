@@ -12,7 +12,7 @@ import {dataOf} from "./data.js";
 import {chooseDirection, lessIsBetter} from "./direction.js";
 import {legend} from "./charts/drawing.js";
 import {importanceCard, weigh} from "./importance.js";
-import {bestOf, bestOfRows, leaderboardCard, shownColumns} from "./leaderboard.js";
+import {leaderboardCard, shownColumns} from "./leaderboard.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "./charts/parallel/parallel.js";
 import {tally} from "./tally.js";
@@ -109,7 +109,6 @@ class ResultsPage {
         chooseDirection(this.metric, less);
         this.draw();
         this.tools();
-        if (this.answer && this.sampled()) this.load();  // the best jobs are others now
       });
       made.setAttribute("aria-pressed", String(this.less === less));
       return made;
@@ -200,7 +199,7 @@ class ResultsPage {
   draw() {
     if (!this.answer) return;
     const data = this.data = dataOf(this.answer, this.less, this.log);
-    this.tally.textContent = tally(this.answer, data.ids.length);
+    this.tally.textContent = tally(this.answer);
     this.legend.hidden = !data.ids.length;
     if (!data.ids.length) {
       this.data = null;
@@ -209,8 +208,6 @@ class ResultsPage {
     data.weights = weigh(data);
     this.drawLegend();
     const columns = shownColumns(data.weights), {metric, heat, parallel} = this.plots;
-    const {best} = this.answer, exact = best && best.less === data.less;
-    const leaders = exact ? bestOfRows(best.rows, data, columns) : bestOf(data, columns);
     for (const plot of [metric, heat, parallel]) plot.update(data);
     heat.node.hidden = data.columns.length < 2;
     parallel.node.hidden = data.columns.length < 1;
@@ -221,7 +218,7 @@ class ResultsPage {
       metric.node.scrollIntoView({block: "nearest", behavior: still ? "auto" : "smooth"});
     };
     const top = el("div", {class: "split wide-left"},
-      leaderboardCard(data, columns, leaders, exact || !this.sampled()),
+      leaderboardCard(data, columns),
       importanceCard(data, data.weights, pick));
     const old = this.body.firstChild;
     if (this.body.contains(metric.node)) {
@@ -242,8 +239,6 @@ class ResultsPage {
     const words = `No job has the result ${this.metric}` + (this.filter ? " and matches the filter." : ".");
     return empty("No job to show", words, this.filter ? clear : null);
   }
-
-  sampled() { return this.answer.shown < this.answer.total; }
 
   drawLegend() {
     const {metric, less, range, min, max} = this.data;

@@ -11,20 +11,6 @@ export function quantile(ordered, q) {
   return ordered[below] + (next - ordered[below]) * (at - below);
 }
 
-/** What a box plot shows of some numbers. The whiskers end at the last value within 1.5 boxes of the
- * box (Tukey); values beyond them are outliers. */
-export function five(values) {
-  const all = sorted(values);
-  const [q1, median, q3] = [0.25, 0.5, 0.75].map((q) => quantile(all, q));
-  const reach = 1.5 * (q3 - q1);
-  const inside = all.filter((value) => value >= q1 - reach && value <= q3 + reach);
-  return {n: all.length, min: all[0], max: all[all.length - 1], q1, median, q3,
-    low: inside[0], high: inside[inside.length - 1]};
-}
-
-/** The arithmetic mean; NaN when there is nothing. */
-export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** Places of a list, the best value first; equal ones by place. */
 export function ranking(values, less) {
   const places = values.map((value, index) => index).filter((index) => Number.isFinite(values[index]));

@@ -2,14 +2,14 @@
 
 import {count, number} from "../format.js";
 
-/** A line about an answer of /web/results/columns; `finite` jobs of it are drawn. */
-export function tally(answer, finite) {
-  const {metric, total, shown, jobs, nan, infinite, without} = answer;
-  const have = shown < total
-    ? `${number(shown)} of ${number(total)} jobs with ${metric} shown (sampled evenly)`
-    : `${count(finite, "job")} with ${metric}`;
+/** A line about an answer of /web/results/columns. */
+export function tally({metric, total, shown, jobs, nan, infinite, without}) {
   const waiting = jobs - total - nan - infinite - without;
   const others = [[nan, "NaN"], [infinite, "infinite"], [without, "done without it"], [waiting, "not done"]]
     .filter(([n]) => n > 0).map(([n, words]) => `${number(n)} ${words}`);
-  return others.length ? `${have}, of ${number(jobs)}: ${others.join(", ")}` : have;
+  const have = total === 1 ? "has" : "have";
+  const said = others.length ? `${number(total)} of ${count(jobs, "job")} ${have} ${metric}: ${others.join(", ")}`
+    : `${count(total, "job")} with ${metric}`;
+  return shown < total
+    ? `${said}. Points and lines are ${number(shown)} of them, the best and the worst among these` : said;
 }

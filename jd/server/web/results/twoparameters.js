@@ -1,6 +1,7 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
 import {within} from "./binfilter.js";
+import {axisOf} from "./charts/axis.js";
 import {choice, fillBar, segments} from "./charts/controls.js";
 import {heatmap, heatRows, WAYS} from "./charts/heatmap.js";
 import {plot} from "./charts/plot.js";
@@ -8,18 +9,33 @@ import {plot} from "./charts/plot.js";
 /** The card. `view` = {across, down, how} is what was chosen; choices are told to `keep`; a click on a cell
  * gives `list` the filter of its jobs. */
 export function heatCard(view, {list, keep}) {
-  let data = null, across = null, down = null;
+  let data = null, across = null, down = null, asked = 0;
+  let shown = null;  // what was asked and the answer, which is drawn until the next one comes
   const made = plot({
     title: "Two parameters", name: "heat",
     draw(box, width) {
-      if (!across || !down) return;
-      made.say(heatmap(box, width, data, across, down, {how: view.how, open: follow}));
+      if (!shown) return;
+      const {of, columns, answer} = shown;
+      made.say(heatmap(box, width, of, ...columns, answer, {how: view.how, open: follow}));
     },
-    rows: () => heatRows(data, across, down, view.how),
+    rows: () => (shown ? heatRows(shown.of, ...shown.columns, shown.answer, view.how) : {heads: [], rows: []}),
   });
 
   function follow(binX, binY) {
-    list([...within(across, binX), ...within(down, binY)].join(" "));
+    const [columnX, columnY] = shown.columns;
+    list([...within(columnX, binX), ...within(columnY, binY)].join(" "));
+  }
+
+  async function ask() {
+    const mine = (asked += 1), of = data, columns = [across, down];
+    const log = (column) => Number(Boolean(axisOf(column).log));
+    try {
+      const answer = await of.counted("cells", {less: Number(of.less), across: across.filterName,
+        down: down.filterName, across_log: log(across), down_log: log(down)});
+      if (mine !== asked) return;
+      shown = {of, columns, answer};
+      made.redraw();
+    } catch (error) { if (mine === asked) made.say(error.message); }
   }
 
   function choose(values) {
@@ -35,7 +51,10 @@ export function heatCard(view, {list, keep}) {
       || order.find((column) => column.name !== view.down);
     down = order.find((column) => column.name === view.down && column !== across)
       || order.find((column) => column !== across);
-    if (!down) return fillBar(made.bar, [], () => []);
+    if (!down) {
+      shown = null;
+      return fillBar(made.bar, [], () => []);
+    }
     if (!WAYS[view.how]) view.how = "mean";
     const how = view.how[0].toUpperCase() + view.how.slice(1);
     made.name(`${how} ${data.metric} by ${across.name} and ${down.name}`);
@@ -49,8 +68,8 @@ export function heatCard(view, {list, keep}) {
       choice("Across", names, across.name, chooseAcross),
       choice("Up", names, down.name, chooseDown),
       segments("Each cell shows", Object.entries(WAYS), view.how, (chosen) => choose({how: chosen}))]);
-    made.redraw();
+    ask();
   }
 
-  return {node: made.node, redraw: made.redraw, close: made.close, update};
+  return {node: made.node, redraw: made.redraw, update, close() { asked += 1; made.close(); }};
 }

@@ -1,5 +1,4 @@
-// Axes: which place a value has along a drawing, where marks stand, how an axis is cut into bins.
-// Pure functions.
+// Axes: which place a value has along a drawing, where marks stand. Pure functions.
 
 import {logTicks, ticks} from "../../svg.js";
 import {repeats} from "../columns.js";
@@ -17,10 +16,8 @@ export function wantsLog(distinct) {
 }
 
 /** The same for a metric, where few that went astray decide: a loss is, an accuracy is not. */
-export function metricWantsLog(ordered) {
-  const low = ordered[0], high = ordered[ordered.length - 1];
-  return low > 0 && high / low > TWO_DECADES && high > 10 * quantile(ordered, 0.5);
-}
+export const metricWantsLog = ({min, median, max}) =>
+  min > 0 && max / min > TWO_DECADES && max > 10 * median;
 
 // Where powers of ten are too far apart to mark an axis, round steps do.
 function logMarks(low, high, count) {
@@ -72,30 +69,4 @@ export function axisOf(made, log) {
   const logarithmic = low > 0 && (log === undefined ? wantsLog(distinct) : log);
   const axis = numberAxis(low, distinct[distinct.length - 1], logarithmic);
   return repeats(made) ? {...axis, ticks: () => distinct} : axis;
-}
-
-const MOST_TEXTS = 24;
-
-/** The bins of a column along its axis: `list` of {low, high}, and `of`, which gives the bin of a value
- * (-1: none). There is one for each distinct value (`single`) when these are few, else `most` of equal width.
- * Of more than 24 texts the last `cut` have no bin. `axis` is that of the column. */
-export function bins(made, axis, most) {
-  if (axis.kind === "category" || made.distinct.length <= most) {
-    const list = made.distinct.slice(0, Math.max(most, MOST_TEXTS));
-    const places = new Map(list.map((value, index) => [value, index]));
-    return {
-      single: true, cut: made.distinct.length - list.length,
-      list: list.map((value) => ({low: value, high: value})),
-      of: (value) => (places.has(value) ? places.get(value) : -1),
-    };
-  }
-  const edge = (at) => (at === 0 ? axis.low : at === most ? axis.high : axis.back(at / most));
-  return {
-    single: false, cut: 0,
-    list: Array.from({length: most}, (_, at) => ({low: edge(at), high: edge(at + 1)})),
-    of: (value) => {
-      const at = axis.at(value);
-      return Number.isNaN(at) ? -1 : Math.max(0, Math.min(most - 1, Math.floor(at * most)));
-    },
-  };
 }

@@ -6,36 +6,28 @@ import {svg} from "../../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
 import {below, cut, text, widthOf} from "./drawing.js";
-import {jobTip, pointing, tipLines} from "./pointing.js";
-import {five} from "../statistics.js";
+import {pointing, tipLines} from "./pointing.js";
 
-const MOST = 24, TALL = 300, FEW = 5, MOST_OUTLIERS = 60;
+const TALL = 300, FEW = 5;
 
-// The values of a column with the places of their jobs and their five numbers, the best median first. Two
-// that look alike with the digits that matter are two all the same, and then have all of theirs.
-function byValue(data, column) {
-  const places = new Map(), alike = new Map();
-  column.values.forEach((value, at) => {
-    if (!places.has(value)) places.set(value, []);
-    places.get(value).push(at);
-  });
-  for (const value of places.keys()) alike.set(text(value), (alike.get(text(value)) || 0) + 1);
-  const twice = (value) => alike.get(text(value)) > 1;
-  const words = (value) => (value === null ? "none" : twice(value) ? String(value) : text(value));
-  const found = [...places].map(([value, list]) =>
-    ({words: words(value), list, ...five(list.map((at) => data.values[at]))}));
-  return found.sort((a, b) => (data.less ? a.median - b.median : b.median - a.median));
+// The groups with words for their values. Two that look alike with the digits that matter are two all the
+// same, and then have all of theirs.
+function named(groups) {
+  const alike = new Map();
+  for (const {value} of groups) alike.set(text(value), (alike.get(text(value)) || 0) + 1);
+  const words = (value) => (value === null ? "none" : alike.get(text(value)) > 1 ? String(value) : text(value));
+  return groups.map((group) => ({...group, words: words(group.value)}));
 }
 
-/** Draw into a box. `options`: `open(job id)`. Gives a note for people. */
-export function boxes(box, width, data, column, options) {
-  const all = byValue(data, column), shown = all.slice(0, MOST);
+/** Draw the boxes of an answer of /web/results/boxes. `options`: `open(job id)`. Gives a note for people. */
+export function boxes(box, width, data, column, {total, boxes: groups}, options) {
+  const shown = named(groups);
   const axis = numberAxis(data.min, data.max, data.log);
   const most = Math.max(6, Math.floor(width * 0.3 / 7));
   const label = (group) => cut(group.words, most);
   const top = 8, left = Math.ceil(Math.max(...shown.map((group) => widthOf(label(group))))) + 18;
   const row = Math.max(34, Math.min(52, TALL / shown.length)), middle = (index) => top + (index + 0.5) * row;
-  const right = Math.ceil(widthOf("n = " + number(data.ids.length))) + 14;
+  const right = Math.ceil(widthOf("n = " + number(data.total))) + 14;
   const area = {left, top, width: width - left - right, height: shown.length * row};
   const height = top + area.height + 46;
   const x = (value) => left + 6 + axis.at(value) * (area.width - 12);
@@ -52,22 +44,20 @@ export function boxes(box, width, data, column, options) {
   surface.append(ring);
   box.append(surface);
   point(surface, box, {marks, shown, data, column, ring, x, middle, row, open: options.open});
-  return all.length > MOST ? `The best ${MOST} of ${number(all.length)} values by their median.` : "";
+  return total > shown.length ? `The best ${shown.length} of ${number(total)} values by their median.` : "";
 }
 
 function drawGroup(group, y, x, {data, left, end, label, marks, half}) {
   const colours = shades(isDark());
-  const dot = (at) => {
-    const place = x(data.values[at]);
-    marks.push({at, x: place, y});
+  const dot = ([id, value]) => {
+    const place = x(value);
+    marks.push({id, value, group, x: place, y});
     return svg("circle", {class: "point", cx: place.toFixed(1), cy: y, r: 3.5,
-      fill: css(colours[shadeAt(data.goodness[at])])});
+      fill: css(colours[shadeAt(data.goodOf(value))])});
   };
   const drawn = [svg("text", {class: "tick strong", x: left - 8, y: y + 4, "text-anchor": "end"}, label),
     svg("text", {class: "tick", x: end + 10, y: y + 4}, "n = " + number(group.n))];
-  if (group.n < FEW) return [...drawn, ...group.list.map(dot)];
-  const outside = group.list.filter((at) => data.values[at] < group.low || data.values[at] > group.high);
-  outside.sort((a, b) => data.goodness[b] - data.goodness[a]);
+  if (group.n < FEW) return [...drawn, ...group.points.map(dot)];
   const [low, q1, median, q3, high] = [group.low, group.q1, group.median, group.q3, group.high].map(x);
   const shade = css(colours[shadeAt(data.goodOf(group.median))]);
   const whisker = (x1, x2, y1, y2) => svg("line", {class: "whisker", x1, x2, y1, y2});
@@ -77,7 +67,7 @@ function drawGroup(group, y, x, {data, left, end, label, marks, half}) {
     svg("rect", {class: "box", x: q1, y: y - half, width: Math.max(1, q3 - q1), height: 2 * half, rx: 3,
       fill: shade}),
     svg("line", {class: "median", x1: median, x2: median, y1: y - half, y2: y + half}),
-    ...outside.slice(0, MOST_OUTLIERS).map(dot)];
+    ...group.points.map(dot)];
 }
 
 // What can be pointed at: the rows, and after them (in numbers) the points that stand alone.
@@ -87,6 +77,8 @@ function point(surface, host, {marks, shown, data, column, ring, x, middle, row,
   const tell = (group) => tipLines(column.name + " = " + cut(group.words, 40), [
     ["jobs", number(group.n)], ["median", text(group.median)], ["quartiles", span(group.q1, group.q3)],
     ["whiskers", span(group.low, group.high)], ["all", span(group.min, group.max)]]);
+  const tellJob = ({id, value, group}) => tipLines("Job #" + id,
+    [[cut(data.metric, 32), text(value)], [cut(column.name, 32), cut(group.words, 40)]]);
   pointing(surface, host, {
     near(px, py) {
       let best = -1, least = 10 * 10;
@@ -107,17 +99,17 @@ function point(surface, host, {marks, shown, data, column, ring, x, middle, row,
     },
     tell: (mark) => {
       ring.classList.toggle("gone", mark < rows);
-      return mark < rows ? tell(shown[mark]) : jobTip(data, marks[mark - rows].at, [column]);
+      return mark < rows ? tell(shown[mark]) : tellJob(marks[mark - rows]);
     },
-    open: (mark) => { if (mark >= rows) open(data.ids[marks[mark - rows].at]); },
+    open: (mark) => { if (mark >= rows) open(marks[mark - rows].id); },
     order: () => Array.from({length: rows + marks.length}, (_, index) => index),
     ring,
   });
 }
 
 /** The table behind the boxes. */
-export function boxRows(data, column) {
+export function boxRows(column, {boxes: groups}) {
   const line = ({words, n, min, q1, median, q3, max}) => [el("span", {}, words), n, min, q1, median, q3, max];
   return {heads: [column.name, "jobs", "least", "lower quartile", "median", "upper quartile", "most"],
-    rows: byValue(data, column).map(line)};
+    rows: named(groups).map(line)};
 }

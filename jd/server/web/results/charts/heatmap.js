@@ -2,52 +2,37 @@
 
 import {number} from "../../format.js";
 import {svg} from "../../svg.js";
-import {axisOf, bins, numberAxis} from "./axis.js";
+import {numberAxis} from "./axis.js";
 import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
 import {cut, legend, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
-import {mean, quantile, sorted} from "../statistics.js";
+import {sorted} from "../statistics.js";
 
-const LEAST = 5, MOST = 12, WIDE = 58, TALL = 64;
+const TALL = 64;
 export const WAYS = {mean: "mean", median: "median", best: "best"};
 
-// The cells of two columns, numbers in at most `most` bins across: {across, down (bins), cells: rows of null
-// or {n, value, best (place of the job)}}.
-function cellsOf(data, columnX, columnY, how, most = MOST) {
-  const across = bins(columnX, axisOf(columnX), most), down = bins(columnY, axisOf(columnY), MOST);
-  const lists = down.list.map(() => across.list.map(() => []));
-  data.values.forEach((value, at) => {
-    const x = across.of(columnX.values[at]), y = down.of(columnY.values[at]);
-    if (x >= 0 && y >= 0) lists[y][x].push(at);
-  });
-  const cell = (list) => {
-    if (!list.length) return null;
-    const best = list.reduce((one, at) => ((data.values[at] < data.values[one]) === data.less ? at : one));
-    const values = list.map((at) => data.values[at]);
-    return {n: list.length, value: figure(values, data.values[best], how), best};
-  };
-  return {across, down, cells: lists.map((row) => row.map(cell))};
+// An answer of /web/results/cells as a map: {across, down (axes), cells: rows of null or {n, value, best (id of
+// the job), bestValue}}.
+function mapOf({across, down, cells}, how) {
+  const rows = down.bins.map(() => across.bins.map(() => null));
+  for (const {across: x, down: y, n, mean, median, best, best_value: bestValue} of cells) {
+    rows[y][x] = {n, value: {mean, median, best: bestValue}[how], best, bestValue};
+  }
+  return {across, down, cells: rows};
 }
 
-function figure(values, best, how) {
-  if (how === "best") return best;
-  return how === "median" ? quantile(sorted(values), 0.5) : mean(values);
-}
+const binText = ({low, high}) => (String(low) === String(high) ? text(low) : text(low) + " – " + text(high));
 
-const binText = ({low, high}) => (low === high ? text(low) : text(low) + " – " + text(high));
-
-/** Draw into a box. `options`: `how` ("mean", "median", "best"), `open` with a place in the bins of
- * each axis, {bins, at}. Gives a note for people. */
-export function heatmap(box, width, data, columnX, columnY, options) {
-  const fitting = Math.max(LEAST, Math.min(MOST, Math.floor((width - 90) / WIDE)));
-  const made = cellsOf(data, columnX, columnY, options.how, fitting);
-  const {across, down, cells} = made;
-  const labelsY = down.list.map((bin, at) => cut(edgeText(down, at), Math.max(8, Math.floor(width / 34))));
+/** Draw an answer of /web/results/cells into a box. `options`: `how` ("mean", "median", "best"), `open` with
+ * a bin of each axis. Gives a note for people. */
+export function heatmap(box, width, data, columnX, columnY, answer, options) {
+  const made = mapOf(answer, options.how), {across, down, cells} = made;
+  const labelsY = down.bins.map((bin, at) => cut(edgeText(down, at), Math.max(8, Math.floor(width / 34))));
   const left = Math.ceil(Math.max(...labelsY.map(widthOf))) + 16, top = 26, bottom = 46;
-  const wide = (width - left - 8) / across.list.length;
-  const high = Math.max(18, Math.min(TALL, (Math.min(400, width * 0.8) - top - bottom) / down.list.length));
-  const height = top + bottom + high * down.list.length;
-  const area = {left, top, wide, high, height, columns: across.list.length, rows: down.list.length};
+  const wide = (width - left - 8) / across.bins.length;
+  const high = Math.max(18, Math.min(TALL, (Math.min(400, width * 0.8) - top - bottom) / down.bins.length));
+  const height = top + bottom + high * down.bins.length;
+  const area = {left, top, wide, high, height, columns: across.bins.length, rows: down.bins.length};
   const colours = shades(isDark());
   const surface = svg("svg", {
     class: "surface", width, height, tabindex: 0, role: "application",
@@ -55,7 +40,7 @@ export function heatmap(box, width, data, columnX, columnY, options) {
       + "Arrow keys go along the cells, Enter lists the jobs."});
   // Low numbers lie at the bottom, the first text at the top.
   area.flip = columnY.kind !== "category";
-  const rowAt = (row) => top + (area.flip ? down.list.length - 1 - row : row) * high;
+  const rowAt = (row) => top + (area.flip ? down.bins.length - 1 - row : row) * high;
   // Either all values fit into their cells, or none is written.
   const words = cells.flat().map((cell) => (cell ? brief(cell.value) : ""));
   const written = Math.max(...words.map(widthOf)) + 6 <= wide && high >= 18;
@@ -90,9 +75,9 @@ function drawCell(cell, {x, y, wide, high, colours, goodOf, written}) {
 
 // Three figures are enough inside a cell, two for the edge of a bin; the tooltip has more.
 const brief = (value) => text(Number(value.toPrecision(3)));
-const edge = (value) => text(Number(value.toPrecision(2)));
+const edge = (value) => text(Number(Number(value).toPrecision(2)));
 function edgeText(part, at) {
-  const {low, high} = part.list[at];
+  const {low, high} = part.bins[at];
   return part.single ? text(low) : edge(low) + " – " + edge(high);
 }
 
@@ -108,11 +93,11 @@ function labels({across}, area, labelsY, columnX, columnY, rowAt) {
     made.push(svg("text", {class: "tick", x, y: base + 17, "text-anchor": "middle"}, words));
   };
   const right = area.left + area.columns * area.wide;
-  across.list.forEach((bin, at) => {
+  across.bins.forEach((bin, at) => {
     if (across.single) put(cut(text(bin.low), 14), area.left + (at + 0.5) * area.wide);
     else put(edge(bin.low), area.left + at * area.wide);
   });
-  if (!across.single) put(edge(across.list[across.list.length - 1].high), right - 8);
+  if (!across.single) put(edge(across.bins[across.bins.length - 1].high), right - 8);
   const middle = (area.left + right) / 2;
   made.push(
     svg("text", {class: "title", x: middle, y: base + 37, "text-anchor": "middle"}, cut(columnX.name, 40)),
@@ -144,24 +129,24 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
     tell(mark) {
       const [x, y] = at(mark), cell = cells[y][x];
       const pairs = [
-        [cut(columnX.name, 32), binText(across.list[x])], [cut(columnY.name, 32), binText(down.list[y])]];
+        [cut(columnX.name, 32), binText(across.bins[x])], [cut(columnY.name, 32), binText(down.bins[y])]];
       if (!cell) return tipLines("No job here", pairs);
-      const best = "#" + data.ids[cell.best] + ": " + text(data.values[cell.best]);
+      const best = "#" + cell.best + ": " + text(cell.bestValue);
       return tipLines(`${WAYS[options.how]} ${cut(data.metric, 32)}: ${text(cell.value)}`,
         [...pairs, ["jobs", number(cell.n)], ["best job", best]]);
     },
     open(mark) {
       const [x, y] = at(mark);
-      if (cells[y][x]) options.open({bins: across, at: x}, {bins: down, at: y});
+      if (cells[y][x]) options.open(across.bins[x], down.bins[y]);
     },
     order: () => Array.from({length: area.columns * area.rows}, (_, index) => index),
   });
 }
 
 /** The table behind the map: a row for each cell that has jobs. */
-export function heatRows(data, columnX, columnY, how) {
-  const {across, down, cells} = cellsOf(data, columnX, columnY, how);
+export function heatRows(data, columnX, columnY, answer, how) {
+  const {across, down, cells} = mapOf(answer, how);
   const rows = cells.flatMap((row, y) => row.map((cell, x) => cell
-    && [binText(across.list[x]), binText(down.list[y]), cell.value, cell.n]).filter(Boolean));
+    && [binText(across.bins[x]), binText(down.bins[y]), cell.value, cell.n]).filter(Boolean));
   return {heads: [columnX.name, columnY.name, how + " " + data.metric, "jobs"], rows};
 }

@@ -41,7 +41,9 @@ export function scatter(box, width, data, column, options) {
     "aria-label": `${data.metric} against ${column.name}, ${points.length} jobs. `
       + "Arrow keys go along the points, Enter opens the job."});
   box.append(back, ...drawPoints(points, data, front, width, height));
-  if (points.length >= TREND_FROM && column.distinct.length > 12) front.append(...drawTrend(points));
+  if (points.length >= TREND_FROM && column.distinct.length > 12) {
+    front.append(...drawTrend(points.filter(({at}) => data.even[at])));
+  }
   front.append(ring);
   box.append(front);
   point(front, box, {points, data, column, ring, open: options.open});

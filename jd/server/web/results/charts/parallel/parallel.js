@@ -47,10 +47,10 @@ export function parallelPlot(state, {open, list}) {
 
   function tell() {
     const {data, selected} = view, ranges = state.ranges.size, best = selected[0];
-    const all = count(data.ids.length, "job"), inside = selected.length;
+    const all = count(data.ids.length, data.sampled ? "sampled job" : "job"), inside = selected.length;
     tally.replaceChildren(ranges ? `${number(inside)} of ${all} lie in all ranges` : all);
     if (inside > MOST_LINES) tally.append(`, ${number(MOST_LINES)} lines drawn`);
-    if (ranges && inside) tally.append(" · best ", jobLink(data.ids[best]), ": " + text(data.values[best]));
+    if (ranges && inside) tally.append(data.sampled ? " · best of these " : " · best ", jobLink(data.ids[best]), ": " + text(data.values[best]));
     if (state.hidden.size) tally.append(` · ${count(state.hidden.size, "parameter")} not shown`);
     clear.hidden = jobs.hidden = !ranges;
   }
