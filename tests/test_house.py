@@ -25,7 +25,7 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.worker": ("*", "local", "uplink", "attempt", "agent", "launch"),
     "jd.worker.attempt": ("output", "process", "calling files", "code", "*"),
     "jd.cli": ("*", "showing launching", "sweep shell checkup", "commands"),
-    "jd.net": ("addresses jsonbody multipart", "peer", "*", "serving finding"),
+    "jd.net": ("addresses answerhead jsonbody multipart", "connection", "peer", "*", "serving finding"),
     "jd.hub": ("store", "*", "__main__"),
     "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside keeping", "driving",
                   "dashboard api", "sweeper", "app", "command", "__main__"),

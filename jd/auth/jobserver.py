@@ -88,7 +88,7 @@ class Target:
     def client(self, timeout: float, experiment: Optional[str]) -> Client:
         """A client that sends it, for calls that are meant for `experiment`."""
         return Client(self.place.url, self.token, timeout, experiment, self.place.certificate,
-                      self.place.hint)
+                      self.place.hint, keep=True)
 
 
 def named(arguments: Mapping[str, str], environ: Mapping[str, str]) -> Optional[Source]:

@@ -1,10 +1,16 @@
 """What comes back from a call: the body in pieces, and what an error says, made safe for a terminal."""
 
-import http.client
+from __future__ import annotations
+
 import json
-from email.utils import parsedate_to_datetime
-from typing import Any, Iterator, Mapping, Optional
 from urllib.parse import urlsplit
+
+from jd.net.answerhead import NotHttp
+from jd.net.connection import Answer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Mapping
 
 CHUNK_BYTES = 256 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -12,21 +18,16 @@ MAX_WORDS = 1000  # characters of a server's own words that an error message rep
 MAX_RETRY_AFTER = 60.0
 
 
-def chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The body in pieces. Raises HTTPException where it ends too early."""
+def chunks(answer: Answer) -> Iterator[bytes]:
+    """The body in pieces. Raises as `Answer.read`."""
     while True:
-        try:
-            chunk = answer.read(CHUNK_BYTES)
-        except (ValueError, OverflowError) as error:  # http.client takes -1 for the size of a chunk
-            raise http.client.HTTPException("a chunk has no size: %s" % error) from None
+        chunk = answer.read(CHUNK_BYTES)
         if not chunk:
-            break
+            return
         yield chunk
-    if answer.length:  # http.client does not tell an early end from the end
-        raise http.client.IncompleteRead(b"", answer.length)
 
 
-def read(answer: http.client.HTTPResponse, limit: int) -> bytes:
+def read(answer: Answer, limit: int) -> bytes:
     """The body, or its first bytes: somewhat more than `limit` when there is that much."""
     body = bytearray()
     for chunk in chunks(answer):
@@ -36,15 +37,15 @@ def read(answer: http.client.HTTPResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-def error_body(answer: http.client.HTTPResponse) -> bytes:
+def error_body(answer: Answer) -> bytes:
     """The body of an error, as far as it came."""
     try:
         return read(answer, MAX_ERROR_BYTES)
-    except (OSError, http.client.HTTPException):
+    except (OSError, NotHttp):
         return b""  # the status has come, and it says enough
 
 
-def object_in(body: bytes) -> Optional[Mapping[str, Any]]:
+def object_in(body: bytes) -> Mapping[str, Any] | None:
     """The JSON object that a body is; None for anything else."""
     try:
         value = json.loads(body.decode("utf-8"))
@@ -53,7 +54,7 @@ def object_in(body: bytes) -> Optional[Mapping[str, Any]]:
     return value if isinstance(value, dict) else None
 
 
-def error_of(body: Optional[Mapping[str, Any]]) -> str:
+def error_of(body: Mapping[str, Any] | None) -> str:
     """The text of the error envelope, `{"error": "..."}`; empty where there is none."""
     error = None if body is None else body.get("error")
     return error.strip() if isinstance(error, str) else ""
@@ -76,12 +77,13 @@ def origin(location: str) -> str:
     return "%s://%s%s" % (parts.scheme, host, port) if host else "another path"
 
 
-def retry_after(value: Optional[str], now: float) -> Optional[float]:
+def retry_after(value: str | None, now: float) -> float | None:
     """Seconds from a Retry-After header, a number or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdecimal():
         return min(float(value.strip()[:9]), MAX_RETRY_AFTER)
+    from email.utils import parsedate_to_datetime  # which few servers make us need
     try:
         left = parsedate_to_datetime(value).timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):

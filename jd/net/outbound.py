@@ -1,32 +1,37 @@
 """From a URL to an open connection, through a proxy where one is set.
 
 Loopback addresses never go through a proxy, whatever no_proxy says: the loopback of the proxy's own host is
-never what was meant. Certificates are checked against the one that is pinned, else against JD_CA_BUNDLE (a
-PEM file) if it is set, else against the system's. Texts made here name hosts and ports, never credentials.
+never what was meant. Texts made here name hosts and ports, never credentials.
 """
+
+from __future__ import annotations
 
 import base64
 import errno
-import http.client
 import ipaddress
 import os
 import socket
-import ssl
+import sys
 from dataclasses import dataclass, field
-from typing import Any, Optional, Tuple, cast
 from urllib.parse import unquote, urlsplit
 
 from jd import settingvalues
 from jd.errors import UsageError
+from jd.net.answerhead import NOT_AT_ALL, NotHttp
+from jd.net.connection import Connection
 from jd.net.peer.portowner import ForeignServer, check
 from jd.net.peer.proof import Unproven
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from typing import Any
 
 # A dead host shows in this time, even where the answer itself may be waited for much longer.
 CONNECT_SECONDS = 30.0
 HELLO_SECONDS = 3.0  # for each wait, when a port is asked whether it speaks TLS
 # NAT gateways drop a silent connection, often after 5 minutes; a held heartbeat is silent.
 KEEPALIVE_IDLE_SECONDS = 60
-CA_VARIABLE = "JD_CA_BUNDLE"
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,13 @@ class Address:
     host: str
     port: int
     prefix: str = ""
-    basic: Optional[str] = field(default=None, repr=False)  # "Basic …", from user:password@
-    password: Optional[str] = field(default=None, repr=False)
+    basic: str | None = field(default=None, repr=False)  # "Basic …", from user:password@
+    password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> "Address":
         """The address of `url`; a bare host name gets http://. Raises UsageError."""
         try:
-            # http.client would refuse such a name later, with the whole URL in its message.
             if not url.strip().isprintable() or " " in url.strip():
                 raise ValueError("a URL without spaces and control characters")
             parts = urlsplit(settingvalues.server_url(url))
@@ -76,7 +80,7 @@ class Proxy:
 
     host: str
     port: int
-    basic: Optional[str] = field(default=None, repr=False)
+    basic: str | None = field(default=None, repr=False)
 
     @property
     def shown(self) -> str:
@@ -90,7 +94,7 @@ def _ascii_host(host: str) -> str:
         raise ValueError("a URL with a host name that DNS can know") from None
 
 
-def _basic(username: Optional[str], password: Optional[str]) -> Optional[str]:
+def _basic(username: str | None, password: str | None) -> str | None:
     if username is None:
         return None
     pair = "%s:%s" % (unquote(username), unquote(password or ""))
@@ -112,12 +116,12 @@ def is_own_machine(host: str) -> bool:
     return (mapped or number).is_loopback or (mapped or number).is_unspecified
 
 
-def proxy_for(address: Address) -> Optional[Proxy]:
+def proxy_for(address: Address) -> Proxy | None:
     """The proxy that http_proxy, https_proxy or all_proxy ask for; None for a direct connection.
 
     Raises UsageError for a proxy that is no plain HTTP proxy.
     """
-    if is_own_machine(address.host):
+    if is_own_machine(address.host) or not may_have_proxies():
         return None
     import urllib.request  # which opens URLs of all kinds, for what it knows of proxies
     proxies = urllib.request.getproxies()
@@ -134,6 +138,11 @@ def proxy_for(address: Address) -> Optional[Proxy]:
                          % (address.shown, address.scheme),
                          "to go without it, add %s to no_proxy" % address.host)
     return Proxy(parts.hostname, port, _basic(parts.username, parts.password))
+
+
+def may_have_proxies() -> bool:
+    """Whether there is a variable that names one; macOS has settings for them as well."""
+    return sys.platform == "darwin" or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def _is_exempt(address: Address, no_proxy: str) -> bool:
@@ -156,102 +165,27 @@ def _is_exempt(address: Address, no_proxy: str) -> bool:
 
 # ---- connections
 
-class OtherCertificate(ssl.SSLError):
-    """The server has shown another certificate than the one that is pinned."""
-
-
-class _Pinned(ssl.SSLContext):
-    """Trusts one certificate, whatever it says of names and dates. Whoever shows it has its key:
-    that is what the handshake proves."""
-
-    der: bytes
-
-    def wrap_socket(self, *arguments: Any, **more: Any) -> ssl.SSLSocket:
-        """As SSLContext's. Raises OtherCertificate before a byte of ours is sent."""
-        wrapped = super().wrap_socket(*arguments, **more)
-        if wrapped.getpeercert(True) != self.der:
-            wrapped.close()
-            raise OtherCertificate("another certificate")
-        return wrapped
-
-
-def pinned_context(certificate: str) -> ssl.SSLContext:
-    """For the one server whose certificate, in PEM form, is this one. Raises UsageError."""
-    context = _Pinned(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.der = ssl.PEM_cert_to_DER_cert(certificate)
-    except ValueError:
-        raise UsageError("the certificate of the server's access file is not in PEM form") from None
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def tls_context(certificate: Optional[str] = None) -> ssl.SSLContext:
-    """Certificates are checked, against `certificate` if it is given (PEM, and then nothing else
-    counts), else against JD_CA_BUNDLE or the system's. Raises UsageError."""
-    if certificate is not None:
-        return pinned_context(certificate)
-    bundle = os.path.expanduser(os.environ.get(CA_VARIABLE, "").strip())
-    try:
-        context = ssl.create_default_context(cafile=bundle or None)
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError("%s: %s cannot be used: %s"
-                         % (CA_VARIABLE, bundle, error.strerror or "it holds no certificate"),
-                         "give a file of certificates in PEM form") from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-class _Pieces:
-    """What an answer is read from, without the way to read all that comes: http.client takes it for a chunk
-    whose size is said to be -1."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        """As of a file. Raises HTTPException where no size is given."""
-        if size < 0:
-            raise http.client.HTTPException("a part of the answer has no size")
-        return bytes(self._file.read(size))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class _Answer(http.client.HTTPResponse):
-    """An answer that is read in pieces of a size."""
-
-    def __init__(self, *given: Any, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self.fp = cast(Any, _Pieces(self.fp))
-
-
-def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
-                    tls: Optional[ssl.SSLContext] = None) -> http.client.HTTPConnection:
+def open_connection(address: Address, proxy: Proxy | None, timeout: float,
+                    tls: ssl.SSLContext | None = None) -> Connection:
     """A connection to `address`, open, through `proxy` if one is given.
 
     `timeout` in seconds is for every later read or write; connecting has CONNECT_SECONDS at most.
-    Raises OSError or http.client.HTTPException, and ForeignServer where another user of this machine
-    has the port: nothing has been sent then.
+    Raises OSError or NotHttp, and ForeignServer where another user of this machine has the port: nothing
+    has been sent then.
     """
-    host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
     patience = min(timeout, CONNECT_SECONDS)
-    if address.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=patience, context=tls or tls_context())
-        if proxy:
-            headers = {"Proxy-Authorization": proxy.basic} if proxy.basic else {}
-            connection.set_tunnel(address.host, address.port, headers)
+    if proxy is None:
+        connection = Connection(connect((address.host, address.port), patience))
     else:
-        connection = http.client.HTTPConnection(host, port, timeout=patience)
-    connection.response_class = _Answer
-    setattr(connection, "_create_connection", _connect if proxy else connect)
+        connection = Connection(_connect((proxy.host, proxy.port), patience))
     try:
-        connection.connect()
+        if address.scheme == "https":
+            if proxy is not None:
+                _tunnel(connection, address, proxy)
+            if tls is None:
+                from jd.net.clienttls import tls_context
+                tls = tls_context()
+            connection.secured(tls, address.host)
         _settle(connection.sock, timeout)
     except BaseException:
         connection.close()
@@ -259,7 +193,19 @@ def open_connection(address: Address, proxy: Optional[Proxy], timeout: float,
     return connection
 
 
-def connect(address: Tuple[str, int], *more: Any) -> socket.socket:
+def _tunnel(connection: Connection, address: Address, proxy: Proxy) -> None:
+    """Have a proxy connect us to the server. Raises OSError where it does not, and NotHttp."""
+    target = "%s:%d" % ("[%s]" % address.host if ":" in address.host else address.host, address.port)
+    headers = {"Host": target}
+    if proxy.basic is not None:
+        headers["Proxy-Authorization"] = proxy.basic
+    connection.send_head("CONNECT", target, headers)
+    answer = connection.answer("CONNECT")
+    if answer.status != 200:
+        raise OSError("Tunnel connection failed: %d %s" % (answer.status, answer.reason))
+
+
+def connect(address: tuple[str, int], *more: Any) -> socket.socket:
     """As socket.create_connection, to a server: not to one of another user of this machine.
 
     A name may have several addresses, as localhost has ::1 and 127.0.0.1, and our server may listen on
@@ -291,11 +237,13 @@ def _own(connection: socket.socket) -> socket.socket:
     return connection
 
 
-def _connect(address: Tuple[str, int], *more: Any) -> socket.socket:
+def _connect(address: tuple[str, int], *more: Any) -> socket.socket:
     """As socket.create_connection. `localhost` is loopback also on a bare system that has no
     /etc/hosts to say so (RFC 6761, section 6.3)."""
+    # For text, ASCII or not, `socket` imports what encodes names of all the world's letters.
+    host: Any = address[0].encode("ascii") if address[0].isascii() else address[0]
     try:
-        return socket.create_connection(address, *more)
+        return socket.create_connection((host, address[1]), *more)
     except socket.gaierror:
         if address[0].lower().rstrip(".") != "localhost":
             raise
@@ -304,6 +252,7 @@ def _connect(address: Tuple[str, int], *more: Any) -> socket.socket:
 
 def _settle(sock: socket.socket, timeout: float) -> None:
     sock.settimeout(timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
@@ -311,20 +260,15 @@ def _settle(sock: socket.socket, timeout: float) -> None:
 
 def speaks_tls(address: Address) -> bool:
     """Whether a port that was addressed as http:// takes a TLS handshake. Nothing else is sent."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    from jd.net import clienttls
     try:
         with connect((address.host, address.port), HELLO_SECONDS) as plain:
-            with context.wrap_socket(plain, server_hostname=address.host):
-                return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")  # it refuses this handshake, in TLS
-    except (OSError, ValueError, ForeignServer):
+            return clienttls.takes_handshake(plain, address.host)
+    except (OSError, ForeignServer):
         return False
 
 
-def wrong_scheme(address: Address) -> Tuple[str, str]:
+def wrong_scheme(address: Address) -> tuple[str, str]:
     """What to say of an http:// URL whose port speaks TLS, and what to do about it."""
     host = "[%s]" % address.host if ":" in address.host else address.host
     return ("%s speaks https, not http" % address.shown,
@@ -334,17 +278,13 @@ def wrong_scheme(address: Address) -> Tuple[str, str]:
 
 # ---- failures in plain words
 
-def plain_words(error: BaseException, timeout: float) -> Tuple[str, str]:
+def plain_words(error: BaseException, timeout: float) -> tuple[str, str]:
     """What happened to a connection, as a clause for an error message, and what to do about it."""
-    if isinstance(error, OtherCertificate):
-        return ("its TLS certificate is not the one in the access file",
-                "it is another server, or somebody in between; nothing was sent to it")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ("its TLS certificate is not trusted (%s)" % error.verify_message,
-                "set %s to the PEM file of the authority that signed it" % CA_VARIABLE)
-    if isinstance(error, ssl.SSLError):
-        return ("the TLS handshake failed (%s)" % (error.reason or "unknown reason"),
-                "check that the port speaks https")
+    if "ssl" in sys.modules:
+        from jd.net import clienttls
+        told = clienttls.plain_words(error)
+        if told is not None:
+            return told
     if isinstance(error, (socket.timeout, TimeoutError)):
         return ("it timed out after %g s" % timeout,
                 "the host may be down, behind a firewall or overloaded")
@@ -356,11 +296,12 @@ def plain_words(error: BaseException, timeout: float) -> Tuple[str, str]:
     if isinstance(error, ConnectionRefusedError):
         return ("the connection was refused",
                 "check that the server runs and that host and port are right")
-    if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
+    if isinstance(error, ConnectionError):
         return ("the connection was closed before the answer was complete",
                 "the server may have been restarted, or something between closed it")
-    if isinstance(error, http.client.HTTPException):
-        return "what answers there does not speak HTTP", "check the port and http:// or https://"
+    if isinstance(error, NotHttp):
+        why = "" if str(error) == NOT_AT_ALL else " (%s)" % error
+        return ("what answers there does not speak HTTP%s" % why, "check the port and http:// or https://")
     if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         return "there is no way to that host from this machine", "check the network"
     detail = getattr(error, "strerror", None) or str(error) or type(error).__name__

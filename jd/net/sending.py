@@ -3,19 +3,27 @@
 An upload is streamed from its file, so that memory does not grow with it.
 """
 
-import http.client
+from __future__ import annotations
+
+import itertools
 import json
 import select
 import socket
-import ssl
-from typing import Any, BinaryIO, Iterable, Iterator, Mapping, Optional
 
 from jd.errors import StorageError, UsageError
-from jd.net.outbound import Address
+from jd.net.answerhead import NotHttp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Iterable, Iterator, Mapping
+
+    from jd.net.connection import Answer, Connection
+    from jd.net.outbound import Address
 
 CHUNK_BYTES = 256 * 1024
 # A server that refuses an upload half-way has answered by now; its answer is only to be picked up.
 EARLY_ANSWER_SECONDS = 5.0
+_TOGETHER = 64 * 1024  # bytes of a body that go out with the head of the request
 
 
 def encoded(body: Mapping[str, Any], route: str) -> bytes:
@@ -26,21 +34,14 @@ def encoded(body: Mapping[str, Any], route: str) -> bytes:
         raise UsageError("the message for %s cannot be written as JSON: %s" % (route, error)) from None
 
 
-def authorization(token: Optional[str], address: Address) -> Optional[str]:
+def authorization(token: str | None, address: Address) -> str | None:
     """The Authorization header: of the token, else of the user in the URL. Raises UsageError."""
     if token is None:
         return address.basic
-    # http.client refuses such a header too, but repeats it in its message.
     if not token or not all("!" <= character <= "~" for character in token):
         raise UsageError("the token cannot be sent: it must be one word of printable ASCII characters",
                          "look for a stray space or line break in it")
     return "Bearer " + token
-
-
-def pieces(payload: bytes) -> Iterator[bytes]:
-    """A body that is in memory, in pieces."""
-    for start in range(0, len(payload), CHUNK_BYTES):
-        yield payload[start:start + CHUNK_BYTES]
 
 
 def unreadable(name: str, error: OSError) -> StorageError:
@@ -72,26 +73,32 @@ def file_body(prefix: bytes, file: BinaryIO, filename: str, size: int,
     yield suffix
 
 
-def deliver(connection: http.client.HTTPConnection,
-             body: Iterable[bytes]) -> http.client.HTTPResponse:
-    """Send the body and return the answer, which a server may give before it has read all of it."""
+def deliver(connection: Connection, method: str, target: str, headers: Mapping[str, str],
+            body: Iterable[bytes]) -> Answer:
+    """Send a request and return the answer, which a server may give before it has read all of the body."""
+    pieces = iter(body)
+    first = next(pieces, b"")
+    together = len(first) <= _TOGETHER
     try:
-        for piece in body:
+        connection.send_head(method, target, headers, first if together else b"")
+        for piece in pieces if together else itertools.chain((first,), pieces):
             if not _send_piece(connection, piece):
+                connection.whole = False
                 break
     except OSError:
+        connection.whole = False
         # Not the failure to send is the news but why the server stopped reading, if it says so.
         connection.sock.settimeout(min(connection.sock.gettimeout() or EARLY_ANSWER_SECONDS,
                                        EARLY_ANSWER_SECONDS))
         try:
-            return connection.getresponse()
-        except (OSError, http.client.HTTPException):
+            return connection.answer(method)
+        except (OSError, NotHttp):
             pass
         raise
-    return connection.getresponse()
+    return connection.answer(method)
 
 
-def _send_piece(connection: http.client.HTTPConnection, piece: bytes) -> bool:
+def _send_piece(connection: Connection, piece: bytes) -> bool:
     """Send one piece of a body; False if the server answered, or hung up, before it was through.
 
     A server that refuses an upload need not read on: waiting for it to would end in a timeout, with
@@ -99,8 +106,8 @@ def _send_piece(connection: http.client.HTTPConnection, piece: bytes) -> bool:
     """
     sock = connection.sock
     # Over TLS a readable socket may mean a session ticket only.
-    if isinstance(sock, ssl.SSLSocket) or not hasattr(select, "poll"):
-        connection.send(piece)
+    if connection.secure or not hasattr(select, "poll"):
+        sock.sendall(piece)
         return True
     poll = select.poll()  # unlike select.select it takes descriptors above 1023
     poll.register(sock, select.POLLIN | select.POLLOUT)

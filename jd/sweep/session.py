@@ -196,7 +196,7 @@ class Session:
                     self._extensions = None
                     place = target.place
                     self._client = Client(place.url, self._token, TIMEOUT, self.exp_id, place.certificate,
-                                          place.hint)
+                                          place.hint, keep=True)
             return self._client
 
     def _token(self) -> Optional[str]:

@@ -7,6 +7,7 @@ from typing import AbstractSet, List, Set
 
 import pytest
 
+from tests.net_client.keeper import Keeper
 from tests.support import ROOT, free_env
 
 # What takes a good part of the time that Python itself takes to start, by what it is for.
@@ -52,6 +53,14 @@ def test_commands_that_look_at_this_machine(tmp_path: Path) -> None:
     for line in (["expId=a", "worker-list"], ["exp-list"], ["completion", "words", "expId="]):
         there = of_command(tmp_path, *line)
         assert there & (NETWORK | PROCESSES | METADATA | {"dataclasses", "inspect"}) == set()
+
+
+def test_commands_that_ask_a_server(tmp_path: Path) -> None:
+    """TLS and proxies are for who has them, and all calls of a command share a connection."""
+    with Keeper() as server:
+        there = of_command(tmp_path, "expId=a", "server=" + server.url, "server-info")
+    assert there & (NETWORK | METADATA | {"encodings.idna"}) == {"socket"}
+    assert server.asked == [(1, "GET"), (1, "GET")]
 
 
 def test_the_library(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""What a server, or somebody in its place, answers. `jd/net/client.py`, `answers.py`."""
+"""What a server, or somebody in its place, answers. `jd/net/client.py`, `connection.py`, `answerhead.py`,
+`answers.py`."""
 
-import http.client
 import io
+import socket
 import time
-from typing import Any, Tuple
+from typing import Any, List, Tuple, cast
 from unittest.mock import patch
 
 from jd.errors import JdError
 from jd.net import answers, client
 from jd.net.client import Client
+from jd.net.connection import Connection
 from tests.fuzz.material import Source, utf8
 from tests.fuzz.properties import Property, outcome, refused
 
@@ -23,38 +25,15 @@ class Wire:
     def sendall(self, _: object) -> None:
         """Take it."""
 
-    def makefile(self, *_: object, **__: object) -> Any:
-        """The answer."""
-        return io.BufferedReader(Raw(self._data, self._pieces))
+    def recv(self, size: int) -> bytes:
+        """The next piece."""
+        return self._data.read(min(size, self._pieces))
 
     def close(self) -> None:
         """Nothing to do."""
 
     def settimeout(self, _: object) -> None:
         """Nothing to wait for."""
-
-    def setsockopt(self, *_: object) -> None:
-        """Nothing to set."""
-
-    def fileno(self) -> int:
-        """None of the kernel's."""
-        raise OSError("no descriptor")
-
-
-class Raw(io.RawIOBase):
-    """Bytes, so many at a time."""
-
-    def __init__(self, data: io.BytesIO, pieces: int) -> None:
-        self._data = data
-        self._pieces = pieces
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._data.read(min(len(buffer), self._pieces))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def make_answer(source: Source) -> Tuple[bytes, int]:
@@ -100,7 +79,7 @@ def make_answer(source: Source) -> Tuple[bytes, int]:
                 % (("%x" % len(body) if source.chance(0.8) else source.number()[:30]).encode(), body)
                 for _ in range(1 if source.chance(0.8) else source.few(3))
             )
-            + b"0\r\n\r\n"
+            + source.one(b"0\r\n\r\n", b"0\r\n\r\n", b"0;a=b\r\nX: y\r\n\r\n", b"0\r\nX: y\r\n")
         )
     lines += source.several(
         lambda: source.one(
@@ -109,6 +88,8 @@ def make_answer(source: Source) -> Tuple[bytes, int]:
             "Location: %s"
             % source.one("http://h/x", "//h", "http://[::1", source.text(3), "http://h:99999/"),
             "Content-Type: application/json",
+            "Connection: " + source.one("close", "keep-alive", "a, b"),
+            source.one("Content-Length: 2", "Transfer-Encoding: chunked", " folded", "\tContent-Length: 5"),
             "X: " + source.text(3),
             source.text(2),
         ),
@@ -116,7 +97,11 @@ def make_answer(source: Source) -> Tuple[bytes, int]:
     )
     if source.chance(0.01):
         lines += ["X: y"] * source.one(99, 101) + ["X: " + source.long(65_536)]
-    data = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace") + body
+    end = "\r\n" if source.chance(0.97) else source.one("\n", "\r", "\r\r\n")
+    data = (end.join(lines) + end + end).encode("utf-8", "replace") + body
+    if source.chance(0.1):
+        interim = source.one(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 X\r\nA: b\r\n\r\n")
+        data = interim * source.one(1, 30) + data
     return source.maybe_bytes(data, 0.2), source.one(1, 3, 100_000)
 
 
@@ -128,23 +113,33 @@ def _no_token() -> None:
     return None
 
 
-def check_answer(given: Tuple[bytes, int]) -> None:
-    """A value, or a JdError whose text fits a terminal."""
-    data, pieces = given
+def _called(data: bytes, pieces: int) -> List[Any]:
+    """What a call and a download make of it, and what the latter has written."""
 
-    def opened(*_: object, **__: object) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("h")
-        connection.sock = Wire(data, pieces)
-        return connection
+    def opened(*_: object, **__: object) -> Connection:
+        return Connection(cast(socket.socket, Wire(data, pieces)))
 
     with patch.object(client, "open_connection", opened), patch.object(client, "proxy_for", _no_proxy):
         called = Client("http://h", _no_token, 1.0)
         called._may_be_tls = False
+        written = io.BytesIO()
         found = outcome(lambda: called.call("GET", "/x"), JdError)
-        loaded = outcome(lambda: called.download("/x", None, io.BytesIO(), 1000), JdError)
-    for one in (found, loaded):
+        loaded = outcome(lambda: called.download("/x", None, written, 1000), JdError)
+    return [found, loaded, written.getvalue()]
+
+
+def check_answer(given: Tuple[bytes, int]) -> None:
+    """A value, or a JdError whose text fits a terminal; the same whole and in pieces."""
+    data, pieces = given
+    found = _called(data, pieces)
+    for one in found[:2]:
         if refused(one):
             assert one[2].isprintable() and len(one[2]) < 3000, one
+    whole = _called(data, len(data) + 1)
+    for one, other in zip(found[:2], whole):
+        # Which of several faults is seen first depends on how much has come.
+        assert one[:2] == other[:2] if refused(one) else one == other, (found, whole)
+    assert refused(found[1]) or found[2] == whole[2], (found, whole)
 
 
 def make_header(source: Source) -> str:
@@ -182,6 +177,9 @@ PROPERTIES = (
             (b"\x15\x03\x01", 1),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n{}", 100),
             (b"HTTP/1.1 999999999999999999999 X\r\n\r\n", 10),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 3),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\nX: y\r\n\r\n{}", 1),
+            (b"HTTP/1.1 200 OK\r\nX: y\rHTTP/1.1 200 OK\r\n\r\n{}", 1),
         ),
         weight=15,
     ),

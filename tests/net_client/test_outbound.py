@@ -37,8 +37,8 @@ def test_loopback_never_goes_through_a_proxy(
 def test_localhost_needs_no_etc_hosts(stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 
-    def knows_no_names(host: str, *more: Any, **words: Any) -> Any:
-        if host[0].isdigit():
+    def knows_no_names(host: bytes, *more: Any, **words: Any) -> Any:
+        if host[:1].isdigit():
             return real(host, *more, **words)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     monkeypatch.setattr(socket, "getaddrinfo", knows_no_names)

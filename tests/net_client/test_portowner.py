@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
 import pytest
 
@@ -103,8 +103,8 @@ def test_a_user_who_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_root
 def test_who_takes_another_address_of_localhost_does_not_keep_us_away(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    def both(host: str, port: int, *_: Any, **__: Any) -> Any:
-        if host != "localhost":
+    def both(host: Union[str, bytes], port: int, *_: Any, **__: Any) -> Any:
+        if host not in ("localhost", b"localhost"):
             return resolve(host, port, *_, **__)
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]

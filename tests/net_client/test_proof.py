@@ -1,11 +1,12 @@
 """A token goes only to a server that has shown that it knows it, where nothing else tells whose it is."""
 
-import http.client
+import socket
 
 import pytest
 
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net.client import Client
+from jd.net.connection import Connection
 from jd.net.finding.probe import WrongPort, check
 from jd.net.peer import proof
 from tests.script.stub_server import Answer, StubServer
@@ -81,7 +82,11 @@ def test_the_kernel_s_word_is_enough(stub: StubServer) -> None:
 
 
 def test_a_certificate_is_enough() -> None:
-    assert not proof.is_needed(http.client.HTTPSConnection("127.0.0.1", 1))
+    with socket.socket() as sock:
+        connection = Connection(sock)
+        assert proof.is_needed(connection)
+        connection.secure = True
+        assert not proof.is_needed(connection)
 
 
 def test_a_server_shows_nothing_to_who_does_not_know_it() -> None:

@@ -4,7 +4,7 @@ import ssl
 from typing import Any, List, Mapping, Optional
 
 from jd.cli.checkup.finding import Finding, Notes
-from jd.net.outbound import CA_VARIABLE
+from jd.net.clienttls import CA_VARIABLE
 
 DAYS = 14  # fewer are worth a warning
 

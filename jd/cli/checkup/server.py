@@ -4,7 +4,6 @@ The steps are the host name, the connection, the proxy, TLS, what answers, whose
 and the token.
 """
 
-import http.client
 import socket
 import ssl
 import time
@@ -20,7 +19,10 @@ from jd.cli.checkup import certificate
 from jd.cli.checkup.finding import Check, Finding, Notes
 from jd.errors import JdError, ServerRefused, UsageError
 from jd.net import answers
+from jd.net.answerhead import NotHttp
 from jd.net.client import USER_AGENT, Client
+from jd.net.clienttls import tls_context
+from jd.net.connection import Answer
 from jd.net.finding import probe
 from jd.net.outbound import (
     Address,
@@ -31,7 +33,6 @@ from jd.net.outbound import (
     plain_words,
     proxy_for,
     speaks_tls,
-    tls_context,
     wrong_scheme,
 )
 from jd.net.peer.portowner import ForeignServer
@@ -74,7 +75,7 @@ class Visit:
         self._address: Optional[Address] = None  # None after a step that failed
         self._proxy: Optional[Proxy] = None
         self._tls: Optional[ssl.SSLContext] = None
-        self._health: Optional[Tuple[int, http.client.HTTPMessage, bytes, float]] = None
+        self._health: Optional[Tuple[Answer, bytes, float]] = None
 
     def checks(self) -> List[Check]:
         """The steps in their order."""
@@ -156,7 +157,7 @@ class Visit:
         except ssl.SSLCertVerificationError as error:
             return self._failed(notes, "its TLS certificate is not accepted: %s"
                                 % error.verify_message, certificate.advice(error.verify_code))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, NotHttp) as error:
             what, advice = plain_words(error, TIMEOUT)
             return self._failed(notes, "no TLS connection: %s" % what, self._advice(advice))
         try:
@@ -176,14 +177,15 @@ class Visit:
             self._health = self._ask(self._address)
         except ForeignServer as error:
             return self._failed(notes, error.what, error.advice)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
+        except (OSError, NotHttp, UnicodeError) as error:
             if self._speaks_tls(self._address):
                 return self._failed(notes, *wrong_scheme(self._address))
             what, advice = plain_words(error, TIMEOUT)
             return self._failed(notes, "no answer to GET %s: %s" % (protocol.HEALTH, what),
                                 self._advice(advice))
-        status, headers, body, at = self._health
-        notes.findings += clock_skew(headers.get("Date"), at)
+        answer, body, at = self._health
+        status = answer.status
+        notes.findings += clock_skew(answer.field("Date"), at)
         if status == 400 and self._speaks_tls(self._address):
             return self._failed(notes, *wrong_scheme(self._address))
         if status in probe.NO_ROUTE and self._counts_jobs():
@@ -272,7 +274,7 @@ class Visit:
                 advice, self._address.host)
         return advice
 
-    def _ask(self, address: Address) -> Tuple[int, http.client.HTTPMessage, bytes, float]:
+    def _ask(self, address: Address) -> Tuple[Answer, bytes, float]:
         connection = open_connection(address, self._proxy, TIMEOUT, self._tls)
         try:
             path = quote(address.prefix + protocol.HEALTH, safe="/:@!$&'()*+,;=~%")
@@ -283,10 +285,10 @@ class Visit:
                 path = "http://%s%s" % (address.netloc, path)
                 if self._proxy.basic is not None:
                     headers["Proxy-Authorization"] = self._proxy.basic
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
+            connection.send_head("GET", path, headers)
+            answer = connection.answer("GET")
             at = self._clock()
-            return answer.status, answer.headers, answer.read(MAX_HEALTH_BYTES), at
+            return answer, answers.read(answer, MAX_HEALTH_BYTES), at
         finally:
             connection.close()
 

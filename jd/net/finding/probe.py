@@ -5,13 +5,13 @@ no such route; `GET /job_counts` then shows that it is one. That request carries
 only where JSON came back, as from our servers.
 """
 
-import http.client
-import ssl
+import sys
 from typing import Any, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable
+from jd.net.answerhead import NotHttp
 from jd.net.client import Client, OtherExperiment, SpeaksTls, UnusableAnswer, other_experiment
 from jd.net.peer.portowner import ForeignServer
 from jd.net.peer.proof import Unproven
@@ -24,7 +24,6 @@ MUTE = "mute"  # it has no such route, and says so in another way
 
 _AWAY = frozenset((408, 429, 500, 502, 503, 504))  # of a proxy whose server is away, or of a busy server
 NO_ROUTE = frozenset((404, 405, 501))
-_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLCertVerificationError)
 
 
 class WrongPort(JdError):
@@ -167,12 +166,18 @@ def _judged(error: JdError) -> Optional[JdError]:
     if isinstance(error, (UnusableAnswer, SpeaksTls)) or isinstance(cause, Unproven):
         return WrongPort(error.what, error.advice)
     # A connection that is closed without a word may be a server that is just being restarted.
-    if isinstance(cause, http.client.HTTPException) and not isinstance(
-            cause, (ConnectionError, http.client.IncompleteRead)):
-        return WrongPort(error.what, error.advice)
-    if isinstance(cause, ssl.SSLError) and not isinstance(cause, _CLOSED):
+    if isinstance(cause, NotHttp) or _speaks_no_tls(cause):
         return WrongPort(error.what, error.advice)
     return error
+
+
+def _speaks_no_tls(cause: Optional[BaseException]) -> bool:
+    """Whether a call of https failed since the other end does not speak TLS."""
+    if "ssl" not in sys.modules:
+        return False
+    import ssl
+    return isinstance(cause, ssl.SSLError) and not isinstance(
+        cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLCertVerificationError))
 
 
 def _is_counts(answer: object) -> bool:

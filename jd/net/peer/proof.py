@@ -15,15 +15,14 @@ checks them.
 """
 
 import hmac
-import http.client
 import json
 import re
 import secrets
-import socket
 from typing import Callable, Mapping, Optional
 from urllib.parse import urlencode
 
 from jd import protocol
+from jd.net.connection import Connection
 from jd.net.peer import socketowner
 
 API_KEY_PREFIX = "jd_"
@@ -45,28 +44,28 @@ def is_shared(token: Optional[str]) -> bool:
         token.startswith("eyJ") and token.count(".") == 2)
 
 
-def is_needed(connection: http.client.HTTPConnection) -> bool:
+def is_needed(connection: Connection) -> bool:
     """Whether nothing else has told whose server it is: neither a certificate nor the kernel, which has
     been asked when the connection was made (see `portowner`)."""
-    if isinstance(connection, http.client.HTTPSConnection):
+    if connection.secure:
         return False
-    sock: socket.socket = connection.sock
+    sock = connection.sock
     return not (socketowner.is_within_machine(sock) and socketowner.server_uid(sock) is not None)
 
 
-def demand(connection: http.client.HTTPConnection, token: str, prefix: str,
-           headers: Mapping[str, str]) -> None:
+def demand(connection: Connection, token: str, prefix: str, headers: Mapping[str, str]) -> None:
     """Have the server at the other end show that it knows `token`. The connection stays open.
 
-    `prefix` is the path of the server's URL. Raises Unproven, and OSError or
-    http.client.HTTPException as any exchange.
+    `prefix` is the path of the server's URL; `headers` have its Host. Raises Unproven, and OSError or
+    NotHttp as any exchange.
     """
     nonce = secrets.token_hex(16)
-    connection.auto_open = 0  # another connection would lead to nobody knows whom
-    connection.request("GET", "%s%s?%s" % (prefix, protocol.HEALTH, urlencode(
-        {"nonce": nonce, "knows": _mac(token, "client", nonce)})), headers=dict(headers))
-    answer = connection.getresponse()
-    body = answer.read(_MAX_ANSWER)
+    connection.send_head("GET", "%s%s?%s" % (prefix, protocol.HEALTH, urlencode(
+        {"nonce": nonce, "knows": _mac(token, "client", nonce)})), headers)
+    answer = connection.answer("GET")
+    body = b""
+    while not answer.ended and len(body) < _MAX_ANSWER:
+        body += answer.read(_MAX_ANSWER - len(body))
     try:
         told = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -77,7 +76,7 @@ def demand(connection: http.client.HTTPConnection, token: str, prefix: str,
     if not isinstance(shown, str) or not hmac.compare_digest(
             shown.encode("utf-8", "replace"), _mac(token, "server", nonce).encode("ascii")):
         raise Unproven
-    if connection.sock is None:
+    if not (answer.ended and answer.keep):
         raise ConnectionResetError("it closes the connection after one answer")
 
 

@@ -18,6 +18,7 @@ from jd import program
 from jd.auth import tokentosend
 from jd.errors import EXIT_OK, StorageError
 from jd.net.client import Client
+from jd.net.outbound import may_have_proxies
 from jd.node.identity import Here
 from jd.worker.config import WorkerConfig
 from jd.worker.launch import gpus
@@ -36,7 +37,9 @@ _NOTE_BYTES = 500  # POSIX writes so much to a pipe in one piece
 _LOG_TAIL = 4096
 
 # What a worker imports only when it is at work: imported here, its pages are shared.
-_LATER = ("ctypes", "encodings.idna", "http.client", "ssl", "urllib.request")
+_LATER = ("ctypes",)
+_FOR_TLS = ("jd.net.clienttls", "encodings.idna")  # wrapping a socket takes the latter
+_FOR_PROXIES = ("urllib.request", "encodings.idna")
 
 
 @dataclass
@@ -81,7 +84,7 @@ def start(config: WorkerConfig, slots: Sequence[int], here: Here, instance: Opti
     listening, telling = os.pipe()
     try:
         WorkerLog(config.log_file(ids[0]), config.log_max_bytes).close()
-        _import_everything()
+        _import_later(config.server, "" if config.hub_access is None else config.hub_access.url)
         forked = _fork(config, division, ids, telling)
         try:
             settle(registry, config, ids, identify(forked.pids, here))
@@ -111,8 +114,10 @@ def _forget(registry: Registry, ids: Sequence[str]) -> None:
         pass  # the next clean-up does it
 
 
-def _import_everything() -> None:
-    for name in _LATER:
+def _import_later(*urls: str) -> None:
+    """Import what calls to these URLs take, and whatever else workers import later."""
+    secure = any(url.startswith("https:") for url in urls)
+    for name in (*_LATER, *(_FOR_TLS if secure else ()), *(_FOR_PROXIES if may_have_proxies() else ())):
         try:
             importlib.import_module(name)
         except ImportError:

@@ -207,18 +207,28 @@ def test_nohup_keeps_its_promise() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_what_calls_to_other_machines_take_is_imported_once_for_all_workers(tmp_path: Path) -> None:
-    """A module that each worker imports by itself takes memory in each of them."""
+@pytest.mark.parametrize("url, proxies", [
+    ("http://127.0.0.1:1", {}), ("https://127.0.0.1:1", {}),
+    ("https://gpu-cluster.example.org:5000", {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "10.0.0.0/8"}),
+], ids=["plain", "https", "proxy"])
+def test_what_calls_take_is_imported_once_for_all_workers(tmp_path: Path, url: str,
+                                                         proxies: Dict[str, str]) -> None:
+    """A module that each worker imports by itself takes memory in each of them, and one that none needs in
+    all."""
     program = """
 import sys
-from jd.net import outbound
+from jd.errors import ServerUnreachable
+from jd.net.client import Client
 from jd.worker.launch import background
-background._import_everything()
+background._import_later(sys.argv[1])
 before = set(sys.modules)
-outbound.proxy_for(outbound.Address.parse("https://gpu-cluster.example.org:5000"))
-print(sorted(set(sys.modules) - before))
+try:
+    Client(sys.argv[1]).call("GET", "/healthz")
+except ServerUnreachable:
+    pass
+print(sorted(set(sys.modules) - before), sorted({"ssl", "http.client"} & before))
 """
-    done = subprocess.run(python("-c", program), stdout=subprocess.PIPE, check=True,
-                          env=free_env(tmp_path, HTTPS_PROXY="http://proxy.example.org:3128",
-                                       NO_PROXY="10.0.0.0/8"))
-    assert done.stdout.decode().strip() == "[]"
+    done = subprocess.run(python("-c", program, url), stdout=subprocess.PIPE, check=True,
+                          env=free_env(tmp_path, **proxies))
+    needed = ["http.client", "ssl"] if proxies else ["ssl"] if url.startswith("https") else []
+    assert done.stdout.decode().strip() == "[] %s" % needed
