@@ -4,7 +4,6 @@ Run it as `python tests/bench/bench_drive.py`; --jobs N sets how many jobs there
 answers on loopback; each way has a process of its own, so that its memory is its own as well.
 """
 
-import argparse
 import json
 import multiprocessing
 import resource
@@ -12,13 +11,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import jd
 from jd import protocol
 from jd.net.client import Client
+from tests.bench.rows import Row, arguments, finish
 from tests.e2e.processes import EXPERIMENT, Server
 
 
@@ -79,32 +79,46 @@ def results_bare(server: str, count: int) -> None:
         after = Client(server).call("GET", protocol.RESULTS, query=query)["next"]
 
 
-WAYS: Dict[str, Callable[[str, int], None]] = {
-    "create_jobs": create, "  one request": create_bare, "get_job_statuses": statuses,
-    "  requests of 10,000": statuses_bare, "wait_for_jobs": wait, "  the question alone": wait_bare,
-    "results": results, "iter_results": results_one_by_one, "  requests of 5,000": results_bare}
+Way = Callable[[str, int], None]
+# By the name of the function: it, the bare requests, and their name.
+WAYS: Dict[str, Tuple[Way, Way, str]] = {
+    "create_jobs": (create, create_bare, "one request"),
+    "get_job_statuses": (statuses, statuses_bare, "requests of 10,000"),
+    "wait_for_jobs": (wait, wait_bare, "the question alone"),
+    "results": (results, results_bare, "requests of 5,000"),
+    "iter_results": (results_one_by_one, results_bare, "requests of 5,000")}
 
 
-def _measured(name: str, server: str, count: int, told: Any) -> None:
+def _measured(way: Way, server: str, count: int, told: Any) -> None:
     began = time.perf_counter()
-    WAYS[name](server, count)
+    way(server, count)
     unit = 2.0 ** 20 if sys.platform == "darwin" else 1024.0
     told.put((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100_000)
-    count = parser.parse_args().jobs
+def measure(way: Way, server: str, count: int) -> Tuple[float, float]:
+    """Seconds and MB of a process of its own."""
     spawning = multiprocessing.get_context("spawn")
+    told = spawning.Queue()
+    process = spawning.Process(target=_measured, args=(way, server, count, told))
+    process.start()
+    seconds, size = told.get(timeout=600)
+    process.join()
+    return seconds, size
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--jobs", type=int, default=100_000, help="(%(default)s)")
+    given = parser.parse_args()
+    rows: List[Row] = []
     with tempfile.TemporaryDirectory() as directory, Server(Path(directory)) as server:
-        print("%d jobs" % count)
-        for name in WAYS:
-            told = spawning.Queue()
-            process = spawning.Process(target=_measured, args=(name, server.url, count, told))
-            process.start()
-            print("%-24s %6.2f s   %4.0f MB" % (name, *told.get(timeout=600)))
-            process.join()
+        for name, (way, bare, against) in WAYS.items():
+            (seconds, size), (least, other) = (
+                measure(one, server.url, given.jobs) for one in (way, bare))
+            rows.append(Row("jd.%s, %d jobs" % (name, given.jobs), "× " + against, [seconds / least],
+                            seen="%.1f s, %.0f MB; %.1f s, %.0f MB" % (seconds, size, least, other)))
+    finish(rows, given.json)
 
 
 if __name__ == "__main__":

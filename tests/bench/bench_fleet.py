@@ -6,14 +6,12 @@ to look up; and the longest turn of the server's loop is told, in its thread's p
 `--against DIRECTORY` the server of another checkout does the same in turn, for ratios.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
 import resource
 import select
 import socket
-import statistics
 import struct
 import sys
 import tempfile
@@ -21,14 +19,14 @@ import time
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import protocol as p
-from jd import terminal
 from tests.bench.bench_viewers import PIN, sign_in
 from tests.bench.load import cpu_seconds
+from tests.bench.rows import Row, arguments, finish
 from tests.e2e.processes import Server
 from tests.support import ROOT
 
@@ -203,31 +201,31 @@ def settle(fleet: Fleet, page: str, cookie: str, count: int, idle: str) -> None:
             known = int(json.loads(answer.read().partition(b"\r\n\r\n")[2])["affected"])
 
 
+# What is to be reached, in the unit of the figure.
+GOALS = {"heard by all": 2.0, "longest turn": 0.05}
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--workers", type=int, default=9000, help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
     given = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < given.workers + 100:
         parser.error("a process may have %d open files here (ulimit -Hn): take fewer --workers" % hard)
-    sides = {"this": None, **({"the other": given.against.resolve()} if given.against else {})}
-    rounds: List[Dict[str, Any]] = [
-        {name: measure(checkout, given.workers) for name, checkout in sides.items()}
-        for _ in range(given.rounds)]
-    rows = []
-    for step, figures in rounds[0]["this"].items():
+    sides = [None] + ([given.against.resolve()] if given.against else [])
+    rounds = [[measure(checkout, given.workers) for checkout in sides] for _ in range(given.rounds)]
+    rows: List[Row] = []
+    for step, figures in rounds[0][0].items():
         for figure in figures:
-            medians = [statistics.median(one[name][step][figure] for one in rounds) for name in sides]
-            ratio = "%.2f" % (medians[0] / medians[1]) if len(medians) > 1 and medians[1] else ""
-            rows.append([step, figure, *("%.3f" % median for median in medians), ratio])
-    print("\n".join(terminal.table(["step", "seconds", *sides, "ratio"], rows,
-                                   numeric=list(range(2, 3 + len(sides))))))
-    if given.json:
-        Path(given.json).write_text(json.dumps(rounds, indent=2) + "\n")
+            what = "%d workers: %s, %s" % (given.workers, step, figure)
+            seen = [[side[step][figure] for side in one] for one in rounds]
+            rows.append(Row(what, "s", [one[0] for one in seen], GOALS.get(figure)))
+            if given.against:
+                rows.append(Row(what, "× the other", [one[0] / one[1] for one in seen if one[1]]))
+    finish(rows, given.json)
     return 0
 
 

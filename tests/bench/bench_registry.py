@@ -5,7 +5,6 @@ those of the dead are entered again before each round.
 """
 
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -14,10 +13,10 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
 from jd.node.identity import Here, process_identity
 from jd.worker.local.cleanup import clean_up
 from jd.worker.local.registry import Registry
+from tests.bench.rows import Row, arguments, finish
 
 ROUNDS = 7
 CONFIG: Dict[str, Any] = {"entry_script": "/home/a/train.py", "server": "http://10.0.0.1:5000",
@@ -47,17 +46,18 @@ def one(count: int, alive: bool, directory: str) -> float:
 
 
 def main() -> None:
-    rows: List[List[str]] = []
+    given = arguments(__doc__).parse_args()
+    rows: List[Row] = []
     for count in (0, 50, 1000):
         times: Dict[bool, List[float]] = {True: [], False: []}
         with tempfile.TemporaryDirectory() as living, tempfile.TemporaryDirectory() as dead:
             for _ in range(ROUNDS):
-                times[True].append(one(count, True, living))
-                times[False].append(one(count, False, dead))
-        rows.append(["%d" % count] + ["%.1f ms" % (statistics.median(times[kind]) * 1000)
-                                      for kind in (True, False)])
-    for line in terminal.table(["workers", "all alive", "all dead"], rows, (0, 1, 2)):
-        print(line)
+                times[True].append(1000 * one(count, True, living))
+                times[False].append(1000 * one(count, False, dead))
+        most = 50.0 if count == 1000 else None
+        rows += [Row("%d registered workers, all alive" % count, "ms", times[True], most),
+                 Row("%d registered workers, all dead" % count, "ms", times[False], most)]
+    finish(rows, given.json)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,42 @@
 """How long commands take to start, beside a bare `python -c pass`.
 
-All rows run in turn, one process after the other, so that a machine that is busy at times is busy for each of
-them. Of each row it shows the shortest run, the median, the middle half of all, and the least processor time,
-also as multiples of those of `python -c pass`. Where other programs run, look at the processor time. Bytecode
-is there, as after an installation, and the script is the one that `jd.dist` installs.
+All run in turn, one process after the other, and it is the processor's time that is compared: what other
+programs take by the clock is no difference. Bytecode is there, as after an installation, and the script is
+the one that `jd.dist` installs.
 """
 
-import argparse
-import json
 import os
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
 from jd.dist.install import script_text
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import EXPERIMENT, Server
 from tests.support import ROOT, free_env
 
 BARE = "python -c pass"
 CLI = "jd_worker_cli "
 _EXP = "expId=" + EXPERIMENT
-# What is measured, what at most it may take, and the words of the command or the program.
-COMMANDS: Mapping[str, Tuple[str, List[str]]] = {
-    "version": ("2.5 x", ["version"]),
-    "help": ("2.5 x", ["help"]),
-    "Tab": ("2.5 x", ["completion", "words", "wor"]),
-    "worker-list": ("5 x", [_EXP, "worker-list"]),
-    "server-info": ("5 x", [_EXP, "server-info"]),
+# How many times a bare start each may take, and its words.
+COMMANDS: Mapping[str, Tuple[float, List[str]]] = {
+    "version": (2.5, ["version"]),
+    "help": (2.5, ["help"]),
+    "Tab": (2.5, ["completion", "words", "wor"]),
+    "worker-list": (5, [_EXP, "worker-list"]),
+    "server-info": (5, [_EXP, "server-info"]),
 }
-PROGRAMS: Mapping[str, Tuple[str, str]] = {
-    "import jd": ("+ 2 ms", "import jd"),
-    "jd.jd_job_dir()": ("+ 12 ms", "import jd; jd.jd_job_dir()"),
-    "import re": ("", "import re"),
-    "import pathlib": ("", "import pathlib"),
+# How many milliseconds more than a bare start each may take, and the program.
+PROGRAMS: Mapping[str, Tuple[Optional[float], str]] = {
+    "import jd": (2, "import jd"),
+    "jd.jd_job_dir()": (12, "import jd; jd.jd_job_dir()"),
+    "import re": (None, "import re"),
+    "import pathlib": (None, "import pathlib"),
 }
 
 
@@ -70,22 +68,24 @@ def measure(lines: Mapping[str, List[str]], environ: Mapping[str, str], rounds: 
     return found
 
 
-def told(runs: List[Run], bare: List[Run]) -> Dict[str, float]:
-    """The figures of a row."""
-    walls, cpus = sorted(ran.wall for ran in runs), sorted(ran.cpu for ran in runs)
-    quarter = len(walls) // 4
-    bare_wall, bare_cpu = min(ran.wall for ran in bare), min(ran.cpu for ran in bare)
-    return {"ms": walls[0], "median_ms": statistics.median(walls), "quarter_ms": walls[quarter],
-            "three_quarters_ms": walls[-1 - quarter], "cpu_ms": cpus[0],
-            "ratio": walls[0] / bare_wall,
-            "median_ratio": statistics.median(walls) / statistics.median(ran.wall for ran in bare),
-            "cpu_ratio": cpus[0] / bare_cpu, "cpu_more_ms": cpus[0] - bare_cpu}
+def rows_of(found: Mapping[str, List[Run]]) -> List[Row]:
+    """By the processor's time, round by round."""
+    bare = [ran.cpu for ran in found[BARE]]
+    seen = {name: "%.1f ms, by the clock %.1f" % (min(ran.cpu for ran in runs),
+                                                  statistics.median(ran.wall for ran in runs))
+            for name, runs in found.items()}
+    made = [Row(CLI + name, "× " + BARE, paired([ran.cpu for ran in found[name]], bare), most,
+                seen=seen[name])
+            for name, (most, _) in COMMANDS.items()]
+    for name, (most, _) in PROGRAMS.items():
+        more = [ran.cpu - other for ran, other in zip(found[name], bare)]
+        made.append(Row(name, "ms more than " + BARE, more, most, seen=seen[name]))
+    return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=30, help="(%(default)s)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
@@ -99,19 +99,7 @@ def main() -> None:
             environ.pop("PYTHONDONTWRITEBYTECODE", None)
             found = measure(lines, environ, given.rounds)
             server.stop()
-    facts = {name: told(runs, found[BARE]) for name, runs in found.items()}
-    limits = {name: row[0] for row_of in (COMMANDS, PROGRAMS) for name, row in row_of.items()}
-    rows = [[(CLI if name in COMMANDS else "") + name, "%.1f ms" % fact["ms"], "%.2f x" % fact["ratio"],
-             "%.2f x" % fact["median_ratio"],
-             "%.1f-%.1f ms" % (fact["quarter_ms"], fact["three_quarters_ms"]), "%.1f ms" % fact["cpu_ms"],
-             "%.2f x" % fact["cpu_ratio"], "%+.1f ms" % fact["cpu_more_ms"], limits.get(name, "")]
-            for name, fact in facts.items()]
-    for line in terminal.table(["", "shortest", "ratio", "of medians", "half of all", "CPU", "ratio", "more",
-                                "to reach"], rows, range(1, 9)):
-        print(line)
-    if given.json:
-        about = {"python": sys.version.split()[0], "cpus": os.cpu_count(), "rounds": given.rounds}
-        Path(given.json).write_text(json.dumps({"about": about, "rows": facts}, indent=2) + "\n")
+    finish(rows_of(found), given.json)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """make: the list of targets, what it says when something is missing, and that it wipes nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -124,23 +125,29 @@ def test_lint_says_how_to_get_what_it_runs(checkout: Path, tmp_path: Path) -> No
     assert done.returncode == 2, "ruff found something"
 
 
-def test_bench_says_when_there_is_nothing_to_run(checkout: Path, tmp_path: Path) -> None:
+ONE = """\
+from tests.bench.rows import Row, arguments, finish
+given = arguments(None).parse_args()
+finish([Row("this", "× that", [2.0, 3.0, 4.0], most=%s)], given.json)
+"""
+
+
+def test_bench_shows_one_table_of_all_rows(checkout: Path, tmp_path: Path) -> None:
     options = ("PYTHON=" + sys.executable, "VENV=%s" % (tmp_path / "venv"))
-    assert "no benchmarks: tests/bench has no bench_*.py" in _make(checkout, "bench", *options).stdout
-    put(checkout, {"tests/bench/bench_one.py": "print('measured')\n"})
+    put(checkout, {name: (ROOT / name).read_text(encoding="utf-8")
+                   for name in ("tests/bench/run.py", "tests/bench/rows.py")})
+    put(checkout, {"tests/bench/bench_one.py": ONE % 2.5, "tests/bench/bench_two.py": ONE % 3.5})
+    told = tmp_path / "found.json"
+    done = _make(checkout, "bench", "JSON=%s" % told, *options)
+    assert done.returncode == 0, done.stdout
+    rows = [line.split() for line in done.stdout.partition("== all")[2].splitlines() if line.startswith("this")]
+    assert rows == [["this", "3", "×", "that", "2", "to", "4", "≤", "2.5", "no"],
+                    ["this", "3", "×", "that", "2", "to", "4", "≤", "3.5", "yes"]]
+    found = json.loads(told.read_text(encoding="utf-8"))["benchmarks"]
+    assert [(name, one["status"], one["rows"][0]["median"]) for name, one in sorted(found.items())] == [
+        ("one", 0, 3.0), ("two", 0, 3.0)]
+    put(checkout, {"tests/bench/bench_one.py": "raise SystemExit(3)\n"})
     done = _make(checkout, "bench", *options)
-    assert done.stdout.splitlines() == ["== tests/bench/bench_one.py", "measured"]
-    put(checkout, {"tests/bench/bench_one.py": "raise SystemExit(1)\n", "tests/bench/bench_two.py": ""})
-    assert _make(checkout, "bench", *options).returncode == 2
-
-
-def test_clean_removes_what_make_made_and_nothing_else(checkout: Path, tmp_path: Path) -> None:
-    put(checkout, {"dist/x.whl": "", "jd/__pycache__/x.pyc": "", "jd/mine.txt": ""})
-    put(tmp_path, {"no venv/data": ""})
-    assert _make(checkout, "clean", "VENV=%s" % (tmp_path / "no venv")).returncode == 0
-    assert (tmp_path / "no venv" / "data").exists()
-    assert (checkout / "jd" / "mine.txt").exists()
-    assert not (checkout / "dist").exists() and not (checkout / "jd" / "__pycache__").exists()
-    put(checkout, {".venv/pyvenv.cfg": ""})
-    assert _make(checkout, "clean").returncode == 0
-    assert not (checkout / ".venv").exists()
+    assert done.returncode == 2 and "error: these did not end well: one" in done.stdout
+    assert "== one" not in _make(checkout, "bench", "ONLY=two", *options).stdout
+    assert "there is no benchmark three: take of one, two" in _make(checkout, "bench", "ONLY=three", *options).stdout
