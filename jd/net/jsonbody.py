@@ -82,12 +82,13 @@ def _float(text: str) -> float:
     return value
 
 
-def _constant(text: str) -> NoReturn:
+def refuse_constant(text: str) -> NoReturn:
+    """Raise ProtocolError for NaN and Infinity, which Python's parser knows."""
     raise ProtocolError("%s is no JSON number; leave the value out or send null" % text)
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float,
-                            parse_constant=_constant)
+                            parse_constant=refuse_constant)
 
 
 def too_deep(what: str) -> ProtocolError:

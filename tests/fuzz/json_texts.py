@@ -39,6 +39,8 @@ def make_json(source: Source) -> bytes:
     if source.chance(0.02):
         text = json.dumps(source.one([source.long(SMALL_PIECE)], {"a": [source.long(700)]}, list(range(300))))
     elif source.chance(0.15):
+        text = source.json([{source.key(): source.value(2) for _ in range(source.few(4))} for _ in range(5)])
+    elif source.chance(0.15):
         text = '{"a": %s, "b": [%s]}' % (source.number(), ", ".join(source.several(source.number, 5)))
     else:
         text = source.json(source.value(4, surrogates=True))
@@ -80,9 +82,18 @@ def _is_limit(found: Any) -> bool:
 
 def _in_pieces(file: BinaryIO) -> Any:
     pieces = Pieces(file)
-    value = pieces.whole(10_000)
+    value = _listed(pieces) if pieces.kind() == "[" else pieces.whole(10_000)
     pieces.end()
     return value
+
+
+def _listed(pieces: Pieces) -> List[Any]:
+    """The items of a list, with objects together where that can be."""
+    found: List[Any] = []
+    for _ in pieces.items():
+        found += pieces.objects()
+        found.append(pieces.value())
+    return found
 
 
 def same(one: Any, other: Any) -> bool:

@@ -30,6 +30,16 @@ def whole(text: bytes) -> Any:
     return value
 
 
+def listed(text: bytes) -> List[Any]:
+    """The items of a list, objects together where that can be."""
+    pieces, found = Pieces(io.BytesIO(text)), []
+    for _ in pieces.items():
+        found += pieces.objects()
+        found.append(pieces.value())
+    pieces.end()
+    return found
+
+
 @pytest.mark.parametrize("text", [case[0] for case in GOOD] + [
     b'{"a": {"b": [1, {"c": [2]}], "d": {}}, "e": [[], [[[]]]]}', b'[{"a": 1}, {"b": "\\u00e4\xc3\xa4\\n"}]',
     b' {\n}\n',
@@ -188,3 +198,42 @@ def test_whole_numbers_count_as_values() -> None:
     assert Pieces(io.BytesIO(b"[1, 2, 3]")).whole(3) == [1, 2, 3]
     with pytest.raises(ProtocolError, match="more than the allowed 2 values"):
         Pieces(io.BytesIO(b"[1, 2, 3]")).whole(2)
+
+
+OBJECTS = [{"lr": 0.1, "opt": "adam", "n": n, "layers": [64, [32]]} for n in range(300)]
+
+
+@pytest.mark.parametrize("text, apart", [
+    (json.dumps(OBJECTS), 1), (json.dumps(OBJECTS, indent=1), 1),
+    (json.dumps(OBJECTS, separators=(",", ":")), 1),
+    (json.dumps([{"n": 1}, {}, {"b": None, "c": True}]), 1),
+    (json.dumps([{"n": 1}, {"in": {"a": 1}}, {"b": 2}]), 3), (json.dumps([{"a:b": "}, {"}] * 3), 3),
+    (json.dumps([{"n": 1}, 5, {"b": 2}]), 2), ('[{"a": "\\ud83d\\ude00"}, {"b": 1}, {"c": 2}]', 3)])
+def test_objects_of_a_list_are_parsed_together(text: str, apart: int, sizes: None,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    values: List[Any] = []
+    value = Pieces.value
+
+    def one(pieces: Pieces) -> Any:
+        values.append(value(pieces))
+        return values[-1]
+
+    monkeypatch.setattr(Pieces, "value", one)
+    assert repr(listed(text.encode())) == repr(parse_json(text.encode()))
+    assert len(values) == apart or jsonpieces.PIECE < 1000 and len(values) >= apart
+
+
+@pytest.mark.parametrize("text", [
+    '[{"a": 1, "a": 2}, {"b": 3}]', '[{"a": NaN}, {"b": 3}]', '[{"a": 1e999}, {"b": 3}]',
+    '[{"a" 1}, {"b": 3}]', '[{"a": [-1e999]}, {"b": 3}]', '[{"a": %s}, {"b": 3}]' % ("1" * 311),
+    '[{"a": 1},, {"b": 3}]', '[{"a": "\\ud800"}, {"b": 3}]',
+    '[{"a": %s1%s}, {"b": 3}]' % ("[" * 31, "]" * 31), '[{"a": 1}, {"b": 3},]',
+    '[{"a": "\t"}, {"b": 3}]', '[{"a": 1}, {"b": 3}', '[{"a:": 1, "a:": "\\u003a"}, {"b": 3}]'])
+def test_what_is_bad_in_objects_is_bad(text: str, sizes: None) -> None:
+    with pytest.raises(ProtocolError) as at_once:
+        parse_json(text.encode())
+    with pytest.raises(ProtocolError) as by_pieces:
+        listed(text.encode())
+    assert str(by_pieces.value).rpartition(" at ")[2] == str(at_once.value).rpartition(" at ")[2]
+    lists = '[{"a": %s1%s}, {"b": 3}]' % ("[" * 30, "]" * 30)
+    assert listed(lists.encode()) == parse_json(lists.encode())

@@ -3,14 +3,13 @@
 import asyncio
 import itertools
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 
 from jd import protocol as p
 from jd import space
 from jd.server.creation import batch
-from jd.server.creation.batch import job_text
 from jd.server.dashboard import create
 from jd.server.store.operators import batches
 from jd.server.store.pages import joblist
@@ -71,10 +70,12 @@ def test_a_preview_of_a_space_makes_only_the_first_jobs_where_it_can(
     monkeypatch.setattr(create, "COMPARED", 10)
     made: List[Any] = []
 
-    def counted(job: Any) -> str:
-        made.append(job)
-        return job_text(job)
-    monkeypatch.setattr(batch, "job_text", counted)
+    texts_of = batch._texts_of
+
+    def counted(jobs: List[Any]) -> Optional[List[str]]:
+        made.extend(jobs)
+        return texts_of(jobs)
+    monkeypatch.setattr(batch, "_texts_of", counted)
 
     async def scenario(bench: PartsBench) -> None:
         answer = await bench.post("/web/create/preview", body)

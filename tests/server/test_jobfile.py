@@ -189,3 +189,44 @@ def test_a_mistake_in_a_space_is_named(tmp_path: Path, text: str, told: str) -> 
 def test_a_grid_may_have_a_parameter_called_space(tmp_path: Path) -> None:
     assert jobs_of(write(tmp_path, "s.json", '{"space": [1, 2], "n": 5}')) == [
         {"space": 1, "n": 5}, {"space": 2, "n": 5}]
+
+
+@pytest.mark.parametrize("fault, told", [
+    ({"lr x": 1}, "parameter name 'lr x'"), ({"a": "\0"}, "a NUL character"), ({}, "a non-empty object"),
+    ({"a": "x" * 70_000}, "bytes as JSON"), ({"a": "\ud800"}, "half a surrogate pair"), (5, "not 5")])
+@pytest.mark.parametrize("name, place", [("s.json", r"jobs\[1203\]: "), ("s.jsonl", "line 1206: ")])
+def test_a_fault_among_many_jobs_is_told_with_its_place(tmp_path: Path, fault: Any, told: str, name: str,
+                                                        place: str) -> None:
+    jobs = [json.dumps({"a": n}) for n in range(2000)]
+    jobs[1203] = json.dumps(fault)
+    text = "[%s]" % ", ".join(jobs) if name == "s.json" else "\n\n" + "\n".join(jobs)
+    if "surrogate" in told:
+        place = ""  # it is told with that of the character
+    with pytest.raises(UsageError, match=place + ".*" + told):
+        jobfile.read(write(tmp_path, name, text))
+
+
+def test_a_fault_in_a_long_table_is_told_with_its_line(tmp_path: Path) -> None:
+    lines = ["a,b"] + ["%d,x" % n for n in range(1200)] + [",\0"] + ["1,2"] * 900
+    with pytest.raises(UsageError, match="line 1202"):
+        jobfile.read(write(tmp_path, "s.csv", "\n".join(lines)))
+
+
+def test_jobs_of_all_kinds_are_as_they_are_written(tmp_path: Path) -> None:
+    some: List[Dict[str, Any]] = [{"n": 1, "x": 1.5, "t": True, "z": None}, {"big": 2 ** 70},
+                                  {"text": "a}, {b: \u00e4 \\ \" \n"}, {"layers": [64, [32]]},
+                                  {"o": {"k": [{"v": 1}]}}]
+    jobs = [dict(some[n % len(some)], n=n) for n in range(3000)]
+    jobs += [{"plain": n} for n in range(3000)]
+    for ascii_only in (False, True):
+        lines = [json.dumps(job, ensure_ascii=ascii_only) for job in jobs]
+        for name, text in (("s.json", "[%s]" % ",\n".join(lines)), ("s.jsonl", "\n".join(lines)),
+                           ("s.jsonl", "\r\n \n".join(lines) + "\n")):
+            texts = list(jobfile.read(write(tmp_path, name, text)).texts())
+            assert texts == [json.dumps(job, ensure_ascii=False) for job in jobs]
+
+
+def test_two_objects_in_a_line_are_a_fault(tmp_path: Path) -> None:
+    lines = ['{"a": 1}'] * 50 + ['{"a": 1}, {"b": 2}', '{"a": [{}', '{}]}'] + ['{"a": 1}'] * 50
+    with pytest.raises(UsageError, match="line 51: it is not JSON: Extra data at column 9"):
+        jobfile.read(write(tmp_path, "s.jsonl", "\n".join(lines)))

@@ -17,12 +17,13 @@ from typing import Any, BinaryIO, Dict, Iterable, Iterator, List, Mapping, Optio
 from jd import protocol as p
 from jd import space
 from jd.net.jsonbody import parse_json
-from jd.net.serving.jsonpieces import PIECE, Pieces
+from jd.net.serving.jsonpieces import PIECE, Pieces, plain_objects
 from jd.protocol import ProtocolError, shown
 from jd.server.creation import tables
 from jd.server.creation.batch import (
     OPTIONS,
     Batch,
+    Lines,
     from_grid,
     from_list,
     from_space,
@@ -36,6 +37,7 @@ JSON = "json"
 LINES = ("jsonl", "ndjson")
 FORMATS = (JSON, *LINES, *tables.SEPARATORS)
 _HEAD = 64 * 1024  # bytes by which a text is told to be JSON lines or YAML
+RUN_BYTES = 64 * 1024  # of lines that are parsed together
 _FIRST_LINE = re.compile(rb"\s*(\{[^\n]*\})[ \t\r]*\n\s*\{")
 _YAML = re.compile(rb"(?:\s*(?:#[^\n]*)?\n)*(?:---|%YAML|-[ \t]|[A-Za-z0-9_.-]+[ \t]*:(?:[ \t\r\n]|$))")
 # Options whose value could be that of a parameter as well; a seed beside a grid is one more parameter.
@@ -83,6 +85,7 @@ def values_of(pieces: Pieces) -> Iterator[Any]:
 
 def _rest_of(pieces: Pieces, items: Iterator[None]) -> Iterator[Any]:
     for _ in items:
+        yield from pieces.objects()
         yield pieces.value()
 
 
@@ -185,20 +188,33 @@ def _is_lines(head: bytes) -> bool:
 
 
 def _from_lines(file: BinaryIO) -> Batch:
-    numbers: List[int] = [0]
+    lines = Lines()
 
     def objects() -> Iterator[Any]:
-        while True:
-            line = file.readline(PIECE + 1)
-            if not line:
-                return
-            numbers[0] += 1
-            if len(line) > PIECE:
-                raise ProtocolError("line %d has more than %d bytes" % (numbers[0], PIECE))
-            if line.strip():
-                yield _object_in(line, numbers[0])
+        number = 0
+        for block in iter(lambda: file.read(RUN_BYTES) + file.readline(PIECE + 1), b""):
+            several = block.split(b"\n")
+            if not several[-1]:
+                several.pop()
+            for line, value in zip(several, _objects_in(several) or several):
+                number += 1
+                if len(line) > PIECE:
+                    raise ProtocolError("line %d has more than %d bytes" % (number, PIECE))
+                if line.strip():
+                    lines.passed(number)
+                    yield _object_in(line, number) if value is line else value
 
-    return from_list(objects(), where=lambda _: "line %d" % numbers[0])
+    return from_list(objects(), lines.where)
+
+
+def _objects_in(lines: List[bytes]) -> List[Dict[str, Any]]:
+    """What stands in several lines, if it can be parsed together: else nothing."""
+    try:
+        text = b",".join(lines).decode("utf-8")
+    except UnicodeDecodeError:
+        return []
+    found = plain_objects(text, 0)
+    return found if len(found) == len(lines) else []
 
 
 def _object_in(line: bytes, number: int) -> Any:

@@ -15,11 +15,14 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, TextIO
 from jd import protocol as p
 from jd.net.jsonbody import parse_json
 from jd.protocol import ProtocolError, shown
-from jd.server.creation.batch import Batch, from_list
+from jd.server.creation.batch import Batch, Lines, from_list
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 MAX_LINE = 1024 * 1024  # characters of a table's line: 64 KiB of parameters, with room for quotes
 _READ = 1024 * 1024
+MAX_CELLS = 10_000  # different ones that are remembered
+_JSON_BEGINS = '-0123456789[{tfn" \t\r\n'
+_SHORT = 15  # digits
 _OTHERS = (";", "\t", ",")
 _OPTIONAL = "?"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -43,7 +46,8 @@ def parse(file: BinaryIO, form: str) -> Batch:
         separator = _separator(first, SEPARATORS[form])
         reader = csv.reader(_with(first, lines), delimiter=separator, strict=True)
         try:
-            return from_list(_rows(reader, separator), where=lambda _: "line %d" % reader.line_num)
+            numbers = Lines()
+            return from_list(_rows(reader, separator, numbers), numbers.where)
         except csv.Error as error:
             raise ProtocolError("line %d: %s" % (reader.line_num, error)) from None
     except UnicodeDecodeError:
@@ -59,19 +63,26 @@ def _separator(header: str, usual: str) -> str:
     return next((one for one in (usual, *_OTHERS) if one in header), usual)
 
 
-def _rows(reader: Any, separator: str) -> Iterator[Dict[str, Any]]:
+def _rows(reader: Any, separator: str, lines: Lines) -> Iterator[Dict[str, Any]]:
     columns = _header(next(reader, []))
-    decimal_comma = separator == ";"
+    known = _Cells(separator == ";")
+    names = [column.name for column in columns]
+    optional = any(column.optional for column in columns)
     empty = True
     for cells in reader:
-        if not any(cell.strip() for cell in cells):
+        if not "".join(cells).strip():
             continue
         if len(cells) != len(columns):
             raise ProtocolError("line %d has %d cells, the header has %d" % (
                 reader.line_num, len(cells), len(columns)))
         empty = False
-        yield {column.name: _cell(cell, decimal_comma) for column, cell in zip(columns, cells)
-               if cell.strip() or not column.optional}
+        lines.passed(reader.line_num)
+        job = dict(zip(names, map(known.__getitem__, cells)))
+        if optional:
+            for column, cell in zip(columns, cells):
+                if column.optional and not cell.strip():
+                    del job[column.name]
+        yield job
     if empty:
         raise ProtocolError("there is no job: there is a header line only")
 
@@ -138,9 +149,25 @@ def _line_that_is_none(file: BinaryIO) -> int:
         number += data.count(b"\n")
 
 
+class _Cells(Dict[str, Any]):
+    """What cells mean, by their text; the columns of a sweep have few different ones."""
+
+    def __init__(self, decimal_comma: bool) -> None:
+        super().__init__()
+        self._decimal_comma = decimal_comma
+
+    def __missing__(self, text: str) -> Any:
+        if len(self) >= MAX_CELLS:
+            self.clear()
+        value = self[text] = _cell(text, self._decimal_comma)
+        return value
+
+
 def _cell(text: str, decimal_comma: bool) -> Any:
-    if not text:
-        return text
+    if text[:1] not in _JSON_BEGINS:
+        return text  # most are numbers or words
+    if text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _SHORT:
+        return int(text)
     plain = text.replace(",", ".") if decimal_comma and _DECIMAL_COMMA.fullmatch(text.strip()) else text
     try:
         value = parse_json(plain.encode("utf-8"))
