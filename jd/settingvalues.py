@@ -143,6 +143,19 @@ def _is_module_name(name: str) -> bool:
     return re.fullmatch(_MODULE_NAME, name) is not None
 
 
+SCRIPT = "script"
+MAX_PRELOADED = 32
+
+
+def modules(value: str) -> tuple[str, ...]:
+    """Names of modules, separated by commas; `script` is one that stands for others."""
+    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if len(found) > MAX_PRELOADED or len(value) > 2000 or not all(_is_module_name(name) for name in found):
+        raise ValueError("names of at most %d modules, as numpy,torch.nn, and %s for those that the script "
+                         "begins with" % (MAX_PRELOADED, SCRIPT))
+    return found
+
+
 def interpreter(value: str) -> str:
     """A Python: a path, or without a slash a name that is looked for in PATH."""
     given = value.strip()

@@ -82,6 +82,7 @@ def cheap_passwords() -> Iterator[None]:
 
 
 NOBODY, MALLORY = 54320, 54321  # numbers that no passwd file knows: the user at work, and another
+warm_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs orphans that come to us")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for a second user")
 
 

@@ -47,7 +47,8 @@ class WorkerConfig:
     `idle_exit` (the argument idle_timeout=) and `checkpoint_interval` are in seconds, `memory` in bytes.
     `collect`, `gpus` and `threads` are as they were typed, `flags` is one of FLAG_STYLES; `args` are
     words for the script. With `module` it is run as `python -m`, and `entry_script` is the file of that
-    module. `python` is absolute, None for the worker's own. `pass_api_key` is None where nothing was.
+    module. `python` is absolute, None for the worker's own. `preload` are modules, or "script" for some.
+    `pass_api_key` is None where nothing was.
     `collect_limit` is files and bytes. `directory` is where the launch was typed; whether jobs run there
     says `cwd`. With `snapshot=true`, `entry_script` is in the copy that `snapshot` tells of. `environ` is
     the environment that directories and tokens are taken from, and that jobs inherit.
@@ -76,6 +77,8 @@ class WorkerConfig:
     module: str = ""
     python: Optional[Path] = None
     python_version: str = ""
+    warm: bool = False
+    preload: Tuple[str, ...] = ()
     grace: float = 20.0
     log_max_bytes: int = 50_000_000
     server_file: Optional[Path] = None
@@ -169,7 +172,8 @@ class WorkerConfig:
         stored: Dict[str, object] = {name: str(value) if isinstance(value, Path) else value
                   for name, value in self.__dict__.items() if name not in _NEVER_STORED}
         stored["idle_timeout"] = stored.pop("idle_exit")  # as the argument is called
-        stored.update(tags=list(self.tags), args=list(self.args), collect_limit=list(self.collect_limit))
+        stored.update(tags=list(self.tags), args=list(self.args), preload=list(self.preload),
+                      collect_limit=list(self.collect_limit))
         stored["snapshot"] = None if self.snapshot is None else self.snapshot.to_json()
         stored["environ"] = {name: value for name, value in self.environ.items()
                              if name.startswith(_PREFIX) and name not in _OF_THE_MOMENT}
@@ -223,6 +227,8 @@ def from_json(stored: Mapping[str, Any], environ: Mapping[str, str]) -> WorkerCo
             module=take(stored, "module", str, ""),
             python=None if python is None else Path(python),
             python_version=take(stored, "python_version", str, ""),
+            warm=take(stored, "warm", bool, False),
+            preload=tuple(check(name, "preload", str) for name in take(stored, "preload", list, [])),
             memory=take(stored, "memory", int, None),
             grace=20.0 if grace is None else grace,
             log_max_bytes=take(stored, "log_max_bytes", int),

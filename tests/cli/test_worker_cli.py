@@ -40,13 +40,15 @@ def test_every_argument_arrives(script: Path, tmp_path: Path) -> None:
     made = config({
         "expId": "digits-tune", "entry_script": str(script), "server": "10.0.0.1", "port": "8000",
         "machine_type": "gpu", "process_id": "3", "num_workers": "2", "foreground": "true",
-        "once": "1", "log_dir": "logs", "base_path": "never", "grace": "5", "tags": "big,a100"},
+        "once": "1", "log_dir": "logs", "base_path": "never", "grace": "5", "tags": "big,a100",
+        "warm": "1", "preload": "numpy,torch.nn"},
         tmp_path, JD_LOG_MAX_MB="2", JD_TAGS="small")
     assert made.experiment == "digits-tune"
     assert made.entry_script == script
     assert made.server == "http://10.0.0.1:8000"
     assert (made.machine_type, made.process_id, made.num_workers) == ("gpu", 3, 2)
     assert made.tags == ("big", "a100")
+    assert (made.warm, made.preload) == (True, ("numpy", "torch.nn"))
     assert (made.once, made.base_path, made.grace) == (True, "never", 5.0)
     assert made.log_dir == Path(os.getcwd()) / "logs"
     assert made.log_max_bytes == 2_000_000
@@ -106,6 +108,7 @@ def test_port_where_the_server_has_none(server: str, expected: str) -> None:
     ({"num_workers": "0"}, "num_workers=: 0 workers"), ({"grace": "-1"}, "grace=: '-1'"),
     ({"expId": "../x"}, "expId="), ({"server": "ftp://x"}, "server="),
     ({"base_path": "sometimes"}, "auto, always, never"),
+    ({"preload": "numpy"}, "warm=true is not given"), ({"preload": "train.py/x", "warm": "true"}, "preload="),
 ])
 def test_what_cannot_be_used_is_said_before_anything_starts(
         script: Path, tmp_path: Path, change: Dict[str, Any], words: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pytest
 
 from tests.e2e.processes import EXPERIMENT, Server, Worker
+from tests.support import warm_only
 
 PATTERN_1 = '''
 import argparse, json
@@ -146,6 +147,12 @@ def site(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.fixture(params=["cold", pytest.param("warm", marks=warm_only)])
+def warm(request: pytest.FixtureRequest) -> List[str]:
+    """The words of a launch whose jobs start from scratch, and of one whose jobs are forked."""
+    return ["warm=true", "preload=json,jd.script.upload,jd.script.checkpoint"] * (request.param == "warm")
+
+
 def sweep(tmp_path: Path, site: Path, source: str, jobs: List[Dict[str, Any]], *words: str,
           flags: Sequence[str] = ()) -> Tuple[List[List[Dict[str, Any]]], List[int], str]:
     """Run a script on jobs until none is left; gives the server's answers and what workers printed."""
@@ -160,31 +167,33 @@ def sweep(tmp_path: Path, site: Path, source: str, jobs: List[Dict[str, Any]], *
         listed = [server.call("/api/jobs/%d/uploads" % job["id"])["uploads"] for job in server.jobs()]
         attempts = [job["attempt"] for job in server.jobs()]
         server.stop()
+    assert ("warm=true" in words) == ("is ready after" in output) and "from scratch" not in output
     return listed, attempts, output
 
 
-def test_pattern_1_result_only(tmp_path: Path, site: Path) -> None:
-    uploads, _, _ = sweep(tmp_path, site, PATTERN_1, [{"lr": 0.1, "epochs": 5}])
+def test_pattern_1_result_only(tmp_path: Path, site: Path, warm: List[str]) -> None:
+    uploads, _, _ = sweep(tmp_path, site, PATTERN_1, [{"lr": 0.1, "epochs": 5}], *warm)
     assert [upload["filename"] for upload in uploads[0]] == ["result.json"]
     for result in (tmp_path / "workspace" / "jd_data" / EXPERIMENT / "1" / "result.json",
                    tmp_path / "server" / EXPERIMENT / "data" / "1" / "result.json"):
         assert json.loads(result.read_text()) == {"lr": 0.1, "epochs": 5, "accuracy": 0.95}
 
 
-def test_pattern_2_upload_everything(tmp_path: Path, site: Path) -> None:
-    uploads, _, _ = sweep(tmp_path, site, PATTERN_2, [{"lr": 0.1}])
+def test_pattern_2_upload_everything(tmp_path: Path, site: Path, warm: List[str]) -> None:
+    uploads, _, _ = sweep(tmp_path, site, PATTERN_2, [{"lr": 0.1}], *warm)
     assert {(u["filename"], u["size_bytes"]) for u in uploads[0]} == {("model.bin", 1000), ("log.txt", 4)}
     assert (tmp_path / "server" / EXPERIMENT / "data" / "1" / "log.txt").read_text() == "fine"
 
 
-def test_pattern_3_shared_data_is_downloaded_once(tmp_path: Path, site: Path) -> None:
-    _, _, output = sweep(tmp_path, site, PATTERN_3, [{"x": i} for i in range(4)], "num_workers=2")
+def test_pattern_3_shared_data_is_downloaded_once(tmp_path: Path, site: Path, warm: List[str]) -> None:
+    _, _, output = sweep(tmp_path, site, PATTERN_3, [{"x": i} for i in range(4)], "num_workers=2",
+                         *warm)
     assert output.count("DOWNLOADED") == 1
     assert output.count("ROWS ['1', '2', '3']") == 4
 
 
-def test_pattern_4_training_resumes(tmp_path: Path, site: Path) -> None:
-    _, attempts, output = sweep(tmp_path, site, PATTERN_4, [{"epochs": 10, "lr": 0.1}],
+def test_pattern_4_training_resumes(tmp_path: Path, site: Path, warm: List[str]) -> None:
+    _, attempts, output = sweep(tmp_path, site, PATTERN_4, [{"epochs": 10, "lr": 0.1}], *warm,
                                 flags=("--aborted-job-reset-timeout", "0"))
     weights = [int(line.rpartition(" ")[2]) for line in output.splitlines() if "WEIGHT" in line
                and "|" in line and "exit" not in line]

@@ -56,6 +56,8 @@ def test_booleans(text: str, value: bool) -> None:
     (settingvalues.size(1, 2 ** 50), "1" + " " * 60 + "x"),
     (settingvalues.tags, "a b"), (settingvalues.tags, ".a"), (settingvalues.tags, "x" * 65),
     (settingvalues.tags, ",".join("t%d" % n for n in range(17))),
+    (settingvalues.modules, "numpy.py/x"), (settingvalues.modules, "a b"), (settingvalues.modules, "a,-m"),
+    (settingvalues.modules, ",".join("m%d" % n for n in range(33))), (settingvalues.modules, "m" * 2001),
 ])
 def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError):
@@ -67,6 +69,10 @@ def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: st
     ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
 def test_bare_hosts_become_urls(text: str, url: str) -> None:
     assert settingvalues.server_url(text) == url
+
+
+def test_names_of_modules() -> None:
+    assert settingvalues.modules(" numpy, torch.nn ,numpy,script") == ("numpy", "torch.nn", "script")
 
 
 def test_tags_are_words_and_each_counts_once() -> None:

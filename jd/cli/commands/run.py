@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from jd import settings, settingvalues
 from jd.auth import hubtoken
@@ -84,8 +84,8 @@ def configuration(arguments: Mapping[str, str], environ: Mapping[str, str]) -> W
         flags=values["flags"],
         args=values["args"] or (),
         module=script.entry.module,
-        python=script.entry.python,
-        python_version=script.python_version,
+        python=script.entry.python, python_version=script.python_version,
+        warm=values["warm"], preload=_preloaded(values),
         threads=values["threads"] or "",
         memory=values["memory"],
         grace=values["grace"],
@@ -114,6 +114,13 @@ def _refuse_base_path(values: Mapping[str, Any]) -> None:
     if values["base_path"] == BASE_PATH_ALWAYS and style not in WITH_BASE_PATH:
         raise UsageError("base_path=always adds --base_path to the command line, and flags=%s gives no such "
                          "options" % style, "leave it out: the directory is in JD_WORKER_JOB_DIR too")
+
+
+def _preloaded(values: Mapping[str, Any]) -> Tuple[str, ...]:
+    if values["preload"] and not values["warm"]:
+        raise UsageError("preload= is what warm=true imports, and warm=true is not given",
+                         "give both, or leave preload= out")
+    return values["preload"] or ()
 
 
 def _names_a_server(arguments: Mapping[str, str], environ: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from jd import protocol
 from jd.errors import JdError
@@ -22,7 +22,7 @@ from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.printed import Printed
 from jd.worker.attempt.process import jobprocess, memory
 from jd.worker.attempt.process.jobprocess import JobProcess
-from jd.worker.attempt.process.spawning import Command, StartFailure
+from jd.worker.attempt.process.spawning import Command, StartFailure, spawn
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.local import outboxes
@@ -34,6 +34,9 @@ from jd.worker.uplink.meanwhile import Meanwhile
 from jd.worker.uplink.outbox import show_hold
 from jd.worker.uplink.waitingfiles import WaitingFiles
 from jd.worker.verdict import Ended
+
+if TYPE_CHECKING:
+    from jd.worker.attempt.warm.warming import Warm
 
 
 class Starter:
@@ -58,12 +61,15 @@ class Starter:
         self._settings = FileSettings(
             collect.Rules(collect.patterns(config.collect), *config.collect_limit),
             config.checkpoint_interval, outboxes.near(config.experiment, config.environ).path)
+        self._warm = _warm(config, log.event)
 
     def introduce(self, sees_gpus: bool) -> None:
         """Say in the log what each job gets of this machine."""
         self._log.event(self._threads.told)
         if self._config.memory is not None:
             self._log.event(memory.told(self._config.memory, sees_gpus))
+        if self._warm is not None:
+            self._warm.introduce()
 
     def __call__(self, assignment: Assignment, now: float) -> Attempt:
         job_dir = self._config.job_dir(assignment.job_id)
@@ -78,8 +84,15 @@ class Starter:
             except JdError as error:
                 raise StartFailure(str(error)) from None
 
-        def restore(cancelled: threading.Event) -> None:
-            self._restore(assignment, checkpoints, cancelled)
+        warm = self._warm
+        command = self._command(filled, called, checkpoints)
+        warming = warm is not None and warm.prepare(command, called.command.words)
+
+        def prepare(cancelled: threading.Event) -> None:
+            if restoring:
+                self._restore(assignment, checkpoints, cancelled)
+            if warm is not None and warming:
+                warm.wait(cancelled)
 
         printed = Printed() if self._config.results_from == RESULTS_FROM_STDOUT else None
         shared = self._shared.watch(assignment.job_id)
@@ -110,8 +123,8 @@ class Starter:
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
 
-        return Attempt(Plan(assignment, restore if restoring else None, start, files, self._wake, note,
-                            remarks, running.code), now)
+        return Attempt(Plan(assignment, prepare if restoring or warming else None, start, files, self._wake,
+                            note, remarks, running.code), now)
 
     def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
         """Make the job's directory; returns what the job's history is to say of it."""
@@ -144,6 +157,11 @@ class Starter:
             self._log.event("job %d: %s" % (assignment.job_id, remark))
         return remarks
 
+    def end(self) -> None:
+        """Nothing more is started."""
+        if self._warm is not None:
+            self._warm.end()
+
     def deliver(self, call: Call) -> object:
         """Make a call of the worker; the files that wait with a result go before it.
 
@@ -174,6 +192,12 @@ class Starter:
         return KeptOutput(self._settings.outbox, self._log.event)
 
     def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
+        return jobprocess.start(assignment, self._command(assignment, called, checkpoints),
+                                self._config.job_dir(assignment.job_id), self._log.output, self._log.event,
+                                self._oom_kills, now, self._ward,
+                                begin=spawn if self._warm is None else self._warm.begin)
+
+    def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:
         config = self._config
         environ = environment.job_environment(
             replace(config, server=self._connection.server), assignment, self._link.worker_id,
@@ -185,7 +209,12 @@ class Starter:
             given = config.snapshot.python_path(given, config.directory)
         environ["PYTHONPATH"] = called.command.python_path(given)
         directory = config.run_dir(assignment.job_id)
-        command = Command(config.entry_script, called.words,
-                          rundir.moved(environ, config.directory, directory), directory, config.memory)
-        return jobprocess.start(assignment, command, config.job_dir(assignment.job_id), self._log.output,
-                                self._log.event, self._oom_kills, now, self._ward)
+        return Command(config.entry_script, called.words,
+                       rundir.moved(environ, config.directory, directory), directory, config.memory)
+
+
+def _warm(config: WorkerConfig, log: Callable[[str], None]) -> "Optional[Warm]":
+    if not config.warm:
+        return None
+    from jd.worker.attempt.warm.warming import Warm
+    return Warm(config, log)

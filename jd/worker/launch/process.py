@@ -90,7 +90,10 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                 _introduce(config, worker_id, connection, log, starter)
                 observe = _observer(agent, link, log, registration, ready)
                 connection.start()
-                return _loop(agent, signals, connection, registration, observe)
+                try:
+                    return _loop(agent, signals, connection, registration, observe)
+                finally:
+                    starter.end()
             except JdError:
                 raise
             except Exception as error:

@@ -1,6 +1,5 @@
 """One job as a real process, to its end and that of all it started."""
 
-import ctypes
 import json
 import os
 import select
@@ -19,10 +18,11 @@ from jd.node.kernellog import Kill
 from jd.worker.attempt.process import jobprocess, memory
 from jd.worker.attempt.process.child import Child
 from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess
-from jd.worker.attempt.process.spawning import Begun, Command, StartFailure
+from jd.worker.attempt.process.spawning import Begun, Command, StartFailure, spawn
 from jd.worker.launch.signals import Signals
 from jd.worker.verdict import Ended
 from tests.support import PATIENCE, ROOT, wait_until
+from tests.worker.attempt.warmed import MODES, scripts
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and prctl")
 
@@ -34,6 +34,7 @@ class Runner:
         self.output = b""
         self.logged: List[str] = []
         self.oom_kills = 0
+        self.begin: Callable[[Command], Begun] = spawn
 
     def take(self, lines: bytes) -> None:
         self.output += lines
@@ -47,7 +48,7 @@ class Runner:
         words = [sys.executable, str(script), *(arguments or [])]
         return jobprocess.start(Assignment(5, {}), Command(script, words, full), self.tmp_path / "jobs" / "5",
                                 self.take, self.logged.append, lambda: self.oom_kills, time.monotonic(),
-                                killed=killed)
+                                killed=killed, begin=self.begin)
 
     def turn(self, job: JobProcess, timeout: float = PATIENCE,
              until: Callable[[], bool] = lambda: False) -> Optional[Ended]:
@@ -78,15 +79,14 @@ class Runner:
         return b"ready\n" in self.output
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Runner]:
-    orphans.become_subreaper()
-    try:
-        with Signals() as signals:
-            yield Runner(tmp_path, signals)
-    finally:
-        if sys.platform.startswith("linux"):
-            ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+@pytest.fixture(params=MODES)
+def runner(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Runner]:
+    with Signals() as signals, scripts(tmp_path) as made:
+        runner = Runner(tmp_path, signals)
+        if request.param == "warm":
+            runner.begin = lambda command: made.begin("warm", command)
+        yield runner
+        assert [text for text in made.logged if "from scratch" in text] == []
 
 
 def reaped(pid: int) -> bool:
@@ -388,6 +388,7 @@ def test_a_job_directory_that_cannot_be_made(runner: Runner) -> None:
     ("\ud800", "cannot carry"),
 ])
 def test_arguments_that_no_process_can_have(runner: Runner, argument: str, words: str) -> None:
+    runner.run("")
     descriptors = len(os.listdir("/dev/fd"))
     assert words in failure(runner, lambda: None, arguments=[argument])
     assert len(os.listdir("/dev/fd")) == descriptors
@@ -397,6 +398,7 @@ def test_no_more_processes(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> N
     def no_fork(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
+    runner.begin = spawn
     monkeypatch.setattr(subprocess, "Popen", no_fork)
     assert "Resource temporarily unavailable" in failure(runner, lambda: None)
 

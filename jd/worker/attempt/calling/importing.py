@@ -10,7 +10,7 @@ Python that a script may have, to say there what is needed.
 import hashlib
 import os
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Optional
 
 from jd import paths
 from jd.errors import JdError
@@ -55,28 +55,37 @@ def put(directory: Path) -> None:
 def place(environ: Mapping[str, str]) -> str:
     """Such a directory, in the cache; made where it is not there.
 
-    Scripts execute what is in it, so nobody else may be able to write to it. Where none can be had it is the
-    place of the package itself; what is wrong with the cache the launch and `doctor` say.
+    Where none can be had it is the place of the package itself; what is wrong with the cache the launch and
+    `doctor` say.
     """
-    top, directory = paths.cache_root(environ), _directory(environ)
-    file = directory / "jd" / "__init__.py"
+    return kept(environ, os.path.join("jd", "__init__.py"), source()) or package_parent()
+
+
+def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]:
+    """A directory of the cache with a file of that name and content and nothing else, made where it is not
+    there; None where none can be had.
+
+    Scripts execute what is in it, so nobody else may be able to write to it.
+    """
+    top, directory = paths.cache_root(environ), _directory(environ, content)
+    file = directory / name
     try:
         safedirs.make(file.parent, safedirs.CACHE, top)
-        if not safedirs.check_file(file, safedirs.CACHE, top) or _content(file) != source():
-            put(directory)
+        if not safedirs.check_file(file, safedirs.CACHE, top) or _beginning(file, content) != content:
+            wholefile.write(file, content)
         return os.path.abspath(str(directory))
     except (JdError, OSError):
-        return package_parent()
+        return None
 
 
 def tidy(environ: Mapping[str, str]) -> None:
     """Remove what workers that were killed while they made it have left there."""
-    wholefile.tidy(_directory(environ) / "jd")
+    wholefile.tidy(_directory(environ, source()) / "jd")
 
 
-def _directory(environ: Mapping[str, str]) -> Path:
-    return paths.cache_root(environ) / "python" / hashlib.sha256(source()).hexdigest()[:16]
+def _directory(environ: Mapping[str, str], content: bytes) -> Path:
+    return paths.cache_root(environ) / "python" / hashlib.sha256(content).hexdigest()[:16]
 
 
-def _content(file: Path) -> bytes:
-    return plainfile.beginning(file, len(source()) + 1)
+def _beginning(file: Path, content: bytes) -> bytes:
+    return plainfile.beginning(file, len(content) + 1)

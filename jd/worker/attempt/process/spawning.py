@@ -50,7 +50,7 @@ def spawn(command: Command) -> Begun:
         process = subprocess.Popen(
             command.words, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=command.environ,
             cwd=None if command.cwd is None else str(command.cwd), start_new_session=True,
-            preexec_fn=_first_in_child(command.max_memory))
+            preexec_fn=first_in_child(command.max_memory))
         process.returncode = 0  # so that it never waits for the child, which is ours
         return Begun(Child(process.pid), read_end)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -60,8 +60,8 @@ def spawn(command: Command) -> Begun:
         os.close(write_end)
 
 
-def _first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
-    """What the script's process does before it becomes the script."""
+def first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
+    """What a process does before it becomes the program that it is for, on behalf of a script."""
     die_with_us = orphans.die_with_parent(signal.SIGKILL)
     limit_memory = memory.limiter(max_memory)
 

@@ -1,0 +1,263 @@
+"""When jobs are forked from an interpreter, when a new one is begun, and what if it fails."""
+
+import gzip
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jd.node import orphans
+from jd.worker.attempt.calling import importing
+from jd.worker.attempt.process.spawning import StartFailure
+from jd.worker.attempt.warm import interpreter, process, warming
+from tests.support import warm_only
+from tests.worker.attempt.warmed import Scripts, finished, first_words, scripts
+
+pytestmark = warm_only
+HOW = "import os\nprint('JD_FORKED' if 'marking' in __import__('sys').modules else 'from scratch')"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "marking.py").write_text("")
+    return tmp_path
+
+
+def is_forked(made: Scripts, **more: Any) -> bool:
+    return made.run("warm", HOW, **more).output == "JD_FORKED\n"
+
+
+def test_jobs_are_forked_from_one_interpreter(place: Path) -> None:
+    before = orphans.children()
+    with scripts(place, preload=("marking",)) as made:
+        assert [is_forked(made) for _ in range(3)] == [True] * 3
+        assert made.warm._interpreter is not None and made.warm._interpreter.jobs == 3
+        assert orphans.children() - before == set()
+    assert orphans.cared_for == set()
+    assert made.logged[0] == "warm=true: jobs are forked from an interpreter that has imported marking"
+    assert len(made.logged) == 2 and "is ready after" in made.logged[1]
+
+
+def test_a_job_is_our_child_and_the_interpreter_has_none(place: Path) -> None:
+    with scripts(place) as made:
+        made.script.write_text("input()")
+        begun = made.begin("warm", made.command())
+        assert made.warm._interpreter is not None
+        tasks = "/proc/%d/task/%d/children"
+        assert begun.child.pid in orphans.children()
+        with open(tasks % (made.warm._interpreter.pid, made.warm._interpreter.pid)) as children:
+            assert children.read() == ""
+        assert "EOFError" in finished(begun).output
+
+
+def test_a_job_goes_on_without_the_interpreter_and_the_next_one_starts_from_scratch(place: Path) -> None:
+    (place / "go").mkdir()
+    with scripts(place, preload=("marking",)) as made:
+        made.script.write_text("import os, time\nprint('began\\n', end='')\n"
+                               "while not os.path.exists('go/on'): time.sleep(0.01)\nprint('ended')")
+        begun = made.begin("warm", made.command())
+        assert first_words(begun) == "began\n"
+        assert made.warm._interpreter is not None
+        os.kill(made.warm._interpreter.pid, signal.SIGKILL)
+        assert [is_forked(made), is_forked(made)] == [False, True]
+        (place / "go" / "on").write_text("")
+        assert finished(begun).output.endswith("ended\n")
+    assert "it was killed by SIGKILL; this job starts from scratch" in made.logged[2]
+
+
+@pytest.mark.parametrize("change", ["edit", "remove"])
+def test_a_module_that_was_imported_before_is_changed(place: Path, change: str) -> None:
+    with scripts(place, preload=("marking",)) as made:
+        assert made.run("warm", "import marking; print(hasattr(marking, 'x'))").output == "False\n"
+        if change == "edit":
+            (place / "marking.py").write_text("x = 1")
+        else:
+            (place / "marking.py").rename(place / "marking2.py")
+            (place / "marking.py").mkdir()
+            (place / "marking.py").rmdir()
+        shown = [made.run("warm", "try: import marking; print(hasattr(marking, 'x'))\n"
+                          "except ImportError: print('gone')").output for _ in range(2)]
+        assert shown == (["True\n"] * 2 if change == "edit" else ["gone\n"] * 2)
+    told = "marking.py was changed: this job starts from scratch, and a new interpreter is begun"
+    assert any(text.endswith(told) for text in made.logged)
+
+
+def test_the_script_is_read_by_each_job(place: Path) -> None:
+    with scripts(place, preload=("marking",)) as made:
+        assert [made.run("warm", "print(%d)" % n).output for n in (1, 2)] == ["1\n", "2\n"]
+        assert made.warm._interpreter is not None and made.warm._interpreter.jobs == 2
+
+
+def test_what_cannot_be_imported_is_said_once_and_left_out(place: Path) -> None:
+    (place / "bad.py").write_text("print('words of bad')\nraise SystemExit('no')")
+    with scripts(place, preload=("nothing_of_this_name", "bad", "marking")) as made:
+        assert [is_forked(made) for _ in range(3)] == [False, True, True]
+        assert "No module named 'nothing_of" in made.run("warm", "import nothing_of_this_name").output
+    assert made.logged[1] == "while it imported, the interpreter printed:\nwords of bad"
+    assert made.logged[2] == (
+        "the interpreter is of no use: nothing_of_this_name cannot be imported beforehand "
+        "(ModuleNotFoundError: No module named 'nothing_of_this_name'); bad cannot be imported beforehand "
+        "(SystemExit: no); this job starts from scratch")
+    assert len(made.logged) == 4
+
+
+THREAD = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()"
+
+
+@pytest.mark.parametrize("source, why", [
+    (THREAD, "what it imports leaves 1 thread running, which a fork would not have"),
+    ("import os; os._exit(3)", "it has ended with exit status 3"),
+    ("import os, signal; os.kill(os.getpid(), 11)", "it was killed by SIGSEGV"),
+])
+def test_what_cannot_be_forked_from_starts_from_scratch(place: Path, source: str, why: str) -> None:
+    (place / "marking.py").write_text(source)
+    with scripts(place, preload=("marking",)) as made:
+        assert [is_forked(made) for _ in range(warming.TRIES + 1)] == [False] * (warming.TRIES + 1)
+        assert made.warm._interpreter is None
+    assert made.logged[-1].endswith(why + "; all jobs start from scratch")
+
+
+def test_a_device_that_is_open_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not interpreter._uses_gpu()
+    monkeypatch.setattr(os, "readlink", lambda path: "/dev/nvidiactl")
+    assert interpreter._uses_gpu()
+
+
+def test_threads_that_end_before_a_fork_are_no_reason(place: Path) -> None:
+    (place / "marking.py").write_text(
+        "import os, threading\nend = threading.Event()\nthread = threading.Thread(target=end.wait)\n"
+        "thread.start()\nos.register_at_fork(before=lambda: (end.set(), thread.join()))")
+    with scripts(place, preload=("marking",)) as made:
+        assert is_forked(made)
+
+
+def test_another_environment_wants_another_interpreter(place: Path) -> None:
+    with scripts(place, preload=("marking",)) as made:
+        environs = [made.environ, dict(made.environ, JD_WORKER_TOKEN="new", PWD="/"),
+                    dict(made.environ, OMP_NUM_THREADS="3")]
+        pids = []
+        for environ in environs:
+            assert is_forked(made, environ=environ)
+            assert made.warm._interpreter is not None
+            pids.append(made.warm._interpreter.pid)
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_one_that_is_worn_out_is_replaced(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "MOST_JOBS", 2)
+    with scripts(place, preload=("marking",)) as made:
+        assert [is_forked(made) for _ in range(3)] == [True] * 3
+        assert made.warm._interpreter is not None and made.warm._interpreter.jobs == 1
+        made.warm._interpreter.grown_to = 3 * made.warm._interpreter.resident
+        assert is_forked(made) and made.warm._interpreter.jobs == 1
+    assert "the interpreter has forked 2 jobs: a new one is begun" in made.logged
+    assert any("the interpreter has grown to" in text for text in made.logged)
+
+
+def test_a_job_waits_no_longer_than_its_worker(place: Path) -> None:
+    (place / "marking.py").write_text("import time; time.sleep(600)")
+    with scripts(place, preload=("marking",)) as made:
+        made.script.write_text(HOW)
+        assert made.warm.prepare(made.command(), made.named)
+        cancelled = threading.Event()
+        cancelled.set()
+        made.warm.wait(cancelled)
+        # The time to load is over: nothing has been said.
+        assert finished(made.warm.begin(made.command())).output == "from scratch\n"
+    assert "it does not answer; this job starts from scratch" in made.logged[-1]
+
+
+def test_one_that_is_stopped_is_given_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "FORK_TIME", 0.2)
+    with scripts(place, preload=("marking",)) as made:
+        assert is_forked(made) and made.warm._interpreter is not None
+        os.kill(made.warm._interpreter.pid, signal.SIGSTOP)
+        assert [is_forked(made), is_forked(made)] == [False, True]
+
+
+def test_words_that_only_a_command_line_refuses(place: Path) -> None:
+    with scripts(place, preload=("marking",)) as made:
+        assert is_forked(made)
+        for words in ("a\0b", "\ud800", "x" * 4_000_000):
+            with pytest.raises(StartFailure):
+                made.run("warm", HOW, words)
+        assert finished(made.begin("warm", made.command("x" * 131_000))).output == "from scratch\n"
+        assert is_forked(made)
+    assert len(made.logged) == 2
+
+
+def test_a_limit_of_memory_holds(place: Path) -> None:
+    with scripts(place, preload=("marking",)) as made:
+        made.script.write_text("import resource as r\nprint(r.getrlimit(r.RLIMIT_AS))\nbytearray(1 << 30)")
+        ended = finished(made.begin("warm", made.command(max_memory=512 << 20)))
+    assert ended.output.startswith("(536870912, 536870912)\n") and "MemoryError" in ended.output
+
+
+def test_files_that_a_module_of_ones_own_leaves_open_are_closed_at_the_end(place: Path) -> None:
+    (place / "marking.py").write_text("import gzip\ndef begin():\n global log\n"
+                                      " log = gzip.open('log.gz', 'wt')\n log.write('kept')")
+    with scripts(place, preload=("marking",)) as made:
+        made.run("warm", "import marking; marking.begin()")
+    with gzip.open(str(place / "log.gz"), "rt") as log:
+        assert log.read() == "kept"
+
+
+BEGINS = '''"""What it does."""
+from __future__ import annotations
+import sys, installed.one
+from typing import TYPE_CHECKING
+from installed import two
+try:
+    import nothing_of_this_name
+    import installed.three
+except ImportError:
+    pass
+import beside
+VERSION = "1.0"
+if TYPE_CHECKING:
+    import installed.four
+import os
+os.environ["X"] = "1"
+import installed.five
+'''
+
+
+def test_the_script_says_what_it_begins_with(place: Path) -> None:
+    package = place / "site-packages" / "installed"
+    package.mkdir(parents=True)
+    for file in (place / "beside.py", *(package / (name + ".py") for name in (
+            "__init__", "one", "two", "three", "four", "five"))):
+        file.write_text("print(__name__)")
+    with scripts(place, preload=("script",)) as made:
+        environ = dict(made.environ, PYTHONPATH=str(package.parent))
+        shown = made.run("warm", BEGINS, environ=environ)
+        assert shown.output.split() == ["beside", "installed.five"]
+        made.run("warm", "", environ=environ)
+    assert made.logged[1].split()[-4:] == ["installed", "installed.one", "installed.two", "installed.three"]
+    assert "script.py was changed" in made.logged[-1]
+
+
+@pytest.mark.parametrize("why", ["no orphans", "no Python", "a wrapper", "no cache"])
+def test_where_nothing_can_be_warm_the_log_says_so_once(place: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        why: str) -> None:
+    options = {}
+    if why == "no orphans":
+        monkeypatch.setattr(orphans, "become_subreaper", lambda: False)
+    elif why == "a wrapper":
+        wrapper = place / "wrapper"
+        wrapper.write_text("#!/bin/sh\nexec %s -I \"$@\"\n" % sys.executable)
+        wrapper.chmod(0o755)
+        options["python"] = wrapper
+    elif why == "no cache":
+        monkeypatch.setattr(importing, "kept", lambda *_: None)
+    made = Scripts(place, **options)
+    if why == "no Python":
+        made.warm._entry = made.warm._entry._replace(script=place / "run.sh")
+    made.warm.introduce()
+    assert [is_forked(made) for _ in range(2)] == [False, False]
+    assert made.warm._interpreter is None
+    assert len(made.logged) == 2 and made.logged[1].endswith(", so each job starts from scratch")
