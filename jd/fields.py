@@ -94,6 +94,8 @@ def take(body: Mapping[str, Any], name: str, kind: Type[T],
          default: Union[D, _Required] = _REQUIRED) -> Union[T, D]:
     """A field that is a str, int, bool, dict or list, as `kind` says."""
     value = body.get(name)
+    if type(value) is kind:  # as it should be: a message has dozens
+        return value
     return _absent(name, default) if value is None else check(value, name, kind)
 
 

@@ -80,6 +80,13 @@ class BodyStream:
             self._on_drained()
         return data
 
+    async def rest(self) -> bytes:
+        """All bytes of a body that is complete."""
+        pieces = [await self.next()]
+        while self._chunks:
+            pieces.append(await self.next())
+        return b"".join(pieces)
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,7 +1,7 @@
 """One client connection: bytes to requests, responses to bytes, flow control both ways.
 
-An asyncio.Protocol rather than streams: a connection that only waits costs no task, so that ten
-thousand idle workers are cheap. A task exists while a request is being answered. Reading goes on
+A protocol of asyncio rather than streams: a connection that only waits costs no task and no buffer, so that
+ten thousand idle workers are cheap. A task exists while a request is being answered. Reading goes on
 meanwhile, because a client that goes away has to cancel its handler.
 
 Phases:
@@ -53,6 +53,7 @@ class Server(Protocol):
     limits: Limits
     traffic: Traffic
     known_heads: KnownHeads
+    input: memoryview  # into which each connection reads what it handles at once
     is_stopping: bool
 
     def has_room(self, descriptor: int) -> bool:
@@ -65,7 +66,7 @@ class Server(Protocol):
         """The connection is closed."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """The server's end of one connection."""
 
     __slots__ = ("_server", "_limits", "_loop", "_transport", "_parser", "_peer", "_secure", "phase",
@@ -117,10 +118,14 @@ class Connection(asyncio.Protocol):
             self._refuse(503, "the server has as many connections as it can serve; try again later",
                          self._limits.short_linger)
 
-    def data_received(self, data: bytes) -> None:
-        self._server.traffic.bytes_in += len(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.input
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._server.input[:nbytes]
+        self._server.traffic.bytes_in += nbytes
         if self.phase is Phase.LINGER:
-            self._linger_left -= len(data)
+            self._linger_left -= nbytes
             if self._linger_left < 0:
                 self._close()
         elif self.phase is Phase.REQUEST and self._body is not None and self._body.failed:

@@ -142,7 +142,7 @@ class RequestParser:
         """Whether no byte of a next request has come."""
         return self._state is _State.REQUEST_LINE and not self._buffer
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: Union[bytes, memoryview]) -> None:
         """Take what came from the peer; b"" is its end of file."""
         if not data:
             self._eof = True

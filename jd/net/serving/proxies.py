@@ -14,7 +14,7 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 MAX_HOPS = 20
 # What proxies add for whom they speak for (RFC 9110, 7.6.3; RFC 7239; and custom).
-_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_OF_PROXIES = frozenset(("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"))
 
 
 class Proxies:
@@ -66,7 +66,7 @@ def is_direct(request: Request) -> bool:
     """Whether the program at the other end is one of this machine that asks for itself, and means this
     machine: only then is it of any use to know whose it is."""
     return (is_loopback(request.peer) and is_for_loopback(request)
-            and not any(name in request.headers for name in _OF_PROXIES))
+            and _OF_PROXIES.isdisjoint(request.headers))
 
 
 def is_for_loopback(request: Request) -> bool:

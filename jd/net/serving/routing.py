@@ -73,6 +73,9 @@ class HttpError(Exception):
         self.facts = dict(facts or {})
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 # ---- requests
 
 def _nobody() -> Optional[int]:
@@ -134,6 +137,10 @@ class Request:
 
     async def read(self, limit: Optional[int] = None) -> bytes:
         """The whole body. Raises HttpError as `stream`."""
+        allowed = self.max_body if limit is None else limit
+        self.check_length(allowed)
+        if self.body.complete and self.body.received <= allowed:
+            return await self.body.rest()
         return b"".join([data async for data in self.stream(limit)])
 
     async def json(self, limit: Optional[int] = None) -> Any:
@@ -229,7 +236,7 @@ class Response:
     def json(cls, value: Any, status: int = 200,
              headers: Optional[Mapping[str, str]] = None) -> "Response":
         """`value` as JSON, in ASCII: a file name that is no valid text must not break a listing."""
-        body = json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+        body = _ENCODER.encode(value).encode("ascii")
         return cls(status, body, JSON_TYPE, dict(headers or {}))
 
     @classmethod

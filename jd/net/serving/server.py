@@ -25,6 +25,8 @@ log = logging.getLogger("jd.net")
 
 # How long handlers that were cancelled may take to clean up before they are left alone, in seconds.
 _CLEANUP = 5.0
+# Bytes that are read from a connection at once. A buffer for each reading would be had from the system.
+_INPUT = 256 * 1024
 # How often it is said that there are too few open files, in seconds.
 _WARN_AGAIN = 300.0
 
@@ -51,6 +53,7 @@ class HttpServer:
         self.limits = limits
         self.traffic = Traffic()
         self.known_heads = KnownHeads()
+        self.input = memoryview(bytearray(_INPUT))
         self._ssl = ssl_context
         self._listeners: List[asyncio.AbstractServer] = []
         self._connections: Set[Connection] = set()

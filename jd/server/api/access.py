@@ -100,6 +100,7 @@ class Access:
         self._by_user = not self._given and not insecure and not proxied and verify is None
         self._on_loopback = is_loopback(host)
         self._access_file = ""
+        self._checkpoint_key: Optional[str] = None
         self._owner = os.geteuid()
         self._allowed = allowed
         if allowed and not self._by_user:
@@ -113,13 +114,15 @@ class Access:
         self._access_file = access_file
         if self._verify is None and self._token is None:
             self._token = make()
+        if self._token is not None:
+            self._checkpoint_key = checkpointkey.of_token(self._token)
         return self._token
 
     @property
     def checkpoint_key(self) -> Optional[str]:
         """What the owner's workers sign checkpoints with: who has the token of the server can work it
         out. None with a Hub, which gives each user a key."""
-        return None if self._token is None else checkpointkey.of_token(self._token)
+        return self._checkpoint_key
 
     def proof(self, request: Request) -> Mapping[str, Optional[str]]:
         """What `/healthz` adds for who wants to know whether this server has the token (`jd.net.peer.proof`).

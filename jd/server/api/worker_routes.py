@@ -65,9 +65,9 @@ class WorkerRoutes:
         beat = messages.Heartbeat.from_json({**_in_header(request), **await request.json_object()})
         experiment, idle = self._experiment, beat.reported_status == p.IDLE
         addressee.check(beat.exp_id, experiment.name)
+        caller = _caller(request)
         with self._room.ticket(beat.worker_id, beat.session, idle,
                                None if idle else beat.current_job_id, beat.exit_when_empty) as ticket:
-            caller = _caller(request)
             answer = await experiment.write(
                 lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
             killpoint("heartbeat.after-commit")
@@ -78,9 +78,10 @@ class WorkerRoutes:
         reply = answer.reply
         if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
             reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
-        if request.principal.local:
-            reply = replace(reply, checkpoint_key=self._access.checkpoint_key)
-        return Response.json(dict(reply.to_json(), server_id=experiment.server_id))
+        told = dict(reply.to_json(), server_id=experiment.server_id)
+        if caller.local and self._access.checkpoint_key is not None:
+            told["checkpoint_key"] = self._access.checkpoint_key
+        return Response.json(told)
 
     async def _hold(self, request: Request, beat: messages.Heartbeat, ticket: Ticket,
                     answer: workers.Answer) -> workers.Answer:
@@ -88,6 +89,8 @@ class WorkerRoutes:
         experiment, loop, room = self._experiment, asyncio.get_running_loop(), self._room
         came, since = loop.time(), experiment.clock.elapsed()
         until = came + min(beat.wait or 0.0, p.MAX_WAIT)
+        if until <= came and not ticket.called:
+            return answer
         while answer.may_wait and not room.closed and not ticket.superseded:
             if not ticket.idle:
                 until = min(until, came + answer.reply.interval)  # lest holding it cost the lease
