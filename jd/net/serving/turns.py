@@ -16,7 +16,7 @@ T = TypeVar("T")
 AT_ONCE = 16  # descriptors that are looked at in one turn: fewer than answers that go out in one
 # Of the collector: a full collection, which is one of what is new, comes early and takes ten milliseconds.
 THRESHOLDS = (700, 10, 3)
-WHOLE = 50  # full collections, of some 20,000 objects each
+WHOLE = 100  # full collections, of some 20,000 objects each
 
 
 class FewAtOnce(selectors.DefaultSelector):
