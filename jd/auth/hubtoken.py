@@ -4,10 +4,8 @@ See docs/hub.md, "API". `access` decides the mode: it is Hub mode when there is 
 a server or a port.
 """
 
-import random
 import re
 import time
-from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from jd import settings, settingvalues
@@ -16,9 +14,10 @@ from jd.errors import JdError, ServerRefused, ServerUnreachable
 from jd.fields import take, take_number
 from jd.net.client import Client, Refusal
 from jd.net.finding import accessfile, probe
-from jd.net.retry import Uniform, retry
+from jd.net.retry import Uniform, retry, uniform_between
 from jd.protocol import ProtocolError
 from jd.settings import WORKER, Setting
+from jd.shape import Shape
 
 ROUTE = "/api/worker/token"
 KEYS_PAGE = "/api-keys"
@@ -42,32 +41,38 @@ class NoHub(ServerUnreachable):
     """Something answered, and it is no Hub: what it says is nothing about the key."""
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Shape):
     """A Hub and a key for it. `instead` ends what is said where neither Hub nor key is of use: how to
     reach a server of one's own."""
 
-    url: str
-    key: str = field(repr=False)
-    instead: str = field(default="", compare=False)
+    _SECRET = ("key",)
+    _BESIDE = ("instead",)
+
+    def __init__(self, url: str, key: str, instead: str = "") -> None:
+        self.url = url
+        self.key = key
+        self.instead = instead
 
     def client(self, timeout: float = TIMEOUT) -> Client:
         """A client that sends the key."""
         return Client(self.url, lambda: self.key, timeout)
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(Shape):
     """A worker token and what belongs to it. `expires` and `since` are on the monotonic clock;
     it is renewed from `margin` seconds before the end. `checkpoint_key` is what all workers of this
     user sign checkpoints with; None from a Hub that has none to give."""
 
-    token: str = field(repr=False)
-    server: str
-    since: float
-    expires: float
-    margin: float
-    checkpoint_key: Optional[str] = field(default=None, repr=False)
+    _SECRET = ("token", "checkpoint_key")
+
+    def __init__(self, token: str, server: str, since: float, expires: float, margin: float,
+                 checkpoint_key: Optional[str] = None) -> None:
+        self.token = token
+        self.server = server
+        self.since = since
+        self.expires = expires
+        self.margin = margin
+        self.checkpoint_key = checkpoint_key
 
 
 def _setting(name: str) -> Setting:
@@ -111,8 +116,8 @@ def advised(hub: Access, experiment: Optional[str], environ: Mapping[str, str]) 
         place = None if experiment is None else accessfile.find(experiment, environ)
         if experiment is None or place is None or place.hub is not None:
             return hub
-        return replace(hub, instead="to use the server of %s without a Hub give server=@%s, or unset "
-                                    "JD_API_KEY" % (experiment, accessfile.path_of(experiment, environ)))
+        return Access(hub.url, hub.key, "to use the server of %s without a Hub give server=@%s, or unset "
+                                        "JD_API_KEY" % (experiment, accessfile.path_of(experiment, environ)))
     except JdError:
         return hub  # a file that cannot be used is no way
 
@@ -140,7 +145,7 @@ def request(hub: Access, experiment: str, clock: Callable[[], float] = time.mono
 
 def request_patiently(hub: Access, experiment: str,
                       sleep: Callable[[float], None] = time.sleep,
-                      uniform: Uniform = random.uniform) -> Grant:
+                      uniform: Uniform = uniform_between) -> Grant:
     """`request` for a launch: a Hub that has too much to do is asked a few times."""
     return retry(lambda: request(hub, experiment), BUSY_TRIES, _BUSY_PAUSES, _is_busy, sleep, uniform)
 

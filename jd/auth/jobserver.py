@@ -3,7 +3,6 @@
 What is named wins, then the Hub's, then that of the experiment's access file, then the default of `server=`.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Protocol
 
@@ -15,6 +14,7 @@ from jd.net.finding import accessfile, published
 from jd.net.finding.published import Place
 from jd.settings import WORKER as TABLE
 from jd.settings import Setting
+from jd.shape import Shape
 
 HUB = "the Hub"
 ACCESS_FILE = "access file"
@@ -41,18 +41,21 @@ class Line(Protocol):
         """Hub and key in Hub mode. Raises as `hubtoken.access`."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Shape):
     """How a server is found, before anybody is asked: `by` is an argument, a variable, one of the words
     above, or a word for where it was stored. `url` is None where it takes a file or the Hub to know; `hub`
     is that Hub's URL, `token` what was stored with the server."""
 
-    by: str
-    url: Optional[str] = None
-    path: Optional[Path] = None
-    hub: Optional[str] = None
-    stored: bool = False
-    token: Optional[str] = field(default=None, repr=False)
+    _SECRET = ("token",)
+
+    def __init__(self, by: str, url: Optional[str] = None, path: Optional[Path] = None,
+                 hub: Optional[str] = None, stored: bool = False, token: Optional[str] = None) -> None:
+        self.by = by
+        self.url = url
+        self.path = path
+        self.hub = hub
+        self.stored = stored
+        self.token = token
 
     @property
     def is_named(self) -> bool:
@@ -72,14 +75,17 @@ class Source:
                 "hub": self.hub}
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Shape):
     """The server, and what opens it. `grant` is the token that a Hub gave."""
 
-    source: Source
-    place: Place
-    environ: Mapping[str, str] = field(repr=False)
-    grant: Optional[str] = field(default=None, repr=False)
+    _SECRET = ("environ", "grant")
+
+    def __init__(self, source: Source, place: Place, environ: Mapping[str, str], grant:
+                 Optional[str] = None) -> None:
+        self.source = source
+        self.place = place
+        self.environ = environ
+        self.grant = grant
 
     def token(self) -> Optional[str]:
         """The token to send. Raises StorageError, UsageError."""

@@ -4,7 +4,6 @@ send as `Authorization: Bearer …`.
 No text made here repeats a token.
 """
 
-import hmac
 import os
 import stat
 from pathlib import Path
@@ -86,4 +85,5 @@ def bearer(header_value: Optional[str]) -> Optional[str]:
 
 def same(a: str, b: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell where they differ."""
+    import hmac  # which brings OpenSSL: only who is asked compares
     return hmac.compare_digest(a.encode("utf-8", "surrogatepass"), b.encode("utf-8", "surrogatepass"))

@@ -5,7 +5,6 @@ there, since the token in its environment is as old as the script. Nothing here 
 that is the job server's business.
 """
 
-import base64
 import json
 from typing import Any, Dict, Mapping, Optional
 
@@ -26,6 +25,7 @@ def claims(token: str) -> Dict[str, Any]:
         return {}
     try:
         padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        import base64
         told = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")).decode("utf-8"))
     except (ValueError, RecursionError):
         return {}

@@ -4,7 +4,6 @@ What is typed or set wins, then the server of a worker that runs, then the Hub's
 experiment's access file, then the default of `server=`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Protocol
 
@@ -13,6 +12,7 @@ from jd.auth.jobserver import ACCESS_FILE, Source, Target
 from jd.errors import JdError, StorageError, UsageError
 from jd.net.finding import accessfile, published
 from jd.net.outbound import Address
+from jd.shape import Shape
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 
@@ -27,15 +27,16 @@ class Line(jobserver.Line, Protocol):
         """The registry of the experiment."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Shape):
     """What is known of the server here, with nobody asked. `url` is None where only a Hub or a file that
     is not there would tell; `access` is the access file that told it, and `error` what is wrong."""
 
-    source: Optional[Source] = None
-    url: Optional[str] = None
-    access: Optional[accessfile.Place] = None
-    error: Optional[str] = None
+    def __init__(self, source: Optional[Source] = None, url: Optional[str] = None,
+                 access: Optional[accessfile.Place] = None, error: Optional[str] = None) -> None:
+        self.source = source
+        self.url = url
+        self.access = access
+        self.error = error
 
     @property
     def shown(self) -> str:

@@ -10,7 +10,6 @@ Redirects are not followed: a bearer token must not travel to where an answer po
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import time
@@ -141,7 +140,8 @@ class Client:
     def anonymous(self) -> "Client":
         """A client of the same server, and of the same connection if it is kept, that sends neither token nor
         experiment."""
-        other = copy.copy(self)
+        other = Client.__new__(Client)
+        vars(other).update(vars(self))
         other._token, other._experiment = no_token, None
         return other
 

@@ -6,13 +6,11 @@ never what was meant. Texts made here name hosts and ports, never credentials.
 
 from __future__ import annotations
 
-import base64
 import errno
 import ipaddress
 import os
 import socket
 import sys
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from jd import settingvalues
@@ -21,6 +19,7 @@ from jd.net.answerhead import NOT_AT_ALL, NotHttp
 from jd.net.connection import Connection
 from jd.net.peer.portowner import ForeignServer, check
 from jd.net.peer.proof import Unproven
+from jd.shape import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,16 +33,19 @@ HELLO_SECONDS = 3.0  # for each wait, when a port is asked whether it speaks TLS
 KEEPALIVE_IDLE_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Shape):
     """Where a server is. `prefix` is the URL's path without a slash at its end, often empty."""
 
-    scheme: str
-    host: str
-    port: int
-    prefix: str = ""
-    basic: str | None = field(default=None, repr=False)  # "Basic …", from user:password@
-    password: str | None = field(default=None, repr=False)
+    _SECRET = ("basic", "password")
+
+    def __init__(self, scheme: str, host: str, port: int, prefix: str = "",
+                 basic: str | None = None, password: str | None = None) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.prefix = prefix
+        self.basic = basic  # "Basic …", from user:password@
+        self.password = password
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -74,13 +76,15 @@ class Address:
         return "%s://%s%s" % (self.scheme, self.netloc, self.prefix)
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(Shape):
     """An HTTP proxy."""
 
-    host: str
-    port: int
-    basic: str | None = field(default=None, repr=False)
+    _SECRET = ("basic",)
+
+    def __init__(self, host: str, port: int, basic: str | None = None) -> None:
+        self.host = host
+        self.port = port
+        self.basic = basic
 
     @property
     def shown(self) -> str:
@@ -98,6 +102,7 @@ def _basic(username: str | None, password: str | None) -> str | None:
     if username is None:
         return None
     pair = "%s:%s" % (unquote(username), unquote(password or ""))
+    import base64  # for few URLs
     return "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")
 
 

@@ -1,6 +1,5 @@
 """Trying a call again: which failures may pass, how often, and how long to pause between."""
 
-import random
 import time
 from typing import Callable, Tuple, TypeVar
 
@@ -16,6 +15,12 @@ Uniform = Callable[[float, float], float]
 """Draws a number between two others, as `random.uniform` does."""
 
 
+def uniform_between(low: float, high: float) -> float:
+    """A number between two others."""
+    import random  # which many calls end without
+    return random.uniform(low, high)
+
+
 def is_temporary(error: JdError) -> bool:
     """Whether the same call may succeed later: no answer, or one of RETRIED_STATUSES."""
     if isinstance(error, ServerRefused):
@@ -25,7 +30,7 @@ def is_temporary(error: JdError) -> bool:
 
 def retry(call: Callable[[], T], attempts: int, pauses: Tuple[float, float],
           should_retry: Callable[[JdError], bool] = is_temporary,
-          sleep: Callable[[float], None] = time.sleep, uniform: Uniform = random.uniform) -> T:
+          sleep: Callable[[float], None] = time.sleep, uniform: Uniform = uniform_between) -> T:
     """`call()`, up to `attempts` times, with random pauses of `pauses` (from, to) seconds between.
 
     A pause is as long as the server asked for with Retry-After, up to 60 s, if that is longer.
@@ -49,7 +54,7 @@ class Backoff:
     same moment do not come back at the same moment.
     """
 
-    def __init__(self, first: float, ceiling: float, uniform: Uniform = random.uniform) -> None:
+    def __init__(self, first: float, ceiling: float, uniform: Uniform = uniform_between) -> None:
         self._first = first
         self._ceiling = ceiling
         self._uniform = uniform

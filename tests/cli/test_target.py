@@ -1,7 +1,6 @@
 """Which server a command means: what is named, else a worker's, the Hub's, the access file's, the default."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
@@ -34,7 +33,7 @@ def environ(tmp_path: Path) -> Dict[str, str]:
 
 def write(environ: Dict[str, str], **changes: Any) -> Path:
     path = accessfile.path_of("exp", environ)
-    accessfile.write(path, replace(Place("exp", "id", (URL,), "head", Seat.own(), TOKEN), **changes))
+    accessfile.write(path, Place("exp", "id", (URL,), "head", Seat.own(), TOKEN).but(**changes))
     return path
 
 

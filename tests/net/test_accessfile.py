@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict
 
@@ -24,7 +23,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have file
 def place(**changes: Any) -> Place:
     made = Place("exp", "id0", ("http://127.0.0.1:5000", "http://head:5000", "http://10.0.0.1:5000"),
                  "head", Seat.own(), TOKEN)
-    return replace(made, **changes)
+    return made.but(**changes)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ here shows the token.
 import json
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -21,6 +20,7 @@ from jd.fields import take
 from jd.files import safedirs, wholefile
 from jd.net.outbound import is_own_machine
 from jd.protocol import ProtocolError
+from jd.shape import Shape
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
@@ -58,20 +58,24 @@ class Seat(NamedTuple):
         return Here().start_time(self.pid) != self.started
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Shape):
     """What an access file says. `urls` are those of the API, the best one for other machines first
     after those of loopback. `certificate` is PEM, and then the only one to trust; `hub` is the URL of
     the Hub whose tokens the server wants, which then has no token here."""
 
-    experiment: str
-    server_id: str
-    urls: Tuple[str, ...]
-    host: str
-    seat: Seat
-    token: Optional[str] = field(default=None, repr=False)
-    certificate: Optional[str] = field(default=None, repr=False)
-    hub: Optional[str] = None
+    _SECRET = ("token", "certificate")
+
+    def __init__(self, experiment: str, server_id: str, urls: Tuple[str, ...], host: str, seat: Seat,
+                 token: Optional[str] = None, certificate: Optional[str] = None,
+                 hub: Optional[str] = None) -> None:
+        self.experiment = experiment
+        self.server_id = server_id
+        self.urls = urls
+        self.host = host
+        self.seat = seat
+        self.token = token
+        self.certificate = certificate
+        self.hub = hub
 
     def reachable(self) -> Tuple[str, ...]:
         """The URLs to try from here, best first; empty for a server that listens on the loopback of

@@ -13,7 +13,6 @@ else can have written it: the file and the directories above it are examined as 
 
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
 
@@ -22,6 +21,7 @@ from jd.errors import JdError, StorageError
 from jd.files import plainfile, safedirs
 from jd.net.finding import accessfile
 from jd.net.peer import portowner
+from jd.shape import Shape
 
 WAIT = 600.0  # seconds that a launch waits for the file: its server may still be queued
 LOOK_EVERY = 1.0  # seconds
@@ -33,16 +33,20 @@ class Stale(StorageError):
     """An access file whose server has ended without removing it."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Shape):
     """A job server as such a file names it. `certificate` is PEM, and then the only one to trust;
     `hint` says what to look at when the server does not answer."""
 
-    url: str
-    token_file: Optional[str] = None
-    token: Optional[str] = field(default=None, repr=False)
-    certificate: Optional[str] = field(default=None, repr=False)
-    hint: str = field(default="", compare=False)
+    _SECRET = ("token", "certificate")
+    _BESIDE = ("hint",)
+
+    def __init__(self, url: str, token_file: Optional[str] = None, token: Optional[str] = None,
+                 certificate: Optional[str] = None, hint: str = "") -> None:
+        self.url = url
+        self.token_file = token_file
+        self.token = token
+        self.certificate = certificate
+        self.hint = hint
 
 
 def file_of(server: str) -> Optional[Path]:

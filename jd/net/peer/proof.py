@@ -14,10 +14,9 @@ It is for tokens that both sides have. The tokens of a Hub and API keys are not 
 checks them.
 """
 
-import hmac
 import json
+import os
 import re
-import secrets
 from typing import Callable, Mapping, Optional
 from urllib.parse import urlencode
 
@@ -59,7 +58,7 @@ def demand(connection: Connection, token: str, prefix: str, headers: Mapping[str
     `prefix` is the path of the server's URL; `headers` have its Host. Raises Unproven, and OSError or
     NotHttp as any exchange.
     """
-    nonce = secrets.token_hex(16)
+    nonce = os.urandom(16).hex()
     connection.send_head("GET", "%s%s?%s" % (prefix, protocol.HEALTH, urlencode(
         {"nonce": nonce, "knows": _mac(token, "client", nonce)})), headers)
     answer = connection.answer("GET")
@@ -73,8 +72,7 @@ def demand(connection: Connection, token: str, prefix: str, headers: Mapping[str
     shown = told.get("proof", "") if isinstance(told, dict) and answer.status == 200 else ""
     if shown is None:
         raise OtherToken
-    if not isinstance(shown, str) or not hmac.compare_digest(
-            shown.encode("utf-8", "replace"), _mac(token, "server", nonce).encode("ascii")):
+    if not isinstance(shown, str) or not _is_same(shown, _mac(token, "server", nonce)):
         raise Unproven
     if not (answer.ended and answer.keep):
         raise ConnectionResetError("it closes the connection after one answer")
@@ -89,11 +87,16 @@ def given(query: Mapping[str, str], token: Optional[str],
     nonce = query["nonce"]
     if not _NONCE.fullmatch(nonce):
         raise refuse("nonce must be 32 hexadecimal digits, not %s" % protocol.shown(nonce))
-    known = hmac.compare_digest(query.get("knows", "").encode("utf-8", "replace"),
-                                _mac(token, "client", nonce).encode("ascii"))
+    known = _is_same(query.get("knows", ""), _mac(token, "client", nonce))
     return {"proof": _mac(token, "server", nonce) if known else None}
 
 
+def _is_same(shown: str, mac: str) -> bool:
+    import hmac
+    return hmac.compare_digest(shown.encode("utf-8", "replace"), mac.encode("ascii"))
+
+
 def _mac(token: str, side: str, nonce: str) -> str:
+    import hmac  # which brings OpenSSL, and few connections of one machine need it
     return hmac.new(token.encode("utf-8", "surrogatepass"),
                     ("jd proof v1 of the %s: %s" % (side, nonce)).encode("ascii"), "sha256").hexdigest()

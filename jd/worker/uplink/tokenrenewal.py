@@ -149,7 +149,7 @@ class Renewal:
         if grant.server != self._grant.server:
             self._log("the job server is now at %s" % grant.server)
         if grant.checkpoint_key is None:  # of a Hub that was set back to an older version
-            grant = replace(grant, checkpoint_key=self._grant.checkpoint_key)
+            grant = grant.but(checkpoint_key=self._grant.checkpoint_key)
         self._failures, self._said_at = 0, None
         self._grant = grant
         self._due = self._moment(grant)

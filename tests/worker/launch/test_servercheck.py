@@ -48,7 +48,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, **by_url: JdError) -> List[str]:
 
 
 def written(launch: WorkerConfig, **changes: Any) -> Callable[[], None]:
-    return lambda: accessfile.write(Path(str(launch.server_file)), replace(OURS, **changes))
+    return lambda: accessfile.write(Path(str(launch.server_file)), OURS.but(**changes))
 
 
 OTHER = OtherExperiment("%s serves experiment a, not exp" % DEFAULT, "check expId= and server=", serves="a")

@@ -1,7 +1,6 @@
 """server=@path and access files: waited for, read, and read again when the server is away."""
 
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -194,7 +193,7 @@ TOKEN = "the-token-of-an-access-file"
 
 def access(path: Path, url: str, token: str = TOKEN, **changes: Any) -> None:
     place = AccessPlace("exp", "id", (url,), "head", Seat.own(), token)
-    accessfile.write(path, replace(place, **changes))
+    accessfile.write(path, place.but(**changes))
 
 
 def test_an_access_file_can_be_named_too(tmp_path: Path) -> None:
