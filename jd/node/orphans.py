@@ -69,14 +69,13 @@ def reap_strangers(known: Set[int]) -> None:
     """Wait for dead children that nobody else will; those in `known` are left to their owners."""
     if not sys.platform.startswith("linux"):
         return
-    while True:
-        try:
-            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if info is None or info.si_pid in known or info.si_pid in cared_for:
-                return
-            os.waitpid(info.si_pid, os.WNOHANG)
-        except ChildProcessError:
-            return
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return  # as nearly always, which needs no look at all of them
+        for pid in children() - known:
+            os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
 
 
 def end_all(pids: Set[int]) -> None:

@@ -21,8 +21,9 @@ from jd.worker.attempt.files.shareddir import SharedDirectory
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.printed import Printed
 from jd.worker.attempt.process import jobprocess, memory
+from jd.worker.attempt.process.forkclient import ForkServer
 from jd.worker.attempt.process.jobprocess import JobProcess
-from jd.worker.attempt.process.spawning import Command, StartFailure, spawn
+from jd.worker.attempt.process.spawning import Begun, Command, StartFailure
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.config import RESULTS_FROM_STDOUT, WorkerConfig
 from jd.worker.local import outboxes
@@ -61,7 +62,9 @@ class Starter:
         self._settings = FileSettings(
             collect.Rules(collect.patterns(config.collect), *config.collect_limit),
             config.checkpoint_interval, outboxes.near(config.experiment, config.environ).path)
-        self._warm = _warm(config, log.event)
+        fork_server = ForkServer(log.event)
+        self._warm = _warm(config, log.event, fork_server.begin)
+        self._begin = fork_server.begin if self._warm is None else self._warm.begin
 
     def introduce(self, sees_gpus: bool) -> None:
         """Say in the log what each job gets of this machine."""
@@ -195,7 +198,7 @@ class Starter:
         return jobprocess.start(assignment, self._command(assignment, called, checkpoints),
                                 self._config.job_dir(assignment.job_id), self._log.output, self._log.event,
                                 self._oom_kills, now, self._ward,
-                                begin=spawn if self._warm is None else self._warm.begin)
+                                begin=self._begin)
 
     def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:
         config = self._config
@@ -213,8 +216,9 @@ class Starter:
                        rundir.moved(environ, config.directory, directory), directory, config.memory)
 
 
-def _warm(config: WorkerConfig, log: Callable[[str], None]) -> "Optional[Warm]":
+def _warm(config: WorkerConfig, log: Callable[[str], None],
+          from_scratch: Callable[[Command], Begun]) -> "Optional[Warm]":
     if not config.warm:
         return None
     from jd.worker.attempt.warm.warming import Warm
-    return Warm(config, log)
+    return Warm(config, log, from_scratch)

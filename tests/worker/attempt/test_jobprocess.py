@@ -17,6 +17,7 @@ from jd.node import cgroups, orphans
 from jd.node.kernellog import Kill
 from jd.worker.attempt.process import jobprocess, memory
 from jd.worker.attempt.process.child import Child
+from jd.worker.attempt.process.forkclient import ForkServer
 from jd.worker.attempt.process.jobprocess import STOPPED_PREEMPTED, JobProcess
 from jd.worker.attempt.process.spawning import Begun, Command, StartFailure, spawn
 from jd.worker.launch.signals import Signals
@@ -79,13 +80,22 @@ class Runner:
         return b"ready\n" in self.output
 
 
+all_ways = pytest.mark.parametrize("runner", [*MODES, "without a fork server"], indirect=True)
+
+
 @pytest.fixture(params=MODES)
 def runner(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Runner]:
+    forks = ForkServer(print)
     with Signals() as signals, scripts(tmp_path) as made:
         runner = Runner(tmp_path, signals)
         if request.param == "warm":
             runner.begin = lambda command: made.begin("warm", command)
-        yield runner
+        elif request.param == "cold":
+            runner.begin = forks.begin
+        try:
+            yield runner
+        finally:
+            forks.close()
         assert [text for text in made.logged if "from scratch" in text] == []
 
 
@@ -103,6 +113,7 @@ def alive(pid: int) -> bool:
     return True
 
 
+@all_ways
 @pytest.mark.parametrize("source, exit_code", [
     ("", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(255)", 255), ("1/0", 1),
     ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -15),
@@ -116,18 +127,21 @@ def test_exit_codes(runner: Runner, source: str, exit_code: int) -> None:
     assert not ended.out_of_memory
 
 
+@all_ways
 def test_both_streams_arrive_in_order(runner: Runner) -> None:
     ended = runner.run("import os\nfor i in range(3):\n os.write(1, b'out\\n'); os.write(2, b'err\\n')")
     assert runner.output == b"out\nerr\n" * 3
     assert ended.tail == "out\nerr\n" * 3
 
 
+@all_ways
 def test_the_script_has_a_session_of_its_own_and_our_directory(runner: Runner) -> None:
     runner.run("import os\nprint(os.getsid(0) == os.getpid(), os.getcwd())")
     assert runner.output.decode() == "True %s\n" % os.getcwd()
     assert (runner.tmp_path / "jobs" / "5").is_dir()
 
 
+@all_ways
 def test_the_script_does_not_read_the_workers_input(runner: Runner) -> None:
     read_end, write_end = os.pipe()
     before = os.dup(0)
@@ -141,6 +155,7 @@ def test_the_script_does_not_read_the_workers_input(runner: Runner) -> None:
     assert runner.output == b"''\n"
 
 
+@all_ways
 def test_signals_are_at_their_defaults_in_the_script_but_for_the_drain_signal(runner: Runner) -> None:
     runner.run("import signal as s\nprint([s.getsignal(n) == d for n, d in ["
                "(s.SIGINT, s.default_int_handler), (s.SIGTERM, s.SIG_DFL), (s.SIGHUP, s.SIG_DFL),"
@@ -191,6 +206,7 @@ def test_the_process_group_ends_with_the_script_on_every_system(
     wait_until(lambda: reaped(pid))
 
 
+@all_ways
 @linux_only
 def test_a_daemon_ends_with_the_script(runner: Runner) -> None:
     ended = runner.run(GRANDCHILD % "start_new_session=True")
@@ -304,6 +320,7 @@ def test_an_orphan_that_came_to_the_worker_is_a_script_like_any(runner: Runner) 
 
 # ---- stopping
 
+@all_ways
 def test_stop_lets_the_script_save_its_work(runner: Runner) -> None:
     job = runner.start("""
 import signal, sys, time

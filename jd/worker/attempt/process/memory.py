@@ -9,7 +9,7 @@ counts on finding it where it was put.
 import re
 import resource
 import sys
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 from jd.worker.verdict import Ended
 
@@ -34,20 +34,27 @@ def shown(size: int) -> str:
     return str(size)
 
 
-def limiter(size: Optional[int]) -> Optional[Callable[[], None]]:
-    """What sets the limit in the process that becomes the script, None where there is none to set.
+def limits(size: Optional[int]) -> Optional[Tuple[int, int]]:
+    """The soft and the hard limit (RLIMIT_AS) for the process that becomes the script, None for none.
 
-    It must be the last thing before the program is executed: the copy of the worker may be larger already,
-    and gets no more memory then. The call itself needs none.
+    To set it must be the last thing before the program is executed: the copy of the worker may be larger
+    already, and gets no more memory then. The call itself needs none.
     """
     if size is None or not can_be_limited():
         return None
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limits = (size, size) if hard == resource.RLIM_INFINITY else (min(size, hard), min(size, hard))
+    return (size, size) if hard == resource.RLIM_INFINITY else (min(size, hard), min(size, hard))
+
+
+def limiter(size: Optional[int]) -> Optional[Callable[[], None]]:
+    """What sets these limits, None where there are none to set."""
+    wanted = limits(size)
+    if wanted is None:
+        return None
     setrlimit, which = resource.setrlimit, resource.RLIMIT_AS
 
     def limit() -> None:
-        setrlimit(which, limits)
+        setrlimit(which, wanted)
     return limit
 
 

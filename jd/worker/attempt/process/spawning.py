@@ -1,11 +1,11 @@
-"""Begins the process of a script."""
+"""Begins the process of a script: what there is to say of it, and how it is done without a fork server."""
 
 import errno
 import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from jd.errors import JdError
 from jd.node import orphans
@@ -41,12 +41,8 @@ class Begun(NamedTuple):
 
 def spawn(command: Command) -> Begun:
     """Start the script. It ends with this process, where the system can do that. Raises StartFailure."""
+    read_end, write_end = output_pipe(command)
     try:
-        read_end, write_end = os.pipe()
-    except OSError as error:
-        raise StartFailure("cannot start %s: %s" % (command.script, error.strerror)) from None
-    try:
-        os.set_blocking(read_end, False)
         process = subprocess.Popen(
             command.words, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end, env=command.environ,
             cwd=None if command.cwd is None else str(command.cwd), start_new_session=True,
@@ -55,9 +51,19 @@ def spawn(command: Command) -> Begun:
         return Begun(Child(process.pid), read_end)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         os.close(read_end)
-        raise _failure(command, error) from None
+        raise failure(command, error) from None
     finally:
         os.close(write_end)
+
+
+def output_pipe(command: Command) -> Tuple[int, int]:
+    """The end of a pipe that the worker reads, not blocking, and that for the script. Raises StartFailure."""
+    try:
+        read_end, write_end = os.pipe()
+    except OSError as error:
+        raise StartFailure("cannot start %s: %s" % (command.script, error.strerror)) from None
+    os.set_blocking(read_end, False)
+    return read_end, write_end
 
 
 def first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
@@ -76,7 +82,7 @@ def first_in_child(max_memory: Optional[int]) -> Callable[[], None]:
     return in_child
 
 
-def _failure(command: Command, error: Exception) -> StartFailure:
+def failure(command: Command, error: Exception) -> StartFailure:
     """What to say of a script that the system does not start."""
     script, words, environ, cwd = command[:4]
     if cwd is not None and isinstance(error, OSError) and error.filename == str(cwd):

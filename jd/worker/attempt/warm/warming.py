@@ -28,11 +28,14 @@ _OF_A_JOB = ("PWD",)  # besides the variables of jd
 
 
 class Warm:
-    """The interpreter of one worker, for the jobs that it runs one after the other."""
+    """The interpreter of one worker, for the jobs that it runs one after the other. `from_scratch` starts
+    those that are not forked."""
 
-    def __init__(self, config: WorkerConfig, log: Callable[[str], None]) -> None:
+    def __init__(self, config: WorkerConfig, log: Callable[[str], None],
+                 from_scratch: Callable[[Command], Begun] = spawn) -> None:
         self._config = config
         self._log = log
+        self._from_scratch = from_scratch
         self._entry = entry.of(config)
         self._leave_out: Set[str] = set()
         self._interpreter: Optional[Interpreter] = None
@@ -72,7 +75,7 @@ class Warm:
             loading.wait(cancelled, loading.began + LOAD_TIME)
 
     def begin(self, command: Command) -> Begun:
-        """Start a job: forked if that can be, else from scratch. Raises StartFailure as `spawn` does."""
+        """Start a job: forked if that can be, else from scratch. Raises StartFailure."""
         running = self._interpreter
         if running is not None:
             try:
@@ -85,7 +88,7 @@ class Warm:
             except NotWarm as error:
                 if str(error):
                     self._log("this job is not forked: %s" % error)
-        return spawn(command)
+        return self._from_scratch(command)
 
     def end(self) -> None:
         """End the interpreter."""
