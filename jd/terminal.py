@@ -137,12 +137,24 @@ class Progress:
         else:
             time_left = "ETA --"
         return "%s  [%s%s] %3d%%  %d/%d  %s%s" % (
-            self.label, "#" * filled, "." * (self.WIDTH - filled), int(share * 100),
-            self._done, self.total, time_left, "  " + note if note else "")
+            self.label, "#" * filled, "." * (self.WIDTH - filled),
+            _percent(self._done, self.total) if self.total else 100, self._done, self.total,
+            time_left, "  " + note if note else "")
 
     def _draw(self, note: str) -> None:
         self.stream.write("\r" + self.line(note)[:columns() - 1] + "\033[K")
         self.stream.flush()
+
+
+def percent(part: int, total: int) -> str:
+    """A share as the dashboard shows it, 42 %: 100 % only when it is all, 0 % only when it is nothing."""
+    rounded = _percent(part, total)
+    return "%d %%" % rounded if rounded or not part else "< 1 %"
+
+
+def _percent(part: int, total: int) -> int:
+    rounded = int(100 * part / total + 0.5) if total else 0
+    return 99 if rounded == 100 and part < total else rounded
 
 
 def plural(number: int, noun: str) -> str:

@@ -85,6 +85,19 @@ def test_figures_filter_and_back_goes_back(browser: Browser, dashboard: Dashboar
     assert browser.run("return document.querySelector('[aria-pressed=true] span').textContent") == "all jobs"
 
 
+def test_a_job_that_comes_back_is_retrying_and_not_finished(browser: Browser, dashboard: Dashboard) -> None:
+    first = dashboard.create_jobs([{"x": at} for at in range(4)])
+    for status in ("DONE", "ABORTED"):
+        dashboard.finish(dashboard.claim()["job_id"], status)
+    browser.go(dashboard.page + "/jobs")
+    browser.wait_text("1 of 4 jobs finished")
+    browser.wait("document.querySelector('tbody .status.retrying')?.textContent === 'retrying'")
+    browser.wait("document.querySelector('.tile:has(.aborted)').textContent.includes('1 retrying')")
+    assert browser.run("return document.querySelector('.stack .aborted').style.width") == "0%"
+    browser.go(dashboard.page + "/jobs/%d" % (first + 1))
+    browser.wait_text("retrying")
+
+
 def test_what_matches_is_deleted_and_restored(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
     rows(browser, *range(1, 51))

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, needs_browser]
 MODULES = {
     "exactjson": "exactjson.js", "binfilter": "results/binfilter.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
-    "terminal": "jobs/terminal.js", "grid": "jobs/create/grid.js",
+    "terminal": "jobs/terminal.js", "outlook": "jobs/outlook.js", "grid": "jobs/create/grid.js",
     "space": "jobs/create/space.js",
     "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
@@ -125,6 +125,10 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
     ("format.STATUSES.map(format.statusName)", ["pending", "running", "done", "aborted", "deleted"]),
     ("[format.statusName('ODD'), format.statusName(undefined)]", ["ODD", "undefined"]),
     ("format.status('SERVED')", '<span class="status running">running</span>'),
+    ("format.status('ABORTED', null)", '<span class="status aborted">aborted</span>'),
+    ("format.status('ABORTED', 1579089600)",
+     '<span class="status retrying" title="tried again 15 Jan 2020">retrying</span>'),
+    ("format.status('DELETED', 1579089600)", '<span class="status deleted">deleted</span>'),
     ("format.status('<b>')", '<span class="status ">&lt;b&gt;</span>'),
     ("[0, null, 1000, 5, -3].map(format.priority)", ["", "", "first", "priority 5", "priority -3"]),
     ("format.when(null)", '<span class="none">–</span>'),
@@ -137,6 +141,41 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
 ])
 def test_format(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
+
+
+SUMMARY = {"jobs": {"PENDING": 40, "SERVED": 8, "DONE": 50, "ABORTED": 2, "DELETED": 0}, "total": 100,
+           "finished": 52, "coming_back": 0, "next_retry": None, "paused": False, "eta": 600,
+           "workers": {"busy": 8, "idle": 0, "paused": 0, "active": 8, "disabled": 0}}
+WAITING = {"PENDING": 0, "SERVED": 0, "DONE": 95, "ABORTED": 5, "DELETED": 0}
+NOBODY = {"busy": 0, "idle": 0, "paused": 0, "active": 0, "disabled": 8}
+
+
+@pytest.mark.parametrize("change, said", [
+    ({}, "about 10 min left"),
+    ({"eta": None}, ""),
+    ({"paused": True}, ""),
+    ({"finished": 100}, ""),
+    ({"workers": NOBODY}, "waiting for workers"),
+    ({"workers": dict(NOBODY, paused=2, active=2)}, "all workers are paused"),
+    ({"jobs": WAITING, "finished": 96, "coming_back": 4, "next_retry": 1720}, "first retry in 12 min"),
+    ({"jobs": WAITING, "finished": 96, "coming_back": 4, "next_retry": 990}, "first retry in 1 s"),
+    ({"jobs": WAITING, "finished": 96, "coming_back": 4, "next_retry": 1720, "workers": NOBODY},
+     "waiting for workers"),
+    ({"coming_back": 4, "next_retry": 1720}, "about 10 min left"),
+])
+def test_what_is_to_come(blank: Browser, change: Dict[str, Any], said: str) -> None:
+    assert value(blank, "outlook.outlook(given[0], 1000)", dict(SUMMARY, **change)) == said
+
+
+@pytest.mark.parametrize("workers, said", [
+    ({"busy": 8, "active": 8}, [[8, "busy"], [0, "idle"]]),
+    ({"busy": 1, "idle": 2, "paused": 3, "active": 10, "disabled": 9},
+     [[1, "busy"], [2, "idle"], [3, "paused"], [4, "leaving"]]),
+    ({"disabled": 8}, [[8, "workers have left"]]), ({"disabled": 1}, [[1, "worker has left"]]),
+    ({"disabled": 0}, []),
+])
+def test_who_is_there(blank: Browser, workers: Dict[str, int], said: Any) -> None:
+    assert value(blank, "outlook.hands(given[0])", {**NOBODY, **workers}) == said
 
 
 # ---- JSON whose numbers stay as they are written

@@ -123,6 +123,13 @@ def test_tables_are_aligned() -> None:
         "name        n", "a           1", "long name  22"]
 
 
+@pytest.mark.parametrize("part, total, text", [
+    (0, 0, "0 %"), (0, 9, "0 %"), (1, 1000, "< 1 %"), (2, 3, "67 %"), (17, 40, "43 %"), (999, 1000, "99 %"),
+    (3, 3, "100 %")])
+def test_percentages_are_those_of_the_dashboard(part: int, total: int, text: str) -> None:
+    assert terminal.percent(part, total) == text
+
+
 def test_progress_tells_how_far_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     now = [0.0]

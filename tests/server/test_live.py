@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from pathlib import Path
 from typing import Any, Awaitable, Callable, Dict, List
 from unittest.mock import Mock
@@ -50,7 +51,7 @@ def test_nothing_is_known_of_a_sweep_without_ended_jobs(desk: Desk) -> None:
     assert rate(desk) is None
     desk.create(3)
     found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
-    assert (found.total, found.finished, found.per_hour, found.eta) == (3, 0, None, None)
+    assert (found.total, found.finished, found.per_hour, found.eta(desk.now, 1)) == (3, 0, None, None)
 
 
 def test_throughput_of_a_steady_sweep_and_when_it_will_be_over(desk: Desk) -> None:
@@ -60,8 +61,34 @@ def test_throughput_of_a_steady_sweep_and_when_it_will_be_over(desk: Desk) -> No
         end(desk, p.VERDICT_DONE, runtime=30.0)
     found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert found.per_hour == pytest.approx(120, rel=0.1)
-    assert found.eta == pytest.approx(20 * 30.0, rel=0.1)
+    assert found.eta(desk.now, 1) == pytest.approx(20 * 30.0, rel=0.1)
     assert (found.total, found.finished) == (40, 20)
+
+
+def test_the_time_left_is_that_of_the_workers_that_are_there(desk: Desk) -> None:
+    desk.now = 1_200_000.0
+    desk.create(100)
+    for _ in range(20):  # some at the same time
+        desk.now -= 22.5
+        end(desk, p.VERDICT_DONE, runtime=30.0)
+    found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
+    assert found.runtime == 30.0 and found.per_hour == pytest.approx(400)
+    assert found.eta(desk.now, 0) is None  # nobody comes for them
+    assert found.eta(desk.now, 1) == pytest.approx(80 * 30.0)
+    assert found.eta(desk.now, 4) == found.eta(desk.now, 9) == pytest.approx(80 / 400 * 3600)
+
+
+def test_nothing_is_finished_before_the_last_retry(desk: Desk) -> None:
+    desk.now = 1_200_000.0
+    desk.create(3)
+    end(desk, p.VERDICT_DONE, runtime=30.0)
+    for _ in range(2):
+        end(desk, p.VERDICT_FAILED, runtime=30.0)
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET retry_at = ? WHERE id = 2", (desk.now + 720,)))
+    desk.write(lambda t: t.db.execute("UPDATE jobs SET retry_at = ? WHERE id = 3", (desk.now + 5000,)))
+    found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
+    assert (found.coming_back, found.next_retry) == (2, desk.now + 720)
+    assert found.eta(desk.now, 8) == 5030
 
 
 def test_a_failure_of_a_job_with_attempts_of_its_own_uses_up_its_part_of_these(desk: Desk) -> None:
@@ -114,6 +141,7 @@ def test_failed_jobs_that_come_back_are_not_finished(desk: Desk) -> None:
     desk.write(lambda t: ending.end(t, _claimed(t), p.VERDICT_STOPPED))
     found = desk.read(lambda db: summary.take(db, desk.now, desk.policy))
     assert (found.jobs[p.ABORTED], found.coming_back, found.finished) == (2, 1, 1)
+    assert found.next_retry == found.last_retry is not None
 
 
 def _claimed(t: Transaction) -> int:
@@ -234,8 +262,8 @@ def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing: Showing)
     async def scene(show: Show) -> None:
         viewer = await show.viewer()
         first = await viewer.summary()
-        assert set(first) == {"now", "jobs", "total", "finished", "per_hour", "eta", "workers",
-                              "creating", "bulk", "paused", "paused_because", "cannot_run",
+        assert set(first) == {"now", "jobs", "total", "finished", "coming_back", "next_retry", "per_hour",
+                              "eta", "workers", "creating", "bulk", "paused", "paused_because", "cannot_run",
                               "codes", "changes"}
         assert set(first["changes"]) == {"jobs", "output", "files", "workers", "settings"}
         assert first["jobs"]["PENDING"] == 0 and not first["paused"]
@@ -434,6 +462,9 @@ def test_answers_grow_old_and_make_room() -> None:
         await shared.get("a", 1, kitchen.make)
         now[0] += MAX_AGE + 1
         await shared.get("a", 1, kitchen.make)
+        assert kitchen.made == 2
+        now[0] += MAX_AGE + 1
+        await shared.get("a", 1, kitchen.make, math.inf)  # nothing in it is about the time
         assert kitchen.made == 2
         for number in range(MAX_ANSWERS):
             await shared.get(number, 1, kitchen.make)

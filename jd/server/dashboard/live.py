@@ -10,7 +10,7 @@ from jd.errors import StorageError
 from jd.net.serving import tasks
 from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.creation.creator import Creator
-from jd.server.dashboard.sharing import Shared
+from jd.server.dashboard.sharing import MAX_AGE, Shared
 from jd.server.experiment import Experiment
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
@@ -76,12 +76,13 @@ class Live:
         router.add("GET", "/web/events", self._events)
 
     async def shared(self, request: Request, topics: Tuple[str, ...],
-                     make: Callable[[], Awaitable[Response]]) -> Response:
-        """The answer to a GET, made once for all who ask the same while `topics` do not change."""
+                     make: Callable[[], Awaitable[Response]], max_age: float = MAX_AGE) -> Response:
+        """The answer to a GET, made once for all who ask the same while `topics` do not change, and anew
+        after `max_age` seconds."""
         numbers = await self._experiment.read(summary.changes)
         key = (request.path, tuple(sorted(request.query.items())))
         version: Hashable = tuple(numbers[topic] for topic in topics)
-        return await self._shared.get(key, version, make)
+        return await self._shared.get(key, version, make, max_age)
 
     # ---- routes
 
@@ -169,9 +170,10 @@ class Live:
         """The summary, as it goes to browsers."""
         experiment = self._experiment
         now, policy = experiment.clock(), experiment.policy
-        found = await experiment.read(
-            lambda db: summary.take(db, now // RATE_STEP * RATE_STEP, policy))
+        about = now // RATE_STEP * RATE_STEP
+        found = await experiment.read(lambda db: summary.take(db, about, policy))
         per_hour = None if policy.paused else _rounded(found.per_hour)
+        workers = await self._workers_at(found.changes["workers"])
         mix = await experiment.read(codes.mix)
         creating, bulk = self._creator.progress, experiment.bulk
         return {
@@ -179,9 +181,11 @@ class Live:
             "jobs": found.jobs,
             "total": found.total,
             "finished": found.finished,
+            "coming_back": found.coming_back,
+            "next_retry": found.next_retry,
             "per_hour": per_hour,
-            "eta": None if policy.paused else _rounded(found.eta),
-            "workers": (await self._workers_at(found.changes["workers"]))._asdict(),
+            "eta": None if policy.paused else _rounded(found.eta(about, workers.at_work)),
+            "workers": workers._asdict(),
             "creating": None if creating is None else {"done": creating[0], "total": creating[1]},
             "bulk": None if bulk is None else {"action": bulk[0], "done": bulk[1], "total": bulk[2]},
             "paused": policy.paused,

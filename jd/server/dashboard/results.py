@@ -1,6 +1,7 @@
 """What people look for: metrics as columns, completions over time, everything as CSV."""
 
 import asyncio
+import math
 import sqlite3
 import time
 from typing import Any, AsyncIterator, Awaitable, Callable, Optional
@@ -9,6 +10,7 @@ from jd import fields
 from jd.net.serving.routing import Request, Response, Router
 from jd.protocol import ProtocolError
 from jd.server.dashboard.live import Live
+from jd.server.dashboard.sharing import MAX_AGE
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
@@ -79,7 +81,9 @@ class Results:
             async with self._turn:
                 found = await self._experiment.read(look, seconds=PLOT_SECONDS)
                 return await asyncio.get_running_loop().run_in_executor(None, Response.json, found)
-        return await self._live.shared(request, ("jobs",), make)
+        # Only a filter can be about the time.
+        max_age = MAX_AGE if _filter(request) else math.inf
+        return await self._live.shared(request, ("jobs",), make, max_age)
 
     async def completions(self, request: Request) -> Response:
         """Ended attempts by minute, hour or day, on one host or all."""

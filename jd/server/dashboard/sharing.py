@@ -33,15 +33,16 @@ class Shared:
         self._kept: "OrderedDict[Hashable, _Kept]" = OrderedDict()
 
     async def get(self, key: Hashable, version: Hashable,
-                  make: Callable[[], Awaitable[Response]]) -> Response:
-        """What `make` gave for this key and version; it is asked once for all who come meanwhile.
+                  make: Callable[[], Awaitable[Response]], max_age: float = MAX_AGE) -> Response:
+        """What `make` gave for this key and version, at most `max_age` seconds ago; it is asked once for all
+        who come meanwhile.
 
         Raises what `make` raises, to each who waited for it; that is not kept. When the last one who
         waits is cancelled, so is `make`.
         """
         now = self._clock()
         kept = self._kept.get(key)
-        if kept is None or kept.version != version or now - kept.made_at > MAX_AGE:
+        if kept is None or kept.version != version or now - kept.made_at > max_age:
             kept = _Kept(version, now, asyncio.ensure_future(_made(make)))
             new = kept
             kept.answer.add_done_callback(lambda _: self._settle(key, new))

@@ -20,6 +20,7 @@ async def told(experiment: Experiment) -> Dict[str, Any]:
             "cannot_run": [one._asdict() for one in needs.cannot_run(db)],
             "codes": None if mix is None else mix.to_json(),
             "per_hour": None if settings.paused else found.per_hour,
-            "eta": None if settings.paused else found.eta, "next_retry": retry.next_at(db), "now": now,
+            "eta": None if settings.paused else found.eta(now, workers.at_work),
+            "next_retry": retry.next_at(db), "now": now,
             "workers": {"busy": workers.busy, "idle": workers.idle, "paused": workers.paused}}
     return await experiment.look_up(look)

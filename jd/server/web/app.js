@@ -10,7 +10,7 @@ import {live} from "./live.js";
 import {showNotices} from "./notices.js";
 import {help, listen} from "./shortcuts.js";
 
-const EVERY = 1000, PATIENCE = 400;
+const EVERY = 1000, PATIENCE = 400, LATER = 1000;
 const routes = [];
 let page = null, shown = 0, seen = {}, refreshed = 0, timer = 0, busy = false;
 
@@ -174,6 +174,11 @@ function frame() {
   });
 }
 
+// Have the other pages at hand: some are of dozens of modules, which take a while when first gone to.
+async function ahead() {
+  for (const {module} of routes) await import(module).catch((error) => console.warn(error));
+}
+
 async function begin() {
   route("/jobs", "./jobs/jobs.js", "Jobs");
   route("/jobs/:id", "./jobs/job.js", "Job");
@@ -198,6 +203,7 @@ async function begin() {
   // first summary: without one a page would load twice.
   await new Promise((ready) => { live.on(ready); setTimeout(ready, PATIENCE); });
   await show();
+  setTimeout(ahead, LATER);
 }
 
 begin();

@@ -90,8 +90,13 @@ export const STATUSES = Object.keys(STATUS);
 /** PENDING → "pending"; SERVED → "running", as people say it. */
 export const statusName = (status) => STATUS[status] || String(status);
 
-/** A status: coloured mark and word. */
-export const status = (name) => el("span", {class: "status " + (STATUS[name] || "")}, statusName(name));
+/** A status: coloured mark and word. A job that has failed and comes back at `retryAt` is retrying. */
+export function status(name, retryAt) {
+  if (name !== "ABORTED" || retryAt == null) {
+    return el("span", {class: "status " + (STATUS[name] || "")}, statusName(name));
+  }
+  return el("span", {class: "status retrying", title: "tried again " + moment(retryAt)}, "retrying");
+}
 
 /** The priority of a job in words; "" for the usual one. 1000 is the highest, which Put first gives. */
 export const priority = (n) => (n ? (n === 1000 ? "first" : "priority " + n) : "");

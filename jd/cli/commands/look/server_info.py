@@ -43,7 +43,7 @@ def run(context: Context) -> int:
 
     def document(counts: Counts) -> Dict[str, Any]:
         return {"experiment": context.experiment, "server": counts.server, "counts": counts.jobs,
-                "total": counts.total, "done_share": _share(counts.done, counts.total),
+                "total": counts.total, "done_share": counts.done / counts.total if counts.total else 0.0,
                 **counts.standstill.to_json()}
 
     def draw(counts: Counts, columns: Optional[int]) -> List[str]:
@@ -58,7 +58,7 @@ def lines(counts: Counts, first: Counts, columns: Optional[int]) -> List[str]:
     """Counts for people; with the bar, where they go to a terminal. `first` is where an estimate
     of the time left begins."""
     rows = [[views.plain(status), str(n), "" if status == protocol.DELETED else
-             "%d %%" % int(100 * _share(n, counts.total))] for status, n in counts.jobs.items()]
+             terminal.percent(n, counts.total)] for status, n in counts.jobs.items()]
     rows.append(["total", str(counts.total), ""])
     table = terminal.table(["JOBS", "", ""], rows, (1, 2))[1:]
     for at, (line, (status, n)) in enumerate(zip(table, counts.jobs.items())):
@@ -98,17 +98,12 @@ def _why_not(standstill: Standstill) -> List[str]:
 
 
 def _bar(counts: Counts, first: Counts) -> str:
-    share = _share(counts.done, counts.total)
-    filled = int(share * BAR)
-    bar = "[%s%s] %d %%  %d of %d done" % ("#" * filled, "." * (BAR - filled), int(share * 100),
-                                          counts.done, counts.total)
+    filled = BAR * counts.done // counts.total if counts.total else 0
+    share = terminal.percent(counts.done, counts.total)
+    bar = "[%s%s] %s  %d of %d done" % ("#" * filled, "." * (BAR - filled), share, counts.done, counts.total)
     gained, elapsed = counts.done - first.done, counts.at - first.at
     left = counts.jobs.get(protocol.PENDING, 0) + counts.jobs.get(protocol.SERVED, 0)
     # Where the server tells one itself, that is the better one, and stands above.
     if counts.standstill.pace.eta is None and gained > 0 and elapsed > 0 and left:
         bar += "  ETA %s" % terminal.duration(elapsed / gained * left)
     return bar
-
-
-def _share(part: int, total: int) -> float:
-    return part / total if total else 0.0

@@ -7,7 +7,7 @@ from jd import protocol as p
 from jd.server.store.pages import workerlist
 from jd.server.store.pages.completions import ALL_HOSTS, DAY, HOUR, MINUTE, SECONDS
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs, transitions
+from jd.server.store.queue import jobs, retry, transitions
 
 # Spans over which throughput is measured: buckets of `completions` and how many. The first is taken
 # that is at least twice as long as a job: in a shorter one the jobs of many workers that began
@@ -40,13 +40,21 @@ class Workers(NamedTuple):
     disabled: int
     failing: int
 
+    @property
+    def at_work(self) -> int:
+        """Those that run a job or would take one."""
+        return self.idle + self.busy
+
 
 class Summary(NamedTuple):
     """One consistent look at the database."""
 
     jobs: Dict[str, int]
     coming_back: int  # ABORTED jobs that wait for their retry
+    next_retry: Optional[float]  # when the first and the last of them come back
+    last_retry: Optional[float]
     per_hour: Optional[float]  # jobs finished; None where that is not known
+    runtime: float  # seconds of a job, on average of the latest; 0 where none has ended
     changes: Dict[str, int]
 
     @property
@@ -59,11 +67,19 @@ class Summary(NamedTuple):
         """Jobs that will not run again by themselves."""
         return self.jobs[p.DONE] + self.jobs[p.ABORTED] - self.coming_back
 
-    @property
-    def eta(self) -> Optional[float]:
-        """Seconds until every job is finished, at this throughput; None if there is none."""
+    def eta(self, now: float, at_work: int) -> Optional[float]:
+        """Seconds until every job is finished, by so many workers that take jobs: at this throughput, or at
+        theirs where there are fewer than of late, and not before the last retry. None where nobody can tell,
+        or without workers.
+        """
         left = self.total - self.finished
-        return left / self.per_hour * _HOUR if left and self.per_hour else None
+        if not (left and self.per_hour and at_work):
+            return None
+        rate = self.per_hour
+        if self.runtime:
+            rate = min(rate, at_work * _HOUR / self.runtime)
+        pause = 0.0 if self.last_retry is None else self.last_retry + self.runtime - now
+        return max(left / rate * _HOUR, pause)
 
 
 def changes(db: sqlite3.Connection) -> Dict[str, int]:
@@ -78,7 +94,10 @@ def take(db: sqlite3.Connection, now: float, policy: Policy) -> Summary:
     counted = jobs.counts(db)
     # A retry of a job that was deleted meanwhile will not come.
     coming_back = min(coming_back, counted[p.ABORTED])
-    return Summary(counted, coming_back, per_hour(db, now, policy), changes(db))
+    first, last = retry.span(db) if coming_back else (None, None)
+    runtime, of_failed = _latest(db, policy)
+    return Summary(counted, coming_back, first, last, _per_hour(db, now, runtime, of_failed), runtime,
+                   changes(db))
 
 
 def workers(db: sqlite3.Connection) -> Workers:
@@ -99,7 +118,10 @@ def per_hour(db: sqlite3.Connection, now: float, policy: Policy) -> Optional[flo
     job has, on average of the jobs that failed latest. The time counts from the beginning of the span,
     or from when the first attempt that ended in it began.
     """
-    runtime, of_failed = _latest(db, policy)
+    return _per_hour(db, now, *_latest(db, policy))
+
+
+def _per_hour(db: sqlite3.Connection, now: float, runtime: float, of_failed: float) -> Optional[float]:
     unit, count = next((span for span in _SPANS if SECONDS[span[0]] * span[1] >= 2 * runtime), _SPANS[-1])
     step = SECONDS[unit]
     last = int(now) // step * step

@@ -6,7 +6,7 @@ than failed, is PENDING again at once.
 """
 
 import sqlite3
-from typing import Optional
+from typing import Optional, Tuple
 
 from jd.server.store.queue import jobs, transitions
 from jd.server.store.transaction import Transaction
@@ -25,8 +25,15 @@ def pause_after(failures: int, pause: float) -> float:
 
 def next_at(db: sqlite3.Connection) -> Optional[float]:
     """When the next job comes back; None if none does."""
-    at = db.execute("SELECT min(retry_at) FROM jobs WHERE retry_at IS NOT NULL").fetchone()[0]
-    return None if at is None else float(at)
+    return span(db)[0]
+
+
+def span(db: sqlite3.Connection) -> Tuple[Optional[float], Optional[float]]:
+    """When the first and the last of all jobs that come back do; None if none does."""
+    ends = (db.execute("SELECT %s(retry_at) FROM jobs WHERE retry_at IS NOT NULL" % end).fetchone()[0]
+            for end in ("min", "max"))
+    first, last = (None if at is None else float(at) for at in ends)
+    return first, last
 
 
 def restart(t: Transaction) -> None:

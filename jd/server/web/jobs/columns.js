@@ -30,8 +30,8 @@ function result(v) {
 const link = (job) => el("a", {href: "/jobs/" + job.id, class: "row-link"}, "#" + job.id);
 
 function state(job) {
-  const made = status(job.status);
-  if (job.message) made.title = job.message;
+  const made = status(job.status, job.retry_at);
+  if (job.message) made.title = [made.title, job.message].filter(Boolean).join(": ");
   if (job.status !== "PENDING" || !job.priority) return made;
   return el("span", {}, made, " ", el("span", {class: "badge accent"}, priority(job.priority)));
 }

@@ -138,7 +138,7 @@ class JobPage {
     if (job.max_attempts) say(count(job.max_attempts, "attempt") + " at most");
     if (job.flags) say("parameters as flags=" + job.flags);
     this.title.replaceChildren(el("h1", {}, "Job " + job.id),
-      status(job.status), el("p", {class: "hint job-facts"}, ...said));
+      status(job.status, job.retry_at), el("p", {class: "hint job-facts"}, ...said));
   }
 
   drawActs(job) {

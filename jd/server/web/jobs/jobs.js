@@ -17,7 +17,7 @@ import {jobSearch} from "./search.js";
 import {JobsTable} from "./table.js";
 
 const SIZES = [25, 50, 100, 200];
-const CHART_EVERY = 5000, COUNT_EVERY = 15000;
+const CHART_EVERY = 5000, COUNT_EVERY = 15000, OUTLOOK_EVERY = 10000;
 
 /** The page (see app.js). */
 export async function show(main, _params, query) {
@@ -46,8 +46,10 @@ class JobsPage {
     this.finder = jobSearch();
     this.mix = codeMix();
     this.build(main);
+    // "in 12 min" becomes less while nothing happens.
+    this.clock = setInterval(() => live.summary && this.overview.update(live.summary), OUTLOOK_EVERY);
     this.ends = [this.bind(), live.on((summary) => this.summarise(summary)),
-      () => clearTimeout(this.later), () => clearTimeout(this.charting),
+      () => clearTimeout(this.later), () => clearTimeout(this.charting), () => clearInterval(this.clock),
       ...[this.finder, this.table, this.chart, this.mix].map((part) => () => part.close())];
   }
 

@@ -1,7 +1,9 @@
 // The head of the Jobs page: how far the experiment is. The figures are filters of the table.
 
 import {el} from "../common.js";
-import {count, duration, number, percent, statusName} from "../format.js";
+import {count, number, percent, statusName} from "../format.js";
+import {live} from "../live.js";
+import {hands, outlook, returning} from "./outlook.js";
 
 const SHOWN = ["PENDING", "SERVED", "DONE", "ABORTED", "DELETED"];
 const STACK = ["DONE", "ABORTED", "SERVED"];
@@ -21,6 +23,8 @@ export function overview(choose) {
       onclick: () => choose(status)}, value, name);
     return [status, {tile, value}];
   }));
+  const back = el("span", {class: "hint"});
+  figures.get("ABORTED").tile.append(back);
   const node = el("section", {class: "card overview", "aria-label": "Progress"},
     el("div", {class: "how-far"}, share, el("div", {class: "grow"}, finished, rest), workers),
     bar,
@@ -30,20 +34,24 @@ export function overview(choose) {
     const {jobs, total} = summary, end = summary.finished;
     share.textContent = total ? percent(end / total) : "–";
     finished.textContent = total ? number(end) + " of " + count(total, "job") + " finished" : "No jobs yet";
-    const left = summary.eta != null && end < total ? "about " + duration(summary.eta) + " left" : "";
-    const rate = summary.per_hour ? count(Math.round(summary.per_hour), "job") + " per hour" : "";
-    rest.textContent = [left, rate].filter(Boolean).join(" · ");
-    const {busy, idle, paused} = summary.workers;
-    const states = [[busy, "busy"], [idle, "idle"], ...(paused ? [[paused, "paused"]] : [])];
+    const {busy, idle, active} = summary.workers;
+    const hourly = busy || idle ? Math.round(summary.per_hour || 0) : 0;
+    const rate = hourly ? count(hourly, "job") + " per hour" : "";
+    rest.textContent = [outlook(summary, live.now()), rate].filter(Boolean).join(" · ");
+    const states = hands(summary.workers);
     workers.replaceChildren(
-      ...states.map(([n, name]) => el("span", {}, el("b", {}, number(n)), " " + name)), " workers");
+      ...states.map(([n, name]) => el("span", {}, el("b", {}, number(n)), " " + name)),
+      active ? " workers" : states.length ? "" : "no workers yet");
     bar.setAttribute("aria-valuemax", total);
     bar.setAttribute("aria-valuenow", end);
     STACK.forEach((status, at) => {
-      const width = total ? jobs[status] / total * 100 : 0;
+      // What is over is as long as the percentage says: a job that comes back is not.
+      const n = jobs[status] - (status === "ABORTED" ? summary.coming_back : 0);
+      const width = total ? n / total * 100 : 0;
       bar.children[at].style.setProperty("width", width + "%");
     });
     for (const [status, {value}] of figures) value.textContent = number(status ? jobs[status] : total);
+    back.textContent = returning(summary);
     const deleted = figures.get("DELETED").tile;
     deleted.hidden = !jobs.DELETED && deleted.getAttribute("aria-pressed") === "false";
   }

@@ -2,6 +2,7 @@
 
 import {me} from "../app.js";
 import {button, el, empty, secret} from "../common.js";
+import {count} from "../format.js";
 import {foundCommand, workerCommand} from "../workercommand.js";
 
 // The command lines that start workers here, as [label, text, hint].
@@ -21,9 +22,9 @@ function lines() {
       "The file holds the server's token: that of --token-file, else the one in meta/token of its data."]];
 }
 
-/** What stands in the place of an empty list. `past`: it is the list of those that have left; `narrowed`:
- * filters are set, which `clear` takes off. */
-export function emptyList(past, narrowed, clear) {
+/** What stands in the place of an empty list. `past`: it is the list of those that have left, which are `left`;
+ * `narrowed`: filters are set, which `clear` takes off. */
+export function emptyList(past, narrowed, left, clear) {
   if (narrowed) {
     const all = button("Clear filters", clear, "primary");
     return empty("No worker matches", "Other filters may find one.", all);
@@ -32,8 +33,10 @@ export function emptyList(past, narrowed, clear) {
     return empty("No worker has left",
       "Workers that were stopped or are not heard of any more are listed here.", null);
   }
-  const made = empty("No workers yet",
-    "A worker asks this server for jobs and runs your script once for each. Start some:", null);
+  const made = left
+    ? empty("No worker is active", `${count(left, "has", "have")} stopped or been lost. Start some:`, null)
+    : empty("No workers yet",
+      "A worker asks this server for jobs and runs your script once for each. Start some:", null);
   made.append(el("div", {class: "wstarts"}, ...lines().map(([label, text, hint]) =>
     el("div", {}, el("h3", {}, label), secret(text, label), el("p", {class: "hint"}, hint)))));
   return made;

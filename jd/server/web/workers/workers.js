@@ -152,7 +152,7 @@ class Page {
 
   render() {
     const {workers, counts, total} = this.found;
-    const past = this.filter.tab === "disabled";
+    const past = this.filter.tab === "disabled", left = live.summary ? live.summary.workers.disabled : 0;
     this.fill("host", this.found.hosts, "All hosts");
     this.fill("instance", this.found.instances, "All instances");
     this.fill("slot", this.found.slots, "All slots");
@@ -165,7 +165,7 @@ class Page {
       this.rows.update(workers, {past, now: live.now(), sort: this.filter.sort || "worker"});
       if (this.list.firstChild !== this.rows.node) this.list.replaceChildren(this.rows.node);
     } else {
-      this.list.replaceChildren(emptyList(past, narrowed, () => this.clear.click()));
+      this.list.replaceChildren(emptyList(past, narrowed, left, () => this.clear.click()));
     }
     this.list.setAttribute("aria-busy", "false");
     this.showScope(past);
