@@ -106,8 +106,10 @@ class MultipartParser:
         """
         if not data and not self.finished:
             raise MultipartError("the multipart body ends before its closing boundary")
-        self._buffer += data
         events: List[PartEvent] = []
+        if self._state is _State.DATA and not self._buffer:
+            data = self._read_whole(data, events)
+        self._buffer += data
         while self._step(events):
             pass
         return events
@@ -177,13 +179,34 @@ class MultipartParser:
             self._state = _State.DELIMITER
         return found
 
+    def _read_whole(self, data: bytes, events: List[PartEvent]) -> bytes:
+        """Take the data of a part out of what has come; the rest is returned. Nearly always all is data, of
+        which no copy is made."""
+        at = data.find(self._delimiter)
+        if at < 0:
+            at = self._sure(data)
+        if at:
+            events.append(PartData(data[:at]))
+        return data[at:]
+
+    def _sure(self, data: Union[bytes, bytearray]) -> int:
+        """How many bytes are surely before the next delimiter, which is not in `data`: its end may be the
+        beginning of one."""
+        at = max(0, len(data) - len(self._delimiter) + 1)
+        while True:
+            at = data.find(b"\r", at)
+            if at < 0:
+                return len(data)
+            if self._delimiter.startswith(bytes(data[at:])):
+                return at
+            at += 1
+
     def _up_to_delimiter(self) -> Tuple[bytes, bool]:
         """Take what is surely before the next delimiter, and that, if it is there."""
         at = self._buffer.find(self._delimiter)
         found = at >= 0
         if not found:
-            # The end of the buffer may be the beginning of a delimiter.
-            at = max(0, len(self._buffer) - len(self._delimiter) + 1)
+            at = self._sure(self._buffer)
         with memoryview(self._buffer) as view:
             data = bytes(view[:at])
         del self._buffer[:at + (len(self._delimiter) if found else 0)]

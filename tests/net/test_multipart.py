@@ -160,5 +160,17 @@ def test_upload_round_trip(filename: str, received: Optional[str], size: int) ->
     assert parts[2][0].filename == (filename if received is None else received)
 
 
+def test_only_what_may_begin_a_boundary_is_held_back() -> None:
+    parser = MultipartParser("b")
+    parser.receive(b"--b\r\nContent-Disposition: form-data; name=f\r\n\r\n")
+    whole = b"x" * 1000 + b"\r\n-"  # which may go on as \r\n--b
+    for data, comes in [(b"plain", b"plain"), (whole, whole[:-3]), (b"-a", b"\r\n--a"), (b"\r\r", b"\r"),
+                        (b"\n", b""), (b"x", b"\r\nx")]:
+        assert b"".join(event.data for event in parser.receive(data) if isinstance(event, PartData)) == comes
+    piece = bytes(1000)
+    (event,) = parser.receive(piece)
+    assert isinstance(event, PartData) and event.data is piece  # no copy of what is nearly all of an upload
+
+
 def test_boundaries_differ() -> None:
     assert encode_upload({}, "f", "n", 0).content_type != encode_upload({}, "f", "n", 0).content_type

@@ -105,13 +105,14 @@ class RequestParser:
 
     __slots__ = ("_limits", "_buffer", "_scanned", "_state", "_eof", "_error", "_blank_skipped",
                  "_request_line", "_fields", "_field_bytes", "_field_count", "_remaining",
-                 "_extension_bytes", "_keep_alive", "_known", "_whole_head")
+                 "_extension_bytes", "_keep_alive", "_known", "_whole_head", "_piece")
 
     def __init__(self, limits: ParserLimits = ParserLimits(), known: Optional[KnownHeads] = None) -> None:
         self._limits = limits
         self._known = KnownHeads() if known is None else known
         self._whole_head = b""  # of the head that is being parsed, if all of it was there at the first look
         self._buffer = bytearray()
+        self._piece = b""  # of a body, which came when nothing else waited: it goes on as it is
         self._scanned = 0  # no line feed in the buffer before this
         self._state = _State.REQUEST_LINE
         self._eof = False
@@ -135,7 +136,7 @@ class RequestParser:
     @property
     def buffered(self) -> int:
         """Bytes received that no event has carried away yet."""
-        return len(self._buffer)
+        return len(self._piece) + len(self._buffer)
 
     @property
     def idle(self) -> bool:
@@ -147,6 +148,8 @@ class RequestParser:
         if not data:
             self._eof = True
         elif self._error is None and self._state is not _State.CLOSED:
+            if self._state in _BODY and not self.buffered:
+                self._piece, data = bytes(data[:self._remaining]), data[self._remaining:]
             self._buffer += data
 
     def next_event(self) -> Event:
@@ -163,6 +166,7 @@ class RequestParser:
                     return event
         except ParseError as error:
             self._error = error
+            self._piece = b""
             self._buffer.clear()
             raise
 
@@ -319,6 +323,10 @@ class RequestParser:
         return line
 
     def _body_chunk(self) -> Event:
+        if self._piece:
+            piece, self._piece = self._piece, b""
+            self._remaining -= len(piece)
+            return BodyChunk(piece)
         size = min(self._remaining, len(self._buffer))
         if not size:
             return NEED_DATA
@@ -329,6 +337,7 @@ class RequestParser:
         return BodyChunk(data)
 
 
+_BODY = (_State.FIXED, _State.CHUNK)
 _STEPS: Dict[_State, Callable[[RequestParser], Optional[Event]]] = {
     _State.REQUEST_LINE: RequestParser._read_request_line,
     _State.FIELDS: RequestParser._read_fields,

@@ -1,7 +1,8 @@
 """Files on their way in: multipart bodies, read piece by piece."""
 
 import asyncio
-from typing import Dict, List, Optional, Tuple
+import functools
+from typing import Callable, Dict, List, Optional, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -12,6 +13,7 @@ from jd.server.store.files import files
 from jd.server.store.queue import attempts
 
 MAX_FIELD = 1024  # bytes
+GATHERED = 1024 * 1024  # bytes of a file that are written at once: to hand them to a thread takes its time
 
 
 class Receiver:
@@ -32,11 +34,14 @@ class Receiver:
         self._fields: Dict[str, bytearray] = {}
         self._current: Optional[str] = None
         self._has_file = False
+        self._writing: "Optional[asyncio.Future[None]]" = None
 
     async def __aenter__(self) -> "Receiver":
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
         self.incoming.discard()
 
     async def receive(self, request: Request) -> None:
@@ -44,21 +49,36 @@ class Receiver:
         attempts.check_running: before the file is read where its job is named before it, so that one that
         will not be taken is not written first."""
         parser = MultipartParser(boundary_of(request.headers.get("content-type", "")))
-        loop = asyncio.get_running_loop()
+        gathered: List[PartData] = []
+        size = 0
         async for chunk in request.stream():
-            data = [event for event in parser.receive(chunk)
-                    if not self._take(event) and isinstance(event, PartData)]
+            for event in parser.receive(chunk):
+                if not self._take(event) and isinstance(event, PartData):
+                    gathered.append(event)
+                    size += len(event.data)
             if self._named is not None:
                 named, self._named = self._named, None
                 await self._check(*named)
-            # Disks stall: the loop must not.
-            if data:
-                await loop.run_in_executor(None, self._write, data)
+            if size >= GATHERED:
+                await self._begin(functools.partial(self._write, gathered))
+                gathered, size = [], 0
         if not parser.finished:
             raise HttpError(400, "the multipart body ends before its closing boundary")
         if not self._has_file:
             raise HttpError(400, "the file part %r is missing" % self._part_name)
-        await loop.run_in_executor(None, self.incoming.settle)
+        await self._begin(functools.partial(self._write, gathered))
+        await self._begin(self.incoming.settle)
+        await self._written()
+
+    async def _begin(self, write: Callable[[], None]) -> None:
+        """Have a thread write when it has written what it was given before: more is received meanwhile.
+        Disks stall, and the loop must not."""
+        await self._written()
+        self._writing = asyncio.get_running_loop().run_in_executor(None, write)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await self._writing
 
     async def _check(self, job_id: int, attempt: Optional[int]) -> None:
         await self._experiment.look_up(lambda db: attempts.check_running(db, job_id, attempt, self.reach))
