@@ -114,6 +114,12 @@ class Progress:
             self.stream.write("\n")
             self.stream.flush()
 
+    def clear(self) -> None:
+        """Take it away: something else stands in its place."""
+        if self.active and self._drawn_at > float("-inf"):
+            self.stream.write("\r\033[K")
+            self.stream.flush()
+
     def update(self, done: int, note: str = "") -> None:
         """Show that `done` of `total` are done; `note` stands behind the bar."""
         self._done = done

@@ -122,6 +122,7 @@ class JobServer:
         except BaseException:
             await asyncio.gather(self._api_server.stop(0), self.orders.stop())
             raise
+        self.creation.start()
         self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
 
@@ -135,7 +136,8 @@ class JobServer:
     async def stop(self) -> None:
         """Take nothing new, answer held heartbeats, finish what was accepted."""
         self.room.close()
-        await asyncio.gather(tasks.end([self._sweeper]), self.news.close(), self.live.stop())
+        await asyncio.gather(tasks.end([self._sweeper]), self.creation.stop(), self.news.close(),
+                             self.live.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
         await asyncio.gather(self.orders.stop(), self.experiment.begun.stop(STOP_GRACE))

@@ -36,6 +36,8 @@ from jd.storage.filemodes import PRIVATE, Modes
 from jd.storage.serverlock import AlreadyServed, ServerLock
 from jd.threads import Reported
 
+ABANDONED_AT_START = 3  # slices
+
 T = TypeVar("T")
 log = logging.getLogger("jd.server")
 
@@ -99,13 +101,16 @@ class Experiment:
             raise
 
     def _abandon(self) -> None:
-        """Remove a batch that was being written when the last server ended."""
+        """Remove a batch that was being written when the last server ended: of one of many jobs the rest is
+        left to `creation.creator`, beside the workers."""
+        self.write_now(batches.all_loaded)
         if not self.read_now(batches.is_being_written):
             return
         _log("a batch of jobs was being written when the server ended: it is removed, and jobs whose place "
              "it took are back; create it again")
-        while self.write_now(batches.abandon):
-            pass
+        for _ in range(ABANDONED_AT_START):
+            if not self.write_now(batches.abandon):
+                break
 
     def _check_lost(self) -> None:
         try:

@@ -16,10 +16,12 @@ import pytest
 
 from jd import protocol, terminal
 from jd.cli import main
+from jd.cli.commands.sweep import wait
 from jd.errors import JdError, ServerUnreachable, UsageError
 from jd.net.multipart import encode_upload
 from jd.sweep import jobs, session
 from jd.sweep.errors import NotOffered
+from jd.sweep.waiting import Standing
 from tests.cli.info_support import Machine, Stub, closed_port
 from tests.e2e.processes import Server
 
@@ -291,6 +293,12 @@ def test_one_job_of_a_server_of_the_base(base: Machine, stub: Stub,
 
 
 # ---- wait
+
+def test_wait_waits_for_jobs_that_are_being_loaded(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Standing(False, {"PENDING": 0}), Standing(False, {"PENDING": 1}), Standing(True, {"DONE": 1})]
+    monkeypatch.setattr(wait, "_standings", lambda *_: iter(found))
+    assert shell.run("wait") == "1 job: 1 DONE\n"
+
 
 def test_wait_tells_how_jobs_have_ended(shell: Shell) -> None:
     with pytest.raises(JdError, match="no jobs to wait for"):

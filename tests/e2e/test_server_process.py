@@ -143,6 +143,34 @@ def test_a_value_more_in_a_jobs_file_adds_one_job(tmp_path: Path) -> None:
         server.stop()
 
 
+def large_table(path: Path, last: str) -> None:
+    """More than is read before the server listens."""
+    path.write_text("lr,opt,seed\n" + "".join("0.1,adam,%d\n" % n for n in range(80_000)) + last)
+
+
+def test_a_fault_at_the_end_of_a_large_jobs_file_adds_nothing_and_ends_the_server(tmp_path: Path) -> None:
+    large_table(tmp_path / "sweep.csv", "0.1,adam\n")
+    with Server(tmp_path, "--jobs", tmp_path / "sweep.csv") as server:
+        assert server.popen.wait(60) == 2
+        assert server.errors == ("error: jobs file %s: line 80002 has 2 cells, the header has 3\n"
+                                 % (tmp_path / "sweep.csv"))
+        data = server.workspace / EXPERIMENT / "meta" / "jobs.db"
+        with closing(sqlite3.connect(str(data))) as db:
+            assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+
+
+def test_a_server_that_is_stopped_while_it_loads_begins_again(tmp_path: Path) -> None:
+    large_table(tmp_path / "sweep.csv", "")
+    with Server(tmp_path, "--jobs", tmp_path / "sweep.csv") as server:
+        assert server.call("/worker/heartbeat", {"worker_id": "w"})["empty"] is False
+        assert server.stop() == 0
+        assert server.event() == {"event": "stopping"}, "it had loaded all before it ended"
+    with Server(tmp_path, "--jobs", tmp_path / "sweep.csv") as server:
+        assert server.event() == {"event": "jobs", "file": "sweep.csv", "created": 80_000, "existing": 0,
+                                  "start_id": 1}
+        assert server.stop() == 0
+
+
 def test_leases_run_out_by_the_clock(tmp_path: Path) -> None:
     with Server(tmp_path, "--idle-timeout", 3) as server:
         server.create()

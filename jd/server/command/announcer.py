@@ -3,6 +3,7 @@
 import os
 import shlex
 import socket
+import sys
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
@@ -12,7 +13,9 @@ from jd.server import dashboardpin
 from jd.server.experiment import Experiment
 from jd.server.hubside.ownhub import Facts, worker_command
 from jd.server.store.operators import batches
-from jd.terminal import paint
+from jd.terminal import Progress, is_terminal, paint
+
+LINES = 10.0  # seconds between two lines of how far a jobs file is
 
 
 class Announcer(Voice):
@@ -77,12 +80,46 @@ class Announcer(Voice):
         secretfile.keep(facts.signup_file, facts.signup)
         return str(facts.signup_file)
 
+    def progress(self, step: str, name: str, total: int) -> "Loaded":
+        """What tells how far a jobs file is: its bytes that are read, or its jobs that are created."""
+        return Loaded(self, step, name, total)
+
     def stopping(self, reason: Optional[str]) -> None:
         """A signal came, or the experiment is over for a reason."""
         if self.as_json:
             self.event("stopping", {} if reason is None else {"reason": reason})
         else:
             self.line("stopping" if reason is None else "stopping: " + reason)
+
+
+class Loaded:
+    """How far a jobs file is: a bar on a terminal, which goes when it is done, else a line now and then."""
+
+    def __init__(self, voice: Voice, step: str, name: str, total: int) -> None:
+        self._voice = voice
+        self._facts = {"file": name, "step": step}
+        self._total = total
+        self._bar: Optional[Progress] = None
+        if not voice.as_json and is_terminal(sys.stdout):
+            self._bar = Progress(total, "  jobs       %s %s" % (step, name), sys.stdout)
+        self.interval = 0.2 if self._bar is not None else LINES  # seconds between two updates
+
+    def __enter__(self) -> "Loaded":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+
+    def update(self, done: int) -> None:
+        """So many bytes or jobs are done."""
+        if self._bar is not None:
+            self._bar.update(done)
+        elif self._voice.as_json:
+            self._voice.event("loading", dict(self._facts, done=done, total=self._total))
+        else:
+            self._voice.line("  jobs       %(step)s %(file)s" % self._facts + ": %d %%" % (
+                100 * done // max(1, self._total)))
 
 
 def say_loaded(voice: Voice, name: str, total: int, created: Optional[batches.Created]) -> None:

@@ -15,11 +15,10 @@ from jd.errors import EXIT_OK, UsageError, run_command
 from jd.files import filesystems, safedirs
 from jd.net.addresses import is_loopback, url_of
 from jd.net.client import Client
-from jd.net.serving import turns
+from jd.net.serving import tasks, turns
 from jd.net.serving.process import allow_many_connections, stop_on_signals, warning
 from jd.net.serving.proxies import Proxies
 from jd.net.serving.tls import server_context
-from jd.protocol import ProtocolError
 from jd.server import dashboardpin
 from jd.server.api.access import Access, check_exclusive, users
 from jd.server.app import JobServer
@@ -27,20 +26,19 @@ from jd.server.command import (
     checkpointcommand,
     commandline,
     handover,
+    loading,
     owncert,
     pincommand,
     pinsource,
     publishing,
 )
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
-from jd.server.command.announcer import Announcer, say_loaded
+from jd.server.command.announcer import Announcer
 from jd.server.command.keeping import checking, copies, listing, removing
-from jd.server.creation import jobfile
-from jd.server.creation.batch import Batch
+from jd.server.command.loading import JobsFile, Loading
 from jd.server.experiment import Experiment
 from jd.server.hubside.hublink import TIMEOUT, HubLink, Intervals
 from jd.server.hubside.ownhub import Facts, OwnHub
-from jd.server.store.operators.batches import Created
 from jd.server.store.policy import Policy
 from jd.server.store.queue import lease
 from jd.storage import filemodes
@@ -69,10 +67,10 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
     link = _link(values, intervals)
     values["pin"] = pinsource.given(values)
     kept = filemodes.PRIVATE if values["data_group"] is None else filemodes.for_group(values["data_group"])
-    loading = [(path, jobfile.read(path)) for path in values["jobs"] or []]
-    running = handover.owner_of(values) if loading else None
+    files = loading.begin(values["jobs"] or [])
+    running = handover.owner_of(values) if files else None
     if running is not None:
-        handover.hand_over(values, running, loading)
+        handover.hand_over(values, running, loading.read(files))
         return EXIT_OK
     with ExitStack() as closing:
         hub = None
@@ -103,10 +101,10 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
             server = JobServer(experiment, access, tls, metrics_token, Proxies(values["trusted_proxy"]))
             if hub is None:
-                return await _serve(server, link, None, loading, values, access_file)
+                return await _serve(server, link, None, files, values, access_file)
             async with hub.running(values, tls, _memory(values), warning,
                                    intervals) as (own, facts):
-                return await _serve(server, own, facts, loading, values, access_file)
+                return await _serve(server, own, facts, files, values, access_file)
 
         if link is not None:
             link.connect()
@@ -190,11 +188,12 @@ def _warn(experiment: Experiment, values: Dict[str, Any], link: Optional[HubLink
 
 
 async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[Facts],
-                 loading: List[Any], values: Dict[str, Any], access_file: AccessFile) -> int:
+                 files: List[JobsFile], values: Dict[str, Any], access_file: AccessFile) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     reasons: List[str] = []
     published: Optional[str] = None
+    rest: "Optional[asyncio.Task[None]]" = None  # of the jobs, which are loaded while the server serves
 
     def gone(reason: str) -> None:
         reasons.append(reason)
@@ -202,6 +201,8 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
 
     stop_on_signals(stop)
     say = Announcer(values["json"], server.experiment)
+    jobs = Loading(server, files, say)
+    await jobs.expect()
     await server.start(values["host"], values["port"], values["dashboard_port"], values["other_ports"])
     try:
         urls = server_urls(server, values)
@@ -219,9 +220,8 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         _warn(server.experiment, values, link)
         if server.experiment.policy.lease < lease.UNTOLD:
             server.say_untold()
-        for path, batch in loading:
-            say_loaded(say, path.name, batch.total, await _load(server, path, batch))
-        # After the jobs: workers that exit when there are none may be waiting for the file.
+        if jobs.is_short:
+            await jobs.run()  # so that who waits for the access file finds them there
         if values["publish_url"] is not None:
             token_file = values["token_file"]
             if token_file is None and values["token"] is not None:
@@ -231,9 +231,14 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
         await loop.run_in_executor(None, lambda: access_file.publish(
             urls_of(values["host"], server.port, values["tls_cert"] is not None, values["public_url"]),
             values["token"], values.get("certificate"), server.signin.hub_url))
+        if not jobs.is_short:
+            rest = loop.create_task(jobs.run())
+            await _until(stop, rest)
         await stop.wait()
         say.stopping(reasons[0] if reasons else None)
     finally:
+        await server.creation.stop()  # before its tasks, so that none clears up for long
+        await tasks.end([rest])
         access_file.withdraw()
         if published is not None:
             publishing.withdraw(values["publish_url"], published)
@@ -243,13 +248,16 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
     return EXIT_OK
 
 
-async def _load(server: JobServer, path: Path, batch: Batch) -> Optional[Created]:
-    """The jobs of a file; None if they were loaded before. Raises UsageError for a file that is too much only
-    together with what the experiment has already."""
+async def _until(stop: asyncio.Event, loading: "asyncio.Task[None]") -> None:
+    """Wait until the server is to stop, or jobs cannot be loaded, which raises as `Loading.run`."""
+    stopping = asyncio.ensure_future(stop.wait())
     try:
-        return await server.creation.load(batch, path.name)
-    except ProtocolError as error:
-        raise UsageError("jobs file %s: %s" % (path, error)) from None
+        await asyncio.wait([stopping, loading], return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            await loading
+            await stopping
+    finally:
+        await tasks.end([stopping])
 
 
 def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:

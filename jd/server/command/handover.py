@@ -6,7 +6,7 @@ its machine, the token of its access file, or a worker token of its Hub.
 
 import os
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence
 
 import jd
 from jd import protocol as p
@@ -19,8 +19,8 @@ from jd.net.finding import accessfile, published
 from jd.net.serving.process import Voice, warning
 from jd.server.command import owncert
 from jd.server.command.announcer import say_loaded
+from jd.server.command.loading import JobsFile
 from jd.server.creation import createrequest
-from jd.server.creation.batch import Batch
 from jd.server.hubside import ownhub
 from jd.server.store import direct
 from jd.server.store.operators.batches import Created, Existing
@@ -31,8 +31,6 @@ PATIENCE = 3600.0  # seconds for the answer: a million jobs take minutes on a sl
 
 # What says which server is meant, what to hand over, and how to tell of it. Nothing else is of use here.
 _OF_USE = frozenset(("expId", "workspace_path", "jobs", "json", "hub", "with-hub", "hub-data", "token-file"))
-
-Loading = Sequence[Tuple[Path, Batch]]
 
 
 def owner_of(values: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
@@ -48,7 +46,7 @@ def owner_of(values: Mapping[str, Any]) -> Optional[Mapping[str, Any]]:
     return owner
 
 
-def hand_over(values: Mapping[str, Any], owner: Mapping[str, Any], loading: Loading) -> None:
+def hand_over(values: Mapping[str, Any], owner: Mapping[str, Any], loading: Sequence[JobsFile]) -> None:
     """Have the server create what is new of the jobs files, and tell of it. Raises JdError."""
     client = _client(values, owner)
     if p.EXT_UNIQUE not in (client.anonymous().call("GET", p.HEALTH) or {}).get("extensions", ()):
@@ -65,7 +63,8 @@ def hand_over(values: Mapping[str, Any], owner: Mapping[str, Any], loading: Load
     unused = ["--" + name for name in values["given"] if name not in _OF_USE]
     if unused:
         warning("%s: not used, since the server that runs keeps its own settings" % ", ".join(unused))
-    for path, batch in loading:
+    for path, _, batch in loading:
+        assert batch is not None
         body = createrequest.body_of(batch)
         if len(body) > createrequest.MAX_BODY:
             raise UsageError("jobs file %s makes a request of %d MB, and a server that runs takes %d MB" % (

@@ -7,6 +7,7 @@ from typing import BinaryIO, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from jd import protocol as p
 from jd.errors import StorageError
+from jd.net.serving import tasks
 from jd.net.serving.routing import Request
 from jd.net.serving.spool import spooled
 from jd.server.creation.batch import Batch
@@ -42,6 +43,22 @@ class Creator:
         self._turn = asyncio.Lock()
         self._reading = asyncio.Lock()
         self.progress: Optional[Tuple[int, int]] = None
+        self._tidying: Optional["asyncio.Task[None]"] = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Remove, beside everything else, what a server before has left of a batch."""
+        self._tidying = asyncio.get_running_loop().create_task(self._tidy())
+
+    async def stop(self) -> None:
+        """The server ends. A batch that is being written is given up by its maker then, and what there is of
+        it is left to the next start: to remove a million jobs takes a while."""
+        self._closed = True
+        await tasks.end([self._tidying])
+
+    async def _tidy(self) -> None:
+        async with self._turn:
+            await self._abandon()
 
     async def read(self, request: Request, parse: Callable[[BinaryIO], Order]) -> Order:
         """What a request orders: `parse` is run beside the loop, one at a time.
@@ -155,8 +172,10 @@ class Creator:
 
     async def _abandon(self) -> None:
         portion = Portion(batches.SLICE)
-        while await self._experiment.write(portion.timed(partial(batches.abandon, limit=portion.size))):
-            pass
+        left = True
+        while left and not self._closed:
+            left = await self._experiment.write(portion.timed(
+                partial(batches.abandon, limit=portion.size)))
 
 
 def _part(texts: Iterator[str], characters: int) -> List[str]:

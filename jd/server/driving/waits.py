@@ -17,6 +17,7 @@ from jd.server.experiment import Experiment
 from jd.server.store.pages import changelog, standings, summary
 from jd.server.store.pages.changelog import Changes, Cursor
 from jd.server.store.pages.standings import Run, Standing
+from jd.server.store.queue import jobs
 from jd.server.store.search import conditions
 
 MAX_WAITING = 1000
@@ -36,13 +37,20 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How jobs stand. `left` are not finished, and `per_hour` is the throughput of the experiment, None where
-    it is not known; `number` is that of the changes that this look has seen."""
+    """How jobs stand. `left` are not finished, and with `more` a jobs file is being loaded, so that others
+    may match. `per_hour` is the throughput of the experiment, None where it is not known; `number` is that of
+    the changes that this look has seen."""
 
     standing: Standing
     left: int
     per_hour: Optional[float]
     number: int
+    more: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return self.left == 0 and not self.more
 
     @property
     def cursor(self) -> str:
@@ -53,7 +61,7 @@ class Answer(NamedTuple):
     def to_json(self) -> Dict[str, Any]:
         """The answer to who has asked."""
         found = self.standing
-        return {"finished": self.left == 0, "by_status": found.by_status, "will_retry": found.will_retry,
+        return {"finished": self.finished, "by_status": found.by_status, "will_retry": found.will_retry,
                 "missing": found.missing, "cursor": self.cursor,
                 "eta": round(self.left / self.per_hour * 3600.0, 1) if self.left and self.per_hour else None}
 
@@ -123,7 +131,7 @@ class Waits:
         loop = asyncio.get_running_loop()
         came = loop.time()
         answer = await self._answer(question, kept, came, until)
-        while answer.left and known in (None, answer.cursor):
+        while not answer.finished and known in (None, answer.cursor):
             if self._news.closed or loop.time() >= until:
                 break
             await self._news.beyond(answer.number, until - loop.time())
@@ -160,7 +168,8 @@ class Waits:
             else:
                 found = standings.of_ids(db, wanted)
             per_hour = None if policy.paused else summary.per_hour(db, now, policy)
-            return Answer(found, _left(question, found), per_hour, number)
+            more = isinstance(wanted, str) and jobs.are_being_loaded(db)
+            return Answer(found, _left(question, found), per_hour, number, more)
         return await self._experiment.read(look, seconds=LOOK_SECONDS)
 
 

@@ -39,6 +39,8 @@ def _wait(context: Context) -> int:
     try:
         for found in _standings(session, question, context.values["timeout"]):
             last = found
+            if not found.total and not found.finished:
+                continue  # they are being loaded
             if not found.total:
                 raise JdError("no job matches" if question.where else "there are no jobs to wait for",
                               "submit makes some")

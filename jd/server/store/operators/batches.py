@@ -103,6 +103,7 @@ def _runs(ids: Iterable[int]) -> List[List[int]]:
 
 
 CREATING_FROM = "creating_from"  # in `settings`: the first id of the batch that is being written
+LOADING = "loading"  # in `settings`: while jobs files are being loaded
 SLICE = 4_000  # jobs in one operation at most; how many it is says the time that they take
 SERVED_SLICE = 200  # to end an attempt is several steps
 
@@ -110,6 +111,19 @@ SERVED_SLICE = 200  # to end an attempt is several steps
 # out meanwhile.
 REPLACE_PENDING = (p.PENDING,)
 REPLACE_ALL = (p.PENDING, p.ABORTED, p.DONE, p.SERVED)
+
+
+def expect(t: Transaction) -> None:
+    """Jobs files are going to be loaded: until `all_loaded` there is work left, whatever jobs there are."""
+    t.db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, '1')", (LOADING,))
+
+
+def all_loaded(t: Transaction) -> None:
+    """No jobs file is being loaded any more, be it that no server does."""
+    if t.db.execute("DELETE FROM settings WHERE name = ?", (LOADING,)).rowcount:
+        t.happened.nothing_left = not jobs.work_is_left(t.db)
+        # Who waits for jobs looks again, also where none was new.
+        t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
 
 
 def begin(t: Transaction) -> int:

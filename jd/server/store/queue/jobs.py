@@ -72,13 +72,19 @@ def counts(db: sqlite3.Connection) -> Dict[str, int]:
 
 
 def work_is_left(db: sqlite3.Connection) -> bool:
-    """Whether a job is PENDING or SERVED, waits for its retry, or is being made."""
+    """Whether a job is PENDING or SERVED, waits for its retry, or is being made; and whether a jobs file is
+    being loaded."""
     counted = counts(db)
     if counted[p.PENDING] or counted[p.SERVED]:
         return True
     return db.execute("SELECT 1 FROM jobs WHERE retry_at IS NOT NULL"
-                      " UNION ALL SELECT 1 FROM settings WHERE name = 'creating_from'"
+                      " UNION ALL SELECT 1 FROM settings WHERE name IN ('creating_from', 'loading')"
                       " LIMIT 1").fetchone() is not None
+
+
+def are_being_loaded(db: sqlite3.Connection) -> bool:
+    """Whether a jobs file is being loaded, of which no job can be seen yet."""
+    return db.execute("SELECT 1 FROM settings WHERE name = 'loading'").fetchone() is not None
 
 
 def exists(db: sqlite3.Connection, job_id: int) -> bool:

@@ -170,12 +170,13 @@ def change(t: Transaction, kind: str, job_id: int, before: Mapping[str, Any],
 def remove(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:
     """Take away the values of jobs, given as they were put."""
     ids: Dict[str, Optional[int]] = {}
+    found = []
     for job_id, values in rows:
         for name, value in values.items():
             if name not in ids:
                 ids[name] = name_id(t.db, kind, name)
-            t.db.execute("DELETE FROM job_values WHERE name_id = ? AND value = ? AND job_id = ?",
-                         (ids[name], key(value), job_id))
+            found.append((ids[name], key(value), job_id))
+    t.db.executemany("DELETE FROM job_values WHERE name_id = ? AND value = ? AND job_id = ?", found)
 
 
 def results(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
