@@ -140,7 +140,7 @@ class Client:
     def anonymous(self) -> "Client":
         """A client of the same server, and of the same connection if it is kept, that sends neither token nor
         experiment."""
-        other = Client.__new__(Client)
+        other = type(self).__new__(type(self))
         vars(other).update(vars(self))
         other._token, other._experiment = no_token, None
         return other
