@@ -69,16 +69,13 @@ PUBLISHED = Purpose("published file", "--publish-url and server=@", private=Fals
 
 
 class _Part(NamedTuple):
-    """A part of a path that is there, and whether its owner is root, this user, or as good."""
+    """A part of a path that is there, whether its owner is root, this user, or as good, and whether it is one
+    of the latter two."""
 
     path: str
     found: os.stat_result
     trusted: bool
-    as_own: FrozenSet[int] = frozenset()
-
-    @property
-    def is_own(self) -> bool:
-        return self.found.st_uid == os.geteuid() or self.found.st_uid in self.as_own
+    is_own: bool
 
     @property
     def is_link(self) -> bool:
@@ -172,17 +169,20 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
     own_from = len((whole if top is None else top.absolute()).parts) - 1
     pending: Deque[Tuple[str, bool]] = deque(
         (name, depth >= own_from) for depth, name in enumerate(whole.parts[1:], 1))
-    way = [_Part("/", os.lstat("/"), True)]  # whoever owns / is the administrator here
+    user = os.geteuid()
+    root = os.lstat("/")
+    way = [_Part("/", root, True, root.st_uid == user)]  # whoever owns / is the administrator here
     links = 0
     while pending:
         name, is_own = pending.popleft()
         if name == "..":
             way = way[:-1] or way
             continue
-        part = _part(os.path.join(way[-1].path, name), way[-1], purpose.trusted)
+        place = os.path.join(way[-1].path, name)
+        part = _part(place, way[-1], user, purpose.trusted)
         if part is None:
-            return os.path.join(way[-1].path, name)
-        _refuse(path, purpose, part, way[-1], _of_part(part, way[-1], purpose.private and is_own))
+            return place
+        _refuse(path, purpose, part, way[-1], _of_part(part, way[-1], user, purpose.private and is_own))
         if not part.is_link:
             way.append(part)
             continue
@@ -203,22 +203,23 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
     return None
 
 
-def _part(path: str, holder: _Part, as_own: FrozenSet[int]) -> Optional[_Part]:
+def _part(path: str, holder: _Part, user: int, as_own: FrozenSet[int]) -> Optional[_Part]:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return None
     # Where the kernel hides who the owner is, root is not told from others: what nobody but the
     # holder's owner can have put there passes for root's.
-    return _Part(path, found, found.st_uid in (0, os.geteuid(), *as_own) or (
-        found.st_uid == _hidden_uid() and holder.trusted and holder.closed), as_own)
+    is_own = found.st_uid == user or found.st_uid in as_own
+    return _Part(path, found, is_own or found.st_uid == 0 or (
+        found.st_uid == _hidden_uid() and holder.trusted and holder.closed), is_own)
 
 
-def _of_part(part: _Part, holder: _Part, private: bool) -> Optional[str]:
+def _of_part(part: _Part, holder: _Part, user: int, private: bool) -> Optional[str]:
     """What is wrong with a part of the way, None if nothing is."""
     if not part.trusted and not (holder.trusted and holder.closed):
         return _BELONGS
-    if not part.is_own or part.is_link or os.geteuid() == 0:
+    if not part.is_own or user == 0 or part.is_link:
         return None
     if part.open_to_all and (private or not part.found.st_mode & stat.S_ISVTX):
         return _OPEN_TO_ALL

@@ -95,8 +95,8 @@ def _children_by_task() -> Set[int]:
     # Needs CONFIG_PROC_CHILDREN, which distributions set; an orphan may hang on any of our threads.
     found: Set[int] = set()
     for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%s/children" % task) as listing:
-            found.update(int(word) for word in listing.read().split())
+        with open("/proc/self/task/%s/children" % task, "rb", buffering=0) as listing:
+            found.update(map(int, listing.readall().split()))
     return found
 
 

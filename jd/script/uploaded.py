@@ -51,18 +51,21 @@ def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
     return data, versions
 
 
-def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> None:
-    """Begin the ledger of a directory, unless it is one of the same `data`.
+def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> Dict[str, Version]:
+    """Begin the ledger of a directory, unless it is one of the same `data`. Returns what it has, as `read`.
 
     `there` are the files that lie in it: they belong to another sweep. Raises OSError.
     """
-    if read(directory)[0] == data:
-        return
+    owner, known = read(directory)
+    if owner == data:
+        return known
+    known = dict(there)
     lines = [json.dumps({"data": data})]
-    lines += [_line(name, version) for name, version in there]
+    lines += [_line(name, version) for name, version in known.items()]
     path = ledger(directory)
     path.parent.mkdir(exist_ok=True)
     wholefile.write(path, ("\n".join(lines) + "\n").encode("ascii"), 0o666)
+    return known
 
 
 def forget(directory: Path) -> None:

@@ -195,9 +195,8 @@ class Starter:
         return KeptOutput(self._settings.outbox, self._log.event)
 
     def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
-        return jobprocess.start(assignment, self._command(assignment, called, checkpoints),
-                                self._config.job_dir(assignment.job_id), self._log.output, self._log.event,
-                                self._oom_kills, now, self._ward,
+        return jobprocess.start(assignment, self._command(assignment, called, checkpoints), self._log.output,
+                                self._log.event, self._oom_kills, now, self._ward,
                                 begin=self._begin)
 
     def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:

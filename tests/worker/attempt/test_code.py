@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import pytest
 
+from jd import threads
 from jd.messages import Code
 from jd.node import helpers
 from jd.worker.attempt.code import code as code_module
@@ -43,6 +44,7 @@ class Bench:
             config = WorkerConfig("exp", self.script, "http://s:1", environ=self.environ,
                                   snapshot=self.snapshot)
             self._codes = Codes(config, self.logged.append, lambda: self.now)
+        self.now += code_module.FRESH
         lookup = self._codes.lookup()
         assert lookup.code() is None, "nothing is known before the script starts"
         lookup.begin()
@@ -155,6 +157,33 @@ def test_a_repository_without_a_commit_and_a_damaged_one(tmp_path: Path) -> None
         assert found is not None
         assert found.commit() is None
         assert repository.state(found, {"PATH": os.environ["PATH"]}) == (None, None)
+
+
+def test_of_many_short_jobs_it_is_looked_up_once_a_second(bench: Bench,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: List[str] = []
+    real = threads.start
+
+    def start(work: Callable[..., None], name: str, words: Tuple[Any, ...] = ()) -> threading.Thread:
+        begun.append(name)
+        return real(work, name, words)
+    monkeypatch.setattr(threads, "start", start)
+    codes = Codes(WorkerConfig("exp", bench.script, "http://s:1", environ=bench.environ), bench.logged.append,
+                  lambda: bench.now)
+
+    def look() -> Optional[Code]:
+        lookup = codes.lookup()
+        lookup.begin()
+        return lookup.code(30.0)
+
+    first = look()
+    bench.now += code_module.FRESH * 0.9
+    assert first is not None and look() == first and len(begun) == 1
+    bench.now += code_module.FRESH * 0.1
+    assert look() == first and len(begun) == 2
+    bench.script.write_text(SOURCE + "print(3)\n")
+    changed = look()
+    assert changed is not None and changed.hash != first.hash and len(begun) == 3, "another script at once"
 
 
 def test_a_git_that_hangs_holds_up_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,12 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
-from typing import Tuple
+from typing import Any, List, Tuple
 
 import pytest
 
 from jd import program
+from jd.files import safedirs
 from jd.worker.attempt.calling import environment, importing
 from tests.support import ROOT, free_env
 
@@ -107,6 +108,23 @@ def test_what_somebody_has_changed_is_written_again_and_what_others_can_write_is
     assert file.read_bytes() == importing.source()
     file.parent.chmod(0o777)
     assert importing.place(environ) == program.package_parent()
+
+
+def test_it_is_not_looked_at_again_while_nothing_there_has_changed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = free_env(tmp_path)
+    place = importing.place(environ)
+    looked: List[str] = []
+    real = safedirs.make
+
+    def make(path: Path, *words: Any) -> None:
+        looked.append(path.name)
+        real(path, *words)
+    monkeypatch.setattr(safedirs, "make", make)
+    assert importing.place(environ) == place and looked == []
+    (Path(place) / "jd" / "__pycache__").mkdir()
+    assert importing.place(environ) == place and looked == ["jd"]
+    assert importing.place(environ) == place and looked == ["jd"]
 
 
 def test_without_a_cache_it_is_the_place_of_the_package(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ class Runner:
         script.write_text(source)
         full = dict(os.environ, PYTHONUNBUFFERED="1", **environ)
         words = [sys.executable, str(script), *(arguments or [])]
-        return jobprocess.start(Assignment(5, {}), Command(script, words, full), self.tmp_path / "jobs" / "5",
-                                self.take, self.logged.append, lambda: self.oom_kills, time.monotonic(),
+        return jobprocess.start(Assignment(5, {}), Command(script, words, full), self.take,
+                                self.logged.append, lambda: self.oom_kills, time.monotonic(),
                                 killed=killed, begin=self.begin)
 
     def turn(self, job: JobProcess, timeout: float = PATIENCE,
@@ -138,7 +138,6 @@ def test_both_streams_arrive_in_order(runner: Runner) -> None:
 def test_the_script_has_a_session_of_its_own_and_our_directory(runner: Runner) -> None:
     runner.run("import os\nprint(os.getsid(0) == os.getpid(), os.getcwd())")
     assert runner.output.decode() == "True %s\n" % os.getcwd()
-    assert (runner.tmp_path / "jobs" / "5").is_dir()
 
 
 @all_ways
@@ -311,8 +310,8 @@ def test_an_orphan_that_came_to_the_worker_is_a_script_like_any(runner: Runner) 
         return Begun(Child(pid), read_end)
 
     words = [sys.executable, "-c", ORPHAN, str(write_end)]
-    job = jobprocess.start(Assignment(5, {}), Command(runner.tmp_path, words, {}), runner.tmp_path / "5",
-                           runner.take, runner.logged.append, lambda: 0, time.monotonic(), begin=begin)
+    job = jobprocess.start(Assignment(5, {}), Command(runner.tmp_path, words, {}), runner.take,
+                           runner.logged.append, lambda: 0, time.monotonic(), begin=begin)
     ended = runner.turn(job)
     assert ended is not None and ended.exit_code == 7 and ended.peak_memory is not None
     assert runner.output == b"ready\n" and orphans.children() == set()
@@ -393,11 +392,6 @@ def failure(runner: Runner, change: Callable[[], Any], **kwargs: Any) -> str:
     with pytest.raises(StartFailure) as caught:
         runner.start("", **kwargs)
     return str(caught.value)
-
-
-def test_a_job_directory_that_cannot_be_made(runner: Runner) -> None:
-    message = failure(runner, lambda: (runner.tmp_path / "jobs").write_text(""))
-    assert str(runner.tmp_path / "jobs" / "5") in message
 
 
 @pytest.mark.parametrize("argument, words", [
@@ -499,7 +493,7 @@ groups, directory = Groups(), Path(sys.argv[2])
 script = directory / "greedy.py"
 script.write_text("x = []\\nwhile True: x.append(bytearray(1 << 20))\\n")
 job = jobprocess.start(Assignment(1, {}), Command(script, [sys.executable, str(script)], dict(os.environ)),
-                       directory / "1", lambda data: None, print, groups.oom_kills, time.monotonic(),
+                       lambda data: None, print, groups.oom_kills, time.monotonic(),
                        killed=lambda pid, since: None)
 ended = None
 while ended is None:

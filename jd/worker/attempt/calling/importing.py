@@ -10,13 +10,16 @@ Python that a script may have, to say there what is needed.
 import hashlib
 import os
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 
 from jd import paths
 from jd.errors import JdError
 from jd.files import plainfile, safedirs, wholefile
 from jd.program import package_parent
 
+_State = Tuple[int, ...]
+# Files that were as they should be, as was all on the way to them, when they and their place had this state.
+_as_it_should_be: Dict[str, _State] = {}
 _SOURCE = '''\
 """Makes `import jd` work in scripts of jobs. jd_worker_cli has written this, and writes it again."""
 import sys
@@ -69,11 +72,16 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
     """
     top, directory = paths.cache_root(environ), _directory(environ, content)
     file = directory / name
+    kept_in = os.path.abspath(str(directory))
     try:
+        state = _state(directory, file.parent, file)
+        if state and _as_it_should_be.get(str(file)) == state:
+            return kept_in
         safedirs.make(file.parent, safedirs.CACHE, top)
         if not safedirs.check_file(file, safedirs.CACHE, top) or _beginning(file, content) != content:
             wholefile.write(file, content)
-        return os.path.abspath(str(directory))
+        _as_it_should_be[str(file)] = _state(directory, file.parent, file)
+        return kept_in
     except (JdError, OSError):
         return None
 
@@ -81,6 +89,16 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
 def tidy(environ: Mapping[str, str]) -> None:
     """Remove what workers that were killed while they made it have left there."""
     wholefile.tidy(_directory(environ, source()) / "jd")
+
+
+def _state(*paths: Path) -> _State:
+    """What is other after any change of them; empty where one is not there."""
+    try:
+        found = [os.lstat(str(path)) for path in paths]
+    except OSError:
+        return ()
+    return tuple(number for one in found for number in (
+        one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns))
 
 
 def _directory(environ: Mapping[str, str], content: bytes) -> Path:

@@ -2,7 +2,8 @@
 
 All of it is looked up in a thread, so that neither a job nor the worker waits for a file server or a slow
 git. What was found is kept, and looked up again only where script or repository have changed; whether the
-repository is clean, which no single file tells, also now and then.
+repository is clean, which no single file tells, also now and then. Whether the repository has changed is not
+asked for each of many short jobs.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from jd.worker.attempt.code import distributions, repository
 from jd.worker.config import WorkerConfig
 
 CLEAN_FOR = 60.0  # seconds; after that git is asked again
+FRESH = 1.0  # seconds that the state of a repository counts while its script stays the same
 CLEAN_SHARE = 50.0  # at most this part of the time goes to asking it
 PROBE_TIME = 20.0  # seconds for another interpreter to tell what it has installed
 MAX_HASHED = 256 * 1024 * 1024  # bytes of an entry script; one that is larger is a program with its data
@@ -80,6 +82,7 @@ class Codes:
         self._interpreter: Optional[Tuple[List[str], List[str], _Interpreter]] = None
         self._state: Optional[Tuple[object, repository.State]] = None
         self._ask_git_at = 0.0
+        self._began = 0.0
         self._reported = Reported("which code runs is not recorded", log)
 
     def lookup(self) -> Lookup:
@@ -92,10 +95,15 @@ class Codes:
         except OSError:
             lookup.done.set()  # it will not start either
             return
-        if self._latest is not None and not self._latest.done.is_set():
+        latest, now = self._latest, self._clock()
+        if latest is not None and not latest.done.is_set():
             lookup.done.set()  # the file system hangs: of this attempt it is not known
             return
-        self._latest = lookup
+        if latest is not None and latest.stamp == lookup.stamp and latest.found and now < self._began + FRESH:
+            lookup.found = latest.found
+            lookup.done.set()
+            return
+        self._latest, self._began = lookup, now
         try:
             threads.start(self._work, "jd-code", (lookup,))
         except NoThread as error:

@@ -77,11 +77,10 @@ class Collector:
                         for name, status in collect.results_in(job_dir).items()}
         self._known_before: Dict[str, Version] = {}
         try:
-            uploaded.begin(job_dir, data, (
+            self._known_before = uploaded.begin(job_dir, data, (
                 (name, uploaded.version_of(status))
                 for name, _, status in itertools.islice(
                     collect.regular_files(job_dir), collect.MAX_LOOKED_AT)))
-            self._known_before = uploaded.read(job_dir)[1]
         except OSError as error:
             self._log("cannot write %s: %s; files that the script uploads may go twice" % (
                 uploaded.ledger(job_dir), error.strerror))

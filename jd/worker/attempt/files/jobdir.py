@@ -15,13 +15,13 @@ an attempt sees to it, right before its script starts, that both are there (`con
 import errno
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Optional
 
-from jd.files import plainfile, wholefile
+from jd.files import plainfile, safedirs, wholefile
 from jd.killpoint import killpoint
 from jd.script import uploaded
-from jd.worker.attempt.process.jobprocess import make_directory
 from jd.worker.attempt.process.spawning import StartFailure
 
 MARKS = uploaded.BESIDE
@@ -46,7 +46,7 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
     if from_scratch is not None:
         attempt = 1  # whatever has no mark was there before
     aside = None
-    make_directory(mark.parent)  # what is above is looked at before anything of it is believed
+    _make(mark.parent)  # what is above is looked at before anything of it is believed
     try:
         found = _owner(directory, mark, data is None, attempt)
         if found is not None and found != owner:
@@ -61,7 +61,7 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
         raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
                            "or marked: %s" % (directory, error.strerror or error),
                            "move it away, or see JD_WORKSPACE_PATH") from None
-    make_directory(directory)
+    _make(directory)
     return aside
 
 
@@ -70,7 +70,9 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
 
     Raises StartFailure.
     """
-    make_directory(directory)
+    if _is_directory(directory) and os.path.lexists(str(_mark_of(directory))):
+        return  # as prepared: what is above it was looked at then
+    _make(directory)
     try:
         if not os.path.lexists(str(_mark_of(directory))):
             _write(_mark_of(directory), _owner_of(data, from_scratch))
@@ -91,6 +93,24 @@ def tidy(directory: Path, checkpoints: Path) -> None:
         os.unlink(str(_mark_of(directory)))
     except OSError:
         pass  # there is something in it, or somebody else has removed it
+
+
+def _make(directory: Path) -> None:
+    """Make a job's directory, if it is not there. Raises StartFailure."""
+    try:
+        safedirs.make(directory, safedirs.WORKSPACE)
+    except safedirs.UnsafePlace as error:
+        raise StartFailure(str(error)) from None
+    except OSError as error:
+        raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
+                           "see JD_WORKSPACE_PATH") from None
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(str(path)).st_mode)
+    except OSError:
+        return False
 
 
 def _mark_of(directory: Path) -> Path:

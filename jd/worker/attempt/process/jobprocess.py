@@ -6,16 +6,14 @@ has come. All times are seconds on the caller's monotonic clock.
 
 import os
 import signal
-from pathlib import Path
 from typing import Callable, FrozenSet, List, Optional
 
-from jd.files import safedirs
 from jd.messages import Assignment
 from jd.node import kernellog, orphans
 from jd.node.kernellog import Kill
 from jd.worker.attempt.output.pump import OutputPump
 from jd.worker.attempt.process.child import Child
-from jd.worker.attempt.process.spawning import Begun, Command, StartFailure, spawn
+from jd.worker.attempt.process.spawning import Begun, Command, spawn
 from jd.worker.attempt.process.ward import Ward
 from jd.worker.verdict import Ended
 
@@ -142,7 +140,8 @@ class JobProcess:
             runtime=self._ended_at - self._started,
             tail=self._pump.tail(),
             output_size=self._pump.size,
-            out_of_memory=kill is not None or self._oom_kills() > self._oom_kills_before,
+            out_of_memory=kill is not None or (
+                self._exit_code != 0 and self._oom_kills() > self._oom_kills_before),
             peak_memory=max(self._peak_memory or 0, kill.memory or 0 if kill is not None else 0) or None,
         )
 
@@ -193,8 +192,10 @@ class JobProcess:
 
     def _clear(self, now: float) -> bool:
         """Kill descendants that came to us as orphans; whether none is left."""
-        orphans.end_all(orphans.children() - self._strangers)
         left = orphans.children() - self._strangers
+        if left:
+            orphans.end_all(left)
+            left = orphans.children() - self._strangers
         if not left:
             return True
         if now < self._ended_at + CLEAR_TIME:
@@ -215,29 +216,14 @@ class JobProcess:
             self._fd = None
 
 
-def start(assignment: Assignment, command: Command, directory: Path, write_output: Callable[[bytes], None],
+def start(assignment: Assignment, command: Command, write_output: Callable[[bytes], None],
           log: Callable[[str], None], oom_kills: Callable[[], int], now: float, ward: Optional[Ward] = None,
           killed: Callable[[int, float], Optional[Kill]] = kernellog.killed,
           begin: Callable[[Command], Begun] = spawn) -> JobProcess:
-    """Make the job's directory, have `begin` start the script, and tell the warden.
-
-    Raises StartFailure, as `begin` may.
-    """
-    make_directory(directory)
+    """Have `begin` start the script, and tell the warden. Raises StartFailure, as `begin` may."""
     strangers = frozenset(orphans.children())
     child, output = begin(command)
     ward = ward if ward is not None else Ward()
     ward.began(child.pid, command.environ)
     return JobProcess(assignment, child, output, strangers, OutputPump(write_output), now,
                       log, oom_kills, ward, killed)
-
-
-def make_directory(directory: Path) -> None:
-    """Make a job's directory, if it is not there. Raises StartFailure."""
-    try:
-        safedirs.make(directory, safedirs.WORKSPACE)
-    except safedirs.UnsafePlace as error:
-        raise StartFailure(str(error)) from None
-    except OSError as error:
-        raise StartFailure("cannot make the job directory %s: %s" % (directory, error.strerror),
-                           "see JD_WORKSPACE_PATH") from None
