@@ -172,7 +172,7 @@ def test_parameters_are_text_and_a_phone_needs_no_sideways_scrolling(browser: Br
                                                                      dashboard: Dashboard) -> None:
     dashboard.create_jobs([{"evil": EVIL, "long": "x" * 400, **{"p%d" % at: at for at in range(12)}}])
     rows(browser, 1)
-    assert EVIL[:36] in column(browser, "evil")[0]
+    assert column(browser, "evil")[0].startswith(EVIL[:10])
     assert "p11" not in browser.run("return document.querySelector('.jobs').textContent")
     browser.click("button", "Columns")
     browser.click(".menu label", "p11")

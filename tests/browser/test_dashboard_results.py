@@ -179,6 +179,46 @@ def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboa
     assert pressed == "Higher is better"
 
 
+LONG = "model.encoder.transformer.attention."
+# Of what a selector finds: texts that lie in part outside of the window, or have no place at all.
+CUT_OFF = """return [...document.querySelectorAll(arguments[0])].filter((one) => {
+  const {left, right, width} = one.getBoundingClientRect();
+  return !(width > 0 && left >= 0 && right <= innerWidth + 0.5);
+}).map((one) => one.textContent)"""
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 900), (1440, 900)])
+def test_long_names_leave_room_for_values(browser: Browser, dashboard: Dashboard,
+                                          size: Tuple[int, int]) -> None:
+    optimizers = ["adamw_with_decoupled_weight_decay", "sgd_with_nesterov_momentum"]
+    give(dashboard, [({LONG + "dropout_rate": at % 3 / 10, LONG + "learning_rate": at / 100,
+                       LONG + "optimizer": optimizers[at % 2]},
+                      {"validation.multilabel_classification.mean_precision": at}) for at in range(6)])
+    browser.size(*size)
+    browser.go(dashboard.page + "/results")
+    browser.wait("document.querySelector('.plot-heat .cell-value') && document.querySelector('.shares td')")
+    assert no_sideways_scrolling(browser)
+    texts = ".plot-heat text, .plot-metric text, .shares .num, .results-say span, .results-controls select"
+    assert browser.run(CUT_OFF, texts) == []
+    # Names that begin alike are told apart by their ends, wherever they are cut.
+    for names in (".plot-leaders th", ".upright .title", ".choice select option"):
+        shown = browser.run("return [...document.querySelectorAll(arguments[0])].map((one) => "
+                            "one.firstChild.textContent)", names)
+        assert [name for name in shown if name.endswith("_rate")], names
+    if size[0] > 1000:
+        assert browser.run(CUT_OFF, ".upright .title") == []
+    browser.go(dashboard.page + "/jobs")
+    browser.wait("document.querySelectorAll('tbody tr').length === 6")
+    assert no_sideways_scrolling(browser)
+    if size[0] < 1000:
+        assert browser.run(CUT_OFF, "tbody td.param, tbody td.result") == []
+    browser.go(dashboard.page + "/jobs/1")
+    browser.wait("document.querySelectorAll('.facts dd').length > 3")
+    assert no_sideways_scrolling(browser)
+    widths = browser.run("return [...document.querySelectorAll('.facts dd')].map((one) => one.clientWidth)")
+    assert min(widths) > 100
+
+
 def test_on_a_phone_and_in_both_themes(browser: Browser, dashboard: Dashboard) -> None:
     give(dashboard, grid())
     browser.size(*PHONE)

@@ -122,6 +122,8 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
      ["–", "null", "", 'a "b"', "日本", "0", "false", '{"a":[1]}']),
     ("[[1, 'job'], [0, 'job'], [2000, 'job'], [2, 'reply', 'replies']].map((one) => format.count(...one))",
      ["1 job", "0 jobs", "2,000 jobs", "2 replies"]),
+    ("['short', 'model.encoder.dropout_rate', 'model.encoder.learn_rate'].map((one) => format.cut(one, 20))",
+     ["short", "model.en…ropout_rate", "model.en….learn_rate"]),
     ("format.STATUSES.map(format.statusName)", ["pending", "running", "done", "aborted", "deleted"]),
     ("[format.statusName('ODD'), format.statusName(undefined)]", ["ODD", "undefined"]),
     ("format.status('SERVED')", '<span class="status running">running</span>'),

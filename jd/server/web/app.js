@@ -176,7 +176,7 @@ function frame() {
 
 // Have the other pages at hand: some are of dozens of modules, which take a while when first gone to.
 async function ahead() {
-  for (const {module} of routes) await import(module).catch((error) => console.warn(error));
+  for (const found of routes) await import(found.module).catch((error) => console.warn(error));
 }
 
 async function begin() {

@@ -35,6 +35,14 @@ export function metric(n) {
   return String(Number(n.toPrecision(4)));
 }
 
+/** Cut the middle out of a text that must fit a place, so much that the end, which tells most in names such
+ * as model.encoder.dropout_rate, keeps the larger part. */
+export function cut(words, most) {
+  if (words.length <= most) return words;
+  const end = Math.floor((most - 1) * 0.6);
+  return words.slice(0, most - 1 - end) + "…" + words.slice(words.length - end);
+}
+
 /** Seconds → "0.4 s", "12 s", "3 min 5 s", "2 h 5 min", "3 d 4 h". */
 export function duration(s) {
   if (s == null || !Number.isFinite(s)) return NONE;

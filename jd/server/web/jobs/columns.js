@@ -2,11 +2,12 @@
 
 import {el, menu} from "../common.js";
 import {isNumber, isWhole} from "../exactjson.js";
-import {duration, metric, number, priority, status, value, when} from "../format.js";
+import {cut, duration, metric, number, priority, status, value, when} from "../format.js";
 import {live} from "../live.js";
 import {measuredFirst} from "../resultnames.js";
 
 const MOST = {parameter: 8, result: 4};  // columns that are shown before somebody chooses
+const LONGEST = 24;  // characters of a text in a cell: the browser would cut its end
 const KEPT = "columns";
 
 const none = () => el("span", {class: "none"}, "–");
@@ -18,7 +19,7 @@ function parameter(v) {
   if (isNumber(v) && text.length > 9 && !isWhole(v)) {
     return el("span", {title: text}, String(Number(Number(v).toPrecision(6))));
   }
-  return text.length > 36 ? el("span", {title: text.slice(0, 1000)}, text.slice(0, 200)) : text;
+  return text.length > LONGEST ? el("span", {title: text.slice(0, 1000)}, cut(text, LONGEST)) : text;
 }
 
 function result(v) {

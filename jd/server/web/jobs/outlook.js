@@ -2,11 +2,12 @@
 
 import {duration, number} from "../format.js";
 
-/** How long it takes until all is finished, or why nobody can tell; "" where there is nothing to say. `now` is
- * the server's time. */
+/** How long it takes until all is finished, or why nobody can tell; "" where there is nothing to say. `now`
+ * is the server's time. */
 export function outlook({jobs, total, finished, next_retry: next, paused, workers, eta}, now) {
   if (finished >= total || paused) return "";
-  if (!workers.busy && !workers.idle) return workers.paused ? "all workers are paused" : "waiting for workers";
+  const {busy, idle, paused: resting} = workers;
+  if (!busy && !idle) return resting ? "all workers are paused" : "waiting for workers";
   if (!jobs.PENDING && !jobs.SERVED && next != null) {
     return "first retry in " + duration(Math.max(1, Math.round(next - now)));
   }
@@ -15,7 +16,7 @@ export function outlook({jobs, total, finished, next_retry: next, paused, worker
 
 /** Workers by what they do, as [number, word]; where none is active, how many have left. */
 export function hands({busy, idle, paused, active, disabled}) {
-  if (!active) return [[disabled, disabled === 1 ? "worker has left" : "workers have left"]].filter(([n]) => n);
+  if (!active) return disabled ? [[disabled, disabled === 1 ? "worker has left" : "workers have left"]] : [];
   const rest = active - busy - idle - paused;
   return [[busy, "busy"], [idle, "idle"], [paused, "paused"], [rest, "leaving"]]
     .filter(([n], at) => n || at < 2);

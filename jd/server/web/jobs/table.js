@@ -2,8 +2,10 @@
 // neither the focus nor the place nor what is selected.
 
 import {el} from "../common.js";
-import {duration} from "../format.js";
+import {cut, duration} from "../format.js";
 import {live} from "../live.js";
+
+const LONGEST = 24;  // characters of a head
 
 const link = (row) => row && row.querySelector("a.row-link");
 const className = (column) =>
@@ -101,7 +103,7 @@ export class JobsTable {
     const sorter = (one) => el("button", {
       type: "button", class: "sort", "data-key": one.key, onclick: () => this.onsort(one.sort),
       title: one.group ? one.group.slice(0, -1) + " " + one.head : false},
-    el("span", {class: "cut"}, one.head));
+    el("span", {class: "cut"}, cut(one.head, LONGEST)));
     const made = columns.map((one) => el("th", {
       scope: "col", class: /num/.test(one.kind) && "num",
       "aria-sort": one.sort === name ? way : "none"}, sorter(one)));
@@ -137,7 +139,7 @@ export class JobsTable {
     const focused = document.activeElement;
     const held = node.contains(focused) && focused !== row.check ? focused.getAttribute("href") : null;
     node.replaceChildren(node.firstChild, ...columns.map((one) =>
-      el("td", {class: className(one) || false, "data-label": one.head}, one.cell(job))));
+      el("td", {class: className(one) || false, "data-label": cut(one.head, LONGEST)}, one.cell(job))));
     node.className = job.status.toLowerCase();
     const links = [...node.querySelectorAll("a")];
     if (held) links.find((one) => one.getAttribute("href") === held)?.focus({preventScroll: true});

@@ -8,6 +8,7 @@ import {jobRows, plot} from "./charts/plot.js";
 import {scatter} from "./charts/scatter.js";
 
 const MOST_BOXES = 24;
+const NONE = {heads: [], rows: []};  // the table before the first answer
 const names = (columns) => columns.map((column) => [column.name, column.name]);
 
 /** The card: points for numbers, boxes for texts. `view.x` is what was chosen; choices are told to `keep`;
@@ -30,7 +31,7 @@ export function metricCard(view, {open, keep}) {
       made.say(gone ? count(gone, "job") + why : "");
     },
     rows() {
-      if (form() === "boxes") return counted ? boxRows(counted.column, counted.answer) : {heads: [], rows: []};
+      if (form() === "boxes") return counted ? boxRows(counted.column, counted.answer) : NONE;
       return {heads: ["job", data.metric, column.name], rows: jobRows(data, data.byGoodness, [column]),
         total: data.ids.length};
     },

@@ -30,7 +30,8 @@ export function dataOf(answer, less, log) {
   return {
     metric: answer.metric, less, total: answer.total,
     sampled: answer.shown < answer.total, counted: answer.counted,
-    ids: some(answer.ids), even: some(answer.ids.map((id) => !utmost.has(id))), values: own.values, min, max, range,
+    ids: some(answer.ids), even: some(answer.ids.map((id) => !utmost.has(id))),
+    values: own.values, min, max, range,
     log: logarithmic, canLog: min > 0,
     column: Object.assign(own, {filterName: "result." + own.name}),
     columns: columns(answer.parameters, "param."), others: columns(answer.results, "result."),

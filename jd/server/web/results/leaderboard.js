@@ -1,8 +1,8 @@
 // The best jobs of a metric.
 
 import {el} from "../common.js";
-import {metric as figure, number, value as whole} from "../format.js";
-import {cut, text} from "./charts/drawing.js";
+import {cut, metric as figure, number, value as whole} from "../format.js";
+import {text} from "./charts/drawing.js";
 import {jobLink} from "./charts/plot.js";
 import {ranking} from "./statistics.js";
 

@@ -8,7 +8,8 @@ export function tally({metric, total, shown, jobs, nan, infinite, without}) {
   const others = [[nan, "NaN"], [infinite, "infinite"], [without, "done without it"], [waiting, "not done"]]
     .filter(([n]) => n > 0).map(([n, words]) => `${number(n)} ${words}`);
   const have = total === 1 ? "has" : "have";
-  const said = others.length ? `${number(total)} of ${count(jobs, "job")} ${have} ${metric}: ${others.join(", ")}`
+  const said = others.length
+    ? `${number(total)} of ${count(jobs, "job")} ${have} ${metric}: ${others.join(", ")}`
     : `${count(total, "job")} with ${metric}`;
   return shown < total
     ? `${said}. Points and lines are ${number(shown)} of them, the best and the worst among these` : said;

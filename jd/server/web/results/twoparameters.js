@@ -18,7 +18,8 @@ export function heatCard(view, {list, keep}) {
       const {of, columns, answer} = shown;
       made.say(heatmap(box, width, of, ...columns, answer, {how: view.how, open: follow}));
     },
-    rows: () => (shown ? heatRows(shown.of, ...shown.columns, shown.answer, view.how) : {heads: [], rows: []}),
+    rows: () => (shown ? heatRows(shown.of, ...shown.columns, shown.answer, view.how)
+      : {heads: [], rows: []}),
   });
 
   function follow(binX, binY) {

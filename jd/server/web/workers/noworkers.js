@@ -22,8 +22,8 @@ function lines() {
       "The file holds the server's token: that of --token-file, else the one in meta/token of its data."]];
 }
 
-/** What stands in the place of an empty list. `past`: it is the list of those that have left, which are `left`;
- * `narrowed`: filters are set, which `clear` takes off. */
+/** What stands in the place of an empty list. `past`: it is the list of those that have left, of which there
+ * are `left`; `narrowed`: filters are set, which `clear` takes off. */
 export function emptyList(past, narrowed, left, clear) {
   if (narrowed) {
     const all = button("Clear filters", clear, "primary");

@@ -1,11 +1,11 @@
 // The metric by the values of a parameter: a box for each.
 
 import {el} from "../../common.js";
-import {number} from "../../format.js";
+import {cut, number} from "../../format.js";
 import {svg} from "../../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
-import {below, cut, text, widthOf} from "./drawing.js";
+import {below, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
 
 const TALL = 300, FEW = 5;
@@ -15,7 +15,8 @@ const TALL = 300, FEW = 5;
 function named(groups) {
   const alike = new Map();
   for (const {value} of groups) alike.set(text(value), (alike.get(text(value)) || 0) + 1);
-  const words = (value) => (value === null ? "none" : alike.get(text(value)) > 1 ? String(value) : text(value));
+  const whole = (value) => (alike.get(text(value)) > 1 ? String(value) : text(value));
+  const words = (value) => (value === null ? "none" : whole(value));
   return groups.map((group) => ({...group, words: words(group.value)}));
 }
 

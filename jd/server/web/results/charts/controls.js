@@ -1,11 +1,14 @@
 // The controls above plots. They keep the focus while what they choose from changes.
 
 import {button, el} from "../../common.js";
-import {cut} from "./drawing.js";
+import {cut} from "../../format.js";
+
+const LONGEST = 24;  // of what is chosen; the browser would cut the end, in which names differ
 
 /** A labelled choice. `options` are [value, label] or {group, options}. */
 export function choice(label, options, value, onchange) {
-  const one = ([name, words]) => el("option", {value: name, selected: name === value}, cut(words, 60));
+  const one = ([name, words]) =>
+    el("option", {value: name, selected: name === value, title: words}, cut(words, LONGEST));
   const select = el("select", {onchange: () => onchange(select.value)}, ...options.map((option) =>
     (option.group ? el("optgroup", {label: option.group}, ...option.options.map(one)) : one(option))));
   return el("label", {class: "choice"}, el("span", {}, label), select);

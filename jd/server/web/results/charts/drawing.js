@@ -1,7 +1,7 @@
 // What drawings are made of: texts that fit, canvases, axes with their grid, the legend of the colours.
 
 import {el} from "../../common.js";
-import {metric as figure} from "../../format.js";
+import {cut, metric as figure} from "../../format.js";
 import {svg} from "../../svg.js";
 import {css, shades} from "./colours.js";
 
@@ -9,13 +9,6 @@ const WIDEST = 16000;  // pixels of a canvas; browsers draw nothing on a wider o
 
 /** A value in a plot or table. */
 export const text = (value) => (value === null || value === undefined ? "–" : figure(value));
-
-/** Cut the middle out of a text that must fit a place, as names and paths often differ at their ends. */
-export function cut(words, most) {
-  if (words.length <= most) return words;
-  const end = Math.floor((most - 1) * 0.4);
-  return words.slice(0, most - 1 - end) + "…" + words.slice(words.length - end);
-}
 
 const ruler = document.createElement("canvas").getContext("2d");
 
@@ -69,7 +62,8 @@ export function below(axis, {left, width, top, height, title, scaleNote}) {
   }
   const words = cut(title, Math.max(12, Math.floor(width / 8))) + (scaleNote || "");
   return svg("g", {class: "axis"}, ...marks,
-    svg("text", {class: "title", x: left + width / 2, y: top + height + 37, "text-anchor": "middle"}, words));
+    svg("text", {class: "title", x: left + width / 2, y: top + height + 37, "text-anchor": "middle"}, words,
+      svg("title", {}, title)));
 }
 
 const upright = (axis, height) => axis.ticks(Math.max(2, Math.floor(height / 44)));
@@ -82,7 +76,8 @@ export function beside(axis, {left, width, top, height, title}) {
       svg("text", {class: "tick", x: left - 8, y: y + 4, "text-anchor": "end"}, text(tick))];
   });
   return svg("g", {class: "axis"}, ...marks,
-    svg("text", {class: "title", x: left, y: 11, "text-anchor": "start"}, title));
+    svg("text", {class: "title", x: 2, y: 11},
+      cut(title, Math.floor((left + width) / 8)), svg("title", {}, title)));
 }
 
 /** The width in pixels that the labels of an upright axis need. */

@@ -1,18 +1,18 @@
 // The metric over two parameters: a cell for each pair of values.
 
-import {number} from "../../format.js";
+import {cut, number} from "../../format.js";
 import {svg} from "../../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
-import {cut, legend, text, widthOf} from "./drawing.js";
+import {legend, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
 import {sorted} from "../statistics.js";
 
 const TALL = 64;
 export const WAYS = {mean: "mean", median: "median", best: "best"};
 
-// An answer of /web/results/cells as a map: {across, down (axes), cells: rows of null or {n, value, best (id of
-// the job), bestValue}}.
+// An answer of /web/results/cells as a map: {across, down (axes), cells: rows of null or {n, value, best (id
+// of the job), bestValue}}.
 function mapOf({across, down, cells}, how) {
   const rows = down.bins.map(() => across.bins.map(() => null));
   for (const {across: x, down: y, n, mean, median, best, best_value: bestValue} of cells) {
@@ -21,7 +21,8 @@ function mapOf({across, down, cells}, how) {
   return {across, down, cells: rows};
 }
 
-const binText = ({low, high}) => (String(low) === String(high) ? text(low) : text(low) + " – " + text(high));
+const binText = ({low, high}) =>
+  (String(low) === String(high) ? text(low) : text(low) + " – " + text(high));
 
 /** Draw an answer of /web/results/cells into a box. `options`: `how` ("mean", "median", "best"), `open` with
  * a bin of each axis. Gives a note for people. */
@@ -92,9 +93,9 @@ function labels({across}, area, labelsY, columnX, columnY, rowAt) {
     last = x + half;
     made.push(svg("text", {class: "tick", x, y: base + 17, "text-anchor": "middle"}, words));
   };
-  const right = area.left + area.columns * area.wide;
+  const right = area.left + area.columns * area.wide, most = Math.max(14, Math.floor(area.wide / 8));
   across.bins.forEach((bin, at) => {
-    if (across.single) put(cut(text(bin.low), 14), area.left + (at + 0.5) * area.wide);
+    if (across.single) put(cut(text(bin.low), most), area.left + (at + 0.5) * area.wide);
     else put(edge(bin.low), area.left + at * area.wide);
   });
   if (!across.single) put(edge(across.bins[across.bins.length - 1].high), right - 8);

@@ -1,7 +1,8 @@
 // The axes of the parallel coordinates as a list, for the keyboard and for exact ranges.
 
 import {button, el} from "../../../common.js";
-import {cut, text} from "../drawing.js";
+import {cut} from "../../../format.js";
+import {text} from "../drawing.js";
 
 /** The list: {node, fill(data, axes)}. `state` is that of the plot; `changed(shape)` is called after each
  * change. */
@@ -65,13 +66,13 @@ export function axesPanel({state, changed}) {
     hide.setAttribute("aria-label", "Hide " + name);
     const tools = own ? ["the metric"] : [
       arrow("←", -1, "Earlier", index > 0), arrow("→", 1, "Later", index < axes.length - 2), hide];
-    return el("tr", {"data-name": name}, el("td", {class: "cut", title: name}, name),
+    return el("tr", {"data-name": name}, el("td", {title: name}, cut(name, 40)),
       el("td", {}, ends(one, 0)), el("td", {}, ends(one, 1)), el("td", {}, ...tools));
   }
 
   function hiddenRow({name}) {
     const show = button("Show", () => { state.hidden.delete(name); changed(true); }, "small quiet");
-    return el("tr", {class: "over"}, el("td", {class: "cut", title: name}, name),
+    return el("tr", {class: "over"}, el("td", {title: name}, cut(name, 40)),
       el("td", {colspan: 2}, "not shown"), el("td", {}, show));
   }
 

@@ -2,9 +2,9 @@
 // brushed on the axes, or typed below them, leave the jobs that lie in all of them.
 
 import {button, el} from "../../../common.js";
-import {count, number} from "../../../format.js";
+import {count, cut, number} from "../../../format.js";
 import {svg} from "../../../svg.js";
-import {canvas, cut, text} from "../drawing.js";
+import {canvas, text, widthOf} from "../drawing.js";
 import {jobLink, jobRows, plot} from "../plot.js";
 import {jobTip, pointing} from "../pointing.js";
 import {axesOf, filterOf, places} from "./axes.js";
@@ -50,7 +50,10 @@ export function parallelPlot(state, {open, list}) {
     const all = count(data.ids.length, data.sampled ? "sampled job" : "job"), inside = selected.length;
     tally.replaceChildren(ranges ? `${number(inside)} of ${all} lie in all ranges` : all);
     if (inside > MOST_LINES) tally.append(`, ${number(MOST_LINES)} lines drawn`);
-    if (ranges && inside) tally.append(data.sampled ? " · best of these " : " · best ", jobLink(data.ids[best]), ": " + text(data.values[best]));
+    if (ranges && inside) {
+      const first = data.sampled ? " · best of these " : " · best ";
+      tally.append(first, jobLink(data.ids[best]), ": " + text(data.values[best]));
+    }
     if (state.hidden.size) tally.append(` · ${count(state.hidden.size, "parameter")} not shown`);
     clear.hidden = jobs.hidden = !ranges;
   }
@@ -108,7 +111,7 @@ function drawAll(box, width, {view, state, open, changed}) {
     "aria-label": `Parallel coordinates of ${axes.length} axes. Arrow keys go along the jobs from the best, `
       + "Enter opens one. Ranges can be typed below."});
   const bright = svg("polyline", {class: "bright", visibility: "hidden"}), brushes = svg("g", {});
-  front.append(bright, ...axes.map((one, index) => drawAxis(one, x(index), y, gap)), brushes);
+  front.append(bright, ...axes.map((one, index) => drawAxis(one, x(index), y, gap, full)), brushes);
   inside.append(under.node, over.node, front);
   box.append(el("div", {class: "scroll"}, inside));
   view.dimmed = false;
@@ -139,16 +142,25 @@ function drawAll(box, width, {view, state, open, changed}) {
   brushing(front, {axes, state, y, gap, view, hide, changed});
 }
 
-function drawAxis({column, axis}, x, y, gap) {
+// Where a name stands that has its middle at x, or as near to it as the drawing has room.
+function within(name, x, full) {
+  const half = widthOf(name) / 2;
+  if (x - half < 0) return {x: 0, "text-anchor": "start"};
+  return x + half > full ? {x: full, "text-anchor": "end"} : {x, "text-anchor": "middle"};
+}
+
+function drawAxis({column, axis}, x, y, gap, full) {
   const most = Math.floor((gap - 16) / 7);
   const ticks = axis.ticks(axis.kind === "category" ? 16 : 6).map((tick) =>
     svg("text", {class: "tick halo", x: x - 6, y: y(axis.at(tick)) + 4, "text-anchor": "end"},
       cut(text(tick), Math.min(most, 14))));
+  // Those at the ends have less room beside them.
+  const room = x - gap / 2 < 0 || x + gap / 2 > full ? SIDE + gap / 2 : gap;
+  const name = cut(column.name, Math.max(10, Math.floor((room - 16) / 7)));
   return svg("g", {class: "axis upright", "data-axis": column.name},
     svg("line", {x1: x, x2: x, y1: y(1), y2: y(0)}),
     ...ticks,
-    svg("text", {class: "title", x, y: 16, "text-anchor": "middle"},
-      cut(column.name, Math.max(10, most)), svg("title", {}, column.name)),
+    svg("text", {class: "title", ...within(name, x, full), y: 16}, name, svg("title", {}, column.name)),
     axis.log ? svg("text", {class: "tick", x, y: 31, "text-anchor": "middle"}, "log") : null,
     svg("rect", {class: "grab", x: x - GRAB, y: y(1) - 6, width: 2 * GRAB, height: y(0) - y(1) + 12}),
     svg("rect", {class: "grab-name", x: x - gap / 2 + 4, y: 0, width: gap - 8, height: TOP - 8}));
