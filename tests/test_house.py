@@ -27,7 +27,7 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.cli": ("*", "showing launching", "sweep shell checkup", "commands"),
     "jd.net": ("addresses answerhead jsonbody multipart", "connection", "peer", "*", "serving finding"),
     "jd.hub": ("store", "*", "__main__"),
-    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside keeping", "driving",
+    "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside keeping steady", "driving",
                   "dashboard api", "sweeper", "app", "command", "__main__"),
     "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators pages", "aftermath", "direct"),
 }

@@ -36,6 +36,7 @@ from jd.server.driving.news import News
 from jd.server.driving.orders import Orders
 from jd.server.driving.waits import Waits
 from jd.server.experiment import Experiment
+from jd.server.steady import Steady
 from jd.server.store.files import files
 from jd.server.store.fleet import retention, workers
 from jd.server.store.operators import bulk
@@ -75,6 +76,7 @@ class JobServer:
                  proxies: Proxies = Proxies()) -> None:
         self.experiment = experiment
         self.room = WaitingRoom()
+        self._steady = Steady(experiment, self.room)
         experiment.on_commit(self.room.tell)
         experiment.on_commit(_say)
         experiment.on_commit(self._mind_untold)
@@ -91,7 +93,7 @@ class JobServer:
         self._api_server = HttpServer(self.api, Limits(parser=ParserLimits(request_line=p.MAX_REQUEST_LINE)),
                                       ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)
-        WorkerRoutes(experiment, self.room, access).add_to(self.api)
+        WorkerRoutes(experiment, self.room, access, self._steady).add_to(self.api)
         JobRoutes(experiment, self.creation, self.room.watching).add_to(self.api)
         DriveRoutes(experiment, self.orders, Waits(experiment, self.news), access).add_to(self.api)
         self.api.add("GET", p.HEALTH, self._health_of_api, public=True)
@@ -124,7 +126,8 @@ class JobServer:
             raise
         self.creation.start()
         self.live.start()
-        self._sweeper = asyncio.get_running_loop().create_task(sweeper.run(self.experiment))
+        self._sweeper = asyncio.get_running_loop().create_task(
+            sweeper.run(self.experiment, self._steady.write_out))
 
     def say_untold(self) -> None:
         """Say once in the log that some workers get a longer lease than was asked for."""
@@ -140,6 +143,7 @@ class JobServer:
                              self.live.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
+        self._steady.write_out()
         await asyncio.gather(self.orders.stop(), self.experiment.begun.stop(STOP_GRACE))
         self.signin.close()
 

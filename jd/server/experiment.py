@@ -149,14 +149,23 @@ class Experiment:
         What it says has happened is told to those who wait for it, after the commit and before this
         returns; also where the one that awaits it is cancelled while it is being written.
         """
-        loop = asyncio.get_running_loop()
-        answer: "asyncio.Future[T]" = loop.create_future()
-        written = self._submit(operation, self._in_loop(loop))
-        written.add_done_callback(lambda done: self._committed(done, answer))
+        answer, written = self._queue(operation)
         try:
             return await answer
         finally:
             written.cancel()  # where nobody waits any more, and it has not begun
+
+    def queue(self, operation: Callable[[Transaction], T]) -> "asyncio.Future[T]":
+        """`write`, which has its place before whatever is written next as soon as this returns."""
+        return self._queue(operation)[0]
+
+    def _queue(self, operation: Callable[[Transaction], T]
+               ) -> "Tuple[asyncio.Future[T], Future[Tuple[T, Happened]]]":
+        loop = asyncio.get_running_loop()
+        answer: "asyncio.Future[T]" = loop.create_future()
+        written = self._submit(operation, self._in_loop(loop))
+        written.add_done_callback(lambda done: self._committed(done, answer))
+        return answer, written
 
     def write_now(self, operation: Callable[[Transaction], T]) -> T:
         """`write`, waiting for it in this thread, which is not the loop's. Nobody is told of it."""

@@ -60,9 +60,10 @@ def _look_for_end(t: Transaction) -> None:
         sweepend.stop_workers(t)
 
 
-async def run(experiment: Experiment) -> None:
-    """Step for ever. Whatever a step meets, such as a database that cannot be written, the next one comes;
-    and where it is one part that fails, the others are done each by itself.
+async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: None) -> None:
+    """Step for ever, each time after `write_out` has begun to write what workers have said of late. Whatever
+    a step meets, such as a database that cannot be written, the next one comes; and where it is one part that
+    fails, the others are done each by itself.
 
     Where much more time has passed than between two steps, the machine slept, or the server was stopped or
     could not write.
@@ -83,6 +84,7 @@ async def run(experiment: Experiment) -> None:
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
     while True:
         with stepping:
+            write_out()
             stepped_at = await experiment.write(step_now)
         if stepping.trouble is not None and not isinstance(stepping.met, StorageError):
             now = experiment.clock.elapsed()

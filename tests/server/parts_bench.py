@@ -20,6 +20,7 @@ from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results
 from jd.server.experiment import Experiment
+from jd.server.steady import Steady
 from jd.server.store.policy import Policy
 from jd.server.waiting import WaitingRoom
 from tests.server.scenes import play
@@ -62,7 +63,8 @@ class PartsBench:
         self.creation = Creator(self.experiment)
         live = Live(self.experiment, self.creation, _anybody)
         self.router = Router(guard=_as_owner, status_of=STATUS_OF)
-        for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False)),
+        for part in (WorkerRoutes(self.experiment, room, Access("127.0.0.1", None, False),
+                                  Steady(self.experiment, room)),
                      JobRoutes(self.experiment, self.creation, room.watching),
                      CreateJobs(self.experiment, self.creation),
                      JobDetails(self.experiment, room.watching), Archive(self.experiment),

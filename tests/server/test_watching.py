@@ -40,12 +40,14 @@ class Bench:
         self.server.signin.close()
         self.experiment.close()
 
-    async def beat(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
-        body = json.dumps(dict({"worker_id": "w", "session": "s"}, **fields)).encode()
+    async def post(self, route: str, body: Dict[str, Any]) -> Tuple[int, Dict[str, Any]]:
         response = await self.server.api.dispatch(Request(
-            "POST", p.HEARTBEAT, {"host": "127.0.0.1:5000", "content-type": "application/json"},
-            BodyStream.of(body), peer_uid=os.geteuid))
+            "POST", route, {"host": "127.0.0.1:5000", "content-type": "application/json"},
+            BodyStream.of(json.dumps(body).encode()), peer_uid=os.geteuid))
         return response.status, json.loads(response.body)
+
+    async def beat(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
+        return await self.post(p.HEARTBEAT, dict({"worker_id": "w", "session": "s"}, **fields))
 
     async def busy(self, **fields: Any) -> Tuple[int, Dict[str, Any]]:
         return await self.beat(**dict(dict(reported_status="busy", current_job_id=1, attempt=1, wait=57,

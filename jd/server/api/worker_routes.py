@@ -21,6 +21,7 @@ from jd.server.downloads import file_response
 from jd.server.driving import sweep
 from jd.server.experiment import Experiment
 from jd.server.portion import Portion
+from jd.server.steady import Said, Steady
 from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import presence, workers
 from jd.server.store.queue import attempts, ending, jobs, timeleft
@@ -38,8 +39,9 @@ CLEARED_SLICE = 200  # workers in one operation at most, so that heartbeats are 
 class WorkerRoutes:
     """The routes of workers on one experiment."""
 
-    def __init__(self, experiment: Experiment, room: WaitingRoom, access: Access) -> None:
+    def __init__(self, experiment: Experiment, room: WaitingRoom, access: Access, steady: Steady) -> None:
         self._experiment = experiment
+        self._steady = steady
         self._room = room
         self._access = access
         self._outputs = outputs.Outputs(experiment.data_dir)
@@ -68,9 +70,13 @@ class WorkerRoutes:
         caller = _caller(request)
         with self._room.ticket(beat.worker_id, beat.session, idle,
                                None if idle else beat.current_job_id, beat.exit_when_empty) as ticket:
-            answer = await experiment.write(
-                lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
-            killpoint("heartbeat.after-commit")
+            said = Said(beat, caller.user, caller.reach)
+            answer = self._steady.answer(said)
+            if answer is None:
+                answer = await experiment.write(
+                    lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
+                killpoint("heartbeat.after-commit")
+                self._steady.keep(said, answer, ticket)
             ticket.supersede()
             answer = await self._hold(request, beat, ticket, answer)
             if answer.reply.job is not None and ticket.superseded:
@@ -127,6 +133,7 @@ class WorkerRoutes:
 
         retry = await self._experiment.write(take)
         killpoint("result.after-commit")
+        self._steady.forget_job(result.job_id)
         told = {} if retry is None else {"retry_in": retry.pause}
         return Response.json(dict(told, message="job %d is %s" % (result.job_id, result.status),
                                   job_id=result.job_id, status=result.status))
@@ -203,6 +210,7 @@ class WorkerRoutes:
         requeue, session = fields.take(body, "requeue", bool, False), fields.take_name(body, "session", None)
         stopped = await self._experiment.write(
             lambda t: workers.stopped_by_cli(t, worker_id, job_id, action, source, reach, requeue, session))
+        self._steady.forget(worker_id)
         return Response.json({"success": True, "job_aborted": stopped.aborted,
                               "job_requeued": stopped.requeued})
 
@@ -230,6 +238,8 @@ class WorkerRoutes:
             while start < len(named):
                 some = named[start:start + portion.size]
                 processed += await self._experiment.write(portion.timed(partial(clear, some=some)))
+                for worker_id, _, _ in some:
+                    self._steady.forget(worker_id)
                 start += len(some)
             return processed
 
