@@ -6,6 +6,7 @@ The registry keeps it as JSON, so that `restart` and `scale` start workers as th
 import errno
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -133,7 +134,11 @@ class WorkerConfig:
 
     def job_dir(self, job_id: int) -> Path:
         """The directory of one job, absolute."""
-        return paths.job_dir(self.experiment, job_id, self.environ).absolute()
+        return self._experiment_dir / str(job_id)
+
+    @cached_property
+    def _experiment_dir(self) -> Path:
+        return paths.experiment_dir(self.experiment, self.environ).absolute()
 
     def run_dir(self, job_id: int) -> Path:
         """The directory that the script of one job runs in, absolute."""

@@ -88,8 +88,8 @@ class Starter:
                 raise StartFailure(str(error)) from None
 
         warm = self._warm
-        command = self._command(filled, called, checkpoints)
-        warming = warm is not None and warm.prepare(command, called.command.words)
+        warming = warm is not None and warm.prepare(self._command(filled, called, checkpoints),
+                                                    called.command.words)
 
         def prepare(cancelled: threading.Event) -> None:
             if restoring:
@@ -200,10 +200,10 @@ class Starter:
                                 begin=self._begin)
 
     def _command(self, assignment: Assignment, called: Calling, checkpoints: Path) -> Command:
-        config = self._config
+        config, server = self._config, self._connection.server
         environ = environment.job_environment(
-            replace(config, server=self._connection.server), assignment, self._link.worker_id,
-            self._connection.token(), checkpoints, self._connection.checkpoint_keys())
+            config if server == config.server else replace(config, server=server), assignment,
+            self._link.worker_id, self._connection.token(), checkpoints, self._connection.checkpoint_keys())
         environ.update(self._threads.variables)
         environ.update(called.variables)
         given = environ["PYTHONPATH"]
