@@ -78,10 +78,11 @@ def inheriting(marks: Path) -> Set[int]:
     return found
 
 
-def test_in_the_foreground(tmp_path: Path, marks: Path, script: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("warm=true", "preload=subprocess")], ids=["cold", "warm"])
+def test_in_the_foreground(tmp_path: Path, marks: Path, script: Path, words: Tuple[str, ...]) -> None:
     with Server(tmp_path) as server:
         server.create(1)
-        with Worker(tmp_path, server.url, script, MARKS=marks) as worker:
+        with Worker(tmp_path, server.url, script, *words, MARKS=marks) as worker:
             running = processes_of(marks, 1)
             worker.stop(signal.SIGKILL)
             wait_until(lambda: not any(map(is_running, running)), SOON)

@@ -1,6 +1,7 @@
 """One attempt from claim to result: files are restored, its script runs, files are saved.
 
-    restoring   in a thread, for attempts that may have a checkpoint directory on the server
+    restoring   in a thread, for attempts that may have a checkpoint directory on the server, or wait for the
+                interpreter that they are forked from
     running     a JobProcess
     saving      in a thread: the checkpoint directory, and the files of `collect=`
 
@@ -40,7 +41,7 @@ def _unknown(_wait: float) -> Optional[Code]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the phases of one attempt are begun. `restore` is None where there is nothing to restore;
+    """How the phases of one attempt are begun. `restore` is None where there is nothing to wait for;
     it may raise JdError. `start` raises StartFailure. `note` goes into the job's history, and so does what
     `remarks` has to say of a script that failed by itself. `code` tells which code runs, if that is known
     within so many seconds."""

@@ -397,7 +397,7 @@ def failure(runner: Runner, change: Callable[[], Any], **kwargs: Any) -> str:
 @pytest.mark.parametrize("argument, words", [
     ("x" * 4_000_000, "too large for a command line"), ("a\0b", "null"),
     ("\ud800", "cannot carry"),
-])
+], ids=["long", "NUL", "surrogate"])
 def test_arguments_that_no_process_can_have(runner: Runner, argument: str, words: str) -> None:
     runner.run("")
     descriptors = len(os.listdir("/dev/fd"))

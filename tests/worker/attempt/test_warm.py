@@ -206,6 +206,29 @@ def test_files_that_a_module_of_ones_own_leaves_open_are_closed_at_the_end(place
         assert log.read() == "kept"
 
 
+def test_what_is_installed_is_not_taken_apart(place: Path) -> None:
+    (place / "site-packages").mkdir()
+    (place / "site-packages" / "installed.py").write_text(
+        "import sys\nclass A:\n def __del__(self): print('taken apart')\na = A()\n"
+        "made = type(sys)('made')\nmade.__file__ = '_made.py'\nsys.modules['made'] = made")
+    with scripts(place, preload=("installed",)) as made:
+        environ = dict(made.environ, PYTHONPATH=str(place / "site-packages"))
+        assert made.run("cold", "import installed", environ=environ).output == "taken apart\n"
+        assert made.run("warm", "import installed", environ=environ).output == ""
+
+
+@pytest.mark.parametrize("threads, there", [(0, False), (1, True)])
+def test_what_a_thread_imports_at_the_end_is_there(monkeypatch: pytest.MonkeyPatch, threads: int,
+                                                   there: bool) -> None:
+    monkeypatch.setattr("atexit.register", lambda call: None)
+    monkeypatch.setattr("_thread._count", lambda: threads)
+    monkeypatch.setitem(sys.modules, "some.module", interpreter)
+    ending = interpreter._Ending()
+    ending.of({"some.module"}, False)
+    ending._begin()
+    assert sys.modules["some.module"] is (interpreter if there else None)
+
+
 BEGINS = '''"""What it does."""
 from __future__ import annotations
 import sys, installed.one

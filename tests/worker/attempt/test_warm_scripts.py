@@ -59,6 +59,9 @@ CASES = [
     ("import concurrent.futures as c\nwith c.ThreadPoolExecutor(2) as p: print(list(p.map(abs, [-1, 2])))",
      "[1, 2]"),
     ("class A:\n def __del__(self): print('deleted')\na = A(); a.me = a\nb = A()", "deleted"),
+    (("import subprocess\nclass A:\n def __del__(self):\n"
+      "  from subprocess import PIPE; print('found', PIPE)\na = A(); a.me = a; del a"), "found -1"),
+    ("import subprocess\nclass A:\n def __del__(self):\n  import subprocess\na = A()", "shutting down"),
     # its streams
     (("import sys\nfor s in sys.stdin, sys.stdout, sys.stderr:\n print(s.name, s.encoding, s.errors,"
       " s.isatty(), s.line_buffering, s.write_through, s.seekable(), s.fileno(), s.mode)"), "<stdout> utf-8"),

@@ -109,6 +109,7 @@ def _serve(number: int) -> ModuleType | None:
     names = [os.fsdecode(field) for field in setup[3:]]
     divide = names.index(":")
     before = set(sys.modules)
+    ending = _Ending()
     failed = _preload(names[:divide], set(names[divide + 1:]), first, script)
     if failed:
         control.send(b"\0".join([b"without"] + [_encoded(text) for pair in failed for text in pair]))
@@ -122,6 +123,7 @@ def _serve(number: int) -> ModuleType | None:
         control.send(b"cold\0" + _encoded(why))
         os._exit(0)
     files = _Files(set(sys.modules) - before, script if SCRIPT in names[:divide] else "", began)
+    ending.of(set(sys.modules) - before, files.has_own)
     gc.collect()
     gc.freeze()  # a collection in a job, and the one at its end, would write to all that is shared
     control.send(b"ready\0%d" % _resident())
@@ -132,7 +134,7 @@ def _serve(number: int) -> ModuleType | None:
             control.send(b"changed\0" + _encoded(changed))
         elif _fork_off(control):
             control.close()
-            becoming.job(job, descriptors, files.has_own)
+            becoming.job(job, descriptors)
             return theirs
         for descriptor in descriptors:
             os.close(descriptor)
@@ -282,7 +284,9 @@ class _Files:
         self._installed: dict[str, Stamp] = {}
         self._looked = time.monotonic()
         paths = [getattr(sys.modules[name], "__file__", None) for name in modules]
-        for path in [path for path in paths if isinstance(path, str)] + ([script] if script else []):
+        # PyTorch has modules that it made itself, of a file like "_ops.py".
+        for path in [path for path in paths if isinstance(path, str) and os.path.isabs(path)] + (
+                [script] if script else []):
             stamp = _stamp(path)
             (self._installed if _is_fixed(path) else self._own)[path] = (
                 () if stamp and max(stamp[:2]) >= began else stamp)
@@ -360,7 +364,7 @@ class _Becoming:
         for name in MARKS + ("JD_WORKER_ID",):
             os.environ.pop(name, None)
 
-    def job(self, fields: list[bytes], descriptors: list[int], has_own: bool) -> None:
+    def job(self, fields: list[bytes], descriptors: list[int]) -> None:
         """Be the process of the job in this message, when the gate opens."""
         output, gate, directory = descriptors
         os.setsid()
@@ -383,9 +387,6 @@ class _Becoming:
         main = type(sys)("__main__")  # one that a collection sees
         main.__dict__.update(vars(sys.modules["__main__"]))
         sys.modules["__main__"] = main
-        if has_own:
-            import atexit
-            atexit.register(gc.unfreeze)  # a file that a module of the user's has left open is closed then
         _refresh()
 
     def _set_environment(self, variables: list[bytes]) -> None:
@@ -397,6 +398,40 @@ class _Becoming:
             if place and len(value) <= MARK_BYTES:
                 self._memset(place, 0, MARK_BYTES)
                 self._memmove(place, value, len(value))
+
+
+class _Ending:
+    """The end of a job's process: what Python takes apart of what was imported before.
+
+    To take all of it apart takes half as long as to import it, since what was shared until then is copied. So
+    installed modules are left as they are; what else there is, such as a file that the script has left open,
+    Python brings to its end as ever. Of a module of the user's that may be what only it holds, and so nothing
+    is left out where there is one.
+    """
+
+    def __init__(self) -> None:
+        import _thread
+        import atexit
+        self._threads = _thread._count
+        self._names: list[str] = []
+        self._has_own = False
+        atexit.register(self._begin)  # before all others: it comes last
+
+    def of(self, names: set[str], has_own: bool) -> None:
+        """Say which modules were imported, and whether some are not installed."""
+        self._names = sorted(names)
+        self._has_own = has_own
+        lasting: list[Any] = [sys.modules[name] for name in names]
+        lasting.append(lasting)  # frozen, and so nobody's garbage
+
+    def _begin(self) -> None:
+        if self._has_own:
+            gc.unfreeze()
+        elif gc.isenabled() and not self._threads():
+            # What Python does next, in this order: a finaliser that imports something has to find it.
+            gc.collect()
+            for name in self._names:
+                sys.modules[name] = None  # type: ignore[assignment]
 
 
 def _refresh() -> None:
