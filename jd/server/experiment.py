@@ -127,7 +127,8 @@ class Experiment:
             files.prepare(self.data_dir, self._kept)
             opening.tidy_files(self.database, self.directory, self._kept, _log)
             # Another offset than that of the last server says nothing: machine or boot may be others.
-            self.database.write(lambda db: clockset.begin(db, clock.offset())).result()
+            self._offset = clock.offset()
+            self.database.write(lambda db: clockset.begin(db, self._offset)).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
             # A million jobs of a database without values take some ten seconds, once.
             self._abandon()
@@ -152,6 +153,10 @@ class Experiment:
         answer, written = self._queue(operation)
         try:
             return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self._unheard(written.result()[1])
+            raise
         finally:
             written.cancel()  # where nobody waits any more, and it has not begun
 
@@ -214,14 +219,23 @@ class Experiment:
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
             t = Transaction(db, self.clock(), self.policy, aftermath.follow)
             begun.append(t)
-            clockset.follow(t, self.clock.offset())
+            offset = self.clock.offset()
+            if clockset.is_set(offset, self._offset):
+                clockset.follow(t, offset)
             return operation(t), t.happened
 
         def undone(db: sqlite3.Connection) -> None:
             for t in begun:
                 t.undone(db)
 
-        return self.database.write(run, lambda done: remove_superseded(done[1]), undone, deliver)
+        return self.database.write(run, self._written, undone, deliver, _settle)
+
+    def _written(self, done: Tuple[Any, Happened]) -> None:
+        """What is done in the writer's thread after a commit."""
+        happened = done[1]
+        remove_superseded(happened)
+        if happened.clock_offset is not None:
+            self._offset = happened.clock_offset
 
     def _committed(self, written: "Future[Tuple[Any, Happened]]", answer: "asyncio.Future[Any]") -> None:
         """An operation has come to its end: tell what has happened, if it was not undone, and then the one
@@ -240,6 +254,16 @@ class Experiment:
                 told(happened)
         if not answer.done():
             answer.set_result(value)
+        elif answer.cancelled():
+            self._unheard(happened)
+
+    def _unheard(self, happened: Happened) -> None:
+        """Nobody has heard what was written. A worker that was given a job by it may have sent a newer
+        heartbeat, which is held: that one is to tell."""
+        if happened.given is not None:
+            for told in self._listeners:
+                with self._telling:
+                    told(Happened(commanded=[happened.given]))
 
     def _make(self, workspace: Path) -> None:
         """The directories, where they are not there. Whoever puts a token or a queue of jobs into them
@@ -274,6 +298,10 @@ class Experiment:
 
 def _log(text: str) -> None:
     log.warning("%s", text)
+
+
+def _settle(db: sqlite3.Connection, done: List[Tuple[Any, Happened]]) -> None:
+    aftermath.settle(db, [happened for _, happened in done])
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

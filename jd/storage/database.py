@@ -69,6 +69,8 @@ def extracted(text: Optional[str], path: str) -> Any:
     return found
 
 
+# Writes what operations of one commit have in common, given what each of them has returned.
+Settle = Callable[[sqlite3.Connection, List[Any]], None]
 # Calls what it is given, maybe in another thread.
 Deliver = Callable[[Callable[[], None]], None]
 
@@ -84,6 +86,7 @@ class _Task(NamedTuple):
     then: Optional[Callable[[Any], None]]
     undone: Optional[Callable[[sqlite3.Connection], None]]
     deliver: Deliver
+    settle: Optional[Settle]
 
 
 class _Answer(NamedTuple):
@@ -142,18 +145,19 @@ class Database:
 
     def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None,
               undone: Optional[Callable[[sqlite3.Connection], None]] = None,
-              deliver: Deliver = at_once) -> "Future[T]":
+              deliver: Deliver = at_once, settle: Optional[Settle] = None) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
 
         `then` is called with the result between the two, in the thread that writes; and `undone` with a
         connection to read, maybe twice, where the operation began and nothing of it is kept. Neither must
         raise. To each `deliver` is given, once for each commit, what sets the Futures that are to be set by
-        it: an event loop is woken once for all of them.
+        it: an event loop is woken once for all of them. Each `settle` is called once for each commit, in
+        front of it, with what those have returned that have it; what it raises undoes them all.
         """
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
         future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future, then, undone, deliver))
+        self._tasks.put(_Task(operation, future, then, undone, deliver, settle))
         return future
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
@@ -278,6 +282,7 @@ class Database:
                 begun.append(task)
                 answers.append(self._run(connection, task, len(group) == 1))
             if connection.in_transaction:
+                _settle(connection, answers)
                 killpoint("database.before-commit")
                 connection.execute("COMMIT")
                 killpoint("database.after-commit")
@@ -341,6 +346,15 @@ class Database:
             return DamagedFile("database %s" % self.path, damage.reason(error), self._way_out)
         why = damage.reason(error) if isinstance(error, damage.ERRORS) else reason_of(error)
         return StorageError("database %s: %s" % (self.path, why), shortage.of_files() or "")
+
+
+def _settle(connection: sqlite3.Connection, answers: List[_Answer]) -> None:
+    together: Dict[Settle, List[Any]] = {}
+    for task, value, problem in answers:
+        if problem is None and task.settle is not None:
+            together.setdefault(task.settle, []).append(value)
+    for settle, values in together.items():
+        settle(connection, values)
 
 
 def _give(answers: List[_Answer]) -> None:

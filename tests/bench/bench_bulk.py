@@ -1,8 +1,8 @@
 """What an order to many jobs costs, and how long heartbeats wait meanwhile.
 
-Run it as `python tests/bench/bench_bulk.py`; of --jobs jobs each order is to every fifth, which a filter names.
-Beside each stands as many bare UPDATEs by id of a table without an index, in one transaction, and how long ten
-jobs that somebody has ticked keep the writer.
+Run it as `python tests/bench/bench_bulk.py`; of --jobs jobs each order is to every fifth, which a filter
+names. Beside it stand as many bare UPDATEs by id of a table without an index, in one transaction, and for how
+long ten jobs that somebody has ticked keep the writer.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def bare(directory: Path, total: int) -> float:
     db.execute("COMMIT")
     began = time.perf_counter()
     db.execute("BEGIN")
-    db.executemany("UPDATE jobs SET priority = 1 WHERE id = ?", ((number,) for number in range(0, total, PARTS)))
+    db.executemany("UPDATE jobs SET priority = 1 WHERE id = ?",
+                   ((number,) for number in range(0, total, PARTS)))
     db.execute("COMMIT")
     took = time.perf_counter() - began
     db.close()
@@ -81,7 +82,8 @@ async def _ticked(experiment: Experiment, action: str, first: int) -> float:
 async def measured(experiment: Experiment, total: int, actions: Sequence[str]) -> List[List[str]]:
     """A row of the table for each action, in this order."""
     rows: List[List[str]] = []
-    await Creator(experiment).create(from_grid({"x": list(range(total // PARTS)), "part": list(range(PARTS))}))
+    grid = {"x": list(range(total // PARTS)), "part": list(range(PARTS))}
+    await Creator(experiment).create(from_grid(grid))
     orders = Orders(experiment)
     for action in actions:
         # Jobs of another part, which the order then does not find.
@@ -94,8 +96,8 @@ async def measured(experiment: Experiment, total: int, actions: Sequence[str]) -
         took = time.perf_counter() - began
         beats.cancel()
         waited.sort()
-        rows.append([action, str(done["changed"]), "%.1f s" % took, "%.1f ms" % waited[len(waited) * 99 // 100],
-                     "%.1f ms" % waited[-1], "%.2f ms" % ticked])
+        rows.append([action, str(done["changed"]), "%.1f s" % took,
+                     "%.1f ms" % waited[len(waited) * 99 // 100], "%.1f ms" % waited[-1], "%.2f ms" % ticked])
         print(*rows[-1], flush=True)
     return rows
 

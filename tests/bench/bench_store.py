@@ -38,7 +38,7 @@ def timed(action: Callable[[], object]) -> float:
 
 def claims_at_once(desk: Desk) -> None:
     def begin(number: int) -> "Future[Any]":
-        return desk.database.write(lambda db: claim.claim(desk.transaction(db), "w%d" % number, None))
+        return desk.submit(lambda t: claim.claim(t, "w%d" % number, None))
 
     futures = [begin(number) for number in range(OPERATIONS)]
     for future in futures:

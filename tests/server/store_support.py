@@ -3,8 +3,9 @@
 import io
 import json
 import sqlite3
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 from jd import messages
 from jd.clock import Clock
@@ -34,6 +35,10 @@ def ordered(body: Any) -> Batch:
     return createrequest.read(io.BytesIO(json.dumps(body).encode())).batch
 
 
+def _settle(db: sqlite3.Connection, done: List[Any]) -> None:
+    aftermath.settle(db, [happened for _, happened in done])
+
+
 class Desk:
     """Runs operations at `now` and waits for them, as a handler would; `happened` is what the last one
     that wrote has caused."""
@@ -47,8 +52,14 @@ class Desk:
         self.database = Database(directory / "jobs.db", MIGRATIONS)
 
     def write(self, operation: Callable[[Transaction], T]) -> T:
-        return self.database.write(lambda db: operation(self.transaction(db)),
-                                   lambda _: remove_superseded(self.happened)).result(60)
+        return self.submit(operation).result(60)[0]
+
+    def submit(self, operation: Callable[[Transaction], T]) -> "Future[Tuple[T, Happened]]":
+        def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
+            t = self.transaction(db)
+            return operation(t), t.happened
+
+        return self.database.write(run, lambda _: remove_superseded(self.happened), settle=_settle)
 
     def transaction(self, db: sqlite3.Connection) -> Transaction:
         t = Transaction(db, self.now, self.policy, aftermath.follow)

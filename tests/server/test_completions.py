@@ -1,5 +1,7 @@
 """Attempts are counted when they end, and charts read the counts."""
 
+from typing import Optional
+
 import pytest
 
 from jd.server import sweeper
@@ -10,9 +12,10 @@ from tests.server.store_support import Desk
 T0 = 1_700_000_000 // 86400 * 86400  # midnight
 
 
-def ended(desk: Desk, verdict: str = "done", worker: str = "node1_abc_0", at: float = T0) -> None:
+def ended(desk: Desk, verdict: str = "done", worker: str = "node1_abc_0", at: float = T0,
+          host: Optional[str] = None) -> None:
     desk.now = at
-    desk.write(lambda t: completions.count(t, Ended(1, worker, verdict, None)))
+    desk.write(lambda t: completions.count(t.db, [Ended(1, worker, verdict, None, host, at)]))
 
 
 def series(desk: Desk, unit: str, host: str = "", at: float = T0) -> completions.Series:
@@ -50,8 +53,7 @@ def test_a_series_ends_with_the_bucket_of_now(desk: Desk, unit: str, count: int,
 
 
 def test_the_host_is_what_the_worker_says_or_what_its_name_has(desk: Desk) -> None:
-    desk.beat("node1_abc_0", host="its-own-word")
-    ended(desk, worker="node1_abc_0")
+    ended(desk, worker="node1_abc_0", host="its-own-word")
     ended(desk, worker="node2_abc_0")
     ended(desk, worker="nobody")
     assert desk.read(lambda db: completions.hosts(db, T0)) == ["its-own-word", "node2", "unknown"]

@@ -1,6 +1,7 @@
 """A held claim of a worker whose time is limited: what is left counts from when it came."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -71,5 +72,47 @@ def test_what_says_that_nothing_is_left_is_held_only_for_who_stays(run: Run) -> 
         assert p.EXT_EMPTY in reply["extensions"] and not staying.done()
         bench.room.close()
         assert (await staying)[1]["empty"] is True
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("leaves", ["while it is written", "when it is written"])
+def test_a_job_that_nobody_hears_of_wakes_the_newer_heartbeat(run: Run, leaves: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        database, begun = bench.experiment.database, threading.Event()
+        gates = [threading.Event(), threading.Event()]
+
+        def wait(gate: threading.Event) -> None:
+            gate.wait(60)
+
+        def wait_after_them(_db: object) -> None:
+            begun.set()
+            wait(gates[1])
+
+        def leave() -> None:
+            older.cancel()
+
+        older = await held(bench, "w")
+        # The newer one finds no job yet, the older one the job that comes then; and its client leaves.
+        database.write(lambda db: wait(gates[0]))
+        newer = asyncio.ensure_future(bench.beat(worker_id="w", session="w", wait=180))
+        while len(bench.room.of_worker("w")) < 2:
+            await asyncio.sleep(0)
+        database.write(lambda db: db.execute(
+            "INSERT INTO jobs (status, parameters) VALUES ('PENDING', '{}')"))
+        bench.room.of_worker("w")[0].call()
+        while database._tasks.qsize() < 3:
+            await asyncio.sleep(0)
+        database.write(wait_after_them)
+        gates[0].set()
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 60)
+        if leaves == "while it is written":
+            leave()
+        else:
+            bench.experiment.on_commit(lambda happened: None if happened.given is None else leave())
+        gates[1].set()
+        with pytest.raises(asyncio.CancelledError):
+            await older
+        assert (await asyncio.wait_for(newer, 20))[1]["job"]["job_id"] == 1
 
     run(scenario)

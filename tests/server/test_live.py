@@ -147,7 +147,7 @@ def test_failed_jobs_that_come_back_are_not_finished(desk: Desk) -> None:
 def _claimed(t: Transaction) -> int:
     job = claim.claim(t, "h_abc_0", None)
     assert job is not None
-    return job.job_id
+    return job.assignment.job_id
 
 
 def test_workers_by_what_they_do(desk: Desk) -> None:

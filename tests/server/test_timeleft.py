@@ -126,9 +126,8 @@ def test_the_cost_does_not_grow_with_the_jobs(desk: Desk, monkeypatch: pytest.Mo
 def test_the_percentile_is_that_of_the_latest_jobs_that_were_done(desk: Desk) -> None:
     def fill(t: Transaction) -> None:
         for number in range(1, 1001):
-            runtimes.keep(t, Ended(1, "w", p.VERDICT_DONE, float(number)))
-        runtimes.keep(t, Ended(1, "w", p.VERDICT_FAILED, 1e6))
-        runtimes.keep(t, Ended(1, "w", p.VERDICT_DONE, None))
+            runtimes.keep(t.db, [Ended(1, "w", p.VERDICT_DONE, float(number), None, t.now)])
+        runtimes.keep(t.db, [Ended(1, "w", p.VERDICT_DONE, None, None, t.now)])
 
     assert desk.read(runtimes.p90) is None
     desk.write(fill)

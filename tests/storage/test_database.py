@@ -182,6 +182,27 @@ def test_what_was_committed_together_is_delivered_together(db: Database) -> None
     assert isinstance(clash.exception(0), sqlite3.IntegrityError)
 
 
+def test_what_is_common_to_a_commit_is_written_once_in_front_of_it(db: Database) -> None:
+    def settle(connection: sqlite3.Connection, names: List[str]) -> None:
+        connection.execute("INSERT INTO settings VALUES ('together', ?)", (" ".join(names),))
+
+    def named(name: str) -> Callable[[sqlite3.Connection], str]:
+        def run(connection: sqlite3.Connection) -> str:
+            put(name, "1")(connection)
+            return name
+        return run
+
+    with writer_held(db):
+        several = [db.write(named(name), settle=settle) for name in ("a", "b", "a")]
+        other = db.write(named("c"))
+    assert other.result(10) == "c" and [several[0].result(10), several[1].result(10)] == ["a", "b"]
+    assert isinstance(several[2].exception(10), sqlite3.IntegrityError)
+    assert db.read(get_all).result(10) == {"a": "1", "b": "1", "c": "1", "together": "a b"}
+    again = db.write(named("d"), settle=settle)  # there is such a row already
+    assert isinstance(again.exception(10), StorageError)
+    assert "d" not in db.read(get_all).result(10)
+
+
 def test_a_cancelled_operation_is_not_done(db: Database) -> None:
     with writer_held(db):
         doomed = db.write(put("doomed", "1"))

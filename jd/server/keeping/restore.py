@@ -23,7 +23,7 @@ from jd.killpoint import killpoint
 from jd.server.keeping import backup, drafts, tarfiles
 from jd.server.keeping.tarfiles import Member, Told, nobody
 from jd.server.store import datadir
-from jd.server.store.queue.claim import ATTEMPTS_FROM
+from jd.server.store.queue.timeleft import ATTEMPTS_FROM
 from jd.server.store.schema import MIGRATIONS
 from jd.storage import damage
 from jd.storage.database import prepare

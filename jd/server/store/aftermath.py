@@ -1,19 +1,37 @@
-"""What follows the end of an attempt, in the transaction that ends it.
+"""What follows the end of an attempt, in the transaction that ends it; and what is counted once for all
+operations of a commit.
 
-So the claim that comes with a result sees what that result has led to.
+So the claim that comes with a result sees what that result has led to. What nothing looks at before the
+commit, the counters of a sweep that goes well, is written in front of it: a row of a counter changes once
+then, and not with each job.
 """
 
+import sqlite3
+from typing import List
+
+from jd import protocol as p
 from jd.server.store.fleet import failing
 from jd.server.store.operators import brokensweep
 from jd.server.store.pages import completions
-from jd.server.store.queue import runtimes
-from jd.server.store.transaction import Ended, Transaction
+from jd.server.store.queue import jobs, runtimes
+from jd.server.store.transaction import Ended, Happened, Transaction
 
 
 def follow(t: Transaction, ended: Ended) -> None:
     """It is counted for the charts, its runtime tells how long jobs take, and its worker may be marked as
     failing and paused, or the whole sweep be paused."""
-    completions.count(t, ended)
-    runtimes.keep(t, ended)
+    if ended.verdict == p.VERDICT_DONE:
+        t.happened.ended.append(ended)
+    else:
+        completions.count(t.db, [ended])
     failing.judge(t, ended)
     brokensweep.judge(t, ended)
+
+
+def settle(db: sqlite3.Connection, happened: List[Happened]) -> None:
+    """Count what the operations of a commit have caused, in front of it."""
+    jobs.settle(db, happened)
+    done = [ended for one in happened for ended in one.ended]
+    if done:
+        completions.count(db, done)
+        runtimes.keep(db, done)

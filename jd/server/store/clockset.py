@@ -38,15 +38,21 @@ def begin(db: sqlite3.Connection, offset: float) -> None:
     db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_OFFSET, repr(offset)))
 
 
+def is_set(offset: float, before: float) -> bool:
+    """Whether the clock was set between these two offsets."""
+    return abs(offset - before) >= LEAST
+
+
 def follow(t: Transaction, offset: float) -> None:
     """Move what counts, if the clock was set since the last transaction."""
     row = t.db.execute("SELECT value FROM settings WHERE name = ?", (_OFFSET,)).fetchone()
     by = offset - float(row[0])
-    if abs(by) < LEAST:
+    if not is_set(offset, float(row[0])):
         return
     for table, column, rows in MOVED:
         t.db.execute("UPDATE %s SET %s = %s + ? WHERE %s" % (table, column, column, rows), (by,))
     begin(t.db, offset)
+    t.happened.clock_offset = offset
     if abs(by) >= SAID:
         t.happened.said.append("the clock of this machine was set %s by %.0f s: leases and retries go by the "
                                "time that has passed" % ("forward" if by > 0 else "back", abs(by)))

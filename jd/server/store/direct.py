@@ -60,6 +60,7 @@ def write(path: Path, operation: Callable[[Transaction], T]) -> T:
             t = Transaction(db, time.time(), options.load(db, Policy()), aftermath.follow)
             try:
                 value = operation(t)
+                aftermath.settle(db, [t.happened])
                 killpoint("direct.before-commit")
                 db.execute("COMMIT")
             except BaseException:

@@ -449,7 +449,43 @@ _SET_ASIDE = """
 CREATE INDEX jobs_set_aside ON jobs (replaced_by, id) WHERE replaced_by IS NOT NULL;
 """
 
+# What changes with each job is counted once for all that are committed together (see `queue.jobs`): a
+# statement that gives `changed` a value itself says that its caller does, and then no trigger does.
+_COUNTED_TOGETHER = """
+DROP TRIGGER count_moved_job;
+CREATE TRIGGER count_moved_job AFTER UPDATE OF status ON jobs
+  WHEN OLD.status <> NEW.status AND NEW.changed IS OLD.changed BEGIN
+  UPDATE job_counts SET n = n + CASE status WHEN NEW.status THEN 1 ELSE -1 END
+    WHERE status IN (OLD.status, NEW.status);
+END;
+DROP TRIGGER changed_job;
+CREATE TRIGGER changed_job AFTER UPDATE OF status, parameters, priority, results ON jobs
+  WHEN NEW.changed IS OLD.changed BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'jobs';
+  UPDATE jobs SET changed = (SELECT n FROM changes WHERE topic = 'jobs') WHERE id = NEW.id;
+END;
+DROP TRIGGER changed_code;
+CREATE TRIGGER changed_code AFTER UPDATE OF code ON jobs
+  WHEN NEW.code IS NOT OLD.code AND NEW.changed IS OLD.changed BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'jobs';
+END;
+DROP TRIGGER changed_output;
+CREATE TRIGGER changed_output AFTER UPDATE OF output_tail, system_metrics ON attempts
+  WHEN NEW.verdict IS OLD.verdict BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'output';
+END;
+DROP TRIGGER changed_worker;
+CREATE TRIGGER changed_worker AFTER UPDATE OF reported_status, current_job_id, desired_version,
+  applied_version, left_at, failing, done_at, session ON workers WHEN
+  (OLD.reported_status, OLD.current_job_id, OLD.desired_version, OLD.applied_version, OLD.left_at,
+   OLD.failing, OLD.done_at, OLD.session) IS NOT
+  (NEW.reported_status, NEW.current_job_id, NEW.desired_version, NEW.applied_version, NEW.left_at,
+   NEW.failing, NEW.done_at, NEW.session) BEGIN
+  UPDATE changes SET n = n + 1 WHERE topic = 'workers';
+END;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (_FIRST, _DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE)
+                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER)

@@ -17,12 +17,15 @@ from jd.server.store.policy import Policy
 
 
 class Ended(NamedTuple):
-    """The end of an attempt. `runtime` is in seconds, None where it is not known."""
+    """The end of an attempt. `runtime` is in seconds, None where it is not known; `host` is what its worker
+    says, None for one that was forgotten; `at` Unix seconds."""
 
     job_id: int
     worker_id: str
     verdict: str
     runtime: Optional[float]
+    host: Optional[str]
+    at: float
 
 
 log = logging.getLogger("jd.server")
@@ -30,7 +33,8 @@ log = logging.getLogger("jd.server")
 
 @dataclass
 class Happened:
-    """What an operation has caused, as far as somebody may wait for it."""
+    """What an operation has caused, as far as somebody may wait for it; and what is counted of it together
+    with the other operations of its commit (see `aftermath.settle`)."""
 
     pending: int = 0  # jobs that became PENDING
     commanded: List[str] = field(default_factory=list)  # workers that have a command to take
@@ -40,6 +44,13 @@ class Happened:
     untold: bool = False  # a lease was made longer, since its worker cannot be told one so short
     superseded: List[Path] = field(default_factory=list)  # files that no row names any more: to be removed
     settings: Dict[str, Any] = field(default_factory=dict)  # fields of Policy that have another value
+    moved: Dict[str, int] = field(default_factory=dict)  # by how much jobs in a status have become more
+    jobs_changed: bool = False  # in rows that say so themselves (see `jobs.CHANGED`)
+    ended: List[Ended] = field(default_factory=list)  # attempts that are still to be counted
+    printed: bool = False  # the output of an attempt that has ended is told by no trigger
+    over: bool = False  # a job has ended that does not come back
+    given: Optional[str] = None  # the worker that was given a job
+    clock_offset: Optional[float] = None  # by which times are counted from now on, where it has changed
 
 
 def remove_superseded(happened: Happened) -> None:

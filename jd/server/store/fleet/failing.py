@@ -59,10 +59,10 @@ def _failure(t: Transaction, worker_id: str) -> None:
 
 
 def _success(t: Transaction, worker_id: str) -> None:
-    succeeded = ("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0, failing = 0,"
-                 " failing_since = NULL, last_done_at = ? WHERE worker_id = ? AND failing = %d")
-    if not t.db.execute(succeeded % 0, (t.now, worker_id)).rowcount:
-        if not t.db.execute(succeeded % 1, (t.now, worker_id)).rowcount:
+    succeeded = ("UPDATE workers SET jobs_done = jobs_done + 1, failures_in_row = 0,"
+                 " failing_since = NULL, last_done_at = ?%s WHERE worker_id = ? AND failing = %d")
+    if not t.db.execute(succeeded % ("", 0), (t.now, worker_id)).rowcount:
+        if not t.db.execute(succeeded % (", failing = 0", 1), (t.now, worker_id)).rowcount:
             return
         worker_history.add_line(t, worker_id, "no longer failing", "server")
     # This may be the success that others were measured against in vain.

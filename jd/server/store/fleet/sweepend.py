@@ -22,8 +22,7 @@ def stop_workers(t: Transaction) -> None:
         return
     if told:
         return
-    counted = jobs.counts(t.db)
-    if not counted[p.DONE] + counted[p.ABORTED]:
+    if not jobs.some_ended(t.db):
         return
     waiting = commands.affected(t.db, p.STOP, commands.Selection())
     if len(waiting) <= commands.SLICE:

@@ -8,6 +8,7 @@ nobody else can be heard under its name, or touch it. Where a function takes `re
 workers and attempts may be touched; None: all.
 """
 
+import functools
 import json
 import math
 import sqlite3
@@ -63,6 +64,7 @@ class Answer(NamedTuple):
 
 class _Worker(NamedTuple):
     session: Optional[str]
+    current_job_id: Optional[int]
     desired_state: str
     desired_version: int
     applied_version: int
@@ -78,6 +80,35 @@ class _Worker(NamedTuple):
     version: str
     hub_user: Optional[str]
     tags: str
+    failed: Optional[int]
+    sampled_at: Optional[float]
+
+
+class _Standing(NamedTuple):
+    """How a worker stands; `failed` is of one that the server has paused: how often its jobs failed."""
+
+    session: Optional[str]
+    reported_status: str
+    current_job_id: Optional[int]
+    desired_state: str
+    desired_version: int
+    applied_version: int
+    left_at: Optional[float]
+    version: str
+    failed: Optional[int]
+
+    @property
+    def is_idle(self) -> bool:
+        return self.reported_status == p.IDLE
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is still to take a command."""
+        return self.desired_version > self.applied_version
+
+    def is_present(self, session: Optional[str]) -> bool:
+        """Whether it is active, in this process."""
+        return self.left_at is None and self.session == session
 
 
 class _Identity(NamedTuple):
@@ -101,11 +132,18 @@ class _Progress(NamedTuple):
     done_at: Optional[float] = None
 
 
-def _worker(db: sqlite3.Connection, worker_id: str) -> Optional[_Worker]:
-    row = db.execute("SELECT session, desired_state, desired_version, applied_version, last_seen,"
-                     " left_at, requested_at, requested_by, previous_state, acknowledged_at, done_at,"
-                     " host, machine_type, version, hub_user, tags FROM workers WHERE worker_id = ?",
-                     (worker_id,)).fetchone()
+_FAILED = "CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
+
+
+def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional[_Worker]:
+    """What is known of a worker, with the sample that stands in the place of a minute."""
+    row = db.execute("SELECT session, current_job_id, desired_state, desired_version, applied_version,"
+                     " last_seen, left_at, requested_at, requested_by, previous_state, acknowledged_at,"
+                     " done_at, host, machine_type, version, hub_user, tags, %s,"
+                     " (SELECT timestamp FROM worker_metrics AS m"
+                     " WHERE m.worker_id = workers.worker_id AND place = ?)"
+                     " FROM workers WHERE worker_id = ?" % _FAILED,
+                     (minute % RING, worker_id)).fetchone()
     return None if row is None else _Worker(*row)
 
 
@@ -118,8 +156,7 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     NotServed, StaleAttempt, AnothersAttempt; then nothing of it has happened.
     """
     metrics = _metrics(beat)
-    _admit(t, beat, metrics, user)
-    _sample(t, beat)
+    standing = _admit(t, beat, metrics, user)
     if beat.session is None:
         presence.heard(t, beat)
     retry = None if beat.finished is None else ending.finish(t, beat.finished, reach)
@@ -135,7 +172,12 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
             overrun.put_off(t, beat.current_job_id, beat.ends_in)
         if beat.code is not None and beat.attempt is not None:
             codes.ran(t, beat.current_job_id, beat.attempt, beat.code)
-    found = answer(t, beat, timeleft.limit_of(beat, t.now))
+    # What came of a result may be a command for this very worker.
+    known = standing if beat.session is not None and not beat.leave and not t.happened.commanded else None
+    found = answer(t, beat, timeleft.limit_of(beat, t.now), known)
+    if found.reply.job is None and standing.current_job_id != beat.current_job_id:
+        t.db.execute("UPDATE workers SET current_job_id = ? WHERE worker_id = ?",
+                     (beat.current_job_id, beat.worker_id))
     if beat.session is None:
         presence.answered(t, beat, found.reply)
     if retry is None:
@@ -144,10 +186,11 @@ def heartbeat(t: Transaction, beat: messages.Heartbeat, user: Optional[str] = No
     return Answer(replace(found.reply, finished_retry=retry), False)
 
 
-def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit]) -> Answer:
+def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Limit],
+           standing: Optional[_Standing] = None) -> Answer:
     """What a worker is told now whose heartbeat was taken in: what `assign` says, and to who is
     idle and gets no job whether one may still come. Who would leave then is told at once."""
-    found = assign(t, beat.worker_id, beat.session, limit)
+    found = assign(t, beat.worker_id, beat.session, limit, standing)
     if beat.reported_status != p.IDLE or found.reply.job is not None:
         return found
     empty = not jobs.work_is_left(t.db)
@@ -155,34 +198,35 @@ def answer(t: Transaction, beat: messages.Heartbeat, limit: Optional[timeleft.Li
         found = found._replace(reply=replace(found.reply, paused_because=paused_because(t.db)))
     return Answer(replace(found.reply, empty=empty),
                   found.may_wait and not (empty and beat.exit_when_empty),
-                  not empty and not t.policy.paused and jobs.counts(t.db)[p.PENDING] > 0)
+                  not empty and not t.policy.paused and jobs.waits(t.db))
 
 
 def assign(t: Transaction, worker_id: str, session: Optional[str],
-           limit: Optional[timeleft.Limit] = None) -> Answer:
-    """What the worker is told now, and a job if it may have one.
+           limit: Optional[timeleft.Limit] = None, standing: Optional[_Standing] = None) -> Answer:
+    """What the worker is told now, and a job if it may have one; `standing` is how it stands, where the
+    caller knows.
 
     A job is handed out only to an active worker that is idle, is to run and has no command
     pending (docs/protocol.md); one that its session holds already is handed out again, not a second.
     """
-    found, idle, present = _standing(t.db, worker_id, session, t.policy)
-    if limit is not None:
-        found = found._replace(reply=replace(found.reply, runtime_p90=runtimes.p90(t.db)))
-    reply = found.reply
-    if not (present and idle and reply.desired_state == p.RUN) or reply.pending:
-        return found
+    if standing is None:
+        standing = _standing(t.db, worker_id)
+    p90 = None if limit is None else runtimes.p90(t.db)
+    if not (standing.is_present(session) and standing.is_idle and standing.desired_state == p.RUN
+            and not standing.is_pending):
+        return _told(t.db, standing, session, t.policy, p90)
     held = attempts.held_by(t.db, worker_id, session) if session is not None else None
     try:
-        job = (claim.claim(t, worker_id, session, limit) if held is None
-               else claim.redeliver(t, held[0], held[1]))
+        given = (claim.claim(t, worker_id, session, limit) if held is None
+                 else claim.redeliver(t, held[0], held[1]))
     except timeleft.NothingFits as error:
-        return Answer(replace(reply, needs=error.needs), False)
-    if job is None:
-        return found
-    t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
-                 (job.job_id, t.now, worker_id))
-    seconds = lease.of_job(t.db, job.job_id, t.policy)
-    return Answer(replace(reply, job=job, lease=seconds, interval=lease.interval(seconds)), False)
+        found = _told(t.db, standing, session, t.policy, p90)
+        return Answer(replace(found.reply, needs=error.needs), False)
+    if given is not None:
+        t.happened.given = worker_id
+        t.db.execute("UPDATE workers SET current_job_id = ?, last_seen = ? WHERE worker_id = ?",
+                     (given.assignment.job_id, t.now, worker_id))
+    return _told(t.db, standing, session, t.policy, p90, given)
 
 
 def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> Answer:
@@ -192,29 +236,36 @@ def told(db: sqlite3.Connection, beat: messages.Heartbeat, policy: Policy) -> An
     """
     if beat.current_job_id is not None and beat.attempt is not None:
         attempts.check_running(db, beat.current_job_id, beat.attempt)
-    return _standing(db, beat.worker_id, beat.session, policy)[0]
+    return _told(db, _standing(db, beat.worker_id), beat.session, policy)
 
 
-def _standing(db: sqlite3.Connection, worker_id: str, session: Optional[str],
-              policy: Policy) -> Tuple[Answer, bool, bool]:
-    """What a worker is told besides a job, whether it is idle, whether it is active."""
-    known_session, status, job_id, state, version, applied, left_at, client, failed = db.execute(
+def _standing(db: sqlite3.Connection, worker_id: str) -> _Standing:
+    return _Standing(*db.execute(
         "SELECT session, reported_status, current_job_id, desired_state, desired_version, applied_version,"
-        " left_at, version,"
-        " CASE WHEN failing AND requested_by = 'server' THEN failures_in_row END"
-        " FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
-    idle, pending = status == p.IDLE, version > applied
-    seconds = None if idle else lease.of_job(db, job_id, policy)
-    present = left_at is None and known_session == session
+        " left_at, version, %s FROM workers WHERE worker_id = ?" % _FAILED, (worker_id,)).fetchone())
+
+
+def _told(db: sqlite3.Connection, standing: _Standing, session: Optional[str], policy: Policy,
+          p90: Optional[float] = None, given: Optional[claim.Claimed] = None) -> Answer:
+    """What a worker is told that stands so, with the job that it is given."""
+    state, idle, pending = standing.desired_state, standing.is_idle, standing.is_pending
+    seconds = None if idle else lease.of_job(db, standing.current_job_id, policy)
+    interval = p.IDLE_INTERVAL if idle else lease.interval(seconds)
+    if given is not None:
+        seconds, interval = given.lease, lease.interval(given.lease)
     reply = messages.HeartbeatReply(
-        desired_state=state, desired_version=version, applied_version=applied, pending=pending,
-        interval=p.IDLE_INTERVAL if idle else lease.interval(seconds), extensions=p.EXTENSIONS, lease=seconds,
-        paused_because=failing.why(failed) if failed is not None and state == p.PAUSE else None)
+        desired_state=state, desired_version=standing.desired_version,
+        applied_version=standing.applied_version, pending=pending, interval=interval,
+        job=None if given is None else given.assignment, extensions=p.EXTENSIONS, runtime_p90=p90,
+        lease=seconds,
+        paused_because=failing.why(standing.failed) if standing.failed is not None and state == p.PAUSE
+        else None)
     if session is None:
-        reply = published.tuned(reply, client)
+        reply = published.tuned(reply, standing.version)
     # Who is to go and has no job goes at once.
-    may_wait = present and not pending and (not idle or state in (p.RUN, p.PAUSE))
-    return Answer(reply, may_wait), idle, present
+    may_wait = given is None and standing.is_present(session) and not pending and (
+        not idle or state in (p.RUN, p.PAUSE))
+    return Answer(reply, may_wait)
 
 
 def _metrics(beat: messages.Heartbeat) -> str:
@@ -225,9 +276,12 @@ def _metrics(beat: messages.Heartbeat) -> str:
     return text
 
 
-def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> None:
+def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optional[str]) -> _Standing:
     """Write down what a worker says of itself, and take in its acknowledgement."""
-    known = _worker(t.db, beat.worker_id)
+    minute = int(t.now // 60)
+    known = _worker(t.db, beat.worker_id, minute)
+    if known is None or known.sampled_at is None or known.sampled_at // 60 != minute:
+        _sample(t, beat, minute)
     if known is None:
         retention.make_room(t)
         t.db.execute(
@@ -238,7 +292,8 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
              beat.current_job_id, metrics, beat.applied_version,
              beat.applied_version, t.now, t.now, user))
         worker_history.add_line(t, beat.worker_id, "started", "worker")
-        return
+        return _Standing(beat.session, beat.reported_status, beat.current_job_id, p.RUN, beat.applied_version,
+                         beat.applied_version, None, beat.jd_worker_version, None)
     _check_user(t, beat, known, user)
     _check_session(beat, known, t.now)
     state, version = known.desired_state, max(known.desired_version, beat.applied_version)
@@ -254,12 +309,14 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         worker_history.add_line(t, beat.worker_id, "applied %s" % known.desired_state, "worker")
     if known.left_at is not None and not anew:
         worker_history.add_line(t, beat.worker_id, "heard of again", "worker")
+    # Of one that is idle the last job stands there until it is told its next one: it changes once.
+    job_id = known.current_job_id if beat.reported_status == p.IDLE else beat.current_job_id
     t.db.execute(
         "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?,"
         " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
         " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
         " acknowledged_at = ?, done_at = ? WHERE worker_id = ?",
-        (beat.session, beat.reported_status, beat.current_job_id, metrics,
+        (beat.session, beat.reported_status, job_id, metrics,
          state, version, applied, t.now, *(_Progress() if anew else _progress(known, beat, t.now)),
          beat.worker_id))
     identity = _identity(beat)
@@ -269,6 +326,8 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         t.db.execute("UPDATE workers SET host = ?, machine_type = ?, version = ?, tags = ?, instance = ?,"
                      " slot = ?, left_at = NULL, left_reason = NULL WHERE worker_id = ?",
                      (*identity, beat.worker_id))
+    return _Standing(beat.session, beat.reported_status, job_id, state, version, applied, None,
+                     beat.jd_worker_version, None if anew else known.failed)
 
 
 def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress:
@@ -291,18 +350,21 @@ def _progress(known: _Worker, beat: messages.Heartbeat, now: float) -> _Progress
 
 
 def _identity(beat: messages.Heartbeat) -> _Identity:
-    name = split_worker_id(beat.worker_id)
-    return _Identity(beat.host or (name.host if name else ""), beat.machine_type, beat.jd_worker_version,
-                     json.dumps(beat.tags), name.instance if name else "", name.slot if name else None)
+    return _identity_of(beat.worker_id, beat.host, beat.machine_type, beat.jd_worker_version,
+                        beat.tags)
 
 
-def _sample(t: Transaction, beat: messages.Heartbeat) -> None:
-    """Keep the first figures of each minute."""
-    minute = int(t.now // 60)
-    kept = t.db.execute("SELECT timestamp FROM worker_metrics WHERE worker_id = ? AND place = ?",
-                        (beat.worker_id, minute % RING)).fetchone()
-    if kept is not None and kept[0] // 60 == minute:
-        return
+@functools.lru_cache(maxsize=10_000)
+def _identity_of(worker_id: str, host: str, machine_type: str, version: str,
+                 tags: Tuple[str, ...]) -> _Identity:
+    """A worker says the same of itself with each heartbeat."""
+    name = split_worker_id(worker_id)
+    return _Identity(host or (name.host if name else ""), machine_type, version, json.dumps(tags),
+                     name.instance if name else "", name.slot if name else None)
+
+
+def _sample(t: Transaction, beat: messages.Heartbeat, minute: int) -> None:
+    """Keep the first figures of a minute."""
     figures = {name: value for name, value in list(beat.system_metrics.items())[:MAX_FIGURES]
                if isinstance(value, (int, float)) and not isinstance(value, bool)
                and abs(value) < 1e15 and math.isfinite(value) and len(name) <= 60}

@@ -183,19 +183,21 @@ def _replace(t: Transaction, ids: Sequence[int], status: str, start_id: int) -> 
         status = p.ABORTED
     else:
         jobs.add_history_line(t, ids, said)
+    then = transitions.after(status, transitions.REPLACE)
     # Restored, what ran or was to be tried again waits for that.
     t.db.executemany(
         "UPDATE jobs SET status = ?, replaced_by = ?, retry_at = NULL,"
         " deleted_from = CASE WHEN ? OR retry_at IS NOT NULL THEN 'PENDING' ELSE status END,"
-        " completion_timestamp = CASE WHEN ? OR retry_at IS NOT NULL THEN NULL ELSE completion_timestamp END"
-        " WHERE id = ?",
-        ((transitions.after(status, transitions.REPLACE), start_id, running, running, job_id)
-         for job_id in ids))
+        " completion_timestamp = CASE WHEN ? OR retry_at IS NOT NULL THEN NULL ELSE completion_timestamp END,"
+        + jobs.CHANGED + " WHERE id = ?",
+        ((then, start_id, running, running, job_id) for job_id in ids))
+    jobs.moved(t, status, then, len(ids))
 
 
 def publish(t: Transaction, start_id: int, total: int) -> Created:
     """The batch is whole: let workers have it."""
-    before = t.db.execute("SELECT sum(n) FROM job_counts WHERE status <> 'DELETED'").fetchone()[0]
+    before = any(t.db.execute("SELECT 1 FROM jobs INDEXED BY jobs_by_status WHERE status = ? AND id < ?"
+                              " LIMIT 1", (status, start_id)).fetchone() for status in REPLACE_ALL)
     t.db.execute("DELETE FROM settings WHERE name = ?", (CREATING_FROM,))
     t.db.execute("UPDATE job_counts SET n = n + ? WHERE status = 'PENDING'", (total,))
     # The rows of a batch appear for those who look at the table when it is whole.
@@ -240,7 +242,10 @@ def _bring_back(t: Transaction, start_id: int, limit: int) -> int:
         " WHERE status = 'DELETED' AND replaced_by = ? AND id < ? LIMIT ?",
         (start_id, start_id, limit)).fetchall()
     back = [(transitions.after(p.DELETED, transitions.restore(before)), job_id) for before, job_id in found]
-    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id = ?", back)
+    t.db.executemany("UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL, %s WHERE id = ?"
+                     % jobs.CHANGED, back)
+    for status, _ in back:
+        jobs.moved(t, p.DELETED, status)
     t.happened.pending += sum(status == p.PENDING for status, _ in back)
     return len(back)
 

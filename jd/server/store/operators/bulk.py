@@ -111,9 +111,11 @@ def _move(t: Transaction, ids: Sequence[int], event: str, also: str,
     """Send jobs along the table of transitions, from each status that has the event."""
     moved = 0
     for status in transitions.allowing(event):
-        moved += t.db.execute(
-            "UPDATE jobs SET status = ?, %s WHERE id IN (%s) AND status = ?" % (also, id_list(ids)),
-            (transitions.after(status, event), *values_of, status)).rowcount
+        then = transitions.after(status, event)
+        n = t.db.execute("UPDATE jobs SET status = ?, %s, %s WHERE id IN (%s) AND +status = ?" % (
+            also, jobs.CHANGED, id_list(ids)), (then, *values_of, status)).rowcount
+        jobs.moved(t, status, then, n)
+        moved += n
     return moved
 
 
@@ -132,8 +134,10 @@ def _restore(t: Transaction, ids: Sequence[int], reason: str) -> int:
     for before in befores:
         status = transitions.after(p.DELETED, transitions.restore(before))
         moved = t.db.execute(
-            "UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL WHERE id IN (%s)"
-            " AND status = 'DELETED' AND deleted_from = ?" % id_list(ids), (status, before)).rowcount
+            "UPDATE jobs SET status = ?, deleted_from = NULL, replaced_by = NULL, %s WHERE id IN (%s)"
+            " AND +status = 'DELETED' AND deleted_from = ?" % (jobs.CHANGED, id_list(ids)),
+            (status, before)).rowcount
+        jobs.moved(t, p.DELETED, status, moved)
         changed += moved
         t.happened.pending += moved if status == p.PENDING else 0
     return changed
@@ -165,7 +169,7 @@ def _begin_from_scratch(t: Transaction, ids: Sequence[int]) -> None:
 
 def _abort(t: Transaction, ids: Sequence[int], reason: str, by: str) -> int:
     served = [row[0] for row in t.db.execute(
-        "SELECT id FROM jobs WHERE id IN (%s) AND status = 'SERVED'" % id_list(ids))]
+        "SELECT id FROM jobs WHERE id IN (%s) AND +status = 'SERVED'" % id_list(ids))]
     message = "aborted " + by
     for job_id in served:
         ending.take_away(t, job_id, p.VERDICT_STOPPED, "%s: %s" % (message, reason) if reason else message)
@@ -178,8 +182,10 @@ def _abort(t: Transaction, ids: Sequence[int], reason: str, by: str) -> int:
 def _set_priority(t: Transaction, ids: Sequence[int], reason: str, priority: int) -> int:
     words = {FIRST: "put first", 0: "put back in line"}
     _add_history_line(t, ids, words.get(priority, "its priority is %d" % priority), reason)
-    return t.db.execute("UPDATE jobs SET priority = ? WHERE id IN (%s)" % id_list(ids),
-                        (priority,)).rowcount
+    changed = t.db.execute("UPDATE jobs SET priority = ?, %s WHERE id IN (%s)" % (
+        jobs.CHANGED, id_list(ids)), (priority,)).rowcount
+    jobs.moved(t, p.PENDING, p.PENDING, changed)
+    return changed
 
 
 def _tag(t: Transaction, ids: Sequence[int], reason: str, add: Sequence[str],

@@ -66,8 +66,9 @@ def follow(t: Transaction, limit: int) -> None:
             t.happened.pending += len(ids)
         else:
             status = transitions.after(p.PENDING, transitions.ABORT)
-            t.db.execute("UPDATE jobs SET status = ?, completion_timestamp = ? WHERE id IN (%s)"
-                         % id_list(ids), (status, t.now))
+            t.db.execute("UPDATE jobs SET status = ?, completion_timestamp = ?, %s WHERE id IN (%s)"
+                         % (jobs.CHANGED, id_list(ids)), (status, t.now))
+            jobs.moved(t, p.PENDING, status, len(ids))
             jobs.add_history_line(t, ids, "skipped: job %d, which it waits for, is %s" % failed)
 
 

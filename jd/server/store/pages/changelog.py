@@ -1,7 +1,8 @@
 """Which jobs have changed since somebody looked, in that order: for programs that watch.
 
-Each change of a job gives it the next number (the trigger `changed_job`), so a job is told once, as it is
-now, however often it has changed. New jobs have no number yet: they are those above the last known id.
+Each change of a job gives it a number above all that were committed (`jobs.CHANGED`, else the trigger
+`changed_job`), so a job is told once, as it is now, however often it has changed. New jobs have no number
+yet: they are those above the last known id.
 """
 
 import re
@@ -17,18 +18,20 @@ from jd.server.store.queue import jobs
 MAX_CHANGES = 1_000  # in one answer
 
 _FIELDS = jobfields.shown(Where.CHANGES)
-_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})", re.ASCII)
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})(?:-([0-9]{1,15}))?", re.ASCII)
 
 
 class Cursor(NamedTuple):
-    """What is known: changes up to a number, and jobs up to an id."""
+    """What is known: changes up to a number, of those with that number the jobs up to the id `of_number`, and
+    jobs up to the id `last_id`."""
 
     number: int
     last_id: int
+    of_number: int = jobs.NO_BATCH
 
     def text(self) -> str:
         """The cursor for a URL."""
-        return "%d-%d" % self
+        return "-".join("%d" % part for part in (self[:2] if self.of_number == jobs.NO_BATCH else self))
 
 
 class Changes(NamedTuple):
@@ -44,7 +47,7 @@ def cursor(text: str) -> Cursor:
     if found is None:
         raise ProtocolError("after=%s is no cursor: take the one of an answer, or none to begin with what "
                             "changes from now on" % shown(text))
-    return Cursor(int(found.group(1)), int(found.group(2)))
+    return Cursor(*(int(number) for number in found.groups() if number is not None))
 
 
 def since(db: sqlite3.Connection, known: Optional[Cursor]) -> Changes:
@@ -52,11 +55,14 @@ def since(db: sqlite3.Connection, known: Optional[Cursor]) -> Changes:
     now = Cursor(summary.changes(db)["jobs"], jobs.last_id(db))
     if known is None or known.number > now.number:
         return Changes([], now)
-    changed = _jobs(db, "j.changed > ? AND j.id <= ? ORDER BY j.changed", (known.number, known.last_id),
-                    MAX_CHANGES)
+    # Jobs that were changed in one commit may have one number.
+    changed = _jobs(db, "j.changed >= ? AND (j.changed > ? OR j.id > ?) AND j.id <= ?"
+                        " ORDER BY j.changed, j.id",
+                    (known.number, known.number, known.of_number, known.last_id), MAX_CHANGES)
     if len(changed) == MAX_CHANGES:
-        last = db.execute("SELECT changed FROM jobs WHERE id = ?", (changed[-1]["id"],)).fetchone()[0]
-        return Changes(changed, Cursor(last, known.last_id))
+        last_id = changed[-1]["id"]
+        last = db.execute("SELECT changed FROM jobs WHERE id = ?", (last_id,)).fetchone()[0]
+        return Changes(changed, Cursor(last, known.last_id, last_id))
     new = _jobs(db, "j.id > ? AND j.id <= ? ORDER BY j.id", (known.last_id, now.last_id),
                 MAX_CHANGES - len(changed))
     # A new job that has changed meanwhile was told as it is now.

@@ -5,7 +5,8 @@ chart costs the same after a thousand jobs and after a million.
 """
 
 import sqlite3
-from typing import List, NamedTuple
+from collections import Counter
+from typing import Iterable, List, NamedTuple
 
 from jd import protocol as p
 from jd.server.store.queue import transitions
@@ -24,10 +25,11 @@ UNKNOWN_HOST = "unknown"  # of a worker that says none, whose id has none either
 MAX_HOSTS = 500
 
 
-# In one statement, since every end of an attempt does it.
+# In one statement for all units, since every end of an attempt does it.
 _COUNT = ("INSERT INTO completions (unit, start, host, verdict, n) VALUES %s"
-          " ON CONFLICT (unit, start, host, verdict) DO UPDATE SET n = n + 1"
-          % ", ".join(["(?, ?, ?, ?, 1)"] * 2 * len(SECONDS)))
+          " ON CONFLICT (unit, start, host, verdict) DO UPDATE SET n = n + excluded.n"
+          % ", ".join("('%s', :at / %d * %d, :host, :verdict, :n)" % (unit, step, step)
+                      for unit, step in SECONDS.items()))
 
 
 class Series(NamedTuple):
@@ -41,18 +43,19 @@ class Series(NamedTuple):
     other: List[int]   # preempted, lost, stopped
 
 
-def count(t: Transaction, ended: Ended) -> None:
-    """An attempt ended."""
-    host = _host(t.db, ended.worker_id)
-    t.db.execute(_COUNT, [value for unit, step in SECONDS.items() for name in (ALL_HOSTS, host)
-                          for value in (unit, int(t.now) // step * step, name, ended.verdict)])
+def count(db: sqlite3.Connection, ended: Iterable[Ended]) -> None:
+    """These attempts ended."""
+    minute = SECONDS[MINUTE]
+    counted = Counter((int(one.at) // minute * minute, host, one.verdict) for one in ended
+                      for host in (ALL_HOSTS, _host(one)))
+    db.executemany(_COUNT, [{"at": at, "host": host, "verdict": verdict, "n": n}
+                            for (at, host, verdict), n in counted.items()])
 
 
-def _host(db: sqlite3.Connection, worker_id: str) -> str:
-    row = db.execute("SELECT host FROM workers WHERE worker_id = ?", (worker_id,)).fetchone()
-    if row is not None and row[0]:
-        return str(row[0])
-    name = split_worker_id(worker_id)
+def _host(ended: Ended) -> str:
+    if ended.host:
+        return ended.host
+    name = split_worker_id(ended.worker_id)
     return name.host if name is not None else UNKNOWN_HOST
 
 

@@ -2,19 +2,15 @@
 
 import json
 import sqlite3
-from typing import Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from jd import messages
 from jd import protocol as p
 from jd.killpoint import killpoint
 from jd.server.store.queue import elsewhere, lease, needs, overrun, timeleft, transitions
-from jd.server.store.queue.jobs import add_history_line, creating_from
+from jd.server.store.queue.jobs import CHANGED, add_history_line, creating_from, moved
 from jd.server.store.queue.timeleft import Waiting
 from jd.server.store.transaction import Transaction
-
-# In `settings`: what the numbers of attempts begin at, of data that was restored from a backup. The server
-# that went on meanwhile may have given out some, and they are nobody's here (`jd/server/keeping/restore.py`).
-ATTEMPTS_FROM = "attempts_from"
 
 IN_ORDER = ("SELECT %s FROM jobs INDEXED BY jobs_queue WHERE"
             " status = 'PENDING' AND needs_id IS ? AND priority < ?"
@@ -47,8 +43,15 @@ def _head(db: sqlite3.Connection, kind: Optional[int], before: int,
             return job
 
 
+class Claimed(NamedTuple):
+    """What a worker is given, and the lease of its attempt in seconds."""
+
+    assignment: messages.Assignment
+    lease: float
+
+
 def claim(t: Transaction, worker_id: str, session: Optional[str],
-          limit: Optional[timeleft.Limit] = None) -> Optional[messages.Assignment]:
+          limit: Optional[timeleft.Limit] = None) -> Optional[Claimed]:
     """Start an attempt of the first PENDING job whose needs the worker has, and which is not for others
     since it failed here; None if there is none, or the server is paused.
 
@@ -57,36 +60,37 @@ def claim(t: Transaction, worker_id: str, session: Optional[str],
     if t.policy.paused:
         return None
     job = _chosen(t, worker_id, limit)
-    while job is not None and not _is_readable(t.db, job.id):
+    while job is not None:
+        parameters = _readable(job.parameters)
+        if parameters is not None:
+            return _begin(t, job, parameters, worker_id, session)
         _set_aside(t, job.id)
         job = _chosen(t, worker_id, limit)
-    if job is None:
-        return None
-    job_id, own_lease, timeout = job.id, job.lease, job.timeout
-    number = _next_number(t.db, job.attempt)
-    seconds = lease.seconds(own_lease, session, t.policy)
+    return None
+
+
+def _begin(t: Transaction, job: Waiting, parameters: Dict[str, Any], worker_id: str,
+           session: Optional[str]) -> Claimed:
+    job_id, number = job.id, job.number
+    seconds = lease.seconds(job.lease, session, t.policy)
     t.db.execute(
         "UPDATE jobs SET status = ?, attempt = ?, worker_id = ?, session = ?, lease_until = ?,"
         " ends_by = ?, request_timestamp = ?, last_ping_timestamp = ?, completion_timestamp = NULL,"
-        " required_time = NULL, code = NULL WHERE id = ?",
+        " required_time = NULL, code = NULL, " + CHANGED + " WHERE id = ?",
         (transitions.after(p.PENDING, transitions.CLAIM), number, worker_id, session,
-         t.now + seconds, overrun.ends_by(t, timeout, session), t.now, t.now, job_id))
+         t.now + seconds, overrun.ends_by(t, job.timeout, session), t.now, t.now, job_id))
+    moved(t, p.PENDING, p.SERVED)
     t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
                  " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
                  (job_id, number, worker_id, session, t.now, worker_id))
     killpoint("store.claim.before-commit")
-    asked = t.policy.lease if own_lease is None else own_lease
+    asked = t.policy.lease if job.lease is None else job.lease
     if session is None and seconds > asked:
         t.happened.untold = True
         add_history_line(t, [job_id], "its lease is %g s, not %g s: its worker cannot be told how often it "
                                       "has to be heard of" % (seconds, asked))
-    return _assignment(t.db, job_id, number)
-
-
-def _next_number(db: sqlite3.Connection, latest: int) -> int:
-    """The number of the attempt after `latest`."""
-    row = db.execute("SELECT value FROM settings WHERE name = ?", (ATTEMPTS_FROM,)).fetchone()
-    return latest + 1 if row is None else max(latest + 1, int(row[0]))
+    return Claimed(_assignment(job_id, number, parameters, job.min_time, job.timeout, job.scratch, job.flags),
+                   seconds)
 
 
 def _chosen(t: Transaction, worker_id: str, limit: Optional[timeleft.Limit]) -> Optional[Waiting]:
@@ -101,38 +105,39 @@ def _chosen(t: Transaction, worker_id: str, limit: Optional[timeleft.Limit]) -> 
         return None
 
 
-def _is_readable(db: sqlite3.Connection, job_id: int) -> bool:
-    """Whether a worker can be told of a job: SQLite does not notice that a byte of a text is another one."""
+def _readable(parameters: bytes) -> Optional[Dict[str, Any]]:
+    """The parameters of a job, None where a worker cannot be told of them."""
     try:
-        return isinstance(json.loads(db.execute("SELECT parameters FROM jobs WHERE id = ?",
-                                                (job_id,)).fetchone()[0]), dict)
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error):
-            raise
-        return False
+        found = json.loads(str(parameters, "utf-8"))
     except (ValueError, TypeError, RecursionError):
-        return False
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _set_aside(t: Transaction, job_id: int) -> None:
     """Take a job out of the queue that nobody can run, so that it does not keep the others from workers."""
-    t.db.execute("UPDATE jobs SET status = ?, completion_timestamp = ? WHERE id = ?",
-                 (transitions.after(p.PENDING, transitions.ABORT), t.now, job_id))
+    status = transitions.after(p.PENDING, transitions.ABORT)
+    t.db.execute("UPDATE jobs SET status = ?, completion_timestamp = ?, %s WHERE id = ?" % CHANGED,
+                 (status, t.now, job_id))
+    moved(t, p.PENDING, status)
     said = "its parameters cannot be read: the database is damaged there"
     add_history_line(t, [job_id], said)
     t.happened.said.append("job %d is aborted, %s; restore a backup, or create the job again" % (
         job_id, said))
 
 
-def redeliver(t: Transaction, job_id: int, attempt: int) -> messages.Assignment:
+def redeliver(t: Transaction, job_id: int, attempt: int) -> Claimed:
     """The same attempt again, its lease renewed: the answer that gave it was lost."""
     lease.renew(t, job_id, attempt, None)
-    return _assignment(t.db, job_id, attempt)
+    parameters, min_time, timeout, scratch, flags, own_lease, session = t.db.execute(
+        "SELECT parameters, min_time, timeout, scratch, flags, lease, session FROM jobs WHERE id = ?",
+        (job_id,)).fetchone()
+    return Claimed(_assignment(job_id, attempt, json.loads(parameters), min_time, timeout, scratch, flags),
+                   lease.seconds(own_lease, session, t.policy))
 
 
-def _assignment(db: sqlite3.Connection, job_id: int, attempt: int) -> messages.Assignment:
+def _assignment(job_id: int, number: int, parameters: Dict[str, Any], min_time: Optional[float],
+                timeout: Optional[float], scratch: int, flags: Optional[str]) -> messages.Assignment:
     """An attempt of a job, as its worker is told of it."""
-    parameters, min_time, timeout, scratch, flags = db.execute(
-        "SELECT parameters, min_time, timeout, scratch, flags FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return messages.Assignment(job_id, json.loads(parameters), attempt, min_time, timeout,
+    return messages.Assignment(job_id, parameters, number, min_time, timeout,
                                scratch + 1 if scratch else None, flags)

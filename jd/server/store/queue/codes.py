@@ -4,6 +4,7 @@ Two codes are of one version where they differ only in where script and interpre
 version that its latest attempt ran.
 """
 
+import functools
 import hashlib
 import json
 import sqlite3
@@ -45,20 +46,40 @@ class Mix(NamedTuple):
                 "differ_in": list(self.differ_in), "most_counted": MAX_COUNTED}
 
 
-def ran(t: Transaction, job_id: int, number: int, code: messages.Code) -> None:
-    """An attempt runs, or has run, this code."""
-    document = code.to_json()
-    text = json.dumps(document, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
+class Known(NamedTuple):
+    """A code that is kept: its number, and the version that it is of."""
+
+    id: int
+    version: str
+
+
+def known(t: Transaction, code: messages.Code) -> Known:
+    """This code, which is kept from now on."""
+    digest, text = _written(tuple((name, tuple(value.items()) if isinstance(value, dict) else value)
+                                  for name, value in code.to_json().items()))
     row = t.db.execute("SELECT id, version FROM codes WHERE digest = ?", (digest,)).fetchone()
     if row is None:
-        (known,) = t.db.execute("SELECT count(*) FROM codes").fetchone()
-        if known >= MAX_CODES:
+        (count,) = t.db.execute("SELECT count(*) FROM codes").fetchone()
+        if count >= MAX_CODES:
             t.db.execute("DELETE FROM codes WHERE id = (SELECT min(id) FROM codes)")
-        version = version_of(document)
+        version = version_of(json.loads(text))
         t.db.execute("INSERT INTO codes (digest, version, document) VALUES (?, ?, ?)",
                      (digest, version, text))
         row = t.db.execute("SELECT id, version FROM codes WHERE digest = ?", (digest,)).fetchone()
+    return Known(*row)
+
+
+@functools.lru_cache(maxsize=128)
+def _written(facts: Tuple[Tuple[str, Any], ...]) -> Tuple[str, str]:
+    """The digest of a code with these facts, and its JSON; every job of a sweep tells the same."""
+    text = json.dumps({name: dict(value) if isinstance(value, tuple) else value for name, value in facts},
+                      sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), text
+
+
+def ran(t: Transaction, job_id: int, number: int, code: messages.Code) -> None:
+    """An attempt runs this code."""
+    row = known(t, code)
     t.db.execute("UPDATE attempts SET code_id = ? WHERE job_id = ? AND number = ? AND code_id IS NOT ?",
                  (row[0], job_id, number, row[0]))
     t.db.execute("UPDATE jobs SET code = ? WHERE id = ? AND attempt = ? AND code IS NOT ?",

@@ -48,11 +48,10 @@ def finish(t: Transaction, result: messages.Result, reach: Optional[str] = None)
     if stopped and result.status == p.ABORTED:
         verdict = p.VERDICT_STOPPED
     if job.status == p.SERVED and attempt == job.attempt:
-        if result.code is not None:
-            codes.ran(t, job.id, attempt, result.code)
+        code = None if result.code is None else codes.known(t, result.code)
         return _end(t, job, verdict, message=result.message, exit_code=result.exit_code,
                     runtime=result.runtime, printed=Printed(result.output_tail, result.output_size),
-                    final=result.final and not _has_files(t.db, job), comes_back=stopped)
+                    final=result.final and not _has_files(t.db, job), comes_back=stopped, code=code)
     row = t.db.execute("SELECT verdict FROM attempts WHERE job_id = ? AND number = ?",
                        (job.id, attempt)).fetchone()
     if row is not None and row[0] == verdict:
@@ -91,7 +90,8 @@ def end(t: Transaction, job_id: int, verdict: str, *, message: str = "", exit_co
 
 def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit_code: Optional[int] = None,
          runtime: Optional[float] = None, printed: Printed = Printed(), final: bool = False,
-         comes_back: bool = False, took_down: bool = False) -> Optional[messages.Retry]:
+         comes_back: bool = False, took_down: bool = False,
+         code: Optional[codes.Known] = None) -> Optional[messages.Retry]:
     policy = t.policy if job.max_attempts is None else t.policy._replace(max_attempts=job.max_attempts)
     down = _went_down(t, job) if took_down else []
     set_aside = len(down) >= tookdown.MOST
@@ -108,26 +108,31 @@ def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit
         runtime = max(0.0, t.now - job.request_timestamp)
     t.db.execute(
         "UPDATE jobs SET status = ?, failures = ?, interruptions = ?, lease_until = NULL,"
-        " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ? WHERE id = ?",
+        " ends_by = NULL, retry_at = ?, completion_timestamp = ?, required_time = ?,"
+        " code = coalesce(?, code), " + jobs.CHANGED + " WHERE id = ?",
         (outcome.status, outcome.failures, outcome.interruptions,
          t.now + pause if outcome.comes_back else None,
-         None if outcome.status == p.PENDING else t.now, runtime, job.id))
+         None if outcome.status == p.PENDING else t.now, runtime,
+         None if code is None else code.version, job.id))
+    jobs.moved(t, job.status, outcome.status)
+    t.happened.printed = True
     told = printed.tail != "" or printed.size is not None
     t.db.execute(
         "UPDATE attempts SET ended_at = ?, verdict = ?, message = ?, exit_code = ?, runtime = ?,"
-        " took_down = ?, output_size = CASE WHEN ? THEN ? ELSE output_size END,"
+        " took_down = ?, code_id = coalesce(?, code_id),"
+        " output_size = CASE WHEN ? THEN ? ELSE output_size END,"
         " output_tail = CASE WHEN ? THEN ? ELSE output_tail END"
         " WHERE job_id = ? AND number = ?",
-        (t.now, verdict, message, exit_code, runtime, took_down or None, told, printed.size, told,
-         printed.tail, job.id, job.attempt))
+        (t.now, verdict, message, exit_code, runtime, took_down or None, None if code is None else code.id,
+         told, printed.size, told, printed.tail, job.id, job.attempt))
     reason = _ending_line(job, verdict, outcome, pause, policy, set_aside)
     jobs.add_history_line(t, [job.id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:
         t.happened.pending += 1
     elif not outcome.comes_back:
-        t.happened.nothing_left = not jobs.work_is_left(t.db)
+        t.happened.over = True
     if job.worker_id is not None:
-        t.ended(Ended(job.id, job.worker_id, verdict, runtime))
+        t.ended(Ended(job.id, job.worker_id, verdict, runtime, job.host, t.now))
     killpoint("store.end.before-commit")
     if verdict not in transitions.FAILURES:
         return None

@@ -52,8 +52,10 @@ def retry_due(t: Transaction, limit: int) -> None:
     rows = t.db.execute("SELECT id, status FROM jobs WHERE retry_at <= ? LIMIT ?",
                         (t.now, limit)).fetchall()
     for job_id, status in rows:
+        then = transitions.after(status, transitions.RETRY)
         t.db.execute("UPDATE jobs SET status = ?, retry_at = NULL, elsewhere_until ="
-                     " CASE WHEN failures > 0 THEN ? + coalesce(retry_pause, ?) END WHERE id = ?",
-                     (transitions.after(status, transitions.RETRY), t.now, t.policy.retry_pause, job_id))
+                     " CASE WHEN failures > 0 THEN ? + coalesce(retry_pause, ?) END, %s WHERE id = ?"
+                     % jobs.CHANGED, (then, t.now, t.policy.retry_pause, job_id))
+        jobs.moved(t, status, then)
     jobs.add_history_line(t, [row[0] for row in rows], "its pause is over, back to the queue")
     t.happened.pending += len(rows)

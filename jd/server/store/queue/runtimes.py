@@ -1,21 +1,19 @@
 """How long jobs take: the runtimes of the jobs that were done last, and their 90th percentile."""
 
 import sqlite3
-from typing import Optional
+from typing import Optional, Sequence
 
-from jd import protocol as p
-from jd.server.store.transaction import Ended, Transaction
+from jd.server.store.transaction import Ended
 
 KEPT = 500  # runtimes
 _SLOWEST = 10  # one in so many takes longer than the percentile
 
 
-def keep(t: Transaction, ended: Ended) -> None:
-    """An attempt ended. Only one that is done says how long a job takes."""
-    if ended.verdict != p.VERDICT_DONE or ended.runtime is None:
-        return
-    last = t.db.execute("INSERT INTO runtimes (seconds) VALUES (?)", (ended.runtime,)).lastrowid
-    t.db.execute("DELETE FROM runtimes WHERE n <= ?", ((last or 0) - KEPT,))
+def keep(db: sqlite3.Connection, done: Sequence[Ended]) -> None:
+    """These attempts are done, which says how long a job takes."""
+    db.executemany("INSERT INTO runtimes (seconds) VALUES (?)",
+                   [(ended.runtime,) for ended in done if ended.runtime is not None])
+    db.execute("DELETE FROM runtimes WHERE n <= (SELECT max(n) FROM runtimes) - ?", (KEPT,))
 
 
 def p90(db: sqlite3.Connection) -> Optional[float]:

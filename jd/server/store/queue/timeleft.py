@@ -14,20 +14,30 @@ from jd.server.store.queue.needs import Kinds
 LOOKED_THROUGH = 20_000  # jobs that say what they need, for one behind them that does not, of all kinds
 MANY_NEEDS = 1000  # different values of min_time that are looked at
 
-WAITING = "id, attempt, lease, priority, min_time, timeout, needs_id, elsewhere_until"
+# In `settings`: what the numbers of attempts begin at, of data that was restored from a backup. The server
+# that went on meanwhile may have given out some, and they are nobody's here (`jd/server/keeping/restore.py`).
+ATTEMPTS_FROM = "attempts_from"
+
+# A byte of the parameters may be another one, which SQLite does not notice: whoever reads them looks.
+WAITING = ("id, max(attempt + 1, coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name = '%s'),"
+           " 0)), lease, priority, min_time, timeout, needs_id, elsewhere_until, scratch, flags,"
+           " CAST(parameters AS BLOB)" % ATTEMPTS_FROM)
 
 
 class Waiting(NamedTuple):
-    """A PENDING job."""
+    """A PENDING job; `number` is that of its next attempt."""
 
     id: int
-    attempt: int
+    number: int
     lease: Optional[float]
     priority: int
     min_time: Optional[float]
     timeout: Optional[float]
     needs_id: Optional[int]
     elsewhere_until: Optional[float]
+    scratch: int
+    flags: Optional[str]
+    parameters: bytes  # JSON
 
 
 class Limit(NamedTuple):
