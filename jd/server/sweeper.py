@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional, Tuple
 
 from jd.errors import StorageError
 from jd.server.experiment import Experiment
+from jd.server.portion import Portion
 from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
 from jd.server.store.operators import dependencies
@@ -16,32 +17,37 @@ from jd.threads import Reported
 
 INTERVAL = 1.0  # seconds
 LATE = 2.0  # seconds beyond that: for so long the server could not listen, whatever kept it
-BATCH = 1000  # rows in one step, so that workers are not kept waiting
-FORGOTTEN = 100  # workers in one step: each has up to 320 rows of history and figures
+BATCH = 100  # jobs of each kind in one step at most; how many it is says the time that they take
+_JOBS_OF_WORKER = 10  # that cost what it costs to forget one worker, with its history and figures
 
-Part = Callable[[Transaction], object]
+# Returns whether there may be more to do.
+Part = Callable[[Transaction], Optional[bool]]
 
 log = logging.getLogger("jd.server")
 
 
-def step(t: Transaction, missed: float = 0.0) -> None:
-    """Do what is due. For `missed` seconds nobody could be heard: they count for nobody's silence."""
-    for part in parts(missed).values():
-        part(t)
+def step(t: Transaction, missed: float = 0.0, limit: Optional[int] = None) -> bool:
+    """Do what is due, up to `limit` of each kind. For `missed` seconds nobody could be heard: they count for
+    nobody's silence. Returns whether there may be more."""
+    more = False
+    for part in parts(missed, BATCH if limit is None else limit).values():
+        more = bool(part(t)) or more
+    return more
 
 
-def parts(missed: float) -> Dict[str, Part]:
+def parts(missed: float, limit: int) -> Dict[str, Part]:
     """What is done in a step, in this order, and what is said of a part that fails."""
+    workers = max(1, limit // _JOBS_OF_WORKER)
     return {
         "time in which nobody could be heard does not count": lambda t: _extend(t, missed),
-        "leases that are over are not ended": lambda t: lease.expire(t, BATCH),
-        "jobs that run for too long are not ended": lambda t: overrun.end_due(t, BATCH),
-        "jobs that failed do not come back": lambda t: retry.retry_due(t, BATCH),
-        "jobs wait on for another worker": lambda t: elsewhere.end_due(t, BATCH),
-        "jobs that wait for others wait on": lambda t: dependencies.follow(t, BATCH),
+        "leases that are over are not ended": lambda t: lease.expire(t, limit),
+        "jobs that run for too long are not ended": lambda t: overrun.end_due(t, limit),
+        "jobs that failed do not come back": lambda t: retry.retry_due(t, limit),
+        "jobs wait on for another worker": lambda t: elsewhere.end_due(t, limit),
+        "jobs that wait for others wait on": lambda t: dependencies.follow(t, limit),
         "silent workers are not dropped": presence.drop_silent,
-        "what is known of the throughput is not pruned": lambda t: completions.prune(t, BATCH),
-        "workers that are gone are not forgotten": lambda t: retention.prune(t, FORGOTTEN),
+        "what is known of the throughput is not pruned": lambda t: completions.prune(t, limit) >= limit,
+        "workers that are gone are not forgotten": lambda t: retention.prune(t, workers) >= workers,
         "the end of the sweep is not looked for": _look_for_end,
     }
 
@@ -74,25 +80,27 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
         late = now - stepped_at - INTERVAL
         return late if late > LATE else 0.0
 
-    def step_now(t: Transaction) -> float:
+    def step_now(t: Transaction) -> Tuple[float, bool]:
         now = experiment.clock.elapsed()
-        step(t, missed(now))
-        return now
+        return now, step(t, missed(now), portion.size)
 
+    portion = Portion(BATCH)
     stepping = Reported("leases and the like are not looked after", log.warning)
-    each = {said: Reported(said, log.warning) for said in parts(0.0)}
+    each = {said: Reported(said, log.warning) for said in parts(0.0, BATCH)}
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
     while True:
+        more = False
         with stepping:
             write_out()
-            stepped_at = await experiment.write(step_now)
+            stepped_at, more = await experiment.write(portion.timed(step_now))
         if stepping.trouble is not None and not isinstance(stepping.met, StorageError):
             now = experiment.clock.elapsed()
-            for said, part in parts(missed(now)).items():
+            for said, part in parts(missed(now), BATCH).items():
                 with each[said]:
                     await experiment.write(part)
             stepped_at = now
         with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
-        await asyncio.sleep(INTERVAL)
+        # Workers are served in between; who waits for a job that has come back does not wait for more.
+        await asyncio.sleep(0 if more else INTERVAL)

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
@@ -184,16 +184,42 @@ def slept(bench: Bench, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None
     sweeps = []
     step = sweeper.step
 
-    def counted(t: Transaction, missed: float = 0.0) -> None:
-        step(t, missed)
+    def counted(t: Transaction, missed: float = 0.0, limit: Optional[int] = None) -> bool:
+        more = step(t, missed, limit)
         sweeps.append(missed)
         if len(sweeps) == 1:
             bench.passing(seconds)
+        return more
 
     monkeypatch.setattr(sweeper, "step", counted)
     monkeypatch.setattr(sweeper, "INTERVAL", 0.01)
     swept(bench, lambda: len(sweeps) >= 3)
     assert (sweeps[0], sweeps[2]) == (0.0, 0.0)
+
+
+def test_many_leases_end_in_slices_between_which_others_are_served(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = 2 * sweeper.BATCH + 50
+    slices: List[int] = []
+    bench.write(lambda t: t.db.executemany(
+        "INSERT INTO jobs (status, parameters, attempt, lease_until) VALUES ('SERVED', '{}', 1, ?)",
+        [(bench.now + 1,)] * total) and None)
+    bench.passing(2.0)
+    step = sweeper.step
+
+    def waiting(t: Transaction) -> int:
+        return int(t.db.execute("SELECT count(*) FROM jobs WHERE status = 'PENDING'").fetchone()[0])
+
+    def counted(t: Transaction, missed: float, limit: int) -> bool:
+        before = waiting(t)
+        more = step(t, missed, limit)
+        slices.append(waiting(t) - before)
+        return more
+
+    monkeypatch.setattr(sweeper, "step", counted)
+    monkeypatch.setattr(sweeper, "INTERVAL", 3600.0)
+    swept(bench, lambda: sum(slices) >= total)  # without a pause
+    assert sum(slices) == total and max(slices) <= sweeper.BATCH
 
 
 def test_a_server_that_slept_counts_the_time_for_nobody(bench: Bench,

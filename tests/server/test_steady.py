@@ -163,9 +163,10 @@ def test_a_lease_that_was_renewed_in_time_is_not_over(run: Run, monkeypatch: pyt
         swept = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def step(t: Transaction, missed: float = 0.0) -> None:
-            sweeper_step(t, missed)
+        def step(t: Transaction, missed: float, limit: int) -> bool:
+            more = sweeper_step(t, missed, limit)
             loop.call_soon_threadsafe(swept.set)
+            return more
 
         sweeper_step = sweeper.step
         monkeypatch.setattr(sweeper, "step", step)

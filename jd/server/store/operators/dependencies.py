@@ -50,8 +50,10 @@ def number(t: Transaction, tags: Sequence[str], after: Sequence[int]) -> Optiona
     return added
 
 
-def follow(t: Transaction, limit: int) -> None:
-    """Hand out, or skip, up to `limit` jobs of each list whose others are over."""
+def follow(t: Transaction, limit: int) -> bool:
+    """Hand out, or skip, up to `limit` jobs of each list whose others are over. Returns whether there may be
+    more."""
+    more = False
     before = jobs.creating_from(t.db)
     waiting = "SELECT * FROM dependencies d WHERE EXISTS (%s)" % (_WAITING % "d.needs_id")
     for needs_id, then, text in t.db.execute(waiting).fetchall():
@@ -60,6 +62,7 @@ def follow(t: Transaction, limit: int) -> None:
         if failed is None and _are_left(t.db, runs):
             continue
         ids = [row[0] for row in t.db.execute(_WAITING % "? AND id < ? LIMIT ?", (needs_id, before, limit))]
+        more = more or len(ids) == limit
         if failed is None:
             t.db.execute("UPDATE jobs SET needs_id = ? WHERE id IN (%s)" % id_list(ids), (then,))
             t.db.execute("UPDATE changes SET n = n + 1 WHERE topic = 'jobs'")
@@ -70,6 +73,7 @@ def follow(t: Transaction, limit: int) -> None:
                          % (jobs.CHANGED, id_list(ids)), (status, t.now))
             jobs.moved(t, p.PENDING, status, len(ids))
             jobs.add_history_line(t, ids, "skipped: job %d, which it waits for, is %s" % failed)
+    return more
 
 
 def _failed(db: sqlite3.Connection, runs: Sequence[Run]) -> Optional[_Failed]:

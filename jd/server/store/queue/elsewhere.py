@@ -84,12 +84,14 @@ def restart(t: Transaction) -> None:
                  " WHERE elsewhere_until > ?", (t.now, t.policy.retry_pause, t.now))
 
 
-def end_due(t: Transaction, limit: int) -> None:
-    """Let anybody have the jobs that have waited long enough for another worker."""
+def end_due(t: Transaction, limit: int) -> bool:
+    """Let anybody have the jobs that have waited long enough for another worker, `limit` at most. Returns
+    whether there may be more."""
     due = t.db.execute("SELECT id, status FROM jobs INDEXED BY jobs_elsewhere WHERE elsewhere_until <= ?"
                        " LIMIT ?", (t.now, limit)).fetchall()
     t.db.executemany("UPDATE jobs SET elsewhere_until = NULL WHERE id = ?", ((row[0],) for row in due))
     t.happened.pending += sum(status == p.PENDING for _, status in due)
+    return len(due) == limit
 
 
 def look_again(t: Transaction) -> None:

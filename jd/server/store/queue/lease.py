@@ -70,8 +70,8 @@ def renew(t: Transaction, job_id: int, attempt: Optional[int], worker_id: Option
                      " WHERE job_id = ? AND number = ?", (tail, size, metrics, job_id, number))
 
 
-def expire(t: Transaction, limit: int) -> None:
-    """End attempts that were not heard of in time."""
+def expire(t: Transaction, limit: int) -> bool:
+    """End attempts that were not heard of in time, `limit` at most. Returns whether there may be more."""
     rows = t.db.execute(
         "SELECT id, %s FROM jobs WHERE status = 'SERVED' AND lease_until <= ?"
         " ORDER BY lease_until LIMIT ?" % _SECONDS, (t.policy.lease, t.now, limit)).fetchall()
@@ -79,6 +79,7 @@ def expire(t: Transaction, limit: int) -> None:
         counts = tookdown.counts(t, jobs.find(t.db, job_id), lease)
         ending.take_away(t, job_id, p.VERDICT_LOST, "no heartbeat for %g s%s" % (
             lease, _memory_was_short(t.db, job_id)), took_down=counts)
+    return len(rows) == limit
 
 
 def found_dead(t: Transaction, job_id: int, alone: bool) -> None:

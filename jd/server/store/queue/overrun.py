@@ -32,11 +32,13 @@ def put_off(t: Transaction, job_id: int, ends_in: float) -> None:
                  (t.now + ends_in + MARGIN, job_id))
 
 
-def end_due(t: Transaction, limit: int) -> None:
-    """End attempts that have run for too long."""
-    for job_id, timeout in t.db.execute(DUE, (t.now, limit)).fetchall():
+def end_due(t: Transaction, limit: int) -> bool:
+    """End attempts that have run for too long, `limit` at most. Returns whether there may be more."""
+    due = t.db.execute(DUE, (t.now, limit)).fetchall()
+    for job_id, timeout in due:
         ending.take_away(t, job_id, p.VERDICT_TIMEOUT, "it runs for longer than its timeout of %g s, and its"
                                                        " worker has not ended it" % timeout)
+    return len(due) == limit
 
 
 def extend(t: Transaction, by: float) -> None:

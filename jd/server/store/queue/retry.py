@@ -47,8 +47,8 @@ def restart(t: Transaction) -> None:
             t.db.execute("UPDATE jobs SET retry_at = ? WHERE id = ?", (latest, job_id))
 
 
-def retry_due(t: Transaction, limit: int) -> None:
-    """Bring back failed jobs whose pause is over."""
+def retry_due(t: Transaction, limit: int) -> bool:
+    """Bring back failed jobs whose pause is over, `limit` at most. Returns whether there may be more."""
     rows = t.db.execute("SELECT id, status FROM jobs WHERE retry_at <= ? LIMIT ?",
                         (t.now, limit)).fetchall()
     for job_id, status in rows:
@@ -59,3 +59,4 @@ def retry_due(t: Transaction, limit: int) -> None:
         jobs.moved(t, status, then)
     jobs.add_history_line(t, [row[0] for row in rows], "its pause is over, back to the queue")
     t.happened.pending += len(rows)
+    return len(rows) == limit
