@@ -73,8 +73,10 @@ async def total(experiment: Experiment) -> int:
 def test_workers_are_served_and_do_not_leave_while_a_file_is_read(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, go_on, parsed = threading.Event(), threading.Event(), jobfile.parsed
+    intervals = [sys.getswitchinterval()]
 
     def slow(path: Path, file: BinaryIO) -> Batch:
+        intervals.append(sys.getswitchinterval())
         read.set()
         assert go_on.wait(PATIENCE)
         return parsed(path, file)
@@ -96,6 +98,7 @@ def test_workers_are_served_and_do_not_leave_while_a_file_is_read(
         await made
         assert (await beat(experiment, "w")).job is not None
         assert not await experiment.read(jobs.are_being_loaded)
+        assert intervals[1] < intervals[0] == sys.getswitchinterval(), "Python is not kept from the others"
     run(tmp_path, scenario)
 
 

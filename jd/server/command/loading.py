@@ -81,8 +81,8 @@ class Loading:
         with jobfile.opened(file.path) as opened:
             handle = opened.fileno()
             async with self._telling("reading", file, file.size, lambda: os.lseek(handle, 0, os.SEEK_CUR)):
-                return file._replace(batch=await asyncio.get_running_loop().run_in_executor(
-                    None, jobfile.parsed, file.path, opened))
+                return file._replace(batch=await self._server.creation.beside(
+                    lambda: jobfile.parsed(file.path, opened)))
 
     async def _create(self, file: JobsFile) -> None:
         """Raises UsageError for a file that is too much together with what the experiment has already."""
