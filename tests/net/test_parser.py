@@ -244,3 +244,20 @@ def test_body_leaves_the_buffer_at_once() -> None:
     assert isinstance(parser.next_event(), RequestHead)
     assert parser.next_event() == BodyChunk(b"x" * 5000)
     assert parser.buffered == 0
+
+
+def test_a_piece_of_a_body_goes_on_as_it_is() -> None:
+    """No copy is made of it, but where something else is in front of it or behind."""
+    parser = RequestParser()
+    parser.receive(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2500\r\n\r\n")
+    assert isinstance(parser.next_event(), RequestHead)
+    piece = b"x" * 1000
+    parser.receive(piece)
+    assert parser.buffered == 1000
+    event = parser.next_event()
+    assert isinstance(event, BodyChunk) and event.data is piece and parser.buffered == 0
+    parser.receive(memoryview(b"y" * 1000))
+    parser.receive(b"z" * 500 + NEXT)  # before the one in front of it is taken
+    assert [parser.next_event() for _ in range(3)] == [
+        BodyChunk(b"y" * 1000), BodyChunk(b"z" * 500), EndOfRequest()]
+    assert isinstance(parser.next_event(), RequestHead)
