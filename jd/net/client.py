@@ -145,6 +145,10 @@ class Client:
         other._token, other._experiment = no_token, None
         return other
 
+    def close(self) -> None:
+        """Close the connection that is kept, if there is one. The client can still be used."""
+        _close(self._kept)
+
     def have_proven(self) -> None:
         """Have a server of another machine show now that it knows the token, as it has to before each
         call. Raises as `call`; does nothing where something else tells whose server it is."""
@@ -384,7 +388,10 @@ def _write(to: BinaryIO, chunk: bytes) -> None:
 
 def _close(connections: list[Connection]) -> None:
     while connections:
-        connections.pop().close()
+        try:
+            connections.pop().close()
+        except IndexError:
+            pass  # another thread has just taken it
 
 
 def _through(proxy: Proxy | None) -> str:

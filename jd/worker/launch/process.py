@@ -172,7 +172,7 @@ def _assemble(config: WorkerConfig, link: Link, slot: int, connection: Connectio
         return name
 
     delivery = Delivery(outbox, link, log.event)
-    calls = Calls(link, CallThread(starter.deliver, signals.wake), delivery,
+    calls = Calls(link, CallThread(starter.deliver, signals.wake, connection.rest), delivery,
                   Outage(Backoff(FIRST_PAUSE, LONGEST_PAUSE), log.event), rename, log.event)
     job = CurrentJob(starter, delivery, limits, config.grace, Backoff(FIRST_PAUSE, LONGEST_PAUSE),
                      log.event)

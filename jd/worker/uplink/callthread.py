@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from jd import protocol, threads
 from jd.errors import JdError, ServerUnreachable, reason
 from jd.messages import BASE_HEARTBEAT, only
+from jd.net.client import KEPT_SECONDS
 from jd.threads import NoThread
 from jd.worker.uplink.outbox import Entry
 
@@ -20,6 +21,7 @@ CLAIM = "claim"
 BEAT = "beat"
 REPORT = "report"
 LEAVE = "leave"
+REST_AFTER = KEPT_SECONDS  # seconds
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,19 @@ class Answer:
     took: float = 0.0
 
 
-class CallThread:
-    """Takes a call with `send`, wakes the loop when `collect` has its answer."""
+def _nothing() -> None:
+    pass
 
-    def __init__(self, deliver: Callable[[Call], object], wake: Callable[[], None]) -> None:
+
+class CallThread:
+    """Takes a call with `send`, wakes the loop when `collect` has its answer. `rest` is called, in the thread
+    of the calls, when there has been none for REST_AFTER."""
+
+    def __init__(self, deliver: Callable[[Call], object], wake: Callable[[], None],
+                 rest: Callable[[], None] = _nothing) -> None:
         self._deliver = deliver
         self._wake = wake
+        self._rest = rest
         self._calls: "Optional[queue.SimpleQueue[Optional[Call]]]" = None
         self._answers: "queue.SimpleQueue[Answer]" = queue.SimpleQueue()
         self.in_flight: Optional[Call] = None
@@ -116,7 +125,11 @@ class CallThread:
     def _work(self, calls: "queue.SimpleQueue[Optional[Call]]",
               answers: "queue.SimpleQueue[Answer]") -> None:
         while True:
-            call = calls.get()
+            try:
+                call = calls.get(timeout=REST_AFTER)
+            except queue.Empty:
+                self._rest()
+                call = calls.get()
             if call is None:
                 return
             started = time.monotonic()

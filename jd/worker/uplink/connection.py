@@ -150,6 +150,10 @@ class Connection:
                 self.renewal.server_is_away(time.monotonic())
             raise
 
+    def rest(self) -> None:
+        """No call is made for a while: nothing is kept open at the server."""
+        self._client.close()
+
     def _send(self, call: Call) -> object:
         body, headers = call.parts()
         if self.renewal is not None:
@@ -204,7 +208,7 @@ class Connection:
 
     def _made(self, server: str) -> Client:
         return Client(server, self.token, experiment=self._config.experiment,
-                      certificate=self.certificate, hint=self._place.hint)
+                      certificate=self.certificate, hint=self._place.hint, keep=True)
 
     def _fresh(self, grant: Grant) -> None:
         self._client = self._made(grant.server)

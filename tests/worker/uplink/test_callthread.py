@@ -101,3 +101,18 @@ def test_the_thread_of_an_abandoned_call_ends_with_it(post: Post) -> None:
     post.release.release()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_it_says_when_no_call_has_come_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once: then it waits for a call, and for nothing else."""
+    monkeypatch.setattr("jd.worker.uplink.callthread.REST_AFTER", 0.0)
+    told, woken = threading.Semaphore(0), threading.Semaphore(0)
+    calls = CallThread(lambda call: {}, woken.release, told.release)
+    calls.send(CALL)
+    for _ in range(2):
+        assert woken.acquire(timeout=60)
+        assert told.acquire(timeout=60)
+        calls.collect()
+        calls.send(CALL)
+    assert woken.acquire(timeout=60)
+    calls.abandon()
