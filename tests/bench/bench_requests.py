@@ -9,7 +9,6 @@ do. CPU is that of the server's process, all of its threads, user and system.
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import select
@@ -21,17 +20,19 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
 from tests.bench.load import cpu_seconds
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import EXPERIMENT, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = 64
 BUSY, JOBS, BARE = "busy heartbeat", "claim + finish", "bare asyncio server"
+LEAST = 2.5  # times the rate of the code from before
+MOST_P99 = {BUSY: None, JOBS: 30.0}  # milliseconds
 PATIENCE = 60.0  # seconds without any answer
 
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
@@ -170,7 +171,7 @@ async def serve_bare() -> None:
 
 def bare_rounds(rounds: int, requests: int) -> List[Round]:
     """What the generator and asyncio alone can do."""
-    with subprocess.Popen([sys.executable, __file__, "--bare"], stdin=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, str(Path(__file__).resolve()), "--bare"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as server:
         assert server.stdout is not None and server.stdin is not None
         port = int(server.stdout.readline())
@@ -201,45 +202,29 @@ def measure(checkouts: List[Path], kinds: List[str], rounds: int, requests: int,
     return found
 
 
-def _middle(rounds: List[Round]) -> Round:
-    return Round(*map(statistics.median, zip(*rounds)))
-
-
-def told(kind: str, here: List[Round], against: Optional[List[Round]]) -> Dict[str, Any]:
-    """A row: medians of the rounds, and the ratio of rates and CPU with the least and the most of it."""
-    row: Dict[str, Any] = {"what": kind, "here": _middle(here)._asdict(),
-                           "rounds": [seen._asdict() for seen in here]}
-    if against is not None:
-        rates = [mine.per_second / other.per_second for mine, other in zip(here, against)]
-        row.update(against=_middle(against)._asdict(), against_rounds=[seen._asdict() for seen in against],
-                   ratio=statistics.median(rates), ratio_least=min(rates), ratio_most=max(rates),
-                   cpu_ratio=statistics.median(mine.cpu / max(other.cpu, 1e-9)
-                                               for mine, other in zip(here, against)))
-    return row
-
-
-def show(rows: List[Dict[str, Any]]) -> None:
-    """The figures for people."""
-    lines = []
-    for row in rows:
-        for side in ("here", "against"):
-            if side in row:
-                seen = row[side]
-                ratio = "%.2f x (%.2f to %.2f)" % (row["ratio"], row["ratio_least"], row["ratio_most"]) \
-                    if side == "here" and "ratio" in row else ""
-                lines.append([row["what"], side, "%.0f" % seen["per_second"], ratio, "%.1f" % seen["p50"],
-                              "%.1f" % seen["p99"], "%.3f" % seen["cpu"]])
-    columns = ["%d clients" % CLIENTS, "", "per second", "ratio", "p50 ms", "p99 ms", "server CPU ms"]
-    print("\n".join(terminal.table(columns, lines, numeric=[2, 4, 5, 6])))
+def rows_of(found: Dict[str, List[List[Round]]], bare: List[Round]) -> List[Row]:
+    """Rates as ratios to those of the other checkout, or else of the bare server."""
+    made: List[Row] = []
+    for kind, sides in found.items():
+        here, other = sides[0], sides[1] if len(sides) > 1 else bare
+        rates = [seen.per_second for seen in here], [seen.per_second for seen in other]
+        made.append(Row(kind + ", rate", "× the other" if len(sides) > 1 else "× " + BARE, paired(*rates),
+                        least=LEAST if len(sides) > 1 else None,
+                        seen="%.0f a second, %.0f there" % tuple(map(statistics.median, rates))))
+        made.append(Row(kind + ", p99", "ms", [seen.p99 for seen in here], MOST_P99[kind],
+                        seen="%.3g there" % statistics.median(seen.p99 for seen in other)))
+        made.append(Row(kind + ", server's CPU", "ms", [seen.cpu for seen in here],
+                        seen="%.3g there" % statistics.median(seen.cpu for seen in other)))
+    made.append(Row(BARE, "a second", [seen.per_second for seen in bare]))
+    return made
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout to compare with")
-    parser.add_argument("--rounds", type=int, default=5, help="for each (%(default)s)")
-    parser.add_argument("--requests", type=int, default=6400, help="in a round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="for each (%(default)s)")
+    parser.add_argument("--requests", type=int, default=3200, help="in a round (%(default)s)")
     parser.add_argument("--only", choices=["busy", "jobs"], help="one kind of request")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here as well")
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.bare:
@@ -247,15 +232,15 @@ def main() -> None:
         return
     checkouts = [ROOT] + ([given.against.resolve()] if given.against else [])
     kinds = {"busy": [BUSY], "jobs": [JOBS], None: [BUSY, JOBS]}[given.only]
+    here = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # what lies in the present directory would be imported before a checkout
-        found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
-        os.chdir("/")
-    rows = [told(kind, sides[0], sides[1] if given.against else None) for kind, sides in found.items()]
-    rows.append(told(BARE, bare_rounds(given.rounds, given.requests), None))
-    show(rows)
-    if given.json:
-        Path(given.json).write_text(json.dumps(rows, indent=2) + "\n")
+        try:
+            found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
+            bare = bare_rounds(given.rounds, given.requests)
+        finally:
+            os.chdir(here)
+    finish(rows_of(found, bare), given.json)
 
 
 if __name__ == "__main__":
