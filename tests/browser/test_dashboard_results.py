@@ -179,6 +179,19 @@ def test_the_first_result_arrives_while_somebody_looks(browser: Browser, dashboa
     assert pressed == "Higher is better"
 
 
+def test_a_grid_has_a_column_for_each_value_at_any_width(browser: Browser, dashboard: Dashboard) -> None:
+    give(dashboard, [({"lr": lr, "opt": opt}, {"loss": lr * 7 % 1})
+                     for lr in (1e-5, 2e-5, 1e-4, 2e-4, 1e-3, 2e-3, 0.01, 0.02, 0.1, 0.2)
+                     for opt in ("adam", "lion", "sgd")])
+    for width in (390, 1280, 1440):
+        browser.size(width, 900)
+        browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+        browser.wait("document.querySelectorAll('.plot-heat .surface > rect:not(.cell-frame)').length === 30")
+        assert browser.run("return document.querySelectorAll('.plot-heat .cell-empty').length") == 0
+    browser.click(".plot-heat button", "Show as table")
+    browser.wait("document.querySelectorAll('.plot-heat tbody tr').length === 30")
+
+
 LONG = "model.encoder.transformer.attention."
 # Of what a selector finds: texts that lie in part outside of the window, or have no place at all.
 CUT_OFF = """return [...document.querySelectorAll(arguments[0])].filter((one) => {

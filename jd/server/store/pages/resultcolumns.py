@@ -10,7 +10,7 @@ from jd.server.store.search import conditions, values
 
 # A page that is opened wants to be drawn at once: more points would not be told apart.
 MAX_SHOWN = 5_000  # jobs in one answer, besides the utmost ones
-MAX_CELLS = 100_000  # of all columns together
+MAX_CELLS = 60_000  # of all columns together
 UTMOST = 20  # jobs at each end of the metric that are always there
 MAX_COLUMNS = 100  # of parameters, and again of results
 MAX_NAMES = 500  # of a kind
