@@ -1,0 +1,84 @@
+"""What workers cost while they have nothing to do: memory, and how often they wake up.
+
+So many workers of one launch wait for a server that holds their claims. Memory is the proportional set size
+(Linux, /proc/<pid>/smaps_rollup), wake-ups are the voluntary context switches of all threads of a worker.
+
+    python tests/bench/bench_idle.py [--workers 32] [--seconds 60]
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, Iterable, List
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from jd import terminal
+from tests.e2e.node import Node
+from tests.e2e.processes import Server
+from tests.support import wait_until
+
+SETTLE = 5.0  # seconds after all are in the registry: what they do once is no part of it
+KINDS = ("Pss", "Pss_Anon", "Pss_File", "Private_Dirty", "Shared_Dirty")
+
+
+def memory(pid: int) -> Dict[str, float]:
+    """Sizes in MB, by the kernel's names."""
+    lines = (Path("/proc") / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
+    found = {line.split(":")[0]: int(line.split()[1]) / 1000 for line in lines}
+    return {kind: found.get(kind, float("nan")) for kind in KINDS}
+
+
+def wake_ups(pid: int) -> int:
+    """Voluntary context switches of a process so far."""
+    return sum(int(line.split()[1]) for task in (Path("/proc") / str(pid) / "task").iterdir()
+               for line in (task / "status").read_text().splitlines()
+               if line.startswith("voluntary_ctxt_switches"))
+
+
+def processor(pid: int) -> float:
+    """Seconds of processor time so far."""
+    fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def spread(values: Iterable[float], form: str) -> List[str]:
+    ordered = sorted(values)
+    return [form % value for value in (ordered[0], statistics.median(ordered), ordered[-1])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--workers", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        directory = Path(place)
+        script = directory / "train.py"
+        script.write_text("")
+        with Server(directory) as server, Node(directory, server.url) as node:
+            node.start(script, "num_workers=%d" % given.workers)
+            wait_until(lambda: all(row.last_ping_at for row in node.rows()), timeout=120)
+            pids = [row.pid for row in node.rows()]
+            time.sleep(SETTLE)
+            before = {pid: (wake_ups(pid), processor(pid)) for pid in pids}
+            sizes = [memory(pid) for pid in pids]
+            time.sleep(given.seconds)
+            woken = [wake_ups(pid) - before[pid][0] for pid in pids]
+            used = [processor(pid) - before[pid][1] for pid in pids]
+            node.exp("stop", "all")
+            server.stop()
+    minute = 60.0 / given.seconds
+    rows = [["%s, MB" % kind, *spread((size[kind] for size in sizes), "%.2f")] for kind in KINDS]
+    rows.append(["wake-ups a minute", *spread((number * minute for number in woken), "%.1f")])
+    rows.append(["processor ms a minute", *spread((1000 * seconds * minute for seconds in used), "%.0f")])
+    print("%d idle workers of one launch, each:" % given.workers)
+    for line in terminal.table(["", "least", "median", "most"], rows, range(1, 4)):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
