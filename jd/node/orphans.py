@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Optional, Set
 # Children that somebody else waits for, and that no script has started (see `helpers`).
 cared_for: Set[int] = set()
 
+_TRIES = 3  # before all processes of the machine are looked at, which costs far more
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -58,11 +59,12 @@ def children() -> Set[int]:
     """Process ids of our children, dead ones that nobody waited for included; not of those `cared_for`."""
     if not sys.platform.startswith("linux"):
         return set()
-    try:
-        found = _children_by_task()
-    except OSError:
-        found = _children_by_scan()
-    return found - cared_for
+    for _ in range(_TRIES):
+        try:
+            return _children_by_task() - cared_for
+        except OSError:
+            pass  # a thread has just ended, or the kernel does not tell
+    return _children_by_scan() - cared_for
 
 
 def reap_strangers(known: Set[int]) -> None:

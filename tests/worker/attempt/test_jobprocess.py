@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Set
 
 import pytest
 
@@ -423,6 +423,19 @@ def test_children_by_scan_are_the_children() -> None:
         assert orphans._children_by_scan() == orphans._children_by_task() == {child.pid}
     finally:
         child.communicate(b"\n")
+
+
+@linux_only
+def test_a_thread_that_ends_just_now_has_not_all_processes_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, ended = orphans._children_by_task, [ProcessLookupError(), FileNotFoundError()]
+
+    def children_by_task() -> Set[int]:
+        if ended:
+            raise ended.pop()
+        return real()
+    monkeypatch.setattr(orphans, "_children_by_task", children_by_task)
+    monkeypatch.setattr(orphans, "_children_by_scan", None)
+    assert orphans.children() == set() and ended == []
 
 
 def test_the_time_to_stop_can_become_shorter_and_not_longer(runner: Runner) -> None:
