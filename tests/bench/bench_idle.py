@@ -3,20 +3,19 @@
 So many workers of one launch wait for a server that holds their claims. Memory is the proportional set size
 (Linux, /proc/<pid>/smaps_rollup), wake-ups are the voluntary context switches of all threads of a worker.
 
-    python tests/bench/bench_idle.py [--workers 32] [--seconds 60]
+    python tests/bench/bench_idle.py [--workers 32] [--seconds 60] [--json FILE]
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List
+from typing import Dict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
+from tests.bench.rows import Row, arguments, finish
 from tests.e2e.node import Node
 from tests.e2e.processes import Server
 from tests.support import wait_until
@@ -45,13 +44,8 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def spread(values: Iterable[float], form: str) -> List[str]:
-    ordered = sorted(values)
-    return [form % value for value in (ordered[0], statistics.median(ordered), ordered[-1])]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
@@ -72,12 +66,14 @@ def main() -> None:
             node.exp("stop", "all")
             server.stop()
     minute = 60.0 / given.seconds
-    rows = [["%s, MB" % kind, *spread((size[kind] for size in sizes), "%.2f")] for kind in KINDS]
-    rows.append(["wake-ups a minute", *spread((number * minute for number in woken), "%.1f")])
-    rows.append(["processor ms a minute", *spread((1000 * seconds * minute for seconds in used), "%.0f")])
-    print("%d idle workers of one launch, each:" % given.workers)
-    for line in terminal.table(["", "least", "median", "most"], rows, range(1, 4)):
-        print(line)
+    of = "one of %d idle workers" % given.workers
+    means = {kind: statistics.mean(size[kind] for size in sizes) for kind in KINDS}
+    finish([
+        Row("memory of " + of, "MB", [size["Pss"] for size in sizes], most=4.0,
+            seen=", ".join("%s %.2f" % named for named in sorted(means.items()))),
+        Row("wake-ups of " + of, "a minute", [number * minute for number in woken], most=6.0,
+            seen="%.1f ms of processor time" % (1000 * statistics.mean(used) * minute)),
+    ], given.json)
 
 
 if __name__ == "__main__":
