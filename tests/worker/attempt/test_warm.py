@@ -135,6 +135,24 @@ def test_threads_that_end_before_a_fork_are_no_reason(place: Path) -> None:
         assert is_forked(made)
 
 
+def test_nothing_of_a_job_is_there_when_modules_are_imported(place: Path) -> None:
+    (place / "marking.py").write_text("import os\nseen = [n for n in os.environ if n.startswith('JD_')]")
+    with scripts(place, preload=("marking",)) as made:
+        assert made.run("warm", "import marking; print(marking.seen)").output == "[]\n"
+
+
+def test_one_that_does_not_listen_is_ended(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(*_: Any) -> None:
+        raise process.Ended("it does not listen")
+
+    monkeypatch.setattr(process.Interpreter, "_send", deaf)
+    with scripts(place, preload=("marking",)) as made:
+        before = orphans.children()
+        assert not is_forked(made)
+        assert made.warm._interpreter is None
+        assert orphans.children() == before and orphans.cared_for == set()
+
+
 def test_another_environment_wants_another_interpreter(place: Path) -> None:
     with scripts(place, preload=("marking",)) as made:
         environs = [made.environ, dict(made.environ, JD_WORKER_TOKEN="new", PWD="/"),

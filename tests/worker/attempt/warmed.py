@@ -90,13 +90,16 @@ def _are_gone(pids: Set[int]) -> bool:
 def adopting() -> Iterator[None]:
     """Orphans come to this process, as they do to a worker."""
     before = orphans.children()
+    did_so = ctypes.c_int()
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(37, ctypes.byref(did_so))
     orphans.become_subreaper()
     try:
         yield
     finally:
         wait_until(lambda: _are_gone(orphans.children() - before))
         if sys.platform.startswith("linux"):
-            ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+            ctypes.CDLL(None).prctl(36, did_so.value, 0, 0, 0)
 
 
 @contextmanager

@@ -80,7 +80,6 @@ def main() -> None:
 
 def _take_off_path(directory: str) -> None:
     sys.path[:] = [entry for entry in sys.path if entry != directory]
-    sys.path_importer_cache.pop(directory, None)
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in entries if entry != directory)
 
@@ -108,6 +107,7 @@ def _serve(number: int) -> ModuleType | None:
     worker, first, script = (os.fsdecode(field) for field in setup[:3])
     names = [os.fsdecode(field) for field in setup[3:]]
     divide = names.index(":")
+    becoming = _Becoming(int(worker))
     before = set(sys.modules)
     ending = _Ending()
     failed = _preload(names[:divide], set(names[divide + 1:]), first, script)
@@ -117,7 +117,6 @@ def _serve(number: int) -> ModuleType | None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    becoming = _Becoming(int(worker))
     why = _why_cold()
     if why:
         control.send(b"cold\0" + _encoded(why))
@@ -351,7 +350,10 @@ def _fork_off(control: Any) -> bool:
 
 
 class _Becoming:
-    """Makes a fresh copy of the interpreter the process of a job. What that takes is looked up before."""
+    """Makes a fresh copy of the interpreter the process of a job.
+
+    What that takes is looked up before; from then on nothing that is imported sees a variable of a job.
+    """
 
     def __init__(self, worker: int) -> None:
         import ctypes
@@ -455,6 +457,4 @@ def _refresh() -> None:
     logging: Any = loaded("logging")
     if hasattr(logging, "_startTime"):
         logging._startTime = time.time() if isinstance(logging._startTime, float) else time.time_ns()
-    importlib: Any = loaded("importlib")
-    if hasattr(importlib, "invalidate_caches"):
-        importlib.invalidate_caches()
+    sys.path_importer_cache.clear()  # it has what was in the directories

@@ -93,8 +93,12 @@ class Interpreter:
                 self._printed.close()
                 raise Ended(str(error)) from None
         orphans.cared_for.add(self._process.pid)
-        self._send([str(os.getpid()), imports.first, imports.script, *imports.names, ":", *imports.leave_out],
-                   [self._printed.fileno()])
+        try:
+            self._send([str(os.getpid()), imports.first, imports.script, *imports.names, ":",
+                        *imports.leave_out], [self._printed.fileno()])
+        except NotWarm:
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:

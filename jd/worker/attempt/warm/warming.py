@@ -23,6 +23,7 @@ GROWN = 2.0  # times what it had when it was ready
 LOAD_TIME = 300.0  # seconds for its imports
 PROBE_TIME = 10.0  # seconds for the answer whether a Python can be warm
 TRIES = 3  # in a row that end before a job was forked
+_SCRIPT = "what the script begins with"
 _JD = "JD_"
 _OF_A_JOB = ("PWD",)  # besides the variables of jd
 
@@ -45,8 +46,9 @@ class Warm:
 
     def introduce(self) -> None:
         """Say in the log what is meant to be warm."""
-        names = ", ".join(self._config.preload) or "nothing"
-        self._log("warm=true: jobs are forked from an interpreter that has imported %s" % names)
+        names = [_SCRIPT if name == interpreter.SCRIPT else name for name in self._config.preload]
+        self._log("warm=true: jobs are forked from an interpreter that has imported %s" % (
+            ", ".join(names) or "nothing"))
         self._cold = not self._can_be_warm()
 
     def prepare(self, command: Command, named: Sequence[str]) -> bool:
