@@ -104,6 +104,13 @@ def test_values_are_as_they_were_written(desk: Desk) -> None:
     assert [box.n for box in boxes(desk, "param.a").boxes] == [1, 1, 1, 2]
 
 
+def test_of_many_outliers_some_are_told_from_the_best_to_the_worst(desk: Desk) -> None:
+    sweep(desk, [{"x": 1, "y": n} for n in range(400)], [*([0.0] * 310), *(float(n) for n in range(1, 91))])
+    (box,) = boxes(desk, "param.x").boxes
+    told = [number for _, number in box.points]
+    assert (len(told), told[0], told[-1]) == (60, 1.0, 90.0) and told == sorted(told)
+
+
 def test_of_many_texts_the_best_have_boxes(desk: Desk) -> None:
     sweep(desk, [{"t": "t%d" % n} for n in range(30)], [float(n) for n in range(30)])
     found = boxes(desk, "param.t", less=False)

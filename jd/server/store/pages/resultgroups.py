@@ -28,7 +28,7 @@ _REACH = 1.5  # boxes to which whiskers reach (Tukey)
 class Box(NamedTuple):
     """The metric of the jobs with one value, None: without one. `q1` and `q3` are quartiles; from `low` to
     `high` are the values within 1.5 boxes of the box; `points`, (job, value), are those beyond, the best
-    first and at most 60, or all of few jobs."""
+    first and at most 60 from best to worst, or all of few jobs."""
 
     value: Scalar
     n: int
@@ -138,7 +138,13 @@ def _box(found: MetricValues, places: Sequence[int], value: Scalar, less: bool) 
     if not less:
         alone.reverse()
     return Box(value, len(ordered), ordered[0], low, q1, median, q3, high, ordered[-1],
-               [(found.ids[place], found.values[place]) for place in alone[:_MOST_POINTS]])
+               [(found.ids[place], found.values[place]) for place in _evenly(alone, _MOST_POINTS)])
+
+
+def _evenly(places: Sequence[int], most: int) -> List[int]:
+    """At most so many, the first and the last of them among these."""
+    n = len(places)
+    return list(places) if n <= most else [places[at * (n - 1) // (most - 1)] for at in range(most)]
 
 
 def cells(db: sqlite3.Connection, asked: Question, across: str, down: str, log: Tuple[bool, bool],
