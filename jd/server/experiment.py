@@ -144,13 +144,14 @@ class Experiment:
             self.database.close()
             raise
 
-    async def write(self, operation: Callable[[Transaction], T]) -> T:
-        """Run an operation durably, in a transaction.
+    async def write(self, operation: Callable[[Transaction], T], *, repeats: bool = False) -> T:
+        """Run an operation durably, in a transaction. One that `repeats` may be called once more after it was
+        undone, which is faster.
 
         What it says has happened is told to those who wait for it, after the commit and before this
         returns; also where the one that awaits it is cancelled while it is being written.
         """
-        answer, written = self._queue(operation)
+        answer, written = self._queue(operation, repeats)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -160,15 +161,15 @@ class Experiment:
         finally:
             written.cancel()  # where nobody waits any more, and it has not begun
 
-    def queue(self, operation: Callable[[Transaction], T]) -> "asyncio.Future[T]":
+    def queue(self, operation: Callable[[Transaction], T], *, repeats: bool = False) -> "asyncio.Future[T]":
         """`write`, which has its place before whatever is written next as soon as this returns."""
-        return self._queue(operation)[0]
+        return self._queue(operation, repeats)[0]
 
-    def _queue(self, operation: Callable[[Transaction], T]
+    def _queue(self, operation: Callable[[Transaction], T], repeats: bool
                ) -> "Tuple[asyncio.Future[T], Future[Tuple[T, Happened]]]":
         loop = asyncio.get_running_loop()
         answer: "asyncio.Future[T]" = loop.create_future()
-        written = self._submit(operation, self._in_loop(loop))
+        written = self._submit(operation, self._in_loop(loop), repeats)
         written.add_done_callback(lambda done: self._committed(done, answer))
         return answer, written
 
@@ -213,7 +214,7 @@ class Experiment:
         return self._deliver
 
     def _submit(self, operation: Callable[[Transaction], T],
-                deliver: Deliver = at_once) -> "Future[Tuple[T, Happened]]":
+                deliver: Deliver = at_once, repeats: bool = False) -> "Future[Tuple[T, Happened]]":
         begun: List[Transaction] = []
 
         def run(db: sqlite3.Connection) -> Tuple[T, Happened]:
@@ -228,7 +229,7 @@ class Experiment:
             for t in begun:
                 t.undone(db)
 
-        return self.database.write(run, self._written, undone, deliver, _settle)
+        return self.database.write(run, self._written, undone, deliver, _settle, repeats)
 
     def _written(self, done: Tuple[Any, Happened]) -> None:
         """What is done in the writer's thread after a commit."""

@@ -108,7 +108,7 @@ class Steady:
             self._timer = None
         unwritten, self._unwritten = self._unwritten, {}
         for said in unwritten.values():
-            written = self._experiment.queue(partial(_take_in, said))
+            written = self._experiment.queue(partial(_take_in, said), repeats=True)
             self._experiment.begun.start(self._heed_answer(said, written), "a heartbeat")
 
     async def _heed_answer(self, said: Said, written: "asyncio.Future[workers.Answer]") -> None:

@@ -1,9 +1,9 @@
 """A SQLite file of a server: version check, migrations, journal mode, one writer, readers.
 
 Everything that changes goes through one thread, which executes all that is queued in one
-`BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own, unless it is alone) and only then
-answers. So one fsync makes many answers durable. Reads use read-only connections in two small pools: what
-people ask, which may take a while, and what must not wait for that (see `reading`).
+`BEGIN IMMEDIATE … COMMIT` (each operation in a savepoint of its own, where it may have to be undone apart
+from others) and only then answers. So one fsync makes many answers durable. Reads use read-only connections
+in two small pools: what people ask, which may take a while, and what must not wait for that (see `reading`).
 """
 
 import json
@@ -87,6 +87,7 @@ class _Task(NamedTuple):
     undone: Optional[Callable[[sqlite3.Connection], None]]
     deliver: Deliver
     settle: Optional[Settle]
+    repeats: bool
 
 
 class _Answer(NamedTuple):
@@ -145,7 +146,8 @@ class Database:
 
     def write(self, operation: Operation[T], then: Optional[Callable[[T], None]] = None,
               undone: Optional[Callable[[sqlite3.Connection], None]] = None,
-              deliver: Deliver = at_once, settle: Optional[Settle] = None) -> "Future[T]":
+              deliver: Deliver = at_once, settle: Optional[Settle] = None,
+              repeats: bool = False) -> "Future[T]":
         """Queue an operation that changes something; the Future is done when it is durable.
 
         `then` is called with the result between the two, in the thread that writes; and `undone` with a
@@ -153,11 +155,15 @@ class Database:
         raise. To each `deliver` is given, once for each commit, what sets the Futures that are to be set by
         it: an event loop is woken once for all of them. Each `settle` is called once for each commit, in
         front of it, with what those have returned that have it; what it raises undoes them all.
+
+        An operation that `repeats` may be called once more after it was undone. Where all of a commit do,
+        none has a savepoint, for which SQLite copies each page that changes; if one fails, all are run once
+        more, each with its own.
         """
         if self._closed:
             raise StorageError("the database is closed: %s" % self.path)
         future: "Future[T]" = Future()
-        self._tasks.put(_Task(operation, future, then, undone, deliver, settle))
+        self._tasks.put(_Task(operation, future, then, undone, deliver, settle, repeats))
         return future
 
     def read(self, operation: Operation[T], seconds: float = READ_SECONDS) -> "Future[T]":
@@ -273,14 +279,14 @@ class Database:
         connection = self._writer_connection
         # Whoever gave up waiting before it began need not have it done.
         group = [task for task in tasks if task.future.set_running_or_notify_cancel()]
-        answers: List[_Answer] = []
+        if not group:
+            return
         begun: List[_Task] = []
         try:
             self._roll_back(connection)  # what could not be undone before
-            connection.execute("BEGIN IMMEDIATE")
-            for task in group:
-                begun.append(task)
-                answers.append(self._run(connection, task, len(group) == 1))
+            apart = len(group) > 1 and not all(task.repeats for task in group)
+            answers = (self._run_all(connection, group, begun, apart)
+                       or self._run_all(connection, group, begun, True))
             if connection.in_transaction:
                 _settle(connection, answers)
                 killpoint("database.before-commit")
@@ -289,9 +295,7 @@ class Database:
         except Exception as error:
             # Nothing of the group is on disk, so nobody of it may be told otherwise. Whatever it was, the
             # thread goes on: nobody would get an answer any more.
-            self._roll_back(connection)
-            for task in reversed(begun):
-                self._undo(connection, task)
+            self._undo_all(connection, begun)
             failure = self._storage_error(error)
             answers = [_Answer(task, None, failure) for task in group]
         together: Dict[Deliver, List[_Answer]] = {}
@@ -311,33 +315,53 @@ class Database:
         except Exception:
             pass  # the next transaction says what is wrong
 
+    def _undo_all(self, connection: sqlite3.Connection, begun: List[_Task]) -> None:
+        self._roll_back(connection)
+        while begun:
+            self._undo(connection, begun.pop())
+
     def _undo(self, connection: sqlite3.Connection, task: _Task) -> None:
         if task.undone is not None:
             with self._following:
                 task.undone(connection)
 
-    def _run(self, connection: sqlite3.Connection, task: _Task, alone: bool) -> _Answer:
-        """Run one operation, which can be undone apart from the others; a failed statement is the operation's
-        own failure. One that is alone needs no savepoint, for which SQLite copies each page that changes.
+    def _run_all(self, connection: sqlite3.Connection, group: List[_Task], begun: List[_Task],
+                 apart: bool) -> List[_Answer]:
+        """Run the operations of a group, each in a savepoint where they are to be undone `apart`. Without
+        answers one of several has failed that have none, and all were undone."""
+        answers: List[_Answer] = []
+        connection.execute("BEGIN IMMEDIATE")
+        for task in group:
+            begun.append(task)
+            answer = self._run(connection, task, apart)
+            if answer.problem is not None and not apart:
+                self._undo_all(connection, begun)
+                if len(group) > 1:
+                    return []
+            answers.append(answer)
+        return answers
+
+    def _run(self, connection: sqlite3.Connection, task: _Task, apart: bool) -> _Answer:
+        """Run one operation; a failed statement is the operation's own failure.
 
         A full disk or an I/O error may make SQLite end the whole transaction: that is the
         group's failure and goes up.
         """
-        if not alone:
+        if apart:
             connection.execute("SAVEPOINT operation")
         try:
             value = task.operation(connection)
         except Exception as error:
             if not connection.in_transaction:
                 raise sqlite3.OperationalError(str(error)) from error
-            connection.execute("ROLLBACK" if alone else "ROLLBACK TO operation")
-            self._undo(connection, task)  # before the next one does the same
-            if not alone:
+            if apart:
+                connection.execute("ROLLBACK TO operation")
+                self._undo(connection, task)  # before the next one does the same
                 connection.execute("RELEASE operation")
             if isinstance(error, damage.ERRORS) and damage.is_damage(error):
                 return _Answer(task, None, self._storage_error(error))
             return _Answer(task, None, error)
-        if not alone:
+        if apart:
             connection.execute("RELEASE operation")
         return _Answer(task, value, None)
 

@@ -209,9 +209,9 @@ def test_a_call_that_nobody_can_follow_ends(run: Run) -> None:
         asked: List[str] = []
         answer = bench.experiment.write
 
-        async def counted(operation: Any) -> Any:
+        async def counted(operation: Any, *, repeats: bool = False) -> Any:
             asked.append("")
-            return await answer(operation)
+            return await answer(operation, repeats=repeats)
 
         bench.experiment.write = counted  # type: ignore[method-assign]
         await create(bench, "gpu")

@@ -89,9 +89,9 @@ def test_waiting_workers_are_called_to_what_a_batch_that_failed_had_set_aside(
         await create(bench, 2)
         reached, go_on = asyncio.Event(), asyncio.Event()
 
-        async def write(operation: Callable[[Transaction], Any]) -> Any:
+        async def write(operation: Callable[[Transaction], Any], *, repeats: bool = False) -> Any:
             """Let a worker wait when the jobs that there were have been set aside."""
-            result = await real(operation)
+            result = await real(operation, repeats=repeats)
             if not reached.is_set() and (await bench.experiment.read(_deleted)) == 2:
                 reached.set()
                 await go_on.wait()
@@ -376,9 +376,9 @@ def count_writes(bench: Bench) -> List[int]:
     """How many operations are written from now on, in its only place."""
     written, write = [0], bench.experiment.write
 
-    async def counted(operation: Callable[[Transaction], Any]) -> Any:
+    async def counted(operation: Callable[[Transaction], Any], *, repeats: bool = False) -> Any:
         written[0] += 1
-        return await write(operation)
+        return await write(operation, repeats=repeats)
 
     bench.experiment.write = counted  # type: ignore[method-assign]
     return written

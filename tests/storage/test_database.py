@@ -2,6 +2,7 @@ import json
 import os
 import sqlite3
 import threading
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
@@ -143,6 +144,31 @@ def test_an_operation_that_is_alone_needs_no_savepoint_to_be_undone(db: Database
     assert [text for text in seen if "half" not in text] == [
         "BEGIN IMMEDIATE", "ROLLBACK", "BEGIN IMMEDIATE", "COMMIT"]
     assert db.read(get_all).result(10) == {}
+
+
+def test_operations_that_repeat_have_no_savepoint_until_one_of_them_fails(db: Database) -> None:
+    seen: List[str] = []
+    undone: List[str] = []
+    db.write(lambda connection: connection.set_trace_callback(seen.append)).result(10)
+
+    def queue(name: str, fails: bool = False) -> "Future[None]":
+        def operation(connection: sqlite3.Connection) -> None:
+            put(name, "1")(connection)
+            if fails:
+                raise ValueError("no")
+        return db.write(operation, undone=lambda connection: undone.append(name), repeats=True)
+
+    with writer_held(db):
+        together = [queue("a"), queue("b")]
+    assert [future.result(10) for future in together] == [None, None]
+    assert not any("SAVEPOINT" in text for text in seen) and undone == []
+    with writer_held(db):
+        together = [queue("c"), queue("d", fails=True), queue("e")]
+    assert isinstance(together[1].exception(10), ValueError)
+    assert [together[0].result(10), together[2].result(10)] == [None, None]
+    assert sorted(db.read(get_all).result(10)) == ["a", "b", "c", "e"]
+    assert undone == ["d", "c", "d"]  # all that had begun, and the one of them that failed again
+    assert sum("SAVEPOINT" in text for text in seen) == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

@@ -74,7 +74,7 @@ class WorkerRoutes:
             answer = self._steady.answer(said)
             if answer is None:
                 answer = await experiment.write(
-                    lambda t: workers.heartbeat(t, beat, caller.user, caller.reach))
+                    lambda t: workers.heartbeat(t, beat, caller.user, caller.reach), repeats=True)
                 killpoint("heartbeat.after-commit")
                 self._steady.keep(said, answer, ticket)
             ticket.supersede()
@@ -112,8 +112,9 @@ class WorkerRoutes:
                 answer = await ticket.look(experiment.look_up(
                     lambda db: workers.told(db, beat, experiment.policy)))
             if ticket.idle and not answer.reply.pending:
-                answer = await ticket.look(experiment.write(lambda t: workers.answer(
-                    t, beat, timeleft.limit_of(beat, t.now - (experiment.clock.elapsed() - since)))))
+                answer = await ticket.look(experiment.write(
+                    lambda t: workers.answer(t, beat, timeleft.limit_of(
+                        beat, t.now - (experiment.clock.elapsed() - since))), repeats=True))
             if for_job and answer.reply.job is None and not answer.may_wait:
                 ticket.pass_on()  # it was told something else
             elif answer.left_over:
@@ -131,7 +132,7 @@ class WorkerRoutes:
                 presence.reported(t, result.job_id)
             return taken
 
-        retry = await self._experiment.write(take)
+        retry = await self._experiment.write(take, repeats=True)
         killpoint("result.after-commit")
         self._steady.forget_job(result.job_id)
         told = {} if retry is None else {"retry_in": retry.pause}
