@@ -91,12 +91,12 @@ async def measured(experiment: Experiment, total: int, actions: Sequence[str]) -
         waited: List[float] = []
         beats = asyncio.ensure_future(_beats(experiment, waited))
         filter_text = "part=0 status=%s" % ",".join(bulk.ELIGIBLE[action])
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         done = await orders.asked({"action": action, "filter": filter_text}, "filter", 0, bulk.BY_PROGRAM)
-        took = time.perf_counter() - began
+        took, used = time.perf_counter() - began, time.process_time() - used
         beats.cancel()
         waited.sort()
-        rows.append([action, str(done["changed"]), "%.1f s" % took,
+        rows.append([action, str(done["changed"]), "%.1f s" % took, "%.1f s" % used,
                      "%.1f ms" % waited[len(waited) * 99 // 100], "%.1f ms" % waited[-1], "%.2f ms" % ticked])
         print(*rows[-1], flush=True)
     return rows
@@ -116,9 +116,9 @@ def main() -> None:
             experiment.close()
         seconds = bare(Path(directory), given.jobs)
     for row in rows:
-        row.insert(3, "%.0f" % (float(row[2].split()[0]) / seconds))
-    for line in terminal.table(["order", "jobs", "takes", "to bare", "heartbeats p99", "longest",
-                                "%d ticked" % TICKED], rows, (1, 2, 3, 4, 5, 6)):
+        row.insert(4, "%.0f" % (float(row[2].split()[0]) / seconds))
+    for line in terminal.table(["order", "jobs", "takes", "CPU", "to bare", "heartbeats p99", "longest",
+                                "%d ticked" % TICKED], rows, (1, 2, 3, 4, 5, 6, 7)):
         print(line)
 
 
