@@ -79,22 +79,25 @@ def test_what_says_that_nothing_is_left_is_held_only_for_who_stays(run: Run) -> 
 @pytest.mark.parametrize("leaves", ["while it is written", "when it is written"])
 def test_a_job_that_nobody_hears_of_wakes_the_newer_heartbeat(run: Run, leaves: str) -> None:
     async def scenario(bench: Bench) -> None:
-        database, begun = bench.experiment.database, threading.Event()
-        gates = [threading.Event(), threading.Event()]
+        database = bench.experiment.database
+        begun, gates = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
 
-        def wait(gate: threading.Event) -> None:
-            gate.wait(60)
+        def hold_writer(number: int) -> None:
+            def wait(_db: object) -> None:
+                begun[number].set()
+                gates[number].wait(120)
+            database.write(wait)
 
-        def wait_after_them(_db: object) -> None:
-            begun.set()
-            wait(gates[1])
+        async def stands_still(number: int) -> None:
+            assert await asyncio.get_running_loop().run_in_executor(None, begun[number].wait, 120)
 
         def leave() -> None:
             older.cancel()
 
         older = await held(bench, "w")
         # The newer one finds no job yet, the older one the job that comes then; and its client leaves.
-        database.write(lambda db: wait(gates[0]))
+        hold_writer(0)
+        await stands_still(0)
         newer = asyncio.ensure_future(bench.beat(worker_id="w", session="w", wait=180))
         while len(bench.room.of_worker("w")) < 2:
             await asyncio.sleep(0)
@@ -103,9 +106,9 @@ def test_a_job_that_nobody_hears_of_wakes_the_newer_heartbeat(run: Run, leaves: 
         bench.room.of_worker("w")[0].call()
         while database._tasks.qsize() < 3:
             await asyncio.sleep(0)
-        database.write(wait_after_them)
+        hold_writer(1)
         gates[0].set()
-        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 60)
+        await stands_still(1)
         if leaves == "while it is written":
             leave()
         else:
@@ -113,6 +116,6 @@ def test_a_job_that_nobody_hears_of_wakes_the_newer_heartbeat(run: Run, leaves: 
         gates[1].set()
         with pytest.raises(asyncio.CancelledError):
             await older
-        assert (await asyncio.wait_for(newer, 20))[1]["job"]["job_id"] == 1
+        assert (await asyncio.wait_for(newer, 60))[1]["job"]["job_id"] == 1
 
     run(scenario)
