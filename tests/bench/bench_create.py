@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd.server.creation.batch import from_grid
 from jd.server.store.schema import MIGRATIONS
-from tests.bench.load import cpu_seconds
+from tests.bench.measuring import cpu_seconds
 from tests.bench.rows import Row, arguments, finish
 from tests.e2e.processes import Server
 

@@ -24,7 +24,7 @@ from typing import Any, Dict, List, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench.load import cpu_seconds
+from tests.bench.measuring import cpu_seconds
 from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import EXPERIMENT, Server
 

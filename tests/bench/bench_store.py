@@ -5,35 +5,28 @@
   workers.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
-import time
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
 from jd.server.creation.batch import from_grid
 from jd.server.store.operators.batches import Terms
 from jd.server.store.pages import joblist
 from jd.server.store.queue import claim, jobs
 from jd.storage import database
+from tests.bench.measuring import in_turn, timed
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.server.store_support import Desk
 
 ROUNDS = 5
+LOOKS = 20
 OPERATIONS = 300
 LISTS = 20  # different lists of what jobs need; a worker has all of half of them
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def claims_at_once(desk: Desk) -> None:
@@ -70,48 +63,52 @@ def one_by_one(desk: Desk) -> None:
         database.MAX_GROUP = group
 
 
-def compare(name: str, first: List[float], second: List[float], scale: float, unit: str) -> List[str]:
-    a, b = statistics.median(first) * scale, statistics.median(second) * scale
-    return [name, "%.3f %s" % (a, unit), "%.3f %s" % (b, unit), "%.1f" % (b / a)]
+# How many times as long it may take with many jobs as with 1,000, and what it is.
+ACTIONS: Dict[str, Tuple[Optional[float], Callable[[Desk], object]]] = {
+    "counts": (2.0, lambda desk: desk.read(jobs.counts)),
+    "a claim without tags": (1.2, lambda desk: desk.write(lambda t: claim.claim(t, "w", None))),
+    "a claim with needs": (1.2, lambda desk: desk.write(lambda t: claim.claim(t, "able", None))),
+    "first page of GET /api/jobs": (2.0, lambda desk: desk.read(
+        lambda db: joblist.select(db, joblist.JobQuery(status="PENDING"))))}
+
+
+def groups(directory: Path) -> Row:
+    """Claims that are committed together, and by themselves."""
+    desk = Desk(directory)
+    fill(desk, 10_000)
+    grouped, single = in_turn(ROUNDS, lambda: claims_at_once(desk), lambda: one_by_one(desk))
+    desk.database.close()
+    return Row("durable claim, one commit each", "× committed in groups", paired(single, grouped),
+               seen="%.0f and %.0f µs" % tuple(statistics.median(one) * 1e6 / OPERATIONS
+                                               for one in (single, grouped)))
+
+
+def compare(few: Desk, many: Desk, total: int) -> List[Row]:
+    """With 1,000 jobs, and with so many."""
+    found = []
+    for name, (most, action) in ACTIONS.items():
+        less, more = in_turn(LOOKS, lambda: action(few), lambda: action(many))
+        found.append(Row("%s, %d jobs" % (name, total), "× 1,000 jobs", paired(more, less), most,
+                         seen="%.2f and %.2f ms" % (statistics.median(more) * 1e3,
+                                                    statistics.median(less) * 1e3)))
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(",")[0])
-    parser.add_argument("--jobs", type=int, default=1_000_000)
-    total = parser.parse_args().jobs
-    rows: List[List[str]] = []
+    parser = arguments(__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000, help="(%(default)s)")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        desk = Desk(Path(directory))
-        fill(desk, 10_000)
-        grouped: List[float] = []
-        single: List[float] = []
-        for _ in range(ROUNDS):
-            grouped.append(timed(lambda: claims_at_once(desk)))
-            single.append(timed(lambda: one_by_one(desk)))
-        rows.append(compare("durable claims: grouped / one commit each", grouped, single,
-                            1e6 / OPERATIONS, "us"))
-        desk.database.close()
+        rows = [groups(Path(directory))]
     with tempfile.TemporaryDirectory() as small, tempfile.TemporaryDirectory() as large:
         few, many = Desk(Path(small)), Desk(Path(large))
         fill_with_needs(few, 1_000)
-        seconds = timed(lambda: fill_with_needs(many, total))
-        pairs: Dict[str, Callable[[Desk], object]] = {
-            "counts": lambda desk: desk.read(jobs.counts),
-            "a claim without tags": lambda desk: desk.write(lambda t: claim.claim(t, "w", None)),
-            "a claim with needs": lambda desk: desk.write(lambda t: claim.claim(t, "able", None)),
-            "first page": lambda desk: desk.read(
-                lambda db: joblist.select(db, joblist.JobQuery(status="PENDING")))}
-        for name, action in pairs.items():
-            times: List[List[float]] = [[], []]
-            for _ in range(20):
-                for store, kept in zip((few, many), times):
-                    kept.append(timed(lambda: action(store)))
-            rows.append(compare("{}: 1,000 / {:,} jobs".format(name, total), times[0], times[1], 1e3, "ms"))
+        seconds = timed(lambda: fill_with_needs(many, given.jobs))
+        rows += compare(few, many, given.jobs)
         few.database.close()
         many.database.close()
-    for line in terminal.table(["median of", "first", "second", "second/first"], rows, (1, 2, 3)):
-        print(line)
-    print("creating {:,} jobs: {:.1f} s".format(total, seconds))
+    print("%d jobs were made in %.1f s" % (given.jobs, seconds))
+    finish(rows, given.json)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd import protocol as p
 from jd.net.client import Client
-from tests.bench.load import cpu_seconds
+from tests.bench.measuring import cpu_seconds
 from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import Server
 from tests.support import ROOT, free_env

@@ -4,7 +4,6 @@ Run it as `python tests/bench/bench_viewers.py`; what it makes is in a temporary
 the live connection and asks for the first page of jobs once a second, as the page does while a sweep runs.
 """
 
-import argparse
 import http.client
 import json
 import statistics
@@ -13,12 +12,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jd import terminal
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import Server
 
 WORKERS = 4
@@ -81,7 +80,8 @@ def sign_in(url: str) -> str:
 
 def measure(server: Server, viewers: int, seconds: float) -> float:
     """Jobs per second."""
-    stop, done = threading.Event(), []  # type: Tuple[threading.Event, List[int]]
+    stop = threading.Event()
+    done: List[int] = []
     page = server.ready["dashboard_url"]
     cookie = sign_in(page) if viewers else ""
     looking = [threading.Thread(target=viewer, args=(page, cookie, stop)) for _ in range(viewers)]
@@ -103,21 +103,23 @@ def measure(server: Server, viewers: int, seconds: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--viewers", type=int, default=100)
+    parser = arguments(__doc__)
+    parser.add_argument("--viewers", type=int, default=100, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--jobs", type=int, default=60_000, help="at most in all (%(default)s)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, Server(Path(scratch), JD_SERVER_PIN=PIN) as server:
         server.call("/api/jobs/create", {"parameters": {"x": list(range(given.jobs))}})
-        rates: List[Tuple[float, float]] = []
+        alone: List[float] = []
+        seen: List[float] = []
         for _ in range(given.rounds):
-            rates.append((measure(server, 0, given.seconds), measure(server, given.viewers, given.seconds)))
+            alone.append(measure(server, 0, given.seconds))
+            seen.append(measure(server, given.viewers, given.seconds))
         server.stop()
-    rows = [["nobody", "%.0f" % statistics.median(alone for alone, _ in rates)],
-            ["%d viewers" % given.viewers, "%.0f" % statistics.median(seen for _, seen in rates)]]
-    print("\n".join(terminal.table(["looking", "jobs per second"], rows, numeric=[1])))
+    finish([Row("jobs a second with %d open dashboards" % given.viewers, "× with none", paired(seen, alone),
+                seen="%.0f and %.0f a second" % (statistics.median(seen), statistics.median(alone)))],
+           given.json)
 
 
 if __name__ == "__main__":

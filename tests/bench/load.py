@@ -5,13 +5,12 @@ that its kind does, and notes what it saw.
 import asyncio
 import json
 import math
-import os
 import random
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, AsyncIterator, Dict, List, Optional, Tuple
+from typing import Any, AsyncIterator, Dict, List, Tuple
 from typing import Counter as Counts
 
 from jd import protocol as p
@@ -224,22 +223,3 @@ def _result(job: Dict[str, Any]) -> Dict[str, Any]:
         "runtime": RUNTIME,
         "output_tail": "done\n",
     }
-
-
-def resident(pid: int) -> Optional[float]:
-    """MB of memory that a process has; None where the system does not tell."""
-    try:
-        with open("/proc/%d/statm" % pid) as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has had; 0 where the system does not tell."""
-    try:
-        with open("/proc/%d/stat" % pid) as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return 0.0

@@ -53,14 +53,20 @@ class Process:
 
 
 class Server(Process):
-    """`jd_server` on free ports; `url` and `ready` are known once it listens."""
+    """`jd_server` on free ports; `url` and `ready` are known once it listens.
 
-    def __init__(self, directory: Path, *flags: Any, port: int = 0, **environ: Any) -> None:
+    With `checkout` it is that of another one. It starts in /, as modules in the present directory would be
+    imported first.
+    """
+
+    def __init__(self, directory: Path, *flags: Any, port: int = 0, checkout: Optional[Path] = None,
+                 **environ: Any) -> None:
         self.workspace = directory / "server"
         super().__init__(
             python("-m", "jd.server", "--expId", EXPERIMENT, "--port", port, "--dashboard-port", 0,
                    "--workspace_path", self.workspace, "--json", *flags),
-            free_env(directory, **environ), directory / "server.err")
+            free_env(directory, **(dict({"PYTHONPATH": checkout}, **environ) if checkout else environ)),
+            directory / "server.err", Path("/") if checkout else None)
         line = self.stdout.readline()
         assert line, "the server did not start: " + self.errors
         self.ready = json.loads(line)
