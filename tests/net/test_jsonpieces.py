@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import re
 from typing import Any, Callable, List, Optional
 
 import pytest
@@ -40,6 +39,16 @@ def listed(text: bytes) -> List[Any]:
     return found
 
 
+def assert_same_place(told: str, expected: str) -> None:
+    """Where it is wrong is the same; what is expected there may be said in other words.
+
+    From Python 3.13 on, its own parser names the place of a comma too many, where older ones and pieces name
+    that of the bracket behind it.
+    """
+    if "trailing comma" not in expected:
+        assert told.rpartition(" at ")[2] == expected.rpartition(" at ")[2], (told, expected)
+
+
 @pytest.mark.parametrize("text", [case[0] for case in GOOD] + [
     b'{"a": {"b": [1, {"c": [2]}], "d": {}}, "e": [[], [[[]]]]}', b'[{"a": 1}, {"b": "\\u00e4\xc3\xa4\\n"}]',
     b' {\n}\n',
@@ -65,10 +74,9 @@ def test_what_is_bad_is_bad(text: bytes, sizes: None) -> None:
     with pytest.raises(ProtocolError) as by_pieces:
         whole(text)
     told, expected = str(by_pieces.value), str(at_once.value)
-    # Where it is wrong is the same, what is expected there may be said in other words.
     place = " at line " if " at line " in expected else " at offset "
-    if place in expected and place in told and not re.search("BOM|trailing comma", expected):
-        assert told.rpartition(place)[2] == expected.rpartition(place)[2], (told, expected)
+    if place in expected and place in told:
+        assert_same_place(told, expected)
 
 
 def test_texts_cut_anywhere_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +242,6 @@ def test_what_is_bad_in_objects_is_bad(text: str, sizes: None) -> None:
         parse_json(text.encode())
     with pytest.raises(ProtocolError) as by_pieces:
         listed(text.encode())
-    assert str(by_pieces.value).rpartition(" at ")[2] == str(at_once.value).rpartition(" at ")[2]
+    assert_same_place(str(by_pieces.value), str(at_once.value))
     lists = '[{"a": %s1%s}, {"b": 3}]' % ("[" * 30, "]" * 30)
     assert listed(lists.encode()) == parse_json(lists.encode())
