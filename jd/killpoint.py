@@ -1,9 +1,10 @@
 """Points of the code at which tests end the process, as a crash of it would. For tests only.
 
-A line `killpoint("outbox.claim.before-rename")` stands in front of and behind each commit and each rename:
-there a crash finds one thing done and the next one not. It does nothing unless the process was started with
-JD_KILL_POINT=NAME in its environment, or NAME:N; then the process kills itself when it comes to that point,
-or when it does for the Nth time. What it forks counts for itself. Workers keep the variable from scripts.
+A line `killpoint("outbox.claim.before-rename")` stands in front of and behind each commit, each rename, and
+each fsync that is done apart from them: there a crash finds one thing done and the next one not. It does
+nothing unless the process was started with JD_KILL_POINT=NAME in its environment, or NAME:N; then the
+process kills itself when it comes to that point, or when it does for the Nth time. What it forks counts for
+itself. Workers keep the variable from scripts.
 """
 
 import os

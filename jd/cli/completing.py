@@ -102,7 +102,7 @@ def _words(command: Command, current: str, experiment: str | None, environ: Mapp
 
 
 def _experiments(environ: Mapping[str, str]) -> list[str]:
-    from jd.worker.local.registry import experiments
+    from jd.worker.local.caches import experiments
     return experiments(environ)
 
 

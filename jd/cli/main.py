@@ -114,6 +114,17 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> list[str]:
         return []
     _swept = True
     from jd.files.safedirs import UnsafePlace
+    from jd.worker.local import caches
+    try:
+        return [] if caches.are_empty(environ) else _sweep(environ)
+    except UnsafePlace:
+        raise  # the command would only read what somebody else may have put there
+    except StorageError as error:
+        return [str(error)]
+
+
+def _sweep(environ: Mapping[str, str]) -> list[str]:
+    """What could not be done. Raises StorageError."""
     from jd.node.identity import Here
     from jd.worker.local import cleanup
     bar: list[Progress] = []
@@ -124,20 +135,14 @@ def sweep_once(environ: Mapping[str, str], again: bool = False) -> list[str]:
                 bar.append(Progress(total, "checking workers"))
             bar[0].update(done)
 
-    died: list[str] = []
     try:
         swept = cleanup.clean_up(environ, Here(), show)
-        problems, died = list(swept.problems), swept.told()
-    except UnsafePlace:
-        raise  # the command would only read what somebody else may have put there
-    except StorageError as error:
-        problems = [str(error)]
     finally:
         for shown in bar:
             shown.__exit__()
-    for line in died:
+    for line in swept.told():
         print(line, file=sys.stderr)  # whatever the command prints on stdout may be for a program
-    return problems
+    return list(swept.problems)
 
 
 def entry() -> int:

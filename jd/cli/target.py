@@ -5,7 +5,7 @@ experiment's access file, then the default of `server=`.
 """
 
 from pathlib import Path
-from typing import Dict, Optional, Protocol
+from typing import TYPE_CHECKING, Dict, Optional, Protocol
 
 from jd.auth import jobserver
 from jd.auth.jobserver import ACCESS_FILE, Source, Target
@@ -13,8 +13,10 @@ from jd.errors import JdError, StorageError, UsageError
 from jd.net.finding import accessfile, published
 from jd.net.outbound import Address
 from jd.shape import Shape
-from jd.worker.local.registry import Registry
-from jd.worker.local.rows import Row
+
+if TYPE_CHECKING:
+    from jd.worker.local.registry import Registry
+    from jd.worker.local.rows import Row
 
 WORKER = "a running worker"
 
@@ -23,7 +25,7 @@ class Line(jobserver.Line, Protocol):
     """What a command line says that a server is found by."""
 
     @property
-    def registry(self) -> Registry:
+    def registry(self) -> "Registry":
         """The registry of the experiment."""
 
 
@@ -56,7 +58,7 @@ class Known(Shape):
         return dict({"url": None if self.url is None else shown_url(self.url)}, **told)
 
 
-def source(line: Line, row: Optional[Row] = None, workers: bool = True) -> Source:
+def source(line: Line, row: "Optional[Row]" = None, workers: bool = True) -> Source:
     """How the server is found; nothing but files is looked at. `row` is the worker it is about. Without
     `workers` it is that of a launch, which looks at no other worker's.
 
@@ -93,7 +95,7 @@ def known(line: Line) -> Known:
     return Known(found, url, access)
 
 
-def find(line: Line, row: Optional[Row] = None, found: Optional[Source] = None) -> Target:
+def find(line: Line, row: "Optional[Row]" = None, found: Optional[Source] = None) -> Target:
     """The server and its token; `found` is the source where that is known. Raises as `jobserver.find`."""
     return jobserver.find(line, found or source(line, row))
 

@@ -13,7 +13,7 @@ from jd.cli.commandline import CommandLine
 from jd.cli.context import Context
 from jd.errors import StorageError, UsageError
 from jd.node.identity import Here
-from jd.worker.local import cleanup
+from jd.worker.local import caches, cleanup
 from jd.worker.local.registry import Registry
 from tests.support import free_env
 
@@ -225,9 +225,12 @@ def test_a_cache_that_cannot_be_read_is_a_warning(environ: Dict[str, str], ran: 
     def fail(*_: object) -> None:
         raise StorageError("cannot read it")
 
-    monkeypatch.setattr(cleanup, "clean_up", fail)
-    assert main.main(["exp-list"], environ) == 0
-    assert capsys.readouterr().err == "warning: cannot read it\n"
+    for module, name in ((cleanup, "clean_up"), (caches, "experiments")):
+        Registry("a", environ).path.parent.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(main, "_swept", False)
+        monkeypatch.setattr(module, name, fail)
+        assert main.main(["exp-list"], environ) == 0
+        assert capsys.readouterr().err == "warning: cannot read it\n"
 
 
 @pytest.mark.parametrize("count, bars", [(main.MANY_WORKERS - 1, 0), (main.MANY_WORKERS, 1)])

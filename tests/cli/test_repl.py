@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import pytest
 
 import jd
+from jd import paths
 from jd.cli import main
 from jd.cli.commandline import CommandLine
 from jd.cli.shell import history
@@ -179,6 +180,7 @@ def test_the_clean_up_runs_once(environ: Dict[str, str], monkeypatch: pytest.Mon
         swept.append(1)
         return CleanUp(0, 0)
     monkeypatch.setattr("jd.worker.local.cleanup.clean_up", sweep)
+    paths.experiment_cache("e", environ).mkdir(parents=True)
     session = Repl(environ)
     for line in ("use e", "where", "where", "help"):
         session.line(line)

@@ -61,6 +61,7 @@ def test_commands_that_ask_a_server(tmp_path: Path) -> None:
         there = of_command(tmp_path, "expId=a", "server=" + server.url, "server-info")
     dear = NETWORK | METADATA | {"encodings.idna", "dataclasses", "inspect", "hmac", "random"}
     assert there & dear == {"socket"}
+    assert "sqlite3" not in there, "there is no registry to clean up"
     assert server.asked == [(1, "GET"), (1, "GET")]
 
 

@@ -45,5 +45,5 @@ def test_no_other_choice_does_anything(tmp_path: Path, chosen: str) -> None:
 def test_each_point_has_a_name_of_its_own_that_says_what_comes_next() -> None:
     names = points()
     assert names and len(set(names)) == len(names)
-    form = r"[a-z-]+(\.[a-z-]+)*\.(before|after)-(commit|rename|link|unlink)"
+    form = r"[a-z-]+(\.[a-z-]+)*\.(before|after)-(commit|rename|link|unlink|fsync)"
     assert [name for name in names if not re.fullmatch(form, name)] == []

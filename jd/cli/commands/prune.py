@@ -11,9 +11,10 @@ from jd.errors import StorageError, UsageError
 from jd.protocol import shown
 from jd.terminal import Progress, plural
 from jd.worker.local import cleanup, lastwords
+from jd.worker.local.caches import experiments
 from jd.worker.local.lastwords import Fate, Worker
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 
 _MANY = 50  # workers, from which on a bar shows how far it is

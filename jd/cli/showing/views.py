@@ -13,12 +13,12 @@ from jd import terminal
 from jd.cli.context import Context
 from jd.node.identity import Here
 from jd.worker.local.liveness import Life, life
-from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, DRAINING, IDLE, PAUSED, STARTING, STOPPING, Row
 from jd.workername import split_worker_id
 
 if TYPE_CHECKING:
     from jd.cli.target import Known
+    from jd.worker.local.registry import Registry
 
 _GAP = 2  # columns between the cells of terminal.table
 _SHORTEST_ID = 12
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
     life: Life
 
 
-def look(workers: Registry, here: Here) -> List[Seen]:
+def look(workers: "Registry", here: Here) -> List[Seen]:
     """The registered workers, without those that are dead. Raises StorageError."""
     seen = [Seen(row, life(row, here)) for row in workers.rows()]
     return [worker for worker in seen if worker.life is not Life.DEAD]

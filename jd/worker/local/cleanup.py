@@ -10,8 +10,9 @@ from jd import paths
 from jd.errors import StorageError
 from jd.node.identity import Here
 from jd.worker.local import outboxes, snapshots
+from jd.worker.local.caches import experiments
 from jd.worker.local.liveness import Life, life, was_here
-from jd.worker.local.registry import FILE_NAME, Registry, experiments
+from jd.worker.local.registry import FILE_NAME, Registry
 from jd.worker.local.rows import Row
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import AbstractSet, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import AbstractSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from jd import paths
 from jd.errors import StorageError, UsageError
@@ -21,7 +21,7 @@ from jd.files import plainfile, safedirs
 from jd.files.safedirs import UnsafePlace
 from jd.killpoint import killpoint
 from jd.protocol import is_experiment_name
-from jd.worker.local import registry
+from jd.worker.local import caches
 
 SUFFIX = ".json"
 FILES_NAME = re.compile(r"[A-Za-z0-9-]{1,100}\.files")  # of the directory of a result's files
@@ -83,7 +83,7 @@ def first(experiment: str, environ: Mapping[str, str]) -> Place:
 
 def beside(experiment: str, environ: Mapping[str, str]) -> List[Place]:
     """Where other launches may have left results: the cache that is used without JD_CACHE_PATH."""
-    return [near(experiment, other) for other in _other_caches(environ)]
+    return [near(experiment, other) for other in caches.others(environ)]
 
 
 def in_cache(experiment: str, environ: Mapping[str, str]) -> List[Place]:
@@ -95,7 +95,7 @@ def in_cache(experiment: str, environ: Mapping[str, str]) -> List[Place]:
 def everywhere(experiment: str, environ: Mapping[str, str]) -> List[Place]:
     """All places where results of an experiment may wait, also those of earlier versions."""
     found = lasting(experiment, environ)
-    for cache in [environ, *_other_caches(environ)]:
+    for cache in [environ, *caches.others(environ)]:
         try:
             found += in_cache(experiment, cache)
         except UsageError:
@@ -118,11 +118,11 @@ def waiting(places: Iterable[Place]) -> List[Path]:
 def known(environ: Mapping[str, str], cached: bool = False) -> List[str]:
     """Experiments that have a registry here, or results that wait; `cached`: in the cache. Raises
     StorageError, UnsafePlace."""
-    names = set(registry.experiments(environ))
+    names = set(caches.experiments(environ))
     roots = [paths.outbox_root(environ)]
     if not cached:
         roots += [root for root, _ in paths.lasting_outbox_roots(environ)]
-        roots += [paths.outbox_root(cache) for cache in _other_caches(environ)]
+        roots += [paths.outbox_root(cache) for cache in caches.others(environ)]
     for root in roots:
         names.update(name for name in _directories(root) if any(
             is_entry(entry) for entry in _listed(root / name)))
@@ -145,8 +145,8 @@ def old_ones(environ: Mapping[str, str]) -> Iterator[Tuple[str, Mapping[str, str
 
     Raises StorageError, UnsafePlace.
     """
-    for cache in [environ, *_other_caches(environ)]:
-        for name in registry.experiments(cache):
+    for cache in [environ, *caches.others(environ)]:
+        for name in caches.experiments(cache):
             if paths.old_outbox_dir(name, cache).is_dir():
                 yield name, cache
 
@@ -181,15 +181,6 @@ def carry_over(experiment: str, environ: Mapping[str, str], alive: AbstractSet[s
         raise StorageError("cannot move the results that wait in %s to %s: %s" % (
             old.path, to.path, error.strerror)) from None
     return moved
-
-
-def _other_caches(environ: Mapping[str, str]) -> List[Dict[str, str]]:
-    """The surroundings of the cache that launches without JD_CACHE_PATH use, if that is another one."""
-    without = {name: value for name, value in environ.items() if name != "JD_CACHE_PATH"}
-    try:
-        return [] if paths.cache_root(without) == paths.cache_root(environ) else [without]
-    except UsageError:
-        return []
 
 
 def _author(path: Path) -> str:

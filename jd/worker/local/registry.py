@@ -34,7 +34,6 @@ from jd.errors import DamagedFile, StorageError
 from jd.files import filesystems, plainfile, safedirs
 from jd.killpoint import killpoint
 from jd.node.identity import Here, ProcessIdentity, new_worker_id
-from jd.protocol import is_experiment_name
 from jd.storage import damage
 from jd.storage.schema import version_of
 from jd.worker.local.registrylock import removing, using
@@ -381,23 +380,6 @@ class Registry:
         else:
             hint = "set JD_CACHE_PATH to a directory that can be written"
         return StorageError("the worker registry %s cannot be used: %s" % (self.path, reason), hint)
-
-
-def experiments(environ: Mapping[str, str] = os.environ) -> List[str]:
-    """Experiments that have a directory in this user's cache, by name.
-
-    Raises StorageError, UnsafePlace where somebody else could have put them there.
-    """
-    top = paths.cache_root(environ)
-    root = top / ".cache"
-    try:
-        safedirs.check(root, safedirs.CACHE, top)
-        return sorted(entry.name for entry in os.scandir(str(root))
-                      if is_experiment_name(entry.name) and entry.is_dir())
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StorageError("cannot read %s: %s" % (root, error.strerror)) from error
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[Tuple[object, ...]]) -> None:

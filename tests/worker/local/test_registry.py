@@ -17,7 +17,8 @@ from jd.node.identity import Here
 from jd.storage import damage
 from jd.worker.local import registry as module
 from jd.worker.local import registrylock
-from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.caches import experiments
+from jd.worker.local.registry import Registry
 from jd.worker.local.rows import BUSY, IDLE, STARTING
 from jd.workername import split_worker_id
 from tests.support import ROOT, python

@@ -5,7 +5,8 @@ from typing import List, Sequence
 from jd.cli.context import Context
 from jd.cli.stopping import ALL, ALL_EXPERIMENTS, named, running_job, stop_these
 from jd.errors import StorageError, UsageError
-from jd.worker.local.registry import Registry, experiments
+from jd.worker.local.caches import experiments
+from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
 
 CONFIRM = "confirm-stop"
