@@ -1,17 +1,15 @@
 """Many jobs are made: what it takes against a bare table, and how long heartbeats wait meanwhile.
 
 A server makes them of a request and of a jobs file; beside it, in the same round, `executemany` writes the
-same rows into one table without an index, by one durable transaction, and `json.loads` reads the file. CPU is
-that of the server's process, user and system, so that what else the machine does hardly counts.
-
-Run it as `python tests/bench/bench_create.py`; --jobs N sets how many, --against PATH compares another
-checkout.
+same rows into one table without an index, by one durable transaction, and `json.loads` reads the file. It is
+the processor's time that is compared, of the server user and system: what else the machine does hardly
+counts.
 """
 
 import http.client
 import json
-import os
 import sqlite3
+import statistics
 import sys
 import tempfile
 import threading
@@ -24,22 +22,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from jd.server.creation.batch import from_grid
 from jd.server.store.schema import MIGRATIONS
-from tests.bench.measuring import cpu_seconds
-from tests.bench.rows import Row, arguments, finish
+from tests.bench.measuring import cpu_seconds, most_of, timed
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import Server
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WIDE = 25  # parameters
 GAP = 0.02  # seconds between two heartbeats
+READING = 0.3  # seconds after which a server that reads a file is told to end
+# The ways of making jobs, each with its name.
+WAYS = {"grid": "a grid", "list": "a list", "wide": "a grid of %d parameters" % WIDE, "file": "a file"}
 
 
 class Made(NamedTuple):
-    """What a server took, in seconds, and how long heartbeats were under way."""
+    """How many jobs; what a server took, in seconds; and how long heartbeats were under way."""
 
+    jobs: int
     cpu: float
     wall: float
+    listening: float  # from the start of the process
     beats: List[float]
-    listening: float = 0.0  # from the start of the process
+    ended: float = 0.0  # from SIGTERM, while it read a file
 
 
 def grid(jobs: int, parameters: int = 3) -> Dict[str, Any]:
@@ -72,10 +75,11 @@ class Beats(threading.Thread):
                 time.sleep(GAP)
 
 
-def by_request(directory: Path, tree: Path, body: bytes) -> Made:
+def by_request(directory: Path, tree: Path, jobs: int, body: bytes) -> Made:
     """Jobs made of a request, by the server of a checkout."""
-    os.chdir(str(tree))  # a program that Python starts finds modules there first
-    with Server(directory) as server:
+    began = time.perf_counter()
+    with Server(directory, checkout=tree) as server:
+        listening = time.perf_counter() - began
         server.create()
         job = server.call("/worker/heartbeat", {"worker_id": "w", "session": "s"})["job"]
         beats = Beats(server, job["attempt"])
@@ -85,22 +89,24 @@ def by_request(directory: Path, tree: Path, body: bytes) -> Made:
         with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)) as connection:
             connection.request("POST", "/api/jobs/create", body, {"Content-Type": "application/json"})
             assert json.loads(connection.getresponse().read())["success"]
-        made = Made(cpu_seconds(pid) - cpu, time.perf_counter() - began, beats.took)
+        made = Made(jobs, cpu_seconds(pid) - cpu, time.perf_counter() - began, listening, beats.took)
         beats.over.set()
         beats.join()
         server.stop()
         return made
 
 
-def by_file(directory: Path, tree: Path, path: Path) -> Made:
-    """Jobs made of a jobs file at the start of a server."""
-    os.chdir(str(tree))
+def by_file(directory: Path, tree: Path, jobs: int, path: Path) -> Made:
+    """Jobs made of a jobs file at the start of a server, at the second one: the first is told to end."""
+    with Server(directory, "--jobs", path, checkout=tree) as server:
+        time.sleep(READING)
+        ended = timed(server.stop)
     began = time.perf_counter()
-    with Server(directory, "--jobs", path) as server:
+    with Server(directory, "--jobs", path, checkout=tree) as server:
         listening = time.perf_counter() - began
         while server.event()["event"] != "jobs":
             pass
-        made = Made(cpu_seconds(server.popen.pid), time.perf_counter() - began, [], listening)
+        made = Made(jobs, cpu_seconds(server.popen.pid), time.perf_counter() - began, listening, [], ended)
         server.stop()
         return made
 
@@ -129,15 +135,25 @@ def bare(directory: Path, jobs: int) -> Tuple[float, float]:
     return found[0], found[1]
 
 
-def measured(tree: Path, jobs: int, path: Path) -> Dict[str, Made]:
+class Sizes(NamedTuple):
+    """How many jobs: of a grid, of a list or a file, and of many parameters."""
+
+    grid: int
+    list: int
+    wide: int
+
+
+def measured(tree: Path, sizes: Sizes, path: Path) -> Dict[str, Made]:
     """All ways of one checkout, each with data of its own."""
     found = {}
-    for name, body in (("grid", grid(jobs)), ("wide", grid(jobs // 5, WIDE)), ("list", None)):
+    for way, jobs, body in (("grid", sizes.grid, grid(sizes.grid)),
+                            ("wide", sizes.wide, grid(sizes.wide, WIDE)),
+                            ("list", sizes.list, None)):
         with tempfile.TemporaryDirectory() as place:
             data = b'{"jobs": %s}' % path.read_bytes() if body is None else json.dumps(body).encode()
-            found[name] = by_request(Path(place), tree, data)
+            found[way] = by_request(Path(place), tree, jobs, data)
     with tempfile.TemporaryDirectory() as place:
-        found["file"] = by_file(Path(place), tree, path)
+        found["file"] = by_file(Path(place), tree, sizes.list, path)
     return found
 
 
@@ -148,48 +164,61 @@ def parsed(path: Path) -> float:
     return time.process_time() - began
 
 
-def rows_of(name: str, jobs: int, rounds: List[Dict[str, Made]], tables: List[Tuple[float, float]],
+def rows_of(name: str, rounds: List[Dict[str, Made]], tables: Dict[str, List[Tuple[float, float]]],
             loads: List[float]) -> List[Row]:
     """What one checkout has made."""
+    by_way = {way: [one[way] for one in rounds] for way in WAYS}
+    called = {way: "%s%d jobs of %s" % (name, by_way[way][0].jobs, said) for way, said in WAYS.items()}
     found = []
-    for way, said in (("grid", "%d jobs of a grid" % jobs), ("list", "%d jobs of a list" % jobs)):
-        found.append(Row(name + said, "× one bare table",
-                         [one[way].cpu / table[0] for one, table in zip(rounds, tables)], 3.0,
+    for way, bare_ones in tables.items():
+        cpu = [one.cpu for one in by_way[way]]
+        found.append(Row(called[way], "× one bare table", paired(cpu, [one for one, _ in bare_ones]), 3.0,
                          seen="%.1f s; × %.1f one of two columns" % (
-                             min(one[way].wall for one in rounds),
-                             min(one[way].cpu / table[1] for one, table in zip(rounds, tables)))))
-    found.append(Row(name + "%d jobs of a file, read and made" % jobs, "× json.loads",
-                     [one["file"].cpu / load for one, load in zip(rounds, loads)],
-                     seen="listening after %.2f s" % max(one["file"].listening for one in rounds)))
-    for way, said in (("grid", "a grid"), ("list", "a list"), ("wide", "jobs with %d parameters" % WIDE)):
-        beats = sorted(beat for one in rounds for beat in one[way].beats)
-        found.append(Row(name + "heartbeat while %s is made" % said, "ms", [beat * 1000 for beat in beats],
-                         100.0, seen="99 of 100 within %.0f ms" % (beats[len(beats) * 99 // 100] * 1000)))
+                             min(one.wall for one in by_way[way]),
+                             statistics.median(paired(cpu, [two for _, two in bare_ones])))))
+    files = by_way["file"]
+    found += [
+        Row(called["file"], "× json.loads", paired([one.cpu for one in files], loads), 3.0,
+            seen="%.1f s" % min(one.wall for one in files)),
+        Row(called["file"] + ", until the port is open", "× without a file",
+            paired([one.listening for one in files], [one.listening for one in by_way["grid"]]),
+            seen="%.2f s" % statistics.median(one.listening for one in files)),
+        Row(called["file"] + ", from SIGTERM to the end", "s", [one.ended for one in files], 1.0)]
+    for way in ("grid", "list", "wide"):
+        beats = [1000 * beat for one in by_way[way] for beat in one.beats]
+        found.append(Row(called[way] + ", longest heartbeat", "ms",
+                         [1000 * max(one.beats) for one in by_way[way]], 100.0,
+                         seen="99 of 100 within %.0f ms" % most_of(beats)))
     return found
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--jobs", type=int, default=200_000, help="(%(default)s)")
-    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=2, help="(%(default)s)")
+    parser.add_argument("--jobs", type=int, default=1_000_000, help="of a grid (%(default)s)")
+    parser.add_argument("--listed", type=int, default=200_000, help="of a list or a file (%(default)s)")
+    parser.add_argument("--wide", type=int, default=50_000,
+                        help="of %d parameters (%%(default)s)" % WIDE)
+    parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
     given = parser.parse_args()
     trees: Mapping[str, Path] = {"": ROOT, **({"before: ": given.against.resolve()} if given.against else {})}
-    tables, loads = [], []
+    # Those of a grid are a whole number of times so many.
+    sizes = Sizes(*(max(1, number // 10_000) * 10_000 for number in (given.jobs, given.listed, given.wide)))
+    tables: Dict[str, List[Tuple[float, float]]] = {"grid": [], "list": []}
+    loads = []
     rounds: Dict[str, List[Dict[str, Made]]] = {name: [] for name in trees}
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "sweep.json"
         path.write_text(json.dumps([json.loads(text) for text in from_grid(
-            grid(given.jobs)["parameters"]).texts()]))
+            grid(sizes.list)["parameters"]).texts()]))
         for _ in range(given.rounds):
-            with tempfile.TemporaryDirectory() as scratch:
-                tables.append(bare(Path(scratch), given.jobs))
+            for way, jobs in (("grid", sizes.grid), ("list", sizes.list)):
+                with tempfile.TemporaryDirectory() as scratch:
+                    tables[way].append(bare(Path(scratch), jobs))
             loads.append(parsed(path))
             for name, tree in trees.items():
-                rounds[name].append(measured(tree, given.jobs, path))
-        os.chdir(str(ROOT))
-    finish([row for name in trees for row in rows_of(name, given.jobs, rounds[name], tables, loads)],
-           given.json)
+                rounds[name].append(measured(tree, sizes, path))
+    finish([row for name in trees for row in rows_of(name, rounds[name], tables, loads)], given.json)
 
 
 if __name__ == "__main__":
