@@ -11,14 +11,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import jd
 from jd import protocol
 from jd.net.client import Client
-from tests.bench.rows import Row, arguments, finish
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import EXPERIMENT, Server
 
 
@@ -96,29 +96,45 @@ def _measured(way: Way, server: str, count: int, told: Any) -> None:
     told.put((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit))
 
 
-def measure(way: Way, server: str, count: int) -> Tuple[float, float]:
-    """Seconds and MB of a process of its own."""
+class Cost(NamedTuple):
+    """Seconds, and MB at most, of a process of its own."""
+
+    seconds: float
+    size: float
+
+
+def measure(way: Way, server: str, count: int) -> Cost:
+    """What one way costs."""
     spawning = multiprocessing.get_context("spawn")
     told = spawning.Queue()
     process = spawning.Process(target=_measured, args=(way, server, count, told))
     process.start()
     seconds, size = told.get(timeout=600)
     process.join()
-    return seconds, size
+    return Cost(seconds, size)
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--jobs", type=int, default=100_000, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="(%(default)s)")
     given = parser.parse_args()
-    rows: List[Row] = []
+    found: Dict[str, List[Tuple[Cost, Cost]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as directory, Server(Path(directory)) as server:
-        for name, (way, bare, against) in WAYS.items():
-            (seconds, size), (least, other) = (
-                measure(one, server.url, given.jobs) for one in (way, bare))
-            rows.append(Row("jd.%s, %d jobs" % (name, given.jobs), "× " + against, [seconds / least],
-                            seen="%.1f s, %.0f MB; %.1f s, %.0f MB" % (seconds, size, least, other)))
-    finish(rows, given.json)
+        for _ in range(given.rounds):
+            for name, (way, bare, _) in WAYS.items():
+                found[name].append((measure(way, server.url, given.jobs),
+                                    measure(bare, server.url, given.jobs)))
+    finish([row_of("jd.%s, %d jobs" % (name, given.jobs), WAYS[name][2], costs)
+            for name, costs in found.items()], given.json)
+
+
+def row_of(name: str, against: str, costs: List[Tuple[Cost, Cost]]) -> Row:
+    """A function beside the bare requests."""
+    ours, bare = zip(*costs)
+    return Row(name, "× " + against, paired([one.seconds for one in ours], [one.seconds for one in bare]),
+               seen="; ".join("%.1f s, %.0f MB" % (
+                   min(one.seconds for one in side), max(one.size for one in side)) for side in (ours, bare)))
 
 
 if __name__ == "__main__":

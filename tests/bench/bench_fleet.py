@@ -140,13 +140,13 @@ def probed(port: int, found: Dict[str, float]) -> Iterator[None]:
 def measure(checkout: Optional[Path], count: int) -> Dict[str, Dict[str, float]]:
     """The three steps against one server."""
     found: Dict[str, Dict[str, float]] = {}
-    os.chdir("/")  # what lies in the present directory would be imported before a checkout
     with tempfile.TemporaryDirectory() as scratch:
         turns = Path(scratch) / "turns"
         turns.write_bytes(bytes(8))
         (Path(scratch) / "sitecustomize.py").write_text(WATCH_TURNS)
         way = os.pathsep.join([scratch, str(checkout or ROOT)])
-        with Server(Path(scratch), JD_SERVER_PIN=PIN, JD_BENCH_TURNS=turns, PYTHONPATH=way) as server:
+        with Server(Path(scratch), checkout=checkout or ROOT, JD_SERVER_PIN=PIN, JD_BENCH_TURNS=turns,
+                    PYTHONPATH=way) as server:
             page = server.ready["dashboard_url"].rstrip("/")
             cookie = sign_in(page + "/")
             fleet: Optional[Fleet] = None

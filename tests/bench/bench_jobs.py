@@ -20,6 +20,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.bench.measuring import cpu_seconds
 from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.node import Node
 from tests.e2e.processes import Server
@@ -28,7 +29,6 @@ from tests.support import wait_until
 WORKERS = 2
 WARM_UP = 20  # jobs; the first one of a worker takes longer
 PATIENCE = 600.0  # seconds
-TICK = os.sysconf("SC_CLK_TCK")
 XARGS, HYPERQUEUE = "xargs -P%d" % WORKERS, "HyperQueue"
 
 
@@ -42,8 +42,7 @@ class Jobs(NamedTuple):
 
 def cpu(pid: int) -> float:
     """Milliseconds that a process has had, without its children."""
-    fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
-    return 1000.0 * (int(fields[11]) + int(fields[12])) / TICK
+    return 1000 * cpu_seconds(pid)
 
 
 def fork_servers(workers: Sequence[int]) -> List[int]:
@@ -125,6 +124,8 @@ def main() -> None:
         starts: Dict[str, Callable[[Path, int], None]] = {XARGS: xargs}
         if importlib.util.find_spec("hyperqueue") is not None:
             starts[HYPERQUEUE] = stack.enter_context(hyperqueue())
+        else:
+            print("not compared with HyperQueue: its package is not installed")
         server = stack.enter_context(Server(directory))
         node = stack.enter_context(Node(directory, server.url))
         sweep = Sweep(server, node, script)

@@ -9,7 +9,6 @@ do. CPU is that of the server's process, all of its threads, user and system.
 
 import argparse
 import asyncio
-import os
 import re
 import select
 import socket
@@ -27,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.measuring import cpu_seconds
 from tests.bench.rows import Row, arguments, finish, paired
 from tests.e2e.processes import EXPERIMENT, Server
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = 64
 BUSY, JOBS, BARE = "busy heartbeat", "claim + finish", "bare asyncio server"
 LEAST = 2.5  # times the rate of the code from before
@@ -189,7 +188,7 @@ def measure(checkouts: List[Path], kinds: List[str], rounds: int, requests: int,
         for number, checkout in enumerate(checkouts):
             place = scratch / str(number)
             place.mkdir()
-            servers.append(stack.enter_context(Server(place, PYTHONPATH=str(checkout))))
+            servers.append(stack.enter_context(Server(place, checkout=checkout)))
         for turn in range(rounds):
             for kind in kinds:
                 # Whoever comes first in one round comes last in the next.
@@ -221,7 +220,7 @@ def rows_of(found: Dict[str, List[List[Round]]], bare: List[Round]) -> List[Row]
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout to compare with")
+    parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
     parser.add_argument("--rounds", type=int, default=4, help="for each (%(default)s)")
     parser.add_argument("--requests", type=int, default=3200, help="in a round (%(default)s)")
     parser.add_argument("--only", choices=["busy", "jobs"], help="one kind of request")
@@ -232,14 +231,9 @@ def main() -> None:
         return
     checkouts = [ROOT] + ([given.against.resolve()] if given.against else [])
     kinds = {"busy": [BUSY], "jobs": [JOBS], None: [BUSY, JOBS]}[given.only]
-    here = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)  # what lies in the present directory would be imported before a checkout
-        try:
-            found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
-            bare = bare_rounds(given.rounds, given.requests)
-        finally:
-            os.chdir(here)
+        found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
+        bare = bare_rounds(given.rounds, given.requests)
     finish(rows_of(found, bare), given.json)
 
 

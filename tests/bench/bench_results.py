@@ -1,16 +1,17 @@
 """The Results page of 300,000 finished jobs (--jobs N) beside that of 1,000: from the click to the paint.
 
-It needs chromium and chromedriver. Run it as `python tests/bench/bench_results.py`; what it makes is in a
-temporary directory.
+It needs chromium and chromedriver. What it makes is in a temporary directory.
 """
 
 import itertools
 import json
 import random
+import statistics
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -20,7 +21,7 @@ from jd.server.store.operators import batches
 from jd.server.store.policy import Policy
 from jd.server.store.search import values
 from jd.server.store.transaction import Transaction
-from tests.bench.rows import Row, arguments, finish
+from tests.bench.rows import Row, arguments, finish, paired
 from tests.browser.dashboard_support import DESKTOP, Dashboard, sign_in
 from tests.browser.webdriver import CHROMEDRIVER, CHROMIUM, Browser
 from tests.e2e.processes import EXPERIMENT
@@ -28,9 +29,23 @@ from tests.e2e.processes import EXPERIMENT
 FEW = 1_000
 SLICE = 2_000  # jobs in one transaction
 CLICKS = 5
-SHAPES = ((4, 1), (4, 5), (25, 5), (25, 30))  # parameters and metrics of a job
 WITHIN = 1_000  # milliseconds to the leaderboard
 Job = Tuple[Dict[str, Any], Dict[str, float]]
+
+
+class Shape(NamedTuple):
+    """How many of each a job has."""
+
+    parameters: int
+    metrics: int
+
+
+class Painted(NamedTuple):
+    """Milliseconds from a click to the first paint, which has the leaderboard, and to that of all plots."""
+
+    first: float
+    all: float
+
 
 # Time is taken in the page: two frames after the leaderboard, or all plots, stand in the document.
 CLICK = """
@@ -50,27 +65,37 @@ look();
 """
 
 
-def measure(jobs: int, parameters: int, metrics: int) -> List[Dict[str, float]]:
-    """Of each click, milliseconds to the `first` paint, which has the leaderboard, and to `all` plots.
+def measure(counts: Sequence[int], shape: Shape) -> List[List[Painted]]:
+    """For each number of jobs what each click has painted, in turn.
 
     Each click finds other jobs than the one before, so that nothing is answered from memory.
     """
-    seen: List[Dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        _make(directory / "server", jobs, parameters, metrics)
-        with Dashboard(directory) as server, Browser(directory) as browser:
+    found: List[List[Painted]] = [[] for _ in counts]
+    with ExitStack() as stack:
+        sides = []
+        for jobs in counts:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _make(directory / "server", jobs, *shape)
+            sides.append((stack.enter_context(Dashboard(directory)), stack.enter_context(Browser(directory))))
+        for server, browser in sides:
             browser.size(*DESKTOP)
             sign_in(browser, server)
-            for _ in range(CLICKS):
-                server.create_jobs([{"lr": 0.5}])
-                browser.go(server.page + "/jobs")
-                browser.wait("document.querySelectorAll('tbody tr').length > 0")
-                browser.run(CLICK)
-                browser.wait("window.painted.first && window.painted.all")
-                seen.append(browser.run("return window.painted"))
+        for _ in range(CLICKS):
+            for (server, browser), seen in zip(sides, found):
+                seen.append(click(server, browser))
+        for server, _ in sides:
             server.stop()
-    return seen
+    return found
+
+
+def click(server: Dashboard, browser: Browser) -> Painted:
+    """One click on Results, on the page of jobs."""
+    server.create_jobs([{"lr": 0.5}])
+    browser.go(server.page + "/jobs")
+    browser.wait("document.querySelectorAll('tbody tr').length > 0")
+    browser.run(CLICK)
+    browser.wait("window.painted.first && window.painted.all")
+    return Painted(**browser.run("return window.painted"))
 
 
 def _make(workspace: Path, total: int, parameters: int, metrics: int) -> None:
@@ -107,22 +132,36 @@ def _jobs(total: int, parameters: int, metrics: int) -> Iterator[Job]:
         yield given, found
 
 
+def rows_of(shape: Shape, jobs: int, few: List[Painted], many: List[Painted]) -> List[Row]:
+    """Of so many jobs, and of few."""
+    made = []
+    for what, field, most in (("leaderboard", 0, WITHIN), ("all plots", 1, None)):
+        name = "Results, %d parameters, %d metrics, %d jobs: %s" % (*shape, jobs, what)
+        more, less = ([one[field] for one in side] for side in (many, few))
+        made += [Row(name, "ms", more, most),
+                 Row(name, "× %d jobs" % FEW, paired(more, less),
+                     seen="%.0f ms there" % statistics.median(less))]
+    return made
+
+
+def shape_of(text: str) -> Shape:
+    """4x5, as a number of parameters and of metrics. Raises ValueError."""
+    parameters, metrics = map(int, text.split("x"))
+    return Shape(parameters, metrics)
+
+
 def main() -> int:
     parser = arguments(__doc__)
-    parser.add_argument("--jobs", type=int, default=300_000)
+    parser.add_argument("--jobs", type=int, default=300_000, help="(%(default)s)")
+    parser.add_argument("--shape", type=shape_of, action="append", metavar="PARAMETERSxMETRICS",
+                        help="of a job, as 4x1 or 25x30; may be repeated (4x5)")
     given = parser.parse_args()
     if not (CHROMIUM and CHROMEDRIVER):
-        print("chromium and chromedriver are not installed: the Results page is not measured")
+        print("not measured: chromium and chromedriver are not installed")
         finish([], given.json)
         return 0
-    rows: List[Row] = []
-    for parameters, metrics in SHAPES:
-        shape = "%d parameters, %d metrics, " % (parameters, metrics)
-        few, many = (measure(jobs, parameters, metrics) for jobs in (FEW, given.jobs))
-        for what, name, most in (("leaderboard", "first", WITHIN), ("all plots", "all", None)):
-            rows += [Row("Results, %s%s of %d jobs" % (shape, what, jobs), "ms", [one[name] for one in seen],
-                         most=most) for jobs, seen in ((FEW, few), (given.jobs, many))]
-    finish(rows, given.json)
+    finish([row for shape in given.shape or [Shape(4, 5)]
+            for row in rows_of(shape, given.jobs, *measure((FEW, given.jobs), shape))], given.json)
     return 0
 
 
