@@ -19,3 +19,4 @@ def test_a_benchmark_tells_what_it_takes(name: str, monkeypatch: pytest.MonkeyPa
     assert ended.value.code == 0
     told = capsys.readouterr().out
     assert "--json FILE" in told and "write the rows here as well" in told
+    assert ("--against DIRECTORY" in told) == (name in run.COMPARING)

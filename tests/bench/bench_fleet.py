@@ -207,7 +207,7 @@ GOALS = {"heard by all": 2.0, "longest turn": 0.05}
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--workers", type=int, default=9000, help="(%(default)s)")
-    parser.add_argument("--rounds", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="(%(default)s)")
     parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout")
     given = parser.parse_args()
     if not may_open(given.workers + 100):

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -168,28 +168,31 @@ async def serve_bare() -> None:
     await loop.run_in_executor(None, sys.stdin.read)
 
 
-def bare_rounds(rounds: int, requests: int) -> List[Round]:
-    """What the generator and asyncio alone can do."""
+@contextmanager
+def bare_server() -> Iterator[Callable[[int], Round]]:
+    """What the generator and asyncio alone can do, in a round of so many requests."""
     with subprocess.Popen([sys.executable, str(Path(__file__).resolve()), "--bare"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as server:
         assert server.stdout is not None and server.stdin is not None
         port = int(server.stdout.readline())
-        found = [drive(port, server.pid, BUSY, requests) for _ in range(rounds)]
+        yield lambda requests: drive(port, server.pid, BUSY, requests)
         server.stdin.close()
-    return found
 
 
 def measure(checkouts: List[Path], kinds: List[str], rounds: int, requests: int,
-            scratch: Path) -> Dict[str, List[List[Round]]]:
-    """By kind, for each checkout, its rounds."""
+            scratch: Path) -> Tuple[Dict[str, List[List[Round]]], List[Round]]:
+    """By kind, for each checkout, its rounds; and those of the bare server."""
     found: Dict[str, List[List[Round]]] = {kind: [[] for _ in checkouts] for kind in kinds}
+    bare: List[Round] = []
     with ExitStack() as stack:
+        alone = stack.enter_context(bare_server())
         servers = []
         for number, checkout in enumerate(checkouts):
             place = scratch / str(number)
             place.mkdir()
             servers.append(stack.enter_context(Server(place, checkout=checkout)))
         for turn in range(rounds):
+            bare.append(alone(requests))
             for kind in kinds:
                 # Whoever comes first in one round comes last in the next.
                 for number in sorted(range(len(servers)), reverse=turn % 2 == 1):
@@ -198,7 +201,7 @@ def measure(checkouts: List[Path], kinds: List[str], rounds: int, requests: int,
                     found[kind][number].append(drive(server.port, server.popen.pid, kind, requests))
         for server in servers:
             server.stop()
-    return found
+    return found, bare
 
 
 def rows_of(found: Dict[str, List[List[Round]]], bare: List[Round]) -> List[Row]:
@@ -232,8 +235,7 @@ def main() -> None:
     checkouts = [ROOT] + ([given.against.resolve()] if given.against else [])
     kinds = {"busy": [BUSY], "jobs": [JOBS], None: [BUSY, JOBS]}[given.only]
     with tempfile.TemporaryDirectory() as scratch:
-        found = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
-        bare = bare_rounds(given.rounds, given.requests)
+        found, bare = measure(checkouts, kinds, given.rounds, given.requests, Path(scratch))
     finish(rows_of(found, bare), given.json)
 
 

@@ -150,4 +150,6 @@ def test_bench_shows_one_table_of_all_rows(checkout: Path, tmp_path: Path) -> No
     done = _make(checkout, "bench", *options)
     assert done.returncode == 2 and "error: these did not end well: one" in done.stdout
     assert "== one" not in _make(checkout, "bench", "ONLY=two", *options).stdout
+    assert "here is no checkout: there is no jd in it" in _make(
+        checkout, "bench", "AGAINST=nowhere/here", *options).stdout
     assert "there is no benchmark three: take of one, two" in _make(checkout, "bench", "ONLY=three", *options).stdout
