@@ -329,14 +329,26 @@ def server_url(value: str) -> str:
     return url
 
 
+# With one of these in front a path could be the dashboard's own.
+_OF_DASHBOARD = ("healthz", "jobs", "results", "settings", "signin", "static", "web", "workers")
+
+
 def dashboard_url(value: str) -> str:
-    """The URL of a dashboard, which refers to its parts from the root of its host."""
+    """The URL of a dashboard, with a slash at its end if it has a path: addresses are relative to it."""
+    import re
     from urllib.parse import urlsplit
     url = server_url(value)
-    if urlsplit(url).path:
-        raise ValueError("a URL without a path: the dashboard does not work below one, as portals give it "
-                         "(/node/HOST/PORT/); ssh -L PORT:HOST:PORT brings its port to your machine")
-    return url
+    path = urlsplit(url).path
+    if not path:
+        return url
+    plain = r"(?:/(?!\.{1,2}(?:/|\Z))(?:[0-9A-Za-z._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)+"
+    if len(path) > 400 or not re.fullmatch(plain, path):
+        raise ValueError("a URL whose path is like /node/HOST/PORT, of at most 400 characters")
+    first = path.split("/")[1]
+    if first in _OF_DASHBOARD:
+        raise ValueError("a URL whose path does not begin with /%s, an address of the dashboard itself"
+                         % first)
+    return url + "/"
 
 
 PUBLISHED = "@"  # in front of the path of a file that holds the server's URL

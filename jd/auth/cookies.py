@@ -7,7 +7,8 @@ from jd.net.serving.routing import Request
 
 class SignInCookie:
     """A cookie by its name, which on https begins with `__Host-`: no other host and no unencrypted
-    page can set it then (RFC 6265bis).
+    page can set it then (RFC 6265bis). That needs the path "/"; of a service below a path it begins with
+    `__Secure-`, which no unencrypted page can set, and goes to nothing else on that host.
 
     Cookies do not know of ports: services on one host need names of their own.
     """
@@ -15,15 +16,18 @@ class SignInCookie:
     def __init__(self, name: str, same_site: str) -> None:
         """`same_site` is Lax, or Strict: then a page that another site leads to comes without it."""
         self._name = name
-        self._secure_name = "__Host-" + name
+        self._names = ("__Host-" + name, "__Secure-" + name, name)
         self._same_site = same_site
 
     def secret(self, request: Request) -> Optional[str]:
         """What the browser sent; None if it sent nothing."""
-        return request.cookie(self._secure_name) or request.cookie(self._name) or None
+        return next(filter(None, map(request.cookie, self._names)), None)
 
-    def header(self, secret: str, lifetime: float, secure: bool) -> str:
-        """The value of Set-Cookie. `lifetime` in seconds, 0 takes the cookie away; `secure` on https."""
-        return "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=%s%s" % (
-            self._secure_name if secure else self._name, secret, lifetime, self._same_site,
-            "; Secure" if secure else "")
+    def header(self, secret: str, lifetime: float, secure: bool, path: str = "/") -> str:
+        """The value of Set-Cookie. `lifetime` in seconds, 0 takes the cookie away; `secure` on https; `path`
+        is where the service begins, as the browser sees it, with a slash at its end."""
+        host_name, secure_name, name = self._names
+        if secure:
+            name = host_name if path == "/" else secure_name
+        return "%s=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=%s%s" % (
+            name, secret, path, lifetime, self._same_site, "; Secure" if secure else "")

@@ -47,28 +47,28 @@ class PageRoutes:
         router.add("GET", "/static/<path:name>", self._files.static, public=True)
 
     async def _home(self, request: Request) -> Response:
-        return redirect(HOME if await self._signin.find(request) else SIGNIN)
+        return redirect(request, HOME if await self._signin.find(request) else SIGNIN)
 
     async def _sign_in(self, request: Request) -> Response:
         if await self._signin.find(request):
-            return redirect(HOME)
-        return page(self._files.content("signin.html"))
+            return redirect(request, HOME)
+        return page(request, self._files.content("signin.html"))
 
-    async def _signup(self, _request: Request) -> Response:
-        return page(self._files.content("signup.html"))
+    async def _signup(self, request: Request) -> Response:
+        return page(request, self._files.content("signup.html"))
 
     async def _page(self, request: Request) -> Response:
         wanted = next(one for one in PAGES if one.path == request.path)
         user = await self._signin.find(request)
         if user is None:
-            return redirect("%s?next=%s" % (SIGNIN, quote(wanted.path, safe="")))
+            return redirect(request, "%s?next=%s" % (SIGNIN, quote(wanted.path, safe="")))
         if wanted.admin and not user.admin:
-            return redirect(HOME)
-        return page(self._framed(wanted, user))
+            return redirect(request, HOME)
+        return page(request, self._framed(wanted, user))
 
     def _framed(self, wanted: Page, user: SignedIn) -> bytes:
-        links = "\n".join('<a href="%s"%s>%s</a>' % (
-            one.path, ' aria-current="page"' if one is wanted else "", one.title)
+        links = "\n".join('<a href="{{base}}%s"%s>%s</a>' % (
+            one.path[1:], ' aria-current="page"' if one is wanted else "", one.title)
             for one in PAGES if user.admin or not one.admin)
         text = self._files.content("frame.html").decode("utf-8")
         for name, value in (("title", wanted.title), ("links", links), ("script", wanted.file),

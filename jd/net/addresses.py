@@ -3,6 +3,7 @@
 import functools
 import ipaddress
 import socket
+from urllib.parse import unquote, urlsplit
 
 ANY = ("0.0.0.0", "::", "")  # all addresses of this machine
 
@@ -31,3 +32,8 @@ def reachable_name(host: str) -> str:
 def url_of(host: str, port: int, secure: bool) -> str:
     """The URL of a server that listens on `host`; https if it is `secure`."""
     return "%s://%s:%d" % ("https" if secure else "http", reachable_name(host), port)
+
+
+def path_of(url: str) -> str:
+    """The path of a URL as requests show it, without a slash at its end: "" or "/node/host/5050"."""
+    return unquote(urlsplit(url).path).rstrip("/")

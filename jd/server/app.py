@@ -73,7 +73,8 @@ class JobServer:
 
     def __init__(self, experiment: Experiment, access: Access,
                  tls: Optional[ssl.SSLContext] = None, metrics_token: Optional[str] = None,
-                 proxies: Proxies = Proxies()) -> None:
+                 proxies: Proxies = Proxies(), below: str = "") -> None:
+        """`below` is the path at which a proxy shows the dashboard, "" for none."""
         self.experiment = experiment
         self.room = WaitingRoom()
         self._steady = Steady(experiment, self.room)
@@ -89,7 +90,7 @@ class JobServer:
         self.api = Router(guard=self._let_in, status_of=STATUS_OF)
         self.signin = SignIn(experiment, proxies=proxies)
         self.live = Live(experiment, self.creation, self.signin.guard)
-        self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF)
+        self.dashboard = Router(guard=self.signin.guard, status_of=STATUS_OF, below=below)
         self._api_server = HttpServer(self.api, Limits(parser=ParserLimits(request_line=p.MAX_REQUEST_LINE)),
                                       ssl_context=tls)
         self._dashboard_server = HttpServer(self.dashboard, ssl_context=tls)

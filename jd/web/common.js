@@ -5,6 +5,20 @@ import {parse, stringify} from "./exactjson.js";
 
 export const $ = (id) => document.getElementById(id);
 
+// Where the site begins: "/", or a path of a portal such as "/node/host/5050/", which a proxy may hide from
+// the service. This module is in static/ below it. Scripts name addresses as if the site began at "/".
+const BASE = new URL("..", import.meta.url);
+
+/** The path at which the site begins, with a slash at its end. */
+export const base = BASE.pathname;
+
+/** The address of a path of this site: "/jobs/12" → "/node/host/5050/jobs/12". */
+export const at = (path) => base + path.slice(1);
+
+/** The path of a link, URL or location in this site, "/jobs/12"; null if it leads elsewhere. */
+export const below = (url) =>
+  (url.origin === BASE.origin && url.pathname.startsWith(base) ? url.pathname.slice(base.length - 1) : null);
+
 class Refused extends Error {
   /** `wait`: seconds after which it may be tried again, 0 if nothing was said of that. */
   constructor(message, status, wait = 0) {
@@ -22,7 +36,7 @@ export async function ask(path, body, signal, exact) {
     signal, method: "POST", headers: {"Content-Type": "application/json"}, body: stringify(body)};
   let answer, content;
   try {
-    answer = await fetch("/web/" + path, options);
+    answer = await fetch(at("/web/" + path), options);
     content = exact ? parse(await answer.text(), exact) : await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -31,7 +45,7 @@ export async function ask(path, body, signal, exact) {
   }
   if (answer.ok) return content;
   if (answer.status === 401) {
-    location.assign("/signin?next=" + encodeURIComponent(location.pathname + location.search));
+    location.assign(at("/signin?next=") + encodeURIComponent(below(location) + location.search));
   }
   const wait = Number(answer.headers.get("Retry-After")) || 0;
   throw new Refused(sentence(content.error || "something went wrong"), answer.status, wait);
@@ -40,17 +54,21 @@ export async function ask(path, body, signal, exact) {
 const sentence = (text) =>
   text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
-/** An element; text and other children are appended, `on…` are listeners, the rest attributes. */
+/** An element; text and other children are appended, `on…` are listeners, the rest attributes. An `href` or
+ * `src` that begins with a slash is of this site. */
 export function el(tag, attributes, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
+    else if (value !== false && value != null) made.setAttribute(name, addressed(name, value));
   }
   made.append(...children.filter((child) => child != null));
   return made;
 }
+
+const addressed = (name, value) =>
+  ((name === "href" || name === "src") && value.startsWith("/") ? at(value) : value);
 
 export const button = (text, onclick, kind) =>
   el("button", {type: "button", class: kind || false, onclick}, text);

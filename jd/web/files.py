@@ -78,14 +78,21 @@ def _content(package: str, path: str) -> Optional[bytes]:
         return None
 
 
-def page(content: bytes) -> Response:
-    """An HTML page."""
+def page(request: Request, content: bytes) -> Response:
+    """An HTML page, in which `{{base}}` stands for where the site begins."""
+    content = content.replace(b"{{base}}", _base(request).encode("ascii"))
     return Response(200, content, _TYPES["html"], dict(HEADERS))
 
 
-def redirect(path: str) -> Response:
-    """Lead to another page of this site."""
-    return Response(303, b"", _TYPES["html"], dict(HEADERS, Location=path))
+def redirect(request: Request, path: str) -> Response:
+    """Lead to another page of this site, by its path from "/" on."""
+    return Response(303, b"", _TYPES["html"], dict(HEADERS, Location=_base(request) + path[1:]))
+
+
+def _base(request: Request) -> str:
+    """Where the site begins, seen from what was asked for: "./" or "../" and so on. Relative, since a proxy
+    may have taken a path in front of it away."""
+    return "../" * (request.path.count("/") - 1) or "./"
 
 
 def _type(name: str) -> str:

@@ -55,8 +55,8 @@ return Promise.all(names.map((name) => import("/static/" + arguments[0][name])))
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """A blank page, and below /static/ what the dashboard has; its address."""
-    async def blank(_: Request) -> Response:
-        return page(b"<!doctype html><title>blank</title>")
+    async def blank(request: Request) -> Response:
+        return page(request, b"<!doctype html><title>blank</title>")
 
     router = Router()
     router.add("GET", "/", blank, public=True)

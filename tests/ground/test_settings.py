@@ -49,7 +49,9 @@ def test_booleans(text: str, value: bool) -> None:
     (settingvalues.server_url, "http://"), (settingvalues.server_url, ""),
     (settingvalues.server_url, "ftp://h"),
     (settingvalues.server_url, "http://h:port"), (settingvalues.server_url, "http://h/?q"),
-    (settingvalues.dashboard_url, "https://portal/node/n1/5050/"), (settingvalues.dashboard_url, "h:1/jd"),
+    (settingvalues.dashboard_url, "https://portal/a//b"), (settingvalues.dashboard_url, "h:1/../x"),
+    (settingvalues.dashboard_url, "h:1/jobs"), (settingvalues.dashboard_url, "h/" + "x" * 400),
+    (settingvalues.dashboard_url, "h/a;b"), (settingvalues.dashboard_url, "h/%zz"),
     (settingvalues.experiment, "../x"), (settingvalues.experiment, ""), (settingvalues.experiment, "a/b"),
     (settingvalues.experiment, "x" * 101), (settingvalues.experiment, ".hidden"),
     (settingvalues.thread_count, "000000001" + "9" * 30), (settingvalues.gpu_share, "000000001" + "9" * 30),
@@ -69,6 +71,13 @@ def test_what_cannot_be_used_is_refused(parse: Callable[[str], object], text: st
     ("https://h.example/base/", "https://h.example/base"), ("[::1]:5000", "http://[::1]:5000")])
 def test_bare_hosts_become_urls(text: str, url: str) -> None:
     assert settingvalues.server_url(text) == url
+
+
+@pytest.mark.parametrize("text, url", [
+    ("h:1", "http://h:1"), ("https://h/", "https://h"), ("https://h/node/n1/5050", "https://h/node/n1/5050/"),
+    ("https://h/user/a%40b.example/proxy/5050/", "https://h/user/a%40b.example/proxy/5050/")])
+def test_the_url_of_a_dashboard_may_have_a_path(text: str, url: str) -> None:
+    assert settingvalues.dashboard_url(text) == url
 
 
 def test_names_of_modules() -> None:

@@ -336,10 +336,10 @@ def test_pages_lead_to_the_sign_in_and_back(site: Site) -> None:
     def leads(path: str, cookie: Optional[str] = None) -> Tuple[int, Optional[str]]:
         answer = site.page(path, cookie)
         return answer.status, answer.headers.get("Location")
-    assert leads("/") == (303, "/signin")
-    assert leads("/api-keys") == (303, "/signin?next=%2Fapi-keys")
+    assert leads("/") == (303, "./signin")
+    assert leads("/api-keys") == (303, "./signin?next=%2Fapi-keys")
     alice = site.signed_in(ALICE)
-    assert leads("/", alice) == leads("/signin", alice) == leads("/users", alice) == (303, "/experiments")
+    assert leads("/", alice) == leads("/signin", alice) == leads("/users", alice) == (303, "./experiments")
     assert leads("/users", site.signed_in(ADMIN)) == (200, None)
     assert b"/users" not in site.page("/experiments", alice).body
 

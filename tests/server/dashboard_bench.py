@@ -48,11 +48,11 @@ class Dashboard:
     """A server of experiment `exp`; `now` is its clock, `ticks` that of the attempts. To be made in
     a running loop: before Python 3.10 what asyncio offers belongs to one."""
 
-    def __init__(self, workspace: Path, pin: Optional[str] = None) -> None:
+    def __init__(self, workspace: Path, pin: Optional[str] = None, below: str = "") -> None:
         self.now = 1_000_000.0
         self.ticks = 0.0
         self.experiment = Experiment(workspace, "exp", Policy(), clock=clock_at(lambda: self.now))
-        self.server = JobServer(self.experiment, Access("127.0.0.1", None, False))
+        self.server = JobServer(self.experiment, Access("127.0.0.1", None, False), below=below)
         self.server.signin._tries = TryLimit(clock=lambda: self.ticks)
         if pin is not None:
             encoded = pins.encode(pin)

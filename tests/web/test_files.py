@@ -18,6 +18,7 @@ DASHBOARD = ROOT / "jd" / "server" / "web"
 HUB = ROOT / "jd" / "hub" / "web"
 SHARED = ROOT / "jd" / "web"
 WIDEST = 110
+STATIC = "{{base}}static/"  # for which the server puts the way from a page to it
 
 
 def get(files: Files, name: str, **headers: str) -> Response:
@@ -60,9 +61,16 @@ def test_pages_are_read_by_their_name() -> None:
     assert files.content("index.html").startswith(b"<!doctype html>")
     with pytest.raises(FileNotFoundError):
         files.content("gone.html")
-    assert page(b"x").headers == HEADERS
-    led = redirect("/jobs?a=%20b")
-    assert (led.status, led.headers["Location"]) == (303, "/jobs?a=%20b")
+
+
+@pytest.mark.parametrize("asked, base", [
+    ("/", "./"), ("/jobs?a=b", "./"), ("/jobs/7", "../"), ("/a/b/c", "../../")])
+def test_a_page_names_the_rest_of_its_site_relative_to_its_own_address(asked: str, base: str) -> None:
+    request = Request("GET", asked)
+    shown = page(request, b"<a href='{{base}}jobs'>")
+    assert shown.headers == HEADERS and shown.body.decode() == "<a href='%sjobs'>" % base
+    led = redirect(request, "/jobs?a=%20b")
+    assert (led.status, led.headers["Location"]) == (303, base + "jobs?a=%20b")
 
 
 def served_by(directory: Path) -> Set[str]:
@@ -108,14 +116,14 @@ def test_pages_load_what_is_served_and_hold_nothing_that_the_policy_forbids(path
     served = served_by(path.parent)
     links = Links(path.read_text(encoding="utf-8").replace("{{script}}", "signin"))
     assert links.inline == []
-    assert {link for link in links.loaded if not link.startswith("/static/")} == set()
-    assert {link[len("/static/"):] for link in links.loaded} <= served
+    assert {link for link in links.loaded if not link.startswith(STATIC)} == set()
+    assert {link[len(STATIC):] for link in links.loaded} <= served
 
 
 def test_every_style_sheet_of_the_dashboard_is_loaded_by_its_shell() -> None:
     links = Links((DASHBOARD / "index.html").read_text(encoding="utf-8"))
     sheets = {name for name in served_by(DASHBOARD) if name.endswith(".css")}
-    assert {link[len("/static/"):] for link in links.loaded if link.endswith(".css")} == sheets
+    assert {link[len(STATIC):] for link in links.loaded if link.endswith(".css")} == sheets
 
 
 def test_every_page_of_the_dashboard_has_a_script_in_its_room() -> None:

@@ -1,13 +1,13 @@
 // What the Hub's pages of who is signed in share: their frame, and the list that each of them shows.
 
-import {$, ask, button, el, empty, fail} from "./common.js";
+import {$, ask, at, button, el, empty, fail} from "./common.js";
 
 /** The frame of the page; gives who is signed in. */
 export async function frame() {
   $("signout").addEventListener("click", async () => {
     try {
       await ask("signout", {});
-      location.assign("/signin");
+      location.assign(at("/signin"));
     } catch (error) { fail(error); }
   });
   const me = await ask("me");

@@ -1,6 +1,6 @@
 // The sign-in to the Hub.
 
-import {$, ask} from "./common.js";
+import {$, ask, at} from "./common.js";
 
 const PAGES = ["/experiments", "/api-keys", "/users"];
 
@@ -12,7 +12,7 @@ $("form").addEventListener("submit", async (event) => {
   try {
     await ask("signin", {email: $("email").value, password: $("password").value});
     const next = new URLSearchParams(location.search).get("next");
-    location.assign(PAGES.includes(next) ? next : PAGES[0]);
+    location.assign(at(PAGES.includes(next) ? next : PAGES[0]));
   } catch (error) {
     $("problem").textContent = error.message;
     go.disabled = false;

@@ -1,10 +1,10 @@
 // The page that a sign-up link leads to: somebody sets a password.
 
-import {$, ask} from "./common.js";
+import {$, ask, at} from "./common.js";
 
 const token = new URLSearchParams(location.search).get("token") || "";
 // The secret has no business in the address bar, the history or a screenshot.
-history.replaceState(null, "", "/signup");
+history.replaceState(null, "", at("/signup"));
 let least = 10;
 
 async function start() {
@@ -41,7 +41,7 @@ $("form").addEventListener("submit", async (event) => {
   $("problem").textContent = "";
   try {
     await ask("signup", {token, password, email: $("email").value});
-    location.assign("/experiments");
+    location.assign(at("/experiments"));
   } catch (error) {
     say(error.message, "password");
     go.disabled = false;

@@ -301,12 +301,14 @@ class Router:
     """The route table; the first row that fits is taken, and HEAD is answered by GET.
 
     `status_of` tells the HTTP status of exceptions that handlers may raise, besides those that
-    every router knows; their text is shown to the client.
+    every router knows; their text is shown to the client. `below` is a path that a proxy may leave in front
+    of what it passes on, such as "/node/host/5050": requests are answered with it and without it.
     """
 
     def __init__(self, guard: Optional[Guard] = None,
-                 status_of: Optional[Mapping[Type[Exception], int]] = None) -> None:
+                 status_of: Optional[Mapping[Type[Exception], int]] = None, below: str = "") -> None:
         self._guard = guard
+        self._below = below
         self._status_of = dict(status_of or {})
         self._routes: List[Route] = []
         self._fixed: Dict[Tuple[str, str], Route] = {}  # those that no other fits before, by method and path
@@ -359,6 +361,8 @@ class Router:
         """Answer a request. Raises nothing but CancelledError."""
         try:
             _check_origin(request)
+            if self._below:
+                self._take_off(request)
             route, request.params = self.find(request.method, request.path)
             if self._guard is not None and not route.public:
                 result = self._guard(request, route)
@@ -369,6 +373,15 @@ class Router:
             return await _checked(await route.handler(request))
         except Exception as error:
             return self.error_answer(request.method, request.path, error)
+
+    def _take_off(self, request: Request) -> None:
+        """Take the path in front off. Raises HttpError (308) where a slash is missing at its end, without
+        which relative addresses would lead out of it."""
+        if request.path == self._below:
+            last = quote(self._below.rpartition("/")[2])
+            raise HttpError(308, "it is below %s/" % last, {"Location": "./%s/" % last})
+        if request.path.startswith(self._below + "/"):
+            request.path = request.path[len(self._below):]
 
     def error_answer(self, method: str, path: str, error: Exception) -> Response:
         """The answer that `error` becomes."""

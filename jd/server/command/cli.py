@@ -13,7 +13,7 @@ from jd import settings
 from jd.auth import servertoken, sharedtoken
 from jd.errors import EXIT_OK, UsageError, run_command
 from jd.files import filesystems, safedirs
-from jd.net.addresses import is_loopback, url_of
+from jd.net.addresses import is_loopback, path_of, url_of
 from jd.net.client import Client
 from jd.net.serving import tasks, turns
 from jd.net.serving.process import allow_many_connections, stop_on_signals, warning
@@ -99,7 +99,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
 
         async def serve() -> int:
             # Made in the loop: before Python 3.10 what asyncio offers belongs to a loop.
-            server = JobServer(experiment, access, tls, metrics_token, Proxies(values["trusted_proxy"]))
+            server = JobServer(experiment, access, tls, metrics_token, Proxies(values["trusted_proxy"]),
+                               path_of(values["public_dashboard_url"] or ""))
             if hub is None:
                 return await _serve(server, link, None, files, values, access_file)
             async with hub.running(values, tls, _memory(values), warning,

@@ -32,19 +32,19 @@ class Pages:
         router.add("GET", "/static/<path:name>", self._files.static, public=True)
 
     async def _home(self, request: Request) -> Response:
-        return redirect(HOME if await self._signin.find(request) else SIGNIN)
+        return redirect(request, HOME if await self._signin.find(request) else SIGNIN)
 
     async def _sign_in(self, request: Request) -> Response:
         if await self._signin.find(request):
-            return redirect(HOME)
+            return redirect(request, HOME)
         text = self._files.content("signin.html").decode("utf-8")
-        return page(text.replace("{{experiment}}",
+        return page(request, text.replace("{{experiment}}",
                                  html.escape(self._signin.experiment_name)).encode("utf-8"))
 
     async def _page(self, request: Request) -> Response:
         if await self._signin.find(request) is None:
-            return redirect("%s?next=%s" % (SIGNIN, quote(_target(request), safe="")))
-        return page(self._files.content("index.html"))
+            return redirect(request, "%s?next=%s" % (SIGNIN, quote(_target(request), safe="")))
+        return page(request, self._files.content("index.html"))
 
 
 def _target(request: Request) -> str:

@@ -1,5 +1,6 @@
 """Sign-in with the PIN, and the guard of what a browser may ask."""
 
+import re
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jd
@@ -25,6 +26,9 @@ PER_ADDRESS = 10  # attempts within trylimit.PERIOD, also of a user of this mach
 IN_ALL = {trylimit.ELSEWHERE: 200, trylimit.HERE: 100}
 
 _WRONG = "the PIN is wrong"
+# Where the dashboard begins in the address that a browser has: nothing that ends the attribute of a cookie.
+_PATH = re.compile(r"/(?:[0-9A-Za-z._~%!$&'()*+,=:@-]+/)*")
+_LONGEST_PATH = 500
 
 
 class SignIn:
@@ -79,7 +83,7 @@ class SignIn:
 
     async def _signin(self, request: Request) -> Response:
         body = await request.json_object()
-        pin = "".join(_take_pin(body, "pin").split())
+        pin, path = "".join(_take_pin(body, "pin").split()), _take_path(body)
         if not pins.has_form(pin):
             raise p.ProtocolError("a PIN has %d digits" % pins.DIGITS)
         known, uid = await self._known(request, pin), self._proxies.user(request)
@@ -87,20 +91,20 @@ class SignIn:
         if begun is None:
             raise HttpError(403, _WRONG)
         secret, wrong = begun
-        return self._answer(request, secret, signins.LIFETIME,
+        return self._answer(request, path, secret, signins.LIFETIME,
                             {} if wrong is None else {"wrong_pins": wrong.to_json()})
 
     async def _signout(self, request: Request) -> Response:
-        await request.json_object()
+        path = _take_path(await request.json_object())
         digest = await self.find(request)
         if digest is not None:
             ended = digest
             await self._experiment.write(lambda t: signins.end(t, ended))
-        return self._answer(request, "", 0)
+        return self._answer(request, path, "", 0)
 
     async def _change_pin(self, request: Request) -> Response:
         body = await request.json_object()
-        current, new = _take_pin(body, "current"), _take_pin(body, "new")
+        current, new, path = _take_pin(body, "current"), _take_pin(body, "new"), _take_path(body)
         try:
             pins.check(new)  # before a thread is taken up with it
         except pins.UnusablePin as error:
@@ -108,7 +112,7 @@ class SignIn:
         known = await self._known(request, current)
         encoded = await self._hashers.run(lambda: pins.encode(new))
         await self._experiment.begun.to_its_end(self._replace_pin(known, encoded), "a change of the PIN")
-        return self._answer(request, "", 0)
+        return self._answer(request, path, "", 0)
 
     async def _replace_pin(self, known: Optional[str], encoded: str) -> None:
         if not await self._experiment.write(lambda t: stored_pin.replace(t, known, encoded)):
@@ -146,12 +150,12 @@ class SignIn:
             self._tries.take_back(crowd)
         return known
 
-    def _answer(self, request: Request, secret: str, lifetime: float,
+    def _answer(self, request: Request, path: str, secret: str, lifetime: float,
                 facts: Mapping[str, Any] = {}) -> Response:
         # Behind a TLS proxy the browser tells that the page is https; its host was compared before.
         secure = request.secure or request.headers.get("origin", "").lower().startswith("https://")
         return Response.json(dict(facts, success=True), 200, {
-            "Set-Cookie": self._cookie.header(secret, lifetime, secure)})
+            "Set-Cookie": self._cookie.header(secret, lifetime, secure, path)})
 
 
 def _take_pin(body: Dict[str, Any], name: str) -> str:
@@ -159,6 +163,15 @@ def _take_pin(body: Dict[str, Any], name: str) -> str:
     if body.get(name) is not None and not isinstance(body[name], str):
         raise p.ProtocolError("%s must be a string of %d digits" % (name, pins.DIGITS))
     return fields.take(body, name, str)
+
+
+def _take_path(body: Dict[str, Any]) -> str:
+    """Where the dashboard begins for the browser, which a proxy may hide from us. Raises ProtocolError."""
+    path = fields.take(body, "path", str, "/")
+    if len(path) > _LONGEST_PATH or not _PATH.fullmatch(path):
+        raise p.ProtocolError("path must be that of a URL, with a slash at its end and at most %d characters"
+                              % _LONGEST_PATH)
+    return path
 
 
 def _sign_in(t: Transaction, known: Optional[str],

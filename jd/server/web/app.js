@@ -5,7 +5,7 @@
 // close()}, both optional. `refresh` may be async; it is called at most once a second, one at a time, when a
 // number in Summary.changes has moved, and only while the tab is seen.
 
-import {$, ask, button, el, empty, fail, menu} from "./common.js";
+import {$, ask, at, base, below, button, el, empty, fail, menu} from "./common.js";
 import {live} from "./live.js";
 import {showNotices} from "./notices.js";
 import {help, listen} from "./shortcuts.js";
@@ -24,11 +24,11 @@ function route(pattern, module, title) {
   routes.push({test: new RegExp("^" + parts + "$"), names, module, title});
 }
 
-/** Go to a path of this site, as a link does. */
+/** Go to a path of this site, such as "/jobs/12", as a link does. */
 export function go(path) {
-  if (path === location.pathname + location.search) return show();
+  if (path === below(location) + location.search) return show();
   remember();
-  history.pushState({}, "", path);
+  history.pushState({}, "", at(path));
   return show();
 }
 
@@ -60,12 +60,12 @@ export function setTitle(text) {
 }
 
 async function show() {
-  const mine = (shown += 1), path = location.pathname;
+  const mine = (shown += 1), path = below(location);
   const found = routes.find((one) => one.test.test(path));
   if (page && page.close) page.close();
   page = null;
   for (const link of document.querySelectorAll(".nav a")) {
-    const here = path === link.pathname || path.startsWith(link.pathname + "/");
+    const to = below(link), here = path === to || path.startsWith(to + "/");
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -125,8 +125,9 @@ function follow(event) {
   const link = event.target.closest && event.target.closest("a[href]");
   if (!link || event.defaultPrevented || event.button) return;
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
-  if (!routes.some((one) => one.test.test(link.pathname))) return;
+  if (link.target || link.hasAttribute("download")) return;
+  const path = below(link);
+  if (path === null || !routes.some((one) => one.test.test(path))) return;
   if (link.hash && link.pathname === location.pathname) {
     // A jump within the page would be a step of the history, and steps show pages anew.
     if (link.matches(".skip")) {
@@ -136,7 +137,7 @@ function follow(event) {
     return;
   }
   event.preventDefault();
-  go(link.pathname + link.search);
+  go(path + link.search);
   scrollTo(0, 0);
   if (link.closest(".nav, .brand")) $("main").focus({preventScroll: true});
 }
@@ -159,13 +160,19 @@ export function setTheme(name) {
 }
 
 function frame() {
+  // Those of the HTML file are relative to the address that the page was loaded from, which changes.
+  for (const link of document.querySelectorAll(".bar a, link[rel=icon]")) {
+    link.setAttribute("href", new URL(link.href).pathname);
+  }
+  const mark = document.querySelector(".brand img");
+  mark.setAttribute("src", new URL(mark.src).pathname);
   const themes = () => THEMES.map(([text, name]) =>
     [text, () => setTheme(name), name === theme() ? "checked" : ""]);
   $("theme").replaceWith(menu("Theme", themes, {class: "quiet", id: "theme", title: "Theme"}));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", () => document.dispatchEvent(new Event("theme")));
   $("signout").addEventListener("click", () =>
-    ask("signout", {}).then(() => location.assign("/signin"), fail));
+    ask("signout", {path: base}).then(() => location.assign(at("/signin")), fail));
   $("keys").addEventListener("click", help);
   live.watch((state) => {
     const polling = state === "polling";

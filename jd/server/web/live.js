@@ -1,6 +1,6 @@
 // The newest summary of the experiment, over server-sent events or, where these fail, by asking.
 
-import {ask} from "./common.js";
+import {ask, at} from "./common.js";
 
 const POLL = 2000, AGAIN = 10000;
 const listeners = new Set(), watchers = new Set();
@@ -61,7 +61,7 @@ function close() {
 
 function open() {
   close();
-  source = new EventSource("/web/events");
+  source = new EventSource(at("/web/events"));
   source.addEventListener("summary", (event) => {
     failures = 0;
     become("live");

@@ -1,16 +1,17 @@
 // The sign-in: one PIN, and how long to wait after too many wrong ones.
 
-import {$, ask} from "./common.js";
+import {$, ask, at, base, below} from "./common.js";
 
 const input = $("pin"), problem = $("problem"), go = $("form").querySelector("button");
 
 /** Where the sign-in leads to: a page of this site, whatever the link says. */
 function destination() {
   try {
-    const url = new URL(new URLSearchParams(location.search).get("next") || "/", location.origin);
-    if (url.origin === location.origin && !url.pathname.startsWith("/signin")) return url.href;
+    const next = new URLSearchParams(location.search).get("next") || "/";
+    const url = new URL(at(next), location.origin), path = below(url);
+    if (/^\/(?!\/)/.test(next) && path !== null && !path.startsWith("/signin")) return url.href;
   } catch (error) { /* not a URL */ }
-  return "/";
+  return at("/");
 }
 
 /** Say how long to wait, second by second, until it can be tried again. */
@@ -42,7 +43,7 @@ $("form").addEventListener("submit", async (event) => {
   problem.setAttribute("aria-live", "assertive");
   problem.textContent = "";
   try {
-    const {wrong_pins: wrong} = await ask("signin", {pin: input.value});
+    const {wrong_pins: wrong} = await ask("signin", {pin: input.value, path: base});
     // For the page that comes next: somebody else may have tried.
     if (wrong) sessionStorage.setItem("wrong-pins", JSON.stringify(wrong));
     location.replace(destination());
@@ -56,4 +57,4 @@ $("form").addEventListener("submit", async (event) => {
 
 // A link from another site comes without the cookie, so the server answers with this page: whoever is signed
 // in already goes on at once.
-fetch("/web/me").then((answer) => { if (answer.ok) location.replace(destination()); }, () => {});
+fetch(at("/web/me")).then((answer) => { if (answer.ok) location.replace(destination()); }, () => {});

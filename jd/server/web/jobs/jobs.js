@@ -2,7 +2,7 @@
 
 import {go, me, remember, remembered, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
-import {button, el, fail} from "../common.js";
+import {at, button, el, fail} from "../common.js";
 import {statusesOf, withStatuses} from "../filter.js";
 import {filterBox} from "../filterbox.js";
 import {number} from "../format.js";
@@ -136,7 +136,7 @@ class JobsPage {
   }
 
   open(id, event) {
-    if (event.metaKey || event.ctrlKey) return window.open("/jobs/" + id, "_blank", "noopener");
+    if (event.metaKey || event.ctrlKey) return window.open(at("/jobs/" + id), "_blank", "noopener");
     go("/jobs/" + id);
     return scrollTo(0, 0);
   }

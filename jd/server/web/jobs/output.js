@@ -1,6 +1,6 @@
 // The output of an attempt: a box that follows while it runs, and shows all of it on demand.
 
-import {ask, button, copyButton, el, fail} from "../common.js";
+import {ask, at, button, copyButton, el, fail} from "../common.js";
 import {bytes} from "../format.js";
 import {plain} from "./terminal.js";
 
@@ -117,7 +117,7 @@ export function outputBox(jobId) {
     shown = attempt;
     next = null;
     last = {};
-    download.href = `/web/job/output/log?id=${jobId}&attempt=${attempt}`;
+    download.href = at(`/web/job/output/log?id=${jobId}&attempt=${attempt}`);
     await poll();
   }
 

@@ -2,7 +2,7 @@
 
 import {go, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
-import {button, el, empty} from "../common.js";
+import {at, button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
 import {askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
@@ -141,8 +141,8 @@ class ResultsPage {
   async load() {
     const mine = (this.loads += 1), from = performance.now();
     const query = this.filter ? "?filter=" + encodeURIComponent(this.filter) : "";
-    this.export.href = "/web/export.csv" + query;
-    this.archive.href = "/web/export.zip" + query;
+    this.export.href = at("/web/export.csv") + query;
+    this.archive.href = at("/web/export.zip") + query;
     this.main.setAttribute("aria-busy", "true");
     try {
       const answer = await askResults(this);

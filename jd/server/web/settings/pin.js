@@ -1,6 +1,6 @@
 // The form that changes the PIN and signs everybody out.
 
-import {ask, el, field} from "../common.js";
+import {ask, at, base, el, field} from "../common.js";
 
 const PIN = /^\d{6}$/;
 
@@ -33,8 +33,8 @@ export function pinForm(account) {
     if (wrong) return wrong.input.focus();
     go.disabled = true;
     try {
-      await ask("pin", {current: current.input.value, new: next.input.value});
-      location.assign("/signin");
+      await ask("pin", {current: current.input.value, new: next.input.value, path: base});
+      location.assign(at("/signin"));
     } catch (error) {
       problem.textContent = error.message;
       go.disabled = false;
