@@ -36,6 +36,12 @@ def test_what_the_reference_promises(tmp_path: Path) -> None:
     assert environ["JD_JOB_PARAMETERS"].isascii()
 
 
+def test_a_variable_without_a_name_keeps_no_script_from_starting(tmp_path: Path) -> None:
+    odd = config(tmp_path, **{"": "odd", "MINE": "kept"})
+    environ = environment.job_environment(odd, Assignment(42, {}), "n_egg_0", None)
+    assert "" not in environ and environ["MINE"] == "kept"
+
+
 def test_the_script_knows_the_file_of_a_server_that_moves(tmp_path: Path) -> None:
     moving = replace(config(tmp_path), server_file=tmp_path / "server")
     environ = environment.job_environment(moving, Assignment(42, {}), "n_egg_0", None)

@@ -1,5 +1,6 @@
 """Scripts that begin in a fork server, and what does without one."""
 
+import errno
 import os
 import platform
 import resource
@@ -11,8 +12,9 @@ from typing import Any, Iterator, List
 
 import pytest
 
+from jd.messages import Assignment
 from jd.node import orphans
-from jd.worker.attempt.process import forkclient, spawning
+from jd.worker.attempt.process import forkclient, forkserver, jobprocess, spawning
 from jd.worker.attempt.process.child import End
 from jd.worker.attempt.process.forkclient import ForkServer
 from jd.worker.attempt.process.spawning import Begun, Command, StartFailure
@@ -20,6 +22,8 @@ from tests.support import ROOT, python, wait_until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux") or platform.machine() not in
                                 forkclient._CLONE, reason="has no fork server")
+
+ITSELF = "scripts are started by the worker itself: this system gives it no fork server"
 
 
 @pytest.fixture
@@ -171,7 +175,7 @@ def test_where_no_server_runs_the_worker_starts_its_scripts_itself(
     descriptors = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         assert to_its_end(forks.begin(command("echo", "yes"))) == "yes\n"
-    assert logged == ["scripts are started by the worker itself: its fork server does not run"]
+    assert logged == [ITSELF]
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
@@ -214,10 +218,39 @@ def test_where_no_server_can_be_started_it_says_why(forks: ForkServer,
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
-def test_where_it_cannot_fork_it_says_why(forks: ForkServer) -> None:
+def test_where_the_system_has_no_such_fork_the_worker_starts_its_scripts_itself(
+        forks: ForkServer, logged: List[str]) -> None:
     forks._clone = 1 << 20  # a system call that does not exist
-    with pytest.raises(StartFailure, match="cannot start script with true: Function not implemented"):
+    for _ in range(2):
+        assert to_its_end(forks.begin(command("echo", "yes"))) == "yes\n"
+    assert logged == [ITSELF] and forks._server is None
+
+
+def test_where_it_cannot_fork_it_says_why(forks: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_its_end(forks.begin(command("true")))
+    assert forks._server is not None
+    monkeypatch.setattr(forks._server, "answer",
+                        lambda message, output: (-1, forkserver.FORKING, errno.EAGAIN))
+    with pytest.raises(StartFailure, match="cannot start script with true: Resource temporarily unavailable"):
         forks.begin(command("true"))
+
+
+def test_what_a_server_had_begun_that_was_killed_over_it_is_ended(
+        forks: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    to_its_end(forks.begin(command("true")))
+    server = forks._server
+    assert server is not None
+    answer = server.answer
+
+    def unheard(message: bytes, output: int) -> None:
+        answer(message, output)
+
+    monkeypatch.setattr(server, "answer", unheard)
+    with pytest.raises(StartFailure):
+        jobprocess.start(Assignment(1, {}), command("sleep", "600"), print, print, lambda: 0, 0.0,
+                         begin=forks.begin)
+    wait_until(lambda: not any(map(is_running, orphans.children())))
+    orphans.reap_strangers(set())
 
 
 def test_how_the_script_ended_is_known_as_of_any_child(forks: ForkServer) -> None:

@@ -43,8 +43,9 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
                     keys: Sequence[str] = ()) -> Dict[str, str]:
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
+    # One without a name, which some programs hand on, Python can give to no process.
     environ = {name: value for name, value in config.environ.items()
-               if name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
+               if name and name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
     if not passes_api_key(config, token):
         environ.pop("JD_API_KEY", None)
     environ.update({

@@ -1,5 +1,6 @@
 """Has scripts begun in a fork server (forkserver.py), where the system can have one."""
 
+import errno
 import marshal
 import os
 import pkgutil
@@ -21,6 +22,8 @@ _SOURCE = "JD_FORK_SERVER"
 _PROGRAM = "import os; exec(os.environ.pop(%r))" % _SOURCE
 _NAME = "jd-fork-server"  # for people who list processes
 _TRIES = 2  # one that was idle for long has ended
+# What a sandbox, or another kernel, says to a clone(2) of this kind that may well let the worker fork.
+_NO_SUCH_CLONE = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 
 class ForkServer:
@@ -58,7 +61,7 @@ class ForkServer:
             return Begun(child, read_end)
         os.close(read_end)
         self._clone = None
-        self._log("scripts are started by the worker itself: its fork server does not run")
+        self._log("scripts are started by the worker itself: this system gives it no fork server")
         return spawn(command)
 
     def close(self) -> None:
@@ -68,7 +71,8 @@ class ForkServer:
             self._server = None
 
     def _ask(self, command: Command, message: bytes, output: int) -> Optional[Child]:
-        """The script; None where no server takes the request. Raises StartFailure."""
+        """The script; None where no server takes the request, or the system no fork of its kind. Raises
+        StartFailure."""
         for _ in range(_TRIES):
             try:
                 if self._server is None:
@@ -83,6 +87,10 @@ class ForkServer:
                 self.close()
                 raise StartFailure("cannot start %s: the fork server of its worker was killed"
                                    % command.script)
+            pid, _, number = answer
+            if pid < 0 and number in _NO_SUCH_CLONE:
+                self.close()
+                return None
             return _begun(command, *answer)
         return None
 

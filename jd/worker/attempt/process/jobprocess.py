@@ -222,7 +222,12 @@ def start(assignment: Assignment, command: Command, write_output: Callable[[byte
           begin: Callable[[Command], Begun] = spawn) -> JobProcess:
     """Have `begin` start the script, and tell the warden. Raises StartFailure, as `begin` may."""
     strangers = frozenset(orphans.children())
-    child, output = begin(command)
+    try:
+        child, output = begin(command)
+    except BaseException:
+        # A fork server that was killed may have begun it before: nobody would ever look at that one.
+        orphans.end_all(orphans.children() - strangers)
+        raise
     ward = ward if ward is not None else Ward()
     ward.began(child.pid, command.environ)
     return JobProcess(assignment, child, output, strangers, OutputPump(write_output), now,
