@@ -218,6 +218,9 @@ class Connection:
 
 def is_readable(sock: socket.socket) -> bool:
     """Whether something has come, or the other end has closed."""
+    pending = getattr(sock, "pending", None)  # of TLS: a record is read whole
+    if pending is not None and pending():
+        return True
     if hasattr(select, "poll"):
         poll = select.poll()  # unlike select.select it takes descriptors above 1023
         poll.register(sock, select.POLLIN)

@@ -2,6 +2,9 @@
 
 import io
 import os
+import socket
+import ssl
+import threading
 from typing import Iterator, List
 
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from jd.errors import ServerRefused, ServerUnreachable
 from jd.net import client as client_module
 from jd.net.client import Client
+from jd.net.clienttls import tls_context
+from jd.net.connection import Connection
 from tests.net_client.keeper import ANSWER, Keeper
 from tests.net_client.test_tls import CERTIFICATE, pem
 from tests.script.stub_server import Answer, StubServer
@@ -143,6 +148,33 @@ def test_after_an_upload_that_was_refused_half_way(stub: StubServer) -> None:
     with pytest.raises(ServerRefused, match="413"):
         client.upload("/upload", {}, "file", io.BytesIO(bytes(size)), "x", size)
     assert client._kept == []
+
+
+def test_one_whose_server_says_more_in_a_record_of_tls_is_not_kept() -> None:
+    ours, theirs = socket.socketpair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    def serve() -> None:
+        with context.wrap_socket(theirs, server_side=True) as server:
+            server.recv(1000)
+            server.sendall(ANSWER[:-2])
+            server.sendall(b"{}" + ANSWER)
+            server.recv(1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    connection = Connection(ours)
+    try:
+        connection.secured(tls_context(pem()), "localhost")
+        connection.send_head("GET", "/", {})
+        answer = connection.answer("GET")
+        assert answer.read(100) == b"{}" and answer.ended
+        connection.rest()
+        assert not connection.is_usable(60.0)
+    finally:
+        connection.close()
+        thread.join(60)
 
 
 def test_tls() -> None:
