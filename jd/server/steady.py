@@ -123,8 +123,8 @@ class Steady:
     def forget(self, worker_id: str) -> None:
         """Have the next heartbeat of a worker taken in."""
         known = self._known.pop(worker_id, None)
-        if known is not None:
-            self._at.pop(known.job_id, None)
+        if known is not None and self._at.get(known.job_id) == worker_id:  # another one may have it by now
+            del self._at[known.job_id]
 
     def _heed(self, happened: Happened) -> None:
         """Something was written: whoever is to hear of it is told with the next heartbeat."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, Tuple
+from typing import Any, Awaitable, Callable, Dict, List, Tuple
 
 import pytest
 
@@ -10,10 +10,11 @@ from jd import protocol as p
 from jd.server import steady, sweeper
 from jd.server.store.operators import bulk, options
 from jd.server.store.policy import Policy
-from jd.server.store.queue import jobs
+from jd.server.store.queue import jobs, lease
 from jd.server.store.transaction import Transaction
 from tests.server.scenes import play
 from tests.server.test_watching import Bench
+from tests.storage.test_database import writer_held
 
 Scenario = Callable[["Busy"], Awaitable[None]]
 Run = Callable[[Scenario], None]
@@ -175,6 +176,39 @@ def test_a_lease_that_was_renewed_in_time_is_not_over(run: Run, monkeypatch: pyt
         await bench.experiment.write(lambda t: None)  # after the commit of that step
         sweeping.cancel()
         assert (await bench.experiment.read(jobs.counts))[p.SERVED] == 1
+    run(scenario)
+
+
+def test_who_had_a_job_before_does_not_keep_its_end_from_who_has_it_now(run: Run) -> None:
+    async def scenario(bench: Busy) -> None:
+        await bench.say()
+        # Found dead by mistake: nobody is there to be told.
+        await bench.experiment.write(lambda t: lease.found_dead(t, 1, alone=True))
+        await bench.experiment.write(lambda t: t.db.execute("DELETE FROM jobs WHERE id = 2"))
+        other: Dict[str, Any] = {"worker_id": "v", "session": "v", "attempt": 2}
+        assert (await bench.beat(worker_id="v", session="v"))[1]["job"]["job_id"] == 1
+        assert (await bench.say(**other))[0] == 200
+        await bench.say()  # which is refused when it is written
+        await bench.written()
+        await bench.experiment.write(lambda t: bulk.act(t, "abort", [1], "a test"))
+        assert (await bench.say(**other))[0] == 409
+    run(scenario)
+
+
+def test_what_is_written_together_has_no_savepoints(run: Run) -> None:
+    async def scenario(bench: Busy) -> None:
+        statements: List[str] = []
+        database = bench.experiment.database
+        database.write(lambda db: db.set_trace_callback(statements.append)).result(60)
+        with writer_held(database):
+            await bench.say("steady")
+            bench.server._steady.write_out()
+            beats = [asyncio.ensure_future(bench.beat(worker_id=name, session=name)) for name in ("u", "v")]
+            while bench.writes < 5:
+                await asyncio.sleep(0)
+        await asyncio.gather(*beats)
+        assert (await bench.written())[0] == "steady"
+        assert statements.count("COMMIT") == 3 and not any("SAVEPOINT" in text for text in statements)
     run(scenario)
 
 
