@@ -19,6 +19,7 @@ RUNTIME = 1.0  # seconds of a short job
 PATIENCE = 60.0  # seconds beyond what an answer may be held
 DRIP = 1.0  # seconds between two bytes of a slow-loris
 Answer = Tuple[int, bytes]
+Connection = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -59,12 +60,10 @@ class Clients:
         self._seen = seen
         self._random = random.Random(seed)
 
-    # ---- one call, which is one connection, as those of workers are
+    # ---- calls, one after the other on one connection, as those of workers are
 
     @asynccontextmanager
-    async def _connection(
-        self, kind: str, port: int
-    ) -> AsyncIterator[Tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def _connection(self, kind: str, port: int) -> AsyncIterator[Connection]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self._seen.open[kind] += 1
         try:
@@ -73,16 +72,16 @@ class Clients:
             self._seen.open[kind] -= 1
             writer.close()
 
-    async def _call(self, kind: str, route: str, body: Any, held: float = 0.0) -> Dict[str, Any]:
-        """POST to the API; the answer's object. Raises OSError, ValueError for any other answer."""
+    async def _call(self, connection: Connection, route: str, body: Any, held: float = 0.0) -> Dict[str, Any]:
+        """POST to the API; the answer's object. Raises OSError, EOFError, ValueError for any other answer."""
+        reader, writer = connection
         data = json.dumps(body).encode("ascii")
-        async with self._connection(kind, self._api) as (reader, writer):
-            writer.write(
-                b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                % (route.encode("ascii"), len(data), data)
-            )
-            status, content = await asyncio.wait_for(_answer(reader), held + PATIENCE)
+        writer.write(
+            b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (route.encode("ascii"), len(data), data)
+        )
+        status, content = await asyncio.wait_for(_answer(reader), held + PATIENCE)
         if status != 200:
             raise ValueError("%s answered %d: %s" % (route, status, content[:100].decode("latin-1")))
         return dict(json.loads(content))
@@ -91,11 +90,15 @@ class Clients:
 
     async def idle(self, number: int) -> None:
         """A worker that waits for jobs with a held heartbeat, runs what it gets, and waits again."""
+        async with self._connection("idle", self._api) as connection:
+            await self._idle(connection, number)
+
+    async def _idle(self, connection: Connection, number: int) -> None:
         beat = _beat("idle-%d" % number)
         beat["wait"] = self._random.uniform(1.0, p.MAX_WAIT)  # so that they do not come back all at once
         while True:
             began = time.monotonic()
-            job = (await self._call("idle", p.HEARTBEAT, beat, beat["wait"]))["job"]
+            job = (await self._call(connection, p.HEARTBEAT, beat, beat["wait"]))["job"]
             beat.pop("finished", None)
             if job is None:
                 self._seen.note(self._seen.late, began, beat["wait"])
@@ -108,8 +111,12 @@ class Clients:
 
     async def busy(self, number: int) -> None:
         """A worker whose job goes on and on: a heartbeat that is answered at once, then one that is held."""
+        async with self._connection("busy", self._api) as connection:
+            await self._busy(connection, number)
+
+    async def _busy(self, connection: Connection, number: int) -> None:
         beat = _beat("busy-%d" % number)
-        job = (await self._call("busy", p.HEARTBEAT, dict(beat, wait=30.0), 30.0))["job"]
+        job = (await self._call(connection, p.HEARTBEAT, dict(beat, wait=30.0), 30.0))["job"]
         if job is None:
             raise ValueError("a busy worker got no job")
         beat.update(
@@ -121,24 +128,24 @@ class Clients:
         wait = self._random.uniform(1.0, p.BUSY_INTERVAL)
         while True:
             began = time.monotonic()
-            await self._call("busy", p.HEARTBEAT, beat)
+            await self._call(connection, p.HEARTBEAT, beat)
             self._seen.note(self._seen.beats, began)
             began = time.monotonic()
-            await self._call("busy", p.HEARTBEAT, dict(beat, wait=wait), wait)
+            await self._call(connection, p.HEARTBEAT, dict(beat, wait=wait), wait)
             self._seen.note(self._seen.late, began, wait)
             wait = p.BUSY_INTERVAL
 
     async def create(self, per_second: int) -> None:
         """A program that makes a few jobs each second."""
         due = time.monotonic()
-        while True:
-            due += 1.0
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
-            await self._call(
-                "create", "/api/jobs/create", {"jobs": [{"at": now, "n": n} for n in range(per_second)]}
-            )
-            self._seen.created += per_second
+        async with self._connection("create", self._api) as connection:
+            while True:
+                due += 1.0
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                now = time.monotonic()
+                jobs = [{"at": now, "n": n} for n in range(per_second)]
+                await self._call(connection, "/api/jobs/create", {"jobs": jobs})
+                self._seen.created += per_second
 
     # ---- others
 
