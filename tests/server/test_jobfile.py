@@ -226,6 +226,13 @@ def test_jobs_of_all_kinds_are_as_they_are_written(tmp_path: Path) -> None:
             assert texts == [json.dumps(job, ensure_ascii=False) for job in jobs]
 
 
+@pytest.mark.parametrize("first, second", [('{"a": 1', '"b": 2}'), ('{"a": "1', '"}'), ('{"a": [1', '2]}')])
+def test_an_object_in_two_lines_is_a_fault(tmp_path: Path, first: str, second: str) -> None:
+    lines = ['{"a": 1}'] * 50 + [first, second, '{"a": 1}, {"b": 2}'] + ['{"a": 1}'] * 50
+    with pytest.raises(UsageError, match="line 51: it is not JSON"):
+        jobfile.read(write(tmp_path, "s.jsonl", "\n".join(lines)))
+
+
 def test_two_objects_in_a_line_are_a_fault(tmp_path: Path) -> None:
     lines = ['{"a": 1}'] * 50 + ['{"a": 1}, {"b": 2}', '{"a": [{}', '{}]}'] + ['{"a": 1}'] * 50
     with pytest.raises(UsageError, match="line 51: it is not JSON: Extra data at column 9"):

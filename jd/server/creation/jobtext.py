@@ -209,6 +209,9 @@ def _from_lines(file: BinaryIO) -> Batch:
 
 def _objects_in(lines: List[bytes]) -> List[Dict[str, Any]]:
     """What stands in several lines, if it can be parsed together: else nothing."""
+    # As many as lines, of which none has another inside: then none goes on in the next line either.
+    if not all(line.lstrip().startswith(b"{") for line in lines):
+        return []
     try:
         text = b",".join(lines).decode("utf-8")
     except UnicodeDecodeError:
