@@ -44,7 +44,7 @@ image: ## build the images jd-worker, jd-server, jd-hub (docker, podman or build
 sif: python ## build jd-worker.sif and jd-server.sif (apptainer or singularity) into dist/; SIF_ARGS=--fakeroot
 	@PYTHON="$(PYTHON)" apptainer/build.sh $(SIF_ARGS)
 
-bench: venv ## run the benchmarks in tests/bench and show one table: ONLY="startup store" JSON=FILE AGAINST=CHECKOUT
+bench: pytest ## run the benchmarks in tests/bench and show one table: ONLY="startup store" JSON=FILE AGAINST=CHECKOUT
 	@"$(venv_python)" -m tests.bench.run $(ONLY) $(if $(JSON),--json "$(JSON)") $(if $(AGAINST),--against "$(AGAINST)")
 
 fuzz: venv ## give bad and odd input to everything that reads any: INPUTS=1000000 SEED=2 ONLY=json

@@ -28,7 +28,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _make(checkout: Path, *args: str, **extra: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["make", "--no-print-directory", *args], cwd=str(checkout), timeout=300,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env=free_env(checkout.parent, PYTHONPATH=None, **extra))
+                          env=free_env(checkout.parent, **{"PYTHONPATH": None, **extra}))
 
 
 def _fake_python(path: Path, says: str) -> str:
@@ -134,11 +134,16 @@ finish([Row("this", "× that", [2.0, 3.0, 4.0], most=%s)], given.json)
 
 def test_bench_shows_one_table_of_all_rows(checkout: Path, tmp_path: Path) -> None:
     options = ("PYTHON=" + sys.executable, "VENV=%s" % (tmp_path / "venv"))
+    (tmp_path / "pytest.py").write_text("")  # benchmarks use what tests use; nothing is to be downloaded
+
+    def bench(*words: str) -> "subprocess.CompletedProcess[str]":
+        return _make(checkout, "bench", *words, *options, PYTHONPATH=tmp_path)
+
     put(checkout, {name: (ROOT / name).read_text(encoding="utf-8")
                    for name in ("tests/bench/run.py", "tests/bench/rows.py")})
     put(checkout, {"tests/bench/bench_one.py": ONE % 2.5, "tests/bench/bench_two.py": ONE % 3.5})
     told = tmp_path / "found.json"
-    done = _make(checkout, "bench", "JSON=%s" % told, *options)
+    done = bench("JSON=%s" % told)
     assert done.returncode == 0, done.stdout
     rows = [line.split() for line in done.stdout.partition("== all")[2].splitlines() if line.startswith("this")]
     assert rows == [["this", "3", "×", "that", "2", "to", "4", "≤", "2.5", "no"],
@@ -147,9 +152,8 @@ def test_bench_shows_one_table_of_all_rows(checkout: Path, tmp_path: Path) -> No
     assert [(name, one["status"], one["rows"][0]["median"]) for name, one in sorted(found.items())] == [
         ("one", 0, 3.0), ("two", 0, 3.0)]
     put(checkout, {"tests/bench/bench_one.py": "raise SystemExit(3)\n"})
-    done = _make(checkout, "bench", *options)
+    done = bench()
     assert done.returncode == 2 and "error: these did not end well: one" in done.stdout
-    assert "== one" not in _make(checkout, "bench", "ONLY=two", *options).stdout
-    assert "here is no checkout: there is no jd in it" in _make(
-        checkout, "bench", "AGAINST=nowhere/here", *options).stdout
-    assert "there is no benchmark three: take of one, two" in _make(checkout, "bench", "ONLY=three", *options).stdout
+    assert "== one" not in bench("ONLY=two").stdout
+    assert "here is no checkout: there is no jd in it" in bench("AGAINST=nowhere/here").stdout
+    assert "there is no benchmark three: take of one, two" in bench("ONLY=three").stdout
