@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jd.node import orphans
+from jd.node import helpers, orphans
 from jd.worker.attempt.calling import importing
 from jd.worker.attempt.process.spawning import StartFailure
 from jd.worker.attempt.warm import interpreter, process, warming
@@ -139,6 +139,31 @@ def test_nothing_of_a_job_is_there_when_modules_are_imported(place: Path) -> Non
     (place / "marking.py").write_text("import os\nseen = [n for n in os.environ if n.startswith('JD_')]")
     with scripts(place, preload=("marking",)) as made:
         assert made.run("warm", "import marking; print(marking.seen)").output == "[]\n"
+
+
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_what_imports_make_of_the_environment_is_there(place: Path, language: str) -> None:
+    (place / "marking.py").write_text("import os\nos.environ.setdefault('MADE', 'here')\n"
+                                      "del os.environ['GONE']\nos.environ['OTHER'] = 'new'\n")
+    source = "import os, marking; print(sorted(os.environ.items())); os.system('env | sort')"
+    with scripts(place, preload=("marking",)) as made:
+        environ = dict(made.environ, GONE="x", OTHER="x", LANG=language)
+        environ.pop("LC_ALL", None)
+        cold, warm = [made.run(mode, source, environ=environ).output for mode in ("cold", "warm")]
+        assert "('MADE', 'here')" in warm and "GONE" not in warm and "OTHER=new" in warm
+        assert ("LC_CTYPE" in warm) == (language == "C")
+        assert cold == warm
+        assert is_forked(made, environ=environ)
+
+
+def test_what_imports_start_ends_with_the_interpreter(place: Path) -> None:
+    (place / "marking.py").write_text(
+        "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True, env={})")
+    with scripts(place, preload=("marking",)) as made:
+        before = orphans.children()
+        made.run("warm", "")
+        assert "leaves a process running" in made.logged[-1]
+        assert orphans.children() == before
 
 
 def test_one_that_does_not_listen_is_ended(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +307,7 @@ def test_the_script_says_what_it_begins_with(place: Path) -> None:
     assert "script.py was changed" in made.logged[-1]
 
 
-@pytest.mark.parametrize("why", ["no orphans", "no Python", "a wrapper", "no cache"])
+@pytest.mark.parametrize("why", ["no orphans", "no Python", "a wrapper", "no process", "no cache"])
 def test_where_nothing_can_be_warm_the_log_says_so_once(place: Path, monkeypatch: pytest.MonkeyPatch,
                                                         why: str) -> None:
     options = {}
@@ -293,6 +318,8 @@ def test_where_nothing_can_be_warm_the_log_says_so_once(place: Path, monkeypatch
         wrapper.write_text("#!/bin/sh\nexec %s -I \"$@\"\n" % sys.executable)
         wrapper.chmod(0o755)
         options["python"] = wrapper
+    elif why == "no process":
+        monkeypatch.setattr(helpers, "output_of", lambda *_: None)
     elif why == "no cache":
         monkeypatch.setattr(importing, "kept", lambda *_: None)
     made = Scripts(place, **options)
@@ -302,3 +329,4 @@ def test_where_nothing_can_be_warm_the_log_says_so_once(place: Path, monkeypatch
     assert [is_forked(made) for _ in range(2)] == [False, False]
     assert made.warm._interpreter is None
     assert len(made.logged) == 2 and made.logged[1].endswith(", so each job starts from scratch")
+    assert ("could not be asked" in made.logged[1]) == (why == "no process")

@@ -111,16 +111,17 @@ def _serve(number: int) -> ModuleType | None:
     before = set(sys.modules)
     ending = _Ending()
     failed = _preload(names[:divide], set(names[divide + 1:]), first, script)
+    becoming.keep_variables()
     if failed:
         control.send(b"\0".join([b"without"] + [_encoded(text) for pair in failed for text in pair]))
-        os._exit(0)
+        _receive(control)  # the worker ends it, and has then what it leaves
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     why = _why_cold()
     if why:
         control.send(b"cold\0" + _encoded(why))
-        os._exit(0)
+        _receive(control)  # likewise
     files = _Files(set(sys.modules) - before, script if SCRIPT in names[:divide] else "", began)
     ending.of(set(sys.modules) - before, files.has_own)
     gc.collect()
@@ -257,6 +258,11 @@ def _why_cold() -> str:
     if left:
         return "what it imports leaves %d thread%s running, which a fork would not have" % (
             left, "" if left == 1 else "s")
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return "what it imports leaves a process running, which would be no child of a job"
+    except ChildProcessError:
+        pass
     if _uses_gpu():
         return "what it imports has begun to use a GPU (CUDA), with which no forked process can go on"
     return ""
@@ -363,8 +369,18 @@ class _Becoming:
         library.getenv.restype = ctypes.c_void_p
         self._marks = {name.encode(): library.getenv(name.encode()) for name in MARKS}
         self._memset, self._memmove = ctypes.memset, ctypes.memmove
+        self._variables: dict[bytes, bytes | None] = {}
         for name in MARKS + ("JD_WORKER_ID",):
             os.environ.pop(name, None)
+
+    def keep_variables(self) -> None:
+        """Give jobs what Python and the modules have made of the environment until now."""
+        with open("/proc/self/environ", "rb") as file:  # as it was at the start
+            given = dict(variable.partition(b"=")[::2] for variable in file.read().split(b"\0"))
+        self._variables = {
+            name: os.environb.get(name) for name in {*given, *os.environb}
+            if name and os.environb.get(name) != given.get(name) and not name.startswith(b"JD_")
+            and name != b"PYTHONPATH"}  # which was another one for this process
 
     def job(self, fields: list[bytes], descriptors: list[int]) -> None:
         """Be the process of the job in this message, when the gate opens."""
@@ -400,6 +416,10 @@ class _Becoming:
             if place and len(value) <= MARK_BYTES:
                 self._memset(place, 0, MARK_BYTES)
                 self._memmove(place, value, len(value))
+        for name, changed in self._variables.items():
+            os.environb.pop(name, None)
+            if changed is not None:
+                os.environb[name] = changed
 
 
 class _Ending:

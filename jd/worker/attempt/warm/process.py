@@ -21,6 +21,8 @@ from jd.worker.verdict import signal_name
 FORK_TIME = 10.0  # seconds for a job's process to be there
 _LOOK_EVERY = 0.1  # seconds, at whether a wait was called off
 _PRINTED_BYTES = 4096
+_END_TIME = 1.0  # seconds for what it leaves to be gone; else that hangs in the kernel
+_ENDS_EVERY = 0.01  # seconds
 
 
 class NotWarm(JdError):
@@ -160,9 +162,16 @@ class Interpreter:
                 os.close(descriptor)
 
     def end(self) -> None:
-        """End it. The processes of its jobs go on."""
+        """End it, and what its imports have started. The processes of its jobs go on."""
+        others = orphans.children()
         self._process.kill()
         self._process.wait()
+        until = time.monotonic() + _END_TIME
+        left = orphans.children() - others
+        while left and time.monotonic() < until:
+            orphans.end_all(left)
+            time.sleep(_ENDS_EVERY)
+            left = orphans.children() - others
         orphans.cared_for.discard(self._process.pid)
         self._control.close()
         self._printed.close()

@@ -171,8 +171,10 @@ class Warm:
         environ = dict(self._config.environ)
         environ.update({"PYTHONPATH": self._place, interpreter.VARIABLE: interpreter.PROBE})
         told = helpers.output_of([self._entry.interpreter, "-c", ""], environ, PROBE_TIME)
+        if told is None:
+            return "%s could not be asked whether it can be warm" % self._entry.interpreter
         if told != interpreter.CAN:
-            answer = (told or b"").decode("utf-8", "replace").strip()
+            answer = told.decode("utf-8", "replace").strip()
             return answer or "%s does not import sitecustomize" % self._entry.interpreter
         return ""
 
