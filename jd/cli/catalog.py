@@ -147,8 +147,10 @@ GROUPS: tuple[Group, ...] = (
                  "expId=digits-tune job-logs 42 follow=true"),
                 "It comes from the server, wherever the job ran: all that is kept of the latest attempt, or "
                 "the last lines=N."),
-        Command("server-info", "from the server: job counts, rate, ETA, workers, next retry", "", "needed",
-                _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",)),
+        Command("server-info", "from the server: job counts, rate, ETA, workers, failures", "", "needed",
+                _SERVER + ("json", "watch"), ("expId=digits-tune server-info watch=true",),
+                "In the bar # is done, x failed for good, > runs and . waits. Rate, ETA, workers and "
+                "failures are shown where the server tells them: one of the base protocol does not."),
         Command("where", "paths of registry, job data and logs; the server, and how it is found", "",
                 "needed", ("json", "log_dir") + _SERVER),
         Command("show-config", "launch configuration of a worker", "<worker-id>", "needed",

@@ -1,15 +1,18 @@
 """server-info and health, against a server that answers what a test wants."""
 
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
 import jd
 from jd import protocol
 from jd.cli.commands.look.server_info import Counts, lines
+from jd.cli.sweep.jobcounts import Pace, Standstill
 from jd.errors import ServerRefused, ServerUnreachable
 from tests.cli.info_support import COUNTS, Machine, Stub, closed_port
+
+BAR = 2  # the line of the bar on a terminal
 
 
 def test_counts_in_the_order_of_a_jobs_life(stub: Stub, tmp_path: Path,
@@ -27,7 +30,8 @@ def test_counts_for_programs(stub: Stub, tmp_path: Path, capsys: pytest.CaptureF
     facts = Machine(tmp_path).facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert facts == {"experiment": "exp", "server": stub.url, "counts": COUNTS, "total": 20,
                      "done_share": 0.5, "paused": False, "paused_because": None, "cannot_run": [],
-                     "codes": None, "per_hour": None, "eta": None, "next_retry": None, "workers": {}}
+                     "codes": None, "per_hour": None, "eta": None, "next_retry": None, "workers": {},
+                     "finished": None, "coming_back": None, "failed_in_hour": None, "workers_left": None}
 
 
 def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,18 +50,23 @@ def test_why_jobs_wait(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_how_fast_the_sweep_goes_on(stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = {"per_hour": 120.0, "eta": 90.0, "next_retry": 1060.0, "now": 1000.0,
-            "workers": {"busy": 2, "idle": 1, "paused": 0}}
+            "workers": {"busy": 2, "idle": 1, "paused": 0}, "workers_left": 8, "finished": 11,
+            "coming_back": 2, "failed_in_hour": 4}
     stub.answers[protocol.SWEEP] = (200, told)
     machine = Machine(tmp_path)
     assert machine.run("expId=exp", "server-info", "server=" + stub.url) == 0
-    assert [line.split(None, 1) for line in capsys.readouterr().out.splitlines()[-4:]] == [
+    assert [line.split(None, 1) for line in capsys.readouterr().out.splitlines()[-6:]] == [
         ["rate", "120 jobs an hour"], ["ETA", "1m 30s"], ["next", "retry  in 1m 00s"],
-        ["workers", "2 busy, 1 idle, 0 paused"]]
+        ["workers", "2 busy, 1 idle, 0 paused"], ["failures", "4 in the last hour"],
+        ["retrying", "2 of the ABORTED"]]
     facts = machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)
     assert (facts["per_hour"], facts["eta"], facts["next_retry"]) == (120.0, 90.0, 60.0)
     assert facts["workers"] == {"busy": 2, "idle": 1, "paused": 0}
+    assert [facts[name] for name in ("finished", "coming_back", "failed_in_hour", "workers_left")] == [
+        11, 2, 4, 8]
     # A server that tells nothing, or nonsense, is no fault.
-    stub.answers[protocol.SWEEP] = (200, {"per_hour": "many", "workers": [1], "next_retry": None})
+    stub.answers[protocol.SWEEP] = (200, {"per_hour": "many", "workers": [1], "next_retry": None,
+                                          "finished": True, "failed_in_hour": "4"})
     assert machine.facts(capsys, "expId=exp", "server-info", "server=" + stub.url)["workers"] == {}
 
 
@@ -95,20 +104,52 @@ def test_a_bar_and_the_time_left_on_a_terminal() -> None:
     first = Counts("http://h", {"PENDING": 8, "SERVED": 0, "DONE": 2}, 100.0)
     later = Counts("http://h", {"PENDING": 4, "SERVED": 1, "DONE": 5}, 160.0)
     assert lines(later, first, None)[-1].split() == ["total", "10"]
-    bar = lines(later, first, 80)[-1]
-    assert bar.startswith("[##############..............] 50 %  5 of 10 done")
-    assert bar.endswith("ETA 1m 40s")  # 3 in 60 s, 5 to go
-    assert "ETA" not in lines(first, first, 80)[-1]
+    bar = lines(later, first, 60)[BAR]
+    assert bar == "[#############>>>...........] 50 %  5 of 10 done  ETA 1m 40s"  # 3 in 60 s, 5 to go
+    assert "ETA" not in lines(first, first, 80)[BAR]
 
 
 def test_no_jobs_at_all() -> None:
     empty = Counts("http://h", dict.fromkeys(protocol.JOB_STATUSES_ALL, 0), 0.0)
-    assert "0 of 0 done" in lines(empty, empty, 80)[-1]
+    assert "0 of 0 done" in lines(empty, empty, 80)[BAR]
 
 
 def test_nearly_done_is_not_done() -> None:
     nearly = Counts("http://h", {"PENDING": 1, "DONE": 999_999}, 0.0)
-    assert "99 %" in lines(nearly, nearly, 80)[-1]
+    assert "99 %" in lines(nearly, nearly, 80)[BAR]
+
+
+def seen(jobs: Dict[str, int], columns: Optional[int], **told: Any) -> List[str]:
+    counts = Counts("http://h", jobs, 0.0, Standstill(**{
+        name: told.pop(name) for name in ("paused", "paused_because") if name in told}, pace=Pace(**told)))
+    return lines(counts, counts, columns)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
+def test_what_is_shown_is_as_wide_as_the_terminal(columns: int) -> None:
+    shown = seen({"PENDING": 70, "SERVED": 4, "DONE": 20, "ABORTED": 6}, columns, per_hour=1200.0, eta=900.0,
+                 workers=(("busy", 4), ("idle", 0), ("paused", 2)), finished=22, coming_back=4,
+                 failed_in_hour=12, paused=True, paused_because="module torch is missing " * 10)
+    assert max(map(len, shown)) <= columns and len(shown[BAR]) == columns
+    assert shown[BAR].endswith("] 22 %  22 of 100 finished")  # what comes back is not finished
+    wide = len(shown[BAR]) - len("[] 22 %  22 of 100 finished")
+    assert [shown[BAR].count(mark) for mark in "#x>"] == pytest.approx(
+        [wide * share for share in (0.20, 0.02, 0.04)], abs=1)
+    text = " ".join(shown)
+    assert text.count("torch") == 10 and "1200 jobs an hour" in text and "12 in the last hour" in text
+    beside = any("PENDING" in line and "rate" in line for line in shown)
+    assert beside == (columns > 40)
+
+
+def test_a_sweep_without_workers() -> None:
+    nobody = (("busy", 0), ("idle", 0), ("paused", 0))
+    text = " ".join(" ".join(seen({"PENDING": 2, "DONE": 1}, 80, per_hour=30.0, workers=nobody, finished=1,
+                                  workers_left=8)).split())
+    assert "ETA waiting for workers" in text and "none, 8 have left" in text and "an hour" not in text
+    resting = nobody[:2] + (("paused", 3),)
+    assert "ETA all workers are paused" in " ".join(
+        " ".join(seen({"PENDING": 2}, 80, workers=resting, finished=0)).split())
+    assert "ETA" not in " ".join(seen({"DONE": 2}, 80, workers=nobody, finished=2))
 
 
 @pytest.mark.parametrize("answer", [[1], {"PENDING": "5"}, {"PENDING": True}, "login", {"error": None}])

@@ -14,9 +14,10 @@ from typing import Any, Callable, Optional, Tuple
 
 import pytest
 
+from jd import protocol
 from jd.cli.showing import views
 from jd.errors import UsageError
-from tests.cli.info_support import Machine
+from tests.cli.info_support import Machine, Stub
 from tests.support import PATIENCE, python
 
 LEFT = b"\x1b[?7h\x1b[?25h\x1b[?1049l"
@@ -117,6 +118,23 @@ def test_it_stays_fresh(machine: Machine) -> None:
 def test_the_other_commands_that_can_be_watched(machine: Machine, words: Tuple[str, ...]) -> None:
     with Terminal(machine, "expId=exp", *words, "watch=true") as terminal:
         terminal.see(b"workers" if words[0] == "exp-status" else b"error: no answer", b"q quits")
+        terminal.type(b"q")
+        terminal.ends()
+
+
+def test_a_server_that_goes_away_and_comes_back(machine: Machine, stub: Stub) -> None:
+    counts = stub.answers[protocol.JOB_COUNTS]
+    words = ("expId=exp", "server-info", "server=" + stub.url, "watch=true")
+    with Terminal(machine, *words, columns=60) as terminal:
+        shown = terminal.see(b"20 done", b"q quits")
+        # Erasing the rest of a full line would take its last character.
+        assert b"20 done\r\r\n" in shown and b"error" not in shown
+        stub.answers[protocol.JOB_COUNTS] = (503, {"error": "not now"})
+        terminal.see(b"error: ", b"since ", b"trying again; what follows is of ", b"20 done")
+        stub.answers[protocol.JOB_COUNTS] = counts
+        assert b"trying again" not in terminal.until(
+            lambda shown: b"q quits" in shown.rpartition(b"\x1b[H")[2] and b"error" not in
+            shown.rpartition(b"\x1b[H")[2]).rpartition(b"\x1b[H")[2]
         terminal.type(b"q")
         terminal.ends()
 

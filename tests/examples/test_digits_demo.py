@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -96,7 +99,31 @@ def test_it_runs_the_sweep_and_shows_the_best(demo: Demo) -> None:
         assert float(accuracy) == pytest.approx(json.loads(result.read_text())["accuracy"], 1e-6)
     assert "dashboard http://127.0.0.1:" in output and "PIN in %s" % demo.directory in output
     assert "digits-tune: 2 of 2 jobs finished (2 DONE)" in output
-    assert "worst: %s" % other[1][:6] in output and str(demo.directory) in output.splitlines()[-1]
+    assert "worst: %s" % other[1][:6] in output
+    assert str(demo.directory) in output.splitlines()[-2]
+
+
+def test_its_last_line_shows_the_dashboard_again(demo: Demo) -> None:
+    words = shlex.split(demo.run()[1].splitlines()[-1].partition(": ")[2])
+    assert words[2:] == ["--keep", str(demo.directory), "--dashboard"]
+    process = demo.start(*words[2:])
+    try:
+        wait_until(lambda: process.poll() is not None or "dashboard" in demo.output.read_text())
+        told = re.search(r"http://127\.0\.0\.1:\d+", demo.output.read_text().partition("dashboard")[2])
+        assert told is not None, demo.output.read_text()
+        with urllib.request.urlopen(told.group() + "/healthz", timeout=30) as answer:
+            assert json.loads(answer.read())["expId"] == "digits-tune"
+        process.send_signal(signal.SIGINT)
+    finally:
+        status, output = demo.end(process)
+    assert status == 0 and "settings" not in output, output  # no sweep ran
+
+
+def test_a_dashboard_of_nothing_is_refused(demo: Demo, tmp_path: Path) -> None:
+    status, output = demo.run("--dashboard")
+    assert status == 2 and "--dashboard needs the --keep DIR of a demo that ran" in output
+    status, output = demo.run("--keep", tmp_path / "empty", "--dashboard")
+    assert status == 2 and "has no sweep of this demo" in output
 
 
 def test_a_second_run_shows_the_same_without_running_anything(demo: Demo) -> None:

@@ -295,6 +295,7 @@ def test_a_sweep_is_paused_and_goes_on(run: Run) -> None:
         _, sweep = await bench.call("GET", p.SWEEP)
         assert sweep["per_hour"] > 0 and sweep["eta"] > 0 and sweep["next_retry"] == bench.now - 30
         assert sweep["workers"] == {"busy": 0, "idle": 1, "paused": 0} and sweep["now"] == bench.now
+        assert (sweep["finished"], sweep["coming_back"], sweep["failed_in_hour"]) == (1, 1, 1)
         status, sweep = await bench.call("POST", p.SWEEP, {"paused": True})
         assert status == 200 and sweep["paused"] and sweep["eta"] is None
         assert (await bench.beat())[1]["job"] is None

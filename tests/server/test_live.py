@@ -65,6 +65,17 @@ def test_throughput_of_a_steady_sweep_and_when_it_will_be_over(desk: Desk) -> No
     assert (found.total, found.finished) == (40, 20)
 
 
+def test_failures_of_the_last_hour(desk: Desk) -> None:
+    desk.now = 1_200_000.0  # the beginning of a minute
+    desk.create(4)
+    for verdict in (p.VERDICT_FAILED, p.VERDICT_OOM, p.VERDICT_DONE, p.VERDICT_LOST):
+        end(desk, verdict)
+
+    def failed(later: float) -> int:
+        return desk.read(lambda db: summary.failed_of_late(db, 1_200_000.0 + later))
+    assert [failed(later) for later in (60, 300, 3659, 3660, 3720, 9999)] == [1, 2, 2, 1, 0, 0]
+
+
 def test_the_time_left_is_that_of_the_workers_that_are_there(desk: Desk) -> None:
     desk.now = 1_200_000.0
     desk.create(100)

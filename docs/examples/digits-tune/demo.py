@@ -1,9 +1,9 @@
 """The digits-tune sweep from start to end on this machine: a job server, two workers, the best settings.
 
-    python demo.py [--keep DIR]
+    python demo.py [--keep DIR [--dashboard]]
 
 It needs no network and touches nothing outside its own directory. Interrupt it when you like: with
---keep and the same DIR it goes on where it was.
+--keep and the same DIR it goes on where it was. With --dashboard it runs nothing, and serves what is in DIR.
 """
 
 import argparse
@@ -41,6 +41,15 @@ def run() -> int:
     return EXIT_OK if len(done) == len(rows) else EXIT_FAILURE
 
 
+def serve(directory: Path) -> None:
+    """Become a server of what the demo has left in `directory`, on free ports. Its first lines tell where the
+    dashboard is, and Ctrl-C ends it. Raises UsageError where the demo has left nothing."""
+    if not (directory / "server" / "digits-tune").is_dir():
+        raise UsageError("%s has no sweep of this demo: without --dashboard it runs there" % directory)
+    os.execv(sys.executable, [sys.executable, "-m", "jd.server", "--expId", "digits-tune", "--port", "0",
+                              "--dashboard-port", "0"])
+
+
 def stay_within(directory: Path) -> None:
     """Nothing of the user's own JobDistributor settings counts, nothing outside `directory` is touched."""
     for name in [name for name in os.environ if name.startswith("JD_")]:
@@ -67,7 +76,12 @@ def main(argv: List[str]) -> int:
     parser = argparse.ArgumentParser(prog="demo.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--keep", metavar="DIR", help="directory for all data; a fresh one in the "
                         "temporary directory if not given. An interrupted demo goes on from it")
-    directory = chosen_directory(parser.parse_args(argv).keep)
+    parser.add_argument("--dashboard", action="store_true",
+                        help="show the sweep that is in the directory of --keep, until Ctrl-C; runs nothing")
+    given = parser.parse_args(argv)
+    if given.dashboard and given.keep is None:
+        parser.error("--dashboard needs the --keep DIR of a demo that ran")
+    directory = chosen_directory(given.keep)
     # SIGINT too: a background child of a script starts with it ignored.
     for number in ENDS:
         signal.signal(number, signal.default_int_handler)
@@ -75,12 +89,16 @@ def main(argv: List[str]) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # in a log, lines appear when they are said
     print("data  %s" % directory)
     stay_within(directory)
+    again = '"%s" "%s" --keep "%s"' % (sys.executable, HERE / "demo.py", directory)
+    if given.dashboard:
+        serve(directory)
     try:
         status = run()
     except KeyboardInterrupt:
-        print('To go on: "%s" "%s" --keep "%s"' % (sys.executable, HERE / "demo.py", directory))
+        print("To go on: %s" % again)
         raise
     print("Files and logs stay in %s: delete it when you have seen enough." % directory)
+    print("Its dashboard again: %s --dashboard" % again)
     return status
 
 

@@ -38,8 +38,8 @@ _LEAVE = "\033[?7h\033[?25h\033[?1049l"
 def watch(fetch: Fetch[T], draw: Draw[T], title: str, interval: float = INTERVAL) -> int:
     """Show `draw(fetch())` live; returns the exit status when the user has enough of it.
 
-    A JdError of `fetch` is shown above the last facts, and it goes on. Raises UsageError where
-    there is no terminal. A signal to end is obeyed once the terminal is restored.
+    A JdError of `fetch` is shown above the last facts, with how old they are, and it goes on. Raises
+    UsageError where there is no terminal. A signal to end is obeyed once the terminal is restored.
     """
     if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stdout)):
         raise UsageError("watch=true needs a terminal", "leave it out to print the facts once")
@@ -67,7 +67,9 @@ class _Watch(Generic[T]):
         self._screen = screen
         self._facts: List[T] = []  # at most one
         self._error: Optional[JdError] = None
-        self._at = ""
+        self._at = ""  # when the last answer came, when the last good one, when the errors began
+        self._facts_at = ""
+        self._error_since = ""
 
     def run(self) -> None:
         """Returns when it is to end."""
@@ -100,26 +102,33 @@ class _Watch(Generic[T]):
         found = self._news.take()
         if found is None:
             return False
+        self._at = time.strftime("%H:%M:%S")
         if isinstance(found.error, JdError):
+            self._error_since = self._error_since if self._error is not None else self._at
             self._error = found.error
         elif found.error is not None:
             raise found.error
         else:
-            self._facts, self._error = found.facts, None
-        self._at = time.strftime("%H:%M:%S")
+            self._facts, self._error, self._facts_at = found.facts, None, self._at
         return True
 
     def _show(self) -> None:
         size = self._screen.size()
         body: List[str] = []
         if self._error is not None:
-            words = textwrap.wrap(views.plain("error: %s" % self._error), max(10, size.columns - 1))
-            body += [terminal.paint(line, "red") for line in words] + [""]
+            body += self._trouble(max(10, size.columns - 1)) + [""]
         for facts in self._facts:
             body += self._draw(facts, size.columns)
         if not body:
             body = [terminal.paint("asking ...", "dim")]
         self._screen.show(self._head() + _fitting(body, size.lines - 4) + ["", self._foot()], size)
+
+    def _trouble(self, columns: int) -> List[str]:
+        words = textwrap.wrap(views.plain("error: %s" % self._error), columns)
+        since = "since %s, trying again" % self._error_since
+        if self._facts:
+            since += "; what follows is of %s" % self._facts_at
+        return [terminal.paint(line, "red") for line in words + textwrap.wrap(since, columns)]
 
     def _head(self) -> List[str]:
         return [terminal.paint(self._title, "bold") + ("  " + self._at if self._at else ""), ""]
@@ -233,8 +242,11 @@ class _Screen:
 
     def show(self, lines: List[str], size: os.terminal_size) -> None:
         """Draw over what is there, in one write: nothing is cleared first, so nothing flickers."""
-        shown = [views.encodable(views.cut(line, size.columns)) + "\033[K"
-                 for line in lines[:size.lines]]
+        shown = []
+        for line in lines[:size.lines]:
+            # Behind a full line the cursor stands on its last character, and would erase that.
+            rest = "\033[K" if views.length(line) < size.columns else ""
+            shown.append(views.encodable(views.cut(line, size.columns)) + rest)
         sys.stdout.write("\033[H" + "\r\n".join(shown) + "\033[J")
         sys.stdout.flush()
 

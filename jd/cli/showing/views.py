@@ -237,6 +237,33 @@ def width() -> Optional[int]:
     return terminal.columns()
 
 
+def length(line: str) -> int:
+    """Characters of a line that are shown: without its colours."""
+    return len(_ESCAPE.sub("", line))
+
+
+def beside(left: List[str], right: List[str], columns: Optional[int]) -> List[str]:
+    """Two blocks of lines side by side, where they fit into so many columns, else one below the other."""
+    if not right:
+        return left
+    start = max(map(length, left)) + 2 * _GAP
+    if columns is None or start + max(map(length, right)) > columns:
+        return [*left, "", *right]
+    rows = max(len(left), len(right))
+    return [(one + " " * (start - length(one)) + other).rstrip() for one, other in zip(
+        left + [""] * (rows - len(left)), right + [""] * (rows - len(right)))]
+
+
+def wrapped(name: str, style: str, text: str, columns: Optional[int]) -> List[str]:
+    """A name in a style, and a text behind it in as many lines as it takes, those that follow indented."""
+    start = len(name) + _GAP
+    parts = [text]
+    if columns is not None and start + len(text) > columns:
+        import textwrap  # few texts are as long
+        parts = textwrap.wrap(text, max(10, columns - start))
+    return [terminal.paint(name, style) + " " * _GAP + parts[0], *(" " * start + part for part in parts[1:])]
+
+
 def cut(line: str, columns: int) -> str:
     """A line in at most `columns` characters, its colours ended."""
     shown, room = [], columns

@@ -47,17 +47,29 @@ class CodeMix(NamedTuple):
 
 class Pace(NamedTuple):
     """How a sweep goes on: jobs that end in an hour, seconds until all have ended, until the next failed job
-    is tried again, and workers by what they do. None and nothing is what the server does not tell."""
+    is tried again, and workers by what they do; jobs that will not run again by themselves, ABORTED ones that
+    will, attempts that failed in the last hour, and workers that are gone. None and nothing is what the
+    server does not tell."""
 
     per_hour: Optional[float] = None
     eta: Optional[float] = None
     next_retry: Optional[float] = None
     workers: Tuple[Tuple[str, int], ...] = ()
+    finished: Optional[int] = None
+    coming_back: Optional[int] = None
+    failed_in_hour: Optional[int] = None
+    workers_left: Optional[int] = None
+
+    @property
+    def without_workers(self) -> bool:
+        """Whether no worker takes jobs, as far as the server tells."""
+        return bool(self.workers) and not any(n for name, n in self.workers if name != "paused")
 
     def to_json(self) -> Dict[str, Any]:
         """For programs."""
         return {"per_hour": self.per_hour, "eta": self.eta, "next_retry": self.next_retry,
-                "workers": dict(self.workers)}
+                "workers": dict(self.workers), "finished": self.finished, "coming_back": self.coming_back,
+                "failed_in_hour": self.failed_in_hour, "workers_left": self.workers_left}
 
 
 class Standstill(NamedTuple):
@@ -105,11 +117,16 @@ def _pace(told: Dict[str, Any]) -> Pace:
         value = told.get(name)
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
+    def whole(name: str) -> Optional[int]:
+        value = told.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
     workers, retry, now = told.get("workers"), number("next_retry"), number("now")
     return Pace(number("per_hour"), number("eta"),
                 None if retry is None or now is None else max(0.0, retry - now),
                 tuple((str(name), n) for name, n in workers.items() if isinstance(n, int))
-                if isinstance(workers, dict) else ())
+                if isinstance(workers, dict) else (),
+                whole("finished"), whole("coming_back"), whole("failed_in_hour"), whole("workers_left"))
 
 
 def _mix(told: object) -> Optional[CodeMix]:

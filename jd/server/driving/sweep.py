@@ -22,5 +22,8 @@ async def told(experiment: Experiment) -> Dict[str, Any]:
             "per_hour": None if settings.paused else found.per_hour,
             "eta": None if settings.paused else found.eta(now, workers.at_work),
             "next_retry": retry.next_at(db), "now": now,
-            "workers": {"busy": workers.busy, "idle": workers.idle, "paused": workers.paused}}
+            "finished": found.finished, "coming_back": found.coming_back,
+            "failed_in_hour": summary.failed_of_late(db, now),
+            "workers": {"busy": workers.busy, "idle": workers.idle, "paused": workers.paused},
+            "workers_left": workers.disabled}
     return await experiment.look_up(look)

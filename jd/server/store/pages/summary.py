@@ -111,6 +111,13 @@ def attempts(db: sqlite3.Connection) -> Dict[str, int]:
                            " GROUP BY verdict", (DAY, ALL_HOSTS)))
 
 
+def failed_of_late(db: sqlite3.Connection, now: float) -> int:
+    """Attempts that failed by their script in the last 60 minutes, this one included."""
+    last = int(now) // SECONDS[MINUTE] * SECONDS[MINUTE]
+    ended = db.execute(_ENDED, (last - 59 * SECONDS[MINUTE], SECONDS[MINUTE], last, MINUTE, ALL_HOSTS))
+    return sum(n for _, verdict, n in ended if verdict in transitions.FAILURES)
+
+
 def per_hour(db: sqlite3.Connection, now: float, policy: Policy) -> Optional[float]:
     """Jobs finished per hour of late, None if none was.
 
