@@ -49,7 +49,6 @@ MARK_BYTES = 20
 INSTALLED_EVERY = 5.0  # seconds, between two looks at files that only installing changes
 _OLDEST = (3, 8)
 _PR_SET_PDEATHSIG = 1
-_STANDARD = 3  # descriptors: input, output, errors
 
 
 def main() -> None:
