@@ -130,10 +130,10 @@ class Progress:
             self._drawn_at = now
             self._draw(note)
 
-    def line(self, note: str = "") -> str:
-        """The bar as text, cut to nothing: the caller knows the width."""
+    def line(self, note: str = "", room: int | None = None) -> str:
+        """The bar as text. In a `room` of so many characters first the bar itself gets shorter, then the
+        label, and the figures stay whole."""
         share = self._done / self.total if self.total else 1.0
-        filled = int(share * self.WIDTH)
         elapsed = self._clock() - self._started
         gained = self._done - (self._start_done or 0)
         if self._done >= self.total:
@@ -142,13 +142,19 @@ class Progress:
             time_left = "ETA " + duration(elapsed / gained * (self.total - self._done))
         else:
             time_left = "ETA --"
-        return "%s  [%s%s] %3d%%  %d/%d  %s%s" % (
-            self.label, "#" * filled, "." * (self.WIDTH - filled),
+        figures = "%3d%%  %d/%d  %s%s" % (
             _percent(self._done, self.total) if self.total else 100, self._done, self.total,
             time_left, "  " + note if note else "")
+        label, width = self.label, self.WIDTH
+        if room is not None:
+            width = max(0, min(width, room - len(label + figures) - len("  [] ")))
+            label = label[:max(0, room - width - len(figures) - len("  [] "))]
+        filled = int(share * width)
+        return "%s  [%s%s] %s" % (label, "#" * filled, "." * (width - filled), figures)
 
     def _draw(self, note: str) -> None:
-        self.stream.write("\r" + self.line(note)[:columns() - 1] + "\033[K")
+        room = columns() - 1
+        self.stream.write("\r" + self.line(note, room)[:room] + "\033[K")
         self.stream.flush()
 
 

@@ -144,6 +144,21 @@ def test_progress_tells_how_far_and_how_long(monkeypatch: pytest.MonkeyPatch) ->
     assert stream.getvalue().endswith("\n") and "in 50s" in stream.getvalue()
 
 
+@pytest.mark.parametrize("width", [80, 60, 48])
+def test_what_a_narrow_terminal_cuts_off_is_never_a_figure(
+        monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    now = [0.0]
+    stream = Terminal()
+    bar = terminal.Progress(300_000, "  jobs       creating sweep.jsonl", stream, clock=lambda: now[0])
+    bar.update(0)
+    now[0] = 10.0
+    bar.update(100_000)
+    drawn = stream.getvalue().split("\r")[-1]
+    assert drawn.startswith("  jobs ") and "]  33%  100000/300000  ETA 20s\033[K" in drawn
+    assert len(drawn) - len("\033[K") < width
+
+
 def test_progress_is_silent_on_a_pipe() -> None:
     stream = io.StringIO()
     with terminal.Progress(10, "jobs", stream) as bar:
