@@ -166,6 +166,12 @@ def test_what_imports_start_ends_with_the_interpreter(place: Path) -> None:
         assert orphans.children() == before
 
 
+def test_a_program_that_imports_have_read_from_is_no_reason(place: Path) -> None:
+    (place / "marking.py").write_text("import os\nos.popen('echo; exec >&-; sleep 0.1').read()")
+    with scripts(place, preload=("marking",)) as made:
+        assert is_forked(made)
+
+
 def test_one_that_does_not_listen_is_ended(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def deaf(*_: Any) -> None:
         raise process.Ended("it does not listen")

@@ -47,6 +47,7 @@ MESSAGE_BYTES = 128 * 1024
 MARKS = ("JD_JOB_ID", "JD_JOB_ATTEMPT")
 MARK_BYTES = 20
 INSTALLED_EVERY = 5.0  # seconds, between two looks at files that only installing changes
+_CHILD_TIME = 1.0  # seconds for a program that was read from to be gone
 _OLDEST = (3, 8)
 _PR_SET_PDEATHSIG = 1
 
@@ -257,14 +258,25 @@ def _why_cold() -> str:
     if left:
         return "what it imports leaves %d thread%s running, which a fork would not have" % (
             left, "" if left == 1 else "s")
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if _has_child():
         return "what it imports leaves a process running, which would be no child of a job"
-    except ChildProcessError:
-        pass
     if _uses_gpu():
         return "what it imports has begun to use a GPU (CUDA), with which no forked process can go on"
     return ""
+
+
+def _has_child() -> bool:
+    """Whether there is one when those that no object of Python stands for have had time to end."""
+    until = time.monotonic() + _CHILD_TIME
+    while True:
+        getattr(sys.modules.get("subprocess"), "_cleanup", int)()
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        if time.monotonic() >= until:
+            return True
+        time.sleep(0.01)
 
 
 def _uses_gpu() -> bool:
