@@ -28,22 +28,48 @@ class Refused extends Error {
   }
 }
 
+// The newest answers to questions, as text, the newest last: what is shown while the service is away.
+const KEPT = 24, LONGEST = 2 ** 20;
+const kept = new Map();
+
+function keep(path, text) {
+  kept.delete(path);
+  if (text.length <= LONGEST) kept.set(path, text);
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+}
+
+const read = (text, exact) => (exact ? parse(text, exact) : JSON.parse(text));
+
+/** `askNow`, where a question without a body that gets no answer has the one that it had before. */
+export async function ask(path, body, signal, exact) {
+  try {
+    return await askNow(path, body, signal, exact);
+  } catch (error) {
+    if (error.status !== 0 || body !== undefined || !kept.has(path)) throw error;
+    return read(kept.get(path), exact);
+  }
+}
+
 /** Ask the service: GET without a body, POST with one. What stands below the names `exact` of the answer has
  * its numbers as they are written (exactjson.js). Throws Refused, an Error with a message for people,
  * `status` (0: no answer) and `wait`; AbortError when `signal` ended it. */
-export async function ask(path, body, signal, exact) {
+export async function askNow(path, body, signal, exact) {
   const options = body === undefined ? {signal} : {
     signal, method: "POST", headers: {"Content-Type": "application/json"}, body: stringify(body)};
-  let answer, content;
+  let answer, text, content;
   try {
     answer = await fetch(at("/web/" + path), options);
-    content = exact ? parse(await answer.text(), exact) : await answer.json();
+    text = await answer.text();
+    content = read(text, exact);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const service = document.documentElement.dataset.service;
     throw new Refused(`The ${service} does not answer. Check that it runs, then try again.`, 0);
   }
-  if (answer.ok) return content;
+  if (answer.ok) {
+    if (body === undefined) keep(path, text);
+    return content;
+  }
   if (answer.status === 401) {
     location.assign(at("/signin?next=") + encodeURIComponent(below(location) + location.search));
   }

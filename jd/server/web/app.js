@@ -6,6 +6,7 @@
 // number in Summary.changes has moved, and only while the tab is seen.
 
 import {$, ask, at, base, below, button, el, empty, fail, menu} from "./common.js";
+import {minute} from "./format.js";
 import {live} from "./live.js";
 import {showNotices} from "./notices.js";
 import {help, listen} from "./shortcuts.js";
@@ -176,8 +177,13 @@ function frame() {
   $("keys").addEventListener("click", help);
   live.watch((state) => {
     const polling = state === "polling";
+    const gone = state === "gone", back = !gone && !$("unreachable").hidden;
+    $("unreachable").hidden = !gone;
+    const since = minute(live.silentSince());
+    $("unreachable").textContent = gone ? `Server unreachable since ${since}, trying again` : "";
     $("link").textContent = {lost: "reconnecting…", polling: "every 2 s"}[state] || "";
     $("link").title = polling ? "The live connection fails; the page asks every two seconds" : "";
+    if (back && !page) show();  // a page that could not be shown while the server was away
   });
 }
 

@@ -85,6 +85,12 @@ export function moment(t) {
   return (date.getFullYear() === now.getFullYear() ? day : year).format(date);
 }
 
+/** Unix seconds as text to the minute: today "14:03", else as `moment`. */
+export function minute(t) {
+  const text = moment(t);
+  return /^\d\d:\d\d:\d\d$/.test(text) ? text.slice(0, 5) : text;
+}
+
 /** Unix seconds → <time>, in full when pointed at; nothing → "–". */
 export function when(t) {
   if (t == null) return el("span", {class: "none"}, NONE);

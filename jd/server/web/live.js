@@ -1,10 +1,10 @@
 // The newest summary of the experiment, over server-sent events or, where these fail, by asking.
 
-import {ask, at} from "./common.js";
+import {askNow, at} from "./common.js";
 
 const POLL = 2000, AGAIN = 10000;
 const listeners = new Set(), watchers = new Set();
-let source = null, timer = 0, failures = 0, state = "connecting", offset = 0;
+let source = null, silent = 0, timer = 0, failures = 0, state = "connecting", offset = 0;
 
 export const live = {
   /** The newest Summary, null before the first. */
@@ -18,12 +18,15 @@ export const live = {
   },
   /** The server's clock now, in Unix seconds. */
   now: () => Date.now() / 1000 + offset,
-  /** "connecting", "live", "polling" or "lost"; `watcher(state)` at each change. */
+  /** "connecting", "live", "polling", "lost" (the connection) or "gone" (no answer at all);
+   * `watcher(state)` at each change. */
   watch(watcher) {
     watchers.add(watcher);
     watcher(state);
     return () => watchers.delete(watcher);
   },
+  /** When the server was first not reached, in Unix seconds of this machine; 0 while it is. */
+  silentSince: () => silent,
   /** Begin. Pages need not call it. */
   start() {
     document.addEventListener("visibilitychange", wake);
@@ -42,6 +45,7 @@ function become(next) {
 function take(summary) {
   if (typeof summary.now === "number") offset = summary.now - Date.now() / 1000;
   live.summary = summary;
+  silent = 0;
   for (const listener of [...listeners]) listener(summary);
 }
 
@@ -51,6 +55,12 @@ function wake() {
   if (document.hidden) return;
   failures = 0;
   open();
+}
+
+// "gone" holds until there is an answer, also while the connection is tried anew.
+function lose(next) {
+  silent = silent || Date.now() / 1000;
+  if (state !== "gone") become(next);
 }
 
 function close() {
@@ -69,17 +79,17 @@ function open() {
   });
   source.addEventListener("error", () => {
     failures += 1;
-    become("lost");
-    if (source && (failures >= 2 || source.readyState === EventSource.CLOSED)) poll(Date.now() + AGAIN);
+    lose("lost");
+    if (source) poll(failures > 1 ? Date.now() + AGAIN : 0);  // tells at once whether it is there
   });
 }
 
 async function poll(until) {
   close();
   try {
-    take(await ask("summary"));
+    take(await askNow("summary"));
     become("polling");
-  } catch (error) { become("lost"); }
+  } catch (error) { lose(error.status === 0 ? "gone" : "lost"); }
   if (document.hidden || source) return;
-  timer = setTimeout(() => (Date.now() > until ? open() : poll(until)), POLL);
+  timer = setTimeout(() => (Date.now() > until && state !== "gone" ? open() : poll(until)), POLL);
 }

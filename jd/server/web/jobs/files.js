@@ -89,7 +89,7 @@ function row(file) {
 
 async function content(file) {
   if (file.preview === "image") {
-    return [el("img", {src: "/web/job/image?id=" + file.id, alt: file.path, loading: "lazy"})];
+    return [picture(file)];
   }
   const answer = await ask("job/preview?id=" + file.id);
   const cut = answer.truncated
@@ -97,6 +97,15 @@ async function content(file) {
   if (answer.kind === "csv" && answer.rows && answer.rows.length) return [table(answer.rows), ...cut];
   const text = answer.kind === "json" ? pretty(answer.text) : answer.text;
   return [el("pre", {class: "code", tabindex: 0}, text), ...cut];
+}
+
+// A picture; where it cannot be loaded, a button that tries again stands in its place.
+function picture(file) {
+  const image = el("img", {src: "/web/job/image?id=" + file.id, alt: file.path, loading: "lazy",
+    onerror: () => image.replaceWith(problem)});
+  const again = button("Try again", () => problem.replaceWith(picture(file)), "small");
+  const problem = el("p", {class: "problem"}, "The picture could not be loaded. ", again);
+  return image;
 }
 
 function pretty(text) {
