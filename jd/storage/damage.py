@@ -20,6 +20,7 @@ ERRORS = (sqlite3.Error, UnicodeDecodeError, json.JSONDecodeError, DamagedRow)
 _MAX_CHARS = 200
 _SAID_OF_DAMAGE = ("malformed", "not a database", "could not decode", "unsupported file format",
                    "no such table", "no such column", "already exists", "no such index")
+_SAID_OF_DISK = ("disk is full", "disk i/o error", "readonly database", "unable to open database file")
 
 
 def parsed(text: Union[str, bytes], what: str) -> Any:
@@ -61,6 +62,12 @@ def is_damage(error: Exception) -> bool:
         return True
     said = str(error).lower()
     return any(words in said for words in _SAID_OF_DAMAGE)
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Whether it is the disk that takes or gives nothing now: what was to be done is not to blame."""
+    return isinstance(error, sqlite3.OperationalError) and any(words in str(error).lower()
+                                                               for words in _SAID_OF_DISK)
 
 
 def _is_of_no_text(error: Exception) -> bool:

@@ -358,7 +358,7 @@ class Database:
                 connection.execute("ROLLBACK TO operation")
                 self._undo(connection, task)  # before the next one does the same
                 connection.execute("RELEASE operation")
-            if isinstance(error, damage.ERRORS) and damage.is_damage(error):
+            if damage.is_of_disk(error) or isinstance(error, damage.ERRORS) and damage.is_damage(error):
                 return _Answer(task, None, self._storage_error(error))
             return _Answer(task, None, error)
         if apart:

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from jd import messages
+from jd.errors import StorageError
 from jd.server.creation.batch import from_grid, from_list
 from jd.server.creation.creator import Creator
 from jd.server.experiment import Experiment
@@ -148,7 +149,7 @@ def test_what_a_batch_that_is_given_up_has_replaced_comes_back(tmp_path: Path, s
         while killed and await counts(experiment):
             await asyncio.sleep(0)
         if not killed:
-            with pytest.raises(sqlite3.OperationalError, match="full"):
+            with pytest.raises(StorageError, match="full"):
                 await making
             assert await _statuses(experiment) == {"PENDING": 49, "DELETED": 1}
         else:

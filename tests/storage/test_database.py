@@ -101,6 +101,18 @@ def test_nobody_is_told_of_success_when_the_commit_fails(db: Database) -> None:
     assert db.read(get_all).result(10) == {"b": "1"}
 
 
+@pytest.mark.parametrize("said", ["database or disk is full", "disk I/O error"])
+def test_a_disk_that_fails_in_the_middle_of_an_operation_is_told_as_that(db: Database, said: str) -> None:
+    """SQLite may end the statement alone, and the operation is no more to blame than at the commit."""
+    def fail(connection: sqlite3.Connection) -> None:
+        put("a", "1")(connection)
+        raise sqlite3.OperationalError(said)
+
+    with pytest.raises(StorageError, match="^database .*jobs.db: %s" % said):
+        db.write(fail).result(10)
+    assert db.read(get_all).result(10) == {}
+
+
 @pytest.mark.parametrize("fails", ["BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT operation"])
 @pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
 def test_the_writer_goes_on_whatever_it_meets(db: Database, fails: str, error: Exception) -> None:
