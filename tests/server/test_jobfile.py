@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
@@ -152,6 +153,17 @@ def test_faults_are_named_with_their_place(tmp_path: Path, name: str, content: U
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none.json: No such file"):
         jobfile.read(tmp_path / "none.json")
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # without one an opener that does not look first waits for ever
+    try:
+        with pytest.raises(UsageError, match="sweep.jsonl: it is no file"):
+            jobfile.size(path)
+    finally:
+        os.close(writer)
 
 
 SPACE = '{"lr": {"low": 1e-5, "high": 0.1, "log": true}, "opt": {"values": ["adam", "sgd"]}, "epochs": 81}'

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jd.errors import UsageError
+from jd.files import plainfile
 from jd.protocol import ProtocolError
 from jd.server.creation import jobtext
 from jd.server.creation.batch import Batch
@@ -27,8 +28,10 @@ def size(path: Path) -> int:
 
 
 def opened(path: Path) -> BinaryIO:
-    """The file, to be read. Raises UsageError."""
+    """The file, to be read. Raises UsageError, also for a pipe: nothing waits for who writes into it, and
+    jobs are read more than once."""
     try:
+        plainfile.check(path)
         return open(str(path), "rb")
     except OSError as error:
         raise UsageError("jobs file %s: %s" % (path, error.strerror)) from None
