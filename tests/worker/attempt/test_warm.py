@@ -135,6 +135,12 @@ def test_threads_that_end_before_a_fork_are_no_reason(place: Path) -> None:
         assert is_forked(made)
 
 
+def test_a_thread_that_linux_still_shows_is_none_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = iter([["1", "2"], ["1", "2"], ["1"], ["1"]])
+    monkeypatch.setattr(os, "listdir", lambda path: next(shown))
+    assert interpreter._threads_left() == 0
+
+
 def test_nothing_of_a_job_is_there_when_modules_are_imported(place: Path) -> None:
     (place / "marking.py").write_text("import os\nseen = [n for n in os.environ if n.startswith('JD_')]")
     with scripts(place, preload=("marking",)) as made:

@@ -47,7 +47,7 @@ MESSAGE_BYTES = 128 * 1024
 MARKS = ("JD_JOB_ID", "JD_JOB_ATTEMPT")
 MARK_BYTES = 20
 INSTALLED_EVERY = 5.0  # seconds, between two looks at files that only installing changes
-_CHILD_TIME = 1.0  # seconds for a program that was read from to be gone
+_END_TIME = 1.0  # seconds for a thread that was joined, and a program that was read from, to be gone
 _OLDEST = (3, 8)
 _PR_SET_PDEATHSIG = 1
 
@@ -254,7 +254,7 @@ def _why_cold() -> str:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    left = len(os.listdir("/proc/self/task")) - 1
+    left = _threads_left()
     if left:
         return "what it imports leaves %d thread%s running, which a fork would not have" % (
             left, "" if left == 1 else "s")
@@ -267,7 +267,7 @@ def _why_cold() -> str:
 
 def _has_child() -> bool:
     """Whether there is one when those that no object of Python stands for have had time to end."""
-    until = time.monotonic() + _CHILD_TIME
+    until = time.monotonic() + _END_TIME
     while True:
         getattr(sys.modules.get("subprocess"), "_cleanup", int)()
         try:
@@ -277,6 +277,14 @@ def _has_child() -> bool:
         if time.monotonic() >= until:
             return True
         time.sleep(0.01)
+
+
+def _threads_left() -> int:
+    """How many threads there are besides this one. Linux shows one for a moment after it was joined."""
+    until = time.monotonic() + _END_TIME
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < until:
+        time.sleep(0.001)
+    return len(os.listdir("/proc/self/task")) - 1
 
 
 def _uses_gpu() -> bool:
