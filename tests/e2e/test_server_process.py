@@ -38,6 +38,13 @@ def test_ready_line_server_file_and_clean_stop(tmp_path: Path) -> None:
         assert (meta / "jobs.db").is_file() and not (meta / "server.json").exists()
 
 
+def test_over_ssh_the_ready_event_has_the_line_for_a_laptop(tmp_path: Path) -> None:
+    with Server(tmp_path, SSH_CONNECTION="192.0.2.7 50000 192.0.2.1 22") as server:
+        port = int(server.ready["dashboard_url"].rpartition(":")[2])
+        assert server.ready["ssh"] == "ssh -L %d:127.0.0.1:%d %s" % (port, port, socket.gethostname())
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_it_and_held_heartbeats_are_answered(tmp_path: Path, number: signal.Signals) -> None:
     with Server(tmp_path) as server:

@@ -26,9 +26,10 @@ class Announcer(Voice):
         self._experiment = experiment
 
     def ready(self, urls: Tuple[str, str], hub: Optional[str], pin: Optional[str],
-              taken: Mapping[str, int]) -> None:
+              taken: Mapping[str, int], ssh: Optional[str] = None) -> None:
         """Where the server is, which is also written to meta/server.json; the PIN if it is new, or the
-        file that it is kept in; and which default ports were `taken`."""
+        file that it is kept in; which default ports were `taken`; and the `ssh` command that brings the
+        dashboard to a laptop, where there is one."""
         kept = dashboardpin.file_of(self._experiment.meta_dir)
         file = kept if kept.is_file() else None
         facts = {"server_url": urls[0], "dashboard_url": urls[1], "pid": os.getpid()}
@@ -42,6 +43,8 @@ class Announcer(Voice):
                 told["pin_file"] = str(file)
             if taken:
                 told["taken_ports"] = dict(taken)
+            if ssh is not None:
+                told["ssh"] = ssh
             self.event("ready", told)
             return
         notes = {name: "  (port %d is taken)" % port for name, port in taken.items()}
@@ -49,6 +52,8 @@ class Announcer(Voice):
                                          self._experiment.name))
         self.line("  server     %s%s" % (facts["server_url"], notes.get("server", "")))
         self.line("  dashboard  %s%s" % (facts["dashboard_url"], notes.get("dashboard", "")))
+        if ssh is not None:
+            self.line("  laptop     %s  (brings the dashboard there)" % ssh)
         if file is not None:
             self.line("  pin        in %s" % file)
         elif pin is not None:

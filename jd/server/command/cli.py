@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 import ssl
 import sys
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ from jd.server.command import (
     pincommand,
     pinsource,
     publishing,
+    tunnel,
 )
 from jd.server.command.accessfile import AccessFile, names, numbers, urls_of
 from jd.server.command.announcer import Announcer
@@ -215,7 +217,7 @@ async def _serve(server: JobServer, link: Optional[HubLink], own_hub: Optional[F
             link.start(gone, dashboardpin.HubPin(server.experiment, warning))
         made = await loop.run_in_executor(None, dashboardpin.settle, server.experiment, values["pin"],
                                           say.shows_secrets)
-        say.ready(urls, server.signin.hub_url, made, _moved(server, values))
+        say.ready(urls, server.signin.hub_url, made, _moved(server, values), _ssh(server, values))
         if own_hub is not None:
             say.own_hub(own_hub)
         _warn(server.experiment, values, link)
@@ -266,6 +268,13 @@ def server_urls(server: JobServer, values: Dict[str, Any]) -> Tuple[str, str]:
     secure = values["tls_cert"] is not None
     return (values["public_url"] or url_of(values["host"], server.port, secure),
             values["public_dashboard_url"] or url_of(values["host"], server.dashboard_port, secure))
+
+
+def _ssh(server: JobServer, values: Dict[str, Any]) -> Optional[str]:
+    """The command that brings the dashboard to a laptop; None where a proxy shows it, or none is needed."""
+    if values["public_dashboard_url"] is not None:
+        return None
+    return tunnel.command(values["host"], server.dashboard_port, socket.gethostname(), os.environ)
 
 
 def _moved(server: JobServer, values: Dict[str, Any]) -> Dict[str, int]:
