@@ -17,7 +17,10 @@ from jd.server.store.transaction import Transaction
 CANCEL = "cancel"
 ACTIONS = p.DESIRED_STATES + (CANCEL,)
 PRECEDENCE = {state: rank for rank, state in enumerate(p.DESIRED_STATES)}
-SLICE = 1000  # workers in one call of `tell` at most, so that heartbeats are not kept waiting
+# Workers in one call of `tell` at most, which takes a tenth of a second for so many. Those of the next call
+# have to wait until these have acknowledged it.
+SLICE = 5000
+SECONDS = 0.1
 
 
 class Selection(NamedTuple):
