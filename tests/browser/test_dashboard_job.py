@@ -145,7 +145,7 @@ def test_jobs_that_no_worker_can_run_are_told_of(browser: Browser, dashboard: Da
     browser.wait_text("2 jobs need big and gpu: no living worker has that all.")
     idle = dict(BUSY, worker_id="node2-0-0", reported_status="idle", current_job_id=None, tags=["gpu", "big"])
     assert dashboard.call("/worker/heartbeat", idle)["job"]["job_id"] == 1
-    browser.wait("!document.querySelector('.notice')")
+    browser.wait("!document.querySelector('#notices .notice')")
 
 
 def test_an_absurd_product_is_refused_before_anything_is_made(browser: Browser, dashboard: Dashboard) -> None:
