@@ -102,7 +102,7 @@ CASES = [
       " sys.path); sys.exit(4)']).returncode)"), "4"),
     (("import os\nprint(os.system('exit 3') >> 8)\nif os.fork() == 0: os._exit(5)\nprint(os.wait()[1] >> 8)\n"
       "try: os.wait()\nexcept ChildProcessError: print('none')"), "none"),
-    ("import tempfile, uuid, os; tempfile.mkdtemp(); uuid.uuid4(); print(len(os.urandom(3)))", "3"),
+    ("import tempfile, uuid, os; os.rmdir(tempfile.mkdtemp()); uuid.uuid4(); print(len(os.urandom(3)))", "3"),
     ("import jd; print(jd.__version__, jd.__file__)", str(ROOT)),
 ]
 
