@@ -107,7 +107,7 @@ class Experiment:
         if not self.read_now(batches.is_being_written):
             return
         _log("a batch of jobs was being written when the server ended: it is removed, and jobs whose place "
-             "it took are back; create it again")
+             "it took are back; create it again, unless it was a jobs file that this server is started with")
         for _ in range(ABANDONED_AT_START):
             if not self.write_now(batches.abandon):
                 break

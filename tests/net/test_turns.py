@@ -75,8 +75,10 @@ def test_what_is_due_happens_between_those_that_are_ready(ready: List[socket.soc
     assert max(after - before for before, after in zip(seen, seen[1:])) <= AT_ONCE
 
 
-def test_run_ends_what_its_loop_has_begun() -> None:
+def test_run_ends_what_its_loop_has_begun_and_leaves_the_collector_as_it_was() -> None:
     ended: Set[str] = set()
+    usual, callbacks = gc.get_threshold(), list(gc.callbacks)
+    gc.set_threshold(701, 9, 8)  # as somebody else may have chosen
 
     async def go_on() -> None:
         try:
@@ -90,7 +92,11 @@ def test_run_ends_what_its_loop_has_begun() -> None:
         await asyncio.sleep(0)
         return "result"
 
-    assert turns.run(main()) == "result"
+    try:
+        assert turns.run(main()) == "result"
+        assert (gc.get_threshold(), gc.callbacks) == ((701, 9, 8), callbacks)
+    finally:
+        gc.set_threshold(*usual)
     assert ended == {"task", "thread"}
 
 

@@ -47,7 +47,7 @@ def run(main: "Coroutine[Any, Any, T]") -> T:
     """`asyncio.run` with such a loop."""
     loop = asyncio.SelectorEventLoop(FewAtOnce())
     asyncio.set_event_loop(loop)
-    sparing = _Sparing()
+    sparing, before = _Sparing(), gc.get_threshold()
     gc.callbacks.append(sparing)
     gc.set_threshold(*THRESHOLDS)
     try:
@@ -60,6 +60,7 @@ def run(main: "Coroutine[Any, Any, T]") -> T:
                 loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             gc.callbacks.remove(sparing)
+            gc.set_threshold(*before)
             asyncio.set_event_loop(None)
             loop.close()
 
