@@ -5,7 +5,7 @@ for what is missing or of the wrong type; `to_json` is the way back. `docs/proto
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
 from jd.fields import take, take_id, take_name, take_number, take_tags, take_whole, take_word
 from jd.protocol import (
@@ -19,6 +19,7 @@ from jd.protocol import (
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
     MAX_PIECE_BYTES,
+    MAX_REPORTS_IN_PIECE,
     MAX_TAIL_CHARS,
     REPORTED_VERDICTS,
     RUN,
@@ -26,6 +27,7 @@ from jd.protocol import (
     VERDICT_DONE,
     VERDICT_FAILED,
     VERDICT_KILLED,
+    YEAR,
     ProtocolError,
     shown,
 )
@@ -199,6 +201,50 @@ class OutputPiece:
 
     def to_json(self) -> Dict[str, Any]:
         return dict(self.__dict__)
+
+
+class Report(NamedTuple):
+    """What a script told of itself while it ran: when, in seconds from its start, and the object that it gave."""
+
+    seconds: float
+    told: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Part of what the script of an attempt has reported: the body of `POST /worker/report`.
+
+    `first` is the number of the first of these reports in its attempt, from 0 on, so that the same may be sent
+    twice. `final` says that nothing comes after.
+    """
+
+    job_id: int
+    attempt: int
+    first: int
+    reports: Tuple[Report, ...]
+    final: bool = False
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Reports":
+        first, given = _take_size(body, "first"), take(body, "reports", list)
+        if first is None:
+            raise ProtocolError("first is missing: give the number of the first report, from 0 on")
+        if len(given) > MAX_REPORTS_IN_PIECE:
+            raise ProtocolError("there are %d reports; at most %d are taken at once"
+                                % (len(given), MAX_REPORTS_IN_PIECE))
+        return cls(take_id(body, "job_id"), take_id(body, "attempt"), first,
+                   tuple(_report(one) for one in given), take(body, "final", bool, False))
+
+    def to_json(self) -> Dict[str, Any]:
+        return dict(self.__dict__, reports=[list(one) for one in self.reports])
+
+
+def _report(given: Any) -> Report:
+    if isinstance(given, list) and len(given) == 2 and isinstance(given[1], dict):
+        seconds = given[0]
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds <= YEAR:
+            return Report(float(seconds), given[1])
+    raise ProtocolError("report %s is not [seconds, object], the seconds from 0 to a year" % shown(given))
 
 
 BASE_HEARTBEAT = frozenset((

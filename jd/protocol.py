@@ -21,6 +21,7 @@ HEALTH = "/healthz"
 HEARTBEAT = "/worker/heartbeat"
 UPDATE_JOB_STATUS = "/update_job_status"
 OUTPUT = "/worker/output"
+REPORT = "/worker/report"
 UPLOAD = "/upload"
 CHECKPOINT = "/checkpoint"
 LATEST_CHECKPOINT = "/checkpoint/latest"
@@ -111,6 +112,7 @@ EXT_FLAGS = "flags"
 EXT_CODE = "code"
 EXT_LOG = "log"
 EXT_DRIVE = "drive"
+EXT_REPORT = "report"
 EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
@@ -149,6 +151,8 @@ MAX_TAIL_CHARS = 16 * 1024
 OUTPUT_HEAD = 1024 * 1024
 OUTPUT_TAIL = 1024 * 1024
 MAX_PIECE_BYTES = 256 * 1024
+MAX_REPORTS_IN_PIECE = 5_000
+MAX_REPORT_BYTES = 16 * 1024  # of one report, a line of JSON
 MAX_NAME_CHARS = 200
 MAX_FILE_NAME_BYTES = 200
 MAX_PATH_BYTES = 1000  # of a file's path in its job's directory

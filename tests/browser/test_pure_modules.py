@@ -23,10 +23,10 @@ MODULES = {
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "outlook": "jobs/outlook.js", "grid": "jobs/create/grid.js",
     "space": "jobs/create/space.js",
-    "statistics": "results/statistics.js", "columns": "results/columns.js", "axis": "results/charts/axis.js",
-    "variance": "results/variance.js", "data": "results/data.js", "direction": "results/direction.js",
-    "parallel": "results/charts/parallel/axes.js", "colours": "results/charts/colours.js",
-    "scatter": "results/charts/scatter.js", "tally": "results/tally.js",
+    "statistics": "charts/statistics.js", "columns": "charts/column.js", "axis": "charts/axis.js",
+    "variance": "results/variance.js", "data": "results/data.js", "direction": "direction.js",
+    "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
+    "scatter": "charts/scatter.js", "tally": "results/tally.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its

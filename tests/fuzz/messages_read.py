@@ -60,7 +60,8 @@ NAMES = (
 )
 KINDS = tuple(
     getattr(messages, name)
-    for name in ("Heartbeat", "Result", "Release", "OutputPiece", "Code", "Assignment", "HeartbeatReply")
+    for name in ("Heartbeat", "Result", "Release", "OutputPiece", "Reports", "Code", "Assignment",
+                 "HeartbeatReply")
 )
 
 

@@ -1,11 +1,11 @@
 // The card "By parameter": the metric against one parameter or another metric, with choices above.
 
 import {count} from "../format.js";
-import {wantsLog} from "./charts/axis.js";
-import {boxes, boxRows} from "./charts/boxes.js";
-import {check, choice, fillBar, segments} from "./charts/controls.js";
-import {jobRows, plot} from "./charts/plot.js";
-import {scatter} from "./charts/scatter.js";
+import {wantsLog} from "../charts/axis.js";
+import {boxes, boxRows} from "../charts/boxes.js";
+import {check, choice, fillBar, segments} from "../charts/controls.js";
+import {jobRows, plot} from "../charts/plot.js";
+import {scatter} from "../charts/scatter.js";
 
 const MOST_BOXES = 24;
 const NONE = {heads: [], rows: []};  // the table before the first answer

@@ -1,8 +1,8 @@
 // What the plots draw, of an answer of the server. Pure functions.
 
-import {metricWantsLog, numberAxis} from "./charts/axis.js";
-import {column} from "./columns.js";
-import {ranking} from "./statistics.js";
+import {metricWantsLog, numberAxis} from "../charts/axis.js";
+import {column} from "../charts/column.js";
+import {ranking} from "../charts/statistics.js";
 
 const MANY = 50;  // values from which the utmost 5 % at each end do not stretch the colours
 

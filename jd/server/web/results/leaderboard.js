@@ -2,9 +2,9 @@
 
 import {el} from "../common.js";
 import {cut, metric as figure, number, value as whole} from "../format.js";
-import {text} from "./charts/drawing.js";
-import {jobLink} from "./charts/plot.js";
-import {ranking} from "./statistics.js";
+import {text} from "../charts/drawing.js";
+import {jobLink} from "../charts/plot.js";
+import {ranking} from "../charts/statistics.js";
 
 const TOP = 20, MOST_COLUMNS = 30;
 

@@ -1,10 +1,10 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
 import {within} from "./binfilter.js";
-import {axisOf} from "./charts/axis.js";
-import {choice, fillBar, segments} from "./charts/controls.js";
-import {heatmap, heatRows, WAYS} from "./charts/heatmap.js";
-import {plot} from "./charts/plot.js";
+import {axisOf} from "../charts/axis.js";
+import {choice, fillBar, segments} from "../charts/controls.js";
+import {heatmap, heatRows, WAYS} from "../charts/heatmap.js";
+import {plot} from "../charts/plot.js";
 
 /** The card. `view` = {across, down, how} is what was chosen; choices are told to `keep`; a click on a cell
  * gives `list` the filter of its jobs. */

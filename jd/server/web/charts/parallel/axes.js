@@ -1,8 +1,8 @@
 // Which axes the parallel coordinates have, and what ranges on them mean. Pure functions.
 
-import {condition} from "../../../filter.js";
+import {condition} from "../../filter.js";
 import {axisOf, categoryAxis} from "../axis.js";
-import {repeats} from "../../columns.js";
+import {repeats} from "../column.js";
 
 /** The axes in their order, the metric as the last: {column, axis}. `state` as parallelPlot has it. */
 export function axesOf(data, state) {

@@ -1,8 +1,8 @@
 // Axes: which place a value has along a drawing, where marks stand. Pure functions.
 
-import {logTicks, ticks} from "../../svg.js";
-import {repeats} from "../columns.js";
-import {quantile, sorted} from "../statistics.js";
+import {logTicks, ticks} from "../svg.js";
+import {repeats} from "./column.js";
+import {quantile, sorted} from "./statistics.js";
 
 const TWO_DECADES = 100;
 

@@ -1,8 +1,8 @@
 // What a drawing tells when somebody points at it.
 
-import {el} from "../../common.js";
-import {cut} from "../../format.js";
-import {tooltip} from "../../svg.js";
+import {el} from "../common.js";
+import {cut} from "../format.js";
+import {tooltip} from "../svg.js";
 import {text} from "./drawing.js";
 
 const ASIDE = 16, NARROW = 440;  // pixels from the mark to the tip; the width of a drawing on a phone

@@ -1,12 +1,12 @@
 // The metric over two parameters: a cell for each pair of values.
 
-import {cut, number} from "../../format.js";
-import {svg} from "../../svg.js";
+import {cut, number} from "../format.js";
+import {svg} from "../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, inkOn, isDark, shadeAt, shades} from "./colours.js";
 import {legend, text, widthOf} from "./drawing.js";
 import {pointing, tipLines} from "./pointing.js";
-import {sorted} from "../statistics.js";
+import {sorted} from "./statistics.js";
 
 const TALL = 64;
 export const WAYS = {mean: "mean", median: "median", best: "best"};

@@ -1,9 +1,9 @@
 // Parallel coordinates: a line for each job over an axis for each parameter, the metric last. Ranges
 // brushed on the axes, or typed below them, leave the jobs that lie in all of them.
 
-import {button, el} from "../../../common.js";
-import {count, cut, number} from "../../../format.js";
-import {svg} from "../../../svg.js";
+import {button, el} from "../../common.js";
+import {count, cut, number} from "../../format.js";
+import {svg} from "../../svg.js";
 import {canvas, text, widthOf} from "../drawing.js";
 import {jobLink, jobRows, plot} from "../plot.js";
 import {jobTip, pointing} from "../pointing.js";

@@ -1,7 +1,7 @@
 // The card of a plot, and the table that may stand in the plot's place.
 
-import {button, el} from "../../common.js";
-import {number} from "../../format.js";
+import {button, el} from "../common.js";
+import {number} from "../format.js";
 import {keeping} from "./controls.js";
 import {text} from "./drawing.js";
 

@@ -1,7 +1,7 @@
 // The lines of the parallel coordinates, painted on two canvases.
 
 import {css, isDark, shadeAt, shades} from "../colours.js";
-import {evenly, noise} from "../../statistics.js";
+import {evenly, noise} from "../statistics.js";
 
 export const MOST_LINES = 3000;
 const DRAGGED_LINES = 400, MOST_DIM = 1000, SLICE = 300;

@@ -1,7 +1,7 @@
 // Ranges and the order of axes by hand: drag along an axis for a range, click on it to end one; drag its name
 // sideways to move it.
 
-import {svg} from "../../../svg.js";
+import {svg} from "../../svg.js";
 import {places} from "./axes.js";
 
 const rounded = (end) => (typeof end === "number" ? Number(end.toPrecision(4)) : end);

@@ -1,8 +1,8 @@
 // The metric by the values of a parameter: a box for each.
 
-import {el} from "../../common.js";
-import {cut, number} from "../../format.js";
-import {svg} from "../../svg.js";
+import {el} from "../common.js";
+import {cut, number} from "../format.js";
+import {svg} from "../svg.js";
 import {numberAxis} from "./axis.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
 import {below, text, widthOf} from "./drawing.js";

@@ -1,7 +1,7 @@
 // The axes of the parallel coordinates as a list, for the keyboard and for exact ranges.
 
-import {button, el} from "../../../common.js";
-import {cut} from "../../../format.js";
+import {button, el} from "../../common.js";
+import {cut} from "../../format.js";
 import {text} from "../drawing.js";
 
 /** The list: {node, fill(data, axes)}. `state` is that of the plot; `changed(shape)` is called after each

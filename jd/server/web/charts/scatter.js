@@ -1,11 +1,11 @@
 // The metric against numbers: a point for each job.
 
-import {svg} from "../../svg.js";
+import {svg} from "../svg.js";
 import {axisOf, numberAxis} from "./axis.js";
 import {css, isDark, shadeAt, shades} from "./colours.js";
 import {below, beside, canvas, roomFor} from "./drawing.js";
 import {jobTip, pointing} from "./pointing.js";
-import {noise, trend} from "../statistics.js";
+import {noise, trend} from "./statistics.js";
 
 const REACH = 24;  // pixels from which a point is near
 const TREND_FROM = 80;  // points

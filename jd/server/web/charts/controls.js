@@ -1,7 +1,7 @@
 // The controls above plots. They keep the focus while what they choose from changes.
 
-import {button, el} from "../../common.js";
-import {cut} from "../../format.js";
+import {button, el} from "../common.js";
+import {cut} from "../format.js";
 
 const LONGEST = 24;  // of what is chosen; the browser would cut the end, in which names differ
 

@@ -1,8 +1,8 @@
 // What drawings are made of: texts that fit, canvases, axes with their grid, the legend of the colours.
 
-import {el} from "../../common.js";
-import {cut, metric as figure} from "../../format.js";
-import {svg} from "../../svg.js";
+import {el} from "../common.js";
+import {cut, metric as figure} from "../format.js";
+import {svg} from "../svg.js";
 import {css, shades} from "./colours.js";
 
 const WIDEST = 16000;  // pixels of a canvas; browsers draw nothing on a wider one
