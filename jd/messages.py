@@ -204,7 +204,7 @@ class OutputPiece:
 
 
 class Report(NamedTuple):
-    """What a script told of itself while it ran: when, in seconds from its start, and the object that it gave."""
+    """What a script told while it ran: when, in seconds from its start, and the object that it gave."""
 
     seconds: float
     told: Dict[str, Any]
@@ -214,7 +214,7 @@ class Report(NamedTuple):
 class Reports:
     """Part of what the script of an attempt has reported: the body of `POST /worker/report`.
 
-    `first` is the number of the first of these reports in its attempt, from 0 on, so that the same may be sent
+    `first` is the number of the first of these in its attempt, from 0 on, so that the same may be sent
     twice. `final` says that nothing comes after.
     """
 
