@@ -126,6 +126,7 @@ class JobServer:
             await asyncio.gather(self._api_server.stop(0), self.orders.stop())
             raise
         self.creation.start()
+        self.experiment.values.begin()
         self.live.start()
         self._sweeper = asyncio.get_running_loop().create_task(
             sweeper.run(self.experiment, self._steady.write_out))
@@ -141,7 +142,7 @@ class JobServer:
         """Take nothing new, answer held heartbeats, finish what was accepted."""
         self.room.close()
         await asyncio.gather(tasks.end([self._sweeper]), self.creation.stop(), self.news.close(),
-                             self.live.stop())
+                             self.live.stop(), self.experiment.values.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))
         self._steady.write_out()

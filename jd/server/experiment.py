@@ -22,13 +22,13 @@ from jd.errors import DamagedFile, JdError, StorageError
 from jd.files import safedirs
 from jd.server import opening
 from jd.server.begun import Begun
+from jd.server.latervalues import LaterValues
 from jd.server.store import aftermath, clockset, datadir
 from jd.server.store.files import files
 from jd.server.store.fleet import failing, presence, workers
 from jd.server.store.operators import batches, options, signins
 from jd.server.store.policy import Policy
 from jd.server.store.queue import elsewhere, lease, overrun, retry
-from jd.server.store.search import values
 from jd.server.store.transaction import Happened, Transaction, remove_superseded
 from jd.storage import damage, filemodes
 from jd.storage.database import READ_SECONDS, Deliver, at_once
@@ -47,8 +47,9 @@ class Experiment:
 
     `write`, `read` and `look_up` run an operation of the store and are awaited, on the time of `clock`.
     `bulk` is (action, done, total) while many jobs are changed in slices; `begun` has what requests have
-    begun, to be stopped before this is closed; `server_url` where workers reach the server, once it was
-    published; `exposed` are directories that others may look into, since they are not this user's to close.
+    begun, and `values` writes those that are missing, both to be stopped before this is closed; `server_url`
+    is where workers reach the server, once it was published; `exposed` are directories that others may look
+    into, since they are not this user's to close.
     """
 
     def __init__(self, workspace: Path, name: str, policy: Policy,
@@ -69,9 +70,10 @@ class Experiment:
         self.clock = clock
         self.bulk: Optional[Tuple[str, int, int]] = None
         self.begun = Begun()
+        self.values = LaterValues(self.write, self._read)
         self.server_url: Optional[str] = None
         self._kept = kept
-        self._listeners: List[Callable[[Happened], None]] = []
+        self._listeners: List[Callable[[Happened], None]] = [self.values.told]
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._deliver: Deliver = at_once
         self._telling = Reported("not everybody was told what was written", log.error)
@@ -130,10 +132,7 @@ class Experiment:
             self._offset = clock.offset()
             self.database.write(lambda db: clockset.begin(db, self._offset)).result()
             self.policy = self.read_now(lambda db: options.load(db, policy, fixed))
-            # A million jobs of a database without values take some ten seconds, once.
             self._abandon()
-            while self.write_now(values.catch_up):
-                pass
             self.server_id = self.write_now(_wake_up)
         except (sqlite3.Error, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
             # What stands in a row is not what was written there: SQLite does not notice a byte of a text.
@@ -186,8 +185,13 @@ class Experiment:
         """Run an operation on what is committed, for people.
 
         It ends after `seconds` (raises reading.TookTooLong), and when the one that awaits it is cancelled.
+        One that looks for values of jobs is run when they are there.
         """
-        return await asyncio.wrap_future(self.database.read(operation, seconds))
+        return await self.values.when_there(lambda: self._read(operation, seconds))
+
+    def _read(self, operation: Callable[[sqlite3.Connection], T],
+              seconds: float = READ_SECONDS) -> "asyncio.Future[T]":
+        return asyncio.wrap_future(self.database.read(operation, seconds))
 
     def read_now(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """`read`, waiting for it in this thread."""

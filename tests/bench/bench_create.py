@@ -35,13 +35,16 @@ WAYS = {"grid": "a grid", "list": "a list", "wide": "a grid of %d parameters" % 
 
 
 class Made(NamedTuple):
-    """How many jobs; what a server took, in seconds; and how long heartbeats were under way."""
+    """How many jobs; what a server took, in seconds, until it had answered, and until it could answer a
+    filter by a parameter; and how long heartbeats were under way."""
 
     jobs: int
     cpu: float
     wall: float
     listening: float  # from the start of the process
     beats: List[float]
+    searched_cpu: float = 0.0
+    searched: float = 0.0
     ended: float = 0.0  # from SIGTERM, while it read a file
 
 
@@ -89,7 +92,10 @@ def by_request(directory: Path, tree: Path, jobs: int, body: bytes) -> Made:
         with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)) as connection:
             connection.request("POST", "/api/jobs/create", body, {"Content-Type": "application/json"})
             assert json.loads(connection.getresponse().read())["success"]
-        made = Made(jobs, cpu_seconds(pid) - cpu, time.perf_counter() - began, listening, beats.took)
+            made = Made(jobs, cpu_seconds(pid) - cpu, time.perf_counter() - began, listening, beats.took)
+            connection.request("GET", "/api/jobs?where=seed%3E0&per_page=1")
+            assert json.loads(connection.getresponse().read())["jobs"]
+        made = made._replace(searched_cpu=cpu_seconds(pid) - cpu, searched=time.perf_counter() - began)
         beats.over.set()
         beats.join()
         server.stop()
@@ -106,7 +112,8 @@ def by_file(directory: Path, tree: Path, jobs: int, path: Path) -> Made:
         listening = time.perf_counter() - began
         while server.event()["event"] != "jobs":
             pass
-        made = Made(jobs, cpu_seconds(server.popen.pid), time.perf_counter() - began, listening, [], ended)
+        made = Made(jobs, cpu_seconds(server.popen.pid), time.perf_counter() - began, listening, [],
+                    ended=ended)
         server.stop()
         return made
 
@@ -176,6 +183,9 @@ def rows_of(name: str, rounds: List[Dict[str, Made]], tables: Dict[str, List[Tup
                          seen="%.1f s; × %.1f one of two columns" % (
                              min(one.wall for one in by_way[way]),
                              statistics.median(paired(cpu, [two for _, two in bare_ones])))))
+        found.append(Row(called[way] + ", until filters find them", "× one bare table",
+                         paired([one.searched_cpu for one in by_way[way]], [one for one, _ in bare_ones]),
+                         seen="%.1f s" % min(one.searched for one in by_way[way])))
     files = by_way["file"]
     found += [
         Row(called["file"], "× json.loads", paired([one.cpu for one in files], loads), 3.0,

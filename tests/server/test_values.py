@@ -1,5 +1,6 @@
 """Values by which jobs are sorted: what they are, and that they stay in step with the jobs."""
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any, List, Optional, Tuple, Union
 
 import pytest
 
+from jd.server import latervalues
 from jd.server.creation.batch import from_list
 from jd.server.experiment import Experiment
 from jd.server.store.operators import batches, bulk
 from jd.server.store.policy import Policy
 from jd.server.store.queue import jobs
 from jd.server.store.schema import MIGRATIONS
-from jd.server.store.search import values
+from jd.server.store.search import conditions, scanning, values
 from tests.server.store_support import Desk
 
 
@@ -96,9 +98,9 @@ def test_other_parameters_have_other_values(desk: Desk) -> None:
     assert desk.job(1)["parameters"] == {"lr": 2, "new": True}
 
 
-def test_jobs_of_a_database_made_before_get_their_values_at_the_start(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values.catch_up, "__defaults__", (2,))
+def test_jobs_of_a_database_made_before_get_their_values(tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latervalues, "MOST_JOBS", 2)
     meta = tmp_path / "exp" / "meta"
     meta.mkdir(parents=True)
     with sqlite3.connect(str(meta / "jobs.db")) as old:
@@ -106,13 +108,18 @@ def test_jobs_of_a_database_made_before_get_their_values_at_the_start(
         old.executemany("INSERT INTO jobs (status, parameters) VALUES (?, ?)",
                         [("DONE", '{"lr": %d}' % number) for number in range(5)])
     old.close()
-    for _ in range(2):
+
+    async def main() -> None:
         experiment = Experiment(tmp_path, "exp", Policy())
         try:
-            found = experiment.database.read(lambda db: db.execute(
-                "SELECT value, job_id FROM job_values").fetchall()).result(20)
-            assert found == [(number, number + 1) for number in range(5)]
-            assert experiment.database.read(jobs.counts).result(20)["DONE"] == 5
-            assert not experiment.write_now(values.catch_up)
+            found = await experiment.read(lambda db: scanning.matching(
+                db, conditions.compiled(db, "lr>=0", 0.0), 0, 10))
+            assert found.ids == [1, 2, 3, 4, 5] and not await experiment.read(values.are_missing)
+            assert await experiment.read(lambda db: db.execute(
+                "SELECT value, job_id FROM job_values").fetchall()) == [(n, n + 1) for n in range(5)]
+            assert (await experiment.read(jobs.counts))["DONE"] == 5
         finally:
+            await experiment.values.stop()
             experiment.close()
+    for _ in range(2):
+        asyncio.run(main())

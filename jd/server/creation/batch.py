@@ -15,6 +15,7 @@ from typing import (
     Any,
     Callable,
     Deque,
+    Dict,
     Iterable,
     Iterator,
     List,
@@ -30,6 +31,7 @@ from jd import fields, space
 from jd import protocol as p
 from jd.server.store.operators.batches import Terms
 
+NAMES = 1000  # more than pages show
 RUN = 500  # jobs that are looked at together
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -62,6 +64,7 @@ class Batch(NamedTuple):
     terms: Terms = Terms()
     shuffled: Optional[Shuffled] = None  # None: in the order in which they are given
     made: Optional[bytes] = None  # a byte for each of them, 0 for one that is left out; None: all
+    names: Tuple[str, ...] = ()  # of parameters, in the order of their first use: NAMES at most
 
     def texts(self) -> Iterator[str]:
         """The parameters of each job, in the order of their ids."""
@@ -116,6 +119,7 @@ def from_grid(parameters: Grid) -> Batch:
     Raises ProtocolError that names the key, as soon as something is wrong or too much.
     """
     grid: List[List[str]] = []
+    names: List[str] = []
     longest = 2
     for name, values in parameters.items() if isinstance(parameters, Mapping) else parameters:
         p.check_parameter_name(name)
@@ -137,6 +141,7 @@ def from_grid(parameters: Grid) -> Batch:
         longest += max(len(text.encode()) for text in texts) + 2
         _check_size(longest, "a job of this grid")
         grid.append(texts)
+        names.append(name)
     if not grid:
         raise p.ProtocolError("parameters is empty: give at least one name with a list of values")
     total = 1
@@ -144,7 +149,7 @@ def from_grid(parameters: Grid) -> Batch:
         total *= len(texts)
     if total > p.MAX_JOBS_PER_BATCH:
         raise too_many(total)
-    return Batch(total, grid, [])
+    return Batch(total, grid, [], names=tuple(names[:NAMES]))
 
 
 class Lines:
@@ -177,6 +182,7 @@ def from_list(given: Iterable[Any], where: Callable[[int, int], str] = _by_index
     Raises ProtocolError as soon as something is wrong or too much.
     """
     rows: List[str] = []
+    names: Dict[str, None] = {}
     for run in _in_runs(given):
         texts = _texts_of(run)
         for at, job in enumerate(run if texts is None else ()):
@@ -187,11 +193,13 @@ def from_list(given: Iterable[Any], where: Callable[[int, int], str] = _by_index
             except p.ProtocolError as error:
                 raise p.ProtocolError("%s: %s" % (where(len(rows), len(run) - at), error)) from None
         rows += texts or ()
+        if len(names) < NAMES and not names.keys() >= set().union(*run):
+            names.update(dict.fromkeys(itertools.chain.from_iterable(run)))
         if len(rows) > p.MAX_JOBS_PER_BATCH:
             raise too_many()
     if not rows:
         raise p.ProtocolError("jobs is empty: give at least one object of parameters")
-    return Batch(len(rows), None, rows)
+    return Batch(len(rows), None, rows, names=tuple(names)[:NAMES])
 
 
 def _in_runs(given: Iterable[Any]) -> Iterator[List[Any]]:

@@ -19,14 +19,13 @@ from jd.server.store.operators import batches, digests
 from jd.server.store.operators.batches import Created, Existing
 from jd.server.store.operators.digests import Matching
 from jd.server.store.queue import jobs
-from jd.server.store.search.values import PARAMETER, Gathered
+from jd.server.store.search import missing, values
 from jd.server.store.transaction import Transaction
 
 AT_ONCE = 500  # jobs that are written in one operation, if they are short
 AT_ONCE_CHARACTERS = 128 * 1024  # of all of them: about what can be written in 50 ms
 FIRST_CHARACTERS = 16 * 1024  # in the first operation, as long as it is not known how long they take
 MOST_CHARACTERS = 1024 * 1024
-MOST_VALUES = 100_000
 _SERVED_STEPS = batches.SLICE // batches.SERVED_SLICE  # what one running job counts for
 
 # Seconds that a thread keeps Python to itself while jobs are read, of the usual 5 ms: a heartbeat is some
@@ -151,6 +150,8 @@ class Creator:
     async def _in_slices(self, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
         experiment, replaced = self._experiment, 0
         try:
+            # So what is missing is of one batch at most, and who waits for it is not overtaken.
+            await experiment.values.all_there()
             start_id = await experiment.write(batches.begin)
             await self._write_jobs(batch, start_id)
             self.progress = (batch.total, batch.total)
@@ -159,8 +160,8 @@ class Creator:
                 step = await experiment.write(portion.timed(
                     partial(batches.set_aside, start_id=start_id, statuses=replace, limit=portion.size)))
                 replaced += step
-            created = await experiment.write(lambda t: publish(t, start_id, batch.total))
-            return created._replace(replaced=replaced if replace else None)
+            return await experiment.write(
+                lambda t: _published(t, batch, start_id, publish, replaced if replace else None))
         except BaseException:
             # A full disk, or a client that hung up: nothing of the batch stays.
             await asyncio.shield(self._abandon())
@@ -172,17 +173,13 @@ class Creator:
         experiment, texts, done = self._experiment, batch.texts(), 0
         # Of characters: what a job costs is what its parameters cost, and it may have one or a thousand.
         portion = Portion(MOST_CHARACTERS, first=FIRST_CHARACTERS)
-        gathered, values = Gathered(PARAMETER), Portion(MOST_VALUES)
         while done < batch.total:
             self.progress = (done, batch.total)
             part = _part(texts, portion.size)
             await experiment.write(portion.timed(
                 partial(batches.add, first_id=start_id + done, texts=part, terms=batch.terms,
-                        gathered=gathered)))
+                        with_values=False)))
             done += len(part)
-            if gathered.is_full or done == batch.total:
-                while await experiment.write(values.timed(partial(gathered.write, limit=values.size))):
-                    pass
 
     async def _abandon(self) -> None:
         portion = Portion(batches.SLICE)
@@ -204,7 +201,17 @@ def _part(texts: Iterator[str], characters: int) -> List[str]:
 
 
 def _at_once(t: Transaction, batch: Batch, replace: Sequence[str], publish: Publish) -> Created:
-    start_id = batches.begin(t)
-    batches.add(t, start_id, list(batch.texts()), batch.terms)
-    steps = list(iter(lambda: batches.set_aside(t, start_id, replace), 0))
-    return publish(t, start_id, batch.total)._replace(replaced=sum(steps) if replace else None)
+    start_id, follow = batches.begin(t), values.are_missing(t.db)
+    batches.add(t, start_id, list(batch.texts()), batch.terms, with_values=not follow)
+    steps = sum(iter(lambda: batches.set_aside(t, start_id, replace), 0))
+    if follow:
+        # Behind those of the jobs before, which have been made a moment ago.
+        return _published(t, batch, start_id, publish, steps if replace else None)
+    return publish(t, start_id, batch.total)._replace(replaced=steps if replace else None)
+
+
+def _published(t: Transaction, batch: Batch, start_id: int, publish: Publish,
+               replaced: Optional[int]) -> Created:
+    """A batch is whole whose values are still to be written."""
+    missing.follow(t, batch.names, start_id, batch.total)
+    return publish(t, start_id, batch.total)._replace(replaced=replaced)

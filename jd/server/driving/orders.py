@@ -106,7 +106,8 @@ class Orders:
         """Give a PENDING job the parameters of a request. Raises ProtocolError, and as bulk.edit."""
         text = job_text(fields.take(body, "parameters", dict))
         why = reason(body)
-        await self._experiment.write(lambda t: bulk.edit(t, job_id, text, why))
+        await self._experiment.values.when_there(
+            lambda: self._experiment.write(lambda t: bulk.edit(t, job_id, text, why)))
 
     async def stop(self) -> None:
         """The server ends: what is left of an order is for the next one, which goes on with it."""

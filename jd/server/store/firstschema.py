@@ -231,7 +231,7 @@ CREATE INDEX workers_by_success ON workers (last_done_at) WHERE last_done_at IS 
 CREATE INDEX workers_by_name ON workers (left_at, host, instance, slot);
 CREATE INDEX workers_suspect ON workers (failures_in_row) WHERE failures_in_row > 0 AND failing = 0;
 
--- Jobs that are there already have no values yet (see `search.values.catch_up`).
+-- Jobs that are there already have no values yet (see `search.missing`).
 INSERT INTO settings (name, value)
   SELECT 'values_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """

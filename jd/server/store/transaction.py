@@ -48,6 +48,7 @@ class Happened:
     jobs_changed: bool = False  # in rows that say so themselves (see `jobs.CHANGED`)
     ended: List[Ended] = field(default_factory=list)  # attempts that are still to be counted
     printed: bool = False  # the output of an attempt that has ended is told by no trigger
+    values_follow: bool = False  # jobs were made whose values are still to be written (see `search.missing`)
     over: bool = False  # a job has ended that does not come back
     given: Optional[str] = None  # the worker that was given a job
     clock_offset: Optional[float] = None  # by which times are counted from now on, where it has changed

@@ -14,7 +14,6 @@ from jd.server.store import manyrows
 from jd.server.store.operators import brokensweep, dependencies, tags
 from jd.server.store.queue import ending, jobs, needs, transitions
 from jd.server.store.search import values as stored
-from jd.server.store.search.values import Gathered
 from jd.server.store.transaction import Transaction
 
 
@@ -134,9 +133,9 @@ def begin(t: Transaction) -> int:
 
 
 def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Terms(),
-        gathered: Optional[Gathered] = None) -> None:
-    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON. Their values are
-    `gathered`, if that is given, for who writes them before the batch is published.
+        with_values: bool = True) -> None:
+    """Write a slice of the batch that was begun: the parameters of its jobs, as JSON. Without their values
+    these are to follow (`search.missing`) when the batch is published.
 
     Raises ProtocolError where there are too many different needs or tags, and for jobs to wait for that do
     not exist.
@@ -150,12 +149,9 @@ def add(t: Transaction, first_id: int, texts: Sequence[str], terms: Terms = Term
     manyrows.insert(t.db, "INSERT INTO jobs (status, %s, id, parameters) SELECT 'PENDING'%s, column1, column2"
                     " FROM (VALUES %%s)" % (", ".join(said), ", ?" * len(said)),
                     "(?, ?)", enumerate(texts, first_id), tuple(said.values()))
-    # All at once: to begin with a text takes as long as to read a short one.
-    values = enumerate(json.loads("[%s]" % ",".join(texts)), first_id)
-    if gathered is None:
-        stored.put(t, stored.PARAMETER, values)
-    else:
-        gathered.take(values)
+    if with_values:
+        # All at once: to begin with a text takes as long as to read a short one.
+        stored.put(t, stored.PARAMETER, enumerate(json.loads("[%s]" % ",".join(texts)), first_id))
 
 
 def set_aside(t: Transaction, start_id: int, statuses: Sequence[str], limit: int = SLICE) -> int:

@@ -66,7 +66,9 @@ class Columns(NamedTuple):
 
 
 def names(db: sqlite3.Connection) -> Names:
-    """Parameters and results in the order of their first use; of all jobs, also DELETED ones."""
+    """Parameters and results in the order of their first use; of all jobs, also DELETED ones. Raises
+    values.NotThereYet."""
+    values.check_whole(db)
     parameters: List[ParameterName] = []
     results: List[ResultName] = []
     for name in values.names(db, values.PARAMETER, MAX_NAMES):

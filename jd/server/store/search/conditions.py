@@ -129,7 +129,17 @@ def _bounds(terms: Sequence[Term]) -> Tuple[int, int]:
 
 
 def resolve(db: sqlite3.Connection, name: str) -> Name:
-    """The parameter or result that a name means. Raises ProtocolError that lists what there is."""
+    """The parameter or result that a name means. Raises ProtocolError that lists what there is, and
+    values.NotThereYet for a parameter while those of some jobs are missing."""
+    found = _found(db, name)
+    if found is None or found.kind == values.PARAMETER:
+        values.check_whole(db)
+    if found is None:
+        raise ProtocolError("there is no %s to search or sort by; known: %s" % (shown(name), _known(db)))
+    return found
+
+
+def _found(db: sqlite3.Connection, name: str) -> Optional[Name]:
     for prefix, kind in PREFIXES.items():
         if name.startswith(prefix):
             found = values.name_id(db, kind, name[len(prefix):])
@@ -139,7 +149,7 @@ def resolve(db: sqlite3.Connection, name: str) -> Name:
         found = values.name_id(db, kind, name)
         if found is not None:
             return Name(kind, name, found)
-    raise ProtocolError("there is no %s to search or sort by; known: %s" % (shown(name), _known(db)))
+    return None
 
 
 def _known(db: sqlite3.Connection) -> str:

@@ -2,7 +2,8 @@
 
 `job_values` has a row for each value of each job: (name, value, job), in that order, so that jobs are
 read in the order of a value without looking at the others. The objects themselves stay in
-`jobs.parameters` and `jobs.results`; every function here keeps the two in step.
+`jobs.parameters` and `jobs.results`; every function here keeps the two in step. Of jobs that were made many
+at a time the parameters follow, a while after the jobs (see `missing`).
 """
 
 import itertools
@@ -24,8 +25,6 @@ Key = Union[int, float, str]  # as it stands in job_values
 KEY_CHARS = 200  # of a text that are kept: longer ones are sorted by their beginning
 GATHERED_JOBS = 20_000  # to sort the values of a name takes some ten milliseconds
 GATHERED_VALUES = 500_000  # which take some 50 MB of memory
-CATCH_UP = 5000  # jobs in one step of `catch_up`
-MISSING = "values_missing"  # in `settings`: "<last id done> <last id>", left by the migration
 
 # What SQLite takes for a number where it compares a text with one.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -71,6 +70,26 @@ def _whole(value: int) -> Key:
         return str(value)[:KEY_CHARS]
 
 
+# ---- values that follow (see `missing`)
+
+MISSING = "values_missing"  # in `settings` while they follow: "<last id that has its values> <last id>"
+
+
+class NotThereYet(Exception):
+    """The parameters of some jobs are not among the values yet: who looks for them is to wait."""
+
+
+def check_whole(db: sqlite3.Connection) -> None:
+    """Raise NotThereYet where the parameters of some jobs are still to follow."""
+    if are_missing(db):
+        raise NotThereYet
+
+
+def are_missing(db: sqlite3.Connection) -> bool:
+    """Whether the parameters of some jobs are still to follow."""
+    return db.execute("SELECT 1 FROM settings WHERE name = ?", (MISSING,)).fetchone() is not None
+
+
 # ---- names
 
 def names(db: sqlite3.Connection, kind: str, limit: int = -1) -> List[str]:
@@ -86,7 +105,8 @@ def name_id(db: sqlite3.Connection, kind: str, name: str) -> Optional[int]:
     return None if row is None else int(row[0])
 
 
-def _id_of(t: Transaction, kind: str, name: str) -> int:
+def id_of(t: Transaction, kind: str, name: str) -> int:
+    """The same; a name that no job ever had gets one."""
     found = name_id(t.db, kind, name)
     if found is not None:
         return found
@@ -131,23 +151,22 @@ class Gathered:
             self._jobs += 1
             self._values += len(values)
             for name, value in values.items():
-                kept = key(value)
-                if kept is None:
-                    continue
                 if name not in sides:
                     sides[name] = ([], [])
-                sides[name][type(kept) is str].append((kept, job_id))
+                kept = key(value)
+                if kept is not None:
+                    sides[name][type(kept) is str].append((kept, job_id))
 
     def write(self, t: Transaction, limit: Optional[int] = None) -> bool:
         """Write so many of them at most; returns whether there may be more, which are to be written before
         others are taken."""
         if self._in_order is None:
-            names = sorted((_id_of(t, self._kind, name), name) for name in self._sides)
-            self._in_order = self._sorted(names)
-        before = t.db.total_changes
-        manyrows.insert(t.db, "INSERT INTO job_values (name_id, value, job_id) VALUES %s", "(?, ?, ?)",
-                        itertools.islice(self._in_order, limit))
-        if limit is not None and t.db.total_changes - before == limit:
+            self._in_order = self._sorted(sorted((id_of(t, self._kind, name), name) for name in self._sides))
+        part = list(itertools.islice(self._in_order, limit))
+        # A server that was killed may have written some of them.
+        manyrows.insert(t.db, "INSERT OR IGNORE INTO job_values (name_id, value, job_id) VALUES %s",
+                        "(?, ?, ?)", part)
+        if len(part) == limit:
             return True
         self._in_order, self._jobs, self._values = None, 0, 0
         return False
@@ -195,7 +214,7 @@ def set_results(t: Transaction, job_id: int, new: Mapping[str, float],
     change(t, RESULT, job_id, results(t.db, job_id), new)
     t.db.execute("DELETE FROM results_not_finite WHERE job_id = ?", (job_id,))
     t.db.executemany("INSERT INTO results_not_finite (name_id, job_id, value) VALUES (?, ?, ?)",
-                     [(_id_of(t, RESULT, name), job_id, value) for name, value in not_finite.items()])
+                     [(id_of(t, RESULT, name), job_id, value) for name, value in not_finite.items()])
     t.db.execute("UPDATE jobs SET results = ? WHERE id = ?",
                  (json.dumps(new, ensure_ascii=False, allow_nan=False) if new else None, job_id))
 
@@ -223,28 +242,11 @@ def has_not_finite(db: sqlite3.Connection, metric: str) -> bool:
 
 
 def set_parameters(t: Transaction, job_id: int, text: str) -> None:
-    """The parameters of a job, a JSON text, from now on. Raises NoSuchJob."""
+    """The parameters of a job, a JSON text, from now on. Raises NoSuchJob, and NotThereYet where values of
+    jobs follow."""
+    check_whole(t.db)
     row = t.db.execute("SELECT parameters FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NoSuchJob(job_id)
     change(t, PARAMETER, job_id, json.loads(row[0]), json.loads(text))
     t.db.execute("UPDATE jobs SET parameters = ? WHERE id = ?", (text, job_id))
-
-
-# ---- databases made before there were values
-
-def catch_up(t: Transaction, limit: int = CATCH_UP) -> bool:
-    """Put the parameters of some jobs that were made before. Returns whether there are more."""
-    row = t.db.execute("SELECT value FROM settings WHERE name = ?", (MISSING,)).fetchone()
-    if row is None:
-        return False
-    done, last = map(int, row[0].split())
-    found = t.db.execute("SELECT id, parameters FROM jobs WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                         (done, last, limit)).fetchall()
-    put(t, PARAMETER, ((job_id, json.loads(text)) for job_id, text in found))
-    if len(found) < limit:
-        t.db.execute("DELETE FROM settings WHERE name = ?", (MISSING,))
-        return False
-    t.db.execute("UPDATE settings SET value = ? WHERE name = ?",
-                 ("%d %d" % (found[-1][0], last), MISSING))
-    return True
