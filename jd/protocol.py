@@ -117,7 +117,7 @@ EXTENSIONS = (
     EXT_SESSION, EXT_ATTEMPT, EXT_REDELIVER, EXT_WAIT, EXT_FINISH, EXT_RELEASE, EXT_OUTPUT,
     EXT_LEAVE, EXT_WATCH, EXT_FIT, EXT_EMPTY, EXT_EXPERIMENT, EXT_FINAL, EXT_RETRY,
     EXT_REQUEUE, EXT_TIMEOUT, EXT_LEASE, EXT_NEEDS, EXT_PATHS, EXT_SCRATCH, EXT_UNIQUE,
-    EXT_FLAGS, EXT_CODE, EXT_LOG, EXT_DRIVE,
+    EXT_FLAGS, EXT_CODE, EXT_LOG, EXT_DRIVE, EXT_REPORT,
 )
 
 # What `GET /checkpoint/latest` can be asked for with `kind=`: an object that a script saved, or the
@@ -133,6 +133,7 @@ BUSY_INTERVAL = 57.0
 MIN_LEASE = 3.0  # with three heartbeats in it, one each second
 WATCHED_INTERVAL = 2.0  # of a busy worker whose output somebody looks at
 OUTPUT_INTERVAL = 30.0  # between pieces of output that nobody looks at
+REPORT_INTERVAL = 10.0  # between reports that nobody looks at
 MAX_WAIT = 180.0
 MAX_HELD = 55.0  # of a question of a program: proxies cut what is silent for a minute
 MAX_ATTEMPTS = 1000  # failures after which a job can be said to be over

@@ -29,7 +29,8 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd.hub": ("store", "*", "__main__"),
     "jd.server": ("store", "*", "experiment", "dashboardpin", "creation hubside keeping steady", "driving",
                   "dashboard api", "sweeper", "app", "command", "__main__"),
-    "jd.server.store": ("*", "queue", "search", "files", "fleet", "operators pages", "aftermath", "direct"),
+    "jd.server.store": ("*", "queue", "search", "files", "reports", "fleet", "operators pages", "aftermath",
+                        "direct"),
 }
 
 # Programs, and the one room that may know each of them. Nothing else does, from whichever floor.

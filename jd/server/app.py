@@ -24,6 +24,7 @@ from jd.server.api.worker_routes import WorkerRoutes
 from jd.server.creation.creator import Creator
 from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
+from jd.server.dashboard.curves import Curves
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.jobs import JobTable
 from jd.server.dashboard.live import Live
@@ -105,7 +106,8 @@ class JobServer:
         for part in (Pages(self.signin), self.signin, self.live,
                      JobTable(experiment, self.live, self.orders),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
-                     Results(experiment, self.live), Archive(experiment), Workers(experiment, self.live),
+                     Results(experiment, self.live), Curves(experiment, self.live, self.room.watching),
+                     Archive(experiment), Workers(experiment, self.live),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Callable, Dict, Optional, Tuple
 
 from jd.errors import StorageError
@@ -12,12 +13,15 @@ from jd.server.store.fleet import presence, retention, sweepend
 from jd.server.store.operators import dependencies
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
+from jd.server.store.reports import columns
 from jd.server.store.transaction import Transaction
 from jd.threads import Reported
 
 INTERVAL = 1.0  # seconds
 LATE = 2.0  # seconds beyond that: for so long the server could not listen, whatever kept it
 BATCH = 100  # jobs of each kind in one step at most; how many it is says the time that they take
+FIRST_REPORTS = 10  # jobs, until it is known how long it takes to write their results
+REPORTS_SHARE = 0.05  # of the time, at most, that what jobs report is written as results
 _JOBS_OF_WORKER = 10  # that cost what it costs to forget one worker, with its history and figures
 
 # Returns whether there may be more to do.
@@ -48,6 +52,7 @@ def parts(missed: float, limit: int) -> Dict[str, Part]:
         "silent workers are not dropped": presence.drop_silent,
         "what is known of the throughput is not pruned": lambda t: completions.prune(t, limit) >= limit,
         "workers that are gone are not forgotten": lambda t: retention.prune(t, workers) >= workers,
+        "what jobs report is not told to dashboards": columns.tell,
         "the end of the sweep is not looked for": _look_for_end,
     }
 
@@ -88,6 +93,8 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
     stepping = Reported("leases and the like are not looked after", log.warning)
     each = {said: Reported(said, log.warning) for said in parts(0.0, BATCH)}
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
+    reporting = Reported("what jobs report does not become results", log.warning)
+    reports_at = 0.0
     while True:
         more = False
         with stepping:
@@ -102,5 +109,24 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
         with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
+        with reporting:
+            if time.monotonic() >= reports_at and await experiment.look_up(columns.is_due):
+                reports_at = time.monotonic() + await _write_reports(experiment) / REPORTS_SHARE
         # Workers are served in between; who waits for a job that has come back does not wait for more.
         await asyncio.sleep(0 if more else INTERVAL)
+
+
+async def _write_reports(experiment: Experiment) -> float:
+    """Make results of what jobs have reported. Returns how many seconds this took the writer."""
+    spent, portion = 0.0, Portion(BATCH, first=FIRST_REPORTS)
+
+    def write(t: Transaction) -> bool:
+        nonlocal spent
+        began = time.perf_counter()
+        more = columns.write_due(t, portion.size)
+        spent += time.perf_counter() - began
+        return more
+
+    while await experiment.write(portion.timed(write)):
+        pass
+    return spent

@@ -16,6 +16,7 @@ from jd.server.app import STATUS_OF
 from jd.server.creation.creator import Creator
 from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
+from jd.server.dashboard.curves import Curves
 from jd.server.dashboard.details import JobDetails
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results
@@ -68,7 +69,7 @@ class PartsBench:
                      JobRoutes(self.experiment, self.creation, room.watching),
                      CreateJobs(self.experiment, self.creation),
                      JobDetails(self.experiment, room.watching), Archive(self.experiment),
-                     Results(self.experiment, live)):
+                     Results(self.experiment, live), Curves(self.experiment, live, room.watching)):
             part.add_to(self.router)
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def test_a_result_and_the_next_claim_take_few_statements_and_one_commit(desk: De
     before = counting.total_changes
     answer = desk.write(lambda t: workers.heartbeat(t, beats.pop()))
     assert answer.reply.job is not None
-    assert len(counting.statements) <= 28, "\n".join(counting.statements)
+    assert len(counting.statements) <= 29, "\n".join(counting.statements)
     # Rows, those that triggers change as well; one of them is a sample, which is kept once in a minute.
     assert counting.total_changes - before <= 24
     assert counting.statements.count("COMMIT") == 1  # as many times the disk is waited for

@@ -2,16 +2,17 @@
 
 from jd import fields
 from jd import protocol as p
-from jd.net.serving.routing import Request, Response, Router
-from jd.server import outputanswers
+from jd.net.serving.routing import JSON_TYPE, Request, Response, Router
+from jd.server import curveanswers, outputanswers
 from jd.server.api import jobsearch
 from jd.server.api.access import EDIT
 from jd.server.creation import createrequest
 from jd.server.creation.creator import Creator
-from jd.server.downloads import file_response
+from jd.server.downloads import file_response, in_steps
 from jd.server.experiment import Experiment
 from jd.server.store.files import files
-from jd.server.store.pages import jobdetails, joblist, wholejob
+from jd.server.store.files.resultfile import MAX_NAME_CHARS
+from jd.server.store.pages import curves, jobdetails, joblist, wholejob
 from jd.server.store.pages.joblist import JobQuery
 from jd.server.store.search import filters
 from jd.server.waiting import Watching
@@ -34,6 +35,7 @@ class JobRoutes:
         router.add("GET", p.JOB_STATUSES, self.statuses, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>", self.job, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/output", self.output, role=EDIT)
+        router.add("GET", p.LIST_JOBS + "/<int:id>/reports", self.reports, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads", self.uploads, role=EDIT)
         router.add("GET", p.LIST_JOBS + "/<int:id>/uploads/download", self.download, role=EDIT)
 
@@ -100,3 +102,13 @@ class JobRoutes:
         if found.running:
             self._watching.look(job_id)
         return await outputanswers.part(self._experiment.data_dir, job_id, found, request.query)
+
+    async def reports(self, request: Request) -> Response:
+        """What an attempt has reported, with all points that are kept: of one metric or of all."""
+        job_id, number = request.params["id"], fields.read_id(request.query, "attempt", None)
+        metric = fields.read_text(request.query, "metric", MAX_NAME_CHARS) or None
+        found = await self._experiment.read(lambda db: curves.of_job(db, job_id, number))
+        if found.running:
+            self._watching.look(job_id)
+        pieces = curveanswers.whole(self._experiment.read_now, found, metric)
+        return Response(stream=in_steps(pieces), content_type=JSON_TYPE)

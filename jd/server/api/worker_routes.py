@@ -25,6 +25,7 @@ from jd.server.steady import Said, Steady
 from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import presence, workers
 from jd.server.store.queue import attempts, ending, jobs, timeleft
+from jd.server.store.reports import interpreting, taking
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -54,6 +55,7 @@ class WorkerRoutes:
         add("POST", p.HEARTBEAT, self.heartbeat, MAX_HEARTBEAT)
         add("POST", p.UPDATE_JOB_STATUS, self.update_job_status, MAX_HEARTBEAT)
         add("POST", p.OUTPUT, self.output, MAX_PIECE_BODY)
+        add("POST", p.REPORT, self.report, MAX_PIECE_BODY)
         add("POST", p.UPLOAD, self.upload, MAX_UPLOAD_BODY)
         add("POST", p.CHECKPOINT, self.checkpoint, MAX_UPLOAD_BODY)
         add("GET", p.LATEST_CHECKPOINT, self.latest_checkpoint)
@@ -147,6 +149,17 @@ class WorkerRoutes:
         size = await asyncio.get_running_loop().run_in_executor(None, self._outputs.take, piece)
         watched = self._room.watching.watched(piece.job_id)
         return Response.json({"size": size, "every": p.WATCHED_INTERVAL if watched else p.OUTPUT_INTERVAL})
+
+    async def report(self, request: Request) -> Response:
+        """Some reports of an attempt: how many of it are here, and in how many seconds more are wanted."""
+        piece, reach = messages.Reports.from_json(await request.json_object()), _caller(request).reach
+        await self._experiment.look_up(
+            lambda db: attempts.check_running(db, piece.job_id, piece.attempt, reach))
+        said = await asyncio.get_running_loop().run_in_executor(
+            None, interpreting.interpret, piece.reports)
+        count = await self._experiment.write(lambda t: taking.take(t, piece, said, reach))
+        watched = self._room.watching.watched(piece.job_id)
+        return Response.json({"count": count, "every": p.WATCHED_INTERVAL if watched else p.REPORT_INTERVAL})
 
     async def upload(self, request: Request) -> Response:
         """A file of a job."""

@@ -14,16 +14,18 @@ from jd.server.store.fleet import failing
 from jd.server.store.operators import brokensweep
 from jd.server.store.pages import completions
 from jd.server.store.queue import jobs, runtimes
+from jd.server.store.reports import columns
 from jd.server.store.transaction import Ended, Happened, Transaction
 
 
 def follow(t: Transaction, ended: Ended) -> None:
-    """It is counted for the charts, its runtime tells how long jobs take, and its worker may be marked as
-    failing and paused, or the whole sweep be paused."""
+    """It is counted for the charts, its runtime tells how long jobs take, what it reported becomes results,
+    and its worker may be marked as failing and paused, or the whole sweep be paused."""
     if ended.verdict == p.VERDICT_DONE:
         t.happened.ended.append(ended)
     else:
         completions.count(t.db, [ended])
+    columns.ended(t, ended.job_id)
     failing.judge(t, ended)
     brokensweep.judge(t, ended)
 

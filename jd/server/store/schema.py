@@ -250,7 +250,61 @@ CREATE TRIGGER changed_worker AFTER UPDATE OF reported_status, current_job_id, d
 END;
 """
 
+# What scripts report while they run (see `reports.storage`).
+_REPORTS = """
+CREATE TABLE reported (
+  id          INTEGER PRIMARY KEY,
+  job_id      INTEGER NOT NULL REFERENCES jobs (id),
+  attempt     INTEGER NOT NULL,
+  count       INTEGER NOT NULL DEFAULT 0,       -- reports that were taken, or rows of a file
+  from_file   INTEGER NOT NULL DEFAULT 0,
+  pieces      INTEGER NOT NULL DEFAULT 0,       -- that are in no series yet
+  piece_bytes INTEGER NOT NULL DEFAULT 0,       -- of these
+  metrics     TEXT NOT NULL DEFAULT '{}',       -- JSON: by name [name_id, n, last, least, greatest]
+  told        TEXT NOT NULL DEFAULT '[]',       -- JSON: what was said in the job's history
+  UNIQUE (job_id, attempt)
+);
+CREATE TABLE report_names (
+  id   INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE report_pieces (
+  id          INTEGER PRIMARY KEY,
+  reported_id INTEGER NOT NULL REFERENCES reported (id),
+  body        BLOB NOT NULL                     -- points of all metrics in it
+);
+CREATE INDEX report_pieces_of ON report_pieces (reported_id, id);
+CREATE TABLE report_series (
+  id      INTEGER PRIMARY KEY,
+  name_id INTEGER NOT NULL REFERENCES report_names (id),
+  job_id  INTEGER NOT NULL REFERENCES jobs (id),
+  attempt INTEGER NOT NULL,
+  points  INTEGER NOT NULL DEFAULT 0,           -- in its chunks
+  course  BLOB NOT NULL DEFAULT x'',            -- of its sealed chunks
+  UNIQUE (name_id, job_id, attempt)
+);
+CREATE INDEX report_series_of ON report_series (job_id, attempt, id);
+CREATE TABLE report_chunks (
+  series_id INTEGER NOT NULL REFERENCES report_series (id),
+  number    INTEGER NOT NULL,
+  sealed    INTEGER NOT NULL,                   -- 1: it is full, and compressed
+  low       REAL NOT NULL,                      -- the least and the greatest step
+  high      REAL NOT NULL,
+  since     REAL NOT NULL,                      -- the earliest and the latest time
+  until     REAL NOT NULL,
+  body      BLOB NOT NULL,
+  PRIMARY KEY (series_id, number)
+);
+-- Jobs that have reported something since their results were written, or since that was told.
+CREATE TABLE reports_due (
+  job_id  INTEGER PRIMARY KEY REFERENCES jobs (id),
+  written INTEGER NOT NULL,
+  told    INTEGER NOT NULL
+);
+INSERT INTO changes VALUES ('reports', 0);
+"""
+
 MIGRATIONS: Tuple[str, ...] = (FIRST, DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER)
+                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS)

@@ -91,11 +91,18 @@ def parse(content: bytes) -> Numbers:
     return Numbers(numbers, "; ".join(left.told() + _not_finite(numbers)))
 
 
+def numbers_in(value: Dict[str, Any]) -> Numbers:
+    """The numbers of an object that was read already; the remark tells only what is left out."""
+    left = _LeftOut()
+    numbers = _numbers(value, left)
+    return Numbers(numbers or None, "; ".join(left.told()))
+
+
 def _numbers(value: Dict[str, Any], left: "_LeftOut") -> Dict[str, Result]:
     numbers: Dict[str, Result] = {}
     places: Dict[str, str] = {}
     for path, leaf in _leaves(value):
-        number = _from_text(leaf) if isinstance(leaf, str) and not isinstance(leaf, _Word) else leaf
+        number = _from_text(leaf) if isinstance(leaf, str) and not isinstance(leaf, _Word) else _known(leaf)
         if number is None:
             left.add(_NULL if leaf is None else _TEXT, path)
             continue
@@ -147,6 +154,19 @@ def _counted(kind: _Kind, names: List[str]) -> str:
     told = "%d %s (%s)" % (len(names), kind[len(names) > 1], ", ".join(some))
     # Python writes a file name that is no text with halves of surrogate pairs, which no database can hold.
     return told.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _known(leaf: Any) -> Optional[Result]:
+    """A leaf that is no text, as a number. One that was read elsewhere may be beyond a float."""
+    if isinstance(leaf, float) and not math.isfinite(leaf):
+        return NAN if math.isnan(leaf) else INFINITE[leaf < 0]
+    if isinstance(leaf, int) and leaf.bit_length() > 1023:
+        try:
+            float(leaf)
+        except OverflowError:
+            return INFINITE[leaf < 0]
+    known: Optional[Result] = leaf
+    return known
 
 
 def _whole(text: str) -> Result:

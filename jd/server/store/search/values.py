@@ -182,8 +182,14 @@ class Gathered:
 def change(t: Transaction, kind: str, job_id: int, before: Mapping[str, Any],
            after: Mapping[str, Any]) -> None:
     """A job's values of this kind were `before` and are `after` from now on."""
-    remove(t, kind, [(job_id, before)])
-    put(t, kind, [(job_id, after)])
+    remove(t, kind, [(job_id, _unlike(before, after))])
+    put(t, kind, [(job_id, _unlike(after, before))])
+
+
+def _unlike(some: Mapping[str, Any], others: Mapping[str, Any]) -> Dict[str, Any]:
+    """Those of some values that others do not have under the same name."""
+    return {name: value for name, value in some.items()
+            if name not in others or key(others[name]) != key(value)}
 
 
 def remove(t: Transaction, kind: str, rows: Iterable[Tuple[int, Mapping[str, Any]]]) -> None:

@@ -1,0 +1,65 @@
+"""What jobs have reported, as JSON that is made a curve at a time: many points take long to write down, and
+the loop serves others in between."""
+
+import json
+import sqlite3
+from functools import partial
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, Optional
+
+from jd.server.store.pages import curves
+from jd.server.store.pages.curves import Curve, Metric, OfJob
+
+Read = Callable[[Callable[[sqlite3.Connection], Any]], Any]
+
+
+def count(found: OfJob) -> bytes:
+    """How many reports there are, for who has them all."""
+    return _json({"count": found.taken})
+
+
+def of_job(db: sqlite3.Connection, found: OfJob) -> bytes:
+    """An attempt and its metrics, with as many points as a page can show."""
+    return b"".join(_written(_head(found), "metrics", map(_metric, curves.metrics_of(db, found))))
+
+
+def whole(read: Read, found: OfJob, only: Optional[str]) -> Generator[bytes, None, None]:
+    """The same with all points that are kept, of one metric only if it is named: read as it is written."""
+    def metrics() -> Iterator[Dict[str, Any]]:
+        for name in found.names():
+            if only in (None, name):
+                yield from map(_metric, read(partial(curves.metric_of, asked=found, name=name)))
+
+    yield from _written(_head(found), "metrics", metrics())
+
+
+def overlay(metric: str, found: curves.Overlay) -> bytes:
+    """One metric of many jobs."""
+    return b"".join(_written({"metric": metric, "total": found.total}, "curves", map(_curve, found.curves)))
+
+
+def _head(found: OfJob) -> Dict[str, Any]:
+    return {"id": found.id, "attempt": found.attempt, "attempts": found.attempts, "running": found.running,
+            "started": found.started, "count": found.taken}
+
+
+def _metric(metric: Metric) -> Dict[str, Any]:
+    return {"name": metric.name, "n": metric.n, **curves.columns(metric.points)}
+
+
+def _curve(curve: Curve) -> Dict[str, Any]:
+    return {"id": curve.id, "attempt": curve.attempt, "status": curve.status, "started": curve.started,
+            "n": curve.n, "last": curves.finite(curve.last), "min": curve.low, "max": curve.high,
+            **curves.columns(curve.points)}
+
+
+def _written(head: Dict[str, Any], name: str,
+             items: Iterable[Dict[str, Any]]) -> Generator[bytes, None, None]:
+    """An object with a list as its last field, item by item."""
+    yield b"%b, %b: [" % (_json(head)[:-1], _json(name))
+    for number, item in enumerate(items):
+        yield (b", " if number else b"") + _json(item)
+    yield b"]}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False).encode("ascii")
