@@ -26,6 +26,7 @@ _HOME_OF = {
     "jd_upload": "jd.script.upload",
     "jd_update_checkpoint": "jd.script.checkpoint",
     "jd_get_last_checkpoint": "jd.script.checkpoint",
+    "jd_report": "jd.script.report",
     "init": "jd.sweep.session",
     "create_jobs": "jd.sweep.jobs",
     "list_jobs": "jd.sweep.jobs",

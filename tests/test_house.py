@@ -23,7 +23,7 @@ FLOORS: Dict[str, Sequence[str]] = {
     "jd": ("*", "files", "node storage dist", "net", "auth", "script web", "worker hub sweep", "cli server",
            "__main__"),
     "jd.worker": ("*", "local", "uplink", "attempt", "agent", "launch"),
-    "jd.worker.attempt": ("output", "process", "calling files", "code warm", "*"),
+    "jd.worker.attempt": ("output reports", "process", "calling files", "code warm", "*"),
     "jd.cli": ("*", "showing launching", "sweep shell checkup", "commands"),
     "jd.net": ("addresses answerhead jsonbody multipart", "connection", "peer", "*", "serving finding"),
     "jd.hub": ("store", "*", "__main__"),

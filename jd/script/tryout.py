@@ -6,6 +6,7 @@ variables say. A run has a directory of its own:
     <jd_data>/<JD_EXP_ID, or "tryout">/tryout/<number>/job/          jd_job_dir()
                                                       /uploads/      of jd_upload
                                                       /checkpoints/  of jd_update_checkpoint
+                                                      /metrics.jsonl of jd_report
 
 It is for its user alone, whatever the umask: a checkpoint is a program.
 
@@ -83,6 +84,11 @@ def keep_checkpoint(file: BinaryIO) -> Dict[str, Any]:
     return answer
 
 
+def reports_file() -> Path:
+    """Where `jd_report` appends in a try-out; its directory is made. Raises StorageError."""
+    return _inside("") / "metrics.jsonl"
+
+
 def last_checkpoint() -> Optional[BinaryIO]:
     """The newest checkpoint of this run, open; None while there is none. Raises StorageError."""
     directory = _inside("checkpoints")
@@ -106,8 +112,8 @@ def _inside(name: str) -> Path:
         if given is None:
             run = _new_run()
             os.environ[DIRECTORY] = str(run)
-            _say("try-out, as no worker started this script: its files, uploads and checkpoints are kept "
-                 "in %s, and no server is asked%s" % (run, _hint()))
+            _say("try-out, as no worker started this script: its files, uploads, checkpoints and reports "
+                 "are kept in %s, and no server is asked%s" % (run, _hint()))
         else:
             run = Path(given).absolute()
             os.environ[DIRECTORY] = str(run)  # scripts go to other directories, and start processes there

@@ -29,6 +29,7 @@ class Job:
         self.start = checkpoint
         self.saved: List[bytes] = []
         self.uploaded: List[str] = []
+        self.reported: List[Dict[str, Any]] = []
 
     def module(self) -> SimpleNamespace:
         return SimpleNamespace(
@@ -36,6 +37,7 @@ class Job:
             jd_get_last_checkpoint=lambda: pickle.loads(self.start) if self.start else None,
             jd_update_checkpoint=lambda value: self.saved.append(pickle.dumps(value)),
             jd_upload=lambda path: self.uploaded.append(path.name),
+            jd_report=lambda **told: self.reported.append(told),
         )
 
     def run(self, script: ModuleType, monkeypatch: pytest.MonkeyPatch, *flags: str) -> Dict[str, Any]:
@@ -88,6 +90,7 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(script: ModuleType
     assert resumed.run(script, monkeypatch, *flags) == expected
     assert "resuming after epoch 2" in capsys.readouterr().out
     assert pickle.loads(resumed.saved[0]) == pickle.loads(whole.saved[1])
+    assert resumed.reported == whole.reported == expected["history"]
 
 
 def test_a_job_resumed_after_its_last_epoch_still_delivers(script: ModuleType,

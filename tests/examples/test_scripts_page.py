@@ -9,8 +9,9 @@ from typing import Any, Dict, List
 
 import pytest
 
+from jd.worker.attempt.reports import reportline
 from tests.e2e.processes import Server, Worker
-from tests.support import ROOT
+from tests.support import ROOT, free_env, python
 
 PAGE = (ROOT / "docs" / "scripts.md").read_text(encoding="utf-8")
 
@@ -70,7 +71,38 @@ def test_a_compiled_program(tmp_path: Path) -> None:
         pytest.skip("no C compiler in PATH")
     source = tmp_path / "simulate.c"
     source.write_text("#include <stdio.h>\n#include <stdlib.h>\nint main(void) {\n%sreturn 0; }\n"
-                      % block("c", "getenv"))
+                      % block("c", "JD_PARAM_X"))
     subprocess.run([compiler, "-o", str(tmp_path / "simulate"), str(source)], check=True)
     jobs = swept(tmp_path, {"x": [1, 2.5]}, tmp_path / "simulate", settings_of("./simulate"))
     assert [results(tmp_path, job) for job in jobs] == [{"energy": 1}, {"energy": 6.25}]
+
+
+def reported(tmp_path: Path, *command: str) -> List[Dict[str, Any]]:
+    """The reports of a program, as its worker finds them."""
+    path = tmp_path / "reports"
+    env = dict(free_env(tmp_path), JD_METRICS=str(path), JD_WORKER_JOB_DIR=str(tmp_path))
+    subprocess.run(command, check=True, env=env, cwd=str(tmp_path), timeout=60)
+    lines = [reportline.read(line) for line in path.read_bytes().splitlines()]
+    return [json.loads(line.told) for line in lines if line is not None]
+
+
+def test_curves_in_python_and_shell(tmp_path: Path) -> None:
+    script = tmp_path / "curve.sh"
+    script.write_text(block("sh", "JD_METRICS"))
+    assert reported(tmp_path, "sh", str(script)) == [
+        {"step": step, "residual": step / 10} for step in range(1, 5)]
+    (tmp_path / "reports").unlink()
+    assert reported(tmp_path, *python("-c", block("python", "jd_report"))) == [
+        {"step": step, "loss": 1.0 / (step + 1)} for step in range(10)]
+
+
+def test_curves_in_a_compiled_program(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler in PATH")
+    source = tmp_path / "curve.c"
+    source.write_text("#include <stdio.h>\n#include <stdlib.h>\nint main(void) {\n%sreturn 0; }\n"
+                      % block("c", "JD_METRICS"))
+    subprocess.run([compiler, "-o", str(tmp_path / "curve"), str(source)], check=True)
+    assert reported(tmp_path, str(tmp_path / "curve")) == [
+        {"step": step, "energy": step / 2} for step in range(3)]

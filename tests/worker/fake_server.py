@@ -29,6 +29,7 @@ class FakeServer:
         self.intervals = {protocol.BUSY: busy_interval, protocol.IDLE: idle_interval}
         self.changed = threading.Condition()
         self.health: Optional[Dict[str, Any]] = None  # what GET /healthz says; a base server has none
+        self.reported: Dict[Tuple[int, int], List[Any]] = {}  # by job and attempt
         self.closing = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
@@ -94,6 +95,11 @@ class FakeServer:
                 return 200, {"message": "ok", "job_id": body["job_id"], "status": body["status"]}
             if route == protocol.OUTPUT and protocol.EXT_LOG in self.extensions:
                 return 200, {"size": body["offset"] + len(body["output"].encode("utf-8")), "every": 30.0}
+            if route == protocol.REPORT and protocol.EXT_REPORT in self.extensions:
+                kept = self.reported.setdefault((body["job_id"], body["attempt"]), [])
+                if body["first"] <= len(kept):
+                    kept += body["reports"][len(kept) - body["first"]:]
+                return 200, {"count": len(kept), "every": 10.0}
             if route != protocol.HEARTBEAT:
                 return 404, {"error": "no such route"}
             idle = body["reported_status"] == protocol.IDLE

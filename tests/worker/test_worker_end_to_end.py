@@ -364,3 +364,46 @@ print(json.dumps([parser.parse_args().base_path, str(jd_job_dir()), jd_job_dir()
         expected = str(worker.tmp_path / "workspace" / "jd_data" / "digits" / "7")
         (told,) = server.reports() + server.finished()
         assert json.loads(told["output_tail"]) == [expected, expected, True]
+
+
+REPORTS = """
+import os, subprocess, sys, time
+import jd
+for epoch in range(3):
+    jd.jd_report(step=epoch, loss=1.0 / (epoch + 1))
+subprocess.check_call("set -u; echo '{\\"epoch\\": 0, \\"energy\\": 2.5}' >> \\"$JD_METRICS\\"", shell=True)
+time.sleep(0.05)
+while not os.path.getsize(os.environ["JD_METRICS"]):
+    time.sleep(0.01)
+if "--kill" in sys.argv:
+    while open(os.environ["JD_METRICS"]).read().count("loss") < 3:
+        time.sleep(0.01)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("kill, more", [
+    (False, ()), (True, ()), (False, ("warm=true", "preload=jd.script.report")), (True, ("warm=true",))])
+@both
+def test_what_scripts_report_goes_to_a_server_that_takes_it_before_the_result(
+        worker: Worker, extensions: Tuple[str, ...], kill: bool, more: Tuple[str, ...]) -> None:
+    offered = tuple(dict.fromkeys((*extensions, protocol.EXT_REPORT))) if extensions else ()
+    with FakeServer(offered) as server:
+        server.add(7, **({"kill": True} if kill else {}))
+        process = worker.start(server.url, REPORTS, *more)
+        result, = server.wait_for(lambda: server.reports() + server.finished())
+        routes = [route for route, body in server.sent
+                  if route == protocol.REPORT or body.get("finished") or route == protocol.UPDATE_JOB_STATUS]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == STOPPED
+    assert result["status"] == ("ABORTED" if kill else "DONE")
+    told = [told for _, told in server.reported.get((7, 1), [])]
+    if extensions:
+        assert routes[0] == protocol.REPORT and len(routes) == 2
+        assert [one for one in told if "loss" in one] == [
+            {"step": epoch, "loss": 1.0 / (epoch + 1)} for epoch in range(3)]
+        assert {"epoch": 0, "energy": 2.5} in told and len(told) == 4
+        assert all(0 <= seconds < 60 for seconds, _ in server.reported[7, 1])
+    else:
+        assert protocol.REPORT not in {route for route, _ in server.sent}
+    assert not list(worker.tmp_path.rglob("*.reports"))

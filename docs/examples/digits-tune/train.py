@@ -120,6 +120,8 @@ def train(settings: argparse.Namespace) -> Dict[str, Any]:
         history = checkpoint["history"]
         rng.setstate(checkpoint["rng"])
         print("resuming after epoch %d" % len(history), flush=True)
+        for past in history:  # so that the curve of this attempt is whole
+            jd.jd_report(**past)
 
     for epoch in range(len(history) + 1, settings.epochs + 1):
         order = rng.sample(training, len(training))
@@ -128,6 +130,7 @@ def train(settings: argparse.Namespace) -> Dict[str, Any]:
                    for start in range(0, len(order), settings.batch)) / len(order)
         history.append({"epoch": epoch, "loss": round(loss, 6),
                         "accuracy": network.accuracy(validation)})
+        jd.jd_report(**history[-1])
         print("epoch %2d  loss %.4f  accuracy %.4f" % (epoch, loss, history[-1]["accuracy"]),
               flush=True)
         if epoch % CHECKPOINT_EVERY == 0:

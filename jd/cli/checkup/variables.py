@@ -14,7 +14,7 @@ PREFIX = "JD_"
 # What a worker tells its job (docs/worker.md), and what templates for clusters read.
 _OF_A_JOB = ("JD_JOB_ID", "JD_JOB_PARAMETERS", "JD_JOB_ATTEMPT", "JD_WORKER_ID", "JD_WORKER_TOKEN",
              "JD_WORKER_JOB_DIR", "JD_WORKER_WORKSPACE_ROOT", "JD_PROCESS_ID", "JD_CHECKPOINT_DIR",
-             "JD_CHECKPOINT_KEY", "JD_SERVER_FILE")
+             "JD_CHECKPOINT_KEY", "JD_SERVER_FILE", "JD_METRICS")
 # What published clients read or set (docs/compatibility.md); here they have no effect.
 _OF_OTHERS = ("JD_TOKEN_REFRESH_RETRIES", "JD_TOKEN_REFRESH_RETRY_SLEEP_MAX", "JD_REGISTRY_FRESH",
               "JD_WORKER_TOKEN_FILE")

@@ -121,7 +121,8 @@ class Starter:
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
-                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes, output)
+                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes, output,
+                            lambda: self._takes_reports(assignment))
 
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
@@ -193,6 +194,9 @@ class Starter:
         if assignment.attempt is None or not self._link.offers(protocol.EXT_LOG):
             return None
         return KeptOutput(self._settings.outbox, self._log.event)
+
+    def _takes_reports(self, assignment: Assignment) -> bool:
+        return assignment.attempt is not None and self._link.offers(protocol.EXT_REPORT)
 
     def _start(self, assignment: Assignment, called: Calling, checkpoints: Path, now: float) -> JobProcess:
         return jobprocess.start(assignment, self._command(assignment, called, checkpoints), self._log.output,

@@ -22,7 +22,7 @@ from jd.killpoint import killpoint
 from jd.protocol import ProtocolError
 from jd.script.context import JobContext
 from jd.script.upload import Patience, send
-from jd.worker.uplink import outputpieces
+from jd.worker.uplink import outputpieces, reportpieces
 
 SUFFIX = ".files"
 FORGOTTEN = 86400.0  # seconds after which files without a result are nobody's: its worker died
@@ -31,13 +31,16 @@ ABOUT_THE_FILE = (400, 413)
 MAX_TRIES = 5  # of a file that its disk does not give
 _MAX_DESCRIPTION = 64 * 1024  # bytes
 _ONCE = Patience(1)
-_ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint", protocol.OUTPUT: "output"}
+_ROUTES = {protocol.UPLOAD: "file", protocol.CHECKPOINT: "checkpoint", protocol.OUTPUT: "output",
+           protocol.REPORT: "reports"}
+_EXTENSIONS = (protocol.OUTPUT, protocol.REPORT)  # routes that a server of the base does not have
 
 
 @dataclass(frozen=True)
 class Item:
     """A file that waits: the route it goes to, the name it gets, where its bytes lie, and where it lay in
-    the job's directory if not directly in it. Of output, `offset` is where in the whole it begins."""
+    the job's directory if not directly in it. Of output, `offset` is where in the whole it begins, of reports
+    the number of the first one."""
 
     route: str
     name: str
@@ -161,7 +164,7 @@ class WaitingFiles:
                 with open(str(item.path), "rb") as file:
                     self._send(context, item, file, with_paths)
             except ServerRefused as error:
-                if error.status not in ABOUT_THE_FILE and not _knows_no_output(item, error):
+                if error.status not in ABOUT_THE_FILE and not _knows_no_route(item, error):
                     raise
                 log("%s; dropped" % error)
                 self._lose(item, str(error))
@@ -202,6 +205,9 @@ class WaitingFiles:
             for piece in outputpieces.of_file(file, item.offset):
                 outputpieces.send(context, piece, final=True)
             return
+        if item.route == protocol.REPORT:
+            reportpieces.send_file(context, file, item.offset)
+            return
         send(context, _ONCE, item.route, _ROUTES[item.route], file, item.name,
              os.fstat(file.fileno()).st_size, "%s of job %d was not uploaded" % (item.name, context.job_id),
              "It waits in %s" % self.path, item.place if with_paths else None)
@@ -226,10 +232,10 @@ def _loss(description: Path) -> Optional[str]:
         return None
 
 
-def _knows_no_output(item: Item, error: ServerRefused) -> bool:
+def _knows_no_route(item: Item, error: ServerRefused) -> bool:
     """Whether a job server says that it has no such route: an older one has taken over. A gateway's 404 has
     no such words."""
-    return item.route == protocol.OUTPUT and error.status == 404 and getattr(error, "told", None) is not None
+    return item.route in _EXTENSIONS and error.status == 404 and getattr(error, "told", None) is not None
 
 
 def _private(path: Path) -> BinaryIO:

@@ -30,6 +30,7 @@ def test_what_the_reference_promises(tmp_path: Path) -> None:
         "JD_WORKER_WORKSPACE_ROOT": root, "JD_WORKER_JOB_DIR": root + "/digits-tune/42",
         "JD_WORKER_ID": "n_egg_0", "JD_WORKER_TOKEN": "a-token", "JD_JOB_ATTEMPT": "2",
         "JD_PROCESS_ID": "3", "PYTHONUNBUFFERED": "1",
+        "JD_METRICS": root + "/digits-tune/.jd/42.2.reports",
     }
     assert {name: environ.get(name) for name in expected} == expected
     assert json.loads(environ["JD_JOB_PARAMETERS"]) == {"lr": "ü"}
@@ -50,13 +51,14 @@ def test_the_script_knows_the_file_of_a_server_that_moves(tmp_path: Path) -> Non
 
 def test_nothing_of_an_outer_job_is_handed_on(tmp_path: Path) -> None:
     inherited = config(tmp_path, JD_JOB_ID="1", JD_JOB_ATTEMPT="9", JD_WORKER_TOKEN="old",
-                       JD_SERVER_FILE="/of/another", JD_API_KEY="jd_key", MINE="kept", PYTHONUNBUFFERED="0",
-                       JD_KILL_POINT="wholefile.before-rename")
+                       JD_SERVER_FILE="/of/another", JD_API_KEY="jd_key", JD_METRICS="/of/another",
+                       MINE="kept", PYTHONUNBUFFERED="0", JD_KILL_POINT="wholefile.before-rename")
     environ = environment.job_environment(inherited, Assignment(42, {}), "n_egg_0", None)
     assert environ["JD_JOB_ID"] == "42"
     assert "JD_JOB_ATTEMPT" not in environ
     assert "JD_WORKER_TOKEN" not in environ
     assert "JD_SERVER_FILE" not in environ
+    assert environ["JD_METRICS"].endswith("/42.0.reports")
     assert "JD_KILL_POINT" not in environ
     assert environ["JD_API_KEY"] == "jd_key"
     assert environ["MINE"] == "kept"

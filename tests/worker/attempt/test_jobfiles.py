@@ -20,7 +20,10 @@ from jd.worker.attempt.files.collect import Rules
 from jd.worker.attempt.files.jobfiles import FileSettings, JobFiles, Saved
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.printed import Printed
+from jd.worker.uplink import reportpieces
+from jd.worker.uplink.reportpieces import Told
 from jd.worker.uplink.waitingfiles import WaitingFiles
+from tests.support import wait_until
 
 JOB = JobContext("e", 5, "http://127.0.0.1:9", lambda: None, 2)
 
@@ -42,6 +45,9 @@ class Bench:
         monkeypatch.setattr(collecting, "upload_file", self.upload_file)
         self.care: Optional[JobFiles] = None
         self.output: Optional[KeptOutput] = None
+        self.takes_reports = False
+        self.metrics = tmp_path / ".jd" / "5.2.reports"
+        self.metrics.parent.mkdir()
 
     def send(self, context: Any, patience: Any, route: str, part: str, file: Any, name: str,
              size: int, *texts: str) -> None:
@@ -66,7 +72,7 @@ class Bench:
         settings = FileSettings(Rules(patterns, *limits), 100.0, self.outbox)
         self.care = JobFiles(settings, self.job_dir, self.checkpoints, lambda: JOB, "data",
                              self.logged.append, self.woken.set, lambda: takes_paths, heard,
-                             output=self.output)
+                             output=self.output, takes_reports=lambda: self.takes_reports)
         self.care.start()
         return self.care
 
@@ -182,6 +188,7 @@ def test_whatever_a_look_meets_the_next_ones_come(bench: Bench, monkeypatch: pyt
 @pytest.mark.parametrize("place, name, told", [
     (jobfiles.JobFiles, "_save_last", "the checkpoint directory was not saved: No space left on device"),
     (jobfiles.JobFiles, "_send_output", "not all of its output was sent: No space left on device"),
+    (jobfiles.JobFiles, "_send_reports", "not all of its reports were sent: No space left on device"),
     (jobfiles.JobFiles, "_tidy_up", ""),
     (collecting.Collector, "collect", "not all of its files were collected: No space left on device"),
     (jobfiles.JobFiles, "_waiting", "its files were not all saved: No space left on device"),
@@ -235,6 +242,75 @@ def test_output_whose_file_cannot_be_closed_does_not_hold_the_job(bench: Bench) 
     bench.output = Stuck(bench.outbox, bench.logged.append)
     bench.begin()
     assert bench.end() == Saved() and "No space left" in bench.logged[0]
+
+
+# ---- what it reports
+
+@pytest.fixture
+def reporting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> List[Any]:
+    """What a server gets of the reports of an attempt."""
+    got: List[Any] = []
+
+    def send(context: JobContext, first: int, lines: List[bytes], final: bool = False) -> Told:
+        bench.upload("reports")
+        got.extend(json.loads(line)[1] for line in lines)
+        return Told(first + len(lines), 10.0)
+    monkeypatch.setattr(reportpieces, "send", send)
+    bench.takes_reports = True
+    return got
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -9])
+def test_reports_are_sent_before_the_files_whatever_the_exit_status(bench: Bench, reporting: List[Any],
+                                                                    exit_code: int) -> None:
+    bench.begin()
+    bench.job_dir.joinpath("result.json").write_text("{}")
+    bench.metrics.write_text('{"loss": 0.5}\nodd\n')
+    note = bench.end(exit_code).note
+    assert bench.sent == ["reports", "result.json"] and reporting == [{"loss": 0.5}]
+    assert "1 line of its reports is no JSON object" in note and not bench.metrics.exists()
+
+
+def test_reports_go_while_the_script_runs_if_somebody_looks(bench: Bench, reporting: List[Any],
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobfiles, "LOOK_EVERY", 0.001)
+    bench.begin().watched()
+    bench.metrics.write_text('{"loss": 0.5}\n')
+    wait_until(lambda: reporting)
+    bench.end()
+    assert reporting == [{"loss": 0.5}]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_reports_wait_with_the_result_while_the_server_is_away(bench: Bench, reporting: List[Any],
+                                                               stopped: bool) -> None:
+    bench.failure = ServerUnreachable("away")
+    bench.begin()
+    bench.metrics.write_text('{"loss": 0.5}\n')
+    waiting = bench.end(1, stopped).waiting_files
+    assert waiting is not None and not bench.metrics.exists()
+    bench.failure = None
+    files = WaitingFiles(waiting)
+    files.send(JOB, bench.logged.append)
+    assert reporting == [{"loss": 0.5}] and files.items() == []
+
+
+def test_reports_of_a_stopped_job_are_kept_before_the_server_is_asked(bench: Bench,
+                                                                      reporting: List[Any]) -> None:
+    seen: List[int] = []
+    bench.before_sending = lambda: seen.append(len(list(bench.outbox.glob("*.files/*.json"))))
+    bench.begin()
+    bench.metrics.write_text('{"loss": 0.5}\n')
+    assert bench.end(0, stopped=True).waiting_files is None
+    assert seen == [1] and list(bench.outbox.iterdir()) == [] and reporting == [{"loss": 0.5}]
+
+
+def test_of_an_attempt_that_is_lost_no_reports_go(bench: Bench, reporting: List[Any]) -> None:
+    care = bench.begin()
+    bench.metrics.write_text('{"loss": 0.5}\n')
+    care.cancel()
+    assert bench.woken.wait(60)
+    assert reporting == [] and not bench.metrics.exists()
 
 
 def test_a_lost_attempt_sends_no_more(bench: Bench) -> None:
@@ -320,11 +396,12 @@ def test_a_path_waits_with_its_file(bench: Bench) -> None:
 def test_result_files_are_collected_by_default_as_collect_does_whatever_the_exit_status(
         bench: Bench, exit_code: int) -> None:
     bench.begin()
+    (bench.job_dir / "history.csv").write_text("epoch,loss\n1,0.5\n")
     (bench.job_dir / "metrics.json").write_text("{}")
     (bench.job_dir / "result.json").write_text("{}")
     outcome = bench.end(exit_code)
-    assert bench.sent == ["result.json", "metrics.json"] and outcome.has_files
-    assert outcome.note == "collected result.json and metrics.json (4 bytes)"
+    assert bench.sent == ["result.json", "metrics.json", "history.csv"] and outcome.has_files
+    assert outcome.note == "collected result.json, metrics.json and history.csv (21 bytes)"
 
 
 def test_what_the_script_has_uploaded_does_not_go_twice(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
 from jd.worker.attempt.calling import flags, importing
+from jd.worker.attempt.reports import reportfile
 from jd.worker.config import WorkerConfig
 
 # What a worker that was itself started by a job would otherwise hand on, and what is for its process alone.
@@ -56,6 +57,7 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         "JD_WORKER_JOB_DIR": str(config.job_dir(assignment.job_id)),
         "JD_WORKER_ID": worker_id,
         "JD_PROCESS_ID": str(config.process_id),
+        "JD_METRICS": str(reportfile.place(config.job_dir(assignment.job_id), assignment.attempt)),
         "JD_JOB_PARAMETERS": json.dumps(assignment.parameters),
     })
     if assignment.attempt is not None:

@@ -1,9 +1,9 @@
 """Which files of a job's directory go to the server when its script has ended.
 
-`result.json` and `metrics.json` always do; with `collect=` what its patterns match. Patterns are relative
-to the job's directory: `*`, `?` and `[…]` stay within one name, `**` stands for any number of directories,
-and a name that begins with a dot is matched by a dot only. Links are not followed: a link to a data set is
-no output.
+`result.json`, `metrics.json` and `history.csv` always do; with `collect=` what its patterns match. Patterns
+are relative to the job's directory: `*`, `?` and `[…]` stay within one name, `**` stands for any number of
+directories, and a name that begins with a dot is matched by a dot only. Links are not followed: a link to a
+data set is no output.
 """
 
 import fnmatch
@@ -17,7 +17,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 from jd import protocol
 from jd.script.uploaded import Version, version_of
 
-RESULTS = ("result.json", "metrics.json")  # directly in the job's directory
+RESULTS = ("result.json", "metrics.json", "history.csv")  # directly in the job's directory
 MAX_LOOKED_AT = 100_000
 MAX_COUNTED = 10_000  # files that are left behind, where nothing else is to be looked for
 COUNTING_TIME = 1.0  # seconds: a network file system may be slow
@@ -168,6 +168,11 @@ def _cut(found: Mapping[str, File], rules: Rules, selection: Selection) -> None:
 def _importance(file: File) -> Tuple[int, int, str]:
     rank = RESULTS.index(file.name) if file.name in RESULTS else len(RESULTS)
     return rank, file.version[0], file.name
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def results_in(directory: Path) -> Dict[str, os.stat_result]:

@@ -174,7 +174,7 @@ class Collector:
         if self._sent or self._waiting or self._left:
             names = [file.name for file in self._sent]
             only_results = names and set(names) <= set(collect.RESULTS)
-            parts.append("collected %s" % (" and ".join(names) if only_results else _files(len(names))))
+            parts.append("collected %s" % (collect.joined(names) if only_results else _files(len(names))))
             if self._sent:
                 parts[0] += " (%s)" % megabytes(sum(file.version[0] for file in self._sent))
         if self._waiting:
@@ -202,7 +202,7 @@ class Collector:
 def _old(selection: Selection) -> str:
     if not selection.old:
         return ""
-    return "%s was there before this attempt, and is not its result" % " and ".join(selection.old)
+    return "%s was there before this attempt, and is not its result" % collect.joined(selection.old)
 
 
 def _by_kind(left: List[Left]) -> List[str]:

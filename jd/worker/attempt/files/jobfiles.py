@@ -1,5 +1,5 @@
 """What a worker does for the files of a job: it saves the checkpoint directory, collects what the script
-made, and sends what it prints.
+made, and sends what it prints and reports.
 
 One thread for each attempt does all of it, so that heartbeats go on: `start` with the script, `finish`
 when it has ended, then `outcome` is set and the worker is woken. Where the server is away, what should
@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Callable, List, Optional, Tuple
+from typing import BinaryIO, Callable, List, Optional, Tuple, Union
 
 from jd import protocol, threads
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
@@ -27,6 +27,7 @@ from jd.worker.attempt.files.collecting import Collected, Collector, Sender, is_
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.outputsending import OutputSending
 from jd.worker.attempt.output.printed import Printed
+from jd.worker.attempt.reports.reportsending import ReportSending
 from jd.worker.uplink.waitingfiles import Item, WaitingFiles
 
 LOOK_EVERY = 2.0  # seconds
@@ -35,6 +36,7 @@ PAUSES = (0.5, 2.0)
 WATCHED = 10.0  # seconds that a look at the output counts
 _NOT_SAVED = "the checkpoint directory was not saved"
 _NOT_SENT = "not all of its output was sent"
+_NOT_REPORTED = "not all of its reports were sent"
 _NOT_FINISHED = "its files were not all saved"
 
 
@@ -62,13 +64,14 @@ class JobFiles:
     tells whether the server knows of files in directories. `printed` is what the script has printed by name,
     if that counts. `remark` is called in the thread when the script has ended, before anything else, for a
     line in the job's history. `output` is None where the server takes no more of that than goes with
-    heartbeats and results."""
+    heartbeats and results; `takes_reports` tells whether it takes what scripts report."""
 
     def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
                  wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False,
                  printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "",
-                 output: Optional[KeptOutput] = None) -> None:
+                 output: Optional[KeptOutput] = None,
+                 takes_reports: Callable[[], bool] = lambda: False) -> None:
         self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
         self._settings = settings
@@ -84,6 +87,8 @@ class JobFiles:
                             settings.interval)
         self._output = output
         self._sending = None if output is None else OutputSending(output, context, self._say)
+        self._reports = ReportSending(job_dir, settings.outbox, context, takes_reports, self.cancelled.is_set,
+                                      self._say)
         self._watched_at: Optional[float] = None
         self._finishing = threading.Event()
         self._exit_code = 0
@@ -94,7 +99,8 @@ class JobFiles:
             context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
 
     def start(self) -> None:
-        """Begin to watch the checkpoint directory and the output. Raises NoThread."""
+        """Begin to watch the checkpoint directory, the output and the reports. Raises NoThread."""
+        self._reports.begin()
         threads.start(self._work, "jd-job-files")
 
     def watched(self) -> None:
@@ -126,12 +132,18 @@ class JobFiles:
     def _work(self) -> None:
         """Whatever goes wrong in one part, the others are done, and the job's history tells of it."""
         saving, sending = Reported(_NOT_SAVED, self._log), Reported(_NOT_SENT, self._log)
+        reporting = Reported(_NOT_REPORTED, self._log)
         while not self._finishing.wait(LOOK_EVERY):
             now = time.monotonic()
             with saving:
                 self._saver.look(now)
+            watched = self._watched_at is not None and now < self._watched_at + WATCHED
             with sending:
-                self._send_new(now)
+                if self._sending is not None and not self.cancelled.is_set():
+                    self._sending.look(now, watched)
+            with reporting:
+                if not self.cancelled.is_set():
+                    self._reports.look(watched)
         outcome = Saved()
         if not self.cancelled.is_set():
             with Reported(_NOT_FINISHED, self._log) as finishing:
@@ -141,6 +153,8 @@ class JobFiles:
         with Reported("the job's output was not let go of", self._log):
             if self._output is not None:
                 self._output.close()
+        with Reported("what the job reports was not let go of", self._log):
+            self._reports.close()
         self.outcome = outcome
         if self._disowned:
             self._waiting_files.discard()
@@ -152,7 +166,8 @@ class JobFiles:
         has_checkpoint = not saver.is_empty
         notes = [self._part("what shares its directories was not looked for", self._remark),
                  self._part(_NOT_SAVED, self._save_last),
-                 self._part(_NOT_SENT, self._send_output)]
+                 self._part(_NOT_SENT, self._send_output),
+                 self._part(_NOT_REPORTED, self._send_reports)]
         collected = Collected([])
         with Reported("not all of its files were collected", self._log) as collecting:
             collected = self._collector.collect(done, self._away)
@@ -167,11 +182,6 @@ class JobFiles:
         with Reported(what, self._log) as reported:
             note = do()
         return reported.trouble or note or ""
-
-    def _send_new(self, now: float) -> None:
-        if self._sending is not None and not self.cancelled.is_set():
-            watched = self._watched_at is not None and now < self._watched_at + WATCHED
-            self._sending.look(now, watched)
 
     def _pause(self, seconds: float) -> None:
         self.cancelled.wait(seconds)
@@ -242,29 +252,36 @@ class JobFiles:
         if kept is not None:
             self._waiting_files.remove(kept)
 
-    # ---- what it has printed
+    # ---- what it has printed and reported
 
     def _send_output(self) -> str:
+        return "" if self._sending is None else self._send_rest(self._sending)
+
+    def _send_reports(self) -> str:
+        self._reports.read_rest()
+        return "; ".join(filter(None, (self._send_rest(self._reports), self._reports.remark())))
+
+    def _send_rest(self, sending: Union[OutputSending, ReportSending]) -> str:
         """Send the rest; where the server is away, or may not answer before we are killed, keep it."""
-        if self._sending is None or self.cancelled.is_set():
+        if self.cancelled.is_set():
             return ""
-        kept, problem = self._keep_output() if self._stopped or self._away else ([], "")
+        kept, problem = self._keep_rest(sending) if self._stopped or self._away else ([], "")
         if self._away:
             return problem
         try:
-            self._sending.finish()
+            sending.finish()
         except (ServerUnreachable, ServerRefused):
             self._away = True
-            return "" if kept else self._keep_output()[1]
-        for item in kept:
-            self._waiting_files.remove(item)
+            return "" if kept else self._keep_rest(sending)[1]
+        if not self.cancelled.is_set():
+            for item in kept:
+                self._waiting_files.remove(item)
         return ""
 
-    def _keep_output(self) -> Tuple[List[Item], str]:
-        """What it has printed, where it waits, or why it cannot."""
-        assert self._sending is not None
+    def _keep_rest(self, sending: Union[OutputSending, ReportSending]) -> Tuple[List[Item], str]:
+        """The rest, where it waits, or why it cannot."""
         try:
-            return self._sending.keep(self._waiting_files), ""
+            return sending.keep(self._waiting_files), ""
         except StorageError as error:
             self._log(str(error))
             return [], str(error)

@@ -87,7 +87,7 @@ class SharedDirectory:
         if not names:
             return ""
         return ("%s changed in %s while it ran, and only those in the job's directory become results: "
-                "cwd=job runs the script there" % (" and ".join(names), self.directory))
+                "cwd=job runs the script there" % (collect.joined(names), self.directory))
 
     def _is_shared(self) -> bool:
         here = Here()

@@ -1,0 +1,158 @@
+"""The file that a script appends its reports to, as far as it was read.
+
+It lies beside the job's directory, `.jd/<job>.<attempt>.reports`, and not in it, because scripts upload every
+file that they find. The script makes it. Whatever it does with it later, what was read stays read: a file
+that is shorter now, or another one, is read from its beginning, unless what stood before the place that was
+reached stands there still. Links, pipes and directories are not read.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Iterator, List, Optional, Tuple
+
+from jd.protocol import MAX_REPORT_BYTES
+from jd.script import uploaded
+
+CHUNK = 256 * 1024
+MAX_BEHIND = 16 * 1024 * 1024  # bytes that are looked at, at once; what comes before them is left out
+_COMPARED = 64  # bytes before the place that was reached
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def place(job_dir: Path, attempt: Optional[int]) -> Path:
+    """Where the file of an attempt is."""
+    return job_dir.parent / uploaded.BESIDE / ("%s.%d.reports" % (job_dir.name, attempt or 0))
+
+
+def remove(path: Path) -> None:
+    """Remove the file of an attempt, if there is one."""
+    try:
+        os.unlink(str(path))
+    except OSError:
+        pass  # there is none, or it is a directory that somebody has made: no harm
+
+
+class ReportFile:
+    """Read by one thread. `left_out` is how many bytes of lines were not looked at, as there were too many of
+    them, and `too_long` how many lines no report can be. `odd` says what is there in place of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.left_out = 0
+        self.too_long = 0
+        self.odd = ""
+        self._path = path
+        self._handle: Optional[int] = None
+        self._seen: Tuple[int, ...] = ()
+        self._at = 0
+        self._before = b""
+        self._skipping = False  # the rest of a line that is too long, or was begun before
+        self._unfinished = False  # whether all that is left is the beginning of a line
+
+    def lines(self, allowed: int, final: bool = False) -> Iterator[bytes]:
+        """The lines that are new, at most `allowed` (and one), evenly spread and the last of them among them.
+
+        The last one counts without a line break if it is `final`. Raises OSError.
+        """
+        status = self._status()
+        if status is not None and self._handle is not None and not _is_same(os.fstat(self._handle), status):
+            yield from self._rest(allowed, True)  # of a file that another one has replaced
+            self._open()
+        elif status is not None and self._handle is None:
+            self._open()
+        if self._handle is not None:
+            yield from self._rest(allowed, final)
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _status(self) -> Optional[os.stat_result]:
+        try:
+            status = os.lstat(str(self._path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISREG(status.st_mode):
+            return status
+        kinds = ((stat.S_ISDIR, "a directory"), (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe"))
+        self.odd = next((name for check, name in kinds if check(status.st_mode)), "no file")
+        return None
+
+    def _open(self) -> None:
+        handle = os.open(str(self._path), _OPEN)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            return
+        self.close()
+        self._handle, self._seen = handle, ()
+
+    def _rest(self, allowed: int, final: bool) -> Iterator[bytes]:
+        assert self._handle is not None
+        status = os.fstat(self._handle)
+        seen = (status.st_size, status.st_mtime_ns)
+        if seen == self._seen and not final:
+            return
+        self._seen = seen
+        if status.st_size < self._at or self._read(self._at - len(self._before), self._at) != self._before:
+            self._at, self._before, self._skipping = 0, b"", False
+        end = status.st_size
+        if end - self._at > MAX_BEHIND:
+            self.left_out += end - MAX_BEHIND - self._at
+            self._at, self._skipping = end - MAX_BEHIND, True
+        every, number = self._every(end, max(1, allowed)), 0
+        last: Optional[bytes] = None  # if it is to be left out
+        while self._at < end:
+            chunk = self._read(self._at, min(self._at + CHUNK, end))
+            if not chunk:
+                break  # it has become shorter just now
+            for line in self._whole(chunk, final and self._at + len(chunk) >= end):
+                number += 1
+                last = line if number % every else None
+                if last is None:
+                    yield line
+                else:
+                    self.left_out += len(line)
+            if self._unfinished:
+                break
+        if last is not None:
+            self.left_out -= len(last)
+            yield last
+
+    def _every(self, end: int, allowed: int) -> int:
+        """Which line counts, the second or the third …, if there are more than `allowed`."""
+        if end - self._at <= 3 * allowed:  # {} and a line break
+            return 1
+        count, at = 0, self._at
+        while at < end:
+            chunk = self._read(at, min(at + CHUNK, end))
+            if not chunk:
+                break
+            count, at = count + chunk.count(b"\n"), at + len(chunk)
+        return -(-count // allowed) or 1
+
+    def _whole(self, chunk: bytes, final: bool) -> List[bytes]:
+        """The lines of a chunk that have ended; moves on to behind them."""
+        cut = len(chunk) if final else chunk.rfind(b"\n") + 1
+        if not cut and len(chunk) > MAX_REPORT_BYTES:
+            self.too_long += not self._skipping
+            cut, self._skipping = len(chunk), True
+            lines: List[bytes] = []
+        else:
+            lines = chunk[:cut].split(b"\n")
+            if self._skipping and cut:
+                del lines[0]
+                self._skipping = False
+        self._unfinished = not cut
+        self._at += cut
+        self._before = (self._before + chunk[:cut])[-_COMPARED:]
+        return [line for line in lines if line and not line.isspace()]
+
+    def _read(self, start: int, end: int) -> bytes:
+        assert self._handle is not None
+        return os.pread(self._handle, end - start, start) if end > start else b""
+
+
+def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
