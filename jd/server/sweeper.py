@@ -12,7 +12,7 @@ from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
 from jd.server.store.operators import dependencies
 from jd.server.store.pages import completions
-from jd.server.store.queue import elsewhere, jobs, lease, overrun, retry
+from jd.server.store.queue import elsewhere, errors, jobs, lease, overrun, retry
 from jd.server.store.reports import columns
 from jd.server.store.transaction import Transaction
 from jd.threads import Reported
@@ -53,6 +53,7 @@ def parts(missed: float, limit: int) -> Dict[str, Part]:
         "what is known of the throughput is not pruned": lambda t: completions.prune(t, limit) >= limit,
         "workers that are gone are not forgotten": lambda t: retention.prune(t, workers) >= workers,
         "what jobs report is not told to dashboards": columns.tell,
+        "failures from before this version are not looked at": lambda t: errors.catch_up(t, limit),
         "the end of the sweep is not looked for": _look_for_end,
     }
 

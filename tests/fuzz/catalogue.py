@@ -5,6 +5,7 @@ from typing import Tuple
 from tests.fuzz import (
     archives,
     backups,
+    error_lines,
     files_of_ours,
     http_answers,
     http_requests,
@@ -28,6 +29,7 @@ PROPERTIES: Tuple[Property, ...] = (
     *machines.PROPERTIES,
     *jobs_files.PROPERTIES,
     *searches.PROPERTIES,
+    *error_lines.PROPERTIES,
     *messages_read.PROPERTIES,
     *files_of_ours.PROPERTIES,
     *archives.PROPERTIES,

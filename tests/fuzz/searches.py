@@ -42,6 +42,7 @@ def _fill(db: sqlite3.Connection) -> None:
             (values.RESULT, "loss"),
         ):
             desk.write(partial(values.put, kind=kind, rows=[(1, {name: 0.5}), (2, {name: "sgd"})]))
+        desk.finish(desk.claim().job_id, "ABORTED", message="exit status 1")
         desk.database.close()
         with sqlite3.connect(str(directory / "jobs.db")) as stored:
             db.executescript("\n".join(stored.iterdump()))
@@ -71,13 +72,16 @@ def _term(source: Source) -> str:
         '{"a":1}',
         "[1, 2]",
         "[1,2]",
+        "E1",
+        "E1,E999999999999999,null",
+        "50%_\\",
         '"[1, 2]"',
         ",".join(source.several(source.number, 3))[:80],
         "١٢٣٤-01-01",
     )
     if source.chance(0.2):
         return source.text(3)
-    return name + source.one("=", "=", "!=", "<", "<=", ">", ">=", "==", "=<") + value
+    return name + source.one("=", "=", "!=", "<", "<=", ">", ">=", "==", "=<", "~", "!~") + value
 
 
 def make_filter(source: Source) -> str:
@@ -199,6 +203,9 @@ PROPERTIES = (
             "status=",
             "code=%",
             "x=1,2,,3",
+            "error=E1 message~\"50%_\\\\\"",
+            "a~",
+            "~a !~b",
         ),
         weight=40,
     ),

@@ -224,7 +224,7 @@ def test_a_page_over_http(dashboard: Dashboard) -> None:
         dashboard, ("GET", "/web/jobs?filter=x%3E3&sort=-x&limit=10", None),
         ("GET", "/web/jobs?limit=201", None), ("GET", "/web/jobs?filter=nope%3D1", None))
     assert first.status == 200 and first.json["columns"] == {
-        "parameters": ["x"], "results": [], "needs": [], "tags": []}
+        "parameters": ["x"], "results": [], "needs": [], "tags": [], "failed": False}
     assert [job["id"] for job in first.json["jobs"]] == list(range(60, 50, -1))
     assert first.json["total"] == 56
     target = "/web/jobs?filter=x%%3E3&sort=-x&limit=10&after=%s" % first.json["next"]

@@ -271,7 +271,8 @@ def test_one_job_with_everything_that_is_known_of_it(run: Run) -> None:
         assert one["history"] == one["message"]
         first, second = one["attempts"]
         assert first == {
-            "attempt": 1, "status": "ABORTED", "verdict": "failed", "message": "no such file", "exit_code": 3,
+            "attempt": 1, "status": "ABORTED", "verdict": "failed", "error": "no such file",
+            "message": "no such file", "exit_code": 3,
             "runtime": 2.0, "worker_id": "w", "host": None, "started": bench.now, "ended": bench.now,
             "code": None}
         assert (second["attempt"], second["status"], second["verdict"], second["ended"]) == (

@@ -158,11 +158,11 @@ def test_what_a_row_holds(desk: Desk) -> None:
         "id": 1, "status": "ABORTED", "parameters": {"lr": 0.1, "opt": "a"}, "results": {"acc": 0.5},
         "attempt": 1, "failures": 1, "worker_id": "h_abc_0", "priority": 0, "needs": None, "tags": None,
         "timeout": None, "max_attempts": None, "started": started, "finished": desk.now, "runtime": 9.5,
-        "code": None, "retry_at": desk.now + 30.0,
+        "code": None, "error": "exit status 1", "retry_at": desk.now + 30.0,
         "message": "attempt 1 failed on h_abc_0 (failure 1 of at most 3), tried again in 30 s: exit status 1"}
     assert second["results"] is None and second["message"] is None and second["attempt"] == 0
     assert desk.read(jobtable.columns) == {"parameters": ["lr", "opt", "new"], "results": ["acc"],
-                                          "needs": [], "tags": []}
+                                          "needs": [], "tags": [], "failed": True}
 
 
 def made(*parts: Any) -> str:

@@ -369,11 +369,11 @@ def test_everything_as_csv(run: Run) -> None:
         assert answer.headers["Content-Disposition"] == 'attachment; filename="exp-20231114T221321Z.csv"'
         assert table(answer) == [
             ["id", "status", "attempts", "worker", "started", "finished", "runtime",
-             "verdict", "exit_code", "message", "batch", "code", "tags",
+             "verdict", "exit_code", "error", "message", "batch", "code", "tags",
              "lr", "name", "param.loss", "param.id", "layers", "result.loss", "acc"],
             ["1", "DONE", "1", "node1_abc_0", "2023-11-14T22:13:20.000Z", "2023-11-14T22:13:21.500Z", "1.25",
-             "done", "", "", "1", "", "", "0.1", 'a "b", c\nd', "1", "7", "", "0.5", "1e-09"],
-            ["2", "PENDING", "0", "", "", "", "", "", "", "", "1", "", "",
+             "done", "", "", "", "1", "", "", "0.1", 'a "b", c\nd', "1", "7", "", "0.5", "1e-09"],
+            ["2", "PENDING", "0", "", "", "", "", "", "", "", "", "1", "", "",
              "-2", "", "", "", '[1, {"a": 2}]', "", ""]]
     run(scenario)
 

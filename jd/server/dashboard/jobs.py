@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from typing import Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 from jd import fields
 from jd import protocol as p
@@ -47,7 +47,7 @@ class JobTable:
         limit = fields.read_whole(request.query, "limit", 1, jobtable.MAX_LIMIT, DEFAULT_LIMIT)
         now = self._experiment.clock()
 
-        def look(db: sqlite3.Connection) -> Tuple[jobtable.TablePage, Dict[str, List[str]]]:
+        def look(db: sqlite3.Connection) -> Tuple[jobtable.TablePage, Dict[str, Any]]:
             wanted, by = conditions.compiled(db, text, now), jobtable.order(db, sort)
             place = jobtable.cursor(after, by) if after else None
             return jobtable.page(db, wanted, by, place, limit), jobtable.columns(db)

@@ -24,7 +24,7 @@ from jd.server.keeping.check import Fault
 from jd.server.keeping.reading import Place
 from jd.server.store import direct
 from jd.server.store.files import names
-from jd.server.store.queue import jobs
+from jd.server.store.queue import errors, jobs
 from jd.server.store.transaction import Transaction
 from jd.storage import damage
 from jd.storage.database import BUSY_TIMEOUT
@@ -186,6 +186,7 @@ def _empty(t: Transaction, aside: _Aside, fault: Fault) -> str:
     t.db.execute("UPDATE jobs SET parameters = '{}' WHERE id = ?", (fault.job,))
     t.db.execute("UPDATE attempts SET verdict = ?, ended_at = ?, message = ?"
                  " WHERE job_id = ? AND verdict IS NULL", (p.VERDICT_LOST, t.now, SAID, fault.job))
+    errors.keep_missing(t, fault.job, fault.job)
     t.db.execute("UPDATE jobs SET status = 'ABORTED', completion_timestamp = ?, retry_at = NULL,"
                  " lease_until = NULL, ends_by = NULL WHERE id = ? AND status NOT IN ('DONE', 'DELETED')",
                  (t.now, fault.job))
@@ -213,6 +214,7 @@ def _end(t: Transaction, fault: Fault) -> str:
         t.db.execute("UPDATE attempts SET verdict = ?, ended_at = ?, message = ?"
                      " WHERE job_id = ? AND number = ?",
                      (p.VERDICT_LOST, t.now, SAID, fault.job, fault.row))
+        errors.keep_missing(t, fault.job, fault.job)
         jobs.add_history_line(t, [fault.job], "%s: attempt %d had not ended, and nobody ran it" % (
             SAID, fault.row))
         return "ended attempt %d of job %d as lost" % (fault.row, fault.job)

@@ -78,6 +78,7 @@ FIELDS: Tuple[Field, ...] = (
     Field("required_time", EVERYWHERE, "runtime", "runtime", DURATION, "jobs_by_runtime"),
     Field("verdict", Where.API | Where.CSV | READ, "verdict", select=_LATEST % "verdict"),
     Field("exit_code", Where.API | Where.CSV, "exit_code", select=_LATEST % "exit_code"),
+    Field("error", PAGES | Where.API | Where.CSV, "error", select=_LATEST % "error"),
     Field("message", Where.CSV, "message", select=_LATEST % "message"),
     Field("batch", Where.DETAILS | Where.API | Where.CSV | Where.RESULTS, "batch"),
     Field("code", EVERYWHERE, "code", "code", sorted_by="jobs_by_code", lowest=""),

@@ -304,7 +304,27 @@ CREATE TABLE reports_due (
 INSERT INTO changes VALUES ('reports', 0);
 """
 
+# Why attempts have failed (see `queue.errors`); of those from before it is found out by and by.
+_ERRORS = """
+CREATE TABLE error_kinds (
+  id        INTEGER PRIMARY KEY,
+  form      TEXT NOT NULL,                      -- of the error lines (see `errorform`)
+  verdict   TEXT NOT NULL,
+  exit_code INTEGER
+);
+CREATE INDEX error_kinds_by_form ON error_kinds (form, verdict);
+ALTER TABLE attempts ADD COLUMN error TEXT;     -- the error line; NULL: it has not failed, or runs
+ALTER TABLE attempts ADD COLUMN error_id INTEGER;  -- its kind
+ALTER TABLE attempts ADD COLUMN gpus TEXT;      -- of its worker, where it has failed; NULL: not known
+-- All that failures are counted by, so that no output has to be read over.
+CREATE INDEX attempts_by_error ON attempts (error_id, job_id, number, ended_at, worker_id, gpus)
+  WHERE error_id IS NOT NULL;
+INSERT INTO settings (name, value)
+  SELECT 'errors_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (FIRST, DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
-                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS)
+                             _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS,
+                             _ERRORS)

@@ -13,6 +13,8 @@ const EXAMPLES = [
   ["worker=node7-0-1", "the whole worker id"],
   ["tag=baseline", "that have this tag"],
   ["result.loss<0.3 param.lr=0.1", "when a name is both"],
+  ["message~\"out of memory\"", "a text in messages and errors; also error~, worker~ and of parameters; !~"],
+  ["error!=null", "of which an attempt failed"],
   ["resnet",
     "a word alone: in parameters, worker ids and messages of attempts; digits also match the job's id"],
 ];
@@ -72,7 +74,7 @@ function filterHelp(put) {
     panel.replaceChildren(
       el("dl", {}, ...examples),
       el("p", {class: "hint"}, "Names: status id worker host tag needs code attempts runtime started "
-        + "finished priority, and those of parameters and results."),
+        + "finished priority error message, and those of parameters and results."),
       names.length ? el("p", {class: "filter-names"}, ...names) : "");
     panel.showPopover();
     const at = opener.closest(".grow").getBoundingClientRect();

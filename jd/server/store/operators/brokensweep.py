@@ -6,7 +6,7 @@ nothing while others are there: it may be the one that is broken, and they may b
 """
 
 import json
-from typing import List, NamedTuple, Optional, Sequence
+from typing import NamedTuple, Sequence
 
 from jd import protocol as p
 from jd.server.store.operators import options
@@ -14,7 +14,7 @@ from jd.server.store.queue.transitions import FAILURES
 from jd.server.store.transaction import Ended, Transaction
 
 FIRST = 10  # attempts
-MAX_LINE = 200  # characters of the last line of output
+MAX_LINE = 200  # characters of how the last one ended
 
 _COUNT = "first_attempts"  # the setting: what is counted as JSON, or _PROVEN
 _PROVEN = "succeeded"
@@ -55,13 +55,12 @@ def _pause(t: Transaction, failed: int, job_id: int) -> None:
 
 
 def _last_words(t: Transaction, job_id: int) -> str:
-    """How the latest attempt of a job ended, with the last line of its output."""
-    message, tail = t.db.execute(
-        "SELECT a.message, a.output_tail FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id"
+    """How the latest attempt of a job ended, with its error line."""
+    message, error = t.db.execute(
+        "SELECT a.message, a.error FROM attempts AS a JOIN jobs AS j ON j.id = a.job_id"
         " AND j.attempt = a.number WHERE j.id = ?", (job_id,)).fetchone()
-    lines: List[str] = [line.strip() for line in (tail or "").splitlines() if line.strip()]
-    first: Optional[str] = (message or "").splitlines()[0] if message else None
-    words = [text for text in (first, lines[-1] if lines else None) if text]
+    first = message.splitlines()[0] if message else ""
+    words = [text for text in dict.fromkeys((first, error)) if text]
     return ": ".join(words)[:MAX_LINE] or "no output"
 
 

@@ -90,7 +90,7 @@ def attempts(db: sqlite3.Connection, job_id: int, most: int = MAX_ATTEMPTS) -> L
     """The newest attempts of a job, the newest first; all with -1."""
     rows = db.execute(
         "SELECT a.number, a.worker_id, w.host, a.started_at, a.ended_at, a.verdict, a.message,"
-        " a.exit_code, a.runtime, a.system_metrics, c.document, c.version FROM attempts a"
+        " a.exit_code, a.runtime, a.system_metrics, a.error, c.document, c.version FROM attempts a"
         " LEFT JOIN workers w ON w.worker_id = a.worker_id"
         " LEFT JOIN codes c ON c.id = a.code_id WHERE a.job_id = ?"
         " ORDER BY a.number DESC LIMIT ?", (job_id, most))
@@ -98,7 +98,7 @@ def attempts(db: sqlite3.Connection, job_id: int, most: int = MAX_ATTEMPTS) -> L
              "started": row[3], "ended": row[4], "verdict": row[5], "message": row[6],
              "exit_code": row[7], "runtime": row[8],
              "metrics": json.loads(row[9]) if row[9] else {},
-             "code": codes.of_attempt(row[10], row[11])} for row in rows]
+             "error": row[10], "code": codes.of_attempt(row[11], row[12])} for row in rows]
 
 
 def _host(worker_id: str) -> Optional[str]:

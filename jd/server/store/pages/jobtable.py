@@ -231,12 +231,13 @@ def rows(db: sqlite3.Connection, ids: Sequence[int], fields: Sequence[Field] = _
     return [found[job_id] for job_id in ids if job_id in found]
 
 
-def columns(db: sqlite3.Connection) -> Dict[str, List[str]]:
-    """The names of all parameters and results in the order of their first use, and the tags that jobs need
-    and have."""
+def columns(db: sqlite3.Connection) -> Dict[str, Any]:
+    """The names of all parameters and results in the order of their first use, the tags that jobs need
+    and have, and whether an attempt of any has `failed`."""
     def tags(table: str) -> List[str]:
         return [row[0] for row in db.execute(
             "SELECT DISTINCT tag FROM %s ORDER BY tag LIMIT %d" % (table, MAX_COLUMNS))]
     return {"parameters": values.names(db, values.PARAMETER, MAX_COLUMNS),
             "results": values.names(db, values.RESULT, MAX_COLUMNS),
-            "needs": tags("needed_tags"), "tags": tags("listed_tags")}
+            "needs": tags("needed_tags"), "tags": tags("listed_tags"),
+            "failed": db.execute("SELECT 1 FROM error_kinds LIMIT 1").fetchone() is not None}

@@ -24,7 +24,7 @@ def job(db: sqlite3.Connection, job_id: int) -> Dict[str, Any]:
 
 def _attempt(row: Dict[str, Any]) -> Dict[str, Any]:
     """`status` is what the job was by it: SERVED while it runs."""
-    told = {name: row[name] for name in ("verdict", "message", "exit_code", "runtime", "worker_id", "host",
-                                         "started", "ended", "code")}
+    told = {name: row[name] for name in ("verdict", "error", "message", "exit_code", "runtime", "worker_id",
+                                         "host", "started", "ended", "code")}
     ended = p.DONE if row["verdict"] == p.VERDICT_DONE else p.ABORTED
     return dict(told, attempt=row["number"], status=p.SERVED if row["verdict"] is None else ended)

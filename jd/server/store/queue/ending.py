@@ -11,7 +11,7 @@ from jd import messages
 from jd import protocol as p
 from jd.killpoint import killpoint
 from jd.server.store.policy import Policy
-from jd.server.store.queue import attempts, codes, jobs, retry, tookdown, transitions
+from jd.server.store.queue import attempts, codes, errors, jobs, retry, tookdown, transitions
 from jd.server.store.transaction import Ended, Transaction
 
 # What published clients since 1.16 say when the dashboard stops them during a job, which they kill then. That
@@ -125,6 +125,8 @@ def _end(t: Transaction, job: jobs.Job, verdict: str, *, message: str = "", exit
         " WHERE job_id = ? AND number = ?",
         (t.now, verdict, message, exit_code, runtime, took_down or None, None if code is None else code.id,
          told, printed.size, told, printed.tail, job.id, job.attempt))
+    if verdict in errors.FAILED:
+        errors.keep(t, job.id, job.attempt)
     reason = _ending_line(job, verdict, outcome, pause, policy, set_aside)
     jobs.add_history_line(t, [job.id], "%s: %s" % (reason, message) if message else reason)
     if outcome.status == p.PENDING:

@@ -7,40 +7,28 @@ import json
 import math
 import re
 import sqlite3
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from jd.protocol import DELETED, JOB_STATUSES_ALL, ProtocolError, shown
 from jd.server.store.jobfields import COMPARED, DURATION, TIME
 from jd.server.store.queue import codes
-from jd.server.store.search import filters, values
-from jd.server.store.search.filters import EQUAL, ORDERINGS, UNEQUAL, Term, Value
+from jd.server.store.search import filters, told, values
+from jd.server.store.search.filters import CONTAINS, EQUAL, LACKS, ORDERINGS, UNEQUAL, Term, Value
+from jd.server.store.search.sql import Compiled, any_of, no_ordering, pattern
+from jd.server.store.search.sql import Source as Source
+from jd.server.store.search.sql import Sql as Sql
+from jd.server.store.search.sql import id_list as id_list
+from jd.server.store.search.sql import marks as marks
 
-BUILT_IN = ("status", "id", "worker", "host", "needs", "tag", "code", *COMPARED)
+BUILT_IN = ("status", "id", "worker", "host", "needs", "tag", "code", *told.NAMES, *COMPARED)
 PREFIXES = {"param.": values.PARAMETER, "result.": values.RESULT}
 OBJECTS = {values.PARAMETER: "parameters", values.RESULT: "results"}  # their columns
 
 KNOWN_SHOWN = 30
 _WHOLE = re.compile(r"[+-]?[0-9]{19,310}", re.ASCII)
+_LOOKED_INTO = (CONTAINS, LACKS)
 NO_ID = 2 ** 62  # above all ids
 _MOST_ARMS = 100  # of one source; SQLite takes 500 in one query
-
-
-class Sql(NamedTuple):
-    """A piece of SQL and the values for its question marks."""
-
-    text: str
-    values: Tuple[Any, ...] = ()
-
-
-class Source(NamedTuple):
-    """An index that has all the jobs of a term: SQL that selects their `id`.
-
-    An `ordered` one can give them in the order of `id` without sorting.
-    """
-
-    arms: Tuple[Sql, ...]
-    id_column: str
-    ordered: bool
 
 
 class Filter(NamedTuple):
@@ -80,16 +68,6 @@ class Name(NamedTuple):
         return Sql("json_extract(j.%s, ?)" % OBJECTS[self.kind], ('$."%s"' % self.name,))
 
 
-def marks(items: Sequence[Any]) -> str:
-    """A question mark for each item."""
-    return ", ".join("?" * len(items))
-
-
-def id_list(ids: Iterable[int]) -> str:
-    """Whole numbers written out: there may be more than SQLite takes as bound values."""
-    return ",".join("%d" % job_id for job_id in ids)
-
-
 def compiled(db: sqlite3.Connection, text: str, now: float) -> Filter:
     """A filter, given as text. Raises ProtocolError for what cannot be understood.
 
@@ -101,7 +79,7 @@ def compiled(db: sqlite3.Connection, text: str, now: float) -> Filter:
     sources: List[Source] = []
     terms = filters.parse(text)
     for term in terms:
-        if term.name == "status":
+        if term.name == "status" and term.operator not in _LOOKED_INTO:
             statuses &= _statuses(term)
             named = True
             continue
@@ -162,14 +140,15 @@ def _known(db: sqlite3.Connection) -> str:
 
 # ---- one term
 
-_Compiled = Tuple[Sql, Optional[Source]]
-
-
-def _compiled(db: sqlite3.Connection, term: Term, now: float) -> _Compiled:
+def _compiled(db: sqlite3.Connection, term: Term, now: float) -> Compiled:
     if not term.operator:
         return _text(term.values[0].text), None
+    if term.operator in _LOOKED_INTO:
+        return _containing(db, term)
     if term.name == "code":
         return _code(db, term)
+    if term.name in told.NAMES and not _is_value(db, term):
+        return told.compared(db, term)
     if term.name in _LISTS:
         return _tagged(db, term)
     make = _BUILT_IN.get(term.name)
@@ -178,13 +157,35 @@ def _compiled(db: sqlite3.Connection, term: Term, now: float) -> _Compiled:
     return _named(term, resolve(db, term.name))
 
 
-def _no_ordering(term: Term) -> None:
-    if term.operator in ORDERINGS:
-        raise ProtocolError("%s can be compared with = and != only" % term.name)
+def _is_value(db: sqlite3.Connection, term: Term) -> bool:
+    """Whether a term compares a parameter or a result that is called like what attempts tell."""
+    if term.name == "error" and all(told.kind(value) is not None for value in term.values):
+        return False
+    return any(values.name_id(db, kind, term.name) is not None for kind in OBJECTS)
+
+
+def _containing(db: sqlite3.Connection, term: Term) -> Compiled:
+    """Jobs with one of these texts in what a term names, with `!~` those with none."""
+    if term.name in told.NAMES:
+        parts = [told.contains(term.name, value.text) for value in term.values]
+    elif term.name == "worker":
+        parts = [_like(Sql("j.worker_id"), value) for value in term.values]
+    elif term.name in BUILT_IN:
+        raise ProtocolError("%s is compared, with = and the like; a text is looked for with ~ in message,"
+                            " error, worker and in parameters" % term.name)
+    else:
+        extract = resolve(db, term.name).extract
+        parts = [_like(extract, value) for value in term.values]
+    source = told.HAVE_FAILED if (term.name, term.operator) == ("error", CONTAINS) else None
+    return any_of(parts, UNEQUAL if term.operator == LACKS else EQUAL), source
+
+
+def _like(what: Sql, value: Value) -> Sql:
+    return Sql(what.text + " LIKE ? ESCAPE '\\'", (*what.values, pattern(value.text)))
 
 
 def _statuses(term: Term) -> Set[str]:
-    _no_ordering(term)
+    no_ordering(term)
     given = {value.text.upper() for value in term.values}
     for status in given:
         if status not in JOB_STATUSES_ALL:
@@ -206,11 +207,7 @@ def contain(word: str, in_json: str) -> Sql:
     # Most jobs had one attempt, or none: to look at its message is one step in an index.
     return Sql("(j.parameters LIKE ? ESCAPE '\\' OR j.worker_id LIKE ? ESCAPE '\\' OR (j.attempt > 0"
                " AND EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.message LIKE ?"
-               " ESCAPE '\\')))", (_pattern(in_json), _pattern(word), _pattern(word)))
-
-
-def _pattern(word: str) -> str:
-    return "%%%s%%" % word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+               " ESCAPE '\\')))", (pattern(in_json), pattern(word), pattern(word)))
 
 
 def _number(term: Term, value: Value) -> float:
@@ -220,14 +217,7 @@ def _number(term: Term, value: Value) -> float:
     return found
 
 
-def _any(texts: Sequence[Sql], operator: str) -> Sql:
-    """One of them holds; with `!=` none does. An unknown value is not equal to anything."""
-    text = " OR ".join("coalesce(%s, 0)" % sql.text for sql in texts)
-    return Sql("%s(%s)" % ("NOT " if operator == UNEQUAL else "", text),
-               tuple(value for sql in texts for value in sql.values))
-
-
-def _id(term: Term, _now: float) -> _Compiled:
+def _id(term: Term, _now: float) -> Compiled:
     numbers = [_number(term, value) for value in term.values]
     if term.operator in ORDERINGS:
         return Sql("j.id %s ?" % term.operator, (numbers[0],)), None
@@ -238,11 +228,11 @@ def _id(term: Term, _now: float) -> _Compiled:
                                listed.values),), "id", True)
 
 
-def _worker(term: Term, _now: float) -> _Compiled:
-    _no_ordering(term)
+def _worker(term: Term, _now: float) -> Compiled:
+    no_ordering(term)
     parts = [Sql("j.worker_id IS NULL") if value.is_null else Sql("j.worker_id = ?", (value.text,))
              for value in term.values]
-    condition = _any(parts, term.operator)
+    condition = any_of(parts, term.operator)
     if term.operator == UNEQUAL or any(value.is_null for value in term.values):
         return condition, None
     names = sorted({value.text for value in term.values})
@@ -251,11 +241,11 @@ def _worker(term: Term, _now: float) -> _Compiled:
         for name in names), "id", True)
 
 
-def _host(term: Term, _now: float) -> _Compiled:
-    _no_ordering(term)
+def _host(term: Term, _now: float) -> Compiled:
+    no_ordering(term)
     hosts = tuple(value.text for value in term.values)
     chosen = "SELECT worker_id FROM workers WHERE host IN (%s)" % marks(hosts)
-    condition = _any([Sql("j.worker_id IN (%s)" % chosen, hosts)], term.operator)
+    condition = any_of([Sql("j.worker_id IN (%s)" % chosen, hosts)], term.operator)
     if term.operator == UNEQUAL:
         return condition, None
     return condition, Source((Sql("SELECT id FROM jobs WHERE worker_id IN (%s)" % chosen, hosts),),
@@ -275,15 +265,15 @@ _LISTS = {"needs": _Lists("needs_id", "needed_tags", "jobs_by_needs"),
           "tag": _Lists("tags_id", "listed_tags", "jobs_by_tags")}
 
 
-def _tagged(db: sqlite3.Connection, term: Term) -> _Compiled:
+def _tagged(db: sqlite3.Connection, term: Term) -> Compiled:
     """Jobs that need or have one of these tags, maybe with others; null: jobs that need or have none."""
-    _no_ordering(term)
+    no_ordering(term)
     column, table, by = _LISTS[term.name]
     tags = tuple(value.text for value in term.values if not value.is_null)
     some = Sql("j.%s IN (SELECT %s FROM %s WHERE tag IN (%s))" % (column, column, table, marks(tags)), tags)
     if any(value.is_null for value in term.values):
-        return _any([some, Sql("j.%s IS NULL" % column)], term.operator), None
-    condition = _any([some], term.operator)
+        return any_of([some, Sql("j.%s IS NULL" % column)], term.operator), None
+    condition = any_of([some], term.operator)
     if term.operator == UNEQUAL:
         return condition, None
     found = [row[0] for row in db.execute("SELECT DISTINCT %s FROM %s WHERE tag IN (%s) LIMIT %d" % (
@@ -296,15 +286,15 @@ def _tagged(db: sqlite3.Connection, term: Term) -> _Compiled:
     return condition, Source(arms, "id", True)
 
 
-def _code(db: sqlite3.Connection, term: Term) -> _Compiled:
+def _code(db: sqlite3.Connection, term: Term) -> Compiled:
     """A version of the code by the beginning of its name, of its commit or of the script's hash."""
-    _no_ordering(term)
+    no_ordering(term)
     found = [version for value in term.values if not value.is_null
              for version in codes.matching(db, value.text)]
     parts = [Sql("j.code IN (%s)" % marks(found), tuple(found))]
     if any(value.is_null for value in term.values):
-        return _any([*parts, Sql("j.code IS NULL")], term.operator), None
-    condition = _any(parts, term.operator)
+        return any_of([*parts, Sql("j.code IS NULL")], term.operator), None
+    condition = any_of(parts, term.operator)
     if term.operator == UNEQUAL:
         return condition, None
     arms = tuple(Sql("SELECT id FROM jobs INDEXED BY jobs_by_code WHERE code = ?", (version,))
@@ -327,7 +317,7 @@ def _span(term: Term, value: Value, now: float) -> filters.Span:
     return filters.Span(number, number)
 
 
-def _column(term: Term, now: float) -> _Compiled:
+def _column(term: Term, now: float) -> Compiled:
     field = COMPARED[term.name]
     column = field.column
     if term.operator in ORDERINGS:
@@ -353,16 +343,16 @@ def _column(term: Term, now: float) -> _Compiled:
         start, end = _span(term, value, now)
         parts.append(Sql("j.%s >= ? AND j.%s < ?" % (column, column), (start, end)) if end > start
                      else Sql("j.%s = ?" % column, (start,)))
-    return _any([Sql("(%s)" % part.text, part.values) for part in parts], term.operator), None
+    return any_of([Sql("(%s)" % part.text, part.values) for part in parts], term.operator), None
 
 
-_BUILT_IN: Dict[str, Callable[[Term, float], _Compiled]] = {
+_BUILT_IN: Dict[str, Callable[[Term, float], Compiled]] = {
     "id": _id, "worker": _worker, "host": _host, **dict.fromkeys(COMPARED, _column)}
 
 
 # ---- parameters and results
 
-def _named(term: Term, name: Name) -> _Compiled:
+def _named(term: Term, name: Name) -> Compiled:
     if term.operator in ORDERINGS:
         return _compared(term, name)
     parts: List[Sql] = []
@@ -379,7 +369,7 @@ def _named(term: Term, name: Name) -> _Compiled:
             found = Sql("EXISTS (SELECT 1 FROM job_values v WHERE v.name_id = ? AND v.value IN (%s)"
                         " AND v.job_id = j.id)" % marks(wanted), (name.id, *wanted))
             parts.append(_to_the_last_digit(found, name, value.text))
-    condition = _any(parts, term.operator)
+    condition = any_of(parts, term.operator)
     if term.operator == UNEQUAL or any(value.is_null for value in term.values):
         return condition, None
     arms = tuple(Sql("SELECT job_id AS id FROM job_values WHERE name_id = ? AND value = ?", (name.id, one))
@@ -406,7 +396,7 @@ def _keys(value: Value) -> List[values.Key]:
     return [] if found is None else [found]
 
 
-def _compared(term: Term, name: Name) -> _Compiled:
+def _compared(term: Term, name: Name) -> Compiled:
     """Numbers with numbers, texts with texts."""
     value = values.key(term.values[0].text)
     if value is None or term.values[0].is_null or term.values[0].truth is not None:

@@ -1,9 +1,9 @@
 """The filter language of the dashboard: text → terms. No database here; `conditions` makes SQL of them.
 
 Terms are separated by blanks and all of them must hold. `name=value` (also !=, <, <=, >, >=) compares,
-a word without operator is looked for as text. Quotes keep blanks and operators: `opt="a b"`, `"a=b"`;
-inside, `\\"` and `\\\\` stand for themselves. `name=a,b` is a list: any of them. A value that begins with
-[ or { is JSON. See docs/server.md, "Searching jobs".
+`name~value` (also !~) looks for a text in one, and a word without operator is looked for as text. Quotes
+keep blanks and operators: `opt="a b"`, `"a=b"`; inside, `\\"` and `\\\\` stand for themselves. `name=a,b` is
+a list: any of them. A value that begins with [ or { is JSON. See docs/server.md, "Searching jobs".
 """
 
 import json
@@ -19,8 +19,11 @@ MAX_TERMS = 20
 EQUAL = "="
 UNEQUAL = "!="
 ORDERINGS = ("<", "<=", ">", ">=")
+CONTAINS = "~"
+LACKS = "!~"
 
 _COMPARISON = re.compile(r"([^\s\"=<>!,]+)(!=|<=|>=|=|<|>)")
+_CONTAINS = re.compile(r"([^\s\"=<>!,~]+)(!?~)(?=\S)")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _BARE = re.compile(r'[^\s"]+')
 _BARE_ITEM = re.compile(r'[^\s",]+')
@@ -84,18 +87,19 @@ def _skip(text: str, position: int) -> int:
 
 
 def _term(text: str, position: int) -> Tuple[Term, int]:
-    comparison = _COMPARISON.match(text, position)
+    comparison = _CONTAINS.match(text, position) or _COMPARISON.match(text, position)
     if comparison is None:
         value, position = _value(text, position, _BARE)
         return Term("", "", (value,)), position
     name, operator = comparison.groups()
     position = comparison.end()
-    if text[position:position + 1] in ("[", "{"):
+    is_text = operator in (CONTAINS, LACKS)
+    if text[position:position + 1] in ("[", "{") and not is_text:
         value, position = _value(text, position, _BARE_JSON)
         return Term(name, operator, (Value(_minified(value.text)),)), position
     values: List[Value] = []
     while True:
-        value, position = _value(text, position, _BARE_ITEM, "%s%s" % (name, operator))
+        value, position = _value(text, position, _BARE_ITEM, "%s%s" % (name, operator), is_text)
         values.append(value)
         if text[position:position + 1] != ",":
             break
@@ -105,13 +109,14 @@ def _term(text: str, position: int) -> Tuple[Term, int]:
     return Term(name, operator, tuple(values)), position
 
 
-def _value(text: str, position: int, bare: Pattern[str], before: str = "") -> Tuple[Value, int]:
+def _value(text: str, position: int, bare: Pattern[str], before: str = "",
+           is_text: bool = False) -> Tuple[Value, int]:
     if text[position:position + 1] == '"':
         quoted = _QUOTED.match(text, position)
         if quoted is None:
             raise ProtocolError("a quote is not closed: %s" % shown(text[position:]))
         content = re.sub(r"\\(.)", r"\1", quoted.group(1))
-        if content[:1] in ("[", "{"):
+        if content[:1] in ("[", "{") and not is_text:
             content = _minified(content)
         return Value(content, True), quoted.end()
     found = bare.match(text, position)

@@ -42,6 +42,11 @@ function worker(job) {
   return el("a", {href: "/workers?worker=" + encodeURIComponent(job.worker_id)}, job.worker_id);
 }
 
+function failure(job) {
+  if (!job.error) return none();
+  return el("span", {class: "mono", title: job.error}, job.error.slice(0, 200));
+}
+
 const needs = (job) => (job.needs ? job.needs.join(", ") : none());
 
 // A tag is a link to the jobs that have it.
@@ -71,12 +76,14 @@ const LAST = [
   {key: "code", head: "Code", sort: "code", extra: true,
     cell: (job) => (job.code ? el("span", {class: "mono"}, job.code) : none())},
 ];
+// Shown where any job of the page has one, unless somebody has chosen otherwise.
+const ERROR = {key: "error", head: "Error", kind: "cut error", cell: failure};
 const NEEDS = {key: "needs", head: "Needs", kind: "cut", cell: needs};
 const TAGS = {key: "tags", head: "Tags", cell: tags};
 
 /** All columns of an experiment whose names of parameters and results are these; `needs` and `tags` are
- * the tags that its jobs need and have. */
-export function columnsOf({parameters, results, needs: needed, tags: given}) {
+ * the tags that its jobs need and have, `failed` says whether an attempt of any has. */
+export function columnsOf({parameters, results, needs: needed, tags: given, failed}) {
   const known = new Set(parameters);
   const own = parameters.map((name, at) => ({
     key: "param." + name, head: name, sort: "param." + name, kind: "cut param", group: "Parameters",
@@ -88,7 +95,7 @@ export function columnsOf({parameters, results, needs: needed, tags: given}) {
   const many = [...own, ...found].filter((one) => !one.extra).length > 6;
   const last = LAST.map((one) => (one.key === "finished" ? {...one, extra: many} : one));
   const words = [...(given.length ? [TAGS] : []), ...(needed.length ? [NEEDS] : [])];
-  return [...FIRST, ...own, ...found, ...words, ...last];
+  return [...FIRST, ...own, ...found, {...ERROR, extra: !failed}, ...words, ...last];
 }
 
 /** Those that are shown: as chosen, or all but the many of a sweep with many parameters. */

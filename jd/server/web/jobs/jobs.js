@@ -39,7 +39,7 @@ class JobsPage {
       after: kept.after || null, size: keptSize()};
     this.from = kept.from || 0;  // how many jobs come before this page
     this.stack = kept.stack || [];  // where the pages before it begin
-    this.names = {parameters: [], results: [], needs: [], tags: []};
+    this.names = {parameters: [], results: [], needs: [], tags: [], failed: false};
     this.jobs = [];
     this.next = this.total = null;
     this.rest = this.charted = this.countedAt = 0;
