@@ -49,6 +49,7 @@ _HOME_OF = {
     "fetch": "jd.sweep.fetching",
     "job": "jd.sweep.looking",
     "output": "jd.sweep.looking",
+    "reports": "jd.sweep.looking",
     "watch": "jd.sweep.looking",
     "data_root": "jd.sweep.files",
     "exp_path": "jd.sweep.files",

@@ -1,6 +1,7 @@
-"""Looking at one job, at what it has printed, and at what changes."""
+"""Looking at one job, at what it has printed and reported, and at what changes."""
 
-from typing import Any, Dict, Iterator, Optional, Union
+import math
+from typing import Any, Dict, Iterator, List, Optional, Union
 
 from jd import protocol
 from jd.sweep.errors import Refused, Unreachable
@@ -48,6 +49,25 @@ def output(job_id: Union[int, str], attempt: Optional[int] = None) -> str:
             return "".join(pieces)
         # A job that is tried again meanwhile does not mix two attempts.
         query = dict(query, offset=end, attempt=told.get("attempt"))
+
+
+def reports(job_id: Union[int, str], metric: Optional[str] = None,
+            attempt: Optional[int] = None) -> Dict[str, Dict[str, List[float]]]:
+    """What a job has reported, until now: in its latest attempt that has reported something, or in this one.
+
+    Of each metric, or of this one, `{"step": [...], "time": [...], "value": [...]}` in the order in which it
+    was reported: three lists of equal length, times in seconds since the start of the script. Infinities are
+    NaN too. Of a very long curve the server has thinned out what is between its extremes.
+
+    Raises NotOffered; Refused where there is no such job.
+    """
+    session, number = current("reports"), numbers([job_id])[0]
+    session.want(protocol.EXT_REPORT, "keep what scripts report")
+    told = session.call("GET", "%s/%d/reports" % (protocol.LIST_JOBS, number),
+                        query={"attempt": attempt, "metric": metric})
+    return {str(one["name"]): {"step": one["step"], "time": one["time"],
+                               "value": [math.nan if value is None else value for value in one["value"]]}
+            for one in told.get("metrics") or []}
 
 
 def watch() -> Iterator[Dict[str, Any]]:

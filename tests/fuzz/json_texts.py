@@ -3,17 +3,23 @@
 import io
 import json
 import math
+import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO, Dict, List, Tuple, cast
 
+from jd.messages import Reports
 from jd.net import jsonbody
 from jd.net.serving import jsonpieces
 from jd.net.serving.jsonpieces import Pieces
-from jd.protocol import ProtocolError
+from jd.protocol import MAX_REPORT_BYTES, ProtocolError
 from jd.server.store.files import resultfile
+from jd.server.store.reports import interpreting
 from jd.server.store.search import values
 from jd.sweep import values as typed_values
 from jd.sweep.errors import BadValue
 from jd.worker.attempt.output.printed import Printed
+from jd.worker.attempt.reports import reportline
+from jd.worker.attempt.reports.reportfile import ReportFile
 from tests.fuzz.material import Source, utf8
 from tests.fuzz.properties import Property, outcome, refused
 
@@ -226,6 +232,53 @@ def check_printed(given: Tuple[bytes, List[bytes]]) -> None:
         assert resultfile.parse(json.dumps(found).encode("ascii")).numbers is not None
 
 
+def make_reports(source: Source) -> Tuple[bytes, List[bytes]]:
+    """What scripts append to the file of their reports, whole and in pieces."""
+
+    def line() -> bytes:
+        numbers = {source.key(True): source.one(source.value(1), 0.5, math.nan, math.inf, 3)
+                   for _ in range(source.few(4))}
+        return source.one(
+            utf8(json.dumps(dict(numbers, step=source.below(9), time=source.one(1e9, "x", -1)))),
+            make_results(source),
+            make_json(source).replace(b"\n", b" "),
+            utf8('{"a": %s}' % source.number()),
+            b"{" + b"x" * source.one(3, 20_000),
+        )
+
+    data = b"".join(source.maybe_bytes(line(), 0.2) + source.one(b"\n", b"\n", b"\r\n", b"\n\n")
+                    for _ in range(source.few(8)))
+    data += source.one(b"", line())
+    return data, source.pieces(data)
+
+
+def check_reports(given: Tuple[bytes, List[bytes]]) -> None:
+    """The same reports whole and in pieces, each of which a server takes beside any others."""
+    with tempfile.TemporaryDirectory() as directory:
+        found = [_reported(Path(directory) / name, pieces) for name, pieces in (
+            ("whole", [given[0]]), ("pieces", given[1]))]
+    assert found[0] == found[1], found
+    for line in found[0]:
+        body = '{"job_id": 1, "attempt": 1, "first": 0, "reports": [[0.5, %s]]}' % line
+        reports = Reports.from_json(jsonbody.parse_json(body.encode("ascii"))).reports
+        assert len(line) <= MAX_REPORT_BYTES and "time" not in reports[0].told
+        interpreting.interpret(reports)
+
+
+def _reported(path: Path, pieces: List[bytes]) -> List[str]:
+    """The reports of a file that is read after each piece that is appended."""
+    file = ReportFile(path)
+    lines: List[bytes] = []
+    try:
+        for number, piece in enumerate(pieces):
+            with open(str(path), "ab") as to:
+                to.write(piece)
+            lines += file.lines(10_000, final=number == len(pieces) - 1)
+    finally:
+        file.close()
+    return [line.told for line in map(reportline.read, lines) if line is not None]
+
+
 PROPERTIES = (
     Property(
         "json",
@@ -283,5 +336,12 @@ PROPERTIES = (
         check_printed,
         ((b"a=1\r", [b"a=1", b"\r"]), (b"a=1\r\nb=2", [b"a=1\r", b"\nb=2"])),
         weight=50,
+    ),
+    Property(
+        "reports",
+        make_reports,
+        check_reports,
+        ((b'{"a": 1}\n{"a"', [b'{"a": 1}', b'\n{"a"']), (b'{"a": 1e999}', [b'{"a": 1e', b'999}'])),
+        weight=5,
     ),
 )

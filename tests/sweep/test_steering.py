@@ -1,5 +1,6 @@
 """Jobs are changed, looked at, and their files fetched."""
 
+import math
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -70,7 +71,7 @@ def test_a_server_of_the_base_is_asked_nothing(stub: StubServer, begun: Begun, t
     begun()
     calls: List[Callable[[], Any]] = [
         lambda: jd.retry(""), lambda: jd.cancel([1]), lambda: jd.prioritise("", 1), lambda: jd.edit(1, lr=1),
-        lambda: jd.output(1), jd.watch, lambda: jd.fetch("", tmp_path)]
+        lambda: jd.output(1), lambda: jd.reports(1), jd.watch, lambda: jd.fetch("", tmp_path)]
     for call in calls:
         with pytest.raises(NotImplementedError, match="this server does not "):
             call()
@@ -99,6 +100,20 @@ def test_output_is_read_to_its_end(stub: StubServer, begun: Begun) -> None:
     assert query_of(stub.asked[1]) == "attempt=2&offset=3&limit=1048576"
     stub.will_answer(Answer(200, dict(part, output="", next=0, size=0)))
     assert jd.output(7, attempt=1) == ""
+
+
+def test_reports_are_lists_by_metric(stub: StubServer, begun: Begun) -> None:
+    begun("report")
+    stub.will_answer(
+        Answer(200, {"id": 7, "attempt": 2, "metrics": [
+            {"name": "loss", "n": 2, "step": [0, 1], "time": [0.5, 1.5], "value": [0.25, None]}]}),
+        Answer(200, {"id": 7, "attempt": None, "metrics": []}))
+    found = jd.reports("7")
+    assert found["loss"]["step"] == [0, 1] and found["loss"]["time"] == [0.5, 1.5] and len(found) == 1
+    assert found["loss"]["value"][0] == 0.25 and math.isnan(found["loss"]["value"][1])
+    assert stub.asked[0].target == "/api/jobs/7/reports"
+    assert jd.reports(7, metric="val/loss", attempt=1) == {}
+    assert query_of(stub.asked[1]) == "attempt=1&metric=val%2Floss"
 
 
 def test_changes_from_the_call_on(stub: StubServer, begun: Begun) -> None:

@@ -16,7 +16,7 @@ import pytest
 from jd import protocol
 from jd.worker.local.registry import Registry
 from jd.worker.local.rows import Row
-from tests.support import STOPPED, free_env, python, wait_until
+from tests.support import STOPPED, free_env, python, wait_until, warm_only
 from tests.worker.fake_server import FakeServer
 
 BASE: Tuple[str, ...] = ()
@@ -382,13 +382,12 @@ if "--kill" in sys.argv:
 """
 
 
-@pytest.mark.parametrize("kill, more", [
-    (False, ()), (True, ()), (False, ("warm=true", "preload=jd.script.report")), (True, ("warm=true",))])
-@both
+@pytest.mark.parametrize("extensions, kill, more", [
+    (BASE, False, ()), (ALL, False, ()), (ALL, True, ()),
+    pytest.param(ALL, False, ("warm=true", "preload=jd.script.report"), marks=warm_only)])
 def test_what_scripts_report_goes_to_a_server_that_takes_it_before_the_result(
         worker: Worker, extensions: Tuple[str, ...], kill: bool, more: Tuple[str, ...]) -> None:
-    offered = tuple(dict.fromkeys((*extensions, protocol.EXT_REPORT))) if extensions else ()
-    with FakeServer(offered) as server:
+    with FakeServer(extensions) as server:
         server.add(7, **({"kill": True} if kill else {}))
         process = worker.start(server.url, REPORTS, *more)
         result, = server.wait_for(lambda: server.reports() + server.finished())

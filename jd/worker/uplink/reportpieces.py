@@ -14,7 +14,6 @@ from jd.protocol import MAX_PIECE_BYTES, MAX_REPORTS_IN_PIECE, ProtocolError
 from jd.script.context import JobContext
 
 TIMEOUT = 15.0  # seconds; the end of a job waits for a piece that is under way
-INTERVAL = 10.0  # seconds between pieces, where the server does not say
 _TRIES = 2
 _ENVELOPE = 4096  # bytes of a body that are no reports
 
@@ -52,7 +51,7 @@ def _call(context: JobContext, first: int, lines: List[bytes], final: bool) -> T
         if not isinstance(answer, dict):
             raise ProtocolError("no object")
         count = take_whole(answer, "count", 0, 2 ** 53)
-        every = take_number(answer, "every", INTERVAL, low=0.1, high=86400.0)
+        every = take_number(answer, "every", protocol.REPORT_INTERVAL, low=0.1, high=86400.0)
     except ProtocolError as error:
         raise UnusableAnswer("%s%s answered wrongly: %s" % (client.shown, protocol.REPORT, error)) from None
     return Told(first + len(lines) if count is None else count, every)

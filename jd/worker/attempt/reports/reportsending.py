@@ -64,7 +64,7 @@ class ReportSending:
         now = self._clock()
         if not self._kept.waiting or now < self._due and not watched:
             return
-        every = reportpieces.INTERVAL
+        every = protocol.REPORT_INTERVAL
         try:
             every = self._send(PIECES)
         except ServerRefused as error:
@@ -153,7 +153,7 @@ class ReportSending:
 
     def _send(self, most: int, final: bool = False) -> float:
         """Send so many pieces. Returns in how many seconds the server wants more."""
-        every = reportpieces.INTERVAL
+        every = protocol.REPORT_INTERVAL
         for _ in range(most):
             lines = self._kept.piece()
             if not lines:
