@@ -26,6 +26,7 @@ from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.curves import Curves
 from jd.server.dashboard.details import JobDetails
+from jd.server.dashboard.history import History
 from jd.server.dashboard.jobs import JobTable
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.operations import Operations
@@ -107,7 +108,7 @@ class JobServer:
                      JobTable(experiment, self.live, self.orders),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Curves(experiment, self.live, self.room.watching),
-                     Archive(experiment), Workers(experiment, self.live),
+                     History(experiment, self.live), Archive(experiment), Workers(experiment, self.live),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

@@ -26,6 +26,7 @@ MODULES = {
     "statistics": "charts/statistics.js", "columns": "charts/column.js", "axis": "charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "direction.js",
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
+    "stairs": "history/stairs.js", "timeaxis": "history/timeaxis.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
 }
 
@@ -634,3 +635,51 @@ def test_many_points_are_painted_and_can_be_pointed_at(blank: Browser) -> None:
         return [pixels.some((part) => part > 0), circles, opened];
     })()""")
     assert (painted, circles, opened) == (True, 0, 1)
+
+
+# ---- the history
+
+BEST = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infinite": 0, "without": 3,
+        "unfinished": 1, "spread": {"min": 0.5, "low": 0.5, "median": 2, "high": 7.7, "max": 8},
+        "last_finished": 4000, "all_spent": 7200, "ids": [3, 1, 7, 5], "values": [8, 4, 0.5, 6],
+        "at": [100, 200, 400, 3000], "place": [1, 2, 5, 8], "spent": [60, 1800, 3600, 7000],
+        "best": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("stairs.along(given[0], 'time')", {"values": [100, 200, 400, 3000], "low": 100, "high": 4000}),
+    ("stairs.along(given[0], 'jobs')", {"values": [1, 2, 5, 8], "low": 1, "high": 9}),
+    ("stairs.along(given[0], 'hours').values.map((one) => one * 60)", [1, 30, 60, 7000 / 60]),
+    ("stairs.upright(given[0], true)", {"low": 0.5, "high": 8, "canLog": True, "log": False}),
+    ("stairs.upright({...given[0], total: 51}, true, true)",
+     {"low": 0.5, "high": 7.7, "canLog": True, "log": True}),
+    # The best is on the axis however far out it is.
+    ("stairs.upright({...given[0], total: 51, values: [0, 0, 9, 0]}, false).high", 9),
+    ("stairs.corners([10, 20, 40, 60], [8, 4, 1, 6], [0, 1, 2], 70)",
+     [[10, 8], [20, 8], [20, 4], [40, 4], [40, 1], [70, 1]]),
+    ("stairs.since(given[0])", {"jobs": 4, "seconds": 3600}),
+    ("stairs.sinceWords(given[0])", "No better job in the last 4 jobs / 1 h"),
+    ("stairs.sinceWords({...given[0], finished: 6})", "No better job in the last job / 1 h"),
+    ("stairs.sinceWords({...given[0], finished: 5})", "The last job that finished is the best so far"),
+    ("stairs.tally(given[0])",
+     "4 of 9 finished jobs have loss: 2 NaN, 3 done without it, 1 with it that have not finished"),
+    ("stairs.tally({...given[0], total: 1, finished: 1, shown: 1, nan: 0, without: 0, unfinished: 0})",
+     "1 of 1 finished job has loss"),
+])
+def test_the_best_so_far(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression, BEST) == expected
+
+
+@pytest.mark.parametrize("span, count, step", [
+    (50, 6, 15), (600, 6, 300), (7200, 6, 1800), (40000, 6, 10800), (300_000, 5, 86400),
+])
+def test_marks_of_time_are_round_and_within(blank: Browser, span: float, count: int, step: float) -> None:
+    start = 1_700_000_123.5
+    marks = value(blank, "timeaxis.timeMarks(given[0], given[1], given[2])", start, start + span, count)
+    places = [mark["at"] for mark in marks]
+    assert 2 <= len(places) <= count + 1 and start <= places[0] and places[-1] <= start + span
+    assert {later - earlier for earlier, later in zip(places, places[1:])} == {step}
+    midnights = value(blank, "given[0].map((at) => new Date(at * 1000).getHours() === 0"
+                             " && new Date(at * 1000).getMinutes() === 0)", places)
+    assert [":" not in mark["text"] for mark in marks] == [
+        midnight or step >= 86400 for midnight in midnights]

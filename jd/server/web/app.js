@@ -196,6 +196,7 @@ async function begin() {
   route("/jobs", "./jobs/jobs.js", "Jobs");
   route("/jobs/:id", "./jobs/job.js", "Job");
   route("/results", "./results/results.js", "Results");
+  route("/history", "./history/history.js", "History");
   route("/workers", "./workers/workers.js", "Workers");
   route("/settings", "./settings/settings.js", "Settings");
   history.scrollRestoration = "manual";

@@ -1,0 +1,139 @@
+"""The best so far of a metric: what each finished job gave, and which of them were better than all before.
+
+Jobs count in the order in which they finished, those of one moment by id. A job that runs, waits or comes
+back has not finished, whatever it has reported; one in which the metric is no number has.
+"""
+
+import sqlite3
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from jd import protocol as p
+from jd.server.store.pages import metricvalues
+from jd.server.store.pages.metricvalues import Spread
+from jd.server.store.search import conditions
+from jd.server.store.search.conditions import Sql
+from jd.server.store.search.scanning import View
+
+MAX_SHOWN = 5_000  # jobs in one answer besides the improvements, and improvements
+
+_OVER = (p.DONE, p.ABORTED, p.DELETED)
+
+
+class BestSoFar(NamedTuple):
+    """Finished jobs that have a metric, in the order of their ends: the lists are of equal length, but for
+    `best`, the places in them at which the metric was better than ever before.
+
+    Of `total` such jobs a sample is shown where there are more than may be, and all improvements; of more
+    than MAX_SHOWN `improvements` the first, the last and others evenly between. `place` is the number of jobs
+    that had finished then, with the metric or without, and `spent` the seconds that all attempts of these
+    took, None where nobody asked. `jobs` fit the filter and `finished` of them have; `nan`, `infinite` and
+    `without` are as in MetricValues, and `unfinished` have the metric but are not over.
+    """
+
+    metric: str
+    jobs: int
+    finished: int
+    nan: int
+    infinite: int
+    without: int
+    unfinished: int
+    total: int
+    spread: Optional[Spread]
+    improvements: int
+    last_finished: Optional[float]  # Unix seconds
+    all_spent: Optional[float]  # seconds
+    ids: List[int]
+    values: List[float]
+    at: List[float]  # Unix seconds
+    place: List[int]
+    spent: Optional[List[float]]
+    best: List[int]
+
+
+class Asked(NamedTuple):
+    """Of which jobs a metric is asked for, whether less of it is better, whether hours are wanted."""
+
+    metric: str
+    filter: str
+    less: bool
+    spent: bool
+
+
+class _Point(NamedTuple):
+    job_id: int
+    value: float
+    at: float
+    place: int
+    spent: float
+
+
+def find(db: sqlite3.Connection, asked: Asked, limit: int, now: float) -> BestSoFar:
+    """The best so far, with at most `limit` jobs besides the improvements. Raises ProtocolError for the
+    filter."""
+    found = metricvalues.find(db, asked.metric, asked.filter, now)
+    finished = _finished(db, asked.filter, now)
+    seconds = _seconds(db) if asked.spent else {}
+    points, best, spent = _walk(finished, dict(zip(found.ids, found.values)), seconds, asked.less)
+    steps = _evenly(best, MAX_SHOWN)
+    chosen = set(metricvalues.sample([point.job_id for point in points], min(limit, MAX_SHOWN)))
+    kept = sorted({*steps, *(at for at, point in enumerate(points) if point.job_id in chosen)})
+    places = {at: index for index, at in enumerate(kept)}
+    shown = [points[at] for at in kept]
+    return BestSoFar(
+        asked.metric, found.jobs, len(finished), found.nan, found.infinite, found.without,
+        len(found.ids) - len(points), len(points),
+        metricvalues.spread(sorted(point.value for point in points)), len(best),
+        finished[-1][0] if finished else None, spent if asked.spent else None,
+        [point.job_id for point in shown], [point.value for point in shown], [point.at for point in shown],
+        [point.place for point in shown], [point.spent for point in shown] if asked.spent else None,
+        [places[at] for at in steps])
+
+
+def _walk(finished: Sequence[Tuple[float, int]], values: Dict[int, float], seconds: Dict[int, float],
+          less: bool) -> Tuple[List[_Point], List[int], float]:
+    """The jobs that have a value, in order; which of them were the best so far; what all jobs took."""
+    points: List[_Point] = []
+    best: List[int] = []
+    utmost: Optional[float] = None
+    spent = 0.0
+    for place, (at, job_id) in enumerate(finished, 1):
+        spent += seconds.get(job_id, 0.0)
+        value = values.get(job_id)
+        if value is None:
+            continue
+        if utmost is None or (value < utmost if less else value > utmost):
+            utmost = value
+            best.append(len(points))
+        points.append(_Point(job_id, value, at, place, spent))
+    return points, best, spent
+
+
+def _finished(db: sqlite3.Connection, filter_text: str, now: float) -> List[Tuple[float, int]]:
+    """When each job of the filter that is over has finished, and its id, in this order."""
+    wanted = conditions.compiled(db, filter_text, now)
+    statuses = tuple(status for status in wanted.statuses if status in _OVER)
+    if wanted.conditions:
+        over = wanted._replace(statuses=statuses, conditions=(
+            *wanted.conditions, Sql("j.completion_timestamp IS NOT NULL"), Sql("j.retry_at IS NULL")))
+        return sorted(View(db, over).everything(db, Sql("j.completion_timestamp, j.id")))
+    # Out of indexes: to look at the rows of a million jobs takes many times as long.
+    others = [status for status in p.JOB_STATUSES_ALL if status not in statuses]
+    left_out = {job_id for (job_id,) in db.execute(
+        "SELECT id FROM jobs WHERE status IN (%s) UNION ALL"
+        " SELECT id FROM jobs WHERE retry_at IS NOT NULL" % conditions.marks(others), others)}
+    rows = db.execute("SELECT completion_timestamp, id FROM jobs INDEXED BY jobs_by_end"
+                      " WHERE completion_timestamp IS NOT NULL ORDER BY completion_timestamp, id")
+    return [(at, job_id) for at, job_id in rows if job_id not in left_out]
+
+
+def _seconds(db: sqlite3.Connection) -> Dict[int, float]:
+    """What the attempts of each job took, together."""
+    return dict(db.execute(
+        "SELECT job_id, sum(coalesce(runtime, max(0, ended_at - started_at))) FROM attempts"
+        " WHERE ended_at IS NOT NULL GROUP BY job_id"))
+
+
+def _evenly(places: Sequence[int], most: int) -> List[int]:
+    """At most so many, the first and the last of them among these."""
+    n = len(places)
+    return list(places) if n <= most else [places[at * (n - 1) // (most - 1)] for at in range(most)]

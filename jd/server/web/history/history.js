@@ -1,0 +1,19 @@
+// The History page: the best so far.
+
+import {el} from "../common.js";
+import {bestView} from "./best.js";
+
+// What a tab shows: its name in the address, its title, and what fills it: it gives {refresh(changes,
+// previous), close()}.
+const VIEWS = [["best", "Best so far", bestView]];
+
+/** The page (see app.js). */
+export async function show(main, params, query) {
+  const [name, , fill] = VIEWS.find(([one]) => one === query.get("view")) || VIEWS[0];
+  const tab = ([one, title]) => el("a", {href: "/history?view=" + one,
+    "aria-current": one === name && "page"}, title);
+  const body = el("div", {class: "history"});
+  main.append(el("div", {class: "head"}, el("h1", {}, "History")),
+    el("nav", {class: "tabs", "aria-label": "History"}, ...VIEWS.map(tab)), body);
+  return fill(body, query);
+}

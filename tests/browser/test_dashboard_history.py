@@ -1,0 +1,83 @@
+"""The History page in Chromium, against `jd_server`."""
+
+import json
+from pathlib import Path
+from typing import Any, List, Optional
+
+import pytest
+
+from tests.browser.dashboard_support import (
+    PHONE,
+    Dashboard,
+    browser,
+    dashboard,
+    no_sideways_scrolling,
+    sign_in,
+)
+from tests.browser.webdriver import ENTER, Browser, needs_browser
+
+__all__ = ["browser", "dashboard"]
+pytestmark = [pytest.mark.slow, needs_browser]
+
+ARROW_RIGHT = "\ue014"
+
+
+def give(dashboard: Dashboard, numbers: List[Optional[Any]]) -> None:
+    """A job for each number, with that as its `model.long.name/score`; None: without results."""
+    first = dashboard.create_jobs([{"x": at % 2} for at in range(len(numbers))])
+    for at, number in enumerate(numbers):
+        assert dashboard.claim()["job_id"] == first + at
+        if number is not None:
+            told = json.dumps({"model.long.name/score": number, "loss": 1}).encode()
+            dashboard.upload(first + at, "result.json", told)
+        dashboard.finish(first + at)
+
+
+def rows(browser: Browser) -> List[List[str]]:
+    return list(browser.run("return [...document.querySelectorAll('.history tbody tr')].map("
+                            "(row) => [...row.cells].map((cell) => cell.textContent))"))
+
+
+def test_the_best_so_far_by_pointer_keys_table_and_link(browser: Browser, dashboard: Dashboard,
+                                                        tmp_path: Path) -> None:
+    give(dashboard, [0.5, 0.5, float("nan"), 0.75, None, 0.625, 0.25])
+    browser.click(".nav a", "History")
+    said = "5 of 7 finished jobs have model.long.name/score: 1 NaN, 1 done without it"
+    browser.wait_text(said)
+    for metric, tally in (("loss", "6 of 7 finished jobs have loss: 1 done without it"),
+                          ("model.long.name/score", said)):
+        browser.run("const pick = document.querySelector('.choice select'); pick.value = arguments[0];"
+                    "pick.dispatchEvent(new Event('change'))", metric)
+        browser.wait_text(tally)
+    browser.wait_text("No better job in the last 3 jobs / ")
+    browser.click(".seg button", "By jobs")
+    browser.wait("document.querySelector('.plot-best .title')?.textContent.startsWith('finished jobs')")
+    browser.run("document.querySelector('.plot-best .surface').focus()")
+    browser.keys(ARROW_RIGHT + ARROW_RIGHT)
+    browser.wait("document.querySelector('.plot-best .tip:not([hidden])')?.textContent.includes('Job #4')")
+    browser.click(".plot-best button", "Show as table")
+    browser.wait("document.querySelectorAll('.plot-best tbody tr').length === 5")
+    assert [(row[0], row[1], row[2], row[4]) for row in rows(browser)] == [
+        ("#4", "0.75", "yes", "4"), ("#1", "0.5", "yes", "1"), ("#7", "0.25", "", "7"),
+        ("#6", "0.625", "", "6"), ("#2", "0.5", "", "2")]
+    browser.click(".seg button", "Lower is better")
+    browser.wait_text("The last job that finished is the best so far")
+    browser.type(".filter", "x=1" + ENTER)
+    browser.wait_text("3 of 3 finished jobs have")
+    address = browser.path
+    with Browser(tmp_path) as other:
+        sign_in(other, dashboard)
+        other.go(dashboard.page + address)
+        other.wait_text("3 of 3 finished jobs have model.long.name/score")
+        other.wait("document.querySelector('.plot-best .title')?.textContent.startsWith('finished jobs')")
+        pressed = other.run("return [...document.querySelectorAll('[aria-pressed=true]')]"
+                            ".map((one) => one.textContent)")
+        assert pressed == ["Lower is better", "By jobs"] and other.path == address
+        assert other.console() == []
+    browser.size(*PHONE)
+    assert no_sideways_scrolling(browser)
+    browser.click(".plot-best button", "Show as plot")
+    browser.wait("document.querySelector('.plot-best .surface') !== null")
+    browser.run("document.querySelector('.plot-best .surface').focus()")
+    browser.keys(ARROW_RIGHT + ENTER)
+    browser.wait_path("/jobs/2")
