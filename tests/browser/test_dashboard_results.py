@@ -35,8 +35,14 @@ def grid() -> List[Given]:
 
 
 def leaders(browser: Browser) -> List[str]:
+    browser.wait("document.querySelector('.plot-leaders tbody tr') !== null")
+    return cells(browser, 2)
+
+
+def cells(browser: Browser, at: int) -> List[str]:
+    """A column of the leaderboard."""
     return list(browser.run("return [...document.querySelectorAll('.plot-leaders tbody tr')]"
-                            ".map((row) => row.cells[1].textContent)"))
+                            ".map((row) => row.cells[arguments[0]].textContent)", at))
 
 
 def test_the_page_from_the_best_job_to_its_page(browser: Browser, dashboard: Dashboard) -> None:
@@ -53,11 +59,15 @@ def test_the_page_from_the_best_job_to_its_page(browser: Browser, dashboard: Das
     assert "kept" not in dict(shares)  # it does not vary
     browser.wait("document.querySelectorAll('.plot-metric circle.point').length === 36")
     browser.click(".seg button", "Higher is better")
-    browser.wait("document.querySelector('.plot-leaders tbody a').textContent !== '#1'")
-    browser.go(dashboard.page + "/results?metric=loss")  # the direction is kept for the metric
+    browser.wait("document.querySelector('.plot-leaders tbody a')?.textContent !== '#1'")
+    browser.go(dashboard.page + "/results")  # the direction is kept for the metric
+    browser.wait("document.querySelector('.choice select') !== null")
+    browser.run("""const select = document.querySelector('.choice select');
+        select.value = "loss";
+        select.dispatchEvent(new Event("change"))""")
     browser.wait("document.querySelector('.plot-leaders tbody a')?.textContent === '#33'")
     browser.click(".seg button", "Lower is better")
-    browser.wait("document.querySelector('.plot-leaders tbody a').textContent === '#1'")
+    browser.wait("document.querySelector('.plot-leaders tbody a')?.textContent === '#1'")
     browser.run("document.querySelector('.plot-metric .surface').focus()")
     browser.keys(ARROW_RIGHT)
     browser.wait("document.querySelector('.plot-metric .tip:not([hidden])')?.textContent.includes('Job #')")
@@ -135,7 +145,7 @@ def test_of_many_jobs_points_are_a_sample_and_the_rest_is_of_all(browser: Browse
                           ".map((row) => [...row.cells].slice(2).map((cell) => cell.textContent))")
     assert sorted(counted) == [[str(mean), "10"] for mean in range(27, 33)]
     browser.click(".seg button", "Higher is better")
-    browser.wait("document.querySelector('.plot-leaders tbody a').textContent === '#60'")
+    browser.wait("document.querySelector('.plot-leaders tbody a')?.textContent === '#60'")
     assert leaders(browser)[:3] == ["#60", "#59", "#58"] and len(leaders(browser)) == 20
 
 
@@ -214,7 +224,8 @@ def test_long_names_leave_room_for_values(browser: Browser, dashboard: Dashboard
     texts = ".plot-heat text, .plot-metric text, .shares .num, .results-say span, .results-controls select"
     assert browser.run(CUT_OFF, texts) == []
     # Names that begin alike are told apart by their ends, wherever they are cut.
-    for names in (".plot-leaders th", ".upright .title", ".choice select option"):
+    for names in (".plot-leaders th .sort", ".upright .title", ".choice select option"):
+        browser.wait("document.querySelector(arguments[0]) !== null", names)
         shown = browser.run("return [...document.querySelectorAll(arguments[0])].map((one) => "
                             "one.firstChild.textContent)", names)
         assert [name for name in shown if name.endswith("_rate")], names

@@ -4,12 +4,15 @@ Static files are all that is served: no job server, no clicks. One Chromium serv
 """
 
 import asyncio
+import csv
+import io
 import json
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 
+from jd import csvcells
 from jd.net.serving.routing import Request, Response, Router
 from jd.net.serving.server import HttpServer
 from jd.server.store.pages import metricvalues
@@ -28,6 +31,7 @@ MODULES = {
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
     "stairs": "history/stairs.js", "timeaxis": "history/timeaxis.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
+    "view": "results/view.js", "csv": "results/csv.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its
@@ -574,6 +578,50 @@ def test_axes_and_ranges_of_parallel_coordinates(
         blank: Browser, order: Optional[List[str]], hidden: List[str], ranges: Dict[str, List[Any]],
         names: List[str], text: str) -> None:
     assert value(blank, PARALLEL + "(given[2])", order, hidden, ranges) == [names, text]
+
+
+# ---- the address and the CSV of the Results page
+
+@pytest.mark.parametrize("expression, expected", [
+    ("view.listText(['param.lr', 'result.a,b', 'x:y\\\\'])", r"param.lr,result.a\,b,x\:y\\"),
+    ("said({axes: view.listText(['param.lr', 'result.a,b', 'x:y\\\\'])}).axes",
+     ["param.lr", "result.a,b", "x:y\\"]),
+    ("[[], ['']].map(view.listText)", [",", ","]),
+    ("['', ',', ',,a'].map((columns) => said({columns}).columns)", [None, [], ["a"]]),
+    ("view.rangesText(new Map([['lr', [1e-5, 0.1]], ['o:p', ['a,b', 'c']]]))", r"lr:0.00001:0.1,o\:p:a\,b:c"),
+    ("[...said({ranges: 'lr:0.00001:0.1,o\\\\:p:a\\\\,b:c,bad,b:1,x:1:2:3'}).ranges]",
+     [["lr", ["0.00001", "0.1"]], ["o:p", ["a,b", "c"]]]),
+    ("[[null, null], [{by: 'result.a', down: true}], [{by: 'param.b'}]].map(([one]) => view.sortText(one))",
+     ["", "-result.a", "param.b"]),
+    ("['-result.a', 'param.-b', 'a', '--param.x', ''].map((sort) => said({sort}).sort)",
+     [{"by": "result.a", "down": True}, {"by": "param.-b", "down": False}, None, None, None]),
+    ("['1', '0', '', '2', 'toString'].map((log) => said({log}).log)",
+     [True, False, "undefined", "undefined", "undefined"]),
+    ("['100', '', '21', '1e9'].map((top) => said({top}).top)", [100, 20, 20, 20]),
+    ("[true, false, undefined].map(view.switchText)", ["1", "0", ""]),
+    ("view.bounded({a: 'x', b: 'ä'.repeat(501), c: null})", {"a": "x", "b": "", "c": None}),
+    # Ranges of an address are used where the column has such values.
+    ("[['.1', '1e1'], ['', '1'], ['5', '1'], ['x', '']].map((ends) => range([1, 2], ends))",
+     [[0.1, 10], None, None, None]),
+    ("[['x', 'y'], ['x', 'z']].map((ends) => range(['x', 'y'], ends))",
+     [["x", "y"], None]),
+])
+def test_what_an_address_says(blank: Browser, expression: str, expected: Any) -> None:
+    short = """const said = (query) => view.viewOf(new URLSearchParams(query));
+        const range = (values, ends) => parallel.rangeOf(columns.column("a", values), ends);"""
+    assert value(blank, "(() => { %s return %s; })()" % (short, expression)) == expected
+
+
+def test_a_csv_is_the_one_of_the_server(blank: Browser) -> None:
+    rows: List[List[Any]] = [["id", "a,b", 'say "x"'], [1, -1.5, True], [None, "=1+1", "-1.5"],
+                             ["-x", "\u200b@a", "+1e5"], ["\ttab", "a\nb", "日本"],
+                             ["[1, 2]", 0.1, 12345678901234]]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([csvcells.text(one) for one in row] for row in rows)
+    wanted = text.getvalue().replace("True", "true")
+    assert value(blank, "csv.csv(given[0])", rows) == wanted
+    exact = value(blank, "csv.csv([exactjson.parse('[1.0, 1798406481619217041]')])")
+    assert exact == "1.0,1798406481619217041\r\n"
 
 
 # ---- what charts are drawn with

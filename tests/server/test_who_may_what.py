@@ -94,7 +94,7 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /web/job/output/log",
         "GET /web/job/file", "GET /web/job/preview", "GET /web/job/image", "GET /web/job/zip",
         "GET /web/results/names", "GET /web/results/columns", "GET /web/results/boxes",
-        "GET /web/results/cells", "GET /web/completions",
+        "GET /web/results/cells", "GET /web/results/leaders", "GET /web/completions",
         "GET /web/job/curves", "GET /web/curves", "GET /web/curves/names",
         "GET /web/history/best",
         "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers", "GET /web/worker",

@@ -14,7 +14,7 @@ from jd.server.dashboard.sharing import MAX_AGE
 from jd.server.downloads import stream_response
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
-from jd.server.store.pages import completions, export, resultcolumns, resultgroups
+from jd.server.store.pages import completions, export, leaders, resultcolumns, resultgroups
 from jd.server.store.search import filters
 
 MAX_HOST_CHARS = 200
@@ -36,6 +36,7 @@ class Results:
         router.add("GET", "/web/results/columns", self.columns)
         router.add("GET", "/web/results/boxes", self.boxes)
         router.add("GET", "/web/results/cells", self.cells)
+        router.add("GET", "/web/results/leaders", self.leaders)
         router.add("GET", "/web/completions", self.completions)
         router.add("GET", "/web/export.csv", self.csv)
 
@@ -74,6 +75,19 @@ class Results:
             axes = {name: dict(axis._asdict(), bins=[one._asdict() for one in axis.bins])
                     for name, axis in (("across", found.across), ("down", found.down))}
             return dict(axes, cells=[cell._asdict() for cell in found.cells])
+        return await self._plotted(request, look)
+
+    async def leaders(self, request: Request) -> Response:
+        """The first jobs that have `metric`, by it or by `sort`, with their values of `columns`."""
+        asked, now = _question(request), self._experiment.clock()
+        limit = fields.read_whole(request.query, "limit", 1, leaders.MAX_LEADERS)
+        columns = leaders.listed(fields.read_text(request.query, "columns", leaders.MAX_COLUMN_CHARS))
+        order = leaders.Order(fields.read_text(request.query, "sort", filters.MAX_CHARS) or None,
+                              _switch(request, "down"))
+
+        def look(db: sqlite3.Connection) -> Any:
+            found = leaders.leaders(db, asked, order, limit, columns, now)
+            return {"total": found.total, "rows": [row._asdict() for row in found.rows]}
         return await self._plotted(request, look)
 
     async def _plotted(self, request: Request, look: Callable[[sqlite3.Connection], Any]) -> Response:

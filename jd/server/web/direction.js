@@ -8,8 +8,8 @@ const LESS = "loss|err|rmse|mse|mae|mape|nll|time|seconds|duration|latency|perpl
 const MORE_IS_BETTER = new RegExp(`(^|[^a-z])(${MORE})([^a-z]|$)`);
 const LESS_IS_BETTER = new RegExp(LESS);
 
-// Whether less of such a metric is better, judged by its name.
-function nameSaysLess(metric) {
+/** Whether less of such a metric is better, judged by its name alone. */
+export function nameSaysLess(metric) {
   const words = metric.replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
   return !MORE_IS_BETTER.test(words) && LESS_IS_BETTER.test(words);
 }

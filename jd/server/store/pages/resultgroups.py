@@ -96,7 +96,7 @@ class Question(NamedTuple):
     less: bool
 
 
-class _Placed(NamedTuple):
+class Placed(NamedTuple):
     """The values that jobs have of a name, in order, and each job's place in a MetricValues."""
 
     name: Name
@@ -107,7 +107,7 @@ class _Placed(NamedTuple):
 def boxes(db: sqlite3.Connection, asked: Question, by: str, now: float) -> Boxes:
     """The metric by the values of a name. Raises ProtocolError for the filter and the name."""
     found = metricvalues.find(db, asked.metric, asked.filter, now)
-    placed = _placed(db, found, conditions.resolve(db, by))
+    placed = in_order(db, found, conditions.resolve(db, by))
     groups: Dict[Optional[Key], List[int]] = {}
     for key, place in zip(placed.keys, placed.places):
         groups.setdefault(key, []).append(place)
@@ -155,7 +155,7 @@ def cells(db: sqlite3.Connection, asked: Question, across: str, down: str, log: 
     axes: List[Axis] = []
     bins: List[List[int]] = []  # of the job at each place
     for name, logarithmic in zip((across, down), log):
-        placed = _placed(db, found, conditions.resolve(db, name))
+        placed = in_order(db, found, conditions.resolve(db, name))
         axis, of = _axis(db, found, placed, logarithmic)
         axes.append(axis)
         bins.append(of)
@@ -174,7 +174,7 @@ def _cell(found: MetricValues, x: int, y: int, places: Sequence[int], less: bool
                 found.values[best])
 
 
-def _axis(db: sqlite3.Connection, found: MetricValues, placed: _Placed,
+def _axis(db: sqlite3.Connection, found: MetricValues, placed: Placed,
           log: bool) -> Tuple[Axis, List[int]]:
     """The bins of a name, and the one that the job at each place is in."""
     distinct = list(dict.fromkeys(placed.keys))
@@ -207,7 +207,8 @@ def _edges(first: float, last: float, log: bool) -> List[float]:
     return [first, *(map(math.exp, inner) if log else inner), last]
 
 
-def _placed(db: sqlite3.Connection, found: MetricValues, name: Name) -> _Placed:
+def in_order(db: sqlite3.Connection, found: MetricValues, name: Name) -> Placed:
+    """The values that jobs have of a name, in order."""
     # Ids are dense, so a list of them is smaller than a dict, and looked up in half the time.
     places = [_NOWHERE] * (max(found.ids, default=0) + 1)
     for at, job_id in enumerate(found.ids):
@@ -219,7 +220,7 @@ def _placed(db: sqlite3.Connection, found: MetricValues, name: Name) -> _Placed:
         if places[job_id] != _NOWHERE:
             keys.append(key)
             their.append(places[job_id])
-    return _Placed(name, keys, their)
+    return Placed(name, keys, their)
 
 
 def _written(db: sqlite3.Connection, found: MetricValues, name: Name,

@@ -3,7 +3,7 @@
 import {ask} from "../common.js";
 import {measuredFirst} from "../resultnames.js";
 
-const EXACT = ["parameters", "value", "bins"];  // plots draw results as near as they can
+const EXACT = ["parameters", "value", "bins", "given"];  // plots draw results as near as they can
 
 /** The names of parameters and results, {parameters: [{name}], results: [{name, n}]}. */
 export async function askNames() {
@@ -13,8 +13,8 @@ export async function askNames() {
 }
 
 /** The jobs of a filter that have the metric, of many a sample, with what all of them span; and `counted`,
- * which asks what is counted over all of them: `counted("boxes" or "cells", {name: value})`. Each question is
- * asked once. */
+ * which asks what is counted over all of them: `counted("boxes", "cells" or "leaders", {name: value})`. Each
+ * question is asked once. */
 export async function askResults({metric, filter}) {
   const asked = new Map();
   const counted = (what, values) => {
@@ -24,6 +24,13 @@ export async function askResults({metric, filter}) {
   };
   const query = new URLSearchParams({metric, filter});
   return {...await ask("results/columns?" + query, undefined, undefined, EXACT), counted};
+}
+
+/** The metrics of which jobs have reported a course. */
+export async function askCourses() {
+  try {
+    return new Set((await ask("curves/names")).metrics.map(({name}) => name));
+  } catch (error) { return new Set(); }  // it only decides whether there is a way to them
 }
 
 /** Whether two answers show the same, so that nothing need be drawn. */

@@ -6,15 +6,18 @@ import {boxes, boxRows} from "../charts/boxes.js";
 import {check, choice, fillBar, segments} from "../charts/controls.js";
 import {jobRows, plot} from "../charts/plot.js";
 import {scatter} from "../charts/scatter.js";
+import {switchText} from "./view.js";
 
 const MOST_BOXES = 24;
 const NONE = {heads: [], rows: []};  // the table before the first answer
 const names = (columns) => columns.map((column) => [column.name, column.name]);
 
-/** The card: points for numbers, boxes for texts. `view.x` is what was chosen; choices are told to `keep`;
- * `open(job id)` follows a point. */
+/** The card: points for numbers, boxes for texts. `view` = {x, draw, xlog} is what was chosen; choices are
+ * told to `keep`; `open(job id)` follows a point. */
 export function metricCard(view, {open, keep}) {
-  const logs = new Map(), forms = new Map();  // what was chosen, by the parameter's name
+  // What was chosen, by the parameter's name.
+  const logs = new Map(view.xlog === undefined ? [] : [[view.x, view.xlog]]);
+  const forms = new Map(view.draw ? [[view.x, view.draw]] : []);
   let data = null, column = null, asked = 0;
   let counted = null;  // the boxes of `of` by `column`, which are drawn until the next answer comes
   const made = plot({
@@ -49,7 +52,7 @@ export function metricCard(view, {open, keep}) {
 
   function form() {
     if (column.kind === "category") return "boxes";
-    return (column.distinct.length <= MOST_BOXES && forms.get(column.name)) || "points";
+    return column.distinct.length <= MOST_BOXES && forms.get(column.name) === "boxes" ? "boxes" : "points";
   }
 
   function tools() {
@@ -65,8 +68,8 @@ export function metricCard(view, {open, keep}) {
     const either = kind === "number" && distinct.length <= MOST_BOXES;
     const points = form() === "points", positive = distinct[0] > 0;
     const log = points && positive && (logs.has(name) ? logs.get(name) : wantsLog(distinct));
-    const draw = (chosen) => { forms.set(name, chosen); again(); };
-    const scale = (chosen) => { logs.set(name, chosen); again(); };
+    const draw = (chosen) => { forms.set(name, chosen); pick(name); };
+    const scale = (chosen) => { logs.set(name, chosen); pick(name); };
     fillBar(made.bar, [groups, name, either, points, log, positive], () => [
       choice("Against", groups, name, pick),
       either ? segments("Draw", [["points", "Points"], ["boxes", "Boxes"]], form(), draw) : "",
@@ -82,7 +85,8 @@ export function metricCard(view, {open, keep}) {
 
   function pick(name) {
     view.x = name;
-    keep({x: name});
+    const form = forms.get(name);
+    keep({x: name, draw: form === "points" ? "" : form, xlog: switchText(logs.get(name))});
     again();
   }
 

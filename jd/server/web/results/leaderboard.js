@@ -1,41 +1,168 @@
-// The best jobs of a metric.
+// The card "Leaderboard": the first jobs of the metric, or of what somebody sorts by, with chosen columns.
 
-import {el} from "../common.js";
-import {cut, metric as figure, number, value as whole} from "../format.js";
+import {button, el} from "../common.js";
+import {cut, metric as figure, number, status, value as written} from "../format.js";
+import {lessIsBetter} from "../direction.js";
+import {isNumber} from "../exactjson.js";
+import {keeping} from "../charts/controls.js";
 import {text} from "../charts/drawing.js";
 import {jobLink} from "../charts/plot.js";
-import {ranking} from "../charts/statistics.js";
+import {columnChooser, plainName} from "./leadercolumns.js";
+import {listText, sortText, TOPS} from "./view.js";
 
-const TOP = 20, MOST_COLUMNS = 30;
+const MOST_COLUMNS = 30;  // that are shown before somebody chooses
+const CUT = 20, CUT_CELL = 28;  // characters of a head and of a cell
 
-// The best jobs, which are always among those that are loaded: {id, value, cells}.
-const bestOf = (data, columns) => ranking(data.values, data.less).slice(0, TOP).map((at) => ({
-  id: data.ids[at], value: data.values[at], cells: columns.map((column) => column.raw[at])}));
-
-/** Columns to show: those of the most important parameters first. */
-export const shownColumns = (weights) => weights.slice(0, MOST_COLUMNS).map((weight) => weight.column);
-
-/** The card. */
-export function leaderboardCard(data, columns) {
-  const best = bestOf(data, columns);
-  const cell = (value, at) => {
-    const shown = cut(text(value), 28), words = value == null ? shown : whole(value);
-    return el("td", {class: kind(columns[at]), title: words === shown ? false : words}, shown);
+/** The card. `view` = {columns, sort, top} is what was chosen, which is told to `keep`; `tools(board)` gives
+ * what can be done with what it shows, {update(), row(id)}: see leaderactions.js. */
+export function leaderboardCard(view, {keep, tools}) {
+  const ticked = new Set(), page = {names: null, data: null};
+  let asked = 0, shown = null;  // what was asked and the answer, which is shown until the next one comes
+  let stale = false;
+  const board = {
+    ticked, view,
+    /** {metric, less, names (param.lr, …), rows, sort} as they are shown; null before the first answer. */
+    get shown() { return shown; },
+    clear() { ticked.clear(); draw(); },
   };
-  const row = (job, index) => el("tr", {class: index ? false : "first"},
-    el("td", {class: "rank"}, String(index + 1)), el("td", {}, jobLink(job.id)),
-    el("td", {class: "num value"}, figure(job.value)), ...job.cells.map(cell));
-  const head = ([words, name]) => el("th", {scope: "col", class: name, title: words}, cut(words, 20));
-  const heads = [["#", "rank"], ["Job"], [data.metric, "num value"],
-    ...columns.map((column) => [column.name, kind(column)])];
-  const end = `${data.less ? "lowest" : "highest"} ${number(best.length)} of ${number(data.total)}`;
-  return el("section", {class: "card plot plot-leaders", "aria-label": "Leaderboard"},
-    el("div", {class: "card-head"},
-      el("h2", {}, "Leaderboard"),
-      el("span", {class: "plot-n"}, end)),
-    el("div", {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "The best jobs"},
-      el("table", {class: "data"},
-        el("thead", {}, el("tr", {}, ...heads.map(head))), el("tbody", {}, ...best.map(row)))));
+  const acts = tools(board);
+  const columns = columnChooser({
+    all: () => [...page.names.results.map(({name}) => "result." + name),
+      ...page.names.parameters.map(({name}) => "param." + name)].filter((name) => name !== own()),
+    shown: () => chosen(), isChosen: () => view.columns !== null,
+    choose(names) { choose({columns: names}); }});
+  const end = el("span", {class: "plot-n"}), say = el("p", {class: "plot-note", "aria-live": "polite"});
+  const sheet = el("div",
+    {class: "scroll sheet", tabindex: 0, role: "region", "aria-label": "The best jobs"});
+  sheet.addEventListener("toggle", () => stale && draw(), true);
+  const foot = el("div", {class: "pager", hidden: true});
+  const node = el("section", {class: "card plot plot-leaders", "aria-label": "Leaderboard"},
+    el("div", {class: "card-head"}, el("h2", {}, "Leaderboard"), end,
+      el("div", {class: "leader-tools"}, acts.node, columns)), say, sheet, foot);
+
+  const own = () => "result." + page.data.metric;
+  const known = (name) => {
+    const [kind, list] = name.startsWith("result.") ? [7, page.names.results] : [6, page.names.parameters];
+    return /^(result|param)\./.test(name) && list.some((one) => one.name === name.slice(kind));
+  };
+  const sort = () => (view.sort && known(view.sort.by) ? view.sort : {by: own(), down: !page.data.less});
+  const usual = () =>
+    page.data.weights.slice(0, MOST_COLUMNS).map(({column}) => column.filterName);
+  const chosen = () => {
+    const some = (view.columns || []).filter(known);
+    return some.length || view.columns?.length === 0 ? some.filter((name) => name !== own()) : usual();
+  };
+
+  function choose(values) {
+    Object.assign(view, values);
+    const {columns: names, sort: by, top} = view;
+    keep({columns: names ? listText(names) : "", sort: sortText(by), top: top === TOPS[0] ? "" : top});
+    ask();
+  }
+
+  /** The better end first, then the other one, then by the metric again. */
+  function sortBy(name) {
+    const better = name.startsWith("result.") && !lessIsBetter(plainName(name)), now = sort();
+    if (name === own()) {
+      const usualWay = now.by === name && now.down === !page.data.less;
+      return choose({sort: usualWay ? {by: name, down: page.data.less} : null});
+    }
+    if (now.by !== name) return choose({sort: {by: name, down: better}});
+    return choose({sort: now.down === better ? {by: name, down: !better} : null});
+  }
+
+  async function ask() {
+    const mine = (asked += 1), {data} = page, names = chosen(), by = sort();
+    try {
+      const {total, rows} = await data.counted("leaders", {less: Number(data.less), limit: view.top,
+        columns: listText(names), sort: by.by, down: Number(by.down)});
+      if (mine !== asked) return;
+      shown = {metric: data.metric, less: data.less, total, names, rows, sort: by};
+      say.textContent = "";
+      draw();
+    } catch (error) { if (mine === asked) say.textContent = error.message; }
+  }
+
+  function draw() {
+    stale = Boolean(sheet.querySelector(":popover-open"));  // somebody reads the menu of a row
+    if (!shown || stale) return;
+    const {metric, total, rows, sort: by} = shown, way = by.down ? "highest" : "lowest";
+    const there = new Set(rows.map(({id}) => id));
+    for (const id of [...ticked]) if (!there.has(id)) ticked.delete(id);
+    end.textContent = by.by === "result." + metric ? `${way} ${number(rows.length)} of ${number(total)}`
+      : `${number(rows.length)} of ${number(total)} by ${cut(plainName(by.by), CUT)}`;
+    keeping(node, () => {
+      sheet.replaceChildren(tableOf(shown, {ticked, sortBy, acts, redraw: draw}));
+      const next = TOPS.find((top) => top > view.top), steps = TOPS.filter((top) => top < view.top);
+      foot.replaceChildren(
+        next && rows.length < total ? button("Show " + number(Math.min(next, total)),
+          () => choose({top: next}), "small") : "",
+        steps.length ? button("Show " + number(steps[0]), () => choose({top: steps[0]}), "small quiet") : "");
+      foot.hidden = !foot.querySelector("button");
+      acts.update();
+    });
+  }
+
+  return {
+    node, choose,
+    update(data, names) {
+      Object.assign(page, {data, names});
+      ask();
+    },
+    close() { asked += 1; },
+  };
 }
 
-const kind = (column) => (column.kind === "number" ? "num" : false);
+function tableOf(shown, {ticked, sortBy, acts, redraw}) {
+  const {metric, names, rows, sort, less} = shown, own = "result." + metric;
+  const ofResult = sort.by.startsWith("result."), ranked = ofResult ? plainName(sort.by) : metric;
+  const numeric = names.map((_, at) =>
+    rows.every(({given}) => given[at] == null || isNumber(given[at])));
+  const twice = (name) => names.filter((one) => plainName(one) === plainName(name)).length > 1
+    || (name !== own && plainName(name) === metric);
+  const head = (name, kind) => {
+    const which = name.startsWith("param.") ? " (parameter)" : " (result)";
+    const plain = plainName(name) + (twice(name) ? which : "");
+    const order = sort.by === name ? (sort.down ? "descending" : "ascending") : false;
+    return el("th", {scope: "col", class: kind, title: plain, "aria-sort": order},
+      el("button", {type: "button", class: "sort", onclick: () => sortBy(name)}, cut(plain, CUT)));
+  };
+  const whole = () => rows.length > 0 && rows.every(({id}) => ticked.has(id));
+  const every = el("input", {type: "checkbox", "aria-label": "Tick all that are shown",
+    checked: whole(), onchange: () => {
+      for (const {id} of rows) ticked[every.checked ? "add" : "delete"](id);
+      redraw();
+    }});
+  const changed = () => { every.checked = whole(); acts.update(); };
+  const heads = [
+    el("th", {scope: "col", class: "check"}, every),
+    el("th", {scope: "col", class: "rank", title: "Rank by " + ranked}, "#"),
+    el("th", {scope: "col"}, "Job"), head(own, "num value"),
+    ...names.map((name, at) => head(name, numeric[at] ? "num" : false)),
+    el("th", {scope: "col", class: "acts"}, el("span", {class: "sr"}, "Actions"))];
+  const best = sort.by === own && sort.down !== less;
+  return el("table", {class: "data"}, el("thead", {}, el("tr", {}, ...heads)),
+    el("tbody", {}, ...rows.map((row) => rowOf(row, {numeric, best, ticked, acts, changed}))));
+}
+
+function rowOf({id, rank, status: state, value, given}, {numeric, best, ticked, acts, changed}) {
+  const tick = el("input", {type: "checkbox", "aria-label": "Tick job " + id, checked: ticked.has(id),
+    onchange: () => {
+      ticked[tick.checked ? "add" : "delete"](id);
+      line.setAttribute("aria-selected", String(tick.checked));
+      changed();
+    }});
+  const cell = (one, at) => {
+    const told = cut(text(one), CUT_CELL), full = one == null ? told : written(one);
+    const title = full === told ? false : full.slice(0, 1000);
+    return el("td", {class: numeric[at] ? "num" : false, title}, told);
+  };
+  const running = state === "DONE" ? null : el("span", {class: "leader-state"}, status(state));
+  const first = best && rank === 1 ? "first" : false;
+  const line = el("tr", {class: first, "aria-selected": String(ticked.has(id))},
+    el("td", {class: "check"}, tick), el("td", {class: "rank"}, rank === null ? "–" : number(rank)),
+    el("td", {}, jobLink(id), running),
+    el("td", {class: "num value", title: written(value)}, figure(value)),
+    ...given.map(cell), el("td", {class: "acts"}, acts.row(id)));
+  return line;
+}

@@ -4,19 +4,21 @@ import {go, setQuery} from "../app.js";
 import {codeMix} from "../codemix.js";
 import {at, button, el, empty} from "../common.js";
 import {filterBox} from "../filterbox.js";
-import {askNames, askResults, same} from "./answers.js";
+import {askCourses, askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
 import {isDark} from "../charts/colours.js";
 import {check, choice, fillBar, keeping} from "../charts/controls.js";
 import {dataOf} from "./data.js";
-import {chooseDirection, lessIsBetter} from "../direction.js";
+import {chooseDirection, lessIsBetter, nameSaysLess} from "../direction.js";
 import {legend} from "../charts/drawing.js";
 import {importanceCard, weigh} from "./importance.js";
-import {leaderboardCard, shownColumns} from "./leaderboard.js";
+import {leaderActions} from "./leaderactions.js";
+import {leaderboardCard} from "./leaderboard.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "../charts/parallel/parallel.js";
 import {tally} from "./tally.js";
 import {heatCard} from "./twoparameters.js";
+import {bounded, listText, rangesText, switchText, viewOf} from "./view.js";
 
 const EVERY = 5000;  // milliseconds between two loads of what changed
 
@@ -30,12 +32,9 @@ export async function show(main, params, query) {
 class ResultsPage {
   constructor(main, query) {
     this.main = main;
-    this.filter = query.get("filter") || "";
-    this.metric = query.get("metric") || "";
-    this.view = {x: query.get("x"), across: query.get("across"), down: query.get("down"),
-      how: query.get("how") || "mean"};
-    this.log = undefined;  // as the values suggest
+    this.view = viewOf(query);
     this.names = null;
+    this.courses = new Set();  // metrics of which jobs have reported a course
     this.answer = null;
     this.loads = 0;
     this.closed = false;
@@ -44,11 +43,15 @@ class ResultsPage {
     this.loaded = 0;
     this.mix = codeMix();
     const filter = (text) => encodeURIComponent([this.filter, text].filter(Boolean).join(" "));
-    const follow = {open: (id) => go("/jobs/" + id), list: (text) => go("/jobs?filter=" + filter(text)),
-      keep: (values) => setQuery(values)};
+    const keep = (values) => setQuery(bounded(values));
+    const follow = {keep, open: (id) => go("/jobs/" + id),
+      list: (text) => go("/jobs?filter=" + filter(text))};
+    const tools = (board) => leaderActions(board, {curves: (metric) => this.course(metric)});
+    this.leaders = leaderboardCard(this.view, {keep, tools});
     this.plots = {
       metric: metricCard(this.view, follow), heat: heatCard(this.view, follow),
-      parallel: parallelPlot({order: null, hidden: new Set(), ranges: new Map()}, follow)};
+      parallel: parallelPlot(this.view, {...follow, keep: ({axes, ranges}) =>
+        keep({axes: axes && listText(axes), ranges: rangesText(ranges)})})};
     this.repaint = () => {
       if (!this.data) return;
       this.drawLegend();
@@ -58,7 +61,7 @@ class ResultsPage {
   }
 
   async begin() {
-    this.names = await askNames();
+    [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
     if (this.names.results.length) {
       this.frame();
       await this.load();
@@ -70,7 +73,7 @@ class ResultsPage {
     this.loads += 1;
     clearTimeout(this.timer);
     document.removeEventListener("theme", this.repaint);
-    for (const part of [this.mix, ...Object.values(this.plots)]) part.close();
+    for (const part of [this.mix, this.leaders, ...Object.values(this.plots)]) part.close();
   }
 
   // ---- the parts of the page
@@ -80,10 +83,10 @@ class ResultsPage {
     const own = new Set(this.names.parameters.map(({name}) => name));
     if (!known.includes(this.metric)) {
       const first = (a, b) => own.has(a.name) - own.has(b.name) || b.n - a.n;
-      this.metric = this.names.results.slice().sort(first)[0].name;
-    }
+      this.measure(this.names.results.slice().sort(first)[0].name);
+    } else if (this.view.less === undefined) this.view.less = nameSaysLess(this.metric);
     this.box = filterBox({value: this.filter, placeholder: "Filter: lr<0.01 opt=adam", onchange: (text) => {
-      this.filter = text;
+      this.view.filter = text;
       setQuery({filter: text});
       this.load();
     }});
@@ -107,6 +110,7 @@ class ResultsPage {
     const way = (words, less) => {
       const made = button(words, () => {
         chooseDirection(this.metric, less);
+        this.direct(less);
         this.draw();
         this.tools();
       });
@@ -114,14 +118,13 @@ class ResultsPage {
       return made;
     };
     const pick = (metric) => {
-      this.metric = metric;
-      this.log = undefined;
-      setQuery({metric});
+      this.measure(metric, true);
       this.tools();
       this.load();
     };
     const scale = (on) => {
-      this.log = on;
+      this.view.log = on;
+      setQuery({log: switchText(on)});
       this.draw();
       this.tools();
     };
@@ -134,7 +137,30 @@ class ResultsPage {
       check("Log scale", log, scale, !canLog)]);
   }
 
-  get less() { return lessIsBetter(this.metric); }
+  get metric() { return this.view.metric; }
+  get filter() { return this.view.filter; }
+  get less() { return this.view.less; }
+
+  /** Show another metric, in the direction that somebody has chosen for it in this browser; `push` makes it a
+   * step to go back from. */
+  measure(metric, push = false) {
+    Object.assign(this.view, {metric, log: undefined, sort: null});
+    setQuery({metric, log: "", sort: ""}, push);
+    this.direct(lessIsBetter(metric));
+  }
+
+  /** An address that names a metric and no direction means the one that its name suggests, so that it shows
+   * the same to somebody who has chosen otherwise. */
+  direct(less) {
+    this.view.less = less;
+    setQuery({less: less === nameSaysLess(this.metric) ? "" : switchText(less)});
+  }
+
+  /** What jobs have reported of a metric: its name, or that of which it is the least or the most; "" where
+   * there is none. */
+  course(metric) {
+    return [metric, metric.replace(/\.(min|max)$/, "")].find((name) => this.courses.has(name)) || "";
+  }
 
   // ---- loading
 
@@ -184,7 +210,7 @@ class ResultsPage {
       }
       this.loaded = Date.now();
       const had = this.names.results.length;
-      this.names = await askNames();
+      [this.names, this.courses] = await Promise.all([askNames(), askCourses()]);
       if (this.closed || !this.names.results.length) return;
       if (!had) this.frame();
       else if (this.names.results.length !== had) this.tools();
@@ -198,7 +224,7 @@ class ResultsPage {
 
   draw() {
     if (!this.answer) return;
-    const data = this.data = dataOf(this.answer, this.less, this.log);
+    const data = this.data = dataOf(this.answer, this.less, this.view.log);
     this.tally.textContent = tally(this.answer);
     this.legend.hidden = !data.ids.length;
     if (!data.ids.length) {
@@ -207,7 +233,8 @@ class ResultsPage {
     }
     data.weights = weigh(data);
     this.drawLegend();
-    const columns = shownColumns(data.weights), {metric, heat, parallel} = this.plots;
+    const {metric, heat, parallel} = this.plots;
+    this.leaders.update(data, this.names);
     for (const plot of [metric, heat, parallel]) plot.update(data);
     heat.node.hidden = data.columns.length < 2;
     parallel.node.hidden = data.columns.length < 1;
@@ -217,14 +244,15 @@ class ResultsPage {
       metric.pick(name);
       metric.node.scrollIntoView({block: "nearest", behavior: still ? "auto" : "smooth"});
     };
-    const top = el("div", {class: "split wide-left"},
-      leaderboardCard(data, columns),
-      importanceCard(data, data.weights, pick));
-    const old = this.body.firstChild;
+    const importance = importanceCard(data, data.weights, pick);
     if (this.body.contains(metric.node)) {
-      keeping(old, () => { old.replaceWith(top); return top; });
+      const old = this.importance;
+      this.importance = importance;
+      keeping(old, () => { old.replaceWith(importance); return importance; });
       return;
     }
+    this.importance = importance;
+    const top = el("div", {class: "split wide-left"}, this.leaders.node, importance);
     const pair = el("div", {class: "split plot-pair"}, metric.node, heat.node);
     this.body.replaceChildren(top, pair, parallel.node);
   }
@@ -232,7 +260,7 @@ class ResultsPage {
   noJob() {
     const clear = button("Clear the filter", () => {
       this.box.set("");
-      this.filter = "";
+      this.view.filter = "";
       setQuery({filter: ""});
       this.load();
     });

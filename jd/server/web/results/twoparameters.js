@@ -41,7 +41,7 @@ export function heatCard(view, {list, keep}) {
 
   function choose(values) {
     Object.assign(view, values);
-    keep(values);
+    keep(values.how === "mean" ? {how: ""} : values);
     update(data);
   }
 
@@ -56,7 +56,7 @@ export function heatCard(view, {list, keep}) {
       shown = null;
       return fillBar(made.bar, [], () => []);
     }
-    if (!WAYS[view.how]) view.how = "mean";
+    if (!Object.hasOwn(WAYS, view.how)) view.how = "mean";
     const how = view.how[0].toUpperCase() + view.how.slice(1);
     made.name(`${how} ${data.metric} by ${across.name} and ${down.name}`);
     const names = order.map((column) => [column.name, column.name]);

@@ -28,6 +28,15 @@ export function places(axis, [low, high]) {
   return [Math.min(...ends) - half, Math.max(...ends) + half];
 }
 
+/** The range on a column whose ends are these texts; null where it has no such values. */
+export function rangeOf({kind, distinct}, ends) {
+  if (kind === "category") {
+    return ends.every((end) => distinct.includes(end)) ? ends : null;
+  }
+  const found = ends.map((end) => (end.trim() ? Number(end) : NaN));
+  return kind === "number" && found.every(Number.isFinite) && found[0] <= found[1] ? found : null;
+}
+
 /** The ranges as a text of the filter language. */
 export function filterOf(axes, ranges) {
   return axes.filter(({column}) => ranges.has(column.name)).flatMap(({column, axis}) => {

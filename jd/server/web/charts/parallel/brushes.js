@@ -17,7 +17,8 @@ export function drawBrushes(group, axes, {ranges}, x, y) {
   }));
 }
 
-/** Listen to the drawing `front`; `hide` hides its tip, `changed(shape)` is called at each change. */
+/** Listen to the drawing `front`; `hide` hides its tip, `changed(shape)` is called at each change, and when a
+ * drag is over. */
 export function brushing(front, {axes, state, y, gap, view, hide, changed}) {
   front.addEventListener("pointerdown", (event) => {
     const group = event.target.closest("[data-axis]");

@@ -7,7 +7,7 @@ import {svg} from "../../svg.js";
 import {canvas, text, widthOf} from "../drawing.js";
 import {jobLink, jobRows, plot} from "../plot.js";
 import {jobTip, pointing} from "../pointing.js";
-import {axesOf, filterOf, places} from "./axes.js";
+import {axesOf, filterOf, places, rangeOf} from "./axes.js";
 import {brushing, drawBrushes} from "./brushes.js";
 import {drawLines, heights, MOST_LINES, nearest} from "./lines.js";
 import {axesPanel} from "./panel.js";
@@ -15,10 +15,13 @@ import {axesPanel} from "./panel.js";
 const HEIGHT = 340, TOP = 40, BOTTOM = 14, SIDE = 56, NARROWEST = 108, GRAB = 13;  // pixels
 const MOST_AXES = 12;
 
-/** The plot. `state` = {order: names or null, hidden: Set of names, ranges: Map name → [low, high]}
- * outlives it; `open(job id)` and `list(filter text)` follow what is clicked. */
-export function parallelPlot(state, {open, list}) {
+/** The plot. `asked` = {axes: names of the shown ones or null for the usual ones, ranges: Map name → [low,
+ * high], as texts} is how it begins; `keep({axes, ranges})`, alike, is told what somebody has changed.
+ * `open(job id)` and `list(filter text)` follow what is clicked. */
+export function parallelPlot(asked, {open, list, keep}) {
   const view = {data: null, axes: [], selected: [], drag: false, frame: 0};
+  const state = {order: asked.axes, hidden: new Set(), ranges: new Map()};
+  const wanted = new Map(asked.ranges);  // ranges on parameters that have not been here yet
   const known = new Set();  // parameters that have been here before; more than fit begin as hidden
   const tally = el("span", {"aria-live": "polite"});
   const clear = button("Clear ranges", () => { state.ranges.clear(); changed(); }, "small");
@@ -61,10 +64,18 @@ export function parallelPlot(state, {open, list}) {
   /** `shape`: axes came, went or moved, not only ranges. */
   function changed(shape) {
     if (shape) view.axes = axesOf(view.data, state);
+    if (!view.drag) tellShape(shape);
     select();
     if (shape || made.node.classList.contains("tabular") || !view.paint) made.redraw();
     else view.paint();
     panel.fill(view.data, view.axes);
+  }
+
+  function tellShape(shape) {
+    const usual = view.data.weights.slice(0, MOST_AXES).map(({column}) => column.name);
+    const shown = view.axes.slice(0, -1).map(({column}) => column.name);
+    if (shape) state.order = String(shown) === String(usual) ? null : shown;
+    keep({axes: state.order, ranges: state.ranges});
   }
 
   function busy() {
@@ -76,10 +87,17 @@ export function parallelPlot(state, {open, list}) {
     view.data = data;
     const names = [data.column, ...data.columns].map((column) => column.name);
     for (const name of [...state.ranges.keys()]) if (!names.includes(name)) state.ranges.delete(name);
-    for (const {column} of data.weights) {
-      if (known.has(column.name)) continue;
-      known.add(column.name);
-      if (known.size - state.hidden.size > MOST_AXES) state.hidden.add(column.name);
+    for (const column of [data.column, ...data.columns]) {
+      const range = wanted.has(column.name) && rangeOf(column, wanted.get(column.name));
+      if (range) state.ranges.set(column.name, range);
+      wanted.delete(column.name);
+    }
+    if (state.order?.length && !state.order.some((name) => names.includes(name))) state.order = null;
+    for (const {column: {name}} of data.weights) {
+      if (known.has(name)) continue;
+      known.add(name);
+      const fits = state.order ? state.order.includes(name) : known.size - state.hidden.size <= MOST_AXES;
+      if (!fits) state.hidden.add(name);
     }
     view.axes = axesOf(data, state);
     select();

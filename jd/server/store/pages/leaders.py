@@ -1,0 +1,118 @@
+"""The first jobs of a metric, or of another value among the jobs that have the metric: a leaderboard."""
+
+import itertools
+import re
+import sqlite3
+from bisect import bisect_left, bisect_right
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from jd.protocol import ProtocolError
+from jd.server.store.pages import metricvalues, resultcolumns, resultgroups
+from jd.server.store.pages.metricvalues import MetricValues
+from jd.server.store.pages.resultcolumns import Scalar
+from jd.server.store.pages.resultgroups import Question
+from jd.server.store.search import conditions, values
+from jd.server.store.search.values import Key
+
+MAX_LEADERS = 500
+MAX_COLUMNS = 60
+MAX_COLUMN_CHARS = 6_000  # of all names of columns together
+_LISTED = re.compile(r"(?:[^,\\]|\\.)+", re.DOTALL)
+
+
+class Order(NamedTuple):
+    """What leaders are sorted by, a parameter or a result, None: the metric itself; `down`: the most of it
+    first. Jobs without it come last; equal ones are in the order of the metric, the better first, and of
+    their ids."""
+
+    by: Optional[str]
+    down: bool
+
+
+class Leader(NamedTuple):
+    """A job. `rank` counts from 1, and equal ones share theirs: from the better end of the metric, or by
+    another result in the order that was asked for, None where the job has no such result. `given` are its
+    values of the columns that were asked for; a result that is not finite is a word."""
+
+    id: int
+    rank: Optional[int]
+    status: str
+    value: float
+    given: List[Scalar]
+
+
+class Leaders(NamedTuple):
+    """The first of `total` jobs."""
+
+    total: int
+    rows: List[Leader]
+
+
+class _Values(NamedTuple):
+    """Values in order, and which place in a MetricValues each is of."""
+
+    keys: Sequence[Key]
+    places: Sequence[int]
+
+
+def listed(text: str) -> List[str]:
+    """Names between commas; within one a backslash stands before a comma and before another. Raises
+    ProtocolError for too many."""
+    found = [re.sub(r"\\(.)", r"\1", one, flags=re.DOTALL) for one in _LISTED.findall(text)]
+    if len(found) > MAX_COLUMNS:
+        raise ProtocolError("columns has %d names; at most %d are shown" % (len(found), MAX_COLUMNS))
+    return found
+
+
+def leaders(db: sqlite3.Connection, asked: Question, order: Order, limit: int, columns: Sequence[str],
+            now: float) -> Leaders:
+    """At most `limit` of the jobs that have the metric. Raises ProtocolError for the filter and a name."""
+    found = metricvalues.find(db, asked.metric, asked.filter, now)
+    names = [conditions.resolve(db, name) for name in columns]
+    by = None if order.by is None else conditions.resolve(db, order.by)
+    sorted_by = _Values(found.values, range(len(found.values)))
+    if by is not None and (by.kind, by.name) != (values.RESULT, asked.metric):
+        placed = resultgroups.in_order(db, found, by)
+        sorted_by = _Values(placed.keys, placed.places)
+    first = list(itertools.islice(_in_order(found, sorted_by, order.down, asked.less), limit))
+    ids = [found.ids[place] for place, _ in first]
+
+    def rank(place: int, key: Optional[Key]) -> Optional[int]:
+        if by is None or by.kind == values.PARAMETER or by.name == asked.metric:
+            return _rank(found.values, found.values[place], not asked.less)
+        return None if key is None else _rank(sorted_by.keys, key, order.down)
+
+    told = {job_id: given for job_id, *given in resultcolumns.objects(db, sorted(ids))}
+    status = dict(db.execute("SELECT id, status FROM jobs WHERE id IN (%s)" % conditions.id_list(ids)))
+    words = [values.not_finite(db, name.name) if name.kind == values.RESULT else {} for name in names]
+
+    def given(job_id: int) -> List[Scalar]:
+        parameters, results = told[job_id]
+        return [resultcolumns.scalar((parameters if name.kind == values.PARAMETER else results)
+                                     .get(name.name, word.get(job_id)))
+                for name, word in zip(names, words)]
+    return Leaders(len(found.ids), [
+        Leader(found.ids[place], rank(place, key), status[found.ids[place]], found.values[place],
+               given(found.ids[place]))
+        for place, key in first])
+
+
+def _in_order(found: MetricValues, by: _Values, down: bool,
+              less: bool) -> Iterator[Tuple[int, Optional[Key]]]:
+    """All places, as an order has them, with what they are sorted by."""
+    def goodness(place: int) -> float:
+        return found.values[place] if less else -found.values[place]
+
+    every: Sequence[int] = range(len(by.keys))
+    for key, run in itertools.groupby(reversed(every) if down else every, key=lambda at: by.keys[at]):
+        # Places are by value and then by id, so that sorting keeps the ids of equal ones in order.
+        for place in sorted(sorted(by.places[at] for at in run), key=goodness):
+            yield place, key
+    if len(by.places) < len(found.ids):
+        for place in sorted(sorted(set(range(len(found.ids))).difference(by.places)), key=goodness):
+            yield place, None
+
+
+def _rank(ordered: Sequence[Key], value: Key, down: bool) -> int:
+    """Which place a number has among numbers in order, from 1; equal ones have the same."""
+    return 1 + (len(ordered) - bisect_right(ordered, value) if down else bisect_left(ordered, value))

@@ -1,0 +1,58 @@
+// What can be done with the jobs of the leaderboard: with the ticked ones, or all that are shown, or one.
+
+import {go, me} from "../app.js";
+import {at, button, el, menu, toast} from "../common.js";
+import {csv} from "./csv.js";
+import {plainName} from "./leadercolumns.js";
+
+const MOST_COMPARED = 10, MOST_CURVES = 200;
+
+/** {node, update(), row(id)} for a board as leaderboardCard has it: the buttons in its head, and the menu of
+ * a row. `curves(metric)` gives the name of what a job reported of a metric, "" if none did. */
+export function leaderActions(board, {curves}) {
+  const compare = button("Compare", () => go("/compare?ids=" + ids().join(",")), "small");
+  const course = button("Curves", () => openCurves(ids()), "small quiet");
+  const table = button("CSV", save, "small quiet");
+  const clear = button("Clear", () => board.clear(), "small quiet");
+  const ticked = el("span", {class: "plot-n", "aria-live": "polite"});
+  const node = el("div", {class: "leader-tools"}, ticked, compare, course, table, clear);
+
+  const rows = () => board.shown.rows.filter(({id}) => !board.ticked.size || board.ticked.has(id));
+  const ids = () => rows().map(({id}) => id);
+  const openCurves = (some) => go(`/curves?metric=${encodeURIComponent(curves(board.shown.metric))}&ids=`
+    + some.slice(0, MOST_CURVES).join(","));
+
+  /** Exactly the lines that are shown, or the ticked ones of them, with the columns that are shown. */
+  function save() {
+    const {metric, names} = board.shown, all = ["result." + metric, ...names].map(plainName);
+    const twice = (name) => all.filter((one) => one === plainName(name)).length > 1;
+    const heads = ["result." + metric, ...names].map((name) => (twice(name) ? name : plainName(name)));
+    const lines = rows().map(({id, rank, status, value, given}) => [id, rank, status, value, ...given]);
+    const text = csv([["id", "rank", "status", ...heads], ...lines]);
+    const address = URL.createObjectURL(new Blob([text], {type: "text/csv"}));
+    el("a", {href: address, download: `${me ? me.expId : "jobs"}-leaderboard.csv`}).click();
+    setTimeout(() => URL.revokeObjectURL(address), 60000);
+    toast(`${lines.length} lines are saved.`);
+  }
+
+  return {
+    node,
+    update() {
+      const n = board.ticked.size;
+      ticked.textContent = n ? `${n} ticked` : "";
+      compare.hidden = clear.hidden = !n;
+      compare.disabled = n < 2 || n > MOST_COMPARED;
+      compare.title = compare.disabled ? `Tick 2 to ${MOST_COMPARED} jobs` : "";
+      course.hidden = !curves(board.shown.metric);
+      course.title = n ? "Curves of the ticked jobs" : "Curves of all jobs that are shown";
+      table.title = n ? "The ticked lines as CSV" : "The lines that are shown as CSV";
+    },
+    row(id) {
+      const items = () => [
+        ["Open", () => go("/jobs/" + id)],
+        ["Open in a new tab", () => window.open(at("/jobs/" + id), "_blank", "noopener")],
+        ...(curves(board.shown.metric) ? [["Curves", () => openCurves([id])]] : [])];
+      return menu("⋯", items, {class: "small quiet", "aria-label": `Job ${id}: what to do`});
+    },
+  };
+}
