@@ -3,7 +3,7 @@
 import {button, el, menu} from "../common.js";
 import {statusesOf} from "../filter.js";
 import {number} from "../format.js";
-import {ACTIONS, openAction} from "./actions.js";
+import {ACTIONS, openAction} from "../jobactions.js";
 
 const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["tag", "prioritise", "normal"];
 

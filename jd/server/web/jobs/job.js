@@ -5,7 +5,7 @@ import {ask, button, dialog, el, empty, fail, toast} from "../common.js";
 import {parse, stringify} from "../exactjson.js";
 import {count, duration, priority, status, value as shown, when} from "../format.js";
 import {measuredFirst} from "../resultnames.js";
-import {ACTIONS, openAction} from "./actions.js";
+import {ACTIONS, openAction} from "../jobactions.js";
 import {codes, version} from "./code.js";
 import {tagLink} from "./columns.js";
 import {fileList} from "./files.js";

@@ -1,7 +1,7 @@
 // The options of the dialog that makes jobs: what becomes of pending ones, and limits of their own.
 
 import {el} from "../../common.js";
-import {words} from "../actions.js";
+import {words} from "../../jobactions.js";
 
 /** {node, how(), read()}: `how` gives {replace, unique}, which jobs give way ("pending" or false) and whether
  * only new ones are made; `read` gives all options for the server. */

@@ -1,7 +1,7 @@
 // What can be done to jobs, and the dialog that says what it will do before it is done.
 
-import {ask, dialog, el, fail, field, toast} from "../common.js";
-import {count, number, status, STATUSES} from "../format.js";
+import {ask, dialog, el, fail, field, toast} from "./common.js";
+import {count, number, status, STATUSES} from "./format.js";
 
 /** By action: its verb, its past, what it means, which statuses it takes. */
 export const ACTIONS = {
