@@ -1,9 +1,10 @@
 """`jd_report`: what a script tells of itself while it runs (library reference, "Reports").
 
-A call converts what it was given to plain numbers and puts them into a queue, no more. A thread appends the
-queue, about once a second, to the file that JD_METRICS names: whole lines of JSON in one write, so that
-several processes may share the file. Its worker sends them on (`jd/worker/attempt/reports/`). Nothing here
-raises into the script or waits: what goes wrong is said once on stderr.
+A call puts what it was given into a queue, no more; only of what may change meanwhile, such as a tensor, it
+takes the number first. A thread appends the queue, about once a second, to the file that JD_METRICS names:
+whole lines of JSON in one write, so that several processes may share the file. Its worker sends them on
+(`jd/worker/attempt/reports/`). Nothing here raises into the script or waits: what goes wrong is said once on
+stderr.
 """
 
 import atexit
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 from collections import deque
+from numbers import Number
 from time import monotonic, time
 from typing import Any, Deque, Dict, List, Mapping, Optional, Set, Tuple
 
@@ -28,6 +30,7 @@ _PIECE = 256 * 1024  # bytes in one write
 # A pipe that nobody reads is not waited for.
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
 _PLAIN = frozenset((float, int, bool))
+_lasting = set(_PLAIN)  # types of numbers that do not change; those of NumPy come to them when they are met
 _STEPS = frozenset((type(None), float, int))
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -44,8 +47,8 @@ def jd_report(step: Any = None, **metrics: Any) -> None:
     second, and at the end of the script; in a script that no worker started in the directory of the try-out.
     """
     now = time()
-    if type(step) not in _STEPS or not _PLAIN.issuperset(map(type, metrics.values())):
-        step, metrics = _made_plain(step, metrics)
+    if type(step) not in _STEPS or not _lasting.issuperset(map(type, metrics.values())):
+        step, metrics = _step(step), _taken(metrics, MAX_DEPTH)
     writer = _writer
     writer.queue.append((now, step, metrics))
     if not writer.running:
@@ -171,6 +174,8 @@ class _Writer:
             if "time" in metrics:
                 self.say("time", "jd_report says the time itself: the metric called time is left out")
                 metrics = {name: value for name, value in metrics.items() if name != "time"}
+            if not _PLAIN.issuperset(map(type, metrics.values())):
+                metrics = _plain(metrics)
             if metrics:
                 try:
                     lines += self._encoded(head, metrics)
@@ -231,49 +236,63 @@ def _place() -> Optional[str]:
 
 # ---- what is no plain number
 
-def _made_plain(step: Any, metrics: Mapping[str, Any]) -> Tuple[Any, Dict[str, Any]]:
+def _step(step: Any) -> Any:
+    if type(step) in _STEPS:
+        return step
     if isinstance(step, Mapping):
         _writer.say("step", "jd_report takes values by name: jd_report(loss=0.3), or jd_report(**values); "
                             "what was given in their place is left out")
-        return None, _plain(metrics, MAX_DEPTH)
-    if type(step) in _STEPS:
-        return step, _plain(metrics, MAX_DEPTH)
+        return None
     number = _number(step)
     if number is None:
         _writer.say("step", "jd_report takes a number as step, and leaves out a %s" % type(step).__name__)
-    return number, _plain(metrics, MAX_DEPTH)
+    return number
 
 
-def _plain(metrics: Mapping[Any, Any], depth: int) -> Dict[str, Any]:
+def _taken(metrics: Mapping[Any, Any], depth: int) -> Dict[str, Any]:
+    """Metrics that do not change any more, whatever becomes of what was given."""
+    taken: Dict[str, Any] = {}
+    for name, value in metrics.items():
+        if type(value) not in _lasting:
+            if isinstance(value, Number):
+                _lasting.add(type(value))
+            elif isinstance(value, dict) and depth:
+                value = _taken(value, depth - 1)
+            else:
+                value = _number(value, name)
+        if value is not None:
+            taken[str(name)] = value
+    return taken
+
+
+def _plain(metrics: Mapping[str, Any]) -> Dict[str, Any]:
+    """Metrics of which every number is of a type of Python's own."""
     plain: Dict[str, Any] = {}
     for name, value in metrics.items():
-        name = str(name)
-        if type(value) in _PLAIN:
+        if isinstance(value, dict):
+            value = _plain(value)
+        elif type(value) not in _PLAIN:
+            value = _number(value, name)
+        if value is not None:
             plain[name] = value
-        elif isinstance(value, dict) and depth:
-            plain[name] = _plain(value, depth - 1)
-        else:
-            number = _number(value)
-            if number is None:
-                _writer.say("value", "jd_report takes numbers, and leaves out %s, which is %s" % (
-                    name[:80], "None" if value is None else "of the type " + type(value).__name__))
-            else:
-                plain[name] = number
     return plain
 
 
-def _number(value: Any) -> Any:
-    """The number that a value is, of Python's own types; None where it is none."""
-    if value is None or isinstance(value, (str, bytes, bytearray)):
-        return None
+def _number(value: Any, name: Any = None) -> Any:
+    """The number that a value is, of Python's own types; None where it is none, which is told of a metric."""
     try:
         if hasattr(value, "item"):
             value = value.item()
         if isinstance(value, bool):
             return value
-        return int(value) if isinstance(value, int) else float(value)
+        if not isinstance(value, (str, bytes, bytearray)):  # which float() would read
+            return int(value) if isinstance(value, int) else float(value)
     except Exception:  # the object is the user's: anything may come
-        return None
+        pass
+    if name is not None:
+        _writer.say("value", "jd_report takes numbers, and leaves out %s, which is %s" % (
+            str(name)[:80], "None" if value is None else "of the type " + type(value).__name__))
+    return None
 
 
 _writer = _Writer()

@@ -15,12 +15,13 @@ from tests.faults.plan import DISK, HUB, NETWORK, SCRIPT, SERVER, WORKER, Plan
 _OF_ALL = re.compile("its files were not all saved: |no time was left to upload all files")
 _OF_DIRECTORY = re.compile(r"the checkpoint directory was not saved: |not uploaded: .*checkpoint\.tar \(")
 _OF_COLLECTING = re.compile("nothing was collected: |not all of its files were collected: |collected no more")
+_OF_REPORTS = re.compile("not all of its reports were sent: |its reports were not all kept: ")
 _OF_PRINTED = re.compile("its results were not taken from its output: ")
 
 
 def may_lack_a_file(plan: Plan, history: Sequence[str], attempt: int, kind: str, name: str = "") -> bool:
-    """Whether an attempt may be DONE without a file. `kind` is "directory", "collect" or "result"; a
-    directory has no `name`."""
+    """Whether an attempt may be DONE without a file. `kind` is "directory", "collect", "reports"
+    or "result"; a directory has no `name`."""
     if not any(fault.whom == DISK or (fault.whom, fault.what) == (WORKER, "terminated")
                for fault in plan.faults):
         return False
@@ -33,7 +34,9 @@ def _says(line: str, kind: str, name: str) -> bool:
         return True
     if kind == "directory":
         return _OF_DIRECTORY.search(line) is not None
-    if _OF_COLLECTING.search(line) or kind == "result" and _OF_PRINTED.search(line):
+    if kind == "reports" and _OF_REPORTS.search(line):
+        return True
+    if kind != "reports" and _OF_COLLECTING.search(line) or kind == "result" and _OF_PRINTED.search(line):
         return True
     return re.search(r"not (collected|uploaded): .*\b%s" % re.escape(name), line) is not None
 

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from jd import protocol as p
 from jd.script import uploaded
 from jd.server.store.files.names import EARLIER, actual
+from jd.server.store.pages import curves
 from jd.server.store.queue.transitions import FAILURES, INTERRUPTIONS
 from tests.faults import excuses, powerloss
 from tests.faults.play import Played
@@ -77,6 +78,7 @@ class Left(NamedTuple):
     attempts: Dict[int, List[Attempt]]
     histories: Dict[int, List[str]]
     files: Dict[int, List[File]]
+    reports: Dict[Run, List[float]]  # the values that attempts have reported
     notes: Tuple[Dict[str, Any], ...]
     damage: Tuple[str, ...]  # of the database itself
 
@@ -118,8 +120,15 @@ def _read(played: Played) -> Left:
         for row in db.execute("SELECT job_id, kind, name, stored_name, size_bytes FROM files ORDER BY id"):
             place = played.data / "data" / str(row[0]) / row[3]
             files[row[0]].append(File(row[0], row[1], row[2], row[3], row[4], _content(place)))
+        reports = {(job, one.number): _reported(db, job, one.number)
+                   for job, its in attempts.items() for one in its}
     notes = [json.loads(line) for line in played.log.read_text().splitlines()] if played.log.exists() else []
-    return Left(played, jobs, attempts, histories, files, tuple(notes), tuple(damage))
+    return Left(played, jobs, attempts, histories, files, reports, tuple(notes), tuple(damage))
+
+
+def _reported(db: sqlite3.Connection, job: int, attempt: int) -> List[float]:
+    return [value for metric in curves.metric_of(db, curves.of_job(db, job, attempt), "told")
+            for value in metric.points.values]
 
 
 def _content(place: Path) -> Optional[bytes]:
@@ -329,6 +338,21 @@ def results_are_those_of_the_script(left: Left) -> List[str]:
     return found
 
 
+def what_was_reported_counts_once_and_comes_before_the_result(left: Left) -> List[str]:
+    found = ["attempt %d of job %d has reported %s" % (run[1], run[0], values)
+             for run, values in left.reports.items() if len(values) != len(set(values))]
+    told: Dict[Run, List[float]] = {}
+    for note in left.of("reported"):
+        told.setdefault((note["job"], note["attempt"]), []).append(note["number"])
+    for (job, attempt), numbers in told.items():
+        if left.jobs[job].status == p.DONE and left.jobs[job].attempt == attempt and not (
+                set(numbers) <= set(left.reports.get((job, attempt), []))) and not excuses.may_lack_a_file(
+                    left.played.plan, left.histories[job], attempt, "reports", "reports.jsonl"):
+            found.append("job %d is DONE, and of the reports %s there are %s; its history: %s" % (
+                job, numbers, left.reports.get((job, attempt)), left.histories[job]))
+    return found
+
+
 def _step_of(file: File) -> Optional[int]:
     try:
         saved = pickle.loads(file.content or b"")
@@ -406,6 +430,7 @@ CHECKS: Sequence[Callable[[Left], List[str]]] = (
     no_finished_job_ran_again, no_result_is_lost_while_its_worker_lives,
     a_script_that_has_ended_well_has_not_failed, rows_and_files_agree,
     what_scripts_were_told_is_stored_is_whole, scripts_go_on_from_what_is_stored,
-    files_come_before_the_result, results_are_those_of_the_script, nothing_is_left_running,
-    nothing_lies_about, nobody_has_crashed,
+    files_come_before_the_result, results_are_those_of_the_script,
+    what_was_reported_counts_once_and_comes_before_the_result, nothing_is_left_running, nothing_lies_about,
+    nobody_has_crashed,
 )

@@ -10,6 +10,7 @@ from typing import Callable, Iterator
 
 import pytest
 
+from jd.server.store.reports import points
 from tests.faults import invariants
 from tests.faults.plan import Job, Plan
 from tests.faults.play import Played, play
@@ -17,8 +18,9 @@ from tests.support import python
 
 pytestmark = pytest.mark.slow
 
-JOBS = tuple(Job(act, 0.0, 0, False) for act in ("result", "uploads", "saves", "directory", "collects"))
-RESULT, UPLOADS, SAVES, DIRECTORY, COLLECTS = range(1, 6)  # their ids
+JOBS = tuple(Job(act, 0.0, 0, False) for act in ("result", "uploads", "saves", "directory", "collects",
+                                                   "plain"))
+RESULT, UPLOADS, SAVES, DIRECTORY, COLLECTS, PLAIN = range(1, 7)  # their ids
 PLAN = Plan(1, JOBS, (1,), False, False, False, "", "", False, ())
 
 
@@ -80,6 +82,14 @@ def without_files_of(job: int) -> Callable[[Played], None]:
     return remove
 
 
+def twice_reported(left: Played) -> None:
+    """What an attempt has reported is there twice."""
+    with closing(sqlite3.connect(str(left.data / "meta" / "jobs.db"))) as db, db:
+        (body,) = db.execute("SELECT body FROM report_chunks").fetchone()
+        kept = points.unpack(body)
+        db.execute("UPDATE report_chunks SET body = ?", (points.pack(points.joined([kept, kept])),))
+
+
 @pytest.mark.parametrize("spoil, told", [
     (changed("UPDATE jobs SET status = 'PENDING' WHERE id = 1"), "job 1 is PENDING"),
     (changed("UPDATE job_counts SET n = n + 1 WHERE status = 'DONE'"), "counted are"),
@@ -98,6 +108,8 @@ def without_files_of(job: int) -> Callable[[Played], None]:
     (without_files_of(SAVES), "was told that this is stored"),
     (without_files_of(DIRECTORY), "its directory is not there"),
     (without_files_of(COLLECTS), "its collect is not there"),
+    (noted(PLAIN, "reported", number=7), "of the reports [0, 1, 2, 7] there are [0.0, 1.0, 2.0]"),
+    (twice_reported, "of job 6 has reported [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]"),
     (placed("server", "workspace", "faults", "data", "1", "stray"), "no row is about 1/stray"),
     (placed("server", "workspace", "faults", "data", ".incoming", "0a"), ".incoming/0a was left"),
     (placed("server", "workspace", "faults", "meta", ".backup-0.db"), "meta/.backup-0.db was left"),

@@ -19,7 +19,8 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class KeptReports:
-    """For one thread. `waiting` is how many there are, `thinned` how many were left out."""
+    """For one thread. `waiting` is how many there are, `thinned` how many were left out; `trouble` says why
+    nothing can be kept any more, as on a full disk."""
 
     def __init__(self, directory: Path, log: Callable[[str], None]) -> None:
         self.waiting = 0
@@ -29,12 +30,12 @@ class KeptReports:
         self._file: BinaryIO = io.BytesIO()
         self._at = 0  # where the first one that waits begins
         self._size = 0
-        self._is_lost = False
+        self.trouble = ""
 
     def append(self, lines: List[bytes]) -> None:
         """Keep reports, each with its line break."""
         data = b"".join(lines)
-        if not data or self._is_lost:
+        if not data or self.trouble:
             return
         try:
             if self._size + len(data) > IN_MEMORY and isinstance(self._file, io.BytesIO):
@@ -46,9 +47,9 @@ class KeptReports:
             self._file.flush()
         except (OSError, StorageError) as error:
             self.close()
-            self._is_lost = True
+            self.trouble = str(getattr(error, "strerror", None) or error)
             self._log("what the job reports cannot be kept in %s: %s; the server gets no more of it" % (
-                self._directory, getattr(error, "strerror", None) or error))
+                self._directory, self.trouble))
             return
         self._size += len(data)
         self.waiting += len(lines)

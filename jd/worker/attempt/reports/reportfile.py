@@ -107,16 +107,16 @@ class ReportFile:
             chunk = self._read(self._at, min(self._at + CHUNK, end))
             if not chunk:
                 break  # it has become shorter just now
-            for line in self._whole(chunk, final and self._at + len(chunk) >= end):
-                number += 1
-                last = line if number % every else None
-                if last is None:
-                    yield line
-                else:
-                    self.left_out += len(line)
+            lines = self._whole(chunk, final and self._at + len(chunk) >= end)
+            if every > 1:
+                last = None if (number + len(lines)) % every == 0 else lines[-1] if lines else last
+                taken = lines[every - 1 - number % every::every]
+                self.left_out += sum(map(len, lines)) - sum(map(len, taken))
+                number, lines = number + len(lines), taken
+            yield from (line for line in lines if line and not line.isspace())
             if self._unfinished:
                 break
-        if last is not None:
+        if last and not last.isspace():
             self.left_out -= len(last)
             yield last
 
@@ -141,13 +141,15 @@ class ReportFile:
             lines: List[bytes] = []
         else:
             lines = chunk[:cut].split(b"\n")
+            if not lines[-1]:
+                del lines[-1]  # what comes behind the last line break
             if self._skipping and cut:
                 del lines[0]
                 self._skipping = False
         self._unfinished = not cut
         self._at += cut
         self._before = (self._before + chunk[:cut])[-_COMPARED:]
-        return [line for line in lines if line and not line.isspace()]
+        return lines
 
     def _read(self, start: int, end: int) -> bytes:
         assert self._handle is not None

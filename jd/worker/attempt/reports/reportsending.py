@@ -113,6 +113,8 @@ class ReportSending:
         if much or self._kept.thinned:
             told.append("it reported more than is taken (%s, and %d a second): some of it is left out" % (
                 format(AT_ONCE, ","), PER_SECOND))
+        if self._kept.trouble:
+            told.append("its reports were not all kept: %s" % self._kept.trouble)
         if self._file.odd:
             told.append("its reports were not read: %s is where JD_METRICS names a file" % self._file.odd)
         return "; ".join(told)
