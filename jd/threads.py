@@ -6,6 +6,7 @@ callbacks that come one after the other. So each step of such work is done in a 
 wrong in it is told to whoever is to know, and the next step comes.
 """
 
+import queue
 import threading
 import traceback
 from types import TracebackType
@@ -27,6 +28,52 @@ def start(work: Callable[..., object], name: str, arguments: Tuple[Any, ...] = (
     except (RuntimeError, MemoryError) as error:
         raise NoThread(shortage.told(error) or str(error)) from None
     return thread
+
+
+class Kept:
+    """A thread that is kept for one piece of work after another: those of short jobs need no new one each.
+
+    For one thread, which gives it work. One that has not come to the end of what it was given last is left
+    to that, and what comes next has another.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._hand: Optional[_Hand] = None
+
+    def get_ready(self) -> None:
+        """Have a thread that waits for work. Raises NoThread."""
+        if self._hand is not None and self._hand.busy:
+            self._hand.work.put(None)
+            self._hand = None
+        if self._hand is None:
+            hand = _Hand()
+            start(hand.run, self._name)
+            self._hand = hand
+
+    def do(self, work: Callable[[], None], wake: Callable[[], None]) -> None:
+        """Have `work` done, and `wake` called when there may be more. Raises NoThread unless it is ready."""
+        self.get_ready()
+        assert self._hand is not None
+        self._hand.busy = True
+        self._hand.work.put((work, wake))
+
+
+class _Hand:
+    def __init__(self) -> None:
+        self.busy = False
+        self.work: "queue.SimpleQueue[Optional[Tuple[Callable[[], None], Callable[[], None]]]]" = (
+            queue.SimpleQueue())
+
+    def run(self) -> None:
+        while True:
+            given = self.work.get()
+            if given is None:
+                return
+            work, wake = given
+            work()
+            self.busy = False
+            wake()
 
 
 class Reported:

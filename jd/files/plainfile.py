@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 10.0  # seconds for whoever writes into a pipe
+_PIECE = 64 * 1024
 
 
 def read(path: Path, limit: int) -> bytes:
@@ -27,10 +28,18 @@ def beginning(path: Path, limit: int) -> bytes:
     """The first `limit` bytes of a regular file, or all there are. Raises OSError."""
     handle = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        _check(path, os.fstat(handle))
-        # Only now: open() refuses a directory by itself, with the number of the handle for its name.
-        with open(handle, "rb", closefd=False) as file:
-            return file.read(limit)
+        found = os.fstat(handle)
+        _check(path, found)
+        pieces, left = [], limit
+        # What seems to be there, rather than all of `limit`: memory for that is asked of the system.
+        size = found.st_size + 1
+        while left:
+            piece = os.read(handle, min(size, left))
+            if not piece:
+                break
+            pieces.append(piece)
+            left, size = left - len(piece), _PIECE
+        return b"".join(pieces)
     finally:
         os.close(handle)
 

@@ -96,18 +96,48 @@ class _Part(NamedTuple):
         return not (self.open_to_all or self.open_to_group)
 
 
+class Made:
+    """A directory that was just looked at, and so was the way to it: others can be made in it without that
+    being walked once more."""
+
+    def __init__(self, path: Path, purpose: Purpose, end: _Part) -> None:
+        self._path = path
+        self._purpose = purpose
+        self._end = end
+
+    def make(self, name: str) -> bool:
+        """Make the directory `name` in it, as `make` does. True if it is sure that it was not there before.
+        Raises UnsafePlace, OSError."""
+        path, place, is_new = self._path / name, os.path.join(self._end.path, name), True
+        try:
+            os.mkdir(place, self._purpose.mode)
+        except FileExistsError:
+            is_new = False
+        except FileNotFoundError:
+            make(path, self._purpose)
+            return False
+        user = os.geteuid()
+        part = _part(place, self._end, user, self._purpose.trusted)
+        if part is None or part.is_link or not stat.S_ISDIR(part.found.st_mode):
+            make(path, self._purpose)  # which follows it, refuses it, or makes it again
+            return False
+        _refuse(path, self._purpose, part, self._end,
+                _of_part(part, self._end, user, self._purpose.private) or _of_end(part, self._purpose, False))
+        return is_new
+
+
 def check(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
     """Whether the directory is there; raises UnsafePlace where it, or the way to it, is not safe.
 
     `top` is the part of `path` that the user named: from there on it is the purpose's own.
     Raises OSError for what cannot be looked at.
     """
-    return _walk(path, purpose, top, False) is None
+    return _walk(path, purpose, top, False)[0] is None
 
 
 def check_file(path: Path, purpose: Purpose, top: Optional[Path] = None) -> bool:
     """The same for a file, and for the directory that it is in."""
-    return _walk(path, purpose, top, True) is None
+    return _walk(path, purpose, top, True)[0] is None
 
 
 def check_contents(directory: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
@@ -121,15 +151,15 @@ def check_contents(directory: Path, purpose: Purpose, top: Optional[Path] = None
                 check_file(Path(entry.path), purpose, top)
 
 
-def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> None:
+def make(path: Path, purpose: Purpose, top: Optional[Path] = None) -> "Made":
     """Make the directory and what is missing above it; nothing where all is there.
 
     What it ends with has been looked at after it was made. Raises UnsafePlace, OSError.
     """
     for _ in range(_TRIES):
-        missing = _walk(path, purpose, top, False)
+        missing, end = _walk(path, purpose, top, False)
         if missing is None:
-            return
+            return Made(path, purpose, end)
         try:
             os.mkdir(missing, purpose.mode)  # follows no link: one that was planted meanwhile is in its way
         except (FileExistsError, FileNotFoundError):
@@ -163,8 +193,9 @@ def shown(path: str) -> str:
 
 # ---- the walk
 
-def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> Optional[str]:
-    """The first part that is not there, None if all are. Raises UnsafePlace, OSError."""
+def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> Tuple[Optional[str], _Part]:
+    """The first part that is not there, None if all are; and the last that is. Raises UnsafePlace,
+    OSError."""
     whole = path.absolute()
     own_from = len((whole if top is None else top.absolute()).parts) - 1
     pending: Deque[Tuple[str, bool]] = deque(
@@ -181,7 +212,7 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
         place = os.path.join(way[-1].path, name)
         part = _part(place, way[-1], user, purpose.trusted)
         if part is None:
-            return place
+            return place, way[-1]
         _refuse(path, purpose, part, way[-1], _of_part(part, way[-1], user, purpose.private and is_own))
         if not part.is_link:
             way.append(part)
@@ -200,7 +231,7 @@ def _walk(path: Path, purpose: Purpose, top: Optional[Path], is_file: bool) -> O
     _refuse(path, purpose, end, way[-2], _of_end(end, purpose, is_file))
     if is_file:
         _refuse(path, purpose, way[-2], (way[:1] + way)[-3], _of_end(way[-2], purpose, False))
-    return None
+    return None, end
 
 
 def _part(path: str, holder: _Part, user: int, as_own: FrozenSet[int]) -> Optional[_Part]:

@@ -54,6 +54,20 @@ def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) 
         file.write(content)
 
 
+def create(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Put some bytes into a file that is not there yet, without a draft: a crash may leave an empty one.
+
+    Raises OSError, and FileExistsError where there is anything.
+    """
+    handle = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(handle, "wb", buffering=len(content)) as file:
+            file.write(content)
+    except BaseException:
+        os.unlink(str(path))
+        raise
+
+
 def tidy(directory: Path, older_than: float = ABANDONED) -> None:
     """Remove what processes that were killed in `replacing` have left in a directory: temporary files that
     nobody has written to for so many seconds. What cannot be removed stays."""

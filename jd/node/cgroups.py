@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
 
+from jd.node import kernelfile
+
 MAX_READ = 1024 * 1024
 MAX_CPUS = 65536
 # Version 1 says "no limit" as a number near 2^63, rounded down to a page.
@@ -38,8 +40,7 @@ class Memory(NamedTuple):
 def read_small(path: Path) -> str:
     """The text of a file of /proc or /sys, at most 1 MiB of it; "" where it cannot be read."""
     try:
-        with open(str(path), "rb") as stream:
-            return stream.read(MAX_READ).decode("utf-8", "replace")
+        return kernelfile.content(str(path), MAX_READ).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
 

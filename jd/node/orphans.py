@@ -11,6 +11,8 @@ import signal
 import sys
 from typing import Any, Callable, List, Optional, Set
 
+from jd.node import kernelfile
+
 # Children that somebody else waits for, and that no script has started (see `helpers`).
 cared_for: Set[int] = set()
 
@@ -97,8 +99,7 @@ def _children_by_task() -> Set[int]:
     # Needs CONFIG_PROC_CHILDREN, which distributions set; an orphan may hang on any of our threads.
     found: Set[int] = set()
     for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%s/children" % task, "rb", buffering=0) as listing:
-            found.update(map(int, listing.readall().split()))
+        found.update(map(int, kernelfile.content("/proc/self/task/%s/children" % task).split()))
     return found
 
 

@@ -51,11 +51,19 @@ def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
     return data, versions
 
 
-def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]]) -> Dict[str, Version]:
+def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]],
+          is_new: bool = False) -> Dict[str, Version]:
     """Begin the ledger of a directory, unless it is one of the same `data`. Returns what it has, as `read`.
 
-    `there` are the files that lie in it: they belong to another sweep. Raises OSError.
+    `there` are the files that lie in it: they belong to another sweep. `is_new`: there are none, since it was
+    just made. Raises OSError.
     """
+    if is_new:
+        try:
+            wholefile.create(ledger(directory), (json.dumps({"data": data}) + "\n").encode("ascii"), 0o666)
+            return {}
+        except (FileExistsError, FileNotFoundError):
+            pass  # that of a directory which somebody has removed; or even the place for it is gone
     owner, known = read(directory)
     if owner == data:
         return known

@@ -51,9 +51,9 @@ class WorkerLog:
 
     def event(self, text: str) -> None:
         """Log what the worker did. Control characters are shown as `?`."""
-        lines = ["".join(c if c.isprintable() or c == "\t" else "?" for c in line)
-                 for line in text.split("\n")]
-        self._append(_WORKER, "\n".join(lines).encode("utf-8", "replace") + b"\n")
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() or c in "\t\n" else "?" for c in text)
+        self._append(_WORKER, text.encode("utf-8", "replace") + b"\n")
 
     def output(self, lines: bytes) -> None:
         """Log what the job wrote: whole lines, ending in a newline."""

@@ -37,7 +37,7 @@ def link(path: Path, target: Union[str, Path], uid: int) -> Path:
 def made(path: Path, purpose: safedirs.Purpose = CACHE, top: Optional[Path] = None, uid: int = NOBODY,
          gid: Optional[int] = None) -> Optional[Exception]:
     """None, or what `make` raised for this user."""
-    raised: Optional[Exception] = as_user(uid, lambda: safedirs.make(path, purpose, top), gid)
+    raised: Optional[Exception] = as_user(uid, lambda: (safedirs.make(path, purpose, top), None)[1], gid)
     return raised
 
 
@@ -196,3 +196,30 @@ def test_owners_that_a_user_namespace_hides_pass_for_root_where_only_root_writes
     tmp = directory(directory(root / "image", MALLORY) / "tmp", MALLORY, 0o1777)
     assert made(tmp / "x") is None
     assert isinstance(made(directory(tmp / "theirs", MALLORY) / "y"), UnsafePlace)
+
+
+def test_a_directory_that_is_made_in_one_that_was_looked_at_is_looked_at_itself(root: Path) -> None:
+    home = directory(root / "home", NOBODY)
+    (home / "there").mkdir()
+    directory(home / "open", NOBODY, 0o777)
+    directory(home / "target", NOBODY)
+    link(home / "link", home / "target", NOBODY)
+    (home / "file").write_text("")
+
+    def outcome(name: str) -> object:
+        try:
+            return safedirs.make(home, WORKSPACE).make(name)
+        except OSError as error:
+            return type(error).__name__
+        except UnsafePlace:
+            return "unsafe"
+
+    names = ("new", "new", "there", "link", "open", "file")
+    assert as_user(NOBODY, lambda: [outcome(name) for name in names]) == [
+        True, False, False, False, "unsafe", "NotADirectoryError"]
+
+
+def test_one_whose_place_has_gone_is_made_with_it(root: Path) -> None:
+    made_in = safedirs.make(root / "a" / "b", WORKSPACE)
+    (root / "a" / "b").rmdir()
+    assert made_in.make("c") is False and (root / "a" / "b" / "c").is_dir()

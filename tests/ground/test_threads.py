@@ -103,3 +103,21 @@ def test_a_database_that_finds_no_free_descriptor_says_so(monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "open", raising(OSError(errno.EMFILE, "Too many open files")))
     found.append(shortage.of_files())
     assert found[0] is None and "ulimit -n" in (found[1] or "")
+
+
+def test_a_kept_thread_does_one_piece_of_work_after_another() -> None:
+    kept, woken = threads.Kept("test"), threading.Semaphore(0)
+    idents: List[int] = []
+    for _ in range(3):
+        kept.do(lambda: idents.append(threading.get_ident()), woken.release)
+        assert woken.acquire(timeout=60)
+    assert len(set(idents)) == 1
+
+
+def test_what_comes_while_a_kept_thread_is_at_work_has_another_one() -> None:
+    kept, go, woken = threads.Kept("test"), threading.Event(), threading.Semaphore(0)
+    kept.do(lambda: (go.wait(60), None)[1], woken.release)
+    kept.do(woken.release, woken.release)
+    assert woken.acquire(timeout=60) and woken.acquire(timeout=60)
+    go.set()
+    assert woken.acquire(timeout=60)

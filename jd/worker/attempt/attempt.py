@@ -141,7 +141,9 @@ class Attempt:
             return _NEVER_BEGAN if self._stop_reason is not None else None
         if self._ended is None and self._process is not None:
             self._ended = self._process.step(now)
-            if self._ended is not None and self._files is not None:
+            if self._ended is None and self._files is not None:
+                self._files.look(now)
+            elif self._ended is not None and self._files is not None:
                 self._save_by = self._stop_by
                 self._files.finish(self._ended.exit_code,
                                    self._stop_by is not None or self.stop_reason is not None)
@@ -164,7 +166,8 @@ class Attempt:
         """When `step` is due even if nothing happens."""
         if self._ended is not None:
             return self._save_by
-        return None if self._process is None else self._process.deadline()
+        times = [part.deadline() for part in (self._process, self._files) if part is not None]
+        return min((time for time in times if time is not None), default=None)
 
     def kill(self) -> None:
         """End it now, without ceremony: the worker itself is failing."""

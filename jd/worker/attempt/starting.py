@@ -11,6 +11,7 @@ from jd.messages import Assignment
 from jd.node import cpus
 from jd.node.cgroups import Groups
 from jd.script.context import JobContext
+from jd.threads import Kept
 from jd.worker.attempt.attempt import Attempt, Plan, checkpoint_place, needs_restoring
 from jd.worker.attempt.calling import environment, placeholders, rundir, threads
 from jd.worker.attempt.calling.commandline import Calling, calling
@@ -59,6 +60,7 @@ class Starter:
         self._oom_kills = groups.oom_kills
         self._threads = threads.share(config.threads, config.num_workers, cpus.usable(groups), config.environ)
         self._shared = SharedDirectory(config, log.event)
+        self._files_thread = Kept("jd-job-files")
         self._settings = FileSettings(
             collect.Rules(collect.patterns(config.collect), *config.collect_limit),
             config.checkpoint_interval, outboxes.near(config.experiment, config.environ).path)
@@ -78,7 +80,8 @@ class Starter:
         job_dir = self._config.job_dir(assignment.job_id)
         filled = placeholders.filled(assignment, self._config.experiment, job_dir)
         called = calling(self._config, filled, job_dir)
-        note = "; ".join(filter(None, (self._prepare(job_dir, assignment), called.note)))
+        prepared = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt, assignment.from_scratch)
+        note = "; ".join(filter(None, (self._set_aside(prepared.aside, assignment), called.note)))
         checkpoints = checkpoint_place(job_dir, assignment)
         restoring = needs_restoring(assignment)
         if not restoring:
@@ -121,8 +124,9 @@ class Starter:
         def files() -> JobFiles:
             return JobFiles(self._settings, job_dir, checkpoints, lambda: self.context(assignment),
                             self._link.server_id or self._link.server, self._log.event, self._wake,
-                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared.changes, output,
-                            lambda: self._takes_reports(assignment))
+                            lambda: self._link.offers(protocol.EXT_PATHS), printed, shared, output,
+                            lambda: self._takes_reports(assignment), prepared.is_new, restoring,
+                            self._files_thread)
 
         def remarks(ended: Ended) -> List[str]:
             return self._remarks(assignment, ended, called)
@@ -130,9 +134,8 @@ class Starter:
         return Attempt(Plan(assignment, prepare if restoring or warming else None, start, files, self._wake,
                             note, remarks, running.code), now)
 
-    def _prepare(self, job_dir: Path, assignment: Assignment) -> str:
-        """Make the job's directory; returns what the job's history is to say of it."""
-        aside = jobdir.prepare(job_dir, self._link.server_id, assignment.attempt, assignment.from_scratch)
+    def _set_aside(self, aside: Optional[Path], assignment: Assignment) -> str:
+        """What the job's history is to say of an older directory of it."""
         if aside is None:
             return ""
         older = "of another sweep" if assignment.from_scratch is None else "from before it began from scratch"

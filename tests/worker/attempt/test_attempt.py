@@ -50,6 +50,12 @@ class FakeJobFiles:
     def start(self) -> None:
         self.calls.append("start")
 
+    def look(self, now: float) -> None:
+        pass
+
+    def deadline(self) -> Optional[float]:
+        return None
+
     def finish(self, exit_code: int, stopped: bool) -> None:
         self.calls.append(("finish", exit_code, stopped))
 

@@ -116,6 +116,15 @@ def test_a_ledger_of_other_data_begins_anew_and_half_a_line_harms_nobody(tmp_pat
     assert list(job.iterdir()) == []  # scripts upload every file that they find there
 
 
+def test_the_ledger_of_a_new_directory_is_begun_unless_one_was_left(tmp_path: Path) -> None:
+    job = tmp_path / "7"
+    for data in ("one", "two"):
+        assert uploaded.begin(job, data, [], is_new=True) == {} and uploaded.read(job) == (data, {})
+    uploaded.ledger(job).unlink()
+    uploaded.ledger(job).parent.rmdir()
+    assert uploaded.begin(job, "one", [], is_new=True) == {} and uploaded.read(job) == ("one", {})
+
+
 def test_a_file_from_elsewhere_is_noted_by_its_whole_path(tmp_path: Path) -> None:
     job = tmp_path / "7"
     job.mkdir()

@@ -117,7 +117,7 @@ def test_a_program_that_may_only_be_executed_has_no_source(
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
     program = written(tmp_path, "program", b"", 0o755)
-    monkeypatch.setattr("builtins.open", denied)
+    monkeypatch.setattr("os.open", denied)
     assert entry.source(program) == b""
     program.chmod(0o644)
     with pytest.raises(PermissionError):

@@ -2,12 +2,15 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import socket
+import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -15,7 +18,8 @@ from jd import protocol
 from jd.errors import JdError, ServerRefused, ServerUnreachable, StorageError
 from jd.script import uploaded
 from jd.script.context import JobContext
-from jd.worker.attempt.files import checkpointdir, collecting, jobfiles
+from jd.threads import Kept
+from jd.worker.attempt.files import checkpointdir, collecting, jobdir, jobfiles
 from jd.worker.attempt.files.collect import Rules
 from jd.worker.attempt.files.jobfiles import FileSettings, JobFiles, Saved
 from jd.worker.attempt.output.keptoutput import KeptOutput
@@ -64,7 +68,7 @@ class Bench:
         self.sent.append(name)
 
     def begin(self, *patterns: str, takes_paths: bool = False, printed: Optional[bytes] = None,
-              limits: Tuple[int, int] = (500, 1 << 30)) -> JobFiles:
+              limits: Tuple[int, int] = (500, 1 << 30), **more: Any) -> JobFiles:
         heard = None
         if printed is not None:
             heard = Printed()
@@ -72,15 +76,40 @@ class Bench:
         settings = FileSettings(Rules(patterns, *limits), 100.0, self.outbox)
         self.care = JobFiles(settings, self.job_dir, self.checkpoints, lambda: JOB, "data",
                              self.logged.append, self.woken.set, lambda: takes_paths, heard,
-                             output=self.output, takes_reports=lambda: self.takes_reports)
+                             output=self.output, takes_reports=lambda: self.takes_reports, **more)
         self.care.start()
         return self.care
 
     def end(self, exit_code: int = 0, stopped: bool = False) -> Saved:
         assert self.care is not None
         self.care.finish(exit_code, stopped)
-        assert self.woken.wait(60) and self.care.outcome is not None
+        assert self.care.outcome is not None or self.woken.wait(60)
+        assert self.care.outcome is not None
         return self.care.outcome
+
+
+_events: Optional[List[str]] = None
+
+
+@contextmanager
+def audited() -> Iterator[List[str]]:
+    """What the main thread asks the system for in the block: files, directories and their lists."""
+    global _events
+    if _events is None:
+        sys.addaudithook(_note)  # which stays
+    _events, main = [], threading.current_thread()
+    assert main is threading.main_thread()
+    found = _events
+    try:
+        yield found
+    finally:
+        _events = []
+
+
+def _note(event: str, _: Any) -> None:
+    if (event.startswith("os.") or event == "open") and threading.current_thread() is threading.main_thread():
+        assert _events is not None
+        _events.append(event)
 
 
 @pytest.fixture
@@ -105,6 +134,33 @@ def test_nothing_to_do_leaves_nothing(bench: Bench) -> None:
     bench.begin()
     assert bench.end() == Saved()
     assert not bench.job_dir.exists() and not bench.outbox.exists()
+
+
+def test_a_short_job_that_has_left_nothing_wakes_no_thread(bench: Bench) -> None:
+    thread = Kept("test")
+    thread.do = None  # type: ignore[assignment,method-assign]
+    care = bench.begin(thread=thread)
+    care.finish(0, False)
+    assert care.outcome == Saved() and not bench.job_dir.exists()
+
+
+def test_what_a_short_job_costs_in_files(bench: Bench) -> None:
+    """Each of these is asked of the system for every job: the files of a new one are not looked for."""
+    bench.checkpoints.rmdir()
+    bench.checkpoints.parent.rmdir()
+    bench.job_dir.rmdir()
+    with audited() as before:
+        prepared = jobdir.prepare(bench.job_dir, "data", 1)
+        checkpointdir.make(bench.checkpoints)
+        bench.begin(is_new=prepared.is_new, restored=False)
+        jobdir.confirm(bench.job_dir, "data")
+    with audited() as after:
+        bench.end()
+    assert prepared.is_new and not bench.job_dir.exists()
+    # The directory, that of marks, two of checkpoints; whether one was there; mark and ledger, of which Python
+    # tells twice; what others may have reported, of this attempt and the one before.
+    assert sorted(before) == sorted(["os.mkdir"] * 4 + ["os.scandir"] + ["open"] * 4 + ["os.remove"] * 2)
+    assert after == ["os.rmdir"] * 3 + ["os.remove"] * 2
 
 
 @pytest.mark.parametrize("name", ["out.csv", ".hidden", "jd_checkpoint/1/state"])
@@ -176,7 +232,7 @@ def test_whatever_a_look_meets_the_next_ones_come(bench: Bench, monkeypatch: pyt
             twice.set()
         raise failure
     monkeypatch.setattr(checkpointdir.Saver, "look", look)
-    bench.begin("*.csv")
+    bench.begin("*.csv").look(math.inf)
     assert twice.wait(60)
     (bench.checkpoints / "state").write_text("1")
     (bench.job_dir / "a.csv").write_text("1")
@@ -241,7 +297,8 @@ def test_output_whose_file_cannot_be_closed_does_not_hold_the_job(bench: Bench) 
             raise NO_SPACE
     bench.output = Stuck(bench.outbox, bench.logged.append)
     bench.begin()
-    assert bench.end() == Saved() and "No space left" in bench.logged[0]
+    (bench.job_dir / "model").write_text("")
+    assert bench.end(1) == Saved() and "No space left" in bench.logged[0]
 
 
 # ---- what it reports
@@ -274,7 +331,9 @@ def test_reports_are_sent_before_the_files_whatever_the_exit_status(bench: Bench
 def test_reports_go_while_the_script_runs_if_somebody_looks(bench: Bench, reporting: List[Any],
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobfiles, "LOOK_EVERY", 0.001)
-    bench.begin().watched()
+    care = bench.begin()
+    care.watched()
+    care.look(math.inf)
     bench.metrics.write_text('{"loss": 0.5}\n')
     wait_until(lambda: reporting)
     bench.end()

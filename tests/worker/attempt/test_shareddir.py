@@ -102,6 +102,18 @@ def test_the_output_of_the_worker_and_its_neighbours_in_an_array_is_passed_over(
     assert found is not None and list(found.files[""]) == ["sweep.17_x.log"]
 
 
+def test_the_look_at_the_end_of_a_job_is_that_at_the_beginning_of_one_that_follows_at_once(
+        tmp_path: Path) -> None:
+    now = [0.0]
+    shared = SharedDirectory(launch(tmp_path), print, lambda: now[0])
+    found = shared.look()
+    now[0] = shareddir.FRESH / 2
+    assert shared.as_just_seen() is found
+    now[0] = 2 * shareddir.FRESH
+    later = shared.as_just_seen()
+    assert later is not found and shared.as_just_seen() is later
+
+
 @pytest.mark.parametrize("fields", [{"cwd": CWD_JOB}, {"directory": "inside"}])
 def test_where_nothing_is_shared_nothing_is_looked_at(tmp_path: Path, fields: Dict[str, Any]) -> None:
     if "directory" in fields:

@@ -33,7 +33,7 @@ def calling(config: WorkerConfig, assignment: Assignment, job_dir: Path) -> Call
     style = assignment.flags or config.flags
     try:
         source = entry.source(script)
-        command = entry.command(entry.of(config))
+        command = entry.command(entry.of(config), source)
         words = [*command.words,
                  *placeholders.filled_words(config.args, assignment, config.experiment, job_dir),
                  *flags.words(style, parameters)]

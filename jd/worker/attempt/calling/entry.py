@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 from jd.errors import UsageError
+from jd.files import plainfile
 from jd.worker.attempt.calling import packages
 from jd.worker.config import WorkerConfig
 
@@ -90,16 +91,15 @@ def source(script: Path) -> bytes:
     """The beginning of a script, to look for what it mentions; nothing of a program that may be executed and
     not read. Raises OSError."""
     try:
-        with open(str(script), "rb") as file:
-            return file.read(MAX_SOURCE_BYTES)
+        return plainfile.beginning(script, MAX_SOURCE_BYTES)
     except PermissionError:
         if os.access(str(script), os.X_OK):
             return b""
         raise
 
 
-def command(entry: Entry) -> Command:
-    """How `entry` is run.
+def command(entry: Entry, text: bytes = b"") -> Command:
+    """How `entry` is run. `text` is its source, for who has read it.
 
     Raises UsageError, with what to do, for a file that cannot be run, and OSError for one that
     cannot be read.
@@ -108,8 +108,9 @@ def command(entry: Entry) -> Command:
     if entry.module:
         return _of_module(entry, entry.module, str(entry.directory or ""))
     if is_python(script):
-        with open(str(script), "rb") as file:
-            text = file.read(MAX_SOURCE_BYTES) if script.suffix.lower() == ".py" else b""
+        is_text = script.suffix.lower() == ".py"
+        if not text or not is_text:
+            text = plainfile.beginning(script, MAX_SOURCE_BYTES if is_text else 0)
         found = packages.run_of(script, text)
         if found.module:
             return _of_module(entry, found.module, found.root)

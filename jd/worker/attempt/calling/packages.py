@@ -8,6 +8,7 @@
 import ast
 import re
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
@@ -44,6 +45,7 @@ def run_of(script: Path, source: bytes) -> Run:
     return Run()
 
 
+@lru_cache(maxsize=2)  # each job of a worker has the same script
 def _imports(source: bytes) -> Tuple[int, List[str]]:
     """How far up the relative imports go that the script cannot do without, 0 where there are none; and the
     packages of which it imports something by their name."""

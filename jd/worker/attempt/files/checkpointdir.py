@@ -95,6 +95,10 @@ def restore(directory: Path, job_dir: Path, context: Callable[[], JobContext],
 def make(directory: Path) -> None:
     """Make an empty one. Raises StorageError."""
     try:
+        try:
+            os.mkdir(str(directory.parent))
+        except (FileExistsError, FileNotFoundError):
+            pass  # of an earlier attempt; or the directory above has just gone, with another one
         directory.mkdir(0o700, parents=True)
     except OSError as error:
         raise StorageError("cannot make the checkpoint directory %s: %s" % (
@@ -113,11 +117,11 @@ class Saver:
 
     `problem` says why the newest state is not on the server, if it is not. What may pass, a full disk or a
     server that is away, is tried again after the interval, and at the end; a directory that is too large only
-    when it has changed.
+    when it has changed. `is_new`: there is nothing in it.
     """
 
     def __init__(self, directory: Path, new_signer: NewSigner, upload: Upload,
-                 log: Callable[[str], None], interval: float) -> None:
+                 log: Callable[[str], None], interval: float, is_new: bool = False) -> None:
         self.problem: Optional[str] = None
         self.saved_bytes: Optional[int] = None
         self.directory = directory
@@ -126,7 +130,7 @@ class Saver:
         self._log = log
         self._interval = interval
         self._saved: Snapshot = {}
-        self._saved = self._seen = self._state() or {}
+        self._saved = self._seen = {} if is_new else self._state() or {}
         self._tried: Optional[Snapshot] = None  # a state that cannot be saved
         self._changed_at = 0.0
         self._not_before = 0.0

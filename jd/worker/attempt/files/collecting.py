@@ -59,10 +59,11 @@ class Sender:
 
 
 class Collector:
-    """For one attempt: made before its script starts. `cancelled` is set when nothing may go any more."""
+    """For one attempt: made before its script starts. `is_new`: nothing is in the directory. `cancelled` is
+    set when nothing may go any more."""
 
     def __init__(self, rules: Rules, job_dir: Path, data: str, printed: Optional[Printed], sender: Sender,
-                 log: Callable[[str], None], cancelled: threading.Event) -> None:
+                 log: Callable[[str], None], cancelled: threading.Event, is_new: bool = False) -> None:
         self._rules = rules
         self._job_dir = job_dir
         self._printed = printed
@@ -73,14 +74,14 @@ class Collector:
         self._sent: List[File] = []
         self._waiting = 0
         self._left: List[Left] = []
-        self._before = {name: uploaded.version_of(status)
-                        for name, status in collect.results_in(job_dir).items()}
+        self._before: Dict[str, Version] = {} if is_new else {
+            name: uploaded.version_of(status) for name, status in collect.results_in(job_dir).items()}
         self._known_before: Dict[str, Version] = {}
         try:
             self._known_before = uploaded.begin(job_dir, data, (
                 (name, uploaded.version_of(status))
                 for name, _, status in itertools.islice(
-                    collect.regular_files(job_dir), collect.MAX_LOOKED_AT)))
+                    collect.regular_files(job_dir), collect.MAX_LOOKED_AT)), is_new)
         except OSError as error:
             self._log("cannot write %s: %s; files that the script uploads may go twice" % (
                 uploaded.ledger(job_dir), error.strerror))

@@ -16,8 +16,9 @@ import errno
 import os
 import re
 import stat
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, NamedTuple, Optional
 
 from jd.files import plainfile, safedirs, wholefile
 from jd.killpoint import killpoint
@@ -31,9 +32,16 @@ _MAX_SUFFIXES = 10_000
 _MAX_MARK = 64  # characters of an id in a name
 
 
+class Prepared(NamedTuple):
+    """`aside` is where an older directory was set aside, if one was; `is_new`: nothing is in it yet."""
+
+    aside: Optional[Path]
+    is_new: bool
+
+
 def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
-            from_scratch: Optional[int] = None) -> Optional[Path]:
-    """Make the directory of a job of `data`; returns where an older one was set aside, if it was.
+            from_scratch: Optional[int] = None) -> Prepared:
+    """Make the directory of a job of `data`.
 
     `from_scratch` is the attempt with which the job began anew: what was there before it is set aside.
 
@@ -46,7 +54,9 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
     if from_scratch is not None:
         attempt = 1  # whatever has no mark was there before
     aside = None
-    _make(mark.parent)  # what is above is looked at before anything of it is believed
+    with _made(directory):  # what is above is looked at before anything of it is believed
+        above = safedirs.make(directory.parent, safedirs.WORKSPACE)
+        above.make(MARKS)
     try:
         found = _owner(directory, mark, data is None, attempt)
         if found is not None and found != owner:
@@ -61,8 +71,8 @@ def prepare(directory: Path, data: Optional[str], attempt: Optional[int],
         raise StartFailure("the job directory %s may hold files of another sweep, and cannot be set aside "
                            "or marked: %s" % (directory, error.strerror or error),
                            "move it away, or see JD_WORKSPACE_PATH") from None
-    _make(directory)
-    return aside
+    with _made(directory):
+        return Prepared(aside, above.make(directory.name))
 
 
 def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = None) -> None:
@@ -72,7 +82,8 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
     """
     if _is_directory(directory) and os.path.lexists(str(_mark_of(directory))):
         return  # as prepared: what is above it was looked at then
-    _make(directory)
+    with _made(directory):
+        safedirs.make(directory, safedirs.WORKSPACE)
     try:
         if not os.path.lexists(str(_mark_of(directory))):
             _write(_mark_of(directory), _owner_of(data, from_scratch))
@@ -81,24 +92,32 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
             directory, error.strerror or error)) from None
 
 
-def tidy(directory: Path, checkpoints: Path) -> None:
+def tidy(directory: Path, checkpoints: Path) -> bool:
     """Remove what an attempt that is over has left without any use: a checkpoint directory of its own that is
-    empty, and the job's directory, with what is kept of it beside it, if nothing is there."""
+    empty, and the job's directory, with what is kept of it beside it, if nothing is there. Whether that is
+    gone."""
     try:
         for path in (checkpoints, checkpoints.parent):
-            if os.path.lexists(str(path)):
-                path.rmdir()
-        directory.rmdir()
-        uploaded.forget(directory)
+            try:
+                os.rmdir(str(path))
+            except FileNotFoundError:
+                pass
+        os.rmdir(str(directory))
+    except OSError:
+        return False  # there is something in it, or somebody else has removed it
+    uploaded.forget(directory)
+    try:
         os.unlink(str(_mark_of(directory)))
     except OSError:
-        pass  # there is something in it, or somebody else has removed it
+        pass  # there is none, or it stays: no harm
+    return True
 
 
-def _make(directory: Path) -> None:
-    """Make a job's directory, if it is not there. Raises StartFailure."""
+@contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """A block that makes a job's directory. Raises StartFailure."""
     try:
-        safedirs.make(directory, safedirs.WORKSPACE)
+        yield
     except safedirs.UnsafePlace as error:
         raise StartFailure(str(error)) from None
     except OSError as error:
@@ -123,8 +142,12 @@ def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
 
 
 def _write(mark: Path, owner: str) -> None:
-    # Not durable: after a crash of the machine an empty mark is as good as none.
-    wholefile.write(mark, owner.encode("utf-8") + b"\n", 0o666)
+    # Not durable: after a crash an empty mark is as good as none.
+    content = owner.encode("utf-8") + b"\n"
+    try:
+        wholefile.create(mark, content, 0o666)
+    except FileExistsError:
+        wholefile.write(mark, content, 0o666)
 
 
 def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -> Optional[str]:

@@ -1,9 +1,10 @@
 """What a worker does for the files of a job: it saves the checkpoint directory, collects what the script
 made, and sends what it prints and reports.
 
-One thread for each attempt does all of it, so that heartbeats go on: `start` with the script, `finish`
-when it has ended, then `outcome` is set and the worker is woken. Where the server is away, what should
-have been uploaded waits on disk with the result.
+A thread does all of it, so that heartbeats go on: `start` with the script, `finish` when it has ended, then
+`outcome` is set and the worker is woken. Where the server is away, what should have been uploaded waits on
+disk with the result. Of a short job that has left nothing there is nothing to do: `outcome` is there at once,
+and the thread, which waits for the next job, hears nothing of it.
 """
 
 import shutil
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Optional, Tuple, Union
 
-from jd import protocol, threads
+from jd import protocol
 from jd.errors import ServerRefused, ServerUnreachable, StorageError
 from jd.script.context import JobContext
 from jd.script.signature import Signer
 from jd.script.upload import Patience, send
-from jd.threads import Reported
+from jd.threads import Kept, Reported
 from jd.worker.attempt.files import jobdir
 from jd.worker.attempt.files.checkpointdir import NAME, Saver
 from jd.worker.attempt.files.collect import Rules
 from jd.worker.attempt.files.collecting import Collected, Collector, Sender, is_away
+from jd.worker.attempt.files.shareddir import Watch
 from jd.worker.attempt.output.keptoutput import KeptOutput
 from jd.worker.attempt.output.outputsending import OutputSending
 from jd.worker.attempt.output.printed import Printed
@@ -62,16 +64,17 @@ class FileSettings:
 class JobFiles:
     """For one attempt. `context` is asked before each use: servers move and tokens are renewed. `takes_paths`
     tells whether the server knows of files in directories. `printed` is what the script has printed by name,
-    if that counts. `remark` is called in the thread when the script has ended, before anything else, for a
-    line in the job's history. `output` is None where the server takes no more of that than goes with
-    heartbeats and results; `takes_reports` tells whether it takes what scripts report."""
+    if that counts. `watch` has begun when the script has. `output` is None where the server takes no more of
+    that than goes with heartbeats and results; `takes_reports` tells whether it takes what scripts report.
+    `is_new`: nothing is in `job_dir`; `restored`: something may be in `checkpoints`. `thread` is that of the
+    worker for this."""
 
     def __init__(self, settings: FileSettings, job_dir: Path, checkpoints: Path,
                  context: Callable[[], JobContext], data: str, log: Callable[[str], None],
                  wake: Callable[[], None], takes_paths: Callable[[], bool] = lambda: False,
-                 printed: Optional[Printed] = None, remark: Callable[[], str] = lambda: "",
-                 output: Optional[KeptOutput] = None,
-                 takes_reports: Callable[[], bool] = lambda: False) -> None:
+                 printed: Optional[Printed] = None, watch: Optional[Watch] = None,
+                 output: Optional[KeptOutput] = None, takes_reports: Callable[[], bool] = lambda: False,
+                 is_new: bool = False, restored: bool = True, thread: Optional[Kept] = None) -> None:
         self.outcome: Optional[Saved] = None
         self.cancelled = threading.Event()
         self._settings = settings
@@ -79,29 +82,46 @@ class JobFiles:
         self._context = context
         self._log = log
         self._wake = wake
-        self._remark = remark
+        self._watch = watch
         job = context()
         self._waiting_files = WaitingFiles.new(settings.outbox, job.job_id, job.attempt)
         self._patience = Patience(ATTEMPTS, PAUSES, self._pause)
         self._saver = Saver(checkpoints, lambda: Signer.of(context()), self._upload_checkpoint, self._say,
-                            settings.interval)
+                            settings.interval, is_new and not restored)
         self._output = output
         self._sending = None if output is None else OutputSending(output, context, self._say)
         self._reports = ReportSending(job_dir, settings.outbox, context, takes_reports, self.cancelled.is_set,
                                       self._say)
         self._watched_at: Optional[float] = None
+        self._look_at: Optional[float] = None
+        self._thread = thread or Kept("jd-job-files")
+        self._printed = printed
         self._finishing = threading.Event()
         self._exit_code = 0
         self._stopped = False
         self._away = False
         self._disowned = False
         self._collector = Collector(settings.rules, job_dir, data, printed, Sender(
-            context, self._patience, self._waiting_files, takes_paths), log, self.cancelled)
+            context, self._patience, self._waiting_files, takes_paths), log, self.cancelled, is_new)
 
     def start(self) -> None:
-        """Begin to watch the checkpoint directory, the output and the reports. Raises NoThread."""
+        """The script starts next. Raises NoThread."""
         self._reports.begin()
-        threads.start(self._work, "jd-job-files")
+        self._thread.get_ready()
+        self._look_at = time.monotonic() + LOOK_EVERY
+
+    def look(self, now: float) -> None:
+        """Begin to watch the checkpoint directory, the output and the reports, when it is time."""
+        if self._look_at is not None and now >= self._look_at:
+            self._begin()
+
+    def deadline(self) -> Optional[float]:
+        """When that is; None once it has begun."""
+        return self._look_at
+
+    def _begin(self) -> None:
+        self._look_at = None
+        self._thread.do(self._work, self._wake)
 
     def watched(self) -> None:
         """Somebody looks at the output: what is new goes soon."""
@@ -112,6 +132,21 @@ class JobFiles:
         stopped, which may leave little time."""
         self._exit_code, self._stopped = exit_code, stopped
         self._finishing.set()
+        if self._look_at is not None:
+            with Reported(_NOT_FINISHED, self._log):
+                if self._has_left_nothing():
+                    self._look_at, self.outcome = None, Saved()
+                    return
+            self._begin()
+
+    def _has_left_nothing(self) -> bool:
+        """Whether there is nothing to do but what has been done then: its directory is gone."""
+        output, watch = self._output, self._watch
+        if self._printed is not None or self.cancelled.is_set() or output is not None and output.is_long:
+            return False
+        if self._reports.are_there or watch is not None and watch.end():
+            return False
+        return jobdir.tidy(self._job_dir, self._saver.directory)
 
     def give_up(self) -> Saved:
         """The time is up: what is kept on disk waits, the rest stays in the job's directory."""
@@ -124,6 +159,8 @@ class JobFiles:
         self._disowned = True
         self.cancelled.set()
         self._finishing.set()
+        if self._look_at is not None:
+            self._begin()
         if self.outcome is not None:
             self._waiting_files.discard()
 
@@ -133,7 +170,7 @@ class JobFiles:
         """Whatever goes wrong in one part, the others are done, and the job's history tells of it."""
         saving, sending = Reported(_NOT_SAVED, self._log), Reported(_NOT_SENT, self._log)
         reporting = Reported(_NOT_REPORTED, self._log)
-        while not self._finishing.wait(LOOK_EVERY):
+        while not self._finishing.is_set():
             now = time.monotonic()
             with saving:
                 self._saver.look(now)
@@ -144,6 +181,7 @@ class JobFiles:
             with reporting:
                 if not self.cancelled.is_set():
                     self._reports.look(watched)
+            self._finishing.wait(LOOK_EVERY)
         outcome = Saved()
         if not self.cancelled.is_set():
             with Reported(_NOT_FINISHED, self._log) as finishing:
@@ -158,13 +196,13 @@ class JobFiles:
         self.outcome = outcome
         if self._disowned:
             self._waiting_files.discard()
-        self._wake()
 
     def _finished(self) -> Saved:
         saver = self._saver
         done = self._exit_code == 0 and not self._stopped
         has_checkpoint = not saver.is_empty
-        notes = [self._part("what shares its directories was not looked for", self._remark),
+        changes = None if self._watch is None else self._watch.changes
+        notes = [self._part("what shares its directories was not looked for", changes),
                  self._part(_NOT_SAVED, self._save_last),
                  self._part(_NOT_SENT, self._send_output),
                  self._part(_NOT_REPORTED, self._send_reports)]
@@ -176,11 +214,11 @@ class JobFiles:
         return Saved("; ".join(note for note in notes if note), self._waiting(),
                      has_checkpoint or collected.has_files)
 
-    def _part(self, what: str, do: Callable[[], Optional[str]]) -> str:
+    def _part(self, what: str, do: Optional[Callable[[], Optional[str]]]) -> str:
         """Do a part of what comes at the end. Returns what the job's history is to say of it."""
         note: Optional[str] = None
         with Reported(what, self._log) as reported:
-            note = do()
+            note = do() if do is not None else None
         return reported.trouble or note or ""
 
     def _pause(self, seconds: float) -> None:

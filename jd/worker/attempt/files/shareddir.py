@@ -3,7 +3,8 @@
 Scripts write `model.txt` where they run, and so do those beside them: each then reads, and uploads, what the
 last one wrote, and all are done. Who wrote a file cannot be told, only that it changed while the job ran. The
 directory and those right below it are looked at before and afterwards, for a moment only: what is too large
-for that, or on a slow network, is not compared.
+for that, or on a slow network, is not compared. Where the next job follows at once, the look after the one
+before it will do.
 """
 
 import os
@@ -23,6 +24,8 @@ from jd.worker.local.registry import Registry
 MAX_ENTRIES = 2000
 MAX_SECONDS = 0.2
 MAX_NAMED = 3
+FRESH = 0.1  # seconds for which a look at the end of a job is good for the beginning of the next one
+MAX_KNOWN = 2 * MAX_ENTRIES  # names of which it is remembered whether they are looked at
 # Not of a job, or not of this one: what people edit, Python's own, the output of a batch job.
 _PASSED_OVER = re.compile(r"\..*|.*\.py[co]?|.*\.ipynb|__pycache__|jd_data|jd_worker_.*\.log.*"
                           r"|slurm-.*\.out|nohup\.out", re.DOTALL)
@@ -49,6 +52,7 @@ class SharedDirectory:
         self._clock = clock
         self._wall_clock = wall_clock
         self._told = False
+        self._latest: Optional[Tuple[float, Look]] = None  # and when it began
         directory = config.shared_directory
         self.directory = directory
         self._ignores = _Ignored(config, directory) if directory is not None else None
@@ -61,7 +65,16 @@ class SharedDirectory:
         """The files as they are now; None where they are nobody's business. Nothing is raised."""
         if self.directory is None or self._ignores is None or self._ignores.everything:
             return None
-        return look(str(self.directory), self._ignores, self._clock)
+        began = self._clock()
+        found = look(str(self.directory), self._ignores, self._clock)
+        self._latest = began, found
+        return found
+
+    def as_just_seen(self) -> Optional[Look]:
+        """The same, or the latest one where that was just before."""
+        if self._latest is not None and self._clock() < self._latest[0] + FRESH:
+            return self._latest[1]
+        return self.look()
 
     def told(self, job_id: int, names: List[str]) -> str:
         """For the history of a job during which these files changed: if other workers share the directory, or
@@ -101,23 +114,30 @@ class SharedDirectory:
 
 
 class Watch:
-    """What changes while one attempt of a job runs."""
+    """What changes while one attempt of a job runs: `begin`, `end`, and what there is to say."""
 
     def __init__(self, shared: SharedDirectory, job_id: int) -> None:
         self._shared = shared
         self._job_id = job_id
         self._before: Optional[Look] = None
+        self._changed: Optional[List[str]] = None  # after its end, until it is told
 
     def begin(self) -> None:
         """The script starts right after this."""
-        self._before = self._shared.look()
+        self._before = self._shared.as_just_seen()
+
+    def end(self) -> bool:
+        """It has ended. Whether anything has changed."""
+        after = self._shared.look() if self._before is not None else None
+        self._changed = changed(self._before, after) if self._before is not None and after is not None else []
+        return bool(self._changed)
 
     def changes(self) -> str:
-        """It has ended: what the history of the job is to say."""
-        after = self._shared.look() if self._before is not None else None
-        if self._before is None or after is None:
-            return ""
-        return self._shared.told(self._job_id, changed(self._before, after))
+        """It has ended: what the history of the job is to say. It may have to wait for a disk."""
+        if self._changed is None:
+            self.end()
+        names, self._changed = self._changed or [], None
+        return self._shared.told(self._job_id, names)
 
 
 class _Ignored:
@@ -125,6 +145,7 @@ class _Ignored:
 
     def __init__(self, config: WorkerConfig, directory: Path) -> None:
         self._top = os.path.realpath(str(directory))
+        self._known: Dict[str, bool] = {}
         workspace = os.path.realpath(str(paths.data_root(config.environ)))
         self._kept = {workspace, *(os.path.realpath(str(path)) for path in _kept(config))}
         self._outputs = [pattern for pattern in map(self._output, (1, 2)) if pattern is not None]
@@ -133,6 +154,14 @@ class _Ignored:
 
     def __call__(self, name: str) -> bool:
         """Whether to pass over a file or directory, named relative to the uppermost one."""
+        ignored = self._known.get(name)
+        if ignored is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            ignored = self._known[name] = self._judged(name)
+        return ignored
+
+    def _judged(self, name: str) -> bool:
         return (_PASSED_OVER.fullmatch(os.path.basename(name)) is not None
                 or os.path.join(self._top, name) in self._kept
                 or any(pattern.fullmatch(name) for pattern in self._outputs))
@@ -170,7 +199,7 @@ def look(top: str, ignores: Callable[[str], bool], clock: Clock) -> Look:
                     left -= 1
                     if left < 0 or clock() > until:
                         return Look(files, frozenset(todo[1:]))
-                    name = os.path.join(place, entry.name)
+                    name = place + os.sep + entry.name if place else entry.name
                     if ignores(name):
                         continue
                     if entry.is_file(follow_symlinks=False):

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from jd.node import orphans
 from jd.worker.attempt.process import forkserver, memory
@@ -37,6 +37,7 @@ class ForkServer:
         self._log = log
         self._server: Optional[_Server] = None
         self._clone = _number_of_clone()
+        self._encoded: Dict[str, Tuple[str, bytes, bytes]] = {}
         # Now: the package may be replaced while the worker runs.
         self._source = pkgutil.get_data(forkserver.__name__.rpartition(".")[0], "forkserver.py") or b""
 
@@ -45,7 +46,7 @@ class ForkServer:
         if self._clone is None:
             return spawn(command)
         try:
-            request, limits = _request(command), memory.limits(command.max_memory)
+            request, limits = self._request(command), memory.limits(command.max_memory)
         except ValueError as error:
             raise failure(command, error) from None
         message = marshal.dumps((*request, limits), 2)
@@ -69,6 +70,19 @@ class ForkServer:
         if self._server is not None:
             self._server.end()
             self._server = None
+
+    def _request(self, command: Command) -> Tuple[List[bytes], Dict[bytes, bytes], Optional[bytes]]:
+        """What no process can have raises ValueError, with the words of subprocess."""
+        words = [os.fsencode(word) for word in command.words]
+        if any(b"\0" in word for word in words):
+            raise ValueError("embedded null byte")
+        known, self._encoded = self._encoded, {}  # most variables are as they were for the job before
+        for name, value in command.environ.items():
+            as_before = known.get(name)
+            self._encoded[name] = (as_before if as_before is not None and as_before[0] == value
+                                   else (value, *_variable(name, value)))
+        return (words, {name: value for _, name, value in self._encoded.values()},
+                None if command.cwd is None else os.fsencode(command.cwd))
 
     def _ask(self, command: Command, message: bytes, output: int) -> Optional[Child]:
         """The script; None where no server takes the request, or the system no fork of its kind. Raises
@@ -136,15 +150,14 @@ def _number_of_clone() -> Optional[int]:
     return _CLONE.get(platform.machine())
 
 
-def _request(command: Command) -> Tuple[List[bytes], "dict[bytes, bytes]", Optional[bytes]]:
-    """What no process can have raises ValueError, with the words of subprocess."""
-    words = [os.fsencode(word) for word in command.words]
-    environ = {os.fsencode(name): os.fsencode(value) for name, value in command.environ.items()}
-    if any(b"\0" in text for text in (*words, *environ, *environ.values())):
+def _variable(name: str, value: str) -> Tuple[bytes, bytes]:
+    """As the system has it. Raises ValueError."""
+    encoded = os.fsencode(name), os.fsencode(value)
+    if any(b"\0" in text for text in encoded):
         raise ValueError("embedded null byte")
-    if any(b"=" in name for name in environ):
+    if b"=" in encoded[0]:
         raise ValueError("illegal environment variable name")
-    return words, environ, None if command.cwd is None else os.fsencode(command.cwd)
+    return encoded
 
 
 def _begun(command: Command, pid: int, where: int, number: int) -> Child:

@@ -1,6 +1,7 @@
 """Sends what a script reports to the server while it runs, and what is left when it has ended."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Callable, List
@@ -55,6 +56,11 @@ class ReportSending:
         reportfile.remove(self._earlier)
         self._began = self._clock()
         self._due = self._began + FIRST
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the script has made the file for them."""
+        return os.path.lexists(str(self._path))
 
     def look(self, watched: bool) -> None:
         """Read what is new, and send it if it is time: that comes more often while somebody has `watched`."""
