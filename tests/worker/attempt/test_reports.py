@@ -448,13 +448,19 @@ def test_so_many_at_once_are_taken_and_of_more_an_even_part_with_the_last(
     assert "it reported more than is taken (1,000, and 10 a second)" in bench.sending.remark()
 
 
-def test_of_far_too_much_the_newest_is_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reportfile, "MAX_BEHIND", 10_000)
+def test_of_far_too_much_parts_are_looked_at_from_its_beginning_to_its_end(
+        bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reportfile, "MAX_BEHIND", 64 * 200)
     bench.write(*steps(*range(20_000)))
-    bench.end()
+    bench.look(10.0)
     found = [one["step"] for one in bench.server.told]
-    assert found[-1] == 19_999 and found == list(range(found[0], 20_000)) and 500 < len(found) < 1000
-    assert "more than is taken" in bench.sending.remark()
+    assert found == sorted(set(found)) and (found[0], found[-1]) == (0, 19_999)
+    assert 400 < len(found) < 900 and max(b - a for a, b in zip(found, found[1:])) < 350
+    bench.write(*steps(20_000, 20_001))
+    bench.look(10.0)
+    bench.end()
+    assert [one["step"] for one in bench.server.told] == [*found, 20_000, 20_001]
+    assert "more than is taken" in bench.sending.remark() and bench.logged == []
 
 
 def test_while_a_server_is_away_for_long_every_second_one_stays(bench: Bench,

@@ -9,13 +9,15 @@ reached stands there still. Links, pipes and directories are not read.
 import os
 import stat
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from jd.protocol import MAX_REPORT_BYTES
 from jd.script import uploaded
 
 CHUNK = 256 * 1024
-MAX_BEHIND = 16 * 1024 * 1024  # bytes that are looked at, at once; what comes before them is left out
+MAX_BEHIND = 16 * 1024 * 1024  # bytes that are looked at, at once: of more so many parts, evenly spread
+PARTS = 64
+Part = Tuple[int, int]  # of a file: from where to where
 _COMPARED = 64  # bytes before the place that was reached
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -97,39 +99,41 @@ class ReportFile:
         self._seen = seen
         if status.st_size < self._at or self._read(self._at - len(self._before), self._at) != self._before:
             self._at, self._before, self._skipping = 0, b"", False
-        end = status.st_size
-        if end - self._at > MAX_BEHIND:
-            self.left_out += end - MAX_BEHIND - self._at
-            self._at, self._skipping = end - MAX_BEHIND, True
-        every, number = self._every(end, max(1, allowed)), 0
+        parts = _parts(self._at, status.st_size)
+        every, number = self._every(parts, max(1, allowed)), 0
         last: Optional[bytes] = None  # if it is to be left out
-        while self._at < end:
-            chunk = self._read(self._at, min(self._at + CHUNK, end))
-            if not chunk:
-                break  # it has become shorter just now
-            lines = self._whole(chunk, final and self._at + len(chunk) >= end)
+        for lines in self._in(parts, final):
             if every > 1:
                 last = None if (number + len(lines)) % every == 0 else lines[-1] if lines else last
                 taken = lines[every - 1 - number % every::every]
                 self.left_out += sum(map(len, lines)) - sum(map(len, taken))
                 number, lines = number + len(lines), taken
             yield from (line for line in lines if line and not line.isspace())
-            if self._unfinished:
-                break
         if last and not last.isspace():
             self.left_out -= len(last)
             yield last
 
-    def _every(self, end: int, allowed: int) -> int:
+    def _in(self, parts: Sequence[Part], final: bool) -> Iterator[List[bytes]]:
+        """The lines of some parts of the file, some at a time; moves on to behind them."""
+        for start, end in parts:
+            if start > self._at:
+                self.left_out += start - self._at
+                self._at, self._before, self._skipping = start, b"", True
+            self._unfinished = False
+            while self._at < end and not self._unfinished:
+                chunk = self._read(self._at, min(self._at + CHUNK, end))
+                if not chunk:
+                    return  # it has become shorter just now
+                yield self._whole(chunk, final and self._at + len(chunk) >= parts[-1][1])
+
+    def _every(self, parts: Sequence[Part], allowed: int) -> int:
         """Which line counts, the second or the third …, if there are more than `allowed`."""
-        if end - self._at <= 3 * allowed:  # {} and a line break
+        if sum(end - start for start, end in parts) <= 3 * allowed:  # {} and a line break
             return 1
-        count, at = 0, self._at
-        while at < end:
-            chunk = self._read(at, min(at + CHUNK, end))
-            if not chunk:
-                break
-            count, at = count + chunk.count(b"\n"), at + len(chunk)
+        count = 0
+        for start, end in parts:
+            for at in range(start, end, CHUNK):
+                count += self._read(at, min(at + CHUNK, end)).count(b"\n")
         return -(-count // allowed) or 1
 
     def _whole(self, chunk: bytes, final: bool) -> List[bytes]:
@@ -154,6 +158,15 @@ class ReportFile:
     def _read(self, start: int, end: int) -> bytes:
         assert self._handle is not None
         return os.pread(self._handle, end - start, start) if end > start else b""
+
+
+def _parts(start: int, end: int) -> List[Part]:
+    """All that is between two places, or parts of it, the first and the last among them."""
+    room, size = end - start, MAX_BEHIND // PARTS
+    if room <= MAX_BEHIND:
+        return [(start, end)]
+    begins = [start + (room - size) * number // (PARTS - 1) for number in range(PARTS)]
+    return [(begin, begin + size) for begin in begins]
 
 
 def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
