@@ -6,6 +6,7 @@ import sqlite3
 from functools import partial
 from typing import Any, Callable, Dict, Generator, Iterable, Iterator, Optional
 
+from jd import csvcells
 from jd.server.store.pages import curves
 from jd.server.store.pages.curves import Curve, Metric, OfJob
 
@@ -30,6 +31,17 @@ def whole(read: Read, found: OfJob, only: Optional[str]) -> Generator[bytes, Non
                 yield from map(_metric, read(partial(curves.metric_of, asked=found, name=name)))
 
     yield from _written(_head(found), "metrics", metrics())
+
+
+def table(read: Read, job_id: int, attempt: int) -> Generator[bytes, None, None]:
+    """All points of an attempt as CSV, metric by metric."""
+    found: OfJob = read(partial(curves.of_job, job_id=job_id, attempt=attempt))
+    yield b"metric,step,time,value\r\n"
+    for name in found.names():
+        for metric in read(partial(curves.metric_of, asked=found, name=name)):
+            called, shown = csvcells.text(name), curves.columns(metric.points)
+            for step, seconds, value in zip(shown["step"], shown["time"], metric.points.values):
+                yield ("%s,%r,%r,%s\r\n" % (called, step, seconds, csvcells.text(value))).encode("utf-8")
 
 
 def overlay(metric: str, found: curves.Overlay) -> bytes:

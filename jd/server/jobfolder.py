@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Generator, Iterator, List, NamedTuple, Optional, Set
 
-from jd.server import outputanswers
+from jd.server import curveanswers, outputanswers
+from jd.server.curveanswers import Read
 from jd.server.store.files import files
 from jd.server.store.files.files import Found
 from jd.server.store.files.names import actual
-from jd.server.store.pages import jobdetails
+from jd.server.store.pages import curves, jobdetails
 from jd.server.store.pages.jobdetails import LATEST, Output
 
 PIECE = 256 * 1024  # bytes read in one step
@@ -43,12 +44,13 @@ class Member(NamedTuple):
 
 class Job(NamedTuple):
     """A job as it is packed; `states` has what each of the files is among them, `printed` the attempts
-    that have printed something."""
+    that have printed something, `reported` the numbers of those that have reported something."""
 
     told: Dict[str, Any]
     files: List[Found]
     states: List[str]
     printed: List[Output]
+    reported: List[int]
 
 
 def look(db: sqlite3.Connection, data_dir: Path, job_id: int, everything: bool = False) -> Job:
@@ -56,11 +58,14 @@ def look(db: sqlite3.Connection, data_dir: Path, job_id: int, everything: bool =
     jobs.NoSuchJob."""
     found = files.of_job(db, data_dir, job_id)
     printed = [one for one in jobdetails.outputs(db, job_id) if one.attempt is not None and one.output]
-    return Job(jobdetails.job(db, job_id, everything), found, jobdetails.states(found), printed)
+    return Job(jobdetails.job(db, job_id, everything), found, jobdetails.states(found), printed,
+               curves.attempts(db, job_id))
 
 
-def members(job: Job, data_dir: Path, folder: str, now: float, described: bool = False) -> Iterator[Member]:
-    """What is packed of a job, in this order: what is known of it, its files, its output."""
+def members(job: Job, data_dir: Path, read: Read, folder: str, now: float,
+            described: bool = False) -> Iterator[Member]:
+    """What is packed of a job, in this order: what is known of it, its files, what it has printed and
+    reported. `read` reads from the database while that is packed."""
     def description() -> Generator[bytes, None, None]:
         yield description_of(job, [not file.path.exists() for file in job.files])
 
@@ -75,6 +80,14 @@ def members(job: Job, data_dir: Path, folder: str, now: float, described: bool =
     for one in job.printed:
         yield Member(Path(), folder + packed_output(one), now,
                      partial(outputanswers.whole, data_dir, job.told["id"], one))
+    for attempt in job.reported:
+        yield Member(Path(), folder + packed_reports(attempt), now,
+                     partial(curveanswers.table, read, job.told["id"], attempt))
+
+
+def packed_reports(attempt: int) -> str:
+    """Where the reports of an attempt are packed."""
+    return "reports/attempt-%d.csv" % attempt
 
 
 def packed_output(printed: Output) -> str:

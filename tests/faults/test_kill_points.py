@@ -23,9 +23,11 @@ ELSEWHERE = {
     "outboxes.carry-over": "results of earlier versions", "owncert": "--tls auto",
     "snapshot": "snapshot=true",
 }
-OF_SERVER = ("database", "files", "names", "store", "heartbeat", "result", "upload", "checkpoint.after")
+OF_SERVER = ("database", "files", "names", "store", "heartbeat", "result", "upload", "checkpoint.after",
+             "reports")
 JOBS = (Job("collects", 0.5, 0, False), Job("directory", 0.1, 3, False), Job("directory", 0.1, 0, False),
-        Job("uploads", 0.1, 0, False), Job("saves", 0.1, 0, False), Job("result", 0.0, 0, False))
+        Job("uploads", 0.1, 0, False), Job("saves", 0.1, 0, False), Job("result", 0.0, 0, False),
+        Job("plain", 0.1, 0, False))
 # The server is away, so that results and files wait.
 WAITING = ("outbox", "waitingfiles", "result")
 FAULTS = (Fault(0.1, SERVER, "terminated", 9.0),)

@@ -5,6 +5,7 @@ from typing import Tuple
 from tests.fuzz import (
     archives,
     backups,
+    curves,
     error_lines,
     files_of_ours,
     http_answers,
@@ -31,6 +32,7 @@ PROPERTIES: Tuple[Property, ...] = (
     *searches.PROPERTIES,
     *error_lines.PROPERTIES,
     *messages_read.PROPERTIES,
+    *curves.PROPERTIES,
     *files_of_ours.PROPERTIES,
     *archives.PROPERTIES,
     *backups.PROPERTIES,

@@ -41,6 +41,8 @@ NAMES = (
     "final",
     "reason",
     "offset",
+    "first",
+    "reports",
     "output",
     "after_gap",
     "parameters",

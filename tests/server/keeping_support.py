@@ -13,6 +13,9 @@ from jd.errors import run_command
 from jd.server.command import cli
 from jd.server.keeping.reading import Place
 from jd.server.store.files import files, outputs, resultfile, results
+from jd.server.store.reports import storage, taking
+from jd.server.store.reports.interpreting import Told
+from jd.server.store.transaction import Transaction
 from jd.storage.serverlock import ServerLock
 from tests.server.store_support import Desk
 
@@ -49,6 +52,20 @@ class Data:
 
     def prints(self, job_id: int, attempt: int, text: str) -> None:
         outputs.Outputs(self.place.data).take(messages.OutputPiece(job_id, attempt, 0, text, True))
+
+    def reports(self, job_id: int, attempt: int, count: int) -> None:
+        """An attempt has reported so many numbers."""
+        def write(t: Transaction) -> None:
+            found = storage.begin(t, job_id, attempt)
+            gathered = taking.Gathered({})
+            for at in range(count):
+                gathered.add(Told(float(at), None, {"acc": at / 7}))
+            name_id = storage.add_metric(t, job_id, attempt, "acc")
+            storage.add_piece(t, found.id, {name_id: gathered.points["acc"]})
+            metrics = {"acc": gathered.metrics["acc"]._replace(name_id=name_id)}
+            storage.save(t, storage.settle(t, found._replace(metrics=metrics), job_id, attempt)[0])
+
+        self.desk.write(write)
 
     def run(self, loss: float) -> int:
         """Run a job with all that jobs have; its number."""

@@ -19,6 +19,7 @@ from jd.protocol import OBJECT
 from jd.server.experiment import Experiment
 from jd.server.keeping import backup, check, reading, restore, tarfiles
 from jd.server.store.files import files, names
+from jd.server.store.pages import curves
 from jd.server.store.policy import Policy
 from jd.server.store.queue import attempts
 from jd.storage import schema
@@ -59,6 +60,7 @@ def test_all_of_an_experiment_comes_back(data: Data, tmp_path: Path) -> None:
     for number in range(2):
         data.run(number / 2)
     data.prints(1, 1, "printed")
+    data.reports(2, 1, 3)
     (data.place.meta / "token").write_text("secret\n")
     (data.place.meta / "server.json").write_text("{}")
     before = data.contents()
@@ -67,6 +69,8 @@ def test_all_of_an_experiment_comes_back(data: Data, tmp_path: Path) -> None:
         assert again.contents() == before and again.desk.counts() == {"PENDING": 2, "DONE": 2}
         assert again.desk.sql("SELECT results FROM jobs WHERE id = 1") == '{"loss": 0.0}'
         assert (again.place.data / "2" / "result.json").read_bytes() == b'{"loss": 0.5}'
+        (curve,) = again.desk.read(lambda db: curves.metric_of(db, curves.of_job(db, 2, None), "acc"))
+        assert list(curve.points.values) == [0, 1 / 7, 2 / 7]
         assert (again.place.data / ".output" / "1" / "1" / ("0" * 16)).read_text() == "printed"
         assert (again.place.meta / "token").read_text() == "secret\n"
         assert not (again.place.meta / "server.json").exists()

@@ -57,6 +57,13 @@ def _leftovers(data: Data) -> None:
     (data.place.meta / ".backup-1.db").write_bytes(b"2")
 
 
+def _curves_no_points(data: Data) -> None:
+    data.reports(3, 1, 40)
+    data.reports(2, 1, 3)
+    sql(data, "UPDATE report_chunks SET body = x'0102' WHERE series_id ="
+              " (SELECT id FROM report_series WHERE job_id = 3)")
+
+
 def _name_of_an_older_one(data: Data) -> None:
     name = data.place.data / "1" / "result.json"
     name.unlink()
@@ -84,6 +91,7 @@ DAMAGE: Dict[str, Tuple[Callable[[Data], object], List[str], str]] = {
                        [check.TEXT], "set the parameters of job 4 aside"),
     "results no text": (lambda d: sql(d, "UPDATE jobs SET results = CAST(X'7BFF7D' AS TEXT) WHERE id = 2"),
                         [check.TEXT], "set the results of job 2 aside"),
+    "curves no points": (_curves_no_points, [check.CURVES], "removed what attempt 1 of job 3 has reported"),
 }
 
 

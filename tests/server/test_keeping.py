@@ -57,13 +57,14 @@ def unpacked(data: Data, tmp_path: Path) -> Path:
 
 
 def test_an_archive_says_what_it_is_and_has_all_of_it(data: Data, tmp_path: Path) -> None:
+    data.reports(1, 1, 2)
     found = unpacked(data, tmp_path)
     checkpoints = [name for name in files_below(found) if "checkpoint" in name]
     assert len(checkpoints) == 2
     assert [name for name in files_below(found) if name not in checkpoints] == [
         "README.txt", "SHA256SUMS", "experiment.json", "files/1/earlier/result.json",
-        "files/1/out/a.txt", "files/1/output/attempt-1.log", "files/1/result.json",
-        "files/2/output/attempt-1.log", "jobs.csv", "jobs.jsonl"]
+        "files/1/out/a.txt", "files/1/output/attempt-1.log", "files/1/reports/attempt-1.csv",
+        "files/1/result.json", "files/2/output/attempt-1.log", "jobs.csv", "jobs.jsonl"]
     readme = (found / "README.txt").read_text()
     assert "A sweep of 3 jobs" in readme and "2023-11-14T22:13:20Z" in readme
     for name in ("experiment.json", "jobs.csv", "jobs.jsonl", "files/<id>/", "SHA256SUMS"):
@@ -78,6 +79,8 @@ def test_an_archive_says_what_it_is_and_has_all_of_it(data: Data, tmp_path: Path
     assert [one["message"] for one in told[1]["attempts"]] == ["boom"] and told[1]["history"]
     assert all((found / "files" / "1" / file["packed_as"]).is_file() for file in told[0]["files"])
     assert (found / "files" / "1" / "result.json").read_bytes() == b'{"loss": 0.5}'
+    assert (found / "files" / "1" / "reports" / "attempt-1.csv").read_text() == (
+        "metric,step,time,value\nacc,0,0.0,0.0\nacc,1,1.0,%r\n" % (1 / 7))
     assert (found / "files" / "2" / "output" / "attempt-1.log").read_text() == "Traceback"
     with (found / "jobs.csv").open(newline="") as table:
         assert [(row["id"], row["x"], row["loss"]) for row in csv.DictReader(table)] == [

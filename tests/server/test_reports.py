@@ -1,7 +1,11 @@
 """What jobs report while they run: taken, kept, thinned out, made results of, and read as curves."""
 
+import csv
+import io
+import json
 import math
 import random
+import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -212,14 +216,14 @@ def test_thinning_keeps_the_ends_and_the_extremes_of_each_part(seed: int) -> Non
     assert places == sorted(set(places))  # in order, each once
     assert all(repr(rows[at]) == repr(row) for at, row in zip(places, kept))
     assert places[0] == 0 and places[-1] == count - 1
-    assert len(few) <= 3 * parts + 2 and (len(few) >= min(count, parts) or count <= 2 * parts)
+    assert few.size <= 3 * parts + 2 and (few.size >= min(count, parts) or count <= 2 * parts)
     finite = [value for value in every.values if math.isfinite(value)]
     if finite:
         assert {min(finite), max(finite)} <= set(few.values)
     assert any(not math.isfinite(value) for value in few.values) == (len(finite) < count)
     first, last = min(every.steps), max(every.steps)
     width = last / parts - first / parts
-    if 0 < width < INF and len(few) > parts and steps(7) == 7.0:
+    if 0 < width < INF and few.size > parts and steps(7) == 7.0:
         for part in range(parts):
             inside = [value for step, _, value in rows if math.isfinite(value)
                       and first + width * part < step < first + width * (part + 1)]
@@ -318,4 +322,82 @@ def test_results_are_final_when_the_job_is_over(run: Run) -> None:
         assert (await bench.get("/api/jobs/1")).json["results"]["loss"] == 1 / 3
         await send(bench, 0, numbered(3), job_id=2, final=True)
         assert (await bench.get("/api/jobs/2")).json["results"]["loss"] == 1 / 3
+    run(scenario)
+
+
+# ---- history.csv
+
+def test_a_table_of_the_training_makes_curves(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench)
+        bench.now += 30
+        await bench.upload(1, "history.csv", "epoch,loss,val loss,note\n0,1.5,2,a\n1,nan,,b\n2,0.5,1e999,c\n")
+        found = await curves_of(bench)
+        assert found["count"] == 3
+        assert found["metrics"] == [
+            {"name": "loss", "n": 3, "step": [0, 1, 2], "time": [10, 20, 30], "value": [1.5, None, 0.5]},
+            {"name": "val_loss", "n": 2, "step": [0, 2], "time": [10, 30], "value": [2, None]}]
+        assert await results(bench) == {"loss": 0.5, "loss.min": 0.5, "loss.max": 1.5,
+                                        "val_loss": "Infinity", "val_loss.min": 2, "val_loss.max": 2}
+        told = bench.sql("SELECT reason FROM job_history WHERE reason LIKE 'history.csv%'")
+        assert told == [("history.csv is taken in part: text in note",)]
+        await bench.upload(1, "history.csv", ";loss;time\n0;4;1.5\n1;3;%r\n" % (bench.now - 20))
+        (only,) = (await curves_of(bench, "&since=7"))["metrics"]
+        assert only == {"name": "loss", "n": 2, "step": [0, 1], "time": [1.5, 10], "value": [4, 3]}
+    run(scenario)
+
+
+def test_what_an_attempt_reports_itself_counts_before_its_table(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench)
+        await bench.upload(1, "history.csv", "loss\n1\n2\n")
+        await send(bench, 0, [[5, {"step": 7, "acc": 0.5}]])
+        assert [one["name"] for one in (await curves_of(bench))["metrics"]] == ["acc"]
+        await bench.upload(1, "history.csv", "loss\n1\n2\n")
+        found = await curves_of(bench, "&since=9")
+        assert [one["name"] for one in found["metrics"]] == ["acc"] and found["count"] == 1
+        assert bench.sql("SELECT count(*) FROM report_series") == [(1,)]
+    run(scenario)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "a,b\n", "a,b\nx,y\n", b"\xff\xfe", '"', "a" * 200_000])
+def test_a_table_without_numbers_is_stored_and_noted(run: Run, content: Any) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench)
+        await bench.upload(1, "history.csv", content)
+        told = bench.sql("SELECT reason FROM job_history WHERE reason LIKE 'history.csv is not taken%'")
+        assert len(told) == 1
+        assert (await curves_of(bench))["attempts"] == []
+    run(scenario)
+
+
+def test_a_long_table_is_thinned_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "MAX_POINTS", 500)
+    monkeypatch.setattr(storage, "THINNED_PARTS", 100)
+
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench)
+        rows = ("%d\n" % (at * 37 % 1001) for at in range(1001))
+        await bench.upload(1, "history.csv", "loss\n" + "".join(rows))
+        (found,) = (await curves_of(bench))["metrics"]
+        assert len(found["step"]) <= 302 and found["n"] == 1001 and {0, 1000} <= set(found["value"])
+        assert len([line for line in history(bench) if "thinned out" in line]) == 1
+    run(scenario)
+
+
+# ---- archives
+
+def test_a_zip_has_the_reports_of_each_attempt(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench)
+        await send(bench, 0, [[0.5, {"step": 1, "a=b": 3, "=1": 2}], [1.25, {"step": 2.5, "a=b": "NaN"}]])
+        await bench.upload(1, "x.txt", "x")
+        for target, name in (("/web/job/zip?id=1", "job-1/reports/attempt-1.csv"),
+                             ("/web/export.zip?filter=", "exp/1/reports/attempt-1.csv")):
+            with zipfile.ZipFile(io.BytesIO((await bench.get(target)).content)) as packed:
+                rows = list(csv.reader(io.StringIO(packed.read(name).decode())))
+                assert rows == [["metric", "step", "time", "value"], ["a_b", "1", "0.5", "3.0"],
+                                ["a_b", "2.5", "1.25", "NaN"], ["_1", "1", "0.5", "2.0"]]
+                described = json.loads(packed.read(name.replace("reports/attempt-1.csv", "job.json")))
+                assert [file["missing"] for file in described["files"]] == [False]
     run(scenario)

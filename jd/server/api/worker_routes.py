@@ -25,7 +25,7 @@ from jd.server.steady import Said, Steady
 from jd.server.store.files import files, outputs, resultfile, results
 from jd.server.store.fleet import presence, workers
 from jd.server.store.queue import attempts, ending, jobs, timeleft
-from jd.server.store.reports import interpreting, taking
+from jd.server.store.reports import historyfile, interpreting, taking
 from jd.server.store.transaction import Transaction
 from jd.server.waiting import Ticket, WaitingRoom
 
@@ -158,6 +158,7 @@ class WorkerRoutes:
         said = await asyncio.get_running_loop().run_in_executor(
             None, interpreting.interpret, piece.reports)
         count = await self._experiment.write(lambda t: taking.take(t, piece, said, reach))
+        killpoint("reports.after-commit")
         watched = self._room.watching.watched(piece.job_id)
         return Response.json({"count": count, "every": p.WATCHED_INTERVAL if watched else p.REPORT_INTERVAL})
 
@@ -168,15 +169,20 @@ class WorkerRoutes:
             job_id, attempt = receiver.job()
             name, path = files.check_file_name(receiver.filename), receiver.path()
             found: Optional[resultfile.Numbers] = None
+            history: Optional[historyfile.History] = None
+            loop, there = asyncio.get_running_loop(), (receiver.incoming.path, receiver.incoming.size)
             if name in resultfile.FILE_NAMES:
-                found = await asyncio.get_running_loop().run_in_executor(
-                    None, resultfile.read, receiver.incoming.path, receiver.incoming.size)
+                found = await loop.run_in_executor(None, resultfile.read, *there)
+            elif name == historyfile.FILE_NAME:
+                history = await loop.run_in_executor(None, historyfile.read, *there)
 
             def place(t: Transaction) -> files.Stored:
                 stored = files.add_upload(t, self._experiment.data_dir, job_id, attempt, name,
                                           receiver.incoming, receiver.reach, path)
                 if found is not None:
                     results.take(t, job_id, name, found)
+                if history is not None:
+                    historyfile.take(t, job_id, history)
                 return stored
 
             stored = await self._experiment.write(place)

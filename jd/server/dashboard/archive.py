@@ -38,8 +38,9 @@ class Archive:
         """All files of a job, what its attempts have printed, and what is known of it."""
         experiment, job_id = self._experiment, fields.read_id(request.query, "id")
         found = await experiment.read(lambda db: jobfolder.look(db, experiment.data_dir, job_id))
-        members = list(jobfolder.members(found, experiment.data_dir, "", experiment.clock()))
-        first = len(members) - len(found.files) - len(found.printed)
+        members = list(jobfolder.members(found, experiment.data_dir, experiment.read_now, "",
+                                         experiment.clock()))
+        first = len(members) - len(found.files) - len(found.printed) - len(found.reported)
 
         def described(gone: Set[int]) -> bytes:
             return jobfolder.description_of(found, [first + at in gone for at in range(len(found.files))])
@@ -95,7 +96,7 @@ class Archive:
             for job_id in page.ids:
                 if job_id <= table.last_id:
                     found = read(partial(jobfolder.look, data_dir=data_dir, job_id=job_id))
-                    yield from jobfolder.members(found, data_dir, "%d/" % job_id, now, True)
+                    yield from jobfolder.members(found, data_dir, read, "%d/" % job_id, now, True)
             if page.next is None:
                 return
             after = page.next

@@ -14,7 +14,7 @@ from typing import IO, Any, Dict, NamedTuple
 
 import jd
 from jd.errors import StorageError
-from jd.server import jobfolder, outputanswers
+from jd.server import curveanswers, jobfolder, outputanswers
 from jd.server.jobfolder import Names
 from jd.server.keeping import backup, reading, tarfiles
 from jd.server.keeping.reading import Place
@@ -45,7 +45,8 @@ jobs.jsonl        a line of JSON for each job, with all that is known of it:
                     files      what it uploaded; "packed_as" is where that is in files/<id>/,
                                "missing" is true for one that was not on the server's disk any more
 files/<id>/       the files of job <id> under their own names; of a name that was uploaded several
-                  times the earlier ones are in earlier/. output/attempt-<n>.log is what attempt n printed.
+                  times the earlier ones are in earlier/. output/attempt-<n>.log is what attempt n printed,
+                  reports/attempt-<n>.csv what it reported while it ran.
 SHA256SUMS        a checksum of every other file: sha256sum -c SHA256SUMS
 
 Status:   PENDING waits, SERVED runs, DONE, ABORTED failed or was given up, DELETED by a person.
@@ -88,7 +89,7 @@ def make(place: Place, file: Path, now: float, told: Told = nobody) -> Made:
             ids = [row[0] for row in db.execute("SELECT id FROM jobs WHERE id > ? AND id <= ? ORDER BY id"
                                                 " LIMIT ?", (after, jobs.last_id(db), _PAGE))]
             for job_id in ids:
-                told_of_it = packed.add(jobfolder.look(db, place.data, job_id, everything=True))
+                told_of_it = packed.add(jobfolder.look(db, place.data, job_id, everything=True), db)
                 described.write(json.dumps(told_of_it, ensure_ascii=False).encode("utf-8") + b"\n")
             if len(ids) < _PAGE:
                 break
@@ -142,7 +143,7 @@ class _Packed:
         self._now = now
         self._scratch = scratch
 
-    def add(self, job: jobfolder.Job) -> Dict[str, Any]:
+    def add(self, job: jobfolder.Job, db: sqlite3.Connection) -> Dict[str, Any]:
         """Pack what a job has; returns what is told of it."""
         job_id = job.told["id"]
         folder = "files/%d/" % job_id
@@ -168,4 +169,8 @@ class _Packed:
                     raise StorageError("cannot read the output of job %d: %s" % (
                         job_id, error.strerror or error)) from error
                 _add(self._packer, folder + names.free(jobfolder.packed_output(one)), text, self._now)
+        for attempt in job.reported:
+            with tarfiles.scratch(self._scratch) as text:
+                text.writelines(curveanswers.table(lambda look: look(db), job_id, attempt))
+                _add(self._packer, folder + names.free(jobfolder.packed_reports(attempt)), text, self._now)
         return told

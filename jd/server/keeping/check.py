@@ -17,6 +17,7 @@ from jd.server.keeping import reading
 from jd.server.keeping.reading import Place
 from jd.server.store.files import names, outputs
 from jd.server.store.queue import jobs
+from jd.server.store.reports import storage
 from jd.storage import backup, damage
 
 # Kinds of faults.
@@ -25,6 +26,7 @@ REFERENCE = "reference"  # a row tells of a job that there is not
 COUNTER = "counter"  # a number that is kept is not that of the rows
 ATTEMPT = "attempt"  # a job and its attempts do not agree
 TEXT = "text"  # parameters or results of a job that cannot be read
+CURVES = "curves"  # what an attempt has reported that cannot be read
 MISSING = "missing"  # a row without its file
 SIZE = "size"  # a file that is shorter or longer than its row says
 STRAY = "stray"  # a file that no row tells of
@@ -74,6 +76,7 @@ def check(place: Place, told: Callable[[int, int], None] = lambda done, total: N
             return Report(faults, 0, 0, served)
         faults += _attempts(db)
         faults += _texts(db)
+        faults += _curves(db)
         faults += _files(db, place.data, served, told)
         faults += _outputs(db, place.data)
         count = db.execute("SELECT count(*) FROM files").fetchone()[0]
@@ -135,6 +138,13 @@ def _is_object(text: Optional[bytes]) -> bool:
         return isinstance(json.loads((text or b"").decode("utf-8")), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _curves(db: sqlite3.Connection) -> Iterator[Fault]:
+    for job_id, attempt in db.execute("SELECT job_id, attempt FROM reported ORDER BY job_id, attempt"):
+        if not storage.is_readable(db, job_id, attempt):
+            yield Fault(CURVES, "what attempt %d of job %d has reported cannot be read" % (attempt, job_id),
+                        row=attempt, job=job_id)
 
 
 class _Row(NamedTuple):

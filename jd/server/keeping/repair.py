@@ -25,6 +25,7 @@ from jd.server.keeping.reading import Place
 from jd.server.store import direct
 from jd.server.store.files import names
 from jd.server.store.queue import errors, jobs
+from jd.server.store.reports import storage
 from jd.server.store.transaction import Transaction
 from jd.storage import damage
 from jd.storage.database import BUSY_TIMEOUT
@@ -71,6 +72,8 @@ def repair(place: Place, faults: List[Fault], now: float, say: Say) -> None:
             _forget(place, aside, fault, say)
         elif fault.kind == check.TEXT:
             say(direct.write(place.database, partial(_empty, aside=aside, fault=fault)))
+        elif fault.kind == check.CURVES:
+            say(direct.write(place.database, partial(_without_curves, fault=fault)))
     _in_database(place, faults, say)
 
 
@@ -191,6 +194,15 @@ def _empty(t: Transaction, aside: _Aside, fault: Fault) -> str:
                  " lease_until = NULL, ends_by = NULL WHERE id = ? AND status NOT IN ('DONE', 'DELETED')",
                  (t.now, fault.job))
     return "set the parameters of job %d aside; it is not run without them" % fault.job
+
+
+def _without_curves(t: Transaction, fault: Fault) -> str:
+    """What an attempt has reported is of no use where it cannot be read; the copy of the database has it."""
+    assert fault.job is not None and fault.row is not None
+    storage.forget(t, fault.job, fault.row)
+    jobs.add_history_line(t, [fault.job], "%s: what attempt %d has reported could not be read, and was "
+                                          "removed" % (SAID, fault.row))
+    return "removed what attempt %d of job %d has reported" % (fault.row, fault.job)
 
 
 def _in_database(place: Place, faults: List[Fault], say: Say) -> None:

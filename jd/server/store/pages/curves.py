@@ -2,7 +2,6 @@
 
 import math
 import sqlite3
-from array import array
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from jd import protocol as p
@@ -10,7 +9,7 @@ from jd.server.store.pages import metricvalues
 from jd.server.store.pages.jobdetails import NoSuchAttempt
 from jd.server.store.queue import jobs
 from jd.server.store.reports import points, storage
-from jd.server.store.reports.points import Points
+from jd.server.store.reports.points import Numbers, Points
 from jd.server.store.reports.storage import Reported, Series, Span
 from jd.server.store.search import conditions, scanning
 from jd.server.store.search.conditions import Sql, id_list
@@ -100,8 +99,7 @@ def of_job(db: sqlite3.Connection, job_id: int, attempt: Optional[int]) -> OfJob
     latest = jobs.find(db, job_id).attempt
     if not jobs.exists(db, job_id):
         raise jobs.NoSuchJob(job_id)
-    numbers = [row[0] for row in db.execute(
-        "SELECT attempt FROM reported WHERE job_id = ? ORDER BY attempt", (job_id,))]
+    numbers = attempts(db, job_id)
     wanted = attempt or (numbers[-1] if numbers else latest)
     row = db.execute("SELECT verdict IS NULL, started_at FROM attempts WHERE job_id = ? AND number = ?",
                      (job_id, wanted)).fetchone()
@@ -111,6 +109,12 @@ def of_job(db: sqlite3.Connection, job_id: int, attempt: Optional[int]) -> OfJob
         return OfJob(job_id, None, numbers, False, None, 0, None)
     found = storage.find(db, job_id, wanted)
     return OfJob(job_id, wanted, numbers, bool(row[0]), row[1], 0 if found is None else found.taken, found)
+
+
+def attempts(db: sqlite3.Connection, job_id: int) -> List[int]:
+    """The attempts of a job that have reported something."""
+    return [row[0] for row in db.execute("SELECT attempt FROM reported WHERE job_id = ? ORDER BY attempt",
+                                         (job_id,))]
 
 
 def metrics_of(db: sqlite3.Connection, found: OfJob) -> List[Metric]:
@@ -158,7 +162,6 @@ class _Having(NamedTuple):
     job_id: int
     status: str
     attempt: int
-    series_id: int
 
 
 def overlay(db: sqlite3.Connection, asked: Question, now: float) -> Overlay:
@@ -181,7 +184,7 @@ def _having(db: sqlite3.Connection, asked: Question, now: float) -> Dict[int, _H
            if wanted.conditions else None)
     among = "" if asked.ids is None else " AND s.job_id IN (%s)" % id_list(asked.ids)
     return {found[0]: _Having(*found) for found in db.execute(
-        "SELECT s.job_id, j.status, s.attempt, s.id FROM report_series s JOIN jobs j ON j.id = s.job_id"
+        "SELECT s.job_id, j.status, s.attempt FROM report_series s JOIN jobs j ON j.id = s.job_id"
         " WHERE s.name_id = ?%s AND s.attempt > j.scratch AND s.attempt ="
         " (SELECT max(attempt) FROM reported r WHERE r.job_id = s.job_id)" % among, row)
         if found[1] in wanted.statuses and (fit is None or found[0] in fit)}
@@ -208,11 +211,8 @@ def _curve(db: sqlite3.Connection, one: _Having, asked: Question, most: int) -> 
     metric = reported.metrics[asked.metric]
     (started,) = db.execute("SELECT started_at FROM attempts WHERE job_id = ? AND number = ?",
                             (one.job_id, one.attempt)).fetchone()
-    n, course = db.execute("SELECT points, course FROM report_series WHERE id = ?",
-                           (one.series_id,)).fetchone()
     span = _span(asked, started)
-    series = Series(one.series_id, metric.name_id, n, points.unpack(course))
-    shown = _read(db, series, span, most)
+    shown = _read(db, storage.series_of(db, one.job_id, one.attempt, metric.name_id), span, most)
     if reported.tail[0]:
         waiting = storage.pieces(db, reported.id, metric.name_id)
         shown = points.joined([shown, *waiting.values()])
@@ -235,12 +235,12 @@ def _span(asked: Question, started: float) -> Optional[Span]:
 def _read(db: sqlite3.Connection, series: Series, span: Optional[Span], most: int) -> Points:
     """The points of a series: the coarse ones where they are enough."""
     course = series.course
-    inside = len(course) if span is None else sum(
+    inside = course.size if span is None else sum(
         span.low <= at <= span.high for at in (course.times if span.by_time else course.steps))
-    return storage.coarse(db, series) if inside >= most else storage.whole(db, series, span)
+    return storage.coarse(db, series) if inside >= most / 2 else storage.whole(db, series, span)
 
 
-def _along(shown: Points, axis: str) -> "array[float]":
+def _along(shown: Points, axis: str) -> Numbers:
     return shown.steps if axis == STEP else shown.times
 
 
@@ -249,7 +249,7 @@ def _in_order(shown: Points, axis: str) -> Points:
     along = _along(shown, axis)
     if points.ascends(along):
         return shown
-    return shown.chosen(sorted(range(len(shown)), key=along.__getitem__))
+    return shown.chosen(sorted(range(shown.size), key=along.__getitem__))
 
 
 def _within(shown: Points, span: Span) -> Points:

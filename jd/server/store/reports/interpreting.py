@@ -5,10 +5,11 @@ Other numbers are named and flattened as those of a `result.json` are (see `file
 """
 
 import math
+from functools import lru_cache
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from jd.messages import Report
-from jd.server.store.files.resultfile import Result, numbers_in
+from jd.server.store.files.resultfile import MAX_NUMBERS, Result, numbers_in
 
 STEP_NAMES = ("step", "epoch", "iteration", "iter")
 TIME = "time"
@@ -32,14 +33,13 @@ class Interpreted(NamedTuple):
 
 def interpret(reports: Sequence[Report]) -> Interpreted:
     """What some reports say."""
-    names: Dict[str, str] = {}  # what metrics that are numbers are called
     told: List[Told] = []
     remark = ""
     for report in reports:
         given = dict(report.told)
         given.pop(TIME, None)
         step = _step(given)
-        numbers = _plain(given, names)
+        numbers = _plain(given)
         if numbers is None:
             found = numbers_in(given)
             numbers, remark = found.numbers or {}, remark or found.remark
@@ -68,18 +68,31 @@ def number(value: Any) -> Optional[float]:
     return found if math.isfinite(found) else None
 
 
-def _plain(given: Mapping[str, Any], names: Dict[str, str]) -> Optional[Dict[str, Result]]:
+def _plain(given: Mapping[str, Any]) -> Optional[Dict[str, Result]]:
     """The numbers of a report that has nothing else, as most are; None for others."""
     found: Dict[str, Result] = {}
     for name, value in given.items():
         kind = type(value)
         if not (kind is float and value - value == 0.0 or kind is int and -2 ** 63 <= value < 2 ** 63):
             return None
-        known = names.get(name)
-        if known is None:
-            called = next(iter(numbers_in({name: 0}).numbers or ()))
-            if called in names.values():
-                return None  # two that become one
-            known = names[name] = called
-        found[known] = value
-    return found
+        found[called(name)] = value
+    return found if len(found) == len(given) <= MAX_NUMBERS else None
+
+
+def written(text: str) -> Optional[Result]:
+    """The number that stands in a text; None where there is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    if "_" in text:  # which Python reads
+        return None
+    if not math.isfinite(found):
+        return next(iter((numbers_in({"x": found}).numbers or {}).values()))
+    return int(text) if abs(found) < 2 ** 63 and text.lstrip("+-").isdecimal() else found
+
+
+@lru_cache(4096)
+def called(name: str) -> str:
+    """The metric that a name of a number stands for."""
+    return next(iter(numbers_in({name: 0}).numbers or ()))

@@ -10,9 +10,14 @@ import sys
 import zlib
 from array import array
 from bisect import bisect_left
-from typing import Iterable, List, NamedTuple, Sequence, TypeVar
+from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Sequence, TypeVar
 
 N = TypeVar("N", int, float)
+
+if TYPE_CHECKING:
+    Numbers = array[float]
+else:
+    Numbers = array  # takes no type before Python 3.9
 
 POINT_BYTES = 24
 
@@ -20,11 +25,13 @@ POINT_BYTES = 24
 class Points(NamedTuple):
     """Lists of equal length."""
 
-    steps: "array[float]"
-    times: "array[float]"
-    values: "array[float]"
+    steps: Numbers
+    times: Numbers
+    values: Numbers
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many points these are."""
         return len(self.steps)
 
     def extend(self, others: "Points") -> None:
@@ -34,11 +41,16 @@ class Points(NamedTuple):
 
     def chosen(self, places: Sequence[int]) -> "Points":
         """Those at some places."""
-        return Points(*(array("d", [numbers[at] for at in places]) for numbers in self))
+        return Points(*(array("d", [some[at] for at in places]) for some in self))
 
     def part(self, start: int, end: int) -> "Points":
         """Those from a place on, up to another one."""
-        return Points(*(numbers[start:end] for numbers in self))
+        return Points(*(some[start:end] for some in self))
+
+
+def numbers(some: Iterable[float]) -> Numbers:
+    """Numbers as those of points."""
+    return array("d", some)
 
 
 def none() -> Points:
@@ -58,7 +70,7 @@ def joined(parts: Iterable[Points]) -> Points:
 
 def pack(points: Points) -> bytes:
     """Points as bytes."""
-    return b"".join(ordered(numbers).tobytes() for numbers in points)
+    return b"".join(ordered(some).tobytes() for some in points)
 
 
 def unpack(data: bytes) -> Points:
@@ -67,8 +79,8 @@ def unpack(data: bytes) -> Points:
         raise ValueError("%d bytes are no points" % len(data))
     size = len(data) // 3
     made = none()
-    for place, numbers in enumerate(made):
-        numbers.frombytes(data[place * size:(place + 1) * size])
+    for place, some in enumerate(made):
+        some.frombytes(data[place * size:(place + 1) * size])
     return Points(*map(ordered, made))
 
 
@@ -85,18 +97,18 @@ def unsqueeze(data: bytes) -> Points:
         raise ValueError("these are no points: %s" % error) from None
 
 
-def ordered(numbers: "array[N]") -> "array[N]":
+def ordered(some: "array[N]") -> "array[N]":
     """Numbers as they are to become bytes, or were made of bytes: on every machine the least byte of a number
     is the first."""
     if sys.byteorder == "big":
-        numbers = numbers[:]
-        numbers.byteswap()
-    return numbers
+        some = some[:]
+        some.byteswap()
+    return some
 
 
 # ---- thinning
 
-def thin(points: Points, parts: int, along: "array[float]") -> Points:
+def thin(points: Points, parts: int, along: Numbers) -> Points:
     """Points of which there are about two for each of so many equal parts of what lies between the ends of
     `along`, the points' steps or times: the least and the greatest value of the part. The first and the last
     point stay as well, and in each part the first that is NaN or infinite, so that a gap remains one.
@@ -104,7 +116,7 @@ def thin(points: Points, parts: int, along: "array[float]") -> Points:
     Where most points would fall into few of the parts, as one step may be far from all others, parts of
     equally many points are taken. The order of the points stays as it is.
     """
-    count = len(points)
+    count = points.size
     if count <= 2 * parts:
         return points
     places = _by_distance(points, parts, along)
@@ -114,7 +126,7 @@ def thin(points: Points, parts: int, along: "array[float]") -> Points:
     return points.chosen(sorted({0, count - 1, *places}))
 
 
-def _by_distance(points: Points, parts: int, along: "array[float]") -> List[int]:
+def _by_distance(points: Points, parts: int, along: Numbers) -> List[int]:
     """The places of what stays, by equal parts of the way. One that is out of order belongs to its part."""
     order: Sequence[int] = range(len(along))
     sorted_along: Sequence[float] = along
@@ -130,9 +142,10 @@ def _by_distance(points: Points, parts: int, along: "array[float]") -> List[int]
     return _of_parts(points, order, ends)
 
 
-def ascends(numbers: Sequence[float]) -> bool:
+def ascends(some: Sequence[float]) -> bool:
     """Whether none of the numbers is less than the one before it."""
-    return all(before <= after for before, after in zip(numbers, numbers[1:]))
+    as_they_are = list(some)
+    return as_they_are == sorted(as_they_are)
 
 
 def _of_parts(points: Points, order: Sequence[int], ends: Sequence[int]) -> List[int]:

@@ -118,7 +118,7 @@ def add_piece(t: Transaction, reported_id: int, by_metric: Dict[int, Points]) ->
     """Keep points by the number of their metric's name. Returns the bytes that this takes."""
     head = array("I", [len(by_metric)])
     for name_id, some in by_metric.items():
-        head.extend((name_id, len(some)))
+        head.extend((name_id, some.size))
     body = b"".join([points.ordered(head).tobytes(), *map(points.pack, by_metric.values())])
     t.db.execute("INSERT INTO report_pieces (reported_id, body) VALUES (?, ?)", (reported_id, body))
     return len(body)
@@ -171,6 +171,14 @@ def series(db: sqlite3.Connection, job_id: int, attempt: int) -> List[Series]:
         (job_id, attempt))]
 
 
+def series_of(db: sqlite3.Connection, job_id: int, attempt: int, name_id: int) -> Series:
+    """The series of one metric of an attempt."""
+    one, n, course = db.execute("SELECT id, points, course FROM report_series"
+                                " WHERE name_id = ? AND job_id = ? AND attempt = ?",
+                                (name_id, job_id, attempt)).fetchone()
+    return Series(one, name_id, n, points.unpack(course))
+
+
 class Span(NamedTuple):
     """A part of the way, by steps or by the time since the start."""
 
@@ -205,13 +213,26 @@ def _open(db: sqlite3.Connection, one: Series) -> Points:
         (one.id, one.points // CHUNK)))
 
 
+def is_readable(db: sqlite3.Connection, job_id: int, attempt: int) -> bool:
+    """Whether all that an attempt has reported can be read."""
+    try:
+        found = find(db, job_id, attempt)
+        if found is not None:
+            pieces(db, found.id)
+        for one in series(db, job_id, attempt):
+            whole(db, one)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
 def _chunk(sealed: int, body: bytes) -> Points:
     return points.unsqueeze(body) if sealed else points.unpack(body)
 
 
 def _append(t: Transaction, one: Series, new: Points) -> bool:
     """Put points behind a series. Returns whether that was thinned out."""
-    too_many = one.points + len(new) > MAX_POINTS
+    too_many = one.points + new.size > MAX_POINTS
     if not too_many:
         write(t, one, points.joined([_open(t.db, one), new]))
         return False
@@ -224,15 +245,15 @@ def _append(t: Transaction, one: Series, new: Points) -> bool:
 def write(t: Transaction, one: Series, rest: Points) -> None:
     """Write the chunks of a series from the last one that is not sealed, which `rest` begins with."""
     first = one.points // CHUNK
-    chunks = [rest.part(at, at + CHUNK) for at in range(0, len(rest), CHUNK)]
-    sealed = [chunk for chunk in chunks if len(chunk) == CHUNK]
+    chunks = [rest.part(at, at + CHUNK) for at in range(0, rest.size, CHUNK)]
+    sealed = [chunk for chunk in chunks if chunk.size == CHUNK]
     course = points.joined([one.course, *(points.thin(chunk, CHUNK // PART, chunk.steps)
                                           for chunk in sealed)])
     t.db.executemany("INSERT OR REPLACE INTO report_chunks (series_id, number, sealed, low, high, since,"
                      " until, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                     [(one.id, first + at, len(chunk) == CHUNK, min(chunk.steps), max(chunk.steps),
+                     [(one.id, first + at, chunk.size == CHUNK, min(chunk.steps), max(chunk.steps),
                        min(chunk.times), max(chunk.times),
-                       points.squeeze(chunk) if len(chunk) == CHUNK else points.pack(chunk))
+                       points.squeeze(chunk) if chunk.size == CHUNK else points.pack(chunk))
                       for at, chunk in enumerate(chunks)])
     t.db.execute("UPDATE report_series SET points = ?, course = ? WHERE id = ?",
-                 (first * CHUNK + len(rest), points.pack(course), one.id))
+                 (first * CHUNK + rest.size, points.pack(course), one.id))

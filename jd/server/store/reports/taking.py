@@ -6,6 +6,7 @@ transaction: so a worker that did not hear the answer may send a piece again.
 
 from typing import Dict, List, Optional, Sequence
 
+from jd.killpoint import killpoint
 from jd.messages import Reports
 from jd.server.store.files import results
 from jd.server.store.files.resultfile import INFINITE, NAN, Result
@@ -41,6 +42,7 @@ def take(t: Transaction, piece: Reports, said: Interpreted, reach: Optional[str]
     if found is not None:
         storage.save(t, found)
         columns.due(t, piece.job_id, at_once=piece.final)
+    killpoint("store.reports.before-commit")
     return known + len(new)
 
 

@@ -1,0 +1,154 @@
+"""`history.csv`: the curves of a script that keeps a table of its training, as Keras and others write it.
+
+Each column is a metric. The step is the first of the columns STEP_NAMES that is there, `time` is the time of
+a row: seconds since the start, or Unix time. Without one, rows are taken to be equally far from each other.
+"""
+
+import csv
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+from jd.files import plainfile
+from jd.server.store.files import results
+from jd.server.store.files.resultfile import Result
+from jd.server.store.queue import jobs
+from jd.server.store.reports import columns, points, storage, taking
+from jd.server.store.reports.interpreting import STEP_NAMES, TIME, Told, called, number, written
+from jd.server.store.reports.points import Points
+from jd.server.store.reports.storage import Metric
+from jd.server.store.transaction import Transaction
+
+FILE_NAME = "history.csv"
+MAX_FILE = 20 * 1024 * 1024
+MAX_NUMBERS = 1_000_000
+UNIX = 1e9  # what is more than that are no seconds since a start
+
+
+class History(NamedTuple):
+    """What stands in a file: rows, metrics with their points, and what of it is left out. Where the file
+    has no times, the times of points are numbers of rows."""
+
+    rows: int
+    metrics: Dict[str, Metric]
+    points: Dict[str, Points]
+    has_times: bool
+    remark: str
+
+
+def read(path: Path, size: int) -> History:
+    """The curves in a file of so many bytes. Raises OSError."""
+    if size > MAX_FILE:
+        return History(0, {}, {}, False, "%d bytes; at most %d" % (size, MAX_FILE))
+    return parse(plainfile.read(path, MAX_FILE))
+
+
+def parse(content: bytes) -> History:
+    """The curves in a table. Whatever it is, nothing is raised."""
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        return History(0, {}, {}, False, "not UTF-8 at offset %d" % error.start)
+    try:
+        rows = csv.reader(lines, delimiter=_delimiter(lines[0] if lines else ""))
+        names = [name.strip() for name in next(rows, [])]
+        return _History(names).read(rows)
+    except csv.Error as error:
+        return History(0, {}, {}, False, "not CSV: %s" % error)
+
+
+def _delimiter(head: str) -> str:
+    return next((one for one in ",;\t" if one in head), ",")
+
+
+class _History:
+    """Reads the rows of a table with these columns."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._step = next((names.index(name) for name in STEP_NAMES if name in names), None)
+        self._time = names.index(TIME) if TIME in names else None
+        # A column without a name is the number of the row, as pandas writes it.
+        self._metrics = {called(name): at for at, name in enumerate(names)
+                         if name and at not in (self._step, self._time)}
+        self._gathered = taking.Gathered({})
+        self._texts: List[str] = []
+        self._numbers = 0
+        self._seconds = 0.0
+
+    def read(self, rows: Iterator[List[str]]) -> History:
+        """All of them."""
+        count, cut = 0, False
+        for row in rows:
+            if self._numbers >= MAX_NUMBERS:
+                cut = True
+                break
+            if row:
+                if self._time is None:
+                    self._seconds = float(count)
+                self._gathered.add(self._told(row))
+                count += 1
+        found = self._gathered
+        remarks = ["it has more than %d numbers, which is all that is read of it" % MAX_NUMBERS] * cut
+        if found.left_out:
+            remarks.append("more than %d metrics, which is all that are kept" % taking.MAX_METRICS)
+        if self._texts:
+            remarks.append("text in %s" % ", ".join(self._texts[:3]))
+        if not found.metrics:
+            remarks.append("there is no number in it")
+        return History(count, found.metrics, found.points, self._time is not None, "; ".join(remarks))
+
+    def _told(self, row: List[str]) -> Told:
+        numbers: Dict[str, Result] = {}
+        for name, at in self._metrics.items():
+            text = row[at].strip() if at < len(row) else ""
+            value = written(text) if text else None
+            if value is not None:
+                numbers[name] = value
+            elif text and name not in self._texts:
+                self._texts.append(name)
+        self._numbers += len(numbers)
+        seconds = _number(row, self._time)
+        if seconds is not None:  # a row that does not say is of the time of the one before it
+            self._seconds = seconds
+        return Told(self._seconds, _number(row, self._step), numbers)
+
+
+def _number(row: List[str], at: Optional[int]) -> Optional[float]:
+    return number(written(row[at].strip())) if at is not None and at < len(row) else None
+
+
+def take(t: Transaction, job_id: int, history: History) -> None:
+    """Make them the curves of the attempt that runs, in the place of those of such a file from before, unless
+    it reports something itself."""
+    if not history.metrics:
+        results.tell(t, job_id, "%s is not taken as curves: %s" % (FILE_NAME, history.remark))
+        return
+    job = jobs.find(t.db, job_id)
+    found = storage.find(t.db, job_id, job.attempt)
+    if found is not None and not found.from_file:
+        return
+    told = [] if found is None else found.told
+    storage.forget(t, job_id, job.attempt)
+    found = storage.begin(t, job_id, job.attempt)._replace(
+        taken=history.rows, from_file=True, told=told, metrics=dict(history.metrics))
+    started = t.now if job.request_timestamp is None else job.request_timestamp
+    for name, some in history.points.items():
+        name_id = storage.add_metric(t, job_id, job.attempt, name)
+        found.metrics[name] = found.metrics[name]._replace(name_id=name_id)
+        timed = some._replace(times=_times(history, some, started, t.now))
+        if timed.size > storage.MAX_POINTS:
+            timed = points.thin(timed, storage.THINNED_PARTS, timed.steps)
+            found = taking.tell(t, found, job_id, "points", taking.thinned_out(name))
+        storage.write(t, storage.series_of(t.db, job_id, job.attempt, name_id), timed)
+    if history.remark:
+        found = taking.tell(t, found, job_id, "left out", "%s is taken in part: %s" % (
+            FILE_NAME, history.remark))
+    storage.save(t, found)
+    columns.due(t, job_id, at_once=True)
+
+
+def _times(history: History, some: Points, started: float, now: float) -> "points.Numbers":
+    """Seconds since the start."""
+    if history.has_times:
+        return points.numbers(max(0.0, at - started) if at >= UNIX else at for at in some.times)
+    each = max(0.0, now - started) / max(1, history.rows)
+    return points.numbers(each * (place + 1) for place in some.times)
