@@ -48,7 +48,11 @@ def jd_report(step: Any = None, **metrics: Any) -> None:
     """
     now = time()
     if type(step) not in _STEPS or not _lasting.issuperset(map(type, metrics.values())):
-        step, metrics = _step(step), _taken(metrics, MAX_DEPTH)
+        try:
+            step, metrics = _step(step), _taken(metrics, MAX_DEPTH)
+        except Exception as error:  # the objects are the user's: anything may come
+            _writer.say("other", "jd_report leaves out a report: %s" % type(error).__name__)
+            return
     writer = _writer
     writer.queue.append((now, step, metrics))
     if not writer.running:
@@ -131,10 +135,10 @@ class _Writer:
             atexit.register(self.end)
             os.register_at_fork(after_in_child=self.fresh)
             self._is_known = True
-        processes: Any = sys.modules.get("multiprocessing.util")
-        if processes is not None:
-            # Those of multiprocessing end without what atexit knows, before Python 3.13.
-            processes.Finalize(None, self.end, exitpriority=0)
+        # Processes of multiprocessing end without what atexit knows, before Python 3.13.
+        at_their_end: Any = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+        if at_their_end is not None:
+            at_their_end(None, self.end, exitpriority=0)
 
     def _work(self) -> None:
         while not self._ending.is_set():
@@ -256,7 +260,7 @@ def _taken(metrics: Mapping[Any, Any], depth: int) -> Dict[str, Any]:
         if type(value) not in _lasting:
             if isinstance(value, Number):
                 _lasting.add(type(value))
-            elif isinstance(value, dict) and depth:
+            elif depth and not hasattr(value, "item") and isinstance(value, Mapping):
                 value = _taken(value, depth - 1)
             else:
                 value = _number(value, name)

@@ -134,3 +134,19 @@ def test_a_script_that_was_killed_keeps_what_it_told(tmp_path: Path, script: Pat
         assert (job["status"], job["verdict"]) == ("ABORTED", "killed")
         assert not list(tmp_path.rglob("*.reports"))
         server.stop()
+
+
+def test_a_table_that_is_left_in_the_jobs_directory_is_curves(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import jd\n(jd.jd_job_dir() / 'history.csv').write_text("
+                    "'epoch,loss,val_loss,note\\n0,0.5,,first\\n1,nan,0.75,\\n2,0.25,0.5,last\\n')\n")
+    with Server(tmp_path) as server:
+        server.create()
+        with Worker(tmp_path, server.url, path, "exit_when_empty=true") as worker:
+            worker.finish()
+        found = curve(server)
+        assert (found["loss"]["step"], found["loss"]["value"]) == ([0, 1, 2], [0.5, None, 0.25])
+        assert (found["val_loss"]["step"][-2:], found["val_loss"]["value"][-2:]) == ([1, 2], [0.75, 0.5])
+        assert server.call("/api/jobs/1")["results"]["loss"] == 0.25
+        assert [one["filename"] for one in server.call("/api/jobs/1/uploads")["uploads"]] == ["history.csv"]
+        server.stop()

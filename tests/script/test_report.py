@@ -10,6 +10,7 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
@@ -33,6 +34,19 @@ class Scalar:
 class Broken:
     def item(self) -> Any:
         raise SystemError("no device")
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise SystemError("no name")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise SystemError("no class")
+
+
+class OfNumPy(float):
+    """As numpy.float64 is."""
 
 
 @pytest.fixture
@@ -85,6 +99,8 @@ def test_a_report_is_a_line_with_its_time_its_step_and_its_numbers(file: Path) -
 
 
 @pytest.mark.parametrize("value, number", [
+    (OfNumPy(0.5), 0.5), ({"a": OfNumPy(0.5), "b": {}}, {"a": 0.5, "b": {}}),
+    (MappingProxyType({"a": 0.5}), {"a": 0.5}),
     (Scalar(0.5), 0.5), (Scalar(3), 3), (Scalar(True), True), (Decimal("0.25"), 0.25), (Fraction(1, 4), 0.25),
     (float("inf"), math.inf), (Scalar(-math.inf), -math.inf), ({"a": {"b": Scalar(1)}}, {"a": {"b": 1}}),
     ({1: 0.5}, {"1": 0.5})])
@@ -108,6 +124,18 @@ def test_what_is_no_number_is_left_out_and_told_once(file: Path, value: Any,
     assert without_time(file) == [{"loss": 0.5}] * 3
     said = capsys.readouterr().err
     assert said.startswith("jd: jd_report takes numbers, and leaves out x") and said.count("\n") == 1
+
+
+def test_whatever_it_is_given_nothing_is_raised(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jd.jd_report(x={Unspeakable(): 1})
+    jd.jd_report(Unspeakable(), x=1)
+    jd.jd_report(x=Unspeakable())
+    deep: Dict[str, Any] = {}
+    deep["deep"] = deep
+    jd.jd_report(x=deep)
+    jd.jd_report(x=1)
+    assert without_time(file)[-1] == {"x": 1}
+    assert "leaves out a report: SystemError" in capsys.readouterr().err
 
 
 def test_a_value_is_taken_at_the_call_and_not_when_it_is_written(file: Path) -> None:
