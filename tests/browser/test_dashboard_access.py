@@ -84,7 +84,8 @@ return [...controls].filter((one) => one.checkVisibility() && !labelled(one) && 
   .map((one) => one.outerHTML.slice(0, 120));
 """
 
-PAGES = ("/jobs", "/jobs/1", "/results", "/history", "/workers", "/settings")
+PAGES = ("/jobs", "/jobs/1", "/results", "/history", "/compare?ids=1,2,3",
+         "/workers", "/settings")
 
 
 def sweep(dashboard: Dashboard) -> None:
@@ -107,6 +108,7 @@ def ready(browser: Browser, path: str) -> None:
         "/jobs/1": "document.querySelector('.files li') !== null",
         "/results": "document.querySelectorAll('main svg, main canvas').length > 3",
         "/history": "document.querySelector('.plot-best .surface') !== null",
+        "/compare?ids=1,2,3": "document.querySelectorAll('.compare-table thead th').length === 3",
         "/workers": "document.querySelector('main tbody tr') !== null",
         "/settings": "document.querySelectorAll('main input').length > 5",
     }[path])
@@ -143,7 +145,8 @@ def test_faint_text_and_nameless_controls_are_found(browser: Browser, dashboard:
 
 def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
-    for path in ("/jobs", "/results", "/history", "/workers", "/settings"):
+    for path in ("/jobs", "/results", "/history", "/compare?ids=1,2,3",
+                 "/workers", "/settings"):
         browser.go(dashboard.page + path)
         ready(browser, path)
         wanted = browser.run("""

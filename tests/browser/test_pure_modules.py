@@ -22,7 +22,7 @@ from tests.browser.webdriver import Browser, needs_browser
 pytestmark = [pytest.mark.slow, needs_browser]
 
 MODULES = {
-    "exactjson": "exactjson.js", "binfilter": "results/binfilter.js",
+    "exactjson": "exactjson.js", "differences": "compare/differences.js", "binfilter": "results/binfilter.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
     "terminal": "jobs/terminal.js", "outlook": "jobs/outlook.js", "grid": "jobs/create/grid.js",
     "space": "jobs/create/space.js",
@@ -93,6 +93,31 @@ def blank(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brows
 def value(blank: Browser, expression: str, *arguments: Any) -> Any:
     """What an expression gives, in which `given` are the arguments."""
     return blank.run("const given = [...arguments]; return told(() => (%s))" % expression, *arguments)
+
+
+# ---- jobs beside each other
+
+BESIDE = """differences.rows(exactjson.parse('[{"a": 1, "b": 2, "c": [1]}, {"b": 2.0, "a": 1, "c": [1]}]'))
+  .map((row) => [row.name, row.same])"""
+BEST = """[[3, 1, 2], [2, 2, 1], [NaN, 4, undefined], [1, 1, 1], ['4', 7, 5], [null, Infinity, 3, 2]]
+  .map((values) => [[...differences.best(values, true)], [...differences.best(values, false)]])"""
+
+
+@pytest.mark.parametrize("expression, expected", [
+    # What differs comes first; 1 and 1.0 differ for a script, what a job has not is like nothing it has.
+    (BESIDE, [["b", False], ["a", True], ["c", True]]),
+    ("differences.rows([{x: null}, {}, {y: 3}]).map((row) => [row.name, row.values, row.same])",
+     [["x", [None, "undefined", "undefined"], False], ["y", ["undefined", "undefined", 3], False]]),
+    ("differences.rows([{}, {}], ['a']).map((row) => [row.name, row.same])", [["a", True]]),
+    ("differences.rows([])", []),
+    # The best of those that are numbers; ties share it, and where all are alike none is the best.
+    (BEST,
+     [[[1], [0]], [[2], [0, 1]], [[], []], [[], []], [[2], [1]], [[3], [2]]]),
+    ("['3, 17 #20', '3,3', '', '0', '1.5', 'x', '-1', '99999999999999999999'].map(differences.idsIn)",
+     [[3, 17, 20], [3], [], None, None, None, None, None]),
+])
+def test_jobs_beside_each_other(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression) == expected
 
 
 # ---- how things look

@@ -197,6 +197,7 @@ async function begin() {
   route("/jobs/:id", "./jobs/job.js", "Job");
   route("/results", "./results/results.js", "Results");
   route("/history", "./history/history.js", "History");
+  route("/compare", "./compare/compare.js", "Compare");
   route("/workers", "./workers/workers.js", "Workers");
   route("/settings", "./settings/settings.js", "Settings");
   history.scrollRestoration = "manual";

@@ -1,10 +1,12 @@
 // The bar at the bottom while jobs are selected.
 
+import {go} from "../app.js";
 import {button, el, menu} from "../common.js";
 import {statusesOf} from "../filter.js";
 import {number} from "../format.js";
 import {ACTIONS, openAction} from "../jobactions.js";
 
+const COMPARED = 10;  // jobs that the page Compare has beside each other
 const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["tag", "prioritise", "normal"];
 
 /** {node, update(), narrow()}. `page()` gives the page's {state, jobs, next, from, total}; `done` is called
@@ -23,8 +25,9 @@ export function bulkBar({table, page, done}) {
   });
   const more = menu("More",
     () => MORE.filter(fits).map((action) => [ACTIONS[action].verb, () => act(action)]));
+  const compare = button("Compare", () => go("/compare?ids=" + [...table.selected.keys()].join(",")));
   const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true},
-    said, widen, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
+    said, widen, compare, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
 
   // The statuses that the selected jobs have, as far as they are known: null among them for any.
   const here = () => new Set(all ? statusesOf(page().state.filter) : table.selected.values());
@@ -44,6 +47,7 @@ export function bulkBar({table, page, done}) {
     const whole = jobs.length > 0 && jobs.every((job) => table.selected.has(job.id));
     widen.hidden = all || !whole || (next === null && from === 0);
     widen.textContent = "Select all " + everything;
+    compare.hidden = all || chosen < 2 || chosen > COMPARED;
     for (const [action, one] of buttons) {
       one.hidden = !fits(action) || (action === "restore" && all && !here().size);
     }

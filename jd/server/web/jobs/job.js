@@ -153,6 +153,8 @@ class JobPage {
       return one;
     });
     if (job.status === "PENDING") made.unshift(button("Edit parameters", () => this.edit()));
+    made.push(el("a", {class: "button", href: "/compare?ids=" + this.id,
+      title: "Beside other jobs"}, "Compare"));
     this.acts.replaceChildren(...made);
     if (focus) (made.find((one) => one.dataset.act === focus) || this.acts.firstChild).focus();
   }

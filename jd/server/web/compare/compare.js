@@ -1,0 +1,201 @@
+// The page Compare: two to ten jobs beside each other.
+
+import {setQuery, setTitle} from "../app.js";
+import {ask, el, empty, fail, field} from "../common.js";
+import {lessIsBetter} from "../direction.js";
+import {count, duration, metric as figure, status, value as shown, when} from "../format.js";
+import {measuredFirst} from "../resultnames.js";
+import {best, idsIn, rows} from "./differences.js";
+import {pictures} from "./pictures.js";
+
+const MOST = 10;
+
+/** The page (see app.js): `ids` of its address are the jobs. */
+export async function show(main, _params, query) {
+  const page = new ComparePage(main, query);
+  await page.load();
+  return page;
+}
+
+class ComparePage {
+  constructor(main, query) {
+    const given = idsIn(query.get("ids") || "") || [];
+    this.ids = given.slice(0, MOST);
+    this.left = given.length - this.ids.length;  // jobs that the address names and the page does not show
+    this.loads = 0;
+    this.jobs = [];
+    this.drawn = "";
+    this.open = new Set();  // titles of the sections whose equal rows are shown
+    this.title = el("h1", {}, "Compare jobs");
+    this.more = field("Add jobs", {placeholder: "numbers, such as 3, 17", inputmode: "numeric"});
+    const add = el("form", {class: "compare-add", novalidate: true, onsubmit: (event) => this.add(event)},
+      this.more.node, el("button", {}, "Add"));
+    this.body = el("div", {class: "compare"});
+    main.append(el("div", {class: "head"}, this.title, el("span", {class: "grow"}), add), this.body);
+  }
+
+  async refresh(changes, previous) {
+    if (["jobs", "files"].some((topic) => changes[topic] !== previous[topic])) await this.load();
+  }
+
+  close() { this.loads += 1; }
+
+  async add(event) {
+    event.preventDefault();
+    const given = idsIn(this.more.input.value);
+    if (!given || !given.length) return this.more.say("Give numbers of jobs, such as 3, 17.", "bad");
+    const wanted = [...new Set([...this.ids, ...given])];
+    if (wanted.length > MOST) return this.more.say(`At most ${MOST} jobs stand beside each other.`, "bad");
+    const before = this.ids;
+    let wrong;
+    try {
+      this.ids = wanted;
+      const missing = await this.load();
+      wrong = missing.length ? `There is no job ${missing.join(", ")}.` : "";
+    } catch (error) {
+      wrong = error.message;
+    }
+    this.more.say(wrong, "bad");
+    if (wrong) {
+      this.ids = before;
+      return this.load();
+    }
+    this.more.input.value = "";
+    this.keep();
+  }
+
+  remove(id) {
+    this.ids = this.ids.filter((one) => one !== id);
+    this.keep();
+    return this.load().catch(fail);
+  }
+
+  keep() { setQuery({ids: this.ids.join(",")}, true); }
+
+  /** Load the jobs and show them. Gives the ids of those that do not exist. */
+  async load() {
+    const mine = (this.loads += 1), missing = [];
+    const found = await Promise.all(this.ids.map(async (id) => {
+      try {
+        return await ask("job?id=" + id, undefined, undefined, ["parameters", "results"]);
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        missing.push(id);
+        return null;
+      }
+    }));
+    if (mine !== this.loads) return missing;
+    this.jobs = found.filter(Boolean);
+    // Who reads keeps the focus and the place while nothing is new.
+    const told = JSON.stringify([this.jobs, missing]);
+    if (told !== this.drawn) this.draw(missing);
+    this.drawn = told;
+    return missing;
+  }
+
+  draw(missing) {
+    setTitle("Compare " + this.jobs.map((job) => job.id).join(", "));
+    const one = this.jobs.length === 1;
+    this.title.textContent = one ? "Compare job " + this.jobs[0].id
+      : this.jobs.length ? "Compare " + count(this.jobs.length, "job") : "Compare jobs";
+    const lacks = [missing.length ? `There is no job ${missing.join(", ")}.` : "",
+      this.left > 0 ? `Only the first ${MOST} of the jobs in the address are shown.` : "",
+      one && !missing.length ? "Give the numbers of jobs that are to stand beside it." : ""].filter(Boolean);
+    const gone = lacks.length ? el("p", {class: "banner", role: "status"}, lacks.join(" ")) : null;
+    if (!this.jobs.length) {
+      this.body.replaceChildren(...[gone, empty("No jobs to compare",
+        "Tick two to ten jobs in the table and choose Compare, or give their numbers above.",
+        el("a", {class: "button primary", href: "/jobs"}, "Go to the jobs"))].filter(Boolean));
+      return;
+    }
+    const own = [...new Set(this.jobs.flatMap((job) => Object.keys(job.parameters)))];
+    const results = this.jobs.map((job) => job.results || {});
+    const names = measuredFirst([...new Set(results.flatMap((one) => Object.keys(one)))], own);
+    const parts = [
+      this.section("Parameters", rows(this.jobs.map((job) => job.parameters))),
+      this.section("Results", rows(results, names),
+        (row) => best(row.values, lessIsBetter(row.name)), figure),
+      this.section("How they ran", rows(this.jobs.map(running), RUNNING)),
+      this.section("Code", rows(this.jobs.map(code))),
+    ];
+    this.body.replaceChildren(...[gone, this.table(parts.filter(Boolean)), pictures(this.jobs)]
+      .filter(Boolean));
+  }
+
+  table(parts) {
+    const head = (job) => el("th", {scope: "col"},
+      el("span", {class: "compare-job"}, el("a", {href: "/jobs/" + job.id}, "#" + job.id),
+        this.jobs.length > 1 ? el("button", {type: "button", class: "small quiet",
+          "aria-label": `Leave job ${job.id} out`, title: "Leave out",
+          onclick: () => this.remove(job.id)}, "×") : null),
+      status(job.status, job.retry_at));
+    return el("section", {class: "card", "aria-label": "Jobs"},
+      el("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": "Jobs beside each other"},
+        el("table", {class: "data compare-table"},
+          el("thead", {}, el("tr", {}, el("td", {}, el("span", {class: "sr"}, "What")),
+            ...this.jobs.map(head))),
+          ...parts)));
+  }
+
+  /** A part of the table: rows that differ, and those that do not behind a button. `marks` gives the places
+   * of the best values of a row, `words` a value as text. */
+  section(title, all, marks, words = shown) {
+    if (!all.length) return null;
+    const same = all.filter((row) => row.same), alone = this.jobs.length < 2;
+    const folded = el("tbody", {hidden: !alone && !this.open.has(title)});
+    const say = () => `${count(same.length, "line")} alike ${folded.hidden ? "▸" : "▾"}`;
+    const fold = el("button", {type: "button", class: "small quiet", "aria-expanded": String(!folded.hidden),
+      onclick: () => {
+        folded.hidden = !folded.hidden;
+        this.open[folded.hidden ? "delete" : "add"](title);
+        fold.textContent = say();
+        fold.setAttribute("aria-expanded", String(!folded.hidden));
+      }}, say());
+    const line = (row) => this.line(row, marks ? marks(row) : new Set(), words);
+    folded.append(...same.map(line));
+    const made = document.createDocumentFragment();
+    made.append(el("tbody", {}, el("tr", {class: "compare-title"},
+      el("th", {scope: "rowgroup", colspan: this.jobs.length + 1},
+        el("span", {}, title, same.length && !alone ? fold : null))),
+    ...all.filter((row) => !row.same).map(line)), folded);
+    return made;
+  }
+
+  line(row, marked, words) {
+    const cell = (one, place) => (one === undefined ? el("td", {}, el("span", {class: "none"}, "–"))
+      : el("td", {class: marked.has(place) ? "mono best" : "mono", title: shown(one)},
+        marked.has(place) ? el("span", {class: "best-mark", title: "Best of these jobs"}, "★ ") : null,
+        words(one)));
+    return el("tr", {class: row.same ? "same" : false}, el("th", {scope: "row"}, ...breakable(row.name)),
+      ...row.values.map(cell));
+  }
+}
+
+// A long name breaks behind its dots and underscores first.
+const breakable = (name) => name.split(/(?<=[._/-])/).flatMap((part) => [part, el("wbr")]);
+
+const RUNNING = ["ended as", "message", "ran", "attempts", "worker", "started", "ended", "tags"];
+
+// What is told of how a job ran, without what it has not.
+function running(job) {
+  const latest = job.attempts[0] || {};
+  const exit = latest.exit_code ? ` (exit status ${latest.exit_code})` : "";
+  const told = {
+    "ended as": latest.verdict && latest.verdict + exit, message: latest.message,
+    ran: job.runtime == null ? null : duration(job.runtime), attempts: job.attempt || null,
+    worker: job.worker_id, started: job.started && when(job.started).textContent,
+    ended: job.finished && when(job.finished).textContent, tags: job.tags && job.tags.join(" "),
+  };
+  return Object.fromEntries(Object.entries(told).filter(([, one]) => one != null && one !== ""));
+}
+
+// Which code the latest attempt ran, with the versions of what it imported.
+function code(job) {
+  const known = job.attempts[0] && job.attempts[0].code;
+  if (!known) return {};
+  const changed = known.clean === false ? " with changes" : "";
+  const told = {version: known.code, script: known.script, commit: known.commit && known.commit + changed,
+    snapshot: known.snapshot, interpreter: [known.interpreter, known.version].filter(Boolean).join(" "),
+    "hash of the script": known.hash, ...known.distributions};
+  return Object.fromEntries(Object.entries(told).filter(([, one]) => one));
+}
