@@ -74,16 +74,16 @@ class ComparePage {
 
   /** Load the jobs and show them. Gives the ids of those that do not exist. */
   async load() {
-    const mine = (this.loads += 1), missing = [];
+    const mine = (this.loads += 1);
     const found = await Promise.all(this.ids.map(async (id) => {
       try {
         return await ask("job?id=" + id, undefined, undefined, ["parameters", "results"]);
       } catch (error) {
         if (error.status !== 404) throw error;
-        missing.push(id);
         return null;
       }
     }));
+    const missing = this.ids.filter((_, place) => !found[place]);
     if (mine !== this.loads) return missing;
     this.jobs = found.filter(Boolean);
     // Who reads keeps the focus and the place while nothing is new.
