@@ -54,17 +54,17 @@ def write(path: Path, content: bytes, mode: int = 0o600, durable: bool = False) 
         file.write(content)
 
 
-def create(path: Path, content: bytes, mode: int = 0o600) -> None:
+def create(path: str, content: bytes, mode: int = 0o600) -> None:
     """Put some bytes into a file that is not there yet, without a draft: a crash may leave an empty one.
 
     Raises OSError, and FileExistsError where there is anything.
     """
-    handle = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with open(handle, "wb", buffering=len(content)) as file:
             file.write(content)
     except BaseException:
-        os.unlink(str(path))
+        os.unlink(path)
         raise
 
 

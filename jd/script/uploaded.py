@@ -27,7 +27,13 @@ def version_of(status: os.stat_result) -> Version:
 
 def ledger(directory: Path) -> Path:
     """The list of a job's directory."""
-    return directory.parent / BESIDE / (directory.name + SUFFIX)
+    return Path(beside(directory, SUFFIX))
+
+
+def beside(directory: Path, suffix: str = "") -> str:
+    """Where something is that is known of a job's directory: as text, since each job needs several."""
+    above, name = os.path.split(str(directory))
+    return os.path.join(above, BESIDE, name + suffix)
 
 
 def read(directory: Path) -> Tuple[Optional[str], Dict[str, Version]]:
@@ -60,7 +66,7 @@ def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]],
     """
     if is_new:
         try:
-            wholefile.create(ledger(directory), (json.dumps({"data": data}) + "\n").encode("ascii"), 0o666)
+            wholefile.create(beside(directory, SUFFIX), _begun(data), 0o666)
             return {}
         except (FileExistsError, FileNotFoundError):
             pass  # that of a directory which somebody has removed; or even the place for it is gone
@@ -68,18 +74,17 @@ def begin(directory: Path, data: str, there: Iterable[Tuple[str, Version]],
     if owner == data:
         return known
     known = dict(there)
-    lines = [json.dumps({"data": data})]
-    lines += [_line(name, version) for name, version in known.items()]
+    lines = [_line(name, version) + "\n" for name, version in known.items()]
     path = ledger(directory)
     path.parent.mkdir(exist_ok=True)
-    wholefile.write(path, ("\n".join(lines) + "\n").encode("ascii"), 0o666)
+    wholefile.write(path, _begun(data) + "".join(lines).encode("ascii"), 0o666)
     return known
 
 
 def forget(directory: Path) -> None:
     """Remove the ledger of a directory that is gone."""
     try:
-        os.unlink(str(ledger(directory)))
+        os.unlink(beside(directory, SUFFIX))
     except OSError:
         pass  # there is none, or it stays: no harm
 
@@ -102,6 +107,10 @@ def add(directory: Path, path: str, version: Version) -> None:
         pass
     finally:
         os.close(fd)
+
+
+def _begun(data: str) -> bytes:
+    return (json.dumps({"data": data}) + "\n").encode("ascii")
 
 
 def _line(name: str, version: Version) -> str:

@@ -137,6 +137,11 @@ class WorkerConfig:
         return self._experiment_dir / str(job_id)
 
     @cached_property
+    def data_root(self) -> str:
+        """What the directories of all experiments are in."""
+        return str(paths.data_root(self.environ))
+
+    @cached_property
     def _experiment_dir(self) -> Path:
         return paths.experiment_dir(self.experiment, self.environ).absolute()
 

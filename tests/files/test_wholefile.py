@@ -100,16 +100,16 @@ def test_a_durable_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkey
 
 def test_what_is_created_takes_nobodys_place(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    wholefile.create(path, b"new", 0o600)
+    wholefile.create(str(path), b"new", 0o600)
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)
     (tmp_path / "link").symlink_to("nowhere")
     for there in (path, tmp_path / "link"):
         with pytest.raises(FileExistsError):
-            wholefile.create(there, b"other")
+            wholefile.create(str(there), b"other")
     assert path.read_bytes() == b"new" and not (tmp_path / "nowhere").exists()
 
 
 def test_what_cannot_be_created_whole_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
-        wholefile.create(tmp_path / "file", "text")  # type: ignore[arg-type]
+        wholefile.create(str(tmp_path / "file"), "text")  # type: ignore[arg-type]
     assert os.listdir(str(tmp_path)) == []

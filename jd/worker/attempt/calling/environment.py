@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-from jd import killpoint, paths
+from jd import killpoint
 from jd.auth import checkpointkey, tokenfiles
 from jd.auth.jwt import OWNER
 from jd.messages import Assignment
@@ -44,6 +44,7 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
                     keys: Sequence[str] = ()) -> Dict[str, str]:
     """The worker's own environment, and what describes this job; `checkpoints` is the attempt's
     checkpoint directory, `keys` what checkpoints are signed with."""
+    job_dir = config.job_dir(assignment.job_id)
     # One without a name, which some programs hand on, Python can give to no process.
     environ = {name: value for name, value in config.environ.items()
                if name and name not in _NOT_FOR_JOBS and not flags.is_variable(name)}
@@ -53,11 +54,11 @@ def job_environment(config: WorkerConfig, assignment: Assignment, worker_id: str
         "JD_JOB_ID": str(assignment.job_id),
         "JD_EXP_ID": config.experiment,
         "JD_SERVER": config.server,
-        "JD_WORKER_WORKSPACE_ROOT": str(paths.data_root(config.environ)),
-        "JD_WORKER_JOB_DIR": str(config.job_dir(assignment.job_id)),
+        "JD_WORKER_WORKSPACE_ROOT": config.data_root,
+        "JD_WORKER_JOB_DIR": str(job_dir),
         "JD_WORKER_ID": worker_id,
         "JD_PROCESS_ID": str(config.process_id),
-        "JD_METRICS": str(reportfile.place(config.job_dir(assignment.job_id), assignment.attempt)),
+        "JD_METRICS": str(reportfile.place(job_dir, assignment.attempt)),
         "JD_JOB_PARAMETERS": json.dumps(assignment.parameters),
     })
     if assignment.attempt is not None:

@@ -9,6 +9,7 @@ Python that a script may have, to say there what is needed.
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple
 
@@ -45,7 +46,12 @@ else:  # that of a .pyz, before Python 3.10
 
 def source() -> bytes:
     """What stands in the `jd/__init__.py` that finds this very package."""
-    return (_SOURCE % {"parent": ascii(package_parent())}).encode("ascii")
+    return _source(package_parent())
+
+
+@lru_cache(maxsize=1)
+def _source(parent: str) -> bytes:
+    return (_SOURCE % {"parent": ascii(parent)}).encode("ascii")
 
 
 def put(directory: Path) -> None:
@@ -70,17 +76,17 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
 
     Scripts execute what is in it, so nobody else may be able to write to it.
     """
-    top, directory = paths.cache_root(environ), _directory(environ, content)
-    file = directory / name
-    kept_in = os.path.abspath(str(directory))
+    kept_in = os.path.abspath(_directory(paths.cache_place(environ), content))
+    path = os.path.join(kept_in, name)
     try:
-        state = _state(directory, file.parent, file)
-        if state and _as_it_should_be.get(str(file)) == state:
+        state = _state(kept_in, os.path.dirname(path), path)
+        if state and _as_it_should_be.get(path) == state:
             return kept_in
+        top, file = paths.cache_root(environ), Path(path)
         safedirs.make(file.parent, safedirs.CACHE, top)
         if not safedirs.check_file(file, safedirs.CACHE, top) or _beginning(file, content) != content:
             wholefile.write(file, content)
-        _as_it_should_be[str(file)] = _state(directory, file.parent, file)
+        _as_it_should_be[path] = _state(kept_in, os.path.dirname(path), path)
         return kept_in
     except (JdError, OSError):
         return None
@@ -88,21 +94,22 @@ def kept(environ: Mapping[str, str], name: str, content: bytes) -> Optional[str]
 
 def tidy(environ: Mapping[str, str]) -> None:
     """Remove what workers that were killed while they made it have left there."""
-    wholefile.tidy(_directory(environ, source()) / "jd")
+    wholefile.tidy(Path(_directory(paths.cache_place(environ), source()), "jd"))
 
 
-def _state(*paths: Path) -> _State:
+def _state(*paths: str) -> _State:
     """What is other after any change of them; empty where one is not there."""
     try:
-        found = [os.lstat(str(path)) for path in paths]
+        found = [os.lstat(path) for path in paths]
     except OSError:
         return ()
     return tuple(number for one in found for number in (
         one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns))
 
 
-def _directory(environ: Mapping[str, str], content: bytes) -> Path:
-    return paths.cache_root(environ) / "python" / hashlib.sha256(content).hexdigest()[:16]
+@lru_cache(maxsize=2)
+def _directory(cache: str, content: bytes) -> str:
+    return os.path.join(cache, "python", hashlib.sha256(content).hexdigest()[:16])
 
 
 def _beginning(file: Path, content: bytes) -> bytes:

@@ -80,12 +80,12 @@ def confirm(directory: Path, data: Optional[str], from_scratch: Optional[int] = 
 
     Raises StartFailure.
     """
-    if _is_directory(directory) and os.path.lexists(str(_mark_of(directory))):
+    if _is_directory(directory) and os.path.lexists(_mark_of(directory)):
         return  # as prepared: what is above it was looked at then
     with _made(directory):
         safedirs.make(directory, safedirs.WORKSPACE)
     try:
-        if not os.path.lexists(str(_mark_of(directory))):
+        if not os.path.lexists(_mark_of(directory)):
             _write(_mark_of(directory), _owner_of(data, from_scratch))
     except OSError as error:
         raise StartFailure("the job directory %s cannot be marked: %s" % (
@@ -107,7 +107,7 @@ def tidy(directory: Path, checkpoints: Path) -> bool:
         return False  # there is something in it, or somebody else has removed it
     uploaded.forget(directory)
     try:
-        os.unlink(str(_mark_of(directory)))
+        os.unlink(_mark_of(directory))
     except OSError:
         pass  # there is none, or it stays: no harm
     return True
@@ -132,8 +132,8 @@ def _is_directory(path: Path) -> bool:
         return False
 
 
-def _mark_of(directory: Path) -> Path:
-    return directory.parent / MARKS / directory.name
+def _mark_of(directory: Path) -> str:
+    return uploaded.beside(directory)
 
 
 def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
@@ -141,16 +141,16 @@ def _owner_of(data: Optional[str], from_scratch: Optional[int]) -> str:
     return owner if from_scratch is None else "%s-%d" % (owner[:_MAX_MARK // 2], from_scratch)
 
 
-def _write(mark: Path, owner: str) -> None:
+def _write(mark: str, owner: str) -> None:
     # Not durable: after a crash an empty mark is as good as none.
     content = owner.encode("utf-8") + b"\n"
     try:
         wholefile.create(mark, content, 0o666)
     except FileExistsError:
-        wholefile.write(mark, content, 0o666)
+        wholefile.write(Path(mark), content, 0o666)
 
 
-def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -> Optional[str]:
+def _owner(directory: Path, mark: str, is_base: bool, attempt: Optional[int]) -> Optional[str]:
     """Whose data the directory holds; None where there is nothing in it, or nobody can tell."""
     try:
         with os.scandir(str(directory)) as entries:
@@ -159,7 +159,8 @@ def _owner(directory: Path, mark: Path, is_base: bool, attempt: Optional[int]) -
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        marked = plainfile.beginning(mark, 4 * _MAX_MARK).decode("utf-8", "replace")[:2 * _MAX_MARK].strip()
+        marked = plainfile.beginning(Path(mark), 4 * _MAX_MARK).decode("utf-8", "replace")
+        marked = marked[:2 * _MAX_MARK].strip()
     except FileNotFoundError:
         marked = ""
     if marked:

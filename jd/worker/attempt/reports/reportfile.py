@@ -24,7 +24,7 @@ _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def place(job_dir: Path, attempt: Optional[int]) -> Path:
     """Where the file of an attempt is."""
-    return job_dir.parent / uploaded.BESIDE / ("%s.%d.reports" % (job_dir.name, attempt or 0))
+    return Path(uploaded.beside(job_dir, ".%d.reports" % (attempt or 0)))
 
 
 def remove(path: Path) -> None:
