@@ -35,7 +35,7 @@ class ReportSending:
                  clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         attempt = context().attempt
         self._path = reportfile.place(job_dir, attempt)
-        self._earlier = reportfile.place(job_dir, (attempt or 1) - 1)
+        self._earlier = None if attempt is None or attempt == 1 else reportfile.place(job_dir, attempt - 1)
         self._file = ReportFile(self._path)
         self._kept = KeptReports(outbox, log)
         self._context = context
@@ -53,7 +53,8 @@ class ReportSending:
     def begin(self) -> None:
         """The script starts now, without what others may have left whose worker has died."""
         reportfile.remove(self._path)
-        reportfile.remove(self._earlier)
+        if self._earlier is not None:
+            reportfile.remove(self._earlier)
         self._began = self._clock()
         self._due = self._began + FIRST
 
