@@ -33,6 +33,22 @@ def give(dashboard: Dashboard, numbers: List[Optional[Any]]) -> None:
         dashboard.finish(first + at)
 
 
+def attempts(dashboard: Dashboard) -> None:
+    """Six attempts on two hosts, of which one worker says what a job of it has; one fails, one runs."""
+    dashboard.create_jobs([{"x": at} for at in range(6)])
+    for at in range(6):
+        worker = "node%d_egg_0" % (at % 2 + 1)
+        told = {"job_cpus": 8, "job_gpus": 0.5} if at % 2 else {}
+        answer = dashboard.call("/worker/heartbeat", {
+            "worker_id": worker, "session": "s", "host": worker[:5], "reported_status": "idle",
+            "system_metrics": told})
+        if at < 5:
+            failed = at == 2
+            dashboard.call("/update_job_status", {
+                "job_id": answer["job"]["job_id"], "attempt": 1, "status": "ABORTED" if failed else "DONE",
+                "message": "exit 1" if failed else "", "runtime": 3600.0, "final": failed})
+
+
 def rows(browser: Browser) -> List[List[str]]:
     return list(browser.run("return [...document.querySelectorAll('.history tbody tr')].map("
                             "(row) => [...row.cells].map((cell) => cell.textContent))"))
@@ -81,3 +97,26 @@ def test_the_best_so_far_by_pointer_keys_table_and_link(browser: Browser, dashbo
     browser.run("document.querySelector('.plot-best .surface').focus()")
     browser.keys(ARROW_RIGHT + ENTER)
     browser.wait_path("/jobs/2")
+
+
+def test_what_a_sweep_has_cost(browser: Browser, dashboard: Dashboard) -> None:
+    attempts(dashboard)
+    browser.go(dashboard.page + "/history?view=cost")
+    browser.wait_text("20 % failed and was wasted. CPUs and GPUs of ")
+    browser.click(".seg button", "By host")
+    browser.wait("document.querySelectorAll('.history tbody tr').length === 3")
+    assert browser.path == "/history?view=cost&by=host"
+    heads = browser.run("return [...document.querySelectorAll('.history th')].map((one) => one.textContent)")
+    assert heads == ["Host", "Attempts", "Hours", "went into", "done", "failed", "running", "CPU hours",
+                     "GPU hours", "Wasted"]
+    found = {row[0]: row[1:] for row in rows(browser)}
+    assert set(found) == {"node1", "node2", "All"}
+    # The attempt that runs goes on by some milliseconds.
+    assert [found["node1"][at] for at in (0, 1, 3, 4, 6, 7, 8)] == ["3", "3", "2", "1", "–", "–", "33 %"]
+    assert [found["node2"][at] for at in (0, 1, 3, 4, 6, 7, 8)] == ["3", "2", "2", "0", "16", "1", "0 %"]
+    told = browser.run("return document.querySelector('.cost-bar').getAttribute('aria-label')")
+    assert told == "done 2 h, failed 1 h"
+    browser.size(*PHONE)
+    assert no_sideways_scrolling(browser)
+    browser.click(".history tbody a", "node1")
+    browser.wait_path("/jobs?filter=host%3Dnode1")

@@ -30,6 +30,7 @@ MODULES = {
     "variance": "results/variance.js", "data": "results/data.js", "direction": "direction.js",
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
     "stairs": "history/stairs.js", "timeaxis": "history/timeaxis.js",
+    "costwords": "history/costwords.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/csv.js",
 }
@@ -712,7 +713,7 @@ def test_many_points_are_painted_and_can_be_pointed_at(blank: Browser) -> None:
 
 # ---- the history
 
-BEST = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infinite": 0, "without": 3,
+SO_FAR = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infinite": 0, "without": 3,
         "unfinished": 1, "spread": {"min": 0.5, "low": 0.5, "median": 2, "high": 7.7, "max": 8},
         "last_finished": 4000, "all_spent": 7200, "ids": [3, 1, 7, 5], "values": [8, 4, 0.5, 6],
         "at": [100, 200, 400, 3000], "place": [1, 2, 5, 8], "spent": [60, 1800, 3600, 7000],
@@ -740,7 +741,31 @@ BEST = {"metric": "loss", "total": 4, "finished": 9, "shown": 4, "nan": 2, "infi
      "1 of 1 finished job has loss"),
 ])
 def test_the_best_so_far(blank: Browser, expression: str, expected: Any) -> None:
-    assert value(blank, expression, BEST) == expected
+    assert value(blank, expression, SO_FAR) == expected
+
+
+COST = {"wall": [80, 6, 4, 1, 9], "cpu": [160, 12, 8, 0, 18], "gpu": [0, 0, 0, 0, 0], "wasted": 11 / 91,
+        "no_cpus": 10, "no_gpus": 25}
+KINDS = ["done", "failed", "lost", "returned", "running"]
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("[0, 0.0004, 0.01234, 12.345, 1234.6].map(costwords.hours)",
+     ["0", "< 0.001", "0.0123", "12.3", "1,235"]),
+    ("costwords.totals(given[0])", {"wall": 100, "cpu": 198, "gpu": 0}),
+    ("costwords.wastedWords(given[0], given[1])",
+     "12 % of it was wasted: 7 % failed, 4 % was lost, 1 % was given back"),
+    ("costwords.wastedWords({wall: [9, 0, 1, 0, 5], wasted: 0.1}, given[1])", "10 % was lost and was wasted"),
+    ("costwords.wastedWords({wall: [9, 0, 0, 0, 5], wasted: 0}, given[1])",
+     "Nothing of it failed, was lost or given back"),
+    ("costwords.wastedWords({wall: [0, 0, 0, 0, 5], wasted: null}, given[1])", "Nothing has ended yet"),
+    ("costwords.unknownWords(given[0]).split(' are ')[0]", "CPUs of 10 % and GPUs of 25 % of the hours"),
+    ("costwords.unknownWords({...given[0], no_gpus: 10}).split(' are ')[0]",
+     "CPUs and GPUs of 10 % of the hours"),
+    ("costwords.unknownWords({...given[0], no_gpus: 0, no_cpus: 0})", ""),
+])
+def test_cost_in_words(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression, COST, KINDS) == expected
 
 
 @pytest.mark.parametrize("span, count, step", [

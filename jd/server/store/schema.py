@@ -323,8 +323,19 @@ INSERT INTO settings (name, value)
   SELECT 'errors_missing', '0 ' || id FROM jobs ORDER BY id DESC LIMIT 1;
 """
 
+# What a job has of its worker's machine, and attempts by time (see `pages.cost`, `pages.timeline`).
+_HISTORY = """
+ALTER TABLE workers ADD COLUMN job_cpus REAL;   -- what its worker says; NULL: it does not
+ALTER TABLE workers ADD COLUMN job_gpus REAL;
+ALTER TABLE attempts ADD COLUMN job_cpus REAL;  -- as its worker had when it began
+ALTER TABLE attempts ADD COLUMN job_gpus REAL;
+-- All that the history is worked out from, so that no output has to be read over.
+CREATE INDEX attempts_by_time ON attempts (
+  started_at, worker_id, ended_at, verdict, runtime, job_cpus, job_gpus, hub_user);
+"""
+
 MIGRATIONS: Tuple[str, ...] = (FIRST, DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
                              _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS,
-                             _ERRORS)
+                             _ERRORS, _HISTORY)

@@ -140,6 +140,15 @@ class GpuMetrics:
         fresh = self._read_at is not None and now - self._read_at < STALE
         return dict(self._fixed, **(self._values if fresh else {}))
 
+    def count(self) -> Optional[int]:
+        """How many devices its jobs see; None while that is not known. Where nothing names any and no program
+        is installed that could, there are none."""
+        if self._ids is not None:
+            return len(self._ids)
+        if self._tool is None:
+            return 0
+        return None if self._read_at is None else int(self._values.get("gpu_count") or 0)
+
     def wait(self, timeout: float) -> None:
         """Wait for the reading that is under way."""
         if self._reader is not None:

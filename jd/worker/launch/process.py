@@ -14,7 +14,8 @@ from jd import shortage
 from jd.errors import EXIT_FAILURE, JdError
 from jd.net.peer import portowner
 from jd.net.retry import Backoff
-from jd.node import orphans, scheduler
+from jd.node import cpus, orphans, scheduler
+from jd.node.cgroups import Groups
 from jd.node.identity import Here, new_worker_id
 from jd.node.metrics import SystemMetrics, json_clean
 from jd.node.timelimit import TimeLimit
@@ -137,9 +138,15 @@ def _observer(agent: Agent, link: Link, log: WorkerLog, registration: Registrati
 
 def _metrics(config: WorkerConfig, log: Callable[[str], None]) -> Callable[[], Dict[str, Any]]:
     machine, devices = SystemMetrics(config.machine_type), GpuMetrics(config.environ, log=log)
+    # The launch shares out what it may use: CPUs evenly, GPUs evenly too unless `gpus=` gave each its own.
+    workers = max(1, config.num_workers)
+    share = {"job_cpus": cpus.usable(Groups()) / workers}
 
     def sample() -> Dict[str, Any]:
-        return dict(machine.sample(), **json_clean(devices.sample()))
+        found = devices.count()
+        if found is not None:
+            share["job_gpus"] = found / (1 if config.gpus else workers)
+        return dict(machine.sample(), **json_clean(devices.sample()), **share)
     return sample
 
 

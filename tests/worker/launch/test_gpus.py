@@ -195,3 +195,27 @@ def test_a_heartbeat_says_which_devices_a_worker_has() -> None:
                           environ={"ROCR_VISIBLE_DEVICES": "3", "PATH": "/nowhere"})
     sample = process._metrics(config, print)()
     assert sample["gpus"] == "3" and sample["worker_type"] == "worker"
+
+
+@pytest.mark.parametrize("share, workers, environ, count", [
+    ("", 1, {"CUDA_VISIBLE_DEVICES": "2,3"}, 2.0),
+    ("", 4, {"CUDA_VISIBLE_DEVICES": "2,3"}, 0.5),  # all see both
+    ("2", 4, {"CUDA_VISIBLE_DEVICES": "2,3"}, 2.0),  # each has its own
+    ("none", 4, {"CUDA_VISIBLE_DEVICES": ""}, 0.0),
+    ("", 4, {}, 0.0),  # no variable, and no program that could tell
+])
+def test_a_heartbeat_says_what_a_job_has(share: str, workers: int, environ: Dict[str, str], count: float,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jd.node.cpus.usable", lambda groups: 6.0)
+    config = WorkerConfig("e", Path("/x.py"), "http://s", gpus=share, num_workers=workers,
+                          environ=dict(environ, PATH="/nowhere"))
+    sample = process._metrics(config, print)()
+    assert (sample["job_cpus"], sample["job_gpus"]) == (6.0 / workers, count)
+
+
+def test_how_many_devices_there_are_is_known_when_their_program_has_told() -> None:
+    metrics = GpuMetrics({}, lambda command: NVIDIA)
+    assert metrics.count() is None
+    metrics.sample()
+    metrics.wait(60)
+    assert metrics.count() == 3

@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from jd import messages
 from jd import protocol as p
-from jd.server.store.fleet import failing, presence, published, retention, worker_history
+from jd.server.store.fleet import failing, presence, published, retention, share, worker_history
 from jd.server.store.policy import Policy, paused_because
 from jd.server.store.queue import (
     attempts,
@@ -82,6 +82,8 @@ class _Worker(NamedTuple):
     tags: str
     failed: Optional[int]
     sampled_at: Optional[float]
+    job_cpus: Optional[float]
+    job_gpus: Optional[float]
 
 
 class _Standing(NamedTuple):
@@ -141,7 +143,7 @@ def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional
                      " last_seen, left_at, requested_at, requested_by, previous_state, acknowledged_at,"
                      " done_at, host, machine_type, version, hub_user, tags, %s,"
                      " (SELECT timestamp FROM worker_metrics AS m"
-                     " WHERE m.worker_id = workers.worker_id AND place = ?)"
+                     " WHERE m.worker_id = workers.worker_id AND place = ?), job_cpus, job_gpus"
                      " FROM workers WHERE worker_id = ?" % _FAILED,
                      (minute % RING, worker_id)).fetchone()
     return None if row is None else _Worker(*row)
@@ -287,10 +289,11 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         t.db.execute(
             "INSERT INTO workers (host, machine_type, version, tags, instance, slot, worker_id, session,"
             " reported_status, current_job_id, system_metrics, desired_version, applied_version,"
-            " first_seen, last_seen, hub_user) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " first_seen, last_seen, hub_user, job_cpus, job_gpus)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*_identity(beat), beat.worker_id, beat.session, beat.reported_status,
              beat.current_job_id, metrics, beat.applied_version,
-             beat.applied_version, t.now, t.now, user))
+             beat.applied_version, t.now, t.now, user, *share.told(beat)))
         worker_history.add_line(t, beat.worker_id, "started", "worker")
         return _Standing(beat.session, beat.reported_status, beat.current_job_id, p.RUN, beat.applied_version,
                          beat.applied_version, None, beat.jd_worker_version, None)
@@ -315,10 +318,11 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?,"
         " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
         " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
-        " acknowledged_at = ?, done_at = ? WHERE worker_id = ?",
+        " acknowledged_at = ?, done_at = ?, job_cpus = ?, job_gpus = ? WHERE worker_id = ?",
         (beat.session, beat.reported_status, job_id, metrics,
          state, version, applied, t.now, *(_Progress() if anew else _progress(known, beat, t.now)),
-         beat.worker_id))
+         *share.told(beat), beat.worker_id))
+    share.learn(t, beat, share.Share(known.job_cpus, known.job_gpus), share.told(beat))
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
     if known.left_at is not None or identity[:4] != (

@@ -80,8 +80,10 @@ def _begin(t: Transaction, job: Waiting, parameters: Dict[str, Any], worker_id: 
         (transitions.after(p.PENDING, transitions.CLAIM), number, worker_id, session,
          t.now + seconds, overrun.ends_by(t, job.timeout, session), t.now, t.now, job_id))
     moved(t, p.PENDING, p.SERVED)
-    t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at, hub_user)"
-                 " VALUES (?, ?, ?, ?, ?, (SELECT hub_user FROM workers WHERE worker_id = ?))",
+    t.db.execute("INSERT INTO attempts (job_id, number, worker_id, session, started_at,"
+                 " hub_user, job_cpus, job_gpus)"
+                 " SELECT ?, ?, ?, ?, ?, w.hub_user, w.job_cpus, w.job_gpus"
+                 " FROM (SELECT 1) LEFT JOIN workers w ON w.worker_id = ?",
                  (job_id, number, worker_id, session, t.now, worker_id))
     killpoint("store.claim.before-commit")
     asked = t.policy.lease if job.lease is None else job.lease
