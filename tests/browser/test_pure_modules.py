@@ -33,6 +33,7 @@ MODULES = {
     "costwords": "history/costwords.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/csv.js",
+    "around": "results/around.js", "prefill": "jobs/create/prefill.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its
@@ -648,6 +649,79 @@ def test_a_csv_is_the_one_of_the_server(blank: Browser) -> None:
     assert value(blank, "csv.csv(given[0])", rows) == wanted
     exact = value(blank, "csv.csv([exactjson.parse('[1.0, 1798406481619217041]')])")
     assert exact == "1.0,1798406481619217041\r\n"
+
+
+# ---- new jobs around others
+
+# A sweep of 12: a grid of lr and opt, a momentum for sgd, a size that is whole, lists, a constant.
+SWEEP = """((what) => {
+  const lr = [0.001, 0.01, 0.1], opt = ["adam", "sgd"], n = [...Array(12).keys()];
+  const raw = {lr: n.map((i) => lr[i % 3]), opt: n.map((i) => opt[Math.floor(i / 3) % 2]),
+    size: n.map((i) => 2 ** (i % 4)), momentum: n.map((i) => (Math.floor(i / 3) % 2 ? 0.5 + i / 100 : null)),
+    sizes: n.map((i) => (i % 2 ? "[1, 2]" : "[64]")), rate: exactjson.parse("[1.0,2.0,0.5,1.0,2.0,0.5,1.0,2.0,"
+      + "0.5,1.0,2.0,0.5]")};
+  const all = Object.entries(raw).map(([name, some]) => columns.column(name, some));
+  const given = exactjson.parse('{"lr": 0.01, "opt": "adam", "size": 2, "sizes": [1, 2], "rate": 2.0,'
+    + '"kept": 1.0}');
+  return what(all, given);
+})"""
+
+
+@pytest.mark.parametrize("expression, expected", [
+    # Near a job: numbers a step to either side, all else kept; a fine grid has what lies half way, too.
+    ("(all, given) => around.boxOf({given, columns: all, places: [1], ranges: new Map(), near: () => true})",
+     '{"sampled":false,"parameters":{"lr":{"low":0.001,"high":0.1,"values":[0.001,0.0055,0.01,0.055,0.1]},'
+     '"opt":{"values":["adam"]},"size":{"low":1,"high":4,"log":true,"whole":true,"values":[1,2,3,4]},'
+     '"sizes":{"values":[[1,2]]},"rate":{"low":1,"high":3,"values":[1.0,1.5,2.0,2.5,3.0]},'
+     '"kept":{"values":[1.0]}}}'),
+    # Within ranges: what the jobs in it have; what only some have is told with its condition, as a sample.
+    ("(all, given) => around.boxOf({given, columns: all, places: [1, 4, 2, 5], near: () => false,"
+     " ranges: new Map([['lr', [0.005, 0.2]]])})",
+     '{"sampled":true,"parameters":{"lr":{"low":0.005,"high":0.2,"values":[0.005,0.1025,0.2]},'
+     '"opt":{"values":["adam","sgd"]},"size":{"low":1,"high":4,"log":true,"whole":true,"values":[1,2,4]},'
+     '"sizes":{"values":[[1,2],[64]]},"rate":{"low":0.5,"high":2,"values":[0.5,1.25,2.0]},'
+     '"kept":{"values":[1.0]},"momentum":{"low":0.54,"high":0.55,"values":[0.54,0.545,0.55],'
+     '"when":{"opt":["sgd"]}}}}'),
+    # One value in a range is that value, and one that all have is kept.
+    ("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
+     " ranges: new Map([['lr', [0.1, 0.1]]])}).parameters.lr", '{"values":[0.1]}'),
+    ("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
+     " ranges: new Map()}).parameters.lr", '{"values":[0.01]}'),
+    # How far that is: at the ends as far as on the other side, yet no less than nothing and no part beyond 1.
+    ("() => [[[0, 0.1, 0.3], 0], [[0.1, 0.3, 0.5], 0.1], [[0.1, 0.5, 0.9], 0.9], [[-2.5, 2, 4], 4],"
+     " [[1, 10, 1000], 1000], [[1, 10, 1000], 1], [[...Array(100).keys()], 50]].map(([tried, a]) => {"
+     " const {parameters} = around.boxOf({given: {a}, columns: [columns.column('a', tried)], places: [],"
+     " ranges: new Map(), near: () => true}); return [parameters.a.low, parameters.a.high]; })",
+     "[[0,0.1],[0.05,0.3],[0.5,1],[2,6],[10,100000],[1,10],[40,60]]"),
+    ("(all, given) => prefill.prefill(exactjson.stringify(around.boxOf({given, columns: all, places: [1, 4],"
+     " near: () => false, ranges: new Map()}))).rows.map((row) => Object.values(row).join('|'))",
+     '["lr|list|0.01|||","opt|list|adam, sgd|||","size|whole-log|1, 2|1|2|","sizes|list|[1,2], [64]|||",'
+     '"rate|list|2.0|||","kept|list|1.0|||","momentum|list|0.54|||opt=sgd"]'),
+    ("() => around.addressOf({sampled: false, parameters: {a: {values: ['x'.repeat(7000)]}}})", "null"),
+])
+def test_new_jobs_around_others(blank: Browser, expression: str, expected: str) -> None:
+    found = value(blank, "exactjson.stringify(%s(%s))" % (SWEEP, expression))
+    assert found == expected
+
+
+@pytest.mark.parametrize("text", [
+    "", "null", "{}", "[]", "{", '{"parameters": {}}', '{"parameters": {"a": 1}}', '{"parameters": {"a": {}}}',
+    '{"parameters": {"": {"values": [1]}}}', '{"parameters": {"a": {"low": 2, "high": 1}}}',
+    '{"parameters": {"a": {"low": 0, "high": 1, "log": true}}}',
+    '{"parameters": {"a": {"low": "0", "high": 1}}}',
+    '{"parameters": {"a": {"low": 0.5, "high": 1, "whole": true}}}', '{"parameters": {"a": {"values": "x"}}}',
+    '{"parameters": {"a": {"values": [1], "when": {"b": 1}}}}',
+    '{"parameters": {"a": {"values": [%s 1]}}}' % ("1," * 200),
+    '{"parameters": {"a": {"values": ["%s"]}}}' % ("x" * 6000)])
+def test_an_address_that_no_jobs_can_be_made_of_says_nothing(blank: Browser, text: str) -> None:
+    assert value(blank, "prefill.prefill(given[0])", text) is None
+
+
+def test_values_are_typed_so_that_they_are_read_as_what_they_are(blank: Browser) -> None:
+    given = ["adam", "0.5", "true", "a, b", "1..3", "[1", "x y", "", '"', "null", 0.5, 3, True, None, [1, "a"],
+             {"b": [2]}]
+    text = json.dumps({"parameters": {"a": {"values": given}}})
+    assert value(blank, "grid.values(prefill.prefill(given[0]).rows[0].values)", text) == given
 
 
 # ---- what charts are drawn with

@@ -152,6 +152,43 @@ def test_the_leaderboard_sorts_ticks_and_saves(browser: Browser, dashboard: Dash
     assert browser.run("return location.search") == "?ids=48,3"
 
 
+def form(browser: Browser) -> List[List[str]]:
+    """The rows of the form for new jobs: name, kind, values, ends."""
+    browser.wait("document.querySelector('dialog .grid-row') !== null")
+    return list(browser.run("""return [...document.querySelectorAll("dialog .grid-row")].map((row) =>
+        [...row.querySelectorAll("input, select, textarea")].filter((one) => one.checkVisibility())
+            .map((one) => one.value))"""))
+
+
+def test_new_jobs_around_a_row_a_cell_and_a_range(browser: Browser, dashboard: Dashboard) -> None:
+    give(dashboard)
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+    browser.click('[aria-label="Job 21: what to do"]')
+    browser.click("[role=menuitem]", "New jobs around here")
+    assert form(browser) == [["lr", "0.001, 0.003162, 0.01, 0.03162, 0.1"], ["opt", '"a,b:c\\\\d"'],
+                             ["depth", "1, 2"], ["kept", "1"]]
+    assert browser.path == "/jobs"
+    browser.click("dialog .seg button", "Samples")
+    assert form(browser)[0] == ["lr", "log", "0.001", "0.1"]
+    browser.wait("document.querySelector('dialog .foot .primary')?.textContent === 'Create 64 jobs'")
+    browser.click("dialog .foot .primary")
+    browser.wait_text("64 jobs are made: 49 to 112.")
+    browser.go(dashboard.page + "/results?metric=loss&across=lr&down=opt")
+    browser.click(".plot-heat .seg button", "makes new jobs there")
+    browser.wait("document.querySelector('.plot-heat .cell-value') !== null")
+    browser.run("document.querySelector('.plot-heat .surface').focus()")
+    browser.keys("\ue014\ue007")
+    assert [row[:2] for row in form(browser)][1] == ["opt", '"a,b:c\\\\d"']
+    browser.go(dashboard.page + "/results?metric=loss&ranges=lr:0.01:0.1,opt:adam:sgd")
+    browser.click(".plot-status button", "New jobs around here")
+    rows = form(browser)
+    assert rows[0] == ["lr", "0.01, 0.01778, 0.03162, 0.05623, 0.1"]
+    assert sorted(rows[1][1].split(", ")) == ["adam", "sgd"]
+    assert rows[2:] == [["depth", "1, 2, 3, 4"], ["kept", "1"]]
+    browser.run("history.back()")
+    browser.wait("location.search.includes('ranges=lr')")
+
+
 def test_the_best_run_and_its_file_are_three_clicks_away(browser: Browser, dashboard: Dashboard,
                                                          tmp_path: Path) -> None:
     give(dashboard)

@@ -25,7 +25,7 @@ const binText = ({low, high}) =>
   (String(low) === String(high) ? text(low) : text(low) + " – " + text(high));
 
 /** Draw an answer of /web/results/cells into a box. `options`: `how` ("mean", "median", "best"), `open` with
- * a bin of each axis. Gives a note for people. */
+ * a bin of each axis and the best job there. Gives a note for people. */
 export function heatmap(box, width, data, columnX, columnY, answer, options) {
   const made = mapOf(answer, options.how), {across, down, cells} = made;
   const labelsY = down.bins.map((bin, at) => cut(edgeText(down, at), Math.max(8, Math.floor(width / 34))));
@@ -38,7 +38,7 @@ export function heatmap(box, width, data, columnX, columnY, answer, options) {
   const surface = svg("svg", {
     class: "surface", width, height, tabindex: 0, role: "application",
     "aria-label": `${options.how} ${data.metric} by ${columnX.name} and ${columnY.name}. `
-      + "Arrow keys go along the cells, Enter lists the jobs."});
+      + "Arrow keys go along the cells, Enter follows one."});
   // Low numbers lie at the bottom, the first text at the top.
   area.flip = columnY.kind !== "category";
   const rowAt = (row) => top + (area.flip ? down.bins.length - 1 - row : row) * high;
@@ -138,7 +138,7 @@ function point(surface, host, {made, area, frame, rowAt, data, columnX, columnY,
     },
     open(mark) {
       const [x, y] = at(mark);
-      if (cells[y][x]) options.open(across.bins[x], down.bins[y]);
+      if (cells[y][x]) options.open(across.bins[x], down.bins[y], cells[y][x].best);
     },
     order: () => Array.from({length: area.columns * area.rows}, (_, index) => index),
   });

@@ -23,12 +23,16 @@ const CHART_EVERY = 5000, COUNT_EVERY = 15000, OUTLOOK_EVERY = 10000;
 export async function show(main, _params, query) {
   const page = new JobsPage(main, query);
   await page.load();
+  if (query.get("new")) {
+    setQuery({new: ""});  // to come back to the page, or to load it again, is not to ask for jobs again
+    create(query.get("new"));  // text of an address, which the form looks at
+  }
   return page;
 }
 
-async function create() {
+async function create(filled = "") {
   try {
-    (await import("./create/dialog.js")).openCreate();
+    (await import("./create/dialog.js")).openCreate(filled);
   } catch (error) { fail(error); }
 }
 
@@ -72,7 +76,8 @@ class JobsPage {
     this.pager = el("div", {class: "pager"}, this.range, size, this.previous, this.following);
     this.nothing = el("div", {class: "empty", hidden: true});
     this.card = el("section", {class: "card", "aria-label": "Jobs", "aria-busy": "true"},
-      el("div", {class: "card-head"}, this.filter.node, columns, button("New jobs", create, "primary")),
+      el("div", {class: "card-head"}, this.filter.node, columns,
+        button("New jobs", () => create(), "primary")),
       this.searching, this.table.node, this.nothing, this.pager);
     this.start = el("div", {hidden: true});
     this.whole = el("div", {class: "jobs-page"}, el("h1", {class: "sr"}, "Jobs"),
@@ -89,7 +94,7 @@ class JobsPage {
       // Outside the table arrows scroll the page.
       ArrowDown: () => this.table.place() >= 0 && this.table.step(1),
       ArrowUp: () => this.table.place() >= 0 && this.table.step(-1),
-      x: () => this.table.toggle(), c: create,
+      x: () => this.table.toggle(), c: () => create(),
       "[": () => this.turn(-1), "]": () => this.turn(1),
     });
   }
@@ -250,7 +255,7 @@ class JobsPage {
   summarise(summary) {
     this.overview.update(summary);
     const fresh = !summary.total && !summary.jobs.DELETED && !this.state.filter && !this.jobs.length;
-    if (fresh && this.start.hidden) this.start.replaceChildren(gettingStarted(create));
+    if (fresh && this.start.hidden) this.start.replaceChildren(gettingStarted(() => create()));
     this.start.hidden = !fresh;
     this.whole.hidden = fresh;
   }

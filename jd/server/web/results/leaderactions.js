@@ -8,8 +8,9 @@ import {plainName} from "./leadercolumns.js";
 const MOST_COMPARED = 10, MOST_CURVES = 200;
 
 /** {node, update(), row(id)} for a board as leaderboardCard has it: the buttons in its head, and the menu of
- * a row. `curves(metric)` gives the name of what a job reported of a metric, "" if none did. */
-export function leaderActions(board, {curves}) {
+ * a row. `curves(metric)` gives the name of what a job reported of a metric, "" if none did;
+ * `around(job id)` makes new jobs near one. */
+export function leaderActions(board, {curves, around}) {
   const compare = button("Compare", () => go("/compare?ids=" + ids().join(",")), "small");
   const course = button("Curves", () => openCurves(ids()), "small quiet");
   const table = button("CSV", save, "small quiet");
@@ -51,7 +52,8 @@ export function leaderActions(board, {curves}) {
       const items = () => [
         ["Open", () => go("/jobs/" + id)],
         ["Open in a new tab", () => window.open(at("/jobs/" + id), "_blank", "noopener")],
-        ...(curves(board.shown.metric) ? [["Curves", () => openCurves([id])]] : [])];
+        ...(curves(board.shown.metric) ? [["Curves", () => openCurves([id])]] : []),
+        ["New jobs around here", () => around(id)]];
       return menu("⋯", items, {class: "small quiet", "aria-label": `Job ${id}: what to do`});
     },
   };

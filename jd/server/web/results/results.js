@@ -14,6 +14,7 @@ import {legend} from "../charts/drawing.js";
 import {importanceCard, weigh} from "./importance.js";
 import {leaderActions} from "./leaderactions.js";
 import {leaderboardCard} from "./leaderboard.js";
+import {aroundCell, aroundJob, aroundThese} from "./newjobs.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "../charts/parallel/parallel.js";
 import {tally} from "./tally.js";
@@ -46,11 +47,12 @@ class ResultsPage {
     const keep = (values) => setQuery(bounded(values));
     const follow = {keep, open: (id) => go("/jobs/" + id),
       list: (text) => go("/jobs?filter=" + filter(text))};
-    const tools = (board) => leaderActions(board, {curves: (metric) => this.course(metric)});
+    const tools = (board) => leaderActions(board,
+      {curves: (metric) => this.course(metric), around: (id) => aroundJob(this.data, id)});
     this.leaders = leaderboardCard(this.view, {keep, tools});
     this.plots = {
-      metric: metricCard(this.view, follow), heat: heatCard(this.view, follow),
-      parallel: parallelPlot(this.view, {...follow, keep: ({axes, ranges}) =>
+      metric: metricCard(this.view, follow), heat: heatCard(this.view, {...follow, around: aroundCell}),
+      parallel: parallelPlot(this.view, {...follow, around: aroundThese, keep: ({axes, ranges}) =>
         keep({axes: axes && listText(axes), ranges: rangesText(ranges)})})};
     this.repaint = () => {
       if (!this.data) return;

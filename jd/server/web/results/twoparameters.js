@@ -1,14 +1,17 @@
 // The card "Two parameters": the metric over two of them, with choices above.
 
+import {el} from "../common.js";
 import {within} from "./binfilter.js";
 import {axisOf} from "../charts/axis.js";
 import {choice, fillBar, segments} from "../charts/controls.js";
 import {heatmap, heatRows, WAYS} from "../charts/heatmap.js";
 import {plot} from "../charts/plot.js";
 
+const CLICKS = [["list", "shows its jobs"], ["around", "makes new jobs there"]];
+
 /** The card. `view` = {across, down, how} is what was chosen; choices are told to `keep`; a click on a cell
- * gives `list` the filter of its jobs. */
-export function heatCard(view, {list, keep}) {
+ * gives `list` the filter of its jobs, or calls `around(data, best job, sides)` as aroundCell has it. */
+export function heatCard(view, {list, keep, around}) {
   let data = null, across = null, down = null, asked = 0;
   let shown = null;  // what was asked and the answer, which is drawn until the next one comes
   const made = plot({
@@ -22,9 +25,24 @@ export function heatCard(view, {list, keep}) {
       : {heads: [], rows: []}),
   });
 
-  function follow(binX, binY) {
-    const [columnX, columnY] = shown.columns;
-    list([...within(columnX, binX), ...within(columnY, binY)].join(" "));
+  let click = "list";
+  const clicks = el("div", {class: "plot-clicks"});
+  made.node.append(clicks);
+
+  function chooseClick(chosen) {
+    click = chosen;
+    fillBar(clicks, [click], () => [
+      el("span", {}, "A click on a cell"), segments("A click on a cell", CLICKS, click, chooseClick)]);
+  }
+  chooseClick(click);
+
+  function follow(binX, binY, best) {
+    const [columnX, columnY] = shown.columns, {across: axisX, down: axisY} = shown.answer;
+    if (click === "around") {
+      return around(shown.of, best, [{column: columnX, bin: binX, single: axisX.single},
+        {column: columnY, bin: binY, single: axisY.single}]);
+    }
+    return list([...within(columnX, binX), ...within(columnY, binY)].join(" "));
   }
 
   async function ask() {

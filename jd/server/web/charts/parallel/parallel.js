@@ -17,8 +17,9 @@ const MOST_AXES = 12;
 
 /** The plot. `asked` = {axes: names of the shown ones or null for the usual ones, ranges: Map name → [low,
  * high], as texts} is how it begins; `keep({axes, ranges})`, alike, is told what somebody has changed.
- * `open(job id)` and `list(filter text)` follow what is clicked. */
-export function parallelPlot(asked, {open, list, keep}) {
+ * `open(job id)` and `list(filter text)` follow what is clicked, `around(data, places, ranges)` makes new
+ * jobs within the ranges, of which these places are. */
+export function parallelPlot(asked, {open, list, keep, around}) {
   const view = {data: null, axes: [], selected: [], drag: false, frame: 0};
   const state = {order: asked.axes, hidden: new Set(), ranges: new Map()};
   const wanted = new Map(asked.ranges);  // ranges on parameters that have not been here yet
@@ -26,6 +27,7 @@ export function parallelPlot(asked, {open, list, keep}) {
   const tally = el("span", {"aria-live": "polite"});
   const clear = button("Clear ranges", () => { state.ranges.clear(); changed(); }, "small");
   const jobs = button("Show these jobs", () => list(filterOf(view.axes, state.ranges)), "small");
+  const more = button("New jobs around here", () => around(view.data, view.selected, state.ranges), "small");
   const made = plot({
     title: "All parameters", name: "parallel", tools: [],
     draw: (box, width) => drawAll(box, width, {view, state, open, changed}),
@@ -36,7 +38,7 @@ export function parallelPlot(asked, {open, list, keep}) {
     },
   });
   const panel = axesPanel({state, changed: (shape) => changed(shape)});
-  made.node.append(el("div", {class: "plot-status"}, tally, jobs, clear), panel.node);
+  made.node.append(el("div", {class: "plot-status"}, tally, jobs, more, clear), panel.node);
 
   function select() {
     const {data, axes} = view;
@@ -59,6 +61,7 @@ export function parallelPlot(asked, {open, list, keep}) {
     }
     if (state.hidden.size) tally.append(` · ${count(state.hidden.size, "parameter")} not shown`);
     clear.hidden = jobs.hidden = !ranges;
+    more.hidden = !ranges || !inside;
   }
 
   /** `shape`: axes came, went or moved, not only ranges. */

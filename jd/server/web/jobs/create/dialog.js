@@ -5,19 +5,23 @@ import {number, value as shown} from "../../format.js";
 import {live} from "../../live.js";
 import {formEditor} from "./form.js";
 import {optionsBox} from "./options.js";
+import {prefill} from "./prefill.js";
 import {jsonEditor, tableEditor} from "./texts.js";
 
 const PREVIEW = 5;  // jobs that the preview shows
 const WAIT = 250;  // milliseconds that typing must pause before the server is asked
 const MODES = [["form", "Form"], ["json", "JSON"], ["table", "CSV / TSV"]];
 
-/** Open the dialog. What was typed stays until jobs are made from it.
+/** Open the dialog, its form filled with what an address says if `filled`, a text, is given. What was typed
+ * stays until jobs are made from it.
  *
  * An editor is {node, hint, read(), clear()}: `read` gives what the server takes, null while there is none,
  * and throws an Error for people; with `sample(given, n)` it works out the first jobs itself where it can,
  * and `refuse(message)` puts what the server says beside the field that is meant, if it knows that. */
-export function openCreate() {
-  const editors = {form: formEditor(), json: jsonEditor(), table: tableEditor()};
+export function openCreate(filled) {
+  const given = filled ? prefill(filled) : null;
+  if (filled && !given) toast("The address says nothing that jobs could be made of.", true);
+  const editors = {form: formEditor(given), json: jsonEditor(), table: tableEditor()};
   const panel = el("div", {class: "create-panel", role: "tabpanel", "aria-label": "What to make"});
   const preview = el("section", {class: "create-preview", "aria-live": "polite", "aria-label": "Preview"});
   const progress = el("progress", {hidden: true, "aria-label": "Jobs made"});

@@ -9,8 +9,8 @@ import {sampling} from "./sampling.js";
 
 const WAYS = [[false, "All combinations"], [true, "Samples"]];
 
-/** An editor (see dialog.js). */
-export function formEditor() {
+/** An editor (see dialog.js); `given` = {sampled, rows} is what its rows begin with, if anything is. */
+export function formEditor(given) {
   const rows = el("div", {class: "grid-rows"});
   const sums = el("p", {class: "hint grid-sum"});
   const how = sampling();
@@ -37,7 +37,11 @@ export function formEditor() {
     how.node);
   rows.addEventListener("moved", renumber);
   clear();
-  choose(false);
+  if (given) {
+    rows.replaceChildren();
+    for (const one of given.rows) add().fill(one);
+  }
+  choose(Boolean(given && given.sampled));
 
   function choose(sampled) {
     rows.classList.toggle("sampled", sampled);

@@ -60,6 +60,20 @@ export function parameterRow(rows) {
   };
   row.called = () => name.value.trim();
 
+  /** Take what an address says of a parameter (prefill.js). */
+  row.fill = (given) => {
+    Object.assign(name, {value: given.name, title: given.name});
+    Object.assign(chosen, {value: given.kind});
+    Object.assign(list, {value: given.values});
+    Object.assign(low, {value: given.low});
+    Object.assign(high, {value: given.high});
+    if (given.when) {
+      Object.assign(when, {value: given.when});
+      only.hidden = false;
+      more.setAttribute("aria-expanded", "true");
+    }
+  };
+
   /** [name, values], of a sample [name, what it can be]; null while it is empty. Says below the row what is
    * wrong, or of which kind the values are. */
   row.read = () => {
