@@ -123,6 +123,46 @@ def test_a_command_for_a_host_or_for_all(browser: Browser, dashboard: Dashboard,
     assert wanted == {one: "stop" if one in told else "run" for one in (ONE, TWO, OTHER)}
 
 
+def test_a_host_is_paused_with_three_clicks(browser: Browser, dashboard: Dashboard) -> None:
+    start(dashboard, ONE, TWO, OTHER)
+    open_page(browser, dashboard, "/workers", [ONE, TWO, OTHER])
+    choose(browser, ONE, "Pause host node1…")
+    browser.click("dialog button.primary", "Pause 2 workers")
+    browser.wait(row(TWO) + ".includes('queued pause')")
+    assert "queued" not in browser.run("return " + row(OTHER))
+
+
+def test_workers_are_shown_by_host(browser: Browser, dashboard: Dashboard) -> None:
+    """Means and counts of each host; sorted, in the address, and a click away from its workers."""
+    beat(dashboard, ONE, system_metrics={"cpu_util": 90.0, "ram_util": 20.0, "gpu_util": 10.0})
+    beat(dashboard, TWO, system_metrics={"cpu_util": 80.0, "ram_util": 40.0})
+    beat(dashboard, OTHER, system_metrics={"cpu_util": 95.4})
+    open_page(browser, dashboard, "/workers?sort=-cpu", [OTHER, ONE, TWO])
+    browser.click("label.check", "By host")
+    rows = ("[...document.querySelectorAll('.wtable tbody tr')].map((one) => "
+            "[...one.querySelectorAll('td')].map((cell) => cell.textContent).slice(0, 8).join())")
+    browser.wait(rows + ".join(' ').includes('node2,1')")
+    browser.click(".sort", "CPU")
+    browser.click(".sort", "CPU")
+    browser.wait(rows + "[0].startsWith('node2')")
+    assert browser.run("return " + rows) == [
+        "node2,1,–,1,–,–,95 %,–", "node1,2,–,2,–,–,85 %,30 %"]
+    assert browser.path == "/workers?by=host&sort=-cpu"
+    browser.size(*PHONE)
+    assert no_sideways_scrolling(browser)
+    browser.click(".wname", "node1")
+    browser.wait(ROWS + " === arguments[0]", ONE + "," + TWO)
+    assert browser.path == "/workers?host=node1"
+
+
+def test_a_row_opens_its_worker(browser: Browser, dashboard: Dashboard) -> None:
+    start(dashboard, ONE, OTHER)
+    open_page(browser, dashboard, "/workers", [ONE, OTHER])
+    browser.click(".wtable tbody tr:nth-child(2) td[data-label=Done]")
+    browser.wait("document.querySelector('aside.side h2')?.textContent === arguments[0]", OTHER)
+    assert browser.path == "/workers?worker=" + OTHER
+
+
 def test_many_workers_are_paged_and_selected_with_the_keyboard(browser: Browser,
                                                                dashboard: Dashboard) -> None:
     names = ["node_egg_%d" % number for number in range(510)]

@@ -101,7 +101,7 @@ def value(blank: Browser, expression: str, *arguments: Any) -> Any:
 
 BESIDE = """differences.rows(exactjson.parse('[{"a": 1, "b": 2, "c": [1]}, {"b": 2.0, "a": 1, "c": [1]}]'))
   .map((row) => [row.name, row.same])"""
-BEST = """[[3, 1, 2], [2, 2, 1], [NaN, 4, undefined], [1, 1, 1], ['4', 7, 5], [null, Infinity, 3, 2]]
+BEST_OF = """[[3, 1, 2], [2, 2, 1], [NaN, 4, undefined], [1, 1, 1], ['4', 7, 5], [null, Infinity, 3, 2]]
   .map((values) => [[...differences.best(values, true)], [...differences.best(values, false)]])"""
 
 
@@ -113,7 +113,7 @@ BEST = """[[3, 1, 2], [2, 2, 1], [NaN, 4, undefined], [1, 1, 1], ['4', 7, 5], [n
     ("differences.rows([{}, {}], ['a']).map((row) => [row.name, row.same])", [["a", True]]),
     ("differences.rows([])", []),
     # The best of those that are numbers; ties share it, and where all are alike none is the best.
-    (BEST,
+    (BEST_OF,
      [[[1], [0]], [[2], [0, 1]], [[], []], [[], []], [[2], [1]], [[3], [2]]]),
     ("['3, 17 #20', '3,3', '', '0', '1.5', 'x', '-1', '99999999999999999999'].map(differences.idsIn)",
      [[3, 17, 20], [3], [], None, None, None, None, None]),

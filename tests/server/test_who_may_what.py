@@ -98,7 +98,8 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /web/results/cells", "GET /web/results/leaders", "GET /web/completions",
         "GET /web/job/curves", "GET /web/curves", "GET /web/curves/names",
         "GET /web/history/best", "GET /web/history/cost", "GET /web/history/cost.csv",
-        "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers", "GET /web/worker",
+        "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers",
+        "GET /web/workers/hosts", "GET /web/worker",
         "POST /web/workers/command",
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})
 HUB: Dict[str, Row] = dict(

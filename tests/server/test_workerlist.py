@@ -161,7 +161,8 @@ def test_a_page_as_the_browser_gets_it(dashboard: Dashboard, ask: Ask) -> None:
         "worker_id", "host", "instance", "slot", "machine_type", "version", "state", "current_job_id",
         "desired_state", "desired_version", "applied_version", "pending", "queued", "requested_at",
         "requested_by", "acknowledged_at", "done_at", "first_seen", "last_seen", "left_at",
-        "left_reason", "jobs_done", "jobs_failed", "failures_in_row", "failing"}
+        "left_reason", "jobs_done", "jobs_failed", "failures_in_row", "failing",
+            "cpu", "memory", "gpu", "gpu_memory"}
     assert page["workers"][0]["failing"] is False and page["workers"][0]["pending"] is False
     status, worker = ask("/web/worker?id=n_egg_0")
     assert status == 200
@@ -223,3 +224,65 @@ def test_failed_jobs_of_a_worker_are_sent_back(dashboard: Dashboard, ask: Ask) -
     counted = database.read(jobs.counts).result(20)
     assert (counted["ABORTED"], counted["PENDING"]) == (1, 249)
     assert ask("/web/workers/retry-failed", {"worker_id": "nobody"})[0] == 404
+
+
+# ---- what machines measure, and hosts
+
+@pytest.fixture
+def machines(desk: Desk) -> Desk:
+    """Two hosts with workers that tell different things of themselves."""
+    desk.create(3)
+    told: List[Tuple[str, str, Dict[str, Any]]] = [
+        ("a_egg_0", "A", {"cpu_util": 90.0, "ram_util": 40, "gpu_util": 10.0, "gpu_memory_util": 5.5}),
+        ("a_egg_1", "A", {"cpu_util": 70.0, "ram_util": 41}),
+        ("b_fox_0", "B", {"cpu_util": "lots", "ram_util": None}),
+        ("b_fox_1", "B", {"cpu_util": 0.0}),
+        ("c_owl_0", "C", {})]
+    for worker_id, host, metrics in told:
+        desk.beat(worker_id, host=host, session=worker_id, system_metrics=metrics,
+                  status="idle" if host == "A" else p.BUSY)
+    return desk
+
+
+def test_workers_have_what_their_machine_told(machines: Desk) -> None:
+    page = machines.read(lambda db: workerlist.page(db, WorkerQuery()))
+    assert {row["worker_id"]: (row["cpu"], row["memory"], row["gpu"], row["gpu_memory"])
+            for row in page.workers} == {
+        "a_egg_0": (90.0, 40, 10.0, 5.5), "a_egg_1": (70.0, 41, None, None), "b_fox_0": (None,) * 4,
+        "b_fox_1": (0.0, None, None, None), "c_owl_0": (None,) * 4}
+    assert ids(machines, sort="-cpu") == ["a_egg_0", "a_egg_1", "b_fox_1", "b_fox_0", "c_owl_0"]
+    assert ids(machines, sort="gpu")[-1] == "a_egg_0"
+
+
+def test_sorting_by_a_measure_goes_on_behind_a_page(machines: Desk) -> None:
+    seen: List[str] = []
+    after = None
+    while True:
+        page = machines.read(lambda db: workerlist.page(db, WorkerQuery(sort="-cpu", limit=2, after=after)))
+        seen += [row["worker_id"] for row in page.workers]
+        after = page.next
+        if after is None:
+            break
+    assert seen == ["a_egg_0", "a_egg_1", "b_fox_1", "b_fox_0", "c_owl_0"]
+
+
+def test_hosts_are_counted(machines: Desk) -> None:
+    found = machines.read(lambda db: workerlist.hosts(db, WorkerQuery(sort="host")))
+    assert found.total == 3
+    first = dict(found.hosts[0])
+    assert first.pop("seen") == machines.now
+    assert first == {"host": "A", "workers": 2, "busy": 2, "idle": 0, "paused": 0, "failing": 0, "done": 0,
+                     "failed": 0, "cpu": 80.0, "memory": 40.5, "gpu": 10.0, "gpu_memory": 5.5}
+    assert [(one["host"], one["cpu"], one["memory"]) for one in found.hosts[1:]] == [
+        ("B", 0.0, None), ("C", None, None)]
+    by_load = machines.read(lambda db: workerlist.hosts(db, WorkerQuery(sort="-cpu")))
+    assert [one["host"] for one in by_load.hosts] == ["A", "B", "C"]
+    narrowed = machines.read(lambda db: workerlist.hosts(db, WorkerQuery(sort="host", text="fox")))
+    assert ([one["host"] for one in narrowed.hosts], narrowed.total) == (["B"], 1)
+
+
+def test_the_route_of_hosts_says_what_it_knows(ask: Ask) -> None:
+    status, body = ask("/web/workers/hosts")
+    assert (status, body) == (200, {"hosts": [], "total": 0})
+    status, body = ask("/web/workers/hosts?sort=left")
+    assert status == 400 and "sort must be one of host, workers" in body["error"]

@@ -32,6 +32,7 @@ class Workers:
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
         router.add("GET", "/web/workers", self._list)
+        router.add("GET", "/web/workers/hosts", self._hosts)
         router.add("GET", "/web/worker", self._one)
         router.add("POST", "/web/workers/command", self._command, max_body=4 * 1024 * 1024)
         router.add("POST", "/web/workers/retry-failed", self._retry_failed)
@@ -41,6 +42,16 @@ class Workers:
 
         async def make() -> Response:
             found = await self._experiment.read(lambda db: workerlist.page(db, query))
+            return Response.json(found._asdict())
+
+        return await self._live.shared(request, ("workers",), make)
+
+    async def _hosts(self, request: Request) -> Response:
+        """Active workers by host."""
+        query = _query(request.query, by_host=True)
+
+        async def make() -> Response:
+            found = await self._experiment.read(lambda db: workerlist.hosts(db, query))
             return Response.json(found._asdict())
 
         return await self._live.shared(request, ("workers",), make)
@@ -94,13 +105,15 @@ class Workers:
             after = ids[-1]
 
 
-def _query(given: Mapping[str, str]) -> workerlist.WorkerQuery:
+def _query(given: Mapping[str, str], by_host: bool = False) -> workerlist.WorkerQuery:
     """Absent and empty are the same: a form sends its empty fields too."""
     named = {name: fields.read_text(given, name, MAX_CHARS)
              for name in ("tab", "host", "instance", "state", "text", "sort", "after") if given.get(name)}
     limit = fields.read_whole(given, "limit", 1, MAX_LIMIT, workerlist.WorkerQuery().limit)
     slot = fields.read_whole(given, "slot", 0, 2 ** 31, None)
-    return workerlist.checked(workerlist.WorkerQuery(slot=slot, limit=limit, **named))
+    if by_host:
+        named.setdefault("sort", "host")
+    return workerlist.checked(workerlist.WorkerQuery(slot=slot, limit=limit, **named), by_host)
 
 
 def _selection(body: Mapping[str, Any]) -> Selection:

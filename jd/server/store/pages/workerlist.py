@@ -63,12 +63,38 @@ SORTS = {
     "failing": "failures_in_row",
 }
 
+# What a machine told of itself with the last heartbeat, in percent; NULL where it did not.
+MEASURED = {
+    name: "(CASE WHEN typeof({0}) IN ('integer', 'real') THEN {0} END)".format(
+        "json_extract(system_metrics, '$.\"%s\"')" % key)
+    for name, key in (("cpu", "cpu_util"), ("memory", "ram_util"), ("gpu", "gpu_util"),
+                      ("gpu_memory", "gpu_memory_util"))}
+SORTS.update({name: "coalesce(%s, -1)" % found for name, found in MEASURED.items()})
+
 _COLUMNS = (
     "worker_id, host, instance, slot, machine_type, version, %s AS state, current_job_id,"
     " desired_state, desired_version, applied_version, %s AS pending,"
     " CASE WHEN %s THEN desired_state END AS queued, requested_at, requested_by, acknowledged_at,"
     " done_at, first_seen, last_seen, left_at, left_reason, jobs_done, jobs_failed,"
-    " failures_in_row, failing" % (_STATE, _PENDING, _QUEUED))
+    " failures_in_row, failing, %s" % (_STATE, _PENDING, _QUEUED, ", ".join(
+        "%s AS %s" % (found, name) for name, found in MEASURED.items())))
+
+# Of the workers of a host.
+HOST_SORTS = {
+    "host": "host",
+    "workers": "count(*)",
+    "busy": "sum(%s)" % STATES["busy"],
+    "idle": "sum(%s)" % STATES["idle"],
+    "paused": "sum(%s)" % STATES["paused"],
+    "failing": "sum(failing)",
+    "done": "sum(jobs_done)",
+    "failed": "sum(jobs_failed)",
+    "seen": "max(last_seen)",
+}
+HOST_SORTS.update({name: "coalesce(avg(%s), -1)" % found for name, found in MEASURED.items()})
+_HOST_COLUMNS = ", ".join(
+    ["%s AS %s" % (found, name) for name, found in HOST_SORTS.items() if name not in MEASURED]
+    + ["avg(%s) AS %s" % (found, name) for name, found in MEASURED.items()])
 
 
 class NoSuchWorker(Exception):
@@ -91,6 +117,14 @@ class WorkerQuery(NamedTuple):
     sort: str = "worker"
     after: Optional[str] = None
     limit: int = 100
+
+
+class HostPage(NamedTuple):
+    """Active workers by host: the first MAX_CHOICES of `total` hosts, each a dict of what HOST_SORTS and
+    MEASURED name: counts of its workers and jobs, means of what they measured."""
+
+    hosts: List[Dict[str, Any]]
+    total: int
 
 
 class WorkerPage(NamedTuple):
@@ -123,6 +157,22 @@ def page(db: sqlite3.Connection, query: WorkerQuery) -> WorkerPage:
                 _choices(db, "instance", tab), _choices(db, "slot", tab))
 
 
+def hosts(db: sqlite3.Connection, query: WorkerQuery) -> HostPage:
+    """The hosts of the active workers that match; of `query` the cursor and the limit do not count. Raises
+    ProtocolError for an unknown state or sort."""
+    where, values = _condition(query._replace(tab=ACTIVE))
+    if query.state is not None:
+        where += " AND " + _chosen(STATES, "state", query.state)
+    key = _chosen(HOST_SORTS, "sort", _key(query.sort))
+    direction = "DESC" if query.sort.startswith("-") else "ASC"
+    found = db.execute("SELECT %s FROM workers WHERE %s GROUP BY host ORDER BY %s %s, host LIMIT ?" % (
+        _HOST_COLUMNS, where, key, direction), (*values, MAX_CHOICES))
+    names = [column[0] for column in found.description]
+    rows = [dict(zip(names, row)) for row in found]
+    total = db.execute("SELECT count(DISTINCT host) FROM workers WHERE " + where, values).fetchone()[0]
+    return HostPage(rows, total)
+
+
 def one(db: sqlite3.Connection, worker_id: str) -> Dict[str, Any]:
     """Everything that is known of a worker. Raises NoSuchWorker."""
     found = _described(db, "WHERE worker_id = ?", (worker_id,))
@@ -144,10 +194,10 @@ def check(db: sqlite3.Connection, worker_id: str) -> None:
         raise NoSuchWorker(worker_id)
 
 
-def checked(query: WorkerQuery) -> WorkerQuery:
-    """`query`, if its words are known. Raises ProtocolError, as `page` would."""
+def checked(query: WorkerQuery, by_host: bool = False) -> WorkerQuery:
+    """`query`, if its words are known. Raises ProtocolError, as `page` or `hosts` would."""
     _tab(query.tab)
-    _chosen(SORTS, "sort", _key(query.sort))
+    _chosen(HOST_SORTS if by_host else SORTS, "sort", _key(query.sort))
     if query.state is not None:
         _chosen(STATES, "state", query.state)
     if query.after is not None:

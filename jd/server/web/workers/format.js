@@ -15,11 +15,23 @@ export function since(now, then) {
   return el("time", {datetime: date.toISOString(), title: date.toLocaleString()}, text);
 }
 
-/** The state as mark and word, beside it "queued drain" until the worker has taken that, and then `more`. */
-export function state(worker, more) {
-  const queued = worker.queued ? el("span", {class: "badge warn"}, "queued " + worker.queued) : null;
+/** The state as mark and word; beside it how far the latest command is, until it is in effect, and `more`. */
+export function state(worker, more, now) {
+  const {queued, left_at: left, requested_at: asked, acknowledged_at: taken, done_at: done} = worker;
+  const waits = queued ? el("span", {class: "badge warn"}, "queued " + queued) : null;
+  // A state that is not in effect yet, such as draining, says since when.
+  const open = now !== undefined && left == null && asked != null && done == null;
+  const when = open ? el("span", {class: "hint wsince"}, since(now, queued ? asked : taken)) : null;
   return el("span", {class: "wstates"},
-    el("span", {class: "status wstate " + worker.state}, worker.state), queued, more);
+    el("span", {class: "status wstate " + worker.state}, worker.state), waits, when, more);
+}
+
+/** A share in percent with a bar; nothing is "–". */
+export function load(percent) {
+  if (percent == null) return el("span", {class: "none"}, "–");
+  const bar = el("i");
+  bar.style.setProperty("--share", Math.max(0, Math.min(1, percent / 100)).toFixed(2));
+  return el("span", {class: percent >= 90 ? "wload high" : "wload"}, Math.round(percent) + " %", bar);
 }
 
 /** Why a failing worker stands out; null where it does not. */

@@ -4,17 +4,17 @@
 import {el, menu} from "../common.js";
 import {number, when} from "../format.js";
 import * as commands from "./commands.js";
-import {failing, job, since, state} from "./format.js";
+import {failing, job, load, since, state} from "./format.js";
 
 const small = (label, onclick, name) =>
   el("button", {type: "button", class: "small", "aria-label": name, onclick}, label);
 
 // The state, and a way to take back what is queued.
-function told(worker, page) {
+function told(worker, page, now) {
   const {worker_id: id, queued} = worker;
-  if (!queued || worker.left_at != null) return state(worker);
+  if (!queued || worker.left_at != null) return state(worker, null, now);
   const cancel = () => commands.command("cancel", commands.one(id), page.after);
-  return state(worker, small("Cancel", cancel, `Cancel queued ${queued} of ${id}`));
+  return state(worker, small("Cancel", cancel, `Cancel queued ${queued} of ${id}`), now);
 }
 
 const text = (value) => (value ? el("span", {class: "cut"}, value) : el("span", {class: "none"}, "–"));
@@ -22,15 +22,19 @@ const text = (value) => (value ? el("span", {class: "cut"}, value) : el("span", 
 // `sort`: the name of the order, of columns that one can sort by; `num`: at the right.
 const ACTIVE = [
   {sort: "worker", head: "Worker"},
-  {sort: "state", head: "State", cell: (one, now, page) => told(one, page)},
+  {sort: "state", head: "State", cell: (one, now, page) => told(one, page, now)},
   {sort: "job", head: "Job", cell: (one) => job(one.current_job_id)},
   {sort: "machine_type", head: "Machine type", cell: (one) => text(one.machine_type)},
   {sort: "done", head: "Done", num: true, cell: (one) => number(one.jobs_done)},
   {sort: "failed", head: "Failed", num: true, cell: (one) => number(one.jobs_failed)},
   {sort: "seen", head: "Last seen", num: true, cell: (one, now) => since(now, one.last_seen)},
-  {head: "Requested", num: true, cell: (one, now) => since(now, one.requested_at)},
-  {head: "Acknowledged", num: true, cell: (one, now) => since(now, one.acknowledged_at)},
-  {head: "In effect", num: true, cell: (one, now) => since(now, one.done_at)},
+];
+// What machines measure; GPUs only where a worker has told of one.
+const MEASURED = [
+  {sort: "cpu", head: "CPU", num: true, cell: (one) => load(one.cpu)},
+  {sort: "memory", head: "Memory", num: true, cell: (one) => load(one.memory)},
+  {sort: "gpu", head: "GPU", num: true, cell: (one) => load(one.gpu)},
+  {sort: "gpu_memory", head: "GPU memory", num: true, cell: (one) => load(one.gpu_memory)},
 ];
 const PAST = [
   {sort: "worker", head: "Worker"},
@@ -58,10 +62,12 @@ export class Rows {
 
   /** Show `workers`; `past`: those that have left, which take no commands. */
   update(workers, {past, now, sort}) {
-    if (past !== this.past) {
-      this.past = past;
+    const gpus = workers.some((one) => one.gpu != null || one.gpu_memory != null);
+    if (past !== this.past || gpus !== this.gpus) {
+      Object.assign(this, {past, gpus, headed: ""});
       this.rows.clear();
-      this.columns = past ? PAST : ACTIVE;
+      const measured = gpus ? MEASURED : MEASURED.slice(0, 2);
+      this.columns = past ? PAST : [...ACTIVE.slice(0, -1), ...measured, ...ACTIVE.slice(-1)];
     }
     this.head(sort);
     const row = (one) => this.rows.get(one.worker_id) || new Row(one, this);
@@ -151,12 +157,17 @@ class Row {
     const choices = () => {
       const made = [["Details", () => page.onopen(id)], null, ...commands.entries(this.worker, page.after)];
       const {host} = this.worker;
-      return past ? made : [...made, null, ["Only host " + host, () => page.onhost(host)]];
+      const pause = () => commands.command("pause", commands.onHost(host), page.after);
+      return past ? made : [...made, null, ["Only host " + host, () => page.onhost(host)],
+        ["Pause host " + host + "…", pause]];
     };
     this.actions = menu("⋯", choices,
       {class: "quiet more", "aria-label": "Actions for " + id, title: "Actions"});
     this.page = page;
-    this.node = el("tr", {},
+    // Whoever marks text, or presses something, does not want the panel.
+    const opens = (event) => !event.target.closest("a, button, input, label, .menu, .check, .acts")
+      && getSelection().isCollapsed && page.onopen(id);
+    this.node = el("tr", {class: "wrow", onclick: opens},
       past ? null : el("td", {class: "check"}, this.pick),
       el("td", {class: "wfirst"}, this.name, this.extra),
       ...this.cells.map((cell) => cell.node),

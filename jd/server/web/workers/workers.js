@@ -7,13 +7,14 @@ import {live} from "../live.js";
 import {keys} from "../shortcuts.js";
 import * as commands from "./commands.js";
 import {details} from "./details.js";
+import {hostTable} from "./hosts.js";
 import {emptyList} from "./noworkers.js";
 import {Rows} from "./table.js";
 
 const PAGE = 100, MOST = 10000;  // workers of a page, workers that can be selected
 const STALE = 15000;  // milliseconds after which the list is loaded again
 const STATES = ["busy", "idle", "paused", "queued", "failing"];
-const FILTERS = ["tab", "host", "instance", "slot", "state", "text", "sort"];
+const FILTERS = ["tab", "by", "host", "instance", "slot", "state", "text", "sort"];
 
 /** Fills `main` with the page; the shell calls what it returns. */
 export async function show(main, params, query) {
@@ -73,6 +74,9 @@ class Page {
     }});
     this.selects = Object.fromEntries(["host", "instance", "slot"].map((name) => [name, select(name)]));
     this.chips = el("div", {class: "toolbar wchips", role: "group", "aria-label": "State"});
+    this.byHost = el("input", {type: "checkbox", checked: this.filter.by === "host",
+      onchange: () => this.set({by: this.byHost.checked ? "host" : "", sort: ""})});
+    this.grouping = el("label", {class: "check"}, this.byHost, "By host");
     this.clear = button("Clear filters", () => {
       this.text.value = "";
       this.set({host: "", instance: "", slot: "", state: "", text: ""});
@@ -81,15 +85,18 @@ class Page {
     this.list = el("div", {"aria-busy": "true"});
     this.pager = el("nav", {class: "pager", "aria-label": "Pages of this list"});
     this.bar = el("div", {class: "toolbar wfilter"},
-      this.text, ...Object.values(this.selects), this.chips, this.clear);
+      this.text, ...Object.values(this.selects), this.chips, this.grouping, this.clear);
     main.append(
       el("div", {class: "head"}, el("h1", {}, "Workers"), el("span", {class: "grow"}), this.scope),
       this.tabs, this.bar,
       el("section", {class: "card", "aria-label": "List"}, this.list, this.pager), this.bulk);
+    const onsort = (name) => this.set({sort: this.filter.sort === name ? "-" + name : name});
+    this.hosts = hostTable({onsort, after: () => this.load().catch(fail),
+      onhost: (host) => this.set({host, by: "", instance: "", slot: "", sort: ""})});
     this.rows = new Rows({
       onselect: () => this.showBulk(), selected: this.selected, after: () => this.load().catch(fail),
       onopen: (id) => this.openDetails(id, true), onhost: (host) => this.set({host, instance: "", slot: ""}),
-      onsort: (name) => this.set({sort: this.filter.sort === name ? "-" + name : name}),
+      onsort,
     });
     this.unbind = keys({
       "/": () => { this.text.focus(); this.text.select(); },
@@ -129,12 +136,18 @@ class Page {
       if (tab.dataset.tab === this.filter.tab) tab.setAttribute("aria-current", "true");
       else tab.removeAttribute("aria-current");
     }
+    this.byHost.checked = this.filter.by === "host";
     setQuery(this.filter);
     this.load().catch(fail);
   }
 
+  /** Whether hosts are shown, which only active workers have. */
+  grouped() { return this.filter.by === "host" && this.filter.tab !== "disabled"; }
+
   query(after, limit) {
     const query = new URLSearchParams(Object.entries(this.filter).filter(([, value]) => value));
+    query.delete("by");
+    if (this.grouped()) query.delete("sort");  // an order of hosts
     query.set("limit", limit);
     if (after) query.set("after", after);
     return "workers?" + query;
@@ -142,10 +155,18 @@ class Page {
 
   async load() {
     const mine = (this.asked += 1);
-    const found = await ask(this.query(this.cursors[this.cursors.length - 1], PAGE));
+    const [found, hosts] = await Promise.all([
+      ask(this.query(this.cursors[this.cursors.length - 1], PAGE)), this.grouped() ? this.askHosts() : null]);
     if (mine !== this.asked) return;  // a later question has been asked
     this.found = found;
+    this.foundHosts = hosts;
     this.render();
+  }
+
+  askHosts() {
+    const {host, instance, slot, state, text, sort} = this.filter;
+    const given = Object.entries({host, instance, slot, state, text, sort: sort || "host"});
+    return ask("workers/hosts?" + new URLSearchParams(given.filter(([, value]) => value)));
   }
 
   // ---- what is shown
@@ -160,8 +181,12 @@ class Page {
     this.clear.hidden = !narrowed;
     this.chips.hidden = past;
     this.bar.hidden = !narrowed && !workers.length;
+    this.grouping.hidden = past;
     if (!past) this.showChips(counts);
-    if (workers.length) {
+    if (this.foundHosts && workers.length) {
+      this.hosts.update(this.foundHosts, live.now(), this.filter.sort || "host");
+      if (this.list.firstChild !== this.hosts.node) this.list.replaceChildren(this.hosts.node);
+    } else if (workers.length) {
       this.rows.update(workers, {past, now: live.now(), sort: this.filter.sort || "worker"});
       if (this.list.firstChild !== this.rows.node) this.list.replaceChildren(this.rows.node);
     } else {
@@ -169,7 +194,7 @@ class Page {
     }
     this.list.setAttribute("aria-busy", "false");
     this.showScope(past);
-    this.showPager(workers.length, total);
+    this.showPager(this.foundHosts ? 0 : workers.length, total);
     this.showBulk();
   }
 
