@@ -45,12 +45,17 @@ def slices(monkeypatch: pytest.MonkeyPatch) -> None:
     ({"a": "\u00e4"}, {"a": "a"}, False),
 ])
 def test_which_parameters_are_the_same(one: Job, other: Job, equal: bool) -> None:
-    assert (digests.digest(json.dumps(one)) == digests.digest(json.dumps(other))) is equal
+    texts = [json.dumps(one), json.dumps(other)]
+    found = digests.digests(texts)
+    assert (found[0] == found[1]) is equal
+    assert found == [digests.digests([text])[0] for text in texts], "one by one they are the same"
+    beside = json.dumps({"other": {"nested": 1.0}})
+    assert digests.digests([texts[0], beside, texts[1]])[::2] == found, "whatever stands beside them"
 
 
 def test_a_digest_stays_what_it_is() -> None:
     """Databases hold them."""
-    assert digests.digest('{"lr": 0.1, "layers": [64, 32.0], "opt": "\u00e4"}') == 6787482071888032304
+    assert digests.digests(['{"lr": 0.1, "layers": [64, 32.0], "opt": "\u00e4"}']) == [6787482071888032304]
 
 
 def play(tmp_path: Path, scenario: Scenario) -> None:

@@ -10,6 +10,7 @@ their value (1, 1.0 and 1e0); a number is no text, and null is not the same as n
 
 import hashlib
 import json
+import re
 import sqlite3
 from array import array
 from typing import Any, Dict, List, Sequence, Tuple
@@ -23,14 +24,25 @@ DIGESTED = "digested_to"  # in `settings`: the last job that has a row
 _BYTES = 8  # two of a million jobs have the same one by chance in one of 30 million experiments
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_WHOLE_FLOAT = re.compile(r"\.0[,\]}]|[0-9]e\+")  # as Python writes it
+_LOOKED_UP = 900  # digests in one query: SQLite before 3.32 can bind 999 values
 
 
-def digest(text: str) -> int:
-    """A number, of the 64 bits that SQLite has, for the parameters in a JSON text. Equal ones have the same
+def digests(texts: Sequence[str]) -> List[int]:
+    """For the parameters in each JSON text a number of the 64 bits that SQLite has. Equal ones have the same
     one, with every version of Python."""
-    plain = _ENCODER.encode(_plain(json.loads(text)))
-    return int.from_bytes(hashlib.blake2b(plain.encode("ascii"), digest_size=_BYTES).digest(), "big",
-                          signed=True)
+    return [int.from_bytes(hashlib.blake2b(text.encode("ascii"), digest_size=_BYTES).digest(), "big",
+                           signed=True) for text in _plain_texts(texts)]
+
+
+def _plain_texts(texts: Sequence[str]) -> List[str]:
+    """Texts that are equal where parameters are."""
+    # All at once: to begin with a text takes as long as to read a short one.
+    whole = _ENCODER.encode(json.loads("[%s]" % ",".join(texts)))
+    if whole.count("{") == len(texts) and _WHOLE_FLOAT.search(whole) is None:
+        return ["{%s}" % text for text in whole[2:-2].split("},{")]
+    # Objects inside of others, braces in a text, numbers that may be another's: one by one.
+    return [_ENCODER.encode(_plain(json.loads(text))) for text in texts]
 
 
 def _plain(value: Any) -> Any:
@@ -50,7 +62,7 @@ def catch_up(t: Transaction, limit: int = SLICE) -> bool:
     if found:
         # In the order of the table, so that a page of it is changed once.
         t.db.executemany("INSERT INTO job_digests (digest, job_id) VALUES (?, ?)",
-                         sorted((digest(text), job_id) for job_id, text in found))
+                         sorted(zip(digests([text for _, text in found]), (job_id for job_id, _ in found))))
         t.db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)",
                      (DIGESTED, str(found[-1][0])))
     return len(found) == limit
@@ -58,8 +70,8 @@ def catch_up(t: Transaction, limit: int = SLICE) -> bool:
 
 def change(t: Transaction, job_id: int, before: str, after: str) -> None:
     """The parameters of a job, JSON texts, were `before` and are `after` from now on."""
-    t.db.execute("UPDATE job_digests SET digest = ? WHERE digest = ? AND job_id = ?",
-                 (digest(after), digest(before), job_id))
+    new, old = digests([after, before])
+    t.db.execute("UPDATE job_digests SET digest = ? WHERE digest = ? AND job_id = ?", (new, old, job_id))
 
 
 def _digested(db: sqlite3.Connection) -> int:
@@ -91,8 +103,23 @@ class Matching:
 
     def look_up(self, db: sqlite3.Connection, texts: Sequence[str]) -> None:
         """Look up the next jobs of the batch: their parameters, as JSON."""
-        for text in texts:
-            job_id, status = self._next(db, digest(text))
+        numbers = digests(texts)
+        for start in range(0, len(numbers), _LOOKED_UP):
+            self._take(db, numbers[start:start + _LOOKED_UP])
+
+    def _take(self, db: sqlite3.Connection, numbers: List[int]) -> None:
+        most = 2 * len(numbers)
+        rows = db.execute(
+            "SELECT d.digest, d.job_id, j.status FROM job_digests AS d JOIN jobs AS j ON j.id = d.job_id"
+            " WHERE d.digest IN (%s) AND d.job_id <= ? LIMIT %d" % (", ".join("?" * len(numbers)), most),
+            (*numbers, self._last_id)).fetchall()
+        found = {number: (job_id, status) for number, job_id, status in rows}
+        one_each = len(found) == len(rows) < most
+        for number in numbers:
+            # Of jobs that exist several times each stands for one, in their order.
+            job_id, status = found.get(number, (0, "")) if one_each else self._next(db, number)
+            if self._taken[job_id]:
+                job_id = 0
             self.ids.append(job_id)
             if job_id:
                 self._taken[job_id] = 1
