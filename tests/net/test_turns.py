@@ -4,7 +4,7 @@ import asyncio
 import gc
 import selectors
 import socket
-from typing import Iterator, List, Set
+from typing import Any, Iterator, List, Set
 
 import pytest
 
@@ -100,8 +100,13 @@ def test_run_ends_what_its_loop_has_begun_and_leaves_the_collector_as_it_was() -
     assert ended == {"task", "thread"}
 
 
-def test_what_has_survived_is_looked_at_again_only_after_many_collections() -> None:
+@pytest.mark.parametrize("garbage, whole", [(0, []), (3000, [2 * WHOLE])])
+def test_what_has_survived_is_looked_at_again_only_where_much_has_come(
+        monkeypatch: pytest.MonkeyPatch, garbage: int, whole: List[int]) -> None:
+    monkeypatch.setattr(turns, "GROWN", 1.0)
+    monkeypatch.setattr(turns, "GROWN_BY", 2000)
     spared: List[int] = []
+    kept: List[List[Any]] = []
 
     def watch(phase: str, about: object) -> None:
         if phase == "start":
@@ -109,8 +114,10 @@ def test_what_has_survived_is_looked_at_again_only_after_many_collections() -> N
 
     async def main() -> None:
         gc.callbacks.append(watch)  # after the loop's own
-        for _ in range(WHOLE + 2):
+        for number in range(3 * WHOLE + 2):
             gc.collect()
+            if number == WHOLE + 1:
+                kept.extend([] for _ in range(garbage))
 
     gc.disable()  # but for these
     try:
@@ -119,4 +126,4 @@ def test_what_has_survived_is_looked_at_again_only_after_many_collections() -> N
         gc.enable()
         gc.callbacks.remove(watch)
         gc.unfreeze()
-    assert all(spared[1:WHOLE]) and spared[WHOLE] == 0 and spared[WHOLE + 1]
+    assert [number for number, count in enumerate(spared) if number and not count] == whole
