@@ -14,9 +14,10 @@ from typing import Any, Coroutine, Dict, List, Optional, Tuple, TypeVar
 T = TypeVar("T")
 
 AT_ONCE = 16  # descriptors that are looked at in one turn: fewer than answers that go out in one
-# Of the collector: a full collection, which is one of what is new, comes early and takes ten milliseconds.
-THRESHOLDS = (700, 10, 3)
-WHOLE = 100  # full collections, of some 20,000 objects each
+# Of the collector: it leaves alone what requests that are under way have made, which is gone a moment later.
+# A full collection, which is one of what is new, comes early and takes twenty milliseconds.
+THRESHOLDS = (10_000, 1, 1)
+WHOLE = 100  # full collections, of some 40,000 objects each
 GROWN = 1.25  # times as many objects as before, and
 GROWN_BY = 200_000  # more, are not for what the server does: there may be garbage among them
 
@@ -70,8 +71,8 @@ def run(main: "Coroutine[Any, Any, T]") -> T:
 class _Sparing:
     """Called by the collector: what has survived a full collection is not looked at again. It goes when
     nothing refers to it any more, which needs no collector. What only refers to itself, such as a closed TLS
-    connection, stays until there are many more objects than WHOLE full collections before: then all are looked
-    at. That takes half a second with thousands of workers, and does not happen as long as these are as many.
+    connection, stays until there are many more objects than WHOLE full collections before: then all are
+    looked at. That takes half a second with thousands of workers, and does not come while these are as many.
     """
 
     def __init__(self) -> None:
