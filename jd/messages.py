@@ -40,8 +40,8 @@ def _take_text(body: Mapping[str, Any], name: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit - 1] + "…"
 
 
-def _take_tail(body: Mapping[str, Any]) -> str:
-    return take(body, "output_tail", str, "")[-MAX_TAIL_CHARS:]
+def _take_tail(body: Mapping[str, Any], name: str = "output_tail") -> str:
+    return take(body, name, str, "")[-MAX_TAIL_CHARS:]
 
 
 def _take_size(body: Mapping[str, Any], name: str) -> Optional[int]:
@@ -266,8 +266,8 @@ class Heartbeat:
     `min_time` is what a job needs whose sweep does not say; `tags` are what jobs may need that this worker
     has, besides its `machine_type`. `ends_in` is how many seconds it takes at most until the worker has ended
     a script that has a timeout; `code` is what runs as the job. `died` is what somebody else says who has
-    found the worker dead: how many were found at once, with this one. Everything from `session` on belongs to
-    an extension.
+    found the worker dead: how many were found at once, with this one. `log_tail` is the end of the worker's
+    log, for whom the server has asked. Everything from `session` on belongs to an extension.
     """
 
     worker_id: str
@@ -294,6 +294,7 @@ class Heartbeat:
     ends_in: Optional[float] = None
     code: Optional[Code] = None
     died: int = 0
+    log_tail: Optional[str] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Heartbeat":
@@ -328,6 +329,7 @@ class Heartbeat:
             ends_in=take_number(body, "ends_in"),
             code=_take_code(body),
             died=take(body, "died", int, 0),
+            log_tail=_take_tail(body, "log_tail") if body.get("log_tail") is not None else None,
         )
 
     def to_json(self) -> Dict[str, Any]:
@@ -404,7 +406,8 @@ class HeartbeatReply:
     tells to be the owner's. `paused_because` says why the server itself has paused this worker or,
     where this one is to run, the experiment. `control_chunk` (seconds from one heartbeat to the next of a
     worker that waits) and `status_retry_count` (tries to report a result) are for published clients; ours
-    have no use for them.
+    have no use for them. `log_wanted`: somebody looks at the worker's log, and its heartbeats are to have the
+    end of it.
     """
 
     desired_state: str = RUN
@@ -424,6 +427,7 @@ class HeartbeatReply:
     paused_because: Optional[str] = None
     control_chunk: Optional[int] = None
     status_retry_count: Optional[int] = None
+    log_wanted: Optional[bool] = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "HeartbeatReply":
@@ -446,13 +450,14 @@ class HeartbeatReply:
             lease=take_number(body, "lease", low=0.01),
             checkpoint_key=take(body, "checkpoint_key", str, None),
             paused_because=take(body, "paused_because", str, None),
+            log_wanted=take(body, "log_wanted", bool, None),
         )
 
     def to_json(self) -> Dict[str, Any]:
         told = {"needs": self.needs, "runtime_p90": self.runtime_p90, "empty": self.empty,
                 "lease": self.lease, "checkpoint_key": self.checkpoint_key,
                 "paused_because": self.paused_because, "control_chunk": self.control_chunk,
-                "status_retry_count": self.status_retry_count}
+                "status_retry_count": self.status_retry_count, "log_wanted": self.log_wanted}
         retry = {} if self.finished_retry is None else {"finished_retry_in": self.finished_retry.pause}
         return {
             "desired_state": self.desired_state,

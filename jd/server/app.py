@@ -108,7 +108,8 @@ class JobServer:
                      JobTable(experiment, self.live, self.orders),
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Curves(experiment, self.live, self.room.watching),
-                     History(experiment, self.live), Archive(experiment), Workers(experiment, self.live),
+                     History(experiment, self.live), Archive(experiment),
+                     Workers(experiment, self.live, self.room.logs),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

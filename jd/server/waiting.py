@@ -18,6 +18,7 @@ from collections import OrderedDict, deque
 from typing import Awaitable, Callable, Deque, Dict, List, Optional, Tuple, TypeVar
 
 from jd.server.store.transaction import Happened
+from jd.server.workerlogs import WorkerLogs
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -43,6 +44,7 @@ class Ticket:
         self.job_id = job_id
         self.leaves_when_empty = leaves_when_empty
         self.superseded = False
+        self.nudged = False  # its worker is to send its log
         self.looked = 0  # at how many changes of the queue it has looked
         self.number = 0  # of those that came before it, in the room
         self.queued = False  # in the room's line of those that can be called
@@ -201,6 +203,7 @@ class WaitingRoom:
         self._came = 0
         self._all_looked = 0  # at so many changes all have looked, or are called to
         self.watching = Watching(self.call_job)
+        self.logs = WorkerLogs(self.nudge)
         # A worker may have several: one whose answer it no longer awaits, and the next.
         self._of_worker: Dict[str, Dict[Ticket, None]] = {}
         self._of_job: Dict[int, Dict[Ticket, None]] = {}
@@ -285,6 +288,12 @@ class WaitingRoom:
         """There is a command for this worker."""
         for ticket in self.of_worker(worker_id):
             ticket.call_for_command()
+
+    def nudge(self, worker_id: str) -> None:
+        """Somebody looks at the log of this worker: a heartbeat that is held is answered."""
+        for ticket in self.of_worker(worker_id):
+            ticket.nudged = True
+            ticket.call()
 
     def call_job(self, job_id: int) -> None:
         """The worker of this job is to say or to hear something: its output is wanted, or its

@@ -16,6 +16,7 @@ from typing import Callable, Optional
 from jd.errors import StorageError
 from jd.files import safedirs
 from jd.killpoint import killpoint
+from jd.protocol import MAX_TAIL_CHARS
 from jd.worker.terminalcopy import TerminalCopy
 
 _WORKER = b" worker| "
@@ -58,6 +59,22 @@ class WorkerLog:
     def output(self, lines: bytes) -> None:
         """Log what the job wrote: whole lines, ending in a newline."""
         self._append(_JOB, lines)
+
+    def tail(self) -> str:
+        """The end of the log: whole lines, at most protocol.MAX_TAIL_CHARS; nothing where it cannot be
+        read."""
+        limit, found = MAX_TAIL_CHARS, b""
+        for path in (str(self.path), str(self.path) + ".1"):
+            try:
+                with open(path, "rb") as file:
+                    start = max(0, os.fstat(file.fileno()).st_size - (limit - len(found)))
+                    file.seek(start)
+                    found = file.read(limit - len(found)) + found
+            except OSError:
+                break
+            if start:
+                return found.partition(b"\n")[2].decode("utf-8", "replace")
+        return found.decode("utf-8", "replace")
 
     def move(self, path: Path) -> None:
         """Go on in another file: the worker has a new name."""

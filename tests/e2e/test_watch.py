@@ -96,3 +96,24 @@ def test_a_job_that_is_aborted_is_stopped_at_once(running: Tuple[Server, Viewer,
     assert viewer.ask("/web/jobs/act", {"action": "abort", "ids": [1]})["changed"] == 1
     # The worker has let go of it when it asks for the next one.
     server.until(SOON, ABORTED=1, SERVED=1)
+
+
+def test_the_log_of_a_busy_and_of_an_idle_worker_is_followed(
+        running: Tuple[Server, Viewer, Worker], marks: Path) -> None:
+    """Its heartbeat is held meanwhile: the first look has it answered."""
+    server, viewer, _ = running
+    worker_id = viewer.worker()["worker_id"]
+
+    def log() -> str:
+        return viewer.ask("/web/worker/log?id=" + worker_id)["text"] or ""
+
+    wait_until(lambda: "claimed job 1" in log(), SOON)
+    (marks / "one").touch()
+    wait_until(lambda: "| saw one" in log(), SOON)
+    (marks / "end").touch()
+    server.until(SOON, DONE=2)
+    wait_until(lambda: "claimed job 2" in log(), SOON)
+    # An idle worker is followed too.
+    wait_until(lambda: viewer.worker()["state"] == "idle", SOON)
+    server.create(1)
+    wait_until(lambda: "claimed job 3" in log(), SOON)

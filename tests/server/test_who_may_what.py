@@ -99,7 +99,7 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /web/job/curves", "GET /web/curves", "GET /web/curves/names",
         "GET /web/history/best", "GET /web/history/cost", "GET /web/history/cost.csv",
         "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers",
-        "GET /web/workers/hosts", "GET /web/worker",
+        "GET /web/workers/hosts", "GET /web/worker", "GET /web/worker/log",
         "POST /web/workers/command",
         "POST /web/workers/retry-failed", "GET /web/settings", "POST /web/settings", "GET /web/backup")})
 HUB: Dict[str, Row] = dict(

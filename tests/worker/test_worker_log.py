@@ -65,6 +65,23 @@ def test_a_directory_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:
     assert str(tmp_path / "file" / "w.log") in str(caught.value)
 
 
+def test_its_end_is_whole_lines_of_both_files(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path / "w.log", 12_000)
+    assert log.tail() == ""
+    log.event("claimed job 1")
+    assert log.tail().endswith("worker| claimed job 1\n")
+    for number in range(1000):
+        log.event("event %d \u20ac" % number)
+    tail = log.tail()
+    lines = tail.splitlines()
+    kept = re.findall(r"event (\d+)", tail)
+    assert kept == [str(number) for number in range(1000 - len(kept), 1000)]
+    assert len(lines) == len(kept) and 15_000 < len(tail.encode()) <= 16_384
+    log.close()
+    (tmp_path / "w.log").unlink()
+    assert log.tail() == ""
+
+
 def test_a_full_disk_loses_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                       capsys: pytest.CaptureFixture[str]) -> None:
     log = WorkerLog(tmp_path / "w.log", 1000)

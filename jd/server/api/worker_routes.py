@@ -80,11 +80,17 @@ class WorkerRoutes:
                 killpoint("heartbeat.after-commit")
                 self._steady.keep(said, answer, ticket)
             ticket.supersede()
+            if beat.log_tail is not None:
+                self._room.logs.take(beat.worker_id, beat.log_tail)
             answer = await self._hold(request, beat, ticket, answer)
             if answer.reply.job is not None and ticket.superseded:
                 ticket.hand_over()
         reply = answer.reply
-        if not idle and beat.wait is not None and self._room.watching.watched(beat.current_job_id):
+        followed = beat.session is not None and self._room.logs.watched(beat.worker_id)
+        if followed:
+            reply = replace(reply, log_wanted=True)
+        if not idle and beat.wait is not None and (
+                followed or self._room.watching.watched(beat.current_job_id)):
             reply = replace(reply, interval=min(p.WATCHED_INTERVAL, reply.interval))
         told = dict(reply.to_json(), server_id=experiment.server_id)
         if caller.local and self._access.checkpoint_key is not None:
@@ -100,6 +106,9 @@ class WorkerRoutes:
         if until <= came and not ticket.called:
             return answer
         while answer.may_wait and not room.closed and not ticket.superseded:
+            # Who is to send its log, or does, is heard of again soon.
+            if ticket.nudged or beat.log_tail is not None and room.logs.watched(beat.worker_id):
+                break
             if not ticket.idle:
                 until = min(until, came + answer.reply.interval)  # lest holding it cost the lease
                 if room.watching.watched(ticket.job_id):

@@ -13,6 +13,7 @@ from jd.server.store.fleet import commands, failing
 from jd.server.store.fleet.commands import Selection
 from jd.server.store.operators import bulk
 from jd.server.store.pages import workerlist
+from jd.server.workerlogs import WorkerLogs
 
 SOURCE = "dashboard"
 MAX_LIMIT = 500
@@ -25,15 +26,17 @@ _SAID = "a command to workers"
 class Workers:
     """`/web/workers` of one experiment."""
 
-    def __init__(self, experiment: Experiment, live: Live) -> None:
+    def __init__(self, experiment: Experiment, live: Live, logs: WorkerLogs) -> None:
         self._experiment = experiment
         self._live = live
+        self._logs = logs
 
     def add_to(self, router: Router) -> None:
         """Put the routes into a router."""
         router.add("GET", "/web/workers", self._list)
         router.add("GET", "/web/workers/hosts", self._hosts)
         router.add("GET", "/web/worker", self._one)
+        router.add("GET", "/web/worker/log", self._log)
         router.add("POST", "/web/workers/command", self._command, max_body=4 * 1024 * 1024)
         router.add("POST", "/web/workers/retry-failed", self._retry_failed)
 
@@ -59,6 +62,13 @@ class Workers:
     async def _one(self, request: Request) -> Response:
         worker_id = fields.read_name(request.query, "id")
         return Response.json(await self._experiment.read(lambda db: workerlist.one(db, worker_id)))
+
+    async def _log(self, request: Request) -> Response:
+        """The end of its log, which it sends while somebody asks for that; null until it has come."""
+        worker_id = fields.read_name(request.query, "id")
+        await self._experiment.read(lambda db: workerlist.check(db, worker_id))
+        log = self._logs.look(worker_id)
+        return Response.json({"text": log and log.text, "age": log and self._logs.age(log)})
 
     async def _command(self, request: Request) -> Response:
         """Tell workers something; an idle one hears it at once, a busy one that is held too."""

@@ -164,7 +164,9 @@ class Calls:
 
     def _after_beat(self, answer: Answer, reply: HeartbeatReply, now: float) -> None:
         held = answer.call.held
-        if self._link.owes_acknowledgement or held and answer.took >= held * FULLY_HELD:
+        if self._link.log_wanted and "log_tail" not in answer.call.body:
+            self.beat_at = now  # somebody has begun to look at it
+        elif self._link.owes_acknowledgement or held and answer.took >= held * FULLY_HELD:
             self.beat_at = now
         elif held:
             self.beat_at = max(now, now - answer.took + reply.interval)
@@ -183,6 +185,8 @@ class Calls:
             self.beat_at = now if self._link.owes_acknowledgement else now + first
         elif self._link.owes_acknowledgement:
             return
+        elif self._link.log_wanted:
+            self.claim_at = now + (protocol.WATCHED_INTERVAL if "log_tail" in answer.call.body else 0.0)
         elif not self._link.offers(protocol.EXT_WAIT):
             self.claim_at = now + reply.interval
         else:

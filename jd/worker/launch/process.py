@@ -85,7 +85,7 @@ def run_worker(config: WorkerConfig, worker_id: str, slot: int, ward: Ward,
                 importing.tidy(config.environ)
                 limits = _limits(config, log.event)
                 link = Link(connection.shown, worker_id, config.machine_type,
-                            _metrics(config, log.event), limits, config.experiment, config.tags)
+                            _metrics(config, log.event), limits, config.experiment, config.tags, log.tail)
                 starter = Starter(config, link, connection, log, signals.wake, ward)
                 agent = _assemble(config, link, slot, connection, log, signals, limits, starter)
                 _introduce(config, worker_id, connection, log, starter)

@@ -35,7 +35,8 @@ class Link:
 
     def __init__(self, server: str, worker_id: str, machine_type: str,
                  metrics: Callable[[], Dict[str, Any]], limits: Limits = Limits(),
-                 experiment: Optional[str] = None, tags: Tuple[str, ...] = ()) -> None:
+                 experiment: Optional[str] = None, tags: Tuple[str, ...] = (),
+                 log_tail: Callable[[], str] = str) -> None:
         self.server = server
         self.worker_id = worker_id
         self.session = secrets.token_hex(8)  # names this worker process: another may have had its id
@@ -53,6 +54,8 @@ class Link:
         self._limits = limits
         self._experiment = experiment
         self._tags = tags
+        self._log_tail = log_tail
+        self.log_wanted = False  # whether somebody looks at this worker's log
         self._code_told: Optional[Tuple[int, Optional[int]]] = None  # of which attempt the server has it
         self.runtime_p90: Optional[float] = None  # seconds, as the server told it last
         self._host = socket.gethostname()[:protocol.MAX_NAME_CHARS]
@@ -167,7 +170,8 @@ class Link:
             worker_id=self.worker_id, host=self._host, machine_type=self._machine_type,
             applied_version=self.applied_version, system_metrics=self._metrics(),
             jd_worker_version=jd.__version__, session=self.session, exp_id=self._experiment,
-            tags=self._tags)
+            tags=self._tags,
+            log_tail=self._log_tail() if self.log_wanted else None)
 
     # ---- answers
 
@@ -187,6 +191,7 @@ class Link:
                                     % (self.server, error)) from None
         self.extensions = frozenset(reply.extensions)
         self.lease = reply.lease
+        self.log_wanted = bool(reply.log_wanted) and self.offers(protocol.EXT_WORKER_LOG)
         if reply.runtime_p90 is not None:
             self.runtime_p90 = reply.runtime_p90
         if self.server_id is not None and reply.server_id != self.server_id:

@@ -1,10 +1,12 @@
-// One worker in a panel at the side: facts, the latest command step by step, metrics, recent jobs, history.
+// One worker in a panel at the side: facts, the latest command step by step, metrics, log, recent jobs,
+// history.
 
 import {ask, button, el, fail} from "../common.js";
 import {count, duration, number, status, when} from "../format.js";
 import {live} from "../live.js";
 import * as commands from "./commands.js";
 import {failing, job, since, state} from "./format.js";
+import {workerLog} from "./log.js";
 import {metricPlots} from "./metrics.js";
 
 const VERB = {run: "Resume", pause: "Pause", drain: "Drain", stop: "Stop"};
@@ -20,6 +22,7 @@ export function details(id, {after, onclose}) {
   const acts = el("div", {class: "toolbar"});
   const close = () => {
     clearInterval(timer);
+    log.close();
     panel.remove();
   };
   const dismiss = () => {
@@ -31,7 +34,8 @@ export function details(id, {after, onclose}) {
     onclick: dismiss}, "✕");
   const panel = el("aside", {class: "side", "aria-label": "Worker " + id},
     el("div", {class: "side-head"}, el("h2", {class: "grow mono wtitle"}, id), shut), body);
-  const parts = new Parts(body, acts, () => { load(); after(); });
+  const log = workerLog(id);
+  const parts = new Parts(body, acts, log.node, () => { load(); after(); });
   let asked = 0;
   const load = async () => {
     const mine = (asked += 1);
@@ -54,14 +58,18 @@ export function details(id, {after, onclose}) {
 
 /** The sections of the panel; one is drawn anew when what it shows has changed. */
 class Parts {
-  constructor(body, acts, after) {
-    Object.assign(this, {body, acts, after, shown: null, drawn: {}});
+  constructor(body, acts, log, after) {
+    Object.assign(this, {body, acts, log, after, shown: null, drawn: {}});
     const names = ["facts", "command", "metrics", "jobs", "history"];
     this.places = Object.fromEntries(names.map((name) => [name, el("section")]));
   }
 
   show(worker) {
-    if (!this.shown) this.body.replaceChildren(this.acts, ...Object.values(this.places));
+    if (!this.shown) {
+      const {facts: head, command, metrics, ...rest} = this.places;
+      this.body.replaceChildren(this.acts, head, command, metrics, this.log, ...Object.values(rest));
+    }
+    this.log.hidden = worker.left_at != null;
     this.shown = worker;
     const now = live.now();
     this.actions(worker);
