@@ -47,7 +47,8 @@ class Busy(Bench):
         while self.experiment.begun.tasks:
             await asyncio.wait(self.experiment.begun.tasks)
         return tuple(await self.experiment.read(lambda db: db.execute(
-            "SELECT output_tail, lease_until - 1000000 FROM attempts JOIN jobs ON id = job_id").fetchone()))
+            "SELECT output_tail, lease_until - 1000000 FROM attempts JOIN jobs ON id = job_id"
+            " WHERE id = 1").fetchone()))
 
 
 @pytest.fixture

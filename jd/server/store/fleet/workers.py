@@ -64,6 +64,7 @@ class Answer(NamedTuple):
 
 class _Worker(NamedTuple):
     session: Optional[str]
+    reported_status: str
     current_job_id: Optional[int]
     desired_state: str
     desired_version: int
@@ -139,8 +140,8 @@ _FAILED = "CASE WHEN failing AND requested_by = 'server' THEN failures_in_row EN
 
 def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional[_Worker]:
     """What is known of a worker, with the sample that stands in the place of a minute."""
-    row = db.execute("SELECT session, current_job_id, desired_state, desired_version, applied_version,"
-                     " last_seen, left_at, requested_at, requested_by, previous_state, acknowledged_at,"
+    row = db.execute("SELECT session, reported_status, current_job_id, desired_state, desired_version,"
+                     " applied_version, last_seen, left_at, requested_at, requested_by, previous_state, acknowledged_at,"
                      " done_at, host, machine_type, version, hub_user, tags, %s,"
                      " (SELECT timestamp FROM worker_metrics AS m"
                      " WHERE m.worker_id = workers.worker_id AND place = ?), job_cpus, job_gpus"
@@ -314,14 +315,19 @@ def _admit(t: Transaction, beat: messages.Heartbeat, metrics: str, user: Optiona
         worker_history.add_line(t, beat.worker_id, "heard of again", "worker")
     # Of one that is idle the last job stands there until it is told its next one: it changes once.
     job_id = known.current_job_id if beat.reported_status == p.IDLE else beat.current_job_id
-    t.db.execute(
-        "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?,"
-        " system_metrics = ?, desired_state = ?, desired_version = ?, applied_version = ?,"
-        " last_seen = ?, requested_at = ?, requested_by = ?, previous_state = ?,"
-        " acknowledged_at = ?, done_at = ?, job_cpus = ?, job_gpus = ? WHERE worker_id = ?",
-        (beat.session, beat.reported_status, job_id, metrics,
-         state, version, applied, t.now, *(_Progress() if anew else _progress(known, beat, t.now)),
-         *share.told(beat), beat.worker_id))
+    t.db.execute("UPDATE workers SET system_metrics = ?, last_seen = ? WHERE worker_id = ?",
+                 (metrics, t.now, beat.worker_id))
+    row = (beat.session, beat.reported_status, job_id, state, version, applied,
+           *(_Progress() if anew else _progress(known, beat, t.now)), *share.told(beat))
+    # Apart, and seldom: a trigger on these costs as much as the rest.
+    if row != (known.session, known.reported_status, known.current_job_id, known.desired_state,
+               known.desired_version, known.applied_version, known.requested_at, known.requested_by,
+               known.previous_state, known.acknowledged_at, known.done_at, known.job_cpus, known.job_gpus):
+        t.db.execute(
+            "UPDATE workers SET session = ?, reported_status = ?, current_job_id = ?, desired_state = ?,"
+            " desired_version = ?, applied_version = ?, requested_at = ?, requested_by = ?,"
+            " previous_state = ?, acknowledged_at = ?, done_at = ?, job_cpus = ?, job_gpus = ?"
+            " WHERE worker_id = ?", (*row, beat.worker_id))
     share.learn(t, beat, share.Share(known.job_cpus, known.job_gpus), share.told(beat))
     identity = _identity(beat)
     # Seldom, and apart: the indexes on these columns cost more than the rest.
