@@ -141,8 +141,8 @@ _FAILED = "CASE WHEN failing AND requested_by = 'server' THEN failures_in_row EN
 def _worker(db: sqlite3.Connection, worker_id: str, minute: int = 0) -> Optional[_Worker]:
     """What is known of a worker, with the sample that stands in the place of a minute."""
     row = db.execute("SELECT session, reported_status, current_job_id, desired_state, desired_version,"
-                     " applied_version, last_seen, left_at, requested_at, requested_by, previous_state, acknowledged_at,"
-                     " done_at, host, machine_type, version, hub_user, tags, %s,"
+                     " applied_version, last_seen, left_at, requested_at, requested_by, previous_state,"
+                     " acknowledged_at, done_at, host, machine_type, version, hub_user, tags, %s,"
                      " (SELECT timestamp FROM worker_metrics AS m"
                      " WHERE m.worker_id = workers.worker_id AND place = ?), job_cpus, job_gpus"
                      " FROM workers WHERE worker_id = ?" % _FAILED,
