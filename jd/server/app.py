@@ -26,6 +26,7 @@ from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.curves import Curves
 from jd.server.dashboard.details import JobDetails
+from jd.server.dashboard.failures import FailuresPage
 from jd.server.dashboard.history import History
 from jd.server.dashboard.jobs import JobTable
 from jd.server.dashboard.live import Live
@@ -109,7 +110,7 @@ class JobServer:
                      CreateJobs(experiment, self.creation), JobDetails(experiment, self.room.watching),
                      Results(experiment, self.live), Curves(experiment, self.live, self.room.watching),
                      History(experiment, self.live), Archive(experiment),
-                     Workers(experiment, self.live, self.room.logs),
+                     FailuresPage(experiment, self.live), Workers(experiment, self.live, self.room.logs),
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages

@@ -84,7 +84,7 @@ return [...controls].filter((one) => one.checkVisibility() && !labelled(one) && 
   .map((one) => one.outerHTML.slice(0, 120));
 """
 
-PAGES = ("/jobs", "/jobs/1", "/results", "/history", "/compare?ids=1,2,3",
+PAGES = ("/jobs", "/jobs/1", "/results", "/failures", "/history", "/compare?ids=1,2,3",
          "/workers", "/settings")
 
 
@@ -107,6 +107,7 @@ def ready(browser: Browser, path: str) -> None:
         "/jobs": "document.querySelectorAll('.jobs tbody tr').length > 20",
         "/jobs/1": "document.querySelector('.files li') !== null",
         "/results": "document.querySelectorAll('main svg, main canvas').length > 3",
+        "/failures": "document.querySelector('.failure-values p, .standouts') !== null",
         "/history": "document.querySelector('.plot-best .surface') !== null",
         "/compare?ids=1,2,3": "document.querySelectorAll('.compare-table thead th').length === 3",
         "/workers": "document.querySelector('main tbody tr') !== null",
@@ -145,7 +146,7 @@ def test_faint_text_and_nameless_controls_are_found(browser: Browser, dashboard:
 
 def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
-    for path in ("/jobs", "/results", "/history", "/compare?ids=1,2,3",
+    for path in ("/jobs", "/results", "/failures", "/history", "/compare?ids=1,2,3",
                  "/workers", "/settings"):
         browser.go(dashboard.page + path)
         ready(browser, path)

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.slow, needs_browser]
 MODULES = {
     "exactjson": "exactjson.js", "differences": "compare/differences.js", "binfilter": "results/binfilter.js",
     "format": "format.js", "filter": "filter.js", "resultnames": "resultnames.js", "svg": "svg.js",
+    "failures": "failures/words.js",
     "terminal": "jobs/terminal.js", "outlook": "jobs/outlook.js", "grid": "jobs/create/grid.js",
     "space": "jobs/create/space.js",
     "statistics": "charts/statistics.js", "columns": "charts/column.js", "axis": "charts/axis.js",
@@ -175,6 +176,43 @@ def test_jobs_beside_each_other(blank: Browser, expression: str, expected: Any) 
 ])
 def test_format(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression) == expected
+
+
+RANGE = {"name": "a.b", "is_code": False, "low": 0.12345678, "high": 1000.5, "n": 1200, "failed": 12,
+         "others": 86, "others_failed": 3}
+PLACES = [{"name": name, "n": n} for name, n in (("node07", 10), ("node08", 4), ("a", 2), ("b", 1))]
+
+
+@pytest.mark.parametrize("expression, expected", [
+    ("failures.ending({verdict: 'failed', exit_code: 1})", "exit 1"),
+    ("failures.ending({verdict: 'failed', exit_code: null})", "failed"),
+    ("failures.ending({verdict: 'killed', exit_code: -11})", "killed by signal 11"),
+    ("failures.ending({verdict: 'oom', exit_code: -9})", "out of memory"),
+    ("failures.ending({verdict: 'lost', exit_code: null})", "worker lost"),
+    ("failures.pieces('a <n> <b> <path>')", ["a ", "<n>", " <b> ", "<path>", ""]),
+    ("failures.where(given[0].slice(0, 1), 1, 14, 'hosts')", "all 14 on node07"),
+    ("[1, 2].map((n) => failures.where(given[0].slice(0, 1), 1, n, 'hosts'))",
+     ["on node07", "both on node07"]),
+    ("failures.where(given[0].slice(0, 2), 2, 14, 'hosts')", "node07 (10), node08 (4)"),
+    ("failures.where(given[0], 4, 17, 'hosts')", "node07 (10), node08 (4), a (2) and 1 more host"),
+    ("failures.where(given[0], 9, 17, 'hosts')", "node07 (10), node08 (4), a (2) and 6 more hosts"),
+    ("failures.what(given[1])", "a.b 0.1235 to 1,000.5"),
+    ("failures.what({...given[1], low: 'x', high: 'x'})", "a.b = x"),
+    ("failures.what({...given[1], low: true, high: true})", "a.b = true"),
+    ("failures.what({name: 'code', is_code: true, low: '3fa9c2d1', high: '3fa9c2d1'})", "code 3fa9c2d1"),
+    ("failures.howOften(given[1])", "12 of 1,200 failed so, 3 of 86 others"),
+    ("failures.jobsOf('', 3)", "error=E3"),
+    ("failures.jobsOf('x=1', 3, given[1])", "x=1 error=E3 param.a.b>=0.12345678 param.a.b<=1000.5"),
+    ("failures.jobsOf('', 3, {...given[1], low: 'a b', high: 'a b'})", 'error=E3 param.a.b="a b"'),
+    ("failures.jobsOf('', 3, {...given[1], low: 'True', high: 'True'})", 'error=E3 param.a.b="True"'),
+    ("failures.jobsOf('', 3, {...given[1], low: false, high: false})", "error=E3 param.a.b=false"),
+    ("failures.jobsOf('', 3, {...given[1], low: '[64, 32]', high: '[64, 32]'})",
+     'error=E3 param.a.b="[64, 32]"'),
+    ("failures.jobsOf('', 3, {name: 'code', is_code: true, low: '3fa9', high: '3fa9'})",
+     "error=E3 code=3fa9"),
+])
+def test_what_is_said_of_failures(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression, PLACES, RANGE) == expected
 
 
 SUMMARY = {"jobs": {"PENDING": 40, "SERVED": 8, "DONE": 50, "ABORTED": 2, "DELETED": 0}, "total": 100,

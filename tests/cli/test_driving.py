@@ -160,13 +160,14 @@ def test_jobs_tell_why_they_failed_and_when_they_are_tried_again(tmp_path: Path,
     with Server(tmp_path) as server:
         shell = Shell(server, Machine(tmp_path), capsys)
         shell.run("submit", "param.lr=0.1,0.25", "param.name=some\u001btext")
-        shell.end("ABORTED", message="No module\nnamed 'torch'", exit_code=1)
+        shell.end("ABORTED", message="exit status 1\nTraceback", exit_code=1,
+                  output_tail="Traceback\nModuleNotFoundError: No module named 'torch'\nleaving\n")
         shown = shell.run("jobs").splitlines()
         assert shown[0].split() == ["ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "TAGS", "PARAMETERS",
                                     "WHY"]
         assert shown[1].split()[:3] == ["1", "ABORTED", "1"] and "lr=0.1 name=some?text" in shown[1]
         assert re.search(r"  tried again in \d\ds; attempt 1 failed on node_exp_0 \(failure 1 of at most 3"
-                         r"\): No module named 'torch'$", shown[1])
+                         r"\): ModuleNotFoundError: No module named 'torch'$", shown[1])
         assert shown[2].split()[:6] == ["2", "PENDING", "0", "-", "-", "-"]
         assert len({line.index(word) for line, word in zip(shown, ("PARAMETERS", "lr=", "lr="))}) == 1
         assert [job["id"] for job in shell.facts("jobs", "where=status=PENDING lr>0.2")["jobs"]] == [2]

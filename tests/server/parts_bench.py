@@ -18,6 +18,7 @@ from jd.server.dashboard.archive import Archive
 from jd.server.dashboard.create import CreateJobs
 from jd.server.dashboard.curves import Curves
 from jd.server.dashboard.details import JobDetails
+from jd.server.dashboard.failures import FailuresPage
 from jd.server.dashboard.live import Live
 from jd.server.dashboard.results import Results
 from jd.server.experiment import Experiment
@@ -69,7 +70,8 @@ class PartsBench:
                      JobRoutes(self.experiment, self.creation, room.watching),
                      CreateJobs(self.experiment, self.creation),
                      JobDetails(self.experiment, room.watching), Archive(self.experiment),
-                     Results(self.experiment, live), Curves(self.experiment, live, room.watching)):
+                     Results(self.experiment, live), Curves(self.experiment, live, room.watching),
+                     FailuresPage(self.experiment, live)):
             part.add_to(self.router)
 
     def close(self) -> None:

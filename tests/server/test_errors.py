@@ -23,12 +23,12 @@ Found = Callable[[str], List[int]]
 TRACEBACK = 'Traceback (most recent call last):\n  File "/a/t.py", line 3, in f\n    g()\n%s\n'
 
 
-def fail(desk: Desk, error: str, worker: str = "node1_egg_0", code: int = 1, **fields: Any) -> int:
+def fail(desk: Desk, error: str, worker: str = "node1_egg_0", **fields: Any) -> int:
     """A worker takes the next job and fails it so. The id of the job."""
     claimed = desk.claim(worker, session=worker, host=worker.partition("_")[0],
                          system_metrics={"gpus": fields.pop("gpus", "none")})
     desk.finish(claimed.job_id, "ABORTED", attempt=claimed.attempt, **dict(
-        {"exit_code": code, "message": "exit status %d" % code, "output_tail": TRACEBACK % error}, **fields))
+        {"exit_code": 1, "message": "exit status 1", "output_tail": TRACEBACK % error}, **fields))
     return claimed.job_id
 
 
@@ -47,7 +47,7 @@ def test_failures_alike_are_of_one_kind(desk: Desk) -> None:
     desk.create(6)
     fail(desk, "ValueError: lr 3 on node1", gpus="0,1")
     fail(desk, "ValueError: lr 4 on node2.lab", "node2_egg_0")
-    fail(desk, "ValueError: lr 5 on node2", "node2_egg_0", code=3)
+    fail(desk, "ValueError: lr 5 on node2", "node2_egg_0", exit_code=3)
     fail(desk, "x", verdict=p.VERDICT_OOM, exit_code=-9, message="killed by SIGKILL: out of memory")
     done = desk.claim("node3_egg_0", session="s")
     desk.finish(done.job_id, attempt=done.attempt, output_tail="an error of no importance")

@@ -9,6 +9,8 @@ from jd import protocol, terminal
 
 HEADER = ("ID", "STATUS", "TRIES", "RUNTIME", "WORKER", "TAGS", "PARAMETERS", "WHY")
 NUMERIC = (0, 2, 3)
+# What a line of the history says of an attempt that has ended, before it repeats its message.
+_ENDED = re.compile(r"attempt [0-9]+ [^:\n]+(?=:)")
 # What a line of the history says of a time that has come nearer since.
 _THEN = re.compile(r", tried again in [0-9][0-9.]* ?[a-z]+( [0-9]+ ?[a-z]+)?(?=:|$)")
 
@@ -43,7 +45,8 @@ def value(given: object) -> str:
 
 
 def why(job: Mapping[str, Any], now: float) -> str:
-    """Why a job is not DONE, as far as somebody has said; and when it is tried again."""
+    """Why a job is not DONE, as far as somebody has said, with the error of its latest attempt; and when it
+    is tried again."""
     status = job.get("status")
     if status not in (protocol.ABORTED, protocol.PENDING):
         return ""
@@ -63,5 +66,9 @@ def _last_reason(job: Mapping[str, Any]) -> str:
     if isinstance(history, list) and history:
         last: object = history[-1]
         entry: Dict[str, Any] = last if isinstance(last, dict) else {"reason": last}
-        return _THEN.sub("", str(entry.get("reason") or ""))
+        reason = str(entry.get("reason") or "")
+        ended = _ENDED.match(reason)
+        if job.get("error") and ended is not None:
+            reason = "%s: %s" % (ended.group(), job["error"])
+        return _THEN.sub("", reason)
     return history if isinstance(history, str) else ""

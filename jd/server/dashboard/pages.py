@@ -12,7 +12,7 @@ from jd.web.files import Files, page, redirect
 
 SIGNIN = "/signin"
 HOME = "/jobs"
-PAGES = (HOME, "/jobs/<int:id>", "/results", "/history", "/compare", "/workers", "/settings")
+PAGES = (HOME, "/jobs/<int:id>", "/results", "/failures", "/history", "/compare", "/workers", "/settings")
 
 
 class Pages:

@@ -196,6 +196,7 @@ async function begin() {
   route("/jobs", "./jobs/jobs.js", "Jobs");
   route("/jobs/:id", "./jobs/job.js", "Job");
   route("/results", "./results/results.js", "Results");
+  route("/failures", "./failures/failures.js", "Failures");
   route("/history", "./history/history.js", "History");
   route("/compare", "./compare/compare.js", "Compare");
   route("/workers", "./workers/workers.js", "Workers");

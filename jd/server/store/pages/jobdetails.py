@@ -8,7 +8,7 @@ from jd.server.store import jobfields
 from jd.server.store.files import files
 from jd.server.store.files.names import COUNTS
 from jd.server.store.jobfields import Where
-from jd.server.store.pages import jobtable
+from jd.server.store.pages import failures, jobtable
 from jd.server.store.queue import codes, jobs
 from jd.workername import split_worker_id
 
@@ -45,7 +45,7 @@ def job(db: sqlite3.Connection, job_id: int, everything: bool = False) -> Dict[s
     """A job as its page shows it: its row in the table, attempts, history, files, latest output.
 
     Lists begin with the newest; `attempts_total` and `files_total` count what they leave out too, which is
-    nothing of attempts and history with `everything`.
+    nothing of attempts and history with `everything`; `alike` tells how many jobs failed as this one has.
     Raises jobs.NoSuchJob.
     """
     found = jobtable.rows(db, [job_id], _FIELDS, whole=True)
@@ -55,6 +55,7 @@ def job(db: sqlite3.Connection, job_id: int, everything: bool = False) -> Dict[s
         found[0], attempts=attempts(db, job_id, -1 if everything else MAX_ATTEMPTS),
         attempts_total=found[0]["attempt"],
         history=_history(db, job_id, -1 if everything else MAX_HISTORY), files=_files(db, job_id),
+        alike=failures.alike(db, job_id, found[0]["attempt"]),
         files_total=db.execute("SELECT count(*) FROM files WHERE job_id = ?", (job_id,)).fetchone()[0],
         output=output(db, job_id, None).output)
 

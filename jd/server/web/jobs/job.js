@@ -8,15 +8,16 @@ import {measuredFirst} from "../resultnames.js";
 import {ACTIONS, openAction} from "../jobactions.js";
 import {codes, version} from "./code.js";
 import {tagLink} from "./columns.js";
+import {failureLine} from "./failure.js";
 import {fileList} from "./files.js";
 import {outputBox} from "./output.js";
 
 const POLL = 4000;  // ms; asking also tells the worker that somebody watches
 
-/** The page /jobs/<id>. */
-export async function show(main, params) {
+/** The page /jobs/<id>; `?attempt=2` shows the output of that one. */
+export async function show(main, params, query) {
   const id = Number(params.id);
-  const page = new JobPage(main, id);
+  const page = new JobPage(main, id, Number(query.get("attempt")) || null);
   setTitle("Job " + id);
   try {
     await page.load();
@@ -40,14 +41,15 @@ export async function show(main, params) {
 }
 
 class JobPage {
-  constructor(main, id) {
+  constructor(main, id, attempt) {
     this.main = main;
     this.id = id;
-    this.output = outputBox(id);
+    this.output = outputBox(id, attempt);
     this.files = fileList(id);
     this.drawn = {};  // of each part, what it shows
     this.title = el("div", {class: "job-title"});
     this.acts = el("div", {class: "job-acts"});
+    this.failure = el("div");
     this.parameters = part("Parameters", {id: "job-parameters"});
     this.results = part("Results", {id: "job-results"});
     this.attempts = part("Attempts", {id: "job-attempts"});
@@ -67,6 +69,8 @@ class JobPage {
     const shown = [job.status, job.attempt, job.worker_id, job.started, job.finished, job.runtime,
       job.retry_at, job.priority, job.tags, job.needs, job.timeout, job.max_attempts, job.flags];
     this.draw("title", shown, () => this.drawTitle(job));
+    this.draw("failure", [job.error, job.alike], () =>
+      this.failure.replaceChildren(failureLine(job) || ""));
     this.draw("acts", [job.status, job.priority], () => this.drawActs(job));
     this.draw("parameters", job.parameters, () =>
       this.parameters.body.replaceChildren(facts(Object.entries(job.parameters))));
@@ -115,7 +119,7 @@ class JobPage {
       el("div", {class: "job-head"},
         el("nav", {class: "job-way", "aria-label": "Jobs"}, el("a", {href: "/jobs"}, "Jobs"),
           el("span", {}, near(-1, "Previous job", "‹"), near(1, "Next job", "›"))),
-        el("div", {class: "job-line"}, this.title, this.acts)),
+        el("div", {class: "job-line"}, this.title, this.acts), this.failure),
       el("div", {class: "split wide-left"},
         el("div", {class: "job-column"}, this.written.node, this.attempts.node, this.uploads.node),
         el("div", {class: "job-column"},

@@ -13,8 +13,9 @@ function joint(before, left) {
   return left ? `${begin}[... ${left.toLocaleString("en")} bytes of output are left out here ...]\n` : "";
 }
 
-/** The box of a job. `attempts(list)` tells which there are, newest first; `poll()` gets what is new. */
-export function outputBox(jobId) {
+/** The box of a job. `attempts(list)` tells which there are, newest first; `poll()` gets what is new. It
+ * begins with the attempt `wanted`, if there is such a one. */
+export function outputBox(jobId, wanted = null) {
   const box = el("pre",
     {class: "output", tabindex: 0, role: "log", "aria-label": "Output", "aria-live": "off"});
   const follow = el("input", {type: "checkbox", checked: true, onchange: () => follow.checked && end()});
@@ -128,10 +129,12 @@ export function outputBox(jobId) {
       const newest = numbers.length ? numbers[0] : null;
       which.hidden = numbers.length < 2;
       if (newest !== latest) {
-        const follows = shown === latest;
+        const asked = latest === null && numbers.includes(wanted);
+        const follows = shown === latest && !asked;
         latest = newest;
         which.replaceChildren(...numbers.map((n) => el("option", {value: n}, "Attempt " + n)));
-        which.value = String(follows ? newest : shown);
+        which.value = String(follows ? newest : asked ? wanted : shown);
+        if (asked) return choose(wanted);
         if (follows && newest !== null) return choose(newest);
       }
       return poll();

@@ -25,10 +25,12 @@ export function overview(choose) {
   }));
   const back = el("span", {class: "hint"});
   figures.get("ABORTED").tile.append(back);
+  const why = el("a", {class: "tile-why", href: "/failures", title: "Why runs fail", hidden: true}, "why?");
   const node = el("section", {class: "card overview", "aria-label": "Progress"},
     el("div", {class: "how-far"}, share, el("div", {class: "grow"}, finished, rest), workers),
     bar,
-    el("div", {class: "tiles"}, ...[...figures.values()].map(({tile}) => tile)));
+    el("div", {class: "tiles"}, ...[...figures].map(([status, {tile}]) =>
+      (status === "ABORTED" ? el("div", {class: "tile-with"}, tile, why) : tile))));
 
   function update(summary) {
     const {jobs, total} = summary, end = summary.finished;
@@ -52,6 +54,7 @@ export function overview(choose) {
     });
     for (const [status, {value}] of figures) value.textContent = number(status ? jobs[status] : total);
     back.textContent = returning(summary);
+    why.hidden = !jobs.ABORTED;
     const deleted = figures.get("DELETED").tile;
     deleted.hidden = !jobs.DELETED && deleted.getAttribute("aria-pressed") === "false";
   }

@@ -1,0 +1,152 @@
+// The Failures page: why runs fail, by kind, with the values that stand out.
+
+import {setQuery} from "../app.js";
+import {ask, button, el, empty} from "../common.js";
+import {filterBox} from "../filterbox.js";
+import {count, number} from "../format.js";
+import {openAction} from "../jobactions.js";
+import {became, kindCard} from "./kind.js";
+
+const EVERY = 5000;  // milliseconds between two loads of what changed
+
+/** The page (see app.js). */
+export async function show(main, params, query) {
+  const page = new FailuresPage(main, query.get("filter") || "");
+  await page.load();
+  return {refresh: (changes, previous) => page.refresh(changes, previous), close: () => page.close()};
+}
+
+class FailuresPage {
+  constructor(main, filter) {
+    this.main = main;
+    this.filter = filter;
+    this.loads = 0;
+    this.timer = 0;
+    this.loaded = this.cost = 0;
+    this.answer = "";  // as JSON, as it is shown
+    this.values = {};  // what stands out, by kind
+    this.cards = new Map();
+    this.box = filterBox({value: filter, placeholder: "Filter: lr<0.01 opt=adam",
+      onchange: (text) => this.search(text)});
+    this.retry = el("span");
+    this.said = el("div", {class: "failures-say", "aria-live": "polite"});
+    this.list = el("ol", {class: "failures", "aria-label": "Kinds of failures"});
+    this.note = el("p", {class: "hint"});
+    main.append(el("div", {class: "head"}, el("h1", {}, "Failures"), el("span", {class: "grow"}), this.retry),
+      el("div", {class: "toolbar"}, this.box.node), this.said, this.list, this.note);
+  }
+
+  search(text) {
+    this.filter = text;
+    setQuery({filter: text});
+    return this.load();
+  }
+
+  close() {
+    this.loads += 1;
+    clearTimeout(this.timer);
+  }
+
+  async load() {
+    const mine = (this.loads += 1), began = performance.now();
+    const query = this.filter ? "?filter=" + encodeURIComponent(this.filter) : "";
+    this.main.setAttribute("aria-busy", "true");
+    try {
+      const found = await ask("failures" + query);
+      if (mine !== this.loads) return;
+      this.box.say("");
+      this.show(found);
+      if (found.total) this.compare(query, mine);
+    } catch (error) {
+      if (mine === this.loads) this.refuse(error);
+    } finally {
+      if (mine === this.loads) this.main.removeAttribute("aria-busy");
+      this.cost = performance.now() - began;
+      this.loaded = Date.now();
+    }
+  }
+
+  /** Look for what stands out, which takes longer. */
+  async compare(query, mine) {
+    const began = performance.now();
+    try {
+      const found = await ask("failures/values" + query);
+      if (mine !== this.loads) return;
+      this.values = found.kinds;
+      for (const [id, card] of this.cards) card.compare(found.kinds[id] || []);
+      const left = found.names_total - found.names;
+      this.note.textContent = this.more + (left > 0 ? ` ${number(left)} parameters are not compared.` : "");
+    } catch (error) {
+      if (mine === this.loads) this.note.textContent = error.message;
+    }
+    this.cost += performance.now() - began;
+  }
+
+  refuse(error) {
+    if (error.status === 400) return this.box.say(error.message, true);
+    if (this.answer) {
+      this.note.textContent = error.message;
+      return undefined;
+    }
+    const again = button("Try again", () => this.load(), "primary");
+    return this.said.replaceChildren(empty("The failures could not be loaded", error.message, again));
+  }
+
+  /** At most every 5 seconds, more seldom when it takes long, and not behind a dialog. */
+  refresh(changes, previous) {
+    if (previous && changes.jobs === previous.jobs) return;
+    clearTimeout(this.timer);
+    const again = () => {
+      if (!document.querySelector("dialog[open]")) return this.load();
+      this.timer = setTimeout(again, 1000);
+      return undefined;
+    };
+    this.timer = setTimeout(again, Math.max(0, this.loaded + Math.max(EVERY, 10 * this.cost) - Date.now()));
+  }
+
+  show(found) {
+    const answer = JSON.stringify([this.filter, found]);
+    if (answer === this.answer) return;
+    this.answer = answer;
+    const {kinds, total} = found, focus = this.focused();
+    const done = () => this.load();
+    const {tried, hosts} = found;
+    this.cards = new Map(kinds.map((kind) =>
+      [String(kind.id), kindCard(kind, {filter: this.filter, tried, hosts, done})]));
+    this.list.replaceChildren(...[...this.cards.values()].map((card) => card.node));
+    for (const [id, card] of this.cards) if (this.values[id]) card.compare(this.values[id]);
+    this.list.hidden = !total;
+    this.said.replaceChildren(...(total ? summary(found) : [this.nothing(found)]));
+    this.more = (total > kinds.length ? `${number(total - kinds.length)} more kinds are not shown.` : "")
+      + (found.catching_up ? " Failures of a version before this one are still being looked at." : "");
+    this.note.textContent = this.more;
+    const filter = [this.filter, "error!=null", "status=ABORTED"].filter(Boolean).join(" ");
+    this.retry.replaceChildren(found.failed ? button(`Retry all ${number(found.failed)} that stayed failed`,
+      () => openAction({action: "retry", filter, done})) : "");
+    focus();
+  }
+
+  /** What puts the focus where it was, once the cards are others. */
+  focused() {
+    const one = document.activeElement, card = one && one.closest(".failure");
+    if (!card) return () => {};
+    const at = [...card.querySelectorAll("a, button")].indexOf(one);
+    return () => this.cards.get(card.dataset.kind)?.node.querySelectorAll("a, button")[at]?.focus();
+  }
+
+  nothing({tried}) {
+    if (this.filter) {
+      const clear = button("Clear the filter", () => { this.box.set(""); this.search(""); });
+      return empty("No failure to show", "No attempt of a job that matches has failed.", clear);
+    }
+    const words = tried ? `${count(tried, "job")} ended, and no attempt failed.` : "No job has ended yet.";
+    return empty("Nothing has failed", words + " When one fails, why stands here.",
+      el("a", {class: "button", href: "/jobs"}, "Jobs"));
+  }
+}
+
+function summary(found) {
+  const text = `${number(found.jobs)} of ${count(found.tried, "job")} failed at least once: `
+    + `${count(found.attempts, "attempt")}, ${count(found.total, "kind")}.`;
+  return [el("p", {}, text), became(found)];
+}

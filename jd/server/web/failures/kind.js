@@ -1,0 +1,89 @@
+// One kind of failure as a card: what, how often, where, when, by which values, and what can be done.
+
+import {go} from "../app.js";
+import {button, el} from "../common.js";
+import {count, number, when} from "../format.js";
+import {openAction} from "../jobactions.js";
+import {ending, howOften, jobsOf, pieces, what, where} from "./words.js";
+
+const link = (filter) => "/jobs?filter=" + encodeURIComponent(filter);
+
+/** What became of jobs that failed: a bar and the same in words. */
+export function became({good, failed, again, jobs}) {
+  const parts = [["failed", failed, "stayed failed"], ["again", again, "tried again"],
+    ["good", good, "came good later"]].filter(([, n]) => n);
+  const piece = ([kind, n]) => {
+    const made = el("i", {class: "of-" + kind});
+    made.style.setProperty("flex-grow", String(n / jobs));
+    return made;
+  };
+  const word = ([kind, n, text]) => el("span", {},
+    el("i", {class: "swatch of-" + kind}), number(n) + " " + text);
+  return el("div", {class: "became"}, el("div", {class: "became-bar", "aria-hidden": "true"},
+    ...parts.map(piece)), el("div", {class: "became-words"}, ...parts.map(word)));
+}
+
+/** The card of a kind: {node, compare(found)}. `filter` is that of the page, `tried` how many of its jobs
+ * have ended or failed, `hosts` how many there are; `done` is called when jobs are tried again. `compare`
+ * shows what stands out. */
+export function kindCard(kind, {filter, tried, hosts, done}) {
+  const jobs = jobsOf(filter, kind.id), {example} = kind;
+  const form = pieces(kind.form || "nothing was said").map((text, at) =>
+    (at % 2 ? el("span", {class: "slot"}, text) : text));
+  const values = el("div", {class: "failure-values"});
+  const facts = [
+    el("span", {class: "badge bad"}, ending(kind)),
+    place(where(kind.hosts, kind.hosts_total, kind.attempts, "hosts"), kind.hosts_total === 1 && hosts > 1),
+    kind.workers_total > 1 && kind.workers_total !== kind.hosts_total
+      ? el("span", {title: where(kind.workers, kind.workers_total, kind.attempts, "workers")},
+        count(kind.workers_total, "worker")) : null,
+    kind.gpus.length ? el("span", {title: "attempts by GPU"},
+      where(kind.gpus, kind.gpus_total, sum(kind.gpus), "GPUs")) : null,
+    kind.attempts === 1 ? el("span", {}, when(kind.last))
+      : el("span", {}, when(kind.first), " to ", when(kind.last))];
+  const retry = kind.failed ? button("Retry " + (kind.failed === 1 ? "it" : "these " + number(kind.failed)),
+    () => openAction({action: "retry", filter: jobs + " status=ABORTED", done})) : null;
+  const node = el("li", {class: "card failure", "data-kind": kind.id},
+    el("div", {class: "failure-count"},
+      el("b", {}, number(kind.jobs)), el("span", {}, kind.jobs === 1 ? "job" : "jobs"),
+      el("span", {class: "hint"}, `of ${number(tried)} · ${count(kind.attempts, "attempt")}`), became(kind)),
+    el("div", {class: "failure-what"},
+      el("h2", {}, el("a", {class: "mono", href: link(jobs), title: "Show these jobs"}, ...form)),
+      example.error && example.error !== kind.form
+        ? el("p", {class: "mono failure-line"}, example.error) : null,
+      el("p", {class: "failure-facts"}, ...facts), values),
+    el("div", {class: "failure-acts"},
+      el("a", {class: "button small", href: `/jobs/${example.job}?attempt=${example.attempt}`,
+        title: `Attempt ${example.attempt} of job ${example.job}, the latest that failed so`}, "Its output"),
+      retry));
+  retry?.classList.add("small");
+  node.addEventListener("click", (event) => {
+    const aside = event.target.closest("a, button, dialog") || !getSelection().isCollapsed;
+    if (!aside && !event.metaKey && !event.ctrlKey) go(link(jobs));
+  });
+
+  return {node, compare(found) {
+    const none = kind.jobs < 3 ? null : el("p", {class: "hint"}, "No value of a parameter stands out.");
+    if (!found.length) return values.replaceChildren(none || "");
+    return values.replaceChildren(el("ul", {class: "standouts", "aria-label": "Values that stand out"},
+      ...found.map((one) => standout(one, link(jobsOf(filter, kind.id, one))))));
+  }};
+}
+
+const sum = (places) => places.reduce((n, one) => n + one.n, 0);
+
+const place = (text, alone) => (alone ? el("b", {class: "failure-alone"}, text) : el("span", {}, text));
+
+// A value that stands out: its name, two shares as bars, the counts that they are of.
+function standout(one, href) {
+  const bar = (kind, n, of) => {
+    const made = el("i", {class: kind});
+    made.style.setProperty("--share", String(of ? n / of : 0));
+    return made;
+  };
+  return el("li", {},
+    el("a", {class: "mono", href, title: `${what(one)}: show these jobs`}, what(one)),
+    el("span", {class: "failure-shares", "aria-hidden": "true"}, bar("with", one.failed, one.n),
+      bar("others", one.others_failed, one.others)),
+    el("span", {}, howOften(one)));
+}
