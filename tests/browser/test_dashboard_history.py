@@ -120,3 +120,49 @@ def test_what_a_sweep_has_cost(browser: Browser, dashboard: Dashboard) -> None:
     assert no_sideways_scrolling(browser)
     browser.click(".history tbody a", "node1")
     browser.wait_path("/jobs?filter=host%3Dnode1")
+
+
+def test_who_ran_what_when(browser: Browser, dashboard: Dashboard, tmp_path: Path) -> None:
+    attempts(dashboard)
+    browser.go(dashboard.page + "/history?view=workers")
+    browser.wait_text("2 workers on 2 hosts in ")
+    browser.wait_text("failed 1")
+    browser.run("document.querySelector('.plot-timeline .surface').focus()")
+    browser.keys(ARROW_RIGHT)
+    browser.wait("document.querySelector('.timeline-frame').getAttribute('visibility') === 'visible'")
+    browser.click(".plot-timeline button", "Show as table")
+    browser.wait("document.querySelectorAll('.plot-timeline tbody tr').length === 2")
+    table = rows(browser)
+    assert [row[0] for row in table] == ["node1_egg_0", "node2_egg_0"]
+    assert [row[4:6] for row in table] == [["3", "1"], ["3", "0"]]
+    browser.click(".plot-timeline button", "Show as plot")
+    browser.click(".history-controls button", "+")
+    browser.wait("location.search.includes('from=')")
+    browser.wait("document.querySelector('.history-controls .seg [aria-pressed=true]') === null")
+    browser.run("const pick = document.querySelector('.choice select'); pick.value = 'host';"
+                "pick.dispatchEvent(new Event('change'))")
+    browser.wait("document.querySelector('.plot-timeline h2').textContent === 'Timeline of hosts'")
+    address, said = browser.path, browser.run("return document.querySelector('.history > .hint').textContent")
+    with Browser(tmp_path) as other:
+        sign_in(other, dashboard)
+        other.go(dashboard.page + address)
+        other.wait("document.querySelector('.plot-timeline h2')?.textContent === 'Timeline of hosts'")
+        # The window is the same; how busy they were in it goes on while an attempt runs.
+        assert other.run("return document.querySelector('.history > .hint').textContent").split(",")[0] == (
+            str(said).split(",")[0])
+        assert other.console() == []
+    browser.click(".history-controls button", "All")
+    browser.click(".timeline-names a", "node1")
+    browser.wait("document.querySelector('.plot-timeline h2')?.textContent === arguments[0]",
+                 "Timeline of workers of node1")
+    browser.size(*PHONE)
+    assert no_sideways_scrolling(browser)
+    browser.wait("document.querySelector('.plot-timeline .surface') !== null")
+    browser.run("document.querySelector('.plot-timeline .surface').focus()")
+    browser.keys(ARROW_RIGHT)
+    for _ in range(12):  # past what is idle, to an attempt
+        if "Job #" in browser.run("return document.querySelector('.tip').textContent"):
+            break
+        browser.keys(ARROW_RIGHT)
+    browser.keys(ENTER)
+    browser.wait("location.pathname.startsWith('/jobs/')")

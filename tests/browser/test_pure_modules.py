@@ -31,7 +31,7 @@ MODULES = {
     "variance": "results/variance.js", "data": "results/data.js", "direction": "direction.js",
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
     "stairs": "history/stairs.js", "timeaxis": "history/timeaxis.js",
-    "costwords": "history/costwords.js",
+    "costwords": "history/costwords.js", "spans": "history/spans.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/csv.js",
     "around": "results/around.js", "prefill": "jobs/create/prefill.js",
@@ -877,6 +877,35 @@ KINDS = ["done", "failed", "lost", "returned", "running"]
     ("costwords.unknownWords({...given[0], no_gpus: 0, no_cpus: 0})", ""),
 ])
 def test_cost_in_words(blank: Browser, expression: str, expected: Any) -> None:
+    assert value(blank, expression, COST, KINDS) == expected
+
+
+@pytest.mark.parametrize("expression, expected", [
+    # Attempts in any order, one that begins before the worker was there and one that ends after it.
+    ("spans.gaps([[10, 20], [30, 40]], [[35, 50], [12, 15], [0, 11], [14, 16]])",
+     [[11, 12], [16, 20], [30, 35]]),
+    ("spans.gaps([[10, 20]], [])", [[10, 20]]),
+    ("spans.gaps([[10, 20]], [[10, 20], [15, 15]])", []),
+    ("spans.gaps([], [[1, 2]])", []),
+    ("spans.zoomed([100, 200], 0.5)", [125, 175]),
+    ("spans.zoomed([100, 200], 2, 100)", [100, 300]),
+    ("spans.zoomed([100, 102], 0.1, 102)", [101, 102]),  # no shorter than a second
+    ("spans.moved([100, 200], -0.5)", [50, 150]),
+    ("spans.busyShare({busy: [1, 2, 0, 0, 1], there: 8})", 0.5),
+    ("spans.busyShare({busy: [0, 0, 0, 0, 0], there: 0})", "NaN"),
+    ("spans.bad({attempts: [9, 2, 3, 4, 5]}, given[1])", 5),
+    ("['started', 'heard of again', 'applied pause', 'queued drain'].map(spans.eventKind)",
+     ["come", "come", "pause", None]),
+    ("['stopped', 'stop from the CLI', 'heartbeat lost', 'found dead', 'left after it'].map(spans.eventKind)",
+     ["go"] * 5),
+    ("spans.utilisation({workers: 2, hosts: 1, removed: 0, there: 100, busy: [30, 3, 0, 0, 0]}, 0, 7200)",
+     "2 workers on 1 host in 2 h, busy 33 % of the time that they were there."),
+    ("spans.utilisation({workers: 2, hosts: 1, removed: 1, there: 0, busy: [0]}, 0, 7200).split('.')[1]",
+     " 1 of them is no longer in the list: when they were idle is not known, and they do not count here"),
+    ("spans.utilisation({workers: 0, hosts: 0, removed: 0, there: 0, busy: [0]}, 0, 60)",
+     "No worker was there in this time."),
+])
+def test_the_timeline(blank: Browser, expression: str, expected: Any) -> None:
     assert value(blank, expression, COST, KINDS) == expected
 
 

@@ -1,12 +1,14 @@
-// The History page: the best so far, and what it has cost.
+// The History page: the best so far, who ran what when, and what it has cost.
 
 import {el} from "../common.js";
 import {bestView} from "./best.js";
 import {costView} from "./cost.js";
+import {timelineView} from "./timeline.js";
 
 // What a tab shows: its name in the address, its title, and what fills it: it gives {refresh(changes,
 // previous), close()}.
-const VIEWS = [["best", "Best so far", bestView], ["cost", "Cost", costView]];
+const VIEWS = [["best", "Best so far", bestView], ["workers", "Timeline of workers", timelineView],
+  ["cost", "Cost", costView]];
 
 /** The page (see app.js). */
 export async function show(main, params, query) {

@@ -32,6 +32,31 @@ function mark(kind) {
     svg("rect", {width: 14, height: 12, rx: 2, fill: fill(kind)}));
 }
 
+/** The same as patterns for a canvas, of the colours that `host` gives its elements: {kind: pattern}. */
+export function brushes(host, pen) {
+  const probe = el("span", {hidden: true});
+  host.append(probe);
+  const colour = (name) => {
+    probe.setAttribute("class", name);
+    return getComputedStyle(probe).color;
+  };
+  const found = {};
+  for (const kind of KINDS) {
+    const tile = el("canvas", {width: SIZE, height: SIZE}), ink = tile.getContext("2d");
+    ink.fillStyle = colour("kind-" + kind);
+    ink.fillRect(0, 0, SIZE, SIZE);
+    ink.strokeStyle = colour("kind-stroke");
+    ink.lineWidth = 1.2;
+    ink.stroke(new Path2D(STROKES[kind]));
+    found[kind] = pen.createPattern(tile, "repeat");
+  }
+  found.there = colour("kind-there");
+  found.bad = colour("kind-failed");
+  found.text = colour("kind-event");
+  probe.remove();
+  return found;
+}
+
 /** The legend of some kinds, each with more words if `words(kind)` gives any. */
 export const kindLegend = (kinds, words = () => "") => el("p", {class: "legend"}, ...kinds.map((kind) =>
   el("span", {}, mark(kind), [NAMES[kind], words(kind)].filter(Boolean).join(" "))));
