@@ -7,6 +7,7 @@ import asyncio
 import csv
 import io
 import json
+import random
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -34,7 +35,7 @@ MODULES = {
     "costwords": "history/costwords.js", "spans": "history/spans.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/csv.js",
-    "around": "results/around.js", "prefill": "jobs/create/prefill.js",
+    "matter": "results/matter.js", "around": "results/around.js", "prefill": "jobs/create/prefill.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its
@@ -645,6 +646,106 @@ def test_axes_and_ranges_of_parallel_coordinates(
     assert value(blank, PARALLEL + "(given[2])", order, hidden, ranges) == [names, text]
 
 
+# ---- what parameters do with others, on data whose answer is known
+
+MATTER = """((table, metric) => {
+  const made = Object.entries(table).map(([name, raw]) => columns.column(name, raw))
+    .filter(({kind}) => kind !== "constant");
+  const model = matter.modelOf(made, metric), told = model && matter.matter(model);
+  const again = model && matter.matter(matter.modelOf(made, metric));
+  return told && {...told, shares: told.shares && Object.fromEntries(
+      made.map(({name}, at) => [name, told.shares[at]])),
+    alone: Object.fromEntries(made.map((one) => [one.name, variance.importance(one, metric).share])),
+    same: JSON.stringify(told) === JSON.stringify(again)};
+})(given[0], given[1])"""
+Table = Dict[str, List[Any]]
+
+
+def drawn(jobs: int, noise: int, seed: int = 1) -> Table:
+    """Parameters a and b, even from 0 to 1, and such that do nothing."""
+    chance = random.Random(seed)
+    return {name: [chance.random() for _ in range(jobs)]
+            for name in ["a", "b", *("noise%d" % at for at in range(noise))]}
+
+
+def told(blank: Browser, table: Table, metric: List[float]) -> Any:
+    found = value(blank, MATTER, table, metric)
+    if found is not None:
+        assert found["same"]
+        noisy = [share for name, share in (found["shares"] or {}).items() if name.startswith("noise")]
+        assert all(share < 0.02 for share in noisy)
+    return found
+
+
+def test_what_adds_up_is_shared_by_its_variance(blank: Browser) -> None:
+    table = drawn(1000, 4)
+    table["kept"] = [1] * 1000
+    found = told(blank, table, [2 * a + b for a, b in zip(table["a"], table["b"])])
+    for shares in (found["shares"], found["alone"]):  # variances of 4/12 and 1/12
+        assert shares["a"] == pytest.approx(0.8, abs=0.05) and shares["b"] == pytest.approx(0.2, abs=0.05)
+    assert found["together"] == found["alike"] == [] and found["explained"] > 0.95
+    assert "kept" not in found["shares"]
+
+
+@pytest.mark.parametrize("jobs, noise", [(200, 3), (2000, 23)])
+def test_what_only_two_do_together_is_found(blank: Browser, jobs: int, noise: int) -> None:
+    table, chance = drawn(jobs, noise), random.Random(2)
+    table["b"] = ["x" if b > 0.5 else "y" for b in table["b"]]
+    metric = [((a > 0.5) == (b == "x")) + chance.gauss(0, 0.1) for a, b in zip(table["a"], table["b"])]
+    found = told(blank, table, metric)
+    assert found["alone"]["a"] < 0.03 and found["alone"]["b"] < 0.03
+    assert found["shares"]["a"] > 0.6 and found["shares"]["b"] > 0.6
+    assert sorted(found["together"][0][:2]) == ["a", "b"] and found["together"][0][2] > 0.6
+
+
+def test_what_is_missing_and_what_only_some_have(blank: Browser) -> None:
+    """momentum is there for sgd alone, and does not stand for the optimizer. note matters by being there."""
+    table, chance = drawn(600, 2), random.Random(3)
+    table["opt"] = [chance.choice(["adam", "sgd"]) for _ in range(600)]
+    table["momentum"] = [chance.random() if opt == "sgd" else None for opt in table["opt"]]
+    metric = [(opt == "sgd") + a for opt, a in zip(table["opt"], table["a"])]
+    found = told(blank, table, metric)
+    assert found["shares"]["momentum"] < 0.02 and found["alike"] == []
+    assert found["shares"]["opt"] == pytest.approx(0.75, abs=0.07)  # variances of 1/4 and 1/12
+    table["note"] = [chance.random() if chance.random() < 0.5 else None for _ in range(600)]
+    found = told(blank, table, [float(note is None) for note in table["note"]])
+    assert found["shares"]["note"] > 0.9 and found["alone"]["note"] == 0
+
+
+def test_parameters_that_hardly_differ_are_named(blank: Browser) -> None:
+    table = drawn(500, 2)
+    table["copy"] = [round(a, 3) for a in table["a"]]
+    found = told(blank, table, [a + b / 10 for a, b in zip(table["a"], table["b"])])
+    assert found["alike"] == [["a", "copy"]]
+    assert 0.1 < found["shares"]["a"] < 0.9 and 0.1 < found["shares"]["copy"] < 0.9
+    assert found["alone"]["a"] > 0.95 and found["alone"]["copy"] > 0.95
+
+
+def test_of_few_jobs_and_of_noise_nothing_is_said(blank: Browser) -> None:
+    table, chance = drawn(19, 2), random.Random(4)
+    assert told(blank, table, table["a"]) is None
+    assert told(blank, {}, [chance.random() for _ in range(50)]) is None
+    table = drawn(400, 23)
+    found = told(blank, table, [chance.gauss(0, 1) for _ in range(400)])
+    assert found["shares"] is None and found["explained"] == 0 and found["together"] == []
+    assert told(blank, table, [5.0] * 400)["shares"] is None
+    undefined = "matter.modelOf([columns.column('a', given[0])], given[0].map(() => NaN))"
+    assert value(blank, undefined, table["a"]) is None
+
+
+def test_a_partial_dependence_is_the_curve(blank: Browser) -> None:
+    table = drawn(800, 1)
+    found = value(blank, """(() => {
+      const made = Object.entries(given[0]).map(([name, raw]) => columns.column(name, raw));
+      return matter.dependence(matter.modelOf(made, given[1]), "a");
+    })()""", table, [(a - 0.5) ** 2 + b for a, b in zip(table["a"], table["b"])])
+    assert len(found["values"]) == 31 and 30 <= len(found["lines"]) <= 50
+    mean_b = sum(table["b"]) / 800
+    for a, mean, low, high in zip(found["values"], found["mean"], found["q1"], found["q3"]):
+        assert mean == pytest.approx((a - 0.5) ** 2 + mean_b, abs=0.06)
+        assert low < mean < high and high - low == pytest.approx(0.5, abs=0.12)  # the middle half of b
+
+
 # ---- the address and the CSV of the Results page
 
 @pytest.mark.parametrize("expression, expected", [
@@ -696,8 +797,8 @@ SWEEP = """((what) => {
   const lr = [0.001, 0.01, 0.1], opt = ["adam", "sgd"], n = [...Array(12).keys()];
   const raw = {lr: n.map((i) => lr[i % 3]), opt: n.map((i) => opt[Math.floor(i / 3) % 2]),
     size: n.map((i) => 2 ** (i % 4)), momentum: n.map((i) => (Math.floor(i / 3) % 2 ? 0.5 + i / 100 : null)),
-    sizes: n.map((i) => (i % 2 ? "[1, 2]" : "[64]")), rate: exactjson.parse("[1.0,2.0,0.5,1.0,2.0,0.5,1.0,2.0,"
-      + "0.5,1.0,2.0,0.5]")};
+    sizes: n.map((i) => (i % 2 ? "[1, 2]" : "[64]")),
+    rate: exactjson.parse("[1.0,2.0,0.5,1.0,2.0,0.5,1.0,2.0,0.5,1.0,2.0,0.5]")};
   const all = Object.entries(raw).map(([name, some]) => columns.column(name, some));
   const given = exactjson.parse('{"lr": 0.01, "opt": "adam", "size": 2, "sizes": [1, 2], "rate": 2.0,'
     + '"kept": 1.0}');
@@ -708,33 +809,33 @@ SWEEP = """((what) => {
 @pytest.mark.parametrize("expression, expected", [
     # Near a job: numbers a step to either side, all else kept; a fine grid has what lies half way, too.
     ("(all, given) => around.boxOf({given, columns: all, places: [1], ranges: new Map(), near: () => true})",
-     '{"sampled":false,"parameters":{"lr":{"low":0.001,"high":0.1,"values":[0.001,0.0055,0.01,0.055,0.1]},'
+     ('{"sampled":false,"parameters":{"lr":{"low":0.001,"high":0.1,"values":[0.001,0.0055,0.01,0.055,0.1]},'
      '"opt":{"values":["adam"]},"size":{"low":1,"high":4,"log":true,"whole":true,"values":[1,2,3,4]},'
      '"sizes":{"values":[[1,2]]},"rate":{"low":1,"high":3,"values":[1.0,1.5,2.0,2.5,3.0]},'
-     '"kept":{"values":[1.0]}}}'),
+     '"kept":{"values":[1.0]}}}')),
     # Within ranges: what the jobs in it have; what only some have is told with its condition, as a sample.
-    ("(all, given) => around.boxOf({given, columns: all, places: [1, 4, 2, 5], near: () => false,"
-     " ranges: new Map([['lr', [0.005, 0.2]]])})",
-     '{"sampled":true,"parameters":{"lr":{"low":0.005,"high":0.2,"values":[0.005,0.1025,0.2]},'
+    (("(all, given) => around.boxOf({given, columns: all, places: [1, 4, 2, 5], near: () => false,"
+     " ranges: new Map([['lr', [0.005, 0.2]]])})"),
+     ('{"sampled":true,"parameters":{"lr":{"low":0.005,"high":0.2,"values":[0.005,0.1025,0.2]},'
      '"opt":{"values":["adam","sgd"]},"size":{"low":1,"high":4,"log":true,"whole":true,"values":[1,2,4]},'
      '"sizes":{"values":[[1,2],[64]]},"rate":{"low":0.5,"high":2,"values":[0.5,1.25,2.0]},'
      '"kept":{"values":[1.0]},"momentum":{"low":0.54,"high":0.55,"values":[0.54,0.545,0.55],'
-     '"when":{"opt":["sgd"]}}}}'),
+     '"when":{"opt":["sgd"]}}}}')),
     # One value in a range is that value, and one that all have is kept.
-    ("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
-     " ranges: new Map([['lr', [0.1, 0.1]]])}).parameters.lr", '{"values":[0.1]}'),
-    ("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
-     " ranges: new Map()}).parameters.lr", '{"values":[0.01]}'),
+    (("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
+     " ranges: new Map([['lr', [0.1, 0.1]]])}).parameters.lr"), '{"values":[0.1]}'),
+    (("(all, given) => around.boxOf({given, columns: all.slice(0, 1), places: [1], near: () => false,"
+     " ranges: new Map()}).parameters.lr"), '{"values":[0.01]}'),
     # How far that is: at the ends as far as on the other side, yet no less than nothing and no part beyond 1.
-    ("() => [[[0, 0.1, 0.3], 0], [[0.1, 0.3, 0.5], 0.1], [[0.1, 0.5, 0.9], 0.9], [[-2.5, 2, 4], 4],"
+    (("() => [[[0, 0.1, 0.3], 0], [[0.1, 0.3, 0.5], 0.1], [[0.1, 0.5, 0.9], 0.9], [[-2.5, 2, 4], 4],"
      " [[1, 10, 1000], 1000], [[1, 10, 1000], 1], [[...Array(100).keys()], 50]].map(([tried, a]) => {"
      " const {parameters} = around.boxOf({given: {a}, columns: [columns.column('a', tried)], places: [],"
-     " ranges: new Map(), near: () => true}); return [parameters.a.low, parameters.a.high]; })",
+     " ranges: new Map(), near: () => true}); return [parameters.a.low, parameters.a.high]; })"),
      "[[0,0.1],[0.05,0.3],[0.5,1],[2,6],[10,100000],[1,10],[40,60]]"),
-    ("(all, given) => prefill.prefill(exactjson.stringify(around.boxOf({given, columns: all, places: [1, 4],"
-     " near: () => false, ranges: new Map()}))).rows.map((row) => Object.values(row).join('|'))",
-     '["lr|list|0.01|||","opt|list|adam, sgd|||","size|whole-log|1, 2|1|2|","sizes|list|[1,2], [64]|||",'
-     '"rate|list|2.0|||","kept|list|1.0|||","momentum|list|0.54|||opt=sgd"]'),
+    (("(all, given) => prefill.prefill(exactjson.stringify(around.boxOf({given, columns: all, places: [1, 4],"
+     " near: () => false, ranges: new Map()}))).rows.map((row) => Object.values(row).join('|'))"),
+     ('["lr|list|0.01|||","opt|list|adam, sgd|||","size|whole-log|1, 2|1|2|","sizes|list|[1,2], [64]|||",'
+     '"rate|list|2.0|||","kept|list|1.0|||","momentum|list|0.54|||opt=sgd"]')),
     ("() => around.addressOf({sampled: false, parameters: {a: {values: ['x'.repeat(7000)]}}})", "null"),
 ])
 def test_new_jobs_around_others(blank: Browser, expression: str, expected: str) -> None:
@@ -743,7 +844,8 @@ def test_new_jobs_around_others(blank: Browser, expression: str, expected: str) 
 
 
 @pytest.mark.parametrize("text", [
-    "", "null", "{}", "[]", "{", '{"parameters": {}}', '{"parameters": {"a": 1}}', '{"parameters": {"a": {}}}',
+    "", "null", "{}", "[]", "{", '{"parameters": {}}', '{"parameters": {"a": 1}}',
+    '{"parameters": {"a": {}}}',
     '{"parameters": {"": {"values": [1]}}}', '{"parameters": {"a": {"low": 2, "high": 1}}}',
     '{"parameters": {"a": {"low": 0, "high": 1, "log": true}}}',
     '{"parameters": {"a": {"low": "0", "high": 1}}}',
@@ -756,8 +858,8 @@ def test_an_address_that_no_jobs_can_be_made_of_says_nothing(blank: Browser, tex
 
 
 def test_values_are_typed_so_that_they_are_read_as_what_they_are(blank: Browser) -> None:
-    given = ["adam", "0.5", "true", "a, b", "1..3", "[1", "x y", "", '"', "null", 0.5, 3, True, None, [1, "a"],
-             {"b": [2]}]
+    given = ["adam", "0.5", "true", "a, b", "1..3", "[1", "x y", "", '"', "null", 0.5, 3, True, None,
+             [1, "a"], {"b": [2]}]
     text = json.dumps({"parameters": {"a": {"values": given}}})
     assert value(blank, "grid.values(prefill.prefill(given[0]).rows[0].values)", text) == given
 

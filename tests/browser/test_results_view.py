@@ -189,6 +189,28 @@ def test_new_jobs_around_a_row_a_cell_and_a_range(browser: Browser, dashboard: D
     browser.wait("location.search.includes('ranges=lr')")
 
 
+def test_a_click_on_a_parameter_shows_its_partial_dependence(browser: Browser,
+                                                             dashboard: Dashboard) -> None:
+    give(dashboard)
+    browser.go(dashboard.page + "/results?metric=seconds")
+    browser.wait("document.querySelector('.shares tbody tr td:last-child')?.textContent.endsWith('%')")
+    shares = browser.run("return [...document.querySelectorAll('.shares tbody tr')].map((row) =>"
+                         " [...row.cells].filter((cell) => cell.textContent).map((cell) => cell.textContent))")
+    assert shares[0][0] == "lr" and len(shares[0]) == 3
+    browser.click(".shares .plain", "lr")
+    browser.wait("document.querySelectorAll('.plot-metric circle.mean').length === 4")
+    assert browser.path == "/results?metric=seconds&x=lr&draw=dependence"
+    browser.run("document.querySelector('.plot-metric .surface').focus()")
+    browser.keys("\ue014")
+    browser.wait("document.querySelector('.plot-metric .tip:not([hidden])')?.textContent"
+                 ".includes('lr = 0.001')")
+    browser.click(".plot-metric button", "Show as table")
+    browser.wait("document.querySelectorAll('.plot-metric tbody tr').length === 4")
+    browser.go(dashboard.page + "/results?metric=seconds&x=opt&draw=dependence&filter=id<13")
+    browser.wait_text("12 jobs are too few: nothing can be said.")
+    browser.wait_text("Nothing can be said: a forest foretells nothing of these jobs.")
+
+
 def test_the_best_run_and_its_file_are_three_clicks_away(browser: Browser, dashboard: Dashboard,
                                                          tmp_path: Path) -> None:
     give(dashboard)

@@ -4,26 +4,37 @@ import {count} from "../format.js";
 import {wantsLog} from "../charts/axis.js";
 import {boxes, boxRows} from "../charts/boxes.js";
 import {check, choice, fillBar, segments} from "../charts/controls.js";
+import {dependencePlot, dependenceRows} from "../charts/dependence.js";
 import {jobRows, plot} from "../charts/plot.js";
 import {scatter} from "../charts/scatter.js";
 import {switchText} from "./view.js";
 
-const MOST_BOXES = 24;
+const MOST_BOXES = 24, FORMS = ["boxes", "dependence"];
 const NONE = {heads: [], rows: []};  // the table before the first answer
 const names = (columns) => columns.map((column) => [column.name, column.name]);
 
 /** The card: points for numbers, boxes for texts. `view` = {x, draw, xlog} is what was chosen; choices are
- * told to `keep`; `open(job id)` follows a point. */
-export function metricCard(view, {open, keep}) {
+ * told to `keep`; `open(job id)` follows a point. `model` tells partial dependences, of parameters alone. */
+export function metricCard(view, {open, keep, model}) {
   // What was chosen, by the parameter's name.
   const logs = new Map(view.xlog === undefined ? [] : [[view.x, view.xlog]]);
   const forms = new Map(view.draw ? [[view.x, view.draw]] : []);
   let data = null, column = null, asked = 0;
   let counted = null;  // the boxes of `of` by `column`, which are drawn until the next answer comes
+  let course = null;  // the partial dependence of `of` on `column`, likewise
   const made = plot({
     title: "By parameter", name: "metric",
     draw(box, width) {
       if (!column) return;
+      if (form() === "dependence") {
+        if (!course) made.say("The forest grows…");
+        else if (!course.found) made.say("Nothing can be said: a forest foretells nothing of these jobs.");
+        else {
+          const log = logs.get(column.name);
+          made.say(dependencePlot(box, width, course.of, course.column, course.found, log));
+        }
+        return;
+      }
       if (form() === "boxes") {
         if (counted) made.say(boxes(box, width, counted.of, counted.column, counted.answer, {open}));
         return;
@@ -34,6 +45,9 @@ export function metricCard(view, {open, keep}) {
       made.say(gone ? count(gone, "job") + why : "");
     },
     rows() {
+      if (form() === "dependence") {
+        return course && course.found ? dependenceRows(course.of, course.column, course.found) : NONE;
+      }
       if (form() === "boxes") return counted ? boxRows(counted.column, counted.answer) : NONE;
       return {heads: ["job", data.metric, column.name], rows: jobRows(data, data.byGoodness, [column]),
         total: data.ids.length};
@@ -50,7 +64,17 @@ export function metricCard(view, {open, keep}) {
     } catch (error) { if (mine === asked) made.say(error.message); }
   }
 
+  async function askCourse() {
+    const mine = (asked += 1), of = data, by = column, found = await model.dependence(of, by.name);
+    if (mine !== asked) return;
+    course = {of, column: by, found};
+    made.redraw();
+  }
+
+  const isParameter = () => data.columns.includes(column);
+
   function form() {
+    if (forms.get(column.name) === "dependence" && isParameter()) return "dependence";
     if (column.kind === "category") return "boxes";
     return column.distinct.length <= MOST_BOXES && forms.get(column.name) === "boxes" ? "boxes" : "points";
   }
@@ -65,28 +89,36 @@ export function metricCard(view, {open, keep}) {
     const groups = [
       {group: "Parameters", options: names(data.columns)},
       {group: "Other metrics", options: names(data.others)}].filter((group) => group.options.length);
-    const either = kind === "number" && distinct.length <= MOST_BOXES;
-    const points = form() === "points", positive = distinct[0] > 0;
-    const log = points && positive && (logs.has(name) ? logs.get(name) : wantsLog(distinct));
+    const now = form(), positive = distinct[0] > 0;
+    const numeric = kind === "number" && now !== "boxes";
+    const log = numeric && positive && (logs.has(name) ? logs.get(name) : wantsLog(distinct));
+    const ways = [
+      ...(kind === "number" ? [["points", "Points"]] : []),
+      ...(kind === "category" || distinct.length <= MOST_BOXES ? [["boxes", "Boxes"]] : []),
+      ...(isParameter() ? [["dependence", "Partial dependence"]] : [])];
     const draw = (chosen) => { forms.set(name, chosen); pick(name); };
     const scale = (chosen) => { logs.set(name, chosen); pick(name); };
-    fillBar(made.bar, [groups, name, either, points, log, positive], () => [
-      choice("Against", groups, name, pick),
-      either ? segments("Draw", [["points", "Points"], ["boxes", "Boxes"]], form(), draw) : "",
-      points ? check("Log x", log, scale, !positive) : ""]);
+    fillBar(made.bar, [groups, name, ways, now, log, positive], () => [
+      choice("Against", groups, name, (chosen) => pick(chosen)),
+      ways.length > 1 ? segments("Draw", ways, now, draw) : "",
+      numeric ? check("Log x", log, scale, !positive) : ""]);
   }
 
   function again() {
     tools();
     asked += 1;
+    if (course && (course.of !== data || course.column !== column)) course = null;
     if (column && form() === "boxes") ask();
+    else if (column && form() === "dependence" && !course) askCourse();
     else made.redraw();
   }
 
-  function pick(name) {
+  /** Show a name, `chosen` being how it is drawn, else as it was last. */
+  function pick(name, chosen) {
+    if (chosen) forms.set(name, chosen);
     view.x = name;
-    const form = forms.get(name);
-    keep({x: name, draw: form === "points" ? "" : form, xlog: switchText(logs.get(name))});
+    const drawn = FORMS.includes(forms.get(name)) ? forms.get(name) : "";
+    keep({x: name, draw: drawn, xlog: switchText(logs.get(name))});
     again();
   }
 

@@ -28,7 +28,7 @@ export function dataOf(answer, less, log) {
     .map(([name, raw]) => Object.assign(column(name, some(raw)), {filterName: prefix + name}))
     .filter((made) => made.kind !== "constant");
   return {
-    metric: answer.metric, less, total: answer.total,
+    answer, metric: answer.metric, less, total: answer.total,
     sampled: answer.shown < answer.total, counted: answer.counted,
     ids: some(answer.ids), even: some(answer.ids.map((id) => !utmost.has(id))),
     values: own.values, min, max, range,

@@ -7,7 +7,7 @@ import {filterBox} from "../filterbox.js";
 import {askCourses, askNames, askResults, same} from "./answers.js";
 import {metricCard} from "./byparameter.js";
 import {isDark} from "../charts/colours.js";
-import {check, choice, fillBar, keeping} from "../charts/controls.js";
+import {check, choice, fillBar} from "../charts/controls.js";
 import {dataOf} from "./data.js";
 import {chooseDirection, lessIsBetter, nameSaysLess} from "../direction.js";
 import {legend} from "../charts/drawing.js";
@@ -15,6 +15,7 @@ import {importanceCard, weigh} from "./importance.js";
 import {leaderActions} from "./leaderactions.js";
 import {leaderboardCard} from "./leaderboard.js";
 import {aroundCell, aroundJob, aroundThese} from "./newjobs.js";
+import {forestModel} from "./model.js";
 import {noResults} from "./noresults.js";
 import {parallelPlot} from "../charts/parallel/parallel.js";
 import {tally} from "./tally.js";
@@ -49,9 +50,12 @@ class ResultsPage {
       list: (text) => go("/jobs?filter=" + filter(text))};
     const tools = (board) => leaderActions(board,
       {curves: (metric) => this.course(metric), around: (id) => aroundJob(this.data, id)});
+    this.model = forestModel();
+    this.importance = importanceCard(this.model, (name) => this.look(name));
     this.leaders = leaderboardCard(this.view, {keep, tools});
     this.plots = {
-      metric: metricCard(this.view, follow), heat: heatCard(this.view, {...follow, around: aroundCell}),
+      metric: metricCard(this.view, {...follow, model: this.model}),
+      heat: heatCard(this.view, {...follow, around: aroundCell}),
       parallel: parallelPlot(this.view, {...follow, around: aroundThese, keep: ({axes, ranges}) =>
         keep({axes: axes && listText(axes), ranges: rangesText(ranges)})})};
     this.repaint = () => {
@@ -75,7 +79,7 @@ class ResultsPage {
     this.loads += 1;
     clearTimeout(this.timer);
     document.removeEventListener("theme", this.repaint);
-    for (const part of [this.mix, this.leaders, ...Object.values(this.plots)]) part.close();
+    for (const part of [this.mix, this.model, this.leaders, ...Object.values(this.plots)]) part.close();
   }
 
   // ---- the parts of the page
@@ -241,22 +245,18 @@ class ResultsPage {
     heat.node.hidden = data.columns.length < 2;
     parallel.node.hidden = data.columns.length < 1;
     metric.node.hidden = data.columns.length + data.others.length < 1;
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const pick = (name) => {
-      metric.pick(name);
-      metric.node.scrollIntoView({block: "nearest", behavior: still ? "auto" : "smooth"});
-    };
-    const importance = importanceCard(data, data.weights, pick);
-    if (this.body.contains(metric.node)) {
-      const old = this.importance;
-      this.importance = importance;
-      keeping(old, () => { old.replaceWith(importance); return importance; });
-      return;
-    }
-    this.importance = importance;
-    const top = el("div", {class: "split wide-left"}, this.leaders.node, importance);
+    this.importance.update(data);
+    if (this.body.contains(metric.node)) return;
+    const top = el("div", {class: "split wide-left"}, this.leaders.node, this.importance.node);
     const pair = el("div", {class: "split plot-pair"}, metric.node, heat.node);
     this.body.replaceChildren(top, pair, parallel.node);
+  }
+
+  /** Look at a parameter, at its partial dependence where there is one. */
+  look(name) {
+    const {metric} = this.plots, still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    metric.pick(name, "dependence");
+    metric.node.scrollIntoView({block: "nearest", behavior: still ? "auto" : "smooth"});
   }
 
   noJob() {
