@@ -67,8 +67,17 @@ def whole(low: int, high: int) -> Parser:
 
 def seconds(low: float, high: float = 366 * 86400.0) -> Parser:
     """A parser for durations in seconds, from `low` to `high`."""
+    return _number_of("seconds", low, high)
+
+
+def hours(low: float, high: float) -> Parser:
+    """A parser for numbers of hours, from `low` to `high`."""
+    return _number_of("hours", low, high)
+
+
+def _number_of(unit: str, low: float, high: float) -> Parser:
     def parse(value: str) -> float:
-        allowed = "a number of seconds from %g to %g" % (low, high)
+        allowed = "a number of %s from %g to %g" % (unit, low, high)
         try:
             number = float(value)
         except ValueError:

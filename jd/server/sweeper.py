@@ -6,11 +6,12 @@ import time
 from typing import Callable, Dict, Optional, Tuple
 
 from jd.errors import StorageError
+from jd.server.driving.endrule import EndRule
 from jd.server.experiment import Experiment
 from jd.server.portion import Portion
 from jd.server.store.files import names
 from jd.server.store.fleet import presence, retention, sweepend
-from jd.server.store.operators import dependencies
+from jd.server.store.operators import dependencies, endrule
 from jd.server.store.pages import completions
 from jd.server.store.queue import elsewhere, errors, jobs, lease, overrun, retry
 from jd.server.store.reports import columns
@@ -52,6 +53,7 @@ def parts(missed: float, limit: int) -> Dict[str, Part]:
         "silent workers are not dropped": presence.drop_silent,
         "what is known of the throughput is not pruned": lambda t: completions.prune(t, limit) >= limit,
         "workers that are gone are not forgotten": lambda t: retention.prune(t, workers) >= workers,
+        "jobs of a sweep that has ended are not aborted": lambda t: endrule.abort_rest(t, limit),
         "what jobs report is not told to dashboards": columns.tell,
         "failures from before this version are not looked at": lambda t: errors.catch_up(t, limit),
         "the end of the sweep is not looked for": _look_for_end,
@@ -95,6 +97,7 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
     each = {said: Reported(said, log.warning) for said in parts(0.0, BATCH)}
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
     reporting = Reported("what jobs report does not become results", log.warning)
+    ruling, rule = Reported("whether the sweep is to end is not looked at", log.warning), EndRule(experiment)
     reports_at = 0.0
     while True:
         more = False
@@ -110,6 +113,8 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
         with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
+        with ruling:
+            await rule.look()
         with reporting:
             if time.monotonic() >= reports_at and await experiment.look_up(columns.is_due):
                 reports_at = time.monotonic() + await _write_reports(experiment) / REPORTS_SHARE

@@ -1,10 +1,12 @@
 """The pages Workers and Settings in Chromium, against `jd_server`."""
 
+from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 
 from tests.browser.dashboard_support import (
+    DESKTOP,
     EVIL,
     PHONE,
     PIN,
@@ -12,6 +14,7 @@ from tests.browser.dashboard_support import (
     browser,
     dashboard,
     no_sideways_scrolling,
+    sign_in,
 )
 from tests.browser.webdriver import ENTER, ESCAPE, Browser, needs_browser
 
@@ -265,3 +268,28 @@ def test_the_pin_is_changed_and_everybody_signed_out(browser: Browser, dashboard
     browser.click("form button")
     browser.wait_path("/jobs")
     assert len(browser.cookies()) == 1
+
+
+def test_a_sweep_ends_by_its_rule_and_goes_on_with_a_click(browser: Browser, tmp_path: Path) -> None:
+    browser.size(*DESKTOP)
+    with Dashboard(tmp_path) as server:
+        sign_in(browser, server)
+        server.create_jobs([{"x": number} for number in range(4)])
+        browser.go(server.page + "/settings")
+        browser.wait("document.getElementById('set-stop_when') !== null")
+        browser.type("#set-stop_when", "acc<")
+        browser.click("form button", "Save")
+        browser.wait("document.getElementById('set-stop_when').getAttribute('aria-invalid') === 'true'")
+        browser.type("#set-stop_when", "acc>0.9")
+        browser.click("form button", "Save")
+        browser.wait_text("there is no 'acc' to search or sort by")
+        job = server.claim()
+        server.upload(job["job_id"], "result.json", b'{"acc": 0.95}')
+        browser.wait_text("The sweep has ended: job 1 has reached acc>0.9. 3 jobs that waited were aborted.")
+        assert server.counts() == {"SERVED": 1, "ABORTED": 3}
+        browser.go(server.page + "/jobs")  # where no scrolling has put the notice below the bar
+        browser.click(".notice button", "Go on")
+        server.until(SERVED=1, PENDING=3)
+        browser.wait("!document.body.innerText.includes('The sweep has ended:')")
+        browser.go("about:blank")
+        assert server.stop() == 0

@@ -275,7 +275,7 @@ def test_a_viewer_gets_the_summary_at_once_and_when_it_changed(showing: Showing)
         first = await viewer.summary()
         assert set(first) == {"now", "jobs", "total", "finished", "coming_back", "next_retry", "per_hour",
                               "eta", "workers", "creating", "bulk", "paused", "paused_because", "cannot_run",
-                              "codes", "changes"}
+                              "codes", "changes", "ended"}
         assert set(first["changes"]) == {"jobs", "output", "files", "workers", "settings", "reports"}
         assert first["jobs"]["PENDING"] == 0 and not first["paused"]
         await show.server.creation.create(from_grid({"x": [1, 2, 3]}))

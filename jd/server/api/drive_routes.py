@@ -78,9 +78,13 @@ class DriveRoutes:
         return Response.json({"changes": found.jobs, "cursor": found.next.text()})
 
     async def pause(self, request: Request) -> Response:
-        """Hand out no jobs, or hand them out again."""
-        paused = fields.take(await request.json_object(), "paused", bool)
-        await self._experiment.write(lambda t: options.save(t, {"paused": paused}))
+        """Hand out no jobs, or hand them out again; say what ends the sweep."""
+        body = await request.json_object()
+        rule = {name: body[name] for name in options.RULE if name in body}
+        if not rule or "paused" in body:
+            rule["paused"] = fields.take(body, "paused", bool)
+        values = options.checked(rule)
+        await self._experiment.write(lambda t: options.save(t, values))
         return Response.json(await sweep.told(self._experiment))
 
 

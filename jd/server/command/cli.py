@@ -88,7 +88,8 @@ def main(argv: List[str], intervals: Intervals = Intervals()) -> int:
         metrics_token = None if metrics_file is None else sharedtoken.read_token_file(metrics_file)
         policy = Policy(values["idle_timeout"], values["aborted_job_reset_timeout"],
                         values["max_attempts"], pause_failing=values["pause_failing"],
-                        pause_broken=values["pause_broken"])
+                        pause_broken=values["pause_broken"], stop_when=values["stop_when"] or "",
+                        max_jobs=values["max_jobs"] or 0, max_hours=values["max_hours"] or 0.0)
         experiment = Experiment(values["workspace_path"], values["expId"], policy,
                                 fixed=values["fixed"], kept=kept, anew=values["begin_anew"])
         closing.callback(experiment.close)

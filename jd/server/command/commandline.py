@@ -9,11 +9,14 @@ from typing import Any, Dict, List, Mapping, NoReturn
 import jd
 from jd import settings
 from jd.errors import UsageError
+from jd.protocol import ProtocolError
+from jd.server.store.operators import options
 from jd.suggestion import closest
 
 # Options that are fields of Policy: people can change those on the dashboard too.
 _POLICY = {"idle-timeout": "lease", "aborted-job-reset-timeout": "retry_pause",
-           "max-attempts": "max_attempts", "pause-failing": "pause_failing", "pause-broken": "pause_broken"}
+           "max-attempts": "max_attempts", "pause-failing": "pause_failing", "pause-broken": "pause_broken",
+           "stop-when": "stop_when", "max-jobs": "max_jobs", "max-hours": "max_hours"}
 
 # Tried after a default port that is taken, so that the API's do not reach the dashboard's default, nor
 # these the Hub's.
@@ -81,6 +84,10 @@ def parse(argv: List[str], environ: Mapping[str, str]) -> Dict[str, Any]:
     values["fixed"] = frozenset(
         _POLICY[setting.name] for setting in table
         if setting.name in _POLICY and settings.lookup(setting, named, environ) is not None)
+    try:
+        options.check_target(values["stop_when"] or "")
+    except ProtocolError as error:
+        raise UsageError("--stop-when: %s" % error, "see jd_server --help") from None
     values["other_ports"] = tuple(
         0 if settings.lookup(setting, named, environ) is not None else OTHER_PORTS
         for setting in table if setting.name in ("port", "dashboard-port"))

@@ -12,6 +12,7 @@ from jd.net.serving.routing import HttpError, Request, Response, Route, Router
 from jd.server.creation.creator import Creator
 from jd.server.dashboard.sharing import MAX_AGE, Shared
 from jd.server.experiment import Experiment
+from jd.server.store.operators import endrule
 from jd.server.store.pages import summary
 from jd.server.store.pages.summary import Workers
 from jd.server.store.policy import paused_because
@@ -190,6 +191,7 @@ class Live:
             "bulk": None if bulk is None else {"action": bulk[0], "done": bulk[1], "total": bulk[2]},
             "paused": policy.paused,
             "paused_because": await experiment.read(paused_because),
+            "ended": await experiment.read(endrule.ended),
             "cannot_run": [one._asdict() for one in await experiment.read(needs.cannot_run)],
             "codes": None if mix is None else mix.to_json(),
             "changes": found.changes,

@@ -3,16 +3,17 @@
 import asyncio
 import os
 import secrets
+import sqlite3
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Dict
+from typing import Any, BinaryIO, Dict, Optional
 
 import jd
 from jd.net.serving.routing import HttpError, Request, Response, Router
 from jd.net.serving.traffic import Flow
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
-from jd.server.store.operators import options, wrongpins
+from jd.server.store.operators import endrule, options, wrongpins
 from jd.storage import backup
 from jd.storage.database import Database
 
@@ -42,7 +43,7 @@ class Operations:
             traffic[port] = {"requests": flow.answers, "bytes_in": flow.bytes_in,
                              "bytes_out": flow.bytes_out, "connections": flow.connections}
         return Response.json(dict(
-            self._experiment.policy._asdict(), traffic=traffic,
+            self._experiment.policy._asdict(), traffic=traffic, rule=await self._rule(),
             database={"path": str(database.path), "size_bytes": size,
                       "journal_mode": database.journal_mode},
             data_bytes=None,
@@ -50,6 +51,16 @@ class Operations:
                 ("since", await self._experiment.look_up(wrongpins.since)),
                 ("before", await self._experiment.look_up(wrongpins.before)))},
             viewers=self._live.viewers, uptime=time.monotonic() - self._started, version=jd.__version__))
+
+    async def _rule(self) -> Optional[Dict[str, Any]]:
+        """How far the sweep is by the rule that ends it; None where there is none."""
+        policy, now = self._experiment.policy, self._experiment.clock()
+        if not endrule.is_set(policy):
+            return None
+
+        def look(db: sqlite3.Connection) -> Dict[str, Any]:
+            return dict(endrule.standing(db, policy, now)._asdict(), fired=endrule.has_fired(db, policy))
+        return await self._experiment.read(look)
 
     async def _change(self, request: Request) -> Response:
         values = options.checked(await request.json_object())

@@ -84,6 +84,7 @@ FIELDS: Tuple[Field, ...] = (
     Field("code", EVERYWHERE, "code", "code", sorted_by="jobs_by_code", lowest=""),
     Field("tags", EVERYWHERE & ~Where.CHANGES, "tags", "tags", kind=JSON,
           select="(SELECT tags FROM tags WHERE id = j.tags_id)"),
+    Field("by_rule", Where(0), "by_rule", "by_rule", NUMBER, "jobs_by_rule"),
     Field("retry_at", PAGES | Where.API | Where.CHANGES, "retry_at", kind=TIME),
     Field("lease_until", Where.DETAILS, "lease_until", kind=TIME),
     Field("last_ping_timestamp", Where.API, "last_ping_timestamp", kind=TIME),

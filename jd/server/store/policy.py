@@ -3,7 +3,10 @@
 import sqlite3
 from typing import NamedTuple, Optional
 
-PAUSED_BECAUSE = "paused_because"  # the row of the table of settings
+# Rows of the table of settings.
+PAUSED_BECAUSE = "paused_because"
+ENDED = "sweep_ended"  # why the sweep has ended, until somebody goes on (see `operators.endrule`)
+HAS_ENDED = "rule_has_ended"  # the rule, as it is, has ended the sweep
 
 
 class Policy(NamedTuple):
@@ -18,6 +21,10 @@ class Policy(NamedTuple):
     pause_failing: bool = True  # a worker that is marked as failing is paused
     failing_after: int = 5  # failures in a row that mark it (see `fleet.failing`)
     pause_broken: bool = True  # a sweep whose first attempts all failed is paused (`operators.brokensweep`)
+    # What ends the sweep (see `operators.endrule`).
+    stop_when: str = ""  # a filter: a job that matches has reached the target; "": none
+    max_jobs: int = 0  # jobs that are DONE; 0: any number
+    max_hours: float = 0.0  # hours of computing, of all attempts together; 0: any number
 
 
 def paused_because(db: sqlite3.Connection) -> Optional[str]:

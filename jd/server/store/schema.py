@@ -348,8 +348,14 @@ CREATE TRIGGER changed_job AFTER UPDATE OF status, parameters, priority, results
 END;
 """
 
+# Which jobs were aborted as their sweep has ended by its rule (see `operators.endrule`).
+_END_RULE = """
+ALTER TABLE jobs ADD COLUMN by_rule INTEGER;    -- 1: it was; until it is tried again
+CREATE INDEX jobs_by_rule ON jobs (by_rule, id) WHERE by_rule IS NOT NULL;
+"""
+
 MIGRATIONS: Tuple[str, ...] = (FIRST, DASHBOARD, _TIME, _USERS, _SIGNED_IN, _REPLACED, _LIMITS,
                              _NEEDS, _ELSEWHERE, _PATHS, _SCRATCH, _DIGESTS, _FLAGS, _CODES, _NOT_FINITE,
                              _NAMES, _OUTPUT, _BATCH, _DUE_BACK, _CHANGED, _DEPENDENCIES,
                              _COUNTED_WHOLE, _TAGS, _TOOK_DOWN, _SET_ASIDE, _COUNTED_TOGETHER, _REPORTS,
-                             _ERRORS, _HISTORY, _ONE_TRIGGER)
+                             _ERRORS, _HISTORY, _ONE_TRIGGER, _END_RULE)

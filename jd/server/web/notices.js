@@ -47,6 +47,19 @@ const paused = (because) => warning(
     because ? ` ${because}.` : "", " Running jobs go on, new ones are not given out."),
   button("Resume", () => ask("settings", {paused: false}).catch(fail), "small"));
 
+// The sweep has ended by its rule. Who goes on has the jobs tried that this has aborted.
+const ended = ({because, jobs}) => warning(
+  el("span", {}, el("b", {}, "The sweep has ended:"), ` ${because}.`,
+    jobs ? ` ${count(jobs, "job")} that waited ${jobs === 1 ? "was" : "were"} aborted.` : "",
+    " Running jobs go on."),
+  el("a", {href: "/settings"}, "Change the rule"),
+  button("Go on", () => goOn(jobs).catch(fail), "small"));
+
+async function goOn(jobs) {
+  await ask("settings", {paused: false});
+  if (jobs) await ask("jobs/act", {action: "retry", filter: "by_rule=1", reason: "the sweep goes on"});
+}
+
 const failing = (workers) => warning(
   el("span", {}, el("b", {}, count(workers, "worker")),
     (workers === 1 ? " fails" : " fail") + " again and again while others succeed."),
@@ -65,11 +78,12 @@ export function showNotices(place) {
   return (summary) => {
     const now = JSON.stringify([
       summary.paused, summary.paused_because, summary.creating, summary.bulk, summary.workers.failing,
-      summary.cannot_run]);
+      summary.cannot_run, summary.ended]);
     if (now === before) return;
     before = now;
     const found = [tried()].filter(Boolean);
-    if (summary.paused) found.push(paused(summary.paused_because));
+    if (summary.paused && summary.ended) found.push(ended(summary.ended));
+    else if (summary.paused) found.push(paused(summary.paused_because));
     if (summary.creating) found.push(doing("Creating", summary.creating));
     if (summary.bulk) found.push(doing(DOING[summary.bulk.action] || "Changing", summary.bulk));
     if (summary.workers.failing) found.push(failing(summary.workers.failing));

@@ -154,8 +154,9 @@ def _retry(t: Transaction, ids: Sequence[int], reason: str, keep_checkpoint: Opt
     line = "sent back to the queue by hand"
     _add_history_line(t, anew, line + ", from scratch", reason)
     _add_history_line(t, sorted(others), line, reason)
-    moved = _move(t, ids, transitions.RETRY, "failures = 0, interruptions = 0, retry_at = NULL,"
-                                             " elsewhere_until = NULL, completion_timestamp = NULL")
+    moved = _move(t, ids, transitions.RETRY,
+                  "failures = 0, interruptions = 0, retry_at = NULL, by_rule = NULL, elsewhere_until = NULL,"
+                  " completion_timestamp = NULL")
     t.happened.pending += moved
     return moved
 

@@ -7,11 +7,13 @@ import json
 import sqlite3
 from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Tuple
 
+from jd import fields
 from jd import protocol as p
 from jd.protocol import ProtocolError, shown
 from jd.server.store.fleet import sweepend
-from jd.server.store.policy import PAUSED_BECAUSE, Policy
+from jd.server.store.policy import ENDED, HAS_ENDED, PAUSED_BECAUSE, Policy
 from jd.server.store.queue import jobs, lease
+from jd.server.store.search import filters
 from jd.server.store.transaction import Transaction
 
 _PREFIX = "option."
@@ -32,7 +34,12 @@ _NUMBERS: Dict[str, _Range] = {
     "max_attempts": _Range(1, p.MAX_ATTEMPTS, True),
     "max_interruptions": _Range(1, 1_000_000, True),
     "failing_after": _Range(1, 1_000_000, True),
+    "max_jobs": _Range(0, 1_000_000_000, True),
+    "max_hours": _Range(0, 1e9, False),
 }
+_UNITS = {"max_hours": "hours"}
+_TARGET = "stop_when"
+RULE = (_TARGET, "max_jobs", "max_hours")
 NAMES: Tuple[str, ...] = Policy._fields
 
 
@@ -47,7 +54,18 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: _checked(name, value) for name, value in given.items()}
 
 
+def check_target(text: str) -> str:
+    """A text that can be what ends a sweep: a filter, or nothing. Raises ProtocolError."""
+    filters.parse(text)
+    return text.strip()
+
+
 def _checked(name: str, value: Any) -> Any:
+    if name == _TARGET:
+        try:
+            return check_target(fields.check(value, name, str))
+        except ProtocolError as error:
+            raise ProtocolError("%s: %s" % (name, error)) from None
     allowed = _NUMBERS.get(name)
     if allowed is None:
         if not isinstance(value, bool):
@@ -56,7 +74,8 @@ def _checked(name: str, value: Any) -> Any:
     number = not isinstance(value, bool) and isinstance(value, (int, float))
     if not number or not allowed.low <= value <= allowed.high or (allowed.whole and value != int(value)):
         raise ProtocolError("%s must be a %s from %d to %d, not %s" % (
-            name, "whole number" if allowed.whole else "number of seconds", allowed.low, allowed.high,
+            name, "whole number" if allowed.whole else "number of %s" % _UNITS.get(name, "seconds"),
+            allowed.low, allowed.high,
             shown(value)))
     return int(value) if allowed.whole else float(value)
 
@@ -87,6 +106,8 @@ def save(t: Transaction, values: Mapping[str, Any], paused_because: str = "") ->
     t.happened.settings.update(values)
     if "paused" in values:
         t.db.execute("DELETE FROM settings WHERE name = ?", (PAUSED_BECAUSE,))
+    if any(name in values for name in RULE):
+        t.db.execute("DELETE FROM settings WHERE name = ?", (HAS_ENDED,))
     if paused_because:
         t.db.execute("INSERT INTO settings VALUES (?, ?)", (PAUSED_BECAUSE, paused_because))
     t.policy = t.policy._replace(**values)
@@ -94,6 +115,7 @@ def save(t: Transaction, values: Mapping[str, Any], paused_because: str = "") ->
         # They are told it with their next heartbeat, which is as far off as they were told before.
         lease.extend(t)
     if values.get("paused") is False:
+        t.db.execute("DELETE FROM settings WHERE name = ?", (ENDED,))
         t.happened.pending += jobs.counts(t.db)[p.PENDING]  # they are handed out again
     if values.get("stop_when_done") is False:
         sweepend.forget(t)

@@ -58,9 +58,13 @@ def _written(t: Transaction, job_id: int) -> None:
 
 def _write(t: Transaction, job_id: int) -> None:
     attempt = storage.latest(t.db, job_id)
-    found = None if attempt is None else storage.find(t.db, job_id, attempt)
-    if found is not None:
-        results.take_reported(t, job_id, _columns(found.metrics))
+    try:
+        found = None if attempt is None else storage.find(t.db, job_id, attempt)
+        if found is not None:
+            results.take_reported(t, job_id, _columns(found.metrics))
+    except (ValueError, TypeError):
+        # Neither the end of the job nor the results of others wait for it: `jd_server check` finds it.
+        results.tell(t, job_id, "what it has reported makes no results: it is damaged in the database")
 
 
 def _columns(metrics: Dict[str, storage.Metric]) -> Dict[str, Result]:

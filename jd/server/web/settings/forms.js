@@ -4,7 +4,7 @@ import {ask, button, el, fail, toast} from "../common.js";
 import {duration} from "../format.js";
 
 /** Numbers that are saved together: {node, fill(settings)}. `wanted`: [name, label, unit, what it means]
- * each. */
+ * each; without a unit it is a text. */
 export function numberForm(wanted, first) {
   const rows = wanted.map((one) => numberRow(...one, () => changed()));
   const problem = el("p", {class: "problem", role: "alert"});
@@ -60,9 +60,11 @@ export function numberForm(wanted, first) {
 function numberRow(name, label, unit, means, onchange) {
   const id = "set-" + name;
   let kept = null;
+  const isText = !unit;
   const inWords = el("span", {class: "unit"});
   const said = el("p", {class: "say", id: id + "-say", "aria-live": "polite"});
-  const input = el("input", {id, inputmode: "decimal", autocomplete: "off", maxlength: 12,
+  const input = el("input", {id, inputmode: isText ? "text" : "decimal", autocomplete: "off",
+    maxlength: isText ? 500 : 12, class: isText ? "mono wide" : null, spellcheck: "false",
     "aria-describedby": `${id}-means ${id}-say`, oninput: () => { say(""); words(); onchange(); }});
   const words = () => {
     const given = Number(input.value);
@@ -81,7 +83,7 @@ function numberRow(name, label, unit, means, onchange) {
       el("p", {class: "hint", id: id + "-means"}, means), said),
     dirty: () => input.value.trim() !== (kept == null ? "" : String(kept)),
     reset: () => { set(kept); say(""); },
-    keep: () => { kept = Number(input.value); },
+    keep: () => { kept = isText ? input.value.trim() : Number(input.value); },
     fill(value) {
       const untouched = !this.dirty();
       kept = value;
@@ -89,6 +91,7 @@ function numberRow(name, label, unit, means, onchange) {
     },
     value() {
       const text = input.value.trim();
+      if (isText) return text;
       if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
       say(`Give a number of ${unit}, for instance ${kept ?? 10}.`);
       return null;

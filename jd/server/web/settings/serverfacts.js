@@ -18,6 +18,19 @@ export function serverFacts({uptime, version, viewers, database}, experiment) {
   return pairs.filter(Boolean).flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
 }
 
+/** How far the sweep is by its rule. */
+export function ruleSoFar({rule, stop_when: target}) {
+  if (!rule) return "Jobs that wait are aborted then, and those that run may end.";
+  const hours = number(Number(rule.hours.toPrecision(3)));
+  const found = [`So far: ${count(rule.done, "job")} done, ${hours} hours`];
+  if (target) {
+    found.push(rule.problem || (rule.reached_by ? `job ${rule.reached_by} has reached ${target}`
+      : `no job has reached ${target}`));
+  }
+  return found.join("; ") + "." + (rule.fired
+    ? " The sweep has ended by this rule, which counts again when one of its fields is changed." : "");
+}
+
 /** Wrong PINs `since` the last sign-in and `before` it, each null where there was none. */
 export function wrongPinFacts({since, before}) {
   const latest = since ? el("b", {}, "Since the last sign-in: " + wrongPins(since) + ".")

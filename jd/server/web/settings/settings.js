@@ -4,7 +4,7 @@ import {me, setTheme, theme} from "../app.js";
 import {ask, button, el} from "../common.js";
 import {numberForm, switches} from "./forms.js";
 import {pinForm} from "./pin.js";
-import {serverFacts, trafficTable, wrongPinFacts} from "./serverfacts.js";
+import {ruleSoFar, serverFacts, trafficTable, wrongPinFacts} from "./serverfacts.js";
 
 const EVERY = 10000;  // milliseconds between two looks at the server's figures
 
@@ -17,6 +17,13 @@ const JOBS = [
   ["max_attempts", "Attempts", "failures", "How often a job may fail before it stays aborted."],
   ["max_interruptions", "Interruptions", "times",
     "How often a job may lose its worker, which is no failure, before it stays aborted."],
+];
+const RULE = [
+  ["stop_when", "Target", "", "A filter, such as accuracy>0.95: the sweep ends when a job that has run "
+    + "matches it, also while it still runs. Empty: no target."],
+  ["max_jobs", "Jobs", "jobs done", "The sweep ends when so many jobs are done. 0: no limit."],
+  ["max_hours", "Computing", "hours", "The sweep ends when all attempts together have taken so many hours. "
+    + "0: no limit."],
 ];
 const FAILING = [
   ["failing_after", "Failing after", "failures",
@@ -40,6 +47,7 @@ const THEMES = [["", "System"], ["light", "Light"], ["dark", "Dark"]];
 export async function show(main) {
   const first = await ask("settings");
   const jobs = numberForm(JOBS, first), running = switches(RUNNING, first);
+  const rule = numberForm(RULE, first), soFar = el("p", {class: "hint set-gap", id: "rule-so-far"});
   const failing = numberForm(FAILING, first), pausing = switches(PAUSES, first);
   const server = el("dl", {class: "facts"}), traffic = el("div", {class: "scroll"}), wrong = el("div");
   main.append(
@@ -47,13 +55,15 @@ export async function show(main) {
     el("div", {class: "settings"},
       el("div", {},
         card("While it runs", running.node), card("Jobs", jobs.node),
+        card("When the sweep ends by itself", rule.node, soFar),
         card("Failing workers", pausing.node, failing.node), themeCard()),
       el("div", {},
         card("Server", server), card("Traffic", traffic), card("Backup", ...backup()),
         card("Change the PIN", wrong, pinForm((me && me.expId) || "dashboard")),
         card("Metrics for Prometheus", ...prometheus()))));
   const fill = (found) => {
-    for (const part of [jobs, running, failing, pausing]) part.fill(found);
+    for (const part of [jobs, running, rule, failing, pausing]) part.fill(found);
+    soFar.textContent = ruleSoFar(found);
     server.replaceChildren(...serverFacts(found, me && me.expId));
     traffic.replaceChildren(trafficTable(found.traffic));
     wrong.replaceChildren(...wrongPinFacts(found.wrong_pins || {}));
