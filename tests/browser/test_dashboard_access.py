@@ -84,18 +84,20 @@ return [...controls].filter((one) => one.checkVisibility() && !labelled(one) && 
   .map((one) => one.outerHTML.slice(0, 120));
 """
 
-PAGES = ("/jobs", "/jobs/1", "/results", "/failures", "/history", "/compare?ids=1,2,3",
+PAGES = ("/jobs", "/jobs/1", "/results", "/curves", "/failures", "/history", "/compare?ids=1,2,3",
          "/workers", "/settings")
 
 
 def sweep(dashboard: Dashboard) -> None:
-    """Jobs in every state, results, workers that are busy, idle, failing and gone."""
+    """Jobs in every state, results, curves, workers that are busy, idle, failing and gone."""
     dashboard.create_jobs([{"lr": 10.0 ** -(at % 4), "opt": "adam" if at % 2 else "sgd", "depth": at}
                            for at in range(24)])
     for at in range(12):
         job = dashboard.claim("node%d_egg_%d" % (at % 2, at % 2))
         dashboard.upload(job["job_id"], "result.json",
                json.dumps({"loss": 1.0 / (at + 1), "f1": at / 12}).encode())
+        dashboard.call("/worker/report", {"job_id": job["job_id"], "attempt": 1, "first": 0, "reports": [
+            [step, {"step": step, "course": (at + 1) / (step + 1)}] for step in range(9)]})
         dashboard.finish(job["job_id"], "ABORTED" if at % 2 else "DONE", "exit 1" if at % 2 else "")
     dashboard.claim("node0_egg_0")
     dashboard.call("/workers/cli/stop", {"worker_id": "node1_egg_1", "source": "node1", "action": "stop"})
@@ -105,8 +107,9 @@ def ready(browser: Browser, path: str) -> None:
     """The page is there, with what it loads."""
     browser.wait({
         "/jobs": "document.querySelectorAll('.jobs tbody tr').length > 20",
-        "/jobs/1": "document.querySelector('.files li') !== null",
+        "/jobs/1": "document.querySelector('.files li') && document.querySelector('#job-curves canvas')",
         "/results": "document.querySelectorAll('main svg, main canvas').length > 3",
+        "/curves": "document.querySelectorAll('.curves-runs tbody tr').length === 12",
         "/failures": "document.querySelector('.failure-values p, .standouts') !== null",
         "/history": "document.querySelector('.plot-best .surface') !== null",
         "/compare?ids=1,2,3": "document.querySelectorAll('.compare-table thead th').length === 3",
@@ -146,7 +149,7 @@ def test_faint_text_and_nameless_controls_are_found(browser: Browser, dashboard:
 
 def test_tab_reaches_every_control_and_shows_where_it_is(browser: Browser, dashboard: Dashboard) -> None:
     sweep(dashboard)
-    for path in ("/jobs", "/results", "/failures", "/history", "/compare?ids=1,2,3",
+    for path in ("/jobs", "/results", "/curves", "/failures", "/history", "/compare?ids=1,2,3",
                  "/workers", "/settings"):
         browser.go(dashboard.page + path)
         ready(browser, path)

@@ -31,11 +31,13 @@ MODULES = {
     "statistics": "charts/statistics.js", "columns": "charts/column.js", "axis": "charts/axis.js",
     "variance": "results/variance.js", "data": "results/data.js", "direction": "direction.js",
     "parallel": "charts/parallel/axes.js", "colours": "charts/colours.js",
-    "stairs": "history/stairs.js", "timeaxis": "history/timeaxis.js",
+    "stairs": "history/stairs.js", "timeaxis": "charts/timeaxis.js",
     "costwords": "history/costwords.js", "spans": "history/spans.js",
     "scatter": "charts/scatter.js", "tally": "results/tally.js",
     "view": "results/view.js", "csv": "results/csv.js",
     "matter": "results/matter.js", "around": "results/around.js", "prefill": "jobs/create/prefill.js",
+    "series": "charts/series.js", "timed": "charts/timed.js", "range": "charts/range.js",
+    "curvepaint": "charts/curvepaint.js", "address": "curves/address.js",
 }
 
 # Each module becomes a name of the page; `told` gives what a call returned as JSON can tell it: NaN and its

@@ -87,8 +87,8 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /healthz", "GET /", "GET /signin", "GET /static/<path:name>", "POST /web/signin",
         "POST /web/signout")},
     **{route: Row(SIGNED_IN) for route in (
-        "GET /jobs", "GET /jobs/<int:id>", "GET /results", "GET /failures", "GET /history", "GET /compare",
-        "GET /workers", "GET /settings",
+        "GET /jobs", "GET /jobs/<int:id>", "GET /results", "GET /curves", "GET /failures", "GET /history",
+        "GET /compare", "GET /workers", "GET /settings",
         "POST /web/pin", "GET /web/me", "GET /web/summary", "GET /web/events", "GET /web/jobs",
         "GET /web/jobs/count", "POST /web/jobs/act", "POST /web/jobs/<int:id>/parameters",
         "POST /web/create/preview", "POST /web/create", "GET /web/job", "GET /web/job/output",
@@ -98,6 +98,7 @@ DASHBOARD: Dict[str, Row] = dict(
         "GET /web/results/cells", "GET /web/results/leaders", "GET /web/failures", "GET /web/failures/values",
         "GET /web/completions",
         "GET /web/job/curves", "GET /web/curves", "GET /web/curves/names",
+        "GET /web/curves/parameters",
         "GET /web/history/best", "GET /web/history/workers",
         "GET /web/history/cost", "GET /web/history/cost.csv",
         "GET /web/export.csv", "GET /web/export.zip", "GET /web/workers",

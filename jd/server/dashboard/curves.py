@@ -13,7 +13,7 @@ from jd.server import curveanswers
 from jd.server.dashboard.live import Live
 from jd.server.experiment import Experiment
 from jd.server.store.files.resultfile import MAX_NAME_CHARS
-from jd.server.store.pages import curves
+from jd.server.store.pages import curves, runparameters
 from jd.server.store.pages.curves import Question
 from jd.server.store.search import filters
 from jd.server.waiting import Watching
@@ -39,6 +39,7 @@ class Curves:
         router.add("GET", "/web/job/curves", self.job)
         router.add("GET", "/web/curves", self.overlay)
         router.add("GET", "/web/curves/names", self.names)
+        router.add("GET", "/web/curves/parameters", self.parameters)
 
     async def job(self, request: Request) -> Response:
         """What an attempt of `?id=N` has reported; only how many reports these are, if there are no more than
@@ -75,6 +76,17 @@ class Curves:
         async def make() -> Response:
             return Response.json({"metrics": await self._experiment.read(curves.names)})
         return await self._live.shared(request, ("reports",), make, math.inf)
+
+    async def parameters(self, request: Request) -> Response:
+        """The parameters in which the jobs of `ids` differ."""
+        ids = fields.read_ids(request.query, "ids")
+        if len(ids) > runparameters.MAX_JOBS:
+            raise ProtocolError("ids has %d entries; at most %d" % (len(ids), runparameters.MAX_JOBS))
+
+        async def make() -> Response:
+            found = await self._experiment.read(lambda db: runparameters.differing(db, ids))
+            return await asyncio.get_running_loop().run_in_executor(None, Response.json, found._asdict())
+        return await self._live.shared(request, ("jobs",), make)
 
 
 def _json(body: bytes) -> Response:

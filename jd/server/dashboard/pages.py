@@ -12,7 +12,8 @@ from jd.web.files import Files, page, redirect
 
 SIGNIN = "/signin"
 HOME = "/jobs"
-PAGES = (HOME, "/jobs/<int:id>", "/results", "/failures", "/history", "/compare", "/workers", "/settings")
+PAGES = (HOME, "/jobs/<int:id>", "/results", "/curves", "/failures", "/history", "/compare", "/workers",
+         "/settings")
 
 
 class Pages:

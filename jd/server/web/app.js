@@ -40,7 +40,8 @@ export function setQuery(values, push = false) {
   for (const [name, value] of Object.entries(values)) {
     if (value == null || value === "") query.delete(name); else query.set(name, value);
   }
-  const path = location.pathname + (query.size ? "?" + query : "");
+  // A comma may stand in a query as it is: a thousand ids must fit into an address.
+  const path = location.pathname + (query.size ? "?" + String(query).replaceAll("%2C", ",") : "");
   if (path === location.pathname + location.search) return;
   if (push) remember();
   history[push ? "pushState" : "replaceState"](push ? {} : history.state, "", path);
@@ -67,8 +68,12 @@ async function show() {
   page = null;
   for (const link of document.querySelectorAll(".nav a")) {
     const to = below(link), here = path === to || path.startsWith(to + "/");
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (!here) {
+      link.removeAttribute("aria-current");
+      continue;
+    }
+    link.setAttribute("aria-current", "page");
+    link.scrollIntoView({block: "nearest", inline: "center"});  // on a phone they have no room side by side
   }
   const main = el("main", {id: "main", tabindex: -1, class: "page"});
   $("main").replaceWith(main);
@@ -196,6 +201,7 @@ async function begin() {
   route("/jobs", "./jobs/jobs.js", "Jobs");
   route("/jobs/:id", "./jobs/job.js", "Job");
   route("/results", "./results/results.js", "Results");
+  route("/curves", "./curves/curves.js", "Curves");
   route("/failures", "./failures/failures.js", "Failures");
   route("/history", "./history/history.js", "History");
   route("/compare", "./compare/compare.js", "Compare");

@@ -3,11 +3,12 @@
 
 import {dialog, el} from "./common.js";
 
-const PAGES = {j: "/jobs", r: "/results", f: "/failures", h: "/history", w: "/workers", s: "/settings"};
+const PAGES = {
+  j: "/jobs", r: "/results", c: "/curves", f: "/failures", h: "/history", w: "/workers", s: "/settings"};
 const LIST = [
   ["/", "Filter"], ["j  k", "Next, previous row"], ["Enter", "Open the row"], ["x", "Select the row"],
   ["c", "New jobs"], ["[  ]", "Previous, next page of the table"],
-  ["g j", "Jobs"], ["g r", "Results"], ["g f", "Failures"], ["g h", "History"],
+  ["g j", "Jobs"], ["g r", "Results"], ["g c", "Curves"], ["g f", "Failures"], ["g h", "History"],
   ["g w", "Workers"], ["g s", "Settings"], ["?", "This list"]];
 const TYPING = "input:not([type=checkbox]), textarea, select, [contenteditable], dialog, [popover]";
 const bound = [];

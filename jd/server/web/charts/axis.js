@@ -19,10 +19,10 @@ export function wantsLog(distinct) {
 export const metricWantsLog = ({min, median, max}) =>
   min > 0 && max / min > TWO_DECADES && max > 10 * median;
 
-// Where powers of ten are too far apart to mark an axis, round steps do.
+// Where few marks leave one power of ten, or none, more do; where powers are too far apart, round steps.
 function logMarks(low, high, count) {
-  const found = logTicks(low, high, count);
-  return found.length > 1 ? found : ticks(low, high, count);
+  const found = [count, 3 * count].map((n) => logTicks(low, high, n)).find((marks) => marks.length > 1);
+  return found || ticks(low, high, count);
 }
 
 // The ends of an axis around a single value, which then lies in its middle.

@@ -54,7 +54,8 @@ export function below(axis, {left, width, top, height, title, scaleNote}) {
   let last = -Infinity;
   const count = axis.kind === "category" ? 200 : Math.max(4, Math.floor(width / 70));
   for (const tick of axis.ticks(count)) {
-    const words = cut(text(tick), 14), x = left + axis.at(tick) * width, half = widthOf(words) / 2 + 6;
+    const words = cut((axis.words || text)(tick), 14), half = widthOf(words) / 2 + 6;
+    const x = left + axis.at(tick) * width;
     marks.push(svg("line", {class: "grid", x1: x, x2: x, y1: top, y2: top + height}));
     if (x - half < last) continue;
     last = x + half;
@@ -66,7 +67,7 @@ export function below(axis, {left, width, top, height, title, scaleNote}) {
       svg("title", {}, title)));
 }
 
-const upright = (axis, height) => axis.ticks(Math.max(2, Math.floor(height / 44)));
+const upright = (axis, height) => axis.ticks(Math.max(4, Math.floor(height / 44)));
 
 /** Axis and grid at the left of a drawing. */
 export function beside(axis, {left, width, top, height, title}) {

@@ -22,10 +22,11 @@ export const tipLines = (head, pairs) => el("div", {}, el("b", {}, head),
 
 /** Make a surface tell of the mark that is nearest and open it on a click, by pointer, finger and keys.
  * `near(x, y)` gives a mark or -1; `place(mark, pointer)` its [x, y], `pointer` being where the pointer is,
- * if there is one; `tell(mark)` a node; `open(mark)` follows it; `order()` lists marks as the arrow keys go
- * through them; `lit(mark)` is called at each change, with -1 for none; `ring` is put around the mark.
+ * if there is one; `tell(mark)` a node; `open(mark)` follows it; `order(mark)` lists marks as the arrow keys
+ * go through them from the present one, -1 for none; with `along(mark, by)` left and right give the mark
+ * beside it instead; `lit(mark)` is called at each change, with -1 for none; `ring` is put around the mark.
  * A finger's first touch tells, the second opens. Gives the function that hides the tip. */
-export function pointing(surface, host, {near, place, tell, open, order, ring, lit}) {
+export function pointing(surface, host, {near, place, tell, open, order, along, ring, lit}) {
   const tip = tooltip(host), spoken = el("p", {class: "sr", "aria-live": "polite"});
   host.append(spoken);
   let now = -1;
@@ -78,8 +79,9 @@ export function pointing(surface, host, {near, place, tell, open, order, ring, l
   surface.addEventListener("blur", leave);
   surface.addEventListener("keydown", (event) => {
     const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
+    const sideways = along && now >= 0 && /Left|Right/.test(event.key);
     if (step) {
-      const marks = order(), from = marks.indexOf(now);
+      const marks = sideways ? [along(now, step)] : order(now), from = marks.indexOf(now);
       if (!marks.length) return;
       point(marks[from < 0 ? 0 : (from + step + marks.length) % marks.length]);
       const parts = [...tip.node.querySelectorAll("b, dt, dd")];

@@ -14,7 +14,7 @@ import {measuredFirst} from "../resultnames.js";
 import {svg} from "../svg.js";
 import {pacing} from "./pace.js";
 import {along, corners, since, sinceWords, tally, upright} from "./stairs.js";
-import {daysOf, timeMarks} from "./timeaxis.js";
+import {daysOf, timeMarks} from "../charts/timeaxis.js";
 
 const WAYS = [["time", "By time"], ["jobs", "By jobs"], ["hours", "By compute hours"]];
 const TITLES = {jobs: "finished jobs", hours: "compute hours of all attempts of these jobs"};

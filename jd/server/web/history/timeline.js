@@ -12,7 +12,7 @@ import {KINDS, NAMES, kindLegend} from "./kinds.js";
 import {pacing} from "./pace.js";
 import {ROW, paint} from "./painting.js";
 import {bad, busyShare, eventKind, gaps, moved, utilisation, zoomed} from "./spans.js";
-import {daysOf, timeMarks} from "./timeaxis.js";
+import {daysOf, timeMarks} from "../charts/timeaxis.js";
 
 const LAST = [["3600", "Last hour"], ["86400", "Last day"], ["", "All"]];
 const ROWS = [["", "Automatic"], ["host", "Hosts"], ["worker", "Workers"]];

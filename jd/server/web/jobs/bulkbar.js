@@ -1,12 +1,13 @@
 // The bar at the bottom while jobs are selected.
 
 import {go} from "../app.js";
-import {button, el, menu} from "../common.js";
+import {button, el, menu, toast} from "../common.js";
 import {statusesOf} from "../filter.js";
 import {number} from "../format.js";
 import {ACTIONS, openAction} from "../jobactions.js";
 
 const COMPARED = 10;  // jobs that the page Compare has beside each other
+const LONGEST = 6000;  // characters of ids in an address; servers take 8,000 of the whole
 const SHOWN = ["retry", "abort", "delete", "restore"], MORE = ["tag", "prioritise", "normal"];
 
 /** {node, update(), narrow()}. `page()` gives the page's {state, jobs, next, from, total}; `done` is called
@@ -23,11 +24,18 @@ export function bulkBar({table, page, done}) {
     const {verb, danger} = ACTIONS[action];
     return [action, button(verb, () => act(action), danger ? "danger" : false)];
   });
+  const curves = button("Curves", () => {
+    const {filter} = page().state;
+    if (all) return go("/curves?" + (filter ? "filter=" + encodeURIComponent(filter) : "best=1000"));
+    const ids = [...table.selected.keys()].sort((a, b) => a - b).join(",");
+    if (ids.length > LONGEST) return toast("These are too many for one address: use a filter.", true);
+    return go("/curves?ids=" + ids);
+  });
   const more = menu("More",
     () => MORE.filter(fits).map((action) => [ACTIONS[action].verb, () => act(action)]));
   const compare = button("Compare", () => go("/compare?ids=" + [...table.selected.keys()].join(",")));
   const node = el("div", {class: "bulk", role: "region", "aria-label": "Selected jobs", hidden: true},
-    said, widen, compare, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
+    said, widen, compare, curves, ...buttons.map(([, one]) => one), more, button("Clear", clear, "quiet"));
 
   // The statuses that the selected jobs have, as far as they are known: null among them for any.
   const here = () => new Set(all ? statusesOf(page().state.filter) : table.selected.values());

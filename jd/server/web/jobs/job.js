@@ -10,6 +10,7 @@ import {codes, version} from "./code.js";
 import {tagLink} from "./columns.js";
 import {failureLine} from "./failure.js";
 import {fileList} from "./files.js";
+import {jobCurves} from "./jobcurves.js";
 import {outputBox} from "./output.js";
 
 const POLL = 4000;  // ms; asking also tells the worker that somebody watches
@@ -34,9 +35,12 @@ export async function show(main, params, query) {
     refresh: (changes, before) => {
       const changed = (topic) => !before || changes[topic] !== before[topic];
       if (["jobs", "files", "workers"].some(changed)) return page.load();
-      return changed("output") ? page.poll() : null;
+      return ["output", "reports"].some(changed) ? page.poll() : null;
     },
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      page.curves.close();
+    },
   };
 }
 
@@ -46,6 +50,7 @@ class JobPage {
     this.id = id;
     this.output = outputBox(id, attempt);
     this.files = fileList(id);
+    this.curves = jobCurves(id);
     this.drawn = {};  // of each part, what it shows
     this.title = el("div", {class: "job-title"});
     this.acts = el("div", {class: "job-acts"});
@@ -93,13 +98,16 @@ class JobPage {
       this.metrics.body.replaceChildren(facts(Object.entries(metrics)));
     });
     this.written.node.hidden = !latest;
-    if (latest) await this.output.attempts(job.attempts);
+    if (latest) {
+      await Promise.all([this.output.attempts(job.attempts),
+        this.curves.attempts(job.attempts.map(({number}) => number))]);
+    }
   }
 
   async poll() {
     if (!this.job || this.job.status !== "SERVED" || document.hidden) return;
     try {
-      await this.output.poll();
+      await Promise.all([this.output.poll(), this.curves.poll()]);
     } catch (error) { /* the next one may come through; the shell says when the server is away */ }
   }
 
@@ -121,7 +129,8 @@ class JobPage {
           el("span", {}, near(-1, "Previous job", "‹"), near(1, "Next job", "›"))),
         el("div", {class: "job-line"}, this.title, this.acts), this.failure),
       el("div", {class: "split wide-left"},
-        el("div", {class: "job-column"}, this.written.node, this.attempts.node, this.uploads.node),
+        el("div", {class: "job-column"},
+          this.curves.node, this.written.node, this.attempts.node, this.uploads.node),
         el("div", {class: "job-column"},
           this.parameters.node, this.results.node, this.metrics.node, this.code.node,
           this.history.node)));
