@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import jd
 from jd import protocol as p
@@ -35,8 +35,11 @@ from jd.server.dashboard.pages import Pages
 from jd.server.dashboard.results import Results
 from jd.server.dashboard.signin import SignIn
 from jd.server.dashboard.workers import Workers
+from jd.server.driving.endrule import EndRule
 from jd.server.driving.news import News
 from jd.server.driving.orders import Orders
+from jd.server.driving.regularly import regularly
+from jd.server.driving.reportedresults import ReportedResults
 from jd.server.driving.waits import Waits
 from jd.server.experiment import Experiment
 from jd.server.steady import Steady
@@ -114,7 +117,7 @@ class JobServer:
                      Operations(experiment, self._traffic, self.live)):
             part.add_to(self.dashboard)
         self.owner: Callable[[], Optional[str]] = lambda: None  # of the experiment, for messages
-        self._sweeper: Optional["asyncio.Task[None]"] = None
+        self._regular: "List[asyncio.Task[None]]" = []
         self.port = 0
         self.dashboard_port = 0
         self.dashboard_url = ""  # where people reach it, told by who starts the server
@@ -133,8 +136,10 @@ class JobServer:
         self.creation.start()
         self.experiment.values.begin()
         self.live.start()
-        self._sweeper = asyncio.get_running_loop().create_task(
-            sweeper.run(self.experiment, self._steady.write_out))
+        self._regular = [asyncio.get_running_loop().create_task(task) for task in (
+            sweeper.run(self.experiment, self._steady.write_out),
+            regularly(ReportedResults(self.experiment).look, "what jobs report does not become results"),
+            regularly(EndRule(self.experiment).look, "whether the sweep is to end is not looked at"))]
 
     def say_untold(self) -> None:
         """Say once in the log that some workers get a longer lease than was asked for."""
@@ -146,7 +151,7 @@ class JobServer:
     async def stop(self) -> None:
         """Take nothing new, answer held heartbeats, finish what was accepted."""
         self.room.close()
-        await asyncio.gather(tasks.end([self._sweeper]), self.creation.stop(), self.news.close(),
+        await asyncio.gather(tasks.end(self._regular), self.creation.stop(), self.news.close(),
                              self.live.stop(), self.experiment.values.stop())
         await asyncio.gather(self._api_server.stop(STOP_GRACE),
                              self._dashboard_server.stop(STOP_GRACE))

@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import time
 from typing import Callable, Dict, Optional, Tuple
 
 from jd.errors import StorageError
-from jd.server.driving.endrule import EndRule
 from jd.server.experiment import Experiment
 from jd.server.portion import Portion
 from jd.server.store.files import names
@@ -21,8 +19,6 @@ from jd.threads import Reported
 INTERVAL = 1.0  # seconds
 LATE = 2.0  # seconds beyond that: for so long the server could not listen, whatever kept it
 BATCH = 100  # jobs of each kind in one step at most; how many it is says the time that they take
-FIRST_REPORTS = 10  # jobs, until it is known how long it takes to write their results
-REPORTS_SHARE = 0.05  # of the time, at most, that what jobs report is written as results
 _JOBS_OF_WORKER = 10  # that cost what it costs to forget one worker, with its history and figures
 
 # Returns whether there may be more to do.
@@ -96,9 +92,6 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
     stepping = Reported("leases and the like are not looked after", log.warning)
     each = {said: Reported(said, log.warning) for said in parts(0.0, BATCH)}
     showing = Reported("the names of uploaded files are not brought up to date", log.warning)
-    reporting = Reported("what jobs report does not become results", log.warning)
-    ruling, rule = Reported("whether the sweep is to end is not looked at", log.warning), EndRule(experiment)
-    reports_at = 0.0
     while True:
         more = False
         with stepping:
@@ -113,26 +106,5 @@ async def run(experiment: Experiment, write_out: Callable[[], None] = lambda: No
         with showing:
             if await experiment.look_up(names.is_due):
                 await experiment.write(lambda t: names.show_due(t, experiment.data_dir))
-        with ruling:
-            await rule.look()
-        with reporting:
-            if time.monotonic() >= reports_at and await experiment.look_up(columns.is_due):
-                reports_at = time.monotonic() + await _write_reports(experiment) / REPORTS_SHARE
         # Workers are served in between; who waits for a job that has come back does not wait for more.
         await asyncio.sleep(0 if more else INTERVAL)
-
-
-async def _write_reports(experiment: Experiment) -> float:
-    """Make results of what jobs have reported. Returns how many seconds this took the writer."""
-    spent, portion = 0.0, Portion(BATCH, first=FIRST_REPORTS)
-
-    def write(t: Transaction) -> bool:
-        nonlocal spent
-        began = time.perf_counter()
-        more = columns.write_due(t, portion.size)
-        spent += time.perf_counter() - began
-        return more
-
-    while await experiment.write(portion.timed(write)):
-        pass
-    return spent

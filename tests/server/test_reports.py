@@ -13,6 +13,7 @@ import pytest
 
 from jd import protocol as p
 from jd.messages import Report
+from jd.server.driving.reportedresults import ReportedResults
 from jd.server.store.operators import bulk
 from jd.server.store.reports import columns, points, storage, taking
 from jd.server.store.reports.interpreting import interpret
@@ -322,6 +323,48 @@ def test_results_are_final_when_the_job_is_over(run: Run) -> None:
         assert (await bench.get("/api/jobs/1")).json["results"]["loss"] == 1 / 3
         await send(bench, 0, numbered(3), job_id=2, final=True)
         assert (await bench.get("/api/jobs/2")).json["results"]["loss"] == 1 / 3
+    run(scenario)
+
+
+def test_results_of_reports_take_a_twentieth_of_the_time_at_most(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        now = 0.0
+
+        def clock() -> float:
+            nonlocal now
+            now += 0.5  # between two looks at it
+            return now
+
+        def is_due() -> bool:
+            return bench.experiment.read_now(columns.is_due)
+
+        made = ReportedResults(bench.experiment, clock)
+        await begun(bench, 2)
+        await send(bench, 0, numbered(1))
+        await made.look()
+        assert not is_due()
+        wrote = now  # for half a second
+        await send(bench, 1, numbered(1, 1))
+        while now < wrote + 9:
+            await made.look()
+            assert is_due()
+        now = wrote + 10
+        await made.look()
+        assert not is_due()
+    run(scenario)
+
+
+def test_damaged_reports_hold_up_neither_the_end_of_the_job_nor_others(run: Run) -> None:
+    async def scenario(bench: PartsBench) -> None:
+        await begun(bench, 2)
+        for job_id in (1, 2):
+            await send(bench, 0, numbered(2), job_id=job_id)
+        bench.experiment.write_now(
+            lambda t: t.db.execute("UPDATE reported SET metrics = '[' WHERE job_id = 1"))
+        assert (await results(bench, 2))["loss"] == 0.5
+        await bench.finish(1, attempt=1)
+        assert (await bench.get("/api/jobs/1")).json["status"] == "DONE"
+        assert "it is damaged in the database" in history(bench)[-1]
     run(scenario)
 
 
