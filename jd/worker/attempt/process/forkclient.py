@@ -119,7 +119,8 @@ class _Server:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", _PROGRAM, str(clone), _NAME], stdin=other.fileno(),
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                    env=dict(os.environ, **{_SOURCE: source.decode("utf-8")}))
+                    # Functions of C that are looked up at first use would be looked up in each child.
+                    env=dict(os.environ, LD_BIND_NOW="1", **{_SOURCE: source.decode("utf-8")}))
         except BaseException:
             self._socket.close()
             raise

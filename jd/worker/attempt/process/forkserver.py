@@ -55,6 +55,8 @@ def serve(clone: int) -> None:
     worker = os.getppid()
     libc = ctypes.PyDLL(None, use_errno=True)
     libc.syscall.argtypes, libc.syscall.restype = [ctypes.c_long] * 6, ctypes.c_long
+    prctl = libc.prctl  # looked up here: each page that a child writes to is copied for it
+    prctl.argtypes = [ctypes.c_ulong] * 5
     failed = mmap.mmap(-1, 2)  # is shared with the child: where it failed, and errno
     null = os.open(os.devnull, os.O_RDWR)
     worker_end = _socket.socket(fileno=0)
@@ -66,7 +68,7 @@ def serve(clone: int) -> None:
         failed[0:2] = bytes(2)
         pid = libc.syscall(clone, _CLONE_PARENT | _CLONE_VFORK | _signal.SIGCHLD, 0, 0, 0, 0)
         if pid == 0:
-            _become(request, [null, output, output], worker, libc, failed)
+            _become(request, (null, output, output), worker, prctl, failed)
         os.close(output)
         if pid == -1:
             failed[0:2] = bytes((FORKING, ctypes.get_errno()))
@@ -88,12 +90,13 @@ def _received(worker_end: _socket.socket) -> tuple[int, Request] | None:
     return int.from_bytes(told[0][2], sys.byteorder), marshal.loads(b"".join(chunks))
 
 
-def _become(request: Request, standard: list[int], worker: int, libc: Any, failed: mmap.mmap) -> None:
+def _become(request: Request, standard: tuple[int, int, int], worker: int, prctl: Any,
+            failed: mmap.mmap) -> None:
     """In the child: be the script. Never returns."""
     words, environ, cwd, limits = request
     where = FORKING
     try:
-        libc.prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL, 0, 0, 0)
         if os.getppid() != worker:
             return  # it died before the call above
         os.setsid()
@@ -106,6 +109,8 @@ def _become(request: Request, standard: list[int], worker: int, libc: Any, faile
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         if limits is not None:
             resource.setrlimit(resource.RLIMIT_AS, limits)
+        if b"/" in words[0]:
+            os.execve(words[0], words, environ)
         os.execvpe(words[0], words, environ)
     except (OSError, MemoryError) as error:
         failed[0:2] = bytes((where, getattr(error, "errno", None) or errno.ENOMEM))
