@@ -995,6 +995,8 @@ def test_cost_in_words(blank: Browser, expression: str, expected: Any) -> None:
     ("spans.zoomed([100, 200], 2, 100)", [100, 300]),
     ("spans.zoomed([100, 102], 0.1, 102)", [101, 102]),  # no shorter than a second
     ("spans.moved([100, 200], -0.5)", [50, 150]),
+    ("['node1.example.org_egg_0', 'a_b_egg_12', 'node1.example.org', '10.0.0.7_egg_0'].map(spans.short)",
+     ["node1_egg_0", "a_b_egg_12", "node1", "10.0.0.7_egg_0"]),
     ("spans.busyShare({busy: [1, 2, 0, 0, 1], there: 8})", 0.5),
     ("spans.busyShare({busy: [0, 0, 0, 0, 0], there: 0})", "NaN"),
     ("spans.bad({attempts: [9, 2, 3, 4, 5]}, given[1])", 5),

@@ -40,11 +40,12 @@ function cells(pen, paints, row, top, width) {
   const {there, busy, bad} = row.cells, step = width / there.length;
   const most = Math.max(row.workers, ...there);
   there.forEach((n, at) => {
-    const from = at * step;
+    // Whole pixels: edges between them would show as seams.
+    const from = Math.round(at * step), wide = Math.round((at + 1) * step) - from;
     if (n > 0) {
       const high = (n / most) * BAR;
       pen.fillStyle = paints.there;
-      pen.fillRect(from, top + BAR - high, step + 0.3, high);
+      pen.fillRect(from, top + BAR - high, wide, high);
     }
     let ground = top + BAR;
     for (const kind of ORDER) {
@@ -52,12 +53,12 @@ function cells(pen, paints, row, top, width) {
       if (!part || !part[at]) continue;
       const high = (part[at] / most) * BAR;
       pen.fillStyle = paints[kind];
-      pen.fillRect(from, ground - high, step + 0.3, high);
+      pen.fillRect(from, ground - high, wide, high);
       ground -= high;
     }
     if (bad[at]) {
       pen.fillStyle = paints.bad;
-      pen.fillRect(from, top - TICK, Math.max(THINNEST, step), TICK);
+      pen.fillRect(from, top - TICK, Math.max(THINNEST, wide), TICK);
     }
   });
 }

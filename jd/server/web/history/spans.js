@@ -42,6 +42,11 @@ export const moved = ([from, to], share) => [from + (to - from) * share, to + (t
 /** What a line of a worker's history is to the eye: "come", "go", "pause"; null: nothing. */
 export const eventKind = (event) => (EVENTS.find(([test]) => test.test(event)) || [null, null])[1];
 
+/** A worker or host for a tight place, without the domain of the host: "node1.example.org_egg_0" →
+ * "node1_egg_0". Addresses stay whole. */
+export const short = (name) => (/^\d+\.\d+\.\d+\.\d+/.test(name) ? name
+  : name.replace(/\.[A-Za-z0-9.-]+(?=_[^_]*_\d+$|$)/, ""));
+
 /** How busy the workers were, in a sentence. */
 export function utilisation(total, from, to) {
   const {workers, hosts, removed} = total, share = busyShare(total);

@@ -4,14 +4,14 @@ import {go, setQuery} from "../app.js";
 import {choice, fillBar, segments} from "../charts/controls.js";
 import {plot} from "../charts/plot.js";
 import {tipLines} from "../charts/pointing.js";
-import {ask, button, el} from "../common.js";
+import {ask, button, el, empty} from "../common.js";
 import {cut, duration, moment, number, percent} from "../format.js";
 import {svg} from "../svg.js";
 import {hand} from "./hand.js";
 import {KINDS, NAMES, kindLegend} from "./kinds.js";
 import {pacing} from "./pace.js";
 import {ROW, paint} from "./painting.js";
-import {bad, busyShare, eventKind, gaps, moved, utilisation, zoomed} from "./spans.js";
+import {bad, busyShare, eventKind, gaps, moved, short, utilisation, zoomed} from "./spans.js";
 import {daysOf, timeMarks} from "../charts/timeaxis.js";
 
 const LAST = [["3600", "Last hour"], ["86400", "Last day"], ["", "All"]];
@@ -46,7 +46,10 @@ class Timeline {
     this.plot.node.hidden = true;
     this.repaint = () => this.plot.redraw();
     document.addEventListener("theme", this.repaint);
-    body.append(el("div", {class: "toolbar history-tools"}, this.controls), this.said, this.plot.node);
+    this.nobody = el("div", {hidden: true}, empty("Nobody was there",
+      "Workers show here from when they are first heard of: what they ran, and when they were idle."));
+    body.append(el("div", {class: "toolbar history-tools"}, this.controls), this.said, this.nobody,
+      this.plot.node);
     this.tools();
   }
 
@@ -121,6 +124,7 @@ class Timeline {
     const {answer} = this, {total} = answer;
     this.said.textContent = utilisation(total, answer.start, answer.end);
     this.plot.node.hidden = !answer.rows.length;
+    this.nobody.hidden = answer.rows.length > 0;
     const what = answer.by === "host" ? "hosts" : "workers";
     this.plot.name(`Timeline of ${what}${this.state.host ? " of " + this.state.host : ""}`);
     this.plot.say(answer.spans ? "A bar for each attempt. Drag for a range."
@@ -148,7 +152,7 @@ class Timeline {
 
   draw(box, width) {
     const {answer} = this, {start, end, rows} = answer, phone = width < NARROW;
-    const left = phone ? 96 : 190, right = 52, top = 22;
+    const left = phone ? 124 : 190, right = 52, top = 22;
     const area = {left, top, width: Math.max(60, width - left - right)};
     const height = top + rows.length * ROW + 22;
     const x = (at) => Math.max(0, Math.min(1, (at - start) / (end - start))) * area.width;
@@ -159,7 +163,7 @@ class Timeline {
     node.style.setProperty("left", left + "px");
     node.style.setProperty("top", top + "px");
     box.append(svg("svg", {width, height, "aria-hidden": "true"}, ...this.axis(area, height)), node,
-      this.names(left - 10, top, phone ? 11 : 26), front);
+      this.names(left - 10, top, phone ? 15 : 24), front);
     hand(front, box, {area, rows: rows.map((row, at) => this.marks(row, at, x, area)),
       range: (from, to) => this.window([from, to].map((px) => start + (px / area.width) * (end - start)))});
   }
@@ -185,17 +189,19 @@ class Timeline {
     return list;
   }
 
-  // The name of a row: a host leads to its workers, a worker to its page.
-  link(row, most = 1000) {
+  // The name of a row, of so many characters if there is little room: a host leads to its workers, a worker
+  // to its page.
+  link(row, most = 0) {
+    const of = most ? cut(short(row.name), most) : row.name;
     if (this.answer.by === "host") {
       const own = {rows: "", first: "", host: row.name, view: "workers"};
       const query = new URLSearchParams({...this.state, ...own});
       for (const [name, value] of [...query]) if (!value) query.delete(name);
       return el("a", {href: "/history?" + query, title: row.name},
-        `${cut(row.name, most)}${row.workers > 1 ? " ×" + number(row.workers) : ""}`);
+        `${of}${row.workers > 1 ? " ×" + number(row.workers) : ""}`);
     }
     return el("a", {href: "/workers?worker=" + encodeURIComponent(row.name), title: row.name},
-      cut(row.name, most));
+      of);
   }
 
   // What can be pointed at in a row, from left to right.
