@@ -49,7 +49,7 @@ def parts(missed: float, limit: int) -> Dict[str, Part]:
         "silent workers are not dropped": presence.drop_silent,
         "what is known of the throughput is not pruned": lambda t: completions.prune(t, limit) >= limit,
         "workers that are gone are not forgotten": lambda t: retention.prune(t, workers) >= workers,
-        "jobs of a sweep that has ended are not aborted": lambda t: endrule.abort_rest(t, limit),
+        "jobs of a sweep that has ended are not aborted": lambda t: endrule.abort_rest(t, 10 * limit),
         "what jobs report is not told to dashboards": columns.tell,
         "failures from before this version are not looked at": lambda t: errors.catch_up(t, limit),
         "the end of the sweep is not looked for": _look_for_end,
