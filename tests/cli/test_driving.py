@@ -309,11 +309,14 @@ def test_wait_tells_how_jobs_have_ended(shell: Shell) -> None:
     assert shell.run("wait", "where=x=0") == "1 job: 1 DONE\n"
     assert shell.run("wait", "timeout=0", status=3) == "3 jobs: 2 PENDING, 1 DONE\n"
     assert "2 of 3 jobs are not finished" in shell.notes
-    later = threading.Timer(0.2, lambda: [shell.end(), shell.end("ABORTED")])
+    later = threading.Timer(0.2, lambda: [shell.end(), shell.end("ABORTED", message="fatal: no data")])
     later.start()
     assert shell.facts("wait", status=1) == {"finished": True, "will_retry": 0,
-                                             "by_status": {"DONE": 2, "ABORTED": 1}}
+                                             "by_status": {"DONE": 2, "ABORTED": 1},
+                                             "errors": [{"error": "fatal: no data", "jobs": 1}]}
     later.join()
+    assert shell.run("wait", status=1) == "3 jobs: 2 DONE, 1 ABORTED\n  1 job: fatal: no data\n"
+    assert shell.run("wait", "where=x=0") == "1 job: 1 DONE\n"
 
 
 def test_ctrl_c_ends_the_waiting_and_no_job(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from jd.cli.context import Context
 from jd.cli.showing import views
 from jd.cli.sweep import driving
 from jd.errors import EXIT_FAILURE, EXIT_OK, JdError
-from jd.sweep import waiting
+from jd.sweep import jobs, waiting
 from jd.sweep.errors import TookTooLong
 from jd.sweep.session import Session
 from jd.sweep.waiting import Question, Standing
@@ -17,6 +17,8 @@ from jd.terminal import Progress, plural
 
 EXIT_TIMEOUT = 3
 EXIT_INTERRUPTED = 130  # as shells have it of what Ctrl-C has ended
+MOST_FAILED = 200  # jobs whose errors are looked at
+MOST_ERRORS = 3
 POLL = 5.0  # seconds between two questions to a server that does not hold them
 
 
@@ -51,12 +53,13 @@ def _wait(context: Context) -> int:
     except TookTooLong as error:
         _close(bar)
         driving.note(str(error))
-        return _tell(context, last, EXIT_TIMEOUT)
+        return _tell(context, last, EXIT_TIMEOUT, _errors(session, question, last))
     finally:
         _close(bar)
     assert last is not None
     done = last.by_status.get(protocol.DONE, 0)
-    return _tell(context, last, EXIT_OK if done == last.total else EXIT_FAILURE)
+    return _tell(context, last, EXIT_OK if done == last.total else EXIT_FAILURE,
+                 _errors(session, question, last))
 
 
 def _standings(session: Session, question: Question, timeout: Optional[float]) -> Iterator[Standing]:
@@ -95,10 +98,25 @@ def _close(bar: List[Progress]) -> None:
         bar.pop().__exit__()
 
 
-def _tell(context: Context, last: Optional[Standing], status: int) -> int:
+def _errors(session: Session, question: Question, last: Optional[Standing]) -> Dict[str, int]:
+    """The errors of jobs that have failed, the most frequent first, and how many of MOST_FAILED have each."""
+    if last is None or not last.by_status.get(protocol.ABORTED) or not session.offers(protocol.EXT_DRIVE):
+        return {}
+    where = " ".join((question.where, "status=%s" % protocol.ABORTED))
+    found: Dict[str, int] = {}
+    for page in jobs.listed(session, where, MOST_FAILED):
+        for job in page["jobs"]:
+            if job.get("error"):
+                found[str(job["error"])] = found.get(str(job["error"]), 0) + 1
+    return dict(sorted(found.items(), key=lambda one: -one[1])[:MOST_ERRORS])
+
+
+def _tell(context: Context, last: Optional[Standing], status: int, errors: Dict[str, int]) -> int:
     by_status = {} if last is None else {name: n for name, n in last.by_status.items() if n}
     views.emit(context, {"finished": status != EXIT_TIMEOUT, "by_status": by_status,
-                         "will_retry": 0 if last is None else last.will_retry},
+                         "will_retry": 0 if last is None else last.will_retry,
+                         "errors": [{"error": error, "jobs": n} for error, n in errors.items()]},
                ["%s: %s" % (plural(sum(by_status.values()), "job"), ", ".join(
-                   "%d %s" % (n, views.plain(name)) for name, n in by_status.items()))])
+                   "%d %s" % (n, views.plain(name)) for name, n in by_status.items())),
+                *("  %s: %s" % (plural(n, "job"), views.plain(error)) for error, n in errors.items())])
     return status

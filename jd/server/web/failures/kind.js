@@ -6,6 +6,8 @@ import {count, number, when} from "../format.js";
 import {openAction} from "../jobactions.js";
 import {ending, howOften, jobsOf, pieces, what, where} from "./words.js";
 
+const ENOUGH = 3;  // jobs or attempts that say more than chance
+
 const link = (filter) => "/jobs?filter=" + encodeURIComponent(filter);
 
 /** What became of jobs that failed: a bar and the same in words. */
@@ -33,12 +35,13 @@ export function kindCard(kind, {filter, tried, hosts, done}) {
   const values = el("div", {class: "failure-values"});
   const facts = [
     el("span", {class: "badge bad"}, ending(kind)),
-    place(where(kind.hosts, kind.hosts_total, kind.attempts, "hosts"), kind.hosts_total === 1 && hosts > 1),
+    place(where(kind.hosts, kind.hosts_total, kind.attempts, "hosts"),
+      kind.hosts_total === 1 && hosts > 1 && kind.attempts >= ENOUGH),
     kind.workers_total > 1 && kind.workers_total !== kind.hosts_total
       ? el("span", {title: where(kind.workers, kind.workers_total, kind.attempts, "workers")},
         count(kind.workers_total, "worker")) : null,
     kind.gpus.length ? el("span", {title: "attempts by GPU"},
-      where(kind.gpus, kind.gpus_total, sum(kind.gpus), "GPUs")) : null,
+      gpusOf(kind)) : null,
     kind.attempts === 1 ? el("span", {}, when(kind.last))
       : el("span", {}, when(kind.first), " to ", when(kind.last))];
   const retry = kind.failed ? button("Retry " + (kind.failed === 1 ? "it" : "these " + number(kind.failed)),
@@ -63,14 +66,19 @@ export function kindCard(kind, {filter, tried, hosts, done}) {
   });
 
   return {node, compare(found) {
-    const none = kind.jobs < 3 ? null : el("p", {class: "hint"}, "No value of a parameter stands out.");
+    const none = kind.jobs < ENOUGH ? null : el("p", {class: "hint"}, "No value of a parameter stands out.");
     if (!found.length) return values.replaceChildren(none || "");
     return values.replaceChildren(el("ul", {class: "standouts", "aria-label": "Values that stand out"},
       ...found.map((one) => standout(one, link(jobsOf(filter, kind.id, one))))));
   }};
 }
 
-const sum = (places) => places.reduce((n, one) => n + one.n, 0);
+// Their host is named where there are several.
+function gpusOf({gpus, gpus_total: total, hosts, hosts_total: onHosts}) {
+  const short = (name) => (onHosts === 1 ? name.slice(hosts[0].name.length + 1) : name);
+  const n = gpus.reduce((sum, one) => sum + one.n, 0);
+  return where(gpus.map((one) => ({...one, name: short(one.name)})), total, n, "GPUs");
+}
 
 const place = (text, alone) => (alone ? el("b", {class: "failure-alone"}, text) : el("span", {}, text));
 
