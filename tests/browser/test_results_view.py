@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.browser.dashboard_support import Dashboard, browser, dashboard, sign_in
 from tests.browser.webdriver import Browser, needs_browser
-from tests.support import wait_until
+from tests.support import free_env, python, wait_until
 
 __all__ = ["browser", "dashboard"]
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -152,6 +153,28 @@ def test_the_leaderboard_sorts_ticks_and_saves(browser: Browser, dashboard: Dash
     assert browser.run("return location.search") == "?ids=48,3"
 
 
+def test_the_code_for_a_notebook_gives_what_is_shown(browser: Browser, dashboard: Dashboard,
+                                                     tmp_path: Path) -> None:
+    give(dashboard)
+    for query in ("metric=seconds&columns=result.accuracy,param.opt,param.depth",
+                  "metric=loss&filter=depth>1&sort=-result.accuracy&columns=result.accuracy,param.opt&top=100",
+                  "metric=loss&less=0&sort=-param.opt&columns=param.opt"):
+        browser.go(dashboard.page + "/results?" + query)
+        browser.wait("document.querySelector('.plot-leaders tbody tr') !== null")
+        shown = [[job.replace("#", ""), cell] for job, cell in zip(column(browser, 2), column(browser, 4))]
+        browser.click(".leader-tools button", "Notebook")
+        code = browser.run("return document.getElementById('notebook-code').textContent")
+        assert code.rstrip().endswith("table  # or pandas.DataFrame(table)")
+        name = list(browser.run("return [...document.querySelectorAll('.plot-leaders th .sort')]"
+                                ".map((one) => one.textContent)"))[1]
+        tail = "\nimport json\nprint(json.dumps([[row['id'], row[%r]] for row in table]))" % name
+        said = subprocess.run(python("-c", code + tail), stdout=subprocess.PIPE, check=True, timeout=60,
+                              env=free_env(tmp_path, JD_SERVER=dashboard.url))
+        told = [[str(job), "–" if one is None else str(one)] for job, one in json.loads(said.stdout)]
+        # Cells are as JSON has them, but for zeros at the end.
+        assert told == [[job, {"0": "0.0", "NaN": "nan"}.get(cell, cell)] for job, cell in shown], query
+
+
 def form(browser: Browser) -> List[List[str]]:
     """The rows of the form for new jobs: name, kind, values, ends."""
     browser.wait("document.querySelector('dialog .grid-row') !== null")
@@ -195,7 +218,7 @@ def test_a_click_on_a_parameter_shows_its_partial_dependence(browser: Browser,
     browser.go(dashboard.page + "/results?metric=seconds")
     browser.wait("document.querySelector('.shares tbody tr td:last-child')?.textContent.endsWith('%')")
     shares = browser.run("return [...document.querySelectorAll('.shares tbody tr')].map((row) =>"
-                         " [...row.cells].filter((cell) => cell.textContent).map((cell) => cell.textContent))")
+                         " [...row.cells].map((cell) => cell.textContent).filter(Boolean))")
     assert shares[0][0] == "lr" and len(shares[0]) == 3
     browser.click(".shares .plain", "lr")
     browser.wait("document.querySelectorAll('.plot-metric circle.mean').length === 4")

@@ -1,22 +1,24 @@
 // What can be done with the jobs of the leaderboard: with the ticked ones, or all that are shown, or one.
 
 import {go, me} from "../app.js";
-import {at, button, el, menu, toast} from "../common.js";
+import {at, button, dialog, el, menu, secret, toast} from "../common.js";
 import {csv} from "./csv.js";
 import {plainName} from "./leadercolumns.js";
+import {notebookCode} from "./notebook.js";
 
 const MOST_COMPARED = 10, MOST_CURVES = 200;
 
 /** {node, update(), row(id)} for a board as leaderboardCard has it: the buttons in its head, and the menu of
  * a row. `curves(metric)` gives the name of what a job reported of a metric, "" if none did;
- * `around(job id)` makes new jobs near one. */
-export function leaderActions(board, {curves, around}) {
+ * `around(job id)` makes new jobs near one; `filter()` is that of the page. */
+export function leaderActions(board, {curves, around, filter}) {
   const compare = button("Compare", () => go("/compare?ids=" + ids().join(",")), "small");
   const course = button("Curves", () => openCurves(ids()), "small quiet");
   const table = button("CSV", save, "small quiet");
+  const code = button("Notebook", openCode, "small quiet");
   const clear = button("Clear", () => board.clear(), "small quiet");
   const ticked = el("span", {class: "plot-n", "aria-live": "polite"});
-  const node = el("div", {class: "leader-tools"}, ticked, compare, course, table, clear);
+  const node = el("div", {class: "leader-tools"}, ticked, compare, course, table, code, clear);
 
   const rows = () => board.shown.rows.filter(({id}) => !board.ticked.size || board.ticked.has(id));
   const ids = () => rows().map(({id}) => id);
@@ -36,6 +38,14 @@ export function leaderActions(board, {curves, around}) {
     toast(`${lines.length} lines are saved.`);
   }
 
+  function openCode() {
+    const text = notebookCode({...board.shown, experiment: me.expId, filter: filter(), top: board.view.top,
+      server: me.hub ? "" : me.server_url || "", ids: board.ticked.size ? ids() : []});
+    dialog({title: "The leaderboard in a notebook", content: [
+      el("p", {class: "hint"}, "Paste it into a cell, on a machine where jd is installed."),
+      secret(text, "the code", "notebook-code")]});
+  }
+
   return {
     node,
     update() {
@@ -46,6 +56,7 @@ export function leaderActions(board, {curves, around}) {
       compare.title = compare.disabled ? `Tick 2 to ${MOST_COMPARED} jobs` : "";
       course.hidden = !curves(board.shown.metric);
       course.title = n ? "Curves of the ticked jobs" : "Curves of all jobs that are shown";
+      code.title = "What is shown, as Python with jd.results";
       table.title = n ? "The ticked lines as CSV" : "The lines that are shown as CSV";
     },
     row(id) {

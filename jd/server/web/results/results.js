@@ -47,9 +47,11 @@ class ResultsPage {
     const filter = (text) => encodeURIComponent([this.filter, text].filter(Boolean).join(" "));
     const keep = (values) => setQuery(bounded(values));
     const follow = {keep, open: (id) => go("/jobs/" + id),
-      list: (text) => go("/jobs?filter=" + filter(text))};
+      list: (text) => go("/jobs?filter=" + filter(text)),
+      csv: (text) => at("/web/export.csv?filter=") + filter(text)};
     const tools = (board) => leaderActions(board,
-      {curves: (metric) => this.course(metric), around: (id) => aroundJob(this.data, id)});
+      {curves: (metric) => this.course(metric), around: (id) => aroundJob(this.data, id),
+        filter: () => this.filter});
     this.model = forestModel();
     this.importance = importanceCard(this.model, (name) => this.look(name));
     this.leaders = leaderboardCard(this.view, {keep, tools});

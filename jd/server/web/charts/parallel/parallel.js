@@ -18,8 +18,8 @@ const MOST_AXES = 12;
 /** The plot. `asked` = {axes: names of the shown ones or null for the usual ones, ranges: Map name → [low,
  * high], as texts} is how it begins; `keep({axes, ranges})`, alike, is told what somebody has changed.
  * `open(job id)` and `list(filter text)` follow what is clicked, `around(data, places, ranges)` makes new
- * jobs within the ranges, of which these places are. */
-export function parallelPlot(asked, {open, list, keep, around}) {
+ * jobs within the ranges, of which these places are; `csv(filter text)` is the address of a table of them. */
+export function parallelPlot(asked, {open, list, keep, around, csv}) {
   const view = {data: null, axes: [], selected: [], drag: false, frame: 0};
   const state = {order: asked.axes, hidden: new Set(), ranges: new Map()};
   const wanted = new Map(asked.ranges);  // ranges on parameters that have not been here yet
@@ -28,6 +28,7 @@ export function parallelPlot(asked, {open, list, keep, around}) {
   const clear = button("Clear ranges", () => { state.ranges.clear(); changed(); }, "small");
   const jobs = button("Show these jobs", () => list(filterOf(view.axes, state.ranges)), "small");
   const more = button("New jobs around here", () => around(view.data, view.selected, state.ranges), "small");
+  const table = el("a", {class: "button small", download: "", title: "The jobs in all ranges as CSV"}, "CSV");
   const made = plot({
     title: "All parameters", name: "parallel", tools: [],
     draw: (box, width) => drawAll(box, width, {view, state, open, changed}),
@@ -38,7 +39,7 @@ export function parallelPlot(asked, {open, list, keep, around}) {
     },
   });
   const panel = axesPanel({state, changed: (shape) => changed(shape)});
-  made.node.append(el("div", {class: "plot-status"}, tally, jobs, more, clear), panel.node);
+  made.node.append(el("div", {class: "plot-status"}, tally, jobs, more, table, clear), panel.node);
 
   function select() {
     const {data, axes} = view;
@@ -61,7 +62,8 @@ export function parallelPlot(asked, {open, list, keep, around}) {
     }
     if (state.hidden.size) tally.append(` · ${count(state.hidden.size, "parameter")} not shown`);
     clear.hidden = jobs.hidden = !ranges;
-    more.hidden = !ranges || !inside;
+    more.hidden = table.hidden = !ranges || !inside;
+    if (ranges) table.href = csv(filterOf(view.axes, state.ranges));
   }
 
   /** `shape`: axes came, went or moved, not only ranges. */
