@@ -182,6 +182,7 @@ def test_the_line_of_an_attempt(verdict: str, exit_code: Optional[int], message:
      "<path>: <path>:<n>: main: Assertion <text> failed."),
     ("ran for 61s, and its limit is 1 min: stopped", "ran for <time>, and its limit is <time>: stopped"),
     ("ran for 1 h 5 min, and", "ran for <time>, and"),
+    ("shapes (3,4) (5,) [1]", "shapes (<n>) (<n>) [<n>]"),
     ("no heartbeat for 600 s; with the last one 95 % of the memory was used",
      "no heartbeat for <time>; with the last one <n> % of the memory was used"),
     ("it took down 2 workers: a_egg_0, b_fox_1; no heartbeat for 600 s",
@@ -208,6 +209,13 @@ def test_the_line_of_an_attempt(verdict: str, exit_code: Optional[int], message:
 def test_what_differs_from_job_to_job_gives_way(line: str, form: str) -> None:
     assert errorform.normal(line, "fermi") == form
     assert errorform.normal(form) == form
+
+
+@pytest.mark.parametrize("ran, limit", [
+    ("59.12s", "29.5s"), ("1m 01s", "30s"), ("1h 01m", "30m 50s"), ("1d 01h", "12h 30m")])
+def test_limits_of_any_length_have_one_form(ran: str, limit: str) -> None:
+    form = "ran for <time>, and its limit is <time>: stopped"
+    assert errorform.normal("ran for %s, and its limit is %s: stopped" % (ran, limit)) == form
 
 
 def test_a_form_has_an_end_and_long_lines_that_differ_early_are_alike() -> None:

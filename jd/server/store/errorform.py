@@ -1,6 +1,6 @@
 """The form in which error lines are grouped: what differs from job to job has given way to a placeholder.
 
-    <time>   dates and times of day; durations such as `1 h 5 min`, `90s`
+    <time>   dates and times of day; durations such as `1 h 5 min`, `3m 05s`
     <uuid>   ids of this form
     <url>    addresses with a scheme
     <host>   the name of the attempt's own machine, IP addresses, names below a domain
@@ -23,6 +23,7 @@ _TIMES = (
     r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2},?"
     r"(?: \d{4})?(?: \d\d:\d\d(?::\d\d)?(?: \d{4})?)?(?!\w)|"
     r"(?<![\d:])\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?![\d:])|"
+    r"(?<![\w.])\d+(?:d \d\dh|h \d\dm|m \d\ds)(?!\w)|"
     r"(?<![\w.])\d+(?:\.\d+)? ?(?:d|h|min|s|ms|seconds?|minutes?|hours?)(?![\w-])"
     r"(?: \d+ ?(?:h|min|s|seconds?)(?![\w-]))*")
 _SUFFIXES = ("py|pyc|ipynb|sh|c|cc|cpp|cu|cuh|h|hpp|java|jl|[rR]|rs|go|so(?:\\.\\d+)*|dll|json|jsonl|ya?ml|"
@@ -49,7 +50,7 @@ _RULES: Tuple[Tuple[Pattern[str], str], ...] = (
      "<hex>"),
     (re.compile(r"(?:(?<![\w.)\]>])[-+])?(?:\d[\d_]*(?:,\d{3})*(?:\.\d+)*|\.\d+)(?:[eE][-+]?\d+)?"),
      "<n>"),
-    (re.compile(r"<n>(?:\s*(?:,|x|×)\s*<n>)+,?"), "<n>"),
+    (re.compile(r"<n>(?:\s*(?:,|x|×)\s*<n>)+,?|<n>,(?=\s*[)\]])"), "<n>"),
 )
 
 
